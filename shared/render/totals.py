@@ -1,0 +1,81 @@
+"""Control totals of a file: what its lines add up to, counted while it is written, and what the heads of its documents promise.
+
+Two independent sums, because a file that lost a line would otherwise agree with itself. Signs as in `terms`.
+Memory is one row per currency and the heads' differences, whatever the number of lines.
+"""
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from shared.money import ZERO
+from shared.terms import ClosedDocument, ClosedLine
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyTotals:
+    """What the lines of one currency add up to; `total` is net plus tax."""
+
+    documents: int = 0
+    lines: int = 0
+    quantity: Decimal = ZERO
+    net: Decimal = ZERO
+    tax: Decimal = ZERO
+    total: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class ControlTotals:
+    """Counts one file. Say each document once with `add_document`, then its lines with `add_line`, in any order of documents."""
+
+    by_currency: dict[str, CurrencyTotals] = field(default_factory=dict)
+    promised: dict[str, CurrencyTotals] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> int:
+        """Documents in the file, all currencies."""
+        return sum(each.documents for each in self.by_currency.values())
+
+    @property
+    def lines(self) -> int:
+        """Lines in the file, all currencies."""
+        return sum(each.lines for each in self.by_currency.values())
+
+    def add_document(self, document: ClosedDocument) -> None:
+        """Count a document and what its head promises."""
+        counted = self.by_currency.get(document.currency, CurrencyTotals())
+        self.by_currency[document.currency] = replace(counted, documents=counted.documents + 1)
+        head = self.promised.get(document.currency, CurrencyTotals())
+        self.promised[document.currency] = replace(
+            head,
+            documents=head.documents + 1,
+            lines=head.lines + document.line_count,
+            net=head.net + document.net,
+            tax=head.tax + document.tax,
+            total=head.total + document.total,
+        )
+
+    def add_line(self, currency: str, line: ClosedLine) -> None:
+        """Count a line of a document in that currency."""
+        counted = self.by_currency.get(currency, CurrencyTotals())
+        self.by_currency[currency] = CurrencyTotals(
+            counted.documents,
+            counted.lines + 1,
+            counted.quantity + line.quantity,
+            counted.net + line.amount,
+            counted.tax + line.tax_amount,
+            counted.total + line.amount + line.tax_amount,
+        )
+
+    def mismatches(self) -> list[str]:
+        """One sentence for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
+        found: list[str] = []
+        for currency, head in sorted(self.promised.items()):
+            counted = self.by_currency[currency]
+            for name in ("lines", "net", "tax", "total"):
+                written, promised = getattr(counted, name), getattr(head, name)
+                if written != promised:
+                    found.append(
+                        f"{currency}: the file's lines have {name} {written}, the heads of its documents say {promised};"
+                        " do not use the file, run `backoffice verify`, which names the documents"
+                    )
+        return found
