@@ -1,0 +1,127 @@
+"""Owns the servers in containers, for machines with a Docker engine: the same versions, their data in volumes named after the data folder.
+
+Kept thin: containers are testcontainers' work. An engine is there only if it tells its *server's* version; a client alone starts nothing.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.errors import Unavailable
+from shared.stack.given import GivenDatabase, GivenKafka
+from shared.stack.ports import HOST, Ports
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
+
+KAFKA_IMAGE = "apache/kafka:4.3.1"
+POSTGRES_IMAGE = "postgres:18"
+ENGINE_TIMEOUT_SECONDS = 5.0
+START_TIMEOUT_SECONDS = 120.0
+
+
+def why_no_containers() -> str | None:
+    """None if containers can be started here, else the reason in words."""
+    docker = shutil.which("docker")
+    if docker is None:
+        return "no docker command"
+    command = [docker, "version", "--format", "{{.Server.Version}}"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_SECONDS, check=False)
+    except (subprocess.TimeoutExpired, OSError):
+        return "the docker command does not answer"
+    if answer.returncode != 0 or not answer.stdout.strip():
+        return "no Docker engine answers"
+    return None if find_spec("testcontainers") else "the package testcontainers is not installed"
+
+
+class ContainerKafka(GivenKafka):
+    """Apache Kafka in a container on a fixed port of this machine."""
+
+    patience_seconds = START_TIMEOUT_SECONDS
+
+    def __init__(self, data: Path, ports: Ports) -> None:
+        port = ports.take("kafka")
+        super().__init__(f"{HOST}:{port}")
+        self._port = port
+        self._volume = _volume(data, "kafka")
+        self._container: DockerContainer | None = None
+
+    def launch(self) -> None:
+        """Start the container."""
+        from testcontainers.core.container import DockerContainer
+
+        settings = {
+            "KAFKA_NODE_ID": "1",
+            "KAFKA_PROCESS_ROLES": "broker,controller",
+            "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
+            "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
+            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{HOST}:{self._port}",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
+            "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
+        }
+        container = DockerContainer(KAFKA_IMAGE).with_envs(**settings)
+        container.ports["9092/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # this machine alone, not its network
+        self._container = _started(container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE)
+
+    def stop(self) -> None:
+        """Remove the container; the volume stays."""
+        if self._container is not None:
+            self._container.stop(delete_volume=False)
+            self._container = None
+
+
+class ContainerPostgres(GivenDatabase):
+    """PostgreSQL in a container on a fixed port of this machine."""
+
+    patience_seconds = START_TIMEOUT_SECONDS
+
+    def __init__(self, data: Path, ports: Ports) -> None:
+        port = ports.take("postgres")
+        super().__init__(f"postgresql+asyncpg://postgres@{HOST}:{port}/backoffice")
+        self._port = port
+        self._volume = _volume(data, "postgres")
+        self._container: DockerContainer | None = None
+
+    def launch(self) -> None:
+        """Start the container."""
+        from testcontainers.core.container import DockerContainer
+
+        settings = {
+            "POSTGRES_DB": "backoffice",
+            "POSTGRES_HOST_AUTH_METHOD": "trust",
+            "POSTGRES_INITDB_ARGS": "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8",
+        }
+        container = DockerContainer(POSTGRES_IMAGE).with_envs(**settings)
+        container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # it trusts who connects: this machine alone
+        container = container.with_volume_mapping(self._volume, "/var/lib/postgresql", "rw")
+        self._container = _started(container.with_command("postgres -c max_connections=200 -c timezone=UTC"), POSTGRES_IMAGE)
+
+    def stop(self) -> None:
+        """Remove the container; the volume stays."""
+        if self._container is not None:
+            self._container.stop(delete_volume=False)
+            self._container = None
+
+
+def _volume(data: Path, part: str) -> str:
+    return f"backoffice-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}-{part}"
+
+
+def _started(container: "DockerContainer", image: str) -> "DockerContainer":
+    from docker.errors import DockerException
+
+    try:
+        return container.start()
+    except DockerException as error:
+        raise Unavailable(
+            f"The Docker engine could not start {image}: {error}. Mend that, or set BACKOFFICE_STACK=embedded to do without containers."
+        ) from error

@@ -1,0 +1,120 @@
+"""Owns the data folder: whose it is, which versions wrote it, who uses it now, and emptying it.
+
+Nothing is ever deleted in a folder that does not carry our marker: `--data` may be mistyped.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from shared.errors import Refused
+from shared.stack.process import Record, end_leftover, write_json
+
+MARKER = ".backoffice-stack.json"
+LOCK = "lock"
+STATE = "stack.json"
+MADE_WITH = {"layout": "1", "kafka": "4.3.1", "postgres": "18"}
+LEAST_FREE_BYTES = 1_000_000_000
+LEFTOVER_PATIENCE_SECONDS = 20.0
+
+
+class DataFolder:
+    """One data folder, held by one stack at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self._lock: IO[str] | None = None
+
+    def open(self, fresh: bool, say: Callable[[str], None]) -> None:
+        """Make or take over the folder: hold it, end what an earlier command left running, check versions and space, empty it if asked."""
+        self._make()
+        self.hold()
+        self.sweep(say)
+        if fresh:
+            self._empty()
+        else:
+            self._check_versions()
+        self._check_space()
+        write_json(self.path / MARKER, MADE_WITH)
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            entries = os.listdir(self.path)
+        except OSError as error:
+            raise Refused(
+                "data-folder-unusable",
+                f"The data folder {self.path} cannot be used: {error.strerror or error}.",
+                "Name another one with --data.",
+            ) from error
+        if entries and MARKER not in entries:
+            raise Refused(
+                "data-folder-foreign",
+                f"{self.path} has content but is no data folder of the back office ({MARKER} is missing); nothing in it was touched.",
+                "Name an empty or a new folder with --data.",
+            )
+        if not entries:
+            write_json(self.path / MARKER, MADE_WITH)
+
+    def hold(self) -> None:
+        """Hold the folder for this process until `release`; the kernel lets go by itself if the process dies."""
+        lock = (self.path / LOCK).open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise Refused(
+                "stack-in-use",
+                f"A stack already runs on the data folder {self.path}.",
+                "Use it (backoffice status), stop it (backoffice down), or name another folder with --data.",
+            ) from error
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let the next one have the folder."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def sweep(self, say: Callable[[str], None]) -> list[Record]:
+        """End every process that an earlier command started here and could not stop, workers before the servers they use."""
+        paths = sorted((self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres"))
+        ended = [record for path in paths if (record := end_leftover(path, LEFTOVER_PATIENCE_SECONDS))]
+        if ended:
+            say("cleaned up after a stack that was not stopped: " + ", ".join(f"{record.name} (pid {record.pid})" for record in ended))
+        return ended
+
+    def _empty(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.name in (MARKER, LOCK):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def _check_versions(self) -> None:
+        try:
+            found = json.loads((self.path / MARKER).read_text())
+        except (OSError, ValueError):
+            found = {}
+        differing = [f"{part} {found.get(part, 'unknown')} instead of {wanted}" for part, wanted in MADE_WITH.items() if found.get(part) != wanted]
+        if differing:
+            raise Refused(
+                "data-folder-version",
+                f"The data folder {self.path} was written by another version: {', '.join(differing)}.",
+                "Keep it for the version that wrote it and name another with --data, or throw its content away with --fresh.",
+            )
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self.path).free
+        if free < LEAST_FREE_BYTES:
+            raise Refused(
+                "disk-full",
+                f"Only {free / 1e6:,.0f} MB are free where the data folder {self.path} lies; {LEAST_FREE_BYTES / 1e6:,.0f} MB are needed.",
+                "Free some space, or name a folder on another disk with --data.",
+            )

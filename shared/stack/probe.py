@@ -1,0 +1,111 @@
+"""Owns the proof that a broker works: a record that was produced is read back and a group coordinator answers. An open port proves nothing."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+TOPIC = "backoffice-stack-probe"
+RETENTION_MS = "600000"
+ONE_TRY_SECONDS = 15.0
+PAUSE_SECONDS = 0.1
+
+
+def wait_until_it_works(address: str, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True) -> str | None:
+    """None once the broker works; else, when the time is up or the broker is dead, what was last wrong."""
+    deadline = time.monotonic() + timeout_seconds
+    work = _produce_and_consume if writes else _ask_for_metadata
+    with _quiet("aiokafka"):  # what it complains of while a broker starts is no news to anybody
+        while True:
+            wrong = None if not writes or _listens(address) else f"nothing listens on {address}"
+            wrong = wrong or _run(asyncio.wait_for(work(address), ONE_TRY_SECONDS))
+            if wrong is None:
+                return None
+            if time.monotonic() > deadline or not still_alive():
+                return wrong
+            time.sleep(PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _run(work: Coroutine[Any, Any, None]) -> str | None:
+    async def attempt() -> str | None:
+        try:
+            await work
+        except (KafkaError, OSError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    # In a thread of its own: the caller is synchronous but may itself sit below somebody's running event loop.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, attempt()).result()
+
+
+async def _ask_for_metadata(address: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    try:
+        await admin.start()
+        await admin.list_topics()
+    finally:
+        await admin.close()
+
+
+async def _produce_and_consume(address: str) -> None:
+    await _make_topic(address)
+    token = uuid.uuid4().bytes
+    partition = TopicPartition(TOPIC, 0)
+    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", request_timeout_ms=5_000)
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, group_id=TOPIC, enable_auto_commit=False, request_timeout_ms=5_000)
+    try:
+        await producer.start()
+        sent = await producer.send_and_wait(TOPIC, token, partition=0)
+        await consumer.start()
+        consumer.assign([partition])
+        await consumer.committed(partition)  # makes the coordinator ready; commits nothing, so no group of ours shows in the lag
+        consumer.seek(partition, sent.offset)
+        record = await consumer.getone()
+        if record.value != token:
+            raise KafkaError(f"offset {sent.offset} of {TOPIC} holds another record than the one that was produced there")
+    finally:
+        with contextlib.suppress(KafkaError):
+            await producer.stop()
+        with contextlib.suppress(KafkaError):
+            await consumer.stop()
+
+
+async def _make_topic(address: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5_000)
+    try:
+        await admin.start()
+        topic = NewTopic(TOPIC, num_partitions=1, replication_factor=1, topic_configs={"retention.ms": RETENTION_MS})
+        with contextlib.suppress(TopicAlreadyExistsError):
+            await admin.create_topics([topic])
+    finally:
+        await admin.close()

@@ -1,0 +1,236 @@
+"""Owns the processes that the stack starts: how one is started, written down, recognised again and ended.
+
+Every child leaves a record (`run/NAME.json`: pid, start time, command line) in the data folder before anybody waits for it, so that the next
+command can clean up after one that was killed. A pid alone proves nothing, it may belong to a stranger by now: a process is ours only if pid,
+start time and command line agree, and only then is it ever signalled.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from shared.stack.tether import SAME_USER
+
+TETHER = Path(__file__).with_name("tether.py")
+START_TIME_TOLERANCE_SECONDS = 2.0
+LOG_KEPT_BYTES = 10_000_000
+TAIL_LINES = 15
+KILL_PATIENCE_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+# The kernel ties a child to the *thread* that started it. A thread of a test or of an event loop ends early and would take Kafka with it,
+# so one thread that lives as long as the process starts them all.
+_STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stack-starter")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of a process that was started: enough to find it again and not to mistake another for it."""
+
+    name: str
+    pid: int
+    started: float
+    command: tuple[str, ...]
+    stop_signal: int
+
+    def process(self) -> psutil.Process | None:
+        """The living process that this record means, or None if it is gone (a zombie is gone)."""
+        try:
+            process = psutil.Process(self.pid)
+            if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > START_TIME_TOLERANCE_SECONDS:
+                return None
+            # Between start and exec the command line is the tether's, which ends with ours.
+            shown = tuple(process.cmdline())[-len(self.command) :]
+        except psutil.Error:
+            return None
+        return process if shown == self.command else None
+
+    def save(self, folder: Path) -> None:
+        """Write the record whole or not at all."""
+        write_json(record_path(folder, self.name), asdict(self))
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """Where the record of one process lies in the data folder."""
+    return folder / "run" / f"{name}.json"
+
+
+def write_json(path: Path, body: object) -> None:
+    """Replace a small JSON file in one step: a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.write_text(json.dumps(body, indent=2) + "\n")
+    draft.replace(path)
+
+
+def read_record(path: Path) -> Record | None:
+    """A record, or None if there is none that can be read."""
+    try:
+        body = json.loads(path.read_text())
+        return Record(body["name"], int(body["pid"]), float(body["started"]), tuple(body["command"]), int(body["stop_signal"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a child is to be started: all that it needs, said before it exists."""
+
+    name: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str]
+    stop_signal: signal.Signals
+    death_signal: signal.Signals
+    user: str = SAME_USER
+    folder: Path | None = None
+
+
+class Child:
+    """A process that this one started and answers for."""
+
+    def __init__(self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path) -> None:
+        self.launch = launch
+        self.record = record
+        self._popen = popen
+        self._data = data
+        self._asked = False
+
+    @property
+    def pid(self) -> int:
+        """The process id, also after the process has ended."""
+        return self.record.pid
+
+    def exit_code(self) -> int | None:
+        """None while it runs; below zero if a signal ended it."""
+        return self._popen.poll()
+
+    def wait(self, timeout_seconds: float) -> int:
+        """Wait for the end; a child that is late is killed."""
+        try:
+            return self._popen.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            return self._popen.wait()
+
+    def ask(self) -> None:
+        """Ask it to stop, without waiting. A second asking may mean something harsher to it, so it is asked once."""
+        if self.exit_code() is None and not self._asked:
+            self._asked = True
+            self._popen.send_signal(self.launch.stop_signal)
+
+    def kill(self) -> None:
+        """kill -9, with all that it started; the record goes, because nothing is left."""
+        with suppress(psutil.Error):
+            below = psutil.Process(self.pid).children(recursive=True) if self.exit_code() is None else []
+            self._popen.kill()
+            for child in below:
+                with suppress(psutil.Error):
+                    child.kill()
+            wait_gone(below, KILL_PATIENCE_SECONDS)
+        self._popen.wait()
+        record_path(self._data, self.record.name).unlink(missing_ok=True)
+
+    def end(self, patience_seconds: float) -> None:
+        """Ask, wait, and kill what does not answer."""
+        if self.exit_code() is None:
+            self.ask()
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(patience_seconds)
+        self.kill()
+
+
+def start_child(data: Path, launch: Launch) -> Child:
+    """Start a process of the stack in a session of its own, tied to this process, written down in the data folder."""
+    return _STARTER.submit(_start, data, launch).result()
+
+
+def _start(data: Path, launch: Launch) -> Child:
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    if launch.log.exists() and launch.log.stat().st_size > LOG_KEPT_BYTES:
+        launch.log.replace(launch.log.with_suffix(".1.log"))
+    with launch.log.open("ab") as log:
+        popen = subprocess.Popen(
+            tethered(launch),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=dict(launch.environment),
+            cwd=launch.folder,
+            start_new_session=True,  # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody at once
+        )
+    record = Record(launch.name, popen.pid, psutil.Process(popen.pid).create_time(), launch.command, int(launch.stop_signal))
+    record.save(data)
+    return Child(launch, popen, record, data)
+
+
+def tethered(launch: Launch) -> list[str]:
+    """The command line that starts a command as its user and tied to this process."""
+    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(launch.death_signal)), launch.user, *launch.command]
+
+
+def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
+    """Run a command to its end and hand back its exit code; its log holds this run alone. What is late is killed and counts as failed."""
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    launch.log.write_bytes(b"")
+    child = start_child(data, launch)
+    try:
+        return child.wait(timeout_seconds)
+    finally:
+        child.end(patience_seconds=0)
+
+
+def end_leftover(path: Path, patience_seconds: float) -> Record | None:
+    """End the process that a record left by an earlier command means, if it still lives; the record goes. Returns it if something was ended."""
+    record = read_record(path)
+    process = record.process() if record else None
+    if record is None or process is None:
+        path.unlink(missing_ok=True)
+        return None
+    with suppress(psutil.Error):
+        below = process.children(recursive=True)
+        process.send_signal(record.stop_signal)
+        wait_gone([process], patience_seconds)
+        for left in (process, *below):
+            with suppress(psutil.Error):
+                left.kill()
+        wait_gone([process, *below], KILL_PATIENCE_SECONDS)
+    path.unlink(missing_ok=True)
+    return record
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether it runs no more; a zombie does not run, and who should reap it may be slow or absent in a container."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
+    """Wait until none of them runs, or the time is up."""
+    deadline = time.monotonic() + timeout_seconds
+    while not all(is_gone(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, for a sentence that must say why something did not start."""
+    try:
+        with log.open("rb") as stream:
+            stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, stream.tell() - 20_000))
+            text = stream.read().decode(errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:])
