@@ -18,6 +18,7 @@ UNITS = {"HUR": "hours", "DAY": "days", "WEE": "weeks", "MON": "months", "C62": 
 RATE_DECIMALS = 4
 # More corrected invoices than this are listed after the lines, so that the lines still begin on the first page.
 CORRECTED_ON_TOP = 8
+RUNNING_LETTERS = 48
 # A word longer than this may be broken anywhere: an id without a blank must not run into the next column.
 UNBROKEN_LETTERS = 24
 _LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LETTERS + 1},}}")
@@ -112,6 +113,7 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "title": title,
         "number": clean(document.invoice_number),
         "date": [document.invoice_date.year, document.invoice_date.month, document.invoice_date.day],
+        "running": {"seller": _one_line(document.seller.name), "buyer": _one_line(document.buyer.name)},
         "seller": _party(document.seller),
         "buyer": _party(document.buyer),
         "facts": _facts(document, title),
@@ -142,6 +144,12 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
 
 def _party(party: Party) -> dict[str, str]:
     return {"name": clean(party.name), "address": clean(party.address), "tax_id": clean(party.tax_id)}
+
+
+def _one_line(name: str) -> str:
+    """A name as it fits the head and foot of each page; in full it stands on the first."""
+    line = " ".join(clean(name).replace(_BREAK, "").split())
+    return line if len(line) <= RUNNING_LETTERS else f"{line[: RUNNING_LETTERS - 1].rstrip()}…"
 
 
 def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
