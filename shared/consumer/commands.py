@@ -1,0 +1,208 @@
+"""Answering commands: a batch of one, keyed by its id. The same id with the same body gives the stored answer again, with
+another body it is refused. Dead letters are replayed and discarded here, for every service alike."""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.topics import OPERATOR_COMMANDS
+from shared.consumer import ledger
+from shared.consumer.protocol import Lane
+from shared.consumer.records import Applied, Received, Record, Rejection, UnsaidId, reader
+from shared.errors import Refused
+from shared.events.billing import CommandResult, Finding
+from shared.events.commands import OPERATOR_COMMAND, AnyCommand, DiscardDeadLetter, ReplayDeadLetter, Republish, owner_of
+
+ANSWERS_FOR_NOBODY = "invoicer"
+MAX_FINDINGS = 100
+
+
+@dataclass
+class Answer:
+    """What a command's handler gives back. `before` and `after` are kept for the history, which is found by `subjects`
+    (document, line, invoice number, account name ... as plain text)."""
+
+    sentence: str
+    details: dict[str, Any] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    subjects: Sequence[str] = ()
+    unsaid: list[UnsaidId] = field(default_factory=list)
+    chores: bool = False
+
+
+Handle = Callable[[AsyncConnection, Any], Awaitable[Answer]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A service's desk for commands: which handler answers which kind, which kinds only read (and so run on one snapshot)."""
+
+    service: str
+    handlers: Mapping[type[Any], Handle]
+    lanes: Callable[[], Mapping[str, Lane]]
+    republish: Handle
+    snapshot: frozenset[str] = frozenset()
+
+    def lane(self) -> Lane:
+        """The lane of `operator-commands` for this service."""
+        return Lane(OPERATOR_COMMANDS.name, self.read, self.apply, OPERATOR_COMMAND, one_by_one=True, isolation=self._isolation)
+
+    def read(self, record: Record) -> AnyCommand | Rejection | None:
+        """This service's commands; None for another's. Only one service answers for those that nobody can read."""
+        event = _READ(record)
+        if isinstance(event, Rejection):
+            return event if self.service == ANSWERS_FOR_NOBODY else None
+        if owner_of(event) != self.service:
+            unheard = owner_of(event) not in HEARING and self.service == ANSWERS_FOR_NOBODY
+            return event if unheard else None  # type: ignore[no-any-return]
+        return event  # type: ignore[no-any-return]
+
+    def _isolation(self, command: AnyCommand) -> str:
+        return "REPEATABLE READ" if command.command in self.snapshot else "READ COMMITTED"
+
+    async def apply(self, connection: AsyncConnection, received: Sequence[Received[AnyCommand]]) -> Applied:
+        """Answers one command in the caller's transaction."""
+        (one,) = received
+        command = one.event
+        body = json.dumps(json.loads(command.model_dump_json()), sort_keys=True)
+        sha = hashlib.sha256(body.encode()).digest()
+        stored = await ledger.command_answer(connection, self.service, command.command_id)
+        if stored is not None:
+            return await self._again(connection, command, sha, stored)
+        answer, result = await self._answer(connection, command)
+        await ledger.add_command(
+            connection,
+            self.service,
+            {
+                "command_id": command.command_id,
+                "command": command.command,
+                "billing_company": getattr(command, "billing_company", None) or "",
+                "actor": command.actor,
+                "reason": command.reason,
+                "body": body,
+                "sha": sha,
+                "outcome": result.outcome,
+                "result": result.model_dump_json(),
+                "before": _json(answer.before),
+                "after": _json(answer.after),
+                "subjects": sorted({*answer.subjects, *_subjects(command)}),
+            },
+        )
+        return Applied(unsaid=[*answer.unsaid, (ledger.COMMAND_RESULT, command.command_id)], chores=answer.chores)
+
+    async def _again(self, connection: AsyncConnection, command: AnyCommand, sha: bytes, stored: Any) -> Applied:
+        if bytes(stored.body_sha256) == sha:
+            return Applied(unsaid=[(ledger.COMMAND_RESULT, command.command_id)])
+        refusal = CommandResult(
+            command_id=command.command_id,
+            command=command.command,
+            service=self.service,
+            outcome="refused",
+            code="command_id_reused",
+            sentence=f"command {command.command_id} was given before with another body",
+            mend="give the new command an id of its own",
+        )
+        await ledger.add_command_conflict(connection, self.service, command.command_id, sha, refusal.model_dump_json())
+        return Applied(unsaid=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))])
+
+    async def _answer(self, connection: AsyncConnection, command: AnyCommand) -> tuple[Answer, CommandResult]:
+        try:
+            async with connection.begin_nested():
+                answer = await self._handler(command)(connection, command)
+        except Refused as refused:
+            result = CommandResult(
+                command_id=command.command_id,
+                command=command.command,
+                service=self.service,
+                outcome="refused",
+                code=refused.code,
+                sentence=refused.sentence,
+                mend=refused.mend,
+                details=dict(refused.details),
+            )
+            return Answer(refused.sentence), result
+        result = CommandResult(
+            command_id=command.command_id,
+            command=command.command,
+            service=self.service,
+            outcome="accepted",
+            sentence=answer.sentence,
+            details=answer.details,
+            findings=tuple(answer.findings[:MAX_FINDINGS]),
+        )
+        return answer, result
+
+    def _handler(self, command: AnyCommand) -> Handle:
+        if isinstance(command, ReplayDeadLetter):
+            return self._replay
+        if isinstance(command, DiscardDeadLetter):
+            return self._discard
+        if isinstance(command, Republish) and owner_of(command) == self.service:
+            return self.republish
+        if type(command) in self.handlers:
+            return self.handlers[type(command)]
+        return _nobody
+
+    async def _replay(self, connection: AsyncConnection, command: ReplayDeadLetter) -> Answer:
+        letter = await self._letter(connection, command.dead_letter_id)
+        value = letter.record_value if command.value is None else command.value.encode()
+        record = Record(letter.topic, letter.partition_no, letter.record_offset, letter.record_key, value)
+        lane = self.lanes().get(letter.topic)
+        if lane is None:
+            raise Refused("topic_not_heard", f"{self.service} no longer hears {letter.topic}", "discard the dead letter with a reason")
+        event = lane.read(record)
+        if isinstance(event, Rejection):
+            raise Refused(event.code, f"the record still can't be read: {event.sentence}", "give the mended JSON with --value")
+        applied = await lane.apply(connection, [Received(event, record)]) if event is not None else Applied()
+        if applied.rejected:
+            raise Refused(applied.rejected[0][1].code, applied.rejected[0][1].sentence, "mend the value, or discard the dead letter")
+        await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "replayed", command.actor, command.reason)
+        return Answer(
+            f"dead letter {command.dead_letter_id} of {letter.topic} was read", unsaid=applied.unsaid, chores=applied.chores, subjects=[_subject(command)]
+        )
+
+    async def _discard(self, connection: AsyncConnection, command: DiscardDeadLetter) -> Answer:
+        if not command.reason:
+            raise Refused("reason_missing", "a dead letter is discarded with a reason only", "give --reason")
+        letter = await self._letter(connection, command.dead_letter_id)
+        await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "discarded", command.actor, command.reason)
+        return Answer(f"dead letter {command.dead_letter_id} of {letter.topic} is set aside", subjects=[_subject(command)])
+
+    async def _letter(self, connection: AsyncConnection, dead_letter_id: int) -> Any:
+        letter = await ledger.open_dead_letter(connection, self.service, dead_letter_id)
+        if letter is None:
+            raise Refused("no_such_dead_letter", f"{self.service} has no dead letter {dead_letter_id}", "see `backoffice dead-letters list`")
+        if letter.state != "open":
+            raise Refused("dead_letter_closed", f"dead letter {dead_letter_id} was {letter.state} already")
+        return letter
+
+
+HEARING = frozenset({"fee_realizer", "invoicer", "scheduler"})
+"""Services that hear commands today; for any other the invoicer answers that nobody does."""
+
+_READ = reader(OPERATOR_COMMAND)
+
+
+async def _nobody(connection: AsyncConnection, command: AnyCommand) -> Answer:
+    raise Refused("nobody_answers", f"no running service answers {command.command} of {owner_of(command)}", "see the list of commands and their owners")
+
+
+def _json(values: dict[str, Any] | None) -> str | None:
+    return None if values is None else json.dumps(values, default=str)
+
+
+def _subject(command: ReplayDeadLetter | DiscardDeadLetter) -> str:
+    return f"dead-letter {command.service} {command.dead_letter_id}"
+
+
+def _subjects(command: AnyCommand) -> set[str]:
+    """What a command names by itself, so that `history` finds it."""
+    named = {value for name in ("billing_company", "document_id", "item_id", "batch_id") if isinstance(value := getattr(command, name, None), str)}
+    lines = list(getattr(command, "pay_line_ids", ())[:100]) + [line for line in [getattr(command, "pay_line_id", None)] if line is not None]
+    return named | {f"pay-line {line}" for line in lines}

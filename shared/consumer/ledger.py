@@ -1,0 +1,202 @@
+"""The tables that every service has in its own schema: what is unsaid, dead letters, answered commands. The SQL of the protocol."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.say import Outgoing, stable_id
+from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
+from shared.consumer.records import Record, Rejection, UnsaidId
+from shared.database import rows, run
+from shared.events.billing import CommandResult
+
+DEAD_LETTER = "dead-letter"
+COMMAND_RESULT = "command-result"
+COMMAND_CONFLICT = "command-conflict"
+
+
+async def add_unsaid(connection: AsyncConnection, service: str, ids: Sequence[UnsaidId]) -> None:
+    """Keeps what must be said, in the transaction that made it true."""
+    if ids:
+        await run(
+            connection,
+            f"INSERT INTO {service}.unsaid SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) ON CONFLICT DO NOTHING",
+            kinds=[kind for kind, _ in ids],
+            ids=[an_id for _, an_id in ids],
+        )
+
+
+async def drop_unsaid(connection: AsyncConnection, service: str, ids: Iterable[UnsaidId]) -> None:
+    """Forgets what has been said."""
+    pairs = sorted(ids)
+    if pairs:
+        await run(
+            connection,
+            f"DELETE FROM {service}.unsaid u USING unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) AS s(kind, id) WHERE u.kind = s.kind AND u.id = s.id",
+            kinds=[kind for kind, _ in pairs],
+            ids=[an_id for _, an_id in pairs],
+        )
+
+
+async def unsaid(connection: AsyncConnection, service: str, limit: int) -> list[UnsaidId]:
+    """What is stored as unsaid, oldest kinds first."""
+    return [(row.kind, row.id) for row in await rows(connection, f"SELECT kind, id FROM {service}.unsaid ORDER BY kind, id LIMIT :most", most=limit)]
+
+
+async def add_dead_letters(connection: AsyncConnection, service: str, rejected: Sequence[tuple[Record, Rejection]]) -> list[UnsaidId]:
+    """Keeps unreadable records with everything that came; the ids of those that are new. The same record again changes nothing."""
+    new: list[UnsaidId] = []
+    for record, rejection in rejected:
+        found = await connection.scalar(
+            text(
+                f"INSERT INTO {service}.dead_letter (topic, partition_no, record_offset, sha256, record_key, record_value, headers, code, sentence)"
+                " VALUES (:topic, :partition, :offset, :sha, :key, :value, CAST(:headers AS jsonb), :code, :sentence)"
+                " ON CONFLICT DO NOTHING RETURNING dead_letter_id"
+            ),
+            {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "sha": record.sha256,
+                "key": record.key,
+                "value": record.value,
+                "headers": json.dumps([[name, None if value is None else value.hex()] for name, value in record.headers]).replace("\\u0000", ""),
+                "code": rejection.code,
+                "sentence": rejection.sentence,
+            },
+        )
+        if found is not None:
+            new.append((DEAD_LETTER, str(found)))
+    return new
+
+
+async def dead_letter_messages(connection: AsyncConnection, service: str, ids: Sequence[str]) -> list[Outgoing]:
+    """Ids and reason only: what stood in the record stays in the table."""
+    found = await rows(
+        connection,
+        "SELECT dead_letter_id, topic, partition_no, record_offset, encode(sha256, 'hex') AS sha256, record_key, record_value, code, sentence"
+        f" FROM {service}.dead_letter WHERE dead_letter_id = ANY(CAST(:ids AS bigint[]))",
+        ids=[int(an_id) for an_id in ids],
+    )
+    answers = [answer for row in found if row.topic == OPERATOR_COMMANDS.name for answer in _refusal_of(row, service)]
+    return answers + [
+        Outgoing(
+            dead_letter_topic(row.topic, service),
+            (row.record_key or b"").decode("utf-8", "replace"),
+            json.dumps(
+                {
+                    "dead_letter_id": row.dead_letter_id,
+                    "service": service,
+                    "topic": row.topic,
+                    "partition": row.partition_no,
+                    "offset": row.record_offset,
+                    "sha256": row.sha256,
+                    "code": row.code,
+                    "sentence": row.sentence,
+                }
+            ).encode(),
+            stable_id(service, DEAD_LETTER, row.dead_letter_id),
+        )
+        for row in found
+    ]
+
+
+def _refusal_of(row: Any, service: str) -> list[Outgoing]:
+    """Who sends a command that nobody can read is answered, if at least its id can be read."""
+    try:
+        body = json.loads(row.record_value)
+        command_id, command = body["command_id"], body.get("command", "")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return []
+    if not isinstance(command_id, str) or not command_id:
+        return []
+    result = CommandResult(
+        command_id=command_id[:200], command=str(command)[:100], service=service, outcome="refused", code=row.code, sentence=row.sentence,
+        mend="mend the command and send it with a new command_id",
+    )  # fmt: skip
+    return [Outgoing(COMMAND_RESULTS.name, result.command_id, result.model_dump_json().encode(), stable_id(service, DEAD_LETTER, row.dead_letter_id, "r"))]
+
+
+async def command_messages(connection: AsyncConnection, service: str, kind: str, ids: Sequence[str]) -> list[Outgoing]:
+    """Stored answers to commands, as they were given the first time."""
+    if kind == COMMAND_CONFLICT:
+        pairs = [json.loads(an_id) for an_id in ids]
+        found = await rows(
+            connection,
+            f"SELECT c.command_id, c.result FROM {service}.command_conflict c JOIN unnest(CAST(:ids AS text[]), CAST(:shas AS text[])) AS s(id, sha)"
+            " ON c.command_id = s.id AND encode(c.body_sha256, 'hex') = s.sha",
+            ids=[pair[0] for pair in pairs],
+            shas=[pair[1] for pair in pairs],
+        )
+    else:
+        found = await rows(
+            connection, f"SELECT command_id, result FROM {service}.command WHERE command_id = ANY(CAST(:ids AS text[]))", ids=list(ids)
+        )
+    return [
+        Outgoing(COMMAND_RESULTS.name, row.command_id, json.dumps(row.result).encode(), stable_id(service, kind, row.command_id)) for row in found
+    ]
+
+
+async def command_answer(connection: AsyncConnection, service: str, command_id: str) -> Any | None:
+    """The stored answer row (`body_sha256`, `result`) of a command, or None."""
+    found = await rows(connection, f"SELECT body_sha256, result FROM {service}.command WHERE command_id = :id", id=command_id)
+    return found[0] if found else None
+
+
+async def add_command(connection: AsyncConnection, service: str, values: dict[str, Any]) -> None:
+    """Keeps an answered command with who, why, before and after."""
+    await run(
+        connection,
+        f"INSERT INTO {service}.command (command_id, command, billing_company, actor, reason, body, body_sha256, outcome, result, before, after, subjects)"
+        " VALUES (:command_id, :command, :billing_company, :actor, :reason, CAST(:body AS jsonb), :sha, :outcome, CAST(:result AS jsonb),"
+        " CAST(:before AS jsonb), CAST(:after AS jsonb), CAST(:subjects AS text[]))",
+        **values,
+    )
+
+
+async def add_command_conflict(connection: AsyncConnection, service: str, command_id: str, sha: bytes, result: str) -> None:
+    """Keeps the refusal of a command id that was used for something else."""
+    await run(
+        connection,
+        f"INSERT INTO {service}.command_conflict (command_id, body_sha256, result) VALUES (:id, :sha, CAST(:result AS jsonb)) ON CONFLICT DO NOTHING",
+        id=command_id,
+        sha=sha,
+        result=result,
+    )
+
+
+async def open_dead_letter(connection: AsyncConnection, service: str, dead_letter_id: int) -> Any | None:
+    """A dead letter's row, locked; None if there is none."""
+    found = await rows(
+        connection,
+        "SELECT dead_letter_id, topic, partition_no, record_offset, record_key, record_value, headers, code, sentence, state"
+        f" FROM {service}.dead_letter WHERE dead_letter_id = :id FOR UPDATE",
+        id=dead_letter_id,
+    )
+    return found[0] if found else None
+
+
+async def close_dead_letter(connection: AsyncConnection, service: str, dead_letter_id: int, state: str, actor: str, reason: str) -> None:
+    """Marks a dead letter as replayed or discarded."""
+    await run(
+        connection,
+        f"UPDATE {service}.dead_letter SET state = :state, closed_by = :actor, closed_reason = :reason, closed_at = now() WHERE dead_letter_id = :id",
+        state=state,
+        actor=actor,
+        reason=reason,
+        id=dead_letter_id,
+    )
+
+
+async def counts(connection: AsyncConnection, service: str) -> tuple[int, int]:
+    """How many dead letters are open, and how many announcements unsaid: for the metrics."""
+    row = (
+        await rows(
+            connection,
+            f"SELECT (SELECT count(*) FROM {service}.dead_letter WHERE state = 'open') AS letters, (SELECT count(*) FROM {service}.unsaid) AS unsaid",
+        )
+    )[0]
+    return row.letters, row.unsaid

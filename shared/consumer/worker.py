@@ -1,0 +1,358 @@
+"""A worker process: its lanes on Kafka, its chores, its sweep, its health page; starts whole, stops clean, dies on a bug.
+
+FastStream brings the records and nothing else: acknowledgement is manual on every subscriber, bodies stay bytes, headers stay apart.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, ProducerFenced
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+from faststream.kafka.prometheus import KafkaPrometheusMiddleware
+from faststream.middlewares import AckPolicy
+from prometheus_client import make_asgi_app
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import faults, telemetry
+from shared.broker.say import Producer
+from shared.broker.topics import full_name, group_name, short_name
+from shared.consumer import ledger
+from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
+from shared.consumer.records import Applied, Record
+from shared.database import engine_for, replica_name, world_is_away
+from shared.errors import Unavailable
+from shared.settings import settings
+
+BATCH_TIMEOUT_MS = 10
+SESSION_TIMEOUT_MS = 10_000
+REBALANCE_TIMEOUT_MS = 300_000
+FETCH_BYTES = 8 * 1024 * 1024
+BACK_OFF_SECONDS = (0.2, 10.0)
+UNSAID_AT_ONCE = 5_000
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a worker is made of. `watch` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock)."""
+
+    name: str
+    lanes: Sequence[Lane]
+    says: Mapping[str, Say]
+    chores: Sequence[tuple[str, Chore]] = ()
+    watch: Callable[[AsyncConnection], Awaitable[None]] | None = None
+    timers: Sequence[Callable[["Worker"], Awaitable[None]]] = ()
+
+
+class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Partitions are given up only between batches."""
+
+    def __init__(self, busy: asyncio.Lock) -> None:
+        self._busy = busy
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        async with self._busy:
+            pass
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        pass
+
+
+@dataclass
+class Worker:
+    """One process of a service."""
+
+    service: Service
+    books: Books = field(init=False)
+    progress: telemetry.Progress = field(init=False)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _failed: BaseException | None = None
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _back_off: dict[str, int] = field(default_factory=dict)
+    _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
+    _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        engine: AsyncEngine = engine_for(self.service.name)
+        self.books = Books(self.service.name, engine, Producer(f"/backoffice/{self.service.name}"), self.service.says)
+        self.progress = telemetry.Progress(self.service.name)
+
+    async def run(self) -> int:
+        """Runs until a signal or a bug; the exit code."""
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stopping.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(replica_name("", self.service.name, settings().replica))
+            stack.push_async_callback(self.books.engine.dispose)
+            await stack.enter_async_context(self.books.producer)
+            await self._say_all()
+            await self._run_chores()
+            broker = self._broker()
+            stack.push_async_callback(broker.stop)
+            await broker.start()
+            tasks = [asyncio.create_task(work, name=name) for name, work in self._loops()]
+            telemetry.log().info("ready", topics=[lane.topic for lane in self.service.lanes])
+            await self._stopping.wait()
+            await faults.point("in_shutdown")
+            await self._finish(tasks)
+        if self._failed is not None:
+            telemetry.log().error("stopped by a bug", error=repr(self._failed))
+            return 3
+        return 0
+
+    def stop(self) -> None:
+        """Asks the worker to stop after the batches in hand."""
+        self._stopping.set()
+
+    def _loops(self) -> list[tuple[str, Any]]:
+        loops: list[tuple[str, Any]] = [("http", self._serve()), ("chores", self._chores_loop()), ("sweep", self._sweep_loop())]
+        return loops + [(f"timer-{at}", self._guarded(timer)) for at, timer in enumerate(self.service.timers)]
+
+    async def _finish(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        for lock in self._locks.values():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(lock.acquire(), STOP_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- Kafka
+
+    def _broker(self) -> KafkaBroker:
+        broker = KafkaBroker(
+            settings().kafka,
+            middlewares=[KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=self.service.name)],
+            allow_auto_create_topics=False,
+            logger=None,
+        )
+        for lane in self.service.lanes:
+            self._subscribe(broker, lane)
+        return broker
+
+    def _subscribe(self, broker: KafkaBroker, lane: Lane) -> None:
+        busy = self._locks.setdefault(lane.topic, asyncio.Lock())
+        bad_records = BadRecords(settings().bad_records_limit)
+        self.progress.mark(lane.topic)
+
+        async def parse(raw: Any) -> KafkaAckableMessage:
+            return KafkaAckableMessage(body=[], headers={}, batch_headers=[], raw_message=raw, consumer=subscriber.consumer)
+
+        async def decode(message: KafkaAckableMessage) -> Any:
+            return message.raw_message
+
+        subscriber = broker.subscriber(
+            full_name(lane.topic),
+            batch=True,
+            group_id=group_name(self.service.name, lane.topic),
+            group_instance_id=f"{settings().replica}.{lane.topic}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            max_records=batch_size(),
+            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            max_poll_interval_ms=REBALANCE_TIMEOUT_MS * 2,
+            listener=_Handover(busy),
+            parser=parse,
+            decoder=decode,
+            no_reply=True,
+            title=f"{self.service.name}.{lane.topic}",
+        )
+
+        @subscriber
+        async def hear(message: Any) -> None:
+            async with busy:
+                if not self._stopping.is_set():
+                    await self._batch(lane, subscriber.consumer, message, bad_records)
+
+    async def _batch(self, lane: Lane, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
+        """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
+        owned = consumer.assignment()
+        polled = [record for record in raw if TopicPartition(record.topic, record.partition) in owned]
+        records = [
+            Record(short_name(record.topic), record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled
+        ]
+        try:
+            chores = await work_batch(self.books, lane, records, bad_records)
+            await faults.point("before_offset_commit")
+            await self._commit(consumer, polled)
+        except TooManyBadRecords as error:
+            self._seek_back(consumer, polled)
+            consumer.pause(*consumer.assignment())
+            self.progress.paused[lane.topic] = str(error)
+            telemetry.log().error("paused", topic=lane.topic, why=str(error))
+            return
+        except Exception as error:
+            self._seek_back(consumer, polled)
+            if not self._away(error):
+                self._die(error, lane.topic, records)
+                return
+            self._back_off[lane.topic] = self._back_off.get(lane.topic, 0) + 1
+            telemetry.log().warning("the world is away", topic=lane.topic, error=_short(error), attempt=self._back_off[lane.topic])
+            await self._wait(lane.topic)
+            return
+        self._back_off.pop(lane.topic, None)
+        self.progress.mark(lane.topic)
+        if chores:
+            self._chores_due.set()
+
+    async def _commit(self, consumer: Any, polled: Sequence[Any]) -> None:
+        """Commits the offsets of exactly this batch. A rebalance in between costs a repeat, which has no effect."""
+        last: dict[TopicPartition, int] = {}
+        for record in polled:
+            partition = TopicPartition(record.topic, record.partition)
+            last[partition] = max(last.get(partition, 0), record.offset + 1)
+        try:
+            if last:
+                await consumer.commit(last)
+        except (CommitFailedError, IllegalStateError) as error:
+            telemetry.log().info("partitions moved on before the offsets were committed", error=_short(error))
+
+    def _seek_back(self, consumer: Any, polled: Sequence[Any]) -> None:
+        first: dict[TopicPartition, int] = {}
+        for record in polled:
+            partition = TopicPartition(record.topic, record.partition)
+            first[partition] = min(first.get(partition, record.offset), record.offset)
+        for partition, offset in first.items():
+            with contextlib.suppress(IllegalStateError):
+                consumer.seek(partition, offset)
+
+    def _away(self, error: BaseException) -> bool:
+        if isinstance(error, ProducerFenced) or getattr(error, "fatal", False):
+            return False
+        return world_is_away(error) or isinstance(error, KafkaError)
+
+    async def _wait(self, loop: str) -> None:
+        low, high = BACK_OFF_SECONDS
+        longest = min(high, low * 2 ** min(self._back_off.get(loop, 1), 8))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), random.uniform(low, longest))  # noqa: S311 - jitter
+
+    def _die(self, error: BaseException, where: str, records: Sequence[Record]) -> None:
+        ids = [f"{record.topic}-{record.partition}@{record.offset}" for record in (records[0], records[-1])] if records else []
+        telemetry.log().error("a bug: the worker stops, nothing is lost", where=where, first_and_last=ids, exc_info=error)
+        self._failed = error
+        self._stopping.set()
+
+    # -- what is left to say, chores, metrics
+
+    async def _say_all(self) -> None:
+        while True:
+            async with self.books.engine.connect() as connection:
+                ids = await ledger.unsaid(connection, self.service.name, UNSAID_AT_ONCE)
+            await say_left(self.books, ids)
+            await self.books.transact(_nothing)
+            if len(ids) < UNSAID_AT_ONCE:
+                return
+
+    async def _run_chores(self) -> None:
+        for _, chore in self.service.chores:
+            while (await self.books.transact(chore)).chores:
+                self.progress.mark("chores")
+        self.progress.mark("chores")
+
+    async def _chores_loop(self) -> None:
+        async def turn() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._chores_due.wait(), settings().sweep_seconds)
+            self._chores_due.clear()
+            await self._run_chores()
+
+        await self._repeat("chores", turn)
+
+    async def _sweep_loop(self) -> None:
+        async def turn() -> None:
+            await asyncio.sleep(settings().sweep_seconds)
+            if self.books.said:
+                await self.books.transact(_nothing)
+            async with self.books.engine.connect() as connection:
+                ids = set(await ledger.unsaid(connection, self.service.name, UNSAID_AT_ONCE)) - self.books.said
+                letters, unsaid = await ledger.counts(connection, self.service.name)
+                if self.service.watch is not None:
+                    await self.service.watch(connection)
+            await say_left(self.books, sorted(ids & self._seen_unsaid))
+            self._seen_unsaid = ids
+            telemetry.DEAD_LETTERS.labels(self.service.name).set(letters)
+            telemetry.UNSAID.labels(self.service.name).set(unsaid)
+            self._mark_idle()
+
+        await self._repeat("sweep", turn)
+
+    def _mark_idle(self) -> None:
+        """A lane with nothing to read gets on, too: the sweep marks those that are neither busy, paused nor backing off."""
+        for topic, lock in self._locks.items():
+            if not lock.locked() and topic not in self.progress.paused and topic not in self._back_off:
+                self.progress.mark(topic)
+
+    async def _guarded(self, timer: Callable[["Worker"], Awaitable[None]]) -> None:
+        await self._repeat("timer", lambda: timer(self))
+
+    async def _repeat(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
+        """A loop that outlives an absent world and dies of a bug."""
+        while not self._stopping.is_set():
+            try:
+                await turn()
+                self._back_off.pop(name, None)
+                self.progress.mark(name)
+            except Exception as error:
+                if not self._away(error):
+                    self._die(error, name, [])
+                    return
+                self._back_off[name] = self._back_off.get(name, 0) + 1
+                telemetry.log().warning("the world is away", loop=name, error=_short(error), attempt=self._back_off[name])
+                await self._wait(name)
+
+    # -- health
+
+    async def _serve(self) -> None:
+        metrics = make_asgi_app(registry=telemetry.REGISTRY)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                return
+            if scope["path"] == "/metrics":
+                telemetry.LAST_PROGRESS.labels(self.service.name).set(self.progress.age())
+                await metrics(scope, receive, send)
+                return
+            ready, sentence = self.progress.ready() if scope["path"] == "/readyz" else (scope["path"] == "/livez", "the process is up")
+            await send({"type": "http.response.start", "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404, "headers": []})
+            await send({"type": "http.response.body", "body": sentence.encode()})
+
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings().http_port, log_level="warning", lifespan="off", access_log=False))
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+        await server.serve()
+
+
+async def _nothing(connection: AsyncConnection) -> Applied:
+    return Applied()
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
+
+
+def main(service: Callable[[], Service]) -> None:
+    """Entry point of a worker's `app`: exit 0 after a signal, 1 if the world refuses it, 3 after a bug."""
+    built = service()
+    telemetry.log_setup(built.name)
+    try:
+        sys.exit(asyncio.run(Worker(built).run()))
+    except Unavailable as error:
+        telemetry.log().error(error.sentence)
+        sys.exit(1)
+    except (KafkaError, OSError) as error:
+        telemetry.log().error("Kafka or PostgreSQL does not answer at start", error=_short(error))
+        sys.exit(1)

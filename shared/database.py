@@ -1,0 +1,130 @@
+"""The way to PostgreSQL: one engine a process, a role a service, transactions with bounded patience, and the locks.
+
+Isolation is READ COMMITTED; the locks, not the snapshot, give consistency (protocol section 1). Lock order, always sorted:
+1 `billto`, companies; 2 facts; 3 documents. Locks are taken in statements before those that read.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.errors import Unavailable
+from shared.settings import settings
+
+STATEMENT_SECONDS = 600
+LOCK_SECONDS = 120
+BILLTO_LOCK = "billto"
+
+REFUSED_BY_DATABASE = ("22", "23502", "23514")
+TRY_AGAIN = ("23505", "23503", "23P01")
+WORLD_IS_AWAY = ("08", "40", "53", "55P03", "57", "25006", "0A000")
+
+
+def engine_for(role: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:
+    """An engine whose connections act as `role`, so that a service can write its own schema only."""
+    return create_async_engine(
+        database_url or settings().database_url,
+        pool_size=pool_size or settings().pool_size,
+        max_overflow=2,
+        pool_timeout=30,
+        pool_pre_ping=False,
+        connect_args={
+            "timeout": 10,
+            "server_settings": {
+                "role": role,
+                "application_name": f"backoffice {role} {settings().replica}",
+                "statement_timeout": f"{STATEMENT_SECONDS}s",
+                "lock_timeout": f"{LOCK_SECONDS}s",
+                "idle_in_transaction_session_timeout": "300s",
+                "jit": "off",
+            },
+        },
+    )
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters that PostgreSQL gave for an error, or empty."""
+    inner = getattr(error, "orig", error)
+    state = getattr(inner, "sqlstate", None) or getattr(getattr(inner, "__cause__", None), "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def refused_by_database(error: BaseException) -> bool:
+    """Whether the database refuses the values of a record, so that trying again is useless."""
+    return sqlstate(error).startswith(REFUSED_BY_DATABASE)
+
+
+def try_again(error: BaseException) -> bool:
+    """Whether another worker was in the way (a unique key, a foreign key): right at the next try."""
+    return sqlstate(error).startswith(TRY_AGAIN)
+
+
+def world_is_away(error: BaseException) -> bool:
+    """Whether the database, or the way to it, does not work now."""
+    if isinstance(error, Unavailable | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state = sqlstate(error)
+    if state:
+        return state.startswith(WORLD_IS_AWAY)
+    return isinstance(error, OperationalError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError)
+
+
+def lock_key(name: str) -> int:
+    """The 64-bit key of an advisory lock: the same in every process."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+async def lock_companies(connection: AsyncConnection, companies: Iterable[str], *, exclusive: bool = False) -> None:
+    """Locks billing companies for the transaction, in one order: shared to change their lines or terms, exclusive to generate or credit."""
+    keys = sorted({lock_key(f"company:{company}") for company in companies})
+    if keys:
+        await _lock(connection, keys, exclusive=exclusive)
+
+
+async def lock_billto(connection: AsyncConnection, *, exclusive: bool = False) -> None:
+    """Locks the billto hierarchy, before any company: shared to generate and credit, exclusive to change a node."""
+    await _lock(connection, [lock_key(BILLTO_LOCK)], exclusive=exclusive)
+
+
+async def _lock(connection: AsyncConnection, keys: list[int], *, exclusive: bool) -> None:
+    function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+    await connection.execute(text(f"SELECT {function}(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), {"keys": keys})
+
+
+@asynccontextmanager
+async def replica_name(database_url: str, service: str, replica: str) -> AsyncIterator[None]:
+    """Holds the name of this replica while the process lives: a session lock on a connection outside the pool.
+
+    Raises `Unavailable` with a sentence if another process holds it: two members with one name would rejoin for ever.
+    """
+    engine = create_async_engine(database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    connection = await engine.connect()
+    try:
+        got = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")})
+        if not got:
+            raise Unavailable(f"replica {replica!r} of {service} already runs: give this one another name with BACKOFFICE_REPLICA")
+        yield
+    finally:
+        try:
+            await connection.close()
+        finally:
+            await engine.dispose()
+
+
+async def rows(connection: AsyncConnection, statement: str, /, **values: Any) -> list[Any]:
+    """All rows of a statement."""
+    return list((await connection.execute(text(statement), values)).all())
+
+
+async def run(connection: AsyncConnection, statement: str, /, **values: Any) -> int:
+    """Runs a statement; the number of rows it touched."""
+    return (await connection.execute(text(statement), values)).rowcount

@@ -1,0 +1,95 @@
+"""What fee_realizer says: what a document is worth, in numbered statements, and which documents wait."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Name, Quantity, Revision, Text, UnitPrice
+from shared.terms import DocumentKind, LineKind
+
+
+class PriceBasis(Message):
+    """From which state of a requirement's rate book a time type was priced; `cited` if invoiced lines demanded it."""
+
+    requirement_id: Identifier
+    time_type: str
+    rate_book: int
+    cited: bool = False
+
+
+class StatementLine(Message):
+    """One line of a document's worth. `line_key` is the line's identity through all revisions (compared as text)."""
+
+    line_key: str
+    line_kind: LineKind
+    billing_company: Identifier
+    billto_node: Identifier
+    currency: Currency
+    quantity: Quantity
+    unit: str
+    unit_price: UnitPrice
+    amount: Amount
+    effective_date: Day
+    service_from: Day
+    service_to: Day
+    week_ending: Day | None = None
+    requirement_id: str = ""
+    worker_id: str = ""
+    time_type: str = ""
+    item_id: str = ""
+    project: str = ""
+    cost_center: str = ""
+    po_number: str = ""
+    tax_code: str = ""
+    rate_version: str = ""
+    rate_book: int = 0
+    description: str
+    derivation: dict[str, Any] = {}
+
+
+class PayLinesRealized(Message):
+    """Statement n of an original document: `realized` with all lines that it is worth, or `withheld`. The higher n wins."""
+
+    document_kind: DocumentKind
+    document_id: Identifier
+    statement_no: Annotated[int, Field(strict=True, ge=1)]
+    statement_kind: Literal["realized", "withheld"]
+    sheet_id: str
+    revision: Revision
+    cause: str
+    basis: Annotated[tuple[PriceBasis, ...], Field(strict=False)] = ()
+    lines: Annotated[tuple[StatementLine, ...], Field(strict=False)] = ()
+
+
+class DocumentHeld(Message):
+    """A document waits: for what, in a code and a sentence. `statement_no` if a withheld statement went out for it."""
+
+    document_kind: DocumentKind
+    document_id: Identifier
+    revision: Revision
+    statement_no: int | None = None
+    code: str
+    sentence: Text
+
+
+class DocumentReleased(Message):
+    """A document waits no more."""
+
+    document_kind: DocumentKind
+    document_id: Identifier
+    revision: Revision
+    statement_no: int | None = None
+
+
+class PayLineDue(Message):
+    """The day of a line that was Scheduled has come in its billing company's zone."""
+
+    pay_line_id: int
+    billing_company: Identifier
+    document_kind: DocumentKind
+    document_id: Identifier
+    line_key: str
+    effective_date: Day
+    currency: Currency
+    amount: Amount
+    description: Name = ""

@@ -1,0 +1,110 @@
+"""The strict types of the wire: amounts and hours are decimal strings, dates are ISO dates, identifiers are printable.
+
+JSON numbers are refused for money and hours because a JSON parser makes floats of them (12345678901234567890.12 would lose
+its last digits).
+"""
+
+import re
+import unicodedata
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema, core_schema
+
+from shared.money import known_currency, plain
+
+MESSAGE_BYTES = 900_000
+ID_LENGTH = 200
+TEXT_LENGTH = 2_000
+FIRST_DATE = date(1970, 1, 1)
+LAST_DATE = date(2999, 12, 31)
+
+
+class DecimalString:
+    """Marks a Decimal that travels as a JSON string with at most `places` decimals and lies within [ge, le]."""
+
+    def __init__(self, places: int = 4, digits: int = 14, ge: str | None = None, le: str | None = None) -> None:
+        sign = "" if ge is not None and Decimal(ge) >= 0 else "-?"
+        self.pattern = rf"^{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,{places}}})?$"
+        self.low = None if ge is None else Decimal(ge)
+        self.high = None if le is None else Decimal(le)
+
+    def _read(self, text: str) -> Decimal:
+        value = Decimal(text)
+        if self.low is not None and value < self.low:
+            raise ValueError(f"must be {self.low} or more")
+        if self.high is not None and value > self.high:
+            raise ValueError(f"must be {self.high} or less")
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.no_info_after_validator_function(self._read, core_schema.str_schema(strict=True, pattern=self.pattern))
+        return core_schema.json_or_python_schema(
+            json_schema=text,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(Decimal), text]),
+            serialization=core_schema.plain_serializer_function_ser_schema(plain, return_schema=core_schema.str_schema()),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "pattern": self.pattern, "description": "decimal as a string"}
+
+
+_FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def _printable(text: str) -> str:
+    if not text.isascii() and _FORBIDDEN.search(text) or not text.isprintable():
+        raise ValueError("holds control or direction characters, which people can't see: send the plain text")
+    return text
+
+
+def _identifier(text: str) -> str:
+    _printable(text)
+    if text != text.strip():
+        raise ValueError("begins or ends with a space: send it trimmed")
+    return text
+
+
+def _name(text: str) -> str:
+    return _printable(unicodedata.normalize("NFC", text).strip())
+
+
+def _currency(text: str) -> str:
+    if not known_currency(text):
+        raise ValueError(f"{text!r} is not an ISO 4217 currency code such as USD or EUR")
+    return text
+
+
+def _possible(day: date) -> date:
+    if not FIRST_DATE <= day <= LAST_DATE:
+        raise ValueError(f"lies outside {FIRST_DATE} to {LAST_DATE}")
+    return day
+
+
+Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=ID_LENGTH), AfterValidator(_identifier)]
+Name = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), AfterValidator(_name)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
+Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
+Currency = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)]
+Day = Annotated[date, AfterValidator(_possible)]
+Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
+Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]
+Quantity = Annotated[Decimal, DecimalString(places=4, digits=12)]
+UnitPrice = Annotated[Decimal, DecimalString(places=4, digits=14, ge="0")]
+Amount = Annotated[Decimal, DecimalString(places=4, digits=16)]
+Percent = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="1000")]
+Instant = AwareDatetime
+
+
+class Message(BaseModel):
+    """What a program of ours says: frozen, strict, no field that is not declared."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class AtsMessage(BaseModel):
+    """What the ATS says: frozen and strict; fields that we do not know are ignored here and kept in the stored body."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")

@@ -1,0 +1,48 @@
+"""Named points at which a test may kill or pause this process; without the two settings each is a cheap no-op.
+
+`BACKOFFICE_CRASH=name[:n]` kills the process with SIGKILL at the n-th visit (each visit counted in this process).
+`BACKOFFICE_PAUSE=folder`: at point `name` the process writes `folder/name.reached` and waits while `folder/name.hold` exists.
+"""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+from shared.settings import settings
+
+POINTS = (
+    "before_transaction",
+    "inside_transaction",
+    "after_locks",
+    "before_commit",
+    "after_commit",
+    "after_publish",
+    "before_offset_commit",
+    "in_shutdown",
+    "batch_selected",
+    "batch_numbered",
+    "watermark_moved",
+)
+_visits: Counter[str] = Counter()
+
+
+async def point(name: str) -> None:
+    """Die here, wait here, or (always, outside tests) go on."""
+    wanted, folder = settings().crash, settings().pause
+    if not wanted and not folder:
+        return
+    if wanted:
+        _visits[name] += 1
+        point_name, _, visit = wanted.partition(":")
+        if point_name == name and _visits[name] == int(visit or 1):
+            if folder:
+                (Path(folder) / f"{name}.{os.getpid()}.fired").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    if folder:
+        hold = Path(folder) / f"{name}.hold"
+        if hold.exists():
+            (Path(folder) / f"{name}.reached").touch()
+            while hold.exists():
+                await asyncio.sleep(0.02)

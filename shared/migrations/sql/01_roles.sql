@@ -1,0 +1,54 @@
+-- Roles: one per service, none of which owns a table. A login takes its service's role when it connects.
+DO $$
+DECLARE role_name text;
+BEGIN
+  FOREACH role_name IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync', 'console'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+    END IF;
+    EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
+    EXECUTE format('CREATE SCHEMA %I', role_name);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO fee_realizer, scheduler, invoicer, arg_sync, console', role_name);
+  END LOOP;
+END $$;
+DROP SCHEMA console;
+
+-- What every worker keeps in its own schema, in the same shape (protocol): what must still be said, messages nobody can read,
+-- and the commands that it answered. `scope` says which topic-independent business key the id is.
+DO $$
+DECLARE service text;
+BEGIN
+  FOREACH service IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync'] LOOP
+    EXECUTE format($t$
+      CREATE TABLE %1$I.unsaid (
+        kind text NOT NULL, id text NOT NULL,
+        PRIMARY KEY (kind, id));
+      CREATE TABLE %1$I.dead_letter (
+        dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL, sha256 bytea NOT NULL,
+        record_key bytea, record_value bytea, headers jsonb NOT NULL,
+        code text NOT NULL, sentence text NOT NULL,
+        state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
+        closed_by text, closed_reason text, closed_at timestamptz,
+        received_at timestamptz NOT NULL DEFAULT now(),
+        UNIQUE (topic, partition_no, record_offset, sha256));
+      CREATE TABLE %1$I.command (
+        command_id text PRIMARY KEY,
+        command text NOT NULL, billing_company text NOT NULL DEFAULT '',
+        actor text NOT NULL, reason text NOT NULL, body jsonb NOT NULL, body_sha256 bytea NOT NULL,
+        outcome text NOT NULL CHECK (outcome IN ('accepted', 'refused')),
+        result jsonb NOT NULL,
+        before jsonb, after jsonb,
+        subjects text[] NOT NULL DEFAULT '{}',
+        answered_at timestamptz NOT NULL DEFAULT now());
+      CREATE INDEX command_subjects ON %1$I.command USING gin (subjects);
+      CREATE TABLE %1$I.command_conflict (
+        command_id text NOT NULL, body_sha256 bytea NOT NULL, result jsonb NOT NULL,
+        answered_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (command_id, body_sha256));
+      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.unsaid, %1$I.dead_letter TO %1$I;
+      GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict TO %1$I;
+      GRANT SELECT ON %1$I.unsaid, %1$I.dead_letter, %1$I.command, %1$I.command_conflict TO console;
+    $t$, service);
+  END LOOP;
+END $$;

@@ -1,0 +1,137 @@
+-- fee_realizer: what a document is worth. Facts, source documents, statements, holds.
+
+CREATE TABLE fee_realizer.billing_company (
+  billing_company text PRIMARY KEY CHECK (length(billing_company) <= 200),
+  known boolean NOT NULL DEFAULT false,              -- false: a stub, so that a document that waits for it can lock it
+  enabled boolean NOT NULL DEFAULT true,
+  name text NOT NULL DEFAULT '', address text NOT NULL DEFAULT '', tax_id text NOT NULL DEFAULT '', bank text NOT NULL DEFAULT '',
+  time_zone text NOT NULL DEFAULT 'UTC',
+  currency text NOT NULL DEFAULT 'USD',
+  series_prefix text NOT NULL DEFAULT 'INV-', series_width integer NOT NULL DEFAULT 6,
+  default_tax text NOT NULL DEFAULT '',
+  tax_basis text NOT NULL DEFAULT 'line' CHECK (tax_basis IN ('line', 'document')),
+  default_time_group text NOT NULL DEFAULT '',
+  payment_terms text NOT NULL DEFAULT 'net:30',
+  gate text NOT NULL DEFAULT 'approved' CHECK (gate IN ('approved', 'reviewed')));
+
+CREATE TABLE fee_realizer.tax_rate (
+  billing_company text NOT NULL REFERENCES fee_realizer.billing_company,
+  tax_code text NOT NULL, from_date date NOT NULL, percent numeric(9,4) NOT NULL,
+  PRIMARY KEY (billing_company, tax_code, from_date));
+
+CREATE TABLE fee_realizer.requirement (
+  requirement_id text PRIMARY KEY CHECK (length(requirement_id) <= 200),
+  known boolean NOT NULL DEFAULT false,
+  closed boolean NOT NULL DEFAULT false,             -- a tombstone came: closed from now on, never deleted
+  revision bigint NOT NULL DEFAULT -1,
+  billing_company text NOT NULL DEFAULT '', office_id text NOT NULL DEFAULT '',
+  job_title text NOT NULL DEFAULT '', currency text NOT NULL DEFAULT '',
+  project text NOT NULL DEFAULT '', cost_center text NOT NULL DEFAULT '', po_number text NOT NULL DEFAULT '',
+  rate_book integer NOT NULL DEFAULT 0,              -- counts the changes of the rates; a line cites the number it was priced at
+  body jsonb);
+CREATE INDEX requirement_company ON fee_realizer.requirement (billing_company);
+
+CREATE TABLE fee_realizer.requirement_revision (     -- what the ATS said, so that a repeat and a conflict can be told apart
+  requirement_id text NOT NULL REFERENCES fee_realizer.requirement, revision bigint NOT NULL, body jsonb NOT NULL,
+  PRIMARY KEY (requirement_id, revision));
+
+CREATE TABLE fee_realizer.requirement_status (
+  requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
+  from_date date NOT NULL, status text NOT NULL, position_type text NOT NULL,
+  PRIMARY KEY (requirement_id, from_date));
+
+-- A rate version is (requirement, time type, from-date, price): an edited price is a new version. It is in force for the rate
+-- books since_book <= n < until_book.
+CREATE TABLE fee_realizer.rate_version (
+  requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
+  time_type text NOT NULL, effective_from date NOT NULL, source text NOT NULL CHECK (source IN ('ats', 'command')),
+  unit_price numeric(20,4) NOT NULL, unit text NOT NULL,
+  since_book integer NOT NULL, until_book integer,
+  actor text NOT NULL,
+  PRIMARY KEY (requirement_id, time_type, effective_from, source, since_book));
+
+CREATE TABLE fee_realizer.catalog_item (
+  item_id text PRIMARY KEY CHECK (length(item_id) <= 200),
+  known boolean NOT NULL DEFAULT false,
+  name text NOT NULL DEFAULT '', item_class text NOT NULL DEFAULT '', family text NOT NULL DEFAULT '', variant text NOT NULL DEFAULT '',
+  product_kind text NOT NULL DEFAULT 'placement',
+  amount numeric(20,4), currency text, percent_of_salary numeric(9,4), plan jsonb, tax_code text NOT NULL DEFAULT '',
+  version integer NOT NULL DEFAULT 0);
+
+-- One head row per original document: the lock, and where the document stands.
+CREATE TABLE fee_realizer.source_document (
+  document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement')),
+  document_id text NOT NULL CHECK (length(document_id) <= 200),
+  sheet_id text NOT NULL DEFAULT '', revision bigint NOT NULL DEFAULT -1,       -- the sheet and revision in force
+  statement_no integer NOT NULL DEFAULT 0,                                       -- the latest statement, 0 none
+  hold_code text, hold_sentence text, held_since timestamptz,
+  PRIMARY KEY (document_kind, document_id));
+CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code) WHERE hold_code IS NOT NULL;
+
+-- Everything the ATS ever said of a document: each sheet (the original and its adjustments) and revision, with the body as it came.
+CREATE TABLE fee_realizer.source_revision (
+  document_kind text NOT NULL, document_id text NOT NULL, sheet_id text NOT NULL, revision bigint NOT NULL,
+  body jsonb NOT NULL,
+  received_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (document_kind, document_id, sheet_id, revision));
+
+CREATE TABLE fee_realizer.adjustment_sheet (         -- which original an adjustment timesheet belongs to; it never changes
+  sheet_id text PRIMARY KEY, document_id text NOT NULL);
+
+CREATE TABLE fee_realizer.document_fact (            -- which facts a document was priced from: who changes a fact finds its documents
+  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')), fact_id text NOT NULL,
+  document_kind text NOT NULL, document_id text NOT NULL,
+  PRIMARY KEY (fact_kind, fact_id, document_kind, document_id));
+
+CREATE TABLE fee_realizer.statement (
+  document_kind text NOT NULL, document_id text NOT NULL, statement_no integer NOT NULL,
+  statement_kind text NOT NULL CHECK (statement_kind IN ('realized', 'withheld')),
+  sheet_id text NOT NULL, revision bigint NOT NULL, cause text NOT NULL,
+  body text NOT NULL,                                -- the event's value (JSON), byte for byte as it is said
+  issued_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (document_kind, document_id, statement_no));
+
+CREATE TABLE fee_realizer.to_price (                 -- documents whose facts changed: priced again in chunks, at once
+  document_kind text NOT NULL, document_id text NOT NULL, cause text NOT NULL,
+  PRIMARY KEY (document_kind, document_id));
+
+GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate, fee_realizer.requirement,
+  fee_realizer.requirement_status, fee_realizer.rate_version, fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
+GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision, fee_realizer.adjustment_sheet, fee_realizer.statement TO fee_realizer;
+GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact TO fee_realizer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.to_price TO fee_realizer;
+
+-- Views for others. A service reads another's data only through a view made for that purpose.
+CREATE VIEW fee_realizer.company_card AS
+  SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax,
+         tax_basis, default_time_group, payment_terms, gate
+  FROM fee_realizer.billing_company WHERE known;
+CREATE VIEW fee_realizer.company_tax_rate AS SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
+CREATE VIEW fee_realizer.held_document AS
+  SELECT d.document_kind, d.document_id, d.sheet_id, d.revision, d.statement_no, d.hold_code, d.hold_sentence, d.held_since,
+         coalesce((SELECT min(r.billing_company) FROM fee_realizer.document_fact f
+                   JOIN fee_realizer.requirement r ON r.requirement_id = f.fact_id
+                   WHERE f.fact_kind = 'requirement' AND f.document_kind = d.document_kind AND f.document_id = d.document_id), '') AS billing_company
+  FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
+CREATE VIEW fee_realizer.latest_statement AS
+  SELECT s.document_kind, s.document_id, s.statement_no, s.statement_kind, s.sheet_id, s.revision, s.cause, s.body, s.issued_at
+  FROM fee_realizer.source_document d
+  JOIN fee_realizer.statement s ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.statement_no = d.statement_no;
+CREATE VIEW fee_realizer.document_statement AS
+  SELECT document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body, issued_at FROM fee_realizer.statement;
+CREATE VIEW fee_realizer.document_state AS
+  SELECT document_kind, document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, held_since FROM fee_realizer.source_document;
+CREATE VIEW fee_realizer.document_revision AS
+  SELECT document_kind, document_id, sheet_id, revision, body, received_at FROM fee_realizer.source_revision;
+CREATE VIEW fee_realizer.job_order AS
+  SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency, rate_book, body FROM fee_realizer.requirement WHERE known;
+CREATE VIEW fee_realizer.bill_rate AS
+  SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book, until_book, actor FROM fee_realizer.rate_version;
+CREATE VIEW fee_realizer.catalog AS
+  SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version
+  FROM fee_realizer.catalog_item WHERE known;
+GRANT SELECT ON fee_realizer.company_card, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_statement,
+  fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
+GRANT SELECT ON fee_realizer.document_statement, fee_realizer.document_revision, fee_realizer.job_order, fee_realizer.bill_rate,
+  fee_realizer.catalog TO console;

@@ -1,0 +1,35 @@
+-- What others may read of the invoicer.
+
+CREATE VIEW invoicer.closed_invoice AS
+  SELECT i.*, s.content_hash FROM invoicer.invoice i LEFT JOIN invoicer.invoice_seal s USING (invoice_id);
+
+CREATE VIEW invoicer.closed_invoice_line AS
+  SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id, p.worker_id, p.requirement_id, p.week_ending,
+         p.service_from, p.service_to, p.time_type, p.item_id, p.quantity, p.unit, p.unit_price, p.amount, p.currency,
+         il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key, p.line_kind, p.statement_no,
+         il.billto_node, il.billto_level, p.corrects_invoice_id, p.corrects_line_no,
+         c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
+  FROM invoicer.invoice_line il
+  JOIN invoicer.pay_line p USING (pay_line_id)
+  LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
+
+-- Which rate book the invoiced, not fully credited lines of a document cite: an adjustment is priced from that book.
+CREATE VIEW invoicer.cited_rate_version AS
+  SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type, max(p.rate_book) AS rate_book
+  FROM invoicer.pay_line p
+  JOIN invoicer.invoice_line il USING (pay_line_id)
+  WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
+    AND p.quantity + coalesce((SELECT sum(c.quantity) FROM invoicer.pay_line c JOIN invoicer.invoice_line cl ON cl.pay_line_id = c.pay_line_id
+                               WHERE c.corrects_invoice_id = il.invoice_id AND c.corrects_line_no = il.line_no), 0) <> 0
+  GROUP BY p.document_kind, p.document_id, p.requirement_id, p.time_type;
+CREATE VIEW invoicer.stale_price_basis AS
+  SELECT document_kind, document_id, statement_no, stale_statement_no FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL;
+GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, console;
+
+CREATE VIEW invoicer.announced_line AS
+  SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description
+  FROM invoicer.pay_line p
+  WHERE p.announce AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
+GRANT SELECT ON invoicer.announced_line TO scheduler, console;
+GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO arg_sync, scheduler, console;
+GRANT SELECT ON ALL TABLES IN SCHEMA invoicer TO console;

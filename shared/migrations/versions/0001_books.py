@@ -1,0 +1,27 @@
+"""The books: roles, four schemas, views."""
+
+from pathlib import Path
+
+from alembic import op
+from sqlalchemy import text
+from sqlalchemy.util import await_only
+
+revision = "0001"
+down_revision = None
+
+FILES = ("01_roles", "02_fee_realizer", "03_scheduler", "04_invoicer", "05_invoicer_views")
+
+
+def upgrade() -> None:
+    """Runs the SQL files in order, inside the migration's transaction."""
+    bind = op.get_bind()
+    bind.execute(text("SELECT 1"))  # the driver's transaction starts with the first statement; a script must be inside it
+    for name in FILES:
+        script = (Path(__file__).parent.parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+        await_only(bind.connection.driver_connection.execute(script))  # type: ignore[union-attr]
+
+
+def downgrade() -> None:
+    """Takes the schemas away, books and all: for development only."""
+    for schema in ("invoicer", "scheduler", "arg_sync", "fee_realizer"):
+        op.get_bind().execute(text(f"DROP SCHEMA {schema} CASCADE"))

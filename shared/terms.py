@@ -1,0 +1,105 @@
+"""The field's nouns, frozen: what a closed document is when it is shown, rendered or checked. See the glossary in the README.
+
+Signs: here, in CSV, events and totals, what lowers the debt is negative and what raises it positive, on whatever document the
+line stands (domain rules 5). A renderer for people turns all signs of a credit note.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+DocumentKind = Literal["timesheet", "placement"]
+DocumentType = Literal["invoice", "credit-note"]
+LineKind = Literal["timesheet", "product"]
+BilltoLevel = Literal["company", "client", "office"]
+
+LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Seller or buyer as the document's snapshot keeps it; `address` is one string with line breaks."""
+
+    name: str
+    address: str = ""
+    tax_id: str = ""
+    bank: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaxTotal:
+    """Net and tax of one tax code and rate on a document. `rate` in percent; code "" is untaxed."""
+
+    code: str
+    rate: Decimal
+    net: Decimal
+    tax: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectedInvoice:
+    """An invoice that a credit note corrects."""
+
+    number: str
+    invoice_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedDocument:
+    """The head of a closed invoice or credit note, with its totals; its lines are streamed apart."""
+
+    invoice_id: int
+    invoice_number: str
+    document_type: DocumentType
+    batch_id: str
+    billing_company: str
+    account_name: str
+    seller: Party
+    buyer: Party
+    invoice_date: date
+    due_date: date
+    cut_off_date: date
+    currency: str
+    payment_terms: str
+    po_number: str
+    tax_wording: str
+    net: Decimal
+    tax: Decimal
+    total: Decimal
+    line_count: int
+    service_from: date | None
+    service_to: date | None
+    tax_totals: tuple[TaxTotal, ...]
+    corrects: tuple[CorrectedInvoice, ...]
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedLine:
+    """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62). Signs as in the module's docstring."""
+
+    invoice_id: int
+    line_no: int
+    description: str
+    document_kind: DocumentKind
+    document_id: str
+    pay_line_id: int
+    worker_id: str
+    requirement_id: str
+    week_ending: date | None
+    service_from: date
+    service_to: date
+    time_type: str
+    quantity: Decimal
+    unit: str
+    unit_price: Decimal
+    amount: Decimal
+    tax_code: str
+    tax_rate: Decimal
+    tax_amount: Decimal
+    po_number: str
+    project: str
+    cost_center: str
+    corrects_invoice: str
+    corrects_line: int | None
