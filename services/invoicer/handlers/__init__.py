@@ -1,0 +1,1 @@
+"""Listens: one screen for each event or command: lock, load, decide, save, say."""
