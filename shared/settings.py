@@ -21,6 +21,7 @@ class Settings(BaseSettings):
     workers: str = Field("", description="replicas of each worker that `up` starts, e.g. fee_realizer=2,invoicer=2; else one each")
     ports: str = Field("", description="ports that parts of the embedded stack must take, e.g. kafka=9092,postgres=5432; else the last or free ones")
     replica: str = Field("1", description="name of this replica of the worker; two with one name refuse to run")
+    http_host: str = Field("127.0.0.1", description="address on which a worker serves /metrics, /livez and /readyz")
     http_port: int = Field(0, description="port of /metrics, /livez and /readyz; 0 takes a free one")
     max_batch_records: int = Field(1000, description="records of one consumer in one transaction")
     partitions: int = Field(4, description="partitions of a topic when it is created")
@@ -38,4 +39,4 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()  # type: ignore[call-arg]
+    return Settings()

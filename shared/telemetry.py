@@ -22,8 +22,12 @@ PAY_LINES = Gauge("backoffice_pay_lines", "Open pay lines by derived status", ["
 PENDING_AMOUNT = Gauge("backoffice_pending_amount", "Net of pending lines", ["billing_company", "kind", "currency"], registry=REGISTRY)
 INVOICES = Gauge("backoffice_invoices", "Closed documents", ["billing_company", "document_type"], registry=REGISTRY)
 LAST_PROGRESS = Gauge("backoffice_last_progress_age_seconds", "Seconds since this worker last got on", ["service"], registry=REGISTRY)
-LAG = Gauge("kafka_consumergroup_lag", "Records behind the end of the partition; -1 when nothing is committed",
-            ["consumergroup", "topic", "partition"], registry=REGISTRY)
+LAG = Gauge(
+    "kafka_consumergroup_lag",
+    "Records behind the end of the partition; -1 when nothing is committed",
+    ["consumergroup", "topic", "partition"],
+    registry=REGISTRY,
+)
 BATCH_SECONDS = Histogram("backoffice_batch_duration_seconds", "Time to generate a batch", registry=REGISTRY, buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120))
 TRANSACTIONS = Counter("backoffice_transactions_total", "Transactions of messages by outcome", ["service", "topic", "outcome"], registry=REGISTRY)
 RECORDS = Counter("backoffice_records_total", "Records by outcome", ["service", "topic", "outcome"], registry=REGISTRY)

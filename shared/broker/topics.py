@@ -105,10 +105,7 @@ async def create_topics(bootstrap: str, partitions: int | None = None) -> list[s
     try:
         there = set(await admin.list_topics())
         missing = [topic for topic in all_topics() if full_name(topic.name) not in there]
-        new = [
-            NewTopic(full_name(topic.name), topic.partitions or partitions or settings().partitions, 1, topic_configs=topic.config)
-            for topic in missing
-        ]
+        new = [NewTopic(full_name(topic.name), topic.partitions or partitions or settings().partitions, 1, topic_configs=topic.config) for topic in missing]
         if new:
             try:
                 await admin.create_topics(new)

@@ -60,7 +60,7 @@ class Desk:
             return event if self.service == ANSWERS_FOR_NOBODY else None
         if owner_of(event) != self.service:
             unheard = owner_of(event) not in HEARING and self.service == ANSWERS_FOR_NOBODY
-            return event if unheard else None  # type: ignore[no-any-return]
+            return event if unheard else None
         return event  # type: ignore[no-any-return]
 
     def _isolation(self, command: AnyCommand) -> str:

@@ -132,12 +132,8 @@ async def command_messages(connection: AsyncConnection, service: str, kind: str,
             shas=[pair[1] for pair in pairs],
         )
     else:
-        found = await rows(
-            connection, f"SELECT command_id, result FROM {service}.command WHERE command_id = ANY(CAST(:ids AS text[]))", ids=list(ids)
-        )
-    return [
-        Outgoing(COMMAND_RESULTS.name, row.command_id, json.dumps(row.result).encode(), stable_id(service, kind, row.command_id)) for row in found
-    ]
+        found = await rows(connection, f"SELECT command_id, result FROM {service}.command WHERE command_id = ANY(CAST(:ids AS text[]))", ids=list(ids))
+    return [Outgoing(COMMAND_RESULTS.name, row.command_id, json.dumps(row.result).encode(), stable_id(service, kind, row.command_id)) for row in found]
 
 
 async def command_answer(connection: AsyncConnection, service: str, command_id: str) -> Any | None:

@@ -126,8 +126,8 @@ async def work_batch(books: Books, lane: Lane, records: Sequence[Record], bad_re
     if not good and not bad:
         return False
     applied = await _settled(books, lane, good, bad)
-    telemetry.RECORDS.labels(books.service, lane.topic, "read").inc(len(good))
-    telemetry.RECORDS.labels(books.service, lane.topic, "dead_letter").inc(len(bad) + len(applied.rejected))
+    telemetry.RECORDS.labels(books.service, lane.topic, "read").inc(len(records) - len(applied.rejected))
+    telemetry.RECORDS.labels(books.service, lane.topic, "dead_letter").inc(len(applied.rejected))
     return applied.chores
 
 

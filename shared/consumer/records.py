@@ -104,7 +104,7 @@ def check_json(record: Record) -> str | Rejection:
     except _DuplicateKey:
         return Rejection("duplicate_key", "a key stands twice in one JSON object: send each once, a reader can't know which is meant")
     except _NotFinite as error:
-        return Rejection("not_finite", f"{error} is not a number that JSON has: send decimals as strings such as \"7.5\"")
+        return Rejection("not_finite", f'{error} is not a number that JSON has: send decimals as strings such as "7.5"')
     except RecursionError:
         return Rejection("too_deep", "the JSON is nested too deeply: send the event as its schema says")
     except ValueError as error:
@@ -153,12 +153,12 @@ def rejection_of(error: ValidationError) -> Rejection:
         return Rejection(code, f"{where}: {words}" + (f" ({', '.join(f'{key} {value}' for key, value in context.items())})" if context else ""))
     if kind == "json_invalid":
         return Rejection("too_deep" if "recursion" in message else "bad_json", "the JSON is nested too deeply: send the event as its schema says")
-    if kind.startswith("date") or kind.startswith("datetime"):
+    if kind.startswith("date"):
         return Rejection("impossible_date", f"{where}: {message.lower()}")
     if kind == "value_error":
         words = message.removeprefix("Value error, ")
         return Rejection(next((code for part, code in _VALUE_CODES if part in words), "bad_value"), f"{where}: {words}")
-    return Rejection("wrong_type", f"{where}: {message[0].lower()}{message[1:]}; amounts and hours are strings such as \"7.5\", dates are like \"2026-03-02\"")
+    return Rejection("wrong_type", f'{where}: {message[0].lower()}{message[1:]}; amounts and hours are strings such as "7.5", dates are like "2026-03-02"')
 
 
 def reader(model: type[BaseModel] | TypeAdapter[Any], *, compacted: bool = False) -> Callable[[Record], Any]:

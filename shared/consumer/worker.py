@@ -181,9 +181,7 @@ class Worker:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
         owned = consumer.assignment()
         polled = [record for record in raw if TopicPartition(record.topic, record.partition) in owned]
-        records = [
-            Record(short_name(record.topic), record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled
-        ]
+        records = [Record(short_name(record.topic), record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled]
         try:
             chores = await work_batch(self.books, lane, records, bad_records)
             await faults.point("before_offset_commit")
@@ -238,7 +236,7 @@ class Worker:
         low, high = BACK_OFF_SECONDS
         longest = min(high, low * 2 ** min(self._back_off.get(loop, 1), 8))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), random.uniform(low, longest))  # noqa: S311 - jitter
+            await asyncio.wait_for(self._stopping.wait(), random.uniform(low, longest))
 
     def _die(self, error: BaseException, where: str, records: Sequence[Record]) -> None:
         ids = [f"{record.topic}-{record.partition}@{record.offset}" for record in (records[0], records[-1])] if records else []
@@ -330,7 +328,8 @@ class Worker:
             await send({"type": "http.response.start", "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404, "headers": []})
             await send({"type": "http.response.body", "body": sentence.encode()})
 
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=settings().http_port, log_level="warning", lifespan="off", access_log=False))
+        config = uvicorn.Config(app, host=settings().http_host, port=settings().http_port, log_level="warning", lifespan="off", access_log=False)
+        server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         await server.serve()

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from shared.events.wire import (
-    Amount,
     AtsMessage,
     Code,
     Currency,
     Day,
+    Fee,
     Hours,
     Identifier,
     Instant,
@@ -133,7 +133,7 @@ class PlacementFee(AtsMessage):
 
     fee_id: Identifier
     item_id: Identifier
-    amount: Amount | None = None
+    amount: Fee | None = None
     percent: Percent | None = None
     plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None
     po_number: Name = ""
@@ -154,7 +154,7 @@ class PlacementCreated(AtsMessage):
     start_date: Day
     end_date: Day | None = None
     end_reason: Text = ""
-    salary: Amount | None = None
+    salary: Fee | None = None
     currency: Currency | None = None
     fees: Annotated[tuple[PlacementFee, ...], Field(strict=False, max_length=200)] = ()
 

@@ -85,5 +85,5 @@ class CommandResult(Message):
     code: str = "ok"
     sentence: Text = ""
     mend: Text = ""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
     findings: Annotated[tuple[Finding, ...], Field(strict=False, max_length=100)] = ()

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from shared.calendar import known_time_zone
 from shared.events.ats import PlanPart, check_plan
-from shared.events.wire import Amount, Code, Currency, Day, Identifier, Message, Name, Percent, Quantity, Text
+from shared.events.wire import Amount, Code, Currency, Day, Fee, Identifier, Message, Name, Percent, Quantity, Text
 from shared.terms import DocumentKind
 
 ServiceName = Literal["fee_realizer", "invoicer", "scheduler", "arg_sync"]
@@ -71,7 +71,7 @@ class SetCatalogItem(Command):
     family: Name = ""
     variant: Name = ""
     product_kind: Literal["placement", "non-placement"] = "placement"
-    amount: Amount | None = None
+    amount: Fee | None = None
     currency: Currency | None = None
     percent_of_salary: Percent | None = None
     plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None

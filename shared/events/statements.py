@@ -44,7 +44,7 @@ class StatementLine(Message):
     rate_version: str = ""
     rate_book: int = 0
     description: str
-    derivation: dict[str, Any] = {}
+    derivation: dict[str, Any] = Field(default_factory=dict)
 
 
 class PayLinesRealized(Message):

@@ -55,7 +55,7 @@ _FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u
 
 
 def _printable(text: str) -> str:
-    if not text.isascii() and _FORBIDDEN.search(text) or not text.isprintable():
+    if (not text.isascii() and _FORBIDDEN.search(text)) or not text.isprintable():
         raise ValueError("holds control or direction characters, which people can't see: send the plain text")
     return text
 
@@ -92,7 +92,8 @@ Day = Annotated[date, AfterValidator(_possible)]
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]
 Quantity = Annotated[Decimal, DecimalString(places=4, digits=12)]
-UnitPrice = Annotated[Decimal, DecimalString(places=4, digits=14, ge="0")]
+UnitPrice = Annotated[Decimal, DecimalString(places=4, digits=10, ge="0")]
+Fee = Annotated[Decimal, DecimalString(places=4, digits=12)]
 Amount = Annotated[Decimal, DecimalString(places=4, digits=16)]
 Percent = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="1000")]
 Instant = AwareDatetime

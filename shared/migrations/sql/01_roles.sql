@@ -7,11 +7,13 @@ BEGIN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
     END IF;
     EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
-    EXECUTE format('CREATE SCHEMA %I', role_name);
-    EXECUTE format('GRANT USAGE ON SCHEMA %I TO fee_realizer, scheduler, invoicer, arg_sync, console', role_name);
   END LOOP;
 END $$;
-DROP SCHEMA console;
+CREATE SCHEMA fee_realizer;
+CREATE SCHEMA scheduler;
+CREATE SCHEMA invoicer;
+CREATE SCHEMA arg_sync;
+GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO fee_realizer, scheduler, invoicer, arg_sync, console;
 
 -- What every worker keeps in its own schema, in the same shape (protocol): what must still be said, messages nobody can read,
 -- and the commands that it answered. `scope` says which topic-independent business key the id is.
