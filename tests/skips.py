@@ -28,12 +28,7 @@ class Skips:
         self._unexpected: dict[str, str] = {}
 
     def _see(self, node: str, report: pytest.TestReport | pytest.CollectReport) -> None:
-        if (
-            report.skipped
-            and not hasattr(report, "wasxfail")
-            and node not in self._exact
-            and not (self._beginnings and node.startswith(self._beginnings))
-        ):
+        if report.skipped and not hasattr(report, "wasxfail") and node not in self._exact and not (self._beginnings and node.startswith(self._beginnings)):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self._unexpected[node] = reason
 

@@ -6,6 +6,7 @@ Kept thin: containers are testcontainers' work. An engine is there only if it te
 import hashlib
 import shutil
 import subprocess
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,11 +118,10 @@ def _volume(data: Path, part: str) -> str:
 
 
 def _started(container: "DockerContainer", image: str) -> "DockerContainer":
-    from docker.errors import DockerException
-
+    refusal = import_module("docker.errors").DockerException
     try:
         return container.start()
-    except DockerException as error:
+    except refusal as error:
         raise Unavailable(
             f"The Docker engine could not start {image}: {error}. Mend that, or set BACKOFFICE_STACK=embedded to do without containers."
         ) from error

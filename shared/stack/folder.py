@@ -7,12 +7,13 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from shared.errors import Refused
-from shared.stack.process import Record, end_leftover, write_json
+from shared.stack.process import POLL_SECONDS, Record, end_leftover, write_json
 
 MARKER = ".backoffice-stack.json"
 LOCK = "lock"
@@ -20,6 +21,7 @@ STATE = "stack.json"
 MADE_WITH = {"layout": "1", "kafka": "4.3.1", "postgres": "18"}
 LEAST_FREE_BYTES = 1_000_000_000
 LEFTOVER_PATIENCE_SECONDS = 20.0
+LOCK_PATIENCE_SECONDS = 2.0  # a process that was killed holds its lock until its last thread is gone
 
 
 class DataFolder:
@@ -33,13 +35,17 @@ class DataFolder:
         """Make or take over the folder: hold it, end what an earlier command left running, check versions and space, empty it if asked."""
         self._make()
         self.hold()
-        self.sweep(say)
-        if fresh:
-            self._empty()
-        else:
-            self._check_versions()
-        self._check_space()
-        write_json(self.path / MARKER, MADE_WITH)
+        try:
+            self.sweep(say)
+            if fresh:
+                self._empty()
+            else:
+                self._check_versions()
+            self._check_space()
+            write_json(self.path / MARKER, MADE_WITH)
+        except BaseException:
+            self.release()
+            raise
 
     def _make(self) -> None:
         try:
@@ -63,15 +69,16 @@ class DataFolder:
     def hold(self) -> None:
         """Hold the folder for this process until `release`; the kernel lets go by itself if the process dies."""
         lock = (self.path / LOCK).open("a+")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
-            raise Refused(
-                "stack-in-use",
-                f"A stack already runs on the data folder {self.path}.",
-                "Use it (backoffice status), stop it (backoffice down), or name another folder with --data.",
-            ) from error
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while not _taken(lock):
+            if time.monotonic() > deadline:
+                lock.close()
+                raise Refused(
+                    "stack-in-use",
+                    f"A stack already runs on the data folder {self.path}.",
+                    "Use it (backoffice status), stop it (backoffice down), or name another folder with --data.",
+                )
+            time.sleep(POLL_SECONDS)
         self._lock = lock
 
     def release(self) -> None:
@@ -118,3 +125,11 @@ class DataFolder:
                 f"Only {free / 1e6:,.0f} MB are free where the data folder {self.path} lies; {LEAST_FREE_BYTES / 1e6:,.0f} MB are needed.",
                 "Free some space, or name a folder on another disk with --data.",
             )
+
+
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -52,13 +52,11 @@ def listed_jars(path: Path = LIST) -> list[Jar]:
 
 def cache_folder() -> Path:
     """Where downloads are kept between runs and between data folders."""
-    given = Settings().cache  # type: ignore[call-arg]
+    given = Settings().cache
     return given.expanduser().resolve() if given else Path.home() / ".cache" / "staffing-back-office"
 
 
-def class_path(
-    say: Callable[[str], None], cache: Path | None = None, jars: Iterable[Jar] | None = None, repository: str | None = None
-) -> str:
+def class_path(say: Callable[[str], None], cache: Path | None = None, jars: Iterable[Jar] | None = None, repository: str | None = None) -> str:
     """The class path of the broker; fetches what is not in the cache, from Maven Central or another Maven repository, and says so."""
     wanted = list(jars) if jars is not None else listed_jars()
     folder = (cache or cache_folder()) / "jars"

@@ -45,7 +45,14 @@ CRASH_PATIENCE_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
 
 # The locale is PostgreSQL's own, not the machine's: names sort alike everywhere.
-INIT_OPTIONS = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions")
+INIT_OPTIONS = (
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+)
 SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "256MB",

@@ -44,7 +44,7 @@ class Stack:
         ports: Mapping[str, int] | None = None,
         proxied: tuple[int, int] | None = None,
     ) -> None:
-        self._settings = Settings()  # type: ignore[call-arg]
+        self._settings = Settings()
         self._folder = DataFolder(data_dir)
         self.data = self._folder.path
         self._say = say
@@ -80,12 +80,13 @@ class Stack:
     def start(self) -> None:
         """Bring everything up; whatever goes wrong, nothing is left running."""
         self._folder.open(self._fresh, self._say)
+        self._phase = "starting"
         try:
             self._start_servers()
             self._start_workers()
             self._tell("ready")
         except BaseException as error:
-            self.stop(failed=error)
+            self.stop(failed=error if isinstance(error, Exception) else None)  # being asked to stop is no failure
             raise
 
     def tend(self) -> None:
@@ -101,8 +102,8 @@ class Stack:
     def stop(self, failed: BaseException | None = None) -> None:
         """Stop workers, then servers, in good order; nothing of it survives. May be called twice."""
         with self._turn:
-            if self._phase in ("stopped", "failed"):
-                return
+            if self._phase in ("new", "stopped", "failed"):
+                return  # "new": the folder was never ours, what runs there belongs to another
             self._tell("stopping")
             for worker in self.workers:
                 worker.ask_to_stop()
@@ -213,7 +214,10 @@ class Stack:
             ],
         }
         if failed is not None:
-            state["failure"] = {"code": getattr(failed, "code", "unavailable"), "sentence": getattr(failed, "sentence", str(failed) or repr(failed))}
+            state["failure"] = {
+                "code": getattr(failed, "code", "unavailable"),
+                "sentence": getattr(failed, "sentence", str(failed) or repr(failed)),
+            }
         return state
 
 

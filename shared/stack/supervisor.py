@@ -177,7 +177,10 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say)
                 return
             if ended:
                 failure = state.get("failure", {}) if ours else {}
-                raise Refused(failure.get("code", "stack-not-up"), failure.get("sentence", f"The stack on {path} did not come up; see the lines above."))
+                raise Refused(
+                    failure.get("code", "stack-not-up"),
+                    failure.get("sentence", f"The stack on {path} did not come up; see the lines above."),
+                )
             if time.monotonic() > deadline:
                 process.terminate()
                 raise Unavailable(f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop.")

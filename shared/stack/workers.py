@@ -28,7 +28,11 @@ def parse_numbers(text: str, setting: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = part.partition("=")
         if not equals or not number.strip().isdigit():
-            raise Refused("setting-unreadable", f"{setting} is {text!r}: {part!r} is not NAME=NUMBER.", f"Write it like {setting}=fee_realizer=2,invoicer=2.")
+            raise Refused(
+                "setting-unreadable",
+                f"{setting} is {text!r}: {part!r} is not NAME=NUMBER.",
+                f"Write it like {setting}=fee_realizer=2,invoicer=2.",
+            )
         numbers[name.strip()] = int(number)
     return numbers
 

@@ -1,0 +1,248 @@
+"""The stack that a fresh machine starts by itself: it works when it says so, keeps what it was given, and leaves nothing running."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from shared.errors import Refused
+from shared.stack import down, running_stack, status, up
+from shared.stack.containers import ContainerPostgres, why_no_containers
+from shared.stack.folder import DataFolder
+from shared.stack.kafka import KafkaServer
+from shared.stack.postgres import PostgresServer, list_databases
+from shared.stack.probe import TOPIC
+from shared.stack.process import Launch, Record, start_child
+
+PATIENCE_SECONDS = 30.0
+
+
+def silent(sentence: str) -> None:
+    """Says nothing."""
+
+
+@pytest.fixture(autouse=True)
+def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses of the machine that runs the tests do not reach these."""
+    for name in ("KAFKA", "DATABASE_URL", "WORKERS", "PORTS"):
+        monkeypatch.delenv(f"BACKOFFICE_{name}", raising=False)
+    monkeypatch.setenv("BACKOFFICE_STACK", "embedded")
+
+
+def within_patience(condition: Callable[[], bool]) -> bool:
+    """Whether it came true before patience ran out."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def processes_of(data: Path) -> list[str]:
+    """Every process on this machine that works on a data folder, found without the stack's own records."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            line = " ".join(process.cmdline())
+            beneath = Path(process.cwd()).is_relative_to(data)
+            if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE and (str(data) in line or beneath):
+                found.append(f"{process.pid} {line[:80]}")
+    return found
+
+
+async def _append(address: str, value: bytes) -> int:
+    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        return int((await producer.send_and_wait(TOPIC, value, partition=0)).offset)
+    finally:
+        await producer.stop()
+
+
+async def _read(address: str, offset: int) -> bytes:
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(TOPIC, 0)])
+        consumer.seek(TopicPartition(TOPIC, 0), offset)
+        return bytes((await asyncio.wait_for(consumer.getone(), PATIENCE_SECONDS)).value)
+    finally:
+        await consumer.stop()
+
+
+async def _sql(dsn: str, *statements: str) -> list[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        for statement in statements[:-1]:
+            await connection.execute(statement)
+        return [str(row[0]) for row in await connection.fetch(statements[-1])]
+    finally:
+        await connection.close()
+
+
+def append(address: str, value: bytes) -> int:
+    """Write one record, acknowledged; its offset."""
+    return asyncio.run(_append(address, value))
+
+
+def read(address: str, offset: int) -> bytes:
+    """The record at an offset."""
+    return asyncio.run(_read(address, offset))
+
+
+def sql(dsn: str, *statements: str) -> list[str]:
+    """Run statements; the first column of the last one."""
+    return asyncio.run(_sql(dsn, *statements))
+
+
+def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
+    """A record and a row are there after a stop in good order, and after kill -9 of both servers, under the same addresses."""
+    with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
+        offset = append(stack.kafka_address, b"kept")
+        sql(stack.postgres.dsn, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('kept') RETURNING word")
+        addresses = stack.kafka_address, stack.database_url
+    with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
+        assert (stack.kafka_address, stack.database_url) == addresses
+        assert read(stack.kafka_address, offset) == b"kept"
+        later = append(stack.kafka_address, b"later")
+        sql(stack.postgres.dsn, "INSERT INTO kept VALUES ('later') RETURNING word")
+        kafka, postgres = stack.kafka, stack.postgres
+        assert isinstance(kafka, KafkaServer)
+        assert isinstance(postgres, PostgresServer)
+        kafka.kill()
+        postgres.kill()
+        assert (kafka.pid, postgres.pid, list_databases(postgres.dsn)) == (None, None, None)
+        postgres.start()
+        kafka.start()
+        assert read(stack.kafka_address, later) == b"later"
+        assert sql(postgres.socket_dsn, "SELECT word FROM kept ORDER BY 1") == ["kept", "later"]
+        assert sql(postgres.dsn, "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')") == ["on", "on"]
+    assert processes_of(tmp_path / "data") == []
+
+
+def test_a_server_that_somebody_kills_comes_back(tmp_path: Path) -> None:
+    """kill -9 of the postmaster alone, from outside: the stack starts it again on the same data and the same address."""
+    said: list[str] = []
+    with running_stack(tmp_path / "data", say=said.append, provision=False) as stack:
+        first = stack.postgres.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        assert within_patience(lambda: stack.postgres.pid not in (None, first))
+        assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
+    assert any("started again" in sentence for sentence in said)
+
+
+def test_up_and_down(tmp_path: Path) -> None:
+    """`up --detach` returns when the stack is ready; a second one finds it; `status` knows it; `down` leaves nothing."""
+    data = tmp_path / "data"
+    up(data, detach=True, workers=(), say=silent, provision=False)
+    now = status(data)
+    assert now["running"]
+    assert all(server["alive"] for server in now["servers"].values())
+    said: list[str] = []
+    assert up(data, detach=True, workers=(), say=said.append, provision=False)["supervisor_pid"] == now["supervisor_pid"]
+    assert said == [f"a stack already runs on {data}"]
+    with pytest.raises(Refused, match="stack-in-use"):
+        up(data, workers=(), say=silent, provision=False)
+    assert status(data) == now, "the one that was refused has stopped or changed something"
+    after = down(data, say=silent)
+    assert (after["phase"], after["running"], processes_of(data)) == ("stopped", False, [])
+
+
+def test_killed_supervisor(tmp_path: Path) -> None:
+    """kill -9 of the command: `status` says so, the next `up` finds nothing in its way and all data, and nothing is left behind."""
+    data = tmp_path / "data"
+    now = up(data, detach=True, workers=(), say=silent, provision=False)
+    dsn = now["database_url"].replace("+asyncpg", "")
+    sql(dsn, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('kept') RETURNING word")
+    os.kill(now["supervisor_pid"], signal.SIGKILL)
+    assert within_patience(lambda: status(data)["phase"] == "killed")
+    assert not status(data)["running"]
+    with running_stack(data, say=silent, provision=False) as stack:
+        assert sql(stack.postgres.dsn, "SELECT word FROM kept") == ["kept"]
+    assert processes_of(data) == []
+
+
+@pytest.mark.parametrize(("number", "after_seconds"), [(signal.SIGINT, 0.7), (signal.SIGTERM, None)], ids=["ctrl-c-while-it-starts", "sigterm-when-it-is-up"])
+def test_stopped_in_the_foreground(tmp_path: Path, number: signal.Signals, after_seconds: float | None) -> None:
+    """Ctrl-C or SIGTERM, while it starts or when it is up: exit 0 and nothing is left running."""
+    data = tmp_path / "data"
+    command = [sys.executable, "-m", "shared.stack", str(data), "--no-provision"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if after_seconds is None:
+            assert any("the stack is up" in line for line in process.stdout)
+        else:
+            assert within_patience(lambda: status(data)["phase"] == "starting")
+            time.sleep(after_seconds)
+        process.send_signal(number)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert (status(data)["phase"], processes_of(data)) == ("stopped", [])
+
+
+def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
+    """What an earlier command left is ended by the next; a process that only has the same pid is not touched."""
+    folder = DataFolder(tmp_path / "data")
+    folder.open(fresh=False, say=silent)
+    command = (sys.executable, "-c", "import time; time.sleep(100)")
+    leftover, stranger = subprocess.Popen(command), subprocess.Popen(command)
+    try:
+        started = psutil.Process(leftover.pid).create_time()
+        Record("worker-1", leftover.pid, started, command, int(signal.SIGTERM)).save(folder.path)
+        Record("worker-2", stranger.pid, started - 1000, command, int(signal.SIGTERM)).save(folder.path)
+        Record("worker-3", stranger.pid, started, ("another", "command"), int(signal.SIGTERM)).save(folder.path)
+        said: list[str] = []
+        assert [record.name for record in folder.sweep(said.append)] == ["worker-1"]
+        assert leftover.wait(PATIENCE_SECONDS) == -signal.SIGTERM
+        assert stranger.poll() is None
+        assert f"worker-1 (pid {leftover.pid})" in said[0]
+        assert list((folder.path / "run").iterdir()) == []
+    finally:
+        folder.release()
+        for process in (leftover, stranger):
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
+def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    """kill -9 of the command takes a worker with it at once, without waiting for a next command; a thread that ends takes nothing."""
+    log = tmp_path / "log"
+    launch = Launch("sleeper", (sys.executable, "-c", "import time; time.sleep(100)"), log, dict(os.environ), signal.SIGTERM, signal.SIGKILL)
+    children = []
+    thread = threading.Thread(target=lambda: children.append(start_child(tmp_path, launch)))
+    thread.start()
+    thread.join()
+    time.sleep(0.3)
+    assert children[0].exit_code() is None
+    children[0].end(patience_seconds=5)
+    program = (
+        "import os, signal, sys, time; from pathlib import Path; from shared.stack.process import Launch, start_child;"
+        f"launch = Launch('sleeper', {launch.command!r}, Path({str(log)!r}), dict(os.environ), signal.SIGTERM, signal.SIGKILL);"
+        f"print(start_child(Path({str(tmp_path)!r}), launch).pid, flush=True); time.sleep(0.5); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert parent.returncode == -signal.SIGKILL
+    pid = int(parent.stdout)
+    assert within_patience(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.skipif(why_no_containers() is not None, reason=f"needs containers: {why_no_containers()}")
+def test_containers_hold_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a Docker engine answers, the same stack runs in containers."""
+    monkeypatch.setenv("BACKOFFICE_STACK", "docker")
+    with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
+        assert isinstance(stack.postgres, ContainerPostgres)
+        assert sql(stack.postgres.dsn, "SELECT 1") == ["1"]
