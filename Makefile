@@ -1,0 +1,55 @@
+# What a person types. Needs Python 3.11 or newer, make and coreutils; everything else is fetched into .venv and the user's cache.
+
+UV_VERSION := 0.13.9
+PYTHON := $(shell for candidate in python3.13 python3.12 python3.11 python3 python; do \
+	if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$candidate"; break; fi; done)
+VENV := .venv
+STAMP := $(VENV)/.installed
+SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/python
+FAST := tests/rules tests/test_house.py tests/contracts
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.PHONY: help install demo test check bench clean
+
+help:
+	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
+	@echo "make test     all tests (ARGS='-k name' for some)"
+	@echo "make check    style, types, import contracts and the fast tests"
+	@echo "make bench    the benchmarks, as a table of ratios"
+	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
+	@echo "make clean    removes what can be made again; the data folder .backoffice stays"
+
+install: $(STAMP)
+	@:
+
+$(STAMP): pyproject.toml uv.lock
+	@if [ -z "$(PYTHON)" ]; then echo "No Python 3.11 or newer found on the PATH. Install one (python3.11 or later), then run make again." >&2; exit 1; fi
+	@if ! [ -x $(VENV)/bin/python ] || ! $(VENV)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "making $(VENV) with $(PYTHON)"; \
+		"$(PYTHON)" -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv." >&2; exit 1; }; fi
+	@echo "installing the locked dependencies (a minute on a new machine)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)" || { echo "pip could not fetch uv $(UV_VERSION). Check the network, then run make again." >&2; exit 1; }
+	@$(SYNC) || { echo "once more, trusting the certificates of this machine" >&2; UV_SYSTEM_CERTS=1 $(SYNC); } || { echo "The dependencies of uv.lock could not be installed; the lines above say which." >&2; exit 1; }
+	@touch $(STAMP)
+
+demo: install
+	@$(VENV)/bin/backoffice demo
+
+test: install
+	@$(VENV)/bin/python -m pytest -p tests.skips $(ARGS)
+
+check: install
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest -q -p tests.skips $(FAST)
+
+bench: install
+	@$(VENV)/bin/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
