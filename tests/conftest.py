@@ -1,0 +1,229 @@
+"""What tests stand on: a real PostgreSQL and a real Kafka, each started when the first test asks for it, and one database a test.
+
+Where the servers come from follows the same order as everywhere: an address in the settings, a Docker engine, the embedded ones.
+A test that names `database` gets an empty, migrated database of its own (a copy of a template, some 50 ms), one that names `topics`
+gets topics of its own (a prefix). Both stand in the settings while the test runs.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared import faults
+from shared.broker.say import Outgoing
+from shared.broker.topics import create_topics
+from shared.consumer.protocol import BadRecords, Books, Lane, Say, work_batch
+from shared.consumer.records import Applied, Record
+from shared.database import engine_for
+from shared.migrations.__main__ import migrate
+from shared.settings import Settings, settings
+from shared.stack.choice import Broker, Database, choose_broker, choose_database
+from shared.stack.ports import Ports
+from shared.stack.postgres import plain_dsn
+
+MANY = 1_000_000
+
+
+def finish(work: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a coroutine to its end in a thread of its own: for fixtures that live longer than one test's loop."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(asyncio.run, work).result()
+
+
+# -- settings
+
+
+@pytest.fixture(autouse=True)
+def _fresh_settings() -> Iterator[None]:
+    """Each test reads the settings anew and leaves none behind."""
+    settings.cache_clear()
+    faults._visits.clear()
+    yield
+    settings.cache_clear()
+
+
+Configure = Callable[..., None]
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
+    """`configure(today="2026-10-31", sweep_seconds=0.2)` puts settings in place for this test."""
+
+    def put(**values: object) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(f"BACKOFFICE_{name.upper()}", str(value))
+        settings.cache_clear()
+
+    return put
+
+
+# -- servers, once a session
+
+
+@pytest.fixture(scope="session")
+def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the servers of this test session keep data and logs."""
+    return tmp_path_factory.mktemp("servers")
+
+
+def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:
+    (folder / "logs").mkdir(exist_ok=True)
+    return Settings(), Ports(folder, say)  # type: ignore[call-arg]
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder: Path) -> Iterator[Database]:
+    """PostgreSQL: `.url`, `.dsn`."""
+    wish, ports = _chosen(server_folder, print)
+    server, _ = choose_database(wish, server_folder, ports, print)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka(server_folder: Path) -> Iterator[Broker]:
+    """Kafka: `.address`."""
+    wish, ports = _chosen(server_folder, print)
+    server, _ = choose_broker(wish, server_folder, ports, print, None)
+    server.start()
+    yield server
+    server.stop()
+
+
+# -- PostgreSQL, a database a test
+
+
+async def _sql(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(plain_dsn(dsn))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _address(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Database) -> Iterator[str]:
+    """Name of a migrated database from which every test's own is copied."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    finish(_sql(postgres.url, f"CREATE DATABASE {name}"))
+    finish(migrate(_address(postgres.url, name)))
+    yield name
+    finish(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def database(postgres: Database, template: str, configure: Configure) -> Iterator[str]:
+    """URL of an empty, migrated database of this test; the settings point to it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    finish(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    url = _address(postgres.url, name)
+    configure(database_url=url)
+    yield url
+    finish(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+EngineOf = Callable[[str], AsyncEngine]
+
+
+@pytest.fixture
+async def engine_of(database: str) -> AsyncIterator[EngineOf]:
+    """`engine_of("invoicer")` acts as that service's role; `engine_of("owner")` may do everything."""
+    engines: dict[str, AsyncEngine] = {}
+
+    def engine(role: str) -> AsyncEngine:
+        if role not in engines:
+            engines[role] = create_async_engine(database) if role == "owner" else engine_for(role, database)
+        return engines[role]
+
+    yield engine
+    for made in engines.values():
+        await made.dispose()
+
+
+@dataclass
+class Ear:
+    """Stands where the producer stands and keeps what was said: for tests of tables, which need no Kafka."""
+
+    heard: list[Outgoing] = field(default_factory=list)
+
+    async def say(self, records: Sequence[Outgoing]) -> None:
+        """Hears."""
+        self.heard.extend(records)
+
+
+BooksOf = Callable[..., Books]
+
+
+@pytest.fixture
+def books_of(engine_of: EngineOf) -> BooksOf:
+    """`books_of("invoicer", SAYS)`: the service's transactions as the protocol runs them; what it says is in `books.producer.heard`."""
+
+    def books(service: str, says: dict[str, Say] | None = None) -> Books:
+        return Books(service, engine_of(service), Ear(), says or {})  # type: ignore[arg-type]
+
+    return books
+
+
+Transact = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def transact(engine_of: EngineOf) -> Transact:
+    """`await transact("invoicer", work)` runs `work(connection)` in one committed transaction in that role; gives what it gives."""
+
+    async def run(role: str, work: Callable[[AsyncConnection], Awaitable[Any]], isolation: str = "READ COMMITTED") -> Any:
+        async with engine_of(role).connect() as connection:
+            await connection.execution_options(isolation_level=isolation)
+            async with connection.begin():
+                return await work(connection)
+
+    return run
+
+
+async def process(books: Books, lane: Lane, records: Sequence[Record]) -> bool:
+    """One polled batch through the whole protocol but Kafka: reading, bisecting, dead letters, transaction, saying."""
+    return await work_batch(books, lane, records, BadRecords(MANY))
+
+
+async def nothing(connection: AsyncConnection) -> Applied:
+    """A transaction without work: forgets what has been said."""
+    return Applied()
+
+
+# -- Kafka, topics a test
+
+
+@pytest.fixture
+def topics(kafka: Broker, configure: Configure) -> str:
+    """Prefix of topics that are this test's own (two partitions); address and prefix stand in the settings."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    configure(kafka=kafka.address, topic_prefix=prefix, partitions=2)
+    finish(create_topics(kafka.address))
+    return prefix
+
+
+@pytest.fixture
+def stack(database: str, topics: str) -> dict[str, str]:
+    """The environment with which a worker process of its own reaches this test's database and topics."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
+    return own | {
+        "BACKOFFICE_KAFKA": settings().kafka,
+        "BACKOFFICE_DATABASE_URL": database,
+        "BACKOFFICE_TOPIC_PREFIX": topics,
+        "BACKOFFICE_PARTITIONS": "2",
+    }

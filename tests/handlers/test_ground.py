@@ -1,0 +1,39 @@
+"""The ground that the other tests stand on: a database of its own for each test, roles that may write their own schema only."""
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from shared.broker.topics import all_topics, full_name
+from shared.settings import settings
+from tests.conftest import EngineOf
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_each_test_has_an_empty_database(engine_of: EngineOf, turn: int) -> None:
+    """What one test writes no other test finds."""
+    async with engine_of("scheduler").begin() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM scheduler.watermark")) == 0
+        await connection.execute(text("INSERT INTO scheduler.watermark VALUES ('acme', '2026-01-01', '2026-01-02', now())"))
+
+
+@pytest.mark.parametrize("service", ["fee_realizer", "scheduler", "invoicer", "arg_sync", "console"])
+async def test_a_service_writes_its_own_schema_only(engine_of: EngineOf, service: str) -> None:
+    """A table has one writer: the service whose schema it is in."""
+    for schema in {"fee_realizer", "scheduler", "invoicer", "arg_sync"} - {service}:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            async with engine_of(service).begin() as connection:
+                await connection.execute(text(f"INSERT INTO {schema}.unsaid VALUES ('x', 'y')"))
+
+
+async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
+    """A worker started with this environment hears this test's topics only."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack["BACKOFFICE_KAFKA"])
+    await admin.start()
+    try:
+        there = await admin.list_topics()
+    finally:
+        await admin.close()
+    assert {full_name(topic.name) for topic in all_topics()} <= set(there)
+    assert stack["BACKOFFICE_DATABASE_URL"] == settings().database_url
