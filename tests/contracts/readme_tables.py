@@ -36,10 +36,11 @@ TABLES = {"settings": settings_table, "topics": topics_table}
 def with_tables(text: str) -> str:
     """The README with its tables as the code has them now."""
     for name, table in TABLES.items():
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
-        before, _, rest = text.partition(begin)
-        _, _, after = rest.partition(end)
-        text = before + begin + table() + end + after
+        before, begin, rest = text.partition(f"<!-- {name} -->")
+        _, end, after = rest.partition(f"<!-- /{name} -->")
+        if not begin or not end:
+            raise ValueError(f"the README has no place for the table of {name}: put <!-- {name} --> and <!-- /{name} --> where it belongs")
+        text = f"{before}{begin}\n{table()}\n{end}{after}"
     return text
 
 
