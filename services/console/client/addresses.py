@@ -1,0 +1,56 @@
+"""Where Kafka and PostgreSQL are: the settings say it, else the state file of the stack that runs on the data folder."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from shared.errors import Unavailable
+from shared.settings import settings
+
+STATE_FILE = "stack.json"
+WORKS = ("ready", "starting")
+START_TOLERANCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The two servers: `kafka` is host:port, `database_url` an address for SQLAlchemy with asyncpg."""
+
+    kafka: str
+    database_url: str
+
+
+def data_folder(data: Path | None = None) -> Path:
+    """The data folder that was named, else that of the settings."""
+    return (data or settings().data).expanduser().resolve()
+
+
+def find_addresses(data: Path | None = None) -> Addresses:
+    """Both addresses. Raises `Unavailable` with what to do if one is neither given nor known from a running stack."""
+    kafka, database_url = settings().kafka, settings().database_url
+    if data is not None or not (kafka and database_url):
+        state = _running(data_folder(data))
+        if data is not None and state:
+            kafka, database_url = "", ""  # a folder that was named on the command line wins over the environment
+        kafka, database_url = kafka or state.get("kafka", ""), database_url or state.get("database_url", "")
+    if not (kafka and database_url):
+        raise Unavailable(
+            f"nothing runs on {data_folder(data)}: start it with `backoffice up --detach`, name the folder of a running stack with --data,"
+            " or set BACKOFFICE_KAFKA and BACKOFFICE_DATABASE_URL"
+        )
+    return Addresses(kafka, database_url)
+
+
+def _running(folder: Path) -> dict[str, Any]:
+    """The state of the stack on a folder if the process that answers for it lives, else nothing."""
+    try:
+        state = json.loads((folder / STATE_FILE).read_text())
+        supervisor = state["supervisor"]
+        process = psutil.Process(int(supervisor["pid"]))
+        lives = abs(process.create_time() - float(supervisor["started"])) < START_TOLERANCE_SECONDS
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return {}
+    return state if lives and state.get("phase") in WORKS else {}

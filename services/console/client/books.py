@@ -1,0 +1,65 @@
+"""A read-only view into the books: one connection as the role `console`, one snapshot, nothing can be changed through it."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.clock import today_of
+from shared.database import engine_for, sqlstate, world_is_away
+from shared.errors import Unavailable
+
+ROLE = "console"
+Row = dict[str, Any]
+
+
+@asynccontextmanager
+async def reading(database_url: str) -> AsyncIterator[AsyncConnection]:
+    """A connection that reads one snapshot as `console`."""
+    engine = engine_for(ROLE, database_url, pool_size=1)
+    try:
+        async with engine.connect() as plain:
+            connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection
+    except Exception as error:
+        if isinstance(error, Unavailable) or not (world_is_away(error) or sqlstate(error) in ("3D000", "42P01", "3F000", "22023")):
+            raise
+        raise Unavailable(
+            f"the database does not answer ({_first_line(error)}): see `backoffice status`, start it with `backoffice up --detach`,"
+            " or mend BACKOFFICE_DATABASE_URL"
+        ) from error
+    finally:
+        await engine.dispose()
+
+
+async def found(connection: AsyncConnection, statement: str, /, **values: Any) -> list[Row]:
+    """The rows of a statement as dicts."""
+    return [dict(row) for row in (await connection.execute(text(statement), values)).mappings()]
+
+
+async def companies_today(connection: AsyncConnection, billing_company: str | None = None) -> dict[str, date]:
+    """Each known billing company with its local date; only the named one (in UTC if it is unknown) if one is named."""
+    rows = await found(
+        connection,
+        "SELECT c.billing_company, coalesce(k.time_zone, 'UTC') AS time_zone FROM ("
+        " SELECT billing_company FROM fee_realizer.company_card UNION SELECT CAST(:company AS text) WHERE CAST(:company AS text) IS NOT NULL) c"
+        " LEFT JOIN fee_realizer.company_card k USING (billing_company)"
+        " WHERE CAST(:company AS text) IS NULL OR c.billing_company = :company ORDER BY 1",
+        company=billing_company,
+    )
+    return {row["billing_company"]: today_of(row["time_zone"]) for row in rows}
+
+
+def as_json(value: Any) -> Any:
+    """A stored JSON value, whether the driver gave it as text or already read."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def _first_line(error: BaseException) -> str:
+    inner = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return str(inner).splitlines()[0][:160] if str(inner) else type(inner).__name__
