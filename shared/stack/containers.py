@@ -63,6 +63,7 @@ class ContainerKafka(GivenKafka):
             "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
             "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{HOST}:{self._port}",
             "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
             "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
             "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",

@@ -1,0 +1,164 @@
+"""What those who have Docker get: a compose file that Compose understands, and dashboards whose metrics exist."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from faststream.prometheus.container import MetricsContainer
+from prometheus_client import CollectorRegistry
+
+from shared import telemetry
+from shared.stack.containers import KAFKA_IMAGE, POSTGRES_IMAGE
+from shared.stack.folder import MADE_WITH
+from shared.stack.workers import STANDARD
+
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = ROOT / "shared" / "dashboards"
+SCHEMA = Path(__file__).with_name("compose-spec") / "compose-spec.json"
+# What Prometheus itself adds to a target.
+OF_PROMETHEUS = {"up"}
+METRIC = re.compile(r"\b(?:backoffice|faststream|kafka)_[a-z0-9_]+|\bup\b")
+
+
+def compose_file() -> dict[str, Any]:
+    """The compose file, anchors resolved."""
+    read: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    return read
+
+
+def dashboards() -> list[dict[str, Any]]:
+    """Every dashboard that Grafana is given."""
+    return [json.loads(path.read_text()) for path in sorted((DASHBOARDS / "grafana").glob("*.json"))]
+
+
+def known_metrics() -> dict[str, set[str]]:
+    """Every metric name that a worker can serve, with its labels, as the libraries themselves describe them."""
+    of_faststream = CollectorRegistry()
+    MetricsContainer(of_faststream, custom_label_names=())
+    known: dict[str, set[str]] = {name: set() for name in OF_PROMETHEUS}
+    for registry in (telemetry.REGISTRY, of_faststream):
+        for collector, names in registry._collector_to_names.items():
+            labels = set(getattr(collector, "_labelnames", ()))
+            known.update(dict.fromkeys(names, labels))
+    return known
+
+
+def expressions() -> list[tuple[str, str]]:
+    """Every PromQL expression of the dashboards and the alerts, with where it stands."""
+    found = [(f"{board['title']}: {panel['title']}", target["expr"]) for board in dashboards() for panel in board["panels"] for target in panel["targets"]]
+    groups = yaml.safe_load((DASHBOARDS / "alerts.yml").read_text())["groups"]
+    return found + [(rule["alert"], rule["expr"]) for group in groups for rule in group["rules"]]
+
+
+def test_compose_file_keeps_the_schema() -> None:
+    """compose.yaml is what the Compose Specification calls a compose file; a wrong key would be found."""
+    schema = json.loads(SCHEMA.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(compose_file(), schema)
+    broken = compose_file()
+    broken["services"]["kafka"]["imagee"] = "apache/kafka"
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+
+
+def test_compose_brings_the_same_versions_and_every_worker() -> None:
+    """Containers run what the embedded stack runs: the same Kafka, the same PostgreSQL, every worker."""
+    services = compose_file()["services"]
+    assert services["kafka"]["image"] == KAFKA_IMAGE == f"apache/kafka:{MADE_WITH['kafka']}"
+    assert services["postgres"]["image"] == POSTGRES_IMAGE == f"postgres:{MADE_WITH['postgres']}"
+    assert set(STANDARD) <= set(services)
+    for worker in STANDARD:
+        assert f"services.{worker}.app" in services[worker]["command"][-1]
+        assert {"migrate", "topics"} == set(services[worker]["depends_on"])
+
+
+def test_files_that_compose_mounts_are_there() -> None:
+    """A mount of a file that is missing would make Docker put an empty folder in its place."""
+    mounts = [mount.split(":")[0] for service in compose_file()["services"].values() for mount in service.get("volumes", []) if mount.startswith(".")]
+    assert len(mounts) >= 5
+    for mount in mounts:
+        assert (ROOT / mount).is_file(), mount
+
+
+def test_ports_are_for_this_machine_alone() -> None:
+    """Kafka and PostgreSQL trust who reaches them: no port is published to the network."""
+    ports = [port for service in compose_file()["services"].values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_prometheus_asks_every_worker() -> None:
+    """The targets are the workers of the compose file, on the port that the image serves."""
+    scrape = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
+    assert set(scrape["names"]) == set(STANDARD)
+    assert f"BACKOFFICE_HTTP_PORT={scrape['port']}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_dashboards_load_with_unique_ids_and_a_data_source_to_choose() -> None:
+    """Each dashboard has an id of its own, each panel too, no two panels overlap, and none names a data source of somebody's."""
+    boards = dashboards()
+    assert len({board["uid"] for board in boards}) == len(boards) >= 1
+    for board in boards:
+        assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+        cells = [
+            (x, y)
+            for place in (panel["gridPos"] for panel in board["panels"])
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        ]
+        assert len(cells) == len(set(cells))
+        assert {x for x, _ in cells} <= set(range(24))
+        for panel in board["panels"]:
+            for part in (panel, *panel["targets"]):
+                assert part["datasource"]["uid"] == "${DS_PROMETHEUS}", panel["title"]
+
+
+@pytest.mark.parametrize(("place", "expression"), expressions(), ids=lambda value: value.partition(": ")[2] or value[:40])
+def test_metrics_of_dashboards_and_alerts_exist(place: str, expression: str) -> None:
+    """Every metric that a panel or an alert asks for is served by a worker, and every label it groups by is one of that metric's."""
+    known = known_metrics()
+    names = METRIC.findall(re.sub(r"\{[^}]*\}", "", expression))
+    assert names, place
+    assert set(names) <= set(known), f"{place}: {sorted(set(names) - set(known))}"
+    labels = set().union(*(known[name] for name in names)) | {"le"}
+    for grouped in re.findall(r"by \(([^)]*)\)", expression):
+        assert {label.strip() for label in grouped.split(",")} <= labels, place
+
+
+def test_dashboard_shows_what_must_be_watched() -> None:
+    """Lag, throughput, holds, dead letters and pending money each have a panel."""
+    asked = " ".join(target["expr"] for board in dashboards() for panel in board["panels"] for target in panel["targets"])
+    for metric in (
+        "kafka_consumergroup_lag >= 0",
+        "faststream_received_messages_total",
+        "backoffice_held_documents",
+        "backoffice_dead_letters",
+        "backoffice_pending_amount",
+    ):
+        assert metric in asked
+
+
+def _has_compose() -> bool:
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "compose", "version"], capture_output=True, timeout=20, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not _has_compose(), reason="needs the docker compose plugin")
+def test_compose_accepts_its_file() -> None:
+    """`docker compose config` reads the file without a word of complaint."""
+    answer = subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_promtool_accepts_rules_and_configuration() -> None:
+    """Prometheus' own checker accepts the alerts and the configuration."""
+    for check in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
+        answer = subprocess.run(["promtool", *check], cwd=DASHBOARDS, capture_output=True, text=True, timeout=60, check=False)
+        assert answer.returncode == 0, answer.stdout + answer.stderr
