@@ -134,4 +134,4 @@ CREATE VIEW fee_realizer.catalog AS
 GRANT SELECT ON fee_realizer.company_card, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_statement,
   fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
 GRANT SELECT ON fee_realizer.document_statement, fee_realizer.document_revision, fee_realizer.job_order, fee_realizer.bill_rate,
-  fee_realizer.catalog TO console;
+  fee_realizer.catalog, fee_realizer.to_price TO console;
