@@ -58,19 +58,23 @@ CREATE TABLE fee_realizer.catalog_item (
   amount numeric(20,4), currency text, percent_of_salary numeric(9,4), plan jsonb, tax_code text NOT NULL DEFAULT '',
   version integer NOT NULL DEFAULT 0);
 
--- One head row per original document: the lock, and where the document stands.
+-- One head row per original document: the lock, and where the document stands. An adjustment sheet has one of its own, too, with
+-- revision -1: the lock under which a sheet is seen to be an original or an adjustment, and never both.
 CREATE TABLE fee_realizer.source_document (
   document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
   sheet_id text NOT NULL DEFAULT '', revision bigint NOT NULL DEFAULT -1,       -- the sheet and revision in force
   statement_no integer NOT NULL DEFAULT 0,                                       -- the latest statement, 0 none
   hold_code text, hold_sentence text, held_since timestamptz,
+  hold_no integer NOT NULL DEFAULT 0,                                            -- counts what was said of holds: held, held otherwise, released
+  requirement_ids text[] NOT NULL DEFAULT '{}', item_ids text[] NOT NULL DEFAULT '{}',  -- the facts of all its sheets, to be locked before it
   PRIMARY KEY (document_kind, document_id));
 CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code) WHERE hold_code IS NOT NULL;
 
 -- Everything the ATS ever said of a document: each sheet (the original and its adjustments) and revision, with the body as it came.
 CREATE TABLE fee_realizer.source_revision (
   document_kind text NOT NULL, document_id text NOT NULL, sheet_id text NOT NULL, revision bigint NOT NULL,
+  approved boolean NOT NULL, approved_at timestamptz,                            -- approved without a stamp: an imported row
   body jsonb NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (document_kind, document_id, sheet_id, revision));
@@ -78,7 +82,7 @@ CREATE TABLE fee_realizer.source_revision (
 CREATE TABLE fee_realizer.adjustment_sheet (         -- which original an adjustment timesheet belongs to; it never changes
   sheet_id text PRIMARY KEY, document_id text NOT NULL);
 
-CREATE TABLE fee_realizer.document_fact (            -- which facts a document was priced from: who changes a fact finds its documents
+CREATE TABLE fee_realizer.document_fact (            -- which facts the sheets of a document name: who changes a fact finds its documents
   fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')), fact_id text NOT NULL,
   document_kind text NOT NULL, document_id text NOT NULL,
   PRIMARY KEY (fact_kind, fact_id, document_kind, document_id));
@@ -110,9 +114,7 @@ CREATE VIEW fee_realizer.company_card AS
 CREATE VIEW fee_realizer.company_tax_rate AS SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
 CREATE VIEW fee_realizer.held_document AS
   SELECT d.document_kind, d.document_id, d.sheet_id, d.revision, d.statement_no, d.hold_code, d.hold_sentence, d.held_since,
-         coalesce((SELECT min(r.billing_company) FROM fee_realizer.document_fact f
-                   JOIN fee_realizer.requirement r ON r.requirement_id = f.fact_id
-                   WHERE f.fact_kind = 'requirement' AND f.document_kind = d.document_kind AND f.document_id = d.document_id), '') AS billing_company
+         coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
   FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
 CREATE VIEW fee_realizer.latest_statement AS
   SELECT s.document_kind, s.document_id, s.statement_no, s.statement_kind, s.sheet_id, s.revision, s.cause, s.body, s.issued_at
@@ -121,7 +123,8 @@ CREATE VIEW fee_realizer.latest_statement AS
 CREATE VIEW fee_realizer.document_statement AS
   SELECT document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body, issued_at FROM fee_realizer.statement;
 CREATE VIEW fee_realizer.document_state AS
-  SELECT document_kind, document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, held_since FROM fee_realizer.source_document;
+  SELECT document_kind, document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, held_since FROM fee_realizer.source_document
+  WHERE revision >= 0;
 CREATE VIEW fee_realizer.document_revision AS
   SELECT document_kind, document_id, sheet_id, revision, body, received_at FROM fee_realizer.source_revision;
 CREATE VIEW fee_realizer.job_order AS
