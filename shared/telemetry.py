@@ -22,6 +22,9 @@ PAY_LINES = Gauge("backoffice_pay_lines", "Open pay lines by derived status", ["
 PENDING_AMOUNT = Gauge("backoffice_pending_amount", "Net of pending lines", ["billing_company", "kind", "currency"], registry=REGISTRY)
 INVOICES = Gauge("backoffice_invoices", "Closed documents", ["billing_company", "document_type"], registry=REGISTRY)
 LAST_PROGRESS = Gauge("backoffice_last_progress_age_seconds", "Seconds since this worker last got on", ["service"], registry=REGISTRY)
+WATERMARK_BEHIND = Gauge(
+    "backoffice_watermark_behind_days", "Days that the announcing of due lines is behind the company's today", ["billing_company"], registry=REGISTRY
+)
 LAG = Gauge(
     "kafka_consumergroup_lag",
     "Records behind the end of the partition; -1 when nothing is committed",

@@ -78,7 +78,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:
     (folder / "logs").mkdir(exist_ok=True)
-    return Settings(), Ports(folder, say)  # type: ignore[call-arg]
+    return Settings(), Ports(folder, say)
 
 
 @pytest.fixture(scope="session")

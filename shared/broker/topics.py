@@ -43,7 +43,7 @@ COMMAND_RESULTS = Topic("command-results", "command id", "the answers")
 PAY_LINES_REALIZED = Topic("pay-lines-realized", "original document", "what a document is worth, statement by statement")
 DOCUMENT_HELD = Topic("document-held", "original document", "a document waits")
 DOCUMENT_RELEASED = Topic("document-released", "original document", "a document waits no more")
-PAY_LINE_DUE = Topic("pay-line-due", "billing company", "the day of a scheduled line has come")
+PAY_LINE_DUE = Topic("pay-line-due", "pay line", "the day of a scheduled line has come")
 BATCH_GENERATED = Topic("batch-generated", "billing company", "a batch is closed")
 INVOICE_CLOSED = Topic("invoice-closed", "Account Name", "a document is closed and ready for delivery")
 

@@ -18,6 +18,7 @@ from shared.settings import settings
 
 TRIES_BESIDE_ANOTHER_WORKER = 5
 RECENT_RECORDS = 1000
+UNSAID_A_SLICE = 50
 
 Read = Callable[[Record], Any]
 Apply = Callable[[AsyncConnection, Sequence[Received[Any]]], Awaitable[Applied]]
@@ -172,13 +173,15 @@ def _database_words(error: BaseException) -> str:
 
 
 async def say_left(books: Books, ids: Sequence[UnsaidId]) -> int:
-    """Says what is stored as unsaid: at start, and by the slow sweep."""
-    if not ids:
-        return 0
-    async with books.engine.connect() as connection:
-        messages = await books.build(connection, ids)
-    await books.publish(messages, ids)
-    return len(messages)
+    """Says what is stored as unsaid: at start, and by the slow sweep. In slices, because one id may stand for many messages."""
+    said = 0
+    for at in range(0, len(ids), UNSAID_A_SLICE):
+        a_slice = ids[at : at + UNSAID_A_SLICE]
+        async with books.engine.connect() as connection:
+            messages = await books.build(connection, a_slice)
+        await books.publish(messages, a_slice)
+        said += len(messages)
+    return said
 
 
 def batch_size() -> int:

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import faults, telemetry
 from shared.broker.say import Producer
 from shared.broker.topics import full_name, group_name, short_name
-from shared.consumer import ledger
+from shared.consumer import lag, ledger
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
 from shared.database import engine_for, replica_name, world_is_away
@@ -80,6 +80,7 @@ class Worker:
     _back_off: dict[str, int] = field(default_factory=dict)
     _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
+    _lag: lag.LagReader = field(init=False)
 
     def __post_init__(self) -> None:
         engine: AsyncEngine = engine_for(self.service.name)
@@ -100,6 +101,7 @@ class Worker:
             broker = self._broker()
             stack.push_async_callback(broker.stop)
             await broker.start()
+            self._lag = await stack.enter_async_context(lag.LagReader(settings().kafka))
             tasks = [asyncio.create_task(work, name=name) for name, work in self._loops()]
             telemetry.log().info("ready", topics=[lane.topic for lane in self.service.lanes])
             await self._stopping.wait()
@@ -284,8 +286,10 @@ class Worker:
             self._seen_unsaid = ids
             telemetry.DEAD_LETTERS.labels(self.service.name).set(letters)
             telemetry.UNSAID.labels(self.service.name).set(unsaid)
+            lag.export(await self._lag.lag(groups))
             self._mark_idle()
 
+        groups = {group_name(self.service.name, lane.topic): full_name(lane.topic) for lane in self.service.lanes}
         await self._repeat("sweep", turn)
 
     def _mark_idle(self) -> None:

@@ -1,0 +1,98 @@
+"""How far consumer groups are behind: committed offsets against the ends of the partitions, asked of Kafka itself.
+
+Shown by `backoffice lag` and exported by each worker for its own groups as `kafka_consumergroup_lag` under kafka_exporter's labels, so
+that public dashboards and alert rules work unchanged.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from shared import telemetry
+from shared.broker.topics import HEARD, full_name, group_name
+
+NOTHING_COMMITTED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLag:
+    """One partition as one consumer group sees it. `lag` is records behind the end, -1 while the group has committed nothing there."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """Records behind the end; never below zero when something is committed, even if the topic was made anew."""
+        return NOTHING_COMMITTED if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
+
+    @property
+    def behind(self) -> int:
+        """Records that the group has still to read: all of the partition while nothing is committed."""
+        return self.end if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
+
+
+def groups_of(services: Iterable[str] = HEARD) -> dict[str, str]:
+    """Consumer group → topic, both with prefix, of some services; of all by default."""
+    return {group_name(service, topic.name): full_name(topic.name) for service in services for topic in HEARD[service]}
+
+
+class LagReader:
+    """Asks Kafka; keeps its two connections open between questions."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+        self._ends = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._admin.start()
+            await self._ends.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._ends.stop()
+        await self._admin.close()
+
+    async def lag(self, groups: Mapping[str, str]) -> list[GroupLag]:
+        """A row for each group and partition of its topic, in order; a topic that does not exist has none."""
+        described = await self._admin.describe_topics(sorted(set(groups.values())))
+        partitions = {
+            topic["topic"]: [TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"]] for topic in described if not topic["error_code"]
+        }
+        committed = {group: await self._committed(group) for group, topic in groups.items() if topic in partitions}
+        ends = await self._ends.end_offsets([one for of_topic in partitions.values() for one in of_topic]) if partitions else {}
+        return [
+            GroupLag(group, topic, one.partition, committed[group].get(one, NOTHING_COMMITTED), ends[one])
+            for group, topic in sorted(groups.items())
+            for one in sorted(partitions.get(topic, []))
+        ]
+
+    async def _committed(self, group: str) -> dict[TopicPartition, int]:
+        try:
+            found = await self._admin.list_consumer_group_offsets(group)
+        except AttributeError as error:  # aiokafka 0.14 trips over the partition's error that it wants to report
+            raise KafkaError(f"the coordinator of {group} can't tell its offsets now") from error
+        return {one: at.offset for one, at in found.items()}
+
+
+async def lag_of(bootstrap: str, groups: Mapping[str, str] | None = None) -> list[GroupLag]:
+    """The lag of some groups, of all of ours by default, asked once."""
+    async with LagReader(bootstrap) as reader:
+        return await reader.lag(groups_of() if groups is None else groups)
+
+
+def export(lags: Iterable[GroupLag]) -> None:
+    """Puts lag into the metrics."""
+    for one in lags:
+        telemetry.LAG.labels(one.group, one.topic, str(one.partition)).set(one.lag)

@@ -1,0 +1,39 @@
+"""Lag is what Kafka says it is: the end of the partition minus what the group committed."""
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from shared.broker.topics import full_name, group_name
+from shared.consumer.lag import GroupLag, export, groups_of, lag_of
+from shared.settings import settings
+from shared.telemetry import REGISTRY
+
+
+async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
+    """Five records, two committed: three behind; a partition without a commit is -1 in the metric and wholly behind."""
+    topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
+    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+        for at in range(5):
+            await producer.send_and_wait(topic, str(at).encode(), partition=0)
+        await producer.send_and_wait(topic, b"other", partition=1)
+    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False) as consumer:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.commit({TopicPartition(topic, 0): 2})
+    found = [one for one in await lag_of(settings().kafka) if one.group == group]
+    assert found == [GroupLag(group, topic, 0, 2, 5), GroupLag(group, topic, 1, -1, 1)]
+    assert [(one.lag, one.behind) for one in found] == [(3, 3), (-1, 1)]
+    export(found)
+    labels = {"consumergroup": group, "topic": topic, "partition": "0"}
+    assert REGISTRY.get_sample_value("kafka_consumergroup_lag", labels) == 3
+
+
+async def test_every_group_of_every_service_has_rows(topics: str) -> None:
+    """Two partitions a topic: two rows for each group, also for groups that never ran."""
+    found = await lag_of(settings().kafka)
+    assert sorted({one.group for one in found}) == sorted(groups_of())
+    assert len(found) == 2 * len(groups_of())
+
+
+async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
+    """A group of a topic that was not made yet is left out; the others are shown."""
+    found = await lag_of(settings().kafka, {"nobody": full_name("nothing-here"), **groups_of(["scheduler"])})
+    assert {one.topic for one in found} == {full_name("operator-commands")}
