@@ -1,0 +1,38 @@
+"""Billing companies and the catalog, as the console shows them."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.console.client.books import Row, found
+
+CARD = (
+    "billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,"
+    " default_time_group, payment_terms, gate"
+)
+
+
+async def companies(connection: AsyncConnection, billing_company: str | None = None) -> list[Row]:
+    """The cards of all billing companies, or of the named one, each with its taxes."""
+    cards = await found(
+        connection,
+        f"SELECT {CARD} FROM fee_realizer.company_card WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY billing_company",
+        company=billing_company,
+    )
+    taxes = await found(
+        connection,
+        "SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.company_tax_rate"
+        " WHERE billing_company = ANY(CAST(:companies AS text[])) ORDER BY billing_company, tax_code, from_date",
+        companies=[card["billing_company"] for card in cards],
+    )
+    for card in cards:
+        own = [tax for tax in taxes if tax["billing_company"] == card["billing_company"]]
+        card["taxes"] = [{name: tax[name] for name in ("tax_code", "percent", "from_date")} for tax in own]
+    return cards
+
+
+async def catalog(connection: AsyncConnection) -> list[Row]:
+    """Products and services with their prices."""
+    return await found(
+        connection,
+        "SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version"
+        " FROM fee_realizer.catalog ORDER BY item_id",
+    )

@@ -1,0 +1,140 @@
+"""Closed documents as the console searches and shows them, and the gap certificate of their numbers."""
+
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.console.client.books import Row, as_json, found
+from services.console.client.figures import with_money
+from shared.errors import Refused
+
+HEAD = (
+    "i.invoice_id, i.invoice_number, i.document_type, i.billing_company, i.account_name, i.invoice_date, i.due_date, i.cut_off_date, i.currency,"
+    " i.payment_terms, i.po_number, i.line_count, i.net, i.tax, i.total, i.batch_id"
+)
+SEARCH = """
+  (CAST(:company AS text) IS NULL OR i.billing_company = :company)
+  AND (CAST(:number AS text) IS NULL OR i.invoice_number = :number OR CAST(i.number AS text) = :number)
+  AND (CAST(:since AS date) IS NULL OR i.invoice_date >= :since) AND (CAST(:until AS date) IS NULL OR i.invoice_date <= :until)
+  AND (CAST(:account AS text) IS NULL OR i.account_name = :account)
+  AND (CAST(:type AS text) IS NULL OR i.document_type = :type)
+  AND (CAST(:amount AS numeric) IS NULL OR abs(i.total) = abs(CAST(:amount AS numeric)) OR abs(i.net) = abs(CAST(:amount AS numeric)))
+  AND (CAST(:batch AS text) IS NULL OR i.batch_id = :batch)
+  AND (CAST(:text AS text) IS NULL
+       OR strpos(lower(concat_ws(' ', i.invoice_number, i.account_name, i.po_number, i.buyer->>'name', i.buyer->>'address', i.buyer->>'tax_id')),
+                 lower(:text)) > 0
+       OR i.invoice_id IN (SELECT il.invoice_id FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id) WHERE p.document_id = :text))
+"""
+MISSING = """
+  WITH taken AS (
+    SELECT number AS low, number AS high FROM invoicer.invoice WHERE billing_company = :company AND series = :series
+    UNION ALL SELECT from_number, to_number FROM invoicer.number_jump WHERE billing_company = :company AND series = :series
+    UNION ALL SELECT CAST(:first AS bigint) - 1, CAST(:first AS bigint) - 1
+    UNION ALL SELECT CAST(:next AS bigint), CAST(:next AS bigint)),
+  stepped AS (SELECT low, max(high) OVER (ORDER BY low, high ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM taken)
+  SELECT before + 1 AS from_number, low - 1 AS to_number FROM stepped WHERE low > before + 1 ORDER BY 1 LIMIT 100
+"""
+
+
+async def invoice_search(
+    connection: AsyncConnection,
+    *,
+    billing_company: str | None = None,
+    number: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
+    account_name: str | None = None,
+    document_type: str | None = None,
+    amount: Decimal | None = None,
+    batch_id: str | None = None,
+    text: str | None = None,
+    limit: int = 100,
+) -> tuple[list[Row], int]:
+    """Documents that meet all that is given, newest numbers first, and how many there are in all. `text` looks into number, debtor and PO,
+    and finds the documents on which a timesheet or placement stands."""
+    values = {
+        "company": billing_company,
+        "number": number,
+        "since": since,
+        "until": until,
+        "account": account_name,
+        "type": document_type,
+        "amount": amount,
+        "batch": batch_id,
+        "text": text,
+    }
+    total = (await found(connection, f"SELECT count(*) AS number FROM invoicer.closed_invoice i WHERE {SEARCH}", **values))[0]["number"]
+    rows = await found(
+        connection,
+        f"SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH} ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most",
+        **values,
+        most=limit,
+    )
+    return [with_money(row, "net", "tax", "total") for row in rows], total
+
+
+async def invoice(connection: AsyncConnection, invoice_number: str, billing_company: str | None = None) -> Row:
+    """The head of one document. Refused if there is none, or more than one billing company has that number."""
+    rows = await found(
+        connection,
+        f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to, i.tax_totals, i.seller, i.buyer, i.closed_at,"
+        " i.content_hash FROM invoicer.closed_invoice i"
+        " WHERE i.invoice_number = :number AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
+        number=invoice_number,
+        company=billing_company,
+    )
+    if not rows:
+        raise Refused("unknown_invoice", f"there is no document {invoice_number}", "see `backoffice invoices search`")
+    if len(rows) > 1:
+        companies = ", ".join(sorted(row["billing_company"] for row in rows))
+        raise Refused("ambiguous_number", f"{invoice_number} is a number of {companies}", "name one with --billing-company")
+    return with_money(rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total")
+
+
+async def invoice_lines(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+    """The lines of a document, at most `limit`."""
+    rows = await found(
+        connection,
+        "SELECT line_no, pay_line_id, description, document_kind, document_id, worker_id, week_ending, service_from, service_to, time_type, quantity,"
+        " unit, unit_price, amount, currency, tax_code, tax_rate, tax_amount, po_number, corrects_invoice, corrects_line_no AS corrects_line"
+        " FROM invoicer.closed_invoice_line WHERE invoice_id = :id ORDER BY line_no LIMIT :most",
+        id=invoice_id,
+        most=limit,
+    )
+    return [with_money(row, "amount", "tax_amount") for row in rows]
+
+
+async def gap_certificate(connection: AsyncConnection, billing_company: str) -> list[Row]:
+    """Per series: first, last, used, declared jumps with who and why, and the numbers that nothing explains (none, if all is well)."""
+    series = await found(
+        connection,
+        "SELECT s.series, s.first_number, s.next_number, s.last_date, (SELECT count(*) FROM invoicer.invoice i"
+        " WHERE i.billing_company = s.billing_company AND i.series = s.series) AS used"
+        " FROM invoicer.number_series s WHERE s.billing_company = :company ORDER BY s.series",
+        company=billing_company,
+    )
+    return [await _certificate(connection, billing_company, one) for one in series]
+
+
+async def _certificate(connection: AsyncConnection, billing_company: str, one: Row) -> Row:
+    jumps = await found(
+        connection,
+        "SELECT from_number, to_number, actor, reason, command_id, jumped_at FROM invoicer.number_jump"
+        " WHERE billing_company = :company AND series = :series ORDER BY from_number",
+        company=billing_company,
+        series=one["series"],
+    )
+    missing = await found(connection, MISSING, company=billing_company, series=one["series"], first=one["first_number"], next=one["next_number"])
+    passed_over = sum(jump["to_number"] - jump["from_number"] + 1 for jump in jumps)
+    return {
+        "series": one["series"],
+        "first": one["first_number"],
+        "last": one["next_number"] - 1,
+        "last_date": one["last_date"],
+        "used": one["used"],
+        "passed_over": passed_over,
+        "jumps": jumps,
+        "unexplained": one["next_number"] - one["first_number"] - one["used"] - passed_over,
+        "unexplained_ranges": missing,
+    }

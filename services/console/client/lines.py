@@ -1,0 +1,123 @@
+"""Pay lines with their derived status, and the pending list's two amounts.
+
+The status is derived from the company's date, which is passed in: Scheduled (effective after today), Snoozed (due, on hold), Pending
+(open and due), Invoiced (on a document). A snooze holds debits only, until it is released or its until-date has come.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.console.client.books import Row, found
+from services.console.client.figures import with_money
+from shared.errors import Refused
+
+OPEN_STATUSES = ("Pending", "Scheduled", "Snoozed")
+STATUSES = (*OPEN_STATUSES, "Invoiced")
+
+LINE = (
+    "p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_kind, p.description, p.worker_id, p.requirement_id,"
+    " p.time_type, p.item_id, p.week_ending, p.effective_date, p.quantity, p.unit, p.unit_price, p.amount, p.currency, p.po_number, p.billto_node"
+)
+TODAY = "unnest(CAST(:companies AS text[]), CAST(:todays AS date[])) AS t(billing_company, today)"
+HELD_BACK = (
+    "LEFT JOIN invoicer.snooze s ON s.document_kind = p.document_kind AND s.document_id = p.document_id AND s.line_key = p.line_key"
+    " AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR s.until_date > t.today)"
+)
+STATUS = "CASE WHEN p.effective_date > t.today THEN 'Scheduled' WHEN s.line_key IS NOT NULL THEN 'Snoozed' ELSE 'Pending' END"
+OPEN_FROM = f"FROM {TODAY} JOIN invoicer.open_line o USING (billing_company) JOIN invoicer.pay_line p USING (pay_line_id) {HELD_BACK}"
+INVOICED_FROM = (
+    f"FROM {TODAY} JOIN invoicer.pay_line p USING (billing_company) JOIN invoicer.invoice_line il USING (pay_line_id)"
+    " JOIN invoicer.invoice i USING (invoice_id)"
+)
+OF_DOCUMENT = "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
+
+
+async def pay_lines(
+    connection: AsyncConnection,
+    todays: Mapping[str, date],
+    *,
+    statuses: Sequence[str] = OPEN_STATUSES,
+    document: str | None = None,
+    limit: int = 100,
+) -> tuple[list[Row], int]:
+    """Lines in these statuses, oldest first, at most `limit`, and how many there are in all."""
+    values = {"companies": list(todays), "todays": list(todays.values()), "document": document, "statuses": list(statuses)}
+    rows: list[Row] = []
+    total = 0
+    if set(statuses) & set(OPEN_STATUSES):
+        which = f"{OPEN_FROM} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))"
+        total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0]["number"]
+        rows += await found(
+            connection,
+            f"SELECT {LINE}, {STATUS} AS status, s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until,"
+            f" NULL AS invoice_number, NULL AS line_no {which} ORDER BY p.pay_line_id LIMIT :most",
+            **values,
+            most=limit,
+        )
+    if "Invoiced" in statuses:
+        which = f"{INVOICED_FROM} WHERE {OF_DOCUMENT}"
+        total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0]["number"]
+        rows += await found(
+            connection,
+            f"SELECT {LINE}, 'Invoiced' AS status, NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until,"
+            f" i.invoice_number, il.line_no {which} ORDER BY p.pay_line_id LIMIT :most",
+            **values,
+            most=max(0, limit - len(rows)),
+        )
+    return [with_money(row, "amount") for row in rows], total
+
+
+async def pending_amounts(connection: AsyncConnection, todays: Mapping[str, date]) -> list[Row]:
+    """Per billing company and currency the net of open lines that are due and not snoozed, credits negative, whatever the cycles."""
+    rows = await found(
+        connection,
+        "SELECT p.billing_company, p.currency, coalesce(sum(p.amount) FILTER (WHERE p.line_kind = 'timesheet'), 0) AS amount_timesheets,"
+        " coalesce(sum(p.amount) FILTER (WHERE p.line_kind = 'product'), 0) AS amount_products_and_services, count(*) AS lines"
+        f" {OPEN_FROM} WHERE {STATUS} = 'Pending' GROUP BY 1, 2 ORDER BY 1, 2",
+        companies=list(todays),
+        todays=list(todays.values()),
+    )
+    return [with_money(row, "amount_timesheets", "amount_products_and_services") for row in rows]
+
+
+async def held_documents(connection: AsyncConnection, billing_company: str | None = None, limit: int = 100) -> tuple[list[Row], int]:
+    """Documents that wait, longest first, with code and sentence; and how many there are in all."""
+    which = "FROM fee_realizer.held_document WHERE CAST(:company AS text) IS NULL OR billing_company = :company"
+    total = (await found(connection, f"SELECT count(*) AS number {which}", company=billing_company))[0]["number"]
+    rows = await found(
+        connection,
+        "SELECT document_kind, document_id, sheet_id, revision, billing_company, hold_code AS code, hold_sentence AS sentence, held_since"
+        f" {which} ORDER BY held_since, document_id LIMIT :most",
+        company=billing_company,
+        most=limit,
+    )
+    return rows, total
+
+
+async def held_counts(connection: AsyncConnection, billing_company: str | None = None) -> list[Row]:
+    """How many documents wait, by billing company and code. Those whose company is not known yet count under none."""
+    return await found(
+        connection,
+        "SELECT billing_company, hold_code AS code, count(*) AS documents FROM fee_realizer.held_document"
+        " WHERE CAST(:company AS text) IS NULL OR billing_company IN (:company, '') GROUP BY 1, 2 ORDER BY 1, 2",
+        company=billing_company,
+    )
+
+
+async def company_of_lines(connection: AsyncConnection, pay_line_ids: Sequence[int]) -> str:
+    """The one billing company of these lines: whoever gives only their ids has named it."""
+    rows = await found(
+        connection,
+        "SELECT pay_line_id, billing_company FROM invoicer.pay_line WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))",
+        ids=list(pay_line_ids),
+    )
+    missing = sorted(set(pay_line_ids) - {row["pay_line_id"] for row in rows})
+    if missing:
+        listed = ", ".join(str(each) for each in missing[:20])
+        raise Refused("unknown_pay_line", f"there is no pay line {listed}", "see `backoffice pay-lines list`", pay_line_ids=missing[:20])
+    companies = sorted({row["billing_company"] for row in rows})
+    if len(companies) != 1:
+        raise Refused("several_companies", f"these lines belong to {', '.join(companies)}", "name the lines of one billing company at a time")
+    return str(companies[0])
