@@ -63,7 +63,7 @@ async def add_dead_letters(connection: AsyncConnection, service: str, rejected: 
                 "sha": record.sha256,
                 "key": record.key,
                 "value": record.value,
-                "headers": json.dumps([[name, None if value is None else value.hex()] for name, value in record.headers]).replace("\\u0000", ""),
+                "headers": json.dumps([[name.replace("\0", ""), None if value is None else value.hex()] for name, value in record.headers]),
                 "code": rejection.code,
                 "sentence": rejection.sentence,
             },

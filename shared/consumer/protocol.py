@@ -1,6 +1,7 @@
 """One transaction of messages: from records to committed rows and published announcements. See the package's card for the steps."""
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from shared import faults, telemetry
 from shared.broker.say import Outgoing, Producer
 from shared.consumer import ledger
 from shared.consumer.records import Applied, Received, Record, Rejection, UnsaidId, read_all
-from shared.database import refused_by_database, try_again
+from shared.database import refused_by_database, sqlstate, try_again
 from shared.settings import settings
 
 TRIES_BESIDE_ANOTHER_WORKER = 5
@@ -51,6 +52,7 @@ class Books:
     producer: Producer
     says: Mapping[str, Say]
     said: set[UnsaidId] = field(default_factory=set)
+    _forgetting: set[UnsaidId] = field(default_factory=set)
 
     def builder(self, kind: str) -> Say:
         """How the message of an unsaid kind is built from the stored row."""
@@ -70,18 +72,22 @@ class Books:
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[Applied]], isolation: str = "READ COMMITTED") -> Applied:
         """One transaction, then publish what it made true. The one way in which this process changes the books."""
         await faults.point("before_transaction")
-        forgotten = set(self.said) if isolation == "READ COMMITTED" else set()
-        async with self.engine.connect() as connection, connection.begin():
-            if isolation != "READ COMMITTED":
-                await connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {isolation}"))
-            await ledger.drop_unsaid(connection, self.service, forgotten)
-            applied = await work(connection)
-            await faults.point("inside_transaction")
-            applied.unsaid += await ledger.add_dead_letters(connection, self.service, applied.rejected)
-            await ledger.add_unsaid(connection, self.service, applied.unsaid)
-            messages = await self.build(connection, applied.unsaid)
-            await faults.point("before_commit")
-        self.said -= forgotten
+        forgotten = self.said - self._forgetting if isolation == "READ COMMITTED" else set()
+        self._forgetting |= forgotten  # lanes side by side forget different ids, else a short transaction waits for a long one
+        try:
+            async with self.engine.connect() as connection, connection.begin():
+                if isolation != "READ COMMITTED":
+                    await connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {isolation}"))
+                await ledger.drop_unsaid(connection, self.service, forgotten)
+                applied = await work(connection)
+                await faults.point("inside_transaction")
+                applied.unsaid += await ledger.add_dead_letters(connection, self.service, applied.rejected)
+                await ledger.add_unsaid(connection, self.service, applied.unsaid)
+                messages = await self.build(connection, applied.unsaid)
+                await faults.point("before_commit")
+            self.said -= forgotten
+        finally:
+            self._forgetting -= forgotten
         await faults.point("after_commit")
         await self.publish(messages, applied.unsaid)
         await faults.point("after_publish")
@@ -101,22 +107,40 @@ class BadRecords:
         self._run = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_RECORDS)
 
-    def count(self, bad: int, good: int) -> None:
-        """Raises `TooManyBadRecords` when the run or the ratio is over the limit; then nothing of the batch may be written."""
-        self._run = self._run + bad if good == 0 else bad
-        self._recent.extend([True] * bad + [False] * good)
-        recent = sum(self._recent)
-        if self._run >= self._limit or (recent >= self._limit and recent * 2 >= len(self._recent)):
+    def check(self, outcomes: Sequence[bool]) -> None:
+        """Raises `TooManyBadRecords` if with this batch (True for each bad record) there are too many; then nothing of it may be written."""
+        if not any(outcomes):
+            return
+        run, longest, seen = self._run, 0, [*self._recent, *outcomes][-RECENT_RECORDS:]
+        for bad in outcomes:
+            run = run + 1 if bad else 0
+            longest = max(longest, run)
+        recent = sum(seen)
+        if longest >= self._limit or (recent >= self._limit and recent * 2 >= len(seen)):
             raise TooManyBadRecords(
-                f"{recent} of the last {len(self._recent)} records could not be read, {self._run} in a row: "
+                f"{recent} of the last {len(seen)} records could not be read, {longest} in a row: "
                 "stop the program that sends them, or raise BACKOFFICE_BAD_RECORDS_LIMIT if they are to become dead letters; then restart this worker"
             )
+
+    def count(self, outcomes: Sequence[bool]) -> None:
+        """Counts a batch that is in the books: one that is tried again counts once."""
+        for bad in outcomes:
+            self._run = self._run + 1 if bad else 0
+        self._recent.extend(outcomes)
 
 
 async def work_batch(books: Books, lane: Lane, records: Sequence[Record], bad_records: BadRecords) -> bool:
     """Everything of a batch but its offsets. True if chores became due. Raises what the caller must seek back for."""
     good, bad = read_all(lane.read, records)
-    bad_records.count(len(bad), len(good))
+    rejected = {id(record) for record, _ in bad}
+    outcomes = [id(record) in rejected for record in records]
+    bad_records.check(outcomes)
+    chores = await _worked(books, lane, good, bad)
+    bad_records.count(outcomes)
+    return chores
+
+
+async def _worked(books: Books, lane: Lane, good: Sequence[Received[Any]], bad: Sequence[tuple[Record, Rejection]]) -> bool:
     if lane.one_by_one:
         chores = False
         for received in good:
@@ -127,7 +151,7 @@ async def work_batch(books: Books, lane: Lane, records: Sequence[Record], bad_re
     if not good and not bad:
         return False
     applied = await _settled(books, lane, good, bad)
-    telemetry.RECORDS.labels(books.service, lane.topic, "read").inc(len(records) - len(applied.rejected))
+    telemetry.RECORDS.labels(books.service, lane.topic, "read").inc(len(good) + len(bad) - len(applied.rejected))
     telemetry.RECORDS.labels(books.service, lane.topic, "dead_letter").inc(len(applied.rejected))
     return applied.chores
 
@@ -145,8 +169,7 @@ async def _settled(books: Books, lane: Lane, good: Sequence[Received[Any]], bad:
             if not refused_by_database(error) or not good:
                 raise
             if len(good) == 1:
-                refusal = Rejection("refused_by_database", f"the database refuses a value of this record: {_database_words(error)}; send it within the limits")
-                return await _once(books, lane, [], [*bad, (good[0].record, refusal)])
+                return await _once(books, lane, [], [*bad, (good[0].record, refusal_of(error))])
             half = len(good) // 2
             first = await _settled(books, lane, good[:half], bad)
             second = await _settled(books, lane, good[half:], [])
@@ -165,11 +188,25 @@ async def _once(books: Books, lane: Lane, good: Sequence[Received[Any]], bad: Se
     return applied
 
 
-def _database_words(error: BaseException) -> str:
-    """PostgreSQL's own sentence without values."""
+_DATABASE_CODES = {
+    "22P05": ("unstorable_character", "take the NUL character (\\u0000) out of the text"),
+    "22021": ("unstorable_character", "take the NUL character (\\u0000) out of the text"),
+    "22003": ("number_too_large", "send a number that people can read, or a string"),
+    "22001": ("text_too_large", "send a shorter text"),
+    "23514": ("against_the_books", "send values that the books allow"),
+    "23502": ("value_missing", "send the value that is missing"),
+}
+
+
+def refusal_of(error: BaseException) -> Rejection:
+    """Why the database refuses a record, in its own words but without the record's values, which it likes to quote."""
+    code, mend = _DATABASE_CODES.get(sqlstate(error), ("refused_by_database", "send it within the limits of the schema"))
     inner = getattr(error, "orig", error)
     cause = getattr(inner, "__cause__", None) or inner
-    return str(getattr(cause, "message", None) or type(cause).__name__).split("\n")[0][:200]
+    words = str(getattr(cause, "message", None) or type(cause).__name__).split("\n")[0]
+    if sqlstate(error).startswith("22"):
+        words = re.sub(r'"[^"]*"?|\'[^\']*\'?', "a value", words)
+    return Rejection(code, f"the database refuses a value of this record: {words[:200]}; {mend}")
 
 
 async def say_left(books: Books, ids: Sequence[UnsaidId]) -> int:
