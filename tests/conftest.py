@@ -7,6 +7,7 @@ gets topics of its own (a prefix). Both stand in the settings while the test run
 
 import asyncio
 import os
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,9 +72,13 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
 
 
 @pytest.fixture(scope="session")
-def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the servers of this test session keep data and logs."""
-    return tmp_path_factory.mktemp("servers")
+def server_folder() -> Iterator[Path]:
+    """Where the servers of this test session keep data and logs.
+
+    Not below pytest's own folder: each pytest that starts as root closes that one to other users, and with it the data of a PostgreSQL that runs.
+    """
+    with tempfile.TemporaryDirectory(prefix="backoffice-tests-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:

@@ -6,9 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -30,6 +31,13 @@ PATIENCE_SECONDS = 30.0
 
 def silent(sentence: str) -> None:
     """Says nothing."""
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that stays open to the user PostgreSQL runs as; pytest's own is closed to others by every pytest that starts as root."""
+    with tempfile.TemporaryDirectory(prefix="backoffice-tests-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +150,20 @@ def test_a_server_that_somebody_kills_comes_back(tmp_path: Path) -> None:
         assert within_patience(lambda: stack.postgres.pid not in (None, first))
         assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
     assert any("started again" in sentence for sentence in said)
+
+
+def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
+    """`up` means every worker says that it makes progress; kill -9 of one, and it is there again on the same port, its restart counted."""
+    with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
+        (worker,) = stack.workers
+        first, port = worker.pid, worker.port
+        assert first is not None
+        assert worker.is_ready()
+        os.kill(first, signal.SIGKILL)
+        assert within_patience(lambda: worker.pid not in (None, first) and worker.is_ready())
+        (seen,) = status(tmp_path / "data")["workers"]
+        assert (seen["restarts"], seen["port"], seen["alive"], seen["ready"]) == (1, port, True, True)
+    assert processes_of(tmp_path / "data") == []
 
 
 def test_up_and_down(tmp_path: Path) -> None:
