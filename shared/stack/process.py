@@ -25,6 +25,7 @@ TETHER = Path(__file__).with_name("tether.py")
 START_TIME_TOLERANCE_SECONDS = 2.0
 LOG_KEPT_BYTES = 10_000_000
 TAIL_LINES = 15
+LINE_SHOWN = 400  # a traceback in a JSON log is one line
 KILL_PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
@@ -233,4 +234,4 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
             text = stream.read().decode(errors="replace")
     except OSError:
         return "(no log)"
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(line[:LINE_SHOWN] for line in text.splitlines()[-lines:])

@@ -149,8 +149,8 @@ def is_ready(port: int) -> bool:
 def wait_until_ready(workers: list[Worker], tend: Callable[[], None], timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
     """Wait until all are ready; give up with the end of the log of the first that is not."""
     deadline = time.monotonic() + timeout_seconds
-    waiting = list(workers)
-    while waiting := [worker for worker in waiting if not worker.is_ready()]:
+    # All are asked in each round: one that was ready for a moment and ended is not ready.
+    while waiting := [worker for worker in workers if not worker.is_ready()]:
         tend()
         first = waiting[0]
         broken = next((worker for worker in waiting if worker.restarts >= ENDS_BEFORE_READY), None)
