@@ -145,7 +145,7 @@ WRONG = {
         "billto",
         "co-1,,Acme",
         "co-1,of-1,Acme",
-        "billto.csv, line 2, parent_id: of-1 is on the level office, which cannot stand above the company co-1",
+        "billto.csv, line 2, parent_id: of-1 is on the level office and cannot stand above the company co-1",
     ),
     "id twice": ("billto", "client,cl-1", "client,co-1", "billto.csv, line 3, id: co-1 stands on line 2 already"),
     "id empty": ("billto", "company,co-1", "company,", "billto.csv, line 2, id: is empty; it should be an id"),

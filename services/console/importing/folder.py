@@ -151,7 +151,7 @@ def _read_nodes(path: Path, contents: Contents, problems: Problems, progress: Se
     for node_id, node in contents.nodes.items():
         parent = contents.nodes.get(node.parent_id or "")
         if parent is not None and not higher(parent.level, node.level):
-            problems.add(BILLTO, node.line, "parent_id", f"{node.parent_id} is on the level {parent.level}, which cannot stand above the {node.level} {node_id}")
+            problems.add(BILLTO, node.line, "parent_id", f"{node.parent_id} is on the level {parent.level} and cannot stand above the {node.level} {node_id}")
 
 
 def higher(upper: str, lower: str) -> bool:

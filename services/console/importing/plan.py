@@ -167,7 +167,7 @@ def _check_references(contents: Contents, known: Known, billing_company: str, pr
         if parent is None:
             problems.add(BILLTO, node.line, "parent_id", f"{node.parent_id} is neither in {BILLTO} nor in the books")
         elif not higher(parent.level, node.level):
-            problems.add(BILLTO, node.line, "parent_id", f"{node.parent_id} is on the level {parent.level}, which cannot stand above the {node.level} {node_id}")
+            problems.add(BILLTO, node.line, "parent_id", f"{node.parent_id} is on the level {parent.level} and cannot stand above the {node.level} {node_id}")
     for requirement_id, row in contents.requirements.items():
         if row.office_id not in contents.nodes and row.office_id not in known.nodes and row.office_id not in broken_nodes:
             problems.add(REQUIREMENTS, row.line, "office_id", f"{row.office_id} is neither in {BILLTO} nor in the books")
