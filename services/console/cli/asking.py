@@ -1,0 +1,91 @@
+"""The two ways in which a command reaches the services: it reads the books in one snapshot, or it sends a command and shows the answer."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from services.console.cli.screen import Column, Screen, finish
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from shared.events.billing import CommandResult
+    from shared.events.commands import AnyCommand
+
+Result = TypeVar("Result")
+
+FINDINGS = [Column("severity"), Column("code"), Column("count", figures=True), Column("sentence", most=110), Column("mend", "to mend it", most=90)]
+SEVERITIES = ("error", "warning", "info")
+
+
+def read_books(data: Path | None, read: "Callable[[AsyncConnection], Awaitable[Result]]") -> Result:
+    """Runs a read in one read-only snapshot of the books."""
+    from services.console.client.addresses import find_addresses
+    from services.console.client.books import reading
+
+    async def work() -> Result:
+        async with reading(find_addresses(data).database_url) as connection:
+            return await read(connection)
+
+    return finish(work())
+
+
+def send(data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float) -> "list[CommandResult]":
+    """Sends commands and awaits their answers."""
+    from services.console.client.addresses import find_addresses
+    from services.console.client.wire import Client
+
+    async def work() -> "list[CommandResult]":
+        async with Client(find_addresses(data).kafka) as client:
+            return await client.send_all(commands, timeout_seconds)
+
+    return finish(work())
+
+
+def ask(
+    screen: Screen,
+    data: Path | None,
+    command: "AnyCommand",
+    timeout_seconds: float = 120.0,
+    show: "Callable[[CommandResult], None] | None" = None,
+) -> "CommandResult":
+    """Sends one command and shows its answer; a refusal ends with exit 1."""
+    (result,) = send(data, [command], timeout_seconds)
+    screen.document(result.model_dump(mode="json"))
+    if result.outcome == "refused":
+        screen.table(_findings(result), FINDINGS)
+        screen.no(result.code, result.sentence, result.mend)
+    screen.say(result.sentence)
+    if show is not None:
+        show(result)
+    screen.table(_findings(result), FINDINGS)
+    return result
+
+
+def ask_all(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float = 120.0) -> None:
+    """Sends several commands and shows their answers as one document; a refusal among them ends with exit 1."""
+    results = send(data, commands, timeout_seconds)
+    screen.document({"results": [result.model_dump(mode="json") for result in results]})
+    for result in results:
+        if result.outcome == "accepted":
+            screen.say(f"{result.service}: {result.sentence}")
+    refused = [result for result in results if result.outcome == "refused"]
+    if refused:
+        screen.no(refused[0].code, "; ".join(f"{result.service}: {result.sentence}" for result in refused), refused[0].mend)
+
+
+def said_by(actor: str, reason: str) -> dict[str, Any]:
+    """What every command carries: a new id, who asks, and why."""
+    from services.console.client.wire import new_command_id
+
+    return {"command_id": new_command_id(), "actor": actor, "reason": reason}
+
+
+def _findings(result: "CommandResult") -> list[dict[str, Any]]:
+    """Findings, the worst first."""
+    rows = [finding.model_dump() for finding in result.findings]
+    for row in rows:
+        ids = ", ".join(row["ids"][:5])
+        if ids:
+            row["sentence"] = f"{row['sentence']} [{ids}{', …' if row['count'] > 5 else ''}]"
+    return sorted(rows, key=lambda row: SEVERITIES.index(row["severity"]))

@@ -1,0 +1,105 @@
+"""`backoffice why`, `why-not` and `history`: why a line is what it is, why something is not billed, and who did what."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from services.console.cli.asking import ask, read_books, said_by
+from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, read_date
+from services.console.cli.screen import Column, Screen, fact, screen_for
+
+HISTORY = [
+    Column("at"),
+    Column("actor"),
+    Column("what", most=40),
+    Column("outcome"),
+    Column("reason", most=40),
+    Column("sentence", most=100),
+]
+
+
+def register(backoffice: typer.Typer) -> None:
+    """Adds these commands to `backoffice`."""
+    backoffice.command()(why)
+    backoffice.command("why-not")(why_not)
+    backoffice.command()(history)
+
+
+def why(pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pay line.")], as_json: AsJson = False, data: Data = None) -> None:
+    """Explain a pay line: document, statement, rate version, how it was computed, and who pays."""
+    with screen_for(as_json) as screen:
+        from services.console.client.why import why as explain
+
+        found = read_books(data, lambda connection: explain(connection, pay_line))
+        screen.document(found)
+        _show_why(screen, found)
+
+
+def _show_why(screen: Screen, found: dict[str, Any]) -> None:
+    line, document, billto = found["line"], found["document"], found["billto"]
+    place = {name: value for name, value in found["place"].items() if name != "is"}
+    screen.say(f"pay line {found['pay_line_id']} of {found['billing_company']}: {line['description']}", "bold")
+    about = {
+        "worth": f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])} → {fact(line['amount'])} {line['currency']}",
+        "effective": f"{line['effective_date']}, service {line['service_from']} to {line['service_to']}",
+        "is": f"{found['place']['is']} {fact(place)}".strip(),
+        "document": f"{document['document_kind']} {document['document_id']}, sheet {document['sheet_id']} revision {document['revision']}",
+        "statement": f"{document['statement_no']} ({document['cause']})",
+        "line key": document["line_key"],
+        "rate": f"{found['rate']['rate_version']} of rate book {found['rate']['rate_book']}" if found["rate"] else "",
+    }
+    screen.facts(about)
+    screen.say("computed as", "bold")
+    screen.facts(found["derivation"])
+    screen.say("billed to", "bold")
+    if billto.get("corrects_invoice"):
+        screen.say(f"{billto['account_name']}, as {billto['as']}: {billto['corrects_invoice']} line {billto['corrects_line']}")
+    elif billto["account_name"] is None:
+        screen.say(f"nobody: {billto['as']} ({billto['node']})", "yellow")
+    else:
+        screen.say(f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}")
+
+
+def why_not(
+    what: Annotated[str, typer.Argument(metavar="DOCUMENT|LINE", help="Id of a timesheet or placement, or of a pay line.")],
+    cut_off: Annotated[
+        date | None, typer.Option(parser=read_date, metavar="DATE", help="For a batch with this cut-off (default: today).", show_default=False)
+    ] = None,
+    is_document: Annotated[bool, typer.Option("--document", help="It is a document, though it looks like a line's number.")] = False,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Say the one reason why a document or a line is not billed."""
+    with screen_for(as_json) as screen:
+        from services.console.client.explained import is_line
+        from shared.events.commands import Explain
+
+        line = what.isascii() and what.isdigit() and not is_document and read_books(data, lambda connection: is_line(connection, int(what)))
+        about: dict[str, Any] = {"pay_line_id": int(what)} if line else {"document_id": what}
+        command = Explain(**said_by(actor, reason), **about, cut_off_date=cut_off)
+        ask(screen, data, command, show=lambda result: screen.facts(result.details))
+
+
+def history(
+    subject: Annotated[str, typer.Argument(metavar="DOCUMENT|INVOICE|DEBTOR|NUMBER", help="Also a batch, a billing company, `pay-line N`, or a command id.")],
+    changes: Annotated[bool, typer.Option("--changes", help="Show before and after of each command.")] = False,
+    limit: Limit = 200,
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
+    """Who did what, when and why: commands, accepted or refused, and what happened to the document."""
+    with screen_for(as_json) as screen:
+        from services.console.client.history import history as entries_of
+
+        entries = read_books(data, lambda connection: entries_of(connection, subject, limit))
+        screen.document({"subject": subject, "entries": entries})
+        if not changes:
+            screen.table(entries, HISTORY, empty=f"nothing is known of {subject}: look at its spelling, or at `backoffice invoices search --text {subject}`")
+            return
+        for entry in entries:
+            names = ("at", "actor", "what", "service", "outcome", "code", "reason", "sentence", "before", "after", "command_id")
+            screen.facts({name: entry.get(name) for name in names})
+            screen.say()

@@ -1,0 +1,57 @@
+"""The options that many commands share, each said once: --json, --actor, --reason, --data, --billing-company, --limit, dates."""
+
+import getpass
+import os
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def read_date(text: str | date) -> date:
+    """An ISO date, or wrong use."""
+    if isinstance(text, date):
+        return text
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not a date such as 2026-10-31") from error
+
+
+def read_decimal(text: str | Decimal) -> Decimal:
+    """A decimal, or wrong use."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5") from error
+    if not value.is_finite():
+        raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5")
+    return value
+
+
+def login_name() -> str:
+    """Who is at the keyboard."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; messages on stderr.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="Data folder of the stack (else BACKOFFICE_DATA, else .backoffice).", show_default=False)
+]
+Actor = Annotated[
+    str, typer.Option("--actor", metavar="NAME", help="Who asks (default: the login name).", show_default=False, callback=lambda name: name or login_name())
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.", show_default=False)]
+Company = Annotated[str, typer.Option("--billing-company", metavar="ID", help="The billing company.", show_default=False)]
+AnyCompany = Annotated[str | None, typer.Option("--billing-company", metavar="ID", help="Only this billing company.", show_default=False)]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")]
+CutOff = Annotated[date, typer.Option("--cut-off", parser=read_date, metavar="DATE", help="The cut-off date (time group date).", show_default=False)]
+AnyDate = Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", show_default=False)]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer.")]
+LONG_SECONDS = 3_600.0
+"""How long a batch may take before we stop waiting for its answer; it goes on without us."""

@@ -1,0 +1,185 @@
+"""What a command shows: short tables for people, or exactly one JSON document for programs; and the three exit codes.
+
+0 done; 1 the business says no, or the world is away (code, sentence, what mends it); 2 wrong use. With --json the document is the only
+thing on stdout; what people should read besides goes to stderr.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from shared.errors import Refused, Unavailable
+
+EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
+PIPE_WIDTH = 200
+MOST_CELL = 60
+
+Result = TypeVar("Result")
+
+
+def plain_value(value: Any) -> Any:
+    """A value as JSON has it: decimals as strings, dates in ISO form."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class Column:
+    """A column of a table: the field of the row, the head, and whether it holds figures."""
+
+    def __init__(self, field: str, head: str = "", *, figures: bool = False, most: int = MOST_CELL) -> None:
+        self.field = field
+        self.head = head or field.replace("_", " ")
+        self.figures = figures
+        self.most = most
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        """What stands in a row."""
+        value = row.get(self.field)
+        if value is None:
+            return ""
+        if isinstance(value, datetime):
+            return value.strftime("%Y-%m-%d %H:%M:%S")
+        if isinstance(value, Decimal) or (self.figures and isinstance(value, int)):
+            return f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}"
+        text = str(value)
+        return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
+
+
+class Screen:
+    """Where one command shows what it found."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._people = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+        self._aside = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+
+    def document(self, document: Any) -> None:
+        """The one JSON document, if programs read; else nothing."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, default=plain_value, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.flush()
+
+    def say(self, sentence: str = "", style: str = "") -> None:
+        """A line for people."""
+        if not self.as_json:
+            self._people.print(Text(sentence, style=style), soft_wrap=True)
+
+    def aside(self, sentence: str, style: str = "") -> None:
+        """A line that is no part of the result: progress, a warning, a refusal. On stderr."""
+        self._aside.print(Text(sentence, style=style), soft_wrap=True)
+
+    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, title: str = "", empty: str = "") -> None:
+        """Rows for people; without any, a sentence that says what to do next."""
+        if self.as_json:
+            return
+        if not rows:
+            if empty:
+                self.say(empty)
+            return
+        shown = [column for column in columns if any(column.cell(row) for row in rows)]
+        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+        for column in shown:
+            table.add_column(column.head, justify="right" if column.figures else "left", overflow="fold", no_wrap=column.figures)
+        for row in rows:
+            table.add_row(*(Text(column.cell(row)) for column in shown))
+        self._people.print(table)
+
+    def facts(self, pairs: Mapping[str, Any]) -> None:
+        """Names and values, one a line; what is empty is left out."""
+        shown = {name.replace("_", " "): value for name, value in pairs.items() if value not in (None, "", [], {}, ())}
+        wide = max((len(name) for name in shown), default=0)
+        for name, value in shown.items():
+            self.say(f"{name:<{wide}}  {fact(value)}")
+
+    def shortened(self, shown: int, total: int, how: str = "--limit") -> None:
+        """Says so when not all is shown."""
+        if shown < total:
+            self.say(f"{shown:,} of {total:,} shown; see more with {how}", "dim")
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar on stderr for a step that takes long: tell it (done, of)."""
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=self._aside, transient=True, disable=not sys.stderr.isatty()
+        )
+        with bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+
+    def refuse(self, code: str, sentence: str, mend: str = "", details: Mapping[str, Any] | None = None) -> NoReturn:
+        """Says no, with what mends it, and ends with exit 1."""
+        self.document({"outcome": "refused", "code": code, "sentence": sentence, "mend": mend, "details": dict(details or {})})
+        self.no(code, sentence, mend)
+
+    def no(self, code: str, sentence: str, mend: str = "") -> NoReturn:
+        """The sentences of a refusal on stderr, and exit 1; the JSON document was given already."""
+        self.aside(f"{code}: {sentence}", "red")
+        if mend:
+            self.aside(f"to mend it: {mend}")
+        raise typer.Exit(EXIT_NO)
+
+
+def fact(value: Any) -> str:
+    """A value in a line of text."""
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {fact(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(fact(one) for one in value)
+    return str(value)
+
+
+@contextmanager
+def screen_for(as_json: bool) -> Iterator[Screen]:
+    """A screen on which every failure ends as a sentence and an exit code, never as a traceback of something that was foreseen."""
+    screen = Screen(as_json)
+    try:
+        yield screen
+    except Refused as refused:
+        screen.refuse(refused.code, refused.sentence, refused.mend, refused.details)
+    except Unavailable as away:
+        screen.refuse("unavailable", away.sentence)
+    except OSError as error:
+        screen.refuse("unavailable", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except KeyboardInterrupt:
+        screen.aside("stopped")
+        raise typer.Exit(EXIT_STOPPED) from None
+    except ValueError as error:
+        problems = getattr(error, "errors", None)
+        if problems is None:
+            raise
+        for problem in problems():
+            where = ".".join(str(part) for part in problem["loc"]) or "the command"
+            screen.aside(f"{where}: {problem['msg'].removeprefix('Value error, ')}", "red")
+        raise typer.Exit(EXIT_USE) from error
+
+
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """Runs asynchronous work to its end. What the Kafka client logs of a broker that is away is said by us, once."""
+    import logging
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    return asyncio.run(work)
