@@ -51,6 +51,7 @@ CREATE VIEW invoicer.cited_rate_version AS
 CREATE VIEW invoicer.stale_price_basis AS
   SELECT document_kind, document_id, statement_no, stale_statement_no FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL;
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, console;
+GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
 
 CREATE VIEW invoicer.announced_line AS
   SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description

@@ -1,0 +1,67 @@
+"""Wires the invoicer: `python -m services.invoicer.app` runs one worker."""
+
+import time
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.handlers import batches, billto, lines, statements
+from services.invoicer.handlers.again import on_republish
+from services.invoicer.store import figures
+from shared import clock, telemetry
+from shared.consumer.commands import Desk
+from shared.consumer.protocol import Lane
+from shared.consumer.worker import Service, main
+
+NAME = "invoicer"
+LOOK_EVERY_SECONDS = 15.0
+REST = 20
+"""Looking at a million open lines takes a second: then the next look comes after so many times as long."""
+
+
+def heard() -> Mapping[str, Lane]:
+    """The lanes whose dead letters can be read again, by topic."""
+    return {lane.topic: lane for lane in (billto.LANE, statements.LANE, DESK.lane())}
+
+
+DESK = Desk(
+    service=NAME,
+    handlers={**lines.HANDLERS, **batches.HANDLERS},
+    lanes=heard,
+    republish=on_republish,
+    snapshot=batches.SNAPSHOT,
+)
+
+
+class Watch:
+    """Fills the invoicer's own metrics, now and then: what is pending, and what was closed."""
+
+    def __init__(self) -> None:
+        self._next_at = 0.0
+
+    async def __call__(self, connection: AsyncConnection) -> None:
+        """One look, if it is time."""
+        began = time.monotonic()
+        if began < self._next_at:
+            return
+        days = {company: clock.today_of(zone) for company, zone in (await figures.zones(connection)).items()}
+        found = await figures.open_figures(connection, days, clock.today_of("UTC"))
+        telemetry.PAY_LINES.clear()
+        telemetry.PENDING_AMOUNT.clear()
+        for one in found:
+            telemetry.PAY_LINES.labels(one.billing_company, one.status).inc(one.lines)
+            if one.status == "Pending":
+                telemetry.PENDING_AMOUNT.labels(one.billing_company, one.line_kind, one.currency).inc(float(one.amount))  # a gauge knows no decimals
+        for (company, document_type), documents in (await figures.document_figures(connection)).items():
+            telemetry.INVOICES.labels(company, document_type).set(documents)
+        took = time.monotonic() - began
+        self._next_at = time.monotonic() + max(LOOK_EVERY_SECONDS, took * REST)
+
+
+def service() -> Service:
+    """The invoicer as a worker runs it."""
+    return Service(name=NAME, lanes=list(heard().values()), says=batches.SAYS, watch=Watch())
+
+
+if __name__ == "__main__":
+    main(service)

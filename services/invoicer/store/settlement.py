@@ -1,0 +1,243 @@
+"""What settlement keeps of a document: its head row (the lock, and the settled statement), its edits, write-offs and snoozes."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules.holds import SET_BY_SETTLEMENT, Edit, Hold, SetAside
+from services.invoicer.rules.settlement import NOTHING, Worth
+from services.invoicer.rules.statements import Head
+from services.invoicer.store.lines import DocKey
+from shared.database import rows, run
+
+_PAIRS = "unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) AS s(document_kind, document_id)"
+
+
+def _pairs(documents: Iterable[DocKey]) -> dict[str, list[str]]:
+    ordered = sorted(set(documents))
+    return {"kinds": [kind for kind, _ in ordered], "ids": [document_id for _, document_id in ordered]}
+
+
+# -- heads
+
+
+@dataclass(frozen=True, slots=True)
+class SettledHead:
+    """A statement to be kept as the settled one of its document, as it came."""
+
+    document: DocKey
+    statement_no: int
+    statement_kind: str
+    body: str
+
+
+async def heads_for(connection: AsyncConnection, documents: Iterable[DocKey], *, lock: bool = False) -> dict[DocKey, Head]:
+    """The heads of the documents that have one. `lock`: for the transaction, in one order."""
+    found = await rows(
+        connection,
+        f"SELECT h.document_kind, h.document_id, h.statement_no, h.body, h.stale_statement_no FROM invoicer.settled_document h JOIN {_PAIRS}"
+        " USING (document_kind, document_id)" + (" ORDER BY h.document_kind, h.document_id FOR UPDATE OF h" if lock else ""),
+        **_pairs(documents),
+    )
+    return {(row.document_kind, row.document_id): Head(row.statement_no, row.body, row.stale_statement_no) for row in found}
+
+
+async def add_heads(connection: AsyncConnection, heads: Sequence[SettledHead]) -> set[DocKey]:
+    """Adds the heads of documents that have none, already settled, and locks them; those that were added. The others are there meanwhile."""
+    found = await rows(
+        connection,
+        "INSERT INTO invoicer.settled_document (document_kind, document_id, statement_no, statement_kind, body)"
+        " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[]), CAST(:statement_kinds AS text[]),"
+        " CAST(:bodies AS text[])) AS h(document_kind, document_id, n, k, b) ORDER BY document_kind, document_id"
+        " ON CONFLICT DO NOTHING RETURNING document_kind, document_id",
+        **_head_columns(heads),
+    )
+    return {(row.document_kind, row.document_id) for row in found}
+
+
+async def save_heads(connection: AsyncConnection, heads: Sequence[SettledHead], stale: Mapping[DocKey, int]) -> None:
+    """Keeps settled statements, which ends any waiting, and then which documents wait for a statement on a fresh price basis."""
+    if heads:
+        await run(
+            connection,
+            "UPDATE invoicer.settled_document h SET statement_no = s.n, statement_kind = s.k, body = s.b, stale_statement_no = NULL"
+            " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[]), CAST(:statement_kinds AS text[]),"
+            " CAST(:bodies AS text[])) AS s(document_kind, document_id, n, k, b)"
+            " WHERE h.document_kind = s.document_kind AND h.document_id = s.document_id",
+            **_head_columns(heads),
+        )
+    if stale:
+        await run(
+            connection,
+            "UPDATE invoicer.settled_document h SET stale_statement_no = s.n"
+            " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[])) AS s(document_kind, document_id, n)"
+            " WHERE h.document_kind = s.document_kind AND h.document_id = s.document_id",
+            numbers=[stale[document] for document in sorted(stale)],
+            **_pairs(stale),
+        )
+
+
+def _head_columns(heads: Sequence[SettledHead]) -> dict[str, list[Any]]:
+    return {
+        "kinds": [head.document[0] for head in heads],
+        "ids": [head.document[1] for head in heads],
+        "numbers": [head.statement_no for head in heads],
+        "statement_kinds": [head.statement_kind for head in heads],
+        "bodies": [head.body for head in heads],
+    }
+
+
+async def cited_for(connection: AsyncConnection, documents: Iterable[DocKey]) -> dict[DocKey, dict[tuple[str, str], int]]:
+    """The rate books that invoiced lines of documents cite, by requirement and time type."""
+    wanted = set(documents)
+    if not wanted:
+        return {}
+    found = await rows(
+        connection,
+        "SELECT document_kind, document_id, requirement_id, time_type, rate_book FROM invoicer.cited_rate_version"
+        " WHERE document_id = ANY(CAST(:ids AS text[]))",
+        ids=sorted({document_id for _, document_id in wanted}),
+    )
+    cited: dict[DocKey, dict[tuple[str, str], int]] = {}
+    for row in found:
+        cited.setdefault((row.document_kind, row.document_id), {})[(row.requirement_id, row.time_type)] = row.rate_book
+    return cited
+
+
+# -- what operators added: edits, write-offs, snoozes
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Per line key of one document."""
+
+    edits: dict[str, Edit] = field(default_factory=dict)
+    written_off: dict[str, Worth] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+
+
+async def added_for(connection: AsyncConnection, documents: Iterable[DocKey]) -> dict[DocKey, Added]:
+    """Edits, write-offs and snoozes of documents, in one round trip."""
+    found = await rows(
+        connection,
+        "SELECT 'edit' AS what, e.document_kind, e.document_id, e.line_key, sum(e.quantity_difference) AS quantity, sum(e.amount_difference) AS amount,"
+        "  (array_agg(e.after -> 'worth' ORDER BY e.edited_at DESC, e.command_id DESC) FILTER (WHERE e.after ? 'worth'))[1] AS seen,"
+        "  NULL AS code, NULL AS reason, NULL AS actor, CAST(NULL AS date) AS until_date, CAST(NULL AS timestamptz) AS snoozed_at"
+        f" FROM invoicer.operator_edit e JOIN {_PAIRS} USING (document_kind, document_id) GROUP BY 2, 3, 4"
+        " UNION ALL SELECT 'write-off', w.document_kind, w.document_id, w.line_key, sum(w.quantity), sum(w.amount), NULL, NULL, NULL, NULL, NULL, NULL"
+        f" FROM invoicer.write_off w JOIN {_PAIRS} USING (document_kind, document_id) GROUP BY 2, 3, 4"
+        " UNION ALL SELECT 'snooze', z.document_kind, z.document_id, z.line_key, NULL, NULL, NULL, z.code, z.reason, z.actor, z.until_date, z.snoozed_at"
+        f" FROM invoicer.snooze z JOIN {_PAIRS} USING (document_kind, document_id)",
+        **_pairs(documents),
+    )
+    added: dict[DocKey, Added] = {}
+    for row in found:
+        one = added.setdefault((row.document_kind, row.document_id), Added())
+        if row.what == "edit":
+            seen = NOTHING if row.seen is None else Worth(Decimal(row.seen["quantity"]), Decimal(row.seen["amount"]))
+            one.edits[row.line_key] = Edit(Worth(row.quantity, row.amount), seen)
+        elif row.what == "write-off":
+            one.written_off[row.line_key] = Worth(row.quantity, row.amount)
+        else:
+            one.holds[row.line_key] = Hold(row.code, row.reason, row.actor, row.until_date, row.snoozed_at)
+    return added
+
+
+@dataclass(frozen=True, slots=True)
+class EditRow:
+    """An operator's edit, or the opposite of one that a later statement left nothing to change."""
+
+    document: DocKey
+    line_key: str
+    command_id: str
+    difference: Worth
+    before: dict[str, Any]
+    after: dict[str, Any]
+    actor: str
+    reason: str
+    edited_at: datetime
+
+
+def opposite_of(document: DocKey, one: SetAside, at: datetime) -> EditRow:
+    """The row that sets an edit aside. Its id begins with a space, which no command's id does."""
+    before = (-one.difference).in_words()
+    return EditRow(
+        document, one.line_key, f" set aside by statement {one.statement_no}", one.difference, before, NOTHING.in_words(), SET_BY_SETTLEMENT, one.sentence, at
+    )
+
+
+async def add_edits(connection: AsyncConnection, edits: Sequence[EditRow]) -> None:
+    """Adds differences to keys, for this and every later statement."""
+    if not edits:
+        return
+    await run(
+        connection,
+        "INSERT INTO invoicer.operator_edit (document_kind, document_id, line_key, command_id, quantity_difference, amount_difference,"
+        " before, after, actor, reason, edited_at)"
+        " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:commands AS text[]),"
+        " CAST(:quantities AS numeric[]), CAST(:amounts AS numeric[]), CAST(:befores AS jsonb[]), CAST(:afters AS jsonb[]),"
+        " CAST(:actors AS text[]), CAST(:reasons AS text[]), CAST(:ats AS timestamptz[]))",
+        kinds=[edit.document[0] for edit in edits],
+        ids=[edit.document[1] for edit in edits],
+        keys=[edit.line_key for edit in edits],
+        commands=[edit.command_id for edit in edits],
+        quantities=[edit.difference.quantity for edit in edits],
+        amounts=[edit.difference.amount for edit in edits],
+        befores=[json.dumps(edit.before) for edit in edits],
+        afters=[json.dumps(edit.after) for edit in edits],
+        actors=[edit.actor for edit in edits],
+        reasons=[edit.reason for edit in edits],
+        ats=[edit.edited_at for edit in edits],
+    )
+
+
+HoldChanges = Mapping[tuple[DocKey, str], Hold | None]
+"""What becomes of the snooze of a document and line key; None ends it."""
+
+
+def changed_holds(document: DocKey, before: Mapping[str, Hold], after: Mapping[str, Hold]) -> dict[tuple[DocKey, str], Hold | None]:
+    """What differs between the snoozes of a document."""
+    return {(document, key): after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+
+async def save_holds(connection: AsyncConnection, changes: HoldChanges) -> None:
+    """Sets and ends snoozes."""
+    ended = sorted(place for place, hold in changes.items() if hold is None)
+    if ended:
+        await run(
+            connection,
+            "DELETE FROM invoicer.snooze z USING unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:keys AS text[])) AS s(k, d, l)"
+            " WHERE z.document_kind = s.k AND z.document_id = s.d AND z.line_key = s.l",
+            **_places(ended),
+        )
+    kept = sorted(place for place, hold in changes.items() if hold is not None)
+    if not kept:
+        return
+    holds = [hold for place in kept if (hold := changes[place]) is not None]
+    await run(
+        connection,
+        "INSERT INTO invoicer.snooze (document_kind, document_id, line_key, code, reason, actor, until_date, snoozed_at)"
+        " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:keys AS text[]), CAST(:codes AS text[]), CAST(:reasons AS text[]),"
+        " CAST(:actors AS text[]), CAST(:untils AS date[]), CAST(:ats AS timestamptz[]))"
+        " ON CONFLICT (document_kind, document_id, line_key) DO UPDATE SET code = excluded.code, reason = excluded.reason, actor = excluded.actor,"
+        " until_date = excluded.until_date, snoozed_at = excluded.snoozed_at",
+        codes=[hold.code for hold in holds],
+        reasons=[hold.reason for hold in holds],
+        actors=[hold.actor for hold in holds],
+        untils=[hold.until_date for hold in holds],
+        ats=[hold.snoozed_at for hold in holds],
+        **_places(kept),
+    )
+
+
+def _places(places: Sequence[tuple[DocKey, str]]) -> dict[str, list[str]]:
+    return {
+        "kinds": [document[0] for document, _ in places],
+        "ids": [document[1] for document, _ in places],
+        "keys": [key for _, key in places],
+    }
