@@ -50,6 +50,8 @@ def import_folder(
         document = _document(looked, billing_company) | {"check": check}
         if check:
             screen.document(document)
+            if not looked.company_known:
+                screen.say(f"billing company {billing_company} is unknown: it would get the defaults ({DEFAULTS})")
             _show_plan(screen, looked, billing_company)
             screen.say("nothing was written (--check)")
             return
@@ -100,8 +102,6 @@ def _rows(looked: "Looked") -> list[dict[str, Any]]:
 
 
 def _show_plan(screen: Screen, looked: "Looked", billing_company: str) -> None:
-    if not looked.company_known:
-        screen.say(f"billing company {billing_company} is unknown: it gets the defaults ({DEFAULTS})")
     screen.table(_rows(looked), COLUMNS)
     if looked.only_in_books:
         sheets = "1 timesheet" if looked.only_in_books == 1 else f"{looked.only_in_books:,} timesheets"
@@ -111,7 +111,9 @@ def _show_plan(screen: Screen, looked: "Looked", billing_company: str) -> None:
 def _show_company(screen: Screen, published: "Published", billing_company: str) -> None:
     made = published.company_made
     if made:
-        screen.say(f"billing company {billing_company} was made: change it with `backoffice billing-company set {billing_company} ...`")
+        screen.say(
+            f"billing company {billing_company} was unknown and got the defaults ({DEFAULTS}); change them with `backoffice billing-company set {billing_company} ...`"
+        )
         screen.facts(made)
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row, found
+from services.console.client.figures import at_minor_unit
 from services.console.client.revisions import in_chunks
 
 _MOVING = (
@@ -88,6 +89,7 @@ async def worth_of(connection: AsyncConnection, timesheet_ids: Collection[str]) 
         for row in await _holds(connection, chunk):
             worth.held[row["hold_code"]] += row["number"]
             worth.hold_sentences.setdefault(row["hold_code"], row["sentence"])
+    worth.amounts = {currency: at_minor_unit(amount, currency) for currency, amount in worth.amounts.items()}
     return worth
 
 
