@@ -1,0 +1,77 @@
+"""Wires fee_realizer: lanes, desk, chores, what it says, what its dashboard shows. `python -m services.fee_realizer.app` runs the worker."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.handlers import commands, pricing
+from services.fee_realizer.handlers.documents import on_placement_created, on_timesheet_approved
+from services.fee_realizer.handlers.requirements import on_requirement_changed
+from services.fee_realizer.store import announcements, statements
+from shared import telemetry
+from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from shared.consumer.commands import Desk, Handle
+from shared.consumer.protocol import Chore, Lane, Say
+from shared.consumer.records import Applied, reader
+from shared.consumer.worker import Service, main
+from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
+from shared.events.commands import RetryDocument, SetBillingCompany, SetCatalogItem
+
+NAME = "fee_realizer"
+LANES: tuple[Lane, ...] = (
+    Lane(REQUIREMENT_CHANGED.name, reader(RequirementChanged, compacted=True), on_requirement_changed, RequirementChanged),
+    Lane(TIMESHEET_APPROVED.name, reader(TimesheetApproved), on_timesheet_approved, TimesheetApproved),
+    Lane(PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated),
+)
+HANDLERS: dict[type[Any], Handle] = {
+    SetBillingCompany: commands.on_set_billing_company,
+    SetCatalogItem: commands.on_set_catalog_item,
+    RetryDocument: commands.on_retry_document,
+}
+DESK = Desk(NAME, HANDLERS, lambda: {lane.topic: lane for lane in LANES}, commands.on_republish)
+SAYS: dict[str, Say] = {
+    pricing.STATEMENT: announcements.statement_messages,
+    pricing.HELD: partial(announcements.hold_messages, held=True),
+    pricing.RELEASED: partial(announcements.hold_messages, held=False),
+}
+
+
+def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
+    """A chore that works once in the life of a process: a new version may have mended the rule that failed."""
+    done = False
+
+    async def retry_bugs(connection: AsyncConnection) -> Applied:
+        nonlocal done
+        if not done:
+            await statements.queue_held(connection, "new-version", code=pricing.BUG.code)
+        done = True
+        return Applied()
+
+    return retry_bugs
+
+
+def chores() -> Sequence[tuple[str, Chore]]:
+    """What is to be done without a message, in this order."""
+    return (("retry-bugs", retry_bugs_once()), ("price-due", pricing.price_due), ("price-stale", pricing.price_stale))
+
+
+_shown: set[str] = set()
+
+
+async def watch(connection: AsyncConnection) -> None:
+    """How many documents wait, by code; a code that nothing waits for any more goes back to 0."""
+    counts = await statements.held_counts(connection)
+    _shown.update(counts)
+    for code in _shown:
+        telemetry.HELD_DOCUMENTS.labels(code).set(counts.get(code, 0))
+
+
+def service() -> Service:
+    """The worker's parts."""
+    return Service(NAME, (*LANES, DESK.lane()), SAYS, chores(), watch)
+
+
+if __name__ == "__main__":
+    main(service)

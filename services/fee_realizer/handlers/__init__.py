@@ -1,0 +1,1 @@
+"""What fee_realizer hears: events of the ATS, commands, and the documents whose facts changed."""

@@ -1,0 +1,204 @@
+"""Pricing documents whose facts and heads are locked: from the body in force to a statement, a hold or nothing.
+
+Here meet what just came (`documents`) and what is priced again because a fact changed or the invoicer found a statement stale
+(the two chores below). A rule that raises holds its own document with the code `bug`; its neighbours go on.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.rules.facts import Facts
+from services.fee_realizer.rules.gates import Held
+from services.fee_realizer.rules.placements import realize_placement
+from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
+from services.fee_realizer.rules.timesheets import Cited, Worth, realize_timesheet
+from services.fee_realizer.store import documents, statements
+from services.fee_realizer.store.documents import Head
+from services.fee_realizer.store.facts import lock_facts, with_ended_rates
+from services.fee_realizer.store.statements import NewStatement
+from shared import faults, telemetry
+from shared.consumer.records import Applied, UnsaidId
+from shared.errors import Unavailable
+from shared.events.ats import PlacementCreated, TimesheetApproved
+
+DOCUMENTS_AT_ONCE = 500
+STATEMENT, HELD, RELEASED = "statement", "document-held", "document-released"
+BUG = Held("bug", "a rule failed on this document: the engineers find the reason in the log of fee_realizer; send documents retry when it is mended")
+KINDS = ("placement", "timesheet")
+"""In the order in which their heads are locked."""
+
+
+@dataclass(slots=True)
+class Case:
+    """A document to be priced: its head, locked, and the event in force if it has just come (else it is read from its body)."""
+
+    head: Head
+    cause: str
+    event: TimesheetApproved | PlacementCreated | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was said and settled of the documents of one transaction, by document id."""
+
+    last: Mapping[str, tuple[str, list[dict[str, Any]]]]
+    cited: Mapping[str, Mapping[tuple[str, str], int]]
+    stale: Mapping[str, int]
+    bodies: Mapping[tuple[str, str, int], str]
+
+
+async def price(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> list[UnsaidId]:
+    """Prices documents of one kind and keeps their statements; heads are changed but not yet written. What must be said."""
+    known = await _known(connection, kind, facts, cases)
+    new: list[NewStatement] = []
+    unsaid: list[UnsaidId] = []
+    for case in cases:
+        unsaid += _price_one(case, facts, known, new)
+    await statements.add_statements(connection, new)
+    return unsaid
+
+
+async def _known(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> Known:
+    """Nothing is asked about documents that have never had a statement: that is how most arrive."""
+    said = [case.head.document_id for case in cases if case.head.statement_no]
+    cited = await statements.cited_books(connection, kind, said)
+    await with_ended_rates(connection, facts, {requirement_id for books in cited.values() for requirement_id, _ in books})
+    stored = [(case.head.document_id, case.head.sheet_id, case.head.revision) for case in cases if case.event is None]
+    return Known(
+        await statements.last_statements(connection, kind, said),
+        cited,
+        await statements.stale_statements(connection, kind, said),
+        await documents.bodies_for(connection, kind, stored),
+    )
+
+
+def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement]) -> list[UnsaidId]:
+    head = case.head
+    said_kind, said_lines = known.last.get(head.document_id, ("", []))
+    standing = Standing(head.statement_no, said_kind, said_lines, head.hold_code, head.hold_sentence)
+    stale = head.statement_no > 0 and known.stale.get(head.document_id) == head.statement_no
+    try:
+        worth = realize(case, facts, known)
+        following = step(standing, worth, stale=stale)
+        body = _body(case, following, worth)
+        oversize = too_long(body)
+        if oversize is not None:
+            following = step(standing, oversize, stale=stale)
+            body = _body(case, following, oversize)
+    except Exception as error:
+        telemetry.log().error("a rule failed on a document: it is held alone", document_kind=head.document_kind, document_id=head.document_id, exc_info=error)
+        following = step(standing, BUG)
+        body = _body(case, following, BUG)
+    return _take(case, following, body, new)
+
+
+def realize(case: Case, facts: Facts, known: Known) -> Worth:
+    """What the document is worth by the rules of its kind."""
+    head, event = case.head, case.event
+    if event is None:
+        body = known.bodies[head.document_id, head.sheet_id, head.revision]
+        event = (TimesheetApproved if head.document_kind == "timesheet" else PlacementCreated).model_validate_json(body)
+    if isinstance(event, PlacementCreated):
+        return realize_placement(event, facts)
+    cited: Cited = known.cited.get(head.document_id, {})
+    return realize_timesheet(event, facts, cited)
+
+
+def _body(case: Case, following: Step, worth: Worth) -> str:
+    if following.statement is None:
+        return ""
+    head = case.head
+    values = {
+        "document_kind": head.document_kind,
+        "document_id": head.document_id,
+        "statement_no": head.statement_no + 1,
+        "sheet_id": head.sheet_id,
+        "revision": head.revision,
+        "cause": case.cause,
+    }
+    return statement_body(values, following.statement, worth)
+
+
+def _take(case: Case, following: Step, body: str, new: list[NewStatement]) -> list[UnsaidId]:
+    """Moves the head on; the ids of what must be said."""
+    head = case.head
+    unsaid: list[UnsaidId] = []
+    if following.statement is not None:
+        head.statement_no += 1
+        new.append(NewStatement(head.document_kind, head.document_id, head.statement_no, following.statement, head.sheet_id, head.revision, case.cause, body))
+        unsaid.append((STATEMENT, said_id(head, head.statement_no)))
+    head.hold(following.hold)
+    if following.says_hold is not None:
+        head.hold_no += 1
+        unsaid.append((HELD if following.says_hold == "held" else RELEASED, said_id(head, head.hold_no)))
+    return unsaid
+
+
+def said_id(head: Head, number: int) -> str:
+    """The id under which an announcement of a document stands as unsaid."""
+    return json.dumps([head.document_kind, head.document_id, number], ensure_ascii=False)
+
+
+# -- documents that are priced again
+
+
+async def price_again(connection: AsyncConnection, causes: Mapping[tuple[str, str], str], still: Callable[[Head], bool]) -> list[UnsaidId]:
+    """Locks and prices documents (kind, id) from what is stored. `still` looks at a locked head and says whether it is due."""
+    ids = {kind: sorted(document_id for of, document_id in causes if of == kind) for kind in KINDS}
+    seen = [head for kind in KINDS for head in (await documents.heads_for(connection, kind, ids[kind], lock=False)).values()]
+    facts = await lock_facts(connection, *named_facts(seen))
+    unsaid: list[UnsaidId] = []
+    heads = {kind: await documents.heads_for(connection, kind, ids[kind], lock=True) for kind in KINDS}
+    await faults.point("after_locks")
+    for kind in KINDS:
+        check_locked(heads[kind].values(), facts)
+        due = [head for head in heads[kind].values() if head.revision > documents.STUB_REVISION and still(head)]
+        unsaid += await price(connection, kind, facts, [Case(head, causes[kind, head.document_id]) for head in due])
+        await documents.save_heads(connection, due)
+    return unsaid
+
+
+def named_facts(heads: Iterable[Head]) -> tuple[set[str], set[str]]:
+    """Job orders and catalog items that the sheets of documents name."""
+    requirement_ids: set[str] = set()
+    item_ids: set[str] = set()
+    for head in heads:
+        requirement_ids |= head.requirement_ids
+        item_ids |= head.item_ids
+    return requirement_ids, item_ids
+
+
+def check_locked(heads: Iterable[Head], facts: Facts) -> None:
+    """What a document names may have grown between the look and the lock: then the work is done anew."""
+    requirement_ids, item_ids = named_facts(heads)
+    if not (requirement_ids <= facts.requirements.keys() and item_ids <= facts.items.keys()):
+        raise Unavailable("a document came to name further facts while it was being locked: the same work is right at the next try")
+
+
+async def price_due(connection: AsyncConnection) -> Applied:
+    """Chore: documents of which a fact changed, or that an operator wants retried."""
+    due = await statements.queued(connection, DOCUMENTS_AT_ONCE)
+    if not due:
+        return Applied()
+    unsaid = await price_again(connection, due, lambda head: True)
+    await statements.drop_queued(connection, due)
+    return Applied(unsaid=unsaid, chores=len(due) == DOCUMENTS_AT_ONCE)
+
+
+async def price_stale(connection: AsyncConnection) -> Applied:
+    """Chore: documents whose statement was priced from a rate book that invoiced lines no longer cite."""
+    stale = await statements.stale_documents(connection, DOCUMENTS_AT_ONCE)
+    if not stale:
+        return Applied()
+    numbers: dict[tuple[str, str], int] = {}
+    for kind in KINDS:
+        found = await statements.stale_statements(connection, kind, [document_id for of, document_id in stale if of == kind])
+        numbers |= {(kind, document_id): number for document_id, number in found.items()}
+    unsaid = await price_again(
+        connection, dict.fromkeys(stale, "stale-price-basis"), lambda head: numbers.get((head.document_kind, head.document_id)) == head.statement_no
+    )
+    return Applied(unsaid=unsaid, chores=bool(unsaid) and len(stale) == DOCUMENTS_AT_ONCE)

@@ -1,0 +1,60 @@
+"""Which sheet of a document counts: of an original and its adjustments, and of each sheet's revisions.
+
+Source: design 1 (what the ATS says), domain rules 5. Only the newest revision of each sheet counts; among sheets that were ever
+approved the highest (approved_at, sheet id) is the document. The order of arrival has no say.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionMark:
+    """What the choice needs to know of a revision. Approved without a stamp: an imported row, the earliest of all."""
+
+    sheet_id: str
+    revision: int
+    approved: bool = True
+    approved_at: datetime | None = None
+
+
+def chosen(document_id: str, marks: Iterable[RevisionMark]) -> RevisionMark | None:
+    """The revision that is the document, or None if there is nothing but adjustments that were never approved.
+
+    A revision that lost its approval keeps, for this order, the last approved_at of its sheet. An original that was never
+    approved stands below every sheet that was: it is the document only while it is alone, and waits for its approval.
+    """
+    sheets: dict[str, list[RevisionMark]] = {}
+    for mark in marks:
+        sheets.setdefault(mark.sheet_id, []).append(mark)
+    best: tuple[tuple[bool, datetime, str], RevisionMark] | None = None
+    for sheet_id, revisions in sheets.items():
+        revisions.sort(key=lambda mark: mark.revision, reverse=True)
+        approved = next((mark for mark in revisions if mark.approved), None)
+        if approved is None and sheet_id != document_id:
+            continue
+        order = (approved is not None, (approved and approved.approved_at) or _EARLIEST, sheet_id)
+        if best is None or order > best[0]:
+            best = (order, revisions[0])
+    return best[1] if best else None
+
+
+def misplaced(document_id: str, sheet_id: str, document_of: Mapping[str, str], originals: Iterable[str]) -> tuple[str, str] | None:
+    """Why a sheet cannot belong to the document that it names, in code and sentence; None if it can.
+
+    `document_of` says of known adjustment sheets which original they adjust, `originals` which ids are documents themselves.
+    """
+    if document_of.get(sheet_id, document_id) != document_id:
+        before = document_of[sheet_id]
+        return "conflict", f"timesheet {sheet_id} came before as an adjustment of {before}: a sheet never changes its original; send a new id"
+    if sheet_id == document_id:
+        return None
+    if sheet_id in originals:
+        return "conflict", f"timesheet {sheet_id} is an original itself: it can't adjust {document_id}; send the adjustment under an id of its own"
+    if document_id in document_of:
+        original = document_of[document_id]
+        return "adjusts_adjustment", f"timesheet {sheet_id} adjusts {document_id}, which is itself an adjustment: name the original, {original}"
+    return None

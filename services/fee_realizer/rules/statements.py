@@ -1,0 +1,74 @@
+"""When a document gets a new statement, when it is held and when released; and the statement's words, byte for byte.
+
+Source: design 1 (what we say) and domain rules 3: a hold of a document that was realized before is a statement `withheld`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from services.fee_realizer.rules.facts import Line
+from services.fee_realizer.rules.gates import Held
+from services.fee_realizer.rules.timesheets import Realized, Worth
+from shared.events.wire import MESSAGE_BYTES
+
+StatementKind = Literal["realized", "withheld"]
+NOT_WORTH = frozenset({"rate_book", "derivation"})
+"""Fields of a line that say where its worth came from, and are no part of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a document stands: its latest statement (0 none) with the lines it said, and its hold."""
+
+    statement_no: int = 0
+    statement_kind: str = ""
+    lines: Sequence[Line] = ()
+    hold_code: str | None = None
+    hold_sentence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What follows from a document's worth: a new statement or none, its hold, and what must be said of that."""
+
+    statement: StatementKind | None
+    hold: Held | None
+    says_hold: Literal["held", "released"] | None
+
+
+def step(standing: Standing, worth: Worth, *, stale: bool = False) -> Step:
+    """Compares what a document is worth now with what was said of it. A stale statement is said anew whatever it says."""
+    if isinstance(worth, Held):
+        withheld: StatementKind | None = "withheld" if standing.statement_kind == "realized" else None
+        other = (worth.code, worth.sentence) != (standing.hold_code, standing.hold_sentence)
+        return Step(withheld, worth, "held" if other or withheld else None)
+    changed = standing.statement_kind != "realized" or stale or not same_worth(standing.lines, worth.lines)
+    return Step("realized" if changed else None, None, "released" if standing.hold_code is not None else None)
+
+
+def same_worth(before: Sequence[Line], after: Sequence[Line]) -> bool:
+    """Whether two lists of lines are the same by value: derivations and rate books aside. Both are in the order of their keys."""
+    return len(before) == len(after) and all(_worth(one) == _worth(other) for one, other in zip(before, after, strict=True))
+
+
+def _worth(line: Line) -> Line:
+    return {name: value for name, value in line.items() if name not in NOT_WORTH}
+
+
+def statement_body(head: dict[str, Any], kind: StatementKind, worth: Worth) -> str:
+    """The event's value. `head` brings document_kind, document_id, statement_no, sheet_id, revision and cause."""
+    realized = worth if kind == "realized" and isinstance(worth, Realized) else Realized([])
+    return json.dumps(head | {"statement_kind": kind, "basis": realized.basis, "lines": realized.lines}, ensure_ascii=False, separators=(",", ":"))
+
+
+def too_long(body: str) -> Held | None:
+    """A statement that no topic takes holds its document."""
+    if len(body) * 4 <= MESSAGE_BYTES or len(body.encode()) <= MESSAGE_BYTES:
+        return None
+    return Held(
+        "statement_too_large",
+        f"its statement would have more than the {MESSAGE_BYTES:,} bytes that a message may have: "
+        "split the timesheet at its source, so that each has fewer projects, cost centres, purchase orders and time types",
+    )

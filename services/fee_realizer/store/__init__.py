@@ -1,0 +1,1 @@
+"""What fee_realizer remembers: facts, documents and statements in PostgreSQL, read and written a batch at a time."""

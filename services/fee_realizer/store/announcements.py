@@ -1,0 +1,65 @@
+"""What is said, built from stored rows: statements byte for byte, holds and releases as the head of the document tells them."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.say import Outgoing, stable_id
+from shared.broker.topics import DOCUMENT_HELD, DOCUMENT_RELEASED, PAY_LINES_REALIZED
+from shared.database import rows
+from shared.events.statements import DocumentHeld, DocumentReleased
+
+_NAMED = "unnest(CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:numbers AS integer[])) AS s(document_kind, document_id, number)"
+
+
+def _named(ids: Sequence[str]) -> dict[str, list[Any]]:
+    parts = [json.loads(an_id) for an_id in ids]
+    return {"kinds": [part[0] for part in parts], "documents": [part[1] for part in parts], "numbers": [part[2] for part in parts]}
+
+
+async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """Statements, in the order of their numbers."""
+    found = await rows(
+        connection,
+        f"SELECT t.document_kind, t.document_id, t.statement_no, t.body FROM {_NAMED} JOIN fee_realizer.statement t"
+        " ON t.document_kind = s.document_kind AND t.document_id = s.document_id AND t.statement_no = s.number"
+        " ORDER BY t.document_kind, t.document_id, t.statement_no",
+        **_named(ids),
+    )
+    return [
+        Outgoing(
+            PAY_LINES_REALIZED.name,
+            row.document_id,
+            row.body.encode(),
+            stable_id("statement", row.document_kind, row.document_id, row.statement_no),
+        )
+        for row in found
+    ]
+
+
+async def hold_messages(connection: AsyncConnection, ids: Sequence[str], *, held: bool) -> list[Outgoing]:
+    """Documents that wait (or wait no more). One whose hold has changed since is not said: what came after it is."""
+    found = await rows(
+        connection,
+        "SELECT d.document_kind, d.document_id, d.revision, d.statement_no, d.hold_code, d.hold_sentence, d.hold_no"
+        f" FROM {_NAMED} JOIN fee_realizer.source_document d"
+        " ON d.document_kind = s.document_kind AND d.document_id = s.document_id AND d.hold_no = s.number"
+        f" WHERE d.hold_code IS {'NOT ' if held else ''}NULL ORDER BY d.document_kind, d.document_id",
+        **_named(ids),
+    )
+    topic = DOCUMENT_HELD if held else DOCUMENT_RELEASED
+    return [Outgoing(topic.name, row.document_id, _hold_value(row, held), stable_id("hold", row.document_kind, row.document_id, row.hold_no)) for row in found]
+
+
+def _hold_value(row: Any, held: bool) -> bytes:
+    named = {
+        "document_kind": row.document_kind,
+        "document_id": row.document_id,
+        "revision": row.revision,
+        "statement_no": row.statement_no or None,
+    }
+    if held:
+        return DocumentHeld(**named, code=row.hold_code, sentence=row.hold_sentence).model_dump_json().encode()
+    return DocumentReleased(**named).model_dump_json().encode()

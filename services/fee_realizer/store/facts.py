@@ -1,0 +1,140 @@
+"""Facts as pricing reads them: rows of job orders, billing companies and catalog items, locked FOR SHARE behind stubs.
+
+The order is always requirement, catalog item, billing company, each sorted; stubs are inserted before anything of a kind is locked,
+so that two workers never wait for each other in a circle. Whoever changes a fact takes its row FOR UPDATE and so waits for
+everybody who prices from it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.rules.facts import Company, Facts, Item, Part, RateVersion, Requirement, StatusAt
+from shared.database import rows, run
+
+_KEYS = {"requirement": "requirement_id", "catalog_item": "item_id", "billing_company": "billing_company"}
+
+
+async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str]) -> None:
+    """Makes a row for each fact that has none, so that it can be locked."""
+    key = _KEYS[table]
+    await run(
+        connection,
+        f"INSERT INTO fee_realizer.{table} ({key}) SELECT id FROM unnest(CAST(:ids AS text[])) AS id"
+        f" WHERE NOT EXISTS (SELECT FROM fee_realizer.{table} t WHERE t.{key} = id) ORDER BY id ON CONFLICT DO NOTHING",
+        ids=sorted(set(ids)),
+    )
+
+
+async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str], item_ids: Iterable[str]) -> Facts:
+    """Locks what documents are priced from FOR SHARE and reads it: job orders, items, then the companies of the job orders."""
+    facts = Facts()
+    wanted = sorted(set(requirement_ids))
+    if wanted:
+        await add_stubs(connection, "requirement", wanted)
+        for row in await rows(
+            connection,
+            "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project, cost_center, po_number, rate_book"
+            " FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id FOR SHARE",
+            ids=wanted,
+        ):
+            facts.requirements[row.requirement_id] = Requirement(*row)
+    await _lock_items(connection, facts, sorted(set(item_ids)))
+    companies = sorted({requirement.billing_company for requirement in facts.requirements.values() if requirement.known})
+    if companies:
+        await add_stubs(connection, "billing_company", companies)
+        for row in await rows(
+            connection,
+            "SELECT billing_company, known, enabled, gate FROM fee_realizer.billing_company"
+            " WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company FOR SHARE",
+            ids=companies,
+        ):
+            facts.companies[row.billing_company] = Company(*row)
+        await _read_terms(connection, facts)
+    return facts
+
+
+async def _lock_items(connection: AsyncConnection, facts: Facts, item_ids: Sequence[str]) -> None:
+    if not item_ids:
+        return
+    await add_stubs(connection, "catalog_item", item_ids)
+    for row in await rows(
+        connection,
+        "SELECT item_id, known, name, amount, currency, percent_of_salary, plan, tax_code"
+        " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[])) ORDER BY item_id FOR SHARE",
+        ids=item_ids,
+    ):
+        plan = None if row.plan is None else tuple(Part(Decimal(part["share"]), part["day"]) for part in row.plan)
+        facts.items[row.item_id] = Item(row.item_id, row.known, row.name, row.amount, row.currency, row.percent_of_salary, plan, row.tax_code)
+
+
+async def _read_terms(connection: AsyncConnection, facts: Facts) -> None:
+    """Statuses, and the rates of the newest book."""
+    known = [requirement_id for requirement_id, requirement in facts.requirements.items() if requirement.known]
+    statuses: dict[str, list[StatusAt]] = {}
+    for row in await rows(
+        connection,
+        "SELECT requirement_id, from_date, status, position_type FROM fee_realizer.requirement_status"
+        " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id, from_date",
+        ids=known,
+    ):
+        statuses.setdefault(row.requirement_id, []).append(StatusAt(row.from_date, row.status, row.position_type))
+    rates = await rate_versions(connection, known)
+    for requirement_id in known:
+        facts.requirements[requirement_id] = replace(
+            facts.requirements[requirement_id], statuses=tuple(statuses.get(requirement_id, ())), rates=tuple(rates.get(requirement_id, ()))
+        )
+
+
+async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[str], *, ended: bool = False) -> dict[str, list[RateVersion]]:
+    """The versions of the newest book, or those that have ended."""
+    found: dict[str, list[RateVersion]] = {}
+    for row in await rows(
+        connection,
+        "SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book, until_book FROM fee_realizer.rate_version"
+        f" WHERE requirement_id = ANY(CAST(:ids AS text[])) AND until_book IS {'NOT ' if ended else ''}NULL",
+        ids=list(requirement_ids),
+    ):
+        found.setdefault(row.requirement_id, []).append(RateVersion(*row[1:]))
+    return found
+
+
+async def with_ended_rates(connection: AsyncConnection, facts: Facts, requirement_ids: Iterable[str]) -> None:
+    """Adds the versions of earlier rate books, for documents whose invoiced lines cite them."""
+    cited = sorted(set(requirement_ids) & facts.requirements.keys())
+    if cited:
+        for requirement_id, versions in (await rate_versions(connection, cited, ended=True)).items():
+            requirement = facts.requirements[requirement_id]
+            facts.requirements[requirement_id] = replace(requirement, rates=(*requirement.rates, *versions))
+
+
+async def queue_dependents(connection: AsyncConnection, fact_kind: str, fact_ids: Sequence[str], cause: str) -> int:
+    """Puts the documents that name these facts in line to be priced again; call it with the facts locked FOR UPDATE."""
+    return await run(
+        connection,
+        "INSERT INTO fee_realizer.to_price SELECT DISTINCT document_kind, document_id, CAST(:cause AS text) FROM fee_realizer.document_fact"
+        " WHERE fact_kind = :kind AND fact_id = ANY(CAST(:ids AS text[])) ORDER BY document_kind, document_id ON CONFLICT DO NOTHING",
+        kind=fact_kind,
+        ids=list(fact_ids),
+        cause=cause,
+    )
+
+
+async def queue_company(connection: AsyncConnection, billing_company: str, cause: str) -> int:
+    """Puts the documents of a billing company's job orders in line."""
+    return await run(
+        connection,
+        "INSERT INTO fee_realizer.to_price SELECT DISTINCT f.document_kind, f.document_id, CAST(:cause AS text)"
+        " FROM fee_realizer.requirement r JOIN fee_realizer.document_fact f ON f.fact_kind = 'requirement' AND f.fact_id = r.requirement_id"
+        " WHERE r.billing_company = :company ORDER BY f.document_kind, f.document_id ON CONFLICT DO NOTHING",
+        company=billing_company,
+        cause=cause,
+    )
+
+
+def text_array(values: Iterable[str]) -> str:
+    """An array as PostgreSQL writes it, for a row of an unnest that has an array itself."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
