@@ -1,0 +1,86 @@
+"""Checks of closed documents: sums, taxes, credits, seals, batches. Each is SQL whose rows are (id, detail)."""
+
+INVOICE_SUMS = """
+WITH sums AS (
+  SELECT i.invoice_id, count(*) AS lines, sum(p.amount) AS net, sum(i.tax_amount) AS tax, min(i.line_no) AS first, max(i.line_no) AS last
+  FROM invoicer.invoice_line AS i JOIN invoicer.pay_line AS p USING (pay_line_id) GROUP BY 1)
+SELECT coalesce('invoice ' || v.invoice_number, 'invoice id ' || s.invoice_id) AS id,
+       CASE WHEN v.invoice_id IS NULL THEN 'has lines and no head'
+            ELSE format('says %s lines, net %s, tax %s, total %s; its lines are %s (%s to %s), net %s, tax %s', v.line_count, v.net, v.tax, v.total,
+                        coalesce(s.lines, 0), s.first, s.last, coalesce(s.net, 0), coalesce(s.tax, 0)) END AS detail
+FROM invoicer.invoice AS v FULL JOIN sums AS s USING (invoice_id)
+WHERE v.invoice_id IS NULL OR s.invoice_id IS NULL OR v.line_count <> s.lines OR s.first <> 1 OR s.last <> s.lines
+   OR v.net <> s.net OR v.tax <> s.tax OR v.total <> v.net + v.tax"""
+
+TAX_TOTALS = """
+WITH lines AS (
+  SELECT i.invoice_id, i.tax_code AS code, i.tax_rate AS rate, sum(p.amount) AS net, sum(i.tax_amount) AS tax
+  FROM invoicer.invoice_line AS i JOIN invoicer.pay_line AS p USING (pay_line_id) GROUP BY 1, 2, 3),
+said AS (
+  SELECT v.invoice_id, t ->> 'code' AS code, CAST(t ->> 'rate' AS numeric) AS rate,
+         sum(CAST(t ->> 'net' AS numeric)) AS net, sum(CAST(t ->> 'tax' AS numeric)) AS tax
+  FROM invoicer.invoice AS v CROSS JOIN LATERAL jsonb_array_elements(v.tax_totals) AS t GROUP BY 1, 2, 3)
+SELECT 'invoice ' || v.invoice_number AS id,
+       format('tax %s %s %%: says net %s, tax %s; its lines are net %s, tax %s', coalesce(nullif(code, ''), 'none'), rate,
+              coalesce(s.net, 0), coalesce(s.tax, 0), coalesce(l.net, 0), coalesce(l.tax, 0)) AS detail
+FROM lines AS l FULL JOIN said AS s USING (invoice_id, code, rate) JOIN invoicer.invoice AS v USING (invoice_id)
+WHERE coalesce(s.net, 0) <> coalesce(l.net, 0) OR coalesce(s.tax, 0) <> coalesce(l.tax, 0)"""
+
+LINE_BELONGS = """
+SELECT 'invoice ' || v.invoice_number || ' line ' || i.line_no AS id, 'is of another billing company, currency or PO number than the document' AS detail
+FROM invoicer.invoice_line AS i JOIN invoicer.invoice AS v USING (invoice_id) JOIN invoicer.pay_line AS p USING (pay_line_id)
+WHERE (p.billing_company, p.currency, p.po_number) <> (v.billing_company, v.currency, v.po_number)"""
+
+BATCH_SUMS = """
+WITH sums AS (
+  SELECT batch_id, count(*) AS documents, sum(line_count) AS lines,
+         (array_agg(invoice_number ORDER BY number))[1] AS first, (array_agg(invoice_number ORDER BY number DESC))[1] AS last
+  FROM invoicer.invoice GROUP BY 1),
+money AS (
+  SELECT batch_id, currency, count(*) AS documents, sum(line_count) AS lines, sum(net) AS net, sum(tax) AS tax, sum(total) AS total
+  FROM invoicer.invoice GROUP BY 1, 2),
+said AS (
+  SELECT b.batch_id, t ->> 'currency' AS currency, CAST(t ->> 'documents' AS bigint) AS documents, CAST(t ->> 'lines' AS bigint) AS lines,
+         CAST(t ->> 'net' AS numeric) AS net, CAST(t ->> 'tax' AS numeric) AS tax, CAST(t ->> 'total' AS numeric) AS total
+  FROM invoicer.batch AS b CROSS JOIN LATERAL jsonb_array_elements(b.totals) AS t)
+SELECT 'batch ' || b.batch_id AS id,
+       format('says %s documents and %s lines, %s to %s; they are %s and %s, %s to %s', b.documents, b.line_count, b.first_number, b.last_number,
+              coalesce(s.documents, 0), coalesce(s.lines, 0), s.first, s.last) AS detail
+FROM invoicer.batch AS b LEFT JOIN sums AS s USING (batch_id)
+WHERE b.documents <> coalesce(s.documents, 0) OR b.line_count <> coalesce(s.lines, 0)
+   OR b.first_number <> coalesce(s.first, '') OR b.last_number <> coalesce(s.last, '')
+UNION ALL
+SELECT 'batch ' || batch_id, format('%s: says net %s, tax %s, total %s; its documents are net %s, tax %s, total %s', currency,
+                                    t.net, t.tax, t.total, m.net, m.tax, m.total)
+FROM said AS t FULL JOIN money AS m USING (batch_id, currency)
+WHERE (t.documents, t.lines, t.net, t.tax, t.total) IS DISTINCT FROM (m.documents, m.lines, m.net, m.tax, m.total)"""
+
+CREDITS = """
+WITH credits AS (
+  SELECT p.corrects_invoice_id AS invoice_id, p.corrects_line_no AS line_no, sum(p.quantity) AS quantity, sum(p.amount) AS amount,
+         coalesce(sum(i.tax_amount), 0) AS tax, min(p.pay_line_id) AS first
+  FROM invoicer.pay_line AS p LEFT JOIN invoicer.invoice_line AS i USING (pay_line_id)
+  WHERE p.corrects_invoice_id IS NOT NULL AND NOT EXISTS (SELECT FROM invoicer.replaced_line AS r WHERE r.pay_line_id = p.pay_line_id)
+  GROUP BY 1, 2)
+SELECT coalesce('invoice ' || v.invoice_number || ' line ' || c.line_no, 'invoice id ' || c.invoice_id || ' line ' || coalesce(c.line_no, 0)) AS id,
+       CASE WHEN o.pay_line_id IS NULL THEN 'is corrected by pay line ' || c.first || ' and does not exist'
+            ELSE format('stands at %s / %s, tax %s; credits take %s / %s, tax %s',
+                        o.quantity, o.amount, l.tax_amount, c.quantity, c.amount, c.tax) END AS detail
+FROM credits AS c
+LEFT JOIN invoicer.invoice_line AS l USING (invoice_id, line_no)
+LEFT JOIN invoicer.invoice AS v USING (invoice_id)
+LEFT JOIN invoicer.pay_line AS o ON o.pay_line_id = l.pay_line_id
+WHERE o.pay_line_id IS NULL OR o.corrects_invoice_id IS NOT NULL
+   OR c.quantity * sign(o.quantity) > 0 OR c.amount * sign(o.amount) > 0
+   OR abs(c.quantity) > abs(o.quantity) OR abs(c.amount) > abs(o.amount) OR abs(c.tax) > abs(l.tax_amount)"""
+
+SEALED = """
+SELECT 'invoice ' || v.invoice_number AS id, 'bears no seal' AS detail
+FROM invoicer.invoice AS v LEFT JOIN invoicer.invoice_seal AS s USING (invoice_id) WHERE s.invoice_id IS NULL"""
+
+SEAL = """
+SELECT coalesce('invoice ' || v.invoice_number, 'invoice id ' || s.invoice_id) AS id, 'its content no longer gives the hash it was closed with' AS detail
+FROM invoicer.invoice_seal AS s
+LEFT JOIN invoicer.invoice_content AS c USING (invoice_id)
+LEFT JOIN invoicer.invoice AS v USING (invoice_id)
+WHERE s.content_hash IS DISTINCT FROM c.content_hash"""
