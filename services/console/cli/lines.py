@@ -52,7 +52,7 @@ def show_pending(screen: Screen, pending: list[dict[str, Any]], held: list[dict[
 @app.command("list")
 def list_lines(
     billing_company: AnyCompany = None,
-    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Pending, Scheduled, Snoozed or Invoiced; may be repeated.")] = None,
+    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Pending, Scheduled, Snoozed, Draft or Invoiced; may be repeated.")] = None,
     document: Annotated[str | None, typer.Option(metavar="ID", help="Only lines of this timesheet or placement.", show_default=False)] = None,
     limit: Limit = 100,
     as_json: AsJson = False,

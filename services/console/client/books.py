@@ -15,6 +15,9 @@ from shared.database import engine_for, sqlstate, world_is_away
 from shared.errors import Unavailable
 
 ROLE = "console"
+READ_ONLY = "25006"
+NOT_OURS = ("3D000", "3F000", "42P01", "22023", "28")
+"""What a database says that is not there, was not migrated, or does not know us."""
 Row = dict[str, Any]
 
 
@@ -23,16 +26,20 @@ async def reading(database_url: str) -> AsyncIterator[AsyncConnection]:
     """A connection that reads one snapshot as `console`."""
     engine = engine_for(ROLE, database_url, pool_size=1)
     try:
-        async with engine.connect() as plain:
-            connection = await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            yield connection
-    except Exception as error:
-        if isinstance(error, Unavailable) or not (world_is_away(error) or sqlstate(error) in ("3D000", "42P01", "3F000", "22023")):
+        try:
+            plain = await engine.connect()
+        except Exception as error:
+            if world_is_away(error) or sqlstate(error).startswith(NOT_OURS):
+                raise _away(error) from error
             raise
-        raise Unavailable(
-            f"the database does not answer ({_first_line(error)}): see `backoffice status`, start it with `backoffice up --detach`,"
-            " or mend BACKOFFICE_DATABASE_URL"
-        ) from error
+        try:
+            yield await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        except DBAPIError as error:
+            if (world_is_away(error) and sqlstate(error) != READ_ONLY) or sqlstate(error).startswith(NOT_OURS):
+                raise _away(error) from error
+            raise
+        finally:
+            await plain.close()
     finally:
         await engine.dispose()
 
@@ -58,6 +65,12 @@ async def companies_today(connection: AsyncConnection, billing_company: str | No
 def as_json(value: Any) -> Any:
     """A stored JSON value, whether the driver gave it as text or already read."""
     return json.loads(value) if isinstance(value, str) else value
+
+
+def _away(error: BaseException) -> Unavailable:
+    return Unavailable(
+        f"the database does not answer ({_first_line(error)}): see `backoffice status`, start it with `backoffice up --detach`, or mend BACKOFFICE_DATABASE_URL"
+    )
 
 
 def _first_line(error: BaseException) -> str:

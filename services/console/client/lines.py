@@ -1,7 +1,8 @@
 """Pay lines with their derived status, and the pending list's two amounts.
 
 The status is derived from the company's date, which is passed in: Scheduled (effective after today), Snoozed (due, on hold), Pending
-(open and due), Invoiced (on a document). A snooze holds debits only, until it is released or its until-date has come.
+(open and due), Draft (on a draft that waits for approval), Invoiced (on a document).
+A snooze holds debits only, until it is released or its until-date has come.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from services.console.client.figures import with_money
 from shared.errors import Refused
 
 OPEN_STATUSES = ("Pending", "Scheduled", "Snoozed")
-STATUSES = (*OPEN_STATUSES, "Invoiced")
+STATUSES = (*OPEN_STATUSES, "Draft", "Invoiced")
 
 LINE = (
     "p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_kind, p.description, p.worker_id, p.requirement_id,"
@@ -27,10 +28,14 @@ HELD_BACK = (
 )
 STATUS = "CASE WHEN p.effective_date > t.today THEN 'Scheduled' WHEN s.line_key IS NOT NULL THEN 'Snoozed' ELSE 'Pending' END"
 OPEN_FROM = f"FROM {TODAY} JOIN invoicer.open_line o USING (billing_company) JOIN invoicer.pay_line p USING (pay_line_id) {HELD_BACK}"
+DRAFT_FROM = f"FROM {TODAY} JOIN invoicer.pay_line p USING (billing_company) JOIN invoicer.draft_line d USING (pay_line_id)"
 INVOICED_FROM = (
     f"FROM {TODAY} JOIN invoicer.pay_line p USING (billing_company) JOIN invoicer.invoice_line il USING (pay_line_id)"
     " JOIN invoicer.invoice i USING (invoice_id)"
 )
+HOLD = "s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until"
+NO_HOLD = "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until"
+NO_INVOICE = "NULL AS invoice_number, NULL AS line_no"
 OF_DOCUMENT = "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
 
 
@@ -46,27 +51,22 @@ async def pay_lines(
     values = {"companies": list(todays), "todays": list(todays.values()), "document": document, "statuses": list(statuses)}
     rows: list[Row] = []
     total = 0
-    if set(statuses) & set(OPEN_STATUSES):
-        which = f"{OPEN_FROM} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))"
+    for columns, which in _places(statuses):
         total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0]["number"]
-        rows += await found(
-            connection,
-            f"SELECT {LINE}, {STATUS} AS status, s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until,"
-            f" NULL AS invoice_number, NULL AS line_no {which} ORDER BY p.pay_line_id LIMIT :most",
-            **values,
-            most=limit,
-        )
-    if "Invoiced" in statuses:
-        which = f"{INVOICED_FROM} WHERE {OF_DOCUMENT}"
-        total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0]["number"]
-        rows += await found(
-            connection,
-            f"SELECT {LINE}, 'Invoiced' AS status, NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until,"
-            f" i.invoice_number, il.line_no {which} ORDER BY p.pay_line_id LIMIT :most",
-            **values,
-            most=max(0, limit - len(rows)),
-        )
+        rows += await found(connection, f"SELECT {LINE}, {columns} {which} ORDER BY p.pay_line_id LIMIT :most", **values, most=max(0, limit - len(rows)))
     return [with_money(row, "amount") for row in rows], total
+
+
+def _places(statuses: Sequence[str]) -> list[tuple[str, str]]:
+    """Where lines of these statuses are: the columns that differ from place to place, and the place."""
+    places: list[tuple[str, str]] = []
+    if set(statuses) & set(OPEN_STATUSES):
+        places.append((f"{STATUS} AS status, {HOLD}, {NO_INVOICE}", f"{OPEN_FROM} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))"))
+    if "Draft" in statuses:
+        places.append((f"'Draft' AS status, {NO_HOLD}, {NO_INVOICE}", f"{DRAFT_FROM} WHERE {OF_DOCUMENT}"))
+    if "Invoiced" in statuses:
+        places.append((f"'Invoiced' AS status, {NO_HOLD}, i.invoice_number, il.line_no", f"{INVOICED_FROM} WHERE {OF_DOCUMENT}"))
+    return places
 
 
 async def pending_amounts(connection: AsyncConnection, todays: Mapping[str, date]) -> list[Row]:
