@@ -8,7 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from shared.consumer.rejections import Rejection, rejection_of
 from shared.events.wire import MESSAGE_BYTES
+
+__all__ = ["Applied", "Received", "Record", "Rejection", "Tombstone", "UnsaidId", "check_json", "read_all", "reader"]
 
 Event = TypeVar("Event")
 UnsaidId = tuple[str, str]
@@ -30,14 +33,6 @@ class Record:
     def sha256(self) -> bytes:
         """Tells records apart where offsets restart because a topic was made anew."""
         return hashlib.sha256((self.key or b"") + b"\x00" + (self.value or b"")).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why nobody can read a record. The sentence holds no values of the record, only where and what."""
-
-    code: str
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,70 +90,51 @@ def check_json(record: Record) -> str | Rejection:
         return Rejection("empty", "the value is empty: send the JSON of the event")
     if len(value) > MESSAGE_BYTES:
         return Rejection("too_large", f"the value has {len(value):,} bytes; the limit is {MESSAGE_BYTES:,}: split the document")
+    if value.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Rejection("utf16", "the value is UTF-16: encode the JSON as UTF-8 without a byte order mark")
+    if value.startswith(b"\xef\xbb\xbf"):
+        return Rejection("byte_order_mark", "the value begins with a byte order mark: send the JSON without it")
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError as error:
         return Rejection("not_utf8", f"the value is not UTF-8 at byte {error.start}: encode the JSON as UTF-8")
+    return _decoded(text)
+
+
+def _decoded(text: str) -> str | Rejection:
+    if not text.strip():
+        return Rejection("blank", "the value holds spaces only: send the JSON of the event")
     try:
         document = _DECODER.decode(text)
     except _DuplicateKey:
         return Rejection("duplicate_key", "a key stands twice in one JSON object: send each once, a reader can't know which is meant")
     except _NotFinite as error:
-        return Rejection("not_finite", f'{error} is not a number that JSON has: send decimals as strings such as "7.5"')
+        if str(error) == "NaN":
+            return Rejection("not_a_number", 'NaN is not a number that JSON has: send decimals as strings such as "7.5"')
+        return Rejection("infinite", f'{error} is not a number that JSON has: send decimals as strings such as "7.5"')
     except RecursionError:
         return Rejection("too_deep", "the JSON is nested too deeply: send the event as its schema says")
-    except ValueError as error:
-        where = f" at line {error.lineno} column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        return Rejection("bad_json", f"the value is not JSON{where}: send one JSON object")
+    except json.JSONDecodeError as error:
+        where = f"at line {error.lineno} column {error.colno}"
+        if error.msg == "Extra data":
+            return Rejection("trailing_data", f"something follows the JSON object {where}: send one object a record")
+        return Rejection("bad_json", f"the value is not JSON {where}: send one JSON object")
+    except ValueError:
+        return Rejection("number_too_long", "a number has thousands of digits: send numbers that people can read")
+    if document is None:
+        return Rejection("json_null", "the value is the JSON word null: send the event; a thing is closed by a record without a value")
     if not isinstance(document, dict):
         return Rejection("not_an_object", f"the value is a JSON {type(document).__name__}, not an object: send one JSON object")
     return text
 
 
-_CODES = {
-    "missing": ("missing_field", "the field is missing"),
-    "extra_forbidden": ("unknown_field", "the field is not known here: see the schema of the command"),
-    "union_tag_invalid": ("unknown_command", "no such command: see the list of commands"),
-    "union_tag_not_found": ("missing_field", "the field `command` is missing"),
-    "literal_error": ("unknown_value", "is not one of the allowed values"),
-    "string_too_long": ("too_long", "is too long"),
-    "string_too_short": ("empty_text", "is empty"),
-    "too_long": ("too_many", "has too many elements"),
-    "finite_number": ("not_finite", "is not a finite number"),
-    "timezone_aware": ("no_time_zone", "is an instant without a time zone: add Z or an offset"),
-    "string_pattern_mismatch": ("bad_format", "does not have the form that the schema asks for"),
-    "greater_than_equal": ("out_of_range", "is too small"),
-    "less_than_equal": ("out_of_range", "is too large"),
-}
-_VALUE_CODES = (
-    ("currency", "unknown_currency"),
-    ("time zone", "unknown_time_zone"),
-    ("characters", "bad_characters"),
-    ("lies outside", "impossible_date"),
-    ("shares of the pay plan", "bad_plan"),
-    ("two ", "given_twice"),
-    ("must be", "out_of_range"),
-    ("space", "bad_characters"),
-)
-
-
-def rejection_of(error: ValidationError) -> Rejection:
-    """The first of pydantic's errors as a code and a sentence, without the values of the record."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the event"
-    kind, message = first["type"], first["msg"]
-    if kind in _CODES:
-        code, words = _CODES[kind]
-        context = {key: value for key, value in first.get("ctx", {}).items() if key in ("expected", "max_length", "ge", "le", "pattern", "expected_tags")}
-        return Rejection(code, f"{where}: {words}" + (f" ({', '.join(f'{key} {value}' for key, value in context.items())})" if context else ""))
-    if kind == "json_invalid":
-        return Rejection("too_deep" if "recursion" in message else "bad_json", "the JSON is nested too deeply: send the event as its schema says")
-    if kind.startswith("date"):
-        return Rejection("impossible_date", f"{where}: {message.lower()}")
-    if kind == "value_error":
-        words = message.removeprefix("Value error, ")
-        return Rejection(next((code for part, code in _VALUE_CODES if part in words), "bad_value"), f"{where}: {words}")
-    return Rejection("wrong_type", f'{where}: {message[0].lower()}{message[1:]}; amounts and hours are strings such as "7.5", dates are like "2026-03-02"')
+def _tombstone(record: Record) -> Tombstone | Rejection:
+    if not record.key:
+        return Rejection("no_key", "a null value closes the thing that its key names: send the key")
+    try:
+        return Tombstone(record.key.decode())
+    except UnicodeDecodeError as error:
+        return Rejection("key_not_utf8", f"the key of a null value is not UTF-8 at byte {error.start}: encode it as UTF-8")
 
 
 def reader(model: type[BaseModel] | TypeAdapter[Any], *, compacted: bool = False) -> Callable[[Record], Any]:
@@ -167,11 +143,7 @@ def reader(model: type[BaseModel] | TypeAdapter[Any], *, compacted: bool = False
 
     def read(record: Record) -> Any:
         if compacted and record.value is None:
-            try:
-                key = (record.key or b"").decode()
-            except UnicodeDecodeError:
-                key = ""
-            return Tombstone(key) if key else Rejection("no_key", "a null value needs the key of what it closes")
+            return _tombstone(record)
         text = check_json(record)
         if isinstance(text, Rejection):
             return text

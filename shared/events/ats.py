@@ -19,6 +19,7 @@ from shared.events.wire import (
     Revision,
     Text,
     UnitPrice,
+    wrong,
 )
 
 
@@ -65,9 +66,9 @@ class RequirementChanged(AtsMessage):
         rates = [(rate.time_type, rate.effective_from) for rate in self.rates]
         statuses = [status.from_date for status in self.statuses]
         if len(set(rates)) != len(rates):
-            raise ValueError("two bill rates for one time type and date: send one")
+            raise wrong("rate_given_twice", "two bill rates for one time type and date: send one")
         if len(set(statuses)) != len(statuses):
-            raise ValueError("two statuses for one date: send one")
+            raise wrong("status_given_twice", "two statuses for one date: send one")
         return self
 
 
@@ -162,11 +163,11 @@ class PlacementCreated(AtsMessage):
     def _one_fee_an_id(self) -> "PlacementCreated":
         ids = [fee.fee_id for fee in self.fees]
         if len(set(ids)) != len(ids):
-            raise ValueError("two fees with one fee_id: give each its own")
+            raise wrong("fee_given_twice", "two fees with one fee_id: give each its own")
         return self
 
 
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:
     """Shares of a pay plan must sum to 100 percent. Raises ValueError with the sum."""
     if plan is not None and sum((part.share for part in plan), Decimal(0)) != 100:
-        raise ValueError(f"the shares of the pay plan sum to {sum(part.share for part in plan)}, not 100")
+        raise wrong("bad_plan", f"the shares of the pay plan sum to {sum(part.share for part in plan)}, not 100")

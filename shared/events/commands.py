@@ -3,14 +3,13 @@
 Command id, actor and reason are in the body. The key on the topic is the billing company, else the owning service's name.
 """
 
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from shared.calendar import known_time_zone
 from shared.events.ats import PlanPart, check_plan
-from shared.events.wire import Amount, Code, Currency, Day, Fee, Identifier, Message, Name, Percent, Quantity, Text
+from shared.events.wire import Amount, Code, Currency, Day, Fee, Identifier, Message, Name, Percent, Quantity, Text, wrong
 from shared.terms import DocumentKind
 
 ServiceName = Literal["fee_realizer", "invoicer", "scheduler", "arg_sync"]
@@ -57,7 +56,7 @@ class SetBillingCompany(Command):
     @model_validator(mode="after")
     def _zone(self) -> "SetBillingCompany":
         if self.time_zone is not None and not known_time_zone(self.time_zone):
-            raise ValueError(f"{self.time_zone!r} is not a time zone such as Europe/Amsterdam or America/New_York")
+            raise wrong("unknown_time_zone", "time_zone is not one such as Europe/Amsterdam or America/New_York")
         return self
 
 
@@ -81,9 +80,9 @@ class SetCatalogItem(Command):
     def _one_price(self) -> "SetCatalogItem":
         check_plan(self.plan)
         if (self.amount is None) == (self.percent_of_salary is None):
-            raise ValueError("give either amount with currency, or percent_of_salary")
+            raise wrong("not_one_of_two", "give either amount with currency, or percent_of_salary")
         if self.amount is not None and self.currency is None:
-            raise ValueError("an amount needs its currency")
+            raise wrong("no_currency", "an amount needs its currency")
         return self
 
 
@@ -124,7 +123,7 @@ class EditPayLine(Command):
     @model_validator(mode="after")
     def _one(self) -> "EditPayLine":
         if (self.quantity is None) == (self.amount is None):
-            raise ValueError("give either quantity or amount")
+            raise wrong("not_one_of_two", "give either quantity or amount")
         return self
 
 
@@ -161,7 +160,7 @@ class Explain(Command):
     command: Literal["explain"] = "explain"
     document_id: Identifier | None = None
     pay_line_id: int | None = None
-    cut_off_date: date | None = None
+    cut_off_date: Day | None = None
 
 
 class RecordDownload(Command):

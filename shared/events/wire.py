@@ -6,12 +6,12 @@ its last digits).
 
 import re
 import unicodedata
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
-from pydantic_core import CoreSchema, core_schema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shared.money import known_currency, plain
 
@@ -20,6 +20,11 @@ ID_LENGTH = 200
 TEXT_LENGTH = 2_000
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
+
+
+def wrong(code: str, words: str) -> PydanticCustomError:
+    """What a reader raises: the code of the rejection, and what to send instead. Never with the value: it may be personal."""
+    return PydanticCustomError(code, words)
 
 
 class DecimalString:
@@ -34,9 +39,9 @@ class DecimalString:
     def _read(self, text: str) -> Decimal:
         value = Decimal(text)
         if self.low is not None and value < self.low:
-            raise ValueError(f"must be {self.low} or more")
+            raise wrong("too_low", f"must be {self.low} or more")
         if self.high is not None and value > self.high:
-            raise ValueError(f"must be {self.high} or less")
+            raise wrong("too_high", f"must be {self.high} or less")
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -51,19 +56,57 @@ class DecimalString:
         return {"type": "string", "pattern": self.pattern, "description": "decimal as a string"}
 
 
+def _form(code: str, words: str, pattern: str) -> CoreSchema:
+    return core_schema.custom_error_schema(core_schema.str_schema(strict=True, pattern=pattern), custom_error_type=code, custom_error_message=words)
+
+
+class DayString:
+    """Marks a date that travels as an ISO string and nothing else: pydantic alone takes "20260308" for seconds since 1970."""
+
+    pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = _form("date_form", 'is not a date such as "2026-03-02"', self.pattern)
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.chain_schema([text, core_schema.date_schema(strict=False, ge=FIRST_DATE, le=LAST_DATE)]),
+            python_schema=core_schema.date_schema(strict=True, ge=FIRST_DATE, le=LAST_DATE),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "date"}
+
+
+class InstantString:
+    """Marks an instant with a time zone that travels as an ISO string and nothing else, for the same reason."""
+
+    pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = _form("instant_form", 'is not an instant such as "2026-03-02T17:00:00Z"', self.pattern)
+        return core_schema.json_or_python_schema(
+            json_schema=core_schema.chain_schema([text, core_schema.datetime_schema(strict=False, tz_constraint="aware")]),
+            python_schema=core_schema.datetime_schema(strict=True, tz_constraint="aware"),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
 _FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 def _printable(text: str) -> str:
     if (not text.isascii() and _FORBIDDEN.search(text)) or not text.isprintable():
-        raise ValueError("holds control or direction characters, which people can't see: send the plain text")
+        if any(unicodedata.category(character) == "Cc" for character in text):
+            raise wrong("control_character", "holds a control character such as NUL or a line break: send the plain text")
+        raise wrong("hidden_character", "holds direction marks or other characters that people can't see: send the plain text")
     return text
 
 
 def _identifier(text: str) -> str:
     _printable(text)
     if text != text.strip():
-        raise ValueError("begins or ends with a space: send it trimmed")
+        raise wrong("not_trimmed", "begins or ends with a space: send it trimmed")
     return text
 
 
@@ -73,14 +116,8 @@ def _name(text: str) -> str:
 
 def _currency(text: str) -> str:
     if not known_currency(text):
-        raise ValueError(f"{text!r} is not an ISO 4217 currency code such as USD or EUR")
+        raise wrong("unknown_currency", "is not an ISO 4217 currency code such as USD or EUR")
     return text
-
-
-def _possible(day: date) -> date:
-    if not FIRST_DATE <= day <= LAST_DATE:
-        raise ValueError(f"lies outside {FIRST_DATE} to {LAST_DATE}")
-    return day
 
 
 Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=ID_LENGTH), AfterValidator(_identifier)]
@@ -88,7 +125,7 @@ Name = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), 
 Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
 Currency = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)]
-Day = Annotated[date, AfterValidator(_possible)]
+Day = Annotated[date, DayString()]
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]
 Quantity = Annotated[Decimal, DecimalString(places=4, digits=12)]
@@ -96,7 +133,7 @@ UnitPrice = Annotated[Decimal, DecimalString(places=4, digits=10, ge="0")]
 Fee = Annotated[Decimal, DecimalString(places=4, digits=12)]
 Amount = Annotated[Decimal, DecimalString(places=4, digits=16)]
 Percent = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="1000")]
-Instant = AwareDatetime
+Instant = Annotated[datetime, InstantString()]
 
 
 class Message(BaseModel):
