@@ -28,6 +28,13 @@ def minor_unit(currency: str) -> Decimal:
     return Decimal(1).scaleb(-get_currency_precision(currency))
 
 
+@cache
+def odd_currencies() -> tuple[tuple[str, int], ...]:
+    """The currencies whose amounts have not two decimals, with how many they have: what SQL needs to round as `rounded` does."""
+    places = ((currency, get_currency_precision(currency)) for currency in sorted(Locale("en").currencies))
+    return tuple((currency, count) for currency, count in places if count != 2)
+
+
 def rounded(value: Decimal, currency: str) -> Decimal:
     """Round half up (away from zero for negatives, so that a credit mirrors its debit) to the currency's minor unit."""
     return value.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)

@@ -1,0 +1,209 @@
+"""Commands about batches: health check, preview, generate, record a download. Locks, builds, numbers, closes, answers."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.handlers.building import Built, build, buyers, judge
+from services.invoicer.handlers.explain import on_explain
+from services.invoicer.rules import digest, health, numbers
+from services.invoicer.rules.digest import PreviewDocument
+from services.invoicer.store import closing, downloads, previews
+from services.invoicer.store import numbers as series
+from services.invoicer.store.closing import Batch, Numbered
+from shared import faults
+from shared.calendar import due_date
+from shared.clock import now
+from shared.consumer.commands import Answer, Handle
+from shared.consumer.protocol import Say
+from shared.database import lock_billto, lock_companies
+from shared.errors import Refused
+from shared.events.billing import Finding
+from shared.events.commands import Explain, GenerateBatch, HealthCheck, PreviewBatch, RecordDownload
+from shared.money import rounded
+
+MOST_DOCUMENTS = 100
+MOST_NAMED = 20
+
+
+async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> Answer:
+    """Says what stands in the way of a batch, and what is in it."""
+    built = await build(connection, command.billing_company, command.cut_off_date)
+    found = await judge(connection, built, whole=True)
+    counts = {severity: sum(1 for each in found if each.severity == severity) for severity in ("error", "warning", "info")}
+    return Answer(
+        f"{counts['error']} errors, {counts['warning']} warnings, {counts['info']} notes about {command.billing_company} up to {built.cut_off}",
+        details=_about(built) | counts,
+        findings=found,
+    )
+
+
+async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -> Answer:
+    """Stores what generate-batch would do now."""
+    built = await build(connection, command.billing_company, command.cut_off_date)
+    found = await judge(connection, built, whole=True)
+    _check(found)
+    documents = await previews.preview_documents(connection, built.documents)
+    fingerprint = digest.digest(command.billing_company, built.cut_off, documents)
+    preview = previews.Preview(f"P-{_short(command.command_id, 16)}", built.cut_off, built.settings)
+    numbered = [(each.group.group_no, document) for each, document in zip(built.documents, documents, strict=True)]
+    await previews.add_preview(connection, preview, command.billing_company, fingerprint, built.totals, command.actor, numbered)
+    details = _about(built) | {"preview_id": preview.preview_id, "digest": fingerprint, "listed": [_listed(each) for each in documents[:MOST_DOCUMENTS]]}
+    sentence = f"{len(documents)} documents would be closed" if documents else _nothing(built)
+    return Answer(sentence, details=details, findings=found, subjects=[preview.preview_id])
+
+
+async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
+    """Builds, numbers and closes a batch under the company's exclusive lock."""
+    await lock_billto(connection)
+    await lock_companies(connection, [command.billing_company], exclusive=True)
+    await faults.point("after_locks")
+    built = await build(connection, command.billing_company, command.cut_off_date, on=command.invoice_date, sealed=True)
+    found = await judge(connection, built, whole=False)
+    _check(found)
+    await _hold_to(connection, command, built)
+    await faults.point("batch_selected")
+    invoice_date = numbers.invoice_date(command.invoice_date, built.today, built.series)
+    start = numbers.start(built.series, command.first_number, command.reason)
+    if not built.documents:
+        return Answer(_nothing(built), details=_about(built) | {"batch_id": None, "first_number": None, "last_number": None}, findings=found)
+    batch = Batch(
+        batch_id=f"B{invoice_date:%Y%m%d}-{_short(command.command_id)}",
+        company=built.company,
+        command_id=command.command_id,
+        cut_off=built.cut_off,
+        invoice_date=invoice_date,
+        totals=built.totals,
+        actor=command.actor,
+        reason=command.reason,
+        generated_at=now(),
+    )
+    documents = await _numbered(connection, built, batch, start.number)
+    await closing.add_batch(connection, batch, documents)
+    invoice_ids = await closing.add_documents(connection, batch, documents)
+    await faults.point("batch_numbered")
+    if start.jump is not None:
+        await series.add_jump(connection, built.company, start.jump, actor=command.actor, reason=command.reason, command_id=command.command_id)
+    await series.move_series(connection, built.company, start.number, start.number + len(documents), invoice_date)
+    first, last = documents[0].invoice_number, documents[-1].invoice_number
+    return Answer(
+        f"batch {batch.batch_id}: {len(documents)} documents, {first} to {last}",
+        details=_about(built) | {"batch_id": batch.batch_id, "invoice_date": str(invoice_date), "first_number": first, "last_number": last},
+        findings=found,
+        subjects=[batch.batch_id, *(each.invoice_number for each in documents[:MOST_DOCUMENTS])],
+        unsaid=[("batch", batch.batch_id), *(("invoice", str(invoice_id)) for invoice_id in invoice_ids)],
+    )
+
+
+async def on_record_download(connection: AsyncConnection, command: RecordDownload) -> Answer:
+    """Keeps that a batch was downloaded."""
+    if not await downloads.add_download(connection, command):
+        raise Refused("no_such_batch", f"{command.billing_company} has no batch {command.batch_id}", "see `backoffice batch list`")
+    return Answer(f"batch {command.batch_id} was downloaded as {command.file_format} by {command.actor}", subjects=[command.batch_id])
+
+
+def _check(found: Sequence[Finding]) -> None:
+    """An error about the billing company stops everything."""
+    stop = health.refusal(found)
+    if stop is not None:
+        raise Refused(stop.code, stop.sentence, stop.mend)
+
+
+async def _hold_to(connection: AsyncConnection, command: GenerateBatch, built: Built) -> None:
+    """Refuses a batch that is not what the cited preview showed."""
+    if command.digest is None:
+        return
+    preview = await previews.preview_for(connection, command.billing_company, command.digest)
+    if preview is None:
+        raise Refused(
+            "unknown_digest",
+            f"no preview of {command.billing_company} has the digest {command.digest}",
+            "preview again and cite the digest that it gives",
+        )
+    documents = await previews.preview_documents(connection, built.documents)
+    if digest.digest(command.billing_company, built.cut_off, documents) == command.digest:
+        return
+    then = await previews.documents_of(connection, preview.preview_id)
+    debtors = digest.debtors_that_differ(then, documents)
+    count, line_ids = await previews.lines_that_differ(connection, preview.preview_id)
+    changed = digest.changed_settings(preview.settings, built.settings)
+    if preview.cut_off != built.cut_off:
+        changed.append(f"cut-off: {preview.cut_off} then, {built.cut_off} now")
+    raise Refused(
+        "digest_differs",
+        f"the batch is no longer what preview {preview.preview_id} showed: {len(debtors)} debtors differ ({', '.join(debtors[:5])}),"
+        f" {count} lines came or went, changed settings: {', '.join(changed) or 'none'}",
+        "preview again, look, and cite the new digest",
+        preview_id=preview.preview_id,
+        debtors=debtors[:MOST_NAMED],
+        debtor_count=len(debtors),
+        lines=line_ids,
+        line_count=count,
+        settings=changed[:MOST_NAMED],
+    )
+
+
+async def _numbered(connection: AsyncConnection, built: Built, batch: Batch, first: int) -> list[Numbered]:
+    """Gives the documents their numbers, due dates and buyers."""
+    company = built.company
+    due = {terms: due_date(batch.invoice_date, terms) for terms in {each.group.terms.payment_terms for each in built.documents}}
+    found = [
+        Numbered(document, number, numbers.written(company.series_prefix, company.series_width, number), due[document.group.terms.payment_terms], buyer)
+        for number, (document, buyer) in enumerate(zip(built.documents, await buyers(connection, built), strict=True), start=first)
+    ]
+    taken = await series.taken_numbers(connection, company.billing_company, company.series_prefix, [each.invoice_number for each in found])
+    if taken:
+        raise Refused(
+            "number_used",
+            f"another series of {company.billing_company} used {', '.join(taken[:MOST_NAMED])} already",
+            "give the billing company another series prefix, or a first number above them",
+        )
+    return found
+
+
+def _about(built: Built) -> dict[str, Any]:
+    """What every answer about a batch tells."""
+    return {
+        "billing_company": built.company.billing_company,
+        "cut_off_date": str(built.cut_off),
+        "documents": len(built.documents),
+        "lines": sum(each.group.line_count for each in built.documents),
+        "totals": built.totals,
+        "left_out": built.left_out,
+    }
+
+
+def _listed(document: PreviewDocument) -> dict[str, Any]:
+    return {
+        "account_name": document.account_name,
+        "document_type": document.document_type,
+        "currency": document.currency,
+        "payment_terms": document.payment_terms,
+        "po_number": document.po_number,
+        "lines": document.line_count,
+        "net": str(rounded(document.net, document.currency)),
+        "tax": str(rounded(document.tax, document.currency)),
+        "total": str(rounded(document.net + document.tax, document.currency)),
+    }
+
+
+def _nothing(built: Built) -> str:
+    out = ", ".join(f"{count} {reason}" for reason, count in built.left_out.items())
+    return f"nothing to bill for {built.company.billing_company} up to {built.cut_off}" + (f": {out}" if out else ": no line is open")
+
+
+def _short(command_id: str, letters: int = 8) -> str:
+    return hashlib.sha256(command_id.encode()).hexdigest()[:letters]
+
+
+HANDLERS: Mapping[type[Any], Handle] = {
+    HealthCheck: on_health_check,
+    PreviewBatch: on_preview_batch,
+    GenerateBatch: on_generate_batch,
+    Explain: on_explain,
+    RecordDownload: on_record_download,
+}
+SAYS: Mapping[str, Say] = {"batch": closing.say_batches, "invoice": closing.say_invoices}
+SNAPSHOT = frozenset({"health-check", "preview-batch", "explain"})

@@ -1,0 +1,149 @@
+"""Builds a batch up to the point where preview, health check and explanation stop and generate goes on: select, decide, group, judge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules import health, reasons
+from services.invoicer.rules.books import Books
+from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
+from services.invoicer.rules.grouping import Debtor, Document, Group, debtors, documents, per_document
+from services.invoicer.rules.numbers import Series
+from services.invoicer.rules.totals import tax_spans, totals
+from services.invoicer.store import companies, numbers, selection
+from services.invoicer.store import health as looked_at
+from shared.clock import today_of
+from shared.errors import Refused
+from shared.events.billing import Finding
+from shared.money import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A batch that is selected and grouped, not numbered. The lines are in the store's temporary tables."""
+
+    company: Company
+    series: Series
+    today: date
+    cut_off: date
+    rates: Sequence[TaxRate]
+    own_terms: dict[str, DebtorTerms]
+    debtors: Sequence[Debtor]
+    documents: Sequence[Document]
+    zero: Sequence[Group]
+    left_out: dict[str, int]
+
+    @property
+    def totals(self) -> list[dict[str, object]]:
+        """Totals per currency."""
+        return [each.row for each in totals((d.group.currency, d.group.line_count, d.group.net, d.group.tax) for d in self.documents)]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything on file that shaped the batch, by name, so that a later batch can say what was changed."""
+        found: dict[str, Any] = {f"billing company {name}": value for name, value in _fields(self.company).items()}
+        found |= {f"tax {rate.tax_code} from {rate.from_date}": plain(rate.percent) for rate in self.rates}
+        return found | {f"terms of {name}": _fields(terms) for name, terms in self.own_terms.items()}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__slots__ if name not in ("account_name", "billing_company")}
+
+
+async def company_of(connection: AsyncConnection, billing_company: str) -> Company:
+    """The billing company, or a refusal that says how to set it up."""
+    company = await companies.company_for(connection, billing_company)
+    if company is None:
+        raise Refused(
+            "unknown_billing_company",
+            f"there is no billing company {billing_company}",
+            f"set it up: `backoffice billing-company set {billing_company}`, or look for a misspelling",
+        )
+    return company
+
+
+async def build(connection: AsyncConnection, billing_company: str, cut_off: date | None, *, on: date | None = None, sealed: bool = False) -> Built:
+    """Selects and groups the open lines of a company. `on`: the date of the documents, by which the debtors' terms are found."""
+    company = await company_of(connection, billing_company)
+    today = today_of(company.time_zone)
+    up_to = cut_off or today
+    series = await numbers.series_for(connection, company)
+    rates = await companies.tax_rates_for(connection, billing_company)
+    own_terms = await companies.debtor_terms_for(connection, billing_company, on or today)
+    sited = await selection.locate(connection, billing_company)
+    decided = debtors(sited.account_names, company, own_terms, up_to)
+    picked = await selection.pick(connection, company, decided, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
+    closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided if debtor.zero_documents))
+    await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
+    closed = await _taxed(connection, closed, company)
+    left_out = await selection.left_out(connection)
+    return Built(company, series, today, up_to, rates, own_terms, decided, closed, zero, left_out)
+
+
+async def _taxed(connection: AsyncConnection, closed: list[Document], company: Company) -> list[Document]:
+    """Computes tax per document where the company does so."""
+    whole = {each.group.group_no for each in per_document(closed, company.tax_basis)}
+    if not whole:
+        return closed
+    taxes = await selection.spread_tax(connection, sorted(whole))
+    return [
+        replace(each, group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document") if each.group.group_no in whole else each for each in closed
+    ]
+
+
+async def buyers(connection: AsyncConnection, built: Built) -> list[Buyer]:
+    """The buyer of each document. A document with a debit shows the debtor as it is now, with what its terms override; one with
+    credits only repeats the newest document that it corrects."""
+    now_known = await companies.buyers_for(connection, (each.group.account_name for each in built.documents))
+    credits_only = [each.group.newest_corrected for each in built.documents if each.group.credit_count == each.group.line_count]
+    then_known = await companies.corrected_buyers(connection, [an_id for an_id in credits_only if an_id is not None])
+    found = []
+    for each in built.documents:
+        group = each.group
+        if group.newest_corrected is not None and group.credit_count == group.line_count:
+            found.append(then_known[group.newest_corrected])
+            continue
+        buyer = now_known.get(group.account_name, Buyer(group.account_name))
+        own = built.own_terms.get(group.account_name)
+        found.append(Buyer(buyer.name, own.address or buyer.address, own.tax_id or buyer.tax_id) if own else buyer)
+    return found
+
+
+async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> list[Finding]:
+    """What the health rules find in what was built. `whole`: also in what is not in any batch yet."""
+    currencies: dict[str, set[str]] = {}
+    for each in built.documents:
+        currencies.setdefault(each.group.account_name, set()).add(each.group.currency)
+    books = Books(
+        company=built.company,
+        today=built.today,
+        cut_off=built.cut_off,
+        series=built.series,
+        documents=len(built.documents),
+        zero_groups=tuple(sorted({group.account_name for group in built.zero})),
+        parked={debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked},
+        nodes_without_account=await looked_at.nodes_out(connection, reasons.NO_ACCOUNT_NAME),
+        unknown_nodes=await looked_at.nodes_out(connection, reasons.UNKNOWN_NODE),
+        taxless=await looked_at.tax_codes_out(connection),
+        edit_meets_revision=await looked_at.lines_out(connection, reasons.EDIT_MEETS_REVISION),
+        snoozed=await looked_at.lines_out(connection, reasons.SNOOZED),
+        two_currencies=tuple(sorted(name for name, held in currencies.items() if len(held) > 1)),
+    )
+    if whole:
+        wrong, unknown, idle = await looked_at.hierarchy(connection)
+        books = replace(
+            books,
+            very_late=await looked_at.very_late(connection, built.cut_off),
+            two_addresses=await looked_at.one_name_two_addresses(connection),
+            wrong_parents=wrong,
+            unknown_parents=unknown,
+            idle_nodes=idle,
+            held=await looked_at.held(connection, built.company.billing_company),
+            in_flight=await looked_at.in_flight(connection, built.company.billing_company),
+            stale=await looked_at.stale(connection),
+            dead_letters=await looked_at.dead_letters(connection),
+        )
+    return health.findings(books)

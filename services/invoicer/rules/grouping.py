@@ -1,0 +1,140 @@
+"""Which lines come on one document, and what that document is (domain rules 5 and 8; design 5).
+
+Split keys that are never optional: billing company, debtor, currency, tax regime, payment terms, PO number. Credits stand apart from
+debits unless the debtor nets them. The store groups lines by these keys; here each group becomes a document, or stays open.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from services.invoicer.rules.companies import DEFAULT_WORDING, Company, Credits, DebtorTerms, Terms
+from services.invoicer.rules.cycles import KNOWN_TIME_GROUPS, Window, time_group_of, window
+from services.invoicer.rules.totals import TaxPart
+from shared.money import ZERO
+from shared.terms import DocumentType
+
+
+@dataclass(frozen=True, slots=True)
+class Debtor:
+    """What is decided for a debtor in this batch. `parked` says why none of the debtor's lines goes in; empty: they go in."""
+
+    debtor_no: int
+    account_name: str
+    terms: Terms
+    credits: Credits
+    zero_documents: bool
+    window: Window
+    parked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lines with the same split keys, added up. `newest_corrected` is the newest invoice that a credit among them corrects."""
+
+    group_no: int
+    account_name: str
+    currency: str
+    terms: Terms
+    po_number: str
+    apart: int
+    line_count: int
+    credit_count: int
+    service_from: date
+    service_to: date
+    tax_parts: tuple[TaxPart, ...]
+    newest_corrected: int | None = None
+
+    def joined(self, part: TaxPart, line_count: int, credit_count: int, service_from: date, service_to: date, newest_corrected: int | None) -> "Group":
+        """The group with the lines of one more tax code and rate."""
+        return replace(
+            self,
+            tax_parts=(*self.tax_parts, part),
+            line_count=self.line_count + line_count,
+            credit_count=self.credit_count + credit_count,
+            service_from=min(self.service_from, service_from),
+            service_to=max(self.service_to, service_to),
+            newest_corrected=max((each for each in (self.newest_corrected, newest_corrected) if each is not None), default=None),
+        )
+
+    def taxed(self, taxes: Mapping[tuple[str, Decimal], Decimal]) -> "Group":
+        """The group with other tax for its codes and rates."""
+        return replace(self, tax_parts=tuple(replace(part, tax=taxes[(part.code, part.rate)]) for part in self.tax_parts))
+
+    @property
+    def net(self) -> Decimal:
+        """Sum of the lines; credits count negative."""
+        return sum((part.net for part in self.tax_parts), ZERO)
+
+    @property
+    def tax(self) -> Decimal:
+        """Sum of the tax."""
+        return sum((part.tax for part in self.tax_parts), ZERO)
+
+    @property
+    def split_keys(self) -> tuple[object, ...]:
+        """The order of documents in a batch: Account Name, then the split keys."""
+        return (self.account_name, self.currency, self.terms, self.po_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A group that will be closed, and what it is. `tax_basis`: how its tax was computed, of each line or of the document."""
+
+    group: Group
+    document_type: DocumentType
+    tax_basis: str = "line"
+
+
+def debtors(
+    names: Iterable[str], company: Company, own_terms: Mapping[str, DebtorTerms], cut_off: date, known_time_groups: frozenset[str] = KNOWN_TIME_GROUPS
+) -> list[Debtor]:
+    """Decides each debtor's terms, window and way with credits, in the order of Account Names. What the debtor's terms leave open is the
+    billing company's."""
+    found = []
+    for at, name in enumerate(sorted(set(names)), start=1):
+        own = own_terms.get(name) or DebtorTerms(name, company.payment_terms)
+        time_group = time_group_of(own.time_group, company.default_time_group)
+        parked = f"the debtor's time group {time_group!r} does not exist" if time_group and time_group not in known_time_groups else ""
+        cycle = Window(weeks_to=cut_off, products_to=cut_off) if parked else window(time_group, cut_off)
+        wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
+        terms = Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
+        found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked))
+    return found
+
+
+def document_type(group: Group) -> DocumentType | None:
+    """An invoice when the group raises the debt, a credit note (with all its lines) when it lowers it; None when it comes to exactly
+    zero in net and tax."""
+    weight = group.net or group.tax
+    if weight == 0:
+        return None
+    return "invoice" if weight > 0 else "credit-note"
+
+
+def per_document(closed: Sequence[Document], basis: str) -> list[Document]:
+    """The documents whose tax is computed over their sums: invoices of a company with that basis; a credit note never."""
+    if basis != "document":
+        return []
+    return [each for each in closed if each.document_type == "invoice" and each.group.credit_count < each.group.line_count]
+
+
+def documents(groups: Sequence[Group], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
+    """The documents of a batch in the order of their numbers, and the groups that stay open with a total of zero.
+
+    `zero_wanted`: Account Names of debtors who ask for documents of zero, too.
+    """
+    closed: list[Document] = []
+    zero: list[Group] = []
+    for group in groups:
+        kind = document_type(group)
+        if kind is None and group.account_name in zero_wanted:
+            kind = "credit-note" if group.credit_count == group.line_count else "invoice"
+        if kind is None:
+            zero.append(group)
+        else:
+            closed.append(Document(group, kind))
+    # Invoices before credit notes; one debtor's documents with the same keys follow the invoices that they correct.
+    closed.sort(key=lambda document: (document.group.split_keys, document.document_type == "credit-note", document.group.apart))
+    return closed, zero

@@ -1,0 +1,368 @@
+"""The health check: a literal list of rules over a snapshot of what a batch would take (design 5, section Batches).
+
+An error about a line sets the line aside, about a debtor parks the debtor, about the billing company refuses the batch. A warning or an
+info stops nothing. Each finding names at most `MOST_IDS` ids and what mends it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from services.invoicer.rules.books import Books, Named
+from services.invoicer.rules.numbers import outgrows
+from shared.events.billing import Finding
+
+MOST_IDS = 20
+VERY_LATE_DAYS = 60
+
+
+def _named(counts: Mapping[str, int]) -> Named:
+    return Named(sum(counts.values()), tuple(sorted(counts)[:MOST_IDS]))
+
+
+def _some(ids: Sequence[str]) -> Named:
+    return Named(len(ids), tuple(ids[:MOST_IDS]))
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count:,} lines"
+
+
+def company_disabled(books: Books) -> list[Finding]:
+    """A disabled billing company issues nothing."""
+    if books.company.enabled:
+        return []
+    company = books.company.billing_company
+    return [
+        Finding(
+            severity="error",
+            code="company_disabled",
+            about="billing_company",
+            sentence=f"billing company {company} is disabled: nothing is billed for it",
+            mend=f"enable it: `backoffice billing-company set {company} --enabled`",
+            ids=(company,),
+        )
+    ]
+
+
+def default_time_group_unknown(books: Books) -> list[Finding]:
+    """The default billing cycle must exist, or every debtor would be billed by another one than meant."""
+    group = books.company.default_time_group
+    if not group or group in books.known_time_groups:
+        return []
+    return [
+        Finding(
+            severity="error",
+            code="default_time_group_unknown",
+            about="billing_company",
+            sentence=f"the default time group {group!r} of {books.company.billing_company} does not exist",
+            mend="name one that exists as the default time group, or take the default away",
+            ids=(group,),
+        )
+    ]
+
+
+def debtors_parked(books: Books) -> list[Finding]:
+    """A debtor about whom something is wrong waits, the others are billed."""
+    return [
+        Finding(
+            severity="error",
+            code="debtor_parked",
+            about="debtor",
+            sentence=f"{name}: {why}",
+            mend="mend the debtor's terms; the lines stay open and go into a later batch",
+            ids=(name,),
+        )
+        for name, why in sorted(books.parked.items())
+    ]
+
+
+def no_account_name(books: Books) -> list[Finding]:
+    """Nobody can be invoiced for a line on whose path no node has an Account Name."""
+    found = _named(books.nodes_without_account)
+    if not found.count:
+        return []
+    return [
+        Finding(
+            severity="error",
+            code="no_account_name",
+            about="line",
+            count=found.count,
+            ids=found.ids,
+            sentence=f"{_lines(found.count)} of {len(books.nodes_without_account)} billto nodes have no Account Name on their path: {', '.join(found.ids[:5])}",
+            mend="give the node, its client or its company an Account Name in the ATS; the lines go into the next batch",
+        )
+    ]
+
+
+def unknown_node(books: Books) -> list[Finding]:
+    """A line waits for a billto node that the ATS has not sent."""
+    found = _named(books.unknown_nodes)
+    if not found.count:
+        return []
+    return [
+        Finding(
+            severity="error",
+            code="unknown_node",
+            about="line",
+            count=found.count,
+            ids=found.ids,
+            sentence=f"{_lines(found.count)} of {len(books.unknown_nodes)} billto nodes that were never sent: {', '.join(found.ids[:5])}",
+            mend="let the ATS publish these nodes on billto-changed",
+        )
+    ]
+
+
+def no_tax_rate(books: Books) -> list[Finding]:
+    """A tax code without a rate on the effective date can't be computed."""
+    found = _named(books.taxless)
+    if not found.count:
+        return []
+    company = books.company.billing_company
+    return [
+        Finding(
+            severity="error",
+            code="no_tax_rate",
+            about="line",
+            count=found.count,
+            ids=found.ids,
+            sentence=f"{_lines(found.count)} with a tax code that has no rate on the effective date: {', '.join(found.ids)}",
+            mend=f"`backoffice billing-company set {company} --tax CODE=PERCENT@FROM_DATE`",
+        )
+    ]
+
+
+def seller_details_missing(books: Books) -> list[Finding]:
+    """A document should show legal name, address, tax id and bank of its seller."""
+    company = books.company
+    missing = [name for name, value in (("name", company.name), ("address", company.address), ("tax id", company.tax_id), ("bank", company.bank)) if not value]
+    if not missing:
+        return []
+    return [
+        Finding(
+            severity="warning",
+            code="seller_details_missing",
+            about="billing_company",
+            sentence=f"documents of {company.billing_company} will not show its {', '.join(missing)}",
+            mend=f"`backoffice billing-company set {company.billing_company} --name ... --address ... --tax-id ... --bank ...`",
+            ids=(company.billing_company,),
+        )
+    ]
+
+
+def number_outgrows_width(books: Books) -> list[Finding]:
+    """A number with more digits than the series is wide is right, but sorts badly in other programs."""
+    if not outgrows(books.series, books.documents):
+        return []
+    last = books.series.next_number + books.documents - 1
+    return [
+        Finding(
+            severity="warning",
+            code="number_outgrows_width",
+            about="batch",
+            sentence=f"the last number would be {last}, more than the {books.series.width} digits of series {books.series.prefix!r}",
+            mend="widen the series: `backoffice billing-company set ID --series PREFIX:WIDTH`",
+        )
+    ]
+
+
+def parent_of_wrong_level(books: Books) -> list[Finding]:
+    """A parent is always of a higher level; another one is ignored."""
+    return _warning(
+        books.wrong_parents,
+        "parent_of_wrong_level",
+        "debtor",
+        "billto nodes name a parent that is not of a higher level; it is ignored",
+        "mend the hierarchy in the ATS",
+    )
+
+
+def parent_unknown(books: Books) -> list[Finding]:
+    """A parent may be unknown for a while; until it comes its Account Name can't win."""
+    return _warning(
+        books.unknown_parents,
+        "parent_unknown",
+        "debtor",
+        "billto nodes name a parent that was never sent, and have no Account Name of their own",
+        "let the ATS publish the parent on billto-changed",
+    )
+
+
+def one_name_two_addresses(books: Books) -> list[Finding]:
+    """Two nodes with one Account Name are one debtor; the document shows the details of the one with the lowest id."""
+    return _warning(
+        _some(books.two_addresses),
+        "one_name_two_addresses",
+        "debtor",
+        "Account Names stand on nodes with different names, addresses or tax ids; documents show those of the node with the lowest id",
+        "make the details equal in the ATS, or give the debtors names of their own",
+    )
+
+
+def held_documents(books: Books) -> list[Finding]:
+    """What is held is not billed; by code, so that one mend releases many."""
+    return [
+        Finding(
+            severity="warning",
+            code="held_documents",
+            about="document",
+            count=named.count,
+            ids=named.ids,
+            sentence=f"{named.count:,} documents are held: {code}",
+            mend="`backoffice documents held` says what each waits for",
+        )
+        for code, named in sorted(books.held.items())
+        if named.count
+    ]
+
+
+def statements_in_flight(books: Books) -> list[Finding]:
+    """What is priced and not settled yet is not in the batch."""
+    return _warning(
+        books.in_flight,
+        "statements_in_flight",
+        "document",
+        "documents have a newer statement that is not settled yet",
+        "wait until `backoffice lag` is 0, then preview again",
+    )
+
+
+def stale_price_basis(books: Books) -> list[Finding]:
+    """A batch closed between pricing and settling; the document is priced again."""
+    return _warning(
+        books.stale,
+        "stale_price_basis",
+        "document",
+        "documents are being priced again because a batch closed in between",
+        "wait a few seconds; if it stays, see that fee_realizer runs: `backoffice status`",
+    )
+
+
+def dead_letters_open(books: Books) -> list[Finding]:
+    """A message that nobody could read may be a line that is missing."""
+    return _warning(
+        books.dead_letters,
+        "dead_letters_open",
+        "document",
+        "messages to the invoicer could not be read and are open",
+        "`backoffice dead-letters list`, then replay or discard them",
+    )
+
+
+def edit_meets_revision(books: Books) -> list[Finding]:
+    """An operator's edit and a later revision disagree; somebody must look."""
+    return _warning(
+        books.edit_meets_revision,
+        "edit_meets_revision",
+        "line",
+        "lines are on hold because a later revision met an operator's edit",
+        "look at the lines, edit them if need be, then release them",
+    )
+
+
+def cut_off_in_future(books: Books) -> list[Finding]:
+    """What is Scheduled never goes in, whatever the cut-off."""
+    if books.cut_off <= books.today:
+        return []
+    return [
+        Finding(
+            severity="warning",
+            code="cut_off_in_future",
+            about="batch",
+            sentence=f"the cut-off {books.cut_off} is after today, {books.today}: lines that fall due until then are not in",
+            mend="bill up to today, or wait",
+        )
+    ]
+
+
+def snoozed_lines(books: Books) -> list[Finding]:
+    """On hold with a reason: out of every batch until released."""
+    return _info(books.snoozed, "snoozed_lines", "line", "lines are snoozed", "`backoffice pay-lines release` ends a snooze")
+
+
+def very_late_lines(books: Books) -> list[Finding]:
+    """Late work is billed, but somebody may ask."""
+    return _info(
+        books.very_late, "very_late_lines", "line", f"lines in the batch are of work more than {VERY_LATE_DAYS} days before the cut-off", "nothing to do"
+    )
+
+
+def debtor_in_two_currencies(books: Books) -> list[Finding]:
+    """One document has one currency: the debtor gets two."""
+    return _info(_some(books.two_currencies), "debtor_in_two_currencies", "debtor", "debtors get documents in more than one currency", "nothing to do")
+
+
+def zero_total(books: Books) -> list[Finding]:
+    """Lines that come to exactly zero stay open and join the next batch."""
+    return _info(_some(books.zero_groups), "zero_total", "debtor", "groups of lines come to zero and stay open", "nothing to do; they join the next batch")
+
+
+def nodes_without_lines(books: Books) -> list[Finding]:
+    """Nodes that nobody works for need no Account Name; they are only counted."""
+    return _info(Named(books.idle_nodes), "nodes_without_lines", "debtor", "billto nodes without open lines have no Account Name", "nothing to do")
+
+
+def nothing_to_bill(books: Books) -> list[Finding]:
+    """An empty batch is no error."""
+    if books.documents:
+        return []
+    return [
+        Finding(
+            severity="info",
+            code="nothing_to_bill",
+            about="batch",
+            sentence=f"there is nothing to bill for {books.company.billing_company} up to {books.cut_off}",
+            mend="`backoffice why-not DOCUMENT` says why a document is not in",
+        )
+    ]
+
+
+def _warning(named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    return _counted("warning", named, code, about, what, mend)
+
+
+def _info(named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    return _counted("info", named, code, about, what, mend)
+
+
+def _counted(severity: str, named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    if not named.count:
+        return []
+    body = {"severity": severity, "code": code, "about": about, "sentence": f"{named.count:,} {what}", "mend": mend, "count": named.count}
+    return [Finding.model_validate(body | {"ids": named.ids})]
+
+
+RULES: tuple[Callable[[Books], list[Finding]], ...] = (
+    company_disabled,
+    default_time_group_unknown,
+    debtors_parked,
+    no_account_name,
+    unknown_node,
+    no_tax_rate,
+    seller_details_missing,
+    number_outgrows_width,
+    parent_of_wrong_level,
+    parent_unknown,
+    one_name_two_addresses,
+    held_documents,
+    statements_in_flight,
+    stale_price_basis,
+    dead_letters_open,
+    edit_meets_revision,
+    cut_off_in_future,
+    snoozed_lines,
+    very_late_lines,
+    debtor_in_two_currencies,
+    zero_total,
+    nodes_without_lines,
+    nothing_to_bill,
+)
+
+
+def findings(books: Books) -> list[Finding]:
+    """Everything that the rules find, errors first."""
+    found = [finding for rule in RULES for finding in rule(books)]
+    return sorted(found, key=lambda finding: ("error", "warning", "info").index(finding.severity))
+
+
+def refusal(found: Sequence[Finding]) -> Finding | None:
+    """The finding that refuses the batch: an error about the billing company."""
+    return next((finding for finding in found if finding.severity == "error" and finding.about == "billing_company"), None)

@@ -1,0 +1,206 @@
+"""Closing a batch: documents, their lines and seals are written once and never changed; the lines leave the open ones."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules.companies import Buyer, Company
+from services.invoicer.rules.grouping import Document
+from shared.broker.say import Outgoing, stable_id
+from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
+from shared.database import rows, run
+from shared.events.billing import BatchGenerated, InvoiceClosed
+from shared.money import plain, rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A document with its number, its due date and its buyer."""
+
+    document: Document
+    number: int
+    invoice_number: str
+    due_date: date
+    buyer: Buyer
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The head of a batch."""
+
+    batch_id: str
+    company: Company
+    command_id: str
+    cut_off: date
+    invoice_date: date
+    totals: Sequence[dict[str, object]]
+    actor: str
+    reason: str
+    generated_at: datetime
+
+
+async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> None:
+    """The batch's row."""
+    await run(
+        connection,
+        "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents, line_count,"
+        " totals, actor, reason, generated_at) VALUES (:batch_id, :company, :command_id, :cut_off, :invoice_date, :first, :last, :documents, :lines,"
+        " CAST(:totals AS jsonb), :actor, :reason, :at)",
+        batch_id=batch.batch_id,
+        company=batch.company.billing_company,
+        command_id=batch.command_id,
+        cut_off=batch.cut_off,
+        invoice_date=batch.invoice_date,
+        first=documents[0].invoice_number,
+        last=documents[-1].invoice_number,
+        documents=len(documents),
+        lines=sum(each.document.group.line_count for each in documents),
+        totals=json.dumps(list(batch.totals)),
+        actor=batch.actor,
+        reason=batch.reason,
+        at=batch.generated_at,
+    )
+
+
+DOCUMENTS_SQL = """
+CREATE TEMP TABLE document ON COMMIT DROP AS
+SELECT *, CAST(NULL AS bigint) AS invoice_id
+FROM unnest(CAST(:groups AS integer[]), CAST(:numbers AS bigint[]), CAST(:invoice_numbers AS text[]), CAST(:types AS text[]), CAST(:accounts AS text[]),
+            CAST(:currencies AS text[]), CAST(:terms AS text[]), CAST(:pos AS text[]), CAST(:regimes AS text[]), CAST(:wordings AS text[]),
+            CAST(:bases AS text[]), CAST(:dues AS date[]), CAST(:since AS date[]), CAST(:until AS date[]), CAST(:nets AS numeric[]),
+            CAST(:taxes AS numeric[]), CAST(:counts AS integer[]), CAST(:parts AS text[]), CAST(:buyers AS text[]))
+  AS d(group_no, number, invoice_number, document_type, account_name, currency, payment_terms, po_number, tax_regime, tax_wording, tax_basis, due_date,
+       service_from, service_to, net, tax, line_count, tax_totals, buyer)"""
+
+INVOICES_SQL = """
+WITH born AS (
+  INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
+    po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count,
+    tax_totals, seller, buyer, closed_at)
+  SELECT :company, :batch_id, :series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number, tax_regime,
+    tax_wording, tax_basis, :invoice_date, due_date, :cut_off, service_from, service_to, net, tax, net + tax, line_count, CAST(tax_totals AS jsonb),
+    CAST(:seller AS jsonb), CAST(buyer AS jsonb), :at
+  FROM document ORDER BY number
+  RETURNING invoice_id, number)
+UPDATE document d SET invoice_id = born.invoice_id FROM born WHERE born.number = d.number"""
+
+# `picked` lies in the order of groups and lines, which is nearly the order of documents: the keys of both tables grow at their ends.
+LINES_SQL = """
+INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+SELECT d.invoice_id, k.line_no, k.pay_line_id, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax
+FROM picked k
+JOIN document d ON d.group_no = k.group_no
+JOIN site s ON s.site_no = k.site_no"""
+
+SEALS_SQL = """
+INSERT INTO invoicer.invoice_seal (invoice_id, content_hash)
+SELECT i.invoice_id, invoicer.document_seal(i, l.lines)
+FROM document d
+JOIN invoicer.invoice i ON i.invoice_id = d.invoice_id
+JOIN (
+  SELECT k.group_no, string_agg(invoicer.line_seal(k.line_no, k.digest, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax), CAST('' AS bytea)
+                                ORDER BY k.line_no) AS lines
+  FROM picked k JOIN site s ON s.site_no = k.site_no
+  WHERE k.out_no = 0 GROUP BY k.group_no) l ON l.group_no = d.group_no"""
+
+LEAVE_SQL = """
+DELETE FROM invoicer.open_line o USING picked k
+WHERE o.billing_company = :company AND o.pay_line_id = k.pay_line_id AND k.out_no = 0"""
+
+
+async def add_documents(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> list[int]:
+    """Writes documents, lines and seals, and takes the lines from the open ones; the ids of the documents."""
+    await run(connection, DOCUMENTS_SQL, **_columns(batch, documents))
+    await run(
+        connection,
+        INVOICES_SQL,
+        company=batch.company.billing_company,
+        batch_id=batch.batch_id,
+        series=batch.company.series_prefix,
+        invoice_date=batch.invoice_date,
+        cut_off=batch.cut_off,
+        seller=json.dumps(batch.company.seller),
+        at=batch.generated_at,
+    )
+    await run(connection, "ANALYZE document")
+    written = await run(connection, LINES_SQL)
+    expected = sum(each.document.group.line_count for each in documents)
+    if written != expected:
+        raise AssertionError(f"{written} lines written for documents that count {expected}")
+    await run(connection, SEALS_SQL)
+    await run(connection, LEAVE_SQL, company=batch.company.billing_company)
+    return [row[0] for row in await rows(connection, "SELECT invoice_id FROM document ORDER BY invoice_id")]
+
+
+def _columns(batch: Batch, documents: Sequence[Numbered]) -> dict[str, list[Any]]:
+    """The documents column by column."""
+    groups = [each.document.group for each in documents]
+    return {
+        "groups": [group.group_no for group in groups],
+        "numbers": [each.number for each in documents],
+        "invoice_numbers": [each.invoice_number for each in documents],
+        "types": [each.document.document_type for each in documents],
+        "accounts": [group.account_name for group in groups],
+        "currencies": [group.currency for group in groups],
+        "terms": [group.terms.payment_terms for group in groups],
+        "pos": [group.po_number for group in groups],
+        "regimes": [group.terms.tax_regime for group in groups],
+        "wordings": [group.terms.tax_wording for group in groups],
+        "bases": [each.document.tax_basis for each in documents],
+        "dues": [each.due_date for each in documents],
+        "since": [group.service_from for group in groups],
+        "until": [group.service_to for group in groups],
+        "nets": [group.net for group in groups],
+        "taxes": [group.tax for group in groups],
+        "counts": [group.line_count for group in groups],
+        "parts": [json.dumps(_tax_totals(each.document)) for each in documents],
+        "buyers": [json.dumps(each.buyer.snapshot) for each in documents],
+    }
+
+
+def _tax_totals(document: Document) -> list[dict[str, str]]:
+    currency = document.group.currency
+    return [
+        {"code": part.code, "rate": plain(part.rate), "net": str(rounded(part.net, currency)), "tax": str(rounded(part.tax, currency))}
+        for part in document.group.tax_parts
+    ]
+
+
+# -- what is said of it, built from the stored rows
+
+
+async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """batch-generated, one a batch."""
+    statement = """
+        SELECT batch_id, billing_company, cut_off_date, invoice_date, first_number, last_number, documents, totals, command_id
+        FROM invoicer.batch WHERE batch_id = ANY(CAST(:ids AS text[])) ORDER BY batch_id"""
+    return [
+        Outgoing(
+            BATCH_GENERATED.name,
+            row.billing_company,
+            BatchGenerated.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
+            stable_id(BATCH_GENERATED.name, row.batch_id),
+        )
+        for row in await rows(connection, statement, ids=list(ids))
+    ]
+
+
+async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """invoice-closed, one a document."""
+    statement = """
+        SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name, invoice_date, due_date, currency, po_number, net, tax,
+               total, tax_totals, line_count, content_hash
+        FROM invoicer.closed_invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id"""
+    return [
+        Outgoing(
+            INVOICE_CLOSED.name,
+            row.account_name,
+            InvoiceClosed.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
+            stable_id(INVOICE_CLOSED.name, row.billing_company, row.invoice_number),
+        )
+        for row in await rows(connection, statement, ids=[int(an_id) for an_id in ids])
+    ]

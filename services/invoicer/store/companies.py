@@ -1,0 +1,52 @@
+"""What is on file about billing companies and debtors when a batch is built: cards, tax rates, terms, and who the buyer is."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
+from shared.database import rows
+
+CARD_SQL = """
+SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,
+       default_time_group, payment_terms
+FROM fee_realizer.company_card WHERE billing_company = :company"""
+
+
+async def company_for(connection: AsyncConnection, billing_company: str) -> Company | None:
+    """The card of a billing company; None if nobody ever set it up."""
+    found = await rows(connection, CARD_SQL, company=billing_company)
+    return Company(*found[0]) if found else None
+
+
+async def tax_rates_for(connection: AsyncConnection, billing_company: str) -> list[TaxRate]:
+    """Every tax rate of a billing company."""
+    statement = "SELECT tax_code, from_date, percent FROM fee_realizer.company_tax_rate WHERE billing_company = :company ORDER BY tax_code, from_date"
+    return [TaxRate(*row) for row in await rows(connection, statement, company=billing_company)]
+
+
+async def debtor_terms_for(connection: AsyncConnection, billing_company: str, on: date) -> dict[str, DebtorTerms]:
+    """By Account Name, what differs for a debtor on a day."""
+    statement = """
+        SELECT DISTINCT ON (account_name) account_name, payment_terms, credits, zero_documents, tax_regime, tax_wording, tax_id, address, time_group
+        FROM invoicer.debtor_terms WHERE billing_company = :company AND from_date <= :on
+        ORDER BY account_name, from_date DESC"""
+    return {row.account_name: DebtorTerms(*row) for row in await rows(connection, statement, company=billing_company, on=on)}
+
+
+async def buyers_for(connection: AsyncConnection, names: Iterable[str]) -> dict[str, Buyer]:
+    """By Account Name, the details of its node; of several with one name, of the one with the lowest id."""
+    statement = """
+        SELECT DISTINCT ON (account_name) account_name, name, address, tax_id
+        FROM invoicer.billto_node WHERE account_name = ANY(CAST(:names AS text[]))
+        ORDER BY account_name, node_id COLLATE "C" """
+    return {row.account_name: Buyer(row.name, row.address, row.tax_id) for row in await rows(connection, statement, names=sorted(set(names)))}
+
+
+async def corrected_buyers(connection: AsyncConnection, invoice_ids: Iterable[int]) -> dict[int, Buyer]:
+    """The buyers that stand on documents already closed: what a credit note repeats."""
+    statement = """
+        SELECT invoice_id, buyer ->> 'name', buyer ->> 'address', buyer ->> 'tax_id'
+        FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
+    return {row[0]: Buyer(row[1] or "", row[2] or "", row[3] or "") for row in await rows(connection, statement, ids=sorted(set(invoice_ids)))}

@@ -1,0 +1,62 @@
+"""What is on file about a document or a line that is not billed: where its lines are, what holds it, who snoozed it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import rows
+
+STATE_SQL = """
+SELECT d.document_kind, d.document_id, d.hold_code, d.hold_sentence, d.statement_no, coalesce(s.statement_no, 0) AS settled_no, s.statement_kind,
+       s.stale_statement_no
+FROM fee_realizer.document_state d
+LEFT JOIN invoicer.settled_document s ON s.document_kind = d.document_kind AND s.document_id = d.document_id
+WHERE d.document_id = :id OR d.sheet_id = :id
+UNION ALL
+SELECT s.document_kind, s.document_id, NULL, NULL, s.statement_no, s.statement_no, s.statement_kind, s.stale_statement_no
+FROM invoicer.settled_document s
+WHERE s.document_id = :id AND s.statement_no > 0
+  AND NOT EXISTS (SELECT FROM fee_realizer.document_state d WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id)
+ORDER BY document_kind DESC, document_id"""
+
+LINES_SQL = """
+SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node,
+       p.tax_code, p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by, i.invoice_number, i.invoice_date
+FROM invoicer.pay_line p
+LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.replaced_line r ON r.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id
+WHERE {which} ORDER BY p.pay_line_id"""
+
+
+async def states_of(connection: AsyncConnection, document_id: str) -> list[Any]:
+    """Where a document stands: its hold, its latest statement and the settled one. `document_id` may be an adjustment in force."""
+    return await rows(connection, STATE_SQL, id=document_id)
+
+
+async def lines_of_document(connection: AsyncConnection, document_kind: str, document_id: str) -> list[Any]:
+    """All lines of a document, with the place of each."""
+    return await rows(connection, LINES_SQL.format(which="p.document_id = :id AND p.document_kind = :kind"), id=document_id, kind=document_kind)
+
+
+async def line_of(connection: AsyncConnection, pay_line_id: int) -> Any | None:
+    """One line, with its place."""
+    found = await rows(connection, LINES_SQL.format(which="p.pay_line_id = :id"), id=pay_line_id)
+    return found[0] if found else None
+
+
+async def reasons_of(connection: AsyncConnection, pay_line_ids: Sequence[int]) -> dict[int, int]:
+    """What the selection says of open lines: the number of the reason, 0 for in."""
+    statement = "SELECT pay_line_id, out_no FROM picked WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))"
+    return {row.pay_line_id: row.out_no for row in await rows(connection, statement, ids=list(pay_line_ids))}
+
+
+async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:
+    """The snooze of a line's key: text, who, when, until."""
+    statement = """
+        SELECT reason, actor, snoozed_at, until_date FROM invoicer.snooze
+        WHERE document_kind = :kind AND document_id = :id AND line_key = :key"""
+    found = await rows(connection, statement, kind=line.document_kind, id=line.document_id, key=line.line_key)
+    return found[0] if found else None

@@ -1,0 +1,294 @@
+"""Which open lines are in a batch and on which group each stands: temporary tables of one transaction, written in a few large statements.
+
+`correction` the open credits with what they take from the invoice line that they correct; `site` every billto node that open lines are
+at, with its debtor; `debtor` what the rules decided for each; `picked` every open line, with its group and place in it, or with the one
+reason for which it is out. Nothing here decides: windows, terms and rates come in, and `picked` applies them. Cost grows with the open
+lines of the company, never with history: pay lines are found by their key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules import reasons
+from services.invoicer.rules.companies import Company, Terms
+from services.invoicer.rules.grouping import Debtor, Group
+from services.invoicer.rules.totals import TaxPart, TaxSpan
+from services.invoicer.store.billto import RESOLVED_NODE_SQL
+from shared.database import rows, run
+from shared.money import odd_currencies
+
+WORK_MEM = "256MB"
+APART = {"net": 0, "separate": 1, "per-invoice": 2}
+
+CORRECTION_SQL = """
+CREATE TEMP TABLE correction ON COMMIT DROP AS
+SELECT o.pay_line_id, o.effective_date, o.week_ending, p.amount, p.corrects_invoice_id, p.corrects_line_no,
+       i.invoice_number, i.account_name, i.currency, i.po_number, i.payment_terms, i.tax_regime, i.tax_wording,
+       l.tax_code, l.tax_rate, l.billto_node, l.billto_level, l.tax_amount, c.amount AS corrected_amount,
+       before.amount AS credited, before.tax AS tax_credited
+FROM invoicer.open_line o
+JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
+JOIN invoicer.invoice i ON i.invoice_id = p.corrects_invoice_id
+JOIN invoicer.invoice_line l ON l.invoice_id = p.corrects_invoice_id AND l.line_no = p.corrects_line_no
+JOIN invoicer.pay_line c ON c.pay_line_id = l.pay_line_id
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(e.amount), 0) AS amount, coalesce(sum(el.tax_amount), 0) AS tax
+  FROM invoicer.pay_line e JOIN invoicer.invoice_line el ON el.pay_line_id = e.pay_line_id
+  WHERE e.corrects_invoice_id = p.corrects_invoice_id AND e.corrects_line_no = p.corrects_line_no) before
+WHERE o.billing_company = :company AND o.correction"""
+
+SITE_SQL = f"""
+CREATE TEMP TABLE site ON COMMIT DROP AS
+SELECT CAST(row_number() OVER () AS integer) AS site_no, node, account_name, debtor_node, CAST(debtor_level AS integer) AS debtor_level, known, of_credit
+FROM (
+  SELECT o.billto_node AS node, r.account_name, r.debtor_node, r.debtor_level, r.node_id IS NOT NULL AS known, false AS of_credit
+  FROM (SELECT billto_node FROM invoicer.open_line WHERE billing_company = :company GROUP BY billto_node) o
+  LEFT JOIN ({RESOLVED_NODE_SQL}) r ON r.node_id = o.billto_node
+  UNION ALL
+  SELECT NULL, account_name, billto_node, billto_level, true, true FROM correction GROUP BY account_name, billto_node, billto_level) s"""
+
+# What a line needs to know of the node where it is, in one narrow row.
+PLACE_SQL = """
+CREATE TEMP TABLE place ON COMMIT DROP AS
+SELECT s.node, s.site_no, s.known, s.account_name IS NOT NULL AS payable, d.debtor_no, d.terms_no, d.taxed, d.parked,
+       CASE WHEN d.debtor_no IS NULL THEN CAST(:cut_off AS date) ELSE d.weeks_to END AS weeks_to, coalesce(d.products_to, :cut_off) AS products_to
+FROM site s LEFT JOIN debtor d ON d.account_name = s.account_name
+WHERE NOT s.of_credit"""
+
+# One reason for each line that is out, in the order of `rules.reasons`. A credit has its debtor, is not snoozed, and waits for no cycle.
+CREDIT_SQL = f"""
+CREATE TEMP TABLE credit ON COMMIT DROP AS
+SELECT pay_line_id, invoice_number, debtor_no, terms_no, site_no, currency, po_number, tax_code, tax_rate, out_no,
+       CASE apart WHEN 2 THEN 1 + corrects_invoice_id ELSE apart END AS apart,
+       -sign_of_tax * (upto - lag(upto, 1, CAST(0 AS numeric)) OVER one_line) AS tax
+FROM (
+  SELECT *, CASE WHEN corrected_amount <> 0 AND corrected_amount + credited + running = 0 THEN rest ELSE least(rest, shares) END AS upto
+  FROM (
+    SELECT *, CASE WHEN tax_amount < 0 THEN -1 ELSE 1 END AS sign_of_tax, abs(tax_amount + tax_credited) AS rest,
+           sum(amount) OVER one_line AS running,
+           sum(coalesce(abs(round(tax_amount * amount / nullif(corrected_amount, 0), places)), 0)) OVER one_line AS shares
+    FROM (
+      SELECT k.*, d.debtor_no, d.apart, t.terms_no, s.site_no, coalesce(m.places, 2) AS places,
+             CASE WHEN k.effective_date > CAST(:today AS date) THEN {reasons.number(reasons.SCHEDULED)}
+                  WHEN k.week_ending IS NULL AND k.effective_date > d.products_to THEN {reasons.number(reasons.NOT_IN_CYCLE)}
+                  WHEN d.parked THEN {reasons.number(reasons.DEBTOR_PARKED)} ELSE 0 END AS out_no
+      FROM correction k
+      JOIN debtor d ON d.account_name = k.account_name
+      JOIN terms t ON t.tax_regime = k.tax_regime AND t.tax_wording = k.tax_wording AND t.payment_terms = k.payment_terms
+      JOIN site s ON s.of_credit AND s.account_name = k.account_name AND s.debtor_node = k.billto_node AND s.debtor_level = k.billto_level
+      LEFT JOIN minor m ON m.currency = k.currency) a
+    WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)) b) c
+WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)"""
+
+# OFFSET 0 keeps the digest of a line below the sort: without it every column of the pay line would travel through the sort.
+PICKED_SQL = """
+CREATE TEMP TABLE picked ON COMMIT DROP AS
+SELECT CAST(dense_rank() OVER (ORDER BY out_no, debtor_no, split) AS integer) AS group_no,
+       CAST(row_number() OVER (PARTITION BY out_no, debtor_no, split
+         ORDER BY week_ending, worker_id, effective_date, document_id, line_key, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
+       pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending, effective_date,
+       service_from, service_to, corrects, digest
+FROM (
+  SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
+         p.line_key COLLATE "C" AS line_key, p.service_from, p.service_to, p.corrects_invoice_id AS corrects, p.corrects_line_no, p.currency,
+         coalesce(k.debtor_no, s.debtor_no, 0) AS debtor_no, coalesce(k.terms_no, s.terms_no, 0) AS terms_no, coalesce(k.apart, 0) AS apart,
+         coalesce(k.po_number, p.po_number) AS po_number, coalesce(k.site_no, s.site_no) AS site_no,
+         concat_ws(chr(31), p.currency, coalesce(k.terms_no, s.terms_no), k.apart, coalesce(k.po_number, p.po_number)) COLLATE "C" AS split,
+         coalesce(k.tax_code, nullif(p.tax_code, ''), :default_tax) AS tax_code,
+         coalesce(k.tax_rate, t.percent, 0) AS tax_rate,
+         coalesce(k.tax, round(p.amount * t.percent / 100, coalesce(m.places, 2)), 0) AS tax,
+         CASE WHEN k.pay_line_id IS NOT NULL THEN k.out_no
+              WHEN o.effective_date > CAST(:today AS date) THEN {scheduled}
+              WHEN z.code = 'snoozed' THEN {snoozed}
+              WHEN z.code IS NOT NULL THEN {edit_meets_revision}
+              WHEN p.line_kind = 'product' AND o.effective_date > s.products_to THEN {not_in_cycle}
+              WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to THEN {not_in_cycle}
+              WHEN NOT s.known THEN {unknown_node}
+              WHEN NOT s.payable THEN {no_account_name}
+              WHEN s.parked THEN {debtor_parked}
+              WHEN s.taxed AND t.percent IS NULL AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
+              ELSE 0 END AS out_no,
+         {digest} AS digest
+  FROM invoicer.open_line o
+  JOIN invoicer.pay_line p ON p.pay_line_id = o.pay_line_id
+  JOIN place s ON s.node = o.billto_node
+  LEFT JOIN credit k ON k.pay_line_id = o.pay_line_id
+  LEFT JOIN minor m ON m.currency = p.currency
+  LEFT JOIN tax_span t ON s.taxed AND t.tax_code = coalesce(nullif(p.tax_code, ''), :default_tax)
+       AND o.effective_date >= t.from_date AND o.effective_date < t.to_date
+  LEFT JOIN invoicer.snooze z ON z.document_id = p.document_id AND z.document_kind = p.document_kind AND z.line_key = p.line_key
+       AND p.corrects_invoice_id IS NULL AND (z.until_date IS NULL OR z.until_date > :today)
+  WHERE o.billing_company = :company
+  OFFSET 0) q"""
+
+HEADS_SQL = """
+SELECT h.group_no, h.debtor_no, h.terms_no, h.apart, h.currency, h.po_number, s.line_count, s.credit_count, s.service_from, s.service_to, s.newest_corrected,
+       s.tax_code, s.tax_rate, s.net, s.tax
+FROM (SELECT group_no, tax_code, tax_rate, count(*) AS line_count, count(corrects) AS credit_count, min(service_from) AS service_from,
+             max(service_to) AS service_to, max(corrects) AS newest_corrected, sum(amount) AS net, sum(tax) AS tax
+      FROM picked WHERE out_no = 0 GROUP BY group_no, tax_code, tax_rate) s
+JOIN (SELECT group_no, debtor_no, terms_no, apart, currency, po_number FROM picked WHERE out_no = 0 AND line_no = 1) h USING (group_no)
+ORDER BY h.group_no, s.tax_code, s.tax_rate"""
+
+# Tax over the sum of a document's lines of one code and rate, spread by largest remainder; twin of `rules.totals.document_tax`.
+# Only debits: a credit keeps what it takes from the line that it corrects.
+SPREAD_SQL = """
+UPDATE picked k SET tax = c.tax
+FROM (
+  SELECT pay_line_id, (floor_units + CASE WHEN place <= round(sum_exact) - sum_floors THEN 1 ELSE 0 END) * step AS tax
+  FROM (
+    SELECT *, row_number() OVER (PARTITION BY group_no, tax_code, tax_rate ORDER BY exact - floor_units DESC, line_no) AS place,
+           sum(exact) OVER (PARTITION BY group_no, tax_code, tax_rate) AS sum_exact,
+           sum(floor_units) OVER (PARTITION BY group_no, tax_code, tax_rate) AS sum_floors
+    FROM (
+      SELECT p.pay_line_id, p.group_no, p.tax_code, p.tax_rate, p.line_no, power(CAST(10 AS numeric), -coalesce(m.places, 2)) AS step,
+             p.amount * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.places, 2)) AS exact,
+             floor(p.amount * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.places, 2))) AS floor_units
+      FROM picked p LEFT JOIN minor m ON m.currency = p.currency
+      WHERE p.group_no = ANY(CAST(:groups AS integer[])) AND p.corrects IS NULL AND p.tax_rate <> 0) e) s) c
+WHERE c.pay_line_id = k.pay_line_id AND c.tax <> k.tax"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sited:
+    """Who could be invoiced: Account Names of the nodes where open lines are and of the documents that open credits correct, and the
+    terms of those documents."""
+
+    account_names: frozenset[str]
+    corrected_terms: frozenset[Terms]
+
+
+async def locate(connection: AsyncConnection, billing_company: str) -> Sited:
+    """Finds the debtors of all open lines of a company: for debits as the hierarchy stands now, for credits as the documents say."""
+    await run(connection, f"SET LOCAL work_mem = '{WORK_MEM}'")
+    await run(connection, CORRECTION_SQL, company=billing_company)
+    await run(connection, SITE_SQL, company=billing_company)
+    names = await rows(connection, "SELECT DISTINCT account_name FROM site WHERE account_name IS NOT NULL")
+    terms = await rows(connection, "SELECT DISTINCT tax_regime, tax_wording, payment_terms FROM correction")
+    return Sited(frozenset(row[0] for row in names), frozenset(Terms(*row) for row in terms))
+
+
+async def pick(
+    connection: AsyncConnection,
+    company: Company,
+    debtors: Sequence[Debtor],
+    spans: Sequence[TaxSpan],
+    corrected_terms: frozenset[Terms],
+    *,
+    today: date,
+    cut_off: date,
+    sealed: bool,
+) -> list[Group]:
+    """Applies what was decided to every open line; the groups of those that are in. `sealed`: with what a closed document's seal needs."""
+    terms = sorted({*corrected_terms, *(debtor.terms for debtor in debtors)})
+    await _hand_over(connection, debtors, terms, spans)
+    for statement in ("CREATE INDEX ON debtor (account_name)", "ANALYZE debtor", "ANALYZE site", "ANALYZE correction", "ANALYZE terms", "ANALYZE tax_span"):
+        await run(connection, statement)
+    await run(connection, PLACE_SQL, cut_off=cut_off)
+    await run(connection, CREDIT_SQL, today=today)
+    await run(connection, "ANALYZE place")
+    await run(connection, "ANALYZE credit")
+    numbers = {reason.replace("-", "_"): reasons.number(reason) for reason in reasons.REASONS}
+    picked = PICKED_SQL.format(digest="invoicer.line_digest(p, k.invoice_number)" if sealed else "CAST(0 AS bigint)", **numbers)
+    await run(connection, picked, company=company.billing_company, today=today, default_tax=company.default_tax)
+    await run(connection, "ANALYZE picked (group_no, out_no, pay_line_id)")
+    return await groups(connection, debtors, terms)
+
+
+async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms], spans: Sequence[TaxSpan]) -> None:
+    """Puts the decisions of the rules where the statements can join them."""
+    number = {each: at for at, each in enumerate(terms, start=1)}
+    await run(
+        connection,
+        "CREATE TEMP TABLE debtor ON COMMIT DROP AS SELECT * FROM unnest(CAST(:numbers AS integer[]), CAST(:names AS text[]), CAST(:terms AS integer[]),"
+        " CAST(:taxed AS boolean[]), CAST(:apart AS integer[]), CAST(:parked AS boolean[]), CAST(:weeks_to AS date[]), CAST(:products_to AS date[]))"
+        " AS d(debtor_no, account_name, terms_no, taxed, apart, parked, weeks_to, products_to)",
+        numbers=[debtor.debtor_no for debtor in debtors],
+        names=[debtor.account_name for debtor in debtors],
+        terms=[number[debtor.terms] for debtor in debtors],
+        taxed=[debtor.terms.tax_regime == "standard" for debtor in debtors],
+        apart=[APART[debtor.credits] for debtor in debtors],
+        parked=[bool(debtor.parked) for debtor in debtors],
+        weeks_to=[debtor.window.weeks_to for debtor in debtors],
+        products_to=[debtor.window.products_to for debtor in debtors],
+    )
+    await run(
+        connection,
+        "CREATE TEMP TABLE terms ON COMMIT DROP AS SELECT * FROM unnest(CAST(:numbers AS integer[]), CAST(:regimes AS text[]), CAST(:wordings AS text[]),"
+        " CAST(:terms AS text[])) AS t(terms_no, tax_regime, tax_wording, payment_terms)",
+        numbers=list(number.values()),
+        regimes=[each.tax_regime for each in terms],
+        wordings=[each.tax_wording for each in terms],
+        terms=[each.payment_terms for each in terms],
+    )
+    await run(
+        connection,
+        "CREATE TEMP TABLE tax_span ON COMMIT DROP AS SELECT * FROM unnest(CAST(:codes AS text[]), CAST(:since AS date[]), CAST(:until AS date[]),"
+        " CAST(:percents AS numeric[])) AS t(tax_code, from_date, to_date, percent)",
+        codes=[span.tax_code for span in spans],
+        since=[span.from_date for span in spans],
+        until=[span.to_date for span in spans],
+        percents=[span.percent for span in spans],
+    )
+    await run(
+        connection,
+        "CREATE TEMP TABLE minor ON COMMIT DROP AS SELECT * FROM unnest(CAST(:currencies AS text[]), CAST(:places AS integer[])) AS m(currency, places)",
+        currencies=[currency for currency, _ in odd_currencies()],
+        places=[places for _, places in odd_currencies()],
+    )
+
+
+async def groups(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms]) -> list[Group]:
+    """The groups of the lines that are in, added up per tax code and rate."""
+    names = {debtor.debtor_no: debtor.account_name for debtor in debtors}
+    found: dict[int, Group] = {}
+    for row in await rows(connection, HEADS_SQL):
+        part = TaxPart(row.tax_code, row.tax_rate, row.net, row.tax)
+        was = found.get(row.group_no)
+        if was is None:
+            found[row.group_no] = Group(
+                group_no=row.group_no,
+                account_name=names[row.debtor_no],
+                currency=row.currency,
+                terms=terms[row.terms_no - 1],
+                po_number=row.po_number,
+                apart=row.apart,
+                line_count=row.line_count,
+                credit_count=row.credit_count,
+                service_from=row.service_from,
+                service_to=row.service_to,
+                tax_parts=(part,),
+                newest_corrected=row.newest_corrected,
+            )
+        else:
+            found[row.group_no] = was.joined(part, row.line_count, row.credit_count, row.service_from, row.service_to, row.newest_corrected)
+    return list(found.values())
+
+
+async def spread_tax(connection: AsyncConnection, group_nos: Sequence[int]) -> dict[int, dict[tuple[str, Decimal], Decimal]]:
+    """Computes the tax of these groups over their sums; by group the new tax of each code and rate."""
+    await run(connection, SPREAD_SQL, groups=list(group_nos))
+    statement = """
+        SELECT group_no, tax_code, tax_rate, sum(tax) AS tax FROM picked
+        WHERE group_no = ANY(CAST(:groups AS integer[])) GROUP BY group_no, tax_code, tax_rate"""
+    found: dict[int, dict[tuple[str, Decimal], Decimal]] = {}
+    for row in await rows(connection, statement, groups=list(group_nos)):
+        found.setdefault(row.group_no, {})[(row.tax_code, row.tax_rate)] = row.tax
+    return found
+
+
+async def set_aside(connection: AsyncConnection, group_nos: Sequence[int], reason: str) -> None:
+    """Takes whole groups out, for one reason."""
+    if group_nos:
+        statement = "UPDATE picked SET out_no = :reason WHERE group_no = ANY(CAST(:groups AS integer[]))"
+        await run(connection, statement, reason=reasons.number(reason), groups=list(group_nos))
+
+
+async def left_out(connection: AsyncConnection) -> dict[str, int]:
+    """How many open lines are out, by reason, in the order of the reasons."""
+    found = await rows(connection, "SELECT out_no, count(*) AS lines FROM picked WHERE out_no <> 0 GROUP BY out_no ORDER BY out_no")
+    return {reasons.REASONS[row.out_no - 1]: row.lines for row in found}
