@@ -1,0 +1,92 @@
+"""Billto: the lowest node with an Account Name is invoiced (domain rules 9), and what the ATS says of a node."""
+
+import pytest
+
+from services.invoicer.rules.billto import Node, State, follow, path, resolve
+from shared.events.ats import BilltoChanged
+from shared.terms import BilltoLevel
+from tests.builders import node
+
+
+def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, Node]:
+    """Nodes by id: level, parent, Account Name."""
+    return {node_id: Node(node_id, level, parent, account) for node_id, level, parent, account in rows}
+
+
+@pytest.mark.parametrize(
+    ("company", "client", "office", "debtor"),
+    [
+        ("C", "L", "O", "office"),
+        ("C", "L", "", "client"),
+        ("C", "", "", "company"),
+        ("", "L", "", "client"),
+        ("", "", "", None),
+    ],
+)
+def test_the_lowest_node_with_an_account_name_wins(company: str, client: str, office: str, debtor: str | None) -> None:
+    """Domain rules 9 (BM): Company → Client → Office, the lowest node with a non-empty Account Name wins."""
+    tree = nodes(("company", "company", None, company), ("client", "client", "company", client), ("office", "office", "client", office))
+    found = resolve(tree, "office")
+    assert (found and found.node_id) == debtor
+
+
+def test_a_staffing_hierarchy_starts_at_the_client() -> None:
+    """Domain rules 9 (BM): Company exists in the RPO edition; a Staffing hierarchy starts at Client."""
+    assert [one.node_id for one in path(nodes(("c", "client", None, "C"), ("o", "office", "c", "")), "o")] == ["o", "c"]
+
+
+def test_an_office_may_hang_on_a_company() -> None:
+    """Domain rules 9: a parent is always of a higher level, not always of the next one."""
+    found = resolve(nodes(("c", "company", None, "C"), ("o", "office", "c", "")), "o")
+    assert found is not None
+    assert found.node_id == "c"
+
+
+def test_an_unknown_parent_ends_the_path() -> None:
+    """Domain rules 9: parents may be unknown for a while."""
+    assert resolve(nodes(("o", "office", "nobody", "")), "o") is None
+    assert resolve({}, "o") is None
+
+
+def test_a_parent_that_is_not_higher_is_passed_over() -> None:
+    """Domain rules 9: a parent is always of a higher level; a circle leads nowhere."""
+    tree = nodes(("a", "client", "b", ""), ("b", "client", "a", "B"), ("o", "office", "o", ""), ("c", "company", "a", ""))
+    assert [resolve(tree, node_id) for node_id in ("a", "o", "c")] == [None, None, None]
+
+
+def said(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
+    """What was said before."""
+    return {(event.node_id, event.revision): event for event in events}
+
+
+def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
+    """Design 1: the same again is a repeat, other values are a conflict, an older revision is recorded without effect."""
+    three = node(revision=3)
+    events = [three, node(revision=2), node(revision=5), node(revision=3), node(revision=3, name="other")]
+    followed = follow({}, {}, events)
+    assert followed.effects == ("takes effect", "recorded", "takes effect", "repeat", "conflict")
+    assert followed.states["office-1"] == State(5, closed=False)
+
+
+def test_a_tombstone_closes_and_keeps() -> None:
+    """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
+    followed = follow({"office-1": State(1, closed=False)}, said(node()), ["office-1", "nobody"])
+    assert followed.effects == ("closes", "repeat")
+    assert followed.states == {"office-1": State(1, closed=True)}
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        [node(), "office-1"],
+        [node(), "office-1", node(revision=2)],
+        [node(), "office-1", node()],
+        [node(revision=2), "office-1", node(revision=1)],
+    ],
+    ids=["closed", "opened by a newer one", "opened by a repeat", "stays closed"],
+)
+def test_reading_the_whole_topic_again_changes_nothing(log: list[BilltoChanged | str]) -> None:
+    """Protocol 1: a replay of a whole topic changes no table: the last word of the topic counts."""
+    first = follow({}, {}, log)
+    before = said(*(event for event in log if not isinstance(event, str)))
+    assert follow(first.states, before, log).states == first.states

@@ -1,0 +1,393 @@
+"""Settlement, row by row of the domain rules (section 5, corrections) and by conservation over random histories.
+
+The books of one document are kept in a list here: what a batch would invoice is invoiced by hand.
+"""
+
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.invoicer.rules.settlement import NOTHING, NewLine, Settlement, Spot, Standing, Worth, settle, withhold, worth_of
+from shared.events.statements import StatementLine
+from shared.money import rounded
+from tests.builders import product_key, product_line, statement_line, time_key
+
+
+@dataclass
+class Document:
+    """One document's lines that count, its edits and write-offs."""
+
+    standing: list[Standing] = field(default_factory=list)
+    edits: dict[str, Worth] = field(default_factory=dict)
+    written_off: dict[str, Worth] = field(default_factory=dict)
+    said: tuple[StatementLine, ...] = ()
+    invoices: int = 0
+    born: int = 0
+
+    def state(self, *lines: StatementLine) -> Settlement:
+        """A statement comes: what it opens and replaces, after it was applied."""
+        self.said = lines
+        settled = settle(lines, self.standing, self.edits, self.written_off)
+        self._keep(settled)
+        return settled
+
+    def _keep(self, settled: Settlement) -> None:
+        gone = {one.pay_line_id for one in settled.replaced}
+        self.standing = [one for one in self.standing if one.pay_line_id not in gone]
+        for new in settled.opened:
+            self.born += 1
+            self.standing.append(Standing(self.born, "open", new.line, None, new.corrects))
+
+    def invoice(self) -> None:
+        """A batch takes all open lines onto one closed document."""
+        self.invoices += 1
+        for at, one in enumerate(self.standing):
+            if one.place == "open":
+                self.standing[at] = replace(one, place="invoiced", spot=Spot(self.invoices, at + 1, f"INV-{self.invoices}"))
+
+    def credit_by_hand(self, one: Standing, given: Worth, *, write_off: bool) -> None:
+        """A credit note that closes at once, for part of an invoice line."""
+        assert one.spot is not None
+        self.born += 1
+        self.invoices += 1
+        line = one.line.model_copy(update={"quantity": -given.quantity, "amount": -given.amount})
+        spot = Spot(self.invoices, 1, f"INV-{self.invoices}")
+        self.standing.append(Standing(self.born, "invoiced", line, spot, (one.spot.invoice_id, one.spot.line_no)))
+        if write_off:
+            self.written_off[line.line_key] = self.written_off.get(line.line_key, NOTHING) + given
+
+    def open(self) -> list[tuple[Decimal, Decimal]]:
+        """Quantity and amount of what is open."""
+        return [(one.line.quantity, one.line.amount) for one in self.standing if one.place == "open"]
+
+
+def invoiced(*lines: StatementLine) -> Document:
+    """A document of which everything is on invoice 1."""
+    document = Document()
+    document.state(*lines)
+    document.invoice()
+    return document
+
+
+def opened(settled: Settlement) -> list[tuple[str, str, tuple[int, int] | None]]:
+    """Quantity, amount and what it corrects, of each line opened."""
+    return [(f"{new.line.quantity.normalize():f}", f"{new.line.amount:f}", new.corrects) for new in settled.opened]
+
+
+def only(settled: Settlement) -> NewLine:
+    (line,) = settled.opened
+    return line
+
+
+# -- the table of domain rules 5
+
+
+def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
+    """Domain rules 5 (FT): original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h, 1,900.00; the original's line is replaced."""
+    document = Document()
+    document.state(statement_line("40"))
+    settled = document.state(statement_line("38"))
+    assert opened(settled) == [("38", "1900.00", None)]
+    assert [one.line.quantity for one in settled.replaced] == [40]
+    assert not only(settled).correction
+
+
+def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
+    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 38 h: credit note 100.00 for 2 h of that invoice line."""
+    settled = invoiced(statement_line("40")).state(statement_line("38"))
+    assert opened(settled) == [("-2", "-100.00", (1, 1))]
+    assert only(settled).correction
+    assert only(settled).line.derivation["correction"]["corrects"] == {"invoice": "INV-1", "line": 1}
+
+
+def test_original_invoiced_more_is_a_debit() -> None:
+    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h, 50.00."""
+    settled = invoiced(statement_line("40")).state(statement_line("41"))
+    assert opened(settled) == [("1", "50.00", None)]
+    assert only(settled).correction
+    assert only(settled).line.derivation["correction"]["formula"] == "2050 − 2000 = 50"
+
+
+def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
+    """Domain rules 5 (FT): adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h left no trace on a document."""
+    document = invoiced(statement_line("40"))
+    document.state(statement_line("38"))
+    document.state(statement_line("41"))
+    assert document.open() == [(Decimal(1), Decimal("50.00"))]
+
+
+def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
+    """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would be 35.04, a cent lost)."""
+    two, one = statement_line("2", "35.0350", amount="70.07"), statement_line("1", "35.0350", amount="35.04")
+    assert opened(invoiced(two).state(one)) == [("-1", "-35.03", (1, 1))]
+
+
+def test_each_time_type_is_settled_by_itself() -> None:
+    """Domain rules 5 (FT): 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and credit 3 h OT."""
+    document = invoiced(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    settled = document.state(statement_line("43"), statement_line("2", "75.00", time_type="OT"))
+    assert opened(settled) == [("3", "150.00", None), ("-3", "-225.00", (1, 2))]
+
+
+def test_credits_take_the_newest_invoice_first() -> None:
+    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of invoice 2 and 2 h of invoice 1."""
+    document = invoiced(statement_line("40"))
+    document.state(statement_line("41"))
+    document.invoice()
+    assert opened(document.state(statement_line("38"))) == [("-1", "-50.00", (2, 2)), ("-2", "-100.00", (1, 1))]
+
+
+def test_credits_never_exceed_what_is_still_creditable() -> None:
+    """Domain rules 5: never more than is still creditable on each; a line used up gives all that stands on it, the last takes the rest."""
+    two, three = statement_line("2", "35.0350", amount="70.07"), statement_line("3", "35.0350", amount="105.11")
+    document = invoiced(two)
+    document.state(three)
+    document.invoice()
+    document.credit_by_hand(document.standing[1], Worth(Decimal("0.5"), Decimal("17.52")), write_off=False)
+    settled = document.state(statement_line("1", "35.0350", amount="35.04"))
+    assert opened(settled) == [("-0.5", "-17.52", (2, 2)), ("-1", "-35.03", (1, 1))]
+
+
+def test_what_was_written_off_is_not_credited_again() -> None:
+    """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no document, those hours were already forgiven."""
+    document = invoiced(statement_line("40"))
+    document.credit_by_hand(document.standing[0], Worth(Decimal(2), Decimal(100)), write_off=True)
+    assert document.state(statement_line("38")).opened == ()
+
+
+def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
+    """Domain rules 5: 40 h invoiced, 2 h written off: worth 40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h."""
+    document = invoiced(statement_line("40"))
+    document.credit_by_hand(document.standing[0], Worth(Decimal(2), Decimal(100)), write_off=True)
+    for hours in ("40", "39", "38"):
+        document.state(statement_line(hours))
+        assert document.open() == []
+    document.state(statement_line("36"))
+    assert document.open() == [(Decimal(-2), Decimal(-100))]
+    document.state(statement_line("39"))
+    assert document.open() == []
+    document.state(statement_line("36"))
+    document.invoice()
+    document.state(statement_line("39"))
+    assert document.open() == [(Decimal(1), Decimal(50))]
+
+
+def test_a_cancelled_timesheet_is_credited_whole() -> None:
+    """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for all of it."""
+    assert opened(invoiced(statement_line("40")).state()) == [("-40", "-2000.00", (1, 1))]
+
+
+def test_a_rebilled_part_is_billed_once() -> None:
+    """Domain rules 5: 4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills 4.5 h, never 9.0 h."""
+    first, second, third = invoiced(statement_line("4.5")), invoiced(statement_line("3.5")), Document()
+    second.credit_by_hand(second.standing[0], Worth(Decimal("3.5"), Decimal(175)), write_off=False)
+    first.state(statement_line("4.5"))
+    second.state(statement_line("3.5"))
+    third.state(statement_line("1"))
+    assert sum(quantity for document in (first, second, third) for quantity, _ in document.open()) == Decimal("4.5")
+
+
+def test_billing_is_per_line_never_per_timesheet() -> None:
+    """Domain rules 5 (BM): two requirements on one timesheet, one invoiced: the other stays open."""
+    one, other = statement_line("20"), statement_line("20", requirement_id="REQ-2")
+    document = Document()
+    document.state(one, other)
+    document.standing[0] = replace(document.standing[0], place="invoiced", spot=Spot(1, 1, "INV-1"))
+    settled = document.state(one, other)
+    assert (settled.opened, settled.replaced) == ((), ())
+    assert [one.line.requirement_id for one in document.standing if one.place == "open"] == ["REQ-2"]
+
+
+def test_a_moved_office_is_credited_where_it_was_billed() -> None:
+    """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old debtor, a debit to the new one."""
+    old, new = statement_line("40", billto_node="office-old"), {"billto_node": "office-new"}
+    less, more = invoiced(old).state(statement_line("38", **new)), invoiced(old).state(statement_line("41", **new))
+    assert only(less).line.billto_node == "office-old"
+    assert only(more).line.billto_node == "office-new"
+
+
+# -- what a correction takes from where
+
+
+def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
+    """Domain rules 5: a credit line takes currency, tax, PO and node from the invoice line; its dates are those of the statement."""
+    was = statement_line("40", tax_code="VAT", description="as invoiced")
+    now = statement_line("38", tax_code="NEW", description="as said now", week_ending="2026-03-15", effective_date="2026-03-15", billing_company="other")
+    line = only(invoiced(was).state(now)).line
+    assert (line.tax_code, line.description, line.billing_company) == ("VAT", "as invoiced", "acme-us")
+    assert str(line.effective_date) == str(line.week_ending) == "2026-03-15"
+
+
+def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
+    """Domain rules 6: an edited price is a new line key: the old one is credited whole, the new one is billed whole."""
+    was, now = statement_line("40", "50.00"), statement_line("40", "55.00", effective_date="2026-03-15")
+    credit, debit = sorted(invoiced(was).state(now).opened, key=lambda new: new.line.amount)
+    assert (credit.line.amount, credit.line.effective_date) == (Decimal("-2000.00"), was.effective_date)
+    assert (debit.line.amount, debit.correction) == (Decimal("2200.00"), False)
+
+
+def test_currencies_never_mix() -> None:
+    """Domain rules 7: one document has one currency; a line that is said in another one is credited whole and billed anew."""
+    settled = invoiced(statement_line("40")).state(statement_line("40", currency="EUR"))
+    assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [("EUR", Decimal(2000)), ("USD", Decimal(-2000))]
+
+
+def test_unchanged_open_lines_stay() -> None:
+    """Design 4: a line that would be opened again just as it is keeps its place; nothing of it is written."""
+    document = Document()
+    document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    settled = document.state(statement_line("40"), statement_line("6", "75.00", time_type="OT"))
+    assert opened(settled) == [("6", "450.00", None)]
+    assert [one.line.time_type for one in settled.replaced] == ["OT"]
+
+
+def test_an_open_line_is_replaced_when_any_field_differs() -> None:
+    """Design 4: the open line always says what the latest statement says."""
+    document = Document()
+    document.state(statement_line("40"))
+    settled = document.state(statement_line("40", description="Staff Nurse"))
+    assert (len(settled.opened), len(settled.replaced)) == (1, 1)
+
+
+def test_a_draft_loses_the_line_that_is_replaced() -> None:
+    """Design 4: what is on a draft is replaced like what is open; what is unchanged stays on the draft."""
+    document = Document()
+    document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    document.standing = [replace(one, place="draft") for one in document.standing]
+    settled = document.state(statement_line("38"), statement_line("5", "75.00", time_type="OT"))
+    assert [(one.place, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
+
+
+def test_a_line_worth_nothing_is_not_opened() -> None:
+    """Protocol 2: zero hours is good input, worth 0."""
+    assert Document().state(statement_line("0")).opened == ()
+
+
+def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
+    """Domain rules 3: open lines are withdrawn, lines on documents stand, nothing is credited."""
+    document = invoiced(statement_line("40"))
+    document.state(statement_line("41"))
+    settled = withhold(document.standing)
+    assert ([one.line.quantity for one in settled.replaced], settled.opened) == ([1], ())
+
+
+def test_an_edit_is_added_to_the_worth() -> None:
+    """Domain rules 5: an operator's edit is added to the worth of every later statement, before and after it was invoiced."""
+    document = Document(edits={time_key(): Worth(Decimal(-2), Decimal(-100))})
+    document.state(statement_line("40"))
+    assert document.open() == [(Decimal(38), Decimal(1900))]
+    document.invoice()
+    document.state(statement_line("41"))
+    assert document.open() == [(Decimal(1), Decimal(50))]
+
+
+def test_products_are_settled_like_time() -> None:
+    """Design 4: a corrected fee is not a special case: an instalment invoiced at 10,000.00 that becomes 9,000.00 is credited by 1,000.00."""
+    document = invoiced(product_line("10000.00"), product_line("10000.00", "2026-05-30", 2))
+    settled = document.state(product_line("9000.00"), product_line("9000.00", "2026-05-30", 2))
+    assert opened(settled) == [("0", "-1000.00", (1, 1)), ("0", "-1000.00", (1, 2))]
+
+
+# -- conservation
+
+KEYS = (time_key(), time_key(time_type="OT", version="2020-01-01@75"), product_key())
+PRICES = (Decimal("50.00"), Decimal("35.0350"), Decimal("0.3333"), Decimal("12.3456"))
+CURRENCIES = ("USD", "JPY", "KWD")
+
+hours = st.decimals("0", "60", places=4)
+worths = st.lists(st.tuples(st.sampled_from(KEYS), hours), max_size=3, unique_by=lambda pair: pair[0])
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("state"), worths),
+        st.tuples(st.just("invoice"), st.none()),
+        st.tuples(st.just("credit"), st.tuples(st.integers(0, 20), st.decimals("0.05", "1", places=2), st.booleans())),
+        st.tuples(st.just("edit"), st.tuples(st.integers(0, 20), hours)),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+def check(document: Document) -> None:
+    """worth + edits = open + drafted + invoiced - credited + forgiven, per key in quantity and money; credits never exceed."""
+    said = {line.line_key: line for line in document.said}
+    for key in said.keys() | {one.line.line_key for one in document.standing}:
+        target = (worth_of(said[key]) + document.edits.get(key, NOTHING)) if key in said else NOTHING
+        net = sum((one.worth for one in document.standing if one.place == "invoiced" and one.line.line_key == key), NOTHING)
+        still_open = sum((one.worth for one in document.standing if one.place == "open" and one.line.line_key == key), NOTHING)
+        off, rest = document.written_off.get(key, NOTHING), target - net
+        given_up = Worth(max(Decimal(0), min(off.quantity, rest.quantity)), max(Decimal(0), min(off.amount, rest.amount)))
+        assert target == still_open + net + given_up, key
+    for one in document.standing:
+        assert rounded(one.line.amount, one.line.currency) == one.line.amount
+        if one.spot is not None and one.corrects is None:
+            at = (one.spot.invoice_id, one.spot.line_no)
+            left = one.worth + sum((credit.worth for credit in document.standing if credit.corrects == at), NOTHING)
+            assert left.quantity >= 0
+            assert left.amount >= 0
+
+
+def edit(document: Document, at: int, quantity: Decimal, price: Decimal, currency: str) -> None:
+    """An operator gives an open debit another quantity, as the command does: a difference, then the document is settled again."""
+    debits = [one for one in document.standing if one.place == "open" and one.corrects is None]
+    if debits:
+        one = debits[at % len(debits)]
+        difference = Worth(quantity, rounded(quantity * price, currency)) - one.worth
+        key = one.line.line_key
+        document.edits[key] = document.edits.get(key, NOTHING) + difference
+        document.state(*document.said)
+
+
+def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
+    """A credit by hand of a part of what is left of an invoice line."""
+    spots = [one for one in document.standing if one.spot is not None and one.corrects is None]
+    if spots:
+        one = spots[at % len(spots)]
+        place = (one.spot.invoice_id, one.spot.line_no) if one.spot else (0, 0)
+        credited = sum((other.worth for other in document.standing if other.corrects == place and other.place == "invoiced"), NOTHING)
+        left = one.worth + credited
+        quantity = (left.quantity * part).quantize(Decimal("0.0001"))
+        given_back = Worth(min(quantity, left.quantity), min(rounded(left.amount * part, one.line.currency), left.amount))
+        document.credit_by_hand(one, given_back, write_off=write_off)
+        document.state(*document.said)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps, st.sampled_from(PRICES), st.sampled_from(CURRENCIES))
+def test_conservation(history: list[tuple[str, object]], price: Decimal, currency: str) -> None:
+    """Design 4: worth of the latest statement + operator edits = open + drafted + invoiced − credited + forgiven, whatever happened."""
+    document = Document()
+    for what, values in history:
+        if what == "state":
+            worth = {key: quantity for key, quantity in values}  # type: ignore[attr-defined]  # noqa: C416
+            for key in KEYS:
+                total = Worth(worth.get(key, Decimal(0)), rounded(worth.get(key, Decimal(0)) * price, currency)) + document.edits.get(key, NOTHING)
+                if key not in worth or total.quantity < 0 or total.amount < 0:
+                    document.edits.pop(key, None)  # such an edit is set aside before settlement (test_settlement_holds)
+            document.state(*(_line(key, quantity, price, currency) for key, quantity in worth.items()))
+        elif what == "invoice":
+            document.invoice()
+        elif what == "edit":
+            edit(document, *values, price, currency)  # type: ignore[misc]
+        else:
+            credit(document, *values)  # type: ignore[misc]
+        check(document)
+
+
+def _line(key: str, quantity: Decimal, price: Decimal, currency: str) -> StatementLine:
+    return statement_line().model_copy(
+        update={"line_key": key, "quantity": quantity, "unit_price": price, "currency": currency, "amount": rounded(quantity * price, currency)}
+    )
+
+
+def test_the_check_catches_a_wrong_rule() -> None:
+    """A checker that cannot fail proves nothing: a credit of quantity × price is caught."""
+    document = invoiced(statement_line("2", "35.0350", amount="70.07"))
+    document.state(statement_line("1", "35.0350", amount="35.04"))
+    wrong = document.standing[-1]
+    document.standing[-1] = replace(wrong, line=wrong.line.model_copy(update={"amount": Decimal("-35.04")}))
+    with pytest.raises(AssertionError):
+        check(document)

@@ -1,0 +1,217 @@
+"""Snoozes and edits through later statements (domain rules 2 and 5), and which statements settle (domain rules 6)."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from services.invoicer.rules.edits import edited
+from services.invoicer.rules.holds import Edit, Followed, Hold, follow, group_of
+from services.invoicer.rules.settlement import Worth, worth_of
+from services.invoicer.rules.statements import Head, judge
+from services.invoicer.rules.status import on_hold, status_of
+from shared.errors import Refused
+from shared.events.statements import PayLinesRealized, StatementLine
+from tests.builders import product_key, product_line, statement, statement_line, time_key
+
+AT = datetime(2026, 3, 10, tzinfo=UTC)
+SNOOZED = Hold("snoozed", "client asks", "pat", None, AT)
+REG, OT = time_key(), time_key(time_type="OT", version="2020-01-01@75")
+DEAR = statement_line("40", "55.00")
+
+
+def followed(before: PayLinesRealized, *later: tuple[StatementLine, ...], **added: dict[str, object]) -> Followed:
+    """Follows statements 2, 3 ... of a document after `before`."""
+    statements = [statement("T-1", number, *lines) for number, lines in enumerate(later, 2)]
+    return follow(before, statements, added.get("holds", {}), added.get("edits", {}), AT)  # type: ignore[arg-type]
+
+
+FIRST = statement("T-1", 1, statement_line("40"))
+
+
+# -- snoozes
+
+
+def test_a_snooze_stays_with_its_key() -> None:
+    """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key, inherit it."""
+    assert followed(FIRST, (statement_line("38"),), (statement_line("41"),), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+
+
+def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
+    """Domain rules 2: a snoozed key without worth gives its snooze to keys of the same requirement and time type that are new (re-pricing)."""
+    after = followed(FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), holds={REG: SNOOZED})
+    assert after.holds == {DEAR.line_key: SNOOZED}
+
+
+def test_a_snooze_passes_to_every_heir() -> None:
+    """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both are on hold."""
+    heirs = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
+    assert set(followed(FIRST, heirs, holds={REG: SNOOZED}).holds) == {line.line_key for line in heirs}
+
+
+def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
+    """Domain rules 2: only to keys that are new in the statement."""
+    before = statement("T-1", 1, statement_line("40"), DEAR)
+    assert followed(before, (DEAR,), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+
+
+def test_a_snooze_waits_for_its_key_to_come_back() -> None:
+    """Domain rules 2: it ends by release or its until-date only: cancelled and entered again, the line is on hold again."""
+    assert followed(FIRST, (), (statement_line("40"),), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+    assert followed(FIRST, (), (DEAR,), holds={REG: SNOOZED}).holds == {DEAR.line_key: SNOOZED}
+
+
+def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
+    """Domain rules 2: ... or of the same catalog item."""
+    before = statement("P-1", 1, product_line("10000.00"))
+    heir = product_line("10000.00", line_key=product_key("F-2"))
+    after = follow(before, [statement("P-1", 2, heir)], {product_key(): SNOOZED}, {}, AT)
+    assert set(after.holds) == {heir.line_key}
+
+
+def test_following_does_not_depend_on_how_statements_met() -> None:
+    """Protocol 1: one batch or three, the same holds come out."""
+    steps = [(DEAR,), (), (statement_line("38"),)]
+    at_once = followed(FIRST, *steps, holds={REG: SNOOZED}).holds
+    holds: dict[str, Hold] = {REG: SNOOZED}
+    before = FIRST
+    for number, lines in enumerate(steps, 2):
+        now = statement("T-1", number, *lines)
+        holds, before = dict(follow(before, [now], holds, {}, AT).holds), now
+    assert at_once == holds == {REG: SNOOZED}
+
+
+def test_of_two_snoozes_the_longer_one_lasts() -> None:
+    """Domain rules 2: a heir that is on hold already keeps the hold that ends later."""
+    soon, late = (Hold("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
+    before = statement("T-1", 1, statement_line("40"), statement_line("1", "51.00"))
+    holds = {REG: late, statement_line("1", "51.00").line_key: soon}
+    assert followed(before, (DEAR,), holds=holds).holds[DEAR.line_key].until_date == date(2026, 4, 9)
+
+
+# -- edits
+
+
+def edit(quantity: str, amount: str, seen: StatementLine | None = None) -> dict[str, object]:
+    """An edit of the REG line, made when it was worth 40 h."""
+    return {REG: Edit(Worth(Decimal(quantity), Decimal(amount)), worth_of(seen or statement_line("40")))}
+
+
+def test_an_edit_meets_a_revision() -> None:
+    """Domain rules 5: a later revision that touches the same key holds the line as edit-meets-revision if the results differ."""
+    after = followed(FIRST, (statement_line("41"),), edits=edit("-2", "-100"))
+    assert after.holds[REG].code == "edit-meets-revision"
+    assert after.set_aside == ()
+
+
+def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
+    """Domain rules 5: ... that touches the same key."""
+    assert followed(FIRST, (statement_line("40"), DEAR), edits=edit("-2", "-100")).holds == {}
+
+
+def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
+    """Domain rules 3: withheld and realized again with the same worth: the edit has met no revision."""
+    withheld = statement("T-1", 2, statement_kind="withheld")
+    same = follow(FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT)  # type: ignore[arg-type]
+    other = follow(FIRST, [withheld, statement("T-1", 3, statement_line("39"))], {}, edit("-2", "-100"), AT)  # type: ignore[arg-type]
+    assert (set(same.holds), set(other.holds)) == (set(), {REG})
+
+
+def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> None:
+    """Domain rules 5: nothing is left to change, so nothing is taken away; whoever takes the key's place waits for somebody to look."""
+    after = followed(FIRST, (DEAR,), edits=edit("-2", "-100"))
+    assert [(one.line_key, one.difference) for one in after.set_aside] == [(REG, Worth(Decimal(2), Decimal(100)))]
+    assert after.holds[DEAR.line_key].code == "edit-meets-revision"
+    assert not after.edits[REG].difference
+
+
+def test_an_edit_never_turns_a_worth_below_zero() -> None:
+    """Domain rules 5: 30 h taken off 40 h; a revision to 20 h leaves less than that: the 20 h stand, on hold."""
+    after = followed(FIRST, (statement_line("20"),), edits=edit("-30", "-1500"))
+    assert (len(after.set_aside), after.holds[REG].code) == (1, "edit-meets-revision")
+
+
+def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
+    """Domain rules 11: who did it and why is never lost."""
+    after = followed(FIRST, (statement_line("41"),), holds={REG: SNOOZED}, edits=edit("-2", "-100"))
+    assert "pat: client asks" in after.holds[REG].reason
+
+
+@pytest.mark.parametrize(
+    ("quantity", "amount", "code"),
+    [("-1", None, "below_zero"), (None, "-5", "below_zero"), (None, "10.005", "not_a_whole_unit"), ("40", None, "nothing_changes")],
+)
+def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code: str) -> None:
+    """Domain rules 5 and 7: no line below zero, no part of a cent, no edit that changes nothing."""
+    with pytest.raises(Refused) as refused:
+        edited(statement_line("40"), quantity and Decimal(quantity), amount and Decimal(amount))  # type: ignore[arg-type]
+    assert refused.value.code == code
+
+
+def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
+    """Domain rules 7: 1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
+    line = statement_line("2", "35.0350", amount="70.07")
+    assert edited(line, Decimal("1.5"), None) == Worth(Decimal("-0.5"), Decimal("-17.52"))
+    assert edited(line, None, Decimal("60.00")) == Worth(Decimal(0), Decimal("-10.07"))
+
+
+# -- which statements settle
+
+
+def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
+    """Domain rules 6: where a batch closed in between, the statement is left unsettled until the document was priced again."""
+    head = Head(1, FIRST.model_dump_json())
+    newer = statement("T-1", 2, statement_line("38", rate_book=2))
+    cited = {("REQ-1", "REG"): 1}
+    assert judge(head, [newer], cited).stale_statement_no == 2
+    assert judge(head, [newer], {}).settling == (newer,)
+    again = statement("T-1", 3, statement_line("38", rate_book=1))
+    assert judge(Head(1, "", 2), [newer, again], cited).settling == (again,)
+    both = judge(head, [newer, again], cited)
+    assert (both.settling, both.stale_statement_no) == ((again,), None)
+
+
+def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None:
+    """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes the invoiced price."""
+    assert judge(Head(1, ""), [statement("T-1", 2, statement_line("38"))], {("REQ-1", "OT"): 7}).stale_statement_no is None
+
+
+def test_the_higher_statement_wins() -> None:
+    """Design 1: downstream knows only document and statement; the higher wins, a repeat has no effect."""
+    assert judge(Head(3, ""), [statement("T-1", number, statement_line("38")) for number in (1, 2, 3)], {}).settling == ()
+
+
+# -- status
+
+
+TODAY = date(2026, 3, 8)
+
+
+@pytest.mark.parametrize(
+    ("effective", "held", "status"),
+    [
+        (date(2026, 3, 9), False, "Scheduled"),
+        (date(2026, 3, 9), True, "Scheduled"),
+        (TODAY, False, "Pending"),
+        (date(2026, 3, 1), False, "Pending"),
+        (TODAY, True, "Snoozed"),
+    ],
+)
+def test_the_status_of_an_open_line(effective: date, held: bool, status: str) -> None:
+    """Domain rules 2 (BM): Scheduled (in the future, snoozed or not), Pending (today or past), Snoozed (on hold)."""
+    assert status_of("open", effective, TODAY, held=held) == status
+    assert status_of("invoiced", effective, TODAY, held=held) == "Invoiced"
+
+
+def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
+    """Domain rules 2: out of every batch until released, or until its date; credit lines do not inherit it."""
+    assert [on_hold(until, TODAY) for until in (None, date(2026, 3, 9), TODAY)] == [True, True, False]
+    assert not on_hold(None, TODAY, is_credit=True)
+
+
+def test_keys_of_one_group() -> None:
+    """Domain rules 2: requirement and time type, or the catalog item."""
+    assert group_of(REG) == group_of(DEAR.line_key) != group_of(OT)
+    assert group_of(product_key("F-1")) == group_of(product_key("F-2"))
+    with pytest.raises(ValueError, match="no kind"):
+        group_of('["x","a","b"]')
