@@ -109,12 +109,12 @@ async def _month(addresses: "Addresses", out: Path, story: "Story", steps: _Step
     from services.console.sample import play
 
     steps.heading("Publishing a month of events over Kafka")
-    with Steps() as show:
+    with Steps(keep=False) as show:
         await play.publish_month(addresses, story, show)
     for name, number in story.published.items():
         steps.note(f"{number:>3} records  {name}")
     steps.heading("Pricing timesheets and placements, settling pay lines")
-    with Steps() as show:
+    with Steps(keep=False) as show:
         await play.wait_until_still(addresses, show)
     await play.look_around(addresses, story)
     await play.snooze_the_dispute(addresses, story)
@@ -126,7 +126,7 @@ async def _month(addresses: "Addresses", out: Path, story: "Story", steps: _Step
         steps.note(f"{company}: {head['documents']} documents, {head['line_count']} lines, {head['first_number']} to {head['last_number']}")
     steps.heading("Taking the files: CSV and PDF")
     for closed in story.closed:
-        with Steps() as show:
+        with Steps(keep=False) as show:
             await play.take_files(addresses, closed, out, show)
         steps.note(f"{closed.billing_company}: {_files(closed.csv)} CSV, {_files(closed.pdf)} PDF")
     steps.heading("Verifying the books")

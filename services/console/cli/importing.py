@@ -1,5 +1,6 @@
 """`backoffice import DIR`: CSV files become what an ATS would say. Nothing is published while anything in the files is wrong."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +9,7 @@ import typer
 from services.console.cli.options import Actor, AsJson, Company, Data, Reason
 from services.console.cli.screen import Column, Screen, finish, screen_for
 from services.console.cli.steps import Steps
+from shared.money import plain
 
 if TYPE_CHECKING:
     from services.console.client.flow import Worth
@@ -109,12 +111,11 @@ def _show_plan(screen: Screen, looked: "Looked", billing_company: str) -> None:
 
 
 def _show_company(screen: Screen, published: "Published", billing_company: str) -> None:
-    made = published.company_made
-    if made:
-        screen.say(
-            f"billing company {billing_company} was unknown and got the defaults ({DEFAULTS}); change them with `backoffice billing-company set {billing_company} ...`"
-        )
-        screen.facts(made)
+    settings = published.company_made.get("settings")
+    if isinstance(settings, dict):
+        screen.say(f"billing company {billing_company} was unknown and got the defaults:", "yellow")
+        screen.facts({name: value for name, value in settings.items() if value not in ("", None, [])} | {"tax": "none"})
+        screen.say(f"change them with `backoffice billing-company set {billing_company} ...`")
 
 
 def _worth(worth: "Worth | None") -> dict[str, Any] | None:
@@ -123,7 +124,7 @@ def _worth(worth: "Worth | None") -> dict[str, Any] | None:
     return {
         "timesheets": worth.timesheets,
         "pay_lines": worth.lines,
-        "hours": worth.hours,
+        "hours": plain(worth.hours),
         "amounts": worth.amounts,
         "held": [{"code": code, "documents": number, "sentence": worth.hold_sentences[code]} for code, number in sorted(worth.held.items())],
     }
@@ -137,7 +138,7 @@ def _show_end(screen: Screen, published: "Published", worth: "Worth | None", bil
         return
     amounts = " + ".join(f"{amount:,f} {currency}" for currency, amount in sorted(worth.amounts.items())) or "0"
     screen.say(f"{published.records:,} records published and settled", "green")
-    screen.say(f"{worth.timesheets:,} timesheets of these files: {worth.lines:,} pay lines, {worth.hours.normalize():,f} hours, {amounts}")
+    screen.say(f"{worth.timesheets:,} timesheets of these files: {worth.lines:,} pay lines, {Decimal(plain(worth.hours)):,f} hours, {amounts}")
     for code, number in sorted(worth.held.items()):
         screen.say(f"{number:,} held, {code}: {worth.hold_sentences[code]}", "yellow")
     screen.say(f"next: backoffice health-check --billing-company {billing_company}")

@@ -12,9 +12,13 @@ from services.console.cli.screen import PIPE_WIDTH
 
 
 class Steps:
-    """Shows one step after another: call it with (step, done, of); `of` 0 means that nobody knows how much there is."""
+    """Shows one step after another: call it with (step, done, of); `of` 0 means that nobody knows how much there is.
 
-    def __init__(self) -> None:
+    With `keep` a step that is over stays on the screen as a line, with its number and time.
+    """
+
+    def __init__(self, keep: bool = True) -> None:
+        self._keep = keep
         self._terminal = sys.stderr.isatty()
         self._console = Console(stderr=True, highlight=False, width=None if self._terminal else PIPE_WIDTH)
         self._bar = Progress(
@@ -49,9 +53,9 @@ class Steps:
             self._bar.update(self._task, completed=done, total=of or None)
 
     def _end(self) -> None:
-        """What a step did stays on the screen as a line."""
         if self._task is not None:
             self._bar.remove_task(self._task)
+        if self._task is not None and self._keep:
             number = f" {self._done:,}" if self._done else ""
             self._console.print(f"  {self._step}{number} ({time.monotonic() - self._began:.1f} s)", style="dim")
         self._task = None

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.addresses import Addresses
-from services.console.client.books import companies_today, found, reading
+from services.console.client.books import companies_today, reading
+from services.console.client.companies import companies
 from services.console.client.flow import Worth, arrived, moving, refused_records, worth_of
 from services.console.client.revisions import adjustments_said, nodes_said, requirements_said, timesheets_besides, timesheets_said
 from services.console.client.wire import Client, new_command_id
@@ -60,11 +61,11 @@ async def look(addresses: Addresses, folder: Path, billing_company: str, show: S
     async with reading(addresses.database_url) as connection:
         show("comparing with the books", 0, 0)
         known = await known_of(connection, contents)
-        companies = await found(connection, "SELECT FROM fee_realizer.company_card WHERE billing_company = :company", company=billing_company)
+        company = await companies(connection, billing_company)
         today = (await companies_today(connection, billing_company))[billing_company]
-        besides = await timesheets_besides(connection, billing_company, list(contents.timesheets)) if contents.timesheets and companies else 0
+        besides = await timesheets_besides(connection, billing_company, list(contents.timesheets)) if contents.timesheets and company else 0
     plan = await asyncio.to_thread(plan_import, contents, known, billing_company, today, problems)
-    return Looked(contents, problems, plan, bool(companies), besides)
+    return Looked(contents, problems, plan, bool(company), besides)
 
 
 async def known_of(connection: AsyncConnection, contents: Contents) -> Known:
