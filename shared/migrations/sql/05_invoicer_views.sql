@@ -58,5 +58,5 @@ CREATE VIEW invoicer.announced_line AS
   FROM invoicer.pay_line p
   WHERE p.announce AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
 GRANT SELECT ON invoicer.announced_line TO scheduler, console;
-GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO arg_sync, scheduler, console;
+GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler, console;
 GRANT SELECT ON ALL TABLES IN SCHEMA invoicer TO console;
