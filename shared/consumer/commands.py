@@ -159,7 +159,11 @@ class Desk:
         event = lane.read(record)
         if isinstance(event, Rejection):
             raise Refused(event.code, f"the record still can't be read: {event.sentence}", "give the mended JSON with --value")
-        applied = await lane.apply(connection, [Received(event, record)]) if event is not None else Applied()
+        if event is None:
+            raise Refused(
+                "another_service", f"another service than {self.service} answers this command", "send the mended command anew, under a new command_id"
+            )
+        applied = await lane.apply(connection, [Received(event, record)])
         if applied.rejected:
             raise Refused(applied.rejected[0][1].code, applied.rejected[0][1].sentence, "mend the value, or discard the dead letter")
         await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "replayed", command.actor, command.reason)

@@ -108,13 +108,14 @@ def _refusal_of(row: Any, service: str) -> list[Outgoing]:
     """Who sends a command that nobody can read is answered, if at least its id can be read."""
     try:
         body = json.loads(row.record_value)
-        command_id, command = body["command_id"], body.get("command", "")
+        command_id, command = body["command_id"], str(body.get("command", "")).encode("utf-8", "replace").decode()
+        command_id.encode()  # half a character (a lone surrogate) can be read but not said
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return []
     if not isinstance(command_id, str) or not command_id:
         return []
     result = CommandResult(
-        command_id=command_id[:200], command=str(command)[:100], service=service, outcome="refused", code=row.code, sentence=row.sentence,
+        command_id=command_id[:200], command=command[:100], service=service, outcome="refused", code=row.code, sentence=row.sentence,
         mend="mend the command and send it with a new command_id",
     )  # fmt: skip
     return [Outgoing(COMMAND_RESULTS.name, result.command_id, result.model_dump_json().encode(), stable_id(service, DEAD_LETTER, row.dead_letter_id, "r"))]

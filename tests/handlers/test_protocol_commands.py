@@ -1,0 +1,217 @@
+"""Commands and dead letters on a real PostgreSQL: one answer an id, whoever asks and how often; what nobody could read is read when mended."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.consumer.commands import ANSWERS_FOR_NOBODY, Answer, Desk
+from shared.consumer.protocol import Books, Lane
+from shared.database import rows
+from shared.events.commands import SetCatalogItem
+from tests import builders
+from tests.builders import record
+from tests.conftest import BooksOf, EngineOf, process
+from tests.toy import SERVICE, TABLE, TOPIC, Playroom, toy
+
+ASK = "operator-commands"
+
+
+@pytest.fixture
+async def books(engine_of: EngineOf, books_of: BooksOf) -> Books:
+    """The toy service's books."""
+    async with engine_of("owner").begin() as connection:
+        for statement in TABLE.split(";\n"):
+            await connection.execute(text(statement))
+    return books_of(SERVICE, {"toy": Playroom().say})
+
+
+def answers(books: Books) -> list[dict[str, Any]]:
+    """Every answer that was said, in order."""
+    return [json.loads(message.value) for message in books.producer.heard if message.topic == "command-results"]  # type: ignore[attr-defined]
+
+
+async def ask(books: Books, kind: str, lane: Lane | None = None, **values: Any) -> dict[str, Any]:
+    """Gives a command; the answer that it got."""
+    await process(books, lane or Playroom().desk().lane(), [record(ASK, builders.command(kind, **values))])
+    return answers(books)[-1]
+
+
+async def state(books: Books) -> list[tuple[Any, ...]]:
+    """Everything that a repeat might change."""
+    async with books.engine.connect() as connection:
+        found = []
+        for table in ("toy", "command", "command_conflict", "dead_letter"):
+            found += [tuple(row) for row in await rows(connection, f"SELECT xmin::text, * FROM {SERVICE}.{table} ORDER BY 2")]
+    return found
+
+
+async def toys(books: Books) -> list[str]:
+    """The toys that are there."""
+    async with books.engine.connect() as connection:
+        return [row[0] for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy ORDER BY toy_id")]
+
+
+async def letter(books: Books, value: bytes, topic: str = TOPIC, lane: Lane | None = None) -> int:
+    """Brings a record that nobody can read; the id of its dead letter."""
+    await process(books, lane or Playroom().lane(), [record(topic, value)])
+    async with books.engine.connect() as connection:
+        found = await connection.scalar(text(f"SELECT max(dead_letter_id) FROM {books.service}.dead_letter"))
+    assert isinstance(found, int)
+    return found
+
+
+async def fate(books: Books, dead_letter_id: int) -> tuple[Any, ...]:
+    """What became of a dead letter."""
+    async with books.engine.connect() as connection:
+        found = await rows(connection, f"SELECT state, closed_by, closed_reason FROM {books.service}.dead_letter WHERE dead_letter_id = :id", id=dead_letter_id)
+    return tuple(found[0])
+
+
+ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
+
+
+async def test_the_same_command_again_gets_the_first_answer(books: Books) -> None:
+    """The same id with the same body, in whatever order its fields stand, is answered again and has no second effect."""
+    command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
+    body = json.loads(command.model_dump_json())
+    turned = dict(reversed(body.items()))
+    await process(books, Playroom().desk().lane(), [record(ASK, command)])
+    before = await state(books)
+    for again in (body, turned):
+        await process(books, Playroom().desk().lane(), [record(ASK, again)])
+    first, *others = answers(books)
+    assert first["outcome"] == "accepted"
+    assert others == [first, first]
+    assert await state(books) == before
+
+
+async def test_one_id_for_two_commands_is_refused(books: Books) -> None:
+    """Another body under a used id is refused, and the first answer stays; asked again, the refusal is the same."""
+    body = json.loads(builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json())
+    lane = Playroom().desk().lane()
+    for item in ("I-1", "I-2", "I-2", "I-1"):
+        await process(books, lane, [record(ASK, body | {"item_id": item})])
+    assert [answer["code"] for answer in answers(books)] == ["ok", "command_id_reused", "command_id_reused", "ok"]
+    assert await toys(books) == ["I-1"]
+
+
+async def test_one_command_at_two_workers_has_one_effect(books: Books, books_of: BooksOf) -> None:
+    """A zombie and its successor answer the same command side by side: one effect, and both give the one answer."""
+    twin = books_of(SERVICE, {"toy": Playroom().say})
+    command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
+    both = asyncio.Barrier(2)
+
+    def lane() -> Lane:
+        met: list[bool] = []
+
+        async def meet(connection: AsyncConnection, asked: Any) -> Answer:
+            if not met:  # at the first try both find no answer stored; one of them meets the other's key and tries again
+                met.append(True)
+                await both.wait()
+            return await Playroom().set_item(connection, asked)
+
+        return Desk(SERVICE, {SetCatalogItem: meet}, dict, _nothing).lane()
+
+    await asyncio.gather(*(process(each, lane(), [record(ASK, command)]) for each in (books, twin)))
+    assert await toys(books) == ["I-1"]
+    assert answers(books) == answers(twin)
+    assert answers(books)[0]["outcome"] == "accepted"
+
+
+async def test_a_mended_dead_letter_is_as_if_it_had_been_good(books: Books) -> None:
+    """A record that was mended has the effect, and is announced, as if it had been good the first time; it is replayed once."""
+    number = await letter(books, toy("bear")[:-1])
+    answer = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear").decode())
+    assert answer["outcome"] == "accepted"
+    assert await toys(books) == ["bear"]
+    assert [message.key for message in books.producer.heard if message.topic == "document-held"] == ["bear"]  # type: ignore[attr-defined]
+    assert await fate(books, number) == ("replayed", "pat", "test")
+    again = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
+    assert (again["outcome"], again["code"]) == ("refused", "dead_letter_closed")
+
+
+async def test_a_dead_letter_that_is_as_bad_as_before_stays_open(books: Books) -> None:
+    """Replaying without mending tells again what is wrong; so does a mend that meets what is there already."""
+    number = await letter(books, b"[1]")
+    await process(books, Playroom().lane(), [record(TOPIC, toy("bear", "2"))])
+    as_it_was = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
+    assert (as_it_was["outcome"], as_it_was["code"]) == ("refused", "not_an_object")
+    in_conflict = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear", "3").decode())
+    assert (in_conflict["outcome"], in_conflict["code"]) == ("refused", "conflict")
+    assert (await fate(books, number))[0] == "open"
+
+
+async def test_a_mend_that_the_database_refuses_leaves_the_dead_letter_open(books: Books) -> None:
+    """The command is answered with the database's refusal, and can be given again with another value."""
+    number = await letter(books, b"[1]")
+    lane = Playroom().desk().lane()
+    refused = await ask(books, "replay-dead-letter", lane, service=SERVICE, dead_letter_id=number, value=toy("bear", "13").decode())
+    assert (refused["outcome"], refused["code"]) == ("refused", "against_the_books")
+    good = await ask(books, "replay-dead-letter", lane, service=SERVICE, dead_letter_id=number, value=toy("bear", "12").decode())
+    assert good["outcome"] == "accepted"
+    assert await toys(books) == ["bear"]
+
+
+async def test_a_dead_letter_is_discarded_with_a_reason_only(books: Books) -> None:
+    """What is set aside for good says why; then it can't be replayed."""
+    number = await letter(books, b"{}")
+    bare = await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason="")
+    assert (bare["outcome"], bare["code"]) == ("refused", "reason_missing")
+    assert (await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason="a test of the sender"))["outcome"] == "accepted"
+    assert await fate(books, number) == ("discarded", "pat", "a test of the sender")
+    late = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear").decode())
+    assert late["code"] == "dead_letter_closed"
+    unknown = await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number + 999)
+    assert unknown["code"] == "no_such_dead_letter"
+    assert await toys(books) == []
+
+
+@pytest.fixture
+def invoicer(books_of: BooksOf) -> tuple[Books, Lane]:
+    """The desk that answers for commands that nobody can read."""
+    return books_of(ANSWERS_FOR_NOBODY), Desk(ANSWERS_FOR_NOBODY, {}, lambda: {ASK: Desk(ANSWERS_FOR_NOBODY, {}, dict, _nothing).lane()}, _nothing).lane()
+
+
+async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
+    return Answer("nothing")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        pytest.param(b'{"command_id": "c-1", "command": "dance"}', ["c-1"], id="a command that nobody knows"),
+        pytest.param(b'{"command_id": "' + b"x" * 500 + b'"}', ["x" * 200], id="an id too long"),
+        pytest.param(b'{"command_id": 5}', [], id="an id that is no text"),
+        pytest.param(b'{"command_id": ""}', [], id="no id"),
+        pytest.param(b'{"command_id": "\\ud800"}', [], id="an id of half a character"),
+        pytest.param(b'{"command_id": "c-1", "command": "\\udfff"}', ["c-1"], id="a kind of half a character"),
+        pytest.param(b'{"command_id": "c-1", "command": NaN}', ["c-1"], id="a kind that is no JSON"),
+        pytest.param(b'["command_id"]', [], id="a list"),
+        pytest.param(b'{"a":' * 3000, [], id="too deep"),
+        pytest.param(b'{"command_id": ' + b"9" * 5000 + b"}", [], id="thousands of digits"),
+        pytest.param(None, [], id="no value"),
+        pytest.param(b"\xff\xfe{", [], id="not text"),
+    ],
+)
+async def test_who_sends_an_unreadable_command_is_answered_if_its_id_can_be_read(invoicer: tuple[Books, Lane], value: bytes, said: list[str]) -> None:
+    """Whatever is written to the command topic, the desk survives it, keeps it as a dead letter, and refuses it by its id."""
+    books, lane = invoicer
+    await letter(books, value, ASK, lane)
+    assert [answer["command_id"] for answer in answers(books)] == said
+    assert all(answer["outcome"] == "refused" for answer in answers(books))
+    async with books.engine.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM invoicer.dead_letter")) == 1
+
+
+async def test_a_mended_command_of_another_service_is_not_swallowed(invoicer: tuple[Books, Lane]) -> None:
+    """The desk that kept an unreadable command can't do another service's work: it says where to send the mended one."""
+    books, lane = invoicer
+    number = await letter(books, b"{", ASK, lane)
+    mended = builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json()
+    answer = await ask(books, "replay-dead-letter", lane, service=ANSWERS_FOR_NOBODY, dead_letter_id=number, value=mended)
+    assert (answer["outcome"], answer["code"]) == ("refused", "another_service")
+    assert (await fate(books, number))[0] == "open"
