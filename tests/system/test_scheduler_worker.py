@@ -1,0 +1,131 @@
+"""The scheduler as a process: killed at the worst moment it loses nothing, and its health page tells lag and progress."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import date
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from shared.broker.topics import full_name, group_name
+from shared.settings import settings
+from tests.builders import COMPANY, product_line
+from tests.conftest import EngineOf
+from tests.planting import Planter
+
+DUE = date(2026, 10, 1)
+PATIENCE_SECONDS = 40
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def page(port: int, path: str) -> tuple[int, str]:
+    """Status and text of the worker's health page; 0 while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+async def within_patience(true: Callable[[], bool]) -> None:
+    """Waits until it is true, or fails."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await asyncio.to_thread(true):
+            await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def scheduler(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A scheduler process; stopped at the end if it still runs."""
+    given = {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
+    environment = stack | {"BACKOFFICE_TODAY": str(DUE), "BACKOFFICE_TICK_SECONDS": "0.2", "BACKOFFICE_SWEEP_SECONDS": "0.3"} | given
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.scheduler.app", env=environment, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+
+
+async def announced(count: int) -> Counter[str]:
+    """Keys on pay-line-due and how often, when at least `count` different ones are there; a repeat must bear the same event id."""
+    heard: Counter[str] = Counter()
+    ids: dict[str, bytes] = {}
+
+    def hear(record: ConsumerRecord) -> None:
+        key = record.key.decode()
+        heard[key] += 1
+        assert ids.setdefault(key, dict(record.headers)["ce_id"]) == dict(record.headers)["ce_id"]
+
+    async with AIOKafkaConsumer(full_name("pay-line-due"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest") as consumer:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(heard) < count:
+                hear(await consumer.getone())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while True:
+                    hear(await consumer.getone())
+    return heard
+
+
+async def plant(engine_of: EngineOf, count: int) -> set[str]:
+    """A company with lines that fall due on the day."""
+    async with engine_of("owner").begin() as connection:
+        planter = Planter(connection)
+        await planter.company()
+        return {str(await planter.pay_line(product_line("1.00", DUE), f"P-{at}", announce=True)) for at in range(count)}
+
+
+async def test_killed_inside_the_move_and_after_its_commit(stack: dict[str, str], engine_of: EngineOf) -> None:
+    """kill -9 with the watermark moved and not committed, then committed and not said: the third one announces every line."""
+    lines = await plant(engine_of, 20)
+    for point in ("watermark_moved", "after_commit:2"):  # the first commit is the start's own, before the clock is looked at
+        async with scheduler(stack, crash=point) as killed:
+            assert await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
+        async with engine_of("owner").connect() as connection:
+            assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == (1 if point == "after_commit:2" else 0)
+    async with scheduler(stack):
+        assert set(await announced(20)) == lines
+
+
+async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf) -> None:
+    """Two replicas tick beside each other: one moves the watermark. What one of them says for the other is the same event, by its id."""
+    lines = await plant(engine_of, 20)
+    async with scheduler(stack, replica="1"), scheduler(stack, replica="2"):
+        assert set(await announced(20)) == lines
+    async with engine_of("owner").connect() as connection:
+        assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 1
+
+
+async def test_the_health_page_tells_lag_and_progress(stack: dict[str, str], engine_of: EngineOf) -> None:
+    """Ready when work flows; the lag of its own group under kafka_exporter's name, -1 until something is committed; exit 0 on SIGTERM."""
+    await plant(engine_of, 1)
+    port = free_port()
+    group, topic = group_name("scheduler", "operator-commands"), full_name("operator-commands")
+    async with scheduler(stack, http_port=str(port)) as process:
+        await within_patience(lambda: page(port, "/readyz")[0] == 200)
+        wanted = f'kafka_consumergroup_lag{{consumergroup="{group}",partition="0",topic="{topic}"}}'
+        await within_patience(lambda: wanted in page(port, "/metrics")[1])
+        metrics = page(port, "/metrics")[1]
+        assert f"{wanted} -1.0" in metrics
+        assert f'backoffice_watermark_behind_days{{billing_company="{COMPANY}"}} 0.0' in metrics
+        consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
+        await consumer.start()
+        assert (await consumer.end_offsets([TopicPartition(topic, 0)]))[TopicPartition(topic, 0)] == 0
+        await consumer.stop()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
