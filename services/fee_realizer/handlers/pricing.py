@@ -4,14 +4,13 @@ Here meet what just came (`documents`) and what is priced again because a fact c
 (the two chores below). A rule that raises holds its own document with the code `bug`; its neighbours go on.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.rules.facts import Facts
+from services.fee_realizer.rules.facts import Facts, in_json
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.placements import realize_placement
 from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
@@ -140,7 +139,7 @@ def _take(case: Case, following: Step, body: str, new: list[NewStatement]) -> li
 
 def said_id(head: Head, number: int) -> str:
     """The id under which an announcement of a document stands as unsaid."""
-    return json.dumps([head.document_kind, head.document_id, number], ensure_ascii=False)
+    return in_json([head.document_kind, head.document_id, number])
 
 
 # -- documents that are priced again

@@ -3,6 +3,7 @@
 A fact that nobody has told us yet is there as a stub (`known` false), so that a document that waits for it can lock it.
 """
 
+import json
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from shared.money import plain
+
+HOUR = "HUR"
+in_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":")).encode
+"""The one way in which line keys and statements are written: compact, in the field's own letters."""
 Line = dict[str, Any]
 """A line of worth under the field names of `StatementLine`, as JSON takes it (a model for each would cost half the speed)."""
 
@@ -48,6 +54,12 @@ class RateVersion:
     def in_book(self, book: int) -> bool:
         """Whether this version stands in that rate book."""
         return self.since_book <= book and (self.until_book is None or book < self.until_book)
+
+    @property
+    def name(self) -> str:
+        """The version's name in line keys: from-date@price, with the unit unless it is hours."""
+        name = f"{self.effective_from}@{plain(self.unit_price)}"
+        return name if self.unit == HOUR else f"{name}/{self.unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +112,7 @@ class RateTable:
     """The versions of one time type in one rate book by from-date; a command's version stands before the ATS's of the same date."""
 
     days: Sequence[date]
-    versions: Sequence[RateVersion]
+    versions: Sequence[tuple[RateVersion, str]]
 
     @classmethod
     def of(cls, rates: Sequence[RateVersion], time_type: str, book: int) -> "RateTable":
@@ -110,10 +122,10 @@ class RateTable:
             if version.time_type == time_type and version.in_book(book) and (version.source == "command" or version.effective_from not in by_day):
                 by_day[version.effective_from] = version
         days = sorted(by_day)
-        return cls(days, [by_day[day] for day in days])
+        return cls(days, [(by_day[day], by_day[day].name) for day in days])
 
-    def on(self, day: date) -> RateVersion | None:
-        """The version in force: the greatest from-date that is not after the work date."""
+    def on(self, day: date) -> tuple[RateVersion, str] | None:
+        """The version in force, with its name: the greatest from-date that is not after the work date."""
         at = bisect_right(self.days, day)
         return self.versions[at - 1] if at else None
 

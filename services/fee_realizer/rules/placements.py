@@ -4,12 +4,11 @@ Source: domain rules 2 (products & services): 20 % of 100,000.00 in 50/50 at day
 sum to the whole; day 1 is the start.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
-from services.fee_realizer.rules.facts import Facts, Item, Line, Part, Requirement
+from services.fee_realizer.rules.facts import Facts, Item, Line, Part, Requirement, in_json
 from services.fee_realizer.rules.gates import Held, missing_fact
 from services.fee_realizer.rules.timesheets import AMOUNT_LIMIT, Realized, Worth, printed, too_large
 from shared.events.ats import PlacementCreated, PlacementFee
@@ -99,7 +98,7 @@ def _line(placement: PlacementCreated, fee: PlacementFee, item: Item, requiremen
     day = due.isoformat()
     instalment = f" · instalment {number} of {of}" if of > 1 else ""
     return {
-        "line_key": json.dumps(["p", fee.fee_id, fee.item_id, number], separators=(",", ":"), ensure_ascii=False),
+        "line_key": in_json(["p", fee.fee_id, fee.item_id, number]),
         "line_kind": "product",
         "billing_company": requirement.billing_company,
         "billto_node": requirement.office_id,

@@ -3,12 +3,11 @@
 Source: design 1 (what we say) and domain rules 3: a hold of a document that was realized before is a statement `withheld`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.fee_realizer.rules.facts import Line
+from services.fee_realizer.rules.facts import Line, in_json
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.timesheets import Realized, Worth
 from shared.events.wire import MESSAGE_BYTES
@@ -60,7 +59,7 @@ def _worth(line: Line) -> Line:
 def statement_body(head: dict[str, Any], kind: StatementKind, worth: Worth) -> str:
     """The event's value. `head` brings document_kind, document_id, statement_no, sheet_id, revision and cause."""
     realized = worth if kind == "realized" and isinstance(worth, Realized) else Realized([])
-    return json.dumps(head | {"statement_kind": kind, "basis": realized.basis, "lines": realized.lines}, ensure_ascii=False, separators=(",", ":"))
+    return in_json(head | {"statement_kind": kind, "basis": realized.basis, "lines": realized.lines})
 
 
 def too_long(body: str) -> Held | None:

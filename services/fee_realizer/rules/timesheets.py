@@ -3,20 +3,18 @@
 Source: domain rules 2 (what can be invoiced), 3, 6, 7. Hours are summed over the key and the amount is rounded once.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.fee_realizer.rules.facts import Facts, Line, RateVersion, Requirement
+from services.fee_realizer.rules.facts import Facts, Line, RateVersion, Requirement, in_json
 from services.fee_realizer.rules.gates import Held, missing_fact, missing_step, not_billable
 from shared.events.ats import TimesheetApproved, TimesheetEntry
 from shared.money import minor_unit, plain, rounded
 
 AMOUNT_LIMIT = Decimal(10) ** 16
-HOUR = "HUR"
 Cited = Mapping[tuple[str, str], int]
 """(requirement, time type) → the rate book that the invoiced lines of the document cite."""
 
@@ -38,17 +36,12 @@ class _Sum:
 
     requirement: Requirement
     version: RateVersion
+    name: str
     fields: tuple[str, str, str]
     hours: Decimal
     first: date
     last: date
     by_day: dict[date, Decimal]
-
-
-def version_name(version: RateVersion) -> str:
-    """A rate version's name in line keys: from-date@price, with the unit unless it is hours."""
-    name = f"{version.effective_from}@{plain(version.unit_price)}"
-    return name if version.unit == HOUR else f"{name}/{version.unit}"
 
 
 def realize_timesheet(sheet: TimesheetApproved, facts: Facts, cited: Cited) -> Worth:
@@ -81,27 +74,29 @@ def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any
     requirement = facts.requirements[entry.requirement_id]
     named = (entry.requirement_id, entry.time_type)
     if named not in basis:
-        book = cited.get(named)
+        wanted = cited.get(named)
         basis[named] = {
             "requirement_id": entry.requirement_id,
             "time_type": entry.time_type,
-            "rate_book": requirement.rate_book if book is None else book,
-            "cited": book is not None,
+            "rate_book": requirement.rate_book if wanted is None else wanted,
+            "cited": wanted is not None,
         }
-    version = facts.rates(requirement, entry.time_type, basis[named]["rate_book"]).on(entry.work_date)
-    if version is None:  # a cited book may not reach back to a day that the adjustment adds: nothing else could ever release it
-        version = facts.rates(requirement, entry.time_type, requirement.rate_book).on(entry.work_date)
-    if version is None:
+    book: int = basis[named]["rate_book"]
+    found = facts.rates(requirement, entry.time_type, book).on(entry.work_date)
+    if found is None and book != requirement.rate_book:  # a cited book may not reach back to a day that an adjustment adds
+        found = facts.rates(requirement, entry.time_type, requirement.rate_book).on(entry.work_date)
+    if found is None:
         return Held(
             "no_bill_rate",
             f"requirement {entry.requirement_id} has no bill rate for {entry.time_type} on {entry.work_date}: "
             "send requirement-changed with a rate of that time type from that date or earlier",
         )
+    version, name = found
     fields = (entry.project or requirement.project, entry.cost_center or requirement.cost_center, entry.po_number or requirement.po_number)
-    key = (entry.requirement_id, entry.time_type, version.effective_from, version.unit_price, version.unit, fields)
+    key = (entry.requirement_id, entry.time_type, name, fields)
     one = sums.get(key)
     if one is None:
-        sums[key] = _Sum(requirement, version, fields, entry.hours, entry.work_date, entry.work_date, {entry.work_date: entry.hours})
+        sums[key] = _Sum(requirement, version, name, fields, entry.hours, entry.work_date, entry.work_date, {entry.work_date: entry.hours})
         return None
     one.hours += entry.hours
     one.first = min(one.first, entry.work_date)
@@ -113,14 +108,12 @@ def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any
 def _line(sheet: TimesheetApproved, one: _Sum, basis: dict[str, Any]) -> Line:
     requirement, version = one.requirement, one.version
     amount = rounded(one.hours * version.unit_price, requirement.currency)
-    name = version_name(version)
+    name = one.name
     project, cost_center, po_number = one.fields
     week = sheet.week_ending.isoformat()
     hours = plain(one.hours)
     return {
-        "line_key": json.dumps(
-            ["t", requirement.requirement_id, version.time_type, name, project, cost_center, po_number], separators=(",", ":"), ensure_ascii=False
-        ),
+        "line_key": in_json(["t", requirement.requirement_id, version.time_type, name, project, cost_center, po_number]),
         "line_kind": "timesheet",
         "billing_company": requirement.billing_company,
         "billto_node": requirement.office_id,
