@@ -57,4 +57,3 @@ def apply_last(settling: Sequence[PayLinesRealized], standing: Sequence[Standing
     if last.statement_kind == "withheld":
         return withhold(standing)
     return settle(last.lines, standing, {key: edit.difference for key, edit in followed.edits.items()}, written_off)
-

@@ -1,0 +1,145 @@
+"""What the tests of settlement share: statements go in through the protocol, what stands is read back, and open lines are put on a
+closed document by hand (as the owner), so that these tests need no batch."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.handlers import billto, lines, statements
+from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PAY_LINES_REALIZED
+from shared.consumer.commands import Answer, Desk
+from shared.consumer.protocol import Books
+from shared.events.ats import BilltoChanged
+from shared.events.statements import PayLinesRealized
+from tests.builders import COMPANY, command, record
+from tests.conftest import BooksOf, EngineOf, process
+
+Place = tuple[str, str, str, str]
+"""Document, quantity, amount, where the line is."""
+
+CONSERVATION = """
+WITH head AS (
+  SELECT document_kind, document_id, statement_kind, CASE WHEN body = '' THEN '{}' ELSE body END::jsonb AS body FROM invoicer.settled_document),
+worth AS (
+  SELECT h.document_kind, h.document_id, l ->> 'line_key' AS line_key, (l ->> 'quantity')::numeric AS quantity, (l ->> 'amount')::numeric AS amount
+  FROM head h, jsonb_array_elements(h.body -> 'lines') AS l
+  UNION ALL SELECT document_kind, document_id, line_key, quantity_difference, amount_difference FROM invoicer.operator_edit),
+target AS (SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount FROM worth GROUP BY 1, 2, 3),
+placed AS (
+  SELECT p.document_kind, p.document_id, p.line_key, sum(p.quantity) AS quantity, sum(p.amount) AS amount,
+         coalesce(sum(p.quantity) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_quantity,
+         coalesce(sum(p.amount) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_amount
+  FROM invoicer.pay_line p LEFT JOIN invoicer.invoice_line i USING (pay_line_id)
+  WHERE NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id) GROUP BY 1, 2, 3),
+off AS (SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount FROM invoicer.write_off GROUP BY 1, 2, 3)
+SELECT document_id, line_key FROM target FULL JOIN placed USING (document_kind, document_id, line_key)
+LEFT JOIN off USING (document_kind, document_id, line_key)
+JOIN head USING (document_kind, document_id)
+WHERE statement_kind = 'realized' AND (
+  coalesce(target.quantity, 0) <> coalesce(placed.quantity, 0)
+    + greatest(0, least(coalesce(off.quantity, 0), coalesce(target.quantity, 0) - coalesce(billed_quantity, 0)))
+  OR coalesce(target.amount, 0) <> coalesce(placed.amount, 0)
+    + greatest(0, least(coalesce(off.amount, 0), coalesce(target.amount, 0) - coalesce(billed_amount, 0))))
+"""
+
+
+@dataclass
+class Invoicer:
+    """The invoicer's lanes on the database of one test."""
+
+    books: Books
+    owner: Callable[..., Awaitable[Any]]
+    desk: Desk
+
+    async def hear(self, *statements_said: PayLinesRealized) -> None:
+        """A polled batch of statements."""
+        await process(self.books, statements.LANE, [record(PAY_LINES_REALIZED.name, said, said.document_id) for said in statements_said])
+
+    async def hear_nodes(self, *nodes: BilltoChanged | str) -> None:
+        """A polled batch of billto nodes; a bare id is a tombstone."""
+        await process(self.books, billto.LANE, [_node_record(one) for one in nodes])
+
+    async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Gives a command; the answer as it is published."""
+        asked = command(kind, **{"billing_company": COMPANY, **values})
+        await process(self.books, self.desk.lane(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)])
+        answer: dict[str, Any] = json.loads(self.books.producer.heard[-1].value)  # type: ignore[attr-defined]
+        return answer
+
+    async def places(self, document_id: str = "T-1") -> list[Place]:
+        """All lines of a document, in the order of their birth, with the place where each is."""
+        found = await self.rows(
+            "SELECT p.document_id, trim_scale(p.quantity) AS q, trim_scale(p.amount) AS a, array_to_string(ARRAY["
+            " CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' END, CASE WHEN d.pay_line_id IS NOT NULL THEN 'draft' END,"
+            " CASE WHEN i.pay_line_id IS NOT NULL THEN 'invoiced' END, CASE WHEN r.pay_line_id IS NOT NULL THEN 'replaced' END], '+') AS place"
+            " FROM invoicer.pay_line p LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT JOIN invoicer.draft_line d USING (pay_line_id)"
+            " LEFT JOIN invoicer.invoice_line i USING (pay_line_id) LEFT JOIN invoicer.replaced_line r USING (pay_line_id)"
+            " WHERE p.document_id = :id ORDER BY p.pay_line_id",
+            id=document_id,
+        )
+        return [(row.document_id, str(row.q), str(row.a), row.place) for row in found]
+
+    async def open(self, document_id: str = "T-1") -> list[tuple[str, str]]:
+        """Quantity and amount of the open lines of a document."""
+        return [(quantity, amount) for _, quantity, amount, place in await self.places(document_id) if place == "open"]
+
+    async def rows(self, statement: str, **values: Any) -> list[Any]:
+        """Reads as the owner."""
+        return await self.owner(statement, **values)  # type: ignore[no-any-return]
+
+    async def check(self) -> None:
+        """Conservation, and each line in exactly one place."""
+        assert await self.rows(CONSERVATION) == []
+        everywhere = await self.rows("SELECT DISTINCT document_id FROM invoicer.pay_line")
+        for row in everywhere:
+            assert all(place in ("open", "draft", "invoiced", "replaced") for *_, place in await self.places(row.document_id))
+
+    async def invoice(self, document_id: str = "T-1") -> int:
+        """Closes the open lines of a document on an invoice of its own; the invoice's id."""
+        number = len(await self.rows("SELECT 1 FROM invoicer.invoice")) + 1
+        found = await self.rows(_INVOICE, document=document_id, number=number, company=COMPANY)
+        return int(found[0].invoice_id)
+
+
+_INVOICE = """
+WITH took AS (
+  DELETE FROM invoicer.open_line o USING invoicer.pay_line p WHERE p.pay_line_id = o.pay_line_id AND p.document_id = :document
+  RETURNING p.pay_line_id, p.billto_node, p.tax_code, p.amount),
+batched AS (
+  INSERT INTO invoicer.batch
+  VALUES ('B-' || CAST(:number AS integer), CAST(:company AS text), 'c-batch-' || CAST(:number AS integer),
+          '2026-03-31', '2026-03-31', '1', '1', 1, 1, '{}', 'pat', '', now())),
+made AS (
+  INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
+    po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer, closed_at)
+  SELECT CAST(:company AS text), 'B-' || CAST(:number AS integer), 'INV-', CAST(:number AS integer), 'INV-' || CAST(:number AS integer),
+    'invoice', 'A', 'USD', 'net:30', '', 'standard', '', 'line',
+    '2026-03-31', '2026-04-30', '2026-03-31', sum(amount), 0, sum(amount), count(*), '[]', '{}', '{}', now() FROM took
+  RETURNING invoice_id)
+INSERT INTO invoicer.invoice_line
+SELECT invoice_id, row_number() OVER (ORDER BY pay_line_id), pay_line_id, billto_node, 3, tax_code, 0, 0 FROM took, made
+RETURNING invoice_id
+"""
+
+
+def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
+    """The invoicer of a test."""
+
+    async def owner(statement: str, **values: Any) -> list[Any]:
+        async with engine_of("owner").begin() as connection:
+            found = await connection.execute(text(statement), values)
+            return list(found.all()) if found.returns_rows else []
+
+    async def no_republish(connection: AsyncConnection, asked: Any) -> Answer:
+        raise NotImplementedError
+
+    desk = Desk("invoicer", lines.HANDLERS, dict, no_republish)
+    return Invoicer(books_of("invoicer"), owner, desk)
+
+
+def _node_record(one: BilltoChanged | str) -> Any:
+    return record(BILLTO_CHANGED.name, None, one) if isinstance(one, str) else record(BILLTO_CHANGED.name, one, one.node_id)

@@ -1,0 +1,181 @@
+"""Commands about pay lines on a real PostgreSQL: snooze, release, edit; what they refuse, what they keep, what later statements do to them."""
+
+from typing import Any
+
+import pytest
+
+from tests.builders import statement, statement_line, time_key
+from tests.conftest import BooksOf, Configure, EngineOf
+from tests.handlers.settled import Invoicer, invoicer
+
+SNOOZES = "SELECT line_key, code, reason, actor, until_date FROM invoicer.snooze ORDER BY line_key"
+
+
+@pytest.fixture
+def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoicer:
+    """The invoicer's lanes; today is 2026-03-10."""
+    configure(today="2026-03-10")
+    return invoicer(books_of, engine_of)
+
+
+async def test_a_snooze_needs_a_reason(books: Invoicer) -> None:
+    """Domain rules 2: on hold with a reason."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    answer = await books.ask("snooze-pay-lines", pay_line_ids=[1], reason=" ")
+    assert (answer["outcome"], answer["code"]) == ("refused", "reason_missing")
+    assert await books.rows(SNOOZES) == []
+
+
+async def test_a_snooze_is_kept_with_who_why_and_until_when(books: Invoicer) -> None:
+    """Domain rules 11: kept with actor, time, reason, before and after; found by document and line."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    answer = await books.ask("snooze-pay-lines", pay_line_ids=[1], reason="client asks", until="2026-04-01")
+    assert answer["outcome"] == "accepted"
+    (row,) = await books.rows(SNOOZES)
+    assert (row.line_key, row.code, row.reason, row.actor, str(row.until_date)) == (time_key(), "snoozed", "client asks", "pat", "2026-04-01")
+    (kept,) = await books.rows("SELECT before, after, subjects FROM invoicer.command")
+    assert (kept.before, kept.after["1"]["reason"]) == ({"1": None}, "client asks")
+    assert {"T-1", "pay-line 1"} <= set(kept.subjects)
+
+
+async def test_released_lines_are_on_hold_no_more(books: Invoicer) -> None:
+    """Domain rules 2: it ends by release or its until-date only."""
+    await books.hear(statement("T-1", 1, statement_line("40")), statement("T-2", 1, statement_line("8")))
+    await books.ask("snooze-pay-lines", pay_line_ids=[1])
+    answer = await books.ask("release-pay-lines", pay_line_ids=[1, 2])
+    assert (answer["outcome"], answer["details"]["lines"], answer["details"]["not_on_hold"]) == ("accepted", 1, 1)
+    assert await books.rows(SNOOZES) == []
+    assert (await books.ask("release-pay-lines", pay_line_ids=[1]))["code"] == "not_on_hold"
+
+
+async def test_a_later_statement_inherits_the_snooze(books: Invoicer) -> None:
+    """Domain rules 2: a replacing line and a re-priced one are on hold like the one that was snoozed."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.ask("snooze-pay-lines", pay_line_ids=[1], reason="client asks")
+    await books.hear(statement("T-1", 2, statement_line("38")))
+    assert [row.line_key for row in await books.rows(SNOOZES)] == [time_key()]
+    await books.hear(statement("T-1", 3, statement_line("38", "55.00")))
+    assert [(row.line_key, row.reason) for row in await books.rows(SNOOZES)] == [(time_key(version="2020-01-01@55"), "client asks")]
+
+
+REFUSALS: list[tuple[str, dict[str, Any], str]] = [
+    ("snooze-pay-lines", {"pay_line_ids": [99]}, "unknown_pay_line"),
+    ("snooze-pay-lines", {"pay_line_ids": [3], "billing_company": "globex"}, "other_billing_company"),
+    ("snooze-pay-lines", {"pay_line_ids": [1, 3]}, "not_open"),
+    ("snooze-pay-lines", {"pay_line_ids": [2]}, "not_open"),
+    ("snooze-pay-lines", {"pay_line_ids": [4]}, "credit_line"),
+    ("snooze-pay-lines", {"pay_line_ids": [3], "until": "2026-03-10"}, "until_has_come"),
+    ("release-pay-lines", {"pay_line_ids": [98, 99]}, "unknown_pay_line"),
+    ("release-pay-lines", {"pay_line_ids": [1]}, "not_open"),
+    ("edit-pay-line", {"pay_line_id": 99, "quantity": "1"}, "unknown_pay_line"),
+    ("edit-pay-line", {"pay_line_id": 1, "quantity": "1"}, "not_open"),
+    ("edit-pay-line", {"pay_line_id": 4, "quantity": "1"}, "credit_line"),
+    ("edit-pay-line", {"pay_line_id": 3, "quantity": "1", "reason": ""}, "reason_missing"),
+    ("edit-pay-line", {"pay_line_id": 3, "quantity": "-1"}, "below_zero"),
+    ("edit-pay-line", {"pay_line_id": 3, "amount": "1.005"}, "not_a_whole_unit"),
+    ("edit-pay-line", {"pay_line_id": 3, "quantity": "8"}, "nothing_changes"),
+]
+
+
+async def test_what_is_refused_names_the_lines_and_changes_nothing(books: Invoicer) -> None:
+    """Domain rules 2 and 5: open lines of that company only; a credit follows from its document."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.invoice()  # 1 is invoiced
+    await books.hear(statement("T-1", 2, statement_line("41")))  # 2 is replaced by
+    await books.hear(statement("T-2", 1, statement_line("8")))  # (3 is open)
+    await books.hear(statement("T-1", 3, statement_line("38")))  # 4, a credit
+    before = [await books.places(document) for document in ("T-1", "T-2")]
+    for kind, values, code in REFUSALS:
+        answer = await books.ask(kind, **values)
+        assert (answer["outcome"], answer["code"]) == ("refused", code), (kind, values, answer)
+        assert answer["sentence"]
+        if code in ("unknown_pay_line", "not_open", "credit_line"):
+            assert "pay line" in answer["sentence"]
+            assert answer["details"]["pay_line_ids"]
+    assert [await books.places(document) for document in ("T-1", "T-2")] == before
+    assert await books.rows(SNOOZES) == []
+
+
+async def test_an_edit_replaces_the_line(books: Invoicer) -> None:
+    """Domain rules 5: who, why, before, after, difference in quantity and money; the amount follows the quantity, rounded."""
+    await books.hear(statement("T-1", 1, statement_line("2", "35.0350", amount="70.07")))
+    answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="1.5", reason="client signed less")
+    assert answer["details"]["before"] == {"quantity": "2", "amount": "70.07"}
+    assert answer["details"]["after"] == {"quantity": "1.5", "amount": "52.55"}
+    assert await books.places() == [("T-1", "2", "70.07", "replaced"), ("T-1", "1.5", "52.55", "open")]
+    (row,) = await books.rows("SELECT * FROM invoicer.operator_edit")
+    assert (str(row.quantity_difference), str(row.amount_difference), row.actor, row.reason) == ("-0.5000", "-17.5200", "pat", "client signed less")
+    await books.check()
+
+
+async def test_an_amount_is_edited_without_its_hours(books: Invoicer) -> None:
+    """Domain rules 5: quantity or amount; the difference of the other is zero."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.ask("edit-pay-line", pay_line_id=1, amount="1900.00")
+    assert await books.open() == [("40", "1900")]
+    await books.check()
+
+
+async def test_edits_add_up(books: Invoicer) -> None:
+    """Domain rules 5: each edit is a row; the last word of the operator counts."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
+    await books.ask("edit-pay-line", pay_line_id=2, quantity="39")
+    assert await books.open() == [("39", "1950")]
+    await books.check()
+
+
+async def test_an_edit_is_added_to_later_statements_and_holds_the_line(books: Invoicer) -> None:
+    """Domain rules 5: added to the worth of every later statement; a revision that touches the key holds it as edit-meets-revision."""
+    await books.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
+    await books.hear(statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT")))
+    assert (sorted(await books.open()), await books.rows(SNOOZES)) == ([("38", "1900"), ("6", "450")], [])
+    await books.hear(statement("T-1", 3, statement_line("41"), statement_line("6", "75.00", time_type="OT")))
+    assert sorted(await books.open()) == [("39", "1950"), ("6", "450")]
+    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [(time_key(), "edit-meets-revision")]
+    await books.check()
+    open_now = (await books.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE quantity = 39"))[0].pay_line_id
+    await books.ask("release-pay-lines", pay_line_ids=[open_now])
+    await books.hear(statement("T-1", 4, statement_line("41"), statement_line("7", "75.00", time_type="OT")))
+    assert await books.rows(SNOOZES) == []
+
+
+async def test_an_edit_of_a_line_that_goes_is_set_aside(books: Invoicer) -> None:
+    """Domain rules 5: the key has no worth any more: nothing of it is open, and what took its place waits for a look."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
+    await books.hear(statement("T-1", 2, statement_line("40", "55.00")))
+    assert await books.open() == [("40", "2200")]
+    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [(time_key(version="2020-01-01@55"), "edit-meets-revision")]
+    assert [str(row.q) for row in await books.rows("SELECT sum(quantity_difference) AS q FROM invoicer.operator_edit")] == ["0.0000"]
+    await books.check()
+
+
+async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(books: Invoicer) -> None:
+    """Domain rules 5: invoiced at 38 h after an edit of 40 h; the document says 41 h: a debit of 1 h, on hold."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
+    await books.invoice()
+    await books.hear(statement("T-1", 2, statement_line("41")))
+    assert await books.open() == [("1", "50")]
+    await books.check()
+
+
+async def test_a_correction_can_be_edited(books: Invoicer) -> None:
+    """Domain rules 5: an open debit of an invoiced key may be edited; its difference is kept like any other."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    await books.invoice()
+    await books.hear(statement("T-1", 2, statement_line("43")))
+    await books.ask("edit-pay-line", pay_line_id=2, quantity="2")
+    assert await books.open() == [("2", "100")]
+    await books.check()
+
+
+async def test_the_same_command_twice_is_answered_once(books: Invoicer) -> None:
+    """Design 1: the same command id with the same body returns the first result."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    first = await books.ask("edit-pay-line", pay_line_id=1, quantity="38", command_id="once")
+    again = await books.ask("edit-pay-line", pay_line_id=1, quantity="38", command_id="once")
+    assert first == again
+    assert await books.open() == [("38", "1900")]
