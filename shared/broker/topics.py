@@ -66,6 +66,11 @@ HEARD: dict[str, tuple[Topic, ...]] = {
     "invoicer": (BILLTO_CHANGED, PAY_LINES_REALIZED, OPERATOR_COMMANDS),
     "scheduler": (OPERATOR_COMMANDS,),
 }
+SAID: dict[str, tuple[Topic, ...]] = {
+    "fee_realizer": (COMMAND_RESULTS, PAY_LINES_REALIZED, DOCUMENT_HELD, DOCUMENT_RELEASED),
+    "invoicer": (COMMAND_RESULTS, BATCH_GENERATED, INVOICE_CLOSED),
+    "scheduler": (COMMAND_RESULTS, PAY_LINE_DUE),
+}
 
 
 def dead_letter_topic(topic: str, service: str) -> str:

@@ -1,0 +1,124 @@
+"""One example of every message and every command, from which the golden files were made."""
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import BaseModel
+
+from shared.events.billing import BatchGenerated, CommandResult, CurrencyTotal, Finding, InvoiceClosed, TaxLine
+from shared.events.catalogue import DEAD_LETTER, DeadLetterSaid
+from shared.events.commands import OPERATOR_COMMAND
+from shared.events.statements import DocumentHeld, DocumentReleased, PayLineDue
+from tests import builders
+
+WHO = {"command_id": "7c0d6a5e", "actor": "pat@example.com", "reason": "month end"}
+COMPANY = {"billing_company": "acme-us"}
+COMMANDS = {
+    "set-billing-company": COMPANY
+    | {
+        "name": "Acme Staffing Inc.",
+        "address": "1 Main Street\nNew York",
+        "tax_id": "12-3456789",
+        "bank": "First Bank 021000021",
+        "time_zone": "America/New_York",
+        "currency": "USD",
+        "series_prefix": "US-",
+        "series_width": 6,
+        "taxes": [{"tax_code": "NY", "percent": "8.875", "from_date": "2026-01-01"}],
+        "default_tax": "NY",
+        "tax_basis": "document",
+        "payment_terms": "net:30",
+        "gate": "reviewed",
+    },
+    "set-catalog-item": {
+        "item_id": "DIRECT-HIRE",
+        "name": "Direct hire",
+        "percent_of_salary": "20",
+        "plan": [{"share": "50", "day": 1}, {"share": "50", "day": 90}],
+    },
+    "retry-document": {"document_kind": "timesheet", "document_id": "T-1"},
+    "snooze-pay-lines": COMPANY | {"pay_line_ids": [1, 2], "until": "2026-04-01"},
+    "release-pay-lines": COMPANY | {"pay_line_ids": [1]},
+    "edit-pay-line": COMPANY | {"pay_line_id": 1, "quantity": "38.5"},
+    "health-check": COMPANY | {"cut_off_date": "2026-03-31"},
+    "preview-batch": COMPANY | {"cut_off_date": "2026-03-31"},
+    "generate-batch": COMPANY | {"cut_off_date": "2026-03-31", "digest": "4f1c", "invoice_date": "2026-04-01", "first_number": 7},
+    "explain": {"pay_line_id": 1, "cut_off_date": "2026-03-31"},
+    "record-download": COMPANY | {"batch_id": "B-1", "file_format": "csv"},
+    "replay-dead-letter": {"service": "fee_realizer", "dead_letter_id": 1, "value": "{}"},
+    "discard-dead-letter": {"service": "fee_realizer", "dead_letter_id": 1},
+    "republish": {"service": "fee_realizer", "document_kind": "timesheet", "document_id": "T-1"},
+}
+
+_MONEY = {"net": Decimal("2000.00"), "tax": Decimal("177.50")}
+_STAMPS = {"submitted_at": "2026-03-09T08:00:00Z", "approved_at": "2026-03-09T17:30:00-05:00"}
+
+EXAMPLES: dict[str, BaseModel] = {
+    "requirement-changed": builders.requirement(engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"}),
+    "billto-changed": builders.node(parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"),
+    "timesheet-approved": builders.timesheet("T-1a", 2, [builders.entry("7.5", po_number="PO-9")], adjusts="T-1", workflow=_STAMPS),
+    "placement-created": builders.placement(end_date="2026-12-31", end_reason="resigned"),
+    "command-results": CommandResult(
+        command_id="7c0d6a5e",
+        command="health-check",
+        service="invoicer",
+        outcome="accepted",
+        sentence="1 finding",
+        details={"documents": 3, "net": "2000.00"},
+        findings=(Finding(severity="error", code="no_account_name", about="line", sentence="office-1 has no Account Name", mend="name it", ids=("office-1",)),),
+    ),
+    "pay-lines-realized": builders.statement("T-1", 3, builders.statement_line("7.5", "33.33", amount="249.98")),
+    "document-held": DocumentHeld(
+        document_kind="timesheet", document_id="T-1", revision=2, statement_no=3, code="no_bill_rate", sentence="REQ-1 has no bill rate for OT"
+    ),
+    "document-released": DocumentReleased(document_kind="timesheet", document_id="T-1", revision=2, statement_no=4),
+    "pay-line-due": PayLineDue(
+        pay_line_id=1,
+        billing_company="acme-us",
+        document_kind="placement",
+        document_id="P-1",
+        line_key=builders.product_key(instalment=2),
+        effective_date=date(2026, 5, 30),
+        currency="USD",
+        amount=Decimal("10000.00"),
+        description="Direct hire · W-1 · instalment 2 of 2",
+    ),
+    "batch-generated": BatchGenerated(
+        batch_id="B-1",
+        billing_company="acme-us",
+        cut_off_date=date(2026, 3, 31),
+        invoice_date=date(2026, 4, 1),
+        first_number="US-000007",
+        last_number="US-000007",
+        documents=1,
+        totals=(CurrencyTotal(currency="USD", documents=1, lines=1, total=Decimal("2177.50"), **_MONEY),),
+        command_id="7c0d6a5e",
+    ),
+    "invoice-closed": InvoiceClosed(
+        invoice_id=1,
+        invoice_number="US-000007",
+        document_type="invoice",
+        batch_id="B-1",
+        billing_company="acme-us",
+        account_name="Mercy Hospital",
+        invoice_date=date(2026, 4, 1),
+        due_date=date(2026, 5, 1),
+        currency="USD",
+        po_number="PO-9",
+        total=Decimal("2177.50"),
+        tax_totals=(TaxLine(code="NY", rate="8.875", **_MONEY),),
+        line_count=1,
+        content_hash="9f86d081",
+        **_MONEY,
+    ),
+    DEAD_LETTER: DeadLetterSaid(
+        dead_letter_id=1,
+        service="fee_realizer",
+        topic="timesheet-approved",
+        partition=3,
+        offset=41,
+        sha256="9f86d081",
+        code="bad_json",
+        sentence="the value is not JSON at line 1 column 2: send one JSON object",
+    ),
+} | {f"operator-commands.{kind}": OPERATOR_COMMAND.validate_python({"command": kind, **WHO, **_values}, strict=False) for kind, _values in COMMANDS.items()}
