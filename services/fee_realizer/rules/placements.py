@@ -10,12 +10,14 @@ from decimal import Decimal
 
 from services.fee_realizer.rules.facts import Facts, Item, Line, Part, Requirement, in_json
 from services.fee_realizer.rules.gates import Held, missing_fact
-from services.fee_realizer.rules.timesheets import AMOUNT_LIMIT, Realized, Worth, printed, too_large
+from services.fee_realizer.rules.timesheets import Realized, Worth, printed
 from shared.events.ats import PlacementCreated, PlacementFee
 from shared.events.wire import LAST_DATE
 from shared.money import minor_unit, plain, rounded, split
 
 PIECE = "C62"
+PRICE_LIMIT = Decimal(10) ** 10
+"""What a unit price may have on the wire; a fee is the price of one piece."""
 AT_ONCE = (Part(Decimal(100), 1),)
 
 
@@ -58,15 +60,17 @@ def _whole(placement: PlacementCreated, fee: PlacementFee, item: Item, requireme
         return Held("no_currency", f"fee {fee.fee_id} of catalog item {fee.item_id} has no currency: send the placement with one")
     if percent is None:
         amount = rounded((fee.amount if fee.amount is not None else item.amount) or Decimal(0), currency)
-        return (amount, currency, printed(amount, currency), "") if abs(amount) < AMOUNT_LIMIT else too_large(f"fee {fee.fee_id}")
+        return amount, currency, printed(amount, currency), ""
     if placement.salary is None:
         return Held("no_salary", f"fee {fee.fee_id} is {plain(percent)} % of the salary, and the placement has none: send its next revision with salary")
     amount = rounded((placement.salary * percent).scaleb(-2), currency)
-    return (amount, currency, printed(placement.salary, currency), plain(percent)) if abs(amount) < AMOUNT_LIMIT else too_large(f"fee {fee.fee_id}")
+    return amount, currency, printed(placement.salary, currency), plain(percent)
 
 
 def _parts(placement: PlacementCreated, fee: PlacementFee, item: Item, requirement: Requirement, whole: tuple[Decimal, str, str, str]) -> list[Line] | Held:
     amount, currency, base, percent = whole
+    if abs(amount) >= PRICE_LIMIT:
+        return Held("amount_too_large", f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {currency} or more: send the right amount, percent or salary")
     plan: Sequence[Part] = AT_ONCE
     if fee.plan is not None:
         plan = [Part(part.share, part.day) for part in fee.plan]

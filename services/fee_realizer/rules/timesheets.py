@@ -14,7 +14,6 @@ from services.fee_realizer.rules.gates import Held, missing_fact, missing_step, 
 from shared.events.ats import TimesheetApproved, TimesheetEntry
 from shared.money import minor_unit, plain, rounded
 
-AMOUNT_LIMIT = Decimal(10) ** 16
 Cited = Mapping[tuple[str, str], int]
 """(requirement, time type) → the rate book that the invoiced lines of the document cite."""
 
@@ -58,16 +57,8 @@ def realize_timesheet(sheet: TimesheetApproved, facts: Facts, cited: Cited) -> W
         if missing is not None:
             return missing
     lines = [_line(sheet, one, basis[one.requirement.requirement_id, one.version.time_type]) for one in sums.values()]
-    for line, one in zip(lines, sums.values(), strict=True):
-        if one.hours * one.version.unit_price >= AMOUNT_LIMIT:
-            return too_large(line["description"])
     lines.sort(key=lambda line: line["line_key"])
     return Realized(lines, [basis[key] for key in sorted(basis)])
-
-
-def too_large(what: str) -> Held:
-    """An amount that no ledger takes."""
-    return Held("amount_too_large", f"{what} would be worth {AMOUNT_LIMIT:,} or more: send the right rate, quantity or amount")
 
 
 def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any, ...], _Sum], basis: dict[tuple[str, str], dict[str, Any]]) -> Held | None:
