@@ -123,6 +123,7 @@ async def _month(addresses: "Addresses", out: Path, story: "Story", steps: _Step
     for company in play.COMPANIES:
         closed = await play.close_batch(addresses, company, story)
         head = closed.head
+        steps.note(f"{company}: health check found {_findings(closed.findings)}")
         steps.note(f"{company}: {head['documents']} documents, {head['line_count']} lines, {head['first_number']} to {head['last_number']}")
     steps.heading("Taking the files: CSV and PDF")
     for closed in story.closed:
@@ -134,6 +135,14 @@ async def _month(addresses: "Addresses", out: Path, story: "Story", steps: _Step
     await play.check_the_books(addresses, story)
     if story.report is not None:
         steps.note(f"{len(story.report.checks)} checks, {len(story.report.faults)} faults")
+
+
+def _findings(findings: Any) -> str:
+    """The findings by severity, the errors by their code."""
+    errors = sorted({one.code for one in findings if one.severity == "error"})
+    warnings = sum(one.severity == "warning" for one in findings)
+    told = [f"{len(errors)} error{'s' * (len(errors) > 1)} ({', '.join(errors)})"] if errors else []
+    return ", ".join([*told, f"{warnings} warnings"])
 
 
 def _files(saved: Any) -> int:

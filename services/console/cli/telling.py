@@ -22,7 +22,7 @@ BATCHES = [
     Column("currency", ""),
     Column("agree", "batch = CSV = PDF"),
 ]
-WAITING = [Column("what"), Column("which", most=44), Column("why", most=110)]
+WAITING = [Column("what"), Column("which", most=44), Column("why", most=600)]
 
 
 def tell(screen: Screen, story: "Story", data: Path, out: Path, seconds: float) -> None:
@@ -153,16 +153,18 @@ def _next(screen: Screen, story: "Story", data: Path) -> None:
     bin_path = ".venv/bin/backoffice" if Path(".venv/bin/backoffice").exists() else "backoffice"
     screen.say()
     screen.say("Try next", "bold green")
-    screen.say(f"  {bin_path} up --detach --data {data}        # the same books, running again")
-    screen.say(f"  export BACKOFFICE_DATA={data}")
+    tries = [("up --detach", "the same books, running again"), ("health-check --billing-company harbor-us --cut-off 2026-11-30", "what stands in the way")]
     if story.closed:
-        screen.say(f"  {bin_path} invoices show {story.closed[0].head['first_number']}")
+        tries.append((f"invoices show {story.closed[0].head['first_number']}", "a closed document with its lines"))
     if first is not None:
-        screen.say(f"  {bin_path} why {first['pay_line_id']}          # where a line comes from, to the rate version and the payer")
-        screen.say(f"  {bin_path} why-not {first['document_id']}")
-        screen.say(f"  {bin_path} pay-lines release {first['pay_line_id']} --reason 'the client agrees'")
-    screen.say(f"  {bin_path} dead-letters list")
-    screen.say(f"  {bin_path} down")
+        line = first["pay_line_id"]
+        tries.append((f"why {line}", "where a line comes from, down to the rate version and the payer"))
+        tries.append((f"pay-lines release {line} --reason 'the client agrees'", "into the next batch with it"))
+    tries += [("documents held", "what waits, and for what"), ("dead-letters list", "what nobody could read"), ("down", "stops it again")]
+    wide = max(len(words) for words, _ in tries)
+    screen.say(f"  export BACKOFFICE_DATA={data}")
+    for words, what in tries:
+        screen.say(f"  {bin_path} {words:<{wide}}  # {what}")
 
 
 def document_of(story: "Story", data: Path, out: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ NOT_REVIEWED = ("roos.jansen", LAST_WEEK)  # this billing company wants a review
 NO_RATE = ("umut.kaya", LAST_WEEK)  # overtime, for which the job order has no rate: held
 SIGNED_LATER = ("grace.kim", WEEKS[2])  # comes without a signature, then with one: held, and released by itself
 ADJUSTED = ("emil.novak", WEEKS[1])  # an adjustment takes its place before anything is invoiced
-IN_DISPUTE = ("ines.duarte", LAST_WEEK)  # the demonstration snoozes it
+IN_DISPUTE = ("kavya.rao", LAST_WEEK)  # the demonstration snoozes its overtime
 EARLY = (("amara.okafor", NEXT_WEEK), ("sven.mulder", NEXT_WEEK))  # beyond the cut-off date
 CUT_SHORT = '{"timesheet_id":"TS-2026-10-18-lost.page","revision":1,"worker_id":"lost.page","week_ending":"2026-10-18","entries":[{"requirement'
 

@@ -1,0 +1,156 @@
+"""Real input: the agency hours of a nursing home over nine years, held against control totals that were made from the source apart.
+
+The data is not part of the project: BACKOFFICE_TEST_DATA names the folder that holds `agency-nursing`, else `../shared/data` is looked at.
+"""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.stack import Stack, running_stack
+from shared.stack.postgres import plain_dsn
+from shared.stack.workers import STANDARD
+
+DATA = Path(os.environ.get("BACKOFFICE_TEST_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data") / "agency-nursing"
+BACKOFFICE = Path(sys.executable).with_name("backoffice")
+COMPANY = "excelsior-staffing"
+CUT_OFF = "2025-12-31"
+LINES = 9_727
+HOURS = Decimal("199622.29")
+TIMEOUT_SECONDS = 300
+QUIET = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema = ANY($1) AND table_name <> 'unsaid'"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"the agency's files are not at {DATA}: name their folder with BACKOFFICE_TEST_DATA"),
+]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """An empty stack with every worker as a process of its own."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="backoffice-agency-", ignore_cleanup_errors=True) as folder:
+        for name in [name for name in os.environ if name.startswith("BACKOFFICE_") and name != "BACKOFFICE_CACHE"]:
+            patch.delenv(name)
+        patch.setenv("BACKOFFICE_STACK", "embedded")
+        Path(folder).chmod(0o755)
+        with running_stack(Path(folder) / "data", STANDARD, fresh=True) as running:
+            yield running
+
+
+def backoffice(stack: Stack, *words: str) -> dict[str, Any]:
+    """The command's JSON document; it must end with exit 0."""
+    done = subprocess.run(
+        [str(BACKOFFICE), *words, "--json"], env={**os.environ, **stack.environment}, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"{words}: exit {done.returncode}\n{done.stderr[-2000:]}\n{done.stdout[-2000:]}"
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def import_all(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
+    """Imports the folder for the agency's billing company."""
+    return backoffice(stack, "import", str(folder), "--billing-company", COMPANY, *options)
+
+
+async def digests(stack: Stack) -> dict[str, str]:
+    """What stands in every table, as one hash a table."""
+    connection = await asyncpg.connect(plain_dsn(stack.database_url))
+    try:
+        tables = await connection.fetch(QUIET, ["fee_realizer", "invoicer", "scheduler", "arg_sync"])
+        found = {}
+        for schema, name in sorted((row["table_schema"], row["table_name"]) for row in tables):
+            hashed = f"SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {schema}.{name} t"
+            found[f"{schema}.{name}"] = str(await connection.fetchval(hashed))
+        return found
+    finally:
+        await connection.close()
+
+
+def control_hours() -> dict[tuple[str, str], Decimal]:
+    """Hours by week ending and role, straight from the source."""
+    with (DATA / "control_hours.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["week_ending"], row["role"]): Decimal(row["contract_hours"]) for row in csv.DictReader(file)}
+
+
+def billed_hours(path: Path) -> dict[tuple[str, str], Decimal]:
+    """Hours by week ending and role as the closed documents have them."""
+    hours: dict[tuple[str, str], Decimal] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            key = (row["week_ending"], row["worker_id"].split("-")[0])
+            hours[key] = hours.get(key, Decimal(0)) + Decimal(row["quantity"])
+    return hours
+
+
+def account_name_of_the_owner() -> str:
+    """The only Account Name on the facility's path: that of its company."""
+    with (DATA / "billto.csv").open(encoding="utf-8", newline="") as file:
+        return next(row["account_name"] for row in csv.DictReader(file) if row["id"] == "co-217")
+
+
+async def test_nine_years_of_agency_hours_become_one_invoice_to_the_hour(stack: Stack, tmp_path: Path) -> None:
+    """Import on empty books, a batch with cut-off 2025-12-31: one debtor (the facility rolls up to its company), every week and role equal
+    to the control totals, the books clean; 1,631 offices without any Account Name do not stop it; a second import changes nothing.
+    """
+    looked = import_all(stack, DATA, "--check")
+    assert looked["documents"] == {
+        "billto": {"new": 27_500, "changed": 0, "unchanged": 0},
+        "requirement": {"new": 4, "changed": 0, "unchanged": 0},
+        "timesheet": {"new": 5_573, "changed": 0, "unchanged": 0},
+    }
+    assert not looked["billing_company_known"]
+    imported = import_all(stack, DATA, "--wait")
+    assert not imported["billing_company_known"], "--check must write nothing"
+    assert imported["published"] == 33_077
+    settled = imported["settled"]
+    assert (settled["pay_lines"], Decimal(settled["hours"]), settled["held"]) == (LINES, HOURS, [])
+
+    preview = backoffice(stack, "batch", "preview", "--billing-company", COMPANY, "--cut-off", CUT_OFF)
+    batch = backoffice(stack, "batch", "generate", "--billing-company", COMPANY, "--cut-off", CUT_OFF, "--digest", preview["details"]["digest"])
+    details = batch["details"]
+    assert (batch["outcome"], details["documents"], details["lines"]) == ("accepted", 1, LINES)
+    shown = backoffice(stack, "batch", "show", details["batch_id"])
+    assert [invoice["account_name"] for invoice in shown["invoices"]] == [account_name_of_the_owner()]
+
+    backoffice(stack, "batch", "download", details["batch_id"], "--format", "csv", "--out", str(tmp_path / "batch.csv"))
+    billed, control = billed_hours(tmp_path / "batch.csv"), control_hours()
+    assert billed == {key: hours for key, hours in control.items() if hours}  # a week without lines counts as 0
+    assert sum(billed.values()) == HOURS
+    assert backoffice(stack, "verify")["clean"]
+
+    before = await digests(stack)
+    again = import_all(stack, DATA, "--wait")
+    assert (again["published"], again["settled"]["pay_lines"]) == (0, LINES)
+    assert await digests(stack) == before
+
+
+async def test_a_changed_row_goes_out_as_the_next_revision(stack: Stack, tmp_path: Path) -> None:
+    """One hour less on an invoiced timesheet: one document is published again, and what was billed too much becomes a credit."""
+    before = import_all(stack, DATA, "--wait")
+    changed = tmp_path / "changed"
+    shutil.copytree(DATA, changed)
+    (changed / "timesheets.csv").chmod(0o644)
+    lines = (changed / "timesheets.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1].endswith(",8")
+    lines[1] = lines[1].removesuffix("8") + "7"
+    (changed / "timesheets.csv").unlink()
+    (changed / "timesheets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    after = import_all(stack, changed, "--wait")
+    assert after["published"] == 1
+    assert after["documents"]["timesheet"] == {"new": 0, "changed": 1, "unchanged": 5_572}
+    assert Decimal(after["settled"]["hours"]) == Decimal(before["settled"]["hours"]) - 1
+    (credit,) = backoffice(stack, "pay-lines", "list", "--billing-company", COMPANY)["lines"]
+    assert (Decimal(credit["quantity"]), credit["status"]) == (Decimal(-1), "Pending")
+    assert backoffice(stack, "verify")["clean"]

@@ -1,0 +1,140 @@
+"""The demonstration that a new user types first: it tells a true story, its files add up, and nothing of it stays running."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pypdf import PdfReader
+
+from services.console.sample import month
+
+BACKOFFICE = Path(sys.executable).with_name("backoffice")
+TIMEOUT_SECONDS = 280
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A folder that the user PostgreSQL runs as can enter."""
+    with tempfile.TemporaryDirectory(prefix="backoffice-demo-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def environment() -> dict[str, str]:
+    """No address and no setting of the machine that runs the tests, but for the folder of the jars."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_") or name == "BACKOFFICE_CACHE"}
+    return kept | {"BACKOFFICE_STACK": "embedded"}
+
+
+def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    """The demonstration in a process group of its own."""
+    command = [str(BACKOFFICE), "demo", "--data", str(folder / "data"), "--out", str(folder / "out"), *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
+
+
+def left_running(folder: Path) -> list[str]:
+    """Processes that name the folder in their command line, or work in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder / "data") in " ".join(process.cmdline()) or process.cwd().startswith(str(folder)):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture(scope="module")
+def story(folder: Path) -> dict[str, Any]:
+    """The demonstration's one JSON document."""
+    process = start(folder, "--json")
+    out, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert process.returncode == 0, errors[-3000:] + out[-3000:]
+    told: dict[str, Any] = json.loads(out)
+    return told
+
+
+def test_the_demonstration_waits_with_what_must_wait(story: dict[str, Any]) -> None:
+    """Held, snoozed, scheduled, beyond the cut-off, without a payer, unreadable: each is named with its reason, and is on no invoice."""
+    by_what: dict[str, list[str]] = {}
+    for row in story["not_invoiced"]:
+        by_what.setdefault(row["what"], []).append(row["which"])
+    assert sorted(row["code"] for row in story["held"]) == ["no_bill_rate", "not_approved", "not_reviewed"]
+    assert sorted(by_what["held"]) == sorted(month.timesheet_id(*one) for one in (month.NOT_APPROVED, month.NOT_REVIEWED, month.NO_RATE))
+    assert by_what["snoozed"] == [month.timesheet_id(*month.IN_DISPUTE)]
+    assert sorted(by_what["scheduled"]) == ["PL-1001", "PL-1002"]
+    assert sorted(by_what["next month"]) == sorted(month.timesheet_id(*one) for one in month.EARLY)
+    assert by_what["set aside"] == ["of-bluewater-camden"]
+    assert [letter["code"] for letter in story["dead_letters"]] == ["bad_json"]
+
+
+def test_the_files_of_the_demonstration_add_up_to_the_batch(story: dict[str, Any], folder: Path) -> None:
+    """Screen, CSV and PDF show the same money, each counted by itself; numbers are gapless from 1."""
+    for batch in story["batches"]:
+        company = batch["billing_company"]
+        with (folder / "out" / f"{company}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == batch["lines"]
+        assert sum(Decimal(row["amount"]) for row in rows) == Decimal(batch["net"])
+        assert sum(Decimal(row["tax_amount"]) for row in rows) == Decimal(batch["tax"])
+        assert {row["currency"] for row in rows} == {batch["currency"]}
+        totals: Counter[str] = Counter()
+        for row in rows:
+            totals[row["invoice_number"]] += Decimal(row["amount"]) + Decimal(row["tax_amount"])  # type: ignore[assignment]
+        numbers = sorted(totals)
+        assert [int(number.split("-")[1]) for number in numbers] == list(range(1, batch["documents"] + 1))
+        files = sorted((folder / "out" / company).glob("*.pdf"))
+        assert [file.stem for file in files] == numbers
+        for file in files:
+            text = "\n".join(page.extract_text() for page in PdfReader(file).pages)
+            assert f"{totals[file.stem]:,.2f}" in text, file
+        assert batch["agree"] == "yes"
+
+
+def test_the_demonstration_shows_the_rules_at_work(story: dict[str, Any], folder: Path) -> None:
+    """A rate that changes on a Wednesday gives two lines; an adjustment takes its original's place; a direct hire's halves fall due apart."""
+    rows: list[dict[str, str]] = []
+    for batch in story["batches"]:
+        with (folder / "out" / f"{batch['billing_company']}.csv").open(encoding="utf-8", newline="") as file:
+            rows += csv.DictReader(file)
+    changed = [row for row in rows if row["worker_id"] == "amara.okafor" and row["week_ending"] == "2026-10-18" and row["time_type"] == "REG"]
+    assert {Decimal(row["unit_price"]) for row in changed} == {Decimal("92.50"), Decimal(96)}
+    adjusted = [row for row in rows if row["document_id"] == month.timesheet_id(*month.ADJUSTED)]
+    assert [Decimal(row["quantity"]) for row in adjusted] == [Decimal(38)]
+    signed = [row for row in rows if row["document_id"] == month.timesheet_id(*month.SIGNED_LATER)]
+    assert signed
+    fees = {row["document_id"]: Decimal(row["amount"]) for row in rows if row["document_id"] in ("PL-1001", "PL-1002")}
+    assert fees == {"PL-1001": Decimal(10800), "PL-1002": Decimal(14800)}
+
+
+def test_the_books_are_clean_and_nothing_stays_running(story: dict[str, Any], folder: Path) -> None:
+    """`verify` finds no fault; the demonstration stops all that it started."""
+    assert story["verify"]["clean"]
+    assert story["verify"]["in_flight_count"] == 0
+    assert left_running(folder) == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_stopped_leaves_nothing_running(folder: Path, by: signal.Signals, story: dict[str, Any]) -> None:
+    """Ctrl-C, in the middle of the work, stops servers and workers, too. The second run begins on an empty folder again."""
+    process = start(folder)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("[3/7]" if by is signal.SIGINT else "[2/7]"):
+            break
+    assert left_running(folder)
+    process.send_signal(by)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert left_running(folder) == []
