@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules import health, reasons
-from services.invoicer.rules.books import Books
+from services.invoicer.rules.books import NONE, Books
 from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
 from services.invoicer.rules.grouping import Debtor, Document, Group, debtors, documents, per_document
 from services.invoicer.rules.numbers import Series
@@ -117,6 +117,7 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
     currencies: dict[str, set[str]] = {}
     for each in built.documents:
         currencies.setdefault(each.group.account_name, set()).add(each.group.currency)
+    out = built.left_out  # what is not among the reasons need not be looked for
     books = Books(
         company=built.company,
         today=built.today,
@@ -125,11 +126,11 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
         documents=len(built.documents),
         zero_groups=tuple(sorted({group.account_name for group in built.zero})),
         parked={debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked},
-        nodes_without_account=await looked_at.nodes_out(connection, reasons.NO_ACCOUNT_NAME),
-        unknown_nodes=await looked_at.nodes_out(connection, reasons.UNKNOWN_NODE),
-        taxless=await looked_at.tax_codes_out(connection),
-        edit_meets_revision=await looked_at.lines_out(connection, reasons.EDIT_MEETS_REVISION),
-        snoozed=await looked_at.lines_out(connection, reasons.SNOOZED),
+        nodes_without_account=await looked_at.nodes_out(connection, reasons.NO_ACCOUNT_NAME) if reasons.NO_ACCOUNT_NAME in out else {},
+        unknown_nodes=await looked_at.nodes_out(connection, reasons.UNKNOWN_NODE) if reasons.UNKNOWN_NODE in out else {},
+        taxless=await looked_at.tax_codes_out(connection) if reasons.NO_TAX_RATE in out else {},
+        edit_meets_revision=await looked_at.lines_out(connection, reasons.EDIT_MEETS_REVISION) if reasons.EDIT_MEETS_REVISION in out else NONE,
+        snoozed=await looked_at.lines_out(connection, reasons.SNOOZED) if reasons.SNOOZED in out else NONE,
         two_currencies=tuple(sorted(name for name, held in currencies.items() if len(held) > 1)),
     )
     if whole:

@@ -84,15 +84,17 @@ FROM (
     WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)) b) c
 WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)"""
 
+# The first sort key is one number that tells most rows apart, and keys that rarely decide come last: half of the time is sorting.
 # OFFSET 0 keeps the digest of a line below the sort: without it every column of the pay line would travel through the sort.
 PICKED_SQL = """
 CREATE TEMP TABLE picked ON COMMIT DROP AS
-SELECT CAST(dense_rank() OVER (ORDER BY out_no, debtor_no, split) AS integer) AS group_no,
-       CAST(row_number() OVER (PARTITION BY out_no, debtor_no, split
-         ORDER BY week_ending, worker_id, effective_date, document_id, line_key, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
+SELECT CAST(dense_rank() OVER (ORDER BY debtor_out, split) AS integer) AS group_no,
+       CAST(row_number() OVER (PARTITION BY debtor_out, split
+         ORDER BY week_ending, worker_id, document_id, line_key, effective_date, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
        pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending, effective_date,
        service_from, service_to, corrects, digest
 FROM (
+  SELECT *, debtor_no * CAST(16 AS bigint) + out_no AS debtor_out FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
          p.line_key COLLATE "C" AS line_key, p.service_from, p.service_to, p.corrects_invoice_id AS corrects, p.corrects_line_no, p.currency,
          coalesce(k.debtor_no, s.debtor_no, 0) AS debtor_no, coalesce(k.terms_no, s.terms_no, 0) AS terms_no, coalesce(k.apart, 0) AS apart,
@@ -123,7 +125,7 @@ FROM (
   LEFT JOIN invoicer.snooze z ON z.document_id = p.document_id AND z.document_kind = p.document_kind AND z.line_key = p.line_key
        AND p.corrects_invoice_id IS NULL AND (z.until_date IS NULL OR z.until_date > :today)
   WHERE o.billing_company = :company
-  OFFSET 0) q"""
+  OFFSET 0) l) q"""
 
 HEADS_SQL = """
 SELECT h.group_no, h.debtor_no, h.terms_no, h.apart, h.currency, h.po_number, s.line_count, s.credit_count, s.service_from, s.service_to, s.newest_corrected,
@@ -186,7 +188,15 @@ async def pick(
     """Applies what was decided to every open line; the groups of those that are in. `sealed`: with what a closed document's seal needs."""
     terms = sorted({*corrected_terms, *(debtor.terms for debtor in debtors)})
     await _hand_over(connection, debtors, terms, spans)
-    for statement in ("CREATE INDEX ON debtor (account_name)", "ANALYZE debtor", "ANALYZE site", "ANALYZE correction", "ANALYZE terms", "ANALYZE tax_span"):
+    for statement in (
+        "CREATE INDEX ON debtor (account_name)",
+        "ANALYZE debtor",
+        "ANALYZE site",
+        "ANALYZE correction",
+        "ANALYZE terms",
+        "ANALYZE tax_span",
+        "ANALYZE minor",
+    ):
         await run(connection, statement)
     await run(connection, PLACE_SQL, cut_off=cut_off)
     await run(connection, CREDIT_SQL, today=today)
