@@ -7,7 +7,7 @@ import importlib
 
 import typer
 
-MODULES = ("running", "companies", "importing", "documents", "lines", "batches", "invoices", "explaining", "letters")
+MODULES = ("running", "companies", "importing", "documents", "lines", "batches", "invoices", "explaining", "letters", "demo")
 
 app = typer.Typer(
     name="backoffice",

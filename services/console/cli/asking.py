@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FINDINGS = [Column("severity"), Column("code"), Column("count", figures=True), Column("sentence", most=110), Column("mend", "to mend it", most=90)]
+FINDINGS = [Column("severity"), Column("code"), Column("count", figures=True), Column("sentence", most=600), Column("mend", "to mend it", most=400)]
 SEVERITIES = ("error", "warning", "info")
 
 
@@ -30,13 +30,13 @@ def read_books(data: Path | None, read: "Callable[[AsyncConnection], Awaitable[R
     return finish(work())
 
 
-def send(data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float) -> "list[CommandResult]":
+def send(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float) -> "list[CommandResult]":
     """Sends commands and awaits their answers."""
     from services.console.client.addresses import find_addresses
     from services.console.client.wire import Client
 
     async def work() -> "list[CommandResult]":
-        async with Client(find_addresses(data).kafka) as client:
+        async with Client(find_addresses(data).kafka, screen.aside) as client:
             return await client.send_all(commands, timeout_seconds)
 
     return finish(work())
@@ -50,7 +50,7 @@ def ask(
     show: "Callable[[CommandResult], None] | None" = None,
 ) -> "CommandResult":
     """Sends one command and shows its answer; a refusal ends with exit 1."""
-    (result,) = send(data, [command], timeout_seconds)
+    (result,) = send(screen, data, [command], timeout_seconds)
     screen.document(result.model_dump(mode="json"))
     if result.outcome == "refused":
         screen.table(_findings(result), FINDINGS)
@@ -64,7 +64,7 @@ def ask(
 
 def ask_all(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float = 120.0) -> None:
     """Sends several commands and shows their answers as one document; a refusal among them ends with exit 1."""
-    results = send(data, commands, timeout_seconds)
+    results = send(screen, data, commands, timeout_seconds)
     screen.document({"results": [result.model_dump(mode="json") for result in results]})
     for result in results:
         if result.outcome == "accepted":

@@ -53,6 +53,9 @@ DOCUMENTS = [
     Column("currency", ""),
 ]
 FORMATS = ("csv", "pdf")
+MADE = ("batch_id", "preview_id", "billing_company", "cut_off_date", "invoice_date", "first_number", "last_number", "digest", "left_out")
+COUNTED = ("documents", "lines")
+"""Numbers that stand in the totals."""
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -107,12 +110,14 @@ def generate(
 
 
 def _show_made(screen: Screen, result: "CommandResult") -> None:
-    """What a preview or a batch came to: plain facts, then what details hold as lists of rows."""
-    tables = {name: value for name, value in result.details.items() if isinstance(value, list) and value and isinstance(value[0], dict)}
-    screen.facts({name: value for name, value in result.details.items() if name not in tables})
-    for name, rows in tables.items():
-        columns = {"totals": TOTALS, "documents": DOCUMENTS}.get(name) or [Column(field, figures=isinstance(rows[0][field], int)) for field in rows[0]]
-        screen.table(rows, columns, title=name.replace("_", " "))
+    """What a preview or a batch came to: plain facts in a known order, then the lists."""
+    details = result.details
+    tables = {name: value for name, value in details.items() if isinstance(value, list) and value and isinstance(value[0], dict)}
+    facts = {name: details[name] for name in MADE if name in details} | {name: value for name, value in details.items() if name not in tables}
+    screen.facts({name: value for name, value in facts.items() if name not in COUNTED})
+    for name, rows in sorted(tables.items()):
+        columns = TOTALS if name == "totals" else DOCUMENTS if "account_name" in rows[0] else [Column(field) for field in rows[0]]
+        screen.table(rows, columns, title="documents" if name == "listed" else name.replace("_", " "))
     if result.details.get("digest") and result.command == "preview-batch":
         screen.say(f"to make it: backoffice batch generate ... --digest {result.details['digest']}", "dim")
     if result.details.get("batch_id"):
@@ -197,7 +202,7 @@ def download(
         command = RecordDownload(
             **said_by(actor, reason), billing_company=batch["billing_company"], batch_id=batch_id, file_format="csv" if chosen == "csv" else "pdf"
         )
-        (result,) = send(data, [command], 120.0)
+        (result,) = send(screen, data, [command], 120.0)
         totals = _control_totals(saved)
         screen.document(
             {"batch_id": batch_id, "format": chosen, "path": saved.path, "files": saved.files, "totals": totals, "recorded": result.model_dump(mode="json")}

@@ -1,7 +1,5 @@
 """`backoffice documents held|retry`, `publish` and `republish`: documents that wait, and saying things on the topics."""
 
-import json
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,16 +18,8 @@ HELD = [
     Column("billing_company"),
     Column("held_since", "since"),
     Column("code"),
-    Column("sentence", most=110),
+    Column("sentence", most=600),
 ]
-KEY_FIELDS = {
-    "requirement-changed": ("requirement_id",),
-    "billto-changed": ("node_id",),
-    "timesheet-approved": ("adjusts", "timesheet_id"),
-    "placement-created": ("placement_id",),
-    "operator-commands": ("billing_company", "service"),
-}
-"""From which field of the body a record's key is taken: the first that is there."""
 SAYING = ("fee_realizer", "invoicer", "scheduler")
 Kind = Annotated[str | None, typer.Option("--kind", metavar="timesheet|placement", help="Kind of the document.", show_default=False)]
 
@@ -82,13 +72,14 @@ def publish(
         raise typer.BadParameter("give either FILE.jsonl or --tombstone KEY")
     with screen_for(as_json) as screen:
         from services.console.client.addresses import find_addresses
+        from services.console.client.records import file_records
         from services.console.client.wire import Client
         from shared.broker.topics import FLOW
 
         known = [each.name for each in FLOW]
         if topic not in known:
             screen.refuse("unknown_topic", f"there is no topic {topic}", f"say one of {', '.join(known)}")
-        records = [(tombstone, None)] if file is None else _records(topic, file)
+        records = [(tombstone, None)] if file is None else file_records(topic, file)
 
         async def work() -> int:
             async with Client(find_addresses(data).kafka) as client:
@@ -136,30 +127,3 @@ def _kind_of(data: Path | None, document_id: str | None) -> str:
     if len(kinds) > 1:
         raise Refused("ambiguous_document", f"{document_id} is the id of a {' and of a '.join(kinds)}", "say which with --kind")
     return kinds[0]
-
-
-def _records(topic: str, file: Path) -> Iterator[tuple[str | None, bytes]]:
-    """Each line of the file with its key; empty lines are no records."""
-    with file.open("rb") as lines:
-        for line in lines:
-            value = line.rstrip(b"\r\n")
-            if value.strip():
-                yield record_key(topic, value), value
-
-
-def record_key(topic: str, value: bytes) -> str | None:
-    """The key of a record: the id in its body, so that all revisions of a document keep their order. None if there is none to be read."""
-    try:
-        body = json.loads(value)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(body, dict):
-        return None
-    for field in KEY_FIELDS.get(topic, ()):
-        if isinstance(body.get(field), str) and body[field]:
-            return str(body[field])
-    if topic == "operator-commands":
-        from shared.events.commands import OWNERS
-
-        return OWNERS.get(str(body.get("command")), "invoicer")
-    return None

@@ -15,7 +15,7 @@ HISTORY = [
     Column("what", most=40),
     Column("outcome"),
     Column("reason", most=40),
-    Column("sentence", most=100),
+    Column("sentence", most=400),
 ]
 
 
@@ -38,12 +38,11 @@ def why(pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pa
 
 def _show_why(screen: Screen, found: dict[str, Any]) -> None:
     line, document, billto = found["line"], found["document"], found["billto"]
-    place = {name: value for name, value in found["place"].items() if name != "is"}
     screen.say(f"pay line {found['pay_line_id']} of {found['billing_company']}: {line['description']}", "bold")
     about = {
         "worth": f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])} → {fact(line['amount'])} {line['currency']}",
         "effective": f"{line['effective_date']}, service {line['service_from']} to {line['service_to']}",
-        "is": f"{found['place']['is']} {fact(place)}".strip(),
+        "is": _where(found["place"]),
         "document": f"{document['document_kind']} {document['document_id']}, sheet {document['sheet_id']} revision {document['revision']}",
         "statement": f"{document['statement_no']} ({document['cause']})",
         "line key": document["line_key"],
@@ -59,6 +58,16 @@ def _show_why(screen: Screen, found: dict[str, Any]) -> None:
         screen.say(f"nobody: {billto['as']} ({billto['node']})", "yellow")
     else:
         screen.say(f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}")
+
+
+def _where(place: dict[str, Any]) -> str:
+    """Where a line is, in words."""
+    if place["is"] == "invoiced":
+        tax = f", tax {place['tax_code']} {fact(place['tax_rate'])} %" if place["tax_code"] else ""
+        return f"{place['document_type']} {place['invoice_number']} line {place['line_no']}, batch {place['batch_id']}{tax}"
+    if place["is"] == "replaced":
+        return f"replaced when statement {place['replaced_by_statement']} was settled"
+    return str(place["is"])
 
 
 def why_not(

@@ -20,7 +20,7 @@ LETTERS = [
     Column("state"),
     Column("received_at", "received"),
     Column("code"),
-    Column("sentence", most=110),
+    Column("sentence", most=600),
 ]
 STATES = ("open", "replayed", "discarded", "all")
 LetterId = Annotated[int, typer.Argument(metavar="ID")]

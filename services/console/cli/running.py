@@ -128,7 +128,7 @@ def show_report(screen: Screen, report: "Report") -> None:
     screen.document(report.as_dict())
     for fault in report.faults:
         screen.say(f"{fault.check}: {fault.sentence} ({fault.count:,})", "red")
-        screen.table([{"id": one.id, "detail": one.detail} for one in fault.offenders], [Column("id", most=80), Column("detail", most=110)])
+        screen.table([{"id": one.id, "detail": one.detail} for one in fault.offenders], [Column("id", most=80), Column("detail", most=600)])
     if report.in_flight_count:
         screen.say(f"{report.in_flight_count:,} statement(s) in flight: issued and not settled yet", "yellow")
     looked_at = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items())

@@ -16,7 +16,7 @@ async def kinds_of(connection: AsyncConnection, document_id: str) -> list[str]:
 
 async def is_line(connection: AsyncConnection, number: int) -> bool:
     """Whether a number is a pay line's. Refused if it is a document's as well."""
-    line = number <= LARGEST_LINE and bool(await found(connection, "SELECT FROM invoicer.pay_line WHERE pay_line_id = :id", id=number))
+    line = number <= LARGEST_LINE and bool(await found(connection, "SELECT 1 AS there FROM invoicer.pay_line WHERE pay_line_id = :id", id=number))
     if line and await kinds_of(connection, str(number)):
         raise Refused("ambiguous_id", f"{number} is a pay line and a document", "say --document for the document, or name another line of it")
     return line

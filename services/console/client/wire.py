@@ -23,9 +23,12 @@ from shared.events.wire import MESSAGE_BYTES
 ANSWER_SECONDS = 120.0
 IN_FLIGHT = 5_000
 POLL_MS = 200
+PATIENCE_SECONDS = 10.0
+"""After so long without an answer whoever waits is told once who should answer, because a worker may be down."""
 
 Publishable = tuple[str | None, bytes | None]
 Progress = Callable[[int], None]
+Patience = Callable[[str], None]
 
 
 def new_command_id() -> str:
@@ -36,8 +39,9 @@ def new_command_id() -> str:
 class Client:
     """A connection to Kafka for as long as the block lasts; the producer starts with the first record."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: str, patience: Patience | None = None) -> None:
         self._kafka = kafka
+        self._patience = patience
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
@@ -92,10 +96,16 @@ class Client:
         consumer = await self._results_from_now()
         try:
             await self.publish(OPERATOR_COMMANDS.name, [(key_of(command), command.model_dump_json().encode()) for command in commands])
-            deadline = asyncio.get_running_loop().time() + timeout_seconds
+            began = asyncio.get_running_loop().time()
+            told = self._patience is None
             while len(answers) < len(waiting):
-                if asyncio.get_running_loop().time() > deadline:
-                    raise Unavailable(_no_answer([command for an_id, command in waiting.items() if an_id not in answers], timeout_seconds))
+                waited = asyncio.get_running_loop().time() - began
+                left = [command for an_id, command in waiting.items() if an_id not in answers]
+                if waited > timeout_seconds:
+                    raise Unavailable(_no_answer(left, timeout_seconds))
+                if waited > PATIENCE_SECONDS and self._patience is not None and not told:
+                    self._patience(f"still waiting for {_services(left)}; whether it is up says `backoffice status`, how far it is `backoffice lag`")
+                    told = True
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
                         an_id = (record.key or b"").decode("utf-8", "replace")
@@ -162,11 +172,14 @@ def _away(kafka: str) -> str:
     return f"Kafka at {kafka} does not answer: see `backoffice status`, start it with `backoffice up --detach`, or mend BACKOFFICE_KAFKA"
 
 
+def _services(left: Sequence[AnyCommand]) -> str:
+    return ", ".join(sorted({owner_of(command) for command in left}))
+
+
 def _no_answer(left: Sequence[AnyCommand], timeout_seconds: float) -> str:
-    services = ", ".join(sorted({owner_of(command) for command in left}))
     names = ", ".join(sorted({command.command for command in left}))
     return (
-        f"no answer to {names} within {timeout_seconds:.0f} s; {services} should answer. The command stays on the topic and will be worked:"
+        f"no answer to {names} within {timeout_seconds:.0f} s; {_services(left)} should answer. The command stays on the topic and will be worked:"
         " see whether the worker is up with `backoffice status` and how far it is with `backoffice lag`;"
         f" command id {left[0].command_id} finds it in `backoffice history`"
     )

@@ -1,0 +1,42 @@
+"""The key of a record: the id in its body, so that all revisions of a document, and all commands about a company, keep their order."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.events.commands import OWNERS
+
+KEY_FIELDS = {
+    "requirement-changed": ("requirement_id",),
+    "billto-changed": ("node_id",),
+    "timesheet-approved": ("adjusts", "timesheet_id"),
+    "placement-created": ("placement_id",),
+    "operator-commands": ("billing_company", "service"),
+}
+"""From which field of the body a record's key is taken, by topic: the first that is there."""
+ANSWERS_FOR_NOBODY = "invoicer"
+
+
+def record_key(topic: str, value: bytes) -> str | None:
+    """The key of a record, None if there is none to be read: a bad line goes out without one."""
+    try:
+        body = json.loads(value)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    for field in KEY_FIELDS.get(topic, ()):
+        if isinstance(body.get(field), str) and body[field]:
+            return str(body[field])
+    if topic == "operator-commands":
+        return OWNERS.get(str(body.get("command")), ANSWERS_FOR_NOBODY)
+    return None
+
+
+def file_records(topic: str, file: Path) -> Iterator[tuple[str | None, bytes]]:
+    """Each line of a file with its key, as it is; empty lines are no records."""
+    with file.open("rb") as lines:
+        for line in lines:
+            value = line.rstrip(b"\r\n")
+            if value.strip():
+                yield record_key(topic, value), value
