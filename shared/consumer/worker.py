@@ -8,6 +8,7 @@ import contextlib
 import random
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import faults, telemetry
 from shared.broker.say import Producer
 from shared.broker.topics import full_name, group_name, short_name
-from shared.consumer import lag, ledger
+from shared.consumer import headers, lag, ledger
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
 from shared.database import engine_for, replica_name, world_is_away
@@ -39,6 +40,8 @@ FETCH_BYTES = 8 * 1024 * 1024
 BACK_OFF_SECONDS = (0.2, 10.0)
 UNSAID_AT_ONCE = 5_000
 STOP_SECONDS = 60
+POSITION_SECONDS = 1.0
+POLLED_LATELY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Worker:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _failed: BaseException | None = None
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _subscribers: dict[str, Any] = field(default_factory=dict)
     _back_off: dict[str, int] = field(default_factory=dict)
     _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
@@ -131,6 +135,7 @@ class Worker:
     # -- Kafka
 
     def _broker(self) -> KafkaBroker:
+        headers.install()
         broker = KafkaBroker(
             settings().kafka,
             middlewares=[KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=self.service.name)],
@@ -172,6 +177,8 @@ class Worker:
             no_reply=True,
             title=f"{self.service.name}.{lane.topic}",
         )
+
+        self._subscribers[lane.topic] = subscriber
 
         @subscriber
         async def hear(message: Any) -> None:
@@ -287,15 +294,16 @@ class Worker:
             telemetry.DEAD_LETTERS.labels(self.service.name).set(letters)
             telemetry.UNSAID.labels(self.service.name).set(unsaid)
             lag.export(await self._lag.lag(groups))
-            self._mark_idle()
+            await self._mark_idle()
 
         groups = {group_name(self.service.name, lane.topic): full_name(lane.topic) for lane in self.service.lanes}
         await self._repeat("sweep", turn)
 
-    def _mark_idle(self) -> None:
-        """A lane with nothing to read gets on, too: the sweep marks those that are neither busy, paused nor backing off."""
+    async def _mark_idle(self) -> None:
+        """A lane with nothing to read gets on, too: the sweep marks those whose consumer polls, and that wait for nothing."""
         for topic, lock in self._locks.items():
-            if not lock.locked() and topic not in self.progress.paused and topic not in self._back_off:
+            busy = lock.locked() or topic in self.progress.paused or topic in self._back_off
+            if not busy and await has_read_all(self._subscribers[topic].consumer):
                 self.progress.mark(topic)
 
     async def _guarded(self, timer: Callable[["Worker"], Awaitable[None]]) -> None:
@@ -337,6 +345,21 @@ class Worker:
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         await server.serve()
+
+
+async def has_read_all(consumer: Any) -> bool:
+    """Whether a consumer polled each of its partitions lately and has read all that the broker told of."""
+    if consumer is None:
+        return False
+    for partition in consumer.assignment():
+        try:
+            polled, highest = consumer.last_poll_timestamp(partition), consumer.highwater(partition)
+            position = await asyncio.wait_for(consumer.position(partition), POSITION_SECONDS)
+        except (TimeoutError, IllegalStateError):
+            return False  # no position yet, or the partition moved on while we looked
+        if polled is None or highest is None or position < highest or time.time() * 1000 - polled > POLLED_LATELY_SECONDS * 1000:
+            return False
+    return True
 
 
 async def _nothing(connection: AsyncConnection) -> Applied:

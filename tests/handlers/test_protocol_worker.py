@@ -1,0 +1,349 @@
+"""A real worker on a real Kafka and PostgreSQL: offsets, an absent world, a bug, too much that nobody can read, what is left to say."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from faststream.middlewares import AckPolicy
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.topics import full_name, group_name
+from shared.consumer.records import Received
+from shared.consumer.worker import Worker
+from shared.settings import settings
+from tests.conftest import Configure, EngineOf
+from tests.toy import SAID, SERVICE, TABLE, TOPIC, Playroom, Toy, toy
+
+PATIENCE_SECONDS = 40.0
+LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
+
+
+@pytest.fixture
+async def ground(engine_of: EngineOf, stack: dict[str, str], configure: Configure) -> dict[str, str]:
+    """The toy table, topics of this test, and a worker that looks around often."""
+    async with engine_of("owner").begin() as connection:
+        for statement in TABLE.split(";\n"):
+            await connection.execute(text(statement))
+    configure(sweep_seconds=0.3)
+    return stack
+
+
+@asynccontextmanager
+async def working(room: Playroom) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
+    """A worker of the toy service in this process, stopped at the end."""
+    worker = Worker(room.service())
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker, task
+    finally:
+        worker.stop()
+        await task
+
+
+async def until(what: str, holds: Callable[[], Awaitable[bool]], within: float = PATIENCE_SECONDS) -> None:
+    """Waits until something holds; says what did not."""
+    for _ in range(int(within / 0.05)):
+        if await holds():
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"after {within:.0f} s still not: {what}")
+
+
+async def publish(*values: bytes | None, partition: int = 0, headers: Any = (), topic: str = TOPIC, key: bytes = b"k") -> None:
+    """Puts records on one partition, in one go."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, linger_ms=50)
+    await producer.start()
+    try:
+        waiting = [await producer.send(full_name(topic), value, key=key, partition=partition, headers=list(headers)) for value in values]
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+
+
+async def committed(topic: str = TOPIC) -> dict[int, int]:
+    """What the group committed, by partition; a partition without a commit is left out."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group_name(SERVICE, topic))
+    finally:
+        await admin.close()
+    return {partition.partition: meta.offset for partition, meta in found.items() if meta.offset >= 0}
+
+
+async def said(topic: str = SAID) -> list[bytes]:
+    """The keys of all that stands on a topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition(full_name(topic), number) for number in sorted(consumer.partitions_for_topic(full_name(topic)) or await _partitions(consumer, topic))
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: list[bytes] = []
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += [record.key for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client.force_metadata_update()
+    consumer.subscribe([full_name(topic)])
+    while not consumer.partitions_for_topic(full_name(topic)):
+        await asyncio.sleep(0.05)
+    consumer.unsubscribe()
+    return set(consumer.partitions_for_topic(full_name(topic)) or ())
+
+
+async def kept(engine_of: EngineOf) -> list[str]:
+    """The toys, in the order in which they were written."""
+    async with engine_of("owner").connect() as connection:
+        return list((await connection.execute(text("SELECT toy_id FROM fee_realizer.toy ORDER BY place"))).scalars())
+
+
+def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
+    """Whether so many toys are there."""
+
+    async def holds() -> bool:
+        return len(await kept(engine_of)) >= count
+
+    return holds
+
+
+def names(count: int, letter: str = "t") -> list[str]:
+    """Names of toys in order."""
+    return [f"{letter}{at:04}" for at in range(count)]
+
+
+async def test_offsets_of_exactly_this_batch(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+    """What was read ahead is not committed: in each transaction the committed offset is where the batch begins."""
+    configure(max_batch_records=10)
+    seen: list[tuple[int, int]] = []
+
+    async def look(connection: AsyncConnection, received: Sequence[Received[Toy]]) -> None:
+        seen.append((received[0].record.offset, (await committed()).get(0, 0)))
+
+    await publish(*(toy(name) for name in names(35)))
+    async with working(Playroom(look)):
+        await until("35 toys", all_kept(engine_of, 35))
+        await until("the last offset", lambda: _equals(committed, {0: 35}))
+    assert [first for first, _ in seen] == [0, 10, 20, 30]
+    assert all(first == offset for first, offset in seen)
+    assert await kept(engine_of) == names(35)
+    assert sorted(await said()) == [name.encode() for name in names(35)]
+
+
+async def _equals(find: Callable[[], Awaitable[Any]], wanted: Any) -> bool:
+    return bool(await find() == wanted)
+
+
+async def test_while_the_world_is_away_order_is_kept_and_nothing_skipped(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+    """PostgreSQL ends the connection inside the transaction, three times: the worker goes back to the first record of the batch each time."""
+    configure(max_batch_records=10)
+    gone: list[int] = []
+
+    async def end_own_connection(connection: AsyncConnection, received: Sequence[Received[Toy]]) -> None:
+        if received[0].record.offset == 10 and len(gone) < 3:
+            gone.append(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
+            async with engine_of("owner").begin() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": gone[-1]})
+
+    room = Playroom(end_own_connection)
+    await publish(*(toy(name) for name in names(30)))
+    async with working(room) as (_, task):
+        await until("30 toys", all_kept(engine_of, 30))
+        assert not task.done()
+    assert len(gone) == 3
+    assert await kept(engine_of) == names(30)
+    assert room.tries.count(names(20)[10:]) == 4
+    assert sorted(await said()) == [name.encode() for name in names(30)]
+
+
+async def test_too_many_bad_records_pause_the_consumer(ground: dict[str, str], engine_of: EngineOf, configure: Configure, tmp_path: Path) -> None:
+    """Over the limit the consumer pauses and says so, nothing past it is committed; with a higher limit a new start goes on from there."""
+    configure(max_batch_records=20, bad_records_limit=15)
+    await publish(*(toy(name) for name in names(20)))
+    async with working(Playroom()) as (worker, task):
+        await until("the good ones", all_kept(engine_of, 20))
+        await publish(*[b"{"] * 20, *(toy(name) for name in names(5, "u")))
+        await until("the pause", lambda: _holds(lambda: TOPIC in worker.progress.paused))
+        ready, sentence = worker.progress.ready()
+        assert not ready
+        assert "BACKOFFICE_BAD_RECORDS_LIMIT" in sentence
+        await asyncio.sleep(1)
+        assert not task.done()
+        assert await committed() == {0: 20}
+        assert await said(LETTERS) == []
+        assert len(await kept(engine_of)) == 20
+    configure(bad_records_limit=100)
+    async with working(Playroom()) as (worker, _):
+        await until("those behind the bad ones", all_kept(engine_of, 25))
+        await until("the last offset", lambda: _equals(committed, {0: 45}))
+        assert worker.progress.ready()[0]
+    assert len(await said(LETTERS)) == 20
+    assert await kept(engine_of) == [*names(20), *names(5, "u")]
+
+
+async def _holds(check: Callable[[], bool]) -> bool:
+    return check()
+
+
+async def test_what_is_unsaid_is_said_at_start(ground: dict[str, str], engine_of: EngineOf) -> None:
+    """A worker that died between commit and publish left ids behind: its successor says them before it reads anything."""
+    await _leave_unsaid(engine_of, *names(3))
+    async with working(Playroom()):
+        await until("said at start", lambda: _said_are(names(3)))
+        await until("forgotten", lambda: _unsaid_is_empty(engine_of))
+        await asyncio.sleep(2 * settings().sweep_seconds)
+    assert sorted(await said()) == [name.encode() for name in names(3)], "once"
+
+
+async def test_what_is_left_unsaid_is_said_by_the_sweep(ground: dict[str, str], engine_of: EngineOf) -> None:
+    """What another replica left behind while this one runs is said by the slow sweep, once it was seen twice."""
+    async with working(Playroom()) as (worker, _):
+        await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
+        await _leave_unsaid(engine_of, *names(3))
+        await until("said by the sweep", lambda: _said_are(names(3)))
+        await until("forgotten", lambda: _unsaid_is_empty(engine_of))
+
+
+async def _leave_unsaid(engine_of: EngineOf, *ids: str) -> None:
+    async with engine_of("owner").begin() as connection:
+        for toy_id in ids:
+            await connection.execute(text("INSERT INTO fee_realizer.toy (toy_id, hours, body) VALUES (:id, 1, '{}')"), {"id": toy_id})
+            await connection.execute(text("INSERT INTO fee_realizer.unsaid VALUES ('toy', :id)"), {"id": toy_id})
+
+
+async def _said_are(ids: list[str]) -> bool:
+    return sorted(await said()) == [toy_id.encode() for toy_id in ids]
+
+
+async def _unsaid_is_empty(engine_of: EngineOf) -> bool:
+    async with engine_of("owner").connect() as connection:
+        return bool(await connection.scalar(text("SELECT count(*) = 0 FROM fee_realizer.unsaid")))
+
+
+async def test_a_bug_stops_the_worker_and_loses_nothing(ground: dict[str, str], engine_of: EngineOf) -> None:
+    """A bug outside a document's rule ends the process with code 3 and the places in its log; nothing is dead-lettered, committed or skipped."""
+    await publish(*(toy(name) for name in names(5)), b"{")
+    spoilt = await asyncio.to_thread(_toy_process, ground | {"TOY_BUG": "1"})
+    assert spoilt.returncode == 3
+    assert "a bug: the worker stops, nothing is lost" in spoilt.stderr
+    assert f"{TOPIC}-0@0" in spoilt.stderr
+    assert await committed() == {}
+    assert await kept(engine_of) == []
+    assert await said(LETTERS) == []
+    async with working(Playroom()):
+        await until("all read by the mended one", all_kept(engine_of, 5))
+    assert len(await said(LETTERS)) == 1
+
+
+def _toy_process(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    root = Path(__file__).parents[2]
+    return subprocess.run([sys.executable, "-m", "tests.toy"], cwd=root, env=os.environ | environment, capture_output=True, text=True, timeout=90, check=False)
+
+
+async def test_a_name_is_taken_once(ground: dict[str, str]) -> None:
+    """Two workers with one replica name would rejoin for ever: the second one exits with a sentence that says what to do."""
+    async with working(Playroom()) as (worker, _):
+        await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
+        second = await asyncio.to_thread(_toy_process, ground)
+    assert second.returncode == 1
+    assert "BACKOFFICE_REPLICA" in second.stderr
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([("ce_id", None)], id="null"),
+        pytest.param([("ce_id", b"\xff\xfe\x00")], id="not UTF-8"),
+        pytest.param([("content-type", b"application/avro"), ("", b"")], id="misleading"),
+        pytest.param([("correlation_id", b"\xff"), ("reply_to", b"somewhere")], id="words of the framework"),
+        pytest.param([(f"h{at}", b"x" * 100) for at in range(500)], id="five hundred"),
+    ],
+)
+async def test_a_header_can_not_hurt(ground: dict[str, str], engine_of: EngineOf, headers: list[tuple[str, bytes | None]]) -> None:
+    """Headers of input are optional and mean nothing: whatever they hold, the record has its effect, and so have its neighbours."""
+    await publish(toy("a"))
+    await publish(toy("b"), headers=headers)
+    await publish(toy("c"))
+    async with working(Playroom()):
+        await until("all three", all_kept(engine_of, 3))
+    assert await kept(engine_of) == ["a", "b", "c"]
+
+
+ODD_NAME = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class Odd(str):
+    def encode(self, *how):
+        return b"\\xff\\xfe"
+
+async def main():
+    producer = AIOKafkaProducer(bootstrap_servers=sys.argv[1], compression_type=sys.argv[3] or None, linger_ms=50)
+    await producer.start()
+    values = [(f't{at}', [(Odd("x"), b"1")] if at == 1 else []) for at in range(3)]
+    await asyncio.gather(*[await producer.send(sys.argv[2], b'{"toy_id": "%s"}' % name.encode(), key=b"k", partition=0, headers=odd) for name, odd in values])
+    await producer.stop()
+
+asyncio.run(main())
+"""
+"""A program whose header names are not UTF-8, as those of a C client may be; the pure Python half of the library can be made to send them."""
+
+
+@pytest.mark.parametrize("compression", ["", "gzip"])
+async def test_a_header_name_that_is_no_text_can_not_hurt(ground: dict[str, str], engine_of: EngineOf, compression: str) -> None:
+    """A header whose very name is not UTF-8 stops neither its record nor the neighbours in the same record batch."""
+    run = [sys.executable, "-c", ODD_NAME, settings().kafka, full_name(TOPIC), compression]
+    await asyncio.to_thread(subprocess.run, run, env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"}, check=True, timeout=60)
+    await publish(toy("t3"))
+    async with working(Playroom()):
+        await until("all four", all_kept(engine_of, 4))
+        await until("the last offset", lambda: _equals(committed, {0: 4}))
+    assert await kept(engine_of) == ["t0", "t1", "t2", "t3"]
+
+
+async def test_a_consumer_that_does_not_read_is_not_ready(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+    """Health is progress: a worker whose process is up but whose consumer leaves records lying is not ready; when it reads again it is."""
+    configure(progress_limit_seconds=1.5)
+    async with working(Playroom()) as (worker, _):
+        await publish(toy("a"))
+        await until("the first one", all_kept(engine_of, 1))
+        await asyncio.sleep(2.5)
+        assert worker.progress.ready()[0], "idle is not stuck"
+        consumer = worker._subscribers[TOPIC].consumer
+        consumer.pause(*consumer.assignment())
+        await asyncio.sleep(0.5)  # a fetch that was on its way is delivered
+        await publish(toy("b"), toy("c"))
+        await until("not ready", lambda: _holds(lambda: not worker.progress.ready()[0]), within=25)
+        assert TOPIC in worker.progress.ready()[1]
+        consumer.resume(*consumer.assignment())
+        await until("the others", all_kept(engine_of, 3))
+        await until("ready again", lambda: _holds(lambda: worker.progress.ready()[0]))
+
+
+async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
+    """The framework acknowledges nothing by itself, on any subscriber, and new groups begin at the beginning."""
+    worker = Worker(Playroom().service())
+    subscribers = list(worker._broker().subscribers)
+    assert len(subscribers) == 2
+    for subscriber in subscribers:
+        assert subscriber.ack_policy is AckPolicy.MANUAL
+        assert subscriber._connection_args["auto_offset_reset"] == "earliest"  # type: ignore[attr-defined]
+        assert subscriber._connection_args["enable_auto_commit"] is False  # type: ignore[attr-defined]
+    await worker.books.engine.dispose()
