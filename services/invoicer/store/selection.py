@@ -99,7 +99,7 @@ FROM (
          p.line_key COLLATE "C" AS line_key, p.service_from, p.service_to, p.corrects_invoice_id AS corrects, p.corrects_line_no, p.currency,
          coalesce(k.debtor_no, s.debtor_no, 0) AS debtor_no, coalesce(k.terms_no, s.terms_no, 0) AS terms_no, coalesce(k.apart, 0) AS apart,
          coalesce(k.po_number, p.po_number) AS po_number, coalesce(k.site_no, s.site_no) AS site_no,
-         concat_ws(chr(31), p.currency, coalesce(k.terms_no, s.terms_no), k.apart, coalesce(k.po_number, p.po_number)) COLLATE "C" AS split,
+         concat_ws(chr(31), p.currency, coalesce(k.terms_no, s.terms_no, 0), coalesce(k.apart, 0), coalesce(k.po_number, p.po_number)) COLLATE "C" AS split,
          coalesce(k.tax_code, nullif(p.tax_code, ''), :default_tax) AS tax_code,
          coalesce(k.tax_rate, t.percent, 0) AS tax_rate,
          coalesce(k.tax, round(p.amount * t.percent / 100, coalesce(m.places, 2)), 0) AS tax,

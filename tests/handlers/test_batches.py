@@ -1,0 +1,468 @@
+"""Batches on a real PostgreSQL: from open lines to closed documents, through the invoicer's own desk."""
+
+import asyncio
+import json
+from typing import Any
+
+from shared.events.billing import BatchGenerated, InvoiceClosed
+from tests.builders import COMPANY, command, node, product_line, record, statement, statement_line, time_key
+from tests.conftest import Configure, process
+from tests.handlers.billed import Biller, biller
+
+__all__ = ["biller"]
+
+
+async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
+    """Issue of the main road: pay lines become a batch of closed invoices, said once each, each line in exactly one place."""
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")), statement("T-2", 1, statement_line("30")))
+    answer = await biller.generate()
+    assert answer["outcome"] == "accepted"
+    details = answer["details"]
+    assert (details["documents"], details["lines"], details["first_number"], details["last_number"]) == (1, 3, "INV-000001", "INV-000001")
+    assert details["totals"] == [{"currency": "USD", "documents": 1, "lines": 3, "net": "3875.00", "tax": "0.00", "total": "3875.00"}]
+    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "3875", "0", "USD")]
+    # One worker, one week: by document, then by line key (OT before REG).
+    assert await biller.lines("INV-000001") == [(1, "T-1", "375", "0"), (2, "T-1", "2000", "0"), (3, "T-2", "1500", "0")]
+    assert await biller.open("T-1") == []
+    await biller.check_seals()
+    (said,) = biller.heard("batch-generated")
+    batch = BatchGenerated.model_validate_json(said.value)
+    assert (batch.batch_id, batch.documents, said.key) == (details["batch_id"], 1, COMPANY)
+    (said,) = biller.heard("invoice-closed")
+    closed = InvoiceClosed.model_validate_json(said.value)
+    assert (said.key, closed.invoice_number, str(closed.due_date), closed.line_count) == ("Mercy Hospital", "INV-000001", "2026-11-30", 3)
+    (seal,) = await biller.rows("SELECT content_hash FROM invoicer.invoice_seal")
+    assert closed.content_hash == seal.content_hash
+    (head,) = await biller.rows("SELECT seller, buyer, invoice_date FROM invoicer.invoice")
+    assert head.seller == {"name": "Acme Staffing", "address": "1 Main St", "tax_id": "TX-1", "bank": "IBAN 1"}
+    assert head.buyer == {"name": "office-1", "address": "2 Care Rd", "tax_id": "M-1"}
+    assert str(head.invoice_date) == "2026-10-31"
+
+
+async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> None:
+    """Design 5: accepted with no documents and a sentence, no number and no declared jump."""
+    await biller.hear(statement("T-1", 1, statement_line("40", effective_date="2026-11-02", week_ending="2026-11-02")))
+    answer = await biller.generate(first_number=500)
+    assert answer["outcome"] == "accepted"
+    assert answer["details"]["documents"] == 0
+    assert "nothing to bill" in answer["sentence"]
+    assert answer["details"]["left_out"] == {"scheduled": 1}
+    for table in ("batch", "invoice", "number_series", "number_jump"):
+        assert await biller.rows(f"SELECT 1 FROM invoicer.{table}") == []
+
+
+async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> None:
+    """Domain rules 11: an unknown or disabled billing company refuses a command with a sentence."""
+    answer = await biller.generate(billing_company="acmee")
+    assert (answer["outcome"], answer["code"]) == ("refused", "unknown_billing_company")
+    assert "billing-company set" in answer["mend"]
+    await biller.company(enabled=False)
+    assert (await biller.generate())["code"] == "company_disabled"
+    assert (await biller.preview())["code"] == "company_disabled"
+
+
+async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
+    """Domain rules 2, 4 and 9: scheduled, snoozed, after the cut-off, unknown node, no Account Name, no tax rate; the others close."""
+    await biller.hear_nodes(node("office-2", account_name=""))
+    await biller.hear(
+        statement("IN", 1, statement_line("40")),
+        statement("SCHEDULED", 1, product_line(effective="2026-11-01")),
+        statement("SNOOZED", 1, statement_line("1")),
+        statement("LATER", 1, statement_line("2", week_ending="2026-10-25", effective_date="2026-10-25")),
+        statement("LATER-P", 1, product_line(effective="2026-10-20")),
+        statement("NOWHERE", 1, statement_line("3", billto_node="office-9")),
+        statement("NOBODY", 1, statement_line("4", billto_node="office-2")),
+        statement("TAXLESS", 1, statement_line("5", tax_code="GST")),
+    )
+    (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'SNOOZED'")
+    await biller.tell("snooze-pay-lines", pay_line_ids=[line.pay_line_id])
+    preview = await biller.preview("2026-10-18")
+    expected = {"scheduled": 1, "snoozed": 1, "not_in_cycle": 2, "unknown_node": 1, "no_account_name": 1, "no_tax_rate": 1}
+    assert preview["details"]["left_out"] == expected
+    found = await biller.rows("SELECT p.document_id, v.reason FROM invoicer.preview_line v JOIN invoicer.pay_line p USING (pay_line_id) ORDER BY 1")
+    assert {row.document_id: row.reason for row in found} == {
+        "IN": None,
+        "SCHEDULED": "scheduled",
+        "SNOOZED": "snoozed",
+        "LATER": "not_in_cycle",
+        "LATER-P": "not_in_cycle",
+        "NOWHERE": "unknown_node",
+        "NOBODY": "no_account_name",
+        "TAXLESS": "no_tax_rate",
+    }
+    answer = await biller.generate("2026-10-18", digest=preview["details"]["digest"])
+    assert answer["outcome"] == "accepted"
+    assert answer["details"]["left_out"] == expected
+    assert {"no_account_name", "unknown_node", "no_tax_rate", "snoozed_lines"} <= {each["code"] for each in answer["findings"]}
+    assert next(each for each in answer["findings"] if each["code"] == "no_account_name")["ids"] == ["office-2"]
+    assert [line[1] for line in await biller.lines("INV-000001")] == ["IN"]
+    await biller.check_seals()
+
+
+async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
+    """Domain rules 7: code of the line, else the company's; the rate in force on the effective date; totals per code and rate."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "19")
+    await biller.tax("VAT", "21", "2026-03-05")
+    await biller.tax("LOW", "9")
+    old = {"effective_date": "2026-03-01", "week_ending": "2026-03-01"}
+    await biller.hear(statement("T-1", 1, statement_line("1", "25.06")), statement("T-2", 1, statement_line("1", "10.00", tax_code="LOW")))
+    await biller.hear(statement("T-3", 1, statement_line("1", "100.00", **old)))
+    await biller.generate()
+    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "135.06", "25.16", "USD")]
+    (head,) = await biller.rows("SELECT tax_totals FROM invoicer.invoice")
+    assert head.tax_totals == [
+        {"code": "LOW", "rate": "9", "net": "10.00", "tax": "0.90"},
+        {"code": "VAT", "rate": "19", "net": "100.00", "tax": "19.00"},
+        {"code": "VAT", "rate": "21", "net": "25.06", "tax": "5.26"},
+    ]
+    await biller.check_seals()
+
+
+async def test_tax_per_document(biller: Biller) -> None:
+    """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
+    await biller.company(default_tax="VAT", tax_basis="document")
+    await biller.tax("VAT", "15")
+    await biller.hear(*(statement(f"T-{at}", 1, statement_line("1", price)) for at, price in enumerate(("25.06", "25.61", "25.63"))))
+    await biller.generate()
+    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "76.3", "11.45", "USD")]
+    assert [line[3] for line in await biller.lines("INV-000001")] == ["3.76", "3.84", "3.85"]
+    await biller.check_seals()
+
+
+async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> None:
+    """Domain rules 7: a debtor may be exempt or reverse charge, with the wording to print; no rate is needed."""
+    await biller.company(default_tax="VAT")
+    await biller.terms("Mercy Hospital", tax_regime="reverse-charge", tax_wording="Art. 196", payment_terms="day:15", tax_id="NL1", address="There")
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    (head,) = await biller.rows("SELECT tax, tax_regime, tax_wording, due_date, buyer FROM invoicer.invoice")
+    assert (head.tax, head.tax_regime, head.tax_wording, str(head.due_date)) == (0, "reverse-charge", "Art. 196", "2026-11-15")
+    assert head.buyer == {"name": "office-1", "address": "There", "tax_id": "NL1"}
+
+
+async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) -> None:
+    """Design 5 and domain rules 8: by Account Name, currency, terms, PO number; never two PO numbers or currencies on one invoice."""
+    await biller.hear_nodes(node("office-2", account_name="Alpha"), node("office-3", account_name="Mercy Hospital", address="elsewhere"))
+    await biller.hear(
+        statement("T-1", 1, statement_line("1", po_number="PO-2")),
+        statement("T-2", 1, statement_line("2", po_number="PO-1")),
+        statement("T-3", 1, statement_line("3", "1000", currency="JPY")),
+        statement("T-4", 1, statement_line("4", billto_node="office-2")),
+        statement("T-5", 1, statement_line("5", billto_node="office-3", po_number="PO-1")),
+    )
+    answer = await biller.generate()
+    found = await biller.rows(
+        "SELECT account_name, currency, po_number, trim_scale(net) AS net, buyer ->> 'address' AS address FROM invoicer.invoice ORDER BY number"
+    )
+    assert [(row[0], row[1], row[2], str(row[3])) for row in found] == [
+        ("Alpha", "USD", "", "200"),
+        ("Mercy Hospital", "JPY", "", "3000"),
+        ("Mercy Hospital", "USD", "PO-1", "350"),
+        ("Mercy Hospital", "USD", "PO-2", "50"),
+    ]
+    assert {row[4] for row in found[1:]} == {"2 Care Rd"}, "two nodes with one name are one debtor: the one with the lowest id is shown"
+    assert [(each["currency"], each["total"]) for each in answer["details"]["totals"]] == [("JPY", "3000"), ("USD", "600.00")]
+    assert "debtor_in_two_currencies" in {each["code"] for each in answer["findings"]}
+    await biller.check_seals()
+
+
+async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
+    """Domain rules 5: a credit line takes debtor, snapshot, currency, tax and terms from the invoice line; only debits are resolved now."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "20")
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    await biller.tax("VAT", "25", "2020-02-01")
+    await biller.hear_nodes(node("office-1", revision=2, account_name="New Owner", address="New Rd"))
+    await biller.terms("Mercy Hospital", payment_terms="on-receipt")
+    await biller.hear(statement("T-1", 2, statement_line("38"), statement_line("5", "75.00", time_type="OT")))
+    await biller.generate()
+    assert (await biller.documents())[1:] == [
+        ("INV-000002", "credit-note", "Mercy Hospital", "-100", "-20", "USD"),
+        ("INV-000003", "invoice", "New Owner", "375", "93.75", "USD"),
+    ]
+    (credit,) = await biller.rows("SELECT payment_terms, buyer FROM invoicer.invoice WHERE number = 2")
+    assert (credit.payment_terms, credit.buyer["address"]) == ("net:30", "2 Care Rd")
+    (line,) = await biller.rows(
+        "SELECT l.corrects_invoice, l.corrects_line_no, l.tax_rate FROM invoicer.closed_invoice_line l"
+        " JOIN invoicer.invoice i USING (invoice_id) WHERE i.number = 2"
+    )
+    assert (line.corrects_invoice, line.corrects_line_no, line.tax_rate) == ("INV-000001", 1, 20)
+    await biller.check_seals()
+
+
+async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Biller) -> None:
+    """Domain rules 7: crediting a part gives tax in proportion, the last credit of a line takes the rest."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "8.875")
+    await biller.hear(statement("T-1", 1, statement_line("3", "33.33")))
+    await biller.generate()
+    for statement_no, hours in ((2, "2"), (3, "1")):
+        await biller.hear(statement("T-1", statement_no, statement_line(hours, "33.33")))
+        await biller.generate()
+    await biller.hear(statement("T-1", 4))
+    await biller.generate()
+    assert [(net, tax) for *_, net, tax, _ in await biller.documents()] == [("99.99", "8.87"), ("-33.33", "-2.96"), ("-33.33", "-2.96"), ("-33.33", "-2.95")]
+    await biller.check_seals()
+
+
+async def test_credits_netted_against_debits(biller: Biller) -> None:
+    """Domain rules 5: one document if netted; below zero it is one credit note with all of its lines; exactly zero stays open."""
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT")))
+    zero = await biller.generate()
+    assert zero["details"]["documents"] == 0
+    assert zero["details"]["left_out"] == {"zero_total": 2}
+    await biller.hear(statement("T-1", 3, statement_line("42"), statement_line("2", time_type="OT")))
+    await biller.generate()
+    assert (await biller.documents())[1:] == [("INV-000002", "credit-note", "Mercy Hospital", "-50", "0", "USD")]
+    assert sorted(line[2] for line in await biller.lines("INV-000002")) == ["-150", "100"]
+    await biller.check_seals()
+
+
+async def test_credits_stand_apart_by_default(biller: Biller) -> None:
+    """Domain rules 5: default, credit notes; invoices before credit notes."""
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT")))
+    await biller.generate()
+    assert [(each[1], each[3]) for each in (await biller.documents())[1:]] == [("invoice", "150"), ("credit-note", "-150")]
+    await biller.check_seals()
+
+
+async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> None:
+    """Domain rules 4: a correction of an invoiced line is in whatever its week ending; what is new waits for the cut-off."""
+    late = {"week_ending": "2026-10-25", "effective_date": "2026-10-25"}
+    await biller.hear(statement("T-1", 1, statement_line("40", **late)))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("38", **late)), statement("T-2", 1, statement_line("8", **late)))
+    answer = await biller.generate("2026-10-04")
+    assert answer["details"]["left_out"] == {"not_in_cycle": 1}
+    assert (await biller.documents())[-1][3] == "-100"
+
+
+async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
+    """Domain rules 5: a sum of exactly zero stays open, unless the debtor asks for documents of zero."""
+    await biller.hear(statement("T-1", 1, statement_line("40", "0.00")))
+    assert (await biller.generate())["details"]["left_out"] == {"zero_total": 1}
+    await biller.terms("Mercy Hospital", zero_documents=True)
+    await biller.generate()
+    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "0", "0", "USD")]
+
+
+async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
+    """Domain rules 8: gapless; a later first number with a reason declares what it passes over, a used one is refused."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    assert (await biller.generate(first_number=41))["details"]["first_number"] == "INV-000041"
+    await biller.hear(statement("T-2", 1, statement_line("2")))
+    used = await biller.generate(first_number=41)
+    assert (used["code"], used["details"]["next_free"]) == ("number_used", 42)
+    assert (await biller.generate(first_number=50, reason=""))["code"] == "reason_missing"
+    assert (await biller.generate(first_number=50, reason="new book"))["details"]["first_number"] == "INV-000050"
+    (jump,) = await biller.rows("SELECT from_number, to_number, actor, reason FROM invoicer.number_jump")
+    assert tuple(jump) == (42, 49, "pat", "new book")
+    (series,) = await biller.rows("SELECT first_number, next_number FROM invoicer.number_series")
+    assert tuple(series) == (41, 51)
+
+
+async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
+    """Domain rules 8: not before the last date in the series, not after today; due_date counts from it, the cut-off is no date."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    assert (await biller.generate(invoice_date="2026-11-01"))["code"] == "date_in_future"
+    await biller.generate(invoice_date="2026-10-15")
+    (head,) = await biller.rows("SELECT invoice_date, due_date, cut_off_date FROM invoicer.invoice")
+    assert [str(day) for day in head] == ["2026-10-15", "2026-11-14", "2026-10-31"]
+    await biller.hear(statement("T-2", 1, statement_line("1")))
+    assert (await biller.generate(invoice_date="2026-10-14"))["code"] == "date_goes_back"
+
+
+async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
+    """Design 1: the same command id with the same body returns the first result, and nothing is billed twice."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    asked = record("operator-commands", command("generate-batch", billing_company=COMPANY, cut_off_date="2026-10-31"), COMPANY)
+    for _ in range(2):
+        await process(biller.books, biller.desk.lane(), [asked])
+        await biller.hear(statement("T-2", 1, statement_line("2")))
+    first, second = (json.loads(each.value) for each in biller.heard("command-results"))
+    assert first == second
+    assert len(await biller.documents()) == 1
+    assert len(biller.heard("invoice-closed")) == 1
+
+
+async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
+    """Design 5: refused if the same selection no longer holds, naming the debtors that differ and the lines and settings changed since."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    seen = (await biller.preview())["details"]
+    assert (seen["documents"], seen["listed"][0]["total"]) == (1, "50.00")
+    await biller.hear(statement("T-2", 1, statement_line("2")))
+    refused = await biller.generate(digest=seen["digest"])
+    (added,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'T-2'")
+    assert (refused["code"], refused["details"]["debtors"], refused["details"]["lines"]) == ("digest_differs", ["Mercy Hospital"], [added.pay_line_id])
+    assert refused["details"]["settings"] == []
+    seen = (await biller.preview())["details"]
+    await biller.company(payment_terms="net:10")
+    refused = await biller.generate(digest=seen["digest"])
+    assert (refused["code"], refused["details"]["line_count"]) == ("digest_differs", 0)
+    assert refused["details"]["settings"] == ["billing company payment_terms"]
+    assert (await biller.generate(digest="0" * 64))["code"] == "unknown_digest"
+    assert (await biller.generate("2026-10-30", digest=seen["digest"]))["code"] == "digest_differs"
+    assert await biller.documents() == []
+    seen = (await biller.preview())["details"]
+    assert (await biller.generate(digest=seen["digest"]))["outcome"] == "accepted"
+
+
+async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
+    """Design 5: a preview writes nothing but its own rows."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    before = await biller.rows("SELECT o::text FROM invoicer.open_line o")
+    await biller.preview()
+    assert await biller.rows("SELECT o::text FROM invoicer.open_line o") == before
+    for table in ("batch", "invoice", "invoice_line", "invoice_seal", "number_series"):
+        assert await biller.rows(f"SELECT 1 FROM invoicer.{table}") == []
+
+
+async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
+    """Issue of the main road: findings that name ids and mend; nodes without lines are only counted."""
+    await biller.company(name="", default_time_group="weekly")
+    await biller.hear_nodes(
+        node("office-2", account_name=""),
+        node("office-3", account_name="", parent_id="client-9"),
+        node("client-1", "client", account_name="", parent_id="office-1"),
+    )
+    await biller.hear(statement("T-1", 1, statement_line("1")), statement("T-2", 1, statement_line("1", billto_node="office-2")))
+    answer = await biller.tell("health-check", cut_off_date="2026-11-07")
+    found = {each["code"]: each for each in answer["findings"]}
+    assert set(found) == {
+        "default_time_group_unknown",
+        "debtor_parked",
+        "no_account_name",
+        "seller_details_missing",
+        "parent_of_wrong_level",
+        "parent_unknown",
+        "cut_off_in_future",
+        "nodes_without_lines",
+        "nothing_to_bill",
+    }
+    assert found["no_account_name"]["ids"] == ["office-2"]
+    assert found["parent_unknown"]["ids"] == ["office-3"]
+    assert found["parent_of_wrong_level"]["ids"] == ["client-1"]
+    assert found["nodes_without_lines"]["count"] == 1
+    assert all(each["mend"] for each in answer["findings"])
+    assert (await biller.generate())["code"] == "default_time_group_unknown"
+
+
+async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
+    """Design 5: held documents by code, statements in flight, dead letters; what is another company's is not named."""
+    for document_id, code in (("H-1", "no_bill_rate"), ("H-2", "no_bill_rate"), ("F-1", None), ("F-2", None)):
+        await biller.rows(
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
+            id=document_id,
+            no=0 if code else 1,
+            code=code,
+        )
+    for document_id, company in (("F-1", COMPANY), ("F-2", "other")):
+        await biller.rows(
+            "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+            " VALUES ('timesheet', :id, 1, 'realized', :id, 1, 'test', :body)",
+            id=document_id,
+            body=json.dumps({"lines": [{"billing_company": company, "line_key": "k"}]}),
+        )
+    await process(biller.books, biller.desk.lane(), [record("operator-commands", b"{", "x")])
+    found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
+    assert (found["held_documents"]["count"], found["held_documents"]["ids"]) == (2, ["H-1", "H-2"])
+    assert found["statements_in_flight"]["ids"] == ["F-1"]
+    assert found["dead_letters_open"]["count"] == 1
+
+
+async def test_a_download_is_recorded(biller: Biller) -> None:
+    """Design 2: `Downloaded on` is set by the command record-download."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    batch_id = (await biller.generate())["details"]["batch_id"]
+    answer = await biller.tell("record-download", batch_id=batch_id, file_format="csv")
+    assert answer["outcome"] == "accepted"
+    (row,) = await biller.rows("SELECT batch_id, file_format, actor FROM invoicer.download")
+    assert tuple(row) == (batch_id, "csv", "pat")
+    assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))["code"] == "no_such_batch"
+
+
+async def why(biller: Biller, **values: Any) -> tuple[str, str]:
+    answer = await biller.tell("explain", **values)
+    return answer["details"].get("reason", answer["code"]), answer["sentence"]
+
+
+async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
+    """Issue of the main road: `why-not` gives one reason; for a snooze its text, who and when."""
+    await biller.hear(
+        statement("OPEN", 1, statement_line("1")),
+        statement("NEXT", 1, statement_line("1", week_ending="2026-10-25", effective_date="2026-10-25")),
+        statement("SNOOZED", 1, statement_line("1")),
+        statement("SCHEDULED", 1, product_line(effective="2026-12-24")),
+        statement("NOBODY", 1, statement_line("1", billto_node="office-9")),
+        statement("REPLACED", 1, statement_line("1")),
+        statement("EMPTY", 1),
+        statement("WITHHELD", 1, statement_line("1")),
+    )
+    lines = {row.document_id: row.pay_line_id for row in await biller.rows("SELECT document_id, pay_line_id FROM invoicer.pay_line")}
+    await biller.hear(statement("REPLACED", 2, statement_line("2")), statement("WITHHELD", 2, statement_kind="withheld"))
+    await biller.tell("snooze-pay-lines", pay_line_ids=[lines["SNOOZED"]], reason="client disputes it", until="2026-12-01")
+    assert (await why(biller, document_id="OPEN"))[0] == "nothing"
+    assert (await why(biller, document_id="NEXT", cut_off_date="2026-10-24"))[0] == "not_in_cycle"
+    reason, sentence = await why(biller, pay_line_id=lines["SNOOZED"])
+    assert reason == "snoozed"
+    assert all(part in sentence for part in ("by pat", "until 2026-12-01", "client disputes it"))
+    reason, sentence = await why(biller, document_id="SCHEDULED")
+    assert reason == "scheduled"
+    assert "2026-12-24" in sentence
+    assert (await why(biller, document_id="NOBODY"))[0] == "unknown_node"
+    assert (await why(biller, pay_line_id=lines["REPLACED"]))[0] == "replaced"
+    assert (await why(biller, document_id="EMPTY"))[0] == "worth_nothing"
+    assert (await why(biller, document_id="WITHHELD"))[0] == "withheld"
+    assert (await why(biller, document_id="NEVER"))[0] == "not_known"
+    assert (await why(biller, pay_line_id=10**9))[0] == "not_known"
+    assert (await why(biller))[0] == "nothing_named"
+    await biller.generate()
+    reason, sentence = await why(biller, document_id="OPEN")
+    assert reason == "invoiced"
+    assert "INV-000001" in sentence
+    assert (await why(biller, pay_line_id=lines["OPEN"]))[0] == "invoiced"
+
+
+async def test_a_held_document_says_what_it_waits_for(biller: Biller) -> None:
+    """Domain rules 2: a hold has a code and a sentence, and what mends it."""
+    await biller.rows(
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, hold_code, hold_sentence)"
+        " VALUES ('timesheet', 'H', 1, 'no_bill_rate', 'no rate for DT')"
+    )
+    await biller.rows("INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no) VALUES ('timesheet', 'F', 1, 3)")
+    assert await why(biller, document_id="H") == ("no_bill_rate", "H is held: no rate for DT")
+    assert (await why(biller, document_id="F"))[0] == "in_flight"
+
+
+async def test_a_batch_and_a_settlement_wait_for_each_other(biller: Biller, configure: Configure, tmp_path: Any) -> None:
+    """Protocol 1: settlement met a batch; with the locks the document comes out right: what is invoiced stands, the rest is a credit."""
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    configure(today="2026-10-31", pause=str(tmp_path))
+    hold = tmp_path / "batch_selected.hold"
+    hold.touch()
+    batch = asyncio.create_task(biller.generate())
+    while not (tmp_path / "batch_selected.reached").exists():
+        await asyncio.sleep(0.02)
+    settled = asyncio.create_task(biller.hear(statement("T-1", 2, statement_line("38"))))
+    await asyncio.sleep(0.3)
+    assert not settled.done(), "settlement must wait for the company's lock"
+    hold.unlink()
+    await asyncio.gather(batch, settled)
+    assert await biller.places() == [("T-1", "40", "2000", "invoiced"), ("T-1", "-2", "-100", "open")]
+    await biller.check_seals()
+
+
+async def test_line_keys_with_one_snoozed_key(biller: Biller) -> None:
+    """Domain rules 2: a snooze belongs to document and line key; the other keys of the document are billed, credits are not held."""
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
+    (overtime,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE line_key = :key", key=time_key(time_type="OT"))
+    await biller.tell("snooze-pay-lines", pay_line_ids=[overtime.pay_line_id], until="2026-10-31")
+    await biller.generate()
+    assert len(await biller.lines("INV-000001")) == 2, "its until-date has come: the line is no longer on hold"
