@@ -1,0 +1,79 @@
+"""The whole road without Kafka: what one service says is brought to those that hear it, on a real database, in one process.
+
+For tests of what the services do together. Order, repeats and kills are the business of the system tests, which run real processes.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from services.fee_realizer import app as fee_realizer
+from services.invoicer import app as invoicer
+from shared.broker.say import Outgoing
+from shared.consumer.protocol import Books
+from shared.consumer.records import Applied, Record
+from shared.consumer.worker import Service
+from tests.builders import record
+from tests.conftest import process
+
+
+@dataclass
+class Road:
+    """The workers, and the records that are on their way. `rng` shuffles what may arrive in any order."""
+
+    books_of: Callable[..., Books]
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+    services: list[Service] = field(default_factory=lambda: [fee_realizer.service(), invoicer.service()])
+    under_way: deque[Record] = field(default_factory=deque)
+    said: list[Outgoing] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._books = {service.name: self.books_of(service.name, dict(service.says)) for service in self.services}
+
+    def send(self, topic: str, *events: BaseModel) -> None:
+        """Puts events on a topic."""
+        self.under_way.extend(record(topic, event) for event in events)
+
+    async def settle(self, batch: int = 50) -> None:
+        """Brings everything to who hears it, batch by batch, until nothing is on its way."""
+        while self.under_way:
+            records = [self.under_way.popleft() for _ in range(min(batch, len(self.under_way)))]
+            for service in self.services:
+                await self._hear(service, records)
+
+    async def _hear(self, service: Service, records: list[Record]) -> None:
+        books = self._books[service.name]
+        for lane in service.lanes:
+            mine = [one for one in records if one.topic == lane.topic]
+            if mine and await process(books, lane, mine):
+                await self._chores(service)
+            self._carry(books)
+
+    async def _chores(self, service: Service) -> None:
+        books = self._books[service.name]
+        for _, chore in service.chores:
+            while True:
+                applied: Applied = await books.transact(chore)
+                self._carry(books)
+                if not applied.chores:
+                    break
+
+    async def sweep(self) -> None:
+        """Every service's chores, as its slow sweep runs them."""
+        for service in self.services:
+            await self._chores(service)
+        await self.settle()
+
+    def _carry(self, books: Any) -> None:
+        """Puts what a service said on its way."""
+        heard, books.producer.heard = books.producer.heard, []
+        self.said += heard
+        self.under_way.extend(record(one.topic, one.value, one.key) for one in heard)
+
+    def answers(self) -> dict[str, str]:
+        """What the services answered to commands, by command id."""
+        return {one.key: one.value.decode() for one in self.said if one.topic == "command-results"}
