@@ -119,7 +119,8 @@ made AS (
   SELECT CAST(:company AS text), 'B-' || CAST(:number AS integer), 'INV-', CAST(:number AS integer), 'INV-' || CAST(:number AS integer),
     'invoice', 'A', 'USD', 'net:30', '', 'standard', '', 'line',
     '2026-03-31', '2026-04-30', '2026-03-31', sum(amount), 0, sum(amount), count(*), '[]', '{}', '{}', now() FROM took
-  RETURNING invoice_id)
+  RETURNING invoice_id),
+sealed AS (INSERT INTO invoicer.invoice_seal SELECT invoice_id, 'by hand' FROM made)
 INSERT INTO invoicer.invoice_line
 SELECT invoice_id, row_number() OVER (ORDER BY pay_line_id), pay_line_id, billto_node, 3, tax_code, 0, 0 FROM took, made
 RETURNING invoice_id

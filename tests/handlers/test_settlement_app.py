@@ -1,0 +1,64 @@
+"""How the invoicer is wired: it hears what it must, answers every command that is its own, shows what is pending, says things again."""
+
+import json
+
+import pytest
+from prometheus_client import generate_latest
+
+from services.invoicer import app
+from shared import telemetry
+from shared.broker.topics import HEARD, OPERATOR_COMMANDS
+from shared.events.commands import OWNERS
+from tests.builders import COMPANY, command, product_line, record, statement, statement_line
+from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.handlers.settled import Invoicer, invoicer
+
+
+@pytest.fixture
+def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoicer:
+    """The invoicer's lanes; today is 2026-03-10."""
+    configure(today="2026-03-10")
+    return invoicer(books_of, engine_of)
+
+
+def test_the_invoicer_hears_its_topics() -> None:
+    """Design 1: each topic has its listeners; a topic that nobody hears would pile up unread."""
+    lanes = app.service().lanes
+    assert {lane.topic for lane in lanes} == {topic.name for topic in HEARD["invoicer"]}
+    assert [lane.one_by_one for lane in lanes if lane.topic == OPERATOR_COMMANDS.name] == [True]
+
+
+def test_each_of_its_commands_has_a_handler() -> None:
+    """Design 1, owners of commands: what the invoicer owns it answers."""
+    answered = {kind.model_fields["command"].default for kind in app.DESK.handlers}  # type: ignore[attr-defined]
+    assert {name for name, owner in OWNERS.items() if owner == "invoicer"} <= answered
+
+
+async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: EngineOf) -> None:
+    """Domain rules 2: Pending counts open lines that are due and not snoozed, credits negative, per currency; Scheduled and Snoozed apart."""
+    await books.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("2", "75.00", time_type="OT")),
+        statement("P-1", 1, product_line("10000.00", "2026-05-30")),
+    )
+    await books.ask("snooze-pay-lines", pay_line_ids=[2])
+    async with engine_of("invoicer").connect() as connection:
+        await app.Watch()(connection)
+    shown = generate_latest(telemetry.REGISTRY).decode()
+    for status in ("Pending", "Snoozed", "Scheduled"):
+        assert f'backoffice_pay_lines{{billing_company="{COMPANY}",status="{status}"}} 1.0' in shown
+    assert f'backoffice_pending_amount{{billing_company="{COMPANY}",currency="USD",kind="timesheet"}} 2000.0' in shown
+
+
+async def test_what_was_closed_can_be_said_again(books: Invoicer, books_of: BooksOf) -> None:
+    """Protocol 1: republish says again on request, from the stored rows, and only then."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    invoice_id = await books.invoice()
+    again = books_of("invoicer", dict(app.service().says))
+    asked = command("republish", service="invoicer", document_id="T-1")
+    await process(again, app.DESK.lane(), [record(OPERATOR_COMMANDS.name, asked)])
+    said = {message.topic: json.loads(message.value) for message in again.producer.heard}  # type: ignore[attr-defined]
+    assert said["invoice-closed"]["invoice_id"] == invoice_id
+    assert said["command-results"]["details"] == {"batch": 0, "invoice": 1}
+    nothing = command("republish", service="invoicer", document_id="T-9")
+    await process(again, app.DESK.lane(), [record(OPERATOR_COMMANDS.name, nothing)])
+    assert json.loads(again.producer.heard[-1].value)["code"] == "nothing_to_say"  # type: ignore[attr-defined]
