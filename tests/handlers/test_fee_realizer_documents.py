@@ -4,137 +4,18 @@ Sources: design 1 (what the ATS says, what we say), domain rules 2, 3, 5, 6; pro
 """
 
 import itertools
-import json
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from services.fee_realizer.app import DESK, LANES, SAYS, chores
 from services.fee_realizer.handlers import pricing
-from shared.broker.say import Outgoing
-from shared.consumer.protocol import Books
-from shared.consumer.records import Record
-from shared.database import rows
-from shared.events.statements import DocumentHeld, DocumentReleased, PayLinesRealized
+from shared.events.statements import DocumentHeld, DocumentReleased
 from tests.builders import COMPANY, command, days, entry, placement, rate, record, requirement, timesheet
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import nothing
+from tests.handlers.realizing import COMPANY_SET, ITEM_SET, Realizer, as_record, ready, realizer
 
-COMPANY_SET = command("set-billing-company", billing_company=COMPANY)
-ITEM_SET = command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20")
+__all__ = ["ready", "realizer"]
 STAMPS = dict.fromkeys(("submitted_at", "approved_at", "released_at", "interpreted_at", "reviewed_at"), "2026-03-09T10:00:00Z")
-BUSINESS = {
-    "source_document": "document_kind, document_id, sheet_id, revision, hold_code, hold_sentence, requirement_ids, item_ids",
-    "source_revision": "document_kind, document_id, sheet_id, revision, approved, approved_at, body",
-    "adjustment_sheet": "*",
-    "document_fact": "*",
-    "to_price": "*",
-    "requirement": "requirement_id, known, closed, revision, billing_company, office_id, job_title, currency, po_number, body",
-    "requirement_status": "*",
-    "catalog_item": "*",
-    "billing_company": "*",
-}
-
-
-class Realizer:
-    """The service's transactions as the protocol runs them, and what it said."""
-
-    def __init__(self, books: Books, engine_of: EngineOf) -> None:
-        self.books = books
-        self.engine_of = engine_of
-        self.lanes = {lane.topic: lane for lane in (*LANES, DESK.lane())}
-
-    @property
-    def heard(self) -> list[Outgoing]:
-        """All that was said."""
-        return self.books.producer.heard  # type: ignore[attr-defined,no-any-return]
-
-    async def hear(self, *events: Any) -> None:
-        """Each run of events of one topic is one batch; then the chores."""
-        for topic, batch in itertools.groupby((_record(event) for event in events), key=lambda one: one.topic):
-            await process(self.books, self.lanes[topic], list(batch))
-        await self.do_chores()
-
-    async def do_chores(self) -> None:
-        """What is due without a message."""
-        for _, chore in chores():
-            while (await self.books.transact(chore)).chores:
-                pass
-
-    async def select(self, statement: str, **values: Any) -> list[Any]:
-        """Rows, as the owner sees them."""
-        async with self.engine_of("owner").connect() as connection:
-            return await rows(connection, statement, **values)
-
-    async def owner(self, statement: str, **values: Any) -> None:
-        """What another service would have written."""
-        async with self.engine_of("owner").begin() as connection:
-            await connection.execute(text(statement), values)
-
-    async def dump(self) -> dict[str, list[str]]:
-        """All business columns, and what each document is worth by its latest statement."""
-        found = {
-            table: sorted(str(tuple(row)) for row in await self.select(f"SELECT {columns} FROM fee_realizer.{table}")) for table, columns in BUSINESS.items()
-        }
-        found["worth"] = sorted(
-            str((row.document_kind, row.document_id, row.statement_kind, [line | {"derivation": None} for line in json.loads(row.body)["lines"]]))
-            for row in await self.select("SELECT * FROM fee_realizer.latest_statement")
-        )
-        return found
-
-    async def held(self) -> dict[str, str]:
-        """Code of each document that waits."""
-        return {row.document_id: row.hold_code for row in await self.select("SELECT document_id, hold_code FROM fee_realizer.held_document")}
-
-    async def sentence(self) -> str:
-        """The sentence of the one document that waits."""
-        (row,) = await self.select("SELECT hold_sentence FROM fee_realizer.held_document")
-        return str(row.hold_sentence)
-
-    def statements(self, document_id: str = "T-1") -> list[PayLinesRealized]:
-        """The statements that were said of a document, read as a consumer reads them."""
-        return [PayLinesRealized.model_validate_json(one.value) for one in self.heard if one.topic == "pay-lines-realized" and one.key == document_id]
-
-    def worth(self, document_id: str = "T-1") -> list[tuple[str, str, str, str]]:
-        """Time type, quantity, price and amount of the latest statement's lines."""
-        said = self.statements(document_id)
-        return [(line.time_type, f"{line.quantity:f}", f"{line.unit_price:f}", f"{line.amount:f}") for line in said[-1].lines] if said else []
-
-    def kinds(self, document_id: str = "T-1") -> list[tuple[int, str]]:
-        """Number and kind of all its statements."""
-        return [(said.statement_no, said.statement_kind) for said in self.statements(document_id)]
-
-    def waits(self) -> list[str]:
-        """What was said of holds, in order."""
-        return [
-            f"held {DocumentHeld.model_validate_json(one.value).code}" if one.topic == "document-held" else "released"
-            for one in self.heard
-            if one.topic in ("document-held", "document-released")
-        ]
-
-    async def letters(self) -> list[str]:
-        """Codes of the dead letters."""
-        return [row.code for row in await self.select("SELECT code FROM fee_realizer.dead_letter ORDER BY dead_letter_id")]
-
-
-def _record(event: Any) -> Record:
-    if isinstance(event, Record):
-        return event
-    topics = {"RequirementChanged": "requirement-changed", "TimesheetApproved": "timesheet-approved", "PlacementCreated": "placement-created"}
-    return record(topics.get(type(event).__name__, "operator-commands"), event)
-
-
-@pytest.fixture
-def realizer(books_of: BooksOf, engine_of: EngineOf) -> Realizer:
-    """The service on an empty database."""
-    return Realizer(books_of("fee_realizer", SAYS), engine_of)
-
-
-@pytest.fixture
-async def ready(realizer: Realizer) -> Realizer:
-    """A billing company and a Filled job order (REG 50.00, OT 75.00) are known."""
-    await realizer.hear(COMPANY_SET, requirement())
-    return realizer
 
 
 def approved(at: str, **changes: Any) -> dict[str, Any]:
@@ -391,3 +272,28 @@ async def test_a_statement_over_the_limit_of_a_message_is_held(ready: Realizer) 
     await ready.hear(timesheet(revision=2, entries=[entry("1", project=f"project {at} " + "x" * 300) for at in range(1000)]))
     assert await ready.held() == {"T-1": "statement_too_large"}
     assert ready.kinds() == [(1, "realized"), (2, "withheld")]
+
+
+async def test_a_replay_of_everything_changes_no_table(ready: Realizer) -> None:
+    """Reset to the beginning: no table of the schema changes, and nothing is said but answers to commands (protocol 1)."""
+    events = [
+        *(COMPANY_SET, requirement(), ITEM_SET, *(ADJUSTED[name] for name in sorted(ADJUSTED)), timesheet(entries=HOURS_38), placement()),
+        *(requirement(revision=3, rates=[rate(price="51.00")]), requirement(revision=2), record("requirement-changed", None, key="REQ-1", offset=7)),
+        *(timesheet("T-2", adjusts="T-9"), timesheet("T-9", **UNAPPROVED), timesheet("T-9", 2), record("requirement-changed", None, key="REQ-8", offset=8)),
+    ]
+    records = [as_record(event) for event in events]
+    await ready.hear(*records)
+    tables = [
+        row.name for row in await ready.select("SELECT relname AS name FROM pg_class WHERE relnamespace = 'fee_realizer'::regnamespace AND relkind = 'r'")
+    ]
+    await ready.books.transact(nothing)
+
+    async def contents() -> dict[str, list[str]]:
+        return {table: sorted(str(tuple(row)) for row in await ready.select(f"SELECT * FROM fee_realizer.{table}")) for table in tables}
+
+    before, said = await contents(), len(ready.heard)
+    assert len(await ready.letters()) == 2
+    await ready.hear(*records)
+    await ready.books.transact(nothing)
+    assert await contents() == before
+    assert {one.topic for one in ready.heard[said:]} == {"command-results"}
