@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.invoicer.handlers import billto, lines, statements
 from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PAY_LINES_REALIZED
@@ -15,11 +15,14 @@ from shared.consumer.commands import Answer, Desk
 from shared.consumer.protocol import Books
 from shared.events.ats import BilltoChanged
 from shared.events.statements import PayLinesRealized
+from shared.verify import verify
 from tests.builders import COMPANY, command, record
 from tests.conftest import BooksOf, EngineOf, process
 
 Place = tuple[str, str, str, str]
 """Document, quantity, amount, where the line is."""
+
+ABOUT_LINES = {"conservation", "one_place", "withheld", "open_copy", "line_amount", "minor_unit", "credits"}
 
 CONSERVATION = """
 WITH head AS (
@@ -54,6 +57,7 @@ class Invoicer:
     books: Books
     owner: Callable[..., Awaitable[Any]]
     desk: Desk
+    console: AsyncEngine
 
     async def hear(self, *statements_said: PayLinesRealized) -> None:
         """A polled batch of statements."""
@@ -92,8 +96,11 @@ class Invoicer:
         return await self.owner(statement, **values)  # type: ignore[no-any-return]
 
     async def check(self) -> None:
-        """Conservation, and each line in exactly one place."""
+        """Conservation, and each line in exactly one place: by a question of these tests' own, and by those of `verify`."""
         assert await self.rows(CONSERVATION) == []
+        async with self.console.connect() as connection:
+            report = await verify(connection)
+        assert [fault for fault in report.faults if fault.check in ABOUT_LINES] == []
         everywhere = await self.rows("SELECT DISTINCT document_id FROM invoicer.pay_line")
         for row in everywhere:
             assert all(place in ("open", "draft", "invoiced", "replaced") for *_, place in await self.places(row.document_id))
@@ -112,7 +119,7 @@ WITH took AS (
 batched AS (
   INSERT INTO invoicer.batch
   VALUES ('B-' || CAST(:number AS integer), CAST(:company AS text), 'c-batch-' || CAST(:number AS integer),
-          '2026-03-31', '2026-03-31', '1', '1', 1, 1, '{}', 'pat', '', now())),
+          '2026-03-31', '2026-03-31', '1', '1', 1, 1, '[]', 'pat', '', now())),
 made AS (
   INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
     po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer, closed_at)
@@ -139,7 +146,7 @@ def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
         raise NotImplementedError
 
     desk = Desk("invoicer", lines.HANDLERS, dict, no_republish)
-    return Invoicer(books_of("invoicer"), owner, desk)
+    return Invoicer(books_of("invoicer"), owner, desk, engine_of("console"))
 
 
 def _node_record(one: BilltoChanged | str) -> Any:

@@ -285,7 +285,7 @@ async def test_two_workers_on_one_document_settle_one_after_the_other(books: Inv
         await asyncio.sleep(0.01)
     hold.unlink()
     hold.touch()
-    second = Invoicer(books_of("invoicer"), books.owner, books.desk)
+    second = Invoicer(books_of("invoicer"), books.owner, books.desk, books.console)
     quick = asyncio.create_task(second.hear(statement("T-2", 1, statement_line("1")), statement("T-1", 3, statement_line("41"))))
     await asyncio.sleep(0.2)
     assert not quick.done()
