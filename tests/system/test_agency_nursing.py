@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -100,57 +101,76 @@ def account_name_of_the_owner() -> str:
         return next(row["account_name"] for row in csv.DictReader(file) if row["id"] == "co-217")
 
 
-async def test_nine_years_of_agency_hours_become_one_invoice_to_the_hour(stack: Stack, tmp_path: Path) -> None:
-    """Import on empty books, a batch with cut-off 2025-12-31: one debtor (the facility rolls up to its company), every week and role equal
-    to the control totals, the books clean; 1,631 offices without any Account Name do not stop it; a second import changes nothing.
-    """
+@dataclass(frozen=True)
+class Billed:
+    """What the import and the batch answered."""
+
+    looked: dict[str, Any]
+    imported: dict[str, Any]
+    batch: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def billed(stack: Stack) -> Billed:
+    """The agency's hours imported on empty books, and a batch with cut-off 2025-12-31 that cites its preview."""
     looked = import_all(stack, DATA, "--check")
-    assert looked["documents"] == {
+    imported = import_all(stack, DATA, "--wait")
+    preview = backoffice(stack, "batch", "preview", "--billing-company", COMPANY, "--cut-off", CUT_OFF)
+    digest = preview["details"]["digest"]
+    batch = backoffice(stack, "batch", "generate", "--billing-company", COMPANY, "--cut-off", CUT_OFF, "--digest", digest)
+    return Billed(looked, imported, batch)
+
+
+def test_an_import_on_empty_books_settles_every_hour(billed: Billed) -> None:
+    """27,500 nodes, 4 job orders and 5,573 timesheets become 9,727 pay lines of 199,622.29 hours; --check before it wrote nothing."""
+    assert billed.looked["documents"] == {
         "billto": {"new": 27_500, "changed": 0, "unchanged": 0},
         "requirement": {"new": 4, "changed": 0, "unchanged": 0},
         "timesheet": {"new": 5_573, "changed": 0, "unchanged": 0},
     }
-    assert not looked["billing_company_known"]
-    imported = import_all(stack, DATA, "--wait")
-    assert not imported["billing_company_known"], "--check must write nothing"
-    assert imported["published"] == 33_077
-    settled = imported["settled"]
+    assert not billed.looked["billing_company_known"]
+    assert not billed.imported["billing_company_known"], "--check must write nothing"
+    assert billed.imported["published"] == 33_077
+    settled = billed.imported["settled"]
     assert (settled["pay_lines"], Decimal(settled["hours"]), settled["held"]) == (LINES, HOURS, [])
 
-    preview = backoffice(stack, "batch", "preview", "--billing-company", COMPANY, "--cut-off", CUT_OFF)
-    batch = backoffice(stack, "batch", "generate", "--billing-company", COMPANY, "--cut-off", CUT_OFF, "--digest", preview["details"]["digest"])
-    details = batch["details"]
-    assert (batch["outcome"], details["documents"], details["lines"]) == ("accepted", 1, LINES)
+
+def test_nine_years_become_one_invoice_to_the_hour(stack: Stack, billed: Billed, tmp_path: Path) -> None:
+    """One debtor (the facility rolls up to its company); every week and role equals the control totals, a week without lines counts as 0;
+    the books are clean; 1,631 offices without any Account Name do not stop it."""
+    details = billed.batch["details"]
+    assert (billed.batch["outcome"], details["documents"], details["lines"]) == ("accepted", 1, LINES)
     shown = backoffice(stack, "batch", "show", details["batch_id"])
     assert [invoice["account_name"] for invoice in shown["invoices"]] == [account_name_of_the_owner()]
-
     backoffice(stack, "batch", "download", details["batch_id"], "--format", "csv", "--out", str(tmp_path / "batch.csv"))
-    billed, control = billed_hours(tmp_path / "batch.csv"), control_hours()
-    assert billed == {key: hours for key, hours in control.items() if hours}  # a week without lines counts as 0
-    assert sum(billed.values()) == HOURS
+    hours, control = billed_hours(tmp_path / "batch.csv"), control_hours()
+    assert hours == {key: number for key, number in control.items() if number}
+    assert sum(hours.values()) == HOURS
     assert backoffice(stack, "verify")["clean"]
 
+
+async def test_a_second_import_changes_nothing(stack: Stack, billed: Billed) -> None:
+    """Unchanged documents are repeats: nothing is published, no row of any table is another."""
     before = await digests(stack)
     again = import_all(stack, DATA, "--wait")
     assert (again["published"], again["settled"]["pay_lines"]) == (0, LINES)
     assert await digests(stack) == before
 
 
-async def test_a_changed_row_goes_out_as_the_next_revision(stack: Stack, tmp_path: Path) -> None:
+def test_a_changed_row_goes_out_as_the_next_revision(stack: Stack, billed: Billed, tmp_path: Path) -> None:
     """One hour less on an invoiced timesheet: one document is published again, and what was billed too much becomes a credit."""
-    before = import_all(stack, DATA, "--wait")
     changed = tmp_path / "changed"
-    shutil.copytree(DATA, changed)
-    (changed / "timesheets.csv").chmod(0o644)
-    lines = (changed / "timesheets.csv").read_text(encoding="utf-8").splitlines()
+    changed.mkdir()
+    for name in ("billto.csv", "requirements.csv", "bill_rates.csv"):
+        shutil.copyfile(DATA / name, changed / name)
+    lines = (DATA / "timesheets.csv").read_text(encoding="utf-8").splitlines()
     assert lines[1].endswith(",8")
     lines[1] = lines[1].removesuffix("8") + "7"
-    (changed / "timesheets.csv").unlink()
     (changed / "timesheets.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     after = import_all(stack, changed, "--wait")
     assert after["published"] == 1
     assert after["documents"]["timesheet"] == {"new": 0, "changed": 1, "unchanged": 5_572}
-    assert Decimal(after["settled"]["hours"]) == Decimal(before["settled"]["hours"]) - 1
-    (credit,) = backoffice(stack, "pay-lines", "list", "--billing-company", COMPANY)["lines"]
+    assert Decimal(after["settled"]["hours"]) == HOURS - 1
+    (credit,) = backoffice(stack, "pay-lines", "list", "--billing-company", COMPANY)["pay_lines"]
     assert (Decimal(credit["quantity"]), credit["status"]) == (Decimal(-1), "Pending")
     assert backoffice(stack, "verify")["clean"]
