@@ -1,0 +1,242 @@
+"""Plays a workload against workers that are being killed, on servers that are being killed, and looks at the books afterwards."""
+
+import asyncio
+import json
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.errors import KafkaError
+from sqlalchemy import make_url, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.broker.topics import create_topics
+from shared.database import engine_for
+from shared.events.commands import AnyCommand
+from shared.migrations.__main__ import migrate
+from shared.settings import settings
+from shared.stack.kafka import KafkaServer
+from shared.stack.postgres import PostgresServer
+from shared.verify import verify
+from tests import builders
+from tests.conftest import Configure
+from tests.running import Sent, Watching, answers, command, publish, until
+from tests.system.driver import Keeper, kept
+from tests.system.dump import dump
+from tests.system.workload import TODAY, Phase, Workload
+
+SWEEP_SECONDS = 0.3
+SETTLE_SECONDS = 240.0
+ANSWER_SECONDS = 30.0
+HOLD_EVERY = 9
+
+
+@dataclass
+class Servers:
+    """A Kafka and a PostgreSQL that may be killed, and the folder of everything."""
+
+    folder: Path
+    kafka: KafkaServer
+    postgres: PostgresServer
+
+    def crash(self, which: str) -> None:
+        """kill -9 of the JVM, or of PostgreSQL with all its processes; then started again on the same data."""
+        server = self.kafka if which == "kafka" else self.postgres
+        server.kill()
+        server.start()
+
+
+@contextmanager
+def servers() -> Iterator[Servers]:
+    """Servers of their own, whatever the settings say: those of the session must not be killed."""
+    folder = Path(tempfile.mkdtemp(prefix="backoffice-kills-"))
+    folder.chmod(0o755)
+    made = Servers(folder, KafkaServer(folder, print), PostgresServer(folder, print))
+    try:
+        made.postgres.start()
+        made.kafka.start()
+        yield made
+    finally:
+        made.kafka.stop()
+        made.postgres.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Run:
+    """One set of books: a database and topics of their own."""
+
+    servers: Servers
+    environment: dict[str, str]
+    folder: Path
+    url: str
+    watching: Watching
+    refused: list[str] = field(default_factory=list)
+
+    async def verified(self) -> list[str]:
+        """What verify finds, in words; statements in flight count, too, for nothing moves any more."""
+        engine = engine_for("console", self.url)
+        try:
+            async with engine.connect() as connection:
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                report = await verify(connection, in_flight_minutes=0)
+        finally:
+            await engine.dispose()
+        return [str(fault) for fault in report.faults]
+
+
+@asynccontextmanager
+async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
+    """Empty books. The settings of this process point to them."""
+    name = f"run_{uuid.uuid4().hex[:10]}"
+    admin = create_async_engine(made.postgres.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    async with admin.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await admin.dispose()
+    url = make_url(made.postgres.url).set(database=name).render_as_string(hide_password=False)
+    await migrate(url)
+    folder = made.folder / name
+    folder.mkdir()
+    configure(kafka=made.kafka.address, database_url=url, topic_prefix=f"{name}.", partitions=2, today=TODAY)
+    await create_topics(made.kafka.address)
+    engine = create_async_engine(url, poolclass=NullPool)
+
+    def owner(role: str) -> AsyncEngine:
+        return engine
+
+    environment = {
+        "BACKOFFICE_KAFKA": made.kafka.address,
+        "BACKOFFICE_DATABASE_URL": url,
+        "BACKOFFICE_TOPIC_PREFIX": f"{name}.",
+        "BACKOFFICE_TODAY": str(TODAY),
+        "BACKOFFICE_TICK_SECONDS": "0.5",
+        "PATH": "/usr/bin:/bin",
+    }
+    yield Run(made, environment, folder, url, Watching(owner))
+    await engine.dispose()
+
+
+async def play(run: Run, workload: Workload, keeper: Keeper, crashes: Mapping[int, str] | None = None) -> list[Sent]:
+    """Sends the phases, waits for quiet between them, asks the commands; `crashes` kills a server while a phase is under way."""
+    sent: list[Sent] = []
+    async with kept(keeper):
+        for number, phase in enumerate(workload.phases()):
+            sent += phase.records
+            await publish(phase.records)
+            if crashes and number in crashes:
+                await asyncio.sleep(1.0)
+                await asyncio.to_thread(run.servers.crash, crashes[number])
+            await _quiet(run)
+            await _ask(run, [*await _marks(run, phase), *phase.commands])
+            await _quiet(run)
+        for _ in range(40):
+            if not keeper.waiting:
+                break
+            await publish(sent[:60])  # repeats: they change nothing, and lead past the points that have not fired
+            await asyncio.sleep(0.5)
+        keeper.heal()
+        await _quiet(run)
+    return sent
+
+
+async def _quiet(run: Run) -> None:
+    async def calm() -> bool:
+        try:
+            await run.watching.settled(SETTLE_SECONDS)
+        except (KafkaError, OSError, ConnectionError):
+            return False
+        return True
+
+    await until("the books are quiet", calm, SETTLE_SECONDS, every=0.5)
+
+
+async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
+    """Snoozes and edits of lines that are found by their business key, so that every run of the seed takes the same."""
+    if not (phase.holds or phase.edits):
+        return []
+    lines = await run.watching.select(
+        "SELECT p.pay_line_id, p.billing_company, p.document_id, p.quantity FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)"
+        " WHERE p.line_kind = 'timesheet' ORDER BY p.document_id, p.line_key"
+    )
+    asked: list[AnyCommand] = []
+    for at, line in enumerate(lines[::HOLD_EVERY][: phase.holds + phase.edits]):
+        about: dict[str, Any] = {"billing_company": line.billing_company, "command_id": f"mark-{line.document_id}-{at}", "reason": "asked by the client"}
+        if at < phase.holds:
+            asked.append(builders.command("snooze-pay-lines", pay_line_ids=[line.pay_line_id], **about))
+        else:
+            asked.append(builders.command("edit-pay-line", pay_line_id=line.pay_line_id, quantity="3.5", **about))
+    return asked
+
+
+async def _ask(run: Run, commands: list[AnyCommand]) -> None:
+    """Gives commands one after the other, again with the same id when no answer comes."""
+    for asked in commands:
+        for _ in range(5):
+            await publish([command(asked)])
+            answer = await _answer(asked)
+            if answer is not None:
+                if answer["outcome"] != "accepted":
+                    run.refused.append(json.dumps(answer))
+                break
+
+
+async def _answer(asked: AnyCommand) -> dict[str, Any] | None:
+    last = asyncio.get_running_loop().time() + ANSWER_SECONDS
+    while asyncio.get_running_loop().time() < last:
+        found = (await answers(asked.command_id)).get(asked.command_id)
+        if found:
+            return found[0]
+        await asyncio.sleep(0.3)
+    return None
+
+
+async def unaccounted(run: Run, sent: list[Sent]) -> list[str]:
+    """Holds the journal of what was sent against the books, one by one: a revision, or a dead letter, and nothing else."""
+    letters = {bytes(row[0]) for row in await run.watching.select("SELECT record_value FROM fee_realizer.dead_letter")}
+    kept = {
+        "timesheet-approved": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
+        "placement-created": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
+        "requirement-changed": "SELECT requirement_id || '@' || revision FROM fee_realizer.requirement_revision",
+        "billto-changed": "SELECT node_id || '@' || revision FROM invoicer.billto_revision",
+    }
+    there = {topic: {row[0] for row in await run.watching.select(sql)} for topic, sql in kept.items()}
+    due: dict[str, set[str]] = {topic: set() for topic in kept}
+    missing = []
+    for one in sent:
+        assert one.value is not None
+        name = _named(one.value)
+        if name is None:
+            missing += [] if one.value in letters else [f"{one.topic}: {one.value!r} is no dead letter"]
+            continue
+        due[one.topic].add(name)
+    for topic in kept:
+        missing += [f"{topic} {name} was sent and is not in the books" for name in sorted(due[topic] - there[topic])]
+        missing += [f"{topic} {name} is in the books and was never sent" for name in sorted(there[topic] - due[topic])]
+    return missing
+
+
+def _named(value: bytes) -> str | None:
+    try:
+        body = json.loads(value)
+        if len(json.loads(value, object_pairs_hook=list)) != len(body):
+            return None
+        an_id = next(body[key] for key in ("timesheet_id", "placement_id", "node_id", "requirement_id") if key in body)
+        return f"{an_id}@{body['revision']}"
+    except (ValueError, TypeError, KeyError, StopIteration):
+        return None
+
+
+async def books(run: Run) -> dict[str, list[str]]:
+    """The business dump of a run."""
+    return await dump(run.watching)
+
+
+def settings_of() -> str:
+    """Where this process looks: for messages of failing tests."""
+    return f"{settings().topic_prefix} {settings().database_url}"
