@@ -1,0 +1,272 @@
+"""Whole workers as processes of their own, for system tests: starting, publishing, waiting until nothing moves, digesting every table.
+
+Nothing here knows what a message means; a test says what is sent and what must be in the books afterwards.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.topics import COMMAND_RESULTS, HEARD, all_topics, full_name
+from shared.consumer.lag import LagReader, groups_of
+from shared.events.commands import AnyCommand, key_of
+from shared.settings import settings
+from tests.conftest import EngineOf
+
+PATIENCE_SECONDS = 120.0
+STOP_SECONDS = 60.0
+ROOT = Path(__file__).parents[1]
+WORKERS = ("fee_realizer", "invoicer", "scheduler")
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Running:
+    """A worker process."""
+
+    service: str
+    process: asyncio.subprocess.Process
+    port: int
+    log: Path
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and text of a page of its health server; 0 while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    async def stop(self) -> None:
+        """Asks it to stop; its exit code must be 0."""
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        assert self.process.returncode == 0, f"{self.service} ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
+
+
+async def start(service: str, environment: dict[str, str], folder: Path, *command: str, **settings_of_it: object) -> Running:
+    """Starts a worker; `settings_of_it` are settings by name, `command` replaces `-m services.X.app`."""
+    port = free_port()
+    given = {"http_port": port, "sweep_seconds": 0.3, "log_format": "json"} | settings_of_it
+    own = environment | {f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()}
+    log = folder / f"{service}-{given.get('replica', '1')}-{uuid.uuid4().hex[:6]}.log"
+    with log.open("wb") as sink:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *(command or ("-m", f"services.{service}.app")), env=own, cwd=ROOT, stderr=sink, stdout=sink
+        )
+    return Running(service, process, port, log)
+
+
+@contextlib.asynccontextmanager
+async def running(environment: dict[str, str], folder: Path, *services: str, **settings_of_them: object) -> AsyncIterator[list[Running]]:
+    """Workers of these services; stopped at the end, killed if the test failed."""
+    workers = [await start(service, environment, folder, **settings_of_them) for service in services or WORKERS]
+    try:
+        yield workers
+        await asyncio.gather(*(worker.stop() for worker in workers))
+    finally:
+        for worker in workers:
+            if worker.process.returncode is None:
+                worker.process.kill()
+                await worker.process.wait()
+
+
+async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = PATIENCE_SECONDS, every: float = 0.1) -> Any:
+    """Waits until something holds and gives it; fails with what did not."""
+    last = time.monotonic() + within
+    while True:
+        found = await holds()
+        if found:
+            return found
+        if time.monotonic() > last:
+            pytest.fail(f"after {within:.0f} s still not: {what}")
+        await asyncio.sleep(every)
+
+
+# -- what is sent
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record as it is put on a topic; no partition means the one of its key."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+
+
+def event(topic: str, key: str, body: BaseModel | dict[str, Any], partition: int | None = None) -> Sent:
+    """A record that holds an event."""
+    value = body.model_dump_json(exclude_none=False) if isinstance(body, BaseModel) else json.dumps(body)
+    return Sent(topic, key.encode(), value.encode(), partition)
+
+
+def command(asked: AnyCommand, partition: int | None = None) -> Sent:
+    """A record that holds a command."""
+    return event("operator-commands", key_of(asked), asked, partition)
+
+
+async def publish(records: Iterable[Sent]) -> None:
+    """Puts records on their topics, each partition in the given order, and waits for every acknowledgement."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, enable_idempotence=True, acks="all", linger_ms=5, max_batch_size=256 * 1024)
+    await producer.start()
+    try:
+        waiting = [await producer.send(full_name(one.topic), one.value, key=one.key, partition=one.partition) for one in records]
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+
+
+# -- what is on the topics
+
+
+async def ends(topics: Iterable[str]) -> dict[str, int]:
+    """How many records each topic has had, over its partitions."""
+    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
+        found = await consumer.end_offsets([one for topic in topics for one in await _partitions(consumer, topic)])
+    counted: dict[str, int] = {}
+    for one, end in found.items():
+        counted[one.topic.removeprefix(settings().topic_prefix)] = counted.get(one.topic.removeprefix(settings().topic_prefix), 0) + end
+    return counted
+
+
+async def records_of(topic: str) -> list[Any]:
+    """All that stands on a topic, partition by partition."""
+    found: list[Any] = []
+    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
+        partitions = await _partitions(consumer, topic)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        last = await consumer.end_offsets(partitions)
+        while any([await consumer.position(one) < last[one] for one in partitions]):
+            for records in (await consumer.getmany(timeout_ms=200)).values():
+                found += records
+    return found
+
+
+async def answers(*command_ids: str) -> dict[str, list[dict[str, Any]]]:
+    """Every answer to these commands (to all if none is named), in the order of their partition."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in await records_of(COMMAND_RESULTS.name):
+        body = json.loads(one.value)
+        if not command_ids or body["command_id"] in command_ids:
+            found.setdefault(body["command_id"], []).append(body)
+    return found
+
+
+async def answered(*asked: AnyCommand, partition: int | None = None) -> list[dict[str, Any]]:
+    """Gives commands one after the other; their answers."""
+    await publish(command(one, partition) for one in asked)
+    ids = [one.command_id for one in asked]
+
+    async def all_there() -> dict[str, list[dict[str, Any]]] | None:
+        found = await answers(*ids)
+        return found if len(found) == len(set(ids)) else None
+
+    found = await until(f"an answer to {', '.join(ids)}", all_there)
+    return [found[an_id][-1] for an_id in ids]
+
+
+async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    await consumer._client._wait_on_metadata(full_name(topic))
+    return [TopicPartition(full_name(topic), number) for number in sorted(consumer.partitions_for_topic(full_name(topic)) or ())]
+
+
+# -- what is in the books
+
+
+MOVING = (
+    "SELECT (SELECT count(*) FROM fee_realizer.to_price) + (SELECT count(*) FROM invoicer.stale_price_basis)"
+    " + (SELECT count(*) FROM fee_realizer.unsaid) + (SELECT count(*) FROM invoicer.unsaid) + (SELECT count(*) FROM scheduler.unsaid)"
+    " + (SELECT count(*) FROM fee_realizer.latest_statement l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
+    "    WHERE coalesce(s.statement_no, 0) < l.statement_no)"
+)
+
+
+@dataclass
+class Watching:
+    """Looks at topics and tables from outside."""
+
+    engine_of: EngineOf
+    services: Sequence[str] = WORKERS
+    _calm: int = field(default=0)
+
+    async def select(self, sql: str, **values: Any) -> list[Any]:
+        """Rows."""
+        async with self.engine_of("owner").connect() as connection:
+            return list((await connection.execute(text(sql), values)).all())
+
+    async def one(self, sql: str, **values: Any) -> Any:
+        """The one value that is asked for."""
+        ((value,),) = await self.select(sql, **values)
+        return value
+
+    async def settled(self, within: float = PATIENCE_SECONDS) -> None:
+        """Waits until all groups have read all, nothing waits to be priced, settled or said, twice in a row."""
+        async with LagReader(settings().kafka) as lag:
+
+            async def calm() -> bool:
+                behind = sum(one.behind for one in await lag.lag(groups_of(self.services)))
+                still = behind == 0 and not (MOVING and await self._moving())
+                self._calm = self._calm + 1 if still else 0
+                return self._calm >= 2
+
+            await until("nothing moves", calm, within, every=0.2)
+
+    async def _moving(self) -> int:
+        if "invoicer" in self.services:
+            return int(await self.one(MOVING))
+        return int(await self.one("SELECT (SELECT count(*) FROM fee_realizer.to_price) + (SELECT count(*) FROM fee_realizer.unsaid)"))
+
+    async def digest(self, but: frozenset[str] = frozenset()) -> dict[str, str]:
+        """A digest of every row of every table of every schema, from the catalog, by table."""
+        async with self.engine_of("owner").connect() as connection:
+            tables = await connection.execute(text(TABLES))
+            names = [f"{row.schema}.{row.name}" for row in tables]
+            return {name: await _digest(connection, name) for name in names if name not in but}
+
+    async def waiting_for_locks(self) -> int:
+        """How many connections of this database wait for a lock."""
+        return int(await self.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
+
+
+TABLES = (
+    "SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
+)
+
+
+async def _digest(connection: AsyncConnection, table: str) -> str:
+    sql = f"SELECT count(*) || ':' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t".replace("::", "\\:\\:")
+    return str(await connection.scalar(text(sql)))
+
+
+OUTPUT = tuple(topic.name for topic in all_topics() if topic.name not in {heard.name for of in HEARD.values() for heard in of} - {"pay-lines-realized"})
+"""Every topic that a service writes to."""
