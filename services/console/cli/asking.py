@@ -62,15 +62,15 @@ def ask(
     return result
 
 
-def ask_all(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float = 120.0) -> None:
-    """Sends several commands and shows their answers as one document; a refusal among them ends with exit 1."""
+def ask_all(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float = 120.0, *, one_will_do: bool = False) -> None:
+    """Sends several commands and shows their answers as one document. A refusal among them ends with exit 1, unless one accepted will do."""
     results = send(screen, data, commands, timeout_seconds)
     screen.document({"results": [result.model_dump(mode="json") for result in results]})
+    refused = [result for result in results if result.outcome == "refused"]
     for result in results:
         if result.outcome == "accepted":
             screen.say(f"{result.service}: {result.sentence}")
-    refused = [result for result in results if result.outcome == "refused"]
-    if refused:
+    if refused and not (one_will_do and len(refused) < len(results)):
         screen.no(refused[0].code, "; ".join(f"{result.service}: {result.sentence}" for result in refused), refused[0].mend)
 
 

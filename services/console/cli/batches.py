@@ -1,6 +1,7 @@
 """`backoffice batch preview|generate|list|show|download`: making invoices, and taking their files."""
 
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -230,8 +231,13 @@ def _save(screen: Screen, data: Path | None, batch_id: str, file_format: str, ou
 
 
 def _control_totals(saved: "Saved") -> list[dict[str, Any]]:
-    names = ("documents", "lines", "quantity", "net", "tax", "total")
-    return [{"currency": currency, **{name: getattr(each, name) for name in names}} for currency, each in sorted(saved.totals.by_currency.items())]
+    from shared.money import plain
+
+    names = ("documents", "lines", "net", "tax", "total")
+    return [
+        {"currency": currency, "quantity": Decimal(plain(each.quantity)), **{name: getattr(each, name) for name in names}}
+        for currency, each in sorted(saved.totals.by_currency.items())
+    ]
 
 
 def _numbers(row: dict[str, Any]) -> str:

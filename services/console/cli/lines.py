@@ -52,7 +52,9 @@ def show_pending(screen: Screen, pending: list[dict[str, Any]], held: list[dict[
 @app.command("list")
 def list_lines(
     billing_company: AnyCompany = None,
-    status: Annotated[list[str] | None, typer.Option(metavar="STATUS", help="Pending, Scheduled, Snoozed, Draft or Invoiced; may be repeated.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", metavar="STATUS", help="Pending, Scheduled, Snoozed, Draft or Invoiced; may be repeated.")
+    ] = None,
     document: Annotated[str | None, typer.Option(metavar="ID", help="Only lines of this timesheet or placement.", show_default=False)] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
@@ -85,8 +87,9 @@ def list_lines(
             found["pay_lines"], LINES, empty="no such line; publish timesheets with `backoffice import` or `publish`, or see `backoffice documents held`"
         )
         screen.shortened(len(found["pay_lines"]), found["total"])
-        screen.say()
-        show_pending(screen, found["pending"], found["held"])
+        if document is None:
+            screen.say()
+            show_pending(screen, found["pending"], found["held"])
 
 
 @app.command()

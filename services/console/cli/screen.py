@@ -6,6 +6,7 @@ thing on stdout; what people should read besides goes to stderr.
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from shared.errors import Refused, Unavailable
 EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
 PIPE_WIDTH = 200
 MOST_CELL = 60
+INLINE = 4
+FIGURE = re.compile(r"-?\d+(\.\d+)?")
+"""A decimal as answers to commands carry it: a string."""
 
 Result = TypeVar("Result")
 
@@ -45,9 +49,9 @@ def plain_value(value: Any) -> Any:
 class Column:
     """A column of a table: the field of the row, the head, and whether it holds figures."""
 
-    def __init__(self, field: str, head: str = "", *, figures: bool = False, most: int = MOST_CELL) -> None:
+    def __init__(self, field: str, head: str | None = None, *, figures: bool = False, most: int = MOST_CELL) -> None:
         self.field = field
-        self.head = head or field.replace("_", " ")
+        self.head = field.replace("_", " ") if head is None else head
         self.figures = figures
         self.most = most
 
@@ -58,8 +62,12 @@ class Column:
             return ""
         if isinstance(value, datetime):
             return value.strftime("%Y-%m-%d %H:%M:%S")
-        if isinstance(value, Decimal) or (self.figures and isinstance(value, int)):
-            return f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}"
+        if self.figures and isinstance(value, str) and FIGURE.fullmatch(value):
+            value = Decimal(value)
+        if isinstance(value, Decimal):
+            return f"{value:,f}"
+        if self.figures and isinstance(value, int):
+            return f"{value:,}"
         text = str(value)
         return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
 
@@ -103,12 +111,16 @@ class Screen:
             table.add_row(*(Text(column.cell(row)) for column in shown))
         self._people.print(table)
 
-    def facts(self, pairs: Mapping[str, Any]) -> None:
-        """Names and values, one a line; what is empty is left out."""
+    def facts(self, pairs: Mapping[str, Any], indent: int = 0) -> None:
+        """Names and values, one a line; what is empty is left out, what has names of its own stands below."""
         shown = {name.replace("_", " "): value for name, value in pairs.items() if value not in (None, "", [], {}, ())}
         wide = max((len(name) for name in shown), default=0)
         for name, value in shown.items():
-            self.say(f"{name:<{wide}}  {fact(value)}")
+            if isinstance(value, Mapping) and len(value) > INLINE:
+                self.say(f"{' ' * indent}{name}")
+                self.facts(value, indent + 2)
+            else:
+                self.say(f"{' ' * indent}{name:<{wide}}  {fact(value)}")
 
     def shortened(self, shown: int, total: int, how: str = "--limit") -> None:
         """Says so when not all is shown."""
@@ -148,7 +160,7 @@ def fact(value: Any) -> str:
         return ", ".join(f"{name} {fact(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return "; ".join(fact(one) for one in value)
-    return str(value)
+    return ", ".join(str(value).splitlines())
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, found
+from services.console.client.books import Row, as_json, found
+from services.console.client.figures import with_money
 
 CARD = (
     "billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,"
@@ -25,14 +26,15 @@ async def companies(connection: AsyncConnection, billing_company: str | None = N
     )
     for card in cards:
         own = [tax for tax in taxes if tax["billing_company"] == card["billing_company"]]
-        card["taxes"] = [{name: tax[name] for name in ("tax_code", "percent", "from_date")} for tax in own]
+        card["taxes"] = [with_money({name: tax[name] for name in ("tax_code", "percent", "from_date")}) for tax in own]
     return cards
 
 
 async def catalog(connection: AsyncConnection) -> list[Row]:
     """Products and services with their prices."""
-    return await found(
+    rows = await found(
         connection,
         "SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version"
         " FROM fee_realizer.catalog ORDER BY item_id",
     )
+    return [with_money(row, "amount") | {"plan": as_json(row["plan"])} for row in rows]
