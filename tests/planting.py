@@ -42,8 +42,8 @@ class Planter:
         return result.scalar() if result.returns_rows else None
 
     async def without_triggers(self) -> None:
-        """From here on nothing guards the books in this session: faults can be planted."""
-        await self.run("SET session_replication_role = replica")
+        """Until this transaction ends nothing guards the books: faults can be planted."""
+        await self.run("SET LOCAL session_replication_role = replica")
 
     async def company(self, billing_company: str = COMPANY, **changes: Any) -> None:
         """A known billing company."""

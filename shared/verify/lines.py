@@ -3,58 +3,52 @@
 DOCUMENT = "d.document_kind || ' ' || d.document_id"
 KEY = "document_kind || ' ' || document_id || ' ' || line_key"
 
-_PLACED = """
-placed AS (
-  SELECT p.document_kind, p.document_id, p.line_key, p.currency,
-         coalesce(sum(p.quantity) FILTER (WHERE o.pay_line_id IS NOT NULL), 0) AS open_quantity,
-         coalesce(sum(p.amount) FILTER (WHERE o.pay_line_id IS NOT NULL), 0) AS open_amount,
-         coalesce(sum(p.quantity) FILTER (WHERE w.pay_line_id IS NOT NULL), 0) AS drafted_quantity,
-         coalesce(sum(p.amount) FILTER (WHERE w.pay_line_id IS NOT NULL), 0) AS drafted_amount,
-         coalesce(sum(p.quantity) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS net_quantity,
-         coalesce(sum(p.amount) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS net_amount
-  FROM invoicer.pay_line p
-  LEFT JOIN invoicer.open_line o ON o.pay_line_id = p.pay_line_id
-  LEFT JOIN invoicer.draft_line w ON w.pay_line_id = p.pay_line_id
-  LEFT JOIN invoicer.invoice_line i ON i.pay_line_id = p.pay_line_id
-  WHERE o.pay_line_id IS NOT NULL OR w.pay_line_id IS NOT NULL OR i.pay_line_id IS NOT NULL
-  GROUP BY 1, 2, 3, 4)"""
-
 # Worth + edits = open + drafted + (invoiced - credited) + forgiven. Credits are negative lines, so `net` is invoiced less credited.
 # An edit counts while its key is in the statement; a withheld document's worth is what is settled, so it is looked at apart.
+# Everything is added up in one pass over one list: joining by four texts took about twice as long.
 CONSERVATION = f"""
-WITH said AS (
-  SELECT d.document_kind, d.document_id, l ->> 'line_key' AS line_key, l ->> 'currency' AS currency,
-         sum(CAST(l ->> 'quantity' AS numeric)) AS quantity, sum(CAST(l ->> 'amount' AS numeric)) AS amount
-  FROM invoicer.settled_document d CROSS JOIN LATERAL jsonb_array_elements(CAST(d.body AS jsonb) -> 'lines') AS l
+WITH parts AS (
+  SELECT d.document_kind, d.document_id, l ->> 'line_key' AS line_key, l ->> 'currency' AS currency, 'said' AS part,
+         CAST(l ->> 'quantity' AS numeric) AS quantity, CAST(l ->> 'amount' AS numeric) AS amount
+  FROM invoicer.settled_document AS d CROSS JOIN LATERAL jsonb_array_elements(CAST(d.body AS jsonb) -> 'lines') AS l
   WHERE d.statement_no > 0 AND d.statement_kind = 'realized'
-  GROUP BY 1, 2, 3, 4),
+  UNION ALL
+  SELECT p.document_kind, p.document_id, p.line_key, p.currency, place.part, p.quantity, p.amount
+  FROM invoicer.pay_line AS p
+  JOIN (SELECT pay_line_id, 'open' AS part FROM invoicer.open_line
+        UNION ALL SELECT pay_line_id, 'drafted' FROM invoicer.draft_line
+        UNION ALL SELECT pay_line_id, 'net' FROM invoicer.invoice_line) AS place USING (pay_line_id)),
+sums AS (
+  SELECT document_kind, document_id, line_key, currency, count(*) FILTER (WHERE part = 'said') AS said,
+         coalesce(sum(quantity) FILTER (WHERE part = 'said'), 0) AS said_quantity, coalesce(sum(amount) FILTER (WHERE part = 'said'), 0) AS said_amount,
+         coalesce(sum(quantity) FILTER (WHERE part = 'open'), 0) AS open_quantity, coalesce(sum(amount) FILTER (WHERE part = 'open'), 0) AS open_amount,
+         coalesce(sum(quantity) FILTER (WHERE part = 'drafted'), 0) AS drafted_quantity,
+         coalesce(sum(amount) FILTER (WHERE part = 'drafted'), 0) AS drafted_amount,
+         coalesce(sum(quantity) FILTER (WHERE part = 'net'), 0) AS net_quantity, coalesce(sum(amount) FILTER (WHERE part = 'net'), 0) AS net_amount
+  FROM parts GROUP BY 1, 2, 3, 4),
 edits AS (
-  SELECT document_kind AS kind, document_id AS id, line_key AS of_key, sum(quantity_difference) AS quantity, sum(amount_difference) AS amount
+  SELECT document_kind, document_id, line_key, sum(quantity_difference) AS edit_quantity, sum(amount_difference) AS edit_amount
   FROM invoicer.operator_edit GROUP BY 1, 2, 3),
 offs AS (
-  SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount FROM invoicer.write_off GROUP BY 1, 2, 3),
-{_PLACED},
-side_by_side AS (
-  SELECT document_kind, document_id, line_key, currency,
-         coalesce(s.quantity, 0) + coalesce(e.quantity, 0) AS worth_quantity, coalesce(s.amount, 0) + coalesce(e.amount, 0) AS worth_amount,
-         coalesce(p.open_quantity, 0) AS open_quantity, coalesce(p.open_amount, 0) AS open_amount,
-         coalesce(p.drafted_quantity, 0) AS drafted_quantity, coalesce(p.drafted_amount, 0) AS drafted_amount,
-         coalesce(p.net_quantity, 0) AS net_quantity, coalesce(p.net_amount, 0) AS net_amount
-  FROM said AS s
-  FULL JOIN placed AS p USING (document_kind, document_id, line_key, currency)
-  LEFT JOIN edits AS e ON e.kind = s.document_kind AND e.id = s.document_id AND e.of_key = s.line_key),
+  SELECT document_kind, document_id, line_key, sum(quantity) AS off_quantity, sum(amount) AS off_amount FROM invoicer.write_off GROUP BY 1, 2, 3),
+worth AS (
+  SELECT sums.*, coalesce(off_quantity, 0) AS off_quantity, coalesce(off_amount, 0) AS off_amount,
+         said_quantity + CASE WHEN said > 0 THEN coalesce(edit_quantity, 0) ELSE 0 END AS worth_quantity,
+         said_amount + CASE WHEN said > 0 THEN coalesce(edit_amount, 0) ELSE 0 END AS worth_amount
+  FROM sums LEFT JOIN edits USING (document_kind, document_id, line_key) LEFT JOIN offs USING (document_kind, document_id, line_key)),
 whole AS (
-  SELECT b.*, greatest(0, least(coalesce(f.quantity, 0), worth_quantity - net_quantity)) AS forgiven_quantity,
-         greatest(0, least(coalesce(f.amount, 0), worth_amount - net_amount)) AS forgiven_amount
-  FROM side_by_side AS b LEFT JOIN offs AS f USING (document_kind, document_id, line_key))
+  SELECT worth.*, greatest(0, least(off_quantity, worth_quantity - net_quantity)) AS forgiven_quantity,
+         greatest(0, least(off_amount, worth_amount - net_amount)) AS forgiven_amount
+  FROM worth)
 SELECT {KEY} AS id,
        format('worth %s / %s, open %s / %s, drafted %s / %s, net billed %s / %s, forgiven %s / %s %s', worth_quantity, worth_amount,
               open_quantity, open_amount, drafted_quantity, drafted_amount, net_quantity, net_amount, forgiven_quantity, forgiven_amount,
               currency) AS detail
-FROM whole LEFT JOIN invoicer.settled_document AS d USING (document_kind, document_id)
-WHERE coalesce(d.statement_kind, 'realized') = 'realized'
-  AND (worth_quantity <> open_quantity + drafted_quantity + net_quantity + forgiven_quantity
-       OR worth_amount <> open_amount + drafted_amount + net_amount + forgiven_amount)"""
+FROM whole
+WHERE (worth_quantity <> open_quantity + drafted_quantity + net_quantity + forgiven_quantity
+       OR worth_amount <> open_amount + drafted_amount + net_amount + forgiven_amount)
+  AND NOT EXISTS (SELECT FROM invoicer.settled_document AS d WHERE d.document_kind = whole.document_kind
+                  AND d.document_id = whole.document_id AND d.statement_kind = 'withheld')"""
 
 WITHHELD = """
 SELECT d.document_kind || ' ' || d.document_id AS id, 'pay line ' || p.pay_line_id || ' is open or on a draft' AS detail
@@ -91,19 +85,22 @@ FROM fee_realizer.document_state AS d JOIN fee_realizer.latest_statement AS s US
 WHERE (d.hold_code IS NULL) <> (s.statement_kind = 'realized')"""
 
 ONE_PLACE = """
-SELECT 'pay line ' || pay_line_id AS id,
-       CASE WHEN places = 0 THEN 'lies nowhere' ELSE 'lies in ' || places || ' places: ' || words END
+SELECT 'pay line ' || found.pay_line_id AS id,
+       CASE WHEN places = 0 THEN 'lies nowhere' ELSE 'lies in ' || places || ' places: ' || concat_ws(', ',
+            CASE WHEN EXISTS (SELECT FROM invoicer.open_line AS o WHERE o.pay_line_id = found.pay_line_id) THEN 'open' END,
+            CASE WHEN EXISTS (SELECT FROM invoicer.draft_line AS o WHERE o.pay_line_id = found.pay_line_id) THEN 'draft' END,
+            CASE WHEN EXISTS (SELECT FROM invoicer.invoice_line AS o WHERE o.pay_line_id = found.pay_line_id) THEN 'invoice' END,
+            CASE WHEN EXISTS (SELECT FROM invoicer.replaced_line AS o WHERE o.pay_line_id = found.pay_line_id) THEN 'replaced' END) END
          || coalesce(' (' || p.document_kind || ' ' || p.document_id || ')', ', and is no pay line') AS detail
 FROM (
-  SELECT pay_line_id, count(place) AS places, string_agg(place, ', ') AS words
-  FROM (SELECT pay_line_id, NULL AS place FROM invoicer.pay_line
-        UNION ALL SELECT pay_line_id, 'open' FROM invoicer.open_line
-        UNION ALL SELECT pay_line_id, 'draft' FROM invoicer.draft_line
-        UNION ALL SELECT pay_line_id, 'invoice' FROM invoicer.invoice_line
-        UNION ALL SELECT pay_line_id, 'replaced' FROM invoicer.replaced_line) AS everywhere
-  GROUP BY pay_line_id) AS found
-LEFT JOIN invoicer.pay_line AS p USING (pay_line_id)
-WHERE places <> 1 OR p.pay_line_id IS NULL"""
+  SELECT pay_line_id, sum(place) AS places, sum(line) AS lines
+  FROM (SELECT pay_line_id, 0 AS place, 1 AS line FROM invoicer.pay_line
+        UNION ALL SELECT pay_line_id, 1, 0 FROM invoicer.open_line
+        UNION ALL SELECT pay_line_id, 1, 0 FROM invoicer.draft_line
+        UNION ALL SELECT pay_line_id, 1, 0 FROM invoicer.invoice_line
+        UNION ALL SELECT pay_line_id, 1, 0 FROM invoicer.replaced_line) AS everywhere
+  GROUP BY pay_line_id HAVING sum(place) <> 1 OR sum(line) <> 1) AS found
+LEFT JOIN invoicer.pay_line AS p ON p.pay_line_id = found.pay_line_id"""
 
 OPEN_COPY = """
 SELECT 'pay line ' || p.pay_line_id AS id, 'its open row tells another company, date or node than the line' AS detail

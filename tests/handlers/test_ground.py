@@ -1,13 +1,21 @@
 """The ground that the other tests stand on: a database of its own for each test, roles that may write their own schema only."""
 
+from collections.abc import Sequence
+
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.topics import all_topics, full_name
+from shared.broker.topics import all_topics, dead_letter_topic, full_name
+from shared.consumer.protocol import Lane
+from shared.consumer.records import Applied, Received, reader
+from shared.events.ats import TimesheetApproved
+from shared.events.catalogue import DeadLetterSaid
 from shared.settings import settings
-from tests.conftest import EngineOf
+from tests.builders import record
+from tests.conftest import BooksOf, EngineOf, process
 
 
 @pytest.mark.parametrize("turn", [1, 2])
@@ -37,3 +45,20 @@ async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
         await admin.close()
     assert {full_name(topic.name) for topic in all_topics()} <= set(there)
     assert stack["BACKOFFICE_DATABASE_URL"] == settings().database_url
+
+
+async def test_what_is_said_of_a_dead_letter_is_what_its_schema_says(books_of: BooksOf) -> None:
+    """Ids and reason, never what stood in the record; once, however often the record comes."""
+
+    async def none(connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]) -> Applied:
+        return Applied()
+
+    books = books_of("fee_realizer")
+    lane = Lane("timesheet-approved", reader(TimesheetApproved), none, TimesheetApproved)
+    for _ in range(2):
+        await process(books, lane, [record("timesheet-approved", b'{"secret": 1}', offset=7)])
+    (said,) = books.producer.heard  # type: ignore[attr-defined]
+    letter = DeadLetterSaid.model_validate_json(said.value)
+    assert said.topic == dead_letter_topic("timesheet-approved", "fee_realizer")
+    assert (letter.topic, letter.offset, letter.code) == ("timesheet-approved", 7, "missing_field")
+    assert b"secret" not in said.value
