@@ -27,8 +27,11 @@ def chosen(document_id: str, marks: Iterable[RevisionMark]) -> RevisionMark | No
     A revision that lost its approval keeps, for this order, the last approved_at of its sheet. An original that was never
     approved stands below every sheet that was: it is the document only while it is alone, and waits for its approval.
     """
+    every = list(marks)
+    if len(every) == 1 and every[0].sheet_id == document_id:  # how most documents come
+        return every[0]
     sheets: dict[str, list[RevisionMark]] = {}
-    for mark in marks:
+    for mark in every:
         sheets.setdefault(mark.sheet_id, []).append(mark)
     best: tuple[tuple[bool, datetime, str], RevisionMark] | None = None
     for sheet_id, revisions in sheets.items():
