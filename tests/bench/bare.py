@@ -1,0 +1,213 @@
+"""The ways against which ingest is measured: reading alone, the quickest loop with the same durability, and one message a transaction.
+
+All three read the very messages that the workers read, from the same topic, and write to the same database. The bare loop decodes with
+msgspec, stores one keyed row a message in a logged table and commits offsets when the rows are committed; while one batch is being
+written it decodes the next. The ORM way prices the sheet and stores document and line, as a service does that is written without
+thinking of batches; it says nothing to a second service, so it has less to do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from sqlalchemy import ForeignKey
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from shared.broker.topics import TIMESHEET_APPROVED
+from shared.events.ats import TimesheetApproved
+from tests.bench.ground import Clock, Place, Took
+
+RECORDS_AT_ONCE = 2000
+FETCH_BYTES = 8 * 1024 * 1024
+
+
+class Entry(msgspec.Struct):
+    """A day of a timesheet."""
+
+    requirement_id: str
+    work_date: date
+    time_type: str
+    hours: Decimal
+
+
+class Sheet(msgspec.Struct):
+    """What the bare ways read of a timesheet."""
+
+    timesheet_id: str
+    revision: int
+    worker_id: str
+    week_ending: date
+    entries: list[Entry]
+
+
+@asynccontextmanager
+async def _consumer(place: Place, group: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        place.topic(TIMESHEET_APPROVED.name),
+        bootstrap_servers=place.kafka,
+        group_id=f"{place.name}.{group}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
+        fetch_max_wait_ms=100,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@dataclass
+class _Polled:
+    sheets: list[Sheet]
+    offsets: dict[TopicPartition, int]
+
+
+async def _poll(consumer: AIOKafkaConsumer, decoder: "msgspec.json.Decoder[Sheet]") -> _Polled:
+    found = await consumer.getmany(timeout_ms=1000, max_records=RECORDS_AT_ONCE)
+    decode = decoder.decode
+    sheets = [decode(record.value) for records in found.values() for record in records]
+    return _Polled(sheets, {partition: records[-1].offset + 1 for partition, records in found.items() if records})
+
+
+async def read_alone(place: Place, clock: Clock, messages: int) -> Took:
+    """Consume and decode, nothing else."""
+    decoder = msgspec.json.Decoder(Sheet)
+    async with _consumer(place, "read-alone") as consumer:
+        first = await _poll(consumer, decoder)
+        while not first.sheets:
+            first = await _poll(consumer, decoder)
+        began, seen = clock.now(), len(first.sheets)
+        while seen < messages:
+            seen += len((await _poll(consumer, decoder)).sheets)
+        return clock.took(seen, began)
+
+
+KEYED_ROW_SQL = """
+CREATE TABLE IF NOT EXISTS bare_sheet (
+  timesheet_id text NOT NULL, revision bigint NOT NULL, worker_id text NOT NULL, week_ending date NOT NULL, hours numeric(12,4) NOT NULL,
+  PRIMARY KEY (timesheet_id, revision))"""
+KEEP_SQL = """
+INSERT INTO bare_sheet SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::date[], $5::numeric[]) ON CONFLICT DO NOTHING"""
+
+
+async def _keep(connection: asyncpg.Connection, sheets: Sequence[Sheet]) -> None:
+    await connection.execute(
+        KEEP_SQL,
+        [sheet.timesheet_id for sheet in sheets],
+        [sheet.revision for sheet in sheets],
+        [sheet.worker_id for sheet in sheets],
+        [sheet.week_ending for sheet in sheets],
+        [sum((entry.hours for entry in sheet.entries), Decimal(0)) for sheet in sheets],
+    )
+
+
+async def keyed_rows(place: Place, clock: Clock, messages: int) -> Took:
+    """The bare loop: once each, by key, in a logged table; offsets after the commit."""
+    decoder = msgspec.json.Decoder(Sheet)
+    connection = await place.owner()
+    await connection.execute(KEYED_ROW_SQL)
+
+    async def settle(polled: _Polled) -> None:
+        await _keep(connection, polled.sheets)
+        await consumer.commit(polled.offsets)
+
+    try:
+        async with _consumer(place, "keyed-rows") as consumer:
+            polled = await _poll(consumer, decoder)
+            while not polled.sheets:
+                polled = await _poll(consumer, decoder)
+            began, seen = clock.now(), len(polled.sheets)
+            writing = asyncio.create_task(settle(polled))
+            while seen < messages:
+                polled = await _poll(consumer, decoder)
+                await writing
+                seen += len(polled.sheets)
+                if polled.sheets:
+                    writing = asyncio.create_task(settle(polled))
+            await writing
+            took = clock.took(seen, began)
+        kept = await connection.fetchval("SELECT count(*) FROM bare_sheet")
+        if kept != messages:
+            raise AssertionError(f"the bare loop kept {kept} rows of {messages} messages: its time counts for nothing")
+        return took
+    finally:
+        await connection.close()
+
+
+class Base(DeclarativeBase):
+    """The tables of the ORM way."""
+
+
+class OrmRate(Base):
+    """A bill rate."""
+
+    __tablename__ = "orm_rate"
+    requirement_id: Mapped[str] = mapped_column(primary_key=True)
+    time_type: Mapped[str] = mapped_column(primary_key=True)
+    unit_price: Mapped[Decimal]
+
+
+class OrmSheet(Base):
+    """A timesheet."""
+
+    __tablename__ = "orm_sheet"
+    timesheet_id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    worker_id: Mapped[str]
+    body: Mapped[str]
+
+
+class OrmLine(Base):
+    """A priced line of a timesheet."""
+
+    __tablename__ = "orm_line"
+    timesheet_id: Mapped[str] = mapped_column(ForeignKey("orm_sheet.timesheet_id"), primary_key=True)
+    requirement_id: Mapped[str] = mapped_column(primary_key=True)
+    time_type: Mapped[str] = mapped_column(primary_key=True)
+    quantity: Mapped[Decimal]
+    amount: Mapped[Decimal]
+
+
+async def one_by_one(place: Place, clock: Clock, messages: int, requirements: int) -> Took:
+    """One message, one session, one transaction, one commit of its offset."""
+    engine = create_async_engine(place.url)
+    async with engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    async with sessions() as session, session.begin():
+        session.add_all(OrmRate(requirement_id=f"REQ-{at:05d}", time_type="REG", unit_price=Decimal("50.00")) for at in range(requirements))
+    try:
+        async with _consumer(place, "one-by-one") as consumer:
+            await consumer.getone()
+            began = clock.now()
+            for _ in range(messages):
+                record = await consumer.getone()
+                sheet = TimesheetApproved.model_validate_json(record.value)
+                async with sessions() as session, session.begin():
+                    if await session.get(OrmSheet, sheet.timesheet_id) is None:
+                        await _price(session, sheet, record.value.decode())
+                await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+            return clock.took(messages, began)
+    finally:
+        await engine.dispose()
+
+
+async def _price(session: AsyncSession, sheet: TimesheetApproved, body: str) -> None:
+    quantities: dict[tuple[str, str], Decimal] = {}
+    for entry in sheet.entries:
+        key = (entry.requirement_id, entry.time_type)
+        quantities[key] = quantities.get(key, Decimal(0)) + entry.hours
+    session.add(OrmSheet(timesheet_id=sheet.timesheet_id, revision=sheet.revision, worker_id=sheet.worker_id, body=body))
+    for key, quantity in quantities.items():
+        rate = await session.get_one(OrmRate, key)
+        amount = (quantity * rate.unit_price).quantize(Decimal("0.01"))
+        session.add(OrmLine(timesheet_id=sheet.timesheet_id, requirement_id=key[0], time_type=key[1], quantity=quantity, amount=amount))

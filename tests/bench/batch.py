@@ -1,0 +1,211 @@
+"""A batch against the bare SQL of the same result: in one database, in one run, on the same open lines.
+
+The worker is a process that hears `generate-batch` on Kafka; its time runs from the command's publishing to the answer's arrival, with
+everything that lies between: locks, rules, health, announcements of thousands of documents. The bare way is one transaction written by
+hand for this one case. That it does come to the same result is checked: documents, lines, numbers, tax and seals are compared.
+"""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer
+
+from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS
+from tests.bench import messages, seed
+from tests.bench.ground import Clock, Ground, Place, Took, forget_peak, peak_memory, private_memory
+
+ANSWER_SECONDS = 900
+SAMPLE_SECONDS = 0.5
+
+BARE_SQL = (
+    "SET LOCAL work_mem = '256MB'",
+    "SET LOCAL jit = off",
+    """CREATE TEMP TABLE payer ON COMMIT DROP AS
+       SELECT node_id, account_name, debtor, level, dense_rank() OVER (ORDER BY account_name COLLATE "C")::int AS debtor_no, buyer
+       FROM (SELECT n.node_id, coalesce(nullif(n.account_name, ''), p.account_name) AS account_name,
+                    CASE WHEN n.account_name <> '' THEN n.node_id ELSE p.node_id END AS debtor,
+                    CASE WHEN n.account_name <> '' THEN n.level ELSE p.level END AS level,
+                    jsonb_build_object('name', p.name, 'address', p.address, 'tax_id', p.tax_id) AS buyer
+             FROM invoicer.billto_node n JOIN invoicer.billto_node p ON p.node_id = coalesce(n.parent_id, n.node_id)) s""",
+    "ANALYZE payer",
+    """CREATE TEMP TABLE line ON COMMIT DROP AS
+       SELECT debtor_no, currency, po_number, (row_number() OVER w)::int AS line_no, pay_line_id, debtor, level, amount, tax_code, tax_rate, tax,
+              service_from, service_to, digest
+       FROM (SELECT y.debtor_no, p.currency, p.po_number, p.pay_line_id, y.debtor, y.level, p.amount, t.tax_code, t.percent AS tax_rate,
+                    round(p.amount * t.percent / 100, 2) AS tax, p.service_from, p.service_to, p.week_ending, p.worker_id COLLATE "C" AS worker_id,
+                    p.effective_date, p.document_id COLLATE "C" AS document_id, p.line_key COLLATE "C" AS line_key, invoicer.line_digest(p) AS digest
+             FROM bare.open_line o JOIN invoicer.pay_line p USING (pay_line_id) JOIN payer y ON y.node_id = o.billto_node
+             JOIN fee_realizer.tax_rate t ON t.billing_company = o.billing_company AND t.tax_code = 'STD'
+             WHERE o.billing_company = $company AND o.effective_date <= $today AND o.week_ending <= $cut_off OFFSET 0) s
+       WINDOW w AS (PARTITION BY debtor_no, currency, po_number ORDER BY week_ending, worker_id, effective_date, document_id, line_key, pay_line_id)""",
+    "ANALYZE line (debtor_no, pay_line_id)",
+    """INSERT INTO bare.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents, line_count, totals,
+         actor, reason, generated_at)
+       SELECT $batch, $company, $batch, $cut_off, $today, '', '', count(DISTINCT debtor_no), count(*),
+         jsonb_build_array(jsonb_build_object('net', sum(amount), 'tax', sum(tax))), 'bench', 'bench', now() FROM line""",
+    """CREATE TEMP TABLE document ON COMMIT DROP AS
+       WITH born AS (
+         INSERT INTO bare.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
+           tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count, tax_totals, seller,
+           buyer, closed_at)
+         SELECT $company, $batch, 'INV-', number, 'INV-' || lpad(number::text, greatest(6, length(number::text)), '0'), 'invoice', y.account_name, d.currency,
+           'net:30', d.po_number, 'standard', '', 'line', $today, $today + 30, $cut_off, since, until, net, tax, net + tax, lines,
+           jsonb_build_array(jsonb_build_object('code', tax_code, 'rate', trim_scale(tax_rate)::text, 'net', net::numeric(20, 2)::text,
+                                                'tax', tax::numeric(20, 2)::text)),
+           '{"name": "Bench Staffing Inc.", "address": "1 Main Street, Springfield", "tax_id": "12-3456789", "bank": "Bank 001"}', y.buyer, now()
+         FROM (SELECT debtor_no, currency, po_number, tax_code, tax_rate, count(*) AS lines, min(service_from) AS since, max(service_to) AS until,
+                      sum(amount) AS net, sum(tax) AS tax,
+                      row_number() OVER (ORDER BY debtor_no, currency, po_number) - 1
+                        + (SELECT next_number FROM bare.number_series WHERE billing_company = $company FOR UPDATE) AS number
+               FROM line GROUP BY debtor_no, currency, po_number, tax_code, tax_rate) d
+         JOIN (SELECT DISTINCT ON (debtor_no) debtor_no, account_name, buyer FROM payer) y USING (debtor_no)
+         ORDER BY number RETURNING invoice_id, account_name, currency, po_number)
+       SELECT b.invoice_id, y.debtor_no, b.currency, b.po_number FROM born b
+       JOIN (SELECT DISTINCT account_name, debtor_no FROM payer) y USING (account_name)""",
+    "ANALYZE document",
+    """INSERT INTO bare.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+       SELECT d.invoice_id, l.line_no, l.pay_line_id, l.debtor, l.level, l.tax_code, l.tax_rate, l.tax
+       FROM line l JOIN document d USING (debtor_no, currency, po_number)""",
+    """INSERT INTO bare.invoice_seal
+       SELECT i.invoice_id, invoicer.document_seal(ROW(i.*)::invoicer.invoice, s.lines)
+       FROM (SELECT debtor_no, currency, po_number,
+                    string_agg(invoicer.line_seal(line_no, digest, NULL, debtor, level, tax_code, tax_rate, tax), ''::bytea ORDER BY line_no) AS lines
+             FROM line GROUP BY debtor_no, currency, po_number) s
+       JOIN document d USING (debtor_no, currency, po_number) JOIN bare.invoice i USING (invoice_id)""",
+    "DELETE FROM bare.open_line o USING line l WHERE o.billing_company = $company AND o.pay_line_id = l.pay_line_id",
+    "UPDATE bare.number_series SET next_number = next_number + (SELECT count(*) FROM document), last_date = $today WHERE billing_company = $company",
+)
+
+_SAME_DOCUMENT = "number, invoice_number, account_name, currency, due_date, net, tax, total, line_count, tax_totals, seller, buyer, content_hash"
+_SAME_LINE = "number, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount"
+DIFFERENCE_SQL = f"""
+WITH ours AS (SELECT {_SAME_DOCUMENT} FROM invoicer.invoice JOIN invoicer.invoice_seal USING (invoice_id) WHERE series = 'INV-'),
+     bares AS (SELECT {_SAME_DOCUMENT} FROM bare.invoice JOIN bare.invoice_seal USING (invoice_id) WHERE series = 'INV-'),
+     our_lines AS (SELECT {_SAME_LINE} FROM invoicer.invoice JOIN invoicer.invoice_line USING (invoice_id) WHERE series = 'INV-'),
+     bare_lines AS (SELECT {_SAME_LINE} FROM bare.invoice JOIN bare.invoice_line USING (invoice_id) WHERE series = 'INV-')
+SELECT (SELECT count(*) FROM (TABLE ours EXCEPT TABLE bares) a) + (SELECT count(*) FROM (TABLE bares EXCEPT TABLE ours) b)
+     + (SELECT count(*) FROM (TABLE our_lines EXCEPT TABLE bare_lines) c) + (SELECT count(*) FROM (TABLE bare_lines EXCEPT TABLE our_lines) d)
+     + (SELECT count(*) FROM invoicer.open_line) + (SELECT count(*) FROM bare.open_line)"""
+
+
+@dataclass(frozen=True)
+class BatchRun:
+    """One batch both ways. Memory in MiB: the worker's peak, and the most that PostgreSQL's processes had for themselves."""
+
+    lines: int
+    history: int
+    worker: Took
+    bare: Took
+    worker_memory: int
+    postgres_memory: int
+    bare_postgres_memory: int
+
+
+@dataclass
+class Watcher:
+    """Looks at memory while something runs."""
+
+    ground: Ground
+    most: int = 0
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """For as long as the block lasts."""
+
+        def look() -> None:
+            while not self._over.wait(SAMPLE_SECONDS):
+                self.most = max(self.most, private_memory(self.ground.postgres_pids()))
+
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            looking.join()
+
+
+def measure(ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]) -> list[BatchRun]:
+    """Each size without history, and again with it."""
+    found: list[BatchRun] = []
+    with ground.place("batch") as place:
+        asyncio.run(_with_owner(place, seed.add_facts, debtors))
+        behind = 0
+        for years in (0, history):
+            if years:
+                began = time.perf_counter()
+                behind += asyncio.run(_with_owner(place, seed.add_history, "H", max(years - behind, 1), debtors))
+                say(f"history seeded: {behind:,} lines in {time.perf_counter() - began:.0f} s")
+            for size in sizes:
+                lot = f"L{len(found)}"
+                asyncio.run(_with_owner(place, seed.add_open_lines, lot, size, debtors))
+                found.append(_one(ground, place, lot, size, behind))
+                say(f"batch of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s")
+                behind += size
+    return found
+
+
+async def _with_owner(place: Place, work: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
+    connection = await place.owner()
+    try:
+        return await work(connection, *arguments)
+    finally:
+        await connection.close()
+
+
+def _one(ground: Ground, place: Place, lot: str, size: int, behind: int) -> BatchRun:
+    asyncio.run(_with_owner(place, seed.settle_down))
+    bare_memory, memory = Watcher(ground), Watcher(ground)
+    with bare_memory.watching():
+        bare = asyncio.run(_with_owner(place, _bare, ground.clock(), lot, size))
+    (worker,) = place.start("invoicer", today=seed.TODAY)
+    asyncio.run(_with_owner(place, seed.settle_down))
+    pid = worker.pid or 0
+    forget_peak(pid)
+    with memory.watching():
+        took = asyncio.run(_generated(place, ground.clock([worker]), lot, size))
+    peak = peak_memory(pid)
+    place.stop()
+    differences = asyncio.run(place.value(DIFFERENCE_SQL))
+    if differences:
+        raise AssertionError(f"the worker and the bare SQL differ in {differences} rows: the comparison of their times counts for nothing")
+    return BatchRun(size, behind, took, bare, peak, memory.most, bare_memory.most)
+
+
+async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: int) -> Took:
+    """The hand-written transaction; its parameters are constants, as its author would have typed them."""
+    values = {"company": f"'{messages.COMPANY}'", "today": f"date '{seed.TODAY}'", "cut_off": f"date '{seed.CUT_OFF}'", "batch": f"'bare-{lot}'"}
+    began = clock.now()
+    async with connection.transaction():
+        for statement in BARE_SQL:
+            for name, value in values.items():
+                statement = statement.replace(f"${name}", value)
+            await connection.execute(statement)
+    return clock.took(size, began)
+
+
+async def _generated(place: Place, clock: Clock, lot: str, size: int) -> Took:
+    """From the command to its answer."""
+    command = {"command": "generate-batch", "command_id": f"batch-{lot}", "actor": "bench", "reason": "bench", "billing_company": messages.COMPANY}
+    async with AIOKafkaConsumer(place.topic(COMMAND_RESULTS.name), bootstrap_servers=place.kafka, auto_offset_reset="earliest") as answers:
+        async with messages.producer() as sender:
+            began = clock.now()
+            value = json.dumps(command | {"cut_off_date": str(seed.CUT_OFF)}).encode()
+            await sender.send_and_wait(place.topic(OPERATOR_COMMANDS.name), value, key=messages.COMPANY.encode())
+            async with asyncio.timeout(ANSWER_SECONDS):
+                async for record in answers:
+                    answer = json.loads(record.value)
+                    if answer["command_id"] == command["command_id"]:
+                        break
+            took = clock.took(size, began)
+    if answer["outcome"] != "accepted" or answer["details"]["lines"] != size:
+        raise AssertionError(f"the batch came out otherwise: {answer['sentence']}; {answer['details']}")
+    return took

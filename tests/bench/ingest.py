@@ -1,0 +1,74 @@
+"""Ingest end to end: a timesheet that was published becomes an open pay line, over two durable hops through two worker processes.
+
+The messages lie in the topic before the work starts, for every way alike, and every way holds its first batch in hand when the clock
+starts; it stops when the last row is committed, for the workers when the last line was seen open.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from shared.broker.topics import TIMESHEET_APPROVED
+from shared.stack.workers import Worker
+from tests.bench import bare, messages
+from tests.bench.ground import Clock, Ground, Place, Took, until
+
+SERVICES = ("fee_realizer", "invoicer")
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """One round: the workers, and what they are measured against."""
+
+    workers: Took
+    bare: Took
+    read_alone: Took
+    one_by_one: Took
+    memory: dict[str, int]
+
+
+def ready_workers(place: Place, requirements: int, replicas: int = 1, **values: Any) -> list[Worker]:
+    """Workers that are up and know the company and its job orders."""
+    workers = place.start(*SERVICES, replicas=replicas, **values)
+    asyncio.run(messages.publish_facts(requirements))
+
+    async def known() -> bool:
+        count = await place.value("SELECT count(*) FROM fee_realizer.requirement WHERE known AND EXISTS (SELECT FROM fee_realizer.billing_company WHERE known)")
+        return bool(count == requirements)
+
+    asyncio.run(until(known, "the job orders"))
+    return workers
+
+
+async def work_off(place: Place, clock: Clock, count: int, requirements: int) -> Took:
+    """Publishes, and lets the workers begin when all is published."""
+    connection = await place.owner()
+    try:
+        gun = connection.transaction()
+        await gun.start()  # until it is committed no job order can be read: each worker waits with its first batch
+        await connection.execute("LOCK TABLE fee_realizer.requirement IN ACCESS EXCLUSIVE MODE")
+        await messages.publish(TIMESHEET_APPROVED.name, messages.timesheets(0, count, requirements))
+        begun = clock.now()
+        await gun.commit()
+
+        async def all_open() -> bool:
+            return bool(await connection.fetchval("SELECT count(*) FROM invoicer.open_line") >= count)
+
+        await until(all_open, f"{count} open lines", LOOK_SECONDS)
+        return clock.took(count, begun)
+    finally:
+        await connection.close()
+
+
+def measure(ground: Ground, count: int, one_by_one: int, requirements: int) -> Ingest:
+    """One round: all ways, one after the other, on the same topic."""
+    with ground.place("ingest") as place:
+        workers = ready_workers(place, requirements)
+        took = asyncio.run(work_off(place, ground.clock(workers), count, requirements))
+        memory = ground.memory(workers)
+        place.stop()
+        alone = asyncio.run(bare.read_alone(place, ground.clock(), count))
+        rows = asyncio.run(bare.keyed_rows(place, ground.clock(), count))
+        orm = asyncio.run(bare.one_by_one(place, ground.clock(), one_by_one, requirements))
+        return Ingest(took, rows, alone, orm, memory)

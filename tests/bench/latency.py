@@ -1,0 +1,102 @@
+"""One timesheet to its open line, at a steady pace: from before the ATS's send to when another process could read the line.
+
+The line is seen by a notification that PostgreSQL sends when the transaction commits, and then read, as any program would.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import asyncpg
+
+from shared.broker.topics import TIMESHEET_APPROVED, full_name
+from tests.bench import messages
+from tests.bench.ground import Ground, until
+from tests.bench.ingest import ready_workers
+
+WARM_UP = 0.2
+"""This part of the messages warms connections and caches, and is not counted."""
+BELL_SQL = (
+    "CREATE FUNCTION invoicer.ring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('born', ''); RETURN NULL; END $$",
+    "CREATE TRIGGER ring AFTER INSERT ON invoicer.open_line FOR EACH STATEMENT EXECUTE FUNCTION invoicer.ring()",
+)
+BORN_SQL = "SELECT pay_line_id, document_id FROM invoicer.pay_line WHERE pay_line_id > $1 ORDER BY pay_line_id"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds that a line took, and how many a second there were."""
+
+    rate: float
+    seen: int
+    p50: float
+    p99: float
+    most: float
+    memory: dict[str, int]
+
+
+def measure(ground: Ground, rate: float, seconds: float, requirements: int) -> Latency:
+    """Publishes at `rate` a second for so long; each line is timed for itself."""
+    with ground.place("latency") as place:
+        workers = [*ready_workers(place, requirements), *place.start("scheduler")]
+        count = int(rate * seconds)
+
+        async def run() -> list[float]:
+            connection = await place.owner()
+            try:
+                return await _timed(connection, count, rate, requirements)
+            finally:
+                await connection.close()
+
+        took = sorted(asyncio.run(run()))
+        memory = ground.memory(workers)
+    return Latency(rate, len(took), _at(took, 0.5), _at(took, 0.99), took[-1], memory)
+
+
+def _at(ordered: list[float], part: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+async def _timed(connection: asyncpg.Connection, count: int, rate: float, requirements: int) -> list[float]:
+    """Milliseconds of each message after the warm-up."""
+    for statement in BELL_SQL:
+        await connection.execute(statement)
+    rung = asyncio.Event()
+    await connection.add_listener("born", lambda *_: rung.set())
+    sent: dict[str, float] = {}
+    seen: dict[str, float] = {}
+
+    async def look() -> None:
+        last = 0
+        while len(seen) < count:
+            await rung.wait()
+            rung.clear()
+            found = await connection.fetch(BORN_SQL, last)
+            now = time.perf_counter()
+            for row in found:
+                seen[row["document_id"]] = now
+                last = row["pay_line_id"]
+
+    looking = asyncio.create_task(look())
+    await _say_steadily(count, rate, requirements, sent)
+
+    async def all_seen() -> bool:
+        return looking.done()
+
+    await until(all_seen, f"{count} lines")
+    await looking
+    counted = list(sent)[int(count * WARM_UP) :]
+    return [(seen[document_id] - sent[document_id]) * 1000 for document_id in counted]
+
+
+async def _say_steadily(count: int, rate: float, requirements: int, sent: dict[str, float]) -> None:
+    """Each at its time: one that is late because the machine is busy does not delay the clock of the next."""
+    async with messages.producer(linger_ms=0) as sender:
+        topic = full_name(TIMESHEET_APPROVED.name)
+        began = time.perf_counter()
+        for at, (key, value) in enumerate(messages.timesheets(0, count, requirements)):
+            wait = began + at / rate - time.perf_counter()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            sent[key] = time.perf_counter()
+            await sender.send(topic, value, key=key.encode())

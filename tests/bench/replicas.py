@@ -1,0 +1,61 @@
+"""More workers of each kind: they share the partitions, and where a commit is slow they get more done than one.
+
+A slow commit is made in the database itself: every transaction that writes a statement or settles one also leaves a row in a small
+table whose deferred trigger sleeps when the transaction commits, as a disk or a standby far away would make it wait.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+import asyncpg
+
+from tests.bench.ground import Ground, Place, Took
+from tests.bench.ingest import ready_workers, work_off
+
+SLOW_COMMIT_SQL = """
+CREATE TABLE public.slow_commit (at timestamptz NOT NULL);
+CREATE FUNCTION public.wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON public.slow_commit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.wait_at_commit();
+CREATE FUNCTION public.mark_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+  BEGIN INSERT INTO public.slow_commit VALUES (now()); RETURN NULL; END $$;
+CREATE TRIGGER mark AFTER INSERT ON fee_realizer.statement FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
+CREATE TRIGGER mark AFTER INSERT ON invoicer.settled_document FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
+"""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """One worker of each kind, and several, on the same messages. `commit_ms`: by how much every commit was slowed; `records` in a transaction at most."""
+
+    one: Took
+    several: Took
+    replicas: int
+    commit_ms: float
+    records: int
+
+    @property
+    def ratio(self) -> float:
+        """What several reach of one."""
+        return self.several.rate / self.one.rate
+
+
+def measure(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int) -> Shared:
+    """Works the same number of messages off with one worker of each kind, then with several."""
+    took = [_round(ground, count, requirements, each, commit_ms, records) for each in (1, replicas)]
+    return Shared(took[0], took[1], replicas, commit_ms, records)
+
+
+def _round(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int) -> Took:
+    with ground.place(f"shared{replicas}") as place:
+        workers = ready_workers(place, requirements, replicas, max_batch_records=records)
+        if commit_ms:
+            asyncio.run(_slow_down(place, commit_ms))
+        return asyncio.run(work_off(place, ground.clock(workers), count, requirements))
+
+
+async def _slow_down(place: Place, commit_ms: float) -> None:
+    connection: asyncpg.Connection = await place.owner()
+    try:
+        await connection.execute(SLOW_COMMIT_SQL.format(seconds=commit_ms / 1000))
+    finally:
+        await connection.close()

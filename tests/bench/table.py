@@ -1,0 +1,118 @@
+"""The table of a run, as Markdown for the README: what was measured, against what, the ratio, and what was aimed at.
+
+Ratios are given twice: of time, as it passed, and of processor time, which says the same on an idle machine and more on a busy one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from tests.bench.batch import BatchRun
+from tests.bench.ground import Took
+from tests.bench.ingest import Ingest
+from tests.bench.latency import Latency
+from tests.bench.replicas import Shared
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. `met` is None where nothing was aimed at."""
+
+    what: str
+    measured: str
+    against: str
+    ratio: str
+    aim: str = ""
+    met: bool | None = None
+
+    def __str__(self) -> str:
+        aim = self.aim if self.met is None else f"{self.aim}: {'met' if self.met else '**missed**'}"
+        return f"| {self.what} | {self.measured} | {self.against} | {self.ratio} | {aim} |"
+
+
+HEAD = "| what | measured | against | ratio (of processor time) | aim |\n|---|---|---|---|---|"
+
+
+def _rate(took: Took) -> str:
+    return f"{took.rate:,.0f}/s, {took.cost:,.0f} µs"
+
+
+def _middle(rounds: Sequence[Took]) -> Took:
+    """The round in the middle."""
+    return sorted(rounds, key=lambda took: took.rate)[len(rounds) // 2]
+
+
+def ingest_rows(rounds: Sequence[Ingest]) -> list[Row]:
+    """Each round is compared within itself; what is shown is the middle of the ratios."""
+    of_alone = median(one.bare.rate / one.read_alone.rate for one in rounds)
+    of_alone_cost = median(one.read_alone.cost / one.bare.cost for one in rounds)
+    of_bare = median(one.workers.rate / one.bare.rate for one in rounds)
+    of_bare_cost = median(one.bare.cost / one.workers.cost for one in rounds)
+    of_orm = median(one.workers.rate / one.one_by_one.rate for one in rounds)
+    of_orm_cost = median(one.one_by_one.cost / one.workers.cost for one in rounds)
+    workers, bare = _middle([one.workers for one in rounds]), _middle([one.bare for one in rounds])
+    alone, orm = _middle([one.read_alone for one in rounds]), _middle([one.one_by_one for one in rounds])
+    return [
+        Row("bare loop: decode, one keyed and logged row", _rate(bare), f"consume and decode alone: {_rate(alone)}", f"{of_alone:.2f} ({of_alone_cost:.2f})",
+            "≥ 0.5", max(of_alone, of_alone_cost) >= 0.5),
+        Row("ingest: published → open line, two durable hops", _rate(workers), f"bare loop, one hop: {_rate(bare)}", f"{of_bare:.3f} ({of_bare_cost:.3f})",
+            "≥ 0.3", of_bare >= 0.3),
+        Row("the same", _rate(workers), f"ORM, one message a transaction, one hop: {_rate(orm)}", f"{of_orm:.1f} ({of_orm_cost:.1f})", "≥ 20", of_orm >= 20),
+    ]  # fmt: skip
+
+
+def batch_rows(runs: Sequence[BatchRun]) -> list[Row]:
+    """The batches, then how they stand without and with history."""
+    found = []
+    for run in runs:
+        ratio, cost = run.worker.seconds / run.bare.seconds, run.worker.computed / run.bare.computed
+        found.append(
+            Row(
+                f"batch of {run.lines:,} lines, {run.history:,} lines before",
+                f"{run.worker.seconds:.1f} s; peak {run.worker_memory} MiB, PostgreSQL {run.postgres_memory} MiB",
+                f"bare SQL, same rows: {run.bare.seconds:.1f} s; PostgreSQL {run.bare_postgres_memory} MiB",
+                f"{ratio:.2f} ({cost:.2f})",
+                "≤ 1.5",
+                ratio <= 1.5,
+            )
+        )
+    for size in sorted({run.lines for run in runs}):
+        first, *_, last = [run for run in runs if run.lines == size] * 2
+        if len(runs) > 1 and first.history != last.history:
+            ratio, cost = last.worker.seconds / first.worker.seconds, last.worker.computed / first.worker.computed
+            found.append(Row(f"the same {size:,} lines, {last.history:,} before", f"{last.worker.seconds:.1f} s", f"{first.history:,} before: "
+                             f"{first.worker.seconds:.1f} s", f"{ratio:.2f} ({cost:.2f})", "flat (≤ 1.2)", min(ratio, cost) <= 1.2))  # fmt: skip
+    if len({run.lines for run in runs}) > 1:
+        small, large = min(runs, key=lambda run: run.lines), max(runs, key=lambda run: run.lines)
+        found.append(Row("memory of the worker", f"{large.lines:,} lines: {large.worker_memory} MiB", f"{small.lines:,} lines: {small.worker_memory} MiB",
+                         f"{large.worker_memory / small.worker_memory:.2f}", "flat (≤ 1.2)", large.worker_memory <= 1.2 * small.worker_memory))  # fmt: skip
+    return found
+
+
+def latency_rows(found: Latency) -> list[Row]:
+    """Latency, and the memory of every process meanwhile."""
+    return [
+        Row(f"one timesheet → open line at {found.rate:.0f}/s", f"p50 {found.p50:.0f} ms, p99 {found.p99:.0f} ms, most {found.most:.0f} ms",
+            f"{found.seen:,} timesheets", "", "p99 < 100 ms", found.p99 < 100),
+        Row("memory meanwhile", memory(found.memory), "", ""),
+    ]  # fmt: skip
+
+
+def memory(of: dict[str, int]) -> str:
+    """MiB of each process."""
+    return ", ".join(f"{name} {mebibytes} MiB" for name, mebibytes in of.items())
+
+
+def shared_row(found: Shared) -> Row:
+    """Several workers of each kind."""
+    cost = found.one.cost / found.several.cost
+    slowed = f", each commit slowed by {found.commit_ms:g} ms, {found.records} records a transaction" if found.commit_ms else ""
+    bound = 1.0 if found.commit_ms else 0.9
+    return Row(
+        f"{found.replicas} workers of each kind{slowed}",
+        _rate(found.several),
+        f"one of each: {_rate(found.one)}",
+        f"{found.ratio:.2f} ({cost:.2f})",
+        f"{'>' if found.commit_ms else '≥'} {bound:g}",
+        found.ratio > bound if found.commit_ms else found.ratio >= bound,
+    )
