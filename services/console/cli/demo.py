@@ -142,7 +142,7 @@ def _findings(findings: Any) -> str:
     errors = sorted({one.code for one in findings if one.severity == "error"})
     warnings = sum(one.severity == "warning" for one in findings)
     told = [f"{len(errors)} error{'s' * (len(errors) > 1)} ({', '.join(errors)})"] if errors else []
-    return ", ".join([*told, f"{warnings} warnings"])
+    return ", ".join([*told, "1 warning" if warnings == 1 else f"{warnings} warnings"])
 
 
 def _files(saved: Any) -> int:
