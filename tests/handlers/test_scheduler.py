@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.scheduler import app, store
-from services.scheduler.handlers import DESK, SAYS, companies_behind
+from services.scheduler.handlers import DESK, SAYS, companies_behind, on_new_day
 from shared import clock
 from shared.broker.topics import OPERATOR_COMMANDS, PAY_LINE_DUE
 from shared.consumer import ledger
@@ -117,7 +117,7 @@ async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(eng
     killed = books_of("scheduler", SAYS)
 
     async def move_only(connection):  # type: ignore[no-untyped-def]
-        await app.on_new_day(connection, COMPANY)
+        await on_new_day(connection, COMPANY)
         return Applied()
 
     await killed.transact(move_only)
