@@ -111,7 +111,10 @@ def _identifier(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    return _printable(unicodedata.normalize("NFC", text).strip())
+    """Every kind of space (no-break, thin ...) is a plain one: names are compared exactly, and people can't see the difference."""
+    if not text.isascii():
+        text = "".join(" " if unicodedata.category(character) == "Zs" else character for character in unicodedata.normalize("NFC", text))
+    return _printable(text.strip())
 
 
 def _currency(text: str) -> str:

@@ -62,3 +62,9 @@ def test_a_made_up_name_of_a_field_is_not_repeated(name: str) -> None:
     rejection = reader(MODELS["operator-commands"])(Record("operator-commands", 0, 0, b"k", value))
     assert rejection.code == "unknown_field"
     assert rejection.sentence.startswith("explain.(a field): ")
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u3000"])
+def test_every_kind_of_space_in_a_name_is_a_plain_one(space: str) -> None:
+    """Real names hold no-break spaces; names are compared exactly, so that what looks the same must be the same."""
+    assert builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name == "SAINT MARY"

@@ -32,9 +32,9 @@ def folder() -> Iterator[Path]:
 
 
 def environment() -> dict[str, str]:
-    """No address and no setting of the machine that runs the tests, but for the folder of the jars."""
+    """No address and no setting of the machine that runs the tests, but for the folder of the jars; a day on which instalments are due later."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_") or name == "BACKOFFICE_CACHE"}
-    return kept | {"BACKOFFICE_STACK": "embedded"}
+    return kept | {"BACKOFFICE_STACK": "embedded", "BACKOFFICE_TODAY": "2026-11-22"}
 
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
