@@ -123,7 +123,7 @@ def text_of(pdf: bytes) -> str:
 def test_columns_stand_in_the_published_order() -> None:
     """Other people's programs read the columns by place: the published ones first, additions at the end."""
     assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, "project", "cost_center"]
-    assert CSV_HEADER == ",".join(CSV_COLUMNS) + "\r\n"
+    assert ",".join(CSV_COLUMNS) + "\r\n" == CSV_HEADER
 
 
 def test_csv_sums_to_the_control_totals() -> None:
