@@ -1,6 +1,7 @@
 """Named points at which a test may kill or pause this process; without the two settings each is a cheap no-op.
 
-`BACKOFFICE_CRASH=name[:n]` kills the process with SIGKILL at the n-th visit (each visit counted in this process).
+`BACKOFFICE_CRASH=name[@topic][:n]` kills the process with SIGKILL at the n-th visit, counted in this process; with a topic only
+visits of the lane that hears it count.
 `BACKOFFICE_PAUSE=folder`: at point `name` the process writes `folder/name.reached` and waits while `folder/name.hold` exists.
 """
 
@@ -8,6 +9,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
+from contextvars import ContextVar
 from pathlib import Path
 
 from shared.settings import settings
@@ -26,6 +28,12 @@ POINTS = (
     "watermark_moved",
 )
 _visits: Counter[str] = Counter()
+_topic: ContextVar[str] = ContextVar("topic", default="")
+
+
+def hearing(topic: str) -> None:
+    """From here on this task works for the lane of that topic."""
+    _topic.set(topic)
 
 
 async def point(name: str) -> None:
@@ -33,10 +41,11 @@ async def point(name: str) -> None:
     wanted, folder = settings().crash, settings().pause
     if not wanted and not folder:
         return
-    if wanted:
+    where, _, visit = wanted.partition(":")
+    point_name, _, topic = where.partition("@")
+    if point_name == name and topic in ("", _topic.get()):
         _visits[name] += 1
-        point_name, _, visit = wanted.partition(":")
-        if point_name == name and _visits[name] == int(visit or 1):
+        if _visits[name] == int(visit or 1):
             if folder:
                 (Path(folder) / f"{name}.{os.getpid()}.fired").touch()
             os.kill(os.getpid(), signal.SIGKILL)

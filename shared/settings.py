@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     progress_limit_seconds: float = Field(60.0, description="a worker whose last progress is older than this is not ready")
     bad_records_limit: int = Field(200, description="a consumer pauses after so many unreadable records in a row, or when half of its last 1000 were")
     today: str = Field("", description="ISO date that stands for today in every zone (demonstrations and tests only); empty: the clock")
-    crash: str = Field("", description="name of a crash point, name or name:n (tests only)")
+    crash: str = Field("", description="a crash point, name[@topic][:n] (tests only)")
     pause: str = Field("", description="folder of pause points (tests only)")
     log_format: str = Field("auto", description="console, json or auto (console on a terminal)")
 

@@ -188,6 +188,7 @@ class Worker:
 
     async def _batch(self, lane: Lane, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
+        faults.hearing(lane.topic)
         owned = consumer.assignment()
         polled = [record for record in raw if TopicPartition(record.topic, record.partition) in owned]
         records = [Record(short_name(record.topic), record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled]
