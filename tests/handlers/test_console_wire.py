@@ -100,6 +100,5 @@ def test_addresses_come_from_the_settings_else_from_the_running_stack(tmp_path: 
     configure(kafka="given:1")
     assert find_addresses(tmp_path).kafka == "own:2"
     (tmp_path / "stack.json").write_text(json.dumps(state | {"supervisor": {"pid": own.pid, "started": own.create_time() - 100}}))
-    configure(kafka="")
     with pytest.raises(Unavailable, match="nothing runs"):
         find_addresses(tmp_path)

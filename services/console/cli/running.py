@@ -11,6 +11,8 @@ from services.console.cli.screen import Column, Screen, finish, screen_for
 if TYPE_CHECKING:
     from shared.verify import Report
 
+MOST_OFFENDERS = 20
+"""Of each check on the screen; --json has more."""
 LAG = [
     Column("group"),
     Column("topic"),
@@ -128,7 +130,8 @@ def show_report(screen: Screen, report: "Report") -> None:
     screen.document(report.as_dict())
     for fault in report.faults:
         screen.say(f"{fault.check}: {fault.sentence} ({fault.count:,})", "red")
-        screen.table([{"id": one.id, "detail": one.detail} for one in fault.offenders], [Column("id", most=80), Column("detail", most=600)])
+        screen.table([{"id": one.id, "detail": one.detail} for one in fault.offenders[:MOST_OFFENDERS]], [Column("id", most=80), Column("detail", most=600)])
+        screen.shortened(min(len(fault.offenders), MOST_OFFENDERS), fault.count, "--json")
     if report.in_flight_count:
         screen.say(f"{report.in_flight_count:,} statement(s) in flight: issued and not settled yet", "yellow")
     looked_at = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items())

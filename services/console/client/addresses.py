@@ -31,10 +31,10 @@ def data_folder(data: Path | None = None) -> Path:
 def find_addresses(data: Path | None = None) -> Addresses:
     """Both addresses. Raises `Unavailable` with what to do if one is neither given nor known from a running stack."""
     kafka, database_url = settings().kafka, settings().database_url
-    if data is not None or not (kafka and database_url):
+    if data is not None:  # a folder that was named is meant: never another stack that the environment happens to know
+        kafka, database_url = "", ""
+    if not (kafka and database_url):
         state = _running(data_folder(data))
-        if data is not None and state:
-            kafka, database_url = "", ""  # a folder that was named on the command line wins over the environment
         kafka, database_url = kafka or state.get("kafka", ""), database_url or state.get("database_url", "")
     if not (kafka and database_url):
         raise Unavailable(
