@@ -1,101 +1,142 @@
 """Keeps workers alive while a test kills them: each dead worker is started again at once, with the next crash point of its list.
 
-Counts from outside what fired: a crash leaves a file, and the process must have died of SIGKILL.
+Counts from outside what fired: a crash leaves a file, and the process must have died of SIGKILL. Importing a worker takes seconds, and a
+run has some sixty starts: a worker is forked from a server that has imported it, and from there on is the process that `-m` would make.
 """
 
 import asyncio
 import contextlib
+import os
 import signal
+import uuid
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tests.running import WORKERS, Running, start
+from tests.running import WORKERS
+from tests.system.forked import forks, live
 
 SHUTDOWN = "in_shutdown"
-SOON_SECONDS = 0.8
+STOP_SECONDS = 60.0
+LOOK_SECONDS = 0.05
+REST_SECONDS = 0.2
+
+
+@dataclass
+class Kept:
+    """A worker process and the crash point that it carries."""
+
+    process: ForkServerProcess
+    point: str
+    log: Path
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.exitcode is None
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, if it still runs."""
+        if self.alive and self.process.pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
+
+    async def end(self) -> int:
+        """Waits until it has ended; its exit code, negative for the signal that killed it."""
+        while self.process.exitcode is None:
+            await asyncio.sleep(LOOK_SECONDS)
+        return self.process.exitcode
+
+    async def shut_down_when_ready(self) -> None:
+        """SIGTERM as soon as it hears: what is in hand then is finished, or killed on the way."""
+        while self.alive and '"ready"' not in (self.log.read_text() if self.log.exists() else ""):
+            await asyncio.sleep(LOOK_SECONDS)
+        self.send(signal.SIGTERM)
 
 
 @dataclass
 class Keeper:
-    """The workers of a run. `plan` says for each service which crash points it meets, one after the other (`name` or `name:n`)."""
+    """The workers of a run, and what is counted of their deaths. `bug`: planted in each of them."""
 
     environment: dict[str, str]
     folder: Path
-    plan: Mapping[str, Iterable[str]] = field(default_factory=dict)
     batch_records: int = 20
+    bug: str = ""
     fired: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
     _left: dict[str, deque[str]] = field(default_factory=dict)
-    _now: dict[str, Running] = field(default_factory=dict)
-    _point: dict[str, str] = field(default_factory=dict)
+    _now: dict[str, Kept] = field(default_factory=dict)
     _over: bool = False
-    _healed: bool = False
 
     async def keep(self, service: str) -> None:
         """Starts the worker again and again until the run is over."""
-        self._left[service] = deque(self.plan.get(service, ()))
+        left = self._left.setdefault(service, deque())
         while not self._over:
-            point = self._left[service].popleft() if self._left[service] else ""
-            self._point[service] = point
-            worker = self._now[service] = await start(
-                service, self.environment, self.folder, crash=point, pause=self.folder, max_batch_records=self.batch_records
-            )
-            if point.startswith(SHUTDOWN):
-                asyncio.get_running_loop().call_later(SOON_SECONDS * 4, self._ask, worker)
-            code = await worker.process.wait()
+            worker = self._now[service] = self._start(service, left.popleft() if left else "")
+            asking = asyncio.create_task(worker.shut_down_when_ready()) if worker.point.startswith(SHUTDOWN) else None
+            code = await worker.end()
+            if asking is not None:
+                asking.cancel()
             if self._over:
                 return
             self.restarts += 1
-            marked = self.folder / f"{point.partition(':')[0]}.{worker.process.pid}.fired"
-            if code == -signal.SIGKILL and point and marked.exists():
-                self.fired[point.partition(":")[0]] += 1
-            elif point and code != 0 and not self._healed:
-                self._left[service].appendleft(point)  # it died of something else (its name was still taken, a server was away)
-                await asyncio.sleep(0.2)
+            name = worker.point.partition(":")[0].partition("@")[0]
+            if code == -signal.SIGKILL and (self.folder / f"{name}.{worker.process.pid}.fired").exists():
+                self.fired[name] += 1
+                continue
+            if worker.point:
+                left.appendleft(worker.point)  # it died of something else: its name was still taken, a server was away
+            await asyncio.sleep(REST_SECONDS)
 
-    def _ask(self, worker: Running) -> None:
-        if worker.process.returncode is None:
-            worker.process.send_signal(signal.SIGTERM)
+    def _start(self, service: str, point: str) -> Kept:
+        given = {"crash": point, "pause": self.folder, "max_batch_records": self.batch_records, "sweep_seconds": 0.3, "log_format": "json"}
+        environment = self.environment | {f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()}
+        log = self.folder / f"{service}-{uuid.uuid4().hex[:8]}.log"
+        process = forks().Process(target=live, args=(service, environment, str(log), self.bug), daemon=True)
+        process.start()
+        return Kept(process, point, log)
+
+    def arm(self, service: str, points: Iterable[str]) -> None:
+        """Crash points that this worker is to meet next, one after the other; one that carries none is killed wherever it is."""
+        wanted = list(points)
+        self._left[service].extend(wanted)
+        self.asked.update(one.partition(":")[0].partition("@")[0] for one in wanted)
+        if wanted and not self._now[service].point:
+            self.kill(service)
 
     @property
     def waiting(self) -> int:
         """Crash points that have not fired yet."""
-        return sum(map(len, self._left.values())) + sum(1 for service, point in self._point.items() if point and self._now[service].process.returncode is None)
+        return self.asked.total() - self.fired.total()
 
     def kill(self, service: str) -> None:
         """kill -9, wherever the worker is."""
-        with contextlib.suppress(ProcessLookupError):
-            self._now[service].process.kill()
+        self._now[service].send(signal.SIGKILL)
 
-    def heal(self) -> None:
-        """No more crash points: whoever still carries one is killed and comes back without."""
-        self._healed = True
-        for service in self._left:
-            self._left[service].clear()
-            if self._point.get(service):
-                self.kill(service)
-
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """Stops the workers for good; each must end with 0."""
         self._over = True
-        await asyncio.gather(*(worker.stop() for worker in self._now.values()))
+        for service, worker in self._now.items():
+            worker.send(signal.SIGTERM)
+            code = await asyncio.wait_for(worker.end(), STOP_SECONDS)
+            assert code == 0, f"{service} ended with {code}:\n{worker.log.read_text()[-3000:]}"
 
 
 @contextlib.asynccontextmanager
 async def kept(keeper: Keeper, services: Iterable[str] = WORKERS) -> AsyncIterator[Keeper]:
     """The workers run while the block lasts."""
     tasks = [asyncio.create_task(keeper.keep(service)) for service in services]
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
     try:
         yield keeper
-        await keeper.end()
+        await keeper.stop()
     finally:
         keeper._over = True
         for worker in keeper._now.values():
-            if worker.process.returncode is None:
-                worker.process.kill()
+            worker.send(signal.SIGKILL)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

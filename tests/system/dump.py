@@ -21,7 +21,9 @@ BOOKS: dict[str, str] = {
     "adjustments": "SELECT to_jsonb(a) AS row FROM fee_realizer.adjustment_sheet a",
     "facts of documents": "SELECT to_jsonb(f) AS row FROM fee_realizer.document_fact f",
     "latest worth": f"SELECT jsonb_build_array(document_kind, document_id, statement_kind, {LINES}) AS row FROM fee_realizer.latest_statement",
-    "settled worth": f"SELECT jsonb_build_array(document_kind, document_id, statement_kind, stale_statement_no, {LINES}) AS row FROM invoicer.settled_document",
+    "settled worth": f"""
+        SELECT jsonb_build_array(document_kind, document_id, statement_kind, stale_statement_no IS NULL, {LINES}) AS row
+        FROM invoicer.settled_document""",
     "open lines": """
         SELECT to_jsonb(p) - '{pay_line_id,statement_no,born_at,rate_book,corrects_invoice_id,derivation}'::text[]
                || jsonb_build_object('corrects', i.invoice_number, 'correction', o.correction) AS row

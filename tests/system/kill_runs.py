@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import random
 import shutil
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -20,21 +22,22 @@ from shared.broker.topics import create_topics
 from shared.database import engine_for
 from shared.events.commands import AnyCommand
 from shared.migrations.__main__ import migrate
-from shared.settings import settings
 from shared.stack.kafka import KafkaServer
 from shared.stack.postgres import PostgresServer
 from shared.verify import verify
 from tests import builders
 from tests.conftest import Configure
-from tests.running import Sent, Watching, answers, command, publish, until
+from tests.running import Sent, Watching, answers, command, publish, records_of, until
 from tests.system.driver import Keeper, kept
 from tests.system.dump import dump
 from tests.system.workload import TODAY, Phase, Workload
 
-SWEEP_SECONDS = 0.3
 SETTLE_SECONDS = 240.0
-ANSWER_SECONDS = 30.0
+FIRE_SECONDS = 240.0
+ANSWER_SECONDS = 45.0
+TRIES = 5
 HOLD_EVERY = 9
+REPEATS = 20
 
 
 @dataclass
@@ -91,6 +94,15 @@ class Run:
         return [str(fault) for fault in report.faults]
 
 
+@dataclass(frozen=True)
+class Deaths:
+    """Who dies when: by the number of the phase, crash points that a service meets while it hears, or while it answers; and a server."""
+
+    hearing: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    answering: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    servers: Mapping[int, str] = field(default_factory=dict)
+
+
 @asynccontextmanager
 async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     """Empty books. The settings of this process point to them."""
@@ -122,34 +134,53 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     await engine.dispose()
 
 
-async def play(run: Run, workload: Workload, keeper: Keeper, crashes: Mapping[int, str] | None = None) -> list[Sent]:
-    """Sends the phases, waits for quiet between them, asks the commands; `crashes` kills a server while a phase is under way."""
+async def play(run: Run, workload: Workload, keeper: Keeper, deaths: Deaths | None = None) -> list[Sent]:
+    """Sends the phases, waits for quiet between them, asks the commands; meanwhile workers and servers die as `deaths` says."""
     sent: list[Sent] = []
+    deaths = deaths or Deaths()
     async with kept(keeper):
         for number, phase in enumerate(workload.phases()):
             sent += phase.records
+            _arm(keeper, deaths.hearing.get(number, {}))
             await publish(phase.records)
-            if crashes and number in crashes:
+            if number in deaths.servers:
                 await asyncio.sleep(1.0)
-                await asyncio.to_thread(run.servers.crash, crashes[number])
+                await asyncio.to_thread(run.servers.crash, deaths.servers[number])
+            await _all_fired(keeper, sent, workload.rng)
             await _quiet(run)
-            await _ask(run, [*await _marks(run, phase), *phase.commands])
+            _arm(keeper, deaths.answering.get(number, {}))
+            await _ask(run, await _marks(run, phase))
+            await _ask(run, phase.commands)
+            await _all_fired(keeper, sent, workload.rng, phase.commands)
             await _quiet(run)
-        for _ in range(40):
-            if not keeper.waiting:
-                break
-            await publish(sent[:60])  # repeats: they change nothing, and lead past the points that have not fired
-            await asyncio.sleep(0.5)
-        keeper.heal()
-        await _quiet(run)
     return sent
+
+
+def _arm(keeper: Keeper, points: Mapping[str, Sequence[str]]) -> None:
+    for service, of_one in points.items():
+        keeper.arm(service, of_one)
+
+
+async def _all_fired(keeper: Keeper, sent: Sequence[Sent], rng: random.Random, asked: Sequence[AnyCommand] = ()) -> None:
+    """Sends what was sent before, and what the services said, again, until every point has fired: repeats lead past the points and change nothing."""
+    good = [one for one in sent if named(one.value) is not None]
+    last = asyncio.get_running_loop().time() + FIRE_SECONDS
+    while keeper.waiting and asyncio.get_running_loop().time() < last:
+        await asyncio.sleep(1.0)
+        said = await records_of("pay-lines-realized")
+        repeats = [Sent("pay-lines-realized", one.key, one.value) for one in rng.sample(said, min(len(said), REPEATS))]
+        by_topic: dict[str, list[Sent]] = {}
+        for one in good:
+            by_topic.setdefault(one.topic, []).append(one)
+        repeats += [one for of_topic in by_topic.values() for one in rng.sample(of_topic, min(len(of_topic), REPEATS))]
+        await publish(repeats + [command(one) for one in asked])
 
 
 async def _quiet(run: Run) -> None:
     async def calm() -> bool:
         try:
             await run.watching.settled(SETTLE_SECONDS)
-        except (KafkaError, OSError, ConnectionError):
+        except (KafkaError, DBAPIError, OSError):
             return False
         return True
 
@@ -161,7 +192,7 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
     if not (phase.holds or phase.edits):
         return []
     lines = await run.watching.select(
-        "SELECT p.pay_line_id, p.billing_company, p.document_id, p.quantity FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)"
+        "SELECT p.pay_line_id, p.billing_company, p.document_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)"
         " WHERE p.line_kind = 'timesheet' ORDER BY p.document_id, p.line_key"
     )
     asked: list[AnyCommand] = []
@@ -174,43 +205,38 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
     return asked
 
 
-async def _ask(run: Run, commands: list[AnyCommand]) -> None:
-    """Gives commands one after the other, again with the same id when no answer comes."""
-    for asked in commands:
-        for _ in range(5):
-            await publish([command(asked)])
-            answer = await _answer(asked)
-            if answer is not None:
-                if answer["outcome"] != "accepted":
-                    run.refused.append(json.dumps(answer))
-                break
+async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
+    """Gives commands, none of which touches what another does; those that get no answer are given again under the same id."""
+    left = {one.command_id: one for one in commands}
+    for _ in range(TRIES):
+        if not left:
+            return
+        await publish([command(one) for one in left.values()])
+        last = asyncio.get_running_loop().time() + ANSWER_SECONDS
+        while left and asyncio.get_running_loop().time() < last:
+            await asyncio.sleep(0.3)
+            for an_id, found in (await answers(*left)).items():
+                del left[an_id]
+                if found[0]["outcome"] != "accepted":
+                    run.refused.append(json.dumps(found[0]))
+    assert not left, f"never answered: {sorted(left)}"
 
 
-async def _answer(asked: AnyCommand) -> dict[str, Any] | None:
-    last = asyncio.get_running_loop().time() + ANSWER_SECONDS
-    while asyncio.get_running_loop().time() < last:
-        found = (await answers(asked.command_id)).get(asked.command_id)
-        if found:
-            return found[0]
-        await asyncio.sleep(0.3)
-    return None
-
-
-async def unaccounted(run: Run, sent: list[Sent]) -> list[str]:
+async def unaccounted(watching: Watching, sent: Sequence[Sent]) -> list[str]:
     """Holds the journal of what was sent against the books, one by one: a revision, or a dead letter, and nothing else."""
-    letters = {bytes(row[0]) for row in await run.watching.select("SELECT record_value FROM fee_realizer.dead_letter")}
+    letters = {bytes(row[0]) for row in await watching.select("SELECT record_value FROM fee_realizer.dead_letter")}
     kept = {
         "timesheet-approved": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
         "placement-created": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
         "requirement-changed": "SELECT requirement_id || '@' || revision FROM fee_realizer.requirement_revision",
         "billto-changed": "SELECT node_id || '@' || revision FROM invoicer.billto_revision",
     }
-    there = {topic: {row[0] for row in await run.watching.select(sql)} for topic, sql in kept.items()}
+    there = {topic: {row[0] for row in await watching.select(sql)} for topic, sql in kept.items()}
     due: dict[str, set[str]] = {topic: set() for topic in kept}
-    missing = []
+    bad = {one.value for one in sent if named(one.value) is None}
+    missing = [f"{value!r} is a dead letter and was never sent" for value in sorted(letters - bad)]
     for one in sent:
-        assert one.value is not None
-        name = _named(one.value)
+        name = named(one.value)
         if name is None:
             missing += [] if one.value in letters else [f"{one.topic}: {one.value!r} is no dead letter"]
             continue
@@ -221,7 +247,10 @@ async def unaccounted(run: Run, sent: list[Sent]) -> list[str]:
     return missing
 
 
-def _named(value: bytes) -> str | None:
+def named(value: bytes | None) -> str | None:
+    """Which revision of what a record brings, as the books name it; None if nobody can read it."""
+    if value is None:
+        return None
     try:
         body = json.loads(value)
         if len(json.loads(value, object_pairs_hook=list)) != len(body):
@@ -235,8 +264,3 @@ def _named(value: bytes) -> str | None:
 async def books(run: Run) -> dict[str, list[str]]:
     """The business dump of a run."""
     return await dump(run.watching)
-
-
-def settings_of() -> str:
-    """Where this process looks: for messages of failing tests."""
-    return f"{settings().topic_prefix} {settings().database_url}"

@@ -1,20 +1,38 @@
 """Kill any process at any point: the books come out as if nothing had happened (faults 1-6, 9, 11)."""
 
+import os
 import random
 from collections.abc import Iterator
 
 import pytest
 
+from shared.faults import POINTS
 from tests.conftest import Configure
 from tests.system.driver import Keeper
 from tests.system.dump import differences
-from tests.system.kill_runs import Servers, books, new_run, play, servers, unaccounted
+from tests.system.kill_runs import Deaths, Servers, books, new_run, play, servers, unaccounted
 from tests.system.workload import Workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-MESSAGE_POINTS = ("before_transaction", "inside_transaction", "before_commit", "after_commit", "after_publish", "before_offset_commit", "in_shutdown")
-BATCH_POINTS = ("after_locks", "batch_selected", "batch_numbered")
+ANYWHERE = ("before_transaction", "inside_transaction", "before_commit", "after_commit", "after_publish", "before_offset_commit")
+IN_A_BATCH = ("after_locks", "batch_selected", "batch_numbered")
+IN_A_DAY = "watermark_moved"
+IN_SHUTDOWN = "in_shutdown"
 TIMES = 5
+SEEDS = [int(seed) for seed in os.environ.get("KILL_SEEDS", "20261102").split(",")]
+"""`KILL_SEEDS=1,2,3` plays other runs, as many as a night has time for."""
+HEARD = (
+    (1, "fee_realizer", "timesheet-approved"),
+    (1, "fee_realizer", "placement-created"),
+    (1, "invoicer", "pay-lines-realized"),
+    (2, "fee_realizer", "timesheet-approved"),
+    (2, "fee_realizer", "requirement-changed"),
+    (2, "invoicer", "pay-lines-realized"),
+    (2, "invoicer", "billto-changed"),
+    (3, "fee_realizer", "timesheet-approved"),
+    (3, "invoicer", "pay-lines-realized"),
+)
+"""Phase, service and lane in which a point is to fire."""
 
 
 @pytest.fixture(scope="module")
@@ -24,39 +42,51 @@ def own_servers() -> Iterator[Servers]:
         yield made
 
 
-def crash_plan(seed: int) -> dict[str, list[str]]:
-    """Every point five times, shared out between the workers that hear messages, in a seeded order."""
+def deaths(seed: int) -> Deaths:
+    """Every point five times, shared out between workers, lanes and phases; and each server once."""
     rng = random.Random(seed)
-    plan: dict[str, list[str]] = {"fee_realizer": [], "invoicer": [], "scheduler": ["watermark_moved"]}
-    for point in MESSAGE_POINTS:
+    hearing: dict[int, dict[str, list[str]]] = {phase: {"fee_realizer": [], "invoicer": []} for phase in range(4)}
+    answering: dict[int, dict[str, list[str]]] = {phase: {"fee_realizer": [], "invoicer": [], "scheduler": []} for phase in range(3)}
+    for point in ANYWHERE:
+        *_, to_answer = range(TIMES)
         for at in range(TIMES):
-            visit = 1 if point == "in_shutdown" else rng.randint(1, 4)
-            plan["fee_realizer" if at % 2 else "invoicer"].append(f"{point}:{visit}")
-    for point in BATCH_POINTS:
-        plan["invoicer"] += [point] * TIMES
-    for points in plan.values():
-        rng.shuffle(points)
-    return plan
+            phase, service, topic = rng.choice(HEARD)
+            if at == to_answer:
+                answering[rng.choice((1, 2))]["invoicer"].append(f"{point}@operator-commands")
+            else:
+                hearing[phase][service].append(f"{point}@{topic}:{rng.choice((1, 1, 2))}")
+    for at in range(TIMES):
+        hearing[1 + at % 3]["fee_realizer" if at % 2 else "invoicer"].append(IN_SHUTDOWN)
+        for point in IN_A_BATCH:
+            answering[1 + at % 2]["invoicer"].insert(0, f"{point}@operator-commands")
+        answering[0]["scheduler"].append(IN_A_DAY)
+    for of_phase in hearing.values():
+        for points in of_phase.values():
+            rng.shuffle(points)
+    return Deaths(hearing, answering, {1: "postgres", 2: "kafka"})
 
 
-async def test_the_books_come_out_as_if_nothing_had_happened(own_servers: Servers, configure: Configure) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_books_come_out_as_if_nothing_had_happened(own_servers: Servers, configure: Configure, seed: int) -> None:
     """Workers killed at every named point five times, Kafka killed once and PostgreSQL once: the same business rows as the
     undisturbed run of the seed, verify finds nothing, and everything that was sent is accounted for one by one."""
-    seed = 20261102
     async with new_run(own_servers, configure) as calm:
         sent = await play(calm, Workload(seed), Keeper(calm.environment, calm.folder, batch_records=200))
         expected = await books(calm)
         assert calm.refused == []
         assert await calm.verified() == []
-        assert await unaccounted(calm, sent) == []
-        assert len(expected["invoices"]) > 8 and len(expected["invoice lines"]) > 100 and len(expected["snoozes"]) >= 5
+        assert await unaccounted(calm.watching, sent) == []
+        assert len(expected["invoices"]) > 8
+        assert len(expected["invoice lines"]) > 100
+        assert len(expected["snoozes"]) >= 5
+        assert len(expected["dead letters"]) >= 5
     async with new_run(own_servers, configure) as disturbed:
-        keeper = Keeper(disturbed.environment, disturbed.folder, crash_plan(seed))
-        sent = await play(disturbed, Workload(seed), keeper, crashes={1: "postgres", 2: "kafka"})
+        keeper = Keeper(disturbed.environment, disturbed.folder)
+        sent = await play(disturbed, Workload(seed), keeper, deaths(seed))
         print(f"fired: {dict(keeper.fired)}, restarts: {keeper.restarts}")
-        assert {point: count for point, count in keeper.fired.items() if point in (*MESSAGE_POINTS, *BATCH_POINTS)} == dict.fromkeys(
-            (*MESSAGE_POINTS, *BATCH_POINTS), TIMES
-        )
+        assert keeper.fired == keeper.asked
+        assert {point: keeper.fired[point] for point in POINTS} == dict.fromkeys(POINTS, TIMES)
+        assert disturbed.refused == []
         assert await disturbed.verified() == []
-        assert await unaccounted(disturbed, sent) == []
+        assert await unaccounted(disturbed.watching, sent) == []
         assert differences(expected, await books(disturbed)) == []

@@ -42,6 +42,8 @@ class Workload:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self.rng = random.Random(self.seed + 1)
+        """For what must not disturb what is sent."""
 
     def phases(self) -> list[Phase]:
         """Setting up; a month; corrections after the first batches; corrections after the second."""

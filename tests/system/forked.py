@@ -1,0 +1,33 @@
+"""What a forked worker is before it is a worker. Apart from the driver, because a forked process imports this file and nothing else of the tests."""
+
+import importlib
+import multiprocessing
+import os
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerContext
+
+from shared.consumer.worker import main
+from shared.settings import settings
+
+SERVICES = ("fee_realizer", "invoicer", "scheduler")
+
+
+def forks() -> ForkServerContext:
+    """Where workers come from: a process that has imported them all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest.__main__", *(f"services.{service}.app" for service in SERVICES), "tests.system.planted", __name__])
+    return context
+
+
+def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> None:
+    """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `bug`: one that is planted."""
+    os.environ.clear()
+    os.environ.update(environment)
+    settings.cache_clear()
+    sink = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    app = importlib.import_module(f"services.{service}.app")
+    if bug:
+        importlib.import_module("tests.system.planted").plant(bug)
+    main(app.service)

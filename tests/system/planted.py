@@ -1,0 +1,126 @@
+"""Bugs that are planted in production code, to prove that the checker catches them. Nothing of this runs outside tests.
+
+Each takes one guard away that the protocol, the locks or the rules of money rest upon, in this process only.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.rules import timesheets
+from services.fee_realizer.store import facts, requirements
+from services.invoicer.handlers import batches, statements
+from services.invoicer.rules import settlement as settling
+from services.invoicer.rules.companies import Company
+from services.invoicer.rules.numbers import Series
+from services.invoicer.store import numbers, settlement
+from shared import database
+from shared.consumer import ledger
+from shared.consumer.worker import Worker
+from shared.money import rounded
+
+Put = Callable[[Any, str, Any], None]
+"""How an attribute is replaced: `setattr`, or a test's `monkeypatch.setattr`."""
+
+
+def offset_before_commit(put: Put) -> None:
+    """The offsets are committed first, the transaction comes after."""
+    right = Worker._batch
+
+    async def batch(self: Worker, lane: Any, consumer: Any, raw: Sequence[Any], bad_records: Any) -> None:
+        await self._commit(consumer, raw)
+        await right(self, lane, consumer, raw, bad_records)
+
+    put(Worker, "_batch", batch)
+
+
+def no_unsaid(put: Put) -> None:
+    """What must be said is published after the commit, and stored nowhere."""
+
+    async def add_unsaid(connection: AsyncConnection, service: str, ids: Any) -> None:
+        return None
+
+    put(ledger, "add_unsaid", add_unsaid)
+
+
+def no_document_lock(put: Put) -> None:
+    """Settlement reads the head of a document without locking it."""
+    right = settlement.heads_for
+
+    async def heads_for(connection: AsyncConnection, documents: Any, *, lock: bool = False) -> Any:
+        return await right(connection, documents)
+
+    put(settlement, "heads_for", heads_for)
+
+
+def no_company_lock(put: Put) -> None:
+    """Settlement and batches take no lock of the billing company."""
+
+    async def lock_companies(connection: AsyncConnection, companies: Any, *, exclusive: bool = False) -> None:
+        return None
+
+    for module in (statements, batches):
+        put(module, "lock_companies", lock_companies)
+
+
+def no_lock_on_facts(put: Put) -> None:
+    """Pricing reads facts, and job orders change, without locking their rows."""
+
+    async def rows(connection: AsyncConnection, statement: str, /, **values: Any) -> list[Any]:
+        return await database.rows(connection, statement.removesuffix(" FOR SHARE").removesuffix(" FOR UPDATE"), **values)
+
+    for module in (facts, requirements):
+        put(module, "rows", rows)
+
+
+def float_money(put: Put) -> None:
+    """Amounts are rounded as binary floats."""
+
+    def as_float(value: Decimal, currency: str) -> Decimal:
+        return Decimal(str(round(float(value), 2)))
+
+    put(timesheets, "rounded", as_float)
+
+
+def difference_times_price(put: Put) -> None:
+    """The amount of a correction is its quantity × price, rounded anew."""
+    right = settling._changed
+
+    def changed(line: Any, worth: settling.Worth, derivation: Any, **changes: Any) -> Any:
+        amount = rounded(worth.quantity * line.unit_price, line.currency)
+        return right(line, settling.Worth(worth.quantity, amount), derivation, **changes)
+
+    put(settling, "_changed", changed)
+
+
+def sequence_for_numbers(put: Put) -> None:
+    """The next number comes from a sequence, which a rollback does not turn back. It begins behind the counter and is made by the test."""
+    right = numbers.series_for
+
+    async def series_for(connection: AsyncConnection, company: Company) -> Series:
+        series = await right(connection, company)
+        (row,) = await database.rows(connection, f"SELECT nextval('{SEQUENCE}') AS number")
+        return Series(series.prefix, series.width, row.number, series.last_date, used=series.used)
+
+    put(numbers, "series_for", series_for)
+
+
+SEQUENCE = "invoicer.planted_number"
+BUGS: dict[str, Callable[[Put], None]] = {
+    "offset before commit": offset_before_commit,
+    "no unsaid": no_unsaid,
+    "no document lock": no_document_lock,
+    "no company lock": no_company_lock,
+    "no lock on facts": no_lock_on_facts,
+    "float money": float_money,
+    "round(difference × price)": difference_times_price,
+    "a sequence for numbers": sequence_for_numbers,
+}
+
+
+def plant(name: str, put: Put = setattr) -> None:
+    """Puts one bug into this process; no name, no bug."""
+    if name:
+        BUGS[name](put)

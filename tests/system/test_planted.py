@@ -1,0 +1,253 @@
+"""The checker is checked: bugs are planted in production code, and each must be caught; the right code comes out clean of the same moment.
+
+Of the bugs about locks two transactions are brought together by hand, so that the catch does not depend on luck. Source: faults.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.fee_realizer import app as fee_realizer
+from services.invoicer import app as invoicer
+from services.invoicer.handlers import batches, statements
+from shared import faults
+from shared.consumer.lag import LagReader, groups_of
+from shared.consumer.protocol import Books, Lane
+from shared.consumer.records import Received, Record
+from shared.settings import settings
+from shared.verify import verify
+from tests.builders import COMPANY, OFFICE, command, days, entry, node, rate, record, requirement, timesheet
+from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.handlers.realizing import Realizer
+from tests.road import Road
+from tests.running import Watching, event, publish, until
+from tests.running import command as sent_command
+from tests.system.driver import Keeper, kept
+from tests.system.kill_runs import unaccounted
+from tests.system.planted import SEQUENCE, plant
+
+TODAY = "2026-03-31"
+CUT_OFF = "2026-03-29"
+PATIENCE_SECONDS = 60.0
+SWEEPS_SECONDS = 1.0
+RIGHT = pytest.param("", id="right code")
+
+
+def right_and(bug: str) -> pytest.MarkDecorator:
+    """The same test with the right code, and with a bug in it."""
+    return pytest.mark.parametrize("bug", [RIGHT, pytest.param(bug, id=bug)])
+
+
+@dataclass
+class Scene:
+    """A company with a job order on the road, the invoicer's transactions beside it, and what the checker finds."""
+
+    road: Road
+    books: Books
+    engine_of: EngineOf
+
+    async def open(self, price: str = "50.00") -> None:
+        """A billing company, its job order and who pays."""
+        self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
+        self.road.send("billto-changed", node(OFFICE))
+        self.road.send("requirement-changed", requirement(rates=[rate(price=price)]))
+        await self.road.settle()
+
+    async def hear(self, *sheets: Any) -> None:
+        """Timesheets, all the way."""
+        self.road.send("timesheet-approved", *sheets)
+        await self.road.settle()
+
+    async def statements_of(self, *sheets: Any) -> list[Record]:
+        """What fee_realizer says of timesheets, not yet heard by anybody."""
+        said = await self.road.tell("fee_realizer", "timesheet-approved", *sheets)
+        return [one for one in said if one.topic == "pay-lines-realized"]
+
+    async def settle(self, said: Sequence[Record]) -> None:
+        """The invoicer hears statements."""
+        await process(self.books, statements.LANE, said)
+
+    async def generate(self, command_id: str = "c-batch") -> None:
+        """The invoicer is asked for a batch."""
+        asked = command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, command_id=command_id)
+        await process(self.books, invoicer.DESK.lane(), [record("operator-commands", asked, COMPANY)])
+
+    async def found(self) -> set[str]:
+        """The checks that do not hold."""
+        async with self.engine_of("console").connect() as connection:
+            report = await verify(connection, in_flight_minutes=0)
+        return {fault.check for fault in report.faults}
+
+
+@pytest.fixture
+def scene(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Scene:
+    """An empty database."""
+    configure(today=TODAY)
+    return Scene(Road(books_of), books_of("invoicer", dict(batches.SAYS)), engine_of)
+
+
+async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:
+    """Waits until a transaction has got as far as it can: to its end, or to a lock that another one holds."""
+
+    async def stuck() -> bool:
+        return task.done() or await Watching(engine_of).waiting_for_locks() > 0
+
+    await until("the second one is done, or waits", stuck, every=0.05)
+
+
+async def beside(engine_of: EngineOf, books: Books, lane: Lane, first: Sequence[Record], second: Any) -> None:
+    """`second` begins when the transaction of `first` has done its work and not yet committed: two workers at one moment."""
+    async with books.engine.connect() as connection, connection.begin():
+        await lane.apply(connection, [Received(lane.read(one), one) for one in first])
+        task = asyncio.create_task(second)
+        await met(engine_of, task)
+    await asyncio.wait_for(task, PATIENCE_SECONDS)
+
+
+@right_and("no document lock")
+async def test_two_statements_of_one_document_side_by_side(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """A worker taken for dead settles statement 3 while its successor settles statement 4: without the lock both leave their hours open."""
+    await scene.open()
+    await scene.hear(timesheet(revision=1))
+    await scene.hear(timesheet(revision=2, workflow={"submitted_at": "2026-03-09T08:00:00Z"}))
+    third = await scene.statements_of(timesheet(revision=3))
+    fourth = await scene.statements_of(timesheet(revision=4, entries=days("8.5")))
+    plant(bug, monkeypatch.setattr)
+    await beside(scene.engine_of, scene.books, statements.LANE, third, scene.settle(fourth))
+    assert await scene.found() == ({"conservation"} if bug else set())
+
+
+@right_and("no company lock")
+async def test_a_revision_meets_a_batch(scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, bug: str) -> None:
+    """A batch has chosen its lines when a revision replaces one of them: without the lock the line is on a document and replaced."""
+    configure(pause=tmp_path)
+    await scene.open()
+    await scene.hear(timesheet(revision=1))
+    said = await scene.statements_of(timesheet(revision=2, entries=days("7")))
+    plant(bug, monkeypatch.setattr)
+    (tmp_path / "batch_selected.hold").touch()
+    batch = asyncio.create_task(scene.generate())
+    while not (tmp_path / "batch_selected.reached").exists():
+        assert not batch.done()
+        await asyncio.sleep(0.02)
+    settling = asyncio.create_task(scene.settle(said))
+    await met(scene.engine_of, settling)
+    (tmp_path / "batch_selected.hold").unlink()
+    await asyncio.wait_for(asyncio.gather(batch, settling), PATIENCE_SECONDS)
+    found = await scene.found()
+    assert ({"conservation", "one_place"} <= found) if bug else not found
+
+
+@right_and("no lock on facts")
+async def test_a_timesheet_meets_the_job_order_that_it_waits_for(books_of: BooksOf, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """A timesheet finds no job order at the moment at which the job order looks for who waits: without the lock it is held for ever."""
+    realizer = Realizer(books_of("fee_realizer", fee_realizer.SAYS), engine_of)
+    lanes = {lane.topic: lane for lane in fee_realizer.LANES}
+    await realizer.hear(command("set-billing-company", billing_company=COMPANY), timesheet("T-0"))
+    plant(bug, monkeypatch.setattr)
+    change = process(realizer.books, lanes["requirement-changed"], [record("requirement-changed", requirement())])
+    await beside(engine_of, realizer.books, lanes["timesheet-approved"], [record("timesheet-approved", timesheet("T-1"))], change)
+    await realizer.do_chores()
+    assert await realizer.held() == ({"T-1": "unknown_requirement"} if bug else {})
+
+
+@right_and("float money")
+async def test_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """0.5 h at 2.01 is 1.005 and so 1.01; a binary float holds a little less and gives 1.00."""
+    plant(bug, monkeypatch.setattr)
+    await scene.open(price="2.01")
+    await scene.hear(timesheet(entries=[entry("0.5")]))
+    assert await scene.found() == ({"line_amount"} if bug else set())
+
+
+@right_and("round(difference × price)")
+async def test_a_correction_of_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """1.5 h at 0.33 were billed as 0.50; 3 h are worth 0.99: the correction is 0.49, and not 1.5 × 0.33 rounded to 0.50."""
+    plant(bug, monkeypatch.setattr)
+    await scene.open(price="0.33")
+    await scene.hear(timesheet(entries=[entry("1.5")]))
+    await scene.generate()
+    await scene.hear(timesheet(revision=2, entries=[entry("3")]))
+    assert await scene.found() == ({"conservation"} if bug else set())
+
+
+@right_and("a sequence for numbers")
+async def test_a_batch_dies_after_it_took_its_numbers(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """What a batch that was rolled back had taken is taken by the next one; a sequence goes on, and leaves a gap that nobody declared."""
+    async with scene.engine_of("owner").begin() as connection:
+        await connection.execute(text(f"CREATE SEQUENCE {SEQUENCE}"))
+        await connection.execute(text(f"GRANT USAGE ON SEQUENCE {SEQUENCE} TO invoicer"))
+    plant(bug, monkeypatch.setattr)
+    await scene.open()
+    await scene.hear(timesheet("T-1"))
+    await scene.generate("c-first")
+    await scene.hear(timesheet("T-2"))
+    right = faults.point
+
+    async def die(name: str) -> None:
+        if name == "batch_numbered":
+            raise ConnectionError("the worker died here")
+        await right(name)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(faults, "point", die)
+        with pytest.raises(ConnectionError):
+            await scene.generate("c-second")
+    await scene.generate("c-second")
+    assert await scene.found() == ({"gap_certificate"} if bug else set())
+
+
+# -- bugs that only a kill shows
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("bug", "point"),
+    [
+        pytest.param("", "inside_transaction", id="right code inside"),
+        pytest.param("offset before commit", "inside_transaction", id="offset before commit"),
+        pytest.param("", "after_commit", id="right code after"),
+        pytest.param("no unsaid", "after_commit", id="no unsaid"),
+    ],
+)
+async def test_a_worker_dies(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, bug: str, point: str) -> None:
+    """kill -9 inside the transaction: with the offsets already committed the records are gone, which only the list of what was sent
+    can tell. kill -9 between commit and publish: what stands nowhere as unsaid is never said, and its statement stays in flight."""
+    services = ("fee_realizer", "invoicer")
+    keeper = Keeper(stack | {"BACKOFFICE_TODAY": TODAY}, tmp_path, bug=bug)
+    watching = Watching(engine_of)
+    opening = [event("requirement-changed", "REQ-1", requirement()), event("billto-changed", OFFICE, node(OFFICE))]
+    sheets = [event("timesheet-approved", f"T-{at}", timesheet(f"T-{at}")) for at in range(30)]
+    async with kept(keeper, services):
+        await publish([*opening, sent_command(command("set-billing-company", billing_company=COMPANY))])
+        await Watching(engine_of, services).settled()
+        keeper.arm("fee_realizer", [f"{point}@timesheet-approved"])
+        await publish(sheets)
+        await until("the worker died", lambda: asyncio.sleep(0, keeper.fired[point]))
+        if bug:
+            await _read_all(services)
+        else:
+            await Watching(engine_of, services).settled()
+    assert keeper.fired == {point: 1}
+    async with engine_of("console").connect() as connection:
+        found = {fault.check for fault in (await verify(connection, in_flight_minutes=0)).faults}
+    missing = await unaccounted(watching, [*opening, *sheets])
+    assert found == ({"in_flight"} if bug == "no unsaid" else set())
+    assert bool(missing) is (bug == "offset before commit")
+
+
+async def _read_all(services: Sequence[str]) -> None:
+    """Waits until these services have read everything, and have had some sweeps to say what they find unsaid."""
+    async with LagReader(settings().kafka) as lag:
+
+        async def read() -> bool:
+            return sum(one.behind for one in await lag.lag(groups_of(services))) == 0
+
+        for _ in range(3):
+            await until("everything is read", read)
+            await asyncio.sleep(SWEEPS_SECONDS)
