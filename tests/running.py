@@ -28,6 +28,7 @@ from shared.broker.topics import COMMAND_RESULTS, HEARD, all_topics, full_name
 from shared.consumer.lag import LagReader, groups_of
 from shared.events.commands import AnyCommand, key_of
 from shared.settings import settings
+from shared.verify import Report, verify
 from tests.conftest import EngineOf
 
 PATIENCE_SECONDS = 120.0
@@ -202,9 +203,11 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicParti
 # -- what is in the books
 
 
+UNSAID = (
+    "SELECT (SELECT count(*) FROM fee_realizer.unsaid) + (SELECT count(*) FROM invoicer.unsaid) + (SELECT count(*) FROM scheduler.unsaid)"
+)  # fmt: skip
 MOVING = (
     "SELECT (SELECT count(*) FROM fee_realizer.to_price) + (SELECT count(*) FROM invoicer.stale_price_basis)"
-    " + (SELECT count(*) FROM fee_realizer.unsaid) + (SELECT count(*) FROM invoicer.unsaid) + (SELECT count(*) FROM scheduler.unsaid)"
     " + (SELECT count(*) FROM fee_realizer.latest_statement l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
     "    WHERE coalesce(s.statement_no, 0) < l.statement_no)"
 )
@@ -212,10 +215,11 @@ MOVING = (
 
 @dataclass
 class Watching:
-    """Looks at topics and tables from outside."""
+    """Looks at topics and tables from outside. `sweeping`: the workers look around often, so what was said is soon forgotten."""
 
     engine_of: EngineOf
     services: Sequence[str] = WORKERS
+    sweeping: bool = True
     _calm: int = field(default=0)
 
     async def select(self, sql: str, **values: Any) -> list[Any]:
@@ -234,16 +238,15 @@ class Watching:
 
             async def calm() -> bool:
                 behind = sum(one.behind for one in await lag.lag(groups_of(self.services)))
-                still = behind == 0 and not (MOVING and await self._moving())
+                still = behind == 0 and not await self._moving()
                 self._calm = self._calm + 1 if still else 0
                 return self._calm >= 2
 
             await until("nothing moves", calm, within, every=0.2)
 
     async def _moving(self) -> int:
-        if "invoicer" in self.services:
-            return int(await self.one(MOVING))
-        return int(await self.one("SELECT (SELECT count(*) FROM fee_realizer.to_price) + (SELECT count(*) FROM fee_realizer.unsaid)"))
+        under_way = await self.one(MOVING) if "invoicer" in self.services else await self.one("SELECT count(*) FROM fee_realizer.to_price")
+        return int(under_way) + (int(await self.one(UNSAID)) if self.sweeping else 0)
 
     async def digest(self, but: frozenset[str] = frozenset()) -> dict[str, str]:
         """A digest of every row of every table of every schema, from the catalog, by table."""
@@ -251,6 +254,11 @@ class Watching:
             tables = await connection.execute(text(TABLES))
             names = [f"{row.schema}.{row.name}" for row in tables]
             return {name: await _digest(connection, name) for name in names if name not in but}
+
+    async def verified(self) -> Report:
+        """What `verify` says of the books."""
+        async with self.engine_of("console").connect() as connection:
+            return await verify(connection)
 
     async def waiting_for_locks(self) -> int:
         """How many connections of this database wait for a lock."""

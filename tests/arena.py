@@ -1,0 +1,115 @@
+"""Two workers of one service, each with one partition of a topic, that pause at named points when told: the ground of forced races."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocol
+
+from shared.broker.topics import group_name
+from shared.settings import settings
+from tests.running import Running, Watching, start, until
+
+PARTITIONS = 2
+SELDOM_SECONDS = 3600
+
+
+@dataclass
+class Replica:
+    """One worker. It alone reads its partition, and it alone pauses when told."""
+
+    name: str
+    worker: Running
+    folder: Path
+    partition: int = 0
+
+    def hold(self, point: str) -> None:
+        """From now on whoever reaches the point in this worker waits there."""
+        (self.folder / f"{point}.reached").unlink(missing_ok=True)
+        (self.folder / f"{point}.hold").touch()
+
+    async def reached(self, point: str) -> None:
+        """Waits until somebody is there."""
+        mark = self.folder / f"{point}.reached"
+        await until(f"somebody at {point} in {self.name}", lambda: asyncio.to_thread(mark.exists))
+
+    def release(self, point: str) -> None:
+        """Lets go on who waits there."""
+        (self.folder / f"{point}.hold").unlink()
+
+
+@dataclass
+class Arena:
+    """The workers of a race, and what there is to see of it. They sweep seldom: a sweep would visit the points of a transaction, too."""
+
+    stack: dict[str, str]
+    folder: Path
+    books: Watching
+    today: str
+    replicas: list[Replica] = field(default_factory=list)
+    others: list[Running] = field(default_factory=list)
+
+    async def start(self, service: str, topic: str, replicas: int = PARTITIONS) -> list[Replica]:
+        """The workers that race, when each has its share of the topic."""
+        for number in range(replicas):
+            pause = self.folder / f"pause-{number}"
+            pause.mkdir()
+            worker = await start(service, self.stack, self.folder, replica=f"r{number}", pause=pause, today=self.today, sweep_seconds=SELDOM_SECONDS)
+            self.replicas.append(Replica(f"{service} r{number}", worker, pause))
+        await until("each worker has its partitions", lambda: self._assigned(service, topic))
+        return self.replicas
+
+    async def also(self, *services: str) -> None:
+        """Workers that take no part in the race."""
+        self.others += [await start(service, self.stack, self.folder, today=self.today) for service in services]
+
+    async def _assigned(self, service: str, topic: str) -> bool:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+        await admin.start()
+        try:
+            (answer,) = await admin.describe_consumer_groups([group_name(service, topic)])
+        finally:
+            await admin.close()
+        group = answer.to_object()["groups"][0]
+        if group["state"] != "Stable" or len(group["members"]) != len(self.replicas):
+            return False
+        for member in group["members"]:
+            number = int(member["member_id"].partition(".")[0].removeprefix("r"))  # a static member's id begins with its instance's
+            partitions = ConsumerProtocol.ASSIGNMENT.decode(member["member_assignment"]).partitions()
+            if len(partitions) != PARTITIONS // len(self.replicas):
+                return False
+            self.replicas[number].partition = partitions[0].partition
+        return True
+
+    async def waits(self) -> None:
+        """Waits until a transaction is seen waiting for a lock."""
+
+        async def seen() -> Any:
+            return await self.books.waiting_for_locks()
+
+        await until("the other one waits for a lock", seen)
+
+    async def stop(self) -> None:
+        """Stops all; each must end well."""
+        await asyncio.gather(*(worker.stop() for worker in self._workers()))
+
+    def _workers(self) -> list[Running]:
+        return [*(replica.worker for replica in self.replicas), *self.others]
+
+
+@contextlib.asynccontextmanager
+async def arena(stack: dict[str, str], folder: Path, books: Watching, today: str) -> AsyncIterator[Arena]:
+    """An arena whose workers are stopped at the end, and killed if the test failed."""
+    made = Arena(stack, folder, books, today)
+    try:
+        yield made
+        await made.stop()
+    finally:
+        for worker in made._workers():
+            if worker.process.returncode is None:
+                worker.process.kill()
+                await worker.process.wait()
