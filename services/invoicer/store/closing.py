@@ -102,8 +102,8 @@ SELECT i.invoice_id, invoicer.document_seal(i, l.lines)
 FROM document d
 JOIN invoicer.invoice i ON i.invoice_id = d.invoice_id
 JOIN (
-  SELECT k.group_no, string_agg(invoicer.line_seal(k.line_no, k.digest, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax), CAST('' AS bytea)
-                                ORDER BY k.line_no) AS lines
+  SELECT k.group_no, string_agg(invoicer.line_seal(k.line_no, k.digest, k.corrects_invoice, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax),
+                                CAST('' AS bytea) ORDER BY k.line_no) AS lines
   FROM picked k JOIN site s ON s.site_no = k.site_no
   WHERE k.out_no = 0 GROUP BY k.group_no) l ON l.group_no = d.group_no"""
 

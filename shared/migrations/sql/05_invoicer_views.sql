@@ -16,13 +16,14 @@ CREATE VIEW invoicer.closed_invoice_line AS
 -- What the seal of a closed document is made of, in one place for closing and for verifying. Nothing in it is a surrogate id or an
 -- instant, so the same books made again bear the same seals. A line goes in as a 64-bit hash of its record (the one that partitions
 -- tables, so it is the same in every release): a cryptographic hash of each of a million lines would double the time of a batch.
-CREATE FUNCTION invoicer.line_digest(p invoicer.pay_line, corrects_invoice text) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION invoicer.line_digest(p invoicer.pay_line) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
 RETURN hash_record_extended(ROW(p.document_kind, p.document_id, p.line_key, p.description, p.worker_id, p.requirement_id, p.time_type, p.item_id,
   p.project, p.cost_center, p.po_number, p.unit, p.quantity, p.unit_price, p.amount, p.currency, p.service_from, p.service_to, p.week_ending,
-  corrects_invoice, p.corrects_line_no), 0);
-CREATE FUNCTION invoicer.line_seal(line_no integer, digest bigint, billto_node text, billto_level integer, tax_code text, tax_rate numeric, tax_amount numeric)
+  p.corrects_line_no), 0);
+CREATE FUNCTION invoicer.line_seal(line_no integer, digest bigint, corrects_invoice text, billto_node text, billto_level integer, tax_code text,
+                                   tax_rate numeric, tax_amount numeric)
 RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
-RETURN int8send(hash_record_extended(ROW(line_no, digest, billto_node, billto_level, tax_code, tax_rate, tax_amount), 0));
+RETURN int8send(hash_record_extended(ROW(line_no, digest, corrects_invoice, billto_node, billto_level, tax_code, tax_rate, tax_amount), 0));
 CREATE FUNCTION invoicer.document_seal(i invoicer.invoice, lines bytea) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN encode(sha256(convert_to(concat_ws(chr(31), i.billing_company, i.series, i.number, i.invoice_number, i.document_type, i.account_name, i.currency,
   i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis, i.invoice_date, i.due_date, i.cut_off_date,
@@ -32,7 +33,7 @@ CREATE VIEW invoicer.invoice_content AS                -- the seal that each clo
   SELECT i.invoice_id, i.billing_company, i.batch_id, i.invoice_number, invoicer.document_seal(i, l.lines) AS content_hash
   FROM invoicer.invoice i
   LEFT JOIN (
-    SELECT il.invoice_id, string_agg(invoicer.line_seal(il.line_no, invoicer.line_digest(p, c.invoice_number), il.billto_node, il.billto_level,
+    SELECT il.invoice_id, string_agg(invoicer.line_seal(il.line_no, invoicer.line_digest(p), c.invoice_number, il.billto_node, il.billto_level,
                                                         il.tax_code, il.tax_rate, il.tax_amount), ''::bytea ORDER BY il.line_no) AS lines
     FROM invoicer.invoice_line il
     JOIN invoicer.pay_line p USING (pay_line_id)

@@ -1,0 +1,159 @@
+"""What looks at a batch without closing one: previews and their digests, health checks, explanations, downloads."""
+
+import json
+from typing import Any
+
+from tests.builders import COMPANY, node, product_line, record, statement, statement_line
+from tests.conftest import process
+from tests.handlers.billed import Biller, biller
+
+__all__ = ["biller"]
+
+
+async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
+    """Design 5: refused if the same selection no longer holds, naming the debtors that differ and the lines and settings changed since."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    seen = (await biller.preview())["details"]
+    assert (seen["documents"], seen["listed"][0]["total"]) == (1, "50.00")
+    await biller.hear(statement("T-2", 1, statement_line("2")))
+    refused = await biller.generate(digest=seen["digest"])
+    (added,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'T-2'")
+    assert (refused["code"], refused["details"]["debtors"], refused["details"]["lines"]) == ("digest_differs", ["Mercy Hospital"], [added.pay_line_id])
+    assert refused["details"]["settings"] == []
+    seen = (await biller.preview())["details"]
+    await biller.company(payment_terms="net:10")
+    refused = await biller.generate(digest=seen["digest"])
+    assert (refused["code"], refused["details"]["line_count"]) == ("digest_differs", 0)
+    assert refused["details"]["settings"] == ["billing company payment_terms"]
+    assert (await biller.generate(digest="0" * 64))["code"] == "unknown_digest"
+    assert (await biller.generate("2026-10-30", digest=seen["digest"]))["code"] == "digest_differs"
+    assert await biller.documents() == []
+    seen = (await biller.preview())["details"]
+    assert (await biller.generate(digest=seen["digest"]))["outcome"] == "accepted"
+
+
+async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
+    """Design 5: a preview writes nothing but its own rows."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    before = await biller.rows("SELECT o::text FROM invoicer.open_line o")
+    await biller.preview()
+    assert await biller.rows("SELECT o::text FROM invoicer.open_line o") == before
+    for table in ("batch", "invoice", "invoice_line", "invoice_seal", "number_series"):
+        assert await biller.rows(f"SELECT 1 FROM invoicer.{table}") == []
+
+
+async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
+    """Issue of the main road: findings that name ids and mend; nodes without lines are only counted."""
+    await biller.company(name="", default_time_group="weekly")
+    await biller.hear_nodes(
+        node("office-2", account_name=""),
+        node("office-3", account_name="", parent_id="client-9"),
+        node("client-1", "client", account_name="", parent_id="office-1"),
+    )
+    await biller.hear(statement("T-1", 1, statement_line("1")), statement("T-2", 1, statement_line("1", billto_node="office-2")))
+    answer = await biller.tell("health-check", cut_off_date="2026-11-07")
+    found = {each["code"]: each for each in answer["findings"]}
+    assert set(found) == {
+        "default_time_group_unknown",
+        "debtor_parked",
+        "no_account_name",
+        "seller_details_missing",
+        "parent_of_wrong_level",
+        "parent_unknown",
+        "cut_off_in_future",
+        "nodes_without_lines",
+        "nothing_to_bill",
+    }
+    assert found["no_account_name"]["ids"] == ["office-2"]
+    assert found["parent_unknown"]["ids"] == ["office-3"]
+    assert found["parent_of_wrong_level"]["ids"] == ["client-1"]
+    assert found["nodes_without_lines"]["count"] == 1
+    assert all(each["mend"] for each in answer["findings"])
+    assert (await biller.generate())["code"] == "default_time_group_unknown"
+
+
+async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
+    """Design 5: held documents by code, statements in flight, dead letters; what is another company's is not named."""
+    for document_id, code in (("H-1", "no_bill_rate"), ("H-2", "no_bill_rate"), ("F-1", None), ("F-2", None)):
+        await biller.rows(
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
+            id=document_id,
+            no=0 if code else 1,
+            code=code,
+        )
+    for document_id, company in (("F-1", COMPANY), ("F-2", "other")):
+        await biller.rows(
+            "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+            " VALUES ('timesheet', :id, 1, 'realized', :id, 1, 'test', :body)",
+            id=document_id,
+            body=json.dumps({"lines": [{"billing_company": company, "line_key": "k"}]}),
+        )
+    await process(biller.books, biller.desk.lane(), [record("operator-commands", b"{", "x")])
+    found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
+    assert (found["held_documents"]["count"], found["held_documents"]["ids"]) == (2, ["H-1", "H-2"])
+    assert found["statements_in_flight"]["ids"] == ["F-1"]
+    assert found["dead_letters_open"]["count"] == 1
+
+
+async def test_a_download_is_recorded(biller: Biller) -> None:
+    """Design 2: `Downloaded on` is set by the command record-download."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    batch_id = (await biller.generate())["details"]["batch_id"]
+    answer = await biller.tell("record-download", batch_id=batch_id, file_format="csv")
+    assert answer["outcome"] == "accepted"
+    (row,) = await biller.rows("SELECT batch_id, file_format, actor FROM invoicer.download")
+    assert tuple(row) == (batch_id, "csv", "pat")
+    assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))["code"] == "no_such_batch"
+
+
+async def why(biller: Biller, **values: Any) -> tuple[str, str]:
+    answer = await biller.tell("explain", **values)
+    return answer["details"].get("reason", answer["code"]), answer["sentence"]
+
+
+async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
+    """Issue of the main road: `why-not` gives one reason; for a snooze its text, who and when."""
+    await biller.hear(
+        statement("OPEN", 1, statement_line("1")),
+        statement("NEXT", 1, statement_line("1", week_ending="2026-10-25", effective_date="2026-10-25")),
+        statement("SNOOZED", 1, statement_line("1")),
+        statement("SCHEDULED", 1, product_line(effective="2026-12-24")),
+        statement("NOBODY", 1, statement_line("1", billto_node="office-9")),
+        statement("REPLACED", 1, statement_line("1")),
+        statement("EMPTY", 1),
+        statement("WITHHELD", 1, statement_line("1")),
+    )
+    lines = {row.document_id: row.pay_line_id for row in await biller.rows("SELECT document_id, pay_line_id FROM invoicer.pay_line")}
+    await biller.hear(statement("REPLACED", 2, statement_line("2")), statement("WITHHELD", 2, statement_kind="withheld"))
+    await biller.tell("snooze-pay-lines", pay_line_ids=[lines["SNOOZED"]], reason="client disputes it", until="2026-12-01")
+    assert (await why(biller, document_id="OPEN"))[0] == "nothing"
+    assert (await why(biller, document_id="NEXT", cut_off_date="2026-10-24"))[0] == "not_in_cycle"
+    reason, sentence = await why(biller, pay_line_id=lines["SNOOZED"])
+    assert reason == "snoozed"
+    assert all(part in sentence for part in ("by pat", "until 2026-12-01", "client disputes it"))
+    reason, sentence = await why(biller, document_id="SCHEDULED")
+    assert reason == "scheduled"
+    assert "2026-12-24" in sentence
+    assert (await why(biller, document_id="NOBODY"))[0] == "unknown_node"
+    assert (await why(biller, pay_line_id=lines["REPLACED"]))[0] == "replaced"
+    assert (await why(biller, document_id="EMPTY"))[0] == "worth_nothing"
+    assert (await why(biller, document_id="WITHHELD"))[0] == "withheld"
+    assert (await why(biller, document_id="NEVER"))[0] == "not_known"
+    assert (await why(biller, pay_line_id=10**9))[0] == "not_known"
+    assert (await why(biller))[0] == "nothing_named"
+    await biller.generate()
+    reason, sentence = await why(biller, document_id="OPEN")
+    assert reason == "invoiced"
+    assert "INV-000001" in sentence
+    assert (await why(biller, pay_line_id=lines["OPEN"]))[0] == "invoiced"
+
+
+async def test_a_held_document_says_what_it_waits_for(biller: Biller) -> None:
+    """Domain rules 2: a hold has a code and a sentence, and what mends it."""
+    await biller.rows(
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, hold_code, hold_sentence)"
+        " VALUES ('timesheet', 'H', 1, 'no_bill_rate', 'no rate for DT')"
+    )
+    await biller.rows("INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no) VALUES ('timesheet', 'F', 1, 3)")
+    assert await why(biller, document_id="H") == ("no_bill_rate", "H is held: no rate for DT")
+    assert (await why(biller, document_id="F"))[0] == "in_flight"

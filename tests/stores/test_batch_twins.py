@@ -1,0 +1,207 @@
+"""Rules that exist twice, in Python and in SQL: generated lines, and both must agree. Sources: domain rules 4, 5 and 7."""
+
+import random
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules import reasons
+from services.invoicer.rules.companies import Company, TaxRate
+from services.invoicer.rules.cycles import in_window, window
+from services.invoicer.rules.grouping import debtors
+from services.invoicer.rules.totals import credit_taxes, document_tax, line_tax, rate_on, tax_spans
+from services.invoicer.store import selection
+from shared.money import minor_unit
+from tests.conftest import Transact
+
+D = Decimal
+TODAY = date(2026, 10, 31)
+CUT_OFF = date(2026, 9, 6)
+CURRENCIES = ("USD", "EUR", "JPY", "KWD")
+PERCENTS = (D("6.25"), D("8.875"), D(15), D(21))
+
+LINE = """
+WITH born AS (
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+    effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
+  SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency, :effective, :effective, :effective, 202601,
+    CAST(:week AS date), 'office', '', 'w', '', '', '', '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
+  RETURNING *)
+INSERT INTO invoicer.open_line
+SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction FROM born RETURNING pay_line_id"""
+
+
+async def add_line(connection: AsyncConnection, company: str = "acme", **changes: Any) -> int:
+    """One open line as the owner writes it."""
+    values: dict[str, Any] = {
+        "document": "T",
+        "kind": "timesheet",
+        "amount": D(1),
+        "currency": "USD",
+        "effective": CUT_OFF,
+        "week": CUT_OFF,
+        "tax_code": "",
+        "invoice": None,
+        "line": None,
+        "correction": False,
+    }
+    found = await connection.execute(text(LINE), {"company": company} | values | changes)
+    return int(found.scalar_one())
+
+
+async def node(connection: AsyncConnection) -> None:
+    """The office that pays."""
+    await connection.execute(text("INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office', 'Mercy', '', '', '{}')"))
+
+
+async def picked(connection: AsyncConnection, company: Company, rates: list[TaxRate]) -> dict[int, Any]:
+    """The selection of a company, by line."""
+    sited = await selection.locate(connection, company.billing_company)
+    decided = debtors(sited.account_names, company, {}, CUT_OFF)
+    await selection.pick(connection, company, decided, tax_spans(rates), sited.corrected_terms, today=TODAY, cut_off=CUT_OFF, sealed=True)
+    return {row.pay_line_id: row for row in (await connection.execute(text("SELECT * FROM picked"))).all()}
+
+
+@pytest.mark.parametrize("neighbours", [0, 9], ids=["lines lie together", "others lie between"])
+async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
+    """Which lines are in, for which reason they are out, and their tax: the same in SQL as in the rules, by both ways to the facts."""
+    draw = random.Random(7)
+    company = Company("acme", default_tax="VAT")
+    rates = [TaxRate("VAT", date(2026, 1, 1), D(19)), TaxRate("VAT", date(2026, 8, 1), D("8.875")), TaxRate("LOW", date(2026, 7, 1), D("6.25"))]
+
+    async def work(connection: AsyncConnection) -> None:
+        await node(connection)
+        lines: dict[int, dict[str, Any]] = {}
+        for at in range(400):
+            effective = date(2026, 6, 1) + timedelta(days=draw.randrange(200))
+            kind = draw.choice(("timesheet", "product"))
+            currency = draw.choice(CURRENCIES)
+            line = {
+                "kind": kind,
+                "week": effective if kind == "timesheet" else None,
+                "effective": effective,
+                "correction": draw.random() < 0.3,
+                "currency": currency,
+                "amount": draw.randrange(-5000, 99999) * minor_unit(currency),
+                "tax_code": draw.choice(("", "LOW", "GST")),
+            }
+            lines[await add_line(connection, document=f"T-{at}", **line)] = line
+            for _ in range(neighbours):
+                await add_line(connection, "other")
+        found = await picked(connection, company, rates)
+        assert found.keys() == lines.keys()
+        seen = set()
+        for pay_line_id, line in lines.items():
+            reason, tax = expected(line, company, rates)
+            row = found[pay_line_id]
+            assert (reasons.REASONS[row.out_no - 1] if row.out_no else "") == reason, line
+            seen.add(reason)
+            if not reason:
+                assert row.tax == tax, line
+        assert seen == {"", reasons.SCHEDULED, reasons.NOT_IN_CYCLE, reasons.NO_TAX_RATE}
+
+    await transact("owner", work)
+
+
+def expected(line: dict[str, Any], company: Company, rates: list[TaxRate]) -> tuple[str, Decimal]:
+    """What the rules say of a line: its reason, empty for in, and its tax."""
+    if line["effective"] > TODAY:
+        return reasons.SCHEDULED, D(0)
+    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], window("", CUT_OFF)):
+        return reasons.NOT_IN_CYCLE, D(0)
+    percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, line["effective"])
+    if percent is None:
+        return reasons.NO_TAX_RATE, D(0)
+    return "", line_tax(line["amount"], percent, line["currency"])
+
+
+async def test_tax_over_a_document(transact: Transact) -> None:
+    """Domain rules 7: per document = per code and rate over the sum, spread by largest remainder, equal remainders to the earlier line."""
+    draw = random.Random(11)
+    groups: list[tuple[str, Decimal, list[Decimal]]] = []
+    for _ in range(150):
+        currency = draw.choice(CURRENCIES)
+        step = minor_unit(currency)
+        # Few different amounts make equal remainders.
+        amounts = [draw.choice((draw.randrange(-300, 9000), 10, 25)) * step for _ in range(draw.randrange(1, 40))]
+        groups.append((currency, draw.choice(PERCENTS), amounts))
+
+    async def work(connection: AsyncConnection) -> None:
+        await node(connection)
+        ids: dict[int, list[int]] = {}
+        company = Company("acme", default_tax="VAT")
+        for at, (currency, _, amounts) in enumerate(groups):
+            ids[at] = [await add_line(connection, document=f"{at:03}-{n:03}", currency=currency, amount=amount) for n, amount in enumerate(amounts)]
+        await picked(connection, company, [TaxRate("VAT", date(2020, 1, 1), D(1))])
+        for at, (_, percent, _) in enumerate(groups):
+            statement = """
+                UPDATE picked SET group_no = :at, tax_rate = :rate, line_no = n
+                FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS u(i, n) WHERE i = pay_line_id"""
+            await connection.execute(text(statement), {"at": at, "rate": percent, "ids": ids[at]})
+        sums = await selection.spread_tax(connection, list(ids))
+        found = {row.pay_line_id: row.tax for row in (await connection.execute(text("SELECT pay_line_id, tax FROM picked"))).all()}
+        for at, (currency, percent, amounts) in enumerate(groups):
+            assert [found[pay_line_id] for pay_line_id in ids[at]] == document_tax(amounts, percent, currency), groups[at]
+            assert list(sums[at].values()) == [sum(document_tax(amounts, percent, currency))]
+
+    await transact("owner", work)
+
+
+async def test_tax_of_credits(transact: Transact) -> None:
+    """Domain rules 5 and 7: credits take tax in proportion, never more than stands on the line, and the last takes the rest."""
+    draw = random.Random(13)
+
+    async def work(connection: AsyncConnection) -> None:
+        await node(connection)
+        await connection.execute(text("INSERT INTO invoicer.batch VALUES ('B', 'acme', 'c', '2026-01-01', '2026-01-01', '1', '1', 1, 1, '[]', 'x', '', now())"))
+        wanted: dict[int, Decimal] = {}
+        for at in range(120):
+            cents = draw.randrange(0, 400)
+            amount, percent = D(cents) / 100, draw.choice(PERCENTS)
+            tax = line_tax(amount, percent, "USD")
+            before, after = parts_of(draw, cents)
+            invoice_id = await invoiced(connection, at, amount, tax, percent)
+            taxes_before = credit_taxes(amount, tax, D(0), D(0), before, "USD")
+            for number, (credit, credit_tax) in enumerate(zip(before, taxes_before, strict=True)):
+                await invoiced(connection, 1000 + at * 10 + number, credit, credit_tax, percent, corrects=invoice_id)
+            taxes = credit_taxes(amount, tax, sum(before, D(0)), sum(taxes_before, D(0)), after, "USD")
+            for credit, credit_tax in zip(after, taxes, strict=True):
+                wanted[await add_line(connection, document=f"T-{at}", amount=credit, invoice=invoice_id, line=1, correction=True)] = credit_tax
+        found = await picked(connection, Company("acme"), [])
+        assert {pay_line_id: found[pay_line_id].tax for pay_line_id in wanted} == wanted
+        assert len(wanted) > 100
+
+    await transact("owner", work)
+
+
+def parts_of(draw: random.Random, cents: int) -> tuple[list[Decimal], list[Decimal]]:
+    """Credits of a line that are on documents, and those that are open: together at most the whole line."""
+    left, parts = cents, []
+    while left > 0 and len(parts) < 5:
+        part = left if draw.random() < 0.3 else draw.randrange(1, left + 1)
+        parts.append(D(-part) / 100)
+        left -= part
+    cut = draw.randrange(0, len(parts) + 1)
+    return parts[:cut], parts[cut:]
+
+
+async def invoiced(connection: AsyncConnection, number: int, amount: Decimal, tax: Decimal, percent: Decimal, corrects: int | None = None) -> int:
+    """A document of one line; its id."""
+    line_id = await add_line(connection, amount=amount, invoice=corrects, line=None if corrects is None else 1, correction=corrects is not None)
+    await connection.execute(text("DELETE FROM invoicer.open_line WHERE pay_line_id = :id"), {"id": line_id})
+    statement = """
+        WITH made AS (
+          INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
+            po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer,
+            closed_at)
+          VALUES ('acme', 'B', 'I', CAST(:number AS bigint), 'I' || CAST(:number AS bigint), 'invoice', 'Mercy', 'USD', 'net:30', '', 'standard', '',
+            'line', '2026-01-01', '2026-01-01', '2026-01-01', CAST(:amount AS numeric), CAST(:tax AS numeric),
+            CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now()) RETURNING invoice_id)
+        INSERT INTO invoicer.invoice_line SELECT invoice_id, 1, :id, 'office', 3, 'VAT', :percent, CAST(:tax AS numeric) FROM made RETURNING invoice_id"""
+    values = {"number": number, "amount": amount, "tax": tax, "id": line_id, "percent": percent}
+    return int((await connection.execute(text(statement), values)).scalar_one())
