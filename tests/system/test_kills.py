@@ -76,10 +76,9 @@ async def test_the_books_come_out_as_if_nothing_had_happened(own_servers: Server
         assert calm.refused == []
         assert await calm.verified() == []
         assert await unaccounted(calm.watching, sent) == []
+        assert {name for name, rows in expected.items() if not rows} == {"jumps"}, "a month in which everything else happens"
         assert len(expected["invoices"]) > 8
         assert len(expected["invoice lines"]) > 100
-        assert len(expected["snoozes"]) >= 5
-        assert len(expected["dead letters"]) >= 5
     async with new_run(own_servers, configure) as disturbed:
         keeper = Keeper(disturbed.environment, disturbed.folder)
         sent = await play(disturbed, Workload(seed), keeper, deaths(seed))
@@ -89,4 +88,5 @@ async def test_the_books_come_out_as_if_nothing_had_happened(own_servers: Server
         assert disturbed.refused == []
         assert await disturbed.verified() == []
         assert await unaccounted(disturbed.watching, sent) == []
-        assert differences(expected, await books(disturbed)) == []
+        told = differences(expected, await books(disturbed))
+        assert not told, "\n".join(told)

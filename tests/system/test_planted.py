@@ -25,9 +25,10 @@ from tests.builders import COMPANY, OFFICE, command, days, entry, node, rate, re
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.handlers.realizing import Realizer
 from tests.road import Road
-from tests.running import Watching, event, publish, until
+from tests.running import TABLES, Watching, event, publish, until
 from tests.running import command as sent_command
 from tests.system.driver import Keeper, kept
+from tests.system.dump import differences, dump
 from tests.system.kill_runs import unaccounted
 from tests.system.planted import SEQUENCE, plant
 
@@ -143,17 +144,46 @@ async def test_a_revision_meets_a_batch(scene: Scene, monkeypatch: pytest.Monkey
     assert ({"conservation", "one_place"} <= found) if bug else not found
 
 
+@right_and("no company lock")
+async def test_a_batch_meets_a_revision(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+    """The other order: a revision has replaced a line and not yet committed when a batch looks for open lines."""
+    await scene.open()
+    await scene.hear(timesheet(revision=1))
+    said = await scene.statements_of(timesheet(revision=2, entries=days("7")))
+    plant(bug, monkeypatch.setattr)
+    await beside(scene.engine_of, scene.books, statements.LANE, said, scene.generate())
+    found = await scene.found()
+    assert ({"conservation", "one_place"} <= found) if bug else not found
+
+
 @right_and("no lock on facts")
 async def test_a_timesheet_meets_the_job_order_that_it_waits_for(books_of: BooksOf, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
-    """A timesheet finds no job order at the moment at which the job order looks for who waits: without the lock it is held for ever."""
+    """A timesheet finds no job order at the moment at which the job order looks for who waits: without the lock it is held for ever,
+    and the books are not those in which one came after the other."""
+    watching = Watching(engine_of)
+    company = command("set-billing-company", billing_company=COMPANY)
+    calm = Realizer(books_of("fee_realizer", fee_realizer.SAYS), engine_of)
+    await calm.hear(company, timesheet("T-0"), timesheet("T-1"), requirement())
+    expected = await dump(watching)
+    await _emptied(engine_of)
     realizer = Realizer(books_of("fee_realizer", fee_realizer.SAYS), engine_of)
     lanes = {lane.topic: lane for lane in fee_realizer.LANES}
-    await realizer.hear(command("set-billing-company", billing_company=COMPANY), timesheet("T-0"))
+    await realizer.hear(company, timesheet("T-0"))
     plant(bug, monkeypatch.setattr)
     change = process(realizer.books, lanes["requirement-changed"], [record("requirement-changed", requirement())])
     await beside(engine_of, realizer.books, lanes["timesheet-approved"], [record("timesheet-approved", timesheet("T-1"))], change)
     await realizer.do_chores()
     assert await realizer.held() == ({"T-1": "unknown_requirement"} if bug else {})
+    told = differences(expected, await dump(watching))
+    assert {one.partition(":")[0].partition(",")[0] for one in told} == ({"documents", "latest worth"} if bug else set())
+
+
+async def _emptied(engine_of: EngineOf) -> None:
+    """Takes every row out of the books."""
+    names = [f"{row.schema}.{row.name}" for row in await Watching(engine_of).select(TABLES) if row.schema != "public"]
+    async with engine_of("owner").begin() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        await connection.execute(text(f"TRUNCATE {', '.join(names)}"))
 
 
 @right_and("float money")
