@@ -13,7 +13,7 @@ from services.invoicer.rules.digest import PreviewDocument
 from services.invoicer.store import closing, downloads, previews
 from services.invoicer.store import numbers as series
 from services.invoicer.store.closing import Batch, Numbered
-from shared import faults
+from shared import faults, telemetry
 from shared.calendar import due_date
 from shared.clock import now
 from shared.consumer.commands import Answer, Handle
@@ -57,6 +57,11 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
 
 async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
     """Builds, numbers and closes a batch under the company's exclusive lock."""
+    with telemetry.BATCH_SECONDS.time():
+        return await _generate(connection, command)
+
+
+async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answer:
     await lock_billto(connection)
     await lock_companies(connection, [command.billing_company], exclusive=True)
     await faults.point("after_locks")
