@@ -195,6 +195,7 @@ _DATABASE_CODES = {
     "22001": ("text_too_large", "send a shorter text"),
     "23514": ("against_the_books", "send values that the books allow"),
     "23502": ("value_missing", "send the value that is missing"),
+    "22000": ("does_not_fit", "send a value within the limits of its type"),
 }
 
 
@@ -204,7 +205,10 @@ def refusal_of(error: BaseException) -> Rejection:
     inner = getattr(error, "orig", error)
     cause = getattr(inner, "__cause__", None) or inner
     words = str(getattr(cause, "message", None) or type(cause).__name__).split("\n")[0]
-    if sqlstate(error).startswith("22"):
+    if sqlstate(error) == "22000":  # the driver refuses before the server sees it; only the last bracket of its words is without the value
+        found = re.search(r"\(([a-z][a-z0-9 ]{0,60})\)$", str(cause))
+        words = found[1] if found else "it does not fit its type"
+    elif sqlstate(error).startswith("22"):
         words = re.sub(r'"[^"]*"?|\'[^\']*\'?', "a value", words)
     return Rejection(code, f"the database refuses a value of this record: {words[:200]}; {mend}")
 

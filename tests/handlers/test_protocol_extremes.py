@@ -1,0 +1,194 @@
+"""Whatever reads well never stops a worker: the strangest values that the schemas allow, through every lane of both services.
+
+A value at the edge has an effect, is refused with a sentence, waits, or is a dead letter; it is never a bug outside a document's rule.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from shared.broker.topics import OPERATOR_COMMANDS, PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from shared.consumer.records import Record
+from tests import builders
+from tests.builders import COMPANY
+from tests.conftest import BooksOf, EngineOf
+from tests.road import Road
+from tests.running import Watching
+
+IDS = (
+    "NULL",
+    "null",
+    '"',
+    "'",
+    "\\",
+    "{",
+    "}",
+    "{}",
+    ",",
+    "a,b",
+    '{"a"}',
+    "%",
+    "_",
+    "--",
+    ":a",
+    ":ids",
+    "$1",
+    "é",
+    "漢字",
+    "😀",
+    "a  b",
+    "x" * 200,
+    "0",
+    "-1",
+    "[]",
+)
+HUGE = 10**30
+OUT_OF_RANGE = "the database refuses a value of this record: value out of int64 range; send a value within the limits of its type"
+
+
+@pytest.fixture
+def road(books_of: BooksOf) -> Road:
+    """Both services, in one process."""
+    return Road(books_of)
+
+
+@pytest.fixture
+def books(engine_of: EngineOf) -> Watching:
+    """The tables."""
+    return Watching(engine_of)
+
+
+def ask(kind: str, **values: Any) -> dict[str, Any]:
+    """A command as JSON."""
+    return {"command": kind, "actor": "pat", "reason": "a test"} | values
+
+
+FAR = "2999-12-31"
+COMMANDS = (
+    ask("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=[HUGE]),
+    ask("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=[-1, 0, 1], until=FAR),
+    ask("release-pay-lines", billing_company=COMPANY, pay_line_ids=[2**63]),
+    ask("edit-pay-line", billing_company=COMPANY, pay_line_id=HUGE, quantity="1"),
+    ask("edit-pay-line", billing_company=COMPANY, pay_line_id=1, quantity="999999999999.9999"),
+    ask("edit-pay-line", billing_company=COMPANY, pay_line_id=1, amount="-9999999999999999.9999"),
+    ask("explain", pay_line_id=HUGE),
+    ask("explain", document_id="NULL", cut_off_date="1970-01-01"),
+    ask("explain"),
+    ask("health-check", billing_company="nobody"),
+    ask("health-check", billing_company=COMPANY, cut_off_date=FAR),
+    ask("preview-batch", billing_company=COMPANY, cut_off_date=FAR),
+    ask("preview-batch", billing_company=COMPANY, cut_off_date="1970-01-01"),
+    ask("generate-batch", billing_company=COMPANY, cut_off_date="1970-01-01", first_number=10**17),
+    ask("generate-batch", billing_company=COMPANY, cut_off_date=FAR, digest="\\x00' OR 1=1"),
+    ask("generate-batch", billing_company=COMPANY, cut_off_date=FAR, invoice_date="1970-01-01"),
+    ask("generate-batch", billing_company=COMPANY, cut_off_date=FAR, invoice_date=FAR),
+    ask("record-download", billing_company=COMPANY, batch_id="NULL", file_format="csv"),
+    ask("replay-dead-letter", service="invoicer", dead_letter_id=HUGE),
+    ask("discard-dead-letter", service="fee_realizer", dead_letter_id=-HUGE),
+    ask("republish", service="invoicer", since="1970-01-01"),
+    ask("republish", service="fee_realizer", document_kind="timesheet", document_id="NULL"),
+    ask("republish", service="arg_sync"),
+    ask("retry-document", document_kind="timesheet", document_id="{}"),
+    ask("retry-document"),
+    ask("set-billing-company", billing_company="NULL", name="", time_zone="America/Argentina/ComodRivadavia", series_prefix="", series_width=18),
+    ask("set-billing-company", billing_company="x" * 200, taxes=[{"tax_code": "V", "percent": "1000", "from_date": FAR}] * 2, default_tax="V"),
+    ask("set-billing-company", billing_company=COMPANY, default_tax="no such code"),
+    ask("set-billing-company", billing_company=COMPANY, default_time_group="x" * 5000, address="\u0000"),
+    ask("set-billing-company", billing_company=COMPANY, name="a\u202eb"),
+    ask("set-billing-company", billing_company=COMPANY, payment_terms="net:999"),
+    ask("set-catalog-item", item_id="{}", name="", amount="-999999999999.9999", currency="JPY", plan=[{"share": "100", "day": 3650}]),
+    ask("set-catalog-item", item_id="NULL", name="n", percent_of_salary="1000", tax_code="\u0000"),
+    ask("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=[1], reason="\u0000"),
+    ask("snooze-pay-lines", billing_company="\u00e9" * 200, pay_line_ids=list(range(1, 10_001))),
+)
+
+
+def record(topic: str, value: dict[str, Any], offset: int) -> Record:
+    """A record of a topic."""
+    return Record(topic, 0, offset, b"k", json.dumps(value).encode())
+
+
+async def test_no_command_stops_a_worker(road: Road, books: Watching) -> None:
+    """Each of the strangest commands is answered, accepted or refused with a sentence, and nothing else of them is said."""
+    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    road.send("requirement-changed", builders.requirement())
+    road.send("timesheet-approved", builders.timesheet())
+    await road.settle()
+    for at, command in enumerate(COMMANDS):
+        road.under_way.append(record(OPERATOR_COMMANDS.name, command | {"command_id": f"odd-{at}"}, at))
+        await road.settle()
+    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+    missing = [command for at, command in enumerate(COMMANDS) if f"odd-{at}" not in answers]
+    assert missing == []
+    assert all(answer["sentence"] for answer in answers.values())
+    letters = await books.select("SELECT code, sentence FROM invoicer.dead_letter WHERE code LIKE 'd%'")
+    assert {tuple(row) for row in letters} == {("does_not_fit", OUT_OF_RANGE)}
+    report = await books.verified()
+    assert report.clean, report.faults
+
+
+async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None:
+    """Whatever characters an identifier holds, the document is realized, settled and billed under exactly that identifier."""
+    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    for at, an_id in enumerate(IDS):
+        road.send("billto-changed", builders.node(an_id))
+        road.send("requirement-changed", builders.requirement(an_id, office_id=an_id, engagement={"project": an_id, "cost_center": an_id, "po_number": an_id}))
+        entries = builders.days(requirement_id=an_id)
+        road.send("timesheet-approved", builders.timesheet(an_id, entries=entries, worker_id=IDS[at - 1]))
+        road.send("timesheet-approved", builders.timesheet(f"{an_id[:150]}-late", entries=entries, adjusts=an_id))
+        road.send("placement-created", builders.placement(an_id, requirement_id=an_id, fees=[{"fee_id": an_id, "item_id": an_id, "percent": "1"}]))
+    road.send("operator-commands", *(builders.command("set-catalog-item", item_id=an_id, name=an_id, percent_of_salary="1") for an_id in IDS))
+    await road.settle()
+    await road.sweep()
+    held = await books.select("SELECT document_id, hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT NULL AND sheet_id <> ''")
+    assert [tuple(row) for row in held] == []
+    road.send("operator-commands", builders.command("generate-batch", billing_company=COMPANY, cut_off_date="2026-03-31"))
+    await road.settle()
+    billed = await books.select("SELECT DISTINCT document_id FROM invoicer.closed_invoice_line WHERE document_kind = 'timesheet'")
+    assert {row[0] for row in billed} == set(IDS)
+    assert await books.one("SELECT (SELECT count(*) FROM fee_realizer.dead_letter) + (SELECT count(*) FROM invoicer.dead_letter)") == 0
+    report = await books.verified()
+    assert report.clean, report.faults
+
+
+def sheet(**changes: Any) -> dict[str, Any]:
+    """A timesheet as JSON."""
+    made: dict[str, Any] = json.loads(builders.timesheet("T-odd").model_dump_json())
+    return made | changes
+
+
+EVENTS = (
+    (TIMESHEET_APPROVED.name, sheet(week_ending="1970-01-01", entries=[builders.entry("24", "2999-12-31")])),
+    (TIMESHEET_APPROVED.name, sheet(revision=2**62, entries=[builders.entry("0.0001")] * 5000)),
+    (TIMESHEET_APPROVED.name, sheet(revision=3, entries=[builders.entry("24", project=f"{at}") for at in range(4000)])),
+    (TIMESHEET_APPROVED.name, sheet(revision=4, workflow={"approved_at": "0001-01-01T00:00:00+23:59"})),
+    (TIMESHEET_APPROVED.name, sheet(revision=5, workflow={"approved_at": "9999-12-31T23:59:59-23:59"})),
+    (TIMESHEET_APPROVED.name, sheet(revision=6, free={"deep": [[[[[]]]]], "long": "x" * 100_000})),
+    (REQUIREMENT_CHANGED.name, {"rates": [builders.rate(f"T{at}", "9999999999.9999") for at in range(5000)]}),
+    (REQUIREMENT_CHANGED.name, {"revision": 7, "currency": "JPY", "rates": [builders.rate(price="0.0001", unit="DAY")]}),
+    (REQUIREMENT_CHANGED.name, {"revision": 8, "statuses": [], "rates": []}),
+    (PLACEMENT_CREATED.name, {"salary": "-999999999999.9999", "start_date": "2999-12-31"}),
+    (PLACEMENT_CREATED.name, {"revision": 2, "salary": None, "currency": None}),
+    (PLACEMENT_CREATED.name, {"revision": 3, "fees": [{"fee_id": f"F{at}", "item_id": "DIRECT-HIRE", "amount": "0"} for at in range(200)]}),
+    (PLACEMENT_CREATED.name, {"revision": 4, "end_date": "1970-01-01", "end_reason": "\n\u0000"}),
+)
+WHOLE = {REQUIREMENT_CHANGED.name: builders.requirement(), PLACEMENT_CREATED.name: builders.placement()}
+
+
+async def test_no_event_stops_a_worker(road: Road, books: Watching) -> None:
+    """Each of the strangest events is priced, waits with a reason that is no bug, or is a dead letter; the books verify after each."""
+    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    item = builders.command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="1000")
+    road.send("operator-commands", item)
+    road.send("requirement-changed", builders.requirement())
+    await road.settle()
+    for at, (topic, changes) in enumerate(EVENTS):
+        whole = json.loads(WHOLE[topic].model_dump_json()) if topic in WHOLE else {}
+        road.under_way.append(record(topic, whole | {"revision": at + 2} | changes, at))
+        await road.settle()
+        await road.sweep()
+        bugs = await books.select("SELECT document_id FROM fee_realizer.source_document WHERE hold_code = 'bug'")
+        assert bugs == [], changes
+        report = await books.verified()
+        assert report.clean, (changes, report.faults)
