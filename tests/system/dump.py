@@ -36,6 +36,7 @@ BOOKS: dict[str, str] = {
     "invoice lines": """
         SELECT to_jsonb(l) - '{invoice_id,pay_line_id,statement_no,corrects_invoice_id}'::text[] || jsonb_build_object('number', i.invoice_number) AS row
         FROM invoicer.closed_invoice_line l JOIN invoicer.invoice i USING (invoice_id)""",
+    "seals": "SELECT jsonb_build_array(i.invoice_number, s.content_hash) AS row FROM invoicer.invoice_seal s JOIN invoicer.invoice i USING (invoice_id)",
     "batches": "SELECT to_jsonb(b) - 'generated_at' AS row FROM invoicer.batch b",
     "series": "SELECT to_jsonb(s) AS row FROM invoicer.number_series s",
     "jumps": "SELECT to_jsonb(j) - 'jumped_at' AS row FROM invoicer.number_jump j",

@@ -1,13 +1,17 @@
 """What a forked worker is before it is a worker. Apart from the driver, because a forked process imports this file and nothing else of the tests."""
 
+import ctypes
 import importlib
 import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 
 from shared.consumer.worker import main
 from shared.settings import settings
+from shared.stack.tether import PR_SET_PDEATHSIG
 
 SERVICES = ("fee_realizer", "invoicer", "scheduler")
 
@@ -21,6 +25,8 @@ def forks() -> ForkServerContext:
 
 def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> None:
     """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `bug`: one that is planted."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test that is killed itself leaves no worker behind
     os.environ.clear()
     os.environ.update(environment)
     settings.cache_clear()

@@ -36,7 +36,7 @@ class Workload:
     """The phases of one seed. `documents` is how many timesheets the month has."""
 
     seed: int
-    documents: int = 160
+    documents: int = 240
     _revisions: dict[str, int] = field(default_factory=dict)
     _bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
