@@ -14,6 +14,12 @@ DocumentType = Literal["invoice", "credit-note"]
 LineKind = Literal["timesheet", "product"]
 BilltoLevel = Literal["company", "client", "office"]
 
+
+def counted(number: int, noun: str, nouns: str = "") -> str:
+    """A number with its noun as people say it: 1 line, 2 lines, 1,234 batches."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
 LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
 
 

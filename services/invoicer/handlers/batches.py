@@ -23,6 +23,7 @@ from shared.errors import Refused
 from shared.events.billing import Finding
 from shared.events.commands import Explain, GenerateBatch, HealthCheck, PreviewBatch, RecordDownload
 from shared.money import rounded
+from shared.terms import counted
 
 MOST_DOCUMENTS = 100
 MOST_NAMED = 20
@@ -34,7 +35,8 @@ async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> 
     found = await judge(connection, built, whole=True)
     counts = {severity: sum(1 for each in found if each.severity == severity) for severity in ("error", "warning", "info")}
     return Answer(
-        f"{counts['error']} errors, {counts['warning']} warnings, {counts['info']} notes about {command.billing_company} up to {built.cut_off}",
+        f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}, {counted(counts['info'], 'note')}"
+        f" about {command.billing_company} up to {built.cut_off}",
         details=_about(built) | counts,
         findings=found,
     )
@@ -51,7 +53,7 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
     numbered = [(each.group.group_no, document) for each, document in zip(built.documents, documents, strict=True)]
     await previews.add_preview(connection, preview, command.billing_company, fingerprint, built.totals, command.actor, numbered)
     details = _about(built) | {"preview_id": preview.preview_id, "digest": fingerprint, "listed": [_listed(each) for each in documents[:MOST_DOCUMENTS]]}
-    sentence = f"{len(documents)} documents would be closed" if documents else _nothing(built)
+    sentence = f"{counted(len(documents), 'document')} would be closed" if documents else _nothing(built)
     return Answer(sentence, details=details, findings=found, subjects=[preview.preview_id])
 
 
@@ -94,7 +96,7 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     await series.move_series(connection, built.company, start.number, start.number + len(documents), invoice_date)
     first, last = documents[0].invoice_number, documents[-1].invoice_number
     return Answer(
-        f"batch {batch.batch_id}: {len(documents)} documents, {first} to {last}",
+        f"batch {batch.batch_id}: {counted(len(documents), 'document')}, {first} to {last}",
         details=_about(built) | {"batch_id": batch.batch_id, "invoice_date": str(invoice_date), "first_number": first, "last_number": last},
         findings=found,
         subjects=[batch.batch_id, *(each.invoice_number for each in documents[:MOST_DOCUMENTS])],

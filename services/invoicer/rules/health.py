@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from services.invoicer.rules.books import Books, Named
 from services.invoicer.rules.numbers import outgrows
 from shared.events.billing import Finding
+from shared.terms import counted
 
 MOST_IDS = 20
 VERY_LATE_DAYS = 60
@@ -23,7 +24,7 @@ def _some(ids: Sequence[str]) -> Named:
 
 
 def _lines(count: int) -> str:
-    return "1 line" if count == 1 else f"{count:,} lines"
+    return counted(count, "line")
 
 
 def company_disabled(books: Books) -> list[Finding]:
@@ -87,7 +88,8 @@ def no_account_name(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{_lines(found.count)} of {len(books.nodes_without_account)} billto nodes have no Account Name on their path: {', '.join(found.ids[:5])}",
+            sentence=f"{_lines(found.count)} of {counted(len(books.nodes_without_account), 'billto node')} without an Account Name on their path:"
+            f" {', '.join(found.ids[:5])}",
             mend="give the node, its client or its company an Account Name in the ATS; the lines go into the next batch",
         )
     ]
@@ -105,7 +107,7 @@ def unknown_node(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{_lines(found.count)} of {len(books.unknown_nodes)} billto nodes that were never sent: {', '.join(found.ids[:5])}",
+            sentence=f"{_lines(found.count)} of {counted(len(books.unknown_nodes), 'billto node')} never sent: {', '.join(found.ids[:5])}",
             mend="let the ATS publish these nodes on billto-changed",
         )
     ]
@@ -206,7 +208,7 @@ def held_documents(books: Books) -> list[Finding]:
             about="document",
             count=named.count,
             ids=named.ids,
-            sentence=f"{named.count:,} documents are held: {code}",
+            sentence=f"{counted(named.count, 'document')} held: {code}",
             mend="`backoffice documents held` says what each waits for",
         )
         for code, named in sorted(books.held.items())
