@@ -242,7 +242,7 @@ async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Inv
     """Protocol 2: bisect the batch; the one record is a dead letter."""
     said = [statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1)) for number in range(1, 6)]
     await books.hear(*said)
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["refused_by_database"]
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["does_not_fit"]
     assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 4
 
 
