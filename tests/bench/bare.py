@@ -24,7 +24,7 @@ from shared.broker.topics import TIMESHEET_APPROVED
 from shared.events.ats import TimesheetApproved
 from tests.bench.ground import Clock, Place, Took
 
-RECORDS_AT_ONCE = 2000
+RECORDS_AT_ONCE = 10_000
 FETCH_BYTES = 8 * 1024 * 1024
 
 
@@ -93,10 +93,10 @@ async def read_alone(place: Place, clock: Clock, messages: int) -> Took:
 
 KEYED_ROW_SQL = """
 CREATE TABLE IF NOT EXISTS bare_sheet (
-  timesheet_id text NOT NULL, revision bigint NOT NULL, worker_id text NOT NULL, week_ending date NOT NULL, hours numeric(12,4) NOT NULL,
+  timesheet_id text NOT NULL, revision bigint NOT NULL, hours numeric(12,4) NOT NULL,
   PRIMARY KEY (timesheet_id, revision))"""
 KEEP_SQL = """
-INSERT INTO bare_sheet SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::date[], $5::numeric[]) ON CONFLICT DO NOTHING"""
+INSERT INTO bare_sheet SELECT * FROM unnest($1::text[], $2::bigint[], $3::numeric[]) ON CONFLICT DO NOTHING"""
 
 
 async def _keep(connection: asyncpg.Connection, sheets: Sequence[Sheet]) -> None:
@@ -104,8 +104,6 @@ async def _keep(connection: asyncpg.Connection, sheets: Sequence[Sheet]) -> None
         KEEP_SQL,
         [sheet.timesheet_id for sheet in sheets],
         [sheet.revision for sheet in sheets],
-        [sheet.worker_id for sheet in sheets],
-        [sheet.week_ending for sheet in sheets],
         [sum((entry.hours for entry in sheet.entries), Decimal(0)) for sheet in sheets],
     )
 
