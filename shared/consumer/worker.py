@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import faults, telemetry
 from shared.broker.say import Producer
-from shared.broker.topics import full_name, group_name, short_name
+from shared.broker.topics import full_name, group_name
 from shared.consumer import headers, lag, ledger
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
@@ -193,9 +193,9 @@ class Worker:
     async def _batch(self, lane: Lane, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
         faults.hearing(lane.topic)
-        owned = consumer.assignment()
-        polled = [record for record in raw if TopicPartition(record.topic, record.partition) in owned]
-        records = [Record(short_name(record.topic), record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled]
+        owned = {partition.partition for partition in consumer.assignment()}  # of the one topic that this consumer hears
+        polled = [record for record in raw if record.partition in owned]
+        records = [Record(lane.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled]
         try:
             chores = await work_batch(self.books, lane, records, bad_records)
             await faults.point("before_offset_commit")
@@ -222,13 +222,12 @@ class Worker:
 
     async def _commit(self, consumer: Any, polled: Sequence[Any]) -> None:
         """Commits the offsets of exactly this batch. A rebalance in between costs a repeat, which has no effect."""
-        last: dict[TopicPartition, int] = {}
+        last: dict[int, int] = {}
         for record in polled:
-            partition = TopicPartition(record.topic, record.partition)
-            last[partition] = max(last.get(partition, 0), record.offset + 1)
+            last[record.partition] = max(last.get(record.partition, 0), record.offset + 1)
         try:
             if last:
-                await consumer.commit(last)
+                await consumer.commit({TopicPartition(polled[0].topic, partition): offset for partition, offset in last.items()})
         except (CommitFailedError, IllegalStateError) as error:
             telemetry.log().info("partitions moved on before the offsets were committed", error=_short(error))
 

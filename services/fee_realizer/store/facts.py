@@ -8,6 +8,7 @@ everybody who prices from it.
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,17 +33,17 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
     """Locks what documents are priced from FOR SHARE and reads it: job orders, items, then the companies of the job orders."""
     facts = Facts()
     wanted = sorted(set(requirement_ids))
+    locked: list[Any] = []
     if wanted:
         await add_stubs(connection, "requirement", wanted)
-        for row in await rows(
+        locked = await rows(
             connection,
             "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project, cost_center, po_number, rate_book"
             " FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id FOR SHARE",
             ids=wanted,
-        ):
-            facts.requirements[row.requirement_id] = Requirement(*row)
+        )
     await _lock_items(connection, facts, sorted(set(item_ids)))
-    companies = sorted({requirement.billing_company for requirement in facts.requirements.values() if requirement.known})
+    companies = sorted({row.billing_company for row in locked if row.known})
     if companies:
         await add_stubs(connection, "billing_company", companies)
         for row in await rows(
@@ -52,7 +53,7 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
             ids=companies,
         ):
             facts.companies[row.billing_company] = Company(*row)
-        await _read_terms(connection, facts)
+    await _add_requirements(connection, facts, locked)
     return facts
 
 
@@ -70,22 +71,22 @@ async def _lock_items(connection: AsyncConnection, facts: Facts, item_ids: Seque
         facts.items[row.item_id] = Item(row.item_id, row.known, row.name, row.amount, row.currency, row.percent_of_salary, plan, row.tax_code)
 
 
-async def _read_terms(connection: AsyncConnection, facts: Facts) -> None:
-    """Statuses, and the rates of the newest book."""
-    known = [requirement_id for requirement_id, requirement in facts.requirements.items() if requirement.known]
+async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: Sequence[Any]) -> None:
+    """The locked job orders, with their statuses and the rates of the newest book."""
+    known = [row.requirement_id for row in locked if row.known]
     statuses: dict[str, list[StatusAt]] = {}
-    for row in await rows(
-        connection,
-        "SELECT requirement_id, from_date, status, position_type FROM fee_realizer.requirement_status"
-        " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id, from_date",
-        ids=known,
-    ):
-        statuses.setdefault(row.requirement_id, []).append(StatusAt(row.from_date, row.status, row.position_type))
-    rates = await rate_versions(connection, known)
-    for requirement_id in known:
-        facts.requirements[requirement_id] = replace(
-            facts.requirements[requirement_id], statuses=tuple(statuses.get(requirement_id, ())), rates=tuple(rates.get(requirement_id, ()))
-        )
+    if known:
+        for row in await rows(
+            connection,
+            "SELECT requirement_id, from_date, status, position_type FROM fee_realizer.requirement_status"
+            " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id, from_date",
+            ids=known,
+        ):
+            statuses.setdefault(row.requirement_id, []).append(StatusAt(row.from_date, row.status, row.position_type))
+    rates = await rate_versions(connection, known) if known else {}
+    for row in locked:
+        values: list[Any] = [*row, tuple(statuses.get(row.requirement_id, ())), tuple(rates.get(row.requirement_id, ()))]
+        facts.requirements[row.requirement_id] = Requirement(*values)
 
 
 async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[str], *, ended: bool = False) -> dict[str, list[RateVersion]]:

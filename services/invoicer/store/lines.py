@@ -28,7 +28,7 @@ WITH born AS (
   SELECT n.company, n.kind, n.document, n.statement_no, n.line_key, n.line_kind, n.quantity, n.unit, n.unit_price, n.amount, n.currency,
     n.effective, n.service_from, n.service_to, extract(year FROM n.effective)::int * 100 + extract(month FROM n.effective)::int, n.week_ending,
     n.node, n.requirement, n.worker, n.time_type, n.item, n.project, n.cost_center, n.po_number, n.tax_code, n.rate_version, n.rate_book,
-    n.description, n.derivation, n.announce, n.corrects_invoice, n.corrects_line
+    n.description, CAST(n.derivation AS jsonb), n.announce, n.corrects_invoice, n.corrects_line
   FROM unnest(
     CAST(:companies AS text[]), CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:statement_nos AS integer[]),
     CAST(:line_keys AS text[]), CAST(:line_kinds AS text[]), CAST(:quantities AS numeric[]), CAST(:units AS text[]),
@@ -36,7 +36,7 @@ WITH born AS (
     CAST(:services_from AS date[]), CAST(:services_to AS date[]), CAST(:weeks_ending AS date[]), CAST(:nodes AS text[]),
     CAST(:requirements AS text[]), CAST(:workers AS text[]), CAST(:time_types AS text[]), CAST(:items AS text[]),
     CAST(:projects AS text[]), CAST(:cost_centers AS text[]), CAST(:po_numbers AS text[]), CAST(:tax_codes AS text[]),
-    CAST(:rate_versions AS text[]), CAST(:rate_books AS integer[]), CAST(:descriptions AS text[]), CAST(:derivations AS jsonb[]),
+    CAST(:rate_versions AS text[]), CAST(:rate_books AS integer[]), CAST(:descriptions AS text[]), CAST(:derivations AS text[]),
     CAST(:announces AS boolean[]), CAST(:corrects_invoices AS bigint[]), CAST(:corrects_lines AS integer[]))
   WITH ORDINALITY AS n(
     company, kind, document, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective,
