@@ -6,6 +6,7 @@ Workers are real processes, started as the stack starts them; what they use of m
 import asyncio
 import os
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from sqlalchemy import make_url
 
 from shared.broker.topics import create_topics, full_name
 from shared.settings import settings
-from shared.stack.ports import Ports
+from shared.stack.ports import HOST, Ports
 from shared.stack.postgres import plain_dsn
 from shared.stack.stack import Stack, running_stack
 from shared.stack.workers import Worker, wait_until_ready
@@ -220,6 +221,13 @@ async def until(asked: Callable[[], Awaitable[bool]], what: str, pause: float = 
             raise TimeoutError(f"{what} did not come about within {patience:.0f} s; the logs of the workers lie in the data folder of the run")
         await asyncio.sleep(pause)
     return time.perf_counter()
+
+
+def metrics(worker: Worker) -> str:
+    """What a worker shows on its metrics page."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{HOST}:{worker.port}/metrics", timeout=10) as page:
+        return str(page.read().decode())
 
 
 def _share(pids: Sequence[int | None]) -> int:
