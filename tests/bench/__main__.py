@@ -62,7 +62,7 @@ def _where_and_when() -> str:
     memory = psutil.virtual_memory().total // 2**30
     load = os.getloadavg()[0]
     return (
-        f"Measured {now:%Y-%m-%d %H:%M} UTC on {os.cpu_count()} cores ({platform.machine()}, {memory} GiB, {platform.system()} {platform.release()}),"
+        f"Measured {now:%Y-%m-%d %H:%M} UTC on {os.cpu_count()} cores ({platform.machine()}, {memory} GiB, {platform.system()}),"
         f" Python {platform.python_version()}; load average at the end {load:.1f}. Everything, the servers too, ran on this machine."
     )
 
