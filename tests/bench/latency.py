@@ -1,6 +1,7 @@
 """One timesheet to its open line, at a steady pace: from before the ATS's send to when another process could read the line.
 
-The line is seen by a notification that PostgreSQL sends when the transaction commits, and then read, as any program would.
+The line is seen by a notification that PostgreSQL sends when the transaction commits, and then read, as any program would. Meanwhile
+another connection commits one small row now and then: a line needs two such commits, and can't be quicker than the disk lets them be.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from tests.bench import messages
 from tests.bench.ground import Ground, until
 from tests.bench.ingest import ready_workers
 
+COMMIT_EVERY_SECONDS = 0.05
 WARM_UP = 0.2
 """This part of the messages warms connections and caches, and is not counted."""
 BELL_SQL = (
@@ -32,6 +34,8 @@ class Latency:
     p50: float
     p99: float
     most: float
+    commit_p50: float
+    commit_p99: float
     memory: dict[str, int]
 
 
@@ -41,16 +45,35 @@ def measure(ground: Ground, rate: float, seconds: float, requirements: int) -> L
         workers = [*ready_workers(place, requirements), *place.start("scheduler")]
         count = int(rate * seconds)
 
-        async def run() -> list[float]:
-            connection = await place.owner()
+        async def run() -> tuple[list[float], list[float]]:
+            connection, other = await place.owner(), await place.owner()
+            committing = asyncio.create_task(_commits(other))
             try:
-                return await _timed(connection, count, rate, requirements)
+                took = await _timed(connection, count, rate, requirements)
             finally:
+                committing.cancel()
+                await asyncio.wait([committing])
                 await connection.close()
+            return took, committing.result()
 
-        took = sorted(asyncio.run(run()))
+        took, commits = map(sorted, asyncio.run(run()))
         memory = ground.memory(workers)
-    return Latency(rate, len(took), _at(took, 0.5), _at(took, 0.99), took[-1], memory)
+    return Latency(rate, len(took), _at(took, 0.5), _at(took, 0.99), took[-1], _at(commits, 0.5), _at(commits, 0.99), memory)
+
+
+async def _commits(connection: asyncpg.Connection) -> list[float]:
+    """Milliseconds of bare commits, until cancelled."""
+    took: list[float] = []
+    await connection.execute("CREATE TABLE public.bare_commit (at timestamptz NOT NULL)")
+    try:
+        while True:
+            began = time.perf_counter()
+            await connection.execute("INSERT INTO public.bare_commit VALUES (now())")
+            took.append((time.perf_counter() - began) * 1000)
+            await asyncio.sleep(COMMIT_EVERY_SECONDS)
+    except asyncio.CancelledError:
+        connection.terminate()
+        return took
 
 
 def _at(ordered: list[float], part: float) -> float:
