@@ -23,6 +23,7 @@ DOCUMENTS = 10_000
 REQUIREMENTS = 200
 TODAY = "2026-05-15"
 CUT_OFF = str(WEEK + timedelta(days=7))
+ANNOUNCED = "SELECT count(*) FROM scheduler.watermark WHERE to_date = CAST(CAST(:today AS text) AS date)"
 MAY_CHANGE: frozenset[str] = frozenset()
 """Tables that a replay may change: none. What is answered again passes through `unsaid`, which is empty before and after."""
 
@@ -149,8 +150,9 @@ async def test_replay_changes_no_table_and_says_nothing(stack: dict[str, str], e
     """After more than ten thousand documents with revisions, released holds, snoozes and closed batches, everything is heard again from
     offset 0: every table of every schema is the same, row by row, and no output topic but that of the answers has a new record."""
     books = Watching(engine_of)
-    async with running(stack, tmp_path, today=TODAY):
+    async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
         await history(books)
+        await until("the scheduler has announced the day", lambda: books.one(ANNOUNCED, today=TODAY))
         await asyncio.sleep(1)
     assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE sheet_id <> ''") >= DOCUMENTS
     assert await books.one("SELECT count(*) FROM invoicer.batch") == 2
