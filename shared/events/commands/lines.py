@@ -1,0 +1,59 @@
+"""What is done with single documents and open lines."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from shared.events.commands.base import Command
+from shared.events.wire import Amount, Day, Identifier, Quantity, wrong
+from shared.terms import DocumentKind
+
+
+class RetryDocument(Command):
+    """Prices held documents again: one, or all that are held."""
+
+    command: Literal["retry-document"] = "retry-document"
+    document_kind: DocumentKind | None = None
+    document_id: Identifier | None = None
+
+
+class SnoozePayLines(Command):
+    """Puts lines on hold with a reason, until released or until a date; a snooze belongs to document and line key."""
+
+    command: Literal["snooze-pay-lines"] = "snooze-pay-lines"
+    billing_company: Identifier
+    pay_line_ids: Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=10_000)]
+    until: Day | None = None
+
+
+class ReleasePayLines(Command):
+    """Ends the snooze of lines."""
+
+    command: Literal["release-pay-lines"] = "release-pay-lines"
+    billing_company: Identifier
+    pay_line_ids: Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=10_000)]
+
+
+class EditPayLine(Command):
+    """Changes quantity or amount of an open line; kept as a difference that is added to every later statement."""
+
+    command: Literal["edit-pay-line"] = "edit-pay-line"
+    billing_company: Identifier
+    pay_line_id: int
+    quantity: Quantity | None = None
+    amount: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "EditPayLine":
+        if (self.quantity is None) == (self.amount is None):
+            raise wrong("not_one_of_two", "give either quantity or amount")
+        return self
+
+
+class Explain(Command):
+    """Why is this not billed? About a document or a pay line; one reason is answered."""
+
+    command: Literal["explain"] = "explain"
+    document_id: Identifier | None = None
+    pay_line_id: int | None = None
+    cut_off_date: Day | None = None

@@ -1,0 +1,138 @@
+"""What is set up: billing companies, catalog items, time groups, and what differs for a debtor."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from shared.calendar import known_time_zone
+from shared.events.ats import PlanPart, check_plan
+from shared.events.commands.base import Command
+from shared.events.wire import Code, Currency, Day, Fee, Identifier, Message, Name, Percent, Text, wrong
+
+PaymentTerms = Annotated[str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")]
+MissingTimesheets = Annotated[str, Field(pattern=r"^(wait|bill|wait:\d{1,3})$")]
+"""What a debtor does about expected timesheets that are not in: wait for all, bill what is in, wait N days after the cycle's end."""
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+PERIODS_AT_MOST = 5_000
+
+
+class TaxRateFrom(Message):
+    """Percent of a tax code from a date on."""
+
+    tax_code: Code
+    percent: Percent
+    from_date: Day
+
+
+class SetBillingCompany(Command):
+    """Makes or changes a billing company; what is left out stays as it is (at first: UTC, net 30, no tax, series INV:6)."""
+
+    command: Literal["set-billing-company"] = "set-billing-company"
+    billing_company: Identifier
+    name: Name | None = None
+    address: Text | None = None
+    tax_id: Name | None = None
+    bank: Text | None = None
+    time_zone: str | None = None
+    currency: Currency | None = None
+    series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
+    series_width: Annotated[int, Field(ge=1, le=18)] | None = None
+    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False)] = ()
+    default_tax: str | None = None
+    tax_basis: Literal["line", "document"] | None = None
+    default_time_group: str | None = None
+    payment_terms: PaymentTerms | None = None
+    gate: Literal["approved", "reviewed"] | None = None
+    enabled: bool | None = None
+    only_if_unknown: bool = False
+
+    @model_validator(mode="after")
+    def _zone(self) -> "SetBillingCompany":
+        if self.time_zone is not None and not known_time_zone(self.time_zone):
+            raise wrong("unknown_time_zone", "time_zone is not one such as Europe/Amsterdam or America/New_York")
+        return self
+
+
+class SetCatalogItem(Command):
+    """Makes or changes a catalog item: a fixed amount, or a percent of the salary; at once or by a pay plan."""
+
+    command: Literal["set-catalog-item"] = "set-catalog-item"
+    item_id: Identifier
+    name: Name
+    item_class: Name = ""
+    family: Name = ""
+    variant: Name = ""
+    product_kind: Literal["placement", "non-placement"] = "placement"
+    amount: Fee | None = None
+    currency: Currency | None = None
+    percent_of_salary: Percent | None = None
+    plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None
+    tax_code: str = ""
+
+    @model_validator(mode="after")
+    def _one_price(self) -> "SetCatalogItem":
+        check_plan(self.plan)
+        if (self.amount is None) == (self.percent_of_salary is None):
+            raise wrong("not_one_of_two", "give either amount with currency, or percent_of_salary")
+        if self.amount is not None and self.currency is None:
+            raise wrong("no_currency", "an amount needs its currency")
+        return self
+
+
+class Period(Message):
+    """A custom billing period, both days included."""
+
+    first_day: Day
+    last_day: Day
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Period":
+        if self.first_day > self.last_day:
+            raise wrong("period_backwards", "first_day is after last_day")
+        return self
+
+
+class SetTimeGroup(Command):
+    """Makes or changes a billing cycle. weekly: the day it ends; fortnightly: the last day of one cycle; custom: its periods."""
+
+    command: Literal["set-time-group"] = "set-time-group"
+    time_group: Identifier
+    cycle: Literal["weekly", "fortnightly", "monthly", "custom", "non-date"]
+    ends_on: Weekday | None = None
+    anchor: Day | None = None
+    periods: Annotated[tuple[Period, ...], Field(strict=False, max_length=PERIODS_AT_MOST)] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SetTimeGroup":
+        if self.time_group == "none":
+            raise wrong("reserved_name", "'none' stands for the debtors without a time group: take another name")
+        given = {"ends_on": self.ends_on is not None, "anchor": self.anchor is not None, "periods": bool(self.periods)}
+        needed = {"weekly": "ends_on", "fortnightly": "anchor", "custom": "periods"}.get(self.cycle)
+        if needed is not None and not given[needed]:
+            raise wrong("cycle_incomplete", f"a {self.cycle} cycle needs {needed}")
+        superfluous = [name for name, there in given.items() if there and name != needed]
+        if superfluous:
+            raise wrong("cycle_overdone", f"a {self.cycle} cycle takes no {superfluous[0]}")
+        return self
+
+
+class SetDebtorTerms(Command):
+    """Sets what differs for a debtor from the billing company's defaults, from a date on; what is left out stays as it is.
+
+    Without `from_date` the first terms of a debtor hold from the beginning, later ones from the billing company's today. An empty
+    `time_group` or `payment_terms` means the billing company's default again.
+    """
+
+    command: Literal["set-debtor-terms"] = "set-debtor-terms"
+    billing_company: Identifier
+    account_name: Name
+    from_date: Day | None = None
+    time_group: Annotated[str, Field(max_length=200)] | None = None
+    payment_terms: PaymentTerms | Literal[""] | None = None
+    missing_timesheets: MissingTimesheets | None = None
+    credits: Literal["separate", "net", "per-invoice"] | None = None
+    zero_documents: bool | None = None
+    tax_regime: Literal["standard", "exempt", "reverse-charge"] | None = None
+    tax_wording: Text | None = None
+    tax_id: Name | None = None
+    address: Text | None = None
