@@ -13,6 +13,7 @@ DocumentKind = Literal["timesheet", "placement"]
 DocumentType = Literal["invoice", "credit-note"]
 LineKind = Literal["timesheet", "product"]
 BilltoLevel = Literal["company", "client", "office"]
+TaxRegime = Literal["standard", "exempt", "reverse-charge"]
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:
@@ -79,6 +80,7 @@ class ClosedDocument:
     tax_totals: tuple[TaxTotal, ...]
     corrects: tuple[CorrectedInvoice, ...]
     content_hash: str
+    tax_regime: TaxRegime = "standard"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ LINES_AT_ONCE = 1_000
 
 HEADS = """
   SELECT invoice_id, series, number, invoice_number, document_type, batch_id, billing_company, account_name, seller, buyer, invoice_date, due_date,
-         cut_off_date, currency, payment_terms, po_number, tax_wording, net, tax, total, line_count, service_from, service_to, tax_totals, content_hash
+         cut_off_date, currency, payment_terms, po_number, tax_wording, net, tax, total, line_count, service_from, service_to, tax_totals, content_hash, tax_regime
   FROM invoicer.closed_invoice
   WHERE batch_id = :batch AND (series, number) > (:series, CAST(:number AS bigint))
   ORDER BY series, number LIMIT :most
@@ -90,6 +90,7 @@ def _document(row: Row, corrects: Sequence[CorrectedInvoice]) -> ClosedDocument:
         tax_totals=tuple(_tax(each, currency) for each in as_json(row["tax_totals"])),
         corrects=tuple(corrects),
         content_hash=row["content_hash"] or "",
+        tax_regime=row["tax_regime"],
     )
 
 
