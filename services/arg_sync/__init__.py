@@ -1,11 +1,16 @@
-"""How documents reach the accounting systems. Not built yet: this package is a card without rooms, and no process runs from it.
+"""How documents reach the accounting systems: every closed document there once, whatever happens, or a sentence that says what to do.
 
-Will own: connections, mappings, deliveries (one row for each connection and document: queued, sending, posted, unknown, refused).
-Will not own: invoices or their numbers; it reads `invoicer.closed_invoice` and `invoicer.closed_invoice_line`.
+Owns: connections with their sealed secrets and mappings, deliveries (one row for each connection and document) with every attempt,
+the rate budget of a connection over all workers, and what was heard of closed documents.
+Does not own: invoices or their numbers; it reads `invoicer.closed_invoice` and `invoicer.closed_invoice_line`.
 
-Will hear: `batch-generated`, `invoice-closed`, its share of `operator-commands`.
-Will say: `ar-document-posted`, `ar-document-refused`, `payment-recorded`, `ledger-drift-found`.
+Hears: `batch-generated`, `invoice-closed`, its share of `operator-commands`.
+Says: `ar-document-posted`, `ar-document-refused`, `payment-recorded`, `ledger-drift-found`, `command-results`.
 
-Today: its schema and role exist so that its books have their place, no topic of its own is made, and the invoicer answers commands
-that name this service with `nobody_answers`. Files (CSV, PDF) are the way to an accounting system until it runs.
+Invariants:
+- The request and its key are stored before the first call, and the same request is sent with the same key until an operator retries.
+- After an outcome that nobody knows, nothing is sent before a look-up; and no look-up before the earlier call can no longer take effect.
+- A worker that was overtaken stores nothing and posts nothing: every step is kept under the number of its lease.
+- No database transaction is open while an accounting system is asked.
+- A refused document stands alone: the next one goes on. A dead key stops its connection and no other.
 """

@@ -1,0 +1,1 @@
+"""Wires arg_sync."""

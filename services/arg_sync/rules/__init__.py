@@ -1,0 +1,1 @@
+"""Deciding about deliveries: pure functions over frozen values. No database, no network, no clock."""

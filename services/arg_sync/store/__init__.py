@@ -1,0 +1,1 @@
+"""What arg_sync remembers. All SQL of the service."""

@@ -1,0 +1,297 @@
+"""What every adapter must show, whatever the system: subclass `LedgerSuite`, give it the fixture `stage`, and add the vendor's own tests.
+
+class TestXero(LedgerSuite):
+    @pytest.fixture
+    async def stage(self) -> AsyncIterator[Stage]: ...
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.arg_sync.ledgers.port import Capabilities, Failure, Found, Host, Keyed, Port, Secrets, Setting
+from services.arg_sync.rules.documents import ArDocument, Corrected, Customer, Line, TaxPart
+from tests.ledgers.fake import FakeServer, Fault, FaultName
+
+CENT = Decimal("0.01")
+IN_DOUBT: tuple[FaultName, ...] = ("silence", "reset", "cut", "slow", "page-after")
+DID_NOT_HAPPEN: tuple[FaultName, ...] = ("page-503", "429", "expired", "error-200", "refuse", "redirect")
+
+
+@dataclass
+class OpenVault:
+    """A vault in memory, for tests of adapters alone."""
+
+    values: dict[str, str]
+    version: int = 1
+    saved: list[dict[str, str]] = field(default_factory=list)
+    _renewing: int = 0
+
+    async def read(self) -> Secrets:
+        """The newest."""
+        return Secrets(self.version, dict(self.values))
+
+    async def may_renew(self, version: int) -> bool:
+        """The first who asks about a version."""
+        if version != self.version or self._renewing >= version:
+            return False
+        self._renewing = version
+        return True
+
+    async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
+        """The next version."""
+        assert version == self.version, "saved over a newer version"
+        self.version, self.values = version + 1, dict(values)
+        self.saved.append(self.values)
+        return await self.read()
+
+
+async def at_once() -> None:
+    """A turn that comes at once."""
+
+
+def host(capabilities: Capabilities, settings: Mapping[str, str], secrets: Mapping[str, str], explained: Sequence[Setting] = ()) -> Host:
+    """What a port is made with in tests of adapters alone."""
+    defaults = {each.name: each.default for each in explained if each.default is not None and not each.secret}
+    return Host("books", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities)
+
+
+@dataclass
+class Stage:
+    """An adapter and the server that plays its vendor. `codes`: account, item and tax that exist there; the customer is made by the tests.
+
+    `impatient`: a second port on the same server with `request_seconds` of half a second, for answers that do not come.
+    """
+
+    port: Port
+    impatient: Port
+    server: FakeServer
+    secrets: tuple[str, ...]
+    codes: Mapping[str, str]
+    currency: str = "USD"
+    blocked_customer: str = ""
+
+    @property
+    def accepted(self) -> list[tuple[str, str, Decimal]]:
+        """Number, kind and total of every document that the server ever accepted."""
+        return [(one.number, one.kind, one.total) for one in self.server.vendor.journal]
+
+
+def document(stage: Stage, number: str = "INV-000001", kind: str = "invoice", **changes: Any) -> ArDocument:
+    """40 h at 50.00 and a fee of 100.01, taxed with 10 % if the system has a tax code: a total to the cent."""
+    tax = stage.codes.get("tax", "")
+    worth = [(Decimal(40), Decimal("50.0000"), Decimal("2000.00")), (Decimal("1"), Decimal("100.0100"), Decimal("100.01"))]
+    taxes = [(amount / 10).quantize(CENT) if tax else Decimal(0) for *_, amount in worth]
+    lines = tuple(
+        Line(
+            at, f"Nurse · W-{at} · week ending 2026-03-08", quantity, "HUR", price, amount, stage.codes["account"], stage.codes.get("item", ""), tax, "VAT", due
+        )
+        for at, ((quantity, price, amount), due) in enumerate(zip(worth, taxes, strict=True), 1)
+    )
+    net, due = Decimal("2100.01"), sum(taxes, Decimal(0))
+    values: dict[str, Any] = {
+        "invoice_id": int(re.sub(r"\D", "", number) or 1),
+        "number": number,
+        "kind": kind,
+        "billing_company": "acme-us",
+        "customer": Customer("Mercy Hospital", "Mercy Hospital Inc.", "2 Care Rd\nSpringfield", "M-1"),
+        "invoice_date": date(2026, 3, 31),
+        "due_date": date(2026, 4, 30),
+        "currency": stage.currency,
+        "po_number": "PO-9",
+        "terms": "",
+        "net": net,
+        "tax": due,
+        "total": net + due,
+        "lines": lines,
+        "taxes": (TaxPart("VAT", tax, Decimal(10), net, due),) if tax else (),
+        "corrects": (),
+    }
+    return ArDocument(**(values | changes))
+
+
+def key(number: str) -> str:
+    """A request key as the engine makes it: 36 characters."""
+    return f"00000000-0000-5000-8000-{abs(hash(number)) % 10**12:012d}"
+
+
+async def customer_of(port: Port, customer: Customer) -> str:
+    """The customer's id, made if it is not there."""
+    return await port.customer_for(customer) or await port.add_customer(customer)
+
+
+async def create(port: Port, made: ArDocument) -> Found:
+    """Asks for a document once; raises what went wrong."""
+    request = port.render(made, await customer_of(port, made.customer))
+    (outcome,) = await port.create([Keyed(key(made.number), request, made.kind, made.number)])
+    if isinstance(outcome, Failure):
+        raise outcome
+    return outcome
+
+
+async def deliver(port: Port, made: ArDocument) -> Found:
+    """Creates and posts."""
+    found = await create(port, made)
+    return await port.post(found.remote_id, made.kind) if port.capabilities.steps == 2 else found
+
+
+class LedgerSuite:
+    """The behaviour of an adapter."""
+
+    async def test_check_says_whom_we_talk_to(self, stage: Stage) -> None:
+        """A person must see which company the documents will go to."""
+        assert len(await stage.port.check()) > 10
+
+    async def test_a_customer_is_found_or_made_once(self, stage: Stage) -> None:
+        """Customers are found by Account Name; looking never makes one."""
+        mercy = Customer("Mercy & Sons 'Hospital'", "Mercy", "2 Care Rd", "")
+        assert await stage.port.customer_for(mercy) is None
+        assert await stage.port.customer_for(mercy) is None
+        made = await stage.port.add_customer(mercy)
+        assert await stage.port.customer_for(mercy) == made
+
+    async def test_a_mapped_customer_that_is_not_there_is_said(self, stage: Stage) -> None:
+        """An operator's mapping that leads nowhere is parked with a sentence, and no customer is made in its place."""
+        with pytest.raises(Failure) as failed:
+            await stage.port.customer_for(Customer("Mercy", mapped="no-such-customer-1"))
+        assert failed.value.failure == "permanent" and "no-such-customer-1" in failed.value.sentence
+
+    async def test_rendering_is_pure(self, stage: Stage) -> None:
+        """The same document gives the same request, byte for byte: what is sent again is what was sent."""
+        assert stage.port.render(document(stage), "7") == stage.port.render(document(stage), "7")
+
+    @pytest.mark.parametrize("kind", ["invoice", "credit-note"])
+    async def test_a_document_stands_there_once_with_our_total(self, stage: Stage, kind: Any) -> None:
+        """Number, kind, currency, customer and total are ours, to the cent; of a credit note the total is positive."""
+        made = document(stage, "D-000042", kind)
+        there = await deliver(stage.port, made)
+        assert there.state in ("posted", "paid")
+        found = await stage.port.find(kind, ["D-000042", "D-000043"])
+        assert found["D-000043"] == []
+        (one,) = found["D-000042"]
+        assert (one.number, one.kind, one.total, one.currency, one.remote_id) == ("D-000042", kind, made.total, made.currency, there.remote_id)
+        assert one.customer == await stage.port.customer_for(made.customer)
+        assert stage.accepted == [("D-000042", kind, made.total)]
+
+    async def test_a_credit_note_is_not_found_as_an_invoice(self, stage: Stage) -> None:
+        """Numbers of both kinds are looked up apart."""
+        await deliver(stage.port, document(stage, "D-000044", "credit-note"))
+        assert (await stage.port.find("invoice", ["D-000044"]))["D-000044"] == []
+
+    async def test_a_credit_note_is_applied_once(self, stage: Stage) -> None:
+        """What a credit note gives back lowers what the invoice still asks; applying it again changes nothing."""
+        if not stage.port.capabilities.allocates:
+            pytest.skip("this system has no way to apply a credit note to an invoice")
+        invoice = await deliver(stage.port, document(stage, "D-000050"))
+        whole = document(stage, "D-000051", "credit-note")
+        credit = document(stage, "D-000051", "credit-note", corrects=(Corrected("D-000050", whole.total, invoice.remote_id),))
+        posted = await deliver(stage.port, credit)
+        for _ in range(2):
+            await stage.port.allocate(posted, credit)
+        now = (await stage.port.status("invoice", [invoice.remote_id]))[invoice.remote_id]
+        assert now is not None and now.balance == 0
+
+    async def test_an_amount_that_is_no_product_stands(self, stage: Stage) -> None:
+        """What was invoiced is the amount, even where quantity × price rounds to another cent."""
+        made = document(stage, "D-000060")
+        first = Line(1, "edited", Decimal("3"), "HUR", Decimal("33.3333"), Decimal("99.99"), made.lines[0].account, made.lines[0].item, "", "", Decimal(0))
+        odd = document(stage, "D-000060", lines=(first,), net=Decimal("99.99"), tax=Decimal(0), total=Decimal("99.99"), taxes=())
+        assert not first.multiplies("USD")
+        assert (await deliver(stage.port, odd)).total == Decimal("99.99")
+
+    async def test_what_is_not_there_is_none_and_what_cannot_be_read_raises(self, stage: Stage) -> None:
+        """A server that is away never means that a document was deleted."""
+        one = await deliver(stage.port, document(stage, "D-000070"))
+        assert (await stage.port.status("invoice", [one.remote_id]))[one.remote_id] is not None
+        await stage.server.stop()
+        with pytest.raises(Failure) as failed:
+            await stage.port.status("invoice", [one.remote_id])
+        assert failed.value.failure == "transient"
+        with pytest.raises(Failure):
+            await stage.port.find("invoice", ["D-000070"])
+
+    async def test_a_server_that_is_away_is_transient(self, stage: Stage) -> None:
+        """Nothing left this machine: it did not happen, and may be tried again."""
+        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        await stage.server.stop()
+        failed = await outcome_of(stage.port, request)
+        assert (failed.failure, failed.everywhere) == ("transient", True)
+
+    @pytest.mark.parametrize("fault", IN_DOUBT)
+    async def test_in_doubt_is_unknown_and_found_by_number(self, stage: Stage, fault: FaultName) -> None:
+        """Accepted, and the answer is lost: unknown, never a refusal; a look-up finds the one document."""
+        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        stage.server.plan(Fault(fault))
+        failed = await outcome_of(stage.impatient, request)
+        assert failed.failure == "unknown", failed.sentence
+        assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
+        assert len(stage.accepted) == 1
+
+    @pytest.mark.parametrize("fault", DID_NOT_HAPPEN)
+    async def test_what_did_not_happen_is_told_from_doubt(self, stage: Stage, fault: FaultName) -> None:
+        """Each answer has its class; no document is there, and no other host was asked."""
+        expected = {"429": {"transient"}, "expired": {"auth"}, "page-503": {"transient", "unknown"}}.get(fault, {"permanent"})
+        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        stage.server.plan(Fault(fault, 17))
+        failed = await outcome_of(stage.port, request)
+        assert failed.failure in expected, failed.sentence
+        if fault == "429":
+            assert failed.retry_after == 17
+        assert stage.accepted == []
+        assert not any(secret in f"{failed} {failed.sentence}" for secret in stage.secrets)
+
+    async def test_a_document_that_came_late_is_found(self, stage: Stage) -> None:
+        """The server carries it out after we gave up: that is what waiting before the look-up is for."""
+        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        stage.server.plan(Fault("late", 1.0))
+        assert (await outcome_of(stage.impatient, request)).failure == "unknown"
+        assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []
+        await asyncio.sleep(1.0)
+        assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
+
+    async def test_another_amount_is_told(self, stage: Stage) -> None:
+        """The adapter tells what stands there, not what was asked: the engine sees the difference and parks it."""
+        stage.server.plan(Fault("wrong-amount"))
+        made = document(stage)
+        assert (await create(stage.port, made)).total != made.total
+
+    async def test_the_same_key_makes_one_document(self, stage: Stage) -> None:
+        """Where the system knows request keys, a repeat is answered like the first time."""
+        if not stage.port.capabilities.request_key:
+            pytest.skip("this system has no request key")
+        first, again = await create(stage.port, document(stage)), await create(stage.port, document(stage))
+        assert first.remote_id == again.remote_id and len(stage.accepted) == 1
+
+    async def test_a_number_that_is_taken_is_a_duplicate(self, stage: Stage) -> None:
+        """Where numbers are unique, a second document under another key is refused as a duplicate, to be looked up."""
+        if not stage.port.capabilities.unique_number:
+            pytest.skip("this system takes a number twice")
+        await create(stage.port, document(stage))
+        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        (outcome,) = await stage.port.create([Keyed(key("another"), request, "invoice", "INV-000001")])
+        assert isinstance(outcome, Failure) and outcome.failure == "duplicate", outcome
+        assert len(stage.accepted) == 1
+
+    async def test_two_of_one_number_are_both_told(self, stage: Stage) -> None:
+        """Where numbers are not unique, a look-up tells of both: the engine parks it."""
+        if stage.port.capabilities.unique_number or stage.port.capabilities.request_key:
+            pytest.skip("this system takes a number once")
+        await create(stage.port, document(stage))
+        await create(stage.port, document(stage))
+        assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 2
+
+
+async def outcome_of(port: Port, request: str, number: str = "INV-000001") -> Failure:
+    """The failure of one create, raised or given."""
+    try:
+        (outcome,) = await port.create([Keyed(key(number), request, "invoice", number)])
+    except Failure as failed:
+        return failed
+    assert isinstance(outcome, Failure), f"it was to fail, and gave {outcome}"
+    return outcome
