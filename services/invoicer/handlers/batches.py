@@ -77,7 +77,7 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     if not built.documents:
         return Answer(_nothing(built), details=_about(built) | {"batch_id": None, "first_number": None, "last_number": None}, findings=found)
     batch = Batch(
-        batch_id=f"B{invoice_date:%Y%m%d}-{_short(command.command_id)}",
+        batch_id=closing.batch_id(invoice_date, command.command_id),
         company=built.company,
         command_id=command.command_id,
         cut_off=built.cut_off,

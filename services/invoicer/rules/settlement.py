@@ -165,7 +165,7 @@ def _difference(said: StatementLine | None, invoiced: Sequence[Standing], edit: 
         credits, uncredited = _credits(needed, billed, said, why)
         raised = difference.raised() - uncredited
         if raised:
-            opened.append(_debit(line or billed[-1].line, raised, why, correction=True))
+            opened.append(_debit(line or billed[-1].line, raised, why, _rebilled(billed)))
         opened += credits
     return opened
 
@@ -208,8 +208,19 @@ def _original(said: StatementLine, edit: Worth) -> list[NewLine]:
     return [NewLine(_changed(said, target, {**said.derivation, "edited": words}))]
 
 
-def _debit(said: StatementLine, worth: Worth, why: _Why, *, correction: bool) -> NewLine:
-    return NewLine(_changed(said, worth, why.derivation(said.derivation)), correction=correction)
+def _rebilled(billed: Sequence[Standing]) -> list[dict[str, Any]]:
+    """The credits by hand whose quantity a debit bills again: those since the key was last billed."""
+    last = max((one.spot.invoice_id for one in billed if one.spot is not None and one.corrects is None), default=0)
+    return [
+        {"credit_note": one.spot.invoice_number, "line": one.spot.line_no}
+        for one in billed
+        if one.spot is not None and one.spot.invoice_id > last and one.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
+    ]
+
+
+def _debit(said: StatementLine, worth: Worth, why: _Why, rebilled: list[dict[str, Any]]) -> NewLine:
+    words = why.derivation(said.derivation)
+    return NewLine(_changed(said, worth, {**words, "bills_again": rebilled} if rebilled else words), correction=True)
 
 
 def _credits(needed: Worth, billed: Sequence[Standing], said: StatementLine | None, why: _Why) -> tuple[list[NewLine], Worth]:

@@ -1,5 +1,6 @@
 """Closing a batch: documents, their lines and seals are written once and never changed; the lines leave the open ones."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ class Batch:
     actor: str
     reason: str
     generated_at: datetime
+
+
+def batch_id(invoice_date: date, command_id: str) -> str:
+    """The id of the batch that a command makes: the same whenever the command is worked again."""
+    return f"B{invoice_date:%Y%m%d}-{hashlib.sha256(command_id.encode()).hexdigest()[:8]}"
 
 
 async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> None:

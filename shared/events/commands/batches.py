@@ -92,6 +92,7 @@ class CreditInvoice(Command):
     invoice_number: Identifier
     lines: Annotated[tuple[CreditedLine, ...], Field(strict=False, max_length=10_000)] = ()
     to: Literal["rebill", "write-off", "reissue"]
+    invoice_date: Day | None = None
 
     @model_validator(mode="after")
     def _clear(self) -> "CreditInvoice":
