@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import typst
 
@@ -34,7 +35,7 @@ def _template() -> bytes:
     return Path(__file__).with_name("document.typ").read_bytes()
 
 
-def pdf_document(document: ClosedDocument, lines: Iterable[ClosedLine], font_folders: Sequence[Path] = ()) -> bytes:
+def pdf_document(document: ClosedDocument, lines: Iterable[ClosedLine], font_folders: Sequence[Path] = (), standards: Sequence[Literal["a-3b"]] = ()) -> bytes:
     """The document as a PDF. `font_folders` add fonts for scripts that the typesetter's own (Latin, Greek, Cyrillic, Hebrew) lack."""
     listed = list(islice(lines, PRINTABLE_LINES + 1))
     if len(listed) > PRINTABLE_LINES:
@@ -51,5 +52,6 @@ def pdf_document(document: ClosedDocument, lines: Iterable[ClosedLine], font_fol
         font_paths=_fonts(tuple(str(folder) for folder in font_folders)),
         ignore_system_fonts=True,
         timestamp=datetime.combine(document.invoice_date, time(), tzinfo=UTC),
+        pdf_standards=list(standards),
         pdf_tags=len(listed) <= TAGGED_LINES,
     )

@@ -3,7 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,7 +13,7 @@ from services.console.cli.options import LONG_SECONDS, Actor, AnyCompany, AsJson
 from services.console.cli.screen import Column, Screen, fact, finish, screen_for
 
 if TYPE_CHECKING:
-    from services.console.client.files import Saved
+    from services.console.client.files import FileFormat, Saved
     from shared.events.billing import CommandResult
 
 app = typer.Typer(help="Invoices and credit notes that are made together.", no_args_is_help=True)
@@ -53,7 +53,7 @@ DOCUMENTS = [
     Column("total", figures=True),
     Column("currency", ""),
 ]
-FORMATS = ("csv", "pdf")
+FORMATS = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
 MADE = ("batch_id", "preview_id", "billing_company", "cut_off_date", "invoice_date", "first_number", "last_number", "digest", "left_out")
 COUNTED = ("documents", "lines")
 """Numbers that stand in the totals."""
@@ -185,24 +185,29 @@ def show_batch(
 @app.command()
 def download(
     batch_id: Annotated[str, typer.Argument(metavar="ID")],
-    file_format: Annotated[str, typer.Option("--format", metavar="csv|pdf")],
-    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="CSV: a file. PDF: a folder, a .zip, or a .pdf if it is one document.")],
+    file_format: Annotated[str, typer.Option("--format", metavar="|".join(FORMATS), help="pdfa: PDF/A-3 with the e-invoice inside.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PATH", help="CSV, XLSX, IIF: a file. UBL, PDF: a folder, a .zip, or one document's file.")],
+    country: Annotated[str, typer.Option("--country", metavar="XX", help="UBL, PDFA: of parties whose address names none.", show_default=False)] = "",
+    account: Annotated[
+        list[str] | None,
+        typer.Option("--account", metavar="KEY=NAME", help="IIF: what receivable, income, tax, item are called there.", show_default=False),
+    ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Write the files of a batch and compare their control totals with the batch; keep that it was downloaded."""
-    chosen = file_format.lower()
+    """Write the files of a batch and compare their control totals with the batch; keep that it was downloaded. The same batch gives the same bytes."""
+    chosen = cast("FileFormat", file_format.lower())
     if chosen not in FORMATS:
         raise typer.BadParameter(f"{file_format!r} is not one of {', '.join(FORMATS)}", param_hint="--format")
+    if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
+        raise typer.BadParameter(f"{country!r} is not a country's two letters", param_hint="--country")
     with screen_for(as_json) as screen:
         from shared.events.commands import RecordDownload
 
-        batch, saved = _save(screen, data, batch_id, chosen, out)
-        command = RecordDownload(
-            **said_by(actor, reason), billing_company=batch["billing_company"], batch_id=batch_id, file_format="csv" if chosen == "csv" else "pdf"
-        )
+        batch, saved = _save(screen, data, batch_id, chosen, out, country.upper(), account or [])
+        command = RecordDownload(**said_by(actor, reason), billing_company=batch["billing_company"], batch_id=batch_id, file_format=chosen)
         (result,) = send(screen, data, [command], 120.0)
         totals = _control_totals(saved)
         screen.document(
@@ -214,18 +219,20 @@ def download(
             screen.no(result.code, f"the files are good, but the download could not be kept: {result.sentence}", result.mend)
 
 
-def _save(screen: Screen, data: Path | None, batch_id: str, file_format: str, out: Path) -> "tuple[dict[str, Any], Saved]":
+def _save(
+    screen: Screen, data: Path | None, batch_id: str, file_format: "FileFormat", out: Path, country: str, accounts: list[str]
+) -> "tuple[dict[str, Any], Saved]":
     from services.console.client.addresses import find_addresses
     from services.console.client.batches import batch as batch_of
     from services.console.client.books import reading
-    from services.console.client.files import save_csv, save_pdf
+    from services.console.client.files import Accounts, save
 
     async def work() -> "tuple[dict[str, Any], Saved]":
         async with reading(find_addresses(data).database_url) as connection:
             batch = await batch_of(connection, batch_id)
-            save = save_csv if file_format == "csv" else save_pdf
+            names = Accounts.named(accounts)
             with screen.progress(f"writing {file_format}") as told:
-                return batch, await save(connection, batch, out, told)
+                return batch, await save(connection, batch, file_format, out, told, country=country, accounts=names)
 
     return finish(work())
 

@@ -1,6 +1,6 @@
 """The closed documents of a batch, streamed: a page of heads at a time, lines through a cursor, so memory is flat whatever their number."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -15,7 +15,8 @@ LINES_AT_ONCE = 1_000
 
 HEADS = """
   SELECT invoice_id, series, number, invoice_number, document_type, batch_id, billing_company, account_name, seller, buyer, invoice_date, due_date,
-         cut_off_date, currency, payment_terms, po_number, tax_wording, net, tax, total, line_count, service_from, service_to, tax_totals, content_hash, tax_regime
+         cut_off_date, currency, payment_terms, po_number, tax_wording, net, tax, total, line_count, service_from, service_to, tax_totals, content_hash,
+         tax_regime
   FROM invoicer.closed_invoice
   WHERE batch_id = :batch AND (series, number) > (:series, CAST(:number AS bigint))
   ORDER BY series, number LIMIT :most
@@ -50,7 +51,7 @@ async def closed_documents(connection: AsyncConnection, batch_id: str) -> AsyncI
         series, number = rows[-1]["series"], rows[-1]["number"]
 
 
-async def closed_lines(connection: AsyncConnection, documents: Sequence[ClosedDocument]) -> AsyncIterator[tuple[ClosedDocument, ClosedLine]]:
+async def closed_lines(connection: AsyncConnection, documents: Sequence[ClosedDocument]) -> AsyncGenerator[tuple[ClosedDocument, ClosedLine], None]:
     """The lines of these documents, document by document, in the order of the lines."""
     heads = {document.invoice_id: document for document in documents}
     result = await connection.stream(text(LINES), {"ids": list(heads)}, execution_options={"yield_per": LINES_AT_ONCE})

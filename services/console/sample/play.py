@@ -15,7 +15,7 @@ from typing import Any
 from services.console.client.addresses import Addresses
 from services.console.client.batches import batch
 from services.console.client.books import Row, companies_today, reading
-from services.console.client.files import Saved, save_csv, save_pdf
+from services.console.client.files import Saved, save
 from services.console.client.flow import moving
 from services.console.client.letters import dead_letters
 from services.console.client.lines import STATUSES, held_documents, pay_lines, pending_amounts
@@ -168,9 +168,9 @@ async def take_files(addresses: Addresses, closed: Closed, out: Path, show: Show
     for old in folder.glob("*.pdf"):
         old.unlink()
     async with reading(addresses.database_url) as connection:
-        closed.csv = await save_csv(connection, closed.head, out / f"{company}.csv")
+        closed.csv = await save(connection, closed.head, "csv", out / f"{company}.csv")
     async with reading(addresses.database_url) as connection:
-        closed.pdf = await save_pdf(connection, closed.head, folder, lambda done, of: show(f"drawing PDFs of {company}", done, of))
+        closed.pdf = await save(connection, closed.head, "pdf", folder, lambda done, of: show(f"drawing PDFs of {company}", done, of))
     async with Client(addresses.kafka) as client:
         commands: list[AnyCommand] = [
             RecordDownload(**_said("demo"), billing_company=company, batch_id=batch_id, file_format=file_format) for file_format in ("csv", "pdf")

@@ -1,0 +1,211 @@
+"""Closed documents in the terms of the European e-invoice, EN 16931-1: business terms (BT) and groups (BG) by number, values as text.
+
+Owns the translation: signs, tax categories, parties, what goes where. `ubl` writes these terms as UBL, `pdfa` as CII inside a PDF. The
+names of the keys are those of the library that writes and reads CII, so that its reader can hold our UBL against them in a test.
+
+Tax. The norm computes tax per category and rate: net × rate, rounded (BR-CO-17), and its published rules (Schematron) let the written
+tax differ from that by less than one unit of the currency. Our documents carry what was closed: taxed per line, their tax differs by
+the sum of the lines' roundings. It is written as it was closed, never computed again, because the buyer owes what stands on the
+document; the payable rounding (BT-114) is for cash and not for this. A document that differs by a unit or more is refused by `problems`.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from shared.calendar import terms_in_words
+from shared.money import ZERO, minor_unit, plain, rounded
+from shared.render.parties import address_lines, country_of, iban_in, vat_number, xml_text
+from shared.render.priced import priced, turned
+from shared.terms import ClosedDocument, ClosedLine, Party, TaxRegime
+
+Terms = dict[str, Any]
+EN_16931 = "urn:cen.eu:en16931:2017"
+INVOICE, CREDIT_NOTE = "380", "381"
+CREDIT_TRANSFER, NOT_DEFINED = "30", "1"
+TOLERANCE = Decimal(1)
+"""Of BR-CO-17 and BR-S-09, in units of the currency; the difference must be less."""
+DECIMALS = Decimal("0.01")
+"""An amount of the norm has two decimals at most (BR-DEC)."""
+UNKNOWN_UNITS = {"": "C62", "EA": "EA"}
+REASONS = {"AE": "Reverse charge", "E": "Exempt from tax", "O": "Not subject to tax"}
+REASON_CODES = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A tax category of the norm (S standard, Z zero, E exempt, AE reverse charge, O outside tax) with its rate in percent."""
+
+    code: str
+    rate: Decimal
+
+    @property
+    def percent(self) -> str | None:
+        """As it is written; what lies outside tax has no rate, not even zero (BR-O-05)."""
+        return None if self.code == "O" else plain(self.rate)
+
+
+def category_of(tax_code: str, rate: Decimal, regime: TaxRegime, *, untaxed: bool) -> Category:
+    """The category of a line. `untaxed`: the whole document has no tax code, so that it may lie outside tax; the norm forbids mixing that."""
+    if rate:
+        return Category("S", rate)
+    if regime != "standard":
+        return Category("AE" if regime == "reverse-charge" else "E", ZERO)
+    if tax_code:
+        return Category("Z", ZERO)
+    return Category("O" if untaxed else "E", ZERO)
+
+
+class EInvoice:
+    """One document in the terms of the norm. `country` is said for parties whose address and tax id name none."""
+
+    def __init__(self, document: ClosedDocument, country: str = "") -> None:
+        self.document = document
+        self.country = country
+        self.sign = turned(document)
+        self.untaxed = document.tax_regime == "standard" and all(not each.code and not each.rate for each in document.tax_totals)
+
+    def category(self, tax_code: str, rate: Decimal) -> Category:
+        """The tax category of a line of this document with that code and rate."""
+        return category_of(tax_code, rate, self.document.tax_regime, untaxed=self.untaxed)
+
+    def breakdown(self) -> dict[Category, tuple[Decimal, Decimal]]:
+        """Net and tax per category and rate (BG-23), in the signs of the e-invoice. Codes of one category and rate are one entry there."""
+        sums: dict[Category, tuple[Decimal, Decimal]] = {}
+        for each in self.document.tax_totals:
+            category = self.category(each.code, each.rate)
+            net, tax = sums.get(category, (ZERO, ZERO))
+            sums[category] = (net + each.net * self.sign, tax + each.tax * self.sign)
+        return sums or {self.category("", ZERO): (self.document.net * self.sign, self.document.tax * self.sign)}
+
+    def problems(self) -> list[str]:
+        """Why this document cannot be an e-invoice, each as a sentence; empty: it can."""
+        document, found = self.document, []
+        number = document.invoice_number
+        if minor_unit(document.currency) < DECIMALS:
+            found.append(f"{number}: amounts in {document.currency} have three decimals, EN 16931 allows two")
+        for role, party in (("seller", document.seller), ("buyer", document.buyer)):
+            if not country_of(party, self.country):
+                found.append(f"{number}: neither the address nor the tax id of the {role} {party.name!r} names a country (BT-40, BT-55)")
+        codes = {category.code for category in self.breakdown()}
+        if codes & {"S", "Z", "E", "AE"} and not document.seller.tax_id:
+            found.append(f"{number}: the seller {document.seller.name!r} has no tax id (BT-31, BT-32)")
+        if "AE" in codes and not document.buyer.tax_id:
+            found.append(f"{number}: tax is reversed to the buyer {document.buyer.name!r}, who has no tax id (BT-48)")
+        for category, (net, tax) in self.breakdown().items():
+            meant = rounded(net * category.rate / 100, document.currency)
+            if abs(abs(tax) - abs(meant)) >= TOLERANCE:
+                found.append(
+                    f"{number}: tax at {plain(category.rate)} % was closed as {tax}, EN 16931 computes {meant} on {net} and allows less than"
+                    f" {TOLERANCE} {document.currency} of difference (BR-CO-17)"
+                )
+        return found
+
+    def money(self, amount: Decimal) -> str:
+        """An amount as it is written: a credit note's signs are turned, and zero has none."""
+        value = amount * self.sign
+        return format(value or abs(value), "f")
+
+    def head(self) -> Terms:
+        """Everything but the lines."""
+        document = self.document
+        codes = {category.code for category in self.breakdown()}
+        notes = [document.tax_wording] if document.tax_wording and not codes & set(REASONS) else []
+        return {
+            "BT-1": xml_text(document.invoice_number),
+            "BT-2": document.invoice_date,
+            "BT-3": CREDIT_NOTE if self.sign < 0 else INVOICE,
+            "BT-5": document.currency,
+            **({"BT-9": document.due_date} if self.sign > 0 else {}),
+            **({"BT-13": xml_text(document.po_number)} if xml_text(document.po_number) else {}),
+            "BT-20": xml_text(f"{terms_in_words(document.payment_terms)}, due {document.due_date.isoformat()}"),
+            "BT-24": EN_16931,
+            "BT-72": document.service_to or document.invoice_date,
+            **({"BT-73": document.service_from, "BT-74": document.service_to} if document.service_from and document.service_to else {}),
+            **(self._payment() if self.sign > 0 else {}),
+            # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever stands on a document of ours.
+            "BT-106": self.money(document.net),
+            "BT-109": self.money(document.net),
+            "BT-110": self.money(document.tax),
+            "BT-112": self.money(document.total),
+            "BT-115": self.money(document.total),
+            "BG-1": [{"BT-22": xml_text(note)} for note in notes],
+            "BG-3": [{"BT-25": xml_text(each.number), "BT-26": each.invoice_date} for each in document.corrects],
+            "BG-4": self._party(document.seller, document.billing_company),
+            "BG-7": self._party(document.buyer, document.account_name),
+            "BG-23": [self._tax(category, net, tax) for category, (net, tax) in self.breakdown().items()],
+        }
+
+    def _tax(self, category: Category, net: Decimal, tax: Decimal) -> Terms:
+        terms: Terms = {"BT-116": format(net, "f"), "BT-117": format(tax, "f"), "BT-118": category.code}
+        if category.percent is not None:
+            terms["BT-119"] = category.percent
+        if category.code in REASONS:
+            terms["BT-120"] = xml_text(self.document.tax_wording) or REASONS[category.code]
+        if category.code in REASON_CODES:
+            terms["BT-121"] = REASON_CODES[category.code]
+        return terms
+
+    def _payment(self) -> Terms:
+        """How to pay: by transfer if the bank details hold an IBAN, else in words."""
+        bank = xml_text(self.document.seller.bank)
+        number = iban_in(bank)
+        terms: Terms = {"BT-81": CREDIT_TRANSFER if number else NOT_DEFINED, "BT-83": xml_text(self.document.invoice_number)}
+        if bank:
+            terms["BT-82"] = bank
+        if number:
+            terms["BT-84"] = number
+        return terms
+
+    def _party(self, party: Party, identifier: str) -> Terms:
+        """Seller (BG-4) or buyer (BG-7). A tax id without a country's letters is a local registration (BT-32, BT-47), not a VAT number."""
+        terms: Terms = {"name": xml_text(party.name) or xml_text(identifier), "identifiers": {None: xml_text(identifier)}}
+        number, outside = vat_number(party.tax_id), self.untaxed  # BR-O-02: outside tax nobody shows a VAT number
+        if number and not outside:
+            terms["vat_identifier"] = number
+        elif party.tax_id and party is self.document.seller:
+            terms["tax_identifier"] = xml_text(party.tax_id)
+        elif party.tax_id:
+            terms["legal_identifier"] = xml_text(party.tax_id)
+        terms["country_code"] = country_of(party, self.country)
+        return terms | dict(zip(("addr_l1", "addr_l2", "addr_l3"), address_lines(party), strict=False))
+
+    def line(self, line: ClosedLine) -> Terms:
+        """One line (BG-25)."""
+        figures = priced(line, self.document.currency)
+        category = self.category(line.tax_code, line.tax_rate)
+        quantity = figures.quantity * self.sign
+        terms: Terms = {
+            "BT-126": str(line.line_no),
+            "BT-129": plain(quantity),
+            "BT-130": UNKNOWN_UNITS.get(figures.unit, figures.unit),
+            "BT-131": self.money(line.amount),
+            "BT-134": line.service_from,
+            "BT-135": line.service_to,
+            "BT-146": plain(figures.unit_price),
+            "BT-151": category.code,
+            "BT-153": xml_text(line.description) or xml_text(line.time_type) or f"Line {line.line_no}",
+            "BG-32": self._attributes(line),
+        }
+        if category.percent is not None:
+            terms["BT-152"] = category.percent
+        if figures.said:
+            terms["BT-127-00"] = [{"BT-127": figures.said}]
+        if document_id := xml_text(line.document_id):
+            terms["BT-128"] = {None: document_id}
+        if cost_center := xml_text(line.cost_center):
+            terms["BT-133"] = cost_center
+        return terms
+
+    def _attributes(self, line: ClosedLine) -> list[Terms]:
+        """What the norm has no term for (BG-32). An attribute needs its value (BR-54)."""
+        corrected = line.corrects_invoice and f"{line.corrects_invoice} line {line.corrects_line}"
+        named = (
+            ("Worker", line.worker_id),
+            ("Time type", line.time_type),
+            ("Week ending", line.week_ending.isoformat() if line.week_ending else ""),
+            ("PO", line.po_number if line.po_number != self.document.po_number else ""),
+            ("Project", line.project),
+            ("Corrects", corrected),
+        )
+        return [{"BT-160": name, "BT-161": xml_text(value)} for name, value in named if xml_text(value)]

@@ -1,0 +1,256 @@
+"""XLSX of closed documents: sheets `documents`, `lines`, `tax`, `control totals`, with real numbers and dates, totals as formulas.
+
+Signs as in `terms`: a column sums to the batch. Written row by row to disk, so memory is flat whatever the number of lines; a sheet
+holds about a million rows, more lines go on in `lines 2` and so on. Each formula carries its computed value for readers that do not compute.
+The same batch gives the same bytes: the file's date is the one that the caller gives, never the clock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
+
+from shared.money import ZERO, minor_unit
+from shared.render.csv import CSV_COLUMNS
+from shared.render.parties import FORBIDDEN_IN_XML
+from shared.render.totals import CurrencyTotals
+from shared.terms import ClosedDocument, ClosedLine, TaxTotal
+
+LINES_A_SHEET = 1_000_000
+"""Below the 1,048,576 rows of a sheet."""
+DOCUMENT_COLUMNS = (
+    *("invoice_number", "document_type", "billing_company", "account_name", "buyer", "buyer_tax_id", "invoice_date", "due_date", "cut_off_date"),
+    *("service_from", "service_to", "payment_terms", "po_number", "corrects", "tax_regime", "tax_wording", "currency", "lines", "net", "tax", "total"),
+    "content_hash",
+)
+TAX_COLUMNS = ("invoice_number", "currency", "tax_code", "tax_rate", "net", "tax")
+COUNTED = ("documents", "lines", "quantity", "net", "tax", "total")
+ANNOUNCED = ("documents", "lines", "net", "tax", "total")
+WIDTHS = {"description": 42, "account_name": 30, "buyer": 30, "tax_wording": 24, "corrects": 24, "document_id": 22, "content_hash": 20}
+COMMON_WIDTH = 13
+PLAIN = "General"
+MONEY = frozenset({"amount", "tax_amount", "net", "tax", "total", "announced_net", "announced_tax", "announced_total"})
+
+Cell = str | int | Decimal | date | None
+
+
+@dataclass(slots=True)
+class Formula:
+    """A formula with the value that it computes to, and how the value is shown."""
+
+    text: str
+    value: Decimal
+    shown: str
+
+
+def amounts_shown(currency: str) -> str:
+    """The number format of amounts in a currency."""
+    exponent = minor_unit(currency).as_tuple().exponent
+    decimals = -exponent if isinstance(exponent, int) else 0
+    return "#,##0." + "0" * decimals if decimals else "#,##0"
+
+
+def _text(text: str) -> str:
+    """User text as a cell can hold it. The writer takes text between the tags of rich text as markup; a blank before it keeps it text."""
+    kept = FORBIDDEN_IN_XML.sub(" ", text)
+    return f" {kept}" if kept.startswith("<r>") else kept
+
+
+class _Sheet:
+    """A sheet that is written row after row."""
+
+    def __init__(self, book: "XlsxBook", name: str, columns: Iterable[str]) -> None:
+        self.book = book
+        self.name = name
+        self.columns = tuple(columns)
+        self.sheet: Any = book.book.add_worksheet(name)
+        self.rows = 0
+        for at, column in enumerate(self.columns):
+            self.sheet.set_column(at, at, WIDTHS.get(column, COMMON_WIDTH))
+        self.sheet.freeze_panes(1, 1)
+        for at, column in enumerate(self.columns):
+            self.sheet.write_string(0, at, column.replace("_", " "), book.style("@", bold=True))
+
+    def write(self, cells: Iterable[Cell | Formula], amounts: str) -> int:
+        """Writes a row; the row's number as people and formulas count. `amounts` is the format of decimals that have one of their own."""
+        self.rows += 1
+        for at, cell in enumerate(cells):
+            if isinstance(cell, Formula):
+                self.sheet.write_formula(self.rows, at, f"={cell.text}", self.book.style(cell.shown), format(cell.value, "f"))
+            elif isinstance(cell, date):
+                self.sheet.write_datetime(self.rows, at, cell, self.book.style("yyyy-mm-dd"))
+            elif isinstance(cell, Decimal):
+                self.sheet.write_number(self.rows, at, cell, self.book.style(amounts if self.columns[at] in MONEY else PLAIN))
+            elif isinstance(cell, int):
+                self.sheet.write_number(self.rows, at, cell)
+            elif cell:
+                self.sheet.write_string(self.rows, at, _text(cell))
+        return self.rows + 1
+
+    def range(self, column: str, first: int = 2, last: int | None = None) -> str:
+        """A column's rows as formulas name them."""
+        letter = xl_col_to_name(self.columns.index(column))
+        return f"'{self.name}'!${letter}${first}:${letter}${last or max(self.rows + 1, 2)}"
+
+
+class XlsxBook:
+    """The workbook of one batch: `begin` a document, its lines, `end` it; `close` with the totals that the batch announced.
+
+    Until then the sheets lie as drafts in the folder of `path`, which is the caller's to empty if it gives up.
+    """
+
+    def __init__(self, path: Path, created: datetime, lines_a_sheet: int = LINES_A_SHEET) -> None:
+        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+        self.book: Any = xlsxwriter.Workbook(str(path), options | {"tmpdir": str(path.parent)})
+        self.book.set_properties({"created": created.astimezone(UTC).replace(tzinfo=None, microsecond=0)})
+        self.book.set_calc_mode("auto")
+        self.styles: dict[tuple[str, bool], Any] = {}
+        self.lines_a_sheet = lines_a_sheet
+        self.documents = _Sheet(self, "documents", DOCUMENT_COLUMNS)
+        self.lines = [_Sheet(self, "lines", CSV_COLUMNS)]
+        self.tax = _Sheet(self, "tax", TAX_COLUMNS)
+        self.control = _Sheet(self, "control totals", ["currency", *COUNTED, "tax_by_rate", *(f"announced_{name}" for name in ANNOUNCED), "difference"])
+        self.spans: list[tuple[_Sheet, int, int]] = []
+
+    def style(self, number_format: str, bold: bool = False) -> Any:
+        """The cell format, made once."""
+        key = (number_format, bold)
+        if key not in self.styles:
+            self.styles[key] = self.book.add_format({"num_format": number_format} | ({"bold": True, "bottom": 1} if bold else {}))
+        return self.styles[key]
+
+    def begin(self, document: ClosedDocument) -> None:
+        """A document begins; what it spans on the sheets of lines is kept for its sums."""
+        self.spans = []
+
+    def line(self, document: ClosedDocument, line: ClosedLine) -> None:
+        """One line of the document that was begun."""
+        if self.lines[-1].rows >= self.lines_a_sheet:
+            self.lines.append(_Sheet(self, f"lines {len(self.lines) + 1}", CSV_COLUMNS))
+        sheet = self.lines[-1]
+        row = sheet.write(_line_cells(document, line), amounts_shown(document.currency))
+        if self.spans and self.spans[-1][0] is sheet:
+            self.spans[-1] = (sheet, self.spans[-1][1], row)
+        else:
+            self.spans.append((sheet, row, row))
+
+    def end(self, document: ClosedDocument) -> None:
+        """The document's row, with sums over its lines."""
+        shown, row = amounts_shown(document.currency), self.documents.rows + 2
+        net, tax = (xl_col_to_name(DOCUMENT_COLUMNS.index(name)) for name in ("net", "tax"))
+        figures = {
+            "lines": Formula("+".join(f"ROWS({sheet.range('line_no', *span)})" for sheet, *span in self.spans) or "0", Decimal(document.line_count), "0"),
+            "net": Formula(self._summed("amount"), document.net, shown),
+            "tax": Formula(self._summed("tax_amount"), document.tax, shown),
+            "total": Formula(f"{net}{row}+{tax}{row}", document.total, shown),
+        }
+        cells: dict[str, Cell | Formula] = {**_document_cells(document), **figures}
+        self.documents.write([cells[name] for name in DOCUMENT_COLUMNS], shown)
+        for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),):
+            self.tax.write([document.invoice_number, document.currency, each.code, each.rate, each.net, each.tax], shown)
+
+    def _summed(self, column: str) -> str:
+        return f"SUM({','.join(sheet.range(column, *span) for sheet, *span in self.spans)})" if self.spans else "0"
+
+    def close(self, counted: Mapping[str, CurrencyTotals], announced: Mapping[str, Mapping[str, Decimal]]) -> None:
+        """Writes the control totals per currency: what the sheets add up to, what the batch announced, and the difference; ends the file."""
+        for currency in sorted(counted):
+            self._control(currency, counted[currency], announced.get(currency, {}))
+        for sheet in (self.documents, *self.lines, self.tax):
+            sheet.sheet.autofilter(0, 0, max(sheet.rows, 1), len(sheet.columns) - 1)
+        self.book.close()
+
+    def _control(self, currency: str, counted: CurrencyTotals, announced: Mapping[str, Decimal]) -> None:
+        shown, row = amounts_shown(currency), self.control.rows + 2
+        letter = {name: xl_col_to_name(at) for at, name in enumerate(self.control.columns)}
+        mine = f"$A{row}"
+
+        def over_lines(name: str) -> str:
+            return "+".join(f"SUMIFS({sheet.range(name)},{sheet.range('currency')},{mine})" for sheet in self.lines)
+
+        texts = {
+            "documents": (f"COUNTIF({self.documents.range('currency')},{mine})", "0"),
+            "lines": ("+".join(f"COUNTIF({sheet.range('currency')},{mine})" for sheet in self.lines), "0"),
+            "quantity": (over_lines("quantity"), PLAIN),
+            "net": (over_lines("amount"), shown),
+            "tax": (over_lines("tax_amount"), shown),
+            "total": (f"SUMIFS({self.documents.range('total')},{self.documents.range('currency')},{mine})", shown),
+        }
+        values = {name: Decimal(getattr(counted, name)) for name in COUNTED}
+        by_rate = Formula(f"SUMIFS({self.tax.range('tax')},{self.tax.range('currency')},{mine})", counted.tax, shown)
+        promised = [Decimal(announced.get(name, ZERO)) for name in ANNOUNCED]
+        apart = "+".join(f"ABS({letter[name]}{row}-{letter[f'announced_{name}']}{row})" for name in ANNOUNCED)
+        difference = sum((abs(values[name] - said) for name, said in zip(ANNOUNCED, promised, strict=True)), ZERO)
+        self.control.write(
+            [
+                currency,
+                *(Formula(texts[name][0], values[name], texts[name][1]) for name in COUNTED),
+                by_rate,
+                *promised,
+                Formula(f"ROUND({apart},4)", difference, shown),
+            ],
+            shown,
+        )
+
+
+def _document_cells(document: ClosedDocument) -> dict[str, Cell]:
+    """What a document's row says beside its sums."""
+    return {
+        "invoice_number": document.invoice_number,
+        "document_type": document.document_type,
+        "billing_company": document.billing_company,
+        "account_name": document.account_name,
+        "buyer": document.buyer.name,
+        "buyer_tax_id": document.buyer.tax_id,
+        "invoice_date": document.invoice_date,
+        "due_date": document.due_date,
+        "cut_off_date": document.cut_off_date,
+        "service_from": document.service_from,
+        "service_to": document.service_to,
+        "payment_terms": document.payment_terms,
+        "po_number": document.po_number,
+        "corrects": "; ".join(f"{each.number} of {each.invoice_date.isoformat()}" for each in document.corrects),
+        "tax_regime": document.tax_regime,
+        "tax_wording": document.tax_wording,
+        "currency": document.currency,
+        "content_hash": document.content_hash,
+    }
+
+
+def _line_cells(document: ClosedDocument, line: ClosedLine) -> tuple[Cell, ...]:
+    """The cells of a line in the order of the CSV's columns."""
+    return (
+        document.invoice_number,
+        document.document_type,
+        document.billing_company,
+        document.account_name,
+        document.invoice_date,
+        document.due_date,
+        document.currency,
+        line.line_no,
+        line.description,
+        line.worker_id,
+        line.week_ending,
+        line.service_from,
+        line.service_to,
+        line.time_type,
+        line.quantity,
+        line.unit,
+        line.unit_price,
+        line.amount,
+        line.tax_code,
+        line.tax_rate,
+        line.tax_amount,
+        line.po_number,
+        line.document_id,
+        line.pay_line_id,
+        line.corrects_invoice,
+        line.corrects_line,
+        line.project,
+        line.cost_center,
+    )
