@@ -152,12 +152,13 @@ def _answer(
 ) -> Answer:
     currency = issued.currency
     net, tax = sum((each.worth.amount for each in decided), ZERO), sum((each.tax for each in decided), ZERO)
-    again = sum((one.line.line.amount for one in changes.opened), ZERO) - sum((one.standing.line.amount for one in changes.replaced), ZERO)
+    opened, gone = sum((one.line.line.amount for one in changes.opened), ZERO), sum((one.standing.line.amount for one in changes.replaced), ZERO)
     words = [f"credit note {note.invoice_number} for {issued.invoice_number}: {_money(-net, currency)} net, {_money(-tax, currency)} tax"] if note else []
     if command.to == "write-off":
         words.append("written off")
     else:
-        words.append(f"open again: {_money(again, currency)} in {counted(len(changes.opened), 'line')}")
+        place = f", in the place of {_money(gone, currency)} that was open" if changes.replaced else ""
+        words.append(f"open again: {_money(opened, currency)} in {counted(len(changes.opened), 'line')}{place}")
     if undone:
         words.append(f"written off before and taken back: {_money(undone, currency)}")
     made = {"batch_id": None, "invoice_number": None} if note is None else {
@@ -169,14 +170,14 @@ def _answer(
         "to": command.to,
         "lines": len(decided),
         "listed": [_listed(each, currency) for each in decided[:MOST_LISTED]],
-        "open_again": {"lines": len(changes.opened), "net": _money(again, currency), "currency": currency},
+        "open_again": {"lines": len(changes.opened), "net": _money(opened, currency), "was_open": _money(gone, currency), "currency": currency},
         "written_off_taken_back": _money(undone, currency),
     }
     named = [] if note is None else [note.batch.batch_id, note.invoice_number]
     return Answer(
         "; ".join(words),
         details=details,
-        findings=_findings(command, decided, again, net, undone, withheld, currency),
+        findings=_findings(command, decided, opened - gone, net, undone, withheld, currency),
         before={str(each.of.line_no): each.of.standing.in_words() for each in decided[:MOST_LISTED]},
         after={str(each.of.line_no): each.left.in_words() for each in decided[:MOST_LISTED]},
         subjects=[*named, issued.invoice_number, issued.account_name, *sorted({each.of.document[1] for each in decided})[:MOST_LISTED]],
@@ -207,7 +208,7 @@ def _findings(
                 severity="info",
                 code="other_than_credited",
                 about="document",
-                sentence=f"{_money(again, currency)} is open again for {_money(undone - net, currency)} credited or taken back: a later statement, an edit"
+                sentence=f"{_money(again, currency)} more is open for {_money(undone - net, currency)} credited or taken back: a later statement, an edit"
                 " or an earlier write-off makes the documents worth something else than was invoiced",
                 mend="`backoffice why LINE` of the open lines tells the sum",
                 ids=tuple(sorted({each.of.document[1] for each in decided})[:MOST_NAMED]),

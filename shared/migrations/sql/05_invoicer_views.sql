@@ -40,15 +40,26 @@ CREATE VIEW invoicer.invoice_content AS                -- the seal that each clo
     LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
     GROUP BY il.invoice_id) l USING (invoice_id);
 
--- Which rate book the invoiced, not fully credited lines of a document cite: an adjustment is priced from that book.
+-- Which rate book the invoiced, not fully credited lines of a document cite: an adjustment is priced from that book. A line that was
+-- written off is cited, too: its hours are forgiven under its line key, and a new price would bill them again under another.
 CREATE VIEW invoicer.cited_rate_version AS
   SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type, max(p.rate_book) AS rate_book
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
-    AND p.quantity + coalesce((SELECT sum(c.quantity) FROM invoicer.pay_line c JOIN invoicer.invoice_line cl ON cl.pay_line_id = c.pay_line_id
-                               WHERE c.corrects_invoice_id = il.invoice_id AND c.corrects_line_no = il.line_no), 0) <> 0
+    AND (p.quantity + coalesce((SELECT sum(c.quantity) FROM invoicer.pay_line c JOIN invoicer.invoice_line cl ON cl.pay_line_id = c.pay_line_id
+                                WHERE c.corrects_invoice_id = il.invoice_id AND c.corrects_line_no = il.line_no), 0) <> 0
+         OR coalesce((SELECT sum(w.quantity) FROM invoicer.write_off w WHERE w.document_kind = p.document_kind AND w.document_id = p.document_id
+                      AND w.line_key = p.line_key), 0) <> 0)
   GROUP BY p.document_kind, p.document_id, p.requirement_id, p.time_type;
+-- On which documents the line keys of a document stand: to say which invoices and debtors a change of rates touches.
+CREATE VIEW invoicer.billed_key AS
+  SELECT p.document_kind, p.document_id, p.line_key, i.invoice_id, i.invoice_number, i.invoice_date, i.account_name
+  FROM invoicer.pay_line p
+  JOIN invoicer.invoice_line il USING (pay_line_id)
+  JOIN invoicer.invoice i USING (invoice_id)
+  WHERE p.corrects_invoice_id IS NULL;
+GRANT SELECT ON invoicer.billed_key TO fee_realizer;
 CREATE VIEW invoicer.stale_price_basis AS
   SELECT document_kind, document_id, statement_no, stale_statement_no FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL;
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, console;
