@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.handlers import commands, pricing
+from services.fee_realizer.handlers import commands, pricing, rates
 from services.fee_realizer.handlers.documents import on_placement_created, on_timesheet_approved
 from services.fee_realizer.handlers.requirements import on_requirement_changed
 from services.fee_realizer.store import announcements, statements
@@ -29,8 +29,9 @@ HANDLERS: dict[type[Any], Handle] = {
     SetBillingCompany: commands.on_set_billing_company,
     SetCatalogItem: commands.on_set_catalog_item,
     RetryDocument: commands.on_retry_document,
+    **rates.HANDLERS,
 }
-DESK = Desk(NAME, HANDLERS, lambda: {lane.topic: lane for lane in LANES}, commands.on_republish)
+DESK = Desk(NAME, HANDLERS, lambda: {lane.topic: lane for lane in LANES}, commands.on_republish, frozenset({"rates-impact"}))
 SAYS: dict[str, Say] = {
     pricing.STATEMENT: announcements.statement_messages,
     pricing.HELD: partial(announcements.hold_messages, held=True),

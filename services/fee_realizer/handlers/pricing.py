@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.rules.facts import Facts, in_json
 from services.fee_realizer.rules.gates import Held
+from services.fee_realizer.rules.impact import Change, Moved, impact
 from services.fee_realizer.rules.placements import realize_placement
 from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
-from services.fee_realizer.rules.timesheets import Cited, Worth, realize_timesheet
-from services.fee_realizer.store import documents, statements
+from services.fee_realizer.rules.timesheets import Cited, Realized, Worth, realize_timesheet
+from services.fee_realizer.store import documents, rates, statements
 from services.fee_realizer.store.documents import Head
 from services.fee_realizer.store.facts import lock_facts, with_ended_rates
 from services.fee_realizer.store.statements import NewStatement
@@ -52,17 +53,20 @@ class Known:
 
 async def price(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> list[UnsaidId]:
     """Prices documents of one kind and keeps their statements; heads are changed but not yet written. What must be said."""
-    known = await _known(connection, kind, facts, cases)
+    known = await known_of(connection, kind, facts, cases)
     new: list[NewStatement] = []
     unsaid: list[UnsaidId] = []
+    impacts: dict[str, Mapping[Change, list[Moved]]] = {}
     for case in cases:
-        unsaid += _price_one(case, facts, known, new)
+        unsaid += _price_one(case, facts, known, new, impacts)
     await statements.add_statements(connection, new)
+    if kind == "timesheet":
+        await rates.save_impact(connection, list(known.last), impacts)
     return unsaid
 
 
-async def _known(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> Known:
-    """Nothing is asked about documents that have never had a statement: that is how most arrive."""
+async def known_of(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> Known:
+    """What pricing must know besides the facts. Nothing is asked about documents that have never had a statement: that is how most arrive."""
     said = [case.head.document_id for case in cases if case.head.statement_no]
     cited = await statements.cited_books(connection, kind, said)
     await with_ended_rates(connection, facts, {requirement_id for books in cited.values() for requirement_id, _ in books})
@@ -75,7 +79,7 @@ async def _known(connection: AsyncConnection, kind: str, facts: Facts, cases: Se
     )
 
 
-def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement]) -> list[UnsaidId]:
+def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement], impacts: dict[str, Mapping[Change, list[Moved]]]) -> list[UnsaidId]:
     head = case.head
     said_kind, said_lines = known.last.get(head.document_id, ("", []))
     standing = Standing(head.statement_no, said_kind, said_lines, head.hold_code, head.hold_sentence)
@@ -88,6 +92,8 @@ def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement]) 
         if oversize is not None:
             following = step(standing, oversize, stale=stale)
             body = _body(case, following, oversize)
+        elif isinstance(worth, Realized) and head.document_id in known.cited:
+            impacts[head.document_id] = impact_of(case, facts, known, worth)
     except Exception as error:
         telemetry.log().error("a rule failed on a document: it is held alone", document_kind=head.document_kind, document_id=head.document_id, exc_info=error)
         following = step(standing, BUG)
@@ -97,14 +103,26 @@ def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement]) 
 
 def realize(case: Case, facts: Facts, known: Known) -> Worth:
     """What the document is worth by the rules of its kind."""
-    head, event = case.head, case.event
-    if event is None:
-        body = known.bodies[head.document_id, head.sheet_id, head.revision]
-        event = (TimesheetApproved if head.document_kind == "timesheet" else PlacementCreated).model_validate_json(body)
+    event = event_of(case, known)
     if isinstance(event, PlacementCreated):
         return realize_placement(event, facts)
-    cited: Cited = known.cited.get(head.document_id, {})
+    cited: Cited = known.cited.get(case.head.document_id, {})
     return realize_timesheet(event, facts, cited)
+
+
+def impact_of(case: Case, facts: Facts, known: Known, worth: Realized) -> dict[Change, list[Moved]]:
+    """What changes of rates that nobody confirmed would do to a timesheet with lines on documents."""
+    event, cited = event_of(case, known), known.cited.get(case.head.document_id, {})
+    return impact(event, facts, cited, worth) if isinstance(event, TimesheetApproved) else {}
+
+
+def event_of(case: Case, known: Known) -> TimesheetApproved | PlacementCreated:
+    """The event in force: as it came, or from its stored body, read once."""
+    if case.event is None:
+        head = case.head
+        body = known.bodies[head.document_id, head.sheet_id, head.revision]
+        case.event = (TimesheetApproved if head.document_kind == "timesheet" else PlacementCreated).model_validate_json(body)
+    return case.event
 
 
 def _body(case: Case, following: Step, worth: Worth) -> str:

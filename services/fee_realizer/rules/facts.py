@@ -68,8 +68,17 @@ class RateVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """An operator let a version take its place on documents: the one of this from-date, on the days on which it holds in this rate book."""
+
+    time_type: str
+    effective_from: date
+    rate_book: int
+
+
+@dataclass(frozen=True, slots=True)
 class Requirement:
-    """A job order. `statuses` in the order of their dates."""
+    """A job order. `statuses` in the order of their dates; `confirmed` newest book first, read only for documents with invoiced lines."""
 
     requirement_id: str
     known: bool = False
@@ -83,6 +92,7 @@ class Requirement:
     rate_book: int = 0
     statuses: tuple[StatusAt, ...] = ()
     rates: tuple[RateVersion, ...] = ()
+    confirmed: tuple[Confirmed, ...] = ()
 
     def status_on(self, day: date) -> StatusAt | None:
         """The status with the greatest from-date that is not after the day."""
@@ -163,3 +173,13 @@ class Facts:
         if table is None:
             table = self._tables[key] = RateTable.of(requirement.rates, time_type, book)
         return table
+
+    def cited_rate(self, requirement: Requirement, time_type: str, book: int, day: date) -> tuple[RateVersion, str] | None:
+        """The version for lines on documents that cite a rate book: the one in that book, unless a later one was confirmed for the day.
+        A day that the cited book does not reach (an adjustment adds it) takes the newest book."""
+        for one in requirement.confirmed:
+            if one.time_type == time_type and one.rate_book > book:
+                found = self.rates(requirement, time_type, one.rate_book).on(day)
+                if found is not None and found[0].effective_from == one.effective_from:
+                    return found
+        return self.rates(requirement, time_type, book).on(day) or self.rates(requirement, time_type, requirement.rate_book).on(day)

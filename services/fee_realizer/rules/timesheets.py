@@ -73,9 +73,10 @@ def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any
             "cited": wanted is not None,
         }
     book: int = basis[named]["rate_book"]
-    found = facts.rates(requirement, entry.time_type, book).on(entry.work_date)
-    if found is None and book != requirement.rate_book:  # a cited book may not reach back to a day that an adjustment adds
-        found = facts.rates(requirement, entry.time_type, requirement.rate_book).on(entry.work_date)
+    if basis[named]["cited"]:
+        found = facts.cited_rate(requirement, entry.time_type, book, entry.work_date)
+    else:
+        found = facts.rates(requirement, entry.time_type, book).on(entry.work_date)
     if found is None:
         return Held(
             "no_bill_rate",
@@ -135,7 +136,8 @@ def _line(sheet: TimesheetApproved, one: _Sum, basis: dict[str, Any]) -> Line:
                 "price": plain(version.unit_price),
                 "unit": version.unit,
                 "source": version.source,
-                "cited": "yes" if basis["cited"] else "no",
+                "book": str(version.since_book),
+                "cited": "yes" if basis["cited"] and version.in_book(basis["rate_book"]) else "no",
             },
             "formula": f"{hours} × {printed(version.unit_price, requirement.currency)} = {amount}",
         },

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.rules.facts import Company, Facts, Item, Part, RateVersion, Requirement, StatusAt
+from services.fee_realizer.store.rates import confirmations
 from shared.database import rows, run
 
 _KEYS = {"requirement": "requirement_id", "catalog_item": "item_id", "billing_company": "billing_company"}
@@ -29,9 +30,13 @@ async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str])
     )
 
 
-async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str], item_ids: Iterable[str]) -> Facts:
-    """Locks what documents are priced from FOR SHARE and reads it: job orders, items, then the companies of the job orders."""
+async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str], item_ids: Iterable[str], *, lock: bool = True) -> Facts:
+    """Locks what documents are priced from FOR SHARE and reads it: job orders, items, then the companies of the job orders.
+
+    Without `lock` it only looks, for who asks what would be: a fact that is not there is made all the same.
+    """
     facts = Facts()
+    share = " FOR SHARE" if lock else ""
     wanted = sorted(set(requirement_ids))
     locked: list[Any] = []
     if wanted:
@@ -39,7 +44,7 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
         locked = await rows(
             connection,
             "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project, cost_center, po_number, rate_book"
-            " FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id FOR SHARE",
+            f" FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
             ids=wanted,
         )
     await _lock_items(connection, facts, sorted(set(item_ids)))
@@ -49,7 +54,7 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
         for row in await rows(
             connection,
             "SELECT billing_company, known, enabled, gate FROM fee_realizer.billing_company"
-            " WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company FOR SHARE",
+            f" WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company{share}",
             ids=companies,
         ):
             facts.companies[row.billing_company] = Company(*row)
@@ -103,12 +108,15 @@ async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[s
 
 
 async def with_ended_rates(connection: AsyncConnection, facts: Facts, requirement_ids: Iterable[str]) -> None:
-    """Adds the versions of earlier rate books, for documents whose invoiced lines cite them."""
+    """Adds the versions of earlier rate books and what was confirmed, for documents whose invoiced lines cite them."""
     cited = sorted(set(requirement_ids) & facts.requirements.keys())
     if cited:
-        for requirement_id, versions in (await rate_versions(connection, cited, ended=True)).items():
+        ended = await rate_versions(connection, cited, ended=True)
+        confirmed = await confirmations(connection, cited)
+        for requirement_id in ended.keys() | confirmed.keys():
             requirement = facts.requirements[requirement_id]
-            facts.requirements[requirement_id] = replace(requirement, rates=(*requirement.rates, *versions))
+            rates = (*requirement.rates, *ended.get(requirement_id, ()))
+            facts.requirements[requirement_id] = replace(requirement, rates=rates, confirmed=confirmed.get(requirement_id, ()))
 
 
 async def queue_dependents(connection: AsyncConnection, fact_kind: str, fact_ids: Sequence[str], cause: str) -> int:

@@ -50,6 +50,22 @@ CREATE TABLE fee_realizer.rate_version (
   actor text NOT NULL,
   PRIMARY KEY (requirement_id, time_type, effective_from, source, since_book));
 
+-- What an operator confirmed for lines on documents: on the days on which this version holds in this rate book, they take its price, too.
+CREATE TABLE fee_realizer.rate_confirmation (
+  requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
+  time_type text NOT NULL, effective_from date NOT NULL, rate_book integer NOT NULL,
+  actor text NOT NULL, reason text NOT NULL, command_id text NOT NULL, confirmed_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (requirement_id, time_type, effective_from, rate_book));
+
+-- Where lines on documents keep another price than the one in force: written when a document is priced, so that whoever asks counts a few
+-- rows and prices nothing. One row for each line key and the from-date of the version that would take its place.
+CREATE TABLE fee_realizer.rate_impact (
+  document_id text NOT NULL, requirement_id text NOT NULL, time_type text NOT NULL, effective_from date NOT NULL, line_key text NOT NULL,
+  billing_company text NOT NULL, currency text NOT NULL, unit text NOT NULL, quantity numeric(16,4) NOT NULL,
+  old_price numeric(20,4) NOT NULL, new_price numeric(20,4) NOT NULL, old_amount numeric(20,4) NOT NULL, new_amount numeric(20,4) NOT NULL,
+  PRIMARY KEY (document_id, requirement_id, time_type, effective_from, line_key));
+CREATE INDEX rate_impact_requirement ON fee_realizer.rate_impact (requirement_id, time_type, effective_from);
+
 CREATE TABLE fee_realizer.catalog_item (
   item_id text PRIMARY KEY CHECK (length(item_id) <= 200),
   known boolean NOT NULL DEFAULT false,
@@ -70,6 +86,7 @@ CREATE TABLE fee_realizer.source_document (
   requirement_ids text[] NOT NULL DEFAULT '{}', item_ids text[] NOT NULL DEFAULT '{}',  -- the facts of all its sheets, to be locked before it
   PRIMARY KEY (document_kind, document_id));
 CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code) WHERE hold_code IS NOT NULL;
+CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id) WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
 
 -- Everything the ATS ever said of a document: each sheet (the original and its adjustments) and revision, with the body as it came.
 CREATE TABLE fee_realizer.source_revision (
@@ -103,7 +120,8 @@ GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_r
   fee_realizer.requirement_status, fee_realizer.rate_version, fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision, fee_realizer.adjustment_sheet, fee_realizer.statement TO fee_realizer;
-GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.rate_confirmation TO fee_realizer;
+GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.to_price TO fee_realizer;
 
 -- Views for others. A service reads another's data only through a view made for that purpose.
@@ -134,7 +152,54 @@ CREATE VIEW fee_realizer.bill_rate AS
 CREATE VIEW fee_realizer.catalog AS
   SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version
   FROM fee_realizer.catalog_item WHERE known;
+-- Which timesheets can be expected: of every placement, once for each span in which its job order was Filled as Contract or Temp (then a
+-- week that ends in the span can be billed). A placement with a salary is a direct hire, who sends none.
+CREATE VIEW fee_realizer.expected_placement AS
+  SELECT q.billing_company, q.office_id, d.document_id AS placement_id, q.requirement_id, r.body ->> 'worker_id' AS worker_id,
+         (r.body ->> 'start_date')::date AS start_date, (r.body ->> 'end_date')::date AS end_date, s.from_date AS filled_from, s.until AS filled_to
+  FROM fee_realizer.source_document d
+  JOIN fee_realizer.source_revision r
+    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  JOIN fee_realizer.requirement q ON q.requirement_id = r.body ->> 'requirement_id' AND q.known
+  JOIN (SELECT requirement_id, status, position_type, from_date, lead(from_date) OVER (PARTITION BY requirement_id ORDER BY from_date) AS until
+        FROM fee_realizer.requirement_status) s ON s.requirement_id = q.requirement_id
+  WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL
+    AND lower(s.status) = 'filled' AND lower(btrim(s.position_type)) IN ('contract', 'temp');
+-- Who sent a timesheet for which requirement and week, of the sheets in force. Read it by requirement: a sheet with hours is found through its facts,
+-- one that says zero hours (a week without work) names none and stands in an index of its own.
+CREATE VIEW fee_realizer.timesheet_week AS
+  SELECT f.fact_id AS requirement_id, r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending, d.document_id,
+         d.statement_no, d.hold_code
+  FROM fee_realizer.document_fact f
+  JOIN fee_realizer.source_document d ON d.document_kind = f.document_kind AND d.document_id = f.document_id
+  JOIN fee_realizer.source_revision r
+    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  WHERE f.fact_kind = 'requirement' AND f.document_kind = 'timesheet'
+    AND r.body -> 'entries' @> jsonb_build_array(jsonb_build_object('requirement_id', f.fact_id))
+  UNION ALL
+  SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id', (r.body ->> 'week_ending')::date, d.document_id, d.statement_no, d.hold_code
+  FROM fee_realizer.source_document d
+  JOIN fee_realizer.source_revision r
+    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  CROSS JOIN LATERAL jsonb_array_elements(r.body -> 'entries') AS e(entry)
+  WHERE d.document_kind = 'timesheet' AND d.requirement_ids = '{}';
+CREATE VIEW fee_realizer.held_timesheet AS            -- once for each requirement that it names
+  SELECT q.billing_company, q.office_id, q.requirement_id, d.document_id, d.hold_code,
+         r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
+  FROM fee_realizer.source_document d
+  JOIN fee_realizer.source_revision r
+    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  JOIN fee_realizer.requirement q ON q.requirement_id = ANY(d.requirement_ids)
+  WHERE d.document_kind = 'timesheet' AND d.hold_code IS NOT NULL;
+GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.timesheet_week, fee_realizer.held_timesheet TO invoicer, console;
 GRANT SELECT ON fee_realizer.company_card, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_statement,
   fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
-GRANT SELECT ON fee_realizer.document_statement, fee_realizer.document_revision, fee_realizer.job_order, fee_realizer.bill_rate,
+CREATE VIEW fee_realizer.price_impact AS
+  SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key, currency, unit, quantity, old_price, new_price,
+         old_amount, new_amount
+  FROM fee_realizer.rate_impact;
+CREATE VIEW fee_realizer.confirmed_rate AS
+  SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at FROM fee_realizer.rate_confirmation;
+GRANT SELECT ON fee_realizer.price_impact TO invoicer, console;
+GRANT SELECT ON fee_realizer.document_statement, fee_realizer.confirmed_rate, fee_realizer.document_revision, fee_realizer.job_order, fee_realizer.bill_rate,
   fee_realizer.catalog, fee_realizer.to_price TO console;
