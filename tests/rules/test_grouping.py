@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
-from services.invoicer.rules.companies import Company, DebtorTerms, Terms
+from services.invoicer.rules import reasons
+from services.invoicer.rules.companies import Company, DebtorTerms, Terms, TermsFrom, terms_changed
+from services.invoicer.rules.cycles import Span, TimeGroup
 from services.invoicer.rules.digest import PreviewDocument, changed_settings, debtors_that_differ, digest
-from services.invoicer.rules.grouping import Group, debtors, document_type, documents, per_document
+from services.invoicer.rules.expected import Arrived, Sheet
+from services.invoicer.rules.grouping import Group, debtors, document_type, documents, may_be_waiting, per_document, with_waiting
+from services.invoicer.rules.narrowing import Narrowing, check_excluded, check_groups
 from services.invoicer.rules.totals import TaxPart
+from shared.errors import Refused
 
 D = Decimal
 CUT_OFF = date(2026, 8, 9)
@@ -104,6 +109,101 @@ def test_a_debtor_whose_time_group_does_not_exist_is_parked() -> None:
     assert not free.parked
 
 
+WEEKLY = TimeGroup("weekly", "weekly", ends_on="sunday")
+RETAIL = TimeGroup("retail", "custom", periods=(Span(date(2026, 7, 5), date(2026, 8, 1)),))
+GROUPS = {"weekly": WEEKLY, "retail": RETAIL}
+
+
+def test_the_time_group_on_the_cut_off_date_decides() -> None:
+    """Domain rules 4: the time group valid on the cut-off date; terms of payment by the date of the documents."""
+    on_documents = {"A": DebtorTerms("A", "net:60", time_group="monthly")}
+    (a,) = debtors(["A"], COMPANY, on_documents, CUT_OFF, on_cut_off={"A": DebtorTerms("A", "net:10", time_group="weekly")}, time_groups=GROUPS)
+    assert (a.batch_group, a.window.cycle, a.terms.payment_terms) == ("weekly", Span(date(2026, 8, 3), CUT_OFF), "net:60")
+
+
+def test_the_companys_default_is_for_debtors_who_have_none() -> None:
+    """Domain rules 4: no time group, and none as the default: by week ending <= cut-off."""
+    company = Company("acme", default_time_group="weekly")
+    a, b = debtors(["A", "B"], company, {"B": DebtorTerms("B", "", time_group="retail")}, date(2026, 8, 1), time_groups=GROUPS)
+    assert (a.batch_group, b.batch_group) == ("weekly", "retail")
+    assert a.window.weeks_to == date(2026, 7, 26)
+    (none,) = debtors(["A"], COMPANY, {}, CUT_OFF)
+    assert (none.batch_group, none.window.weeks_to) == ("none", CUT_OFF)
+
+
+def test_debtors_whose_periods_end_before_the_cut_off_are_parked() -> None:
+    """Domain rules 4: a cut-off beyond the last period is an error that says so; the others are billed; asked for by name it refuses."""
+    own = {"A": DebtorTerms("A", "", time_group="retail"), "B": DebtorTerms("B", "", time_group="weekly")}
+    a, b = debtors(["A", "B"], COMPANY, own, CUT_OFF, time_groups=GROUPS)
+    assert "time group 'retail'" in a.parked
+    assert b.is_in
+    check_groups(Narrowing(groups=frozenset({"weekly", "none"})), GROUPS, GROUPS, CUT_OFF)
+    with pytest.raises(Refused, match="beyond the last period"):
+        check_groups(Narrowing(groups=frozenset({"retail"})), GROUPS, GROUPS, CUT_OFF)
+
+
+def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
+    """FastTrack: choose batch groups, exclude debtors; what is left out is billed by a later batch."""
+    own = {"A": DebtorTerms("A", "", time_group="weekly"), "B": DebtorTerms("B", "", time_group="weekly")}
+    narrowing = Narrowing(groups=frozenset({"weekly"}), excluded=frozenset({"B"}))
+    found = debtors(["A", "B", "C"], COMPANY, own, CUT_OFF, time_groups=GROUPS, narrowing=narrowing)
+    assert [each.left_out for each in found] == ["", reasons.DEBTOR_LEFT_OUT, reasons.GROUP_NOT_CHOSEN]
+    only_none = debtors(["A", "C"], COMPANY, own, CUT_OFF, time_groups=GROUPS, narrowing=Narrowing(groups=frozenset({"none"})))
+    assert [each.left_out for each in only_none] == [reasons.GROUP_NOT_CHOSEN, ""]
+
+
+def test_a_name_that_nobody_has_is_refused() -> None:
+    """A misspelt debtor would be billed against the operator's will: names that look like it are given; unknown groups, those there are."""
+    with pytest.raises(Refused) as refused:
+        check_excluded({"mercy hospitl"}, {"Mercy Hospital", "Other"})
+    assert "'Mercy Hospital'" in refused.value.mend
+    with pytest.raises(Refused, match="there are none, retail, weekly"):
+        check_groups(Narrowing(groups=frozenset({"daily"})), GROUPS, {}, CUT_OFF)
+
+
+def test_only_debtors_with_such_a_rule_wait() -> None:
+    """Domain rules 4: the debtor's rule says wait, bill, or wait N days; one rule for the batch takes its place; who is left out waits for nothing."""
+    own = {"A": DebtorTerms("A", "", time_group="weekly", missing_timesheets="wait"), "B": DebtorTerms("B", "", time_group="weekly")}
+    missing = {name: Arrived(2, 1, (Sheet("R", "w", CUT_OFF),)) for name in "AB"}
+
+    def waiting(**narrowed: Any) -> list[str]:
+        decided = debtors(["A", "B"], COMPANY, own, CUT_OFF, time_groups=GROUPS, narrowing=Narrowing(**narrowed), today=CUT_OFF)
+        assert {each.account_name for each in may_be_waiting(decided, CUT_OFF)} == {
+            each.account_name for each in with_waiting(decided, missing, CUT_OFF) if each.waiting
+        }
+        return [each.account_name for each in with_waiting(decided, missing, CUT_OFF) if each.waiting]
+
+    assert waiting() == ["A"]
+    assert waiting(missing_timesheets="bill") == []
+    assert waiting(missing_timesheets="wait") == ["A", "B"]
+    assert waiting(excluded=frozenset({"A"})) == []
+
+
+def test_terms_begin_on_a_day_and_copy_what_held_before() -> None:
+    """A debtor's first terms hold from the beginning, later ones from today; each copies the version in force and changes what is given."""
+    today = date(2026, 8, 9)
+    first = terms_changed("A", [], {"time_group": "weekly"}, None, today)
+    assert (first.before, first.after.from_date, first.until) == (None, date(1970, 1, 1), None)
+    later = terms_changed("A", [first.after], {"payment_terms": "net:5"}, None, today)
+    assert (later.before, later.after.from_date) == (first.after, today)
+    assert (later.after.terms.time_group, later.after.terms.payment_terms) == ("weekly", "net:5")
+    between = terms_changed("A", [first.after, later.after], {"credits": "net"}, date(2026, 3, 1), today)
+    assert (between.until, between.after.terms.payment_terms, between.after.terms.credits) == (today, "", "net")
+
+
+def test_a_wording_ends_with_its_regime() -> None:
+    """The wording of an exemption is not printed under a reverse charge."""
+    exempt = TermsFrom(date(1970, 1, 1), DebtorTerms("A", "", tax_regime="exempt", tax_wording="Art. 132"))
+    changed = terms_changed("A", [exempt], {"tax_regime": "reverse-charge"}, None, CUT_OFF)
+    assert changed.after.terms.tax_wording == ""
+    assert terms_changed("A", [exempt], {"credits": "net"}, None, CUT_OFF).after.terms.tax_wording == "Art. 132"
+
+
+def test_every_reason_has_a_number_that_fits() -> None:
+    """The selection keeps a reason in four bits."""
+    assert len(reasons.REASONS) < 16
+
+
 def test_a_credit_note_never_computes_tax_per_document() -> None:
     """Domain rules 7: its tax is the sum of what its lines take from the lines that they correct."""
     closed, _ = documents([group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)])
@@ -124,6 +224,7 @@ def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
     assert same != digest("acme", CUT_OFF, [one, preview("B", line_hash="other", at=2)])
     assert same != digest("acme", date(2026, 8, 10), [one, two])
     assert same != digest("other", CUT_OFF, [one, two])
+    assert same != digest("acme", CUT_OFF, [one, two], Narrowing(groups=frozenset({"none"})).written)
 
 
 def test_a_difference_names_debtors_and_settings() -> None:

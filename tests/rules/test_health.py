@@ -28,6 +28,7 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
     ("company_disabled", "error", "billing_company", {"company": Company("acme", False, "Acme", "1 Main St", "T", "IBAN")}),
     ("default_time_group_unknown", "error", "billing_company", {"company": Company("acme", True, "A", "B", "C", "D", default_time_group="weekly")}),
     ("debtor_parked", "error", "debtor", {"parked": {"Mercy": "time group weekly does not exist"}}),
+    ("waits_for_timesheets", "warning", "debtor", {"waiting": {"Mercy": "waits for timesheets: 14 of 16 in"}}),
     ("no_account_name", "error", "line", {"nodes_without_account": {"office-9": 3}}),
     ("unknown_node", "error", "line", {"unknown_nodes": {"office-7": 2}}),
     ("no_tax_rate", "error", "line", {"taxless": {"VAT": 4}}),

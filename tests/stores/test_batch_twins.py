@@ -112,7 +112,7 @@ def expected(line: dict[str, Any], company: Company, rates: list[TaxRate]) -> tu
     """What the rules say of a line: its reason, empty for in, and its tax."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED, D(0)
-    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], window("", CUT_OFF)):
+    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], window(None, CUT_OFF)):
         return reasons.NOT_IN_CYCLE, D(0)
     percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, line["effective"])
     if percent is None:

@@ -7,9 +7,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.handlers.building import Built, build, buyers, judge
+from services.invoicer.handlers.deciding import Wish
 from services.invoicer.handlers.explain import on_explain
 from services.invoicer.rules import digest, health, numbers
 from services.invoicer.rules.digest import PreviewDocument
+from services.invoicer.rules.narrowing import Narrowing
 from services.invoicer.store import closing, downloads, previews
 from services.invoicer.store import numbers as series
 from services.invoicer.store.closing import Batch, Numbered
@@ -44,11 +46,11 @@ async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> 
 
 async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -> Answer:
     """Stores what generate-batch would do now."""
-    built = await build(connection, command.billing_company, command.cut_off_date)
+    built = await build(connection, command.billing_company, command.cut_off_date, Wish(narrowing_of(command)))
     found = await judge(connection, built, whole=True)
     _check(found)
     documents = await previews.preview_documents(connection, built.documents)
-    fingerprint = digest.digest(command.billing_company, built.cut_off, documents)
+    fingerprint = digest.digest(command.billing_company, built.cut_off, documents, built.narrowing.written)
     preview = previews.Preview(f"P-{_short(command.command_id, 16)}", built.cut_off, built.settings)
     numbered = [(each.group.group_no, document) for each, document in zip(built.documents, documents, strict=True)]
     await previews.add_preview(connection, preview, command.billing_company, fingerprint, built.totals, command.actor, numbered)
@@ -67,7 +69,7 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     await lock_billto(connection)
     await lock_companies(connection, [command.billing_company], exclusive=True)
     await faults.point("after_locks")
-    built = await build(connection, command.billing_company, command.cut_off_date, on=command.invoice_date, sealed=True)
+    built = await build(connection, command.billing_company, command.cut_off_date, Wish(narrowing_of(command), on=command.invoice_date), sealed=True)
     found = await judge(connection, built, whole=False)
     _check(found)
     await _hold_to(connection, command, built)
@@ -111,6 +113,11 @@ async def on_record_download(connection: AsyncConnection, command: RecordDownloa
     return Answer(f"batch {command.batch_id} was downloaded as {command.file_format} by {command.actor}", subjects=[command.batch_id])
 
 
+def narrowing_of(command: PreviewBatch | GenerateBatch) -> Narrowing:
+    """What the operator narrows the batch to."""
+    return Narrowing(frozenset(command.groups), frozenset(command.exclude_debtors), command.missing_timesheets)
+
+
 def _check(found: Sequence[Finding]) -> None:
     """An error about the billing company stops everything."""
     stop = health.refusal(found)
@@ -130,7 +137,7 @@ async def _hold_to(connection: AsyncConnection, command: GenerateBatch, built: B
             "preview again and cite the digest that it gives",
         )
     documents = await previews.preview_documents(connection, built.documents)
-    if digest.digest(command.billing_company, built.cut_off, documents) == command.digest:
+    if digest.digest(command.billing_company, built.cut_off, documents, built.narrowing.written) == command.digest:
         return
     then = await previews.documents_of(connection, preview.preview_id)
     debtors = digest.debtors_that_differ(then, documents)
@@ -179,7 +186,7 @@ def _about(built: Built) -> dict[str, Any]:
         "lines": sum(each.group.line_count for each in built.documents),
         "totals": built.totals,
         "left_out": built.left_out,
-    }
+    } | ({"narrowed_to": built.narrowing.settings} if built.narrowing.settings else {})
 
 
 def _listed(document: PreviewDocument) -> dict[str, Any]:

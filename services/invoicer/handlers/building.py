@@ -7,10 +7,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.handlers.deciding import PLAIN, Decided, Wish, decide
 from services.invoicer.rules import health, reasons
 from services.invoicer.rules.books import NONE, Books
 from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
-from services.invoicer.rules.grouping import Debtor, Document, Group, debtors, documents, per_document
+from services.invoicer.rules.cycles import TimeGroup
+from services.invoicer.rules.grouping import Debtor, Document, Group, documents, per_document
+from services.invoicer.rules.narrowing import Narrowing
 from services.invoicer.rules.numbers import Series
 from services.invoicer.rules.totals import tax_spans, totals
 from services.invoicer.store import companies, numbers, selection
@@ -30,11 +33,21 @@ class Built:
     today: date
     cut_off: date
     rates: Sequence[TaxRate]
-    own_terms: dict[str, DebtorTerms]
-    debtors: Sequence[Debtor]
+    decided: Decided
+    narrowing: Narrowing
     documents: Sequence[Document]
     zero: Sequence[Group]
     left_out: dict[str, int]
+
+    @property
+    def debtors(self) -> Sequence[Debtor]:
+        """The debtors of open lines, and what was decided for each."""
+        return self.decided.debtors
+
+    @property
+    def own_terms(self) -> dict[str, DebtorTerms]:
+        """What differs for a debtor on the date of the documents."""
+        return self.decided.own_terms
 
     @property
     def totals(self) -> list[dict[str, object]]:
@@ -43,10 +56,23 @@ class Built:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything on file that shaped the batch, by name, so that a later batch can say what was changed."""
+        """Everything on file that shaped the batch, and what it was narrowed to, by name, so that a later batch can say what was changed."""
         found: dict[str, Any] = {f"billing company {name}": value for name, value in _fields(self.company).items()}
         found |= {f"tax {rate.tax_code} from {rate.from_date}": plain(rate.percent) for rate in self.rates}
-        return found | {f"terms of {name}": _fields(terms) for name, terms in self.own_terms.items()}
+        cycle = {"time_group", "missing_timesheets"}
+        for name, terms in self.own_terms.items():
+            found[f"terms of {name}"] = {field: value for field, value in terms.values.items() if field not in cycle}
+        for name, terms in self.decided.on_cut_off.items():
+            found[f"cycle of {name}"] = {field: value for field, value in terms.values.items() if field in cycle}
+        found |= {f"time group {group.name}": _definition(group) for group in self.decided.time_groups.values()}
+        return found | self.narrowing.settings
+
+
+def _definition(group: TimeGroup) -> dict[str, Any]:
+    """A time group as JSON has it; of custom periods the last days tell all, because there is no gap."""
+    periods = [str(each.last_day) for each in group.periods]
+    anchor = str(group.anchor) if group.anchor else ""
+    return {"cycle": group.cycle, "ends_on": group.ends_on, "anchor": anchor, "from": str(group.periods[0].first_day) if periods else "", "periods": periods}
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -65,22 +91,21 @@ async def company_of(connection: AsyncConnection, billing_company: str) -> Compa
     return company
 
 
-async def build(connection: AsyncConnection, billing_company: str, cut_off: date | None, *, on: date | None = None, sealed: bool = False) -> Built:
-    """Selects and groups the open lines of a company. `on`: the date of the documents, by which the debtors' terms are found."""
+async def build(connection: AsyncConnection, billing_company: str, cut_off: date | None, wish: Wish = PLAIN, *, sealed: bool = False) -> Built:
+    """Selects and groups the open lines of a company. `sealed`: with what a closed document's seal needs."""
     company = await company_of(connection, billing_company)
     today = today_of(company.time_zone)
     up_to = cut_off or today
     series = await numbers.series_for(connection, company)
     rates = await companies.tax_rates_for(connection, billing_company)
-    own_terms = await companies.debtor_terms_for(connection, billing_company, on or today)
     sited = await selection.locate(connection, billing_company)
-    decided = debtors(sited.account_names, company, own_terms, up_to)
-    picked = await selection.pick(connection, company, decided, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
-    closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided if debtor.zero_documents))
+    decided = await decide(connection, company, sited.account_names, wish, today=today, cut_off=up_to)
+    picked = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
+    closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents))
     await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
     closed = await _taxed(connection, closed, company)
     left_out = await selection.left_out(connection)
-    return Built(company, series, today, up_to, rates, own_terms, decided, closed, zero, left_out)
+    return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out)
 
 
 async def _taxed(connection: AsyncConnection, closed: list[Document], company: Company) -> list[Document]:
@@ -125,7 +150,9 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
         series=built.series,
         documents=len(built.documents),
         zero_groups=tuple(sorted({group.account_name for group in built.zero})),
-        parked={debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked},
+        parked={debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked and not debtor.left_out},
+        waiting={debtor.account_name: debtor.waiting for debtor in built.debtors if debtor.waiting},
+        known_time_groups=built.decided.known_time_groups,
         nodes_without_account=await looked_at.nodes_out(connection, reasons.NO_ACCOUNT_NAME) if reasons.NO_ACCOUNT_NAME in out else {},
         unknown_nodes=await looked_at.nodes_out(connection, reasons.UNKNOWN_NODE) if reasons.UNKNOWN_NODE in out else {},
         taxless=await looked_at.tax_codes_out(connection) if reasons.NO_TAX_RATE in out else {},

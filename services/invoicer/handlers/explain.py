@@ -7,8 +7,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers.building import build
+from services.invoicer.handlers.building import Built, build
 from services.invoicer.rules import reasons
+from services.invoicer.rules.cycles import NOTHING_YET, cycle_with
+from services.invoicer.rules.grouping import Debtor
 from services.invoicer.store import explaining
 from shared.consumer.commands import Answer
 from shared.errors import Refused
@@ -105,34 +107,59 @@ async def _why_open(connection: AsyncConnection, command: Explain, company: str,
     # Two companies on one document: the selection of the first is thrown away, with its temporary tables, before the second is made.
     nested = await connection.begin_nested()
     built = await build(connection, company, command.cut_off_date)
-    numbers = await explaining.reasons_of(connection, [line.pay_line_id for line in lines])
+    picked = await explaining.reasons_of(connection, [line.pay_line_id for line in lines])
     await nested.rollback()
+    debtors = {debtor.debtor_no: debtor for debtor in built.debtors}
     found = {}
     for line in lines:
-        number = numbers[line.pay_line_id]
+        number, debtor_no = picked[line.pay_line_id]
         reason = reasons.REASONS[number - 1] if number else ""
         snooze = await explaining.snooze_of(connection, line) if reason in (reasons.SNOOZED, reasons.EDIT_MEETS_REVISION) else None
-        parked = {debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked}
-        found[line.pay_line_id] = _open_why(reason, line, snooze, built.cut_off, parked)
+        found[line.pay_line_id] = _snoozed(reason, line, snooze) if snooze is not None else _open_why(reason, line, built, debtors.get(debtor_no))
     return found
 
 
-def _open_why(reason: str, line: Any, snooze: Any | None, cut_off: Any, parked: dict[str, str]) -> Why:
+def _snoozed(reason: str, line: Any, snooze: Any) -> Why:
+    until = f"until {snooze.until_date}" if snooze.until_date else "until it is released"
+    sentence = f"pay line {line.pay_line_id} is on hold since {snooze.snoozed_at:%Y-%m-%d %H:%M} UTC by {snooze.actor} {until}: {snooze.reason}"
+    return Why(reason, sentence, f"`backoffice pay-lines release {line.pay_line_id}`")
+
+
+def _not_in_cycle(line: Any, built: Built, debtor: Debtor | None) -> Why:
+    """Too late for the cut-off, or for the last cycle that was complete by then."""
+    it, cut_off = f"pay line {line.pay_line_id}", built.cut_off
+    group = built.decided.time_groups.get(debtor.time_group) if debtor else None
+    if debtor is None or group is None or line.week_ending is None:
+        by = f"week ending {line.week_ending}" if line.week_ending else f"effective date {line.effective_date}"
+        return Why(reasons.NOT_IN_CYCLE, f"{it} with {by} is after the cut-off {cut_off}", "take a later cut-off")
+    ended = (
+        f"no cycle of time group {group.name} is complete by the cut-off {cut_off}"
+        if debtor.window.weeks_to == NOTHING_YET
+        else f"the last cycle of time group {group.name} ({group.words}) that is complete by the cut-off {cut_off} is {debtor.window.cycle}"
+    )
+    own = cycle_with(group, line.week_ending)
+    mend = f"take a cut-off of {own.last_day} or later" if own else f"add periods: `backoffice time-groups set {group.name} --cycle custom --file ...`"
+    return Why(reasons.NOT_IN_CYCLE, f"{it} has week ending {line.week_ending}: {ended}", mend)
+
+
+def _open_why(reason: str, line: Any, built: Built, debtor: Debtor | None) -> Why:
     it = f"pay line {line.pay_line_id}"
-    if snooze is not None:
-        until = f"until {snooze.until_date}" if snooze.until_date else "until it is released"
-        sentence = f"{it} is on hold since {snooze.snoozed_at:%Y-%m-%d %H:%M} UTC by {snooze.actor} {until}: {snooze.reason}"
-        return Why(reason, sentence, f"`backoffice pay-lines release {line.pay_line_id}`")
-    by = f"week ending {line.week_ending}" if line.week_ending else f"effective date {line.effective_date}"
+    if reason == reasons.NOT_IN_CYCLE:
+        return _not_in_cycle(line, built, debtor)
+    name, parked, waiting = (debtor.account_name, debtor.parked, debtor.waiting) if debtor else ("", "", "")
     return {
-        "": Why("nothing", f"nothing stands in its way: {it} is in the next batch up to {cut_off}"),
+        "": Why("nothing", f"nothing stands in its way: {it} is in the next batch up to {built.cut_off}"),
         reasons.SCHEDULED: Why(reason, f"{it} is scheduled: its day is {line.effective_date}", "wait for its day"),
-        reasons.NOT_IN_CYCLE: Why(reason, f"{it} with {by} is after the cut-off {cut_off}", "take a later cut-off"),
         reasons.UNKNOWN_NODE: Why(reason, f"{it} is at billto node {line.billto_node}, which was never sent", "let the ATS publish it on billto-changed"),
         reasons.NO_ACCOUNT_NAME: Why(
             reason, f"{it} is at billto node {line.billto_node}, on whose path no node has an Account Name", "give one of them an Account Name in the ATS"
         ),
-        reasons.DEBTOR_PARKED: Why(reason, f"the debtor of {it} is parked: {'; '.join(sorted(parked.values()))}", "mend the debtor's terms"),
+        reasons.GROUP_NOT_CHOSEN: Why(reason, f"the batch group of {name} was not chosen", "choose the group, or name none"),
+        reasons.DEBTOR_LEFT_OUT: Why(reason, f"{name} was left out of the batch", "take a batch that leaves nobody out"),
+        reasons.DEBTOR_PARKED: Why(reason, f"{name}, the debtor of {it}, is parked: {parked}", "mend the debtor's terms or time group"),
+        reasons.WAITS_FOR_TIMESHEETS: Why(
+            reason, f"{name}, the debtor of {it}, {waiting}", "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
+        ),
         reasons.NO_TAX_RATE: Why(
             reason,
             f"the tax code {line.tax_code or 'of the billing company'} of {it} has no rate on {line.effective_date}",

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from services.invoicer.rules.companies import Company
-from services.invoicer.rules.cycles import KNOWN_TIME_GROUPS
 from services.invoicer.rules.numbers import Series
 
 
@@ -47,4 +46,5 @@ class Books:
     in_flight: Named = NONE
     stale: Named = NONE
     dead_letters: Named = NONE
-    known_time_groups: frozenset[str] = KNOWN_TIME_GROUPS
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    known_time_groups: frozenset[str] = frozenset()

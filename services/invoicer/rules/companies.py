@@ -1,9 +1,13 @@
-"""The terms under which a billing company invoices, and what differs for a debtor: frozen values that the other rules decide with."""
+"""The terms under which a billing company invoices, and what differs for a debtor: frozen values that the other rules decide with.
 
-from dataclasses import dataclass
+A debtor's terms have validity dates: each version holds from its day until the day before the next one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 Regime = Literal["standard", "exempt", "reverse-charge"]
 Credits = Literal["separate", "net", "per-invoice"]
@@ -57,6 +61,45 @@ class DebtorTerms:
     tax_id: str = ""
     address: str = ""
     time_group: str = ""
+    missing_timesheets: str = "bill"
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By name, what they say."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "account_name"}
+
+
+@dataclass(frozen=True, slots=True)
+class TermsFrom:
+    """A version of a debtor's terms and the first day on which it holds."""
+
+    from_date: date
+    terms: DebtorTerms
+
+
+@dataclass(frozen=True, slots=True)
+class TermsChange:
+    """The version that a command makes, what held on its first day before, and the first day of the next version, if there is one."""
+
+    before: TermsFrom | None
+    after: TermsFrom
+    until: date | None
+
+
+FROM_THE_BEGINNING = date(1970, 1, 1)
+
+
+def terms_changed(account_name: str, versions: Sequence[TermsFrom], given: Mapping[str, Any], from_date: date | None, today: date) -> TermsChange:
+    """Copies the version in force and changes what is given. Without a date the first terms of a debtor hold from the beginning, later
+    ones from today on."""
+    since = from_date or (today if versions else FROM_THE_BEGINNING)
+    before = max((each for each in versions if each.from_date <= since), key=lambda each: each.from_date, default=None)
+    held = before.terms if before else DebtorTerms(account_name, "")
+    terms = replace(held, **given)
+    if terms.tax_regime != held.tax_regime and "tax_wording" not in given:
+        terms = replace(terms, tax_wording="")  # the wording belonged to the regime that ends
+    until = min((each.from_date for each in versions if each.from_date > since), default=None)
+    return TermsChange(before, TermsFrom(since, terms), until)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -33,10 +33,11 @@ class PreviewDocument:
         return json.dumps([plain(value) if isinstance(value, Decimal) else value for value in astuple(self)[1:]], ensure_ascii=False)
 
 
-def digest(billing_company: str, cut_off: date, documents: Iterable[PreviewDocument]) -> str:
-    """The hash over billing company, cut-off and the sorted documents."""
+def digest(billing_company: str, cut_off: date, documents: Iterable[PreviewDocument], narrowed: str = "") -> str:
+    """The hash over billing company, cut-off, what the batch was narrowed to, and the sorted documents."""
     rows = sorted(document.content for document in documents)
-    return hashlib.sha256("\n".join([billing_company, cut_off.isoformat(), *rows]).encode()).hexdigest()
+    about = [billing_company, cut_off.isoformat(), *([narrowed] if narrowed else [])]
+    return hashlib.sha256("\n".join([*about, *rows]).encode()).hexdigest()
 
 
 def debtors_that_differ(then: Sequence[PreviewDocument], now: Sequence[PreviewDocument]) -> list[str]:

@@ -10,7 +10,9 @@ from datetime import date
 from decimal import Decimal
 
 from services.invoicer.rules.companies import DEFAULT_WORDING, Company, Credits, DebtorTerms, Terms
-from services.invoicer.rules.cycles import KNOWN_TIME_GROUPS, Window, time_group_of, window
+from services.invoicer.rules.cycles import NO_GROUP, Span, TimeGroup, Window, beyond_periods, time_group_of, weeks_asked, window
+from services.invoicer.rules.expected import NONE_EXPECTED, Arrived, may_wait, waits
+from services.invoicer.rules.narrowing import WHOLE, Narrowing
 from services.invoicer.rules.totals import TaxPart
 from shared.money import ZERO
 from shared.terms import DocumentType
@@ -18,7 +20,8 @@ from shared.terms import DocumentType
 
 @dataclass(frozen=True, slots=True)
 class Debtor:
-    """What is decided for a debtor in this batch. `parked` says why none of the debtor's lines goes in; empty: they go in."""
+    """What is decided for a debtor in this batch. `parked` says why none of the debtor's lines goes in; `left_out` is the reason for which
+    nobody asked for them; `waiting` says why no timesheet goes in; each empty if it is not so."""
 
     debtor_no: int
     account_name: str
@@ -27,6 +30,21 @@ class Debtor:
     zero_documents: bool
     window: Window
     parked: str = ""
+    time_group: str = ""
+    left_out: str = ""
+    missing_timesheets: str = "bill"
+    asked: Span | None = None
+    waiting: str = ""
+
+    @property
+    def batch_group(self) -> str:
+        """The batch group of the debtor."""
+        return self.time_group or NO_GROUP
+
+    @property
+    def is_in(self) -> bool:
+        """Whether something of the debtor may go in."""
+        return not self.parked and not self.left_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +106,50 @@ class Document:
 
 
 def debtors(
-    names: Iterable[str], company: Company, own_terms: Mapping[str, DebtorTerms], cut_off: date, known_time_groups: frozenset[str] = KNOWN_TIME_GROUPS
+    names: Iterable[str],
+    company: Company,
+    own_terms: Mapping[str, DebtorTerms],
+    cut_off: date,
+    *,
+    on_cut_off: Mapping[str, DebtorTerms] | None = None,
+    time_groups: Mapping[str, TimeGroup] | None = None,
+    narrowing: Narrowing = WHOLE,
+    today: date | None = None,
 ) -> list[Debtor]:
     """Decides each debtor's terms, window and way with credits, in the order of Account Names. What the debtor's terms leave open is the
-    billing company's."""
+    billing company's. Terms hold by the date of the documents, the time group and the rule for missing timesheets by the cut-off date."""
+    on_cut_off = own_terms if on_cut_off is None else on_cut_off
     found = []
     for at, name in enumerate(sorted(set(names)), start=1):
         own = own_terms.get(name) or DebtorTerms(name, company.payment_terms)
-        time_group = time_group_of(own.time_group, company.default_time_group)
-        parked = f"the debtor's time group {time_group!r} does not exist" if time_group and time_group not in known_time_groups else ""
-        cycle = Window(weeks_to=cut_off, products_to=cut_off) if parked else window(time_group, cut_off)
         wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
         terms = Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
-        found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked))
+        then = on_cut_off.get(name) or DebtorTerms(name, "")
+        time_group = time_group_of(then.time_group, company.default_time_group)
+        group = (time_groups or {}).get(time_group)
+        parked = beyond_periods(group, cut_off) if group else f"the debtor's time group {time_group!r} does not exist" if time_group else ""
+        cycle = Window(weeks_to=cut_off, products_to=cut_off) if parked else window(group, cut_off)
+        rule = narrowing.missing_timesheets or then.missing_timesheets
+        left_out = narrowing.left_out(name, time_group)
+        asked = None if parked else weeks_asked(cycle, cut_off, today or cut_off)
+        found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked, time_group, left_out, rule, asked))
+    return found
+
+
+def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
+    """The debtors who wait if a timesheet is missing: only of them need anybody ask what is expected."""
+    return [each for each in decided if each.is_in and each.asked is not None and may_wait(each.missing_timesheets, each.asked.last_day, today)]
+
+
+def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], today: date) -> list[Debtor]:
+    """The debtors, and why some of them wait: with the timesheets of all cycles, not with products."""
+    found = []
+    for each in decided:
+        if each.is_in and each.asked is not None:
+            why = waits(each.missing_timesheets, arrived.get(each.account_name, NONE_EXPECTED), each.asked, today)
+            found.append(replace(each, waiting=why))
+        else:
+            found.append(each)
     return found
 
 

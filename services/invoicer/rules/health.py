@@ -62,17 +62,34 @@ def default_time_group_unknown(books: Books) -> list[Finding]:
 
 
 def debtors_parked(books: Books) -> list[Finding]:
-    """A debtor about whom something is wrong waits, the others are billed."""
+    """A debtor about whom something is wrong waits, the others are billed. Many with one and the same cause are one finding."""
+    return _by_cause(books.parked, "error", "debtor_parked", "mend the debtor's terms or time group; the lines stay open and go into a later batch")
+
+
+def debtors_wait(books: Books) -> list[Finding]:
+    """A debtor's rule may say that timesheets which are in wait for those that are not."""
+    mend = "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
+    return _by_cause(books.waiting, "warning", "waits_for_timesheets", mend)
+
+
+def _by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> list[Finding]:
+    """One finding for each cause, about all debtors that have it."""
+    names: dict[str, list[str]] = {}
+    for name, why in sorted(causes.items()):
+        names.setdefault(why, []).append(name)
     return [
-        Finding(
-            severity="error",
-            code="debtor_parked",
-            about="debtor",
-            sentence=f"{name}: {why}",
-            mend="mend the debtor's terms; the lines stay open and go into a later batch",
-            ids=(name,),
+        Finding.model_validate(
+            {
+                "severity": severity,
+                "code": code,
+                "about": "debtor",
+                "sentence": f"{alike[0] if len(alike) == 1 else counted(len(alike), 'debtor')}: {why}",
+                "mend": mend,
+                "count": len(alike),
+                "ids": tuple(alike[:MOST_IDS]),
+            }
         )
-        for name, why in sorted(books.parked.items())
+        for why, alike in names.items()
     ]
 
 
@@ -336,6 +353,7 @@ RULES: tuple[Callable[[Books], list[Finding]], ...] = (
     company_disabled,
     default_time_group_unknown,
     debtors_parked,
+    debtors_wait,
     no_account_name,
     unknown_node,
     no_tax_rate,

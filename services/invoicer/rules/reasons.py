@@ -1,4 +1,5 @@
-"""Why an open line is not in a batch: exactly one reason, the first that holds in this order. Numbers are positions in `REASONS`."""
+"""Why an open line is not in a batch: exactly one reason, the first that holds in this order. Numbers are positions in `REASONS`,
+of which there are at most 15: the selection packs a reason into four bits."""
 
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
@@ -6,7 +7,10 @@ EDIT_MEETS_REVISION = "edit-meets-revision"
 NOT_IN_CYCLE = "not_in_cycle"
 UNKNOWN_NODE = "unknown_node"
 NO_ACCOUNT_NAME = "no_account_name"
+GROUP_NOT_CHOSEN = "group_not_chosen"
+DEBTOR_LEFT_OUT = "debtor_left_out"
 DEBTOR_PARKED = "debtor_parked"
+WAITS_FOR_TIMESHEETS = "waits_for_timesheets"
 NO_TAX_RATE = "no_tax_rate"
 ZERO_TOTAL = "zero_total"
 
@@ -17,7 +21,10 @@ REASONS = (
     NOT_IN_CYCLE,
     UNKNOWN_NODE,
     NO_ACCOUNT_NAME,
+    GROUP_NOT_CHOSEN,
+    DEBTOR_LEFT_OUT,
     DEBTOR_PARKED,
+    WAITS_FOR_TIMESHEETS,
     NO_TAX_RATE,
     ZERO_TOTAL,
 )

@@ -5,8 +5,8 @@ from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
-from shared.database import rows
+from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate, TermsFrom
+from shared.database import rows, run
 
 CARD_SQL = """
 SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,
@@ -26,13 +26,46 @@ async def tax_rates_for(connection: AsyncConnection, billing_company: str) -> li
     return [TaxRate(*row) for row in await rows(connection, statement, company=billing_company)]
 
 
+TERMS = "account_name, payment_terms, credits, zero_documents, tax_regime, tax_wording, tax_id, address, time_group, missing_timesheets"
+
+
 async def debtor_terms_for(connection: AsyncConnection, billing_company: str, on: date) -> dict[str, DebtorTerms]:
     """By Account Name, what differs for a debtor on a day."""
-    statement = """
-        SELECT DISTINCT ON (account_name) account_name, payment_terms, credits, zero_documents, tax_regime, tax_wording, tax_id, address, time_group
+    statement = f"""
+        SELECT DISTINCT ON (account_name) {TERMS}
         FROM invoicer.debtor_terms WHERE billing_company = :company AND from_date <= :on
         ORDER BY account_name, from_date DESC"""
     return {row.account_name: DebtorTerms(*row) for row in await rows(connection, statement, company=billing_company, on=on)}
+
+
+async def terms_versions(connection: AsyncConnection, billing_company: str, account_name: str) -> list[TermsFrom]:
+    """Every version of a debtor's terms."""
+    statement = f"SELECT from_date, {TERMS} FROM invoicer.debtor_terms WHERE billing_company = :company AND account_name = :name ORDER BY from_date"
+    return [TermsFrom(row[0], DebtorTerms(*row[1:])) for row in await rows(connection, statement, company=billing_company, name=account_name)]
+
+
+async def save_terms(connection: AsyncConnection, billing_company: str, version: TermsFrom) -> None:
+    """Keeps a version; one with the same first day gives way."""
+    names = list(version.terms.values)
+    await run(
+        connection,
+        f"INSERT INTO invoicer.debtor_terms (billing_company, account_name, from_date, {', '.join(names)})"
+        f" VALUES (:billing_company, :account_name, :from_date, {', '.join(f':{name}' for name in names)})"
+        f" ON CONFLICT (billing_company, account_name, from_date) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in names)}",
+        billing_company=billing_company,
+        account_name=version.terms.account_name,
+        from_date=version.from_date,
+        **version.terms.values,
+    )
+
+
+async def account_names(connection: AsyncConnection, billing_company: str) -> frozenset[str]:
+    """Every Account Name that the hierarchy, the company's terms or its documents know."""
+    statement = """
+        SELECT account_name FROM invoicer.billto_node WHERE account_name <> ''
+        UNION SELECT account_name FROM invoicer.debtor_terms WHERE billing_company = :company
+        UNION SELECT account_name FROM invoicer.invoice WHERE billing_company = :company"""
+    return frozenset(row[0] for row in await rows(connection, statement, company=billing_company))
 
 
 async def buyers_for(connection: AsyncConnection, names: Iterable[str]) -> dict[str, Buyer]:

@@ -47,10 +47,10 @@ async def line_of(connection: AsyncConnection, pay_line_id: int) -> Any | None:
     return found[0] if found else None
 
 
-async def reasons_of(connection: AsyncConnection, pay_line_ids: Sequence[int]) -> dict[int, int]:
-    """What the selection says of open lines: the number of the reason, 0 for in."""
-    statement = "SELECT pay_line_id, out_no FROM picked WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))"
-    return {row.pay_line_id: row.out_no for row in await rows(connection, statement, ids=list(pay_line_ids))}
+async def reasons_of(connection: AsyncConnection, pay_line_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """What the selection says of open lines: the number of the reason, 0 for in; and of whom, by the number of the debtor, 0 for nobody."""
+    statement = "SELECT pay_line_id, out_no, debtor_no FROM picked WHERE pay_line_id = ANY(CAST(:ids AS bigint[]))"
+    return {row.pay_line_id: (row.out_no, row.debtor_no) for row in await rows(connection, statement, ids=list(pay_line_ids))}
 
 
 async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:

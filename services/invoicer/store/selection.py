@@ -63,12 +63,13 @@ WHERE p.billing_company = :company AND p.corrects_invoice_id IS NULL AND (z.unti
 # What a line needs to know of the node where it is, in one narrow row.
 PLACE_SQL = """
 CREATE TEMP TABLE place ON COMMIT DROP AS
-SELECT s.node, s.site_no, s.known, s.account_name IS NOT NULL AS payable, d.debtor_no, d.terms_no, d.taxed, d.parked,
+SELECT s.node, s.site_no, s.known, s.account_name IS NOT NULL AS payable, d.debtor_no, d.terms_no, d.taxed, d.out_no, d.waits,
        CASE WHEN d.debtor_no IS NULL THEN CAST(:cut_off AS date) ELSE d.weeks_to END AS weeks_to, coalesce(d.products_to, :cut_off) AS products_to
 FROM site s LEFT JOIN debtor d ON d.account_name = s.account_name
 WHERE NOT s.of_credit"""
 
-# One reason for each line that is out, in the order of `rules.reasons`. A credit has its debtor, is not snoozed, and waits for no cycle.
+# One reason for each line that is out, in the order of `rules.reasons`. A credit has its debtor, is not snoozed, and waits for no cycle; but
+# one of a timesheet waits with its debtor's timesheets.
 CREDIT_SQL = f"""
 CREATE TEMP TABLE credit ON COMMIT DROP AS
 SELECT pay_line_id, invoice_number, debtor_no, terms_no, site_no, currency, po_number, tax_code, tax_rate, out_no,
@@ -84,7 +85,8 @@ FROM (
       SELECT k.*, d.debtor_no, d.apart, t.terms_no, s.site_no, coalesce(m.places, 2) AS places,
              CASE WHEN k.effective_date > CAST(:today AS date) THEN {reasons.number(reasons.SCHEDULED)}
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to THEN {reasons.number(reasons.NOT_IN_CYCLE)}
-                  WHEN d.parked THEN {reasons.number(reasons.DEBTOR_PARKED)} ELSE 0 END AS out_no
+                  WHEN d.out_no <> 0 THEN d.out_no
+                  WHEN d.waits AND k.week_ending IS NOT NULL THEN {reasons.number(reasons.WAITS_FOR_TIMESHEETS)} ELSE 0 END AS out_no
       FROM correction k
       JOIN debtor d ON d.account_name = k.account_name
       JOIN terms t ON t.tax_regime = k.tax_regime AND t.tax_wording = k.tax_wording AND t.payment_terms = k.payment_terms
@@ -120,7 +122,8 @@ FROM (
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to THEN {not_in_cycle}
               WHEN NOT s.known THEN {unknown_node}
               WHEN NOT s.payable THEN {no_account_name}
-              WHEN s.parked THEN {debtor_parked}
+              WHEN s.out_no <> 0 THEN s.out_no
+              WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
               ELSE 0 END AS out_no,
          k.invoice_number AS corrects_invoice, p.digest
@@ -242,14 +245,17 @@ async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], ter
     await run(
         connection,
         "CREATE TEMP TABLE debtor ON COMMIT DROP AS SELECT * FROM unnest(CAST(:numbers AS integer[]), CAST(:names AS text[]), CAST(:terms AS integer[]),"
-        " CAST(:taxed AS boolean[]), CAST(:apart AS integer[]), CAST(:parked AS boolean[]), CAST(:weeks_to AS date[]), CAST(:products_to AS date[]))"
-        " AS d(debtor_no, account_name, terms_no, taxed, apart, parked, weeks_to, products_to)",
+        " CAST(:taxed AS boolean[]), CAST(:apart AS integer[]), CAST(:out AS integer[]), CAST(:waits AS boolean[]), CAST(:weeks_from AS date[]),"
+        " CAST(:weeks_to AS date[]), CAST(:products_to AS date[]))"
+        " AS d(debtor_no, account_name, terms_no, taxed, apart, out_no, waits, weeks_from, weeks_to, products_to)",
         numbers=[debtor.debtor_no for debtor in debtors],
         names=[debtor.account_name for debtor in debtors],
         terms=[number[debtor.terms] for debtor in debtors],
         taxed=[debtor.terms.tax_regime == "standard" for debtor in debtors],
         apart=[APART[debtor.credits] for debtor in debtors],
-        parked=[bool(debtor.parked) for debtor in debtors],
+        out=[_out_no(debtor) for debtor in debtors],
+        waits=[bool(debtor.waiting) for debtor in debtors],
+        weeks_from=[debtor.window.weeks_from for debtor in debtors],
         weeks_to=[debtor.window.weeks_to for debtor in debtors],
         products_to=[debtor.window.products_to for debtor in debtors],
     )
@@ -278,6 +284,13 @@ async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], ter
         currencies=[currency for currency, _ in odd_currencies()],
         places=[places for _, places in odd_currencies()],
     )
+
+
+def _out_no(debtor: Debtor) -> int:
+    """Why none of a debtor's lines is in, by number."""
+    if debtor.left_out:
+        return reasons.number(debtor.left_out)
+    return reasons.number(reasons.DEBTOR_PARKED) if debtor.parked else reasons.IN
 
 
 async def groups(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms]) -> list[Group]:

@@ -11,6 +11,14 @@ CREATE INDEX billto_node_parent ON invoicer.billto_node (parent_id);
 CREATE TABLE invoicer.billto_revision (
   node_id text NOT NULL, revision bigint NOT NULL, body jsonb NOT NULL, PRIMARY KEY (node_id, revision));
 
+CREATE TABLE invoicer.time_group (                     -- a billing cycle with a name; a cycle takes only what it needs
+  time_group text PRIMARY KEY CHECK (length(time_group) <= 200 AND time_group NOT IN ('', 'none')),
+  cycle text NOT NULL CHECK (cycle IN ('weekly', 'fortnightly', 'monthly', 'custom', 'non-date')),
+  ends_on text CHECK ((ends_on IS NOT NULL) = (cycle = 'weekly')),
+  anchor date CHECK ((anchor IS NOT NULL) = (cycle = 'fortnightly')),                  -- the last day of one cycle
+  first_days date[] CHECK ((first_days IS NOT NULL) = (cycle = 'custom')),             -- custom periods in order, without gap or overlap
+  last_days date[] CHECK ((last_days IS NOT NULL) = (cycle = 'custom') AND cardinality(first_days) IS NOT DISTINCT FROM cardinality(last_days)));
+
 CREATE TABLE invoicer.debtor_terms (                   -- what differs from the billing company's defaults
   billing_company text NOT NULL, account_name text NOT NULL, from_date date NOT NULL,
   payment_terms text NOT NULL, credits text NOT NULL DEFAULT 'separate' CHECK (credits IN ('separate', 'net', 'per-invoice')),
@@ -146,6 +154,7 @@ END $$;
 GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line,
   invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
   invoicer.preview_line, invoicer.download TO invoicer;
-GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms TO invoicer;
+GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
+  invoicer.time_group TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;

@@ -1,0 +1,165 @@
+"""The batch groups of a cut-off: billing company × cycle, with the debtors of each and what is in, late, held and expected (domain rules 4)."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.handlers.building import Built, build, company_of, judge
+from services.invoicer.handlers.deciding import Wish
+from services.invoicer.rules.cycles import NO_GROUP
+from services.invoicer.rules.expected import NONE_EXPECTED, Arrived
+from services.invoicer.rules.grouping import Debtor
+from services.invoicer.store import expected, groups
+from services.invoicer.store.groups import Amount, Counts
+from shared.consumer.commands import Answer, Handle
+from shared.events.commands import ListBatchGroups
+from shared.money import rounded
+from shared.terms import counted
+
+MOST_DEBTORS = 1_000
+MOST_MISSING = 5
+
+
+@dataclass(slots=True)
+class Entry:
+    """A debtor in a batch group."""
+
+    debtor: Debtor
+    counts: Counts
+    amounts: Sequence[Amount]
+    arrived: Arrived
+    held: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_of_interest(self) -> bool:
+        """Whether there is anything to say of the debtor."""
+        return bool(self.amounts or self.held or self.arrived.expected)
+
+    @property
+    def state(self) -> str:
+        """What a batch would do with the debtor now."""
+        return "parked" if self.debtor.parked else "waits" if self.debtor.waiting else "in" if any(each.lines for each in self.amounts) else "nothing"
+
+
+async def on_list_batch_groups(connection: AsyncConnection, command: ListBatchGroups) -> Answer:
+    """Says what each batch group holds for a cut-off; nothing is written."""
+    company = await company_of(connection, command.billing_company)
+    placed = await expected.placed_for(connection, company.billing_company)
+    held = await expected.held_for(connection, company.billing_company)
+    also = {each.account_name for each in placed} | {each.account_name for each in held}
+    built = await build(connection, company.billing_company, command.cut_off_date, Wish(also=also, everybody=True))
+    entries = await _entries(connection, built, held)
+    listed, left = _listed(built, entries)
+    findings = await judge(connection, built, whole=False)
+    waiting = sum(1 for each in entries if each.state in ("waits", "parked"))
+    return Answer(
+        f"{counted(len(listed), 'batch group')} of {company.billing_company} up to {built.cut_off}: {counted(len(entries), 'debtor')},"
+        f" of whom {waiting} wait or are parked",
+        details={
+            "billing_company": company.billing_company,
+            "cut_off_date": str(built.cut_off),
+            "today": str(built.today),
+            "groups": listed,
+            "debtors_not_listed": left,
+        },
+        findings=findings,
+    )
+
+
+async def _entries(connection: AsyncConnection, built: Built, held: Iterable[expected.Held]) -> list[Entry]:
+    """The debtors of whom there is something to say, in the order of their Account Names."""
+    counts = await groups.counts_by_debtor(connection)
+    amounts = await groups.amounts_by_debtor(connection)
+    found = {
+        debtor.account_name: Entry(
+            debtor,
+            counts.get(debtor.debtor_no, Counts()),
+            amounts.get(debtor.debtor_no, ()),
+            built.decided.arrived.get(debtor.account_name, NONE_EXPECTED),
+        )
+        for debtor in built.debtors
+    }
+    for each in held:
+        weeks_to = found[each.account_name].debtor.window.weeks_to
+        if weeks_to is None or each.week_ending <= weeks_to:
+            found[each.account_name].held[each.code] += 1
+    return [entry for entry in found.values() if entry.is_of_interest]
+
+
+def _listed(built: Built, entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], int]:
+    """The groups in the order of their names, those without a time group last; how many debtors are only counted."""
+    by_group: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_group.setdefault(entry.debtor.batch_group, []).append(entry)
+    found = []
+    room = MOST_DEBTORS
+    for name in sorted(by_group, key=lambda name: (name == NO_GROUP, name)):
+        mine = by_group[name]
+        found.append(_group(built, name, mine) | {"listed": [_debtor(entry) for entry in mine[:room]]})
+        room -= min(room, len(mine))
+    return found, max(0, len(entries) - MOST_DEBTORS)
+
+
+def _group(built: Built, name: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    group = built.decided.time_groups.get(name)
+    cycle = entries[0].debtor.window.cycle
+    return {
+        "group": name,
+        "cycle": group.words if group else "no time group" if name == NO_GROUP else "unknown",
+        "first_day": str(cycle.first_day) if cycle else None,
+        "last_day": str(cycle.last_day) if cycle else None,
+        "debtors": len(entries),
+        "states": dict(Counter(entry.state for entry in entries)),
+    } | _sums(entries)
+
+
+def _debtor(entry: Entry) -> dict[str, Any]:
+    missing = [f"{each.worker_id} on {each.requirement_id}, week ending {each.week_ending}" for each in entry.arrived.missing[:MOST_MISSING]]
+    return {
+        "account_name": entry.debtor.account_name,
+        "state": entry.state,
+        "why": entry.debtor.parked or entry.debtor.waiting,
+        "missing_timesheets": entry.debtor.missing_timesheets,
+        "missing": missing,
+    } | _sums([entry])
+
+
+def _sums(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What is in, late and held, and the amounts, of one debtor or of many."""
+    held: Counter[str] = Counter()
+    for entry in entries:
+        held += entry.held
+    return {
+        "timesheets": sum(each.counts.timesheets for each in entries),
+        "late": sum(each.counts.late for each in entries),
+        "corrections": sum(each.counts.corrections for each in entries),
+        "products": sum(each.counts.products for each in entries),
+        "held": sum(held.values()),
+        "held_by_code": dict(sorted(held.items())),
+        "expected": sum(each.arrived.expected for each in entries),
+        "received": sum(each.arrived.received for each in entries),
+        "amounts": _amounts(amount for each in entries for amount in each.amounts),
+    }
+
+
+def _amounts(amounts: Iterable[Amount]) -> list[dict[str, Any]]:
+    """Per currency: net of what is in, and of what is kept back because its debtor waits or is parked."""
+    lines: Counter[str] = Counter()
+    net: dict[str, Decimal] = {}
+    kept: dict[str, Decimal] = {}
+    for each in amounts:
+        lines[each.currency] += each.lines
+        net[each.currency] = net.get(each.currency, Decimal(0)) + each.net
+        kept[each.currency] = kept.get(each.currency, Decimal(0)) + each.kept
+    return [
+        {"currency": currency, "lines": lines[currency], "net": str(rounded(net[currency], currency)), "kept": str(rounded(kept[currency], currency))}
+        for currency in sorted(net)
+    ]
+
+
+HANDLERS: Mapping[type[Any], Handle] = {ListBatchGroups: on_list_batch_groups}
+SNAPSHOT = frozenset({"list-batch-groups"})
