@@ -9,9 +9,9 @@ import gc
 import random
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -28,24 +28,23 @@ from shared import faults, telemetry
 from shared.broker.say import Producer
 from shared.broker.topics import full_name, group_name
 from shared.consumer import headers, lag, ledger
+from shared.consumer.polling import Committer, Offsets, has_read_all, offsets_after, take
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
 from shared.database import engine_for, replica_name, world_is_away
 from shared.errors import Unavailable
 from shared.settings import settings
 
-BATCH_TIMEOUT_MS = 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 300_000
 FETCH_BYTES = 8 * 1024 * 1024
 BACK_OFF_SECONDS = (0.2, 10.0)
 UNSAID_AT_ONCE = 5_000
 STOP_SECONDS = 60
+COMMIT_SECONDS = 10
 COLLECT_AFTER = (50_000, 20, 100)
 """After so many new objects Python looks for circles among them. A batch is tens of thousands of objects that all live until its commit,
 and none is in a circle: with Python's own 700 a quarter of a worker's processor time went into looking."""
-POSITION_SECONDS = 1.0
-POLLED_LATELY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,16 @@ class Service:
 
 
 class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Partitions are given up only between batches."""
+    """Partitions are given up only between batches, when the offsets of the last one are committed."""
 
-    def __init__(self, busy: asyncio.Lock) -> None:
+    def __init__(self, busy: asyncio.Lock, committer: Committer) -> None:
         self._busy = busy
+        self._committer = committer
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         async with self._busy:
-            pass
+            await self._committer.settled(COMMIT_SECONDS)
+            self._committer.forget()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         pass
@@ -84,6 +85,7 @@ class Worker:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _failed: BaseException | None = None
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _committers: dict[str, Committer] = field(default_factory=dict)
     _subscribers: dict[str, Any] = field(default_factory=dict)
     _back_off: dict[str, int] = field(default_factory=dict)
     _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
@@ -132,6 +134,7 @@ class Worker:
         for lock in self._locks.values():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lock.acquire(), STOP_SECONDS)
+        await asyncio.gather(*(committer.settled(COMMIT_SECONDS) for committer in self._committers.values()))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -154,6 +157,9 @@ class Worker:
         busy = self._locks.setdefault(lane.topic, asyncio.Lock())
         bad_records = BadRecords(settings().bad_records_limit)
         self.progress.mark(lane.topic)
+        committer = self._committers[lane.topic] = Committer(
+            lambda offsets: self._commit(subscriber.consumer, offsets), partial(self._commit_failed, lane.topic)
+        )
 
         async def parse(raw: Any) -> KafkaAckableMessage:
             return KafkaAckableMessage(body=[], headers={}, batch_headers=[], raw_message=raw, consumer=subscriber.consumer)
@@ -169,19 +175,19 @@ class Worker:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_records=batch_size(),
-            batch_timeout_ms=BATCH_TIMEOUT_MS,
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             max_poll_interval_ms=REBALANCE_TIMEOUT_MS * 2,
-            listener=_Handover(busy),
+            listener=_Handover(busy, committer),
             parser=parse,
             decoder=decode,
             no_reply=True,
             title=f"{self.service.name}.{lane.topic}",
         )
 
+        subscriber.get_msg = partial(take, most=batch_size())  # type: ignore[method-assign]
         self._subscribers[lane.topic] = subscriber
 
         @subscriber
@@ -199,7 +205,7 @@ class Worker:
         try:
             chores = await work_batch(self.books, lane, records, bad_records)
             await faults.point("before_offset_commit")
-            await self._commit(consumer, polled)
+            self._committers[lane.topic].add(offsets_after(polled))
         except TooManyBadRecords as error:
             self._seek_back(consumer, polled)
             consumer.pause(*consumer.assignment())
@@ -220,16 +226,22 @@ class Worker:
         if chores:
             self._chores_due.set()
 
-    async def _commit(self, consumer: Any, polled: Sequence[Any]) -> None:
-        """Commits the offsets of exactly this batch. A rebalance in between costs a repeat, which has no effect."""
-        last: dict[int, int] = {}
-        for record in polled:
-            last[record.partition] = max(last.get(record.partition, 0), record.offset + 1)
+    async def _commit(self, consumer: Any, offsets: Offsets) -> None:
+        """Commits the offsets of exactly these batches. A rebalance in between costs a repeat, which has no effect."""
         try:
-            if last:
-                await consumer.commit({TopicPartition(polled[0].topic, partition): offset for partition, offset in last.items()})
+            await consumer.commit(dict(offsets))
         except (CommitFailedError, IllegalStateError) as error:
             telemetry.log().info("partitions moved on before the offsets were committed", error=_short(error))
+
+    def _commit_failed(self, topic: str, error: BaseException) -> bool:
+        """Whether to try again."""
+        if self._stopping.is_set():
+            return False
+        if not self._away(error):
+            self._die(error, topic, [])
+            return False
+        telemetry.log().warning("the offsets could not be committed, they will be", topic=topic, error=_short(error))
+        return True
 
     def _seek_back(self, consumer: Any, polled: Sequence[Any]) -> None:
         first: dict[TopicPartition, int] = {}
@@ -349,21 +361,6 @@ class Worker:
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
         await server.serve()
-
-
-async def has_read_all(consumer: Any) -> bool:
-    """Whether a consumer polled each of its partitions lately and has read all that the broker told of."""
-    if consumer is None:
-        return False
-    for partition in consumer.assignment():
-        try:
-            polled, highest = consumer.last_poll_timestamp(partition), consumer.highwater(partition)
-            position = await asyncio.wait_for(consumer.position(partition), POSITION_SECONDS)
-        except (TimeoutError, IllegalStateError):
-            return False  # no position yet, or the partition moved on while we looked
-        if polled is None or highest is None or position < highest or time.time() * 1000 - polled > POLLED_LATELY_SECONDS * 1000:
-            return False
-    return True
 
 
 async def _nothing(connection: AsyncConnection) -> Applied:

@@ -18,6 +18,7 @@ from services.invoicer.rules.numbers import Series
 from services.invoicer.store import numbers, settlement
 from shared import database
 from shared.consumer import ledger
+from shared.consumer.polling import offsets_after
 from shared.consumer.worker import Worker
 from shared.money import rounded
 
@@ -30,7 +31,7 @@ def offset_before_commit(put: Put) -> None:
     right = Worker._batch
 
     async def batch(self: Worker, lane: Any, consumer: Any, raw: Sequence[Any], bad_records: Any) -> None:
-        await self._commit(consumer, raw)
+        await self._commit(consumer, offsets_after(raw))
         await right(self, lane, consumer, raw, bad_records)
 
     put(Worker, "_batch", batch)
