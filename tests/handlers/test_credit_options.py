@@ -1,0 +1,186 @@
+"""How credits of a batch come on documents, as the debtor's option says: separate, net, per corrected invoice; zero sums; their order."""
+
+from typing import Any
+
+from shared.events.billing import InvoiceClosed
+from tests.builders import node, statement, statement_line
+from tests.handlers.billed import Biller, biller
+
+__all__ = ["biller"]
+
+Document = tuple[str, str, str]
+
+
+async def three_invoices(biller: Biller) -> None:
+    """T-1 on invoice 1, T-2 on 2, T-3 on 3."""
+    for at in (1, 2, 3):
+        await biller.hear(statement(f"T-{at}", 1, statement_line("40")))
+        await biller.generate(invoice_date=f"2026-10-0{at}")
+
+
+async def after(biller: Biller, number: int = 3) -> list[Document]:
+    """Type, debtor and net of the documents after so many."""
+    return [(kind, account, net) for _, kind, account, net, *_ in (await biller.documents())[number:]]
+
+
+async def corrected(biller: Biller, number: str) -> list[tuple[str, str, int, str]]:
+    """What the lines of a document correct: number, date, line, and amount."""
+    found = await biller.rows(
+        "SELECT l.corrects_invoice, l.corrects_date, l.corrects_line_no, trim_scale(l.amount)::text AS amount FROM invoicer.closed_invoice_line l"
+        " JOIN invoicer.invoice i USING (invoice_id) WHERE i.invoice_number = :number ORDER BY l.line_no",
+        number=number,
+    )
+    return [(row[0], str(row[1]), row[2], row[3]) for row in found]
+
+
+async def adjust(biller: Biller, statement_no: int, **hours: str) -> None:
+    """Further statements of T-1, T-2, T-3."""
+    await biller.hear(*(statement(name.replace("_", "-"), statement_no, statement_line(count)) for name, count in hours.items()))
+
+
+async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) -> None:
+    """Domain rules 5: one credit note per debtor and split keys, each line naming invoice number, date and line."""
+    await three_invoices(biller)
+    await adjust(biller, 2, T_1="38", T_2="39", T_3="41")
+    await biller.generate()
+    assert await after(biller) == [("invoice", "Mercy Hospital", "50"), ("credit-note", "Mercy Hospital", "-150")]
+    assert await corrected(biller, "INV-000005") == [("INV-000001", "2026-10-01", 1, "-100"), ("INV-000002", "2026-10-02", 1, "-50")]
+    await biller.check_seals()
+
+
+async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
+    """Domain rules 5: option: one for each corrected invoice, numbered in the order of the invoices that they correct."""
+    await biller.terms("Mercy Hospital", credits="per-invoice")
+    await three_invoices(biller)
+    await adjust(biller, 2, T_3="30", T_2="39", T_1="38")
+    await biller.generate()
+    assert await after(biller) == [("credit-note", "Mercy Hospital", net) for net in ("-100", "-50", "-500")]
+    assert [(await corrected(biller, f"INV-00000{at}"))[0][0] for at in (4, 5, 6)] == ["INV-000001", "INV-000002", "INV-000003"]
+    await biller.check_seals()
+
+
+async def test_one_correction_over_several_invoices(biller: Biller) -> None:
+    """Domain rules 5: 40 h on invoice 1, 1 h on invoice 2, adjusted to 38 h: on one credit note, or on one for each invoice."""
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("41")))
+    await biller.generate()
+    await biller.terms("Mercy Hospital", credits="per-invoice")
+    await biller.hear(statement("T-1", 3, statement_line("38")))
+    await biller.generate()
+    assert await after(biller, 2) == [("credit-note", "Mercy Hospital", "-100"), ("credit-note", "Mercy Hospital", "-50")]
+    await biller.check_seals()
+
+
+async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> None:
+    """Domain rules 5: netted, what is above zero is an invoice on which credits stand as lines below zero."""
+    await biller.terms("Mercy Hospital", credits="net")
+    await three_invoices(biller)
+    await adjust(biller, 2, T_1="38", T_2="45")
+    await biller.hear(statement("T-4", 1, statement_line("10")))
+    await biller.generate()
+    assert await after(biller) == [("invoice", "Mercy Hospital", "650")]
+    assert [amount for *_, amount in await corrected(biller, "INV-000004")] == ["-100", "250", "500"]
+    await biller.check_seals()
+
+
+async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Biller) -> None:
+    """Domain rules 5: netted lines whose sum is below zero become one credit note with all of them; nothing is parked for its sign."""
+    await biller.company(default_tax="VAT", tax_basis="document")
+    await biller.tax("VAT", "15")
+    await biller.terms("Mercy Hospital", credits="net")
+    await three_invoices(biller)
+    await adjust(biller, 2, T_1="30")
+    await biller.hear(statement("T-4", 1, statement_line("1", "25.06")), statement("T-5", 1, statement_line("1", "25.61")))
+    await biller.generate()
+    assert [(kind, net, tax) for _, kind, _, net, tax, _ in (await biller.documents())[3:]] == [("credit-note", "-449.33", "-67.4")]
+    (head,) = await biller.rows("SELECT tax_basis FROM invoicer.invoice WHERE number = 4")
+    assert head.tax_basis == "line", "a credit note never computes per document"
+    await biller.check_seals()
+
+
+async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None:
+    """Domain rules 5 and 8: a credit keeps PO number and terms of its invoice; debits with others stand on a document of their own."""
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("40", po_number="PO-1")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("38", po_number="PO-1")), statement("T-2", 1, statement_line("8", po_number="PO-2")))
+    await biller.generate()
+    assert await after(biller, 1) == [("credit-note", "Mercy Hospital", "-100"), ("invoice", "Mercy Hospital", "400")]
+    await biller.rows("UPDATE invoicer.debtor_terms SET payment_terms = 'on-receipt'")
+    await biller.hear(statement("T-1", 3, statement_line("37", po_number="PO-1")), statement("T-3", 1, statement_line("8", po_number="PO-1")))
+    await biller.generate()
+    assert sorted(await after(biller, 3)) == [("credit-note", "Mercy Hospital", "-50"), ("invoice", "Mercy Hospital", "400")]
+    await biller.check_seals()
+
+
+async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller) -> None:
+    """Domain rules 5: an office moved between invoice and adjustment: the credit goes to the old debtor and nets with nothing of the new."""
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.terms("Alpha", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await biller.generate()
+    await biller.hear_nodes(node("office-1", revision=2, account_name="Alpha"))
+    await biller.hear(statement("T-1", 2, statement_line("38"), statement_line("6", "75.00", time_type="OT")))
+    await biller.generate()
+    assert await after(biller, 1) == [("invoice", "Alpha", "75"), ("credit-note", "Mercy Hospital", "-100")]
+    await biller.check_seals()
+
+
+async def test_a_netted_sum_of_zero_waits_or_is_a_document(biller: Biller) -> None:
+    """Domain rules 5: a sum of exactly zero stays open as `zero_total` and joins the next batch, unless the option asks for zero documents."""
+    await biller.terms("Mercy Hospital", credits="net")
+    await three_invoices(biller)
+    await adjust(biller, 2, T_1="38", T_2="42")
+    assert (await biller.generate())["details"]["left_out"] == {"zero_total": 2}
+    await biller.rows("UPDATE invoicer.debtor_terms SET zero_documents = true")
+    await biller.generate()
+    assert await after(biller) == [("invoice", "Mercy Hospital", "0")]
+    assert len(await biller.lines("INV-000004")) == 2
+    await biller.check_seals()
+
+
+async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Biller) -> None:
+    """Domain rules 8: by Account Name, then the split keys, invoices before credit notes, so a rerun gives the same numbers."""
+    await biller.hear_nodes(node("office-2", account_name="Alpha"))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40", po_number="PO-2")),
+        statement("T-2", 1, statement_line("40")),
+        statement("T-3", 1, statement_line("40", billto_node="office-2")),
+    )
+    await biller.generate()
+    await biller.hear(
+        statement("T-1", 2, statement_line("39", po_number="PO-2")),
+        statement("T-2", 2, statement_line("38")),
+        statement("T-3", 2, statement_line("37", billto_node="office-2")),
+        statement("T-4", 1, statement_line("4", po_number="PO-2")),
+        statement("T-5", 1, statement_line("5")),
+    )
+    looked = (await biller.preview())["details"]["listed"]
+    await biller.generate()
+    expected = [
+        ("credit-note", "Alpha", "-150"),
+        ("invoice", "Mercy Hospital", "250"),
+        ("credit-note", "Mercy Hospital", "-100"),
+        ("invoice", "Mercy Hospital", "200"),
+        ("credit-note", "Mercy Hospital", "-50"),
+    ]
+    assert await after(biller) == expected
+    assert [(each["document_type"], each["account_name"], each["net"].removesuffix(".00")) for each in looked] == expected
+
+
+async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> None:
+    """FT: closed documents are ready for delivery: `invoice-closed` says each once, credit notes too, with head, totals, taxes and hash."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "20")
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2, statement_line("38")))
+    await biller.generate()
+    said = [InvoiceClosed.model_validate_json(each.value) for each in biller.heard("invoice-closed")]
+    assert [(each.invoice_number, each.document_type, str(each.total), each.line_count) for each in said] == [
+        ("INV-000001", "invoice", "2400", 1),
+        ("INV-000002", "credit-note", "-120", 1),
+    ]
+    stored: list[Any] = await biller.rows("SELECT content_hash FROM invoicer.invoice_seal ORDER BY invoice_id")
+    assert [each.content_hash for each in said] == [row[0] for row in stored]
