@@ -43,11 +43,12 @@ def writing(before: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer. `hide`: our secrets, which no quotation of it shows, also not the half of one where a quotation ends."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    hide: frozenset[str] = frozenset()
 
     @property
     def text(self) -> str:
@@ -64,13 +65,21 @@ class Answer:
     @property
     def words(self) -> str:
         """What a person can read in the body: of a page, its text."""
-        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", self.text) if "<" in self.text[:200] else self.text
+        said = without(self.hide, self.text)
+        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", said) if "<" in said[:200] else said
         return " ".join(text.split())[:WORDS_OF_A_PAGE]
 
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait, from `Retry-After` in seconds or as a date; None without one. May be absurd: the engine caps it."""
         return retry_after(self.headers.get("retry-after"), clock.now())
+
+
+def without(hide: Iterable[str], words: str) -> str:
+    """The words without these secrets."""
+    for secret in sorted(filter(None, hide), key=len, reverse=True):
+        words = words.replace(secret, "***")
+    return words
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
@@ -174,7 +183,7 @@ class Wire:
                 body += part
                 if len(body) > ANSWER_BYTES:
                     raise Failure("unknown" if writes else "permanent", "answer_too_large", f"the answer is larger than {ANSWER_BYTES:,} bytes")
-            return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, bytes(body))
+            return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, bytes(body), frozenset(self.hide))
 
     def _cut(self, sending: Sending, writes: bool, code: str, words: str) -> Failure:
         """Nothing left: it did not happen. Something left: of a write nobody knows."""
@@ -183,9 +192,7 @@ class Wire:
 
     def clean(self, words: str) -> str:
         """The words without our secrets."""
-        for secret in sorted(filter(None, self.hide), key=len, reverse=True):
-            words = words.replace(secret, "***")
-        return words
+        return without(self.hide, words)
 
     async def close(self) -> None:
         """Ends the connections."""

@@ -16,13 +16,17 @@ RemoteState = Literal["draft", "posted", "paid", "voided"]
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who owes: found in the accounting system by Account Name, or by `mapped`, the id or code that an operator gave for it."""
+    """Who owes: found in the accounting system by Account Name, or by `mapped`, the id or code that an operator gave for it.
+
+    `currency` is the document's, for systems in which a customer has one of its own.
+    """
 
     account_name: str
     name: str = ""
     address: str = ""
     tax_id: str = ""
     mapped: str = ""
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """Money that the accounting system booked against a document; `cancelled` if it was taken back. `payment_id` tells a repeat."""
+    """Money that the accounting system booked against a document; `cancelled` if it was taken back. `payment_id` tells a repeat.
+
+    One payment for several documents is given once for each, with the same `payment_id`: payment and document together name it. The same again
+    with another amount takes the place of what was said before. Cancelled without a `remote_id` takes the whole payment back.
+    `number` is "" where the system does not say it.
+    """
 
     payment_id: str
     remote_id: str
