@@ -84,6 +84,8 @@ class EInvoice:
         number = document.invoice_number
         if minor_unit(document.currency) < DECIMALS:
             found.append(f"{number}: amounts in {document.currency} have three decimals, EN 16931 allows two")
+        if not document.line_count:
+            found.append(f"{number}: the document has no line (BR-16)")
         for role, party in (("seller", document.seller), ("buyer", document.buyer)):
             if not country_of(party, self.country):
                 found.append(f"{number}: neither the address nor the tax id of the {role} {party.name!r} names a country (BT-40, BT-55)")

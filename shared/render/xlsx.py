@@ -81,7 +81,7 @@ class _Sheet:
         self.rows += 1
         for at, cell in enumerate(cells):
             if isinstance(cell, Formula):
-                self.sheet.write_formula(self.rows, at, f"={cell.text}", self.book.style(cell.shown), format(cell.value, "f"))
+                self.sheet.write_formula(self.rows, at, f"={cell.text}", self.book.style(cell.shown), cell.value)
             elif isinstance(cell, date):
                 self.sheet.write_datetime(self.rows, at, cell, self.book.style("yyyy-mm-dd"))
             elif isinstance(cell, Decimal):

@@ -305,7 +305,7 @@ async def test_the_csv_adds_up_to_the_batch(read: Read, plant: Plant, tmp_path: 
     place = tmp_path / "new" / "b.csv"
 
     async def save(connection: Any) -> files.Saved:
-        return await files.save_csv(connection, await batches.batch(connection, "B-1"), place)
+        return await files.save(connection, await batches.batch(connection, "B-1"), "csv", place)
 
     saved = await read(save)
     with place.open(encoding="utf-8", newline="") as file:
@@ -338,10 +338,9 @@ async def test_a_file_that_does_not_add_up_is_not_kept(read: Read, plant: Plant,
 
     await plant(spoil)
     for name in ("b.csv", "b.zip", "folder"):
-        save = files.save_csv if name == "b.csv" else files.save_pdf
 
-        async def work(connection: Any, save: Any = save, name: str = name) -> None:
-            await save(connection, await batches.batch(connection, "B-1"), tmp_path / name)
+        async def work(connection: Any, name: str = name) -> None:
+            await files.save(connection, await batches.batch(connection, "B-1"), "csv" if name == "b.csv" else "pdf", tmp_path / name)
 
         with pytest.raises(Refused, match="control_totals_differ"):
             await read(work)
@@ -353,7 +352,7 @@ async def test_pdf_goes_where_it_was_asked(read: Read, plant: Plant, tmp_path: P
     await plant(books)
 
     async def save(connection: Any, name: str) -> files.Saved:
-        return await files.save_pdf(connection, await batches.batch(connection, "B-1"), tmp_path / name)
+        return await files.save(connection, await batches.batch(connection, "B-1"), "pdf", tmp_path / name)
 
     saved = await read(lambda connection: save(connection, "out"))
     assert sorted(path.name for path in saved.path.iterdir()) == ["INV-000007.pdf", "INV-000008.pdf"]

@@ -122,8 +122,16 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
     assert {row["invoice_number"] for row in rows} == {"acme-0001"}
     typed("batch", "download", batch, "--format", "pdf", "--out", tmp_path / "one.pdf", "--actor", "lou")
     assert "acme-0001" in PdfReader(tmp_path / "one.pdf").pages[0].extract_text()
+    for file_format, name in (("xlsx", "b.xlsx"), ("iif", "b.iif"), ("ubl", "one.xml"), ("pdfa", "one.a.pdf")):
+        asked = ("batch", "download", batch, "--format", file_format, "--country", "us", "--out")
+        first = typed(*asked, tmp_path / name)
+        assert (first["files"], first["totals"], first["recorded"]["outcome"]) == (1, written["totals"], "accepted")
+        typed(*asked, tmp_path / f"again-{name}")
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes(), "downloaded again, the bytes are the same"
+    assert typed("batch", "download", batch, "--format", "ubl", "--out", tmp_path / "no.xml", exit_code=1)["code"] == "not_in_this_format"
     downloads = typed("batch", "show", batch)["downloads"]
     assert [(each["file_format"], each["actor"]) for each in downloads][1] == ("pdf", "lou")
+    assert {each["file_format"] for each in downloads} == {"csv", "xlsx", "iif", "ubl", "pdf", "pdfa"}, "Downloaded on is kept for every format"
 
     (series,) = typed("numbers", "--billing-company", "acme")["series"]
     assert (series["first"], series["last"], series["used"], series["unexplained"]) == (1, 1, 1, 0)
