@@ -25,7 +25,12 @@ CHANGING = {
     "health-check",
     "batch preview",
     "batch generate",
+    "batch groups",
     "batch download",
+    "credit",
+    "time-groups set",
+    "debtor-terms set",
+    "debtor-terms import",
     "why-not",
     "dead-letters replay",
     "dead-letters discard",
@@ -34,7 +39,8 @@ CHANGING = {
 PROMISED = (
     "up down status verify lag import publish republish health-check why why-not history numbers demo billing-company.set billing-company.show"
     " documents.held documents.retry pay-lines.list pay-lines.snooze pay-lines.release pay-lines.edit batch.preview batch.generate batch.list"
-    " batch.show batch.download invoices.search invoices.show dead-letters.list dead-letters.show dead-letters.replay dead-letters.discard"
+    " batch.show batch.download batch.groups time-groups.set time-groups.list debtor-terms.set debtor-terms.import debtor-terms.show"
+    " invoices.search invoices.show invoices.ageing credit dead-letters.list dead-letters.show dead-letters.replay dead-letters.discard"
 )
 
 
@@ -74,6 +80,14 @@ WRONG_USE = [
     ["batch", "generate", "--billing-company", "acme-us"],
     ["batch", "generate", "--billing-company", "acme-us", "--cut-off", "31.10.2026"],
     ["batch", "download", "B-1", "--format", "docx", "--out", "x"],
+    ["batch", "preview", "--billing-company", "acme-us", "--cut-off", "2026-10-31", "--missing-timesheets", "bill"],
+    ["batch", "preview", "--billing-company", "acme-us", "--cut-off", "2026-10-31", "--missing-timesheets", "later", "--reason", "x"],
+    ["time-groups", "set", "w", "--cycle", "weekly"],
+    ["time-groups", "set", "w", "--cycle", "weekly", "--ends-on", "someday"],
+    ["time-groups", "set", "none", "--cycle", "monthly"],
+    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--exempt", "x", "--reverse-charge", "y"],
+    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--zero-documents", "perhaps"],
+    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--missing-timesheets", "hope"],
     ["pay-lines", "edit", "1"],
     ["pay-lines", "edit", "1", "--quantity", "many"],
     ["pay-lines", "edit", "1", "--quantity", "1", "--amount", "2"],
@@ -84,6 +98,16 @@ WRONG_USE = [
     ["billing-company", "set", "acme-us", "--time-zone", "Mars/Base"],
     ["billing-company", "set", "acme-us", "--payment-terms", "later"],
     ["invoices", "search", "--type", "bill"],
+    ["invoices", "search", "--state", "lost"],
+    ["invoices", "ageing", "--billing-company", "acme-us"],
+    ["credit", "INV-1", "--reason", "x"],
+    ["credit", "INV-1", "--to", "nowhere", "--reason", "x"],
+    ["credit", "INV-1", "--to", "rebill", "--reissue", "--reason", "x"],
+    ["credit", "INV-1", "--line", "1", "--reissue", "--reason", "x"],
+    ["credit", "INV-1", "--line", "1", "--line", "2", "--quantity", "1", "--to", "rebill", "--reason", "x"],
+    ["credit", "INV-1", "--line", "1", "--quantity", "0", "--to", "rebill", "--reason", "x"],
+    ["credit", "INV-1", "--line", "0", "--to", "rebill", "--reason", "x"],
+    ["credit", "INV-1", "--to", "rebill"],
     ["dead-letters", "list", "--state", "lost"],
     ["publish", "timesheet-approved"],
     ["republish"],

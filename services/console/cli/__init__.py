@@ -7,7 +7,23 @@ import importlib
 
 import typer
 
-MODULES = ("running", "companies", "importing", "documents", "lines", "batches", "invoices", "explaining", "letters", "demo")
+MODULES = (
+    "running",
+    "companies",
+    "time_groups",
+    "debtor_terms",
+    "importing",
+    "documents",
+    "lines",
+    "batches",
+    "groups",
+    "invoices",
+    "credits",
+    "ageing",
+    "explaining",
+    "letters",
+    "demo",
+)
 
 app = typer.Typer(
     name="backoffice",

@@ -9,7 +9,22 @@ import typer
 
 from services.console.cli.asking import ask, read_books, said_by, send
 from services.console.cli.lines import show_pending
-from services.console.cli.options import LONG_SECONDS, Actor, AnyCompany, AsJson, Company, CutOff, Data, Limit, Reason, Timeout, read_date
+from services.console.cli.options import (
+    LONG_SECONDS,
+    Actor,
+    AnyCompany,
+    AsJson,
+    Company,
+    CutOff,
+    Data,
+    Excluded,
+    Groups,
+    Limit,
+    MissingTimesheets,
+    Reason,
+    Timeout,
+    read_date,
+)
 from services.console.cli.screen import Column, Screen, fact, finish, screen_for
 
 if TYPE_CHECKING:
@@ -68,6 +83,9 @@ def register(backoffice: typer.Typer) -> None:
 def preview(
     billing_company: Company,
     cut_off: CutOff,
+    group: Groups = None,
+    exclude_debtor: Excluded = None,
+    missing_timesheets: MissingTimesheets = None,
     timeout: Timeout = LONG_SECONDS,
     actor: Actor = "",
     reason: Reason = "",
@@ -78,7 +96,8 @@ def preview(
     with screen_for(as_json) as screen:
         from shared.events.commands import PreviewBatch
 
-        command = PreviewBatch(**said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off)
+        narrowed = _narrowed(group, exclude_debtor, missing_timesheets)
+        command = PreviewBatch(**said_by(actor, reason), **narrowed, billing_company=billing_company, cut_off_date=cut_off)
         ask(screen, data, command, timeout, show=lambda result: _show_made(screen, result))
 
 
@@ -89,6 +108,9 @@ def generate(
     digest: Annotated[str | None, typer.Option(metavar="D", help="Digest of a preview that must still hold.", show_default=False)] = None,
     invoice_date: Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", help="Default: today.", show_default=False)] = None,
     first_number: Annotated[int | None, typer.Option(min=1, metavar="N", help="Begin the numbers here.", show_default=False)] = None,
+    group: Groups = None,
+    exclude_debtor: Excluded = None,
+    missing_timesheets: MissingTimesheets = None,
     timeout: Timeout = LONG_SECONDS,
     actor: Actor = "",
     reason: Reason = "",
@@ -101,6 +123,7 @@ def generate(
 
         command = GenerateBatch(
             **said_by(actor, reason),
+            **_narrowed(group, exclude_debtor, missing_timesheets),
             billing_company=billing_company,
             cut_off_date=cut_off,
             digest=digest,
@@ -108,6 +131,11 @@ def generate(
             first_number=first_number,
         )
         ask(screen, data, command, timeout, show=lambda result: _show_made(screen, result))
+
+
+def _narrowed(groups: list[str] | None, excluded: list[str] | None, missing_timesheets: str | None) -> dict[str, Any]:
+    """What a batch is narrowed to, as its command has it."""
+    return {"groups": tuple(groups or ()), "exclude_debtors": tuple(excluded or ()), "missing_timesheets": missing_timesheets}
 
 
 def _show_made(screen: Screen, result: "CommandResult") -> None:

@@ -51,6 +51,17 @@ Company = Annotated[str, typer.Option("--billing-company", metavar="ID", help="T
 AnyCompany = Annotated[str | None, typer.Option("--billing-company", metavar="ID", help="Only this billing company.", show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")]
 CutOff = Annotated[date, typer.Option("--cut-off", parser=read_date, metavar="DATE", help="The cut-off date (time group date).", show_default=False)]
+Groups = Annotated[
+    list[str] | None,
+    typer.Option("--group", metavar="TIME_GROUP", help="Only this batch group (`none`: debtors without one); may be repeated.", show_default=False),
+]
+Excluded = Annotated[
+    list[str] | None, typer.Option("--exclude-debtor", metavar="ACCOUNT_NAME", help="Leave this debtor for a later batch; may be repeated.", show_default=False)
+]
+MissingTimesheets = Annotated[
+    str | None,
+    typer.Option("--missing-timesheets", metavar="wait|bill|wait:N", help="In place of each debtor's own rule; needs --reason.", show_default=False),
+]
 AnyDate = Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", show_default=False)]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer.")]
 LONG_SECONDS = 3_600.0
