@@ -1,0 +1,183 @@
+"""OAuth 2 tokens of a connection: the newest one for each call, renewed by one process alone, saved before it is used.
+
+Refresh tokens rotate: whoever uses an old one twice may lose the connection. So a renewal is reserved in the vault, nobody else asks
+meanwhile, and the answer is in the vault before the first call with it. A renewal that fails for good stops its connection and no other.
+"""
+
+import asyncio
+import base64
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+
+from services.arg_sync.ledgers.port import Failure, Secrets, Vault
+from services.arg_sync.ledgers.wire import Answer, Wire
+from shared import clock
+
+MARGIN = timedelta(seconds=60)
+WAIT_SECONDS = 45.0
+POLL_SECONDS = 0.25
+TOKEN_SECONDS = 3600
+NOT_SECRET = frozenset({"access_expires_at"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Asking:
+    """What goes to the token endpoint: a form, and how the client names itself."""
+
+    form: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+Grant = Callable[[Mapping[str, str]], Asking]
+"""Makes the request for a new token from the opened secrets."""
+
+
+def basic(client_id: str, secret: str) -> str:
+    """The header by which a client names itself."""
+    return "Basic " + base64.b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
+
+
+def refresh_or_client(client_id: str, scope: str = "") -> Grant:
+    """By refresh token if there is one, else by the client's own credentials; the client named in the header."""
+
+    def asking(secrets: Mapping[str, str]) -> Asking:
+        form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
+        if secrets.get("refresh_token"):
+            form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+        return Asking(form, {"authorization": basic(client_id, secrets.get("client_secret", ""))})
+
+    return asking
+
+
+def client_in_form(client_id: str, scope: str) -> Grant:
+    """The same with the client named in the form, as Microsoft wants it."""
+
+    def asking(secrets: Mapping[str, str]) -> Asking:
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secrets.get("client_secret", ""), "scope": scope}
+        if secrets.get("refresh_token"):
+            form |= {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+        return Asking(form, {})
+
+    return asking
+
+
+def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: str) -> Grant:
+    """By a statement signed with the client's private key (PEM in the secret `private_key`): RSA or EC."""
+
+    def asking(secrets: Mapping[str, str]) -> Asking:
+        pem = secrets.get("private_key", "")
+        now = int(clock.now().timestamp())
+        claims = {"iss": client_id, "scope": scope, "aud": audience, "iat": now, "exp": now + 300}
+        try:
+            if "EC PRIVATE" in pem:
+                signed = jwt.encode({"alg": "ES256", "kid": certificate_id}, claims, ECKey.import_key(pem), algorithms=["ES256"])
+            else:
+                signed = jwt.encode({"alg": "PS256", "kid": certificate_id}, claims, RSAKey.import_key(pem), algorithms=["PS256"])
+        except (JoseError, ValueError) as error:
+            raise Failure("auth", "bad_private_key", f"the private key cannot sign: {type(error).__name__}; give it as PEM", everywhere=True) from None
+        kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        return Asking({"grant_type": "client_credentials", "client_assertion_type": kind, "client_assertion": signed}, {})
+
+    return asking
+
+
+class Tokens:
+    """The access token of a connection. Shows nothing of itself."""
+
+    def __init__(self, ledger: str, vault: Vault, wire: Wire, grant: Grant) -> None:
+        self._ledger = ledger
+        self._vault = vault
+        self._wire = wire
+        self._grant = grant
+        self._here = asyncio.Lock()
+        self._refused: deque[str] = deque(maxlen=16)
+
+    async def current(self) -> Secrets:
+        """Secrets with an access token that is good for another minute, renewed if need be."""
+        secrets = await self._vault.read()
+        return secrets if self._good(secrets) else await self._newer()
+
+    def refused(self, secrets: Secrets) -> None:
+        """The accounting system did not take this token."""
+        self._refused.append(secrets.values["access_token"])
+
+    async def renew(self) -> None:
+        """After a refusal: a token that was not refused yet."""
+        await self.current()
+
+    async def close(self) -> None:
+        """Ends the connections."""
+        await self._wire.close()
+
+    def _good(self, secrets: Secrets) -> bool:
+        expires = secrets.values.get("access_expires_at", "")
+        alive = bool(expires) and datetime.fromisoformat(expires) - MARGIN > clock.now()
+        token = secrets.values.get("access_token")
+        return alive and bool(token) and token not in self._refused
+
+    async def _newer(self) -> Secrets:
+        async with self._here:
+            until = time.monotonic() + WAIT_SECONDS
+            while True:
+                secrets = await self._vault.read()
+                if self._good(secrets):
+                    return secrets
+                if await self._vault.may_renew(secrets.version):
+                    # Not given up in the middle: an answer that is not saved is a token lost.
+                    return await asyncio.shield(asyncio.create_task(self._renewed(secrets)))
+                if time.monotonic() > until:
+                    raise Failure("transient", "renewing", f"another worker renews the token of {self._ledger} and has not finished", everywhere=True)
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _renewed(self, secrets: Secrets) -> Secrets:
+        self._wire.hide = hidden(secrets)
+        asking = self._grant(secrets.values)
+        self._wire.hide |= {value for name, value in asking.form.items() if name not in ("grant_type", "scope", "client_id", "client_assertion_type")}
+        headers = {"content-type": "application/x-www-form-urlencoded"} | dict(asking.headers)
+        # To the wire it is a read: a cut answer is asked for again with the old token, which vendors take for a while.
+        answer = await self._wire.call("POST", "", writes=False, content=urlencode(asking.form), headers=headers)
+        if answer.status != 200:
+            newest = await self._vault.read()
+            if newest.version > secrets.version:
+                return newest
+            raise self._refusal(answer)
+        said = answer.json(writes=False)
+        if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
+            raise Failure("transient", "unreadable", f"the token endpoint of {self._ledger} answered without a token", everywhere=True)
+        values = dict(secrets.values) | {"access_token": said["access_token"], "access_expires_at": _expires(said)}
+        if isinstance(said.get("refresh_token"), str):
+            values["refresh_token"] = said["refresh_token"]
+        return await self._vault.save(secrets.version, values)
+
+    def _refusal(self, answer: Answer) -> Failure:
+        """A dead token stops the connection; a server that is not well does not."""
+        said = answer.words
+        if answer.status in (400, 401, 403):
+            words = f"the token of {self._ledger} is dead (HTTP {answer.status}: {said}); connect it again"
+            return Failure("auth", "dead_token", self._wire.clean(words), everywhere=True)
+        if 300 <= answer.status < 400:
+            return Failure("permanent", "redirect", f"the token endpoint of {self._ledger} wants to send us elsewhere: we follow no redirect", everywhere=True)
+        words = f"the token endpoint of {self._ledger}: HTTP {answer.status}: {said}"
+        return Failure("transient", f"token_{answer.status}", self._wire.clean(words), retry_after=answer.retry_after, everywhere=True)
+
+
+def hidden(secrets: Secrets) -> set[str]:
+    """What must never be seen of the secrets, as they are and as they travel."""
+    plain = {value for name, value in secrets.values.items() if name not in NOT_SECRET and len(value) >= 4}
+    return plain | {quote(value, safe="") for value in plain}
+
+
+def _expires(said: Mapping[str, Any]) -> str:
+    seconds = said.get("expires_in", TOKEN_SECONDS)
+    known = isinstance(seconds, int | str | Decimal) and str(seconds).replace(".", "", 1).isdigit()
+    return (clock.now() + timedelta(seconds=int(Decimal(str(seconds))) if known else TOKEN_SECONDS)).isoformat()
