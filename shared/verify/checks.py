@@ -29,6 +29,8 @@ CHECKS: tuple[Check, ...] = (
     Check("line_belongs", "a document has one billing company, one currency and one PO number", documents.LINE_BELONGS),
     Check("batch_sums", "documents, lines and totals of a batch are those of its documents", documents.BATCH_SUMS),
     Check("credits", "credits never take more than stands on the invoice line that they correct", documents.CREDITS),
+    Check("credit_of", "a credit has debtor, currency, terms and tax of the invoice line that it corrects", documents.CREDIT_OF),
+    Check("written_off", "what is forgiven was credited as write-off by the same command", documents.WRITTEN_OFF),
     Check("sealed", "every closed document bears a seal", documents.SEALED),
     Check("seal", "the content of a closed document gives the hash it was closed with", documents.SEAL),
     Check("gap_certificate", "every number from the first to the last was used once or lies in a declared jump", numbers.GAP_CERTIFICATE),

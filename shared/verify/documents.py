@@ -74,6 +74,43 @@ WHERE o.pay_line_id IS NULL OR o.corrects_invoice_id IS NOT NULL
    OR c.quantity * sign(o.quantity) > 0 OR c.amount * sign(o.amount) > 0
    OR abs(c.quantity) > abs(o.quantity) OR abs(c.amount) > abs(o.amount) OR abs(c.tax) > abs(l.tax_amount)"""
 
+CREDIT_OF = """
+SELECT 'invoice ' || v.invoice_number || ' line ' || l.line_no AS id,
+       format('credits line %s of %s (%s, %s, tax %s %s %%) as %s, %s, tax %s %s %%', ol.line_no, o.invoice_number, o.account_name, o.currency,
+              coalesce(nullif(ol.tax_code, ''), 'none'), ol.tax_rate,
+              v.account_name, v.currency, coalesce(nullif(l.tax_code, ''), 'none'), l.tax_rate) AS detail
+FROM invoicer.pay_line AS p
+JOIN invoicer.invoice_line AS l USING (pay_line_id)
+JOIN invoicer.invoice AS v USING (invoice_id)
+JOIN invoicer.invoice AS o ON o.invoice_id = p.corrects_invoice_id
+JOIN invoicer.invoice_line AS ol ON ol.invoice_id = p.corrects_invoice_id AND ol.line_no = p.corrects_line_no
+WHERE p.corrects_invoice_id IS NOT NULL
+  AND (v.account_name, v.billing_company, v.currency, v.payment_terms, v.po_number, v.tax_regime, l.tax_code, l.tax_rate, l.billto_node)
+    <> (o.account_name, o.billing_company, o.currency, o.payment_terms, o.po_number, o.tax_regime, ol.tax_code, ol.tax_rate, ol.billto_node)"""
+
+# What is forgiven rests on the rows of write-offs: each is what its command credited, and is taken back at most once and whole.
+WRITTEN_OFF = """
+WITH credited AS (
+  SELECT p.document_kind, p.document_id, p.line_key, b.command_id, -sum(p.quantity) AS quantity, -sum(p.amount) AS amount
+  FROM invoicer.pay_line AS p JOIN invoicer.invoice_line AS l USING (pay_line_id) JOIN invoicer.invoice AS v USING (invoice_id)
+  JOIN invoicer.batch AS b USING (batch_id)
+  WHERE p.corrects_invoice_id IS NOT NULL AND p.derivation -> 'credit' ->> 'to' = 'write-off' GROUP BY 1, 2, 3, 4),
+undone AS (
+  SELECT document_kind, document_id, line_key, substr(command_id, length(' undone: ') + 1) AS command_id, -quantity AS quantity, -amount AS amount
+  FROM invoicer.write_off WHERE starts_with(command_id, ' undone: ')),
+kept AS (
+  SELECT document_kind, document_id, line_key, command_id, quantity, amount
+  FROM invoicer.write_off WHERE NOT starts_with(command_id, ' undone: '))
+SELECT document_kind || ' ' || document_id || ' ' || line_key AS id,
+       format('%s / %s written off by command %s, %s / %s credited by it', k.quantity, k.amount, command_id, c.quantity, c.amount) AS detail
+FROM kept AS k FULL JOIN credited AS c USING (document_kind, document_id, line_key, command_id)
+WHERE (k.quantity, k.amount) IS DISTINCT FROM (c.quantity, c.amount)
+UNION ALL
+SELECT document_kind || ' ' || document_id || ' ' || line_key, format('%s / %s of command %s taken back, %s / %s written off by it', u.quantity, u.amount,
+                                                                      command_id, k.quantity, k.amount)
+FROM undone AS u LEFT JOIN kept AS k USING (document_kind, document_id, line_key, command_id)
+WHERE (k.quantity, k.amount) IS DISTINCT FROM (u.quantity, u.amount)"""
+
 SEALED = """
 SELECT 'invoice ' || v.invoice_number AS id, 'bears no seal' AS detail
 FROM invoicer.invoice AS v LEFT JOIN invoicer.invoice_seal AS s USING (invoice_id) WHERE s.invoice_id IS NULL"""

@@ -27,14 +27,15 @@ async def small_books(plant: Planter) -> None:
     second = await plant.invoice("B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **vat)])
     await plant.close_batch("B-1")
 
-    given_back = await plant.pay_line(statement_line("-2", tax_code="VAT"), "T-2", "invoice", corrects=(second, 1))
+    off = statement_line("-2", tax_code="VAT", derivation={"credit": {"to": "write-off", "command_id": "B-2"}})
+    given_back = await plant.pay_line(off, "T-2", "invoice", corrects=(second, 1))
     instalment = await plant.pay_line(product_line("10000.00"), "P-1", "invoice")
     await plant.batch("B-2", [12, 13], APRIL)
     await plant.invoice("B-2", 12, APRIL, [InvoiceLine(instalment, Decimal(10000))])
     await plant.invoice("B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **vat)])
     await plant.close_batch("B-2")
     await plant.run(
-        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'c-1', 2, 100, 'pat', 'goodwill')",
+        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat', 'goodwill')",
         key=forty.line_key,
     )
     await plant.run("INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted pad', 'c-2', now())")
@@ -85,12 +86,31 @@ async def test_empty_books_are_clean(engine_of: EngineOf) -> None:
     assert (await look(engine_of)).clean
 
 
+TWIN = (
+    "INSERT INTO invoicer.pay_line OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(p, '{\"pay_line_id\": 900001}')).*"
+    " FROM invoicer.pay_line p WHERE document_id = 'T-2' AND quantity = 40 RETURNING *"
+)
 FAULTS = {
-    "a line's amount changed on a document": (
+    "a doubled line, open": (
+        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false FROM twin",
+        {"conservation"},
+    ),
+    "a doubled line on its document": (
+        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.invoice_line SELECT 2, 2, pay_line_id, billto_node, 3, tax_code, 8.875, 177.50 FROM twin",
+        {"conservation", "invoice_sums", "tax_totals", "seal"},
+    ),
+    "a cent off, moved from line to line": (
+        "UPDATE invoicer.pay_line SET amount = amount + CASE document_id WHEN 'T-1' THEN 0.01 ELSE -0.01 END"
+        " WHERE document_id IN ('T-1', 'T-2') AND quantity = 40",
+        {"conservation", "line_amount", "invoice_sums", "seal"},
+    ),
+    "a cent off in a tax": ("UPDATE invoicer.invoice_line SET tax_amount = 177.51 WHERE invoice_id = 1", {"invoice_sums", "tax_totals", "seal"}),
+    "a cent off in an open line": ("UPDATE invoicer.pay_line SET amount = -99.99 WHERE document_id = 'T-1' AND quantity = -2", {"conservation"}),
+    "a cent off on a document": (
         "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id = 'T-1' AND quantity = 40",
         {"conservation", "line_amount", "invoice_sums", "tax_totals", "seal"},
     ),
-    "an open line lost": (
+    "a line in no place": (
         "DELETE FROM invoicer.open_line o USING invoicer.pay_line p WHERE p.pay_line_id = o.pay_line_id AND p.document_id = 'T-1'",
         {"one_place", "conservation"},
     ),
@@ -110,7 +130,16 @@ FAULTS = {
         {"conservation"},
     ),
     "an edit lost": ("DELETE FROM invoicer.operator_edit", {"conservation"}),
-    "a write-off lost": ("DELETE FROM invoicer.write_off", {"conservation"}),
+    "a write-off lost": ("DELETE FROM invoicer.write_off", {"conservation", "written_off"}),
+    "forgiven what was never credited": (
+        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, 'c-9', 1, 50, actor, reason FROM invoicer.write_off",
+        {"written_off"},
+    ),
+    "more forgiven than credited": ("UPDATE invoicer.write_off SET quantity = 3, amount = 150", {"written_off"}),
+    "a write-off taken back in part": (
+        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, ' undone: B-2', -1, -50, actor, reason FROM invoicer.write_off",
+        {"written_off", "conservation"},
+    ),
     "a withheld document has an open line": (
         "WITH gone AS (DELETE FROM invoicer.replaced_line r USING invoicer.pay_line p WHERE p.pay_line_id = r.pay_line_id AND p.document_id = 'T-4'"
         " RETURNING p.*) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false FROM gone",
@@ -144,22 +173,40 @@ FAULTS = {
     "a foreign PO number": ("UPDATE invoicer.pay_line SET po_number = 'PO-9' WHERE document_id = 'P-1' AND effective_date = '2026-03-02'", {"line_belongs"}),
     "a batch's totals off": ("UPDATE invoicer.batch SET totals = replace(totals::text, '4000', '4001')::jsonb WHERE batch_id = 'B-1'", {"batch_sums"}),
     "a batch's count off": ("UPDATE invoicer.batch SET documents = 3 WHERE batch_id = 'B-1'", {"batch_sums"}),
-    "a credit of more than stands": (
+    "a credit over its line": (
         "UPDATE invoicer.pay_line SET quantity = -41, amount = -2050 WHERE document_id = 'T-1' AND quantity = -2",
         {"credits", "conservation"},
     ),
+    "a credit over its line in hours only": (
+        "UPDATE invoicer.pay_line SET quantity = -40.0001 WHERE document_id = 'T-1' AND quantity = -2",
+        {"credits", "conservation"},
+    ),
+    "a credit over its line by a cent": (
+        "UPDATE invoicer.pay_line SET amount = -2000.01 WHERE document_id = 'T-1' AND quantity = -2",
+        {"credits", "conservation"},
+    ),
+    "a credit that raises the debt": (
+        "UPDATE invoicer.pay_line SET quantity = 2, amount = 100 WHERE document_id = 'T-1' AND quantity = -2",
+        {"credits", "conservation"},
+    ),
+    "a credit of a credit": (
+        "UPDATE invoicer.pay_line SET corrects_invoice_id = 4 WHERE document_id = 'T-1' AND quantity = -2",
+        {"credits"},
+    ),
+    "a credit to another debtor": ("UPDATE invoicer.invoice SET account_name = 'somebody else' WHERE number = 13", {"credit_of", "seal"}),
+    "a credit at another rate": ("UPDATE invoicer.invoice_line SET tax_rate = 9 WHERE tax_amount < 0", {"credit_of", "tax_totals", "seal"}),
     "a credit of a line that is not there": ("UPDATE invoicer.pay_line SET corrects_line_no = 7 WHERE document_id = 'T-1' AND quantity = -2", {"credits"}),
     "a credit that takes more tax than there is": (
         "UPDATE invoicer.invoice_line SET tax_amount = -200 WHERE tax_amount < 0",
         {"credits", "invoice_sums", "seal"},
     ),
     "a seal lost": ("DELETE FROM invoicer.invoice_seal WHERE invoice_id = 1", {"sealed"}),
-    "a word changed on a closed document": (
+    "a changed closed invoice: a word": (
         "UPDATE invoicer.pay_line SET description = 'something else' WHERE document_id = 'T-1' AND quantity = 40",
         {"seal"},
     ),
-    "a buyer changed on a closed document": ('UPDATE invoicer.invoice SET buyer = \'{"name": "other"}\' WHERE number = 7', {"seal"}),
-    "a number skipped": ("DELETE FROM invoicer.number_jump", {"gap_certificate"}),
+    "a changed closed invoice: its buyer": ('UPDATE invoicer.invoice SET buyer = \'{"name": "other"}\' WHERE number = 7', {"seal"}),
+    "an unexplained number": ("DELETE FROM invoicer.number_jump", {"gap_certificate"}),
     "a number used in a jump": ("UPDATE invoicer.number_jump SET from_number = 8", {"gap_certificate"}),
     "the counter goes back": ("UPDATE invoicer.number_series SET next_number = 13", {"gap_certificate"}),
     "the series begins elsewhere": ("UPDATE invoicer.number_series SET first_number = 1", {"gap_certificate"}),
