@@ -1,4 +1,4 @@
-"""Dates without a clock: today is always an argument. Local dates of a billing company, month ends, payment terms.
+"""Dates without a clock: today is always an argument. Local dates of a billing company, month ends, payment terms, ages.
 
 Source of the rules: domain rules 8 (numbers and dates of documents).
 """
@@ -50,6 +50,17 @@ def due_date(invoice_date: date, terms: str) -> date:
         this_month = day_of_month(invoice_date.year, invoice_date.month, int(number))
         return this_month if this_month >= invoice_date else day_of_month(*next_month(invoice_date), int(number))
     raise ValueError(f"payment terms {terms!r} are not one of on-receipt, net:N, end-of-next-month, day:N")
+
+
+AGES = ("current", "1-30", "31-60", "61-90", "91-120", "121+")
+"""How long a document is past due, in days, as a report of ages groups it."""
+AGE_DAYS = 30
+
+
+def age_of(due: date, as_of: date) -> str:
+    """The age of what was due on a day: 30 days past due is in 1-30, what is due on the day itself or later is current."""
+    days = (as_of - due).days
+    return AGES[min(max(days + AGE_DAYS - 1, 0) // AGE_DAYS, len(AGES) - 1)]
 
 
 def terms_in_words(terms: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.cli.asking import read_books
+from services.console.cli.explaining import HISTORY
 from services.console.cli.options import AnyCompany, AsJson, Company, Data, Limit, read_date, read_decimal
 from services.console.cli.screen import Column, screen_for
 
@@ -24,6 +25,7 @@ FOUND = [
     Column("tax", figures=True),
     Column("total", figures=True),
     Column("currency", ""),
+    Column("state"),
     Column("batch_id", "batch"),
 ]
 LINES = [
@@ -39,7 +41,22 @@ LINES = [
     Column("tax_rate", "%", figures=True),
     Column("tax_amount", "tax amount", figures=True),
     Column("corrects", "corrects"),
+    Column("quantity_left", "left", figures=True),
+    Column("amount_left", "left net", figures=True),
 ]
+CREDITS = [
+    Column("corrects_line", "line", figures=True),
+    Column("invoice_number", "credited on"),
+    Column("invoice_date", "date"),
+    Column("line_no", "its line", figures=True),
+    Column("quantity", figures=True),
+    Column("amount", figures=True),
+    Column("tax_amount", "tax", figures=True),
+    Column("credited_to", "to"),
+    Column("actor"),
+    Column("reason", most=40),
+]
+DOWNLOADS = [Column("downloaded_at", "downloaded on"), Column("file_format", "format"), Column("actor")]
 SERIES = [
     Column("series"),
     Column("first", figures=True),
@@ -58,6 +75,7 @@ JUMPS = [
     Column("jumped_at", "at"),
 ]
 TYPES = ("invoice", "credit-note")
+STATES = ("open", "partly credited", "credited", "zero", "applied", "unapplied")
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -77,6 +95,7 @@ def search(
     amount: Annotated[Decimal | None, typer.Option(parser=read_decimal, metavar="A", help="Net or total, whatever the sign.", show_default=False)] = None,
     batch: Annotated[str | None, typer.Option(metavar="ID", show_default=False)] = None,
     text: Annotated[str | None, typer.Option(help="In number, debtor, buyer, PO; or the id of a timesheet or placement.", show_default=False)] = None,
+    state: Annotated[str | None, typer.Option("--state", metavar="STATE", help=f"{', '.join(STATES)}.", show_default=False)] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data: Data = None,
@@ -84,6 +103,8 @@ def search(
     """Find closed documents; every condition that is given must hold."""
     if document_type is not None and document_type not in TYPES:
         raise typer.BadParameter(f"{document_type!r} is not one of {', '.join(TYPES)}", param_hint="--type")
+    if state is not None and state not in STATES:
+        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
     with screen_for(as_json) as screen:
         from services.console.client.invoices import invoice_search
 
@@ -100,6 +121,7 @@ def search(
                 amount=amount,
                 batch_id=batch,
                 text=text,
+                state=state,
                 limit=limit,
             ),
         )
@@ -116,27 +138,40 @@ def show(
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Show a document with its lines, taxes and who did what."""
+    """Show a document with its lines and what is left on them, its taxes, the credits that correct it, downloads, and who did what."""
     with screen_for(as_json) as screen:
+        from services.console.client.batches import batch_downloads
         from services.console.client.history import history
-        from services.console.client.invoices import invoice, invoice_lines
+        from services.console.client.invoices import invoice, invoice_credits, invoice_lines
 
         async def read(connection: Any) -> dict[str, Any]:
             head = await invoice(connection, number, billing_company)
             lines = await invoice_lines(connection, head["invoice_id"], limit)
-            return head | {"lines": lines, "history": await history(connection, number, 50)}
+            credits = await invoice_credits(connection, head["invoice_id"], limit)
+            downloads = await batch_downloads(connection, head["batch_id"])
+            return head | {"lines": lines, "credits": credits, "downloads": downloads, "history": await history(connection, number, 50)}
 
         found = read_books(data, read)
         screen.document(found)
         names = ("invoice_number", "document_type", "billing_company", "account_name", "invoice_date", "due_date", "payment_terms", "po_number")
-        more = ("cut_off_date", "batch_id", "closed_at", "tax_wording", "content_hash")
+        more = ("cut_off_date", "batch_id", "closed_at", "tax_wording", "content_hash", "state")
         screen.facts({name: found[name] for name in (*names, *more)})
-        rows = [row | {"corrects": f"{row['corrects_invoice']} line {row['corrects_line']}" if row["corrects_invoice"] else ""} for row in found["lines"]]
+        rows = [_line(row) for row in found["lines"]]
         screen.table(rows, LINES, title="lines")
         screen.shortened(len(rows), found["line_count"])
         columns = [Column("code", "tax"), Column("rate", "%", figures=True), Column("net", figures=True), Column("tax", "amount", figures=True)]
         screen.table(found["tax_totals"], columns, title="taxes")
         screen.say(f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f} {found['currency']}", "bold")
+        screen.table(found["credits"], CREDITS, title="credits of its lines")
+        screen.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
+        screen.table(found["history"], HISTORY, title="history")
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    """A line as it is shown: which invoice line it corrects; what is left, where a part is credited."""
+    untouched = row["quantity_left"] == row["quantity"] and row["amount_left"] == row["amount"]
+    left = {"quantity_left": None, "amount_left": None} if untouched else {}
+    return row | left | {"corrects": f"{row['corrects_invoice']} line {row['corrects_line']}" if row["corrects_invoice"] else ""}
 
 
 def numbers(billing_company: Company, as_json: AsJson = False, data: Data = None) -> None:

@@ -1,4 +1,8 @@
-"""Closed documents as the console searches and shows them, and the gap certificate of their numbers."""
+"""Closed documents as the console searches and shows them, and the gap certificate of their numbers.
+
+The state of a document is derived from what stands on it: what it charges itself (credits on it belong to the invoices that they correct)
+less what credits on closed documents took from it.
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -11,9 +15,20 @@ from shared.errors import Refused
 
 HEAD = (
     "i.invoice_id, i.invoice_number, i.document_type, i.billing_company, i.account_name, i.invoice_date, i.due_date, i.cut_off_date, i.currency,"
-    " i.payment_terms, i.po_number, i.line_count, i.net, i.tax, i.total, i.batch_id"
+    " i.payment_terms, i.po_number, i.line_count, i.net, i.tax, i.total, i.batch_id, i.series, i.number"
 )
-SEARCH = """
+LEFT = """
+  SELECT x.own, x.own + x.taken AS left_over,
+         CASE WHEN x.own > 0 THEN CASE WHEN x.taken = 0 THEN 'open' WHEN x.own + x.taken > 0 THEN 'partly credited' ELSE 'credited' END
+              WHEN x.own < 0 THEN 'unapplied' WHEN i.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
+  FROM (
+    SELECT i.total - coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
+                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS own,
+           coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
+                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS taken) x
+"""
+"""The state of an invoice: nothing, a part or all of it is credited, or it charges nothing. Of a credit note: it corrects invoices, or nothing."""
+SEARCH = f"""
   (CAST(:company AS text) IS NULL OR i.billing_company = :company)
   AND (CAST(:number AS text) IS NULL OR i.invoice_number = :number OR CAST(i.number AS text) = :number)
   AND (CAST(:since AS date) IS NULL OR i.invoice_date >= :since) AND (CAST(:until AS date) IS NULL OR i.invoice_date <= :until)
@@ -25,6 +40,7 @@ SEARCH = """
        OR strpos(lower(concat_ws(' ', i.invoice_number, i.account_name, i.po_number, i.buyer->>'name', i.buyer->>'address', i.buyer->>'tax_id')),
                  lower(:text)) > 0
        OR i.invoice_id IN (SELECT il.invoice_id FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id) WHERE p.document_id = :text))
+  AND (CAST(:state AS text) IS NULL OR :state = (SELECT s.state FROM ({LEFT}) s))
 """
 MISSING = """
   WITH taken AS (
@@ -49,6 +65,7 @@ async def invoice_search(
     amount: Decimal | None = None,
     batch_id: str | None = None,
     text: str | None = None,
+    state: str | None = None,
     limit: int = 100,
 ) -> tuple[list[Row], int]:
     """Documents that meet all that is given, newest numbers first, and how many there are in all. `text` looks into number, debtor and PO,
@@ -63,15 +80,18 @@ async def invoice_search(
         "amount": amount,
         "batch": batch_id,
         "text": text,
+        "state": state,
     }
     total = (await found(connection, f"SELECT count(*) AS number FROM invoicer.closed_invoice i WHERE {SEARCH}", **values))[0]["number"]
     rows = await found(
         connection,
-        f"SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH} ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most",
+        f"SELECT i.*, s.state, s.left_over FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
+        " ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most) i"
+        f" CROSS JOIN LATERAL ({LEFT}) s ORDER BY i.billing_company, i.series, i.number DESC",
         **values,
         most=limit,
     )
-    return [with_money(row, "net", "tax", "total") for row in rows], total
+    return [with_money(row, "net", "tax", "total", "left_over") for row in rows], total
 
 
 async def invoice(connection: AsyncConnection, invoice_number: str, billing_company: str | None = None) -> Row:
@@ -79,7 +99,7 @@ async def invoice(connection: AsyncConnection, invoice_number: str, billing_comp
     rows = await found(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to, i.tax_totals, i.seller, i.buyer, i.closed_at,"
-        " i.content_hash FROM invoicer.closed_invoice i"
+        f" i.content_hash, s.state, s.left_over FROM invoicer.closed_invoice i CROSS JOIN LATERAL ({LEFT}) s"
         " WHERE i.invoice_number = :number AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,
         company=billing_company,
@@ -89,16 +109,37 @@ async def invoice(connection: AsyncConnection, invoice_number: str, billing_comp
     if len(rows) > 1:
         companies = ", ".join(sorted(row["billing_company"] for row in rows))
         raise Refused("ambiguous_number", f"{invoice_number} is a number of {companies}", "name one with --billing-company")
-    return with_money(rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total")
+    return with_money(rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total", "left_over")
 
 
 async def invoice_lines(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
     """The lines of a document, at most `limit`."""
     rows = await found(
         connection,
-        "SELECT line_no, pay_line_id, description, document_kind, document_id, worker_id, week_ending, service_from, service_to, time_type, quantity,"
-        " unit, unit_price, amount, currency, tax_code, tax_rate, tax_amount, po_number, corrects_invoice, corrects_line_no AS corrects_line"
-        " FROM invoicer.closed_invoice_line WHERE invoice_id = :id ORDER BY line_no LIMIT :most",
+        "SELECT l.line_no, l.pay_line_id, l.description, l.document_kind, l.document_id, l.worker_id, l.week_ending, l.service_from, l.service_to,"
+        " l.time_type, l.quantity, l.unit, l.unit_price, l.amount, l.currency, l.tax_code, l.tax_rate, l.tax_amount, l.po_number, l.corrects_invoice,"
+        " l.corrects_line_no AS corrects_line, CASE WHEN l.corrects_line_no IS NULL THEN l.quantity + c.quantity END AS quantity_left,"
+        " CASE WHEN l.corrects_line_no IS NULL THEN l.amount + c.amount END AS amount_left"
+        " FROM invoicer.closed_invoice_line l CROSS JOIN LATERAL ("
+        "  SELECT coalesce(sum(e.quantity), 0) AS quantity, coalesce(sum(e.amount), 0) AS amount"
+        "  FROM invoicer.pay_line e JOIN invoicer.invoice_line el USING (pay_line_id)"
+        "  WHERE e.corrects_invoice_id = l.invoice_id AND e.corrects_line_no = l.line_no) c"
+        " WHERE l.invoice_id = :id ORDER BY l.line_no LIMIT :most",
+        id=invoice_id,
+        most=limit,
+    )
+    return [with_money(row, "amount", "tax_amount", "amount_left") for row in rows]
+
+
+async def invoice_credits(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+    """What credits the lines of a document, at most `limit` lines: on which document, how much, by whom and why, and to what end."""
+    rows = await found(
+        connection,
+        "SELECT i.invoice_number, i.document_type, i.invoice_date, l.line_no, p.corrects_line_no AS corrects_line, p.quantity, p.unit, p.amount,"
+        " l.tax_amount, p.currency, coalesce(p.derivation -> 'credit' ->> 'to', 'correction') AS credited_to, b.actor, b.reason, b.batch_id"
+        " FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id) JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id"
+        " JOIN invoicer.batch b ON b.batch_id = i.batch_id"
+        " WHERE p.corrects_invoice_id = :id ORDER BY i.closed_at, i.invoice_id, l.line_no LIMIT :most",
         id=invoice_id,
         most=limit,
     )

@@ -1,0 +1,136 @@
+"""What people see of closed documents: their state, what is left on their lines, who credited them, and how old they are."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from services.console.client import ageing, invoices
+from services.console.client.closed import closed_documents, closed_lines
+from shared.render import pdf_document
+from tests.builders import COMPANY, node, product_line, statement, statement_line
+from tests.handlers.billed import Biller, biller
+
+__all__ = ["biller"]
+
+ONE = Decimal(1)
+
+
+async def read(biller: Biller, work: Any, *arguments: Any, **values: Any) -> Any:
+    """Reads as the console does."""
+    async with biller.console.connect() as connection:
+        return await work(connection, *arguments, **values)
+
+
+async def credit(biller: Biller, number: str, *lines: tuple[int, str], to: str = "rebill") -> None:
+    """A credit by hand."""
+    named = [{"line_no": line_no, "quantity": quantity} for line_no, quantity in lines]
+    answer = await biller.tell("credit-invoice", invoice_number=number, lines=named, to=to, reason="agreed with the client")
+    assert answer["outcome"] == "accepted", answer
+
+
+async def states(biller: Biller, **conditions: Any) -> list[tuple[str, str, str]]:
+    """Number, state and what is left over of the documents that are found."""
+    rows, total = await read(biller, invoices.invoice_search, **conditions)
+    assert total == len(rows)
+    return [(row["invoice_number"], row["state"], str(row["left_over"])) for row in reversed(rows)]
+
+
+async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
+    """Issue: the search list shows the state: open, partly credited, credited; a credit note is applied to what it corrects."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "20")
+    for at in (1, 2, 3):
+        await biller.hear(statement(f"T-{at}", 1, statement_line("40")))
+        await biller.generate()
+    await credit(biller, "INV-000002", (1, "10"), to="write-off")
+    await credit(biller, "INV-000003")
+    await biller.hear(statement("P-1", 1, product_line().model_copy(update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE})))
+    await biller.terms("Mercy Hospital", zero_documents=True)
+    await biller.hear(statement("T-4", 1, statement_line("1", "0.00", po_number="PO-0")))
+    await biller.generate(invoice_date="2026-10-31")
+    found = await states(biller)
+    assert found[:5] == [
+        ("INV-000001", "open", "2400.00"),
+        ("INV-000002", "partly credited", "1800.00"),
+        ("INV-000003", "credited", "0.00"),
+        ("INV-000004", "applied", "0.00"),
+        ("INV-000005", "applied", "0.00"),
+    ]
+    assert sorted(found[5:]) == [("INV-000006", "open", "2364.00"), ("INV-000007", "zero", "0.00")]
+    assert [number for number, *_ in await states(biller, state="credited")] == ["INV-000003"]
+    assert [number for number, *_ in await states(biller, state="applied", document_type="credit-note")] == ["INV-000004", "INV-000005"]
+    assert await states(biller, state="unapplied") == []
+
+
+async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> None:
+    """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no part of an invoice."""
+    await biller.hear(statement("P-1", 1, product_line().model_copy(update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE})))
+    await biller.generate(invoice_date="2026-08-01")
+    assert await states(biller) == [("INV-000001", "unapplied", "-30.00")]
+    found = await read(biller, ageing.ageing, COMPANY, date(2026, 8, 31))
+    assert [(row["account_name"], str(row["1-30"]), str(row["total"])) for row in found["debtors"]] == [("Mercy Hospital", "-30.00", "-30.00")]
+
+
+async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Biller) -> None:
+    """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts from its own date, on the invoice's age; on a
+    netted invoice, too."""
+    await biller.hear_nodes(node("office-2", account_name="Alpha"))
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("40")), statement("T-2", 1, statement_line("3", "1000", currency="JPY", billto_node="office-2")))
+    await biller.generate(invoice_date="2026-08-15")
+    await biller.hear(statement("T-1", 2, statement_line("38")), statement("T-3", 1, statement_line("10")))
+    await biller.generate(invoice_date="2026-09-20")
+    assert [row[3] for row in await biller.documents()] == ["3000", "2000", "400"]
+
+    async def look(as_of: str) -> list[tuple[str, str, dict[str, str]]]:
+        found = await read(biller, ageing.ageing, COMPANY, date.fromisoformat(as_of))
+        return [(row["account_name"], row["currency"], {age: str(row[age]) for age in (*found["ages"], "total") if row[age]}) for row in found["debtors"]]
+
+    yen = {"current": "3000", "total": "3000"}
+    assert await look("2026-08-14") == []
+    assert await look("2026-09-14") == [("Alpha", "JPY", yen), ("Mercy Hospital", "USD", {"current": "2000.00", "total": "2000.00"})]
+    assert await look("2026-10-14") == [
+        ("Alpha", "JPY", {"1-30": "3000", "total": "3000"}),
+        ("Mercy Hospital", "USD", {"current": "500.00", "1-30": "1900.00", "total": "2400.00"}),
+    ]
+    assert (await look("2026-10-21"))[1][2] == {"1-30": "500.00", "31-60": "1900.00", "total": "2400.00"}
+    await credit(biller, "INV-000002")
+    assert (await look("2026-10-31"))[1][2] == {"1-30": "500.00", "total": "500.00"}
+
+
+async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller) -> None:
+    """Issue: view with lines and history: what is left on each line, on which document, by whom, why and to what end it was credited."""
+    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await biller.generate()
+    await credit(biller, "INV-000001", (2, "2"), to="write-off")
+    await biller.hear(statement("T-1", 2, statement_line("30"), statement_line("5", "75.00", time_type="OT")))
+    await biller.generate()
+    head = await read(biller, invoices.invoice, "INV-000001", COMPANY)
+    assert (head["state"], str(head["left_over"])) == ("partly credited", "1875.00")
+    lines = await read(biller, invoices.invoice_lines, head["invoice_id"])
+    assert [(row["line_no"], str(row["quantity_left"]), str(row["amount_left"])) for row in lines] == [(1, "5", "375.00"), (2, "30", "1500.00")]
+    credits = await read(biller, invoices.invoice_credits, head["invoice_id"])
+    assert [(row["corrects_line"], row["invoice_number"], str(row["quantity"]), row["credited_to"], row["reason"]) for row in credits] == [
+        (2, "INV-000002", "-2", "write-off", "agreed with the client"),
+        (2, "INV-000003", "-8", "correction", "test"),
+    ]
+    (line,) = await read(biller, invoices.invoice_lines, credits[0]["line_no"] + head["invoice_id"])
+    assert (line["quantity_left"], line["corrects_invoice"]) == (None, "INV-000001")
+
+
+async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
+    """Domain rules 8: a credit note is titled so, with number and date of every invoice it corrects; its signs are turned."""
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "8.875")
+    await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
+    await biller.generate(invoice_date="2026-10-30")
+    await credit(biller, "INV-000001", (1, "0.25"), to="write-off")
+    async with biller.console.connect() as connection:
+        (row,) = await biller.rows("SELECT batch_id FROM invoicer.batch ORDER BY generated_at DESC LIMIT 1")
+        (documents,) = [page async for page in closed_documents(connection, row.batch_id)]
+        lines = [line async for _, line in closed_lines(connection, documents)]
+    (document,) = documents
+    assert (document.document_type, [(each.number, str(each.invoice_date)) for each in document.corrects]) == (
+        "credit-note", [("INV-000001", "2026-10-30")],
+    )  # fmt: skip
+    assert pdf_document(document, lines).startswith(b"%PDF")
