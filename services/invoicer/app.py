@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers import batches, billto, credits, groups, lines, statements, terms
+from services.invoicer.handlers import batches, billto, credits, groups, lines, parked, statements, terms, what_if
 from services.invoicer.handlers.again import on_republish
 from services.invoicer.store import figures
 from shared import clock, telemetry
@@ -26,10 +26,10 @@ def heard() -> Mapping[str, Lane]:
 
 DESK = Desk(
     service=NAME,
-    handlers={**lines.HANDLERS, **batches.HANDLERS, **credits.HANDLERS, **terms.HANDLERS, **groups.HANDLERS},
+    handlers={**lines.HANDLERS, **batches.HANDLERS, **credits.HANDLERS, **terms.HANDLERS, **groups.HANDLERS, **parked.HANDLERS, **what_if.HANDLERS},
     lanes=heard,
     republish=on_republish,
-    snapshot=batches.SNAPSHOT | groups.SNAPSHOT,
+    snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT,
 )
 
 

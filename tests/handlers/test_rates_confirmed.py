@@ -140,7 +140,7 @@ async def test_invoiced_lines_keep_their_price_until_it_is_confirmed(road: Told)
     assert (await road.ask("confirm-rates", **NAMED, effective_from="2026-03-03"))["code"] == "no_such_rate"
     assert [line[1:] for line in await road.bill()] == [
         *(("2026-03-02@54.5", "37.5", "2043.75"), ("2026-03-02@54.5", "40", "2180")),
-        *(("2020-01-01@50", "-37.5", "-1875"), ("2020-01-01@50", "-40", "-2000")),
+        *(("2020-01-01@50", "-40", "-2000"), ("2020-01-01@50", "-37.5", "-1875")),
     ]
     assert (await road.ask("rates-impact"))["details"]["documents"] == 0
     await road.hears("timesheet-approved", timesheet(revision=2, entries=days("7.6")))

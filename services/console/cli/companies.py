@@ -55,6 +55,9 @@ def set_company(
     payment_terms: Annotated[str | None, typer.Option(metavar="TERMS", help="on-receipt, net:N, end-of-next-month or day:N.", show_default=False)] = None,
     gate: Annotated[str | None, typer.Option(metavar="approved|reviewed", help="Which timesheets may be billed.", show_default=False)] = None,
     enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether it is in use.", show_default=False)] = None,
+    max_day_hours: Annotated[
+        int | None, typer.Option(min=1, max=999, metavar="N", help="Debtors with more hours a worker a day are parked (at first 24).", show_default=False)
+    ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
@@ -82,6 +85,7 @@ def set_company(
             payment_terms=payment_terms,
             gate=gate,  # type: ignore[arg-type]
             enabled=enabled,
+            max_day_hours=max_day_hours,
             **numbers,
         )
         ask(screen, data, command, show=lambda result: screen.facts(result.details))

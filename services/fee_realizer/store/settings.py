@@ -14,7 +14,7 @@ from shared.money import plain
 
 COMPANY_FIELDS = (
     "name", "address", "tax_id", "bank", "time_zone", "currency", "series_prefix", "series_width", "default_tax", "tax_basis",
-    "default_time_group", "payment_terms", "gate", "enabled",
+    "default_time_group", "payment_terms", "gate", "enabled", "max_day_hours",
 )  # fmt: skip
 ITEM_FIELDS = ("name", "item_class", "family", "variant", "product_kind", "amount", "currency", "percent_of_salary", "plan", "tax_code")
 

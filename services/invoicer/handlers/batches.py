@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +13,7 @@ from services.invoicer.handlers.explain import on_explain
 from services.invoicer.rules import digest, health, numbers
 from services.invoicer.rules.digest import PreviewDocument
 from services.invoicer.rules.narrowing import Narrowing
-from services.invoicer.store import closing, downloads, previews
+from services.invoicer.store import closing, downloads, parked, previews
 from services.invoicer.store import numbers as series
 from services.invoicer.store.closing import Batch, Numbered
 from shared import faults, telemetry
@@ -23,7 +24,7 @@ from shared.consumer.protocol import Say
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.billing import Finding
-from shared.events.commands import Explain, GenerateBatch, HealthCheck, PreviewBatch, RecordDownload
+from shared.events.commands import Explain, GenerateBatch, HealthCheck, PreviewBatch, RecordDownload, RetryParked
 from shared.money import rounded
 from shared.terms import counted
 
@@ -39,7 +40,7 @@ async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> 
     return Answer(
         f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}, {counted(counts['info'], 'note')}"
         f" about {command.billing_company} up to {built.cut_off}",
-        details=_about(built) | counts,
+        details=about(built) | counts,
         findings=found,
     )
 
@@ -48,14 +49,14 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
     """Stores what generate-batch would do now."""
     built = await build(connection, command.billing_company, command.cut_off_date, Wish(narrowing_of(command)))
     found = await judge(connection, built, whole=True)
-    _check(found)
+    check(found)
     documents = await previews.preview_documents(connection, built.documents)
     fingerprint = digest.digest(command.billing_company, built.cut_off, documents, built.narrowing.written)
     preview = previews.Preview(f"P-{_short(command.command_id, 16)}", built.cut_off, built.settings)
     numbered = [(each.group.group_no, document) for each, document in zip(built.documents, documents, strict=True)]
     await previews.add_preview(connection, preview, command.billing_company, fingerprint, built.totals, command.actor, numbered)
-    details = _about(built) | {"preview_id": preview.preview_id, "digest": fingerprint, "listed": [_listed(each) for each in documents[:MOST_DOCUMENTS]]}
-    sentence = f"{counted(len(documents), 'document')} would be closed" if documents else _nothing(built)
+    details = about(built) | {"preview_id": preview.preview_id, "digest": fingerprint, "listed": [_listed(each) for each in documents[:MOST_DOCUMENTS]]}
+    sentence = f"{counted(len(documents), 'document')} would be closed" if documents else nothing(built)
     return Answer(sentence, details=details, findings=found, subjects=[preview.preview_id])
 
 
@@ -71,13 +72,26 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     await faults.point("after_locks")
     built = await build(connection, command.billing_company, command.cut_off_date, Wish(narrowing_of(command), on=command.invoice_date), sealed=True)
     found = await judge(connection, built, whole=False)
-    _check(found)
+    check(found)
     await _hold_to(connection, command, built)
+    return await close(connection, command, built, found, invoice_date=command.invoice_date, first_number=command.first_number)
+
+
+async def close(
+    connection: AsyncConnection,
+    command: GenerateBatch | RetryParked,
+    built: Built,
+    found: Sequence[Finding],
+    *,
+    invoice_date: date | None = None,
+    first_number: int | None = None,
+) -> Answer:
+    """Numbers and closes what was built, under the locks under which it was built."""
     await faults.point("batch_selected")
-    invoice_date = numbers.invoice_date(command.invoice_date, built.today, built.series)
-    start = numbers.start(built.series, command.first_number, command.reason)
+    invoice_date = numbers.invoice_date(invoice_date, built.today, built.series)
+    start = numbers.start(built.series, first_number, command.reason)
     if not built.documents:
-        return Answer(_nothing(built), details=_about(built) | {"batch_id": None, "first_number": None, "last_number": None}, findings=found)
+        return Answer(nothing(built), details=about(built) | {"batch_id": None, "first_number": None, "last_number": None}, findings=found)
     batch = Batch(
         batch_id=closing.batch_id(invoice_date, command.command_id),
         company=built.company,
@@ -92,6 +106,9 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     documents = await _numbered(connection, built, batch, start.number)
     await closing.add_batch(connection, batch, documents)
     invoice_ids = await closing.add_documents(connection, batch, documents)
+    if isinstance(command, GenerateBatch):  # who is still parked after a retry stays on the list of the batch that parked him
+        await parked.add_parked(connection, batch.batch_id, built.parked)
+    await parked.mark_billed(connection, batch, {each.group.account_name for each in built.documents})
     await faults.point("batch_numbered")
     if start.jump is not None:
         await series.add_jump(connection, built.company, start.jump, actor=command.actor, reason=command.reason, command_id=command.command_id)
@@ -99,7 +116,7 @@ async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answ
     first, last = documents[0].invoice_number, documents[-1].invoice_number
     return Answer(
         f"batch {batch.batch_id}: {counted(len(documents), 'document')}, {first} to {last}",
-        details=_about(built) | {"batch_id": batch.batch_id, "invoice_date": str(invoice_date), "first_number": first, "last_number": last},
+        details=about(built) | {"batch_id": batch.batch_id, "invoice_date": str(invoice_date), "first_number": first, "last_number": last},
         findings=found,
         subjects=[batch.batch_id, *(each.invoice_number for each in documents[:MOST_DOCUMENTS])],
         unsaid=[("batch", batch.batch_id), *(("invoice", str(invoice_id)) for invoice_id in invoice_ids)],
@@ -118,7 +135,7 @@ def narrowing_of(command: PreviewBatch | GenerateBatch) -> Narrowing:
     return Narrowing(frozenset(command.groups), frozenset(command.exclude_debtors), command.missing_timesheets)
 
 
-def _check(found: Sequence[Finding]) -> None:
+def check(found: Sequence[Finding]) -> None:
     """An error about the billing company stops everything."""
     stop = health.refusal(found)
     if stop is not None:
@@ -177,7 +194,7 @@ async def _numbered(connection: AsyncConnection, built: Built, batch: Batch, fir
     return found
 
 
-def _about(built: Built) -> dict[str, Any]:
+def about(built: Built) -> dict[str, Any]:
     """What every answer about a batch tells."""
     return {
         "billing_company": built.company.billing_company,
@@ -186,6 +203,10 @@ def _about(built: Built) -> dict[str, Any]:
         "lines": sum(each.group.line_count for each in built.documents),
         "totals": built.totals,
         "left_out": built.left_out,
+        "parked": [
+            {"account_name": each.account_name, "code": each.code, "sentence": each.sentence, "ids": list(each.ids)} for each in built.parked[:MOST_NAMED]
+        ],
+        "parked_debtors": len(built.parked),
     } | ({"narrowed_to": built.narrowing.settings} if built.narrowing.settings else {})
 
 
@@ -203,7 +224,8 @@ def _listed(document: PreviewDocument) -> dict[str, Any]:
     }
 
 
-def _nothing(built: Built) -> str:
+def nothing(built: Built) -> str:
+    """That there is nothing to bill, and for which reasons."""
     out = ", ".join(f"{count} {reason}" for reason, count in built.left_out.items())
     return f"nothing to bill for {built.company.billing_company} up to {built.cut_off}" + (f": {out}" if out else ": no line is open")
 

@@ -8,14 +8,16 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.handlers.deciding import PLAIN, Decided, Wish, decide
-from services.invoicer.rules import health, reasons
-from services.invoicer.rules.books import NONE, Books
+from services.invoicer.rules import bounds, health, reasons
+from services.invoicer.rules.books import NONE, Books, Named
+from services.invoicer.rules.bounds import Parked
 from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
 from services.invoicer.rules.cycles import TimeGroup
 from services.invoicer.rules.grouping import Debtor, Document, Group, documents, per_document
 from services.invoicer.rules.narrowing import Narrowing
 from services.invoicer.rules.numbers import Series
 from services.invoicer.rules.totals import tax_spans, totals
+from services.invoicer.store import bounds as looked_for
 from services.invoicer.store import companies, numbers, selection
 from services.invoicer.store import health as looked_at
 from shared.clock import today_of
@@ -38,6 +40,8 @@ class Built:
     documents: Sequence[Document]
     zero: Sequence[Group]
     left_out: dict[str, int]
+    parked: Sequence[Parked] = ()
+    double_days: Named = NONE
 
     @property
     def debtors(self) -> Sequence[Debtor]:
@@ -59,11 +63,9 @@ class Built:
         """Everything on file that shaped the batch, and what it was narrowed to, by name, so that a later batch can say what was changed."""
         found: dict[str, Any] = {f"billing company {name}": value for name, value in _fields(self.company).items()}
         found |= {f"tax {rate.tax_code} from {rate.from_date}": plain(rate.percent) for rate in self.rates}
-        cycle = {"time_group", "missing_timesheets"}
         for name, terms in self.own_terms.items():
-            found[f"terms of {name}"] = {field: value for field, value in terms.values.items() if field not in cycle}
-        for name, terms in self.decided.on_cut_off.items():
-            found[f"cycle of {name}"] = {field: value for field, value in terms.values.items() if field in cycle}
+            found[f"terms of {name}"] = {field: value for field, value in terms.values.items() if field != "time_group"}
+        found |= {f"time group of {name}": terms.time_group for name, terms in self.decided.on_cut_off.items()}
         found |= {f"time group {group.name}": _definition(group) for group in self.decided.time_groups.values()}
         return found | self.narrowing.settings
 
@@ -101,11 +103,28 @@ async def build(connection: AsyncConnection, billing_company: str, cut_off: date
     sited = await selection.locate(connection, billing_company)
     decided = await decide(connection, company, sited.account_names, wish, today=today, cut_off=up_to)
     picked = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
+    decided, picked, parked, double_days = await _bounded(connection, company, decided, picked)
     closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents))
     await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
     closed = await _taxed(connection, closed, company)
     left_out = await selection.left_out(connection)
-    return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out)
+    return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out, parked, double_days)
+
+
+async def _bounded(connection: AsyncConnection, company: Company, decided: Decided, picked: list[Group]) -> tuple[Decided, list[Group], list[Parked], Named]:
+    """Parks the debtors of lines that cannot be; all that are parked, whatever for; and worker-days that somebody should look at."""
+    found = await looked_for.look(connection, company.billing_company, company.max_day_hours)
+    names = {debtor.debtor_no: debtor.account_name for debtor in decided.debtors}
+    unsafe = {one.account_name: one for one in bounds.parked(found.unsafe, names, company.max_day_hours)}
+    if unsafe:
+        debtors = [replace(each, parked=unsafe[each.account_name].sentence) if each.account_name in unsafe else each for each in decided.debtors]
+        decided = replace(decided, debtors=debtors)
+        await looked_for.park(connection, [debtor.debtor_no for debtor in debtors if debtor.account_name in unsafe])
+        picked = [group for group in picked if group.account_name not in unsafe]
+    parked = [
+        unsafe.get(each.account_name) or Parked(each.account_name, bounds.TERMS, each.parked) for each in decided.debtors if each.parked and not each.left_out
+    ]
+    return decided, picked, parked, found.double_days
 
 
 async def _taxed(connection: AsyncConnection, closed: list[Document], company: Company) -> list[Document]:
@@ -153,6 +172,7 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
         parked={debtor.account_name: debtor.parked for debtor in built.debtors if debtor.parked and not debtor.left_out},
         waiting={debtor.account_name: debtor.waiting for debtor in built.debtors if debtor.waiting},
         known_time_groups=built.decided.known_time_groups,
+        double_days=built.double_days,
         nodes_without_account=await looked_at.nodes_out(connection, reasons.NO_ACCOUNT_NAME) if reasons.NO_ACCOUNT_NAME in out else {},
         unknown_nodes=await looked_at.nodes_out(connection, reasons.UNKNOWN_NODE) if reasons.UNKNOWN_NODE in out else {},
         taxless=await looked_at.tax_codes_out(connection) if reasons.NO_TAX_RATE in out else {},
@@ -173,5 +193,6 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
             in_flight=await looked_at.in_flight(connection, built.company.billing_company),
             stale=await looked_at.stale(connection),
             dead_letters=await looked_at.dead_letters(connection),
+            rate_impact=await looked_at.rate_impact(connection, built.company.billing_company),
         )
     return health.findings(books)

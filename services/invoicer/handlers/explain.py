@@ -156,7 +156,7 @@ def _open_why(reason: str, line: Any, built: Built, debtor: Debtor | None) -> Wh
         ),
         reasons.GROUP_NOT_CHOSEN: Why(reason, f"the batch group of {name} was not chosen", "choose the group, or name none"),
         reasons.DEBTOR_LEFT_OUT: Why(reason, f"{name} was left out of the batch", "take a batch that leaves nobody out"),
-        reasons.DEBTOR_PARKED: Why(reason, f"{name}, the debtor of {it}, is parked: {parked}", "mend the debtor's terms or time group"),
+        reasons.DEBTOR_PARKED: Why(reason, f"{name}, the debtor of {it}, is parked: {parked}", "mend what it says, then `backoffice batch retry-parked`"),
         reasons.WAITS_FOR_TIMESHEETS: Why(
             reason, f"{name}, the debtor of {it}, {waiting}", "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
         ),

@@ -46,5 +46,7 @@ class Books:
     in_flight: Named = NONE
     stale: Named = NONE
     dead_letters: Named = NONE
+    rate_impact: Named = NONE
+    double_days: Named = NONE
     waiting: Mapping[str, str] = field(default_factory=dict)
     known_time_groups: frozenset[str] = frozenset()

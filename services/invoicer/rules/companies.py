@@ -32,6 +32,7 @@ class Company:
     tax_basis: str = "line"
     default_time_group: str = ""
     payment_terms: str = "net:30"
+    max_day_hours: int = 24
 
     @property
     def seller(self) -> dict[str, str]:

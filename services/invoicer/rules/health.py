@@ -63,7 +63,7 @@ def default_time_group_unknown(books: Books) -> list[Finding]:
 
 def debtors_parked(books: Books) -> list[Finding]:
     """A debtor about whom something is wrong waits, the others are billed. Many with one and the same cause are one finding."""
-    return _by_cause(books.parked, "error", "debtor_parked", "mend the debtor's terms or time group; the lines stay open and go into a later batch")
+    return _by_cause(books.parked, "error", "debtor_parked", "mend what it says; the lines stay open: `backoffice batch retry-parked`, or a later batch")
 
 
 def debtors_wait(books: Books) -> list[Finding]:
@@ -277,6 +277,28 @@ def edit_meets_revision(books: Books) -> list[Finding]:
     )
 
 
+def rate_impact(books: Books) -> list[Finding]:
+    """Lines on documents keep their price when a rate changes, until an operator confirms it."""
+    return _warning(
+        books.rate_impact,
+        "rate-impact",
+        "document",
+        "invoiced documents keep another bill rate than the one in force",
+        "`backoffice rates impact` says what it would change, `backoffice rates confirm` bills it",
+    )
+
+
+def double_days(books: Books) -> list[Finding]:
+    """One worker on two job orders on one day may be right, but somebody should look."""
+    return _warning(
+        books.double_days,
+        "worker_day_on_two_requirements",
+        "line",
+        "days of workers are on different requirements",
+        "look at these timesheets; the lines are billed",
+    )
+
+
 def cut_off_in_future(books: Books) -> list[Finding]:
     """What is Scheduled never goes in, whatever the cut-off."""
     if books.cut_off <= books.today:
@@ -367,6 +389,8 @@ RULES: tuple[Callable[[Books], list[Finding]], ...] = (
     stale_price_basis,
     dead_letters_open,
     edit_meets_revision,
+    rate_impact,
+    double_days,
     cut_off_in_future,
     snoozed_lines,
     very_late_lines,

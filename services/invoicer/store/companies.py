@@ -10,7 +10,7 @@ from shared.database import rows, run
 
 CARD_SQL = """
 SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,
-       default_time_group, payment_terms
+       default_time_group, payment_terms, max_day_hours
 FROM fee_realizer.company_card WHERE billing_company = :company"""
 
 

@@ -94,6 +94,13 @@ async def stale(connection: AsyncConnection) -> Named:
     return await _named(connection, "SELECT document_id AS id FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL")
 
 
+async def rate_impact(connection: AsyncConnection, billing_company: str) -> Named:
+    """Timesheets of the company with lines on documents that keep another price than the one in force: fee_realizer keeps count."""
+    return await _named(
+        connection, "SELECT DISTINCT document_id AS id FROM fee_realizer.price_impact WHERE billing_company = :company", company=billing_company
+    )
+
+
 async def dead_letters(connection: AsyncConnection) -> Named:
     """Dead letters of the invoicer that are open."""
     return await _named(connection, "SELECT dead_letter_id AS id FROM invoicer.dead_letter WHERE state = 'open'")

@@ -103,7 +103,7 @@ SELECT CAST(dense_rank() OVER (ORDER BY debtor_out, split) AS integer) AS group_
        CAST(row_number() OVER (PARTITION BY debtor_out, split
          ORDER BY week_ending, worker_id, document_id, line_key, effective_date, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
        pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending,
-       service_from, service_to, corrects, corrects_invoice, digest
+       service_from, service_to, corrects, corrects_invoice, digest, sheet, correction, worker, job, day_hours
 FROM (
   SELECT *, debtor_no * CAST(16 AS bigint) + out_no AS debtor_out FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
@@ -126,7 +126,7 @@ FROM (
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
               ELSE 0 END AS out_no,
-         k.invoice_number AS corrects_invoice, p.digest
+         k.invoice_number AS corrects_invoice, p.digest, {worked}
   FROM invoicer.open_line o
   {facts}
   JOIN place s ON s.node = o.billto_node
@@ -145,6 +145,10 @@ FACTS_BETWEEN = """JOIN (SELECT x.*, {digest} AS digest FROM invoicer.pay_line x
 FACTS_BY_KEY = """CROSS JOIN LATERAL (
     SELECT x.*, {digest} AS digest FROM invoicer.pay_line x WHERE x.pay_line_id = o.pay_line_id OFFSET 0) p"""
 CLOSE_TOGETHER = 3
+
+# What the bounds look at (`store.bounds`), as narrow as it can be. `job`: requirement and document.
+WORKED = """p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL AS sheet, o.correction, hashtextextended(p.worker_id, 0) AS worker,
+         hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_hours"""
 
 HEADS_SQL = """
 SELECT h.group_no, h.debtor_no, h.terms_no, h.apart, h.currency, h.po_number, s.line_count, s.credit_count, s.service_from, s.service_to, s.newest_corrected,
@@ -235,7 +239,7 @@ async def _pick(connection: AsyncConnection, company: Company, *, today: date, s
     facts = (FACTS_BETWEEN if close else FACTS_BY_KEY).format(digest="invoicer.line_digest(x)" if sealed else "CAST(0 AS bigint)")
     between = {"first": reach.first, "last": reach.last} if close else {}
     numbers = {reason.replace("-", "_"): reasons.number(reason) for reason in reasons.REASONS}
-    picked = PICKED_SQL.format(facts=facts, **numbers)
+    picked = PICKED_SQL.format(facts=facts, worked=WORKED, **numbers)
     await run(connection, picked, company=company.billing_company, today=today, default_tax=company.default_tax, **between)
 
 

@@ -25,7 +25,8 @@ class TaxRateFrom(Message):
 
 
 class SetBillingCompany(Command):
-    """Makes or changes a billing company; what is left out stays as it is (at first: UTC, net 30, no tax, series INV:6)."""
+    """Makes or changes a billing company; what is left out stays as it is (at first: UTC, net 30, no tax, series INV:6).
+    A worker with more than `max_day_hours` (at first 24) on one day parks the debtor: see the health check."""
 
     command: Literal["set-billing-company"] = "set-billing-company"
     billing_company: Identifier
@@ -44,6 +45,7 @@ class SetBillingCompany(Command):
     payment_terms: PaymentTerms | None = None
     gate: Literal["approved", "reviewed"] | None = None
     enabled: bool | None = None
+    max_day_hours: Annotated[int, Field(ge=1, le=999)] | None = None
     only_if_unknown: bool = False
 
     @model_validator(mode="after")

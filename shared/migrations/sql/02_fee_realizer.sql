@@ -12,7 +12,8 @@ CREATE TABLE fee_realizer.billing_company (
   tax_basis text NOT NULL DEFAULT 'line' CHECK (tax_basis IN ('line', 'document')),
   default_time_group text NOT NULL DEFAULT '',
   payment_terms text NOT NULL DEFAULT 'net:30',
-  gate text NOT NULL DEFAULT 'approved' CHECK (gate IN ('approved', 'reviewed')));
+  gate text NOT NULL DEFAULT 'approved' CHECK (gate IN ('approved', 'reviewed')),
+  max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0));          -- a worker with more hours on a day parks the debtor
 
 CREATE TABLE fee_realizer.tax_rate (
   billing_company text NOT NULL REFERENCES fee_realizer.billing_company,
@@ -127,7 +128,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.to_price TO fee_realizer;
 -- Views for others. A service reads another's data only through a view made for that purpose.
 CREATE VIEW fee_realizer.company_card AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax,
-         tax_basis, default_time_group, payment_terms, gate
+         tax_basis, default_time_group, payment_terms, gate, max_day_hours
   FROM fee_realizer.billing_company WHERE known;
 CREATE VIEW fee_realizer.company_tax_rate AS SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
 CREATE VIEW fee_realizer.held_document AS

@@ -51,6 +51,7 @@ CREATE TABLE invoicer.pay_line (
   project text NOT NULL, cost_center text NOT NULL, po_number text NOT NULL, tax_code text NOT NULL,
   rate_version text NOT NULL, rate_book integer NOT NULL,
   description text NOT NULL, derivation jsonb NOT NULL,
+  day_hours numeric(16,4) NOT NULL DEFAULT 0,           -- the most hours of one work day, for the bounds that a batch keeps
   announce boolean NOT NULL,                            -- born Scheduled: the scheduler announces it when its day comes
   corrects_invoice_id bigint, corrects_line_no integer, -- a credit names the invoice line that it corrects
   born_at timestamptz NOT NULL DEFAULT now());
@@ -99,6 +100,12 @@ CREATE TABLE invoicer.batch (
   totals jsonb NOT NULL, actor text NOT NULL, reason text NOT NULL, generated_at timestamptz NOT NULL);
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
+CREATE TABLE invoicer.batch_parked (                    -- debtors that a batch left out because something is wrong with them, and why
+  batch_id text NOT NULL REFERENCES invoicer.batch, account_name text NOT NULL,
+  code text NOT NULL, sentence text NOT NULL, ids text[] NOT NULL,
+  billed_in text REFERENCES invoicer.batch,             -- the batch of a retry that billed the debtor
+  PRIMARY KEY (batch_id, account_name));
+
 CREATE TABLE invoicer.invoice (
   invoice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   billing_company text NOT NULL, batch_id text NOT NULL REFERENCES invoicer.batch,
@@ -113,6 +120,7 @@ CREATE TABLE invoicer.invoice (
   closed_at timestamptz NOT NULL,
   UNIQUE (billing_company, series, number), UNIQUE (billing_company, invoice_number));
 CREATE INDEX invoice_batch ON invoicer.invoice (batch_id);
+CREATE INDEX invoice_service ON invoicer.invoice (billing_company, service_to);
 CREATE INDEX invoice_account ON invoicer.invoice (billing_company, account_name, invoice_date);
 
 CREATE TABLE invoicer.invoice_line (
@@ -155,6 +163,6 @@ GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_li
   invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
   invoicer.preview_line, invoicer.download TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
-  invoicer.time_group TO invoicer;
+  invoicer.time_group, invoicer.batch_parked TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;

@@ -1,0 +1,155 @@
+"""Finds the workdays in a batch that cannot be. Looks at every line once and narrowly, and closely only at what may be wrong.
+
+`suspect`: the workers and spans of days in which the lines of one worker come from several documents or requirements, or whose most hours
+a day add up to more than the bound. Only for these is the statement in force of each document read, day by day (`worked`).
+
+A batch is held against itself and against what is invoiced already for the same weeks: history is found by the service period of closed
+documents, never by reading pay lines. What corrects an invoiced line widens no search: its original was held against the others before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules import reasons
+from services.invoicer.rules.books import NONE, Named
+from services.invoicer.rules.bounds import HOURS_OVER_BOUND, WORKED_TWICE, Offence, Unsafe
+from shared.database import rows, run
+
+MOST_IDS = 20
+
+# The weeks that a batch bills; `odd`: a day lies outside of its week, so that weeks say nothing of which lines share a day.
+WEEKS_SQL = """
+CREATE TEMP TABLE billed_week ON COMMIT DROP AS
+SELECT week_ending, bool_or(service_from < week_ending - 6 OR service_to > week_ending) AS odd, bool_or(NOT correction) AS own,
+       min(service_from) AS first_day, max(service_to) AS last_day
+FROM picked WHERE out_no = 0 AND sheet GROUP BY week_ending"""
+
+# Lines of closed documents whose service period touches one of the weeks.
+BILLED_SQL = """
+CREATE TEMP TABLE billed ON COMMIT DROP AS
+SELECT hashtextextended(p.worker_id, 0) AS worker, hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_hours,
+       p.pay_line_id, p.week_ending, p.service_from, p.service_to
+FROM (SELECT DISTINCT i.invoice_id FROM billed_week w
+      JOIN invoicer.invoice i ON i.billing_company = :company AND i.service_to >= w.first_day AND i.service_from <= w.last_day
+      WHERE w.own) i
+JOIN invoicer.invoice_line il ON il.invoice_id = i.invoice_id
+JOIN invoicer.pay_line p ON p.pay_line_id = il.pay_line_id
+WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
+  AND EXISTS (SELECT FROM billed_week w WHERE p.service_to >= w.first_day AND p.service_from <= w.last_day)"""
+
+ALL_SQL = """
+SELECT worker, job, day_hours, pay_line_id, week_ending, service_from, service_to, true AS fresh FROM picked WHERE out_no = 0 AND sheet
+UNION ALL SELECT *, false FROM billed"""
+
+WRONG = "bool_or(fresh) AND (min(job) <> max(job) OR sum(day_hours) > CAST(:most AS numeric))"
+# Weeks that all end on one day share no day, and the lines of a worker can be added up week by week.
+BY_WEEK_SQL = f"""
+CREATE TEMP TABLE suspect ON COMMIT DROP AS
+SELECT worker, min(service_from) AS first_day, max(service_to) AS last_day FROM ({ALL_SQL}) l GROUP BY worker, week_ending HAVING {WRONG}"""
+# Else lines belong together as long as one begins before those before it have ended.
+BY_SPAN_SQL = f"""
+CREATE TEMP TABLE suspect ON COMMIT DROP AS
+SELECT worker, min(service_from) AS first_day, max(service_to) AS last_day
+FROM (SELECT *, count(*) FILTER (WHERE apart) OVER (PARTITION BY worker ORDER BY service_from, service_to, pay_line_id) AS span
+      FROM (SELECT *, service_from > max(service_to) OVER (PARTITION BY worker ORDER BY service_from, service_to, pay_line_id
+                                                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS apart
+            FROM ({ALL_SQL}) l) a) s
+GROUP BY worker, span HAVING {WRONG}"""
+
+WORKED_SQL = f"""
+CREATE TEMP TABLE worked ON COMMIT DROP AS
+SELECT l.line ->> 'worker_id' AS worker_id, CAST(h.key AS date) AS day, l.line ->> 'requirement_id' AS requirement_id,
+       l.line ->> 'time_type' AS time_type, d.document_id, CASE WHEN l.line ->> 'unit' = 'HUR' THEN CAST(h.value AS numeric) ELSE 0 END AS hours
+FROM (SELECT DISTINCT p.document_kind, p.document_id
+      FROM suspect s JOIN ({ALL_SQL}) a ON a.worker = s.worker AND a.service_from <= s.last_day AND a.service_to >= s.first_day
+      JOIN invoicer.pay_line p ON p.pay_line_id = a.pay_line_id) d
+JOIN invoicer.settled_document h0 ON h0.document_kind = d.document_kind AND h0.document_id = d.document_id
+CROSS JOIN LATERAL jsonb_array_elements(CAST(nullif(h0.body, '') AS jsonb) -> 'lines') AS l(line)
+CROSS JOIN LATERAL jsonb_each_text(l.line -> 'derivation' -> 'hours') AS h
+WHERE l.line ->> 'line_kind' = 'timesheet' AND l.line ->> 'billing_company' = :company"""
+
+OFFENCE_SQL = f"""
+CREATE TEMP TABLE offence ON COMMIT DROP AS
+SELECT '{HOURS_OVER_BOUND}' AS code, worker_id, day, '' AS requirement_id, '' AS time_type, sum(hours) AS hours, array_agg(DISTINCT document_id) AS document_ids
+FROM worked GROUP BY worker_id, day HAVING sum(hours) > :most
+UNION ALL
+SELECT '{WORKED_TWICE}', worker_id, day, requirement_id, time_type, sum(hours), array_agg(DISTINCT document_id)
+FROM worked GROUP BY worker_id, day, requirement_id, time_type HAVING count(DISTINCT document_id) > 1"""
+
+# Whose lines in this batch they are, and the first of each debtor and code.
+UNSAFE_SQL = f"""
+SELECT * FROM (
+  SELECT DISTINCT ON (debtor_no, code) debtor_no, code, worker_id, day, requirement_id, time_type, hours, document_ids,
+         count(*) OVER one AS days
+  FROM (SELECT DISTINCT k.debtor_no, f.*
+        FROM offence f CROSS JOIN LATERAL unnest(f.document_ids) AS u(document_id)
+        JOIN invoicer.pay_line p ON p.document_id = u.document_id AND p.document_kind = 'timesheet' AND p.worker_id = f.worker_id
+          AND f.day BETWEEN p.service_from AND p.service_to
+          AND (f.code = '{HOURS_OVER_BOUND}' OR (p.requirement_id = f.requirement_id AND p.time_type = f.time_type))
+        JOIN picked k ON k.pay_line_id = p.pay_line_id AND k.out_no = 0 AND k.sheet) o
+  WINDOW one AS (PARTITION BY debtor_no, code)
+  ORDER BY debtor_no, code, worker_id COLLATE "C", day, requirement_id COLLATE "C", time_type COLLATE "C") d
+CROSS JOIN LATERAL (SELECT array_agg(i.id) AS all_ids FROM (
+  SELECT DISTINCT u.id COLLATE "C" AS id FROM offence f CROSS JOIN LATERAL unnest(f.document_ids) AS u(id)
+  JOIN invoicer.pay_line p ON p.document_id = u.id AND p.document_kind = 'timesheet' JOIN picked k ON k.pay_line_id = p.pay_line_id
+  WHERE f.code = d.code AND k.debtor_no = d.debtor_no AND k.out_no = 0 ORDER BY 1 LIMIT {MOST_IDS}) i) a"""
+
+DOUBLE_SQL = f"""
+SELECT worker_id || ' on ' || day AS id, count(*) OVER () AS number
+FROM worked GROUP BY worker_id, day HAVING count(DISTINCT requirement_id) > 1 ORDER BY worker_id COLLATE "C", day LIMIT {MOST_IDS}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What stands against debtors, and the workers' days on different requirements."""
+
+    unsafe: Sequence[Unsafe] = ()
+    double_days: Named = NONE
+
+
+async def look(connection: AsyncConnection, billing_company: str, most: int) -> Looked:
+    """Looks at the lines that are in. Call it after they were picked."""
+    await run(connection, WEEKS_SQL)
+    weeks = await rows(connection, "SELECT extract(isodow FROM week_ending) AS day, odd FROM billed_week")
+    if not weeks:
+        return Looked()
+    await run(connection, BILLED_SQL, company=billing_company)
+    by_week = not any(week.odd for week in weeks) and len({week.day for week in weeks}) == 1
+    if by_week:
+        ((by_week,),) = await rows(
+            connection,
+            "SELECT coalesce(bool_and(extract(isodow FROM week_ending) = :day AND service_from >= week_ending - 6 AND service_to <= week_ending), true)"
+            " FROM billed",
+            day=weeks[0].day,
+        )
+    await run(connection, BY_WEEK_SQL if by_week else BY_SPAN_SQL, most=most)
+    ((suspects,),) = await rows(connection, "SELECT count(*) FROM suspect")
+    if not suspects:
+        return Looked()
+    await run(connection, "ANALYZE suspect")
+    await run(connection, WORKED_SQL, company=billing_company)
+    await run(connection, "ANALYZE worked")
+    await run(connection, OFFENCE_SQL, most=most)
+    await run(connection, "ANALYZE offence")
+    double = await rows(connection, DOUBLE_SQL)
+    return Looked([_unsafe(row) for row in await rows(connection, UNSAFE_SQL)], Named(double[0].number, tuple(row.id for row in double)) if double else NONE)
+
+
+def _unsafe(row: Any) -> Unsafe:
+    first = Offence(row.code, row.worker_id, row.day, row.requirement_id, row.time_type, Decimal(row.hours), tuple(sorted(row.document_ids)))
+    return Unsafe(row.debtor_no, row.code, row.days, first, tuple(row.all_ids or ()))
+
+
+async def park(connection: AsyncConnection, debtor_nos: Sequence[int]) -> None:
+    """Takes every line of these debtors out."""
+    if debtor_nos:
+        await run(
+            connection,
+            "UPDATE picked SET out_no = :reason WHERE out_no = 0 AND debtor_no = ANY(CAST(:debtors AS integer[]))",
+            reason=reasons.number(reasons.DEBTOR_PARKED),
+            debtors=list(debtor_nos),
+        )
