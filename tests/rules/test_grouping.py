@@ -115,10 +115,11 @@ GROUPS = {"weekly": WEEKLY, "retail": RETAIL}
 
 
 def test_the_time_group_on_the_cut_off_date_decides() -> None:
-    """Domain rules 4: the time group valid on the cut-off date; terms of payment by the date of the documents."""
-    on_documents = {"A": DebtorTerms("A", "net:60", time_group="monthly")}
+    """Domain rules 4: the time group valid on the cut-off date; all other terms, the rule for missing timesheets too, by the date of the documents."""
+    on_documents = {"A": DebtorTerms("A", "net:60", time_group="monthly", missing_timesheets="wait")}
     (a,) = debtors(["A"], COMPANY, on_documents, CUT_OFF, on_cut_off={"A": DebtorTerms("A", "net:10", time_group="weekly")}, time_groups=GROUPS)
     assert (a.batch_group, a.window.cycle, a.terms.payment_terms) == ("weekly", Span(date(2026, 8, 3), CUT_OFF), "net:60")
+    assert a.missing_timesheets == "wait"
 
 
 def test_the_companys_default_is_for_debtors_who_have_none() -> None:

@@ -1,6 +1,7 @@
 """Rules that exist twice, in Python and in SQL: generated lines, and both must agree. Sources: domain rules 4, 5 and 7."""
 
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules import reasons
 from services.invoicer.rules.companies import Company, TaxRate
-from services.invoicer.rules.cycles import in_window, window
-from services.invoicer.rules.grouping import debtors
+from services.invoicer.rules.cycles import NOTHING_YET, Window, in_window, window
+from services.invoicer.rules.grouping import Debtor, debtors
 from services.invoicer.rules.totals import credit_taxes, document_tax, line_tax, rate_on, tax_spans
 from services.invoicer.store import selection
 from shared.money import minor_unit
@@ -30,7 +31,7 @@ WITH born AS (
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
     po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
   SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency, :effective, :effective, :effective, 202601,
-    CAST(:week AS date), 'office', '', 'w', '', '', '', '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
+    CAST(:week AS date), :office, '', 'w', '', '', '', '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
   RETURNING *)
 INSERT INTO invoicer.open_line
 SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction FROM born RETURNING pay_line_id"""
@@ -40,6 +41,7 @@ async def add_line(connection: AsyncConnection, company: str = "acme", **changes
     """One open line as the owner writes it."""
     values: dict[str, Any] = {
         "document": "T",
+        "office": "office",
         "kind": "timesheet",
         "amount": D(1),
         "currency": "USD",
@@ -106,6 +108,67 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
         assert seen == {"", reasons.SCHEDULED, reasons.NOT_IN_CYCLE, reasons.NO_TAX_RATE}
 
     await transact("owner", work)
+
+
+WINDOWS = (
+    Window(CUT_OFF, CUT_OFF),
+    Window(None, CUT_OFF),
+    Window(NOTHING_YET, CUT_OFF),
+    Window(date(2026, 8, 31), CUT_OFF, date(2026, 8, 1)),
+    Window(date(2026, 9, 6), CUT_OFF, date(2026, 8, 31)),
+)
+
+
+async def test_windows_of_many_debtors(transact: Transact) -> None:
+    """Domain rules 4: each debtor's own window, parked, left out or waiting: the same in SQL as in the rules, for debits and for corrections."""
+    draw = random.Random(17)
+    company = Company("acme")
+
+    async def work(connection: AsyncConnection) -> None:
+        names = [f"D{at:02}" for at in range(40)]
+        for name in names:
+            await connection.execute(text("INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '', '', '{}')"), {"n": name})
+        decided = {debtor.account_name: decorated(draw, debtor) for debtor in debtors(names, company, {}, CUT_OFF)}
+        lines: dict[int, tuple[Debtor, dict[str, Any]]] = {}
+        for at in range(1500):
+            effective = date(2026, 6, 1) + timedelta(days=draw.randrange(200))
+            kind = draw.choice(("timesheet", "product"))
+            correction = draw.random() < 0.2
+            line = {"kind": kind, "week": effective if kind == "timesheet" else None, "effective": effective, "correction": correction}
+            name = draw.choice(names)
+            lines[await add_line(connection, document=f"T-{at}", office=name, **line)] = (decided[name], line)
+        sited = await selection.locate(connection, "acme")
+        await selection.pick(connection, company, list(decided.values()), [], sited.corrected_terms, today=TODAY, cut_off=CUT_OFF, sealed=False)
+        seen = set()
+        for row in (await connection.execute(text("SELECT pay_line_id, out_no FROM picked"))).all():
+            debtor, line = lines[row.pay_line_id]
+            reason = reason_of(debtor, line)
+            assert (reasons.REASONS[row.out_no - 1] if row.out_no else "") == reason, (debtor, line)
+            seen.add(reason)
+        assert len(seen) == 7
+
+    await transact("owner", work)
+
+
+def decorated(draw: random.Random, debtor: Debtor) -> Debtor:
+    """A debtor with a window of its own, now and then parked, left out or waiting."""
+    left_out = draw.choice(("", "", "", reasons.GROUP_NOT_CHOSEN, reasons.DEBTOR_LEFT_OUT))
+    return replace(
+        debtor, window=draw.choice(WINDOWS), left_out=left_out, parked=draw.choice(("", "", "", "wrong")), waiting=draw.choice(("", "", "1 of 2 in"))
+    )
+
+
+def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
+    """What the rules say of a debit of this debtor: its reason, empty for in."""
+    if line["effective"] > TODAY:
+        return reasons.SCHEDULED
+    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], debtor.window):
+        return reasons.NOT_IN_CYCLE
+    if debtor.left_out:
+        return debtor.left_out
+    if debtor.parked:
+        return reasons.DEBTOR_PARKED
+    return reasons.WAITS_FOR_TIMESHEETS if debtor.waiting and line["kind"] == "timesheet" else ""
 
 
 def expected(line: dict[str, Any], company: Company, rates: list[TaxRate]) -> tuple[str, Decimal]:

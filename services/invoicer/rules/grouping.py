@@ -117,19 +117,19 @@ def debtors(
     today: date | None = None,
 ) -> list[Debtor]:
     """Decides each debtor's terms, window and way with credits, in the order of Account Names. What the debtor's terms leave open is the
-    billing company's. Terms hold by the date of the documents, the time group and the rule for missing timesheets by the cut-off date."""
+    billing company's. Terms hold by the date of the documents, the time group by the cut-off date."""
     on_cut_off = own_terms if on_cut_off is None else on_cut_off
     found = []
     for at, name in enumerate(sorted(set(names)), start=1):
         own = own_terms.get(name) or DebtorTerms(name, company.payment_terms)
         wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
         terms = Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
-        then = on_cut_off.get(name) or DebtorTerms(name, "")
-        time_group = time_group_of(then.time_group, company.default_time_group)
+        then = on_cut_off.get(name)
+        time_group = time_group_of(then.time_group if then else "", company.default_time_group)
         group = (time_groups or {}).get(time_group)
         parked = beyond_periods(group, cut_off) if group else f"the debtor's time group {time_group!r} does not exist" if time_group else ""
         cycle = Window(weeks_to=cut_off, products_to=cut_off) if parked else window(group, cut_off)
-        rule = narrowing.missing_timesheets or then.missing_timesheets
+        rule = narrowing.missing_timesheets or own.missing_timesheets
         left_out = narrowing.left_out(name, time_group)
         asked = None if parked else weeks_asked(cycle, cut_off, today or cut_off)
         found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked, time_group, left_out, rule, asked))
