@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     tick_seconds: float = Field(15.0, description="how often the scheduler looks at the clock")
     progress_limit_seconds: float = Field(60.0, description="a worker whose last progress is older than this is not ready")
     bad_records_limit: int = Field(200, description="a consumer pauses after so many unreadable records in a row, or when half of its last 1000 were")
+    ledger_key: str = Field(
+        "", repr=False, description="seals passwords and tokens of accounting systems; `backoffice ledger key` makes one; empty: none can be connected"
+    )
     today: str = Field("", description="ISO date that stands for today in every zone (demonstrations and tests only); empty: the clock")
     crash: str = Field("", description="a crash point, name[@topic][:n] (tests only)")
     pause: str = Field("", description="folder of pause points (tests only)")

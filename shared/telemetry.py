@@ -25,6 +25,9 @@ LAST_PROGRESS = Gauge("backoffice_last_progress_age_seconds", "Seconds since thi
 WATERMARK_BEHIND = Gauge(
     "backoffice_watermark_behind_days", "Days that the announcing of due lines is behind the company's today", ["billing_company"], registry=REGISTRY
 )
+DELIVERIES = Gauge("backoffice_deliveries", "Deliveries by state", ["ledger", "state"], registry=REGISTRY)
+DELIVERIES_ENDED = Counter("backoffice_sync_attempts_total", "Attempts to deliver by outcome", ["kind", "outcome"], registry=REGISTRY)
+OLDEST_UNSYNCED = Gauge("backoffice_sync_oldest_unsynced_seconds", "Age of the oldest delivery that is neither posted nor parked", registry=REGISTRY)
 LAG = Gauge(
     "kafka_consumergroup_lag",
     "Records behind the end of the partition; -1 when nothing is committed",

@@ -1,1 +1,76 @@
-"""Wires arg_sync."""
+"""Wires arg_sync: `python -m services.arg_sync.app` runs one worker, which hears, answers and delivers."""
+
+import asyncio
+import logging
+import os
+import socket
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.handlers import connecting, desk
+from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.ledgers.kinds import all_kinds
+from services.arg_sync.store import announced, connections, deliveries
+from shared import telemetry
+from shared.consumer.protocol import Chore
+from shared.consumer.records import Applied
+from shared.consumer.worker import Service, Worker, main
+from shared.settings import settings
+
+LOOK_SECONDS = 0.25
+
+
+class Clockwork:
+    """The worker's timer: the engine looks for work, again and again, and is drained when the worker stops."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    async def __call__(self, worker: Worker) -> None:
+        """One look, then a rest."""
+        if self._engine is None:
+            self._engine = Engine(worker.books, all_kinds(), f"{settings().replica} {socket.gethostname()} {os.getpid()}")
+        try:
+            await self._engine.look()
+            await asyncio.sleep(LOOK_SECONDS)
+        except asyncio.CancelledError:
+            await self._engine.drain()
+            raise
+
+
+def tell_kinds() -> Chore:
+    """A chore that writes once which kinds of ledgers this version knows."""
+    told: list[bool] = []
+
+    async def chore(connection: AsyncConnection) -> Applied:
+        if not told:
+            await connections.put_kinds(connection, [connecting.described(kind) for kind in all_kinds().values()])
+            told.append(True)
+        return Applied()
+
+    return chore
+
+
+async def watch(connection: AsyncConnection) -> None:
+    """How many deliveries are in which state, and how old the oldest is that is under way."""
+    telemetry.DELIVERIES.clear()
+    for ledger, state, number in await deliveries.figures(connection):
+        telemetry.DELIVERIES.labels(ledger, state).set(number)
+    telemetry.OLDEST_UNSYNCED.set(float(await deliveries.oldest_open_seconds(connection)))
+
+
+def service() -> Service:
+    """arg_sync as a worker runs it."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    return Service(
+        name=desk.NAME,
+        lanes=list(desk.lanes().values()),
+        says=dict(announced.SAYS),
+        chores=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
+        watch=watch,
+        timers=[Clockwork()],
+    )
+
+
+if __name__ == "__main__":
+    main(service)

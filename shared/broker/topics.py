@@ -46,6 +46,10 @@ DOCUMENT_RELEASED = Topic("document-released", "original document", "a document 
 PAY_LINE_DUE = Topic("pay-line-due", "pay line", "the day of a scheduled line has come")
 BATCH_GENERATED = Topic("batch-generated", "billing company", "a batch is closed")
 INVOICE_CLOSED = Topic("invoice-closed", "Account Name", "a document is closed and ready for delivery")
+AR_DOCUMENT_POSTED = Topic("ar-document-posted", "invoice", "a document stands in an accounting system")
+AR_DOCUMENT_REFUSED = Topic("ar-document-refused", "invoice", "a document does not go out by itself")
+PAYMENT_RECORDED = Topic("payment-recorded", "invoice", "an accounting system booked money against a document")
+LEDGER_DRIFT_FOUND = Topic("ledger-drift-found", "invoice", "an accounting system differs from our books")
 
 FLOW: tuple[Topic, ...] = (
     REQUIREMENT_CHANGED,
@@ -60,16 +64,22 @@ FLOW: tuple[Topic, ...] = (
     PAY_LINE_DUE,
     BATCH_GENERATED,
     INVOICE_CLOSED,
+    AR_DOCUMENT_POSTED,
+    AR_DOCUMENT_REFUSED,
+    PAYMENT_RECORDED,
+    LEDGER_DRIFT_FOUND,
 )
 HEARD: dict[str, tuple[Topic, ...]] = {
     "fee_realizer": (REQUIREMENT_CHANGED, TIMESHEET_APPROVED, PLACEMENT_CREATED, OPERATOR_COMMANDS),
     "invoicer": (BILLTO_CHANGED, PAY_LINES_REALIZED, OPERATOR_COMMANDS),
     "scheduler": (OPERATOR_COMMANDS,),
+    "arg_sync": (BATCH_GENERATED, INVOICE_CLOSED, OPERATOR_COMMANDS),
 }
 SAID: dict[str, tuple[Topic, ...]] = {
     "fee_realizer": (COMMAND_RESULTS, PAY_LINES_REALIZED, DOCUMENT_HELD, DOCUMENT_RELEASED),
     "invoicer": (COMMAND_RESULTS, BATCH_GENERATED, INVOICE_CLOSED),
     "scheduler": (COMMAND_RESULTS, PAY_LINE_DUE),
+    "arg_sync": (COMMAND_RESULTS, AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, PAYMENT_RECORDED, LEDGER_DRIFT_FOUND),
 }
 
 

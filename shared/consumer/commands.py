@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.topics import OPERATOR_COMMANDS
+from shared.broker.topics import HEARD, OPERATOR_COMMANDS
 from shared.consumer import ledger
 from shared.consumer.protocol import Lane
 from shared.consumer.records import Applied, Received, Record, Rejection, UnsaidId, reader
@@ -187,8 +187,8 @@ class Desk:
         return letter
 
 
-HEARING = frozenset({"fee_realizer", "invoicer", "scheduler"})
-"""Services that hear commands today; for any other the invoicer answers that nobody does."""
+HEARING = frozenset(HEARD)
+"""Services that hear commands; for any other the invoicer answers that nobody does."""
 
 _READ = reader(OPERATOR_COMMAND)
 

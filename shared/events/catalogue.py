@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from shared.events import ats, billing, commands, statements
+from shared.events import ats, billing, commands, ledgers, statements
 from shared.events.wire import Message
 
 
@@ -32,6 +32,10 @@ CATALOGUE: dict[str, Any] = {
     "pay-line-due": statements.PayLineDue,
     "batch-generated": billing.BatchGenerated,
     "invoice-closed": billing.InvoiceClosed,
+    "ar-document-posted": ledgers.ArDocumentPosted,
+    "ar-document-refused": ledgers.ArDocumentRefused,
+    "payment-recorded": ledgers.PaymentRecorded,
+    "ledger-drift-found": ledgers.LedgerDriftFound,
 }
 """Topic (without prefix) → the type of its value."""
 

@@ -13,7 +13,7 @@ from shared.errors import Refused, Unavailable
 from shared.stack.ports import HOST, Ports
 from shared.stack.process import Child, Launch, record_path, start_child, tail
 
-STANDARD = ("fee_realizer", "scheduler", "invoicer")
+STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
 READY_TIMEOUT_SECONDS = 90.0
 ENDS_BEFORE_READY = 5
 STOP_PATIENCE_SECONDS = 20.0

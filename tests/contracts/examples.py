@@ -2,12 +2,14 @@
 
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from pydantic import BaseModel
 
 from shared.events.billing import BatchGenerated, CommandResult, CurrencyTotal, Finding, InvoiceClosed, TaxLine
 from shared.events.catalogue import DEAD_LETTER, DeadLetterSaid
 from shared.events.commands import OPERATOR_COMMAND
+from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
 from shared.events.statements import DocumentHeld, DocumentReleased, PayLineDue
 from tests import builders
 
@@ -73,6 +75,16 @@ COMMANDS = {
 _MONEY = {"net": Decimal("2000.00"), "tax": Decimal("177.50")}
 _STAMPS = {"submitted_at": "2026-03-09T08:00:00Z", "approved_at": "2026-03-09T17:30:00-05:00"}
 
+_DELIVERED: dict[str, Any] = {
+    "ledger": "books",
+    "kind": "tryton",
+    "billing_company": "acme-us",
+    "invoice_id": 1,
+    "invoice_number": "US-000007",
+    "document_type": "invoice",
+    "batch_id": "B-1",
+}
+
 EXAMPLES: dict[str, BaseModel] = {
     "requirement-changed": builders.requirement(engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"}),
     "billto-changed": builders.node(parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"),
@@ -130,6 +142,32 @@ EXAMPLES: dict[str, BaseModel] = {
         line_count=1,
         content_hash="9f86d081",
         **_MONEY,
+    ),
+    "ar-document-posted": ArDocumentPosted(**_DELIVERED, currency="USD", total=Decimal("2177.50"), remote_id="77", remote_number="SI-0007", how="created"),
+    "ar-document-refused": ArDocumentRefused(
+        **_DELIVERED, attempt=1, code="http_422", sentence="the period is closed", mend="mend it in the ledger, then retry"
+    ),
+    "payment-recorded": PaymentRecorded(
+        ledger="books",
+        billing_company="acme-us",
+        payment_id="P-5",
+        invoice_id=1,
+        invoice_number="US-000007",
+        remote_id="77",
+        amount=Decimal("2177.50"),
+        currency="USD",
+        paid_on=date(2026, 4, 20),
+    ),
+    "ledger-drift-found": LedgerDriftFound(
+        ledger="books",
+        billing_company="acme-us",
+        drift_id=1,
+        invoice_id=1,
+        invoice_number="US-000007",
+        remote_id="77",
+        code="voided",
+        sentence="US-000007 is voided in the ledger",
+        mend="credit it here, or resync it",
     ),
     DEAD_LETTER: DeadLetterSaid(
         dead_letter_id=1,

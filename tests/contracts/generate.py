@@ -26,6 +26,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SERVICES = {
     "fee_realizer": "What a document is worth: prices timesheets and placements, holds what waits for a fact.",
     "scheduler": "When: announces lines whose day has come in their billing company's zone.",
+    "arg_sync": "How documents reach the accounting systems: delivers each closed document once, and says what became of it.",
     "invoicer": "What goes on which invoice: settles statements, answers operators, generates and closes batches.",
 }
 

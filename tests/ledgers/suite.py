@@ -187,7 +187,7 @@ class LedgerSuite:
     async def test_a_credit_note_is_applied_once(self, stage: Stage) -> None:
         """What a credit note gives back lowers what the invoice still asks; applying it again changes nothing."""
         if not stage.port.capabilities.allocates:
-            pytest.skip("this system has no way to apply a credit note to an invoice")
+            return  # this system has no way to apply a credit note to an invoice
         invoice = await deliver(stage.port, document(stage, "D-000050"))
         whole = document(stage, "D-000051", "credit-note")
         credit = document(stage, "D-000051", "credit-note", corrects=(Corrected("D-000050", whole.total, invoice.remote_id),))
@@ -264,33 +264,32 @@ class LedgerSuite:
     async def test_the_same_key_makes_one_document(self, stage: Stage) -> None:
         """Where the system knows request keys, a repeat is answered like the first time."""
         if not stage.port.capabilities.request_key:
-            pytest.skip("this system has no request key")
+            return  # nothing is promised
         first, again = await create(stage.port, document(stage)), await create(stage.port, document(stage))
         assert first.remote_id == again.remote_id and len(stage.accepted) == 1
 
     async def test_a_number_that_is_taken_is_a_duplicate(self, stage: Stage) -> None:
         """Where numbers are unique, a second document under another key is refused as a duplicate, to be looked up."""
         if not stage.port.capabilities.unique_number:
-            pytest.skip("this system takes a number twice")
+            return  # nothing is promised
         await create(stage.port, document(stage))
         request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
-        (outcome,) = await stage.port.create([Keyed(key("another"), request, "invoice", "INV-000001")])
-        assert isinstance(outcome, Failure) and outcome.failure == "duplicate", outcome
+        assert (await outcome_of(stage.port, request, a_key=key("another"))).failure == "duplicate"
         assert len(stage.accepted) == 1
 
     async def test_two_of_one_number_are_both_told(self, stage: Stage) -> None:
         """Where numbers are not unique, a look-up tells of both: the engine parks it."""
         if stage.port.capabilities.unique_number or stage.port.capabilities.request_key:
-            pytest.skip("this system takes a number once")
+            return  # there cannot be two
         await create(stage.port, document(stage))
         await create(stage.port, document(stage))
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 2
 
 
-async def outcome_of(port: Port, request: str, number: str = "INV-000001") -> Failure:
+async def outcome_of(port: Port, request: str, number: str = "INV-000001", a_key: str = "") -> Failure:
     """The failure of one create, raised or given."""
     try:
-        (outcome,) = await port.create([Keyed(key(number), request, "invoice", number)])
+        (outcome,) = await port.create([Keyed(a_key or key(number), request, "invoice", number)])
     except Failure as failed:
         return failed
     assert isinstance(outcome, Failure), f"it was to fail, and gave {outcome}"

@@ -9,7 +9,7 @@ from sqlalchemy.util import await_only
 revision = "0001"
 down_revision = None
 
-FILES = ("01_roles", "02_fee_realizer", "03_scheduler", "04_invoicer", "05_invoicer_views")
+FILES = ("01_roles", "02_fee_realizer", "03_scheduler", "04_invoicer", "05_invoicer_views", "06_arg_sync")
 
 
 def upgrade() -> None:

@@ -1,0 +1,114 @@
+"""The delivery engine of a worker: looks which connections have work, and lets each of them work by itself: none waits for another."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.handlers import outcomes
+from services.arg_sync.handlers.ports import PortBook
+from services.arg_sync.handlers.running import Run
+from services.arg_sync.ledgers.port import Failure, Kind
+from services.arg_sync.rules.backoff import Chances, after_trouble
+from services.arg_sync.store import connections
+from services.arg_sync.store.connections import Connection
+from shared.consumer.protocol import Books
+
+DRAIN_SECONDS = 40.0
+
+
+class Engine:
+    """The runs of one worker process. `holder`: the name under which it holds leases and slots."""
+
+    def __init__(self, books: Books, kinds: Mapping[str, Kind], holder: str, chances: Chances = random.random) -> None:
+        self._books = books
+        self._ports = PortBook(books.engine, kinds)
+        self._holder = holder
+        self._chances = chances
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._stopping = asyncio.Event()
+
+    async def look(self) -> int:
+        """Starts a run for each connection that has work and none; how many are at work. Raises what a run died of."""
+        for ledger, task in list(self._running.items()):
+            if task.done():
+                del self._running[ledger]
+                task.result()
+        async with self._books.engine.connect() as connection:
+            found = await connections.ledgers_with_work(connection)
+        for each in found:
+            if each.ledger not in self._running and not self._stopping.is_set():
+                self._running[each.ledger] = asyncio.create_task(self._work(each), name=f"ledger {each.ledger}")
+        return len(self._running)
+
+    async def drain(self) -> None:
+        """Takes nothing more, and ends what is in hand."""
+        self._stopping.set()
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=DRAIN_SECONDS)
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._ports.close()
+
+    async def until_idle(self, seconds: float = 60.0) -> None:
+        """Works until nothing is due: for tests and for one-shot use."""
+        async with asyncio.timeout(seconds):
+            while await self.look():
+                await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _work(self, ledger: Connection) -> None:
+        try:
+            plugged = await self._ports.port_for(ledger)
+        except Failure as failed:
+            await self._refused(ledger, failed)
+            return
+        if ledger.check_asked_at is not None:
+            await self._check(ledger)
+        if ledger.state == "connected" and not ledger.open:
+            await Run(self._books, ledger, plugged, self._holder, self._chances, self._stopping).go()
+
+    async def _check(self, ledger: Connection) -> None:
+        """Looks whether a connection works; one that was stopped goes on if it does."""
+        plugged = await self._ports.port_for(ledger)
+        try:
+            try:
+                sentence = await plugged.port.check()
+            except Failure as failed:
+                if failed.failure != "auth":
+                    raise
+                await plugged.renew(plugged.renewals)
+                sentence = await plugged.port.check()
+        except Failure as failed:
+            await self._checked(ledger, "failed", f"{failed.code}: {failed.sentence}")
+            return
+        await self._checked(ledger, "ok", sentence)
+
+    async def _checked(self, ledger: Connection, outcome: str, sentence: str) -> None:
+        async def keep(connection: AsyncConnection) -> None:
+            now = await connections.connection_for(connection, ledger.ledger, lock=True)
+            await connections.add_check(connection, ledger.ledger, outcome, sentence)
+            if outcome == "ok" and now is not None and now.state == "stopped":
+                await connections.set_state(connection, ledger.ledger, "connected")
+            if outcome == "ok":
+                await connections.close_circuit(connection, ledger.ledger)
+
+        await self._transact(keep)
+
+    async def _refused(self, ledger: Connection, failed: Failure) -> None:
+        """No port can be made of the connection."""
+
+        async def keep(connection: AsyncConnection) -> None:
+            if ledger.check_asked_at is not None:
+                await connections.add_check(connection, ledger.ledger, "failed", f"{failed.code}: {failed.sentence}")
+            if failed.failure == "auth":
+                await outcomes.stop(connection, ledger, failed.sentence)
+            else:
+                await connections.set_circuit(connection, ledger.ledger, after_trouble(ledger.failures, None, self._chances), failed.sentence)
+
+        await self._transact(keep)
+
+    async def _transact(self, work: outcomes.Work) -> None:
+        async with self._books.engine.connect() as connection, connection.begin():
+            await work(connection)

@@ -1,0 +1,85 @@
+"""Storing what became of deliveries: rows, attempts, the circuit of the connection, and what is said of it. Several in one transaction."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.handlers.sending import Outcome
+from services.arg_sync.rules.backoff import Chances, after_trouble
+from services.arg_sync.store import announced, claims, connections
+from services.arg_sync.store.connections import Connection
+from shared import faults, telemetry
+from shared.consumer.protocol import Books
+from shared.consumer.records import Applied, UnsaidId
+
+Work = Callable[[AsyncConnection], Awaitable[object]]
+
+
+async def store(books: Books, ledger: Connection, outcomes: Sequence[Outcome], worker: str, chances: Chances) -> None:
+    """One transaction for all; what is true with it is said."""
+    await faults.point("before_outcome")
+    said: list[UnsaidId] = []
+
+    async def work(connection: AsyncConnection) -> Applied:
+        settled = await claims.settle(connection, json.dumps([_row(each) for each in outcomes]), worker)
+        said[:] = [announced.of(row.state, row.delivery_id, row.attempt_no) for row in settled if row.state in ("posted", "refused")]
+        await _connection(connection, ledger, outcomes, chances)
+        return Applied(unsaid=said)
+
+    await books.transact(work)
+    for each in outcomes:
+        telemetry.DELIVERIES_ENDED.labels(ledger.kind, each.next.state).inc()
+        if each.next.state == "refused":
+            telemetry.log().warning("delivery refused", ledger=ledger.ledger, invoice=each.taken.invoice_number, code=each.next.code)
+
+
+async def _connection(connection: AsyncConnection, ledger: Connection, outcomes: Sequence[Outcome], chances: Chances) -> None:
+    """A dead key stops the connection; trouble opens its circuit by and by; a document that got through closes it."""
+    failures = [each.failure for each in outcomes if each.failure is not None]
+    dead = next((failed for failed in failures if failed.failure == "auth"), None)
+    if dead is not None:
+        await stop(connection, ledger, dead.sentence)
+        return
+    if failures:
+        now = await connections.connection_for(connection, ledger.ledger, lock=True)
+        asked = max((failed.retry_after or 0.0 for failed in failures), default=0.0)
+        circuit = after_trouble(now.failures if now else 0, asked or None, chances)
+        await connections.set_circuit(connection, ledger.ledger, circuit, failures[-1].sentence)
+    elif any(each.next.state == "posted" for each in outcomes):
+        await connections.close_circuit(connection, ledger.ledger)
+
+
+async def stop(connection: AsyncConnection, ledger: Connection, sentence: str) -> None:
+    """Stops a connection, unless an operator connected it anew meanwhile."""
+    now = await connections.connection_for(connection, ledger.ledger, lock=True)
+    if now is not None and now.generation == ledger.generation and now.state == "connected":
+        await connections.set_state(
+            connection, ledger.ledger, "stopped", f"{sentence}; give it a good key with `backoffice ledger connect {ledger.ledger} ...`"
+        )
+        telemetry.log().error("a connection is stopped", ledger=ledger.ledger)
+
+
+def _row(each: Outcome) -> dict[str, Any]:
+    found, after = each.found, each.next
+    code, sentence = after.code, after.sentence
+    if after.state == "posted" and not code and each.how == "adopted":
+        code = "adopted"
+    return {
+        "delivery_id": each.taken.delivery_id,
+        "lease": each.taken.lease,
+        "state": after.state,
+        "wait": after.wait_seconds,
+        "doubt": after.doubt,
+        "tries": after.tries,
+        "code": code,
+        "sentence": sentence.replace("\0", ""),
+        "mend": after.mend,
+        "remote_id": found.remote_id if found else None,
+        "remote_number": found.remote_number if found else None,
+        "remote_state": ("draft" if found.state == "draft" else "posted") if found else None,
+        "steps": each.steps,
+        "took_ms": int((time.monotonic() - each.began) * 1000) if each.began else 0,
+    }

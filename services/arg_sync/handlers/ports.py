@@ -1,0 +1,127 @@
+"""Ports that are in use: made when a connection is first needed, made anew when it was changed. With them their vault and their turn."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.arg_sync.ledgers.kinds import capabilities_of
+from services.arg_sync.ledgers.port import Capabilities, Failure, Host, Kind, Port, Secrets
+from services.arg_sync.rules.claiming import pause_seconds
+from services.arg_sync.store import budget, secrets
+from services.arg_sync.store.connections import Connection
+from shared import sealing
+from shared.errors import Refused
+
+DAY_REST_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class LedgerVault:
+    """A connection's secrets in the books, sealed. Opened ones are in memory only."""
+
+    engine: AsyncEngine
+    ledger: str
+
+    async def read(self) -> Secrets:
+        """The newest secrets."""
+        async with self.engine.connect() as connection:
+            found = await secrets.sealed_for(connection, self.ledger)
+        if found is None:
+            return Secrets(0, {})
+        try:
+            return Secrets(found[0], sealing.unseal(found[1]))
+        except Refused as refused:
+            raise Failure("transient", refused.code, f"{refused.sentence}; {refused.mend}", everywhere=True) from refused
+
+    async def may_renew(self, version: int) -> bool:
+        """Whether the caller alone may renew this version."""
+        async with _transaction(self.engine) as connection:
+            return await secrets.claim_renewal(connection, self.ledger, version)
+
+    async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
+        """The next version, committed before anybody uses it."""
+        async with _transaction(self.engine) as connection:
+            if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
+                raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")
+        return Secrets(version + 1, dict(values))
+
+
+@dataclass
+class Plugged:
+    """A port in use. `renewals` counts its renewals, so that tasks that fail together renew once."""
+
+    connection: Connection
+    kind: Kind
+    capabilities: Capabilities
+    port: Port
+    renewals: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def renew(self, seen: int) -> None:
+        """Renews once for all who saw the same failure."""
+        async with self.lock:
+            if self.renewals == seen:
+                await self.port.renew()
+                self.renewals += 1
+
+
+class PortBook:
+    """The ports of a worker."""
+
+    def __init__(self, engine: AsyncEngine, kinds: Mapping[str, Kind]) -> None:
+        self._engine = engine
+        self._kinds = kinds
+        self._ports: dict[str, Plugged] = {}
+
+    async def port_for(self, connection: Connection) -> Plugged:
+        """The port of a connection. A `Failure` if it cannot be made: its settings are no good."""
+        known = self._ports.get(connection.ledger)
+        if known is not None and known.connection.generation == connection.generation:
+            return known
+        if known is not None:
+            del self._ports[connection.ledger]
+            await known.port.close()
+        kind = self._kinds.get(connection.kind)
+        if kind is None:
+            raise Failure("auth", "unknown_kind", f"this version knows no ledger of kind {connection.kind}")
+        try:
+            capabilities = capabilities_of(kind, dict(connection.settings))
+            vault = LedgerVault(self._engine, connection.ledger)
+            port = kind.make(Host(connection.ledger, connection.settings, vault, self._turn(connection.ledger, capabilities), capabilities))
+        except (ValueError, KeyError) as error:
+            raise Failure("auth", "bad_settings", f"a setting is no good: {error}") from error
+        except Failure as failed:  # an address that we do not talk to
+            raise Failure("auth", failed.code, failed.sentence) from failed
+        self._ports[connection.ledger] = Plugged(connection, kind, capabilities, port)
+        return self._ports[connection.ledger]
+
+    def _turn(self, ledger: str, capabilities: Capabilities) -> Callable[[], Awaitable[None]]:
+        pause = pause_seconds(capabilities.per_minute) if capabilities.per_minute else 0.0
+        per_day = capabilities.per_day
+
+        async def turn() -> None:
+            if not pause and per_day is None:
+                return
+            async with _transaction(self._engine) as connection:
+                mine = await budget.take_turn(connection, ledger, pause, per_day)
+            if mine.used_up:
+                words = f"its {per_day:,} calls of a day are used up"
+                raise Failure("transient", "day_used_up", words, retry_after=DAY_REST_SECONDS, everywhere=True)
+            await asyncio.sleep(mine.wait_seconds)
+
+        return turn
+
+    async def close(self) -> None:
+        """Ends every port."""
+        for plugged in self._ports.values():
+            await plugged.port.close()
+        self._ports.clear()
+
+
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection, connection.begin():
+        yield connection

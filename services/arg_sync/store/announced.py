@@ -1,0 +1,165 @@
+"""What is said of deliveries, payments and drifts: messages built from stored rows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.say import Outgoing, stable_id
+from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, LEDGER_DRIFT_FOUND, PAYMENT_RECORDED
+from shared.consumer.protocol import Say
+from shared.consumer.records import UnsaidId
+from shared.database import rows
+from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
+
+POSTED, REFUSED, PAYMENT, DRIFT = "posted", "refused", "payment", "drift"
+HOW = {"adopted": "adopted", "marked": "marked"}
+
+
+def of(state: str, delivery_id: int, attempt_no: int) -> UnsaidId:
+    """The announcement of a delivery that was posted or refused."""
+    return (POSTED, str(delivery_id)) if state == "posted" else (REFUSED, f"{delivery_id}:{attempt_no}")
+
+
+async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """ar-document-posted, one a delivery."""
+    found = await rows(
+        connection,
+        "SELECT d.*, c.kind FROM arg_sync.delivery d JOIN arg_sync.connection c USING (ledger)"
+        " WHERE d.delivery_id = ANY(CAST(:ids AS bigint[])) AND d.state = 'posted' ORDER BY d.delivery_id",
+        ids=[int(an_id) for an_id in ids],
+    )
+    return [_posted(row) for row in found]
+
+
+def _posted(row: Any) -> Outgoing:
+    event = ArDocumentPosted(
+        ledger=row.ledger,
+        kind=row.kind,
+        billing_company=row.billing_company,
+        invoice_id=row.invoice_id,
+        invoice_number=row.invoice_number,
+        document_type=row.document_type,
+        batch_id=row.batch_id,
+        currency=row.currency,
+        total=row.total,
+        remote_id=row.remote_id or "",
+        remote_number=row.remote_number,
+        how=HOW.get(row.code, "created"),  # type: ignore[arg-type]
+        warning=row.sentence if row.code == "not_applied" else "",
+    )
+    an_id = stable_id(AR_DOCUMENT_POSTED.name, row.ledger, row.invoice_id, row.revision)
+    return Outgoing(AR_DOCUMENT_POSTED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
+
+
+async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """ar-document-refused, one an attempt that was."""
+    pairs = [an_id.split(":") for an_id in ids]
+    found = await rows(
+        connection,
+        "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number, d.document_type, d.batch_id, a.attempt_no, a.code, a.sentence, a.mend"
+        " FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[])) AS s(delivery_id, attempt_no)"
+        " JOIN arg_sync.attempt a USING (delivery_id, attempt_no) JOIN arg_sync.delivery d USING (delivery_id) JOIN arg_sync.connection c USING (ledger)"
+        " ORDER BY d.delivery_id, a.attempt_no",
+        ids=[int(an_id) for an_id, _ in pairs],
+        attempts=[int(attempt) for _, attempt in pairs],
+    )
+    return [_refused(row) for row in found]
+
+
+def _refused(row: Any) -> Outgoing:
+    event = ArDocumentRefused(
+        ledger=row.ledger,
+        kind=row.kind,
+        billing_company=row.billing_company,
+        invoice_id=row.invoice_id,
+        invoice_number=row.invoice_number,
+        document_type=row.document_type,
+        batch_id=row.batch_id,
+        attempt=row.attempt_no,
+        code=row.code,
+        sentence=row.sentence[:2000],
+        mend=row.mend[:2000],
+    )
+    an_id = stable_id(AR_DOCUMENT_REFUSED.name, row.ledger, row.invoice_id, row.attempt_no)
+    return Outgoing(AR_DOCUMENT_REFUSED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
+
+
+async def payment_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """payment-recorded; an id is `ledger US payment_id US cancelled`."""
+    parts = [an_id.split("\x1f") for an_id in ids]
+    found = await rows(
+        connection,
+        "SELECT p.*, c.billing_company"
+        " FROM unnest(CAST(:ledgers AS text[]), CAST(:ids AS text[]), CAST(:cancelled AS boolean[])) AS s(ledger, payment_id, cancelled)"
+        " JOIN arg_sync.payment p USING (ledger, payment_id, cancelled) JOIN arg_sync.connection c USING (ledger) WHERE p.invoice_id IS NOT NULL",
+        ledgers=[part[0] for part in parts],
+        ids=[part[1] for part in parts],
+        cancelled=[part[2] == "True" for part in parts],
+    )
+    return [
+        Outgoing(
+            PAYMENT_RECORDED.name,
+            str(row.invoice_id),
+            PaymentRecorded(
+                ledger=row.ledger,
+                billing_company=row.billing_company,
+                payment_id=row.payment_id,
+                invoice_id=row.invoice_id,
+                invoice_number=row.invoice_number,
+                remote_id=row.remote_id,
+                amount=row.amount,
+                currency=row.currency,
+                paid_on=row.paid_on,
+                cancelled=row.cancelled,
+            )
+            .model_dump_json()
+            .encode(),
+            stable_id(PAYMENT_RECORDED.name, row.ledger, row.payment_id, row.cancelled),
+        )
+        for row in found
+    ]
+
+
+async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    """ledger-drift-found, one a drift."""
+    found = await rows(
+        connection,
+        "SELECT d.*, c.billing_company FROM arg_sync.drift d JOIN arg_sync.connection c USING (ledger) WHERE d.drift_id = ANY(CAST(:ids AS bigint[]))",
+        ids=[int(an_id) for an_id in ids],
+    )
+    names = ("ledger", "billing_company", "drift_id", "invoice_id", "invoice_number", "remote_id", "code", "sentence", "mend")
+    return [
+        Outgoing(
+            LEDGER_DRIFT_FOUND.name,
+            str(row.invoice_id or row.remote_id),
+            LedgerDriftFound.model_validate({name: getattr(row, name) for name in names}).model_dump_json().encode(),
+            stable_id(LEDGER_DRIFT_FOUND.name, row.drift_id),
+        )
+        for row in found
+    ]
+
+
+async def announced_since(connection: AsyncConnection, since: date) -> list[UnsaidId]:
+    """What was posted or refused on that day (UTC) or later, and stands so."""
+    found = await rows(
+        connection,
+        "SELECT state, delivery_id, attempts FROM arg_sync.delivery WHERE state IN ('posted', 'refused')"
+        " AND settled_at >= CAST(:since AS date) AT TIME ZONE 'UTC' ORDER BY delivery_id",
+        since=since,
+    )
+    return [of(row.state, row.delivery_id, row.attempts) for row in found]
+
+
+async def announced_of(connection: AsyncConnection, invoice_number: str) -> list[UnsaidId]:
+    """The same of one document, by its number."""
+    found = await rows(
+        connection,
+        "SELECT state, delivery_id, attempts FROM arg_sync.delivery WHERE state IN ('posted', 'refused') AND invoice_number = :n ORDER BY delivery_id",
+        n=invoice_number,
+    )
+    return [of(row.state, row.delivery_id, row.attempts) for row in found]
+
+
+SAYS: Mapping[str, Say] = {POSTED: posted_messages, REFUSED: refused_messages, PAYMENT: payment_messages, DRIFT: drift_messages}

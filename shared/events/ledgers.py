@@ -1,0 +1,70 @@
+"""What arg_sync says: what the accounting systems answered, what they were paid, and where they differ from our books."""
+
+from typing import Literal
+
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Text
+from shared.terms import DocumentType
+
+
+class ArDocumentPosted(Message):
+    """A document stands posted in an accounting system, with the number that it has there. `how`: created by us, found there and adopted,
+    or entered by a person who said so."""
+
+    ledger: Identifier
+    kind: str
+    billing_company: Identifier
+    invoice_id: int
+    invoice_number: str
+    document_type: DocumentType
+    batch_id: str
+    currency: Currency
+    total: Amount
+    remote_id: str
+    remote_number: str
+    how: Literal["created", "adopted", "marked"]
+    warning: Text = ""
+
+
+class ArDocumentRefused(Message):
+    """A document does not go out by itself: a code, the accounting system's own sentence, and what mends it."""
+
+    ledger: Identifier
+    kind: str
+    billing_company: Identifier
+    invoice_id: int
+    invoice_number: str
+    document_type: DocumentType
+    batch_id: str
+    attempt: int
+    code: str
+    sentence: Text
+    mend: Text
+
+
+class PaymentRecorded(Message):
+    """Money that an accounting system booked against one of our documents; `cancelled` takes back an earlier one of the same payment id."""
+
+    ledger: Identifier
+    billing_company: Identifier
+    payment_id: str
+    invoice_id: int
+    invoice_number: str
+    remote_id: str
+    amount: Amount
+    currency: Currency
+    paid_on: Day
+    cancelled: bool = False
+
+
+class LedgerDriftFound(Message):
+    """What was said, our books and the accounting system do not agree about a document. Nothing was changed; `mend` is a proposal."""
+
+    ledger: Identifier
+    billing_company: Identifier
+    drift_id: int
+    invoice_id: int | None = None
+    invoice_number: str
+    remote_id: str
+    code: Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "unknown-document"]
+    sentence: Text
+    mend: Text

@@ -1,0 +1,164 @@
+"""The delivery engine on a real database, against a ledger that plays and misbehaves: each document there once, or parked with a sentence."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import pytest
+
+from tests.conftest import BooksOf, Configure, EngineOf
+from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.fake import FakeServer, Fault, playing
+from tests.ledgers.toy import ToyVendor, toy_kind
+
+
+@pytest.fixture
+async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+    """arg_sync on an empty database."""
+    configure(ledger_key=KEY)
+    return Delivering(engine_of, books_of)
+
+
+@pytest.fixture
+async def toy() -> AsyncIterator[FakeServer]:
+    """A ledger that makes drafts, with neither request key nor unique number."""
+    async with playing(ToyVendor(steps=2)) as server:
+        yield server
+
+
+def vendor_of(server: FakeServer) -> ToyVendor:
+    """Its vendor."""
+    assert isinstance(server.vendor, ToyVendor)
+    return server.vendor
+
+
+async def connected(delivering: Delivering, server: FakeServer, **capabilities: object) -> None:
+    """A connection to it whose waits are short."""
+    kind = toy_kind(vendor_of(server), **({"request_seconds": 0.5, "server_seconds": 0.2} | capabilities))
+    await delivering.connect(kind, server.url)
+
+
+def there(server: FakeServer) -> list[tuple[str, str, Decimal, str]]:
+    """What the ledger holds."""
+    return sorted((one.number, one.kind, one.total, one.state) for one in server.vendor.journal)
+
+
+def wanted(delivering: Delivering) -> list[tuple[str, str, Decimal, str]]:
+    """What it must hold."""
+    return sorted((one.number, one.kind, one.total, "posted") for one in delivering.closed)
+
+
+async def test_every_document_stands_there_once_and_is_announced(delivering: Delivering, toy: FakeServer) -> None:
+    """Queued twice, delivered once, posted, to the cent; a credit note after its invoice and applied to it; each said once."""
+    await connected(delivering, toy)
+    first = await delivering.close("INV-1")
+    for at in range(2, 21):
+        await delivering.close(f"INV-{at}", account=f"Client {at % 3}")
+    await delivering.close("CN-21", credits=first)
+    await delivering.queue()
+    await delivering.queue()
+    await delivering.deliver()
+    assert set((await delivering.states()).values()) == {"posted"}
+    assert there(toy) == wanted(delivering)
+    assert next(one["balance"] for one in vendor_of(toy).documents.values() if one["number"] == "INV-1") == 0
+    assert len(delivering.said("ar-document-posted")) == 21
+    assert len(vendor_of(toy).customers) == 4
+
+
+@pytest.mark.parametrize("fault", ["silence", "reset", "cut", "slow", "page-after"])
+async def test_a_lost_answer_is_looked_up_and_never_sent_again(delivering: Delivering, toy: FakeServer, fault: str) -> None:
+    """The ledger has it, we don't know: after the wait a look finds it, and it is posted."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    toy.plan(Fault(fault))  # type: ignore[arg-type]
+    await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert (row.state, row.doubt) == ("unknown", True), row.sentence
+    await delivering.hurry()
+    await delivering.deliver()
+    assert there(toy) == wanted(delivering)
+    assert (await delivering.delivery("INV-1")).code == "adopted"
+
+
+async def test_a_refused_document_stands_alone(delivering: Delivering, toy: FakeServer) -> None:
+    """One is refused with the ledger's sentence, the next one goes on; after the mend a retry delivers it."""
+    await connected(delivering, toy, order="connection")
+    vendor_of(toy).closed_before = "2026-03-02"
+    await delivering.close("INV-1", day=0)
+    await delivering.close("INV-2", day=1)
+    await delivering.queue()
+    await delivering.deliver()
+    assert await delivering.states() == {"INV-1": "refused", "INV-2": "posted"}
+    row = await delivering.delivery("INV-1")
+    assert "the period of 2026-03-01 is closed" in row.sentence and "retry" in row.mend
+    (said,) = delivering.said("ar-document-refused")
+    assert b"is closed" in said.value
+    vendor_of(toy).closed_before = ""
+    answer = await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
+    assert answer["outcome"] == "accepted", answer
+    await delivering.deliver()
+    assert there(toy) == wanted(delivering)
+
+
+async def test_another_amount_is_parked_and_nothing_is_posted(delivering: Delivering, toy: FakeServer) -> None:
+    """The ledger makes a cent more of it: the draft is not posted; after the mend it is made anew."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    toy.plan(Fault("wrong-amount"))
+    await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert (row.state, row.code) == ("refused", "different") and "its total is" in row.sentence
+    assert [one.state for one in toy.vendor.journal] == ["draft"]
+    await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
+    await delivering.deliver()
+    assert there(toy) == wanted(delivering)
+
+
+async def test_a_dead_key_stops_its_connection_only(delivering: Delivering, toy: FakeServer) -> None:
+    """401 after a renewal stops the connection with a sentence; its documents wait; another connection goes on."""
+    await connected(delivering, toy)
+    async with playing(ToyVendor()) as other:
+        vendor_of(other).token = "changed"
+        await delivering.connect(toy_kind(vendor_of(other)), other.url, ledger="other")
+        await delivering.rows("UPDATE arg_sync.connection SET kind = 'toy' WHERE ledger = 'other'")
+        await delivering.close("INV-1")
+        await delivering.queue()
+        await delivering.deliver()
+        found = {row.ledger: (row.state, row.sentence) for row in await delivering.rows("SELECT ledger, state, sentence FROM arg_sync.connection")}
+        assert found["books"][0] == "connected"
+        assert found["other"][0] == "stopped" and "bad token" in found["other"][1] and "toy-secret" not in found["other"][1]
+        states = {row.ledger: row.state for row in await delivering.rows("SELECT ledger, state FROM arg_sync.delivery")}
+        assert states == {"books": "posted", "other": "queued"}
+
+
+async def test_two_engines_make_one_document_each(delivering: Delivering, toy: FakeServer) -> None:
+    """Two workers on one connection: leases and slots keep them apart."""
+    await connected(delivering, toy)
+    for at in range(1, 41):
+        await delivering.close(f"INV-{at}", account=f"Client {at % 5}")
+    await delivering.queue()
+    async with delivering.engine("w1") as one, delivering.engine("w2") as two:
+        await asyncio.gather(one.until_idle(), two.until_idle())
+        await delivering.hurry()
+        await asyncio.gather(one.until_idle(), two.until_idle())
+    assert there(toy) == wanted(delivering)
+    assert toy.most_at_once <= 4
+
+
+async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(delivering: Delivering, toy: FakeServer) -> None:
+    """All that is missing in one sentence; after the import a retry delivers it."""
+    await connected(delivering, toy)
+    await delivering.rows("DELETE FROM arg_sync.mapping")
+    await delivering.close("INV-1")
+    await delivering.queue()
+    await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert row.code == "mapping_missing" and "account REG" in row.sentence and "tax VAT" in row.sentence
+    assert [call for call in toy.calls if call[1] != "GET"] == []
+    rows = [{"what": "account", "code": "REG", "remote": "4000"}, {"what": "tax", "code": "VAT", "remote": "T10"}]
+    assert (await delivering.tell("import-mapping", ledger="books", rows=rows))["outcome"] == "accepted"
+    await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
+    await delivering.deliver()
+    assert there(toy) == wanted(delivering)

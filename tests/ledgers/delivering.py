@@ -1,0 +1,189 @@
+"""The delivery engine in a test: closed documents put into the books, a connection to a ledger that plays, engines that deliver."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from services.arg_sync.app import desk
+from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.ledgers.port import Kind
+from services.arg_sync.store.announced import SAYS
+from shared import sealing
+from shared.broker.topics import OPERATOR_COMMANDS
+from shared.consumer.protocol import Books
+from tests.builders import COMPANY, command, record
+from tests.conftest import BooksOf, EngineOf, process
+from tests.ledgers.toy import TOKEN
+
+LEDGER = "books"
+KEY = Fernet.generate_key().decode()
+FIRST_DAY = date(2026, 3, 1)
+
+BATCH = """
+INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents, line_count, totals, actor,
+  reason, generated_at) VALUES (:batch, :company, :batch, '2026-03-31', '2026-03-31', 'a', 'z', 1, 1, '[]', 'pat', '', now()) ON CONFLICT DO NOTHING"""
+INVOICE = """
+INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
+  tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count, tax_totals, seller, buyer,
+  closed_at)
+VALUES (:company, :batch, 'INV-', :no, :number, :type, :account, 'USD', 'net:30', '', 'standard', '', 'line', :day, :due, :day, :day, :day, :net, :tax, :total,
+  :lines, CAST(:taxes AS jsonb), '{"name": "Acme"}', CAST(:buyer AS jsonb), now()) RETURNING invoice_id"""
+LINE = """
+WITH p AS (
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+    effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
+  VALUES (:company, 'timesheet', :doc, 1, :doc, 'timesheet', :quantity, 'HUR', :price, :amount, 'USD', :day, :day, :day, 202603, :day, 'office-1', 'REQ-1',
+    'W-1', 'REG', '', '', '', '', :code, '', 1, :words, '{}', false, CAST(:corrects AS bigint), CAST(:corrects_line AS integer)) RETURNING pay_line_id)
+INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+SELECT :invoice, :line_no, pay_line_id, 'office-1', 3, :code, :rate, :tax FROM p"""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed document in the books."""
+
+    invoice_id: int
+    number: str
+    kind: str
+    total: Decimal
+    account: str
+
+
+@dataclass
+class Delivering:
+    """arg_sync in a test, with the desk for its commands and as many engines as are asked for."""
+
+    engine_of: EngineOf
+    books_of: BooksOf
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    closed: list[Closed] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.books: Books = self.books_of("arg_sync", dict(SAYS))
+
+    async def rows(self, sql: str, **values: Any) -> list[Any]:
+        """As the owner."""
+        async with self.engine_of("owner").begin() as connection:
+            result = await connection.execute(text(sql), values)
+            return list(result.all()) if result.returns_rows else []
+
+    async def connect(self, kind: Kind, url: str, ledger: str = LEDGER, auto: bool = True, **settings: str) -> None:
+        """A connection as the command leaves it, and a mapping of everything."""
+        self.kinds[kind.name] = kind
+        await self.rows(
+            "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)"
+            " VALUES (:ledger, :kind, :company, CAST(:settings AS jsonb), :auto, 'connected', 'pat', now())",
+            ledger=ledger,
+            kind=kind.name,
+            company=COMPANY,
+            settings=json.dumps({"base_url": url} | settings),
+            auto=auto,
+        )
+        await self.rows("INSERT INTO arg_sync.pace VALUES (:ledger, now())", ledger=ledger)
+        await self.rows("INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)", ledger=ledger, sealed=sealing.seal({"token": TOKEN}))
+        await self.map(ledger, account="4000", tax="T10")
+
+    async def map(self, ledger: str = LEDGER, **codes: str) -> None:
+        """Default codes; of tax the one for VAT."""
+        for what, remote in codes.items():
+            await self.rows(
+                "INSERT INTO arg_sync.mapping VALUES (:ledger, :what, :code, :remote, 'pat', now())"
+                " ON CONFLICT (ledger, what, code) DO UPDATE SET remote = excluded.remote",
+                ledger=ledger,
+                what=what,
+                code="VAT" if what == "tax" else "",
+                remote=remote,
+            )
+
+    async def close(self, number: str, *, account: str = "Mercy Hospital", credits: Closed | None = None, batch: str = "B-1", day: int = 0) -> Closed:
+        """A document of two lines, the amounts of which follow its number; a credit note credits the whole of an invoice."""
+        no = int("".join(filter(str.isdigit, number)))
+        when = FIRST_DAY + timedelta(days=day)
+        worth = [(Decimal(40), Decimal("50.00")), (Decimal("7.25"), Decimal("33.33") + Decimal(no) / 100)]
+        cent = Decimal("0.01")
+        if credits is not None:
+            no_of = int("".join(filter(str.isdigit, credits.number)))
+            worth = [(-quantity, price if at == 0 else Decimal("33.33") + Decimal(no_of) / 100) for at, (quantity, price) in enumerate(worth)]
+        amounts = [(quantity * price).quantize(cent, rounding="ROUND_HALF_UP") for quantity, price in worth]
+        taxes = [(amount / 10).quantize(cent, rounding="ROUND_HALF_UP") for amount in amounts]
+        net, tax = sum(amounts, Decimal(0)), sum(taxes, Decimal(0))
+        await self.rows(BATCH, batch=batch, company=COMPANY)
+        kind = "credit-note" if credits is not None else "invoice"
+        parts = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
+        ((invoice_id,),) = await self.rows(
+            INVOICE, company=COMPANY, batch=batch, no=no, number=number, type=kind, account=account, day=when, due=when + timedelta(days=30), net=net, tax=tax,
+            total=net + tax, lines=2, taxes=parts, buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
+        )  # fmt: skip
+        for at, ((quantity, price), amount, due) in enumerate(zip(worth, amounts, taxes, strict=True), 1):
+            await self.rows(
+                LINE, company=COMPANY, doc=f"{number}-{at}", quantity=quantity, price=price, amount=amount, day=when, code="VAT", words=f"Nurse · line {at}",
+                corrects=credits.invoice_id if credits else None, corrects_line=at if credits else None, invoice=invoice_id, line_no=at,
+                rate=Decimal(10), tax=due,
+            )  # fmt: skip
+        self.closed.append(Closed(invoice_id, number, kind, abs(net + tax), account))
+        return self.closed[-1]
+
+    async def queue(self, *closed: Closed) -> None:
+        """As `invoice-closed` does."""
+        await self.books.transact(lambda connection: _queue(connection, [one.invoice_id for one in closed or self.closed]))
+
+    @contextlib.asynccontextmanager
+    async def engine(self, holder: str = "w1") -> AsyncIterator[Engine]:
+        """A worker's engine."""
+        engine = Engine(self.books, self.kinds, holder)
+        try:
+            yield engine
+        finally:
+            await engine.drain()
+
+    async def deliver(self, holder: str = "w1", seconds: float = 60.0) -> None:
+        """One engine works until nothing is due."""
+        async with self.engine(holder) as engine:
+            await engine.until_idle(seconds)
+
+    async def hurry(self) -> None:
+        """Time passes: what waits, waits no more; circuits close; leases end."""
+        await self.rows("UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued', 'unknown', 'sending')")
+        await self.rows("UPDATE arg_sync.connection SET open_until = NULL")
+        await self.rows("UPDATE arg_sync.customer SET asked_until = now() - interval '1 second'")
+        await self.rows("DELETE FROM arg_sync.slot")
+
+    async def states(self) -> dict[str, str]:
+        """State by number."""
+        return {row.invoice_number: row.state for row in await self.rows("SELECT invoice_number, state FROM arg_sync.delivery ORDER BY invoice_number")}
+
+    async def delivery(self, number: str) -> Any:
+        """One."""
+        (row,) = await self.rows("SELECT * FROM arg_sync.delivery WHERE invoice_number = :n", n=number)
+        return row
+
+    async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Gives a command to the desk; its answer."""
+        asked = command(kind, **values)
+        await process(self.books, desk.lanes()[OPERATOR_COMMANDS.name], [record(OPERATOR_COMMANDS.name, asked)])
+        return self.answer(asked.command_id)
+
+    def answer(self, command_id: str) -> dict[str, Any]:
+        """The last answer to a command; empty if there was none."""
+        found = [json.loads(one.value) for one in self.said("command-results") if one.key == command_id]
+        return found[-1] if found else {}
+
+    def said(self, topic: str) -> list[Any]:
+        """What was said on a topic."""
+        return [one for one in self.books.producer.heard if one.topic == topic]  # type: ignore[attr-defined]
+
+
+async def _queue(connection: Any, ids: Sequence[int]) -> Any:
+    from services.arg_sync.store import deliveries
+    from shared.consumer.records import Applied
+
+    await deliveries.queue(connection, invoice_ids=ids, auto=True)
+    return Applied()
