@@ -18,27 +18,22 @@ COMMAND_RESULT = "command-result"
 COMMAND_CONFLICT = "command-conflict"
 
 
-async def add_unsaid(connection: AsyncConnection, service: str, ids: Sequence[UnsaidId]) -> None:
-    """Keeps what must be said, in the transaction that made it true."""
-    if ids:
-        await run(
-            connection,
-            f"INSERT INTO {service}.unsaid SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) ON CONFLICT DO NOTHING",
-            kinds=[kind for kind, _ in ids],
-            ids=[an_id for _, an_id in ids],
-        )
-
-
-async def drop_unsaid(connection: AsyncConnection, service: str, ids: Iterable[UnsaidId]) -> None:
-    """Forgets what has been said."""
-    pairs = sorted(ids)
-    if pairs:
-        await run(
-            connection,
-            f"DELETE FROM {service}.unsaid u USING unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) AS s(kind, id) WHERE u.kind = s.kind AND u.id = s.id",
-            kinds=[kind for kind, _ in pairs],
-            ids=[an_id for _, an_id in pairs],
-        )
+async def add_unsaid(connection: AsyncConnection, service: str, ids: Sequence[UnsaidId], said: Iterable[UnsaidId] = ()) -> None:
+    """Keeps what must be said, in the transaction that made it true, and forgets what has been `said` (other ids), in one step."""
+    gone = sorted(said)
+    forget = (
+        f"DELETE FROM {service}.unsaid u USING unnest(CAST(:said_kinds AS text[]), CAST(:said_ids AS text[])) AS s(kind, id)"
+        " WHERE u.kind = s.kind AND u.id = s.id"
+    )
+    keep = f"INSERT INTO {service}.unsaid SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) ON CONFLICT DO NOTHING"
+    new = {"kinds": [kind for kind, _ in ids], "ids": [an_id for _, an_id in ids]}
+    old = {"said_kinds": [kind for kind, _ in gone], "said_ids": [an_id for _, an_id in gone]}
+    if ids and gone:
+        await run(connection, f"WITH forgotten AS ({forget}) {keep}", **new, **old)
+    elif ids:
+        await run(connection, keep, **new)
+    elif gone:
+        await run(connection, forget, **old)
 
 
 async def unsaid(connection: AsyncConnection, service: str, limit: int) -> list[UnsaidId]:

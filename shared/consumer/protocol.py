@@ -78,12 +78,12 @@ class Books:
             async with self.engine.connect() as connection, connection.begin():
                 if isolation != "READ COMMITTED":
                     await connection.execute(text(f"SET TRANSACTION ISOLATION LEVEL {isolation}"))
-                await ledger.drop_unsaid(connection, self.service, forgotten)
                 applied = await work(connection)
                 await faults.point("inside_transaction")
                 applied.unsaid += await ledger.add_dead_letters(connection, self.service, applied.rejected)
-                await ledger.add_unsaid(connection, self.service, applied.unsaid)
-                messages = await self.build(connection, applied.unsaid)
+                again = forgotten.intersection(applied.unsaid)
+                await ledger.add_unsaid(connection, self.service, applied.unsaid, forgotten - again)
+                messages = [*applied.built.values(), *await self.build(connection, [an_id for an_id in applied.unsaid if an_id not in applied.built])]
                 await faults.point("before_commit")
             self.said -= forgotten
         finally:

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from shared.broker.say import Outgoing
 from shared.consumer.rejections import Rejection, rejection_of
 from shared.events.wire import MESSAGE_BYTES
 
@@ -52,9 +53,13 @@ class Received(Generic[Event]):
 
 @dataclass
 class Applied:
-    """What a transaction did: what must be said, which records turned out unreadable (conflicts), whether chores became due."""
+    """What a transaction did: what must be said, which records turned out unreadable (conflicts), whether chores became due.
+
+    `built` are messages of unsaid ids, made from the very values that the rows were written with: they need not be read again.
+    """
 
     unsaid: list[UnsaidId] = field(default_factory=list)
+    built: dict[UnsaidId, Outgoing] = field(default_factory=dict)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     chores: bool = False
 

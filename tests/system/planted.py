@@ -40,7 +40,7 @@ def offset_before_commit(put: Put) -> None:
 def no_unsaid(put: Put) -> None:
     """What must be said is published after the commit, and stored nowhere."""
 
-    async def add_unsaid(connection: AsyncConnection, service: str, ids: Any) -> None:
+    async def add_unsaid(connection: AsyncConnection, service: str, ids: Any, said: Any = ()) -> None:
         return None
 
     put(ledger, "add_unsaid", add_unsaid)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.handlers.pricing import Case, check_locked, named_facts, price
 from services.fee_realizer.rules.sheets import RevisionMark, chosen, misplaced
 from services.fee_realizer.store import documents
-from services.fee_realizer.store.documents import Head, NewRevision, RevisionKey
+from services.fee_realizer.store.documents import FactRow, Head, NewRevision, RevisionKey
 from services.fee_realizer.store.facts import lock_facts
 from shared import faults
 from shared.consumer.records import Applied, Received, Record, Rejection
@@ -101,12 +101,11 @@ async def _arrive(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet
     changed = _heads_of(kind, folded, heads)
     fact_rows = _name_facts(changed, folded.new)
     cases = _due(changed, folded.new, marks)
-    unsaid = await price(connection, kind, facts, cases)
-    await documents.save_heads(connection, changed.values())
-    await documents.add_revisions(connection, kind, [NewRevision(sheet.document_id, sheet.mark, _body(sheet.record)) for sheet in folded.new])
-    await documents.add_document_facts(connection, kind, fact_rows)
+    priced = await price(connection, kind, facts, cases)
+    revisions = [NewRevision(kind, sheet.document_id, sheet.mark, _body(sheet.record)) for sheet in folded.new]
+    await documents.save(connection, changed.values(), revisions, fact_rows, priced.statements)
     await documents.add_adjustment_sheets(connection, folded.originals)
-    return Applied(unsaid=unsaid, rejected=folded.rejected)
+    return Applied(unsaid=priced.unsaid, built=priced.built, rejected=folded.rejected)
 
 
 async def _fold(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet], heads: Mapping[str, Head], marks: Mapping[str, list[RevisionMark]]) -> Folded:
@@ -151,19 +150,19 @@ def _heads_of(kind: str, folded: Folded, heads: Mapping[str, Head]) -> dict[str,
     return changed
 
 
-def _name_facts(heads: Mapping[str, Head], sheets: Iterable[Sheet]) -> list[tuple[str, str, str]]:
+def _name_facts(heads: Mapping[str, Head], sheets: Iterable[Sheet]) -> list[FactRow]:
     """Adds to the heads the facts that new sheets name; the rows by which a fact will find its documents."""
-    found: list[tuple[str, str, str]] = []
+    found: list[FactRow] = []
     for sheet in sheets:
         head = heads[sheet.document_id]
         for requirement_id in sheet.requirement_ids:
             if requirement_id not in head.requirement_ids:
                 head.requirement_ids.add(requirement_id)
-                found.append(("requirement", requirement_id, sheet.document_id))
+                found.append(("requirement", requirement_id, head.document_kind, sheet.document_id))
         for item_id in sheet.item_ids:
             if item_id not in head.item_ids:
                 head.item_ids.add(item_id)
-                found.append(("catalog_item", item_id, sheet.document_id))
+                found.append(("catalog_item", item_id, head.document_kind, sheet.document_id))
     found.sort()
     return found
 

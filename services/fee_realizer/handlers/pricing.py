@@ -5,7 +5,7 @@ Here meet what just came (`documents`) and what is priced again because a fact c
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,10 +17,12 @@ from services.fee_realizer.rules.placements import realize_placement
 from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
 from services.fee_realizer.rules.timesheets import Cited, Realized, Worth, realize_timesheet
 from services.fee_realizer.store import documents, rates, statements
+from services.fee_realizer.store.announcements import statement_message
 from services.fee_realizer.store.documents import Head
 from services.fee_realizer.store.facts import lock_facts, with_ended_rates
 from services.fee_realizer.store.statements import NewStatement
 from shared import faults, telemetry
+from shared.broker.say import Outgoing
 from shared.consumer.records import Applied, UnsaidId
 from shared.errors import Unavailable
 from shared.events.ats import PlacementCreated, TimesheetApproved
@@ -51,18 +53,25 @@ class Known:
     bodies: Mapping[tuple[str, str, int], str]
 
 
-async def price(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> list[UnsaidId]:
-    """Prices documents of one kind and keeps their statements; heads are changed but not yet written. What must be said."""
+@dataclass(slots=True)
+class Priced:
+    """What pricing came to: statements to be kept, what must be said, and the statements as messages."""
+
+    statements: list[NewStatement] = field(default_factory=list)
+    unsaid: list[UnsaidId] = field(default_factory=list)
+    built: dict[UnsaidId, Outgoing] = field(default_factory=dict)
+    impacts: dict[str, Mapping[Change, list[Moved]]] = field(default_factory=dict)
+
+
+async def price(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> Priced:
+    """Prices documents of one kind. Heads are changed, but neither they nor the statements are written yet."""
     known = await known_of(connection, kind, facts, cases)
-    new: list[NewStatement] = []
-    unsaid: list[UnsaidId] = []
-    impacts: dict[str, Mapping[Change, list[Moved]]] = {}
+    priced = Priced()
     for case in cases:
-        unsaid += _price_one(case, facts, known, new, impacts)
-    await statements.add_statements(connection, new)
+        _price_one(case, facts, known, priced)
     if kind == "timesheet":
-        await rates.save_impact(connection, list(known.last), impacts)
-    return unsaid
+        await rates.save_impact(connection, list(known.last), priced.impacts)
+    return priced
 
 
 async def known_of(connection: AsyncConnection, kind: str, facts: Facts, cases: Sequence[Case]) -> Known:
@@ -79,7 +88,7 @@ async def known_of(connection: AsyncConnection, kind: str, facts: Facts, cases: 
     )
 
 
-def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement], impacts: dict[str, Mapping[Change, list[Moved]]]) -> list[UnsaidId]:
+def _price_one(case: Case, facts: Facts, known: Known, priced: Priced) -> None:
     head = case.head
     said_kind, said_lines = known.last.get(head.document_id, ("", []))
     standing = Standing(head.statement_no, said_kind, said_lines, head.hold_code, head.hold_sentence)
@@ -93,12 +102,12 @@ def _price_one(case: Case, facts: Facts, known: Known, new: list[NewStatement], 
             following = step(standing, oversize, stale=stale)
             body = _body(case, following, oversize)
         elif isinstance(worth, Realized) and head.document_id in known.cited:
-            impacts[head.document_id] = impact_of(case, facts, known, worth)
+            priced.impacts[head.document_id] = impact_of(case, facts, known, worth)
     except Exception as error:
         telemetry.log().error("a rule failed on a document: it is held alone", document_kind=head.document_kind, document_id=head.document_id, exc_info=error)
         following = step(standing, BUG)
         body = _body(case, following, BUG)
-    return _take(case, following, body, new)
+    _take(case, following, body, priced)
 
 
 def realize(case: Case, facts: Facts, known: Known) -> Worth:
@@ -140,19 +149,20 @@ def _body(case: Case, following: Step, worth: Worth) -> str:
     return statement_body(values, following.statement, worth)
 
 
-def _take(case: Case, following: Step, body: str, new: list[NewStatement]) -> list[UnsaidId]:
-    """Moves the head on; the ids of what must be said."""
+def _take(case: Case, following: Step, body: str, priced: Priced) -> None:
+    """Moves the head on; what must be kept and said of that."""
     head = case.head
-    unsaid: list[UnsaidId] = []
     if following.statement is not None:
         head.statement_no += 1
-        new.append(NewStatement(head.document_kind, head.document_id, head.statement_no, following.statement, head.sheet_id, head.revision, case.cause, body))
-        unsaid.append((STATEMENT, said_id(head, head.statement_no)))
+        kind, document_id, number = head.document_kind, head.document_id, head.statement_no
+        priced.statements.append(NewStatement(kind, document_id, number, following.statement, head.sheet_id, head.revision, case.cause, body))
+        unsaid = (STATEMENT, said_id(head, number))
+        priced.unsaid.append(unsaid)
+        priced.built[unsaid] = statement_message(kind, document_id, number, body)
     head.hold(following.hold)
     if following.says_hold is not None:
         head.hold_no += 1
-        unsaid.append((HELD if following.says_hold == "held" else RELEASED, said_id(head, head.hold_no)))
-    return unsaid
+        priced.unsaid.append((HELD if following.says_hold == "held" else RELEASED, said_id(head, head.hold_no)))
 
 
 def said_id(head: Head, number: int) -> str:
@@ -163,20 +173,22 @@ def said_id(head: Head, number: int) -> str:
 # -- documents that are priced again
 
 
-async def price_again(connection: AsyncConnection, causes: Mapping[tuple[str, str], str], still: Callable[[Head], bool]) -> list[UnsaidId]:
+async def price_again(connection: AsyncConnection, causes: Mapping[tuple[str, str], str], still: Callable[[Head], bool]) -> Applied:
     """Locks and prices documents (kind, id) from what is stored. `still` looks at a locked head and says whether it is due."""
     ids = {kind: sorted(document_id for of, document_id in causes if of == kind) for kind in KINDS}
     seen = [head for kind in KINDS for head in (await documents.heads_for(connection, kind, ids[kind], lock=False)).values()]
     facts = await lock_facts(connection, *named_facts(seen))
-    unsaid: list[UnsaidId] = []
+    applied = Applied()
     heads = {kind: await documents.heads_for(connection, kind, ids[kind], lock=True) for kind in KINDS}
     await faults.point("after_locks")
     for kind in KINDS:
         check_locked(heads[kind].values(), facts)
         due = [head for head in heads[kind].values() if head.revision > documents.STUB_REVISION and still(head)]
-        unsaid += await price(connection, kind, facts, [Case(head, causes[kind, head.document_id]) for head in due])
-        await documents.save_heads(connection, due)
-    return unsaid
+        priced = await price(connection, kind, facts, [Case(head, causes[kind, head.document_id]) for head in due])
+        await documents.save(connection, due, statements=priced.statements)
+        applied.unsaid += priced.unsaid
+        applied.built |= priced.built
+    return applied
 
 
 def named_facts(heads: Iterable[Head]) -> tuple[set[str], set[str]]:
@@ -201,9 +213,10 @@ async def price_due(connection: AsyncConnection) -> Applied:
     due = await statements.queued(connection, DOCUMENTS_AT_ONCE)
     if not due:
         return Applied()
-    unsaid = await price_again(connection, due, lambda head: True)
+    applied = await price_again(connection, due, lambda head: True)
     await statements.drop_queued(connection, due)
-    return Applied(unsaid=unsaid, chores=len(due) == DOCUMENTS_AT_ONCE)
+    applied.chores = len(due) == DOCUMENTS_AT_ONCE
+    return applied
 
 
 async def price_stale(connection: AsyncConnection) -> Applied:
@@ -215,7 +228,8 @@ async def price_stale(connection: AsyncConnection) -> Applied:
     for kind in KINDS:
         found = await statements.stale_statements(connection, kind, [document_id for of, document_id in stale if of == kind])
         numbers |= {(kind, document_id): number for document_id, number in found.items()}
-    unsaid = await price_again(
+    applied = await price_again(
         connection, dict.fromkeys(stale, "stale-price-basis"), lambda head: numbers.get((head.document_kind, head.document_id)) == head.statement_no
     )
-    return Applied(unsaid=unsaid, chores=bool(unsaid) and len(stale) == DOCUMENTS_AT_ONCE)
+    applied.chores = bool(applied.unsaid) and len(stale) == DOCUMENTS_AT_ONCE
+    return applied

@@ -93,6 +93,15 @@ class Requirement:
     statuses: tuple[StatusAt, ...] = ()
     rates: tuple[RateVersion, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
+    _tables: "dict[tuple[str, int], RateTable]" = field(default_factory=dict, init=False, compare=False, repr=False)
+    """Built when first asked for; a job order with other rates has its own."""
+
+    def rate_table(self, time_type: str, book: int) -> "RateTable":
+        """The bill rates of a time type in a rate book."""
+        table = self._tables.get((time_type, book))
+        if table is None:
+            table = self._tables[time_type, book] = RateTable.of(self.rates, time_type, book)
+        return table
 
     def status_on(self, day: date) -> StatusAt | None:
         """The status with the greatest from-date that is not after the day."""
@@ -147,12 +156,11 @@ class RateTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts of the documents of one transaction, locked. Rate tables are built when first asked for."""
+    """All facts of the documents of one transaction, locked."""
 
     requirements: dict[str, Requirement] = field(default_factory=dict)
     companies: dict[str, Company] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
-    _tables: dict[tuple[str, str, int], RateTable] = field(default_factory=dict)
 
     def requirement(self, requirement_id: str) -> Requirement:
         """The job order, or a stub."""
@@ -168,11 +176,7 @@ class Facts:
 
     def rates(self, requirement: Requirement, time_type: str, book: int) -> RateTable:
         """The bill rates of a time type in a rate book."""
-        key = (requirement.requirement_id, time_type, book)
-        table = self._tables.get(key)
-        if table is None:
-            table = self._tables[key] = RateTable.of(requirement.rates, time_type, book)
-        return table
+        return requirement.rate_table(time_type, book)
 
     def cited_rate(self, requirement: Requirement, time_type: str, book: int, day: date) -> tuple[RateVersion, str] | None:
         """The version for lines on documents that cite a rate book: the one in that book, unless a later one was confirmed for the day.

@@ -19,6 +19,11 @@ def _named(ids: Sequence[str]) -> dict[str, list[Any]]:
     return {"kinds": [part[0] for part in parts], "documents": [part[1] for part in parts], "numbers": [part[2] for part in parts]}
 
 
+def statement_message(document_kind: str, document_id: str, statement_no: int, body: str) -> Outgoing:
+    """A statement as it is said: its body byte for byte as it is stored."""
+    return Outgoing(PAY_LINES_REALIZED.name, document_id, body.encode(), stable_id("statement", document_kind, document_id, statement_no))
+
+
 async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
     """Statements, in the order of their numbers."""
     found = await rows(
@@ -28,15 +33,7 @@ async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) ->
         " ORDER BY t.document_kind, t.document_id, t.statement_no",
         **_named(ids),
     )
-    return [
-        Outgoing(
-            PAY_LINES_REALIZED.name,
-            row.document_id,
-            row.body.encode(),
-            stable_id("statement", row.document_kind, row.document_id, row.statement_no),
-        )
-        for row in found
-    ]
+    return [statement_message(row.document_kind, row.document_id, row.statement_no, row.body) for row in found]
 
 
 async def hold_messages(connection: AsyncConnection, ids: Sequence[str], *, held: bool) -> list[Outgoing]:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.sheets import RevisionMark
 from services.fee_realizer.store.facts import text_array
+from services.fee_realizer.store.statements import NewStatement
 from shared.database import rows, run
 
 STUB_REVISION = -1
@@ -41,6 +42,7 @@ class Head:
 class NewRevision:
     """A revision that came and is to be kept, with the body as it came."""
 
+    document_kind: str
     document_id: str
     mark: RevisionMark
     body: str
@@ -134,38 +136,37 @@ async def add_adjustment_sheets(connection: AsyncConnection, documents: Mapping[
         )
 
 
-async def add_revisions(connection: AsyncConnection, kind: str, revisions: Sequence[NewRevision]) -> None:
-    """Keeps what came. A revision that another worker has just kept is an error that is right at the next try."""
-    if revisions:
-        await run(
-            connection,
-            "INSERT INTO fee_realizer.source_revision (document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
-            " SELECT :kind, document_id, sheet_id, revision, approved, approved_at, CAST(body AS jsonb)"
-            " FROM unnest(CAST(:documents AS text[]), CAST(:sheets AS text[]), CAST(:revisions AS bigint[]), CAST(:approved AS boolean[]),"
-            " CAST(:stamps AS timestamptz[]), CAST(:bodies AS text[])) AS s(document_id, sheet_id, revision, approved, approved_at, body)",
-            kind=kind,
-            documents=[new.document_id for new in revisions],
-            sheets=[new.mark.sheet_id for new in revisions],
-            revisions=[new.mark.revision for new in revisions],
-            approved=[new.mark.approved for new in revisions],
-            stamps=[new.mark.approved_at for new in revisions],
-            bodies=[new.body for new in revisions],
-        )
+FactRow = tuple[str, str, str, str]
+"""Which fact (kind, id) the sheets of a document (kind, id) name."""
 
 
-async def add_document_facts(connection: AsyncConnection, kind: str, facts: Sequence[tuple[str, str, str]]) -> None:
-    """Keeps which facts (kind, id) the sheets of a document (third) name."""
-    if facts:
-        await run(
-            connection,
-            "INSERT INTO fee_realizer.document_fact SELECT fact_kind, fact_id, :kind, document_id"
-            " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:documents AS text[])) AS s(fact_kind, fact_id, document_id)"
-            " ON CONFLICT DO NOTHING",
-            kind=kind,
-            kinds=[fact[0] for fact in facts],
-            ids=[fact[1] for fact in facts],
-            documents=[fact[2] for fact in facts],
-        )
+async def save(
+    connection: AsyncConnection,
+    heads: Iterable[Head],
+    revisions: Sequence[NewRevision] = (),
+    facts: Sequence[FactRow] = (),
+    statements: Sequence[NewStatement] = (),
+) -> None:
+    """Writes what a batch of documents comes to: known heads in place, everything new in one statement, each table in its order.
+
+    A new row that another worker has just made is an error of its key, which is right at the next try; a statement's number is never
+    used twice.
+    """
+    by_id = sorted(heads, key=lambda head: (head.document_kind, head.document_id))
+    known, new = [head for head in by_id if head.stored], [head for head in by_id if not head.stored]
+    if known:
+        await run(connection, _UPDATE_HEADS, **_head_values(known))
+    tables = (
+        (bool(new), _ADD_HEADS, _head_values(new)),
+        (bool(revisions), _ADD_REVISIONS, _revision_values(revisions)),
+        (bool(facts), _ADD_FACTS, _fact_values(facts)),
+        (bool(statements), _ADD_STATEMENTS, _statement_values(statements)),
+    )
+    parts = [part for wanted, part, _ in tables if wanted]
+    values = {name: column for wanted, _, columns in tables if wanted for name, column in columns.items()}
+    if parts:
+        besides = ", ".join(f"part_{at} AS ({part})" for at, part in enumerate(parts[:-1]))
+        await run(connection, f"WITH {besides} {parts[-1]}" if besides else parts[-1], **values)
 
 
 _HEAD_COLUMNS = {
@@ -182,6 +183,35 @@ _HEADS = (
     "unnest(" + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _HEAD_COLUMNS.items()) + ", CAST(:requirement_ids AS text[]),"
     " CAST(:item_ids AS text[])) AS s(" + ", ".join(_HEAD_COLUMNS) + ", requirement_ids, item_ids)"
 )  # fmt: skip
+_ADD_HEADS = (
+    f"INSERT INTO fee_realizer.source_document ({', '.join(_HEAD_COLUMNS)}, requirement_ids, item_ids, held_since)"
+    f" SELECT {', '.join(_HEAD_COLUMNS)}, CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),"
+    f" CASE WHEN hold_code IS NOT NULL THEN now() END FROM {_HEADS} ORDER BY document_kind, document_id"
+)
+_UPDATE_HEADS = (
+    "UPDATE fee_realizer.source_document d SET sheet_id = s.sheet_id, revision = s.revision, statement_no = s.statement_no,"
+    " hold_code = s.hold_code, hold_sentence = s.hold_sentence, hold_no = s.hold_no,"
+    " held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,"
+    " requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])"
+    f" FROM {_HEADS} WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id"
+)
+_ADD_REVISIONS = (
+    "INSERT INTO fee_realizer.source_revision (document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
+    " SELECT document_kind, document_id, sheet_id, revision, approved, approved_at, CAST(body AS jsonb)"
+    " FROM unnest(CAST(:came_kinds AS text[]), CAST(:came_documents AS text[]), CAST(:came_sheets AS text[]), CAST(:came_revisions AS bigint[]),"
+    " CAST(:came_approved AS boolean[]), CAST(:came_stamps AS timestamptz[]), CAST(:came_bodies AS text[]))"
+    " AS r(document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
+)
+_ADD_FACTS = (
+    "INSERT INTO fee_realizer.document_fact SELECT * FROM unnest(CAST(:fact_kinds AS text[]), CAST(:fact_ids AS text[]),"
+    " CAST(:fact_document_kinds AS text[]), CAST(:fact_documents AS text[])) ON CONFLICT DO NOTHING"
+)
+_ADD_STATEMENTS = (
+    "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+    " SELECT * FROM unnest(CAST(:said_kinds AS text[]), CAST(:said_documents AS text[]), CAST(:said_numbers AS integer[]),"
+    " CAST(:said_statement_kinds AS text[]), CAST(:said_sheets AS text[]), CAST(:said_revisions AS bigint[]), CAST(:said_causes AS text[]),"
+    " CAST(:said_bodies AS text[]))"
+)
 
 
 def _head_values(heads: Sequence[Head]) -> dict[str, list[Any]]:
@@ -191,26 +221,30 @@ def _head_values(heads: Sequence[Head]) -> dict[str, list[Any]]:
     return values
 
 
-async def save_heads(connection: AsyncConnection, heads: Iterable[Head]) -> None:
-    """Writes where documents stand: known ones in place, new ones in order. A new one that another worker has just made is an
-    error of the unique key, which is right at the next try."""
-    by_id = sorted(heads, key=lambda head: (head.document_kind, head.document_id))
-    known, new = [head for head in by_id if head.stored], [head for head in by_id if not head.stored]
-    if new:
-        await run(
-            connection,
-            f"INSERT INTO fee_realizer.source_document ({', '.join(_HEAD_COLUMNS)}, requirement_ids, item_ids, held_since)"
-            f" SELECT {', '.join(_HEAD_COLUMNS)}, CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),"
-            f" CASE WHEN hold_code IS NOT NULL THEN now() END FROM {_HEADS} ORDER BY document_kind, document_id",
-            **_head_values(new),
-        )
-    if known:
-        await run(
-            connection,
-            "UPDATE fee_realizer.source_document d SET sheet_id = s.sheet_id, revision = s.revision, statement_no = s.statement_no,"
-            " hold_code = s.hold_code, hold_sentence = s.hold_sentence, hold_no = s.hold_no,"
-            " held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,"
-            " requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])"
-            f" FROM {_HEADS} WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id",
-            **_head_values(known),
-        )
+def _revision_values(revisions: Sequence[NewRevision]) -> dict[str, list[Any]]:
+    return {
+        "came_kinds": [new.document_kind for new in revisions],
+        "came_documents": [new.document_id for new in revisions],
+        "came_sheets": [new.mark.sheet_id for new in revisions],
+        "came_revisions": [new.mark.revision for new in revisions],
+        "came_approved": [new.mark.approved for new in revisions],
+        "came_stamps": [new.mark.approved_at for new in revisions],
+        "came_bodies": [new.body for new in revisions],
+    }
+
+
+def _fact_values(facts: Sequence[FactRow]) -> dict[str, list[Any]]:
+    return {name: [fact[at] for fact in facts] for at, name in enumerate(("fact_kinds", "fact_ids", "fact_document_kinds", "fact_documents"))}
+
+
+def _statement_values(statements: Sequence[NewStatement]) -> dict[str, list[Any]]:
+    return {
+        "said_kinds": [new.document_kind for new in statements],
+        "said_documents": [new.document_id for new in statements],
+        "said_numbers": [new.statement_no for new in statements],
+        "said_statement_kinds": [new.statement_kind for new in statements],
+        "said_sheets": [new.sheet_id for new in statements],
+        "said_revisions": [new.revision for new in statements],
+        "said_causes": [new.cause for new in statements],
+        "said_bodies": [new.body for new in statements],
+    }

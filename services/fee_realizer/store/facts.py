@@ -5,17 +5,20 @@ so that two workers never wait for each other in a circle. Whoever changes a fac
 everybody who prices from it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.rules.facts import Company, Facts, Item, Part, RateVersion, Requirement, StatusAt
 from services.fee_realizer.store.rates import confirmations
 from shared.database import rows, run
 
+ORDERS_KEPT = 10_000
 _KEYS = {"requirement": "requirement_id", "catalog_item": "item_id", "billing_company": "billing_company"}
 
 
@@ -37,29 +40,56 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
     """
     facts = Facts()
     share = " FOR SHARE" if lock else ""
-    wanted = sorted(set(requirement_ids))
-    locked: list[Any] = []
-    if wanted:
-        await add_stubs(connection, "requirement", wanted)
-        locked = await rows(
-            connection,
-            "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project, cost_center, po_number, rate_book"
-            f" FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
-            ids=wanted,
-        )
+    seen = _SEEN.setdefault(connection.sync_engine, _Seen())
+    locked = await _lock(
+        connection,
+        "requirement",
+        "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project, cost_center, po_number, rate_book, revision"
+        f" FROM fee_realizer.requirement WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
+        set(requirement_ids),
+        seen.orders.keys(),
+    )
     await _lock_items(connection, facts, sorted(set(item_ids)))
-    companies = sorted({row.billing_company for row in locked if row.known})
-    if companies:
-        await add_stubs(connection, "billing_company", companies)
-        for row in await rows(
-            connection,
-            "SELECT billing_company, known, enabled, gate FROM fee_realizer.billing_company"
-            f" WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company{share}",
-            ids=companies,
-        ):
-            facts.companies[row.billing_company] = Company(*row)
-    await _add_requirements(connection, facts, locked)
+    companies = await _lock(
+        connection,
+        "billing_company",
+        "SELECT billing_company, known, enabled, gate FROM fee_realizer.billing_company"
+        f" WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company{share}",
+        {row.billing_company for row in locked if row.known},
+        seen.companies,
+    )
+    for row in companies:
+        facts.companies[row.billing_company] = Company(*row)
+        if row.known and lock:
+            seen.companies.add(row.billing_company)
+    await _add_requirements(connection, facts, locked, seen, keep=lock)
     return facts
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What this process has read of facts whose rows are there for good. A job order's row names its revision and its rate book: who
+    changes a status turns the one, who changes a rate the other, so what was read beside an equal row still holds. Only rows that were
+    locked are kept: those are committed."""
+
+    orders: dict[str, tuple[tuple[Any, ...], Requirement]] = field(default_factory=dict)
+    companies: set[str] = field(default_factory=set)
+
+
+_SEEN: WeakKeyDictionary[Engine, _Seen] = WeakKeyDictionary()
+
+
+async def _lock(connection: AsyncConnection, table: str, statement: str, ids: set[str], there: Collection[str]) -> list[Any]:
+    """The rows of facts, all of them: stubs are made first, unless all are known to be `there`."""
+    if not ids:
+        return []
+    wanted = sorted(ids)
+    if all(an_id in there for an_id in wanted):
+        found = await rows(connection, statement, ids=wanted)
+        if len(found) == len(wanted):
+            return found
+    await add_stubs(connection, table, wanted)
+    return await rows(connection, statement, ids=wanted)
 
 
 async def _lock_items(connection: AsyncConnection, facts: Facts, item_ids: Sequence[str]) -> None:
@@ -76,9 +106,16 @@ async def _lock_items(connection: AsyncConnection, facts: Facts, item_ids: Seque
         facts.items[row.item_id] = Item(row.item_id, row.known, row.name, row.amount, row.currency, row.percent_of_salary, plan, row.tax_code)
 
 
-async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: Sequence[Any]) -> None:
-    """The locked job orders, with their statuses and the rates of the newest book."""
-    known = [row.requirement_id for row in locked if row.known]
+async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: Sequence[Any], seen: _Seen, *, keep: bool) -> None:
+    """The locked job orders, with their statuses and the rates of the newest book, read anew where the row has changed."""
+    fresh: list[Any] = []
+    for row in locked:
+        kept = seen.orders.get(row.requirement_id)
+        if kept is not None and kept[0] == row:
+            facts.requirements[row.requirement_id] = kept[1]
+        else:
+            fresh.append(row)
+    known = [row.requirement_id for row in fresh if row.known]
     statuses: dict[str, list[StatusAt]] = {}
     if known:
         for row in await rows(
@@ -89,9 +126,13 @@ async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: S
         ):
             statuses.setdefault(row.requirement_id, []).append(StatusAt(row.from_date, row.status, row.position_type))
     rates = await rate_versions(connection, known) if known else {}
-    for row in locked:
-        values: list[Any] = [*row, tuple(statuses.get(row.requirement_id, ())), tuple(rates.get(row.requirement_id, ()))]
-        facts.requirements[row.requirement_id] = Requirement(*values)
+    if len(seen.orders) + len(known) > ORDERS_KEPT:
+        seen.orders.clear()
+    for row in fresh:
+        values: list[Any] = [*row[:-1], tuple(statuses.get(row.requirement_id, ())), tuple(rates.get(row.requirement_id, ()))]
+        requirement = facts.requirements[row.requirement_id] = Requirement(*values)
+        if row.known and keep:
+            seen.orders[row.requirement_id] = (tuple(row), requirement)
 
 
 async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[str], *, ended: bool = False) -> dict[str, list[RateVersion]]:

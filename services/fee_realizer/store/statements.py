@@ -25,25 +25,6 @@ class NewStatement:
     body: str
 
 
-async def add_statements(connection: AsyncConnection, statements: Sequence[NewStatement]) -> None:
-    """Keeps statements; a number is never used twice."""
-    if statements:
-        await run(
-            connection,
-            "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
-            " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:numbers AS integer[]), CAST(:statement_kinds AS text[]),"
-            " CAST(:sheets AS text[]), CAST(:revisions AS bigint[]), CAST(:causes AS text[]), CAST(:bodies AS text[]))",
-            kinds=[new.document_kind for new in statements],
-            documents=[new.document_id for new in statements],
-            numbers=[new.statement_no for new in statements],
-            statement_kinds=[new.statement_kind for new in statements],
-            sheets=[new.sheet_id for new in statements],
-            revisions=[new.revision for new in statements],
-            causes=[new.cause for new in statements],
-            bodies=[new.body for new in statements],
-        )
-
-
 async def last_statements(connection: AsyncConnection, kind: str, ids: Sequence[str]) -> dict[str, tuple[str, list[Line]]]:
     """Kind and lines of the latest statement of each document that has one."""
     if not ids:
