@@ -1,0 +1,151 @@
+"""What operators ask for in a history: snoozes, edits, terms, rates, batches, credits by hand."""
+
+import copy
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from tests import builders
+from tests.histories import world
+from tests.histories.ground import Ground
+from tests.histories.reference.billing import Invoice, Narrowed, Way, of_line
+from tests.histories.reference.ledger import Billed, Hold
+from tests.histories.reference.values import Pair, money
+
+
+class Asked(Ground):
+    """Rules of commands."""
+
+    @precondition(lambda self: self.debits())
+    @rule(pick=world.picks, until=st.sampled_from([None, 1, 5]))
+    def a_line_is_snoozed_or_released(self, pick: int, until: int | None) -> None:
+        """Out of every batch until released or until a date, and so is whatever replaces it; one that is on hold is released."""
+        one = self.pick(pick, self.debits())
+        holds, named = (
+            self.reference.ledger.pages[one.document].holds,
+            {"billing_company": one.line.company, "pay_line_ids": [self.run(self.office.pay_line(one))]},
+        )
+        if one.line.key in holds:
+            self.ask("release-pay-lines", **named)
+            del holds[one.line.key]
+            return
+        last = None if until is None else self.reference.today + timedelta(days=until)
+        self.ask("snooze-pay-lines", **named, **({} if last is None else {"until": str(last)}))
+        holds[one.line.key] = Hold("snoozed", last)
+
+    @precondition(lambda self: self.debits())
+    @rule(pick=world.picks, quantity=st.sampled_from(["0", "1", "2.5", "7.77", "41"]), amount=st.sampled_from([None, None, "0", "1", "777"]))
+    def a_line_is_edited(self, pick: int, quantity: str, amount: str | None) -> None:
+        """Another quantity, or another amount: the difference is added to every later statement."""
+        one = self.pick(pick, self.debits())
+        after = (
+            Pair(Decimal(quantity), money(Decimal(quantity) * one.line.price, one.line.currency))
+            if amount is None
+            else Pair(one.worth.quantity, Decimal(amount))
+        )
+        if after == one.worth:
+            return
+        values = {"quantity": quantity} if amount is None else {"amount": amount}
+        self.ask("edit-pay-line", billing_company=one.line.company, pay_line_id=self.run(self.office.pay_line(one)), **values)
+        self.reference.edit(one, after)
+
+    @rule(company=st.sampled_from(sorted(world.COMPANIES)), account=st.sampled_from(world.ACCOUNTS), way=world.ways)
+    def terms_change(self, company: str, account: str, way: Way) -> None:
+        """From today on another way with credits and documents of zero, another billing cycle, other payment terms."""
+        self.way(company, account, way)
+
+    # -- rates
+
+    @rule(order_id=st.sampled_from(sorted(world.ORDERS)), kind=st.sampled_from(world.TIME_TYPES), since=st.sampled_from(world.RATE_DAYS), price=world.prices)
+    def a_rate_is_set(self, order_id: str, kind: str, since: date, price: str) -> None:
+        """An operator's rate wins over the ATS's of the same date; open lines are priced again at once."""
+        self.ask("set-bill-rate", requirement_id=order_id, time_type=kind, effective_from=str(since), bill_rate=price)
+        order = self.reference.pricing.orders[order_id]
+        if order.by_command.get((kind, since)) != Decimal(price):
+            order.by_command[kind, since] = Decimal(price)
+            order.turn()
+            self.reference.pricing.rates_change(order_id)
+        self.flow()
+
+    @precondition(lambda self: self.unconfirmed())
+    @rule(pick=world.picks)
+    def a_rate_is_confirmed(self, pick: int) -> None:
+        """Invoiced lines are credited whole at the old price and debited at the new one. Where nothing would change it is refused."""
+        order_id, kind, since = self.pick(pick, self.unconfirmed())
+        asked = builders.command("confirm-rates", requirement_id=order_id, time_type=kind, effective_from=str(since))
+        answer: dict[str, Any] = self.run(self.office.ask(asked))
+        then = copy.deepcopy(self.reference)
+        order = then.pricing.orders[order_id]
+        order.confirmed.append((kind, since, order.book))
+        then.pricing.rates_change(order_id)
+        changes = any(len(paper.statements) > len(self.reference.pricing.papers[document].statements) for document, paper in then.pricing.papers.items())
+        assert (answer["outcome"] == "accepted") == changes, answer
+        if changes:
+            self.reference = then
+            self.ran.met["rate confirmed"] += 1
+        self.flow()
+
+    def unconfirmed(self) -> list[tuple[str, str, date]]:
+        """Rates in force that invoiced lines do not cite."""
+        found = set()
+        for page in self.reference.ledger.pages.values():
+            for (order_id, kind), book in page.cited().items():
+                order = self.reference.pricing.orders[order_id]
+                found |= {(order_id, kind, since) for of, since in order.books[-1] if of == kind and book < order.book}
+        return sorted(found)
+
+    # -- batches and credits
+
+    @rule(company=st.sampled_from(sorted(world.COMPANIES)), days=world.cut_offs, groups=world.groups, without=st.none() | world.picks)
+    def a_batch_closes(self, company: str, days: int, groups: set[str], without: int | None) -> None:
+        """What is in by its cut-off is on documents, what is not is open for a reason. Some time groups only, or not all debtors."""
+        lines = [one for one in self.reference.ledger.lines() if one.line.company == company]
+        accounts = {one.corrects.account if one.corrects else self.reference.billing.account_of(one.line.node) for one in lines}
+        known = sorted(account for account in accounts if account is not None)
+        left_out = frozenset([self.pick(without, known)] if known and without is not None else [])
+        self.close(company, Narrowed(self.reference.today + timedelta(days=days), frozenset(groups), left_out))
+
+    @rule(company=st.sampled_from(sorted(world.COMPANIES)))
+    def everything_is_billed(self, company: str) -> None:
+        """A batch with a late cut-off, so that there is much to correct."""
+        self.close(company, Narrowed(self.reference.today + world.LATER))
+
+    @precondition(lambda self: self.creditable())
+    @rule(pick=world.picks, part=st.sampled_from([None, "0.25", "1", "2.5"]), to=st.sampled_from(["rebill", "write-off"]))
+    def a_line_is_credited_by_hand(self, pick: int, part: str | None, to: str) -> None:
+        """A quantity of an invoice line, or all that stands on it, to be billed again or never."""
+        one = self.pick(pick, self.creditable())
+        quantity = None if part is None or Decimal(part) > one.left.quantity else Decimal(part)
+        if not of_line(one, quantity).amount:
+            return  # so little that it comes to nothing is refused
+        line_no = self.run(self.office.line_no(one))
+        line = {"line_no": line_no} | ({} if quantity is None else {"quantity": part})
+        self.ask("credit-invoice", billing_company=one.line.company, invoice_number=one.number, lines=[line], to=to)
+        self.reference.billing.credit(one.number, [(one, quantity)], to)
+        self.ran.met["credited to rebill" if to == "rebill" else "written off"] += 1
+
+    @precondition(lambda self: self.invoices())
+    @rule(pick=world.picks, to=st.sampled_from(["reissue", "rebill", "write-off"]))
+    def an_invoice_is_credited_whole(self, pick: int, to: str) -> None:
+        """All that stands on a document; to issue it again takes back what was written off on it, too."""
+        invoice = self.pick(pick, self.invoices())
+        offs = [off for page in self.reference.ledger.pages.values() for off in page.written_off if off[1] == invoice.number]
+        stands = any(one.left for one in invoice.lines if one.corrects is None)
+        asked = builders.command("credit-invoice", billing_company=invoice.company, invoice_number=invoice.number, to=to)
+        answer: dict[str, Any] = self.run(self.office.ask(asked))
+        assert (answer["outcome"] == "accepted") == (stands or (to == "reissue" and bool(offs))), answer
+        if answer["outcome"] == "accepted":
+            self.reference.billing.credit(invoice.number, [], to)
+            self.ran.met["issued again" if to == "reissue" else f"whole invoice to {to}"] += 1
+            self.ran.met["written off and taken back"] += to == "reissue" and bool(offs)
+
+    def creditable(self) -> list[Billed]:
+        """Lines of documents on which something stands."""
+        return [one for invoice in self.reference.billing.invoices for one in invoice.lines if one.corrects is None and one.left.amount]
+
+    def invoices(self) -> list[Invoice]:
+        """Documents that may be credited whole."""
+        return [invoice for invoice in self.reference.billing.invoices if invoice.kind == "invoice"]

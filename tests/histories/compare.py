@@ -1,0 +1,103 @@
+"""The books as the services keep them beside those of the reference, in the same words; and what differs."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from tests.histories.office import Office
+from tests.histories.reference.reference import Reference
+from tests.histories.reference.values import short
+
+STATEMENTS = """
+SELECT d.document_kind, d.document_id, d.statement_no, coalesce(d.hold_code, '') AS held, coalesce(s.statement_kind = 'realized', false) AS realized,
+       t.statement_no AS settled, t.stale_statement_no AS stale
+FROM fee_realizer.document_state d
+LEFT JOIN fee_realizer.latest_statement s USING (document_kind, document_id)
+LEFT JOIN invoicer.settled_document t USING (document_kind, document_id) WHERE d.revision >= 0"""
+LINES = """
+SELECT p.document_kind, p.document_id, p.line_key, p.quantity, p.amount, p.billing_company, p.billto_node, p.currency, p.effective_date, p.week_ending,
+       c.invoice_number AS corrects, o.correction, i.invoice_number AS number, l.tax_amount AS tax, l.tax_rate AS rate
+FROM invoicer.pay_line p
+LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id
+LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
+WHERE o.pay_line_id IS NOT NULL OR l.pay_line_id IS NOT NULL"""
+INVOICES = """
+SELECT invoice_number, document_type, billing_company, account_name, currency, tax_regime, payment_terms, po_number, net, tax, total, line_count
+FROM invoicer.invoice"""
+HOLDS = "SELECT document_kind, document_id, line_key, code, until_date FROM invoicer.snooze"
+
+
+@dataclass
+class Books:
+    """Everything that both sides must agree on, as rows of text that can be counted."""
+
+    rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+
+    def add(self, what: str, *values: object) -> None:
+        """One fact."""
+        self.rows[(what, *(short(value) if isinstance(value, Decimal) else value for value in values))] += 1
+
+
+async def books_of(office: Office) -> Books:
+    """What stands in the tables."""
+    books = Books()
+    for row in await office.select(STATEMENTS):
+        books.add("document", row.document_kind, row.document_id, row.statement_no, row.realized, row.held, row.settled or 0, row.stale)
+    for row in await office.select(LINES):
+        what = (row.document_kind, row.document_id, row.line_key, row.quantity, row.amount, row.corrects)
+        if row.number is None:
+            books.add("open", *what, row.billing_company, row.billto_node, row.currency, row.effective_date, row.week_ending, row.correction)
+        else:
+            books.add("billed", row.number, *what, row.tax, row.rate)
+    for row in await office.select(INVOICES):
+        books.add("invoice", *row)
+    for row in await office.select(HOLDS):
+        books.add("hold", *row)
+    return books
+
+
+def books_by(reference: Reference) -> Books:
+    """What must stand there."""
+    books = Books()
+    for document, paper in reference.pricing.papers.items():
+        if paper.in_force is None:
+            continue
+        page = reference.ledger.pages.get(document)
+        settled = page.settled.number if page is not None and page.settled is not None else 0
+        realized = bool(paper.statements) and paper.statements[-1].realized
+        books.add("document", *document, len(paper.statements), realized, paper.held, settled, page.stale if page else None)
+    for one in reference.ledger.lines():
+        line, corrects = one.line, one.corrects.number if one.corrects else None
+        books.add(
+            "open", *one.document, line.key, one.worth.quantity, one.worth.amount, corrects,
+            line.company, line.node, line.currency, line.effective, line.week, one.correction,
+        )  # fmt: skip
+    for invoice in reference.billing.invoices:
+        for billed in invoice.lines:
+            corrects = billed.corrects.number if billed.corrects else None
+            what = (*billed.document, billed.line.key, billed.worth.quantity, billed.worth.amount, corrects)
+            books.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
+        terms = invoice.terms
+        books.add(
+            "invoice", invoice.number, invoice.kind, invoice.company, invoice.account, invoice.currency, terms.regime, terms.payment, invoice.po,
+            invoice.net, invoice.tax, invoice.net + invoice.tax, len(invoice.lines),
+        )  # fmt: skip
+    for document, page in reference.ledger.pages.items():
+        for key, hold in page.holds.items():
+            books.add("hold", *document, key, hold.code, hold.until)
+    return books
+
+
+def differences(there: Books, wanted: Books) -> list[str]:
+    """What one side has and the other has not."""
+    told = [f"the books have  {row}" for row in (there.rows - wanted.rows).elements()]
+    return sorted(told + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()], key=lambda line: line[17:])
+
+
+def counted_reasons(found: Mapping[str, int]) -> dict[str, int]:
+    """Reasons with their counts, those that are there."""
+    return {reason: count for reason, count in sorted(found.items()) if count}

@@ -1,0 +1,196 @@
+"""What every rule of a history stands on: the services and the reference side by side, how something is done to both, what must hold then.
+
+While they are held up, statements stay under way, so that batches close in between and statements arrive out of order.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
+from pydantic import BaseModel
+
+from shared.consumer.records import Record
+from tests import builders
+from tests.histories import world
+from tests.histories.compare import books_by, books_of, counted_reasons, differences
+from tests.histories.meetings import met
+from tests.histories.office import Office
+from tests.histories.reference.billing import ALWAYS, Narrowed, Node, Way
+from tests.histories.reference.ledger import Open
+from tests.histories.reference.pricing import Hours, Order, Sheet
+from tests.histories.reference.reference import Reference
+from tests.histories.stamps import Stamps
+
+Some = TypeVar("Some")
+
+
+@dataclass
+class Ran:
+    """How much was looked at, and how often what was met on the way."""
+
+    histories: int = 0
+    steps: int = 0
+    met: Counter[str] = field(default_factory=Counter)
+
+
+class Ground(RuleBasedStateMachine):
+    """One history. `office`, `run` and `today_is` are set before the first one begins."""
+
+    office: Office
+    run: Callable[[Any], Any]
+    today_is: Callable[[date], None]
+    ran: Ran
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.run(self.office.empty())
+        self.ran.histories += 1
+        self.today_is(world.FIRST_DAY)
+        self.reference = Reference(world.FIRST_DAY)
+        self.reference.billing.companies = world.companies()
+        self.reference.billing.cycles = world.cycles()
+        self.stamps = Stamps()
+        self.sent: list[tuple[str, BaseModel]] = []
+        self.statements: list[Record] = []
+        self.asked: list[Any] = []
+        self.held_up = 0
+
+    # -- the ground
+
+    @initialize(
+        ways=st.dictionaries(st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)), world.ways, max_size=3),
+        prices=st.lists(world.prices, min_size=8, max_size=8),
+        weeks=st.lists(st.tuples(st.sampled_from(world.WEEKS), world.entries), min_size=1, max_size=3),
+        billed=st.booleans(),
+    )
+    def open_the_office(self, ways: dict[tuple[str, str], Way], prices: list[str], weeks: list[tuple[date, list[world.Drawn]]], billed: bool) -> None:
+        """Nodes, job orders with a price for each time type, how some debtors are billed, and the first timesheets."""
+        self.send("billto-changed", *(self.node(node_id, *node) for node_id, node in world.NODES.items()))
+        for (company, account), way in ways.items():
+            self.way(company, account, way)
+        pairs = zip(prices[::2], prices[1::2], strict=True)
+        rates = [{("REG", world.LONG_SINCE): regular, ("OT", world.LONG_SINCE): overtime} for regular, overtime in pairs]
+        self.send("requirement-changed", *(self.order(order_id, rates[at], billable=True) for at, order_id in enumerate(world.ORDERS)))
+        for week, drawn in weeks:
+            self.sheet(self.stamps.new("T"), week, drawn, "imported")
+        for name in world.COMPANIES if billed else ():
+            self.close(name, Narrowed(self.reference.today + world.LATER))
+
+    def close(self, company: str, taken: Narrowed) -> None:
+        """Closes a batch on both sides."""
+        answer = self.ask(
+            "generate-batch", billing_company=company, cut_off_date=str(taken.cut_off), groups=sorted(taken.groups), exclude_debtors=sorted(taken.without)
+        )
+        closed, out = self.reference.billing.batch(company, taken)
+        assert answer["details"]["documents"] == len(closed), answer
+        assert counted_reasons(answer["details"]["left_out"]) == counted_reasons(out)
+
+    def ask(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Gives a command that must be accepted."""
+        asked = builders.command(kind, **values)
+        answer: dict[str, Any] = self.run(self.office.ask(asked))
+        assert answer["outcome"] == "accepted", answer
+        self.asked.append(asked)
+        return answer
+
+    def send(self, topic: str, *events: BaseModel) -> None:
+        """Events, now and perhaps again later."""
+        self.run(self.office.tell(topic, *events))
+        self.sent += [(topic, event) for event in events]
+
+    def node(self, node_id: str, level: str, parent: str | None, account: str) -> BaseModel:
+        """A new revision of a node, to be sent."""
+        self.reference.billing.nodes[node_id] = Node(level, parent, account)
+        return builders.node(node_id, level, self.stamps.next(node_id), parent_id=parent, account_name=account)
+
+    def order(self, order_id: str, rates: dict[tuple[str, date], str], *, billable: bool, office: str = "") -> BaseModel:
+        """A new revision of a job order, to be sent."""
+        company, home, currency = world.ORDERS[order_id]
+        status = "Filled" if billable else "Open"
+        known = self.reference.pricing.orders.setdefault(order_id, Order(order_id, company, home, currency))
+        known.office, known.statuses = office or home, {world.LONG_SINCE: (status, "Temp")}
+        after = {key: Decimal(price) for key, price in rates.items()}
+        if after != known.from_ats:
+            known.from_ats = after
+            known.turn()
+        self.reference.pricing.rates_change(order_id)
+        return builders.requirement(
+            order_id, self.stamps.next(order_id), billing_company=company, office_id=office or home, currency=currency,
+            statuses=[{"from_date": str(world.LONG_SINCE), "status": status, "position_type": "Temp"}],
+            rates=[builders.rate(kind, price, str(since)) for (kind, since), price in rates.items()],
+        )  # fmt: skip
+
+    def way(self, company: str, account: str, way: Way) -> None:
+        """How a debtor is billed: the first time from the beginning, later from today on."""
+        self.ask(
+            "set-debtor-terms", billing_company=company, account_name=account, payment_terms=way.payment, credits=way.credits,
+            zero_documents=way.zero_documents, tax_regime=way.regime, time_group=way.time_group,
+        )  # fmt: skip
+        known = self.reference.billing.ways.setdefault((company, account), {})
+        known[self.reference.today if known else ALWAYS] = way
+
+    def flow(self) -> None:
+        """Brings every statement to the invoicer until nothing is under way and nothing is stale."""
+        while not self.held_up and (self.office.under_way or self.reference.stale()):
+            self.arrive(self.office.under_way)
+            if self.reference.stale():
+                self.run(self.office.chores("fee_realizer"))
+                self.reference.price_stale()
+
+    def arrive(self, records: list[Record]) -> None:
+        """These statements reach the invoicer as one polled batch."""
+        arriving = list(records)
+        self.office.under_way = [one for one in self.office.under_way if one not in arriving]
+        self.statements += [one for one in arriving if one not in self.statements]
+        if arriving:
+            self.run(self.office.deliver(arriving))
+            self.reference.deliver(self.stamps.of_statement(one) for one in arriving)
+
+    def sheet(self, original: str, week: date, drawn: list[world.Drawn], stamp: str, sheet_id: str = "", *, late: bool = False) -> None:
+        """Sends a revision of an original or of an adjustment of it."""
+        sheet_id = sheet_id or original
+        revision = self.stamps.late(sheet_id) if late else self.stamps.next(sheet_id)
+        if revision is None:
+            return
+        entries = world.week_of(drawn, week)
+        approved_at = self.stamps.instant() if stamp == "stamped" else None
+        workflow = None if stamp == "imported" else {"submitted_at": "2026-01-01T00:00:00Z", "approved_at": approved_at and approved_at.isoformat()}
+        event = builders.timesheet(
+            sheet_id, revision, [one.wire for one in entries], week_ending=str(week), worker_id=f"W-{original}", workflow=workflow,
+            adjusts=original if sheet_id != original else None,
+        )  # fmt: skip
+        self.stamps.weeks[original] = week
+        if not late:
+            self.stamps.drawn[original] = drawn
+        self.send("timesheet-approved", event)
+        own = tuple(Hours(one.order_id, one.day, one.time_type, one.hours, one.po) for one in entries)
+        self.reference.pricing.sheet_comes(original, Sheet(sheet_id, revision, f"W-{original}", week, stamp != "unapproved", approved_at, own))
+        self.flow()
+
+    # -- what must hold
+
+    @invariant()
+    def the_books_are_right(self) -> None:
+        """Line by line what the reference says, and clean."""
+        self.ran.steps += 1
+        if self.held_up:
+            self.held_up -= 1
+            self.flow()
+        found = differences(self.run(books_of(self.office)), books_by(self.reference))
+        assert not found, "\n".join(found)
+        report = self.run(self.office.verified())
+        assert report.clean, report.faults
+        self.ran.met.update(met(self.reference))
+
+    def pick(self, number: int, among: list[Some]) -> Some:
+        """One of what is there."""
+        return among[number % len(among)]
+
+    def debits(self) -> list[Open]:
+        """Open lines that are no credits, in a fixed order."""
+        return sorted((one for one in self.reference.ledger.lines() if one.corrects is None), key=lambda one: (one.document, one.line.key))

@@ -1,0 +1,44 @@
+"""What a history met on its way: a rule of settlement that no history ever reaches is not proven by any."""
+
+from collections.abc import Iterator
+
+from tests.histories.reference.ledger import EDIT_MEETS_REVISION
+from tests.histories.reference.reference import Reference
+
+WANTED = (
+    "invoice", "credit note", "netted document", "document of zero", "credit of several lines", "credit at another debtor than the debit",
+    "part of a line credited", "line used up", "withheld after invoicing", "stale statement", "edit", "edit meets revision", "snoozed", "forgiven",
+    "scheduled", "adjustment in force", "rate confirmed", "written off", "credited to rebill", "issued again", "written off and taken back",
+)  # fmt: skip
+"""What a hundred histories together must have met."""
+
+
+def met(reference: Reference) -> Iterator[str]:
+    """What there is to see in the books now."""
+    for invoice in reference.billing.invoices:
+        credits = [one for one in invoice.lines if one.corrects is not None]
+        yield "invoice" if invoice.kind == "invoice" else "credit note"
+        if credits and len(credits) < len(invoice.lines):
+            yield "netted document"
+        if not invoice.net and not invoice.tax:
+            yield "document of zero"
+        for one in credits:
+            assert one.corrects is not None
+            yield "part of a line credited" if one.corrects.left.quantity else "line used up"
+            if any(other.account != one.account for other in reference.ledger.pages[one.document].billed if other.line.key == one.line.key):
+                yield "credit at another debtor than the debit"
+    for document, page in reference.ledger.pages.items():
+        corrected = [one.line.key for one in page.open if one.corrects is not None]
+        facts = {
+            "credit of several lines": len(corrected) > len(set(corrected)),
+            "withheld after invoicing": bool(page.billed) and page.settled is not None and not page.settled.realized,
+            "stale statement": page.stale is not None,
+            "edit": any(edit.difference for edit in page.edits.values()),
+            "edit meets revision": any(hold.code == EDIT_MEETS_REVISION for hold in page.holds.values()),
+            "snoozed": any(hold.code != EDIT_MEETS_REVISION for hold in page.holds.values()),
+            "forgiven": bool(page.written_off) and not page.open,
+            "scheduled": any(one.line.effective > reference.today for one in page.open),
+            "written off": bool(page.written_off),
+            "adjustment in force": (reference.pricing.papers[document].in_force or ("",))[0] not in ("", document[1]),
+        }
+        yield from (name for name, there in facts.items() if there)

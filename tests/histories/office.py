@@ -1,0 +1,167 @@
+"""The real services on one real database, without Kafka: what one says is carried to who hears it, at once or when a history says so.
+
+One database serves all histories: between two of them every table is emptied but those of what is set up once.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.fee_realizer import app as fee_realizer
+from services.invoicer import app as invoicer
+from shared.broker.say import Outgoing
+from shared.consumer.protocol import Books
+from shared.consumer.records import Applied, Record
+from shared.consumer.worker import Service
+from shared.database import engine_for
+from shared.events.commands import AnyCommand, key_of
+from shared.verify import Report, verify
+from tests.builders import record
+from tests.conftest import Ear, process
+from tests.histories import world
+from tests.histories.reference.ledger import Billed, Open
+
+STATEMENTS, COMMANDS, ANSWERS = "pay-lines-realized", "operator-commands", "command-results"
+
+EMPTY = """
+DO $$
+DECLARE one record;
+BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR one IN SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r' AND n.nspname IN ('fee_realizer', 'scheduler', 'invoicer', 'arg_sync')
+               AND c.relname NOT IN ('billing_company', 'tax_rate', 'catalog_item', 'time_group') LOOP
+    EXECUTE format('DELETE FROM %I.%I', one.schema, one.name);
+  END LOOP;
+END $$
+"""
+
+OPEN_DEBIT = """
+SELECT o.pay_line_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)
+WHERE p.document_kind = :kind AND p.document_id = :id AND p.line_key = :key AND p.corrects_invoice_id IS NULL"""
+LINE_NO = """
+SELECT l.line_no FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id) JOIN invoicer.invoice i USING (invoice_id)
+WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id = :id AND p.line_key = :key AND p.corrects_invoice_id IS NULL"""
+
+
+@dataclass
+class Office:
+    """The workers of a history, the statements that are on their way to the invoicer, and a look at the books."""
+
+    url: str
+    services: dict[str, Service] = field(default_factory=dict)
+    books: dict[str, Books] = field(default_factory=dict)
+    engines: dict[str, AsyncEngine] = field(default_factory=dict)
+    under_way: list[Record] = field(default_factory=list)
+    said: list[Outgoing] = field(default_factory=list)
+
+    async def open(self) -> None:
+        """Connects and sets up; commits need not reach the disk here, nothing is killed."""
+        self.engines["owner"] = create_async_engine(self.url)
+        name = self.url.rsplit("/", 1)[1].partition("?")[0]
+        async with self.engines["owner"].connect() as connection:
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
+        await self.engines["owner"].dispose()
+        self.engines["console"] = engine_for("console", self.url)
+        for service in (fee_realizer.service(), invoicer.service()):
+            self.engines[service.name] = engine_for(service.name, self.url)
+            self.services[service.name] = service
+        self.begin()
+        for one in world.commands():
+            answer = await self.ask(one)
+            assert answer["outcome"] == "accepted", answer
+
+    def begin(self) -> None:
+        """Workers that have said nothing yet."""
+        for name, service in self.services.items():
+            self.books[name] = Books(name, self.engines[name], Ear(), dict(service.says))  # type: ignore[arg-type]
+        self.under_way.clear()
+        self.said.clear()
+
+    async def empty(self) -> None:
+        """Empties every table but those of companies, catalog and time groups, and forgets what was under way."""
+        async with self.engines["owner"].begin() as connection:
+            await connection.execute(text(EMPTY))
+        self.begin()
+
+    async def close(self) -> None:
+        """Lets go of the database."""
+        for engine in self.engines.values():
+            await engine.dispose()
+
+    # -- messages
+
+    async def hear(self, service: str, records: Sequence[Record]) -> None:
+        """A polled batch of one topic at one service, its chores, and what it said: statements are put on their way."""
+        for lane in self.services[service].lanes:
+            mine = [one for one in records if one.topic == lane.topic]
+            if mine:
+                chores = await process(self.books[service], lane, mine)
+                self._carry(service)
+                if chores:
+                    await self.chores(service)
+
+    async def chores(self, service: str) -> None:
+        """What is due without a message."""
+        for _, chore in self.services[service].chores:
+            while True:
+                applied: Applied = await self.books[service].transact(chore)
+                self._carry(service)
+                if not applied.chores:
+                    break
+
+    def _carry(self, service: str) -> None:
+        ear = self.books[service].producer
+        heard, ear.heard = ear.heard, []  # type: ignore[attr-defined]
+        self.said += heard
+        self.under_way += [record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS]
+
+    async def tell(self, topic: str, *events: BaseModel) -> None:
+        """Events to whoever hears their topic."""
+        records = [record(topic, event) for event in events]
+        for name, service in self.services.items():
+            if any(lane.topic == topic for lane in service.lanes):
+                await self.hear(name, records)
+
+    async def ask(self, asked: AnyCommand) -> dict[str, Any]:
+        """Gives a command to every service, of which one answers; the answer."""
+        for name in self.services:
+            await self.hear(name, [record(COMMANDS, asked, key_of(asked))])
+        answers = [one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id]
+        assert answers, f"nobody answered {asked.command}"
+        found: dict[str, Any] = json.loads(answers[-1])
+        return found
+
+    async def deliver(self, records: Iterable[Record]) -> None:
+        """Brings statements to the invoicer as one polled batch."""
+        await self.hear("invoicer", list(records))
+
+    # -- the books
+
+    async def select(self, statement: str, **values: Any) -> list[Any]:
+        """Rows, as the owner sees them."""
+        async with self.engines["owner"].connect() as connection:
+            return list((await connection.execute(text(statement), values)).all())
+
+    async def pay_line(self, one: Open) -> int:
+        """The id of an open debit: a key has one at most."""
+        found = await self.select(OPEN_DEBIT, kind=one.document[0], id=one.document[1], key=one.line.key)
+        ((pay_line_id,),) = found
+        return int(pay_line_id)
+
+    async def line_no(self, one: Billed) -> int:
+        """The number of a line on its document: a key stands there once as a debit."""
+        found = await self.select(LINE_NO, number=one.number, kind=one.document[0], id=one.document[1], key=one.line.key)
+        ((line_no,),) = found
+        return int(line_no)
+
+    async def verified(self) -> Report:
+        """What `verify` says of the books."""
+        async with self.engines["console"].connect() as connection:
+            return await verify(connection)

@@ -1,0 +1,294 @@
+"""Which batch, which debtor, which document: billing cycles, who pays for a node, tax, numbers; credits by hand close at once."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from tests.histories.reference.ledger import Billed, Ledger, Open, Terms, settle
+from tests.histories.reference.values import DECIMALS, ZERO, Pair, money
+
+WORDINGS = {"standard": "", "exempt": "Exempt from tax", "reverse-charge": "Reverse charge: tax is due by the buyer"}
+LEVELS = ("company", "client", "office")
+ALWAYS = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A time group."""
+
+    kind: str
+    weekday: int = 0
+    anchor: date = ALWAYS
+    periods: tuple[tuple[date, date], ...] = ()
+
+    def last_day(self, cut_off: date) -> date | None:
+        """The last day of the last complete cycle that ends on or before the cut-off; None if none is complete."""
+        for back in range(800):
+            day = cut_off - timedelta(days=back)
+            if self._ends(day):
+                return day
+        return None
+
+    def _ends(self, day: date) -> bool:
+        if self.kind == "weekly":
+            return day.weekday() == self.weekday
+        if self.kind == "fortnightly":
+            return (day - self.anchor).days % 14 == 0
+        if self.kind == "monthly":
+            return (day + timedelta(days=1)).day == 1
+        return any(last == day for _, last in self.periods)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a debtor is billed by a company."""
+
+    payment: str = ""
+    credits: str = "separate"
+    zero_documents: bool = False
+    regime: str = "standard"
+    time_group: str = ""
+
+
+@dataclass
+class Company:
+    """A billing company. `taxes`: percent from a date on; none means that it takes no tax."""
+
+    name: str
+    prefix: str
+    taxes: dict[date, Decimal] = field(default_factory=dict)
+    payment: str = "net:30"
+    time_group: str = ""
+    next_number: int = 1
+
+    def percent(self, day: date) -> Decimal:
+        """The tax in force on an effective date."""
+        since = [of for of in self.taxes if of <= day]
+        return self.taxes[max(since)] if since else ZERO
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the hierarchy."""
+
+    level: str
+    parent: str | None
+    account: str
+
+
+@dataclass(eq=False)
+class Invoice:
+    """A closed document."""
+
+    number: str
+    kind: str
+    company: str
+    account: str
+    currency: str
+    terms: Terms
+    po: str
+    lines: list[Billed]
+
+    @property
+    def net(self) -> Decimal:
+        """The sum of its lines."""
+        return sum((one.worth.amount for one in self.lines), ZERO)
+
+    @property
+    def tax(self) -> Decimal:
+        """The sum of their tax."""
+        return sum((one.tax for one in self.lines), ZERO)
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """What a batch takes: everything, or some time groups only (`none`: debtors without one), and not these debtors."""
+
+    cut_off: date
+    groups: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+
+@dataclass
+class Billing:
+    """All closed documents, and what decides who gets them."""
+
+    ledger: Ledger
+    today: date
+    companies: dict[str, Company] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    cycles: dict[str, Cycle] = field(default_factory=dict)
+    ways: dict[tuple[str, str], dict[date, Way]] = field(default_factory=dict)
+    invoices: list[Invoice] = field(default_factory=list)
+
+    def account_of(self, node_id: str) -> str | None:
+        """Who pays for a node: the lowest on its way up with an Account Name."""
+        node = self.nodes.get(node_id)
+        while node is not None and not node.account:
+            above = self.nodes.get(node.parent or "")
+            node = above if above is not None and LEVELS.index(above.level) < LEVELS.index(node.level) else None
+        return None if node is None else node.account
+
+    def way(self, company: str, account: str, day: date) -> Way:
+        """How a debtor is billed on a day."""
+        of = self.ways.get((company, account), {})
+        since = [start for start in of if start <= day]
+        return of[max(since)] if since else Way()
+
+    def time_group(self, company: str, account: str, cut_off: date) -> str:
+        """The debtor's time group that is valid on the cut-off date, else the company's."""
+        return self.way(company, account, cut_off).time_group or self.companies[company].time_group
+
+    # -- batches
+
+    def batch(self, company: str, taken: Narrowed) -> tuple[list[Invoice], Counter[str]]:
+        """Closes a batch; what was closed, and how many lines stay open for which reason."""
+        out: Counter[str] = Counter()
+        groups: dict[tuple[object, ...], list[Open]] = {}
+        for one in self.ledger.lines():
+            if one.line.company != company:
+                continue
+            why = self._why_out(company, one, taken)
+            if why:
+                out[why] += 1
+            else:
+                groups.setdefault(self._split(company, one), []).append(one)
+        closing = []
+        for key, lines in groups.items():
+            kind = self._kind(company, str(key[0]), lines)
+            if kind is None:
+                out["zero_total"] += len(lines)
+            else:
+                closing.append((key[:4], kind == "credit-note", key[4], kind, lines))
+        closing.sort(key=lambda one: one[:3])
+        closed = [self._close(company, kind, lines) for _, _, _, kind, lines in closing]
+        return closed, out
+
+    def _why_out(self, company: str, one: Open, taken: Narrowed) -> str:
+        """The first reason for which a line is not in a batch, or empty."""
+        if one.line.effective > self.today:
+            return "scheduled"
+        credit = one.corrects is not None
+        account = one.corrects.account if one.corrects is not None else self.account_of(one.line.node)
+        hold = self.ledger.pages[one.document].holds.get(one.line.key)
+        if hold is not None and not credit and (hold.until is None or hold.until > self.today):
+            return hold.code
+        group = self.time_group(company, account, taken.cut_off) if account is not None else ""
+        if not self._in_cycle(one, group, taken.cut_off):
+            return "not_in_cycle"
+        if account is None:
+            return "no_account_name"
+        if taken.groups and (group or "none") not in taken.groups:
+            return "group_not_chosen"
+        return "debtor_left_out" if account in taken.without else ""
+
+    def _in_cycle(self, one: Open, time_group: str, cut_off: date) -> bool:
+        if one.line.week is None:
+            return one.line.effective <= cut_off
+        if one.correction or (time_group and self.cycles[time_group].kind == "non-date"):
+            return True
+        last = self.cycles[time_group].last_day(cut_off) if time_group else cut_off
+        return last is not None and one.line.week <= last
+
+    def _split(self, company: str, one: Open) -> tuple[object, ...]:
+        """What separates documents: debtor, currency, terms, PO; and credits from debits unless the debtor nets them."""
+        if one.corrects is None:
+            account = self.account_of(one.line.node)
+            assert account is not None
+            way = self.way(company, account, self.today)
+            terms = Terms(way.regime, WORDINGS[way.regime], way.payment or self.companies[company].payment)
+            return account, one.line.currency, terms, one.line.po, 0
+        corrected = one.corrects
+        credits = self.way(company, corrected.account, self.today).credits
+        apart = {"net": 0, "separate": 1, "per-invoice": 2 + corrected.sequence}[credits]
+        return corrected.account, one.line.currency, corrected.terms, corrected.po, apart
+
+    def _kind(self, company: str, account: str, lines: Iterable[Open]) -> str | None:
+        """An invoice raises the debt, a credit note lowers it; a sum of zero closes only for those who ask for it."""
+        net = sum((one.worth.amount for one in lines), ZERO)
+        weight = net or sum((self._tax(one)[0] for one in lines), ZERO)
+        if weight == 0 and not self.way(company, account, self.today).zero_documents:
+            return None
+        if weight == 0:
+            return "credit-note" if all(one.corrects is not None for one in lines) else "invoice"
+        return "invoice" if weight > 0 else "credit-note"
+
+    def _tax(self, one: Open) -> tuple[Decimal, Decimal]:
+        """Tax and rate of a line: a debit's by its effective date; a credit takes what is in proportion, the last one what is left."""
+        corrected = one.corrects
+        if corrected is None:
+            account = self.account_of(one.line.node)
+            assert account is not None
+            company = self.companies[one.line.company]
+            rate = company.percent(one.line.effective) if self.way(company.name, account, self.today).regime == "standard" else ZERO
+            return money(one.worth.amount * rate / 100, one.line.currency), rate
+        if corrected.worth.amount == 0:
+            return ZERO, corrected.tax_rate
+        if corrected.left.amount + one.worth.amount == 0:
+            return -corrected.tax_left, corrected.tax_rate
+        share = money(corrected.tax * -one.worth.amount / corrected.worth.amount, one.line.currency)
+        return -min(share, corrected.tax_left), corrected.tax_rate
+
+    def _close(self, company: str, kind: str, lines: list[Open]) -> Invoice:
+        """Gives a document its number, and moves its lines onto it."""
+        seller = self.companies[company]
+        number = f"{seller.prefix}{seller.next_number:06d}"
+        seller.next_number += 1
+        account, currency, terms, po, _ = self._split(company, lines[0])
+        assert isinstance(account, str) and isinstance(currency, str) and isinstance(terms, Terms) and isinstance(po, str)
+        invoice = Invoice(number, kind, company, account, currency, terms, po, [])
+        sequence = len(self.invoices)
+        self.invoices.append(invoice)
+        for one in lines:
+            tax, rate = self._tax(one)
+            line = replace(one.line, worth=one.worth)
+            billed = Billed(number, sequence, one.document, line, one.worth, account, terms, po, tax, rate, one.corrects)
+            if one.corrects is not None:
+                one.corrects.credits.append(billed)
+            invoice.lines.append(billed)
+            page = self.ledger.pages[one.document]
+            page.billed.append(billed)
+            page.open.remove(one)
+        return invoice
+
+    # -- credits by hand
+
+    def credit(self, number: str, taken: list[tuple[Billed, Decimal | None]], to: str) -> Invoice | None:
+        """Closes a credit note of these lines and quantities (None: all that stands); none named: of all that stands on the document.
+        Every document concerned is settled again. None if there was nothing to credit but write-offs to take back."""
+        (issued,) = [one for one in self.invoices if one.number == number]
+        concerned = {one.document for one, _ in taken}
+        if not taken:
+            taken = [(one, None) for one in issued.lines if one.corrects is None and one.left]
+            concerned = {one.document for one, _ in taken}
+        if to == "reissue":
+            for document in {one.document for one in issued.lines}:
+                page = self.ledger.pages[document]
+                kept = [off for off in page.written_off if off[1] != number]
+                if len(kept) < len(page.written_off):
+                    page.written_off, concerned = kept, concerned | {document}
+        opened = [Open(one.document, one.line, -of_line(one, quantity), one) for one, quantity in taken]
+        for one in opened:
+            page = self.ledger.pages[one.document]
+            page.open.append(one)
+            if to == "write-off":
+                page.written_off.append((one.line.key, number, -one.worth))
+        note = self._close(issued.company, "credit-note", opened) if opened else None
+        for document in sorted(concerned):
+            settle(document, self.ledger.pages[document])
+        return note
+
+
+def of_line(one: Billed, quantity: Decimal | None) -> Pair:
+    """What a credit by hand takes from a line: what stands on it minus the rounded amount of the quantity that remains. Where an edit made
+    another amount of the line than quantity times price, what remains is in proportion."""
+    stands = one.left
+    if quantity is None or quantity == stands.quantity:
+        return stands
+    remains = stands.quantity - quantity
+    unit = Decimal(1).scaleb(-DECIMALS[one.line.currency])
+    priced = abs(stands.amount - stands.quantity * one.line.price) <= unit
+    amount = money(remains * one.line.price if priced else stands.amount * remains / stands.quantity, one.line.currency)
+    return Pair(quantity, stands.amount - min(amount, stands.amount))

@@ -1,0 +1,222 @@
+"""What was settled: each statement is compared with what stands on closed documents, key by key, and the difference is open.
+
+Worth = statement + edits. Net billed = invoiced - credited. Forgiven = the smaller of what was ever written off and worth - net billed,
+never below zero, afresh each time. New open = worth - net billed - forgiven: a debit, or credits of the invoice lines, newest first.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+
+from tests.histories.reference.pricing import Statement
+from tests.histories.reference.values import NOTHING, Document, Line, Pair
+
+SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit-meets-revision"
+
+
+@dataclass(frozen=True, order=True)
+class Terms:
+    """What a document is closed under."""
+
+    regime: str
+    wording: str
+    payment: str
+
+
+@dataclass(eq=False)
+class Billed:
+    """A line on a closed document. A credit names the line that it corrects; that line knows its credits."""
+
+    number: str
+    sequence: int
+    document: Document
+    line: Line
+    worth: Pair
+    account: str
+    terms: Terms
+    po: str
+    tax: Decimal
+    tax_rate: Decimal
+    corrects: "Billed | None" = None
+    credits: "list[Billed]" = field(default_factory=list)
+
+    @property
+    def left(self) -> Pair:
+        """What its credits leave of it."""
+        return sum((credit.worth for credit in self.credits), self.worth)
+
+    @property
+    def tax_left(self) -> Decimal:
+        """What its credits leave of its tax."""
+        return sum((credit.tax for credit in self.credits), self.tax)
+
+
+@dataclass(eq=False)
+class Open:
+    """A line that can be billed. `correction`: its key stands on a closed document already."""
+
+    document: Document
+    line: Line
+    worth: Pair
+    corrects: Billed | None = None
+    correction: bool = False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A key is out of every batch until released or until a date."""
+
+    code: str
+    until: date | None = None
+
+
+@dataclass
+class Edit:
+    """What operators added to a key, and the worth that the statement had when they last did."""
+
+    difference: Pair
+    seen: Pair
+
+
+NO_EDIT = Edit(NOTHING, NOTHING)
+
+
+@dataclass
+class Page:
+    """One document as the invoicer knows it. `written_off`: key, the number of the invoice that was credited, how much."""
+
+    settled: Statement | None = None
+    stale: int | None = None
+    open: list[Open] = field(default_factory=list)
+    billed: list[Billed] = field(default_factory=list)
+    edits: dict[str, Edit] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    written_off: list[tuple[str, str, Pair]] = field(default_factory=list)
+
+    @property
+    def heard(self) -> int:
+        """Up to this number statements were dealt with."""
+        return max(self.settled.number if self.settled else 0, self.stale or 0)
+
+    def on_documents(self, key: str) -> list[Billed]:
+        """The billed lines of a key, credits too."""
+        return [one for one in self.billed if one.line.key == key]
+
+    def off(self, key: str) -> Pair:
+        """What was ever written off on a key, and not taken back."""
+        return sum((worth for of, _, worth in self.written_off if of == key), NOTHING)
+
+    def worth(self, said: Line | None) -> Pair:
+        """What the settled statement says of a key, with what operators added to it."""
+        return NOTHING if said is None else said.worth + self.edits.get(said.key, NO_EDIT).difference
+
+    def cited(self) -> dict[tuple[str, str], int]:
+        """Which rates the invoiced lines cite that are not credited whole, or of which something was written off."""
+        found: dict[tuple[str, str], int] = {}
+        for one in self.billed:
+            if one.corrects is None and one.line.rates_of is not None and (one.left.quantity != 0 or self.off(one.line.key).quantity != 0):
+                found[one.line.rates_of] = max(one.line.book, found.get(one.line.rates_of, 0))
+        return found
+
+
+@dataclass
+class Ledger:
+    """All documents."""
+
+    pages: dict[Document, Page] = field(default_factory=dict)
+
+    def cited(self, document: Document) -> Mapping[tuple[str, str], int]:
+        """Which rates the invoiced lines of a document cite."""
+        return self.pages[document].cited() if document in self.pages else {}
+
+    def lines(self) -> list[Open]:
+        """Every open line."""
+        return [one for page in self.pages.values() for one in page.open]
+
+    def hear(self, document: Document, statement: Statement) -> None:
+        """A statement arrives: an older one has no effect, one priced from other rates than are cited by now waits, else it settles."""
+        page = self.pages.setdefault(document, Page())
+        if statement.number <= page.heard:
+            return
+        cited = page.cited()
+        if any(cited.get(kind, book) != book for kind, book in statement.basis.items()):
+            page.stale = statement.number
+            return
+        before, page.settled, page.stale = page.settled, statement, None
+        if statement.realized:
+            _follow(page, before if before is not None and before.realized else None, statement.lines)
+        settle(document, page)
+
+
+def settle(document: Document, page: Page) -> None:
+    """Everything open gives way to worth - settled."""
+    page.open = []
+    if page.settled is None or not page.settled.realized:
+        return
+    said = {line.key: line for line in page.settled.lines}
+    for key in [*said, *sorted({one.line.key for one in page.billed} - said.keys())]:
+        worth = page.worth(said.get(key))
+        billed = page.on_documents(key)
+        net = sum((one.worth for one in billed), NOTHING)
+        forgiven = page.off(key).least(worth - net).above_zero()
+        difference = worth - net - forgiven
+        debit = difference.above_zero()
+        if debit:
+            page.open.append(Open(document, said[key], debit, None, correction=bool(billed)))
+        page.open += _credits(document, said.get(key), billed, (-difference).above_zero())
+
+
+def _credits(document: Document, said: Line | None, billed: Iterable[Billed], needed: Pair) -> list[Open]:
+    """Credits of the newest invoice lines first; a line gives no more than is left of it."""
+    found = []
+    for one in sorted((one for one in billed if one.corrects is None), key=lambda one: one.sequence, reverse=True):
+        taken = needed.least(one.left.above_zero())
+        if taken:
+            needed -= taken
+            line = one.line if said is None else replace(one.line, effective=said.effective, week=said.week)
+            found.append(Open(document, line, -taken, one, correction=True))
+    assert not needed, f"{document}: {needed} would be credited beyond what was invoiced"
+    return found
+
+
+def _follow(page: Page, before: Statement | None, lines: Iterable[Line]) -> None:
+    """What a realized statement does to edits and snoozes. `before`: the statement before it, if that one was realized."""
+    said = {line.key: line for line in lines if line.worth}
+    known = {line.key: line.worth for line in before.lines} if before is not None else None
+    for key, edit in sorted(page.edits.items()):
+        if not edit.difference:
+            continue
+        worth = said[key].worth if key in said else None
+        if worth is None or _turned(worth, edit.difference):
+            page.edits[key] = Edit(NOTHING, NOTHING)
+            page.holds[key] = Hold(EDIT_MEETS_REVISION)
+        elif worth != (edit.seen if known is None else known.get(key, NOTHING)):
+            page.holds[key] = Hold(EDIT_MEETS_REVISION)
+    for key in sorted(page.holds.keys() - said.keys()):
+        group = _group(page, key)
+        heirs = [line.key for line in said.values() if line.group == group and line.key not in (known or {})]
+        if heirs:
+            hold = page.holds.pop(key)
+            for heir in heirs:
+                page.holds[heir] = _longer(page.holds.get(heir), hold)
+
+
+def _turned(worth: Pair, difference: Pair) -> bool:
+    """Whether an edit takes more away than there is."""
+    total = worth + difference
+    return total.quantity * worth.quantity < 0 or total.amount * worth.amount < 0 or (worth.amount == 0 and total.amount < 0)
+
+
+def _longer(one: Hold | None, other: Hold) -> Hold:
+    if one is None or (one.until is not None and other.until is None):
+        return other
+    if one.until is None or other.until is None:
+        return one
+    return replace(one, until=max(one.until, other.until))
+
+
+def _group(page: Page, key: str) -> tuple[str, ...]:
+    """Order and time type, or the catalog item, as the key spells them."""
+    parts = [part.strip('"') for part in key.strip("[]").split(",")]
+    return ("t", parts[1], parts[2]) if parts[0] == "t" else ("p", parts[2])

@@ -1,0 +1,246 @@
+"""What documents are worth: which sheet counts, what it waits for, hours × the bill rate of the work date, fees by their plan.
+
+A document says a new statement whenever its worth changes. Lines on documents keep the rates that they cite.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from tests.histories.reference.values import Document, Line, Pair, money, parts, short
+
+LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+Rates = dict[tuple[str, date], Decimal]
+"""Time type and from-date → price."""
+
+
+@dataclass
+class Order:
+    """A job order. Of the rates every state that ever was is kept, so that invoiced lines can cite it."""
+
+    order_id: str
+    company: str
+    office: str
+    currency: str
+    statuses: dict[date, tuple[str, str]] = field(default_factory=dict)
+    from_ats: Rates = field(default_factory=dict)
+    by_command: Rates = field(default_factory=dict)
+    revision: int = -1
+    books: list[Rates] = field(default_factory=lambda: [{}])
+    confirmed: list[tuple[str, date, int]] = field(default_factory=list)
+
+    @property
+    def book(self) -> int:
+        """The number of the newest state."""
+        return len(self.books) - 1
+
+    def turn(self) -> None:
+        """Keeps a new state: for one from-date the command's rate wins."""
+        self.books.append({**self.from_ats, **self.by_command})
+
+    def price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
+        """The rate in force on a day."""
+        since = [of for kind, of in self.books[book] if kind == time_type and of <= day]
+        return (max(since), self.books[book][time_type, max(since)]) if since else None
+
+    def cited_price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
+        """The rate that a line on a document keeps: that of its state, unless a later one was confirmed for the day."""
+        for kind, since, later in reversed(self.confirmed):
+            found = self.price(time_type, day, later)
+            if kind == time_type and later > book and found is not None and found[0] == since:
+                return found
+        return self.price(time_type, day, book) or self.price(time_type, day, self.book)
+
+    def billable(self, day: date) -> str:
+        """Why time of that day may not be billed: a code, or empty."""
+        since = [of for of in self.statuses if of <= day]
+        status, position = self.statuses[max(since)] if since else ("", "")
+        if status.lower() != "filled":
+            return "requirement_not_filled"
+        return "" if position.lower() in ("contract", "temp") else "position_type_not_billable"
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Time of one day."""
+
+    order_id: str
+    day: date
+    time_type: str
+    hours: Decimal
+    po: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A revision of a timesheet: approved with a stamp, approved as an imported row (stamp None), or not approved."""
+
+    sheet_id: str
+    revision: int
+    worker: str
+    week: date
+    approved: bool
+    approved_at: datetime | None
+    entries: tuple[Hours, ...]
+
+
+@dataclass(frozen=True)
+class Fees:
+    """A revision of a placement: fee id → amount and plan (percent, day)."""
+
+    revision: int
+    order_id: str
+    worker: str
+    start: date
+    currency: str
+    fees: tuple[tuple[str, str, Decimal, tuple[tuple[Decimal, int], ...]], ...]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a document says of itself: its worth, or that it waits. `basis`: time type of an order → state of the rates."""
+
+    number: int
+    realized: bool
+    lines: tuple[Line, ...] = ()
+    basis: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass
+class Paper:
+    """A document with everything that was sent of it and everything that it said."""
+
+    sheets: dict[str, dict[int, Sheet]] = field(default_factory=dict)
+    placements: dict[int, Fees] = field(default_factory=dict)
+    in_force: tuple[str, int] | None = None
+    statements: list[Statement] = field(default_factory=list)
+    held: str = ""
+
+
+@dataclass
+class Pricing:
+    """All documents and what they are priced from. `cited` answers which rates the invoiced lines of a document cite."""
+
+    cited: Callable[[Document], Mapping[tuple[str, str], int]]
+    orders: dict[str, Order] = field(default_factory=dict)
+    gates: dict[str, str] = field(default_factory=dict)
+    papers: dict[Document, Paper] = field(default_factory=dict)
+
+    # -- what comes
+
+    def sheet_comes(self, original: str, sheet: Sheet) -> None:
+        """A revision of an original or of an adjustment; the same again has no effect."""
+        paper = self.papers.setdefault(("timesheet", original), Paper())
+        paper.sheets.setdefault(sheet.sheet_id, {}).setdefault(sheet.revision, sheet)
+        chosen = _chosen(original, paper.sheets)
+        if chosen is not None and (chosen.sheet_id, chosen.revision) != paper.in_force:
+            paper.in_force = chosen.sheet_id, chosen.revision
+            self.price(("timesheet", original))
+
+    def placement_comes(self, placement_id: str, fees: Fees) -> None:
+        """A revision of a placement; the highest counts."""
+        paper = self.papers.setdefault(("placement", placement_id), Paper())
+        paper.placements.setdefault(fees.revision, fees)
+        if paper.in_force is None or fees.revision > paper.in_force[1]:
+            paper.in_force = placement_id, fees.revision
+            self.price(("placement", placement_id))
+
+    def rates_change(self, order_id: str) -> None:
+        """Whatever changes a job order, the documents that ever named it are priced again."""
+        for document, paper in self.papers.items():
+            named = {entry.order_id for of in paper.sheets.values() for sheet in of.values() for entry in sheet.entries if entry.hours}
+            named |= {fees.order_id for fees in paper.placements.values() if fees.fees}
+            if order_id in named and paper.in_force is not None:
+                self.price(document)
+
+    # -- what it is worth
+
+    def price(self, document: Document, *, stale: bool = False) -> None:
+        """Says a new statement if the worth is another than the last one said, or if that one was left unsettled."""
+        paper = self.papers[document]
+        last = paper.statements[-1] if paper.statements else None
+        found = self._worth(document)
+        number = len(paper.statements) + 1
+        if isinstance(found, str):
+            paper.held = found
+            if last is not None and last.realized:
+                paper.statements.append(Statement(number, realized=False))
+            return
+        paper.held = ""
+        lines, basis = found
+        if stale or last is None or not last.realized or [line.said for line in lines] != [line.said for line in last.lines]:
+            paper.statements.append(Statement(number, True, tuple(lines), basis))
+
+    def _worth(self, document: Document) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
+        paper = self.papers[document]
+        assert paper.in_force is not None
+        sheet_id, revision = paper.in_force
+        if document[0] == "placement":
+            fees = paper.placements[revision]
+            return (self._instalments(fees) if fees.fees else []), {}
+        sheet = paper.sheets[sheet_id][revision]
+        entries = [entry for entry in sheet.entries if entry.hours]
+        if sheet.approved is False:
+            return "not_approved"
+        for order_id in sorted({entry.order_id for entry in entries}):
+            why = self.orders[order_id].billable(sheet.week)
+            if why:
+                return why
+        return self._time(sheet, entries, self.cited(document))
+
+    def _time(self, sheet: Sheet, entries: Iterable[Hours], cited: Mapping[tuple[str, str], int]) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
+        sums: dict[str, list[Any]] = {}
+        basis: dict[tuple[str, str], int] = {}
+        for entry in entries:
+            order, kind = self.orders[entry.order_id], (entry.order_id, entry.time_type)
+            basis[kind] = cited.get(kind, order.book)
+            found = order.cited_price(entry.time_type, entry.day, basis[kind])
+            if found is None:
+                return "no_bill_rate"
+            since, price = found
+            key = _text(["t", entry.order_id, entry.time_type, f"{since}@{short(price)}", "", "", entry.po])
+            sums.setdefault(key, [entry, price, []])[2].append(entry)
+        lines = []
+        for key, (one, price, own) in sorted(sums.items()):
+            order = self.orders[one.order_id]
+            hours = sum((entry.hours for entry in own), Decimal(0))
+            days = [entry.day for entry in own]
+            kind = one.order_id, one.time_type
+            worth = Pair(hours, money(hours * price, order.currency))
+            place = order.company, order.office, order.currency
+            span = min(days), max(days)
+            lines.append(Line(key, ("t", *kind), *place, worth, price, sheet.week, sheet.week, span, sheet.worker, one.po, kind, basis[kind]))
+        return lines, basis
+
+    def _instalments(self, fees: Fees) -> list[Line]:
+        order = self.orders[fees.order_id]
+        lines = []
+        for fee_id, item_id, amount, plan in fees.fees:
+            whole = money(amount, fees.currency)
+            for at, share in enumerate(parts(whole, [percent for percent, _ in plan], fees.currency)):
+                due = fees.start + timedelta(days=plan[at][1] - 1)
+                key = _text(["p", fee_id, item_id, at + 1])
+                worth = Pair(Decimal(1), share)
+                if share:
+                    lines.append(Line(key, ("p", item_id), order.company, order.office, fees.currency, worth, share, due, None, (due, due), fees.worker, ""))
+        return sorted(lines, key=lambda line: line.key)
+
+
+def _text(key: list[Any]) -> str:
+    return json.dumps(key, separators=(",", ":"))
+
+
+def _chosen(original: str, sheets: Mapping[str, Mapping[int, Sheet]]) -> Sheet | None:
+    """Of each sheet the newest revision; among sheets ever approved the one approved last. An original never approved counts alone."""
+    best: tuple[datetime, str] | None = None
+    for sheet_id, revisions in sheets.items():
+        approved = [sheet for sheet in revisions.values() if sheet.approved]
+        if approved:
+            newest = max(approved, key=lambda sheet: sheet.revision)
+            order = (newest.approved_at or LONG_AGO, sheet_id)
+            best = order if best is None else max(best, order)
+    sheet_id = original if best is None else best[1]
+    return sheets[sheet_id][max(sheets[sheet_id])] if sheet_id in sheets else None

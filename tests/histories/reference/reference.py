@@ -1,0 +1,51 @@
+"""The whole reference: documents are priced, statements are on their way or settled, batches close."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+
+from tests.histories.reference.billing import Billing
+from tests.histories.reference.ledger import Edit, Ledger, Open, settle
+from tests.histories.reference.pricing import Pricing
+from tests.histories.reference.values import NOTHING, Document, Pair
+
+
+@dataclass
+class Reference:
+    """What the books must say. A statement that was said is heard by `deliver`, in whatever order a history brings it."""
+
+    today: date
+    ledger: Ledger = field(default_factory=Ledger)
+    pricing: Pricing = field(init=False)
+    billing: Billing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pricing = Pricing(self.ledger.cited)
+        self.billing = Billing(self.ledger, self.today)
+
+    def day_comes(self, today: date) -> None:
+        """Another day."""
+        self.today = self.billing.today = today
+
+    def deliver(self, statements: Iterable[tuple[Document, int]]) -> None:
+        """One polled batch of statements at the invoicer: those of a document in the order of their numbers."""
+        for document, number in sorted(statements):
+            self.ledger.hear(document, self.pricing.papers[document].statements[number - 1])
+
+    def stale(self) -> list[Document]:
+        """Documents whose latest statement was left unsettled, because a batch closed in between."""
+        return [document for document, page in self.ledger.pages.items() if page.stale == len(self.pricing.papers[document].statements)]
+
+    def price_stale(self) -> None:
+        """Those are priced again, from the rates that the invoiced lines cite."""
+        for document in self.stale():
+            self.pricing.price(document, stale=True)
+
+    def edit(self, one: Open, after: Pair) -> None:
+        """An operator changes an open line: the difference belongs to its document and key."""
+        page = self.ledger.pages[one.document]
+        assert page.settled is not None
+        said = next((line.worth for line in page.settled.lines if line.key == one.line.key), NOTHING)
+        before = page.edits.get(one.line.key, Edit(NOTHING, NOTHING))
+        page.edits[one.line.key] = Edit(before.difference + after - one.worth, said)
+        settle(one.document, page)

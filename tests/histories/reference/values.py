@@ -1,0 +1,88 @@
+"""The values of the reference: quantity with money, a line of worth, and the arithmetic of money by hand."""
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
+
+ZERO = Decimal(0)
+DECIMALS = {"JPY": 0, "USD": 2, "KWD": 3}
+Document = tuple[str, str]
+"""Kind and id of an original document."""
+
+
+def money(value: Decimal, currency: str) -> Decimal:
+    """Round half up to the currency's minor unit; a negative value mirrors its positive."""
+    return value.quantize(Decimal(1).scaleb(-DECIMALS[currency]), rounding=ROUND_HALF_UP)
+
+
+def short(value: Decimal) -> str:
+    """A decimal as keys spell it: 50, 35.035."""
+    text = f"{value:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def parts(total: Decimal, percents: list[Decimal], currency: str) -> list[Decimal]:
+    """Shares that sum to the total: each gets what it is worth rounded down, then the largest remainders get one unit more."""
+    unit = Decimal(1).scaleb(-DECIMALS[currency])
+    exact = [total * percent / 100 / unit for percent in percents]
+    units = [int(one) for one in exact]
+    while sum(units) < int(total / unit):
+        remainders = [one - whole for one, whole in zip(exact, units, strict=True)]
+        units[remainders.index(max(remainders))] += 1
+    return [unit * one for one in units]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Quantity and money, side by side and never mixed."""
+
+    quantity: Decimal = ZERO
+    amount: Decimal = ZERO
+
+    def __add__(self, other: "Pair") -> "Pair":
+        return Pair(self.quantity + other.quantity, self.amount + other.amount)
+
+    def __sub__(self, other: "Pair") -> "Pair":
+        return Pair(self.quantity - other.quantity, self.amount - other.amount)
+
+    def __neg__(self) -> "Pair":
+        return Pair(-self.quantity, -self.amount)
+
+    def __bool__(self) -> bool:
+        return self.quantity != 0 or self.amount != 0
+
+    def least(self, other: "Pair") -> "Pair":
+        """The smaller quantity and the smaller amount."""
+        return Pair(min(self.quantity, other.quantity), min(self.amount, other.amount))
+
+    def above_zero(self) -> "Pair":
+        """What is not below zero."""
+        return Pair(max(self.quantity, ZERO), max(self.amount, ZERO))
+
+
+NOTHING = Pair()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of what a document is worth. `group`: the keys among which a snooze is handed on. `book`: the state of the rates."""
+
+    key: str
+    group: tuple[str, ...]
+    company: str
+    node: str
+    currency: str
+    worth: Pair
+    price: Decimal
+    effective: date
+    week: date | None
+    service: tuple[date, date]
+    worker: str
+    po: str
+    rates_of: tuple[str, str] | None = None
+    book: int = 0
+
+    @property
+    def said(self) -> "Line":
+        """The line without where its price came from: what decides whether something new is to be said."""
+        return Line(**{**vars(self), "book": 0})

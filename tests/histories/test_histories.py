@@ -1,0 +1,60 @@
+"""Random histories: whatever happens, in whatever order, the books are to the cent what a slow and plain reference says.
+
+`pytest -m nightly tests/histories` runs 2,000 of them, anew each time; without it 100 run, the same ones each time.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.conftest import Configure
+from tests.histories.ground import Ran
+from tests.histories.machine import Histories
+from tests.histories.meetings import WANTED
+from tests.histories.office import Office
+
+HISTORIES, NIGHTLY, STEPS = 100, 2_000, 20
+PROFILE = settings(stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None)
+
+
+@contextmanager
+def office(url: str, configure: Configure) -> Iterator[Ran]:
+    """The services on this database, for as many histories as come."""
+    with asyncio.Runner() as runner:
+        Histories.office, Histories.run, Histories.ran = Office(url), staticmethod(runner.run), Ran()
+
+        def today_is(today: date) -> None:
+            configure(today=str(today))
+
+        Histories.today_is = staticmethod(today_is)
+        runner.run(Histories.office.open())
+        yield Histories.ran
+        runner.run(Histories.office.close())
+
+
+@pytest.mark.slow
+def test_a_hundred_histories(database: str, configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    """Documents, revisions, adjustments, cancellations, holds, rates, snoozes, edits, moves, batches, credits, repeats: after every step
+    conservation holds per document and key, each line is in one place, credits never exceed, numbers are explained, and the reference agrees."""
+    with office(database, configure) as ran:
+        run_state_machine_as_test(Histories, settings=settings(PROFILE, max_examples=HISTORIES, derandomize=True, phases=(Phase.generate, Phase.shrink)))
+    with capsys.disabled():
+        print(f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified")
+    assert ran.histories >= HISTORIES
+    assert [what for what in WANTED if not ran.met[what]] == []
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(6 * 3600)
+def test_two_thousand_histories(database: str, configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same, with other histories each night."""
+    with office(database, configure) as ran:
+        run_state_machine_as_test(Histories, settings=settings(PROFILE, max_examples=NIGHTLY))
+    with capsys.disabled():
+        print(f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified")
+    assert ran.histories >= NIGHTLY
