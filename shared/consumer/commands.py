@@ -207,6 +207,7 @@ def _subject(command: ReplayDeadLetter | DiscardDeadLetter) -> str:
 
 def _subjects(command: AnyCommand) -> set[str]:
     """What a command names by itself, so that `history` finds it."""
-    named = {value for name in ("billing_company", "document_id", "item_id", "batch_id") if isinstance(value := getattr(command, name, None), str)}
+    names = ("billing_company", "document_id", "item_id", "batch_id", "invoice_number", "account_name")
+    named = {value for name in names if isinstance(value := getattr(command, name, None), str)}
     lines = list(getattr(command, "pay_line_ids", ())[:100]) + [line for line in [getattr(command, "pay_line_id", None)] if line is not None]
     return named | {f"pay-line {line}" for line in lines}

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.console.client import ageing, invoices
+from services.console.client import ageing, history, invoices
 from services.console.client.closed import closed_documents, closed_lines
 from shared.render import pdf_document
 from tests.builders import COMPANY, node, product_line, statement, statement_line
@@ -134,3 +134,21 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
         "credit-note", [("INV-000001", "2026-10-30")],
     )  # fmt: skip
     assert pdf_document(document, lines).startswith(b"%PDF")
+
+
+async def test_the_history_of_an_invoice_tells_its_credits(biller: Biller) -> None:
+    """Domain rules 11: every accepted or refused command is kept, and found by the number of the invoice, the debtor, and the document."""
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    await biller.tell("credit-invoice", invoice_number="INV-000001", lines=[{"line_no": 1, "quantity": "41"}], to="rebill")
+    await credit(biller, "INV-000001", (1, "2"), to="write-off")
+    for subject in ("INV-000001", "INV-000002", "Mercy Hospital", "T-1"):
+        entries = [(row["what"], row["outcome"]) for row in await read(biller, history.history, subject) if row["what"] == "credit-invoice"]
+        assert entries[-1] == ("credit-invoice", "accepted"), subject
+    told = [(row["what"], row["outcome"], row["before"]) for row in await read(biller, history.history, "INV-000001")]
+    assert [(what, outcome) for what, outcome, _ in told] == [
+        ("generate-batch", "accepted"),
+        ("credit-invoice", "refused"),
+        ("credit-invoice", "accepted"),
+    ]
+    assert told[2][2] == {"1": {"quantity": "40", "amount": "2000"}}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.console.cli.asking import ask, read_books, said_by
-from services.console.cli.options import LONG_SECONDS, Actor, AnyCompany, AsJson, Data, Reason, Timeout, read_date, read_decimal
+from services.console.cli.options import LONG_SECONDS, Actor, AsJson, Data, Reason, Timeout, read_date, read_decimal
 from services.console.cli.screen import Column, Screen, screen_for
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def credit(
     to: Annotated[str | None, typer.Option(metavar="|".join(ENDS), help="Bill it again, or forgive it.", show_default=False)] = None,
     reissue: Annotated[bool, typer.Option("--reissue", help="Credit all of it and open its lines again, also what was written off on it.")] = False,
     invoice_date: Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", help="Date of the credit note (default: today).")] = None,
-    billing_company: AnyCompany = None,
+    billing_company: Annotated[str | None, typer.Option(metavar="ID", help="Needed where two billing companies have the number.", show_default=False)] = None,
     timeout: Timeout = LONG_SECONDS,
     actor: Actor = "",
     reason: Reason = "",
