@@ -211,13 +211,14 @@ class FakeServer:
         if fault.name == "page-after":
             await _send(writer, Reply(502, b"<html><body>Bad Gateway</body></html>", {"content-type": "text/html"}))
             return True
-        head = _head(reply)
+        # An answer without a body is cut, and is slow, in its head.
+        head, body = (_head(reply), reply.body) if reply.body else (b"", _head(reply))
         if fault.name == "cut":
-            writer.write(head + reply.body[: len(reply.body) // 2])
+            writer.write(head + body[: len(body) // 2])
             await writer.drain()
         if fault.name == "slow":
             writer.write(head)
-            for byte in reply.body:
+            for byte in body:
                 writer.write(bytes([byte]))
                 await writer.drain()
                 await asyncio.sleep(fault.seconds)

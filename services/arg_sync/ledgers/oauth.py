@@ -15,6 +15,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
@@ -79,16 +82,23 @@ def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: 
         now = int(clock.now().timestamp())
         claims = {"iss": client_id, "scope": scope, "aud": audience, "iat": now, "exp": now + 300}
         try:
-            if "EC PRIVATE" in pem:
-                signed = jwt.encode({"alg": "ES256", "kid": certificate_id}, claims, ECKey.import_key(pem), algorithms=["ES256"])
-            else:
-                signed = jwt.encode({"alg": "PS256", "kid": certificate_id}, claims, RSAKey.import_key(pem), algorithms=["PS256"])
-        except (JoseError, ValueError) as error:
+            signed = _signed(pem, certificate_id, claims)
+        except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise Failure("auth", "bad_private_key", f"the private key cannot sign: {type(error).__name__}; give it as PEM", everywhere=True) from None
         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
         return Asking({"grant_type": "client_credentials", "client_assertion_type": kind, "client_assertion": signed}, {})
 
     return asking
+
+
+def _signed(pem: str, certificate_id: str, claims: dict[str, Any]) -> str:
+    """The claims, signed by an RSA or EC key."""
+    if isinstance(load_pem_private_key(pem.encode(), None), EllipticCurvePrivateKey):
+        key: ECKey | RSAKey = ECKey.import_key(pem)
+        algorithm = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[str(key.get("crv"))]
+    else:
+        key, algorithm = RSAKey.import_key(pem), "PS256"
+    return jwt.encode({"alg": algorithm, "kid": certificate_id}, claims, key, algorithms=[algorithm])
 
 
 class Tokens:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+
 from services.arg_sync.ledgers.wire import exact_json
 from tests.ledgers.fake import Asked, Reply
 
@@ -31,6 +34,7 @@ class Login:
     count: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
     refused_with: tuple[int, dict[str, str]] | None = None
+    certificate: ECKey | RSAKey | None = None
 
     def answer(self, asked: Asked) -> Reply:
         """The answer of the token endpoint."""
@@ -47,7 +51,8 @@ class Login:
                 return said(400, {"error": "invalid_grant", "error_description": f"token {token} was used before"})
         self.count += 1
         self.before, self.refresh, self.access, self.new_one_used = self.refresh, f"canary-refresh-{self.count}", f"canary-access-{self.count}", False
-        return said(200, {"access_token": self.access, "refresh_token": self.refresh, "expires_in": self.life_seconds, "token_type": "Bearer"})
+        rotated = {"refresh_token": self.refresh} if form.get("grant_type") == "refresh_token" else {}
+        return said(200, {"access_token": self.access, "expires_in": self.life_seconds, "token_type": "Bearer"} | rotated)
 
     def lets_in(self, asked: Asked) -> bool:
         """Whether the request bears the newest access token."""
@@ -60,8 +65,10 @@ class Login:
         self.access = ""
 
     def _knows(self, asked: Asked, form: dict[str, str]) -> bool:
-        if "client_assertion" in form:
-            return True
+        if self.certificate is not None:
+            claims = jwt.decode(form["client_assertion"], self.certificate, algorithms=["ES256", "PS256"]).claims
+            assert claims["exp"] - claims["iat"] < 3600 and claims["aud"].endswith("/token") and claims["scope"] == "rest_webservices"
+            return bool(claims["iss"] == CLIENT_ID)
         if "client_secret" in form:
             return form["client_secret"] == CLIENT_SECRET
         header = asked.headers.get("authorization", "")
