@@ -204,10 +204,16 @@ async def test_what_does_not_fit_is_named_before_anything_is_written(database: s
 
 
 PEAK = """
-import sys
+import asyncio, sys
 from pathlib import Path
-from tests.system.test_files import saved
-saved(sys.argv[1], sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+from services.console.client import batches, files
+from services.console.client.books import reading
+
+async def save(database, batch_id, file_format, place):
+    async with reading(database) as connection:
+        await files.save(connection, await batches.batch(connection, batch_id), file_format, Path(place))
+
+asyncio.run(save(*sys.argv[1:]))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
 """The most memory of a process of its own; what getrusage tells would include the memory of the process that started it."""

@@ -55,7 +55,7 @@ async def closed_lines(connection: AsyncConnection, documents: Sequence[ClosedDo
     """The lines of these documents, document by document, in the order of the lines."""
     heads = {document.invoice_id: document for document in documents}
     result = await connection.stream(text(LINES), {"ids": list(heads)}, execution_options={"yield_per": LINES_AT_ONCE})
-    async for page in result.partitions():
+    async for page in result.partitions(LINES_AT_ONCE):  # without a size it would fetch all
         for row in page:
             values: list[Any] = list(row)
             document = heads[values[0]]
