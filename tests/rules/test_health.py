@@ -7,7 +7,8 @@ import pytest
 
 from services.invoicer.rules.books import Books, Named
 from services.invoicer.rules.companies import Company
-from services.invoicer.rules.health import MOST_IDS, RULES, findings, refusal
+from services.invoicer.rules.findings import MOST_IDS
+from services.invoicer.rules.health import RULES, findings, refusal
 from services.invoicer.rules.numbers import Series
 
 WELL = Company("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
@@ -42,6 +43,8 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
     ("stale_price_basis", "warning", "document", {"stale": Named(1, ("T-1",))}),
     ("dead_letters_open", "warning", "document", {"dead_letters": Named(1, ("1",))}),
     ("edit_meets_revision", "warning", "line", {"edit_meets_revision": Named(1, ("17",))}),
+    ("rate-impact", "warning", "document", {"rate_impact": Named(1, ("T-1",))}),
+    ("worker_day_on_two_requirements", "warning", "line", {"double_days": Named(1, ("W-1 2026-03-02",))}),
     ("cut_off_in_future", "warning", "batch", {"cut_off": date(2026, 8, 16)}),
     ("snoozed_lines", "info", "line", {"snoozed": Named(1, ("17",))}),
     ("very_late_lines", "info", "line", {"very_late": Named(1, ("17",))}),

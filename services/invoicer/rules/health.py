@@ -1,30 +1,18 @@
 """The health check: a literal list of rules over a snapshot of what a batch would take (design 5, section Batches).
 
 An error about a line sets the line aside, about a debtor parks the debtor, about the billing company refuses the batch. A warning or an
-info stops nothing. Each finding names at most `MOST_IDS` ids and what mends it.
+info stops nothing. Each finding names the first ids and what mends it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from services.invoicer.rules.books import Books, Named
+from services.invoicer.rules.findings import by_cause, info, lines, named, some, warning
 from services.invoicer.rules.numbers import outgrows
 from shared.events.billing import Finding
 from shared.terms import counted
 
-MOST_IDS = 20
 VERY_LATE_DAYS = 60
-
-
-def _named(counts: Mapping[str, int]) -> Named:
-    return Named(sum(counts.values()), tuple(sorted(counts)[:MOST_IDS]))
-
-
-def _some(ids: Sequence[str]) -> Named:
-    return Named(len(ids), tuple(ids[:MOST_IDS]))
-
-
-def _lines(count: int) -> str:
-    return counted(count, "line")
 
 
 def company_disabled(books: Books) -> list[Finding]:
@@ -63,39 +51,18 @@ def default_time_group_unknown(books: Books) -> list[Finding]:
 
 def debtors_parked(books: Books) -> list[Finding]:
     """A debtor about whom something is wrong waits, the others are billed. Many with one and the same cause are one finding."""
-    return _by_cause(books.parked, "error", "debtor_parked", "mend what it says; the lines stay open: `backoffice batch retry-parked`, or a later batch")
+    return by_cause(books.parked, "error", "debtor_parked", "mend what it says; the lines stay open: `backoffice batch retry-parked`, or a later batch")
 
 
 def debtors_wait(books: Books) -> list[Finding]:
     """A debtor's rule may say that timesheets which are in wait for those that are not."""
     mend = "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
-    return _by_cause(books.waiting, "warning", "waits_for_timesheets", mend)
-
-
-def _by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> list[Finding]:
-    """One finding for each cause, about all debtors that have it."""
-    names: dict[str, list[str]] = {}
-    for name, why in sorted(causes.items()):
-        names.setdefault(why, []).append(name)
-    return [
-        Finding.model_validate(
-            {
-                "severity": severity,
-                "code": code,
-                "about": "debtor",
-                "sentence": f"{alike[0] if len(alike) == 1 else counted(len(alike), 'debtor')}: {why}",
-                "mend": mend,
-                "count": len(alike),
-                "ids": tuple(alike[:MOST_IDS]),
-            }
-        )
-        for why, alike in names.items()
-    ]
+    return by_cause(books.waiting, "warning", "waits_for_timesheets", mend)
 
 
 def no_account_name(books: Books) -> list[Finding]:
     """Nobody can be invoiced for a line on whose path no node has an Account Name."""
-    found = _named(books.nodes_without_account)
+    found = named(books.nodes_without_account)
     if not found.count:
         return []
     return [
@@ -105,7 +72,7 @@ def no_account_name(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{_lines(found.count)} of {counted(len(books.nodes_without_account), 'billto node')} without an Account Name on their path:"
+            sentence=f"{lines(found.count)} of {counted(len(books.nodes_without_account), 'billto node')} without an Account Name on their path:"
             f" {', '.join(found.ids[:5])}",
             mend="give the node, its client or its company an Account Name in the ATS; the lines go into the next batch",
         )
@@ -114,7 +81,7 @@ def no_account_name(books: Books) -> list[Finding]:
 
 def unknown_node(books: Books) -> list[Finding]:
     """A line waits for a billto node that the ATS has not sent."""
-    found = _named(books.unknown_nodes)
+    found = named(books.unknown_nodes)
     if not found.count:
         return []
     return [
@@ -124,7 +91,7 @@ def unknown_node(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{_lines(found.count)} of {counted(len(books.unknown_nodes), 'billto node')} never sent: {', '.join(found.ids[:5])}",
+            sentence=f"{lines(found.count)} of {counted(len(books.unknown_nodes), 'billto node')} never sent: {', '.join(found.ids[:5])}",
             mend="let the ATS publish these nodes on billto-changed",
         )
     ]
@@ -132,7 +99,7 @@ def unknown_node(books: Books) -> list[Finding]:
 
 def no_tax_rate(books: Books) -> list[Finding]:
     """A tax code without a rate on the effective date can't be computed."""
-    found = _named(books.taxless)
+    found = named(books.taxless)
     if not found.count:
         return []
     company = books.company.billing_company
@@ -143,7 +110,7 @@ def no_tax_rate(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{_lines(found.count)} with a tax code that has no rate on the effective date: {', '.join(found.ids)}",
+            sentence=f"{lines(found.count)} with a tax code that has no rate on the effective date: {', '.join(found.ids)}",
             mend=f"`backoffice billing-company set {company} --tax CODE=PERCENT@FROM_DATE`",
         )
     ]
@@ -185,7 +152,7 @@ def number_outgrows_width(books: Books) -> list[Finding]:
 
 def parent_of_wrong_level(books: Books) -> list[Finding]:
     """A parent is always of a higher level; another one is ignored."""
-    return _warning(
+    return warning(
         books.wrong_parents,
         "parent_of_wrong_level",
         "debtor",
@@ -196,7 +163,7 @@ def parent_of_wrong_level(books: Books) -> list[Finding]:
 
 def parent_unknown(books: Books) -> list[Finding]:
     """A parent may be unknown for a while; until it comes its Account Name can't win."""
-    return _warning(
+    return warning(
         books.unknown_parents,
         "parent_unknown",
         "debtor",
@@ -207,8 +174,8 @@ def parent_unknown(books: Books) -> list[Finding]:
 
 def one_name_two_addresses(books: Books) -> list[Finding]:
     """Two nodes with one Account Name are one debtor; the document shows the details of the one with the lowest id."""
-    return _warning(
-        _some(books.two_addresses),
+    return warning(
+        some(books.two_addresses),
         "one_name_two_addresses",
         "debtor",
         "Account Names stand on nodes with different names, addresses or tax ids; documents show those of the node with the lowest id",
@@ -223,19 +190,19 @@ def held_documents(books: Books) -> list[Finding]:
             severity="warning",
             code="held_documents",
             about="document",
-            count=named.count,
-            ids=named.ids,
-            sentence=f"{counted(named.count, 'document')} held: {code}",
+            count=these.count,
+            ids=these.ids,
+            sentence=f"{counted(these.count, 'document')} held: {code}",
             mend="`backoffice documents held` says what each waits for",
         )
-        for code, named in sorted(books.held.items())
-        if named.count
+        for code, these in sorted(books.held.items())
+        if these.count
     ]
 
 
 def statements_in_flight(books: Books) -> list[Finding]:
     """What is priced and not settled yet is not in the batch."""
-    return _warning(
+    return warning(
         books.in_flight,
         "statements_in_flight",
         "document",
@@ -246,7 +213,7 @@ def statements_in_flight(books: Books) -> list[Finding]:
 
 def stale_price_basis(books: Books) -> list[Finding]:
     """A batch closed between pricing and settling; the document is priced again."""
-    return _warning(
+    return warning(
         books.stale,
         "stale_price_basis",
         "document",
@@ -257,7 +224,7 @@ def stale_price_basis(books: Books) -> list[Finding]:
 
 def dead_letters_open(books: Books) -> list[Finding]:
     """A message that nobody could read may be a line that is missing."""
-    return _warning(
+    return warning(
         books.dead_letters,
         "dead_letters_open",
         "document",
@@ -268,7 +235,7 @@ def dead_letters_open(books: Books) -> list[Finding]:
 
 def edit_meets_revision(books: Books) -> list[Finding]:
     """An operator's edit and a later revision disagree; somebody must look."""
-    return _warning(
+    return warning(
         books.edit_meets_revision,
         "edit_meets_revision",
         "line",
@@ -279,7 +246,7 @@ def edit_meets_revision(books: Books) -> list[Finding]:
 
 def rate_impact(books: Books) -> list[Finding]:
     """Lines on documents keep their price when a rate changes, until an operator confirms it."""
-    return _warning(
+    return warning(
         books.rate_impact,
         "rate-impact",
         "document",
@@ -290,7 +257,7 @@ def rate_impact(books: Books) -> list[Finding]:
 
 def double_days(books: Books) -> list[Finding]:
     """One worker on two job orders on one day may be right, but somebody should look."""
-    return _warning(
+    return warning(
         books.double_days,
         "worker_day_on_two_requirements",
         "line",
@@ -316,29 +283,29 @@ def cut_off_in_future(books: Books) -> list[Finding]:
 
 def snoozed_lines(books: Books) -> list[Finding]:
     """On hold with a reason: out of every batch until released."""
-    return _info(books.snoozed, "snoozed_lines", "line", "lines are snoozed", "`backoffice pay-lines release` ends a snooze")
+    return info(books.snoozed, "snoozed_lines", "line", "lines are snoozed", "`backoffice pay-lines release` ends a snooze")
 
 
 def very_late_lines(books: Books) -> list[Finding]:
     """Late work is billed, but somebody may ask."""
-    return _info(
+    return info(
         books.very_late, "very_late_lines", "line", f"lines in the batch are of work more than {VERY_LATE_DAYS} days before the cut-off", "nothing to do"
     )
 
 
 def debtor_in_two_currencies(books: Books) -> list[Finding]:
     """One document has one currency: the debtor gets two."""
-    return _info(_some(books.two_currencies), "debtor_in_two_currencies", "debtor", "debtors get documents in more than one currency", "nothing to do")
+    return info(some(books.two_currencies), "debtor_in_two_currencies", "debtor", "debtors get documents in more than one currency", "nothing to do")
 
 
 def zero_total(books: Books) -> list[Finding]:
     """Lines that come to exactly zero stay open and join the next batch."""
-    return _info(_some(books.zero_groups), "zero_total", "debtor", "groups of lines come to zero and stay open", "nothing to do; they join the next batch")
+    return info(some(books.zero_groups), "zero_total", "debtor", "groups of lines come to zero and stay open", "nothing to do; they join the next batch")
 
 
 def nodes_without_lines(books: Books) -> list[Finding]:
     """Nodes that nobody works for need no Account Name; they are only counted."""
-    return _info(Named(books.idle_nodes), "nodes_without_lines", "debtor", "billto nodes without open lines have no Account Name", "nothing to do")
+    return info(Named(books.idle_nodes), "nodes_without_lines", "debtor", "billto nodes without open lines have no Account Name", "nothing to do")
 
 
 def nothing_to_bill(books: Books) -> list[Finding]:
@@ -354,21 +321,6 @@ def nothing_to_bill(books: Books) -> list[Finding]:
             mend="`backoffice why-not DOCUMENT` says why a document is not in",
         )
     ]
-
-
-def _warning(named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
-    return _counted("warning", named, code, about, what, mend)
-
-
-def _info(named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
-    return _counted("info", named, code, about, what, mend)
-
-
-def _counted(severity: str, named: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
-    if not named.count:
-        return []
-    body = {"severity": severity, "code": code, "about": about, "sentence": f"{named.count:,} {what}", "mend": mend, "count": named.count}
-    return [Finding.model_validate(body | {"ids": named.ids})]
 
 
 RULES: tuple[Callable[[Books], list[Finding]], ...] = (

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules import reasons
 from services.invoicer.rules.books import NONE, Named
-from services.invoicer.rules.health import MOST_IDS, VERY_LATE_DAYS
+from services.invoicer.rules.findings import MOST_IDS
+from services.invoicer.rules.health import VERY_LATE_DAYS
 from shared.database import rows
 
 

@@ -1,0 +1,62 @@
+"""How findings are put into words: a count with the first ids, one finding for each cause, a warning or a note about a number of things."""
+
+from collections.abc import Mapping, Sequence
+
+from services.invoicer.rules.books import Named
+from shared.events.billing import Finding
+from shared.terms import counted
+
+MOST_IDS = 20
+
+
+def named(counts: Mapping[str, int]) -> Named:
+    """Counts of things by id."""
+    return Named(sum(counts.values()), tuple(sorted(counts)[:MOST_IDS]))
+
+
+def some(ids: Sequence[str]) -> Named:
+    """Things of which only the ids count."""
+    return Named(len(ids), tuple(ids[:MOST_IDS]))
+
+
+def lines(count: int) -> str:
+    """So many lines, in words."""
+    return counted(count, "line")
+
+
+def by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> list[Finding]:
+    """One finding for each cause, about all debtors that have it."""
+    names: dict[str, list[str]] = {}
+    for name, why in sorted(causes.items()):
+        names.setdefault(why, []).append(name)
+    return [
+        Finding.model_validate(
+            {
+                "severity": severity,
+                "code": code,
+                "about": "debtor",
+                "sentence": f"{alike[0] if len(alike) == 1 else counted(len(alike), 'debtor')}: {why}",
+                "mend": mend,
+                "count": len(alike),
+                "ids": tuple(alike[:MOST_IDS]),
+            }
+        )
+        for why, alike in names.items()
+    ]
+
+
+def warning(these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    """A warning, if there are any."""
+    return _counted("warning", these, code, about, what, mend)
+
+
+def info(these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    """A note, if there are any."""
+    return _counted("info", these, code, about, what, mend)
+
+
+def _counted(severity: str, these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+    if not these.count:
+        return []
+    body = {"severity": severity, "code": code, "about": about, "sentence": f"{these.count:,} {what}", "mend": mend, "count": these.count}
+    return [Finding.model_validate(body | {"ids": these.ids})]
