@@ -6,7 +6,7 @@ Does not own: what a document is worth (fee_realizer), billing companies and the
 day has come (scheduler), delivery to the accounting system (arg_sync).
 
 Hears: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy), `operator-commands` (snooze-, release-, edit-pay-line,
-health-check, preview-, generate-batch, explain, record-download; it also answers for commands that nobody owns or can read).
+health-check, preview-, generate-batch, credit-invoice, explain, record-download; it also answers for commands that nobody owns or can read).
 Says: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:

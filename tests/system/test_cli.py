@@ -252,3 +252,31 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["catalog", "set", str(tmp_path / "items.json"), "--json"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "give either amount with currency, or percent_of_salary" in result.stderr
+
+
+def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path) -> None:
+    """A part to rebill, a part forgiven, the rest refused beyond what is left; the search list, the ages and the next batch know of it."""
+    facts(typed, tmp_path, "credo")
+    publish(typed, tmp_path, "timesheet-approved", sheet("credo", 1))
+    lines_of(typed, "credo", 1)
+    generate = ("batch", "generate", "--billing-company", "credo", "--cut-off", CUT_OFF)
+    number = typed(*generate, "--invoice-date", "2026-04-01")["details"]["first_number"]
+    said = ("--reason", "agreed", "--actor", "jo")
+    credited = typed("credit", number, "--line", 1, "--quantity", "3.5", "--to", "rebill", "--invoice-date", "2026-04-02", *said)["details"]
+    assert (credited["listed"][0]["net"], credited["listed"][0]["tax"], credited["open_again"]["net"]) == ("175.00", "17.50", "175.00")
+    assert typed("credit", number, "--line", 1, "--quantity", "37", "--to", "write-off", *said, exit_code=1)["code"] == "more_than_left"
+    typed("credit", number, "--line", 1, "--quantity", "1.5", "--to", "write-off", "--billing-company", "credo", *said)
+    assert "credit note" in shown(data, "credit", number, "--line", "1", "--quantity", "5", "--to", "rebill", *said)
+    assert typed("credit", credited["invoice_number"], "--to", "rebill", *said, exit_code=1)["code"] == "is_credit_note"
+    (head,) = typed("invoices", "search", "--billing-company", "credo", "--state", "partly credited")["invoices"]
+    assert (head["invoice_number"], head["left_over"]) == (number, "1650.00")
+    seen = typed("invoices", "show", number)
+    assert [(one["credited_to"], one["quantity"], one["actor"]) for one in seen["credits"]] == [
+        ("rebill", "-3.5", "jo"), ("write-off", "-1.5", "jo"), ("rebill", "-5", "jo"),
+    ]  # fmt: skip
+    assert "write-off" in shown(data, "invoices", "show", number)
+    assert typed(*generate)["details"]["totals"][0]["net"] == "425.00"
+    (debtor,) = typed("invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31")["debtors"]
+    assert (debtor["current"], debtor["1-30"], debtor["total"]) == ("0.00", "2117.50", "2117.50")
+    assert "Client of credo" in shown(data, "invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31")
+    assert typed("verify")["clean"]
