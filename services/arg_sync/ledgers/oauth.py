@@ -28,6 +28,8 @@ from shared import clock
 
 MARGIN = timedelta(seconds=60)
 WAIT_SECONDS = 45.0
+CALL_SECONDS = 15.0
+MINE_SECONDS = 60.0 - CALL_SECONDS - 10.0  # a vault reserves for a minute: no call may last beyond it
 POLL_SECONDS = 0.25
 TOKEN_SECONDS = 3600
 NOT_SECRET = frozenset({"access_expires_at"})
@@ -111,6 +113,7 @@ class Tokens:
         self._grant = grant
         self._here = asyncio.Lock()
         self._refused: deque[str] = deque(maxlen=16)
+        self._mine = (-1, 0.0)
 
     async def current(self) -> Secrets:
         """Secrets with an access token that is good for another minute, renewed if need be."""
@@ -142,17 +145,28 @@ class Tokens:
                 secrets = await self._vault.read()
                 if self._good(secrets):
                     return secrets
-                if await self._vault.may_renew(secrets.version):
+                if await self._may_renew(secrets.version):
                     # Not given up in the middle: an answer that is not saved is a token lost.
                     return await asyncio.shield(asyncio.create_task(self._renewed(secrets)))
                 if time.monotonic() > until:
                     raise Failure("transient", "renewing", f"another worker renews the token of {self._ledger} and has not finished", everywhere=True)
                 await asyncio.sleep(POLL_SECONDS)
 
+    async def _may_renew(self, version: int) -> bool:
+        """Whether this process alone may renew: asked once, and good for a second try after a failed one."""
+        if self._mine[0] == version and time.monotonic() < self._mine[1]:
+            return True
+        asked_at = time.monotonic()
+        if not await self._vault.may_renew(version):
+            return False
+        self._mine = (version, asked_at + MINE_SECONDS)
+        return True
+
     async def _renewed(self, secrets: Secrets) -> Secrets:
         self._wire.hide = hidden(secrets)
         asking = self._grant(secrets.values)
         self._wire.hide |= {value for name, value in asking.form.items() if name not in ("grant_type", "scope", "client_id", "client_assertion_type")}
+        self._wire.hide |= {value.rpartition(" ")[2] for value in asking.headers.values()}
         headers = {"content-type": "application/x-www-form-urlencoded"} | dict(asking.headers)
         # To the wire it is a read: a cut answer is asked for again with the old token, which vendors take for a while.
         answer = await self._wire.call("POST", "", writes=False, content=urlencode(asking.form), headers=headers)
@@ -184,7 +198,7 @@ class Tokens:
 def hidden(secrets: Secrets) -> set[str]:
     """What must never be seen of the secrets, as they are and as they travel."""
     plain = {value for name, value in secrets.values.items() if name not in NOT_SECRET and len(value) >= 4}
-    return plain | {quote(value, safe="") for value in plain}
+    return plain | {quote(value, safe="") for value in plain} | {value.replace("/", "\\/") for value in plain}
 
 
 def _expires(said: Mapping[str, Any]) -> str:

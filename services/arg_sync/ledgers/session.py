@@ -4,12 +4,11 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.arg_sync.ledgers.oauth import Grant, Tokens, hidden
+from services.arg_sync.ledgers.oauth import CALL_SECONDS, Grant, Tokens, hidden
 from services.arg_sync.ledgers.port import Failure, Host
 from services.arg_sync.ledgers.wire import Answer, Wire, exact_json
 
 KEYS = uuid.UUID("5e8b4ac6-31a1-4d9c-9a0c-0b4a5c4f6a10")
-TOKEN_CALL_SECONDS = 30.0
 
 Reading = Callable[[Answer, bool], Failure | None]
 """What an answer to a write (True) or read (False) means, None if it is a success."""
@@ -33,7 +32,7 @@ class Session:
         private = host.settings.get("allow_private", "") in ("yes", "true")
         can = host.capabilities
         self.wire = Wire(base_url, host.turn, request_seconds=can.request_seconds, allowed_hosts=hosts, allow_private=private, concurrency=can.concurrency)
-        tokens = Wire(token_url, _at_once, request_seconds=TOKEN_CALL_SECONDS, allowed_hosts=token_hosts, allow_private=private, concurrency=1)
+        tokens = Wire(token_url, _at_once, request_seconds=CALL_SECONDS, allowed_hosts=token_hosts, allow_private=private, concurrency=1)
         self.tokens = Tokens(host.ledger, host.vault, tokens, grant)
         self._reading = reading
 
