@@ -1,6 +1,7 @@
 """`backoffice batch groups`: which batch groups a cut-off has, and what a batch of each would take."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -67,9 +68,14 @@ def _row(sums: dict[str, Any]) -> dict[str, Any]:
     """What a table shows of a group or a debtor."""
     steps = ", ".join(f"{number} {code}" for code, number in sums["held_by_code"].items())
     amounts = sums["amounts"]
-    return sums | {
-        "first_missing_step": steps,
-        "arrived": f"{sums['received']} of {sums['expected']} in" if sums["expected"] else "",
-        "amount": ", ".join(f"{fact(each['net'])} {each['currency']}" for each in amounts if each["lines"]),
-        "kept": ", ".join(f"{fact(each['kept'])} {each['currency']}" for each in amounts if each["kept"].strip("-0.")),
-    }
+    seldom = {name: sums[name] or None for name in ("late", "corrections", "products", "held")}
+    return (
+        sums
+        | seldom
+        | {
+            "first_missing_step": steps,
+            "arrived": f"{sums['received']} of {sums['expected']} in" if sums["expected"] else "",
+            "amount": ", ".join(f"{fact(Decimal(each['net']))} {each['currency']}" for each in amounts if each["lines"]),
+            "kept": ", ".join(f"{fact(Decimal(each['kept']))} {each['currency']}" for each in amounts if Decimal(each["kept"])),
+        }
+    )
