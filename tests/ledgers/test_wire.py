@@ -1,0 +1,228 @@
+"""The wire: where it goes and where not, how long it waits, how much it reads, what it says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from services.arg_sync.ledgers import wire as wire_module
+from services.arg_sync.ledgers.kinds import all_kinds
+from services.arg_sync.ledgers.network import may_be_reached
+from services.arg_sync.ledgers.port import Failure
+from services.arg_sync.ledgers.wire import Answer, Wire, exact_json, retry_after, writing
+from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
+from tests.ledgers.suite import at_once
+
+SECRET = "canary-wire-1"
+
+
+class Page:
+    """Answers what it is told; every POST counts as a document."""
+
+    def __init__(self) -> None:
+        self.journal: list[Written] = []
+        self.reply = Reply.of(200, {"ok": True})
+        self.heard: list[Asked] = []
+
+    def makes_document(self, asked: Asked) -> bool:
+        """Each POST."""
+        return asked.method == "POST"
+
+    def handle(self, asked: Asked) -> Reply:
+        """As told."""
+        self.heard.append(asked)
+        return self.reply
+
+    def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
+        """Quotes the key."""
+        return Reply(422, f"no: {asked.headers.get('authorization')}".encode())
+
+    def with_wrong_amount(self, asked: Asked) -> Reply:
+        """Never."""
+        raise NotImplementedError
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FakeServer]:
+    """A page."""
+    async with playing(Page()) as made:
+        yield made
+
+
+def page(server: FakeServer) -> Page:
+    """Its page."""
+    assert isinstance(server.vendor, Page)
+    return server.vendor
+
+
+def wire_to(url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = (), private: bool = False) -> Wire:
+    """A wire."""
+    return Wire(url, at_once, request_seconds=seconds, allowed_hosts=hosts, allow_private=private)
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("http://api.xero.com/x", ("api.xero.com",)),
+        ("ftp://api.xero.com/x", ("api.xero.com",)),
+        ("https://api.xero.com.evil.example", ("api.xero.com",)),
+        ("https://evilapi.xero.com", ("api.xero.com",)),
+        ("https://xsuitetalk.api.netsuite.com", (".suitetalk.api.netsuite.com",)),
+        ("https://api.xero.com@evil.example/", ("api.xero.com",)),
+        ("https://user:word@api.xero.com/", ("api.xero.com",)),
+        ("https://api.xero.com/?next=1", ("api.xero.com",)),
+        ("https://api.xero.com/#x", ("api.xero.com",)),
+        ("https:///x", ("api.xero.com",)),
+        ("nonsense", ()),
+        ("http://tryton.example", ()),
+    ],
+)
+def test_a_base_url_is_of_the_kind_and_https(url: str, hosts: tuple[str, ...]) -> None:
+    """Any other host, another scheme, a user, a query: the connection cannot be made."""
+    with pytest.raises(Failure) as failed:
+        wire_to(url, hosts=hosts)
+    assert failed.value.failure == "permanent" and failed.value.code == "bad_address"
+
+
+@pytest.mark.parametrize("kind", ["xero", "quickbooks", "business-central", "netsuite"])
+def test_each_vendor_has_a_list_of_hosts(kind: str) -> None:
+    """The cloud systems are at their own addresses only, and their default is one of them."""
+    ledger = all_kinds()[kind]
+    assert ledger.allowed_hosts
+    default = next(each.default for each in ledger.settings if each.name == "base_url")
+    if default:
+        wire_to(default, hosts=ledger.allowed_hosts)
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback", "private", "may"),
+    [
+        ("8.8.8.8", False, False, True),
+        ("127.0.0.1", False, False, False),
+        ("127.0.0.1", True, False, True),
+        ("127.0.0.1", False, True, False),
+        ("::1", False, False, False),
+        ("::ffff:127.0.0.1", False, False, False),
+        ("::ffff:10.0.0.1", False, False, False),
+        ("10.0.0.1", False, False, False),
+        ("10.0.0.1", False, True, True),
+        ("192.168.1.9", False, False, False),
+        ("172.16.0.1", False, False, False),
+        ("169.254.169.254", False, False, False),
+        ("fd00::1", False, False, False),
+        ("fe80::1", False, False, False),
+        ("0.0.0.0", False, True, False),
+        ("224.0.0.1", False, True, False),
+        ("100.64.0.1", False, False, False),
+    ],
+)
+def test_which_addresses_may_be_reached(address: str, loopback: bool, private: bool, may: bool) -> None:
+    """A name may resolve to public addresses only, unless the connection says that it is at home."""
+    assert may_be_reached(address, loopback=loopback, private=private) is may
+
+
+async def test_a_name_that_means_an_inner_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An allowed host whose name points inside (a poisoned name): nothing is connected to."""
+
+    async def inside(*asked: object, **more: object) -> list[object]:
+        return [(2, 1, 6, "", ("169.254.169.254", 443))]
+
+    wire = wire_to("https://api.xero.com", hosts=("api.xero.com",))
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", inside)
+    with pytest.raises(Failure) as failed:
+        await wire.call("GET", "/", writes=False)
+    assert (failed.value.failure, failed.value.code) == ("permanent", "forbidden_address")
+    await wire.close()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
+    """The answer comes back as it is, and nobody else is asked: a token goes to its own host only."""
+    async with playing(Page()) as other:
+        page(server).reply = Reply(status, b"", {"location": other.url})
+        wire = wire_to(server.url)
+        answer = await wire.call("GET", "/", writes=False, headers={"authorization": SECRET})
+        assert answer.status == status and page(other).heard == []
+        await wire.close()
+
+
+async def test_an_answer_is_not_read_without_end(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than the cap: a read fails, of a write nobody knows."""
+    monkeypatch.setattr(wire_module, "ANSWER_BYTES", 1000)
+    page(server).reply = Reply(200, b"x" * 2000)
+    wire = wire_to(server.url)
+    for method, writes, failure in (("GET", False, "permanent"), ("POST", True, "unknown")):
+        with pytest.raises(Failure) as failed:
+            await wire.call(method, "/", writes=writes)
+        assert (failed.value.failure, failed.value.code) == (failure, "answer_too_large")
+    await wire.close()
+
+
+async def test_bytes_that_trickle_do_not_hold_it(server: FakeServer) -> None:
+    """The patience is for the whole answer, not for each byte."""
+    server.plan(Fault("slow", 0.1))
+    page(server).reply = Reply(200, b"x" * 500)
+    wire = wire_to(server.url, seconds=0.5)
+    before = time.monotonic()
+    with pytest.raises(Failure) as failed:
+        await wire.call("POST", "/", writes=True)
+    assert failed.value.failure == "unknown" and time.monotonic() - before < 1.5
+    await wire.close()
+
+
+async def test_nothing_of_a_write_leaves_after_its_time(server: FakeServer) -> None:
+    """A worker that was stopped between its check and its write finds the time over and sends nothing; a read may go."""
+    wire = wire_to(server.url)
+    with writing(time.monotonic() - 0.01):
+        with pytest.raises(Failure) as failed:
+            await wire.call("POST", "/", writes=True, content="x")
+        assert (failed.value.failure, failed.value.code) == ("transient", "late")
+        await wire.call("GET", "/", writes=False)
+    assert [asked.method for asked in page(server).heard] == ["GET"]
+    await wire.close()
+
+
+async def test_no_proxy_of_the_machine_is_used(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a token goes is not for an environment variable to say."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    wire = wire_to(server.url)
+    assert (await wire.call("GET", "/", writes=False)).status == 200
+    await wire.close()
+
+
+def test_a_quotation_does_not_show_half_a_secret() -> None:
+    """The end of a quotation may fall into a secret: it is blotted out before the quotation is cut."""
+    body = "x" * 295 + SECRET
+    assert "canary" not in Answer(400, {}, body.encode(), frozenset({SECRET})).words
+    assert "canar" in Answer(400, {}, body.encode()).words
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("17", 17.0),
+        ("1.5", 1.5),
+        ("99999999", 99999999.0),
+        ("-5", None),
+        ("soon", None),
+        ("Wed, 01 Apr 2026 00:01:00 GMT", 60.0),
+        ("Wed, 01 Apr 2025 00:00:00 GMT", 0.0),
+        ("9" * 400, None),
+    ],
+)
+def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float | None) -> None:
+    """Both forms; nonsense is none."""
+    assert retry_after(header, datetime(2026, 4, 1, tzinfo=UTC)) == seconds
+
+
+def test_json_is_exact() -> None:
+    """No digit is lost on the way out or in."""
+    text = exact_json({"a": Decimal("1234567890123456.7890"), "c": Decimal("1E+3")})
+    assert '"a":1234567890123456.7890' in text and '"c":1000' in text
+    assert Answer(200, {}, b'{"a": 0.1000}').json(writes=False)["a"] == Decimal("0.1000")
