@@ -101,7 +101,7 @@ def lines_of(typed: Type, company: str, number: int) -> list[dict[str, Any]]:
 def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> None:
     """Published timesheets become lines, a preview, a batch that cites it, and files whose totals are those of the batch."""
     facts(typed, tmp_path, "acme")
-    publish(typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2))
+    publish(typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2"))
     lines_of(typed, "acme", 2)
     (pending,) = typed("batch", "list", "--billing-company", "acme")["pending"]
     assert (pending["amount_timesheets"], pending["amount_products_and_services"]) == ("4000.00", "0.00")
