@@ -148,6 +148,20 @@ async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Bill
     await biller.check_seals()
 
 
+async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Biller) -> None:
+    """Domain rules 5: forgiven is computed afresh: 40 h invoiced, 2 h written off, adjusted to 38 h; 3 h credited to rebill open 1 h, and the
+    operator is told why it is not 3 h."""
+    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.generate()
+    await credit(biller, "INV-000001", (1, "2"), to="write-off")
+    await biller.hear(statement("T-1", 2, statement_line("38")))
+    answer = await credit(biller, "INV-000001", (1, "3"))
+    assert await biller.open() == [("1", "50")]
+    (finding,) = answer["findings"]
+    assert (finding["code"], finding["sentence"].split(":")[0]) == ("other_than_credited", "50.00 more is open for 150.00 credited or taken back")
+    await biller.check_seals()
+
+
 async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Biller) -> None:
     """Domain rules 5: an edit is part of the worth: what is credited to rebill is opened again with it."""
     await biller.hear(statement("T-1", 1, statement_line("40")))

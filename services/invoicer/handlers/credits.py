@@ -188,7 +188,7 @@ def _answer(
 def _findings(
     command: CreditInvoice, decided: Sequence[Credited], again: Decimal, net: Decimal, undone: Decimal, withheld: Sequence[str], currency: str
 ) -> list[Finding]:
-    """What an operator would not expect: that less, or more, is open again than was credited."""
+    """What an operator would not expect: that another amount is open again than was credited, because more or less of it is forgiven now."""
     found = []
     if withheld:
         found.append(
@@ -208,8 +208,8 @@ def _findings(
                 severity="info",
                 code="other_than_credited",
                 about="document",
-                sentence=f"{_money(again, currency)} more is open for {_money(undone - net, currency)} credited or taken back: a later statement, an edit"
-                " or an earlier write-off makes the documents worth something else than was invoiced",
+                sentence=f"{_money(again, currency)} more is open for {_money(undone - net, currency)} credited or taken back:"
+                " earlier write-offs of the same hours make the difference",
                 mend="`backoffice why LINE` of the open lines tells the sum",
                 ids=tuple(sorted({each.of.document[1] for each in decided})[:MOST_NAMED]),
             )
