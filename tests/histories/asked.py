@@ -10,6 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from tests import builders
 from tests.histories import world
+from tests.histories.compare import told_by, told_of
 from tests.histories.ground import Ground
 from tests.histories.reference.billing import Invoice, Narrowed, Way, of_line
 from tests.histories.reference.ledger import Billed, Hold
@@ -112,6 +113,20 @@ class Asked(Ground):
     def everything_is_billed(self, company: str) -> None:
         """A batch with a late cut-off, so that there is much to correct."""
         self.close(company, Narrowed(self.reference.today + world.LATER))
+
+    @rule(company=st.sampled_from(sorted(world.COMPANIES)), days=world.cut_offs, more=st.integers(0, 9))
+    def somebody_looks(self, company: str, days: int, more: int) -> None:
+        """Preview, what-if and the rest tell what a batch would be, and change nothing."""
+        first = self.reference.today + timedelta(days=days)
+        cut_offs = sorted({first, first + timedelta(days=more)})
+        wanted = [told_of(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one))) for one in cut_offs]
+        preview = self.ask("preview-batch", billing_company=company, cut_off_date=str(first))
+        assert told_by(preview["details"]) == wanted[0], preview
+        sides = self.ask("what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs])
+        assert [told_by(side) for side in sides["details"]["cut_offs"]] == wanted, sides
+        self.ask("health-check", billing_company=company, cut_off_date=str(first))
+        self.ask("list-batch-groups", billing_company=company, cut_off_date=str(first))
+        self.ask("rates-impact")
 
     @precondition(lambda self: self.creditable())
     @rule(pick=world.picks, part=st.sampled_from([None, "0.25", "1", "2.5"]), to=st.sampled_from(["rebill", "write-off"]))

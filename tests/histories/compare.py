@@ -1,14 +1,15 @@
 """The books as the services keep them beside those of the reference, in the same words; and what differs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from tests.histories.office import Office
+from tests.histories.reference.billing import Invoice
 from tests.histories.reference.reference import Reference
-from tests.histories.reference.values import short
+from tests.histories.reference.values import ZERO, short
 
 STATEMENTS = """
 SELECT d.document_kind, d.document_id, d.statement_no, coalesce(d.hold_code, '') AS held, coalesce(s.statement_kind = 'realized', false) AS realized,
@@ -98,6 +99,20 @@ def differences(there: Books, wanted: Books) -> list[str]:
     return sorted(told + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()], key=lambda line: line[17:])
 
 
-def counted_reasons(found: Mapping[str, int]) -> dict[str, int]:
-    """Reasons with their counts, those that are there."""
-    return {reason: count for reason, count in sorted(found.items()) if count}
+def told_of(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]:
+    """What an answer about a batch must tell of it."""
+    sums: dict[str, list[Decimal]] = {}
+    for invoice in closed:
+        was = sums.get(invoice.currency, [ZERO] * 4)
+        own = [Decimal(1), Decimal(len(invoice.lines)), invoice.net, invoice.tax]
+        sums[invoice.currency] = [one + other for one, other in zip(was, own, strict=True)]
+    totals = [(currency, *(short(value) for value in sums[currency])) for currency in sorted(sums)]
+    lines = sum(len(invoice.lines) for invoice in closed)
+    return {"documents": len(closed), "lines": lines, "totals": totals, "left_out": {reason: count for reason, count in sorted(out.items()) if count}}
+
+
+def told_by(details: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of what a service answered."""
+    totals = [(row["currency"], *(short(Decimal(row[name])) for name in ("documents", "lines", "net", "tax"))) for row in details["totals"]]
+    left_out = {reason: count for reason, count in sorted(details["left_out"].items()) if count}
+    return {"documents": details["documents"], "lines": details["lines"], "totals": totals, "left_out": left_out}

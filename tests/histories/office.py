@@ -69,26 +69,27 @@ class Office:
             await connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
         await self.engines["owner"].dispose()
         self.engines["console"] = engine_for("console", self.url)
-        for service in (fee_realizer.service(), invoicer.service()):
-            self.engines[service.name] = engine_for(service.name, self.url)
-            self.services[service.name] = service
-        self.begin()
+        await self.restart()
         for one in world.commands():
             answer = await self.ask(one)
             assert answer["outcome"] == "accepted", answer
 
-    def begin(self) -> None:
-        """Workers that have said nothing yet."""
-        for name, service in self.services.items():
-            self.books[name] = Books(name, self.engines[name], Ear(), dict(service.says))  # type: ignore[arg-type]
-        self.under_way.clear()
-        self.said.clear()
+    async def restart(self) -> None:
+        """New workers, that remember nothing but what is in the books."""
+        for service in (fee_realizer.service(), invoicer.service()):
+            if service.name in self.engines:
+                await self.engines[service.name].dispose()
+            self.engines[service.name] = engine_for(service.name, self.url)
+            self.services[service.name] = service
+            self.books[service.name] = Books(service.name, self.engines[service.name], Ear(), dict(service.says))  # type: ignore[arg-type]
 
     async def empty(self) -> None:
         """Empties every table but those of companies, catalog and time groups, and forgets what was under way."""
         async with self.engines["owner"].begin() as connection:
             await connection.execute(text(EMPTY))
-        self.begin()
+        self.under_way.clear()
+        self.said.clear()
+        await self.restart()
 
     async def close(self) -> None:
         """Lets go of the database."""

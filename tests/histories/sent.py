@@ -88,9 +88,11 @@ class Sent(Ground):
     # -- repeats and reorderings
 
     @precondition(lambda self: self.statements)
-    @rule(pick=world.picks, other=world.picks, what=st.sampled_from(["event", "command", "statements"]))
+    @rule(pick=world.picks, other=world.picks, what=st.sampled_from(["event", "command", "statements", "worker"]))
     def something_comes_again(self, pick: int, other: int, what: str) -> None:
-        """A repeat has no effect: an event, a command, statements that were settled long ago in any order."""
+        """A repeat has no effect: an event, a command, statements that were settled long ago in any order; and workers may start anew."""
+        if what == "worker":
+            self.run(self.office.restart())
         if what == "event":
             topic, event = self.pick(pick, self.sent)
             self.run(self.office.tell(topic, event))
