@@ -66,7 +66,7 @@ def host(capabilities: Capabilities, settings: Mapping[str, str], secrets: Mappi
 class Stage:
     """An adapter and the server that plays its vendor. `codes`: account, item and tax that exist there; the customer is made by the tests.
 
-    `impatient`: a second port on the same server with `request_seconds` of half a second, for answers that do not come.
+    `impatient`: a second port on the same server whose `request_seconds` are `patience`, for answers that do not come.
     """
 
     port: Port
@@ -75,7 +75,7 @@ class Stage:
     secrets: tuple[str, ...]
     codes: Mapping[str, str]
     currency: str = "USD"
-    blocked_customer: str = ""
+    patience: float = 0.5
 
     @property
     def accepted(self) -> list[tuple[str, str, Decimal]]:
@@ -249,10 +249,10 @@ class LedgerSuite:
     async def test_a_document_that_came_late_is_found(self, stage: Stage) -> None:
         """The server carries it out after we gave up: that is what waiting before the look-up is for."""
         request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
-        stage.server.plan(Fault("late", 1.0))
+        stage.server.plan(Fault("late", stage.patience * 2))
         assert (await outcome_of(stage.impatient, request)).failure == "unknown"
         assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(stage.patience * 2)
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
 
     async def test_another_amount_is_told(self, stage: Stage) -> None:
