@@ -49,15 +49,16 @@ FROM generate_series(0, $2 * $1 - 1) AS n"""
 LINES_SQL = f"""
 INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
-  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce)
+  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce, day_minutes)
 SELECT $1, 'timesheet', $2 || lpad((n / {LINES_A_DOCUMENT})::text, 8, '0'), 1,
   '["t","REQ-' || lpad((n % 3000)::text, 5, '0') || '","' || kind || '","2020-01-01@' || price || '","","",""]', 'timesheet',
   hours, 'HUR', price, hours * price, 'USD', week, week - 6, week - 2, extract(year FROM week)::int * 100 + extract(month FROM week)::int, week,
   'office-' || lpad((n % $6 + $6 * ((n / $6) % {OFFICES_A_DEBTOR}))::text, 6, '0'), 'REQ-' || lpad((n % 3000)::text, 5, '0'),
-  'W-' || lpad((n * 31 % 20011)::text, 5, '0'), kind, '', '', '', '', '', '2020-01-01@' || price, 1,
-  'Registered Nurse · W-' || lpad((n * 31 % 20011)::text, 5, '0') || ' · ' || kind || ' · week ending ' || week, $5::jsonb, false
+  worker, kind, '', '', '', '', '', '2020-01-01@' || price, 1,
+  'Registered Nurse · ' || worker || ' · ' || kind || ' · week ending ' || week, $5::jsonb, false, CASE kind WHEN 'REG' THEN 480 ELSE 120 END
 FROM (
-  SELECT n, CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 'REG' ELSE 'OT' END AS kind, CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 50 ELSE 75 END AS price,
+  SELECT n, 'W-' || lpad((n / {LINES_A_DOCUMENT} * 7919 % 1000003)::text, 7, '0') AS worker,
+         CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 'REG' ELSE 'OT' END AS kind, CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 50 ELSE 75 END AS price,
          CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 40 ELSE 4 + n % 3 END AS hours, $4::date - 7 * (n % 4)::integer AS week
   FROM generate_series(0, $3::bigint - 1) AS n) s
 ORDER BY n"""

@@ -68,6 +68,7 @@ DOCUMENTS = [
     Column("total", figures=True),
     Column("currency", ""),
 ]
+PARKED = [Column("account_name", most=40), Column("code"), Column("sentence", most=400)]
 FORMATS = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
 MADE = ("batch_id", "preview_id", "billing_company", "cut_off_date", "invoice_date", "first_number", "last_number", "digest", "left_out")
 COUNTED = ("documents", "lines")
@@ -98,7 +99,7 @@ def preview(
 
         narrowed = _narrowed(group, exclude_debtor, missing_timesheets)
         command = PreviewBatch(**said_by(actor, reason), **narrowed, billing_company=billing_company, cut_off_date=cut_off)
-        ask(screen, data, command, timeout, show=lambda result: _show_made(screen, result))
+        ask(screen, data, command, timeout, show=lambda result: show_made(screen, result))
 
 
 @app.command()
@@ -130,7 +131,7 @@ def generate(
             invoice_date=invoice_date,
             first_number=first_number,
         )
-        ask(screen, data, command, timeout, show=lambda result: _show_made(screen, result))
+        ask(screen, data, command, timeout, show=lambda result: show_made(screen, result))
 
 
 def _narrowed(groups: list[str] | None, excluded: list[str] | None, missing_timesheets: str | None) -> dict[str, Any]:
@@ -138,14 +139,22 @@ def _narrowed(groups: list[str] | None, excluded: list[str] | None, missing_time
     return {"groups": tuple(groups or ()), "exclude_debtors": tuple(excluded or ()), "missing_timesheets": missing_timesheets}
 
 
-def _show_made(screen: Screen, result: "CommandResult") -> None:
+def show_made(screen: Screen, result: "CommandResult") -> None:
     """What a preview or a batch came to: plain facts in a known order, then the lists."""
     details = result.details
     tables = {name: value for name, value in details.items() if isinstance(value, list) and value and isinstance(value[0], dict)}
     facts = {name: details[name] for name in MADE if name in details} | {name: value for name, value in details.items() if name not in tables}
     screen.facts({name: value for name, value in facts.items() if name not in COUNTED})
     for name, rows in sorted(tables.items()):
-        columns = TOTALS if name == "totals" else DOCUMENTS if "account_name" in rows[0] else [Column(field) for field in rows[0]]
+        columns = (
+            TOTALS
+            if name == "totals"
+            else PARKED
+            if name in ("parked", "still_parked")
+            else DOCUMENTS
+            if "account_name" in rows[0]
+            else [Column(field) for field in rows[0]]
+        )
         screen.table(rows, columns, title="documents" if name == "listed" else name.replace("_", " "))
     if result.details.get("digest") and result.command == "preview-batch":
         screen.say(f"to make it: backoffice batch generate ... --digest {result.details['digest']}", "dim")

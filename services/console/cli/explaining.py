@@ -46,7 +46,7 @@ def _show_why(screen: Screen, found: dict[str, Any]) -> None:
         "document": f"{document['document_kind']} {document['document_id']}, sheet {document['sheet_id']} revision {document['revision']}",
         "statement": f"{document['statement_no']} ({document['cause']})",
         "line key": document["line_key"],
-        "rate": f"{found['rate']['rate_version']} of rate book {found['rate']['rate_book']}" if found["rate"] else "",
+        "rate": _rate(found["rate"]) if found["rate"] else "",
     }
     screen.facts(about)
     screen.say("computed as", "bold")
@@ -58,6 +58,14 @@ def _show_why(screen: Screen, found: dict[str, Any]) -> None:
         screen.say(f"nobody: {billto['as']} ({billto['node']})", "yellow")
     else:
         screen.say(f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}")
+
+
+def _rate(rate: dict[str, Any]) -> str:
+    """The rate version with its source and actor, in words."""
+    said = f"{rate['rate_version']} of rate book {rate['rate_book']}"
+    if rate["source"]:
+        said += f", by {'command of ' + fact(rate['actor']) if rate['source'] == 'command' else 'the ATS'}"
+    return said + (f", confirmed by {rate['confirmed_by']}" if rate["confirmed_by"] else "")
 
 
 def _where(place: dict[str, Any]) -> str:

@@ -47,6 +47,17 @@ async def batch_documents(connection: AsyncConnection, batch_id: str, limit: int
     return [with_money(row, "net", "tax", "total") for row in rows]
 
 
+async def parked_debtors(connection: AsyncConnection, batch_id: str, limit: int = 200) -> list[Row]:
+    """Whom a batch parked and why, and the batch that billed them since."""
+    return await found(
+        connection,
+        "SELECT account_name, code, sentence, ids, billed_in FROM invoicer.batch_parked WHERE batch_id = :id"
+        " ORDER BY billed_in IS NOT NULL, account_name LIMIT :most",
+        id=batch_id,
+        most=limit,
+    )
+
+
 async def batch_downloads(connection: AsyncConnection, batch_id: str) -> list[Row]:
     """Who took the files of a batch, and when."""
     return await found(connection, "SELECT file_format, actor, downloaded_at FROM invoicer.download WHERE batch_id = :id ORDER BY downloaded_at", id=batch_id)

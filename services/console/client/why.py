@@ -16,7 +16,9 @@ from shared.terms import LEVELS
 FACTS = """
   SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_key, p.line_kind, p.description, p.quantity, p.unit,
          p.unit_price, p.amount, p.currency, p.effective_date, p.service_from, p.service_to, p.week_ending, p.rate_version, p.rate_book,
-         p.derivation, p.billto_node AS work_node, s.sheet_id, s.revision, s.cause, i.invoice_number, i.document_type, i.account_name, i.batch_id,
+         p.derivation,
+         p.requirement_id, p.time_type,
+         p.billto_node AS work_node, s.sheet_id, s.revision, s.cause, i.invoice_number, i.document_type, i.account_name, i.batch_id,
          il.line_no, il.billto_node, il.billto_level, il.tax_code, il.tax_rate, c.invoice_number AS corrects_invoice, p.corrects_line_no AS corrects_line,
          c.account_name AS corrects_account, r.replaced_by, o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
   FROM invoicer.pay_line p
@@ -54,7 +56,7 @@ async def why(connection: AsyncConnection, pay_line_id: int) -> Row:
         "place": _place(row),
         "line": {name: row[name] for name in line},
         "document": {name: row[name] for name in STATEMENT},
-        "rate": {name: row[name] for name in RATE} if row["line_kind"] == "timesheet" else None,
+        "rate": await _rate(connection, row) if row["line_kind"] == "timesheet" else None,
         "derivation": as_json(row["derivation"]),
         "billto": await _billto(connection, row),
     }
@@ -68,6 +70,28 @@ def _place(row: Row) -> dict[str, Any]:
     if row["replaced_by"] is not None:
         return {"is": "replaced", "replaced_by_statement": row["replaced_by"]}
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}
+
+
+async def _rate(connection: AsyncConnection, row: Row) -> Row:
+    """The rate version: where it came from, who said it and who let it take its place on documents."""
+    told = (as_json(row["derivation"]) or {}).get("rate") or {}
+    about = {"source": told.get("source"), "actor": None, "confirmed_by": None}
+    if "book" in told:
+        versions = await found(
+            connection,
+            "SELECT r.source, r.actor, (SELECT max(c.actor) FROM fee_realizer.confirmed_rate c WHERE c.requirement_id = r.requirement_id"
+            "   AND c.time_type = r.time_type AND c.effective_from = r.effective_from AND c.rate_book >= r.since_book"
+            "   AND (r.until_book IS NULL OR c.rate_book < r.until_book)) AS confirmed_by"
+            " FROM fee_realizer.bill_rate r WHERE r.requirement_id = :requirement AND r.time_type = :time_type"
+            " AND r.effective_from = CAST(CAST(:day AS text) AS date) AND r.source = :source AND r.since_book = CAST(CAST(:book AS text) AS integer)",
+            requirement=row["requirement_id"],
+            time_type=row["time_type"],
+            day=told["from"],
+            source=told["source"],
+            book=told["book"],
+        )
+        about |= versions[0] if versions else {}
+    return {name: row[name] for name in RATE} | about
 
 
 async def _billto(connection: AsyncConnection, row: Row) -> dict[str, Any]:

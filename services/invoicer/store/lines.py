@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.rules.settlement import NewLine, Place, Spot, Standing
 from shared.database import rows, run
 from shared.events.statements import StatementLine
-from shared.money import ZERO
 
 HOUR = "HUR"
 DocKey = tuple[str, str]
@@ -26,12 +26,12 @@ WITH born AS (
   INSERT INTO invoicer.pay_line (
     billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
-    project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, day_hours,
+    project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, day_minutes,
     announce, corrects_invoice_id, corrects_line_no)
   SELECT n.company, n.kind, n.document, n.statement_no, n.line_key, n.line_kind, n.quantity, n.unit, n.unit_price, n.amount, n.currency,
     n.effective, n.service_from, n.service_to, extract(year FROM n.effective)::int * 100 + extract(month FROM n.effective)::int, n.week_ending,
     n.node, n.requirement, n.worker, n.time_type, n.item, n.project, n.cost_center, n.po_number, n.tax_code, n.rate_version, n.rate_book,
-    n.description, CAST(n.derivation AS jsonb), n.day_hours, n.announce, n.corrects_invoice, n.corrects_line
+    n.description, CAST(n.derivation AS jsonb), n.day_minutes, n.announce, n.corrects_invoice, n.corrects_line
   FROM unnest(
     CAST(:companies AS text[]), CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:statement_nos AS integer[]),
     CAST(:line_keys AS text[]), CAST(:line_kinds AS text[]), CAST(:quantities AS numeric[]), CAST(:units AS text[]),
@@ -40,11 +40,11 @@ WITH born AS (
     CAST(:requirements AS text[]), CAST(:workers AS text[]), CAST(:time_types AS text[]), CAST(:items AS text[]),
     CAST(:projects AS text[]), CAST(:cost_centers AS text[]), CAST(:po_numbers AS text[]), CAST(:tax_codes AS text[]),
     CAST(:rate_versions AS text[]), CAST(:rate_books AS integer[]), CAST(:descriptions AS text[]), CAST(:derivations AS text[]),
-    CAST(:day_hours AS numeric[]), CAST(:announces AS boolean[]), CAST(:corrects_invoices AS bigint[]), CAST(:corrects_lines AS integer[]))
+    CAST(:day_minutes AS integer[]), CAST(:announces AS boolean[]), CAST(:corrects_invoices AS bigint[]), CAST(:corrects_lines AS integer[]))
   WITH ORDINALITY AS n(
     company, kind, document, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective,
     service_from, service_to, week_ending, node, requirement, worker, time_type, item, project, cost_center, po_number, tax_code,
-    rate_version, rate_book, description, derivation, day_hours, announce, corrects_invoice, corrects_line, line_order)
+    rate_version, rate_book, description, derivation, day_minutes, announce, corrects_invoice, corrects_line, line_order)
   ORDER BY n.line_order
   RETURNING billing_company, pay_line_id, effective_date, week_ending, billto_node)
 INSERT INTO invoicer.open_line (billing_company, pay_line_id, effective_date, week_ending, billto_node, correction)
@@ -113,17 +113,17 @@ def _columns(lines: Sequence[Opened], announce: Callable[[StatementLine], bool])
         "rate_books": [line.rate_book for line in said],
         "descriptions": [line.description for line in said],
         "derivations": [json.dumps(line.derivation, separators=(",", ":"), ensure_ascii=False) for line in said],
-        "day_hours": [most_hours(line) for line in said],
+        "day_minutes": [most_minutes(line) for line in said],
         "announces": [announce(line) for line in said],
         "corrects_invoices": [one.line.corrects[0] if one.line.corrects else None for one in lines],
         "corrects_lines": [one.line.corrects[1] if one.line.corrects else None for one in lines],
     }
 
 
-def most_hours(line: StatementLine) -> Decimal:
-    """The most hours that the line has on one work day. What is counted in days or pieces has none."""
+def most_minutes(line: StatementLine) -> int:
+    """The most time that the line has on one work day, rounded up. What is counted in days or pieces has none."""
     hours = line.derivation.get("hours") if line.unit == HOUR else None
-    return max(map(Decimal, hours.values())) if hours else ZERO
+    return ceil(max(map(Decimal, hours.values())) * 60) if hours else 0
 
 
 async def companies_of(connection: AsyncConnection, documents: Iterable[DocKey]) -> set[str]:

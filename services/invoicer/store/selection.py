@@ -103,7 +103,7 @@ SELECT CAST(dense_rank() OVER (ORDER BY debtor_out, split) AS integer) AS group_
        CAST(row_number() OVER (PARTITION BY debtor_out, split
          ORDER BY week_ending, worker_id, document_id, line_key, effective_date, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
        pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending,
-       service_from, service_to, corrects, corrects_invoice, digest, sheet, correction, worker, job, day_hours
+       service_from, service_to, corrects, corrects_invoice, digest, sheet, correction, worker, job, day_minutes
 FROM (
   SELECT *, debtor_no * CAST(16 AS bigint) + out_no AS debtor_out FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
@@ -148,7 +148,7 @@ CLOSE_TOGETHER = 3
 
 # What the bounds look at (`store.bounds`), as narrow as it can be. `job`: requirement and document.
 WORKED = """p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL AS sheet, o.correction, hashtextextended(p.worker_id, 0) AS worker,
-         hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_hours"""
+         hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_minutes"""
 
 HEADS_SQL = """
 SELECT h.group_no, h.debtor_no, h.terms_no, h.apart, h.currency, h.po_number, s.line_count, s.credit_count, s.service_from, s.service_to, s.newest_corrected,

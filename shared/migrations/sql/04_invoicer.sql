@@ -51,7 +51,7 @@ CREATE TABLE invoicer.pay_line (
   project text NOT NULL, cost_center text NOT NULL, po_number text NOT NULL, tax_code text NOT NULL,
   rate_version text NOT NULL, rate_book integer NOT NULL,
   description text NOT NULL, derivation jsonb NOT NULL,
-  day_hours numeric(16,4) NOT NULL DEFAULT 0,           -- the most hours of one work day, for the bounds that a batch keeps
+  day_minutes integer NOT NULL DEFAULT 0,               -- the most time of one work day, rounded up, for the bounds that a batch keeps
   announce boolean NOT NULL,                            -- born Scheduled: the scheduler announces it when its day comes
   corrects_invoice_id bigint, corrects_line_no integer, -- a credit names the invoice line that it corrects
   born_at timestamptz NOT NULL DEFAULT now());

@@ -1,0 +1,71 @@
+"""The bounds of a batch exist twice, in Python and in SQL: generated workdays, and both must find the same. Source: the issue's parked debtors."""
+
+import random
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.rules.bounds import HOURS_OVER_BOUND, WORKED_TWICE, Offence, Unsafe, Worked, offences, parked
+from services.invoicer.store import bounds
+from shared.database import rows, run
+from tests.conftest import Transact
+
+MONDAY = date(2026, 3, 2)
+MOST = 12
+
+
+def workdays(rng: random.Random) -> list[Worked]:
+    """Days of a few workers on a few job orders, so that many of them meet."""
+    found: dict[tuple[str, date, str, str, str], Worked] = {}
+    for _ in range(60):
+        key = (
+            f"W-{rng.randint(1, 4)}",
+            MONDAY + timedelta(days=rng.randint(0, 4)),
+            f"R-{rng.randint(1, 2)}",
+            rng.choice(["REG", "OT"]),
+            f"T-{rng.randint(1, 12)}",
+        )
+        found[key] = Worked(*key, Decimal(rng.choice(["0", "1.5", "4", "4.0001", "8"])))
+    return list(found.values())
+
+
+async def in_sql(connection: AsyncConnection, worked: list[Worked]) -> list[Offence]:
+    """What the store finds."""
+    await run(
+        connection,
+        "CREATE TEMP TABLE worked ON COMMIT DROP AS SELECT * FROM unnest(CAST(:workers AS text[]), CAST(:days AS date[]), CAST(:requirements AS text[]),"
+        " CAST(:time_types AS text[]), CAST(:documents AS text[]), CAST(:hours AS numeric[]))"
+        " AS w(worker_id, day, requirement_id, time_type, document_id, hours)",
+        workers=[one.worker_id for one in worked],
+        days=[one.day for one in worked],
+        requirements=[one.requirement_id for one in worked],
+        time_types=[one.time_type for one in worked],
+        documents=[one.document_id for one in worked],
+        hours=[one.hours for one in worked],
+    )
+    await run(connection, bounds.OFFENCE_SQL, most=MOST)
+    found = await rows(connection, "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM offence")
+    return sorted(Offence(*row[:6], tuple(sorted(row.document_ids))) for row in found)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_both_find_the_same_days(transact: Transact, seed: int) -> None:
+    """More than N hours a worker a day; the same worker, requirement, work date and time type in two different originals."""
+    worked = workdays(random.Random(seed))
+    wanted = offences(worked, MOST)
+    assert {one.code for one in wanted} == {HOURS_OVER_BOUND, WORKED_TWICE}
+    assert await transact("invoicer", lambda connection: in_sql(connection, worked)) == wanted
+
+
+def test_a_debtor_is_parked_for_one_reason() -> None:
+    """Too many hours come before time that is there twice; the sentence names the first day and how many more there are."""
+    over = Offence(HOURS_OVER_BOUND, "W-1", MONDAY, "", "", Decimal("25.50"), ("T-1", "T-2"))
+    twice = Offence(WORKED_TWICE, "W-1", MONDAY, "R-1", "REG", Decimal(16), ("T-1", "T-2"))
+    unsafe = [Unsafe(2, WORKED_TWICE, 1, twice, ("T-1",)), Unsafe(1, WORKED_TWICE, 3, twice, ("T-1",)), Unsafe(1, HOURS_OVER_BOUND, 1, over, ("T-2",))]
+    found = parked(unsafe, {1: "Mercy", 2: "Grace"}, 24)
+    assert [(one.account_name, one.code, one.sentence) for one in found] == [
+        ("Grace", WORKED_TWICE, "worker W-1 has REG on 2026-03-02 for R-1 in two originals (T-1, T-2)"),
+        ("Mercy", HOURS_OVER_BOUND, "worker W-1 has 25.5 h on 2026-03-02, more than 24 (T-1, T-2)"),
+    ]
