@@ -76,7 +76,7 @@ async def test_a_rate_change_while_a_batch_closes(stack: dict[str, str], engine_
                 assert await lines_of(books, company) == [line("replaced", 40, 2000), line(number, 40, 2200)]
                 continue
             assert await lines_of(books, company) == [line(number, 40, 2000)]
-            assert await statements_of(books, company) == [(1, "revision"), (2, "set-bill-rate"), (3, "stale-price-basis")]
+            assert (await statements_of(books, company))[1:] == [(2, "set-bill-rate"), (3, "stale-price-basis")]
             impact, confirmed = builders.command("rates-impact", requirement_id=f"{company}-REQ"), about(company, "confirm-rates")
             await publish([command(impact)])
             (told,) = await answers_of(impact)
