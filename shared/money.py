@@ -7,7 +7,7 @@ Source of the rules: domain rules 7 (money and tax).
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 from babel import Locale
 from babel.numbers import get_currency_precision
@@ -45,6 +45,7 @@ def rounded_rate(value: Decimal) -> Decimal:
     return value.quantize(RATE_PLACES, rounding=ROUND_HALF_UP)
 
 
+@lru_cache(maxsize=10_000, typed=True)
 def plain(value: Decimal) -> str:
     """The decimal without an exponent and without useless zeros: the form in line keys and messages (40.0 is 40)."""
     if value == 0:

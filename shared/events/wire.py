@@ -8,6 +8,7 @@ import re
 import unicodedata
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
@@ -20,6 +21,8 @@ ID_LENGTH = 200
 TEXT_LENGTH = 2_000
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
+REMEMBERED = 10_000
+"""The same ids, hours and prices come again and again: what was found good is not looked at again. What was not raises each time."""
 
 
 def wrong(code: str, words: str) -> PydanticCustomError:
@@ -45,7 +48,8 @@ class DecimalString:
         return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = core_schema.no_info_after_validator_function(self._read, core_schema.str_schema(strict=True, pattern=self.pattern))
+        read = lru_cache(maxsize=REMEMBERED)(self._read)
+        text = core_schema.no_info_after_validator_function(read, core_schema.str_schema(strict=True, pattern=self.pattern))
         return core_schema.json_or_python_schema(
             json_schema=text,
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(Decimal), text]),
@@ -103,6 +107,7 @@ def _printable(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _identifier(text: str) -> str:
     _printable(text)
     if text != text.strip():
@@ -110,6 +115,7 @@ def _identifier(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _name(text: str) -> str:
     """Every kind of space (no-break, thin ...) is a plain one: names are compared exactly, and people can't see the difference."""
     if not text.isascii():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from services.fee_realizer.rules.facts import Facts, Line, RateVersion, Requirement, in_json
@@ -144,6 +145,7 @@ def _line(sheet: TimesheetApproved, one: _Sum, basis: dict[str, Any]) -> Line:
     }
 
 
+@lru_cache(maxsize=1_000)
 def printed(price: Decimal, currency: str) -> str:
     """A price with at least the decimals of its currency, and more only where it has them: 50.00, 35.035."""
     at_step = price.quantize(minor_unit(currency))

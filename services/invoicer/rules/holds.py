@@ -9,11 +9,12 @@
 Every statement is followed in its turn, so that the outcome does not depend on how messages met in a batch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final, Literal
+
+from pydantic_core import from_json
 
 from services.invoicer.rules.settlement import NOTHING, Worth, worth_of
 from shared.events.statements import PayLinesRealized, StatementLine
@@ -82,7 +83,7 @@ def follow(
 
 def group_of(line_key: str) -> tuple[str, ...]:
     """Requirement and time type, or the catalog item: the keys among which a snooze passes. ValueError if it is no line key."""
-    kind, first, second, *_ = json.loads(line_key)
+    kind, first, second, *_ = from_json(line_key)
     if kind not in ("t", "p"):
         raise ValueError(f"{kind!r} is no kind of line")
     return ("t", str(first), str(second)) if kind == "t" else ("p", str(second))
