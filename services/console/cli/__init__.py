@@ -25,6 +25,8 @@ MODULES = (
     "ageing",
     "explaining",
     "letters",
+    "ledgers",
+    "deliveries",
     "demo",
 )
 
