@@ -1,0 +1,51 @@
+"""A delivery worker as a process of its own, to be killed and stopped: the engine with the real kinds, their limits lifted and their times scaled.
+
+`python -m tests.ledgers.worker FILE` writes what it says on topics to FILE; database and key come from the settings.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from services.arg_sync.handlers import running
+from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.ledgers.kinds import all_kinds
+from services.arg_sync.store.announced import SAYS
+from shared.broker.say import Outgoing
+from shared.consumer.protocol import Books
+from shared.database import engine_for
+
+REQUEST_SECONDS, SERVER_SECONDS, HOLD_SECONDS = 0.5, 1.0, 2.0
+
+
+class File:
+    """Stands where the producer stands."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def say(self, records: Sequence[Outgoing]) -> None:
+        """Writes them down."""
+        with self._path.open("ab") as file:
+            for each in records:
+                file.write(f"{each.topic} {each.key} ".encode() + each.value + b"\n")
+
+
+async def work(path: Path) -> None:
+    """Until it is killed."""
+    times: dict[str, Any] = {"per_minute": None, "per_day": None, "request_seconds": REQUEST_SECONDS, "server_seconds": SERVER_SECONDS}
+    kinds = {name: replace(kind, capabilities=replace(kind.capabilities, **times)) for name, kind in all_kinds().items()}
+    running.hold_seconds = lambda *asked, **more: HOLD_SECONDS
+    books = Books("arg_sync", engine_for("arg_sync"), File(path), dict(SAYS))  # type: ignore[arg-type]
+    engine = Engine(books, kinds, f"worker {os.getpid()}")
+    while True:
+        await engine.look()
+        await asyncio.sleep(0.05)
+
+
+if __name__ == "__main__":
+    asyncio.run(work(Path(sys.argv[1])))
