@@ -210,3 +210,12 @@ async def test_a_debtor_with_nothing_but_missing_timesheets_is_shown(firm: Firm)
     await firm.placed("B", "w")
     shown = (await firm.groups(THURSDAY))["none"]
     assert [(each["account_name"], each["received"], each["expected"], each["state"]) for each in shown["listed"]] == [("B", 0, 1, "nothing")]
+
+
+async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm: Firm) -> None:
+    """Domain rules 3: a timesheet that lost its approval is withheld, but what is on a document stands; nobody waits for it again."""
+    await waiting(firm, "bill")
+    assert len(await firm.batch(THURSDAY)) == 3
+    await firm.sheets("A", "2010-09-05", revision=2, workflow={"submitted_at": "2010-09-06T08:00:00Z"})
+    (debtor,) = (await firm.groups(THURSDAY))["weekly"]["listed"]
+    assert (debtor["received"], debtor["expected"], debtor["held_by_code"]) == (2, 3, {"not_approved": 1})

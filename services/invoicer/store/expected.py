@@ -1,10 +1,11 @@
 """Who is placed, whose timesheets are in, and which are held: read through the views of fee_realizer, and only of the debtors asked about.
 
 Of a requirement all its timesheets are looked at, because nothing in the books is kept by week; nobody is asked about debtors who bill
-what is in.
+what is in. Each question is answered by keys that the one before gave: PostgreSQL knows nothing of how many rows a JSON body matches, and
+joined in one statement it compares everything with everything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,12 +16,11 @@ from services.invoicer.rules.expected import Placed, Sheet
 from services.invoicer.store.billto import RESOLVED_NODE_SQL
 from shared.database import rows
 
-PLACED_SQL = f"""
-SELECT n.account_name, e.requirement_id, e.worker_id, e.start_date, e.end_date, e.filled_from, e.filled_to
-FROM fee_realizer.expected_placement e
-JOIN ({RESOLVED_NODE_SQL}) n ON n.node_id = e.office_id
-WHERE e.billing_company = :company AND n.account_name IS NOT NULL
-  AND (CAST(:names AS text[]) IS NULL OR n.account_name = ANY(CAST(:names AS text[])))"""
+PLACED_SQL = """
+SELECT office_id, requirement_id, worker_id, start_date, end_date FROM fee_realizer.expected_placement WHERE billing_company = :company"""
+
+SPANS_SQL = """
+SELECT requirement_id, from_date, until FROM fee_realizer.billable_span WHERE requirement_id = ANY(CAST(:requirements AS text[]))"""
 
 # The newest timesheet of a requirement tells on which day its weeks end. In is what is settled at its latest statement, so that its lines
 # are open or on documents; and what is on a document, even if it lost its approval since.
@@ -30,21 +30,19 @@ WITH week AS MATERIALIZED (
   FROM fee_realizer.timesheet_week WHERE requirement_id = ANY(CAST(:requirements AS text[])))
 SELECT requirement_id, worker_id, week_ending, false AS newest FROM week w
 WHERE w.week_ending BETWEEN :first AND :last
-  AND (w.hold_code IS NULL AND EXISTS (SELECT FROM invoicer.settled_document s WHERE s.document_kind = 'timesheet' AND s.document_id = w.document_id
-                                       AND s.statement_no >= w.statement_no AND s.statement_no > 0 AND s.statement_kind = 'realized')
-       OR EXISTS (SELECT FROM invoicer.pay_line p JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
-                  WHERE p.document_id = w.document_id AND p.document_kind = 'timesheet'))
+  AND coalesce(
+    (SELECT true FROM invoicer.settled_document s WHERE s.document_kind = 'timesheet' AND s.document_id = w.document_id AND w.hold_code IS NULL
+     AND s.statement_no >= w.statement_no AND s.statement_no > 0 AND s.statement_kind = 'realized'),
+    (SELECT true FROM invoicer.pay_line p CROSS JOIN LATERAL (SELECT FROM invoicer.invoice_line i WHERE i.pay_line_id = p.pay_line_id OFFSET 0) l
+     WHERE p.document_id = w.document_id AND p.document_kind = 'timesheet' LIMIT 1),
+    false)
 UNION ALL
 SELECT requirement_id, '', max(week_ending), true FROM week GROUP BY requirement_id"""
 
-HELD_SQL = f"""
-SELECT DISTINCT n.account_name, h.hold_code, h.document_id, h.week_ending
-FROM fee_realizer.held_timesheet h
-JOIN ({RESOLVED_NODE_SQL}) n ON n.node_id = h.office_id
-WHERE h.billing_company = :company AND n.account_name IS NOT NULL"""
+HELD_SQL = "SELECT DISTINCT office_id, hold_code, document_id, week_ending FROM fee_realizer.held_timesheet WHERE billing_company = :company"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Held:
     """A timesheet that waits for its first missing step."""
 
@@ -54,10 +52,25 @@ class Held:
     week_ending: date
 
 
-async def placed_for(connection: AsyncConnection, billing_company: str, account_names: Iterable[str] | None = None) -> list[Placed]:
-    """Who is placed with these debtors (None: with any), whenever."""
-    names = None if account_names is None else sorted(set(account_names))
-    return [Placed(*row) for row in await rows(connection, PLACED_SQL, company=billing_company, names=names)]
+async def placed_for(connection: AsyncConnection, billing_company: str, account_names: Collection[str] | None = None) -> list[Placed]:
+    """Who is placed with these debtors (None: with any), whenever; once for each span in which the job order may be billed."""
+    found = await rows(connection, PLACED_SQL, company=billing_company)
+    names = await payers_of(connection, (row.office_id for row in found))
+    mine = [row for row in found if row.office_id in names and (account_names is None or names[row.office_id] in account_names)]
+    spans: dict[str, list[tuple[date, date | None]]] = {}
+    for span in await rows(connection, SPANS_SQL, requirements=sorted({row.requirement_id for row in mine})):
+        spans.setdefault(span.requirement_id, []).append((span.from_date, span.until))
+    return [
+        Placed(names[row.office_id], row.requirement_id, row.worker_id, row.start_date, row.end_date, *span)
+        for row in mine
+        for span in spans.get(row.requirement_id, ())
+    ]
+
+
+async def payers_of(connection: AsyncConnection, office_ids: Iterable[str]) -> dict[str, str]:
+    """By office, the Account Name of who pays for it as the hierarchy stands now; offices without are left out."""
+    statement = f"{RESOLVED_NODE_SQL} WHERE n.node_id = ANY(CAST(:ids AS text[]))"
+    return {row.node_id: row.account_name for row in await rows(connection, statement, ids=sorted(set(office_ids))) if row.account_name}
 
 
 async def sheets_for(connection: AsyncConnection, requirement_ids: Iterable[str], weeks: Span) -> tuple[list[Sheet], dict[str, int]]:
@@ -71,5 +84,7 @@ async def sheets_for(connection: AsyncConnection, requirement_ids: Iterable[str]
 
 
 async def held_for(connection: AsyncConnection, billing_company: str) -> list[Held]:
-    """The held timesheets of a company, with the debtors that they would go to."""
-    return [Held(*row) for row in await rows(connection, HELD_SQL, company=billing_company)]
+    """The held timesheets of a company, with the debtors that they would go to: one that two of a debtor's offices share counts once."""
+    found = await rows(connection, HELD_SQL, company=billing_company)
+    names = await payers_of(connection, (row.office_id for row in found))
+    return sorted({Held(names[row.office_id], row.hold_code, row.document_id, row.week_ending) for row in found if row.office_id in names})

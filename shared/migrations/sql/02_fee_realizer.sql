@@ -153,46 +153,51 @@ CREATE VIEW fee_realizer.bill_rate AS
 CREATE VIEW fee_realizer.catalog AS
   SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version
   FROM fee_realizer.catalog_item WHERE known;
--- Which timesheets can be expected: of every placement, once for each span in which its job order was Filled as Contract or Temp (then a
--- week that ends in the span can be billed). A placement with a salary is a direct hire, who sends none.
+-- Who can be expected to send timesheets: every placement but those with a salary, which are direct hires; and in which weeks, by week ending: while the
+-- job order is Filled as Contract or Temp. LATERAL with OFFSET 0: go from key to key; a planner that guesses how many JSON bodies match compares all with all.
 CREATE VIEW fee_realizer.expected_placement AS
   SELECT q.billing_company, q.office_id, d.document_id AS placement_id, q.requirement_id, r.body ->> 'worker_id' AS worker_id,
-         (r.body ->> 'start_date')::date AS start_date, (r.body ->> 'end_date')::date AS end_date, s.from_date AS filled_from, s.until AS filled_to
+         (r.body ->> 'start_date')::date AS start_date, (r.body ->> 'end_date')::date AS end_date
   FROM fee_realizer.source_document d
-  JOIN fee_realizer.source_revision r
-    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
-  JOIN fee_realizer.requirement q ON q.requirement_id = r.body ->> 'requirement_id' AND q.known
-  JOIN (SELECT requirement_id, status, position_type, from_date, lead(from_date) OVER (PARTITION BY requirement_id ORDER BY from_date) AS until
-        FROM fee_realizer.requirement_status) s ON s.requirement_id = q.requirement_id
-  WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL
-    AND lower(s.status) = 'filled' AND lower(btrim(s.position_type)) IN ('contract', 'temp');
+  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'placement' AND s.document_id = d.document_id
+                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = r.body ->> 'requirement_id' AND s.known OFFSET 0) q
+  WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL;
+CREATE VIEW fee_realizer.billable_span AS
+  SELECT s.requirement_id, s.from_date, n.until
+  FROM fee_realizer.requirement_status s
+  CROSS JOIN LATERAL (SELECT min(l.from_date) AS until FROM fee_realizer.requirement_status l
+                      WHERE l.requirement_id = s.requirement_id AND l.from_date > s.from_date) n
+  WHERE lower(s.status) = 'filled' AND lower(btrim(s.position_type)) IN ('contract', 'temp');
 -- Who sent a timesheet for which requirement and week, of the sheets in force. Read it by requirement: a sheet with hours is found through its facts,
 -- one that says zero hours (a week without work) names none and stands in an index of its own.
 CREATE VIEW fee_realizer.timesheet_week AS
   SELECT f.fact_id AS requirement_id, r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending, d.document_id,
          d.statement_no, d.hold_code
   FROM fee_realizer.document_fact f
-  JOIN fee_realizer.source_document d ON d.document_kind = f.document_kind AND d.document_id = f.document_id
-  JOIN fee_realizer.source_revision r
-    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.source_document s
+                      WHERE s.document_kind = 'timesheet' AND s.document_id = f.document_id OFFSET 0) d
+  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
   WHERE f.fact_kind = 'requirement' AND f.document_kind = 'timesheet'
     AND r.body -> 'entries' @> jsonb_build_array(jsonb_build_object('requirement_id', f.fact_id))
   UNION ALL
   SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id', (r.body ->> 'week_ending')::date, d.document_id, d.statement_no, d.hold_code
   FROM fee_realizer.source_document d
-  JOIN fee_realizer.source_revision r
-    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
+  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL jsonb_array_elements(r.body -> 'entries') AS e(entry)
   WHERE d.document_kind = 'timesheet' AND d.requirement_ids = '{}';
 CREATE VIEW fee_realizer.held_timesheet AS            -- once for each requirement that it names
   SELECT q.billing_company, q.office_id, q.requirement_id, d.document_id, d.hold_code,
          r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
   FROM fee_realizer.source_document d
-  JOIN fee_realizer.source_revision r
-    ON r.document_kind = d.document_kind AND r.document_id = d.document_id AND r.sheet_id = d.sheet_id AND r.revision = d.revision
-  JOIN fee_realizer.requirement q ON q.requirement_id = ANY(d.requirement_ids)
+  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL unnest(d.requirement_ids) AS u(requirement_id)
+  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = u.requirement_id OFFSET 0) q
   WHERE d.document_kind = 'timesheet' AND d.hold_code IS NOT NULL;
-GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.timesheet_week, fee_realizer.held_timesheet TO invoicer, console;
+GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span, fee_realizer.timesheet_week, fee_realizer.held_timesheet TO invoicer, console;
 GRANT SELECT ON fee_realizer.company_card, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_statement,
   fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
 CREATE VIEW fee_realizer.price_impact AS
