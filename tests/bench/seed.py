@@ -57,7 +57,7 @@ SELECT $1, 'timesheet', $2 || lpad((n / {LINES_A_DOCUMENT})::text, 8, '0'), 1,
   worker, kind, '', '', '', '', '', '2020-01-01@' || price, 1,
   'Registered Nurse · ' || worker || ' · ' || kind || ' · week ending ' || week, $5::jsonb, false, CASE kind WHEN 'REG' THEN 480 ELSE 120 END
 FROM (
-  SELECT n, 'W-' || lpad((n / {LINES_A_DOCUMENT} * 7919 % 1000003)::text, 7, '0') AS worker,
+  SELECT n, 'W-' || $2 || lpad((n / {LINES_A_DOCUMENT} * 7919 % 1000003)::text, 7, '0') AS worker,
          CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 'REG' ELSE 'OT' END AS kind, CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 50 ELSE 75 END AS price,
          CASE n % {LINES_A_DOCUMENT} WHEN 0 THEN 40 ELSE 4 + n % 3 END AS hours, $4::date - 7 * (n % 4)::integer AS week
   FROM generate_series(0, $3::bigint - 1) AS n) s

@@ -1,10 +1,14 @@
 """Bill rates by command on the whole road: set, asked about, confirmed. Source: domain rules 6."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
+from services.console.client import rates as shown
+from services.console.client.why import why
+from services.fee_realizer.handlers import rates as asked_about
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.database import rows
 from shared.verify import verify
@@ -143,6 +147,15 @@ async def test_invoiced_lines_keep_their_price_until_it_is_confirmed(road: Told)
         *(("2020-01-01@50", "-40", "-2000"), ("2020-01-01@50", "-37.5", "-1875")),
     ]
     assert (await road.ask("rates-impact"))["details"]["documents"] == 0
+    async with road.engine_of("console").connect() as connection:
+        listed = await shown.rates(connection, REQUIREMENT, 10)
+        ((line,),) = await rows(connection, "SELECT min(pay_line_id) FROM invoicer.pay_line WHERE rate_version = '2026-03-02@54.5'")
+        told = await why(connection, line)
+    assert [(one["effective_from"], one["source"], one["actor"], len(one["confirmed"])) for one in listed if one["time_type"] == "REG"] == [
+        (date(2020, 1, 1), "ats", "ats", 0),
+        (date(2026, 3, 2), "command", "pat", 1),
+    ]
+    assert told["rate"] == {"rate_version": "2026-03-02@54.5", "rate_book": 1, "source": "command", "actor": "pat", "confirmed_by": "pat"}
     await road.hears("timesheet-approved", timesheet(revision=2, entries=days("7.6")))
     assert await road.open() == [("2026-03-02@54.5", "-2", "-109")], "an adjustment takes the price that was confirmed"
     await road.clean()
@@ -197,3 +210,26 @@ async def test_a_price_by_command_releases_what_waited_for_it(road: Told) -> Non
     assert await road.open() == []
     await road.ask("set-bill-rate", **asked)
     assert await road.open() == [("2026-01-01@100", "3", "300")]
+
+
+async def test_too_many_lines_are_added_up(road: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits have numbers: beyond them the answer has the sums of each change, and memory stays flat."""
+    await road.hears("timesheet-approved", timesheet(), timesheet("T-2", worker_id="W-2"))
+    await road.bill()
+    await road.ask("set-bill-rate", **NAMED, effective_from="2026-03-03", bill_rate="51.00")
+    monkeypatch.setattr(asked_about, "LOOKED_AT_EACH", 1)
+    details = (await road.ask("rates-impact"))["details"]
+    assert [(one["documents"], one["lines"], one["hours"], one["old"], one["new"], one["net"]) for one in details["changes"]] == [
+        (2, 2, "64", "3200.00", "3264.00", "64.00")
+    ]
+
+
+async def test_what_was_credited_by_hand_keeps_no_price(road: Told) -> None:
+    """A line that was credited whole cites nothing any more: what is open in its place has the price of its credit until it is priced again."""
+    await road.hears("timesheet-approved", timesheet())
+    await road.bill()
+    await road.ask("set-bill-rate", **NAMED, effective_from="2026-03-02", bill_rate="51.00")
+    await road.ask("credit-invoice", billing_company=COMPANY, invoice_number="INV-000001", to="reissue")
+    assert (await road.ask("rates-impact"))["details"]["documents"] == 0
+    assert (await road.ask("confirm-rates", **NAMED, effective_from="2026-03-02"))["code"] == "nothing_to_confirm"
+    await road.clean()

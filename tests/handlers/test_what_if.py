@@ -57,6 +57,7 @@ async def test_cut_offs_side_by_side(biller: Biller) -> None:
         ("Mercy Hospital", "2026-09-10", "2026-09-12", "in", 2, "800.00"),
         ("Grace", "2026-09-12", "2026-09-13", "in", 1, "1000.00"),
     ]
+    assert [len(each["pay_line_ids"]) for each in found["differences"]] == [2, 1]
     late, cycle = (each["why"] for each in found["differences"])
     assert late == "out by 2026-09-10: week ending 2026-09-12 after it; in by 2026-09-12"
     assert cycle == (

@@ -19,6 +19,7 @@ from services.fee_realizer.store import facts as known_facts
 from services.fee_realizer.store import rates
 from services.fee_realizer.store.documents import STUB_REVISION, heads_for
 from services.fee_realizer.store.requirements import Order, lock_orders
+from services.fee_realizer.store.statements import cited_books
 from shared import faults
 from shared.consumer.commands import Answer, Handle
 from shared.errors import Refused
@@ -28,6 +29,7 @@ from shared.terms import counted
 
 DOCUMENTS_AT_ONCE = 500
 PRICED_FOR_AN_ANSWER = 5_000
+LOOKED_AT_EACH = 50_000
 MOST_ROWS = 200
 MOST_SUBJECTS = 500
 Move = tuple[str, Change, Moved]
@@ -91,6 +93,11 @@ async def _previewed(connection: AsyncConnection, command: SetBillRate, turned: 
 
 async def on_rates_impact(connection: AsyncConnection, command: RatesImpact) -> Answer:
     """Where lines on documents keep another price than the one in force now."""
+    count = await rates.impact_count(connection, command.requirement_id)
+    if count > LOOKED_AT_EACH:
+        changes = await rates.impacts_added_up(connection, command.requirement_id, MOST_ROWS)
+        sentence = f"{counted(count, 'line')} on documents keep another price: too many to look at each; ask for one requirement to see debtors and invoices"
+        return Answer(sentence, {"lines": count, "changes": changes})
     impacted, waiting = await _impacted(connection, command.requirement_id)
     about = f" of {command.requirement_id}" if command.requirement_id else ""
     sentence = f"lines on documents{about} that keep another price: {_words(impacted)}"
@@ -166,6 +173,8 @@ async def _impacted(connection: AsyncConnection, requirement_id: str | None) -> 
                     fresh += [move for move in _moves(case, impact_of(case, facts, known, worth)) if move[1].requirement_id == requirement_id]
         moves = [move for move in moves if move[0] not in priced] + fresh
         waiting = 0
+    cited = await cited_books(connection, "timesheet", sorted({document_id for document_id, _, _ in moves}))
+    moves = [move for move in moves if (move[1].requirement_id, move[1].time_type) in cited.get(move[0], ())]  # not what was credited by hand since
     return await rates.on_documents(connection, moves), waiting
 
 

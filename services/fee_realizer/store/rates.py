@@ -9,6 +9,7 @@ from services.fee_realizer.rules.facts import Confirmed
 from services.fee_realizer.rules.impact import Change, Impacted, Moved
 from services.fee_realizer.rules.rates import Turned
 from shared.database import rows, run
+from shared.money import plain, rounded
 
 DocumentMoves = Mapping[str, Mapping[Change, Sequence[Moved]]]
 """By document id, what each change of rates would do to it."""
@@ -131,6 +132,41 @@ async def impacts(connection: AsyncConnection, requirement_id: str | None) -> li
                 row.new_amount,
             ),
         )
+        for row in found
+    ]
+
+
+async def impact_count(connection: AsyncConnection, requirement_id: str | None) -> int:
+    """How many rows `impacts` would give."""
+    ((count,),) = await rows(
+        connection, "SELECT count(*) FROM fee_realizer.rate_impact WHERE (CAST(:id AS text) IS NULL OR requirement_id = :id)", id=requirement_id
+    )
+    return int(count)
+
+
+async def impacts_added_up(connection: AsyncConnection, requirement_id: str | None, most: int) -> list[dict[str, Any]]:
+    """What is known of unconfirmed changes, by change and currency, the largest first: for when there are too many to look at each."""
+    found = await rows(
+        connection,
+        "SELECT requirement_id, time_type, effective_from, currency, count(DISTINCT document_id) AS documents, count(*) AS lines, sum(quantity) AS hours,"
+        " sum(old_amount) AS old, sum(new_amount) AS new FROM fee_realizer.rate_impact WHERE (CAST(:id AS text) IS NULL OR requirement_id = :id)"
+        " GROUP BY requirement_id, time_type, effective_from, currency ORDER BY lines DESC, requirement_id, time_type, effective_from LIMIT :most",
+        id=requirement_id,
+        most=most,
+    )
+    return [
+        {
+            "requirement_id": row.requirement_id,
+            "time_type": row.time_type,
+            "effective_from": str(row.effective_from),
+            "documents": row.documents,
+            "lines": row.lines,
+            "hours": plain(row.hours),
+            "old": str(rounded(row.old, row.currency)),
+            "new": str(rounded(row.new, row.currency)),
+            "net": str(rounded(row.new - row.old, row.currency)),
+            "currency": row.currency,
+        }
         for row in found
     ]
 

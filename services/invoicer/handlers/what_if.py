@@ -95,6 +95,7 @@ def _difference(each: Apart, before: Side, after: Side) -> dict[str, Any]:
         "amount": str(rounded(each.amount, each.currency)),
         "currency": each.currency,
         "why": why(each, before, after),
+        "pay_line_ids": list(each.pay_line_ids),
     }
 
 

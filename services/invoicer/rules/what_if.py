@@ -33,7 +33,8 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """Lines of one debtor and currency that are in by one cut-off only, with the reason (a number) for which they are out by the other."""
+    """Lines of one debtor and currency that are in by one cut-off only, with the reason (a number) for which they are out by the other,
+    and the ids of the first of them."""
 
     debtor_no: int
     currency: str
@@ -42,6 +43,7 @@ class Apart:
     weeks: Span | None
     out_before: int
     out_after: int
+    pay_line_ids: tuple[int, ...] = ()
 
 
 def why(apart: Apart, before: Side, after: Side) -> str:
