@@ -58,7 +58,7 @@ async def on_list_batch_groups(connection: AsyncConnection, command: ListBatchGr
     waiting = sum(1 for each in entries if each.state in ("waits", "parked"))
     return Answer(
         f"{counted(len(listed), 'batch group')} of {company.billing_company} up to {built.cut_off}: {counted(len(entries), 'debtor')},"
-        f" of whom {waiting} wait or are parked",
+        f" {waiting} waiting or parked",
         details={
             "billing_company": company.billing_company,
             "cut_off_date": str(built.cut_off),
