@@ -128,6 +128,7 @@ class Delivering:
                 corrects=credits.invoice_id if credits else None, corrects_line=at if credits else None, invoice=invoice_id, line_no=at,
                 rate=Decimal(10), tax=due,
             )  # fmt: skip
+        await self.rows("INSERT INTO invoicer.invoice_seal VALUES (:id, :seal)", id=invoice_id, seal=f"seal of {number}")
         self.closed.append(Closed(invoice_id, number, kind, abs(net + tax), account))
         return self.closed[-1]
 
