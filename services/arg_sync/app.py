@@ -9,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.handlers import connecting, desk
 from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.handlers.readers import Readers
+from services.arg_sync.handlers.webhooks import answer_webhook
 from services.arg_sync.ledgers.kinds import all_kinds
 from services.arg_sync.store import announced, connections, deliveries
 from shared import telemetry
@@ -21,20 +23,23 @@ LOOK_SECONDS = 0.25
 
 
 class Clockwork:
-    """The worker's timer: the engine looks for work, again and again, and is drained when the worker stops."""
+    """The worker's timer: engine and readers look for work, again and again, and are drained when the worker stops."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
+        self._readers: Readers | None = None
 
     async def __call__(self, worker: Worker) -> None:
         """One look, then a rest."""
-        if self._engine is None:
-            self._engine = Engine(worker.books, all_kinds(), f"{settings().replica} {socket.gethostname()} {os.getpid()}")
+        if self._engine is None or self._readers is None:
+            holder = f"{settings().replica} {socket.gethostname()} {os.getpid()}"
+            self._engine, self._readers = Engine(worker.books, all_kinds(), holder), Readers(worker.books, all_kinds(), holder)
         try:
             await self._engine.look()
+            await self._readers.look()
             await asyncio.sleep(LOOK_SECONDS)
         except asyncio.CancelledError:
-            await self._engine.drain()
+            await asyncio.gather(self._engine.drain(), self._readers.drain())
             raise
 
 
@@ -69,6 +74,7 @@ def service() -> Service:
         chores=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
         watch=watch,
         timers=[Clockwork()],
+        routes={"/webhooks/": answer_webhook},
     )
 
 

@@ -1,11 +1,13 @@
 """The invoicer decides what goes on which invoice.
 
 Owns: pay lines and where each of them is (open, on a draft, on a closed document, replaced), operators' edits, snoozes, write-offs,
-billto nodes, debtor terms, time groups, batches with whom they parked, previews, invoices and credit notes, their numbers and seals.
+billto nodes, debtor terms, time groups, batches with whom they parked, previews, invoices and credit notes, their numbers and seals, payments
+as accounting systems tell of them.
 Does not own: what a document is worth (fee_realizer), billing companies and their taxes (fee_realizer; read through its views), when a
 day has come (scheduler), delivery to the accounting system (arg_sync).
 
-Hears: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy), `operator-commands` (snooze-, release-, edit-pay-line,
+Hears: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy), `payment-recorded` (keeps what is paid),
+`operator-commands` (snooze-, release-, edit-pay-line,
 set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-, generate-batch, what-if, retry-parked, credit-invoice, explain,
 record-download; it also answers for commands that nobody owns or can read).
 Says: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.

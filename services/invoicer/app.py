@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers import batches, billto, credits, groups, lines, parked, statements, terms, what_if
+from services.invoicer.handlers import batches, billto, credits, groups, lines, parked, payments, statements, terms, what_if
 from services.invoicer.handlers.again import on_republish
 from services.invoicer.store import figures
 from shared import clock, telemetry
@@ -21,7 +21,7 @@ REST = 20
 
 def heard() -> Mapping[str, Lane]:
     """The lanes whose dead letters can be read again, by topic."""
-    return {lane.topic: lane for lane in (billto.LANE, statements.LANE, DESK.lane())}
+    return {lane.topic: lane for lane in (billto.LANE, statements.LANE, payments.LANE, DESK.lane())}
 
 
 DESK = Desk(

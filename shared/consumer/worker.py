@@ -47,9 +47,14 @@ COLLECT_AFTER = (50_000, 20, 100)
 and none is in a circle: with Python's own 700 a quarter of a worker's processor time went into looking."""
 
 
+Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
+"""Answers a request (ASGI) with the books at hand."""
+
+
 @dataclass(frozen=True)
 class Service:
-    """What a worker is made of. `watch` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock)."""
+    """What a worker is made of. `watch` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock).
+    `routes`: what it answers on its HTTP port besides metrics and health, by the beginning of the path."""
 
     name: str
     lanes: Sequence[Lane]
@@ -57,6 +62,7 @@ class Service:
     chores: Sequence[tuple[str, Chore]] = ()
     watch: Callable[[AsyncConnection], Awaitable[None]] | None = None
     timers: Sequence[Callable[["Worker"], Awaitable[None]]] = ()
+    routes: Mapping[str, Route] = field(default_factory=dict)
 
 
 class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -352,6 +358,10 @@ class Worker:
                 telemetry.LAST_PROGRESS.labels(self.service.name).set(self.progress.age())
                 await metrics(scope, receive, send)
                 return
+            for path, route in self.service.routes.items():
+                if scope["path"].startswith(path):
+                    await route(self.books.engine, scope, receive, send)
+                    return
             ready, sentence = self.progress.ready() if scope["path"] == "/readyz" else (scope["path"] == "/livez", "the process is up")
             await send({"type": "http.response.start", "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404, "headers": []})
             await send({"type": "http.response.body", "body": sentence.encode()})

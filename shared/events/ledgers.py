@@ -42,11 +42,13 @@ class ArDocumentRefused(Message):
 
 
 class PaymentRecorded(Message):
-    """Money that an accounting system booked against one of our documents; `cancelled` takes back an earlier one of the same payment id."""
+    """An entry of what an accounting system booked against one of our documents. Entries of one payment are numbered and add up: what changes
+    it is the difference, and what takes it back is negative. `cancelled`: after this entry nothing of the payment is left."""
 
     ledger: Identifier
     billing_company: Identifier
     payment_id: str
+    entry_no: int
     invoice_id: int
     invoice_number: str
     remote_id: str
@@ -65,6 +67,6 @@ class LedgerDriftFound(Message):
     invoice_id: int | None = None
     invoice_number: str
     remote_id: str
-    code: Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "unknown-document"]
+    code: Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "said-otherwise", "unknown-document"]
     sentence: Text
     mend: Text

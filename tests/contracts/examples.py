@@ -151,6 +151,7 @@ EXAMPLES: dict[str, BaseModel] = {
         ledger="books",
         billing_company="acme-us",
         payment_id="P-5",
+        entry_no=1,
         invoice_id=1,
         invoice_number="US-000007",
         remote_id="77",

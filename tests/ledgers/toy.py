@@ -203,7 +203,10 @@ class ToyLedger:
     async def payments(self, cursor: str) -> Payments:
         """Since a number."""
         answer = await self._call("GET", "/payments", params={"since": cursor})
-        made = [Payment(p["id"], p["document"], p["number"], Decimal(p["amount"]), p["currency"], date.fromisoformat(p["on"])) for p in answer["payments"]]
+        made = [
+            Payment(p["id"], p["document"], p["number"], Decimal(p["amount"]), p["currency"], date.fromisoformat(p["on"]), bool(p.get("cancelled")))
+            for p in answer["payments"]
+        ]
         return Payments(answer["next"], tuple(made))
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.handlers import connecting, hearing
+from services.arg_sync.handlers import connecting, hearing, reconcile
 from services.arg_sync.store import announced, connections, deliveries, held
 from services.arg_sync.store.customers import forget_customer
 from shared.broker.topics import OPERATOR_COMMANDS
@@ -20,6 +20,7 @@ from shared.events.commands import (
     AdoptDelivery,
     AnyCommand,
     MarkPosted,
+    Reconcile,
     Republish,
     ResyncDelivery,
     RetryDelivery,
@@ -166,5 +167,6 @@ HANDLERS: Mapping[type[Any], Handle] = {
     ResyncDelivery: on_resync,
     AdoptDelivery: on_adopt,
     MarkPosted: on_mark_posted,
+    Reconcile: reconcile.on_reconcile,
 }
 DESK = Desk(NAME, handlers=HANDLERS, lanes=lanes, republish=on_republish)

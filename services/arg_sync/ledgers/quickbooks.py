@@ -97,7 +97,8 @@ class QuickBooks:
             body["BillAddr"] = {f"Line{at}": line for at, line in enumerate(lines[:5], 1)}
         if customer.currency:
             body["CurrencyRef"] = {"value": customer.currency}
-        said = await self._write("/customer", body, key_of(self._ledger, "customer", name))
+        # No key: a name is taken once, and the answer of years ago would give a customer that is gone.
+        said = await self._write("/customer", body, "")
         try:
             return str(said["Customer"]["Id"])
         except (LookupError, TypeError) as error:
@@ -248,7 +249,7 @@ class QuickBooks:
         return await self._api.read(self._at + path, {"minorversion": "75"} | dict(params or {}))
 
     async def _write(self, path: str, body: Any, key: str) -> dict[str, Any]:
-        return await self._api.write("POST", self._at + path, body, {"minorversion": "75", "requestid": key})
+        return await self._api.write("POST", self._at + path, body, {"minorversion": "75"} | ({"requestid": key} if key else {}))
 
 
 def reading(answer: Answer, writes: bool) -> Failure | None:
@@ -354,6 +355,7 @@ LEDGER = Kind(
         Setting("client_id", "of the app at developer.intuit.com", required=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
         Setting("refresh_token", "from the consent of an administrator of the company", secret=True, required=True),
+        Setting("webhook_key", "the verifier token of webhooks, to have payments read at once: https://<your host>/webhooks/<connection>", secret=True),
         Setting("tax_model", "us: one tax code a document; global: a tax code a line", default="us"),
         Setting("base_url", "the API; https://sandbox-quickbooks.api.intuit.com for a sandbox", default="https://quickbooks.api.intuit.com"),
         Setting("token_url", "where tokens are renewed", default="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"),

@@ -346,6 +346,7 @@ LEDGER = Kind(
         Setting("client_id", "of the app at developer.xero.com", required=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
         Setting("refresh_token", "from the consent of a user of the organisation; leave it out for a custom connection", secret=True),
+        Setting("webhook_key", "signs webhooks; give it to have payments read at once: they go to https://<your host>/webhooks/<connection>", secret=True),
         Setting("base_url", "the API", default="https://api.xero.com/api.xro/2.0"),
         Setting("token_url", "where tokens are renewed", default="https://identity.xero.com/connect/token"),
         Setting("most_lines", "above so many lines those of one account, item and tax are summed; 0: never", default="0"),

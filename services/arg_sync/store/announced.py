@@ -86,40 +86,47 @@ def _refused(row: Any) -> Outgoing:
     return Outgoing(AR_DOCUMENT_REFUSED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
 
 
+def of_payment(ledger: str, payment_id: str, remote_id: str, entry_no: int) -> UnsaidId:
+    """The announcement of an entry of a payment."""
+    return PAYMENT, "\x1f".join((ledger, payment_id, remote_id, str(entry_no)))
+
+
 async def payment_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
-    """payment-recorded; an id is `ledger US payment_id US cancelled`."""
+    """payment-recorded, one an entry that belongs to a document of ours."""
     parts = [an_id.split("\x1f") for an_id in ids]
     found = await rows(
         connection,
-        "SELECT p.*, c.billing_company"
-        " FROM unnest(CAST(:ledgers AS text[]), CAST(:ids AS text[]), CAST(:cancelled AS boolean[])) AS s(ledger, payment_id, cancelled)"
-        " JOIN arg_sync.payment p USING (ledger, payment_id, cancelled) JOIN arg_sync.connection c USING (ledger) WHERE p.invoice_id IS NOT NULL",
+        "SELECT p.*, c.billing_company, (SELECT sum(e.amount) FROM arg_sync.payment e WHERE e.ledger = p.ledger AND e.payment_id = p.payment_id"
+        " AND e.remote_id = p.remote_id AND e.entry_no <= p.entry_no) = 0 AS cancelled"
+        " FROM unnest(CAST(:ledgers AS text[]), CAST(:ids AS text[]), CAST(:remotes AS text[]), CAST(:entries AS integer[]))"
+        "   AS s(ledger, payment_id, remote_id, entry_no)"
+        " JOIN arg_sync.payment p USING (ledger, payment_id, remote_id, entry_no) JOIN arg_sync.connection c USING (ledger)"
+        " WHERE p.invoice_id IS NOT NULL ORDER BY p.invoice_id, p.ledger, p.payment_id, p.entry_no",
         ledgers=[part[0] for part in parts],
         ids=[part[1] for part in parts],
-        cancelled=[part[2] == "True" for part in parts],
+        remotes=[part[2] for part in parts],
+        entries=[int(part[3]) for part in parts],
     )
-    return [
-        Outgoing(
-            PAYMENT_RECORDED.name,
-            str(row.invoice_id),
-            PaymentRecorded(
-                ledger=row.ledger,
-                billing_company=row.billing_company,
-                payment_id=row.payment_id,
-                invoice_id=row.invoice_id,
-                invoice_number=row.invoice_number,
-                remote_id=row.remote_id,
-                amount=row.amount,
-                currency=row.currency,
-                paid_on=row.paid_on,
-                cancelled=row.cancelled,
-            )
-            .model_dump_json()
-            .encode(),
-            stable_id(PAYMENT_RECORDED.name, row.ledger, row.payment_id, row.cancelled),
-        )
-        for row in found
-    ]
+    return [_payment(row) for row in found]
+
+
+def _payment(row: Any) -> Outgoing:
+    names = (
+        "ledger",
+        "billing_company",
+        "payment_id",
+        "entry_no",
+        "invoice_id",
+        "invoice_number",
+        "remote_id",
+        "amount",
+        "currency",
+        "paid_on",
+        "cancelled",
+    )
+    event = PaymentRecorded(**{name: getattr(row, name) for name in names})
+    an_id = stable_id(PAYMENT_RECORDED.name, row.ledger, row.payment_id, row.remote_id, row.entry_no)
+    return Outgoing(PAYMENT_RECORDED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
 
 
 async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:

@@ -64,6 +64,24 @@ async def take_slots(connection: AsyncConnection, ledger: str, holder: str, most
     )
 
 
+async def take_one_slot(connection: AsyncConnection, ledger: str, holder: str, most: int, seconds: float) -> bool:
+    """Takes one slot that nobody has; False if there is none."""
+    await run(connection, "SELECT next_at FROM arg_sync.pace WHERE ledger = :ledger FOR UPDATE", ledger=ledger)
+    return bool(
+        await run(
+            connection,
+            "INSERT INTO arg_sync.slot AS s (ledger, slot_no, holder, until)"
+            " SELECT :ledger, n, :holder, clock_timestamp() + make_interval(secs => CAST(:seconds AS float8)) FROM generate_series(1, :most) AS n"
+            " WHERE NOT EXISTS (SELECT FROM arg_sync.slot t WHERE t.ledger = :ledger AND t.slot_no = n AND t.until >= clock_timestamp())"
+            " ORDER BY n DESC LIMIT 1 ON CONFLICT (ledger, slot_no) DO UPDATE SET holder = excluded.holder, until = excluded.until",
+            ledger=ledger,
+            holder=holder,
+            most=most,
+            seconds=seconds,
+        )
+    )
+
+
 async def give_slots_back(connection: AsyncConnection, ledger: str, holder: str) -> None:
     """Others may have them."""
     await run(connection, "DELETE FROM arg_sync.slot WHERE ledger = :ledger AND holder = :holder", ledger=ledger, holder=holder)

@@ -22,7 +22,7 @@ def ageing(
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """What each debtor owes by days past due. Credits are taken from the invoice that they correct; payments are not kept here."""
+    """What each debtor owes by days past due. Credits are taken from the invoice that they correct, payments from the one that they pay."""
     with screen_for(as_json) as screen:
         from services.console.client.ageing import ageing as outstanding
 

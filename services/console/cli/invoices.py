@@ -24,6 +24,7 @@ FOUND = [
     Column("net", figures=True),
     Column("tax", figures=True),
     Column("total", figures=True),
+    Column("balance", figures=True),
     Column("currency", ""),
     Column("state"),
     Column("batch_id", "batch"),
@@ -56,6 +57,7 @@ CREDITS = [
     Column("actor"),
     Column("reason", most=40),
 ]
+PAYMENTS = [Column("paid_on", "paid on"), Column("amount", figures=True), Column("currency", ""), Column("ledger"), Column("payment_id", "payment")]
 DOWNLOADS = [Column("downloaded_at", "downloaded on"), Column("file_format", "format"), Column("actor")]
 SERIES = [
     Column("series"),
@@ -75,7 +77,7 @@ JUMPS = [
     Column("jumped_at", "at"),
 ]
 TYPES = ("invoice", "credit-note")
-STATES = ("open", "partly credited", "credited", "zero", "applied", "unapplied")
+STATES = ("open", "part paid", "paid", "overpaid", "partly credited", "credited", "zero", "applied", "unapplied")
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -138,18 +140,20 @@ def show(
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Show a document with its lines and what is left on them, its taxes, the credits that correct it, downloads, and who did what."""
+    """Show a document with its lines and what is left on them, its taxes, the credits that correct it, payments, downloads, and who did what."""
     with screen_for(as_json) as screen:
         from services.console.client.batches import batch_downloads
         from services.console.client.history import history
-        from services.console.client.invoices import invoice, invoice_credits, invoice_lines
+        from services.console.client.invoices import invoice, invoice_credits, invoice_lines, invoice_payments
 
         async def read(connection: Any) -> dict[str, Any]:
             head = await invoice(connection, number, billing_company)
             lines = await invoice_lines(connection, head["invoice_id"], limit)
             credits = await invoice_credits(connection, head["invoice_id"], limit)
+            payments = await invoice_payments(connection, head["invoice_id"], limit)
             downloads = await batch_downloads(connection, head["batch_id"])
-            return head | {"lines": lines, "credits": credits, "downloads": downloads, "history": await history(connection, number, 50)}
+            parts = {"lines": lines, "credits": credits, "payments": payments, "downloads": downloads}
+            return head | parts | {"history": await history(connection, number, 50)}
 
         found = read_books(data, read)
         screen.document(found)
@@ -162,7 +166,10 @@ def show(
         columns = [Column("code", "tax"), Column("rate", "%", figures=True), Column("net", figures=True), Column("tax", "amount", figures=True)]
         screen.table(found["tax_totals"], columns, title="taxes")
         screen.say(f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f} {found['currency']}", "bold")
+        if found["paid"]:
+            screen.say(f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}", "bold")
         screen.table(found["credits"], CREDITS, title="credits of its lines")
+        screen.table(found["payments"], PAYMENTS, title="payments")
         screen.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
         screen.table(found["history"], HISTORY, title="history")
 

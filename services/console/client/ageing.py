@@ -1,7 +1,8 @@
 """What debtors owe and for how long: outstanding amounts of closed documents as of a day, by age (domain rules 8).
 
-A credit is applied to the invoice that it corrects, on whatever document it stands. What is then left above zero ages by its due date; what
-is left below zero is a credit that corrects nothing, and ages by its own date.
+A credit is applied to the invoice that it corrects, on whatever document it stands, and a payment to the invoice that it pays, in the order
+of their dates. What is then left above zero ages by its due date. What is left below zero belongs to nothing and ages by its own date: a
+credit that corrects nothing, and what a credit or a payment is larger than what was left open.
 """
 
 from collections.abc import Iterable
@@ -20,17 +21,30 @@ WITH said AS (
   SELECT invoice_id, account_name, currency, invoice_date, due_date, total FROM invoicer.closed_invoice
   WHERE billing_company = :company AND invoice_date <= :as_of),
 credits AS (
-  SELECT il.invoice_id AS stands_on, p.corrects_invoice_id AS corrects, sum(p.amount + il.tax_amount) AS amount
+  SELECT il.invoice_id AS stands_on, p.corrects_invoice_id AS corrects, said.invoice_date AS day, sum(p.amount + il.tax_amount) AS amount
   FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id) JOIN said ON said.invoice_id = il.invoice_id
-  WHERE p.corrects_invoice_id IS NOT NULL GROUP BY 1, 2),
-left_over AS (
-  SELECT said.*, total - coalesce(elsewhere.amount, 0) + coalesce(taken.amount, 0) AS amount
-  FROM said
-  LEFT JOIN (SELECT stands_on, sum(amount) AS amount FROM credits GROUP BY 1) elsewhere ON elsewhere.stands_on = said.invoice_id
-  LEFT JOIN (SELECT corrects, sum(amount) AS amount FROM credits GROUP BY 1) taken ON taken.corrects = said.invoice_id)
-SELECT account_name, currency, CASE WHEN amount < 0 THEN invoice_date ELSE due_date END AS day, sum(amount) AS amount, count(*) AS documents
-FROM left_over WHERE amount <> 0
-GROUP BY account_name, currency, day ORDER BY account_name, currency, day
+  WHERE p.corrects_invoice_id IS NOT NULL GROUP BY 1, 2, 3),
+own AS (
+  SELECT said.*, total - coalesce(elsewhere.amount, 0) AS own
+  FROM said LEFT JOIN (SELECT stands_on, sum(amount) AS amount FROM credits GROUP BY 1) elsewhere ON elsewhere.stands_on = said.invoice_id),
+taken AS (
+  SELECT corrects AS invoice_id, day, 0 AS kind, CAST(stands_on AS text) AS id, -amount AS amount FROM credits
+  UNION ALL
+  SELECT m.invoice_id, min(m.paid_on), 1, m.ledger || ' ' || m.payment_id, sum(m.amount)
+  FROM invoicer.payment m JOIN said USING (invoice_id) WHERE m.paid_on <= :as_of GROUP BY m.invoice_id, m.ledger, m.payment_id),
+running AS (
+  SELECT o.account_name, o.currency, t.invoice_id, t.day, t.amount, greatest(o.own, 0) AS room,
+         sum(t.amount) OVER (PARTITION BY t.invoice_id ORDER BY t.day, t.kind, t.id) AS so_far
+  FROM taken t JOIN own o USING (invoice_id)),
+parts AS (
+  SELECT account_name, currency, invoice_id, invoice_date AS day, own AS amount FROM own WHERE own < 0
+  UNION ALL
+  SELECT o.account_name, o.currency, o.invoice_id, o.due_date, o.own - coalesce(t.amount, 0)
+  FROM own o LEFT JOIN (SELECT invoice_id, sum(amount) AS amount FROM taken GROUP BY 1) t USING (invoice_id) WHERE o.own > coalesce(t.amount, 0)
+  UNION ALL
+  SELECT account_name, currency, invoice_id, day, -least(amount, so_far - room) FROM running WHERE so_far > room AND amount > 0)
+SELECT account_name, currency, day, sum(amount) AS amount, count(*) AS documents
+FROM parts GROUP BY account_name, currency, day ORDER BY account_name, currency, day
 """
 
 

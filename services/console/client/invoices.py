@@ -1,7 +1,7 @@
 """Closed documents as the console searches and shows them, and the gap certificate of their numbers.
 
-The state of a document is derived from what stands on it: what it charges itself (credits on it belong to the invoices that they correct)
-less what credits on closed documents took from it.
+The state of a document is derived from what stands on it (`invoicer.invoice_balance`): what it charges itself, less what credits took from
+it, less what accounting systems say was paid.
 """
 
 from datetime import date
@@ -17,17 +17,8 @@ HEAD = (
     "i.invoice_id, i.invoice_number, i.document_type, i.billing_company, i.account_name, i.invoice_date, i.due_date, i.cut_off_date, i.currency,"
     " i.payment_terms, i.po_number, i.line_count, i.net, i.tax, i.total, i.batch_id, i.series, i.number"
 )
-LEFT = """
-  SELECT x.own, x.own + x.taken AS left_over,
-         CASE WHEN x.own > 0 THEN CASE WHEN x.taken = 0 THEN 'open' WHEN x.own + x.taken > 0 THEN 'partly credited' ELSE 'credited' END
-              WHEN x.own < 0 THEN 'unapplied' WHEN i.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
-  FROM (
-    SELECT i.total - coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
-                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS own,
-           coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
-                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS taken) x
-"""
-"""The state of an invoice: nothing, a part or all of it is credited, or it charges nothing. Of a credit note: it corrects invoices, or nothing."""
+LEFT = "SELECT b.own, b.left_over, b.paid, b.balance, b.state FROM invoicer.invoice_balance b WHERE b.invoice_id = i.invoice_id"
+"""The state of an invoice: a part or all of it is paid or credited, or nothing, or it charges nothing. Of a credit note: it corrects invoices, or nothing."""
 SEARCH = f"""
   (CAST(:company AS text) IS NULL OR i.billing_company = :company)
   AND (CAST(:number AS text) IS NULL OR i.invoice_number = :number OR CAST(i.number AS text) = :number)
@@ -85,13 +76,13 @@ async def invoice_search(
     total = (await found(connection, f"SELECT count(*) AS number FROM invoicer.closed_invoice i WHERE {SEARCH}", **values))[0]["number"]
     rows = await found(
         connection,
-        f"SELECT i.*, s.state, s.left_over FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
+        f"SELECT i.*, s.state, s.left_over, s.paid, s.balance FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
         " ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most) i"
         f" CROSS JOIN LATERAL ({LEFT}) s ORDER BY i.billing_company, i.series, i.number DESC",
         **values,
         most=limit,
     )
-    return [with_money(row, "net", "tax", "total", "left_over") for row in rows], total
+    return [with_money(row, "net", "tax", "total", "left_over", "paid", "balance") for row in rows], total
 
 
 async def invoice(connection: AsyncConnection, invoice_number: str, billing_company: str | None = None) -> Row:
@@ -99,7 +90,7 @@ async def invoice(connection: AsyncConnection, invoice_number: str, billing_comp
     rows = await found(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to, i.tax_totals, i.seller, i.buyer, i.closed_at,"
-        f" i.content_hash, s.state, s.left_over FROM invoicer.closed_invoice i CROSS JOIN LATERAL ({LEFT}) s"
+        f" i.content_hash, s.state, s.left_over, s.paid, s.balance FROM invoicer.closed_invoice i CROSS JOIN LATERAL ({LEFT}) s"
         " WHERE i.invoice_number = :number AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,
         company=billing_company,
@@ -109,7 +100,9 @@ async def invoice(connection: AsyncConnection, invoice_number: str, billing_comp
     if len(rows) > 1:
         companies = ", ".join(sorted(row["billing_company"] for row in rows))
         raise Refused("ambiguous_number", f"{invoice_number} is a number of {companies}", "name one with --billing-company")
-    return with_money(rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total", "left_over")
+    return with_money(
+        rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total", "left_over", "paid", "balance"
+    )
 
 
 async def invoice_lines(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
@@ -144,6 +137,18 @@ async def invoice_credits(connection: AsyncConnection, invoice_id: int, limit: i
         most=limit,
     )
     return [with_money(row, "amount", "tax_amount") for row in rows]
+
+
+async def invoice_payments(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+    """What was paid of a document, as its accounting systems say, at most `limit` entries; a negative one takes back."""
+    rows = await found(
+        connection,
+        "SELECT ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, heard_at FROM invoicer.payment WHERE invoice_id = :id"
+        " ORDER BY paid_on, ledger, payment_id, entry_no LIMIT :most",
+        id=invoice_id,
+        most=limit,
+    )
+    return [with_money(row, "amount") for row in rows]
 
 
 async def gap_certificate(connection: AsyncConnection, billing_company: str) -> list[Row]:

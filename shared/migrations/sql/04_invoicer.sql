@@ -130,6 +130,10 @@ CREATE TABLE invoicer.invoice_line (
   PRIMARY KEY (invoice_id, line_no), UNIQUE (pay_line_id));
 CREATE TABLE invoicer.invoice_seal (invoice_id bigint PRIMARY KEY, content_hash text NOT NULL);
 
+CREATE TABLE invoicer.payment (                         -- what accounting systems booked against invoices; negative: taken back
+  ledger text NOT NULL, payment_id text NOT NULL, invoice_id bigint NOT NULL REFERENCES invoicer.invoice, entry_no integer NOT NULL,
+  amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, remote_id text NOT NULL, heard_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (invoice_id, ledger, payment_id, entry_no));
 CREATE TABLE invoicer.preview (
   preview_id text PRIMARY KEY, billing_company text NOT NULL, cut_off_date date NOT NULL, digest text NOT NULL,
   totals jsonb NOT NULL, settings jsonb NOT NULL, actor text NOT NULL, previewed_at timestamptz NOT NULL);
@@ -161,7 +165,7 @@ END $$;
 
 GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line,
   invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
-  invoicer.preview_line, invoicer.download TO invoicer;
+  invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
   invoicer.time_group, invoicer.batch_parked TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;

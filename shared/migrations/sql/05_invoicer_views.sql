@@ -13,6 +13,23 @@ CREATE VIEW invoicer.closed_invoice_line AS
   JOIN invoicer.pay_line p USING (pay_line_id)
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
 
+-- What is open of each document: what it charges itself (credits on it belong to the invoices that they correct), less what credits on
+-- closed documents took from it, less what accounting systems say was paid.
+CREATE VIEW invoicer.invoice_balance AS
+  SELECT x.*, x.own + x.taken AS left_over, x.own + x.taken - x.paid AS balance,
+         CASE WHEN x.own > 0 AND x.paid <> 0
+                THEN CASE WHEN x.own + x.taken > x.paid THEN 'part paid' WHEN x.own + x.taken = x.paid THEN 'paid' ELSE 'overpaid' END
+              WHEN x.own > 0 THEN CASE WHEN x.taken = 0 THEN 'open' WHEN x.own + x.taken > 0 THEN 'partly credited' ELSE 'credited' END
+              WHEN x.own < 0 THEN 'unapplied' WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
+  FROM (
+    SELECT i.invoice_id, i.document_type,
+           i.total - coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
+                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS own,
+           coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
+                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS taken,
+           coalesce((SELECT sum(m.amount) FROM invoicer.payment m WHERE m.invoice_id = i.invoice_id), 0) AS paid
+    FROM invoicer.invoice i) x;
+
 -- What the seal of a closed document is made of, in one place for closing and for verifying. Nothing in it is a surrogate id or an
 -- instant, so the same books made again bear the same seals. A line goes in as a 64-bit hash of its record (the one that partitions
 -- tables, so it is the same in every release): a cryptographic hash of each of a million lines would double the time of a batch.

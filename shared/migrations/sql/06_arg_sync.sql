@@ -77,29 +77,45 @@ CREATE TABLE arg_sync.calls (                          -- by hour, for limits of
   ledger text NOT NULL REFERENCES arg_sync.connection, hour timestamptz NOT NULL, calls integer NOT NULL,
   PRIMARY KEY (ledger, hour));
 
-CREATE TABLE arg_sync.payment (
-  ledger text NOT NULL REFERENCES arg_sync.connection, payment_id text NOT NULL, cancelled boolean NOT NULL,
-  invoice_id bigint, invoice_number text NOT NULL, remote_id text NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL,
-  read_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (ledger, payment_id, remote_id, cancelled, amount));
+CREATE TABLE arg_sync.payment (                        -- what a ledger booked against a document, entry by entry: a change is an entry of the difference
+  ledger text NOT NULL REFERENCES arg_sync.connection, payment_id text NOT NULL, remote_id text NOT NULL, entry_no integer NOT NULL,
+  invoice_id bigint,                                   -- NULL: of a document that we did not deliver, or not yet
+  invoice_number text NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, read_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (ledger, payment_id, remote_id, entry_no));
+CREATE INDEX payment_unmatched ON arg_sync.payment (ledger, remote_id) WHERE invoice_id IS NULL;
 CREATE TABLE arg_sync.payment_cursor (
-  ledger text PRIMARY KEY REFERENCES arg_sync.connection, cursor text NOT NULL, read_at timestamptz NOT NULL);
+  ledger text PRIMARY KEY REFERENCES arg_sync.connection, generation integer NOT NULL, cursor text NOT NULL DEFAULT '',
+  polls bigint NOT NULL DEFAULT 0,                     -- counts the polls: who was overtaken keeps nothing
+  polling_until timestamptz,                           -- somebody reads, at most so long
+  next_at timestamptz NOT NULL, asked boolean NOT NULL DEFAULT false,   -- asked: a verified webhook said that something changed
+  read_at timestamptz, failures integer NOT NULL DEFAULT 0, sentence text NOT NULL DEFAULT '');
 CREATE TABLE arg_sync.drift (                          -- what reconciliation found, once for each kind of drift of a document
   drift_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   ledger text NOT NULL REFERENCES arg_sync.connection, invoice_id bigint, invoice_number text NOT NULL, code text NOT NULL, remote_id text NOT NULL,
   sentence text NOT NULL, mend text NOT NULL, found_at timestamptz NOT NULL DEFAULT now(), gone_at timestamptz);
 CREATE UNIQUE INDEX drift_open ON arg_sync.drift (ledger, invoice_number, code, remote_id) WHERE gone_at IS NULL;
+CREATE TABLE arg_sync.reconciliation (                 -- three-way checks, asked for or nightly; one at a time for a ledger
+  run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  ledger text NOT NULL REFERENCES arg_sync.connection, actor text NOT NULL, asked_at timestamptz NOT NULL DEFAULT now(),
+  since date,                                          -- only documents of that day and later; NULL: all
+  state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'reading', 'done', 'failed')),
+  takes bigint NOT NULL DEFAULT 0, next_at timestamptz NOT NULL DEFAULT now(),   -- of a run that is read: the end of its lease
+  position bigint NOT NULL DEFAULT 0,                  -- the last delivery that was compared: a run goes on where it stood
+  tries integer NOT NULL DEFAULT 0, documents integer NOT NULL DEFAULT 0, unread integer NOT NULL DEFAULT 0,
+  sentence text NOT NULL DEFAULT '', ended_at timestamptz);
+CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger) WHERE state IN ('waiting', 'reading');
 
 -- What the invoicer's health check may know: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS
   SELECT ledger, kind, billing_company, auto_sync, state, sentence, failures, open_until, circuit_sentence, check_outcome, check_sentence, checked_at
-  FROM arg_sync.connection WHERE state <> 'disconnected';
+  FROM arg_sync.connection;
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
 GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer, console;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.slot, arg_sync.calls, arg_sync.held_command, arg_sync.customer TO arg_sync;
-GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.pace, arg_sync.drift, arg_sync.payment_cursor TO arg_sync;
-GRANT SELECT, INSERT ON arg_sync.heard_document, arg_sync.correction, arg_sync.attempt, arg_sync.payment TO arg_sync;
+GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.pace, arg_sync.drift, arg_sync.payment_cursor,
+  arg_sync.payment, arg_sync.reconciliation TO arg_sync;
+GRANT SELECT, INSERT ON arg_sync.heard_document, arg_sync.correction, arg_sync.attempt TO arg_sync;
 GRANT SELECT ON arg_sync.ledger_kind, arg_sync.connection, arg_sync.mapping, arg_sync.customer, arg_sync.heard_document, arg_sync.held_command,
   arg_sync.delivery, arg_sync.correction, arg_sync.attempt, arg_sync.slot, arg_sync.pace, arg_sync.calls, arg_sync.payment, arg_sync.payment_cursor,
-  arg_sync.drift TO console;
+  arg_sync.drift, arg_sync.reconciliation TO console;

@@ -1,0 +1,95 @@
+"""Drifts: kept once while they last, said once, ended when a later look no longer finds them. And where our own books disagree."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.rules.reconcile import Code, Drift
+from shared.database import rows, run
+
+LATE_MINUTES = 15
+ADD = """
+INSERT INTO arg_sync.drift (ledger, invoice_id, invoice_number, code, remote_id, sentence, mend)
+SELECT :ledger, * FROM unnest(CAST(:ids AS bigint[]), CAST(:numbers AS text[]), CAST(:codes AS text[]), CAST(:remotes AS text[]),
+  CAST(:sentences AS text[]), CAST(:mends AS text[]))
+ON CONFLICT (ledger, invoice_number, code, remote_id) WHERE gone_at IS NULL DO NOTHING
+RETURNING drift_id"""
+END = """
+UPDATE arg_sync.drift d SET gone_at = now()
+WHERE d.ledger = :ledger AND d.gone_at IS NULL AND d.invoice_number = ANY(CAST(:looked_at AS text[])) AND d.code = ANY(CAST(:kinds AS text[]))
+  AND NOT EXISTS (SELECT FROM unnest(CAST(:numbers AS text[]), CAST(:codes AS text[]), CAST(:remotes AS text[])) AS f(number, code, remote)
+                  WHERE f.number = d.invoice_number AND f.code = d.code AND f.remote = d.remote_id)"""
+# What was said, against our books. A document that was closed a moment ago may not have been heard yet.
+BOOKS = f"""
+WITH company AS (SELECT billing_company, auto_sync, connected_at FROM arg_sync.connection WHERE ledger = :ledger),
+ours AS (
+  SELECT i.invoice_id, i.invoice_number, i.currency, i.total, i.content_hash, i.closed_at, c.auto_sync AND i.closed_at > c.connected_at AS wanted
+  FROM invoicer.closed_invoice i JOIN company c USING (billing_company)),
+heard AS (SELECT h.* FROM arg_sync.heard_document h JOIN company USING (billing_company))
+SELECT 'not-heard' AS code, o.invoice_id, o.invoice_number, '' AS had FROM ours o
+WHERE o.closed_at < now() - interval '{LATE_MINUTES} minutes' AND o.closed_at > (SELECT connected_at FROM company)
+  AND NOT EXISTS (SELECT FROM heard h WHERE h.invoice_id = o.invoice_id)
+UNION ALL
+SELECT 'said-otherwise', o.invoice_id, o.invoice_number, h.invoice_number || ' of ' || trim_scale(h.total) || ' ' || h.currency
+FROM ours o JOIN heard h USING (invoice_id)
+WHERE (o.invoice_number, o.currency, o.total) IS DISTINCT FROM (h.invoice_number, h.currency, h.total) OR coalesce(o.content_hash, '') <> h.content_hash
+UNION ALL
+SELECT 'unknown-document', h.invoice_id, h.invoice_number, '' FROM heard h WHERE NOT EXISTS (SELECT FROM ours o WHERE o.invoice_id = h.invoice_id)
+UNION ALL
+SELECT 'missing', o.invoice_id, o.invoice_number, '' FROM ours o
+WHERE o.wanted AND EXISTS (SELECT FROM heard h WHERE h.invoice_id = o.invoice_id AND h.heard_at < now() - interval '{LATE_MINUTES} minutes')
+  AND NOT EXISTS (SELECT FROM arg_sync.delivery d WHERE d.ledger = :ledger AND d.invoice_id = o.invoice_id)
+ORDER BY 2, 1"""
+SENTENCES: dict[str, tuple[str, str]] = {
+    "not-heard": ("{number} is closed, and no invoice-closed of it was heard", "say it again: `backoffice republish --service invoicer`"),
+    "said-otherwise": ("{number} was heard as {had}, which is not what our books hold", "run `backoffice verify`: somebody changed a closed document"),
+    "unknown-document": ("{number} was heard, and our books hold no such document", "run `backoffice verify`: the books may be older than what was said"),
+    "missing": ("{number} was to be delivered by itself and was never queued", "queue its batch: `backoffice batch sync`"),
+}
+OF_THE_BOOKS: tuple[Code, ...] = ("not-heard", "said-otherwise", "unknown-document", "missing")
+OF_THE_LEDGER: tuple[Code, ...] = ("deleted", "voided", "edited", "duplicated", "customer-changed")
+
+
+async def keep(connection: AsyncConnection, ledger: str, found: Sequence[Drift], looked_at: Sequence[str], kinds: Sequence[Code]) -> list[int]:
+    """Keeps new drifts, and ends those of the documents looked at that are no more; ids of the new ones."""
+    names = {
+        "ledger": ledger,
+        "numbers": [each.number for each in found],
+        "codes": [each.code for each in found],
+        "remotes": [each.remote_id for each in found],
+    }
+    await run(connection, END, **names, looked_at=list(looked_at), kinds=list(kinds))
+    new = await rows(
+        connection,
+        ADD,
+        **names,
+        ids=[each.invoice_id for each in found],
+        sentences=[each.sentence for each in found],
+        mends=[each.mend for each in found],
+    )
+    return [row.drift_id for row in new]
+
+
+async def of_the_books(connection: AsyncConnection, ledger: str) -> list[Drift]:
+    """Where what was said, our documents and our deliveries do not agree."""
+    found = []
+    for row in await rows(connection, BOOKS, ledger=ledger):
+        sentence, mend = SENTENCES[row.code]
+        found.append(Drift(row.invoice_id, row.invoice_number, row.code, "", sentence.format(number=row.invoice_number, had=row.had), mend))
+    return found
+
+
+async def open_numbers(connection: AsyncConnection, ledger: str, kinds: Sequence[Code]) -> list[str]:
+    """The documents with open drifts of these kinds."""
+    found = await rows(
+        connection,
+        "SELECT DISTINCT invoice_number FROM arg_sync.drift WHERE ledger = :ledger AND gone_at IS NULL AND code = ANY(CAST(:kinds AS text[]))",
+        ledger=ledger,
+        kinds=list(kinds),
+    )
+    return [row.invoice_number for row in found]
+
+
+async def open_count(connection: AsyncConnection, ledger: str) -> int:
+    """How many drifts are open."""
+    return int((await rows(connection, "SELECT count(*) AS n FROM arg_sync.drift WHERE ledger = :ledger AND gone_at IS NULL", ledger=ledger))[0].n)

@@ -1,0 +1,166 @@
+"""Payments read back from a ledger that plays: each entry kept once, said once, and written once into the invoicer's books."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.console.client.ageing import ageing
+from services.console.client.invoices import invoice, invoice_payments, invoice_search
+from services.invoicer.handlers.payments import LANE
+from shared.consumer.records import Record
+from tests.builders import COMPANY
+from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.ledgers.delivering import KEY, Closed, Delivering
+from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.reads import book, read_payments, readers
+from tests.ledgers.toy import ToyVendor, toy_kind
+
+
+@pytest.fixture
+async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+    """arg_sync on an empty database."""
+    configure(ledger_key=KEY)
+    return Delivering(engine_of, books_of)
+
+
+@pytest.fixture
+async def toy() -> AsyncIterator[FakeServer]:
+    """A ledger."""
+    async with playing(ToyVendor()) as server:
+        yield server
+
+
+@pytest.fixture
+async def paid(delivering: Delivering, toy: FakeServer) -> Closed:
+    """An invoice that was delivered."""
+    await delivering.connect(toy_kind(toy.vendor), toy.url)  # type: ignore[arg-type]
+    closed = await delivering.close("INV-1")
+    await delivering.queue()
+    await delivering.deliver()
+    return closed
+
+
+async def hear(delivering: Delivering, books_of: BooksOf, said: list[Any] | None = None) -> list[str]:
+    """The invoicer hears everything that was said of payments; the codes of what it set aside."""
+    messages = delivering.said("payment-recorded") if said is None else said
+    books = books_of("invoicer")
+    records = [Record("payment-recorded", 0, at, one.key.encode(), one.value) for at, one in enumerate(messages)]
+    await process(books, LANE, records)
+    return [row.code for row in await delivering.rows("SELECT code FROM invoicer.dead_letter ORDER BY dead_letter_id")]
+
+
+async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, Decimal]:
+    """State, paid and balance as `invoices show` has them."""
+    async with delivering.engine_of("console").connect() as connection:
+        found = await invoice(connection, number)
+    return found["state"], found["paid"], found["balance"]
+
+
+async def test_a_payment_is_read_said_and_written_once(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """Part paid, then paid; polls that find nothing new and events heard twice change nothing."""
+    book(toy, "P-1", paid, "1000.00")
+    for _ in range(2):
+        await read_payments(delivering)
+    assert await hear(delivering, books_of) == []
+    assert await standing(delivering, "INV-1") == ("part paid", Decimal("1000.00"), paid.total - 1000)
+    book(toy, "P-2", paid, paid.total - 1000)
+    await read_payments(delivering)
+    assert len(delivering.said("payment-recorded")) == 2
+    for _ in range(2):
+        assert await hear(delivering, books_of) == []
+    assert await standing(delivering, "INV-1") == ("paid", paid.total, Decimal("0.00"))
+    async with delivering.engine_of("console").connect() as connection:
+        assert len(await invoice_payments(connection, paid.invoice_id)) == 2
+        rows, total = await invoice_search(connection, billing_company=COMPANY, state="paid")
+        assert total == 1 and rows[0]["balance"] == 0
+        assert (await ageing(connection, COMPANY, date(2026, 12, 31)))["totals"] == []
+        (before,) = (await ageing(connection, COMPANY, date(2026, 4, 1)))["totals"]
+        assert before["total"] == paid.total, "a payment counts from its own day on"
+
+
+async def test_a_reversal_is_negative_and_a_change_is_the_difference(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """The ledger takes a payment back, or makes another amount of it: the sum of its entries is what the ledger says now."""
+    book(toy, "P-1", paid, "100.00")
+    await read_payments(delivering)
+    book(toy, "P-1", paid, "80.00")
+    await read_payments(delivering)
+    book(toy, "P-1", paid, "80.00", cancelled=True)
+    book(toy, "P-1", paid, "80.00", cancelled=True)
+    await read_payments(delivering)
+    rows = await delivering.rows("SELECT amount FROM arg_sync.payment ORDER BY entry_no")
+    assert [str(row.amount) for row in rows] == ["100.0000", "-20.0000", "-80.0000"]
+    said = delivering.said("payment-recorded")
+    assert await hear(delivering, books_of, said[::-1]) == []  # in whatever order they come
+    assert await standing(delivering, "INV-1") == ("open", Decimal("0.00"), paid.total)
+    assert b'"cancelled":true' in said[-1].value and b'"cancelled":false' in said[0].value
+
+
+async def test_a_payment_of_somebody_elses_document_is_no_payment_of_ours(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """Of documents that we did not deliver nothing is said; when one turns out to be ours, it is."""
+    toy.vendor.payments.append({"id": "P-9", "document": "R900", "number": "", "amount": "5.00", "currency": "USD", "on": "2026-04-20"})  # type: ignore[attr-defined]
+    await read_payments(delivering)
+    assert delivering.said("payment-recorded") == []
+    await delivering.rows("UPDATE arg_sync.delivery SET remote_id = 'R900'")
+    await read_payments(delivering)
+    assert await hear(delivering, books_of) == []
+    assert (await standing(delivering, "INV-1"))[1] == 5
+
+
+async def test_what_cannot_be_read_changes_nothing_and_is_read_later(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+    """The server is away: the cursor stays, nothing is taken back, and the next poll reads on."""
+    book(toy, "P-1", paid, "100.00")
+    await toy.stop()
+    await read_payments(delivering)
+    (row,) = await delivering.rows("SELECT cursor, failures, sentence FROM arg_sync.payment_cursor")
+    assert (row.cursor, row.failures) == ("", 1) and row.sentence
+    await toy.start()
+    await read_payments(delivering)
+    assert len(delivering.said("payment-recorded")) == 1
+
+
+async def test_two_workers_read_a_payment_once(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+    """One polls at a time; who was overtaken keeps nothing."""
+    toy.delay = 0.2
+    book(toy, "P-1", paid, "100.00")
+    async with readers(delivering, "w1") as one, readers(delivering, "w2") as two:
+        await asyncio.gather(one.until_idle(), two.until_idle())
+    assert len(await delivering.rows("SELECT 1 FROM arg_sync.payment")) == 1
+    assert len(delivering.said("payment-recorded")) == 1
+
+
+async def test_a_dead_key_stops_the_connection(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+    """A poll finds it first: the connection is stopped with a sentence, as a delivery would."""
+    toy.vendor.token = "changed"  # type: ignore[attr-defined]
+    await read_payments(delivering)
+    (row,) = await delivering.rows("SELECT state, sentence FROM arg_sync.connection")
+    assert row.state == "stopped" and "toy-secret" not in row.sentence
+
+
+async def test_entries_that_cannot_be_are_set_aside(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """Another currency than the invoice's, an unknown invoice, the same entry with another amount: a person looks."""
+    book(toy, "P-1", paid, "100.00", currency="EUR")
+    await read_payments(delivering)
+    (said,) = delivering.said("payment-recorded")
+    assert await hear(delivering, books_of) == ["other_currency"]
+    for changes in ((b'"currency":"EUR"', b'"currency":"USD"'), (b'"amount":"100', b'"amount":"101'), (b'"invoice_id":', b'"invoice_id":99')):
+        said = type(said)(said.topic, said.key, said.value.replace(*changes), said.event_id)
+        await hear(delivering, books_of, [said])
+    rows = await delivering.rows("SELECT code FROM invoicer.dead_letter ORDER BY dead_letter_id")
+    assert [row.code for row in rows] == ["other_currency", "conflict", "unknown_invoice"]
+    assert (await standing(delivering, "INV-1"))[1] == 100
+
+
+async def test_what_is_more_than_was_open_ages_by_its_own_date(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """Domain rules 8: an invoice is paid, then credited: the credit belongs to nothing any more and ages by its own date."""
+    book(toy, "P-1", paid, paid.total, on="2026-03-10")
+    await read_payments(delivering)
+    await hear(delivering, books_of)
+    await delivering.close("CN-2", credits=paid, day=30)
+    async with delivering.engine_of("console").connect() as connection:
+        (debtor,) = (await ageing(connection, COMPANY, date(2026, 4, 10)))["debtors"]
+    assert (debtor["1-30"], debtor["total"]) == (-paid.total, -paid.total)
+    assert await standing(delivering, "INV-1") == ("overpaid", paid.total, -paid.total)

@@ -1,0 +1,60 @@
+"""Readers in a test: payments and reconciliation of the connections of `Delivering`."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+from services.arg_sync.handlers.readers import Readers
+from shared import clock
+from tests.ledgers.delivering import Closed, Delivering
+from tests.ledgers.fake import FakeServer
+
+
+@contextlib.asynccontextmanager
+async def readers(delivering: Delivering, holder: str = "w1") -> AsyncIterator[Readers]:
+    """What a worker reads with."""
+    made = Readers(delivering.books, delivering.kinds, holder, lambda: 0.5)
+    try:
+        yield made
+    finally:
+        await made.drain()
+
+
+async def read_payments(delivering: Delivering) -> None:
+    """Time passes, and payments are read until nothing is due."""
+    await delivering.rows("UPDATE arg_sync.payment_cursor SET next_at = now(), polling_until = NULL")
+    await delivering.rows("UPDATE arg_sync.connection SET open_until = NULL, failures = 0")
+    async with readers(delivering) as reader:
+        await reader.until_idle()
+
+
+async def reconcile(delivering: Delivering, ledger: str = "books") -> Any:
+    """Asks for a reconciliation and does it; its run."""
+    answer = await delivering.tell("reconcile", ledger=ledger)
+    assert answer["outcome"] == "accepted", answer
+    async with readers(delivering) as reader:
+        await reader.until_idle()
+    (run,) = await delivering.rows("SELECT * FROM arg_sync.reconciliation WHERE run_id = :id", id=answer["details"]["run_id"])
+    return run
+
+
+async def open_drifts(delivering: Delivering) -> set[tuple[str, str]]:
+    """Code and number of what is open."""
+    return {(row.code, row.invoice_number) for row in await delivering.rows("SELECT code, invoice_number FROM arg_sync.drift WHERE gone_at IS NULL")}
+
+
+def remote_id(server: FakeServer, number: str) -> str:
+    """The id that the ledger gave to a document."""
+    return next(one.remote_id for one in server.vendor.journal if one.number == number)
+
+
+def book(server: FakeServer, payment: str, closed: Closed, amount: str | Decimal, on: str = "2026-04-20", **more: Any) -> None:
+    """The ledger books a payment."""
+    entry = {"id": payment, "document": remote_id(server, closed.number), "number": closed.number, "amount": str(amount), "currency": "USD", "on": on}
+    server.vendor.payments.append(entry | more)  # type: ignore[attr-defined]
+
+
+def today() -> str:
+    """The date in UTC."""
+    return clock.now().date().isoformat()
