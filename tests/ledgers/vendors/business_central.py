@@ -113,7 +113,7 @@ class BusinessCentralVendor:
         if one["postingDate"] < self.closed_before:
             words = f"Posting Date {one['postingDate']} is not within your range of allowed posting dates."
             return self.error(400, "Application_DialogException", words)
-        one |= {"status": "Open", "number": f"S-{len(self.journal)}", "lastModifiedDateTime": self.tick()}
+        one |= {"status": "Open", "number": f"S-{self._ticks}", "lastModifiedDateTime": self.tick()}
         next(each for each in self.journal if each.remote_id == one["id"]).state = "posted"
         invoice = self.documents.get(one.get("invoiceId", ""))
         if invoice is not None:

@@ -1,0 +1,47 @@
+"""The tables in docs/ledgers: settings and abilities of each kind, from its own description. `python -m tests.ledgers.pages` writes them."""
+
+import re
+from pathlib import Path
+
+from services.arg_sync.ledgers.kinds import all_kinds
+from services.arg_sync.ledgers.port import Kind
+
+FOLDER = Path(__file__).parents[2] / "docs" / "ledgers"
+BEGIN, END = "<!-- made by tests.ledgers.pages -->", "<!-- end -->"
+
+
+def table_of(kind: Kind) -> str:
+    """What a page says about a kind's settings and abilities."""
+    can = kind.capabilities
+    rows = ["| setting | what it is | default |", "|---|---|---|"]
+    for each in kind.settings:
+        default = f"`{each.default}`" if each.default else "required" if each.required else "none"
+        rows.append(f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} | {default} |")
+    limits = ", ".join(f"{number:,} calls a {unit}" for number, unit in ((can.per_minute, "minute"), (can.per_day, "day")) if number) or "none of its own"
+    yes = {True: "yes", False: "no"}
+    facts = [
+        "",
+        "| | |",
+        "|---|---|",
+        f"| needs | {kind.needs} |",
+        f"| hosts | {', '.join(f'`{host}`' for host in kind.allowed_hosts) or 'any, over https'} |",
+        f"| a repeat with the same key makes nothing new | {yes[can.request_key]} |",
+        f"| a number is taken once | {yes[can.unique_number]} |",
+        f"| steps | {'create and post' if can.steps == 2 else 'create'}, up to {can.batch_max} a call |",
+        f"| limit | {limits}; {can.concurrency} documents at once |",
+        f"| we wait for an answer | {can.request_seconds:.0f} s |",
+        f"| the server may still act after that | {can.server_seconds:.0f} s |",
+    ]
+    return "\n".join([BEGIN, *rows, *facts, END])
+
+
+def page_with(text: str, kind: Kind) -> str:
+    """The page with its table made anew."""
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table_of(kind), text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    for name, kind in all_kinds().items():
+        page = FOLDER / f"{name}.md"
+        if page.exists():
+            page.write_text(page_with(page.read_text(encoding="utf-8"), kind), encoding="utf-8")
