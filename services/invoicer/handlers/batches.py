@@ -13,7 +13,7 @@ from services.invoicer.handlers.explain import on_explain
 from services.invoicer.rules import digest, health, numbers
 from services.invoicer.rules.digest import PreviewDocument
 from services.invoicer.rules.narrowing import Narrowing
-from services.invoicer.store import closing, downloads, parked, previews
+from services.invoicer.store import bounds, closing, downloads, parked, previews
 from services.invoicer.store import numbers as series
 from services.invoicer.store.closing import Batch, Numbered
 from shared import faults, telemetry
@@ -106,6 +106,7 @@ async def close(
     documents = await _numbered(connection, built, batch, start.number)
     await closing.add_batch(connection, batch, documents)
     invoice_ids = await closing.add_documents(connection, batch, documents)
+    await bounds.add_workers(connection)
     if isinstance(command, GenerateBatch):  # who is still parked after a retry stays on the list of the batch that parked him
         await parked.add_parked(connection, batch.batch_id, built.parked)
     await parked.mark_billed(connection, batch, {each.group.account_name for each in built.documents})

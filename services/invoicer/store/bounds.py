@@ -4,7 +4,8 @@
 a day add up to more than the bound. Only for these is the statement in force of each document read, day by day (`worked`).
 
 A batch is held against itself and against what is invoiced already for the same weeks: history is found by the service period of closed
-documents, never by reading pay lines. What corrects an invoiced line widens no search: its original was held against the others before.
+documents and by whose time stands on them, never by reading all pay lines. What corrects an invoiced line widens no search: its original
+was held against the others before.
 """
 
 from collections.abc import Sequence
@@ -28,17 +29,24 @@ SELECT week_ending, bool_or(service_from < week_ending - 6 OR service_to > week_
        min(service_from) AS first_day, max(service_to) AS last_day
 FROM picked WHERE out_no = 0 AND sheet GROUP BY week_ending"""
 
-# Lines of closed documents whose service period touches one of the weeks: the documents first, because there are few or none.
+# Closed documents whose service period touches one of the weeks; of these the ones with time of the same workers; of these the lines. In most
+# batches there are few or none.
 NEAR_SQL = """
 CREATE TEMP TABLE near ON COMMIT DROP AS
 SELECT DISTINCT i.invoice_id FROM billed_week w
 JOIN invoicer.invoice i ON i.billing_company = :company AND i.service_to >= w.first_day AND i.service_from <= w.last_day
 WHERE w.own"""
+MET_SQL = """
+CREATE TEMP TABLE met ON COMMIT DROP AS
+SELECT DISTINCT n.invoice_id FROM near n
+JOIN invoicer.invoice_worker i ON i.invoice_id = n.invoice_id
+CROSS JOIN LATERAL unnest(i.workers) AS u(worker)
+WHERE u.worker IN (SELECT worker FROM picked WHERE out_no = 0 AND sheet)"""
 BILLED_SQL = """
 CREATE TEMP TABLE billed ON COMMIT DROP AS
 SELECT hashtextextended(p.worker_id, 0) AS worker, hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_minutes,
        p.pay_line_id, p.week_ending, p.service_from, p.service_to
-FROM near i
+FROM met i
 JOIN invoicer.invoice_line il ON il.invoice_id = i.invoice_id
 JOIN invoicer.pay_line p ON p.pay_line_id = il.pay_line_id
 WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
@@ -121,9 +129,7 @@ async def look(connection: AsyncConnection, billing_company: str, most: int) -> 
     weeks = await rows(connection, "SELECT extract(isodow FROM week_ending) AS day, odd FROM billed_week")
     if not weeks:
         return Looked()
-    near = await run(connection, NEAR_SQL, company=billing_company)
-    if near:
-        await run(connection, "ANALYZE near")
+    near = await _met(connection, billing_company)
     await run(connection, BILLED_SQL if near else BILLED_SQL + NONE_BILLED)
     by_week = not any(week.odd for week in weeks) and len({week.day for week in weeks}) == 1
     if by_week and near:
@@ -144,6 +150,25 @@ async def look(connection: AsyncConnection, billing_company: str, most: int) -> 
     await run(connection, "ANALYZE offence")
     double = await rows(connection, DOUBLE_SQL)
     return Looked([_unsafe(row) for row in await rows(connection, UNSAFE_SQL)], Named(double[0].number, tuple(row.id for row in double)) if double else NONE)
+
+
+async def _met(connection: AsyncConnection, billing_company: str) -> int:
+    """How many closed documents may share a worker's day with the batch."""
+    if await run(connection, NEAR_SQL, company=billing_company):
+        await run(connection, "ANALYZE near")
+    met = await run(connection, MET_SQL)
+    if met:
+        await run(connection, "ANALYZE met")
+    return met
+
+
+async def add_workers(connection: AsyncConnection) -> None:
+    """Keeps whose time stands on the documents that were just closed."""
+    await run(
+        connection,
+        "INSERT INTO invoicer.invoice_worker (invoice_id, workers) SELECT d.invoice_id, array_agg(k.worker) FROM picked k"
+        " JOIN document d ON d.group_no = k.group_no WHERE k.out_no = 0 AND k.sheet GROUP BY d.invoice_id",
+    )
 
 
 def _unsafe(row: Any) -> Unsafe:

@@ -128,6 +128,8 @@ CREATE TABLE invoicer.invoice_line (
   billto_node text NOT NULL, billto_level smallint NOT NULL,        -- the node whose Account Name won, with its level
   tax_code text NOT NULL, tax_rate numeric(9,4) NOT NULL, tax_amount numeric(20,4) NOT NULL,
   PRIMARY KEY (invoice_id, line_no), UNIQUE (pay_line_id));
+-- Whose time stands on a document, each worker as a 64-bit hash, in one row: what a later batch must look at closely is found without its lines.
+CREATE TABLE invoicer.invoice_worker (invoice_id bigint PRIMARY KEY, workers bigint[] NOT NULL);
 CREATE TABLE invoicer.invoice_seal (invoice_id bigint PRIMARY KEY, content_hash text NOT NULL);
 
 CREATE TABLE invoicer.payment (                         -- what accounting systems booked against invoices; negative: taken back
@@ -163,7 +165,7 @@ BEGIN
   END LOOP;
 END $$;
 
-GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line,
+GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_worker, invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line,
   invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
   invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
