@@ -119,6 +119,8 @@ def debtors(
     """Decides each debtor's terms, window and way with credits, in the order of Account Names. What the debtor's terms leave open is the
     billing company's. Terms hold by the date of the documents, the time group by the cut-off date."""
     on_cut_off = own_terms if on_cut_off is None else on_cut_off
+    groups = time_groups or {}
+    cycles: dict[str, tuple[str, Window, Span | None]] = {}
     found = []
     for at, name in enumerate(sorted(set(names)), start=1):
         own = own_terms.get(name) or DebtorTerms(name, company.payment_terms)
@@ -126,14 +128,22 @@ def debtors(
         terms = Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
         then = on_cut_off.get(name)
         time_group = time_group_of(then.time_group if then else "", company.default_time_group)
-        group = (time_groups or {}).get(time_group)
-        parked = beyond_periods(group, cut_off) if group else f"the debtor's time group {time_group!r} does not exist" if time_group else ""
-        cycle = Window(weeks_to=cut_off, products_to=cut_off) if parked else window(group, cut_off)
+        if time_group not in cycles:
+            cycles[time_group] = _cycle(time_group, groups.get(time_group), cut_off, today or cut_off)
+        parked, cycle, asked = cycles[time_group]
         rule = narrowing.missing_timesheets or own.missing_timesheets
         left_out = narrowing.left_out(name, time_group)
-        asked = None if parked else weeks_asked(cycle, cut_off, today or cut_off)
         found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked, time_group, left_out, rule, asked))
     return found
+
+
+def _cycle(name: str, group: TimeGroup | None, cut_off: date, today: date) -> tuple[str, Window, Span | None]:
+    """What all debtors of a time group have in common: why they are parked, their window, the days whose weeks are asked for."""
+    parked = beyond_periods(group, cut_off) if group else f"the debtor's time group {name!r} does not exist" if name else ""
+    if parked:
+        return parked, Window(weeks_to=cut_off, products_to=cut_off), None
+    cycle = window(group, cut_off)
+    return "", cycle, weeks_asked(cycle, cut_off, today)
 
 
 def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
@@ -145,11 +155,10 @@ def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], toda
     """The debtors, and why some of them wait: with the timesheets of all cycles, not with products."""
     found = []
     for each in decided:
+        why = ""
         if each.is_in and each.asked is not None:
             why = waits(each.missing_timesheets, arrived.get(each.account_name, NONE_EXPECTED), each.asked, today)
-            found.append(replace(each, waiting=why))
-        else:
-            found.append(each)
+        found.append(replace(each, waiting=why) if why else each)
     return found
 
 
