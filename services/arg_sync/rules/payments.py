@@ -42,11 +42,8 @@ def new_entries(kept: Sequence[Kept], given: Sequence[Payment]) -> list[Entry]:
     known = {(each.payment_id, each.remote_id): each for each in kept}
     made: list[Entry] = []
     for payment in given:
-        if payment.remote_id:
-            meant = [(payment.payment_id, payment.remote_id)]
-        else:
-            meant = [name for name in known if name[0] == payment.payment_id]
-        for name in meant:
+        everywhere = [name for name in known if name[0] == payment.payment_id]
+        for name in [(payment.payment_id, payment.remote_id)] if payment.remote_id else everywhere:
             before = known.get(name) or Kept(*name, ZERO, 0, payment.paid_on, payment.currency)
             difference = (ZERO if payment.cancelled else payment.amount) - before.amount
             if not difference:
