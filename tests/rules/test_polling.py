@@ -1,0 +1,75 @@
+"""Offsets are committed beside the next batch: in order, one commit at a time, and never lost over a commit that failed."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+
+from shared.consumer import polling
+from shared.consumer.polling import Committer, Offsets
+
+ONE, OTHER = TopicPartition("t", 0), TopicPartition("t", 1)
+
+
+class Broker:
+    """Takes commits when it is let, and refuses as many as it is told to."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.let = asyncio.Event()
+        self.commits: list[dict[TopicPartition, int]] = []
+        self.at_once = 0
+        self._refusals = refusals
+
+    async def commit(self, offsets: Offsets) -> None:
+        """One commit."""
+        self.at_once += 1
+        assert self.at_once == 1, "two commits at once may overtake each other"
+        await self.let.wait()
+        self.at_once -= 1
+        if self._refusals:
+            self._refusals -= 1
+            raise ConnectionError("not now")
+        self.commits.append(dict(offsets))
+
+
+async def test_batches_that_end_while_a_commit_is_under_way_go_with_the_next_one() -> None:
+    """What became due meanwhile is committed in one go, the newest offset of each partition."""
+    broker = Broker()
+    committer = Committer(broker.commit, lambda error: True)
+    committer.add({ONE: 5})
+    await asyncio.sleep(0)
+    committer.add({ONE: 7})
+    committer.add({ONE: 9, OTHER: 2})
+    broker.let.set()
+    await committer.settled(5)
+    assert broker.commits == [{ONE: 5}, {ONE: 9, OTHER: 2}]
+
+
+async def test_a_commit_that_failed_is_made_again_with_what_became_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An offset that could not be committed never takes the place of a newer one."""
+    monkeypatch.setattr(polling, "AGAIN_SECONDS", 0.01)
+    broker = Broker(refusals=2)
+    committer = Committer(broker.commit, lambda error: True)
+    committer.add({ONE: 5, OTHER: 1})
+    await asyncio.sleep(0)
+    committer.add({ONE: 6})
+    broker.let.set()
+    await committer.settled(5)
+    assert broker.commits == [{ONE: 6, OTHER: 1}]
+
+
+async def test_nothing_is_tried_again_where_it_is_useless() -> None:
+    """Who is told that a commit failed decides; a process that stops tries no more."""
+    broker = Broker(refusals=1)
+    broker.let.set()
+    told: list[BaseException] = []
+
+    def failed(error: BaseException) -> bool:
+        told.append(error)
+        return False
+
+    committer = Committer(broker.commit, failed)
+    committer.add({ONE: 5})
+    await committer.settled(5)
+    assert broker.commits == []
+    assert [type(error) for error in told] == [ConnectionError]
