@@ -213,3 +213,13 @@ def test_a_code_that_is_missing_is_said(stage: Stage) -> None:
     for line, words in ((replace(made.lines[0], account=""), "no account"), (replace(made.lines[0], tax=""), "not mapped")):
         with pytest.raises(Failure, match=words):
             stage.port.render(replace(made, lines=(line,)), TENANT)
+
+
+async def test_a_draft_under_our_number_is_for_a_person(stage: Stage) -> None:
+    """Another program made it, equal to ours: it is not ours to approve, and the worker goes on."""
+    made = await create(stage.port, document(stage))
+    vendor_of(stage).documents[made.remote_id]["Status"] = "DRAFT"
+    (found,) = (await stage.port.find("invoice", [made.number]))[made.number]
+    assert found.state == "draft"
+    with pytest.raises(Failure, match="approve or delete"):
+        await stage.port.post(found.remote_id, "invoice")

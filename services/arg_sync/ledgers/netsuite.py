@@ -151,8 +151,8 @@ class NetSuite:
             await self._api.call("PATCH", f"{RECORD}/creditMemo/{credit.remote_id}", writes=True, body={"apply": {"items": items}}, headers=STRICT)
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Never: there are no drafts of ours."""
-        raise NotImplementedError
+        """There are no drafts of ours."""
+        raise Failure("permanent", "no_drafts", f"{remote_id} is not deleted: what we make in NetSuite is no draft")
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By external id, one by one: each is there once or not."""

@@ -157,8 +157,8 @@ class QuickBooks:
             raise doubtful(f"the answer to {one.number}", error, writes=True) from error
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
-        """Never: there is one step."""
-        raise NotImplementedError
+        """There is one step: a document stands posted or not at all."""
+        raise Failure("permanent", "no_drafts", f"{remote_id} cannot be posted: QuickBooks has no drafts")
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """A payment of nothing that links the credit memo with the invoices it is not linked with yet."""
@@ -186,8 +186,8 @@ class QuickBooks:
         await self._write("/payment", body, key_of(self._ledger, "apply", credit.remote_id, *(f"{each.remote_id}={each.amount}" for each in missing)))
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Never: there are no drafts."""
-        raise NotImplementedError
+        """There are no drafts."""
+        raise Failure("permanent", "no_drafts", f"{remote_id} is not deleted: QuickBooks has no drafts")
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By DocNumber."""

@@ -29,10 +29,9 @@ class Session:
     def __init__(
         self, host: Host, base_url: str, token_url: str, grant: Grant, reading: Reading, *, hosts: tuple[str, ...], token_hosts: tuple[str, ...]
     ) -> None:
-        private = host.settings.get("allow_private", "") in ("yes", "true")
         can = host.capabilities
-        self.wire = Wire(base_url, host.turn, request_seconds=can.request_seconds, allowed_hosts=hosts, allow_private=private, concurrency=can.concurrency)
-        tokens = Wire(token_url, _at_once, request_seconds=CALL_SECONDS, allowed_hosts=token_hosts, allow_private=private, concurrency=1)
+        self.wire = Wire(base_url, host.turn, request_seconds=can.request_seconds, allowed_hosts=hosts, concurrency=can.concurrency)
+        tokens = Wire(token_url, _at_once, request_seconds=CALL_SECONDS, allowed_hosts=token_hosts, concurrency=1)
         self.tokens = Tokens(host.ledger, host.vault, tokens, grant)
         self._reading = reading
 

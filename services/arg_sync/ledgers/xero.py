@@ -138,8 +138,11 @@ class Xero:
         return {one.key: _outcome(there.get(one.number), one) for one in part}
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
-        """Never: a document is created authorised."""
-        raise NotImplementedError
+        """What we make is authorised at once: a draft under our number is somebody else's, and a person decides."""
+        found = await self._one(kind, remote_id)
+        if found is None or found.state != "draft":
+            raise Failure("unknown", "moved", f"{remote_id} is no draft any more: it is looked for by our number")
+        raise Failure("permanent", "foreign_draft", f"{found.number} stands in Xero as a draft that we did not make: approve or delete it there, then retry")
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """PUT .../Allocations for the invoices to which nothing is allocated yet."""
@@ -152,8 +155,8 @@ class Xero:
             await self._put(f"/CreditNotes/{credit.remote_id}/Allocations", {"Allocations": [part]}, key)
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Never: there are no drafts of ours."""
-        raise NotImplementedError
+        """There are no drafts of ours."""
+        raise Failure("permanent", "no_drafts", f"{remote_id} is not deleted: what we make in Xero is no draft")
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By our number, bills and voided ones left out."""
