@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import os
-import socket
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.handlers import connecting, desk
 from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.handlers.holders import holder_name
 from services.arg_sync.handlers.readers import Readers
 from services.arg_sync.handlers.webhooks import answer_webhook
 from services.arg_sync.ledgers.kinds import all_kinds
@@ -32,7 +31,7 @@ class Clockwork:
     async def __call__(self, worker: Worker) -> None:
         """One look, then a rest."""
         if self._engine is None or self._readers is None:
-            holder = f"{settings().replica} {socket.gethostname()} {os.getpid()}"
+            holder = holder_name(settings().replica)
             self._engine, self._readers = Engine(worker.books, all_kinds(), holder), Readers(worker.books, all_kinds(), holder)
         try:
             await self._engine.look()

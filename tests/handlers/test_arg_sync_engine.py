@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from services.arg_sync.handlers import holders
+from services.arg_sync.rules.documents import ArDocument
 from tests.conftest import BooksOf, Configure, EngineOf
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, Fault, playing
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.toy import ToyLedger, ToyVendor, toy_kind
+from tests.running import until
 
 
 @pytest.fixture
@@ -162,3 +167,70 @@ async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(deliver
     await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     await delivering.deliver()
     assert there(toy) == wanted(delivering)
+
+
+async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(delivering: Delivering, toy: FakeServer) -> None:
+    """Dead for certain: the kernel has no such process. Of a holder on another machine nobody knows: its lease runs out."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.close("INV-2", account="Other")
+    await delivering.queue()
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    dead, elsewhere = f"1 {holders.place()} {gone.pid}", f"1 another-kernel/pid:[1] {gone.pid}"
+    assert holders.is_dead(dead) and not holders.is_dead(elsewhere) and not holders.is_dead(holders.holder_name("1"))
+    for number, holder in (("INV-1", dead), ("INV-2", elsewhere)):
+        await delivering.rows(
+            "UPDATE arg_sync.delivery SET state = 'sending', leased_by = :holder, next_attempt_at = now() + interval '1 hour' WHERE invoice_number = :n",
+            holder=holder,
+            n=number,
+        )
+    async with delivering.engine() as engine:
+        await engine.until_idle()
+        await asyncio.sleep(2.5)  # the ledger's own limit and a margin
+        await engine.until_idle()
+    assert await delivering.states() == {"INV-1": "posted", "INV-2": "sending"}
+    assert (await delivering.rows("SELECT steps FROM arg_sync.attempt"))[0].steps.startswith("look")
+
+
+async def test_a_document_at_which_our_own_code_fails_is_parked_alone(delivering: Delivering, toy: FakeServer) -> None:
+    """The worker lives, the neighbour is delivered, the sentence says that it is our fault."""
+    vendor = vendor_of(toy)
+    kind = toy_kind(vendor, request_seconds=0.5, server_seconds=0.2)
+
+    class Buggy(ToyLedger):
+        def render(self, document: ArDocument, customer: str) -> str:
+            if document.number == "INV-1":
+                raise KeyError("nobody thought of that")
+            return super().render(document, customer)
+
+    await delivering.connect(replace(kind, make=Buggy), toy.url)
+    await delivering.close("INV-1")
+    await delivering.close("INV-2")
+    await delivering.queue()
+    await delivering.deliver()
+    assert await delivering.states() == {"INV-1": "refused", "INV-2": "posted"}
+    assert (await delivering.delivery("INV-1")).code == "bug"
+
+
+async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
+    delivering: Delivering, toy: FakeServer, configure: Configure, tmp_path: Path
+) -> None:
+    """It made a draft, and before it could keep the id another had the lease and a draft of its own: this one is not posted, and goes."""
+    await connected(delivering, toy, request_seconds=5.0)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    configure(pause=tmp_path)
+    (tmp_path / "document_created.hold").touch()
+    async with delivering.engine() as engine:
+        await engine.look()
+        await until("the draft is made", lambda: made(toy))
+        await delivering.rows("UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'")
+        (tmp_path / "document_created.hold").unlink()
+        await engine.until_idle()
+    assert vendor_of(toy).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
+
+
+async def made(toy: FakeServer) -> bool:
+    """Whether the ledger holds a document."""
+    return bool(toy.vendor.journal)

@@ -103,7 +103,9 @@ class Delivering:
                 remote=remote,
             )
 
-    async def close(self, number: str, *, account: str = "Mercy Hospital", credits: Closed | None = None, batch: str = "B-1", day: int = 0) -> Closed:
+    async def close(
+        self, number: str, *, account: str = "Mercy Hospital", credits: Closed | None = None, batch: str = "B-1", day: int = 0, due: date | None = None
+    ) -> Closed:
         """A document of two lines, the amounts of which follow its number; a credit note credits the whole of an invoice."""
         no = int("".join(filter(str.isdigit, number)))
         when = FIRST_DAY + timedelta(days=day)
@@ -119,7 +121,8 @@ class Delivering:
         kind = "credit-note" if credits is not None else "invoice"
         parts = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
         ((invoice_id,),) = await self.rows(
-            INVOICE, company=COMPANY, batch=batch, no=no, number=number, type=kind, account=account, day=when, due=when + timedelta(days=30), net=net, tax=tax,
+            INVOICE, company=COMPANY, batch=batch, no=no, number=number, type=kind, account=account, day=when, due=due or when + timedelta(days=30),
+            net=net, tax=tax,
             total=net + tax, lines=2, taxes=parts, buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
         )  # fmt: skip
         for at, ((quantity, price), amount, due) in enumerate(zip(worth, amounts, taxes, strict=True), 1):

@@ -91,6 +91,12 @@ class TestTryton(LedgerSuite):
             made = document(stage, f"D-00009{5 + at}", **values, taxes=(TaxPart("VAT", TAX, Decimal(10), net, due),))
             assert (await deliver(stage.port, made)).total == net + due
 
+    async def test_half_a_cent_stands_as_we_rounded_it(self, stage: Stage) -> None:
+        """7.25 × 33.38 is 242.005: 242.01 on our invoice, and 242.00 if Tryton multiplied."""
+        line = Line(1, "half a cent", Decimal("7.25"), "HUR", Decimal("33.3800"), Decimal("242.01"), ACCOUNT, "", "", "", Decimal(0))
+        values = {"invoice_date": date(2026, 8, 3), "due_date": date(2026, 9, 1), "net": line.amount, "tax": Decimal(0), "total": line.amount}
+        assert (await deliver(stage.port, document(stage, "D-000098", **values, lines=(line,), taxes=()))).total == line.amount
+
     async def test_a_credit_note_of_two_invoices_is_told(self, stage: Stage) -> None:
         """Tryton applies a credit note to one invoice: a person applies the other."""
         days = {"invoice_date": date(2026, 8, 4), "due_date": date(2026, 9, 1)}

@@ -117,7 +117,8 @@ class TrytonServer:
         python = python_of_tryton()
         base = plain_dsn(make_url(self.postgres_url).set(database="").render_as_string(hide_password=False))
         self._configuration.write_text(
-            f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten = 127.0.0.1:{self.port}\n[session]\ntimeout = 36000\n"
+            f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten = 127.0.0.1:{self.port}\n"
+            "[session]\ntimeout = 36000\n[queue]\nworker = True\n"  # reports of invoices are printed by a worker, which we don't start
         )
         dump = _folder() / "seeded.dump"
         with _alone(_folder()):

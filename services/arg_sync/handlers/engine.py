@@ -2,20 +2,26 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
+from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.handlers import outcomes
+from services.arg_sync.handlers.holders import is_dead
 from services.arg_sync.handlers.ports import PortBook
 from services.arg_sync.handlers.running import Run
+from services.arg_sync.ledgers.kinds import capabilities_of
 from services.arg_sync.ledgers.port import Failure, Kind
 from services.arg_sync.rules.backoff import Chances, after_trouble
-from services.arg_sync.store import connections
+from services.arg_sync.rules.claiming import MARGIN_SECONDS
+from services.arg_sync.store import claims, connections
 from services.arg_sync.store.connections import Connection
 from shared.consumer.protocol import Books
 
 DRAIN_SECONDS = 40.0
+INHERIT_SECONDS = 2.0
 
 
 class Engine:
@@ -24,7 +30,9 @@ class Engine:
     def __init__(self, books: Books, kinds: Mapping[str, Kind], holder: str, chances: Chances = random.random) -> None:
         self._books = books
         self._ports = PortBook(books.engine, kinds)
+        self._kinds = kinds
         self._holder = holder
+        self._inherit_at = 0.0
         self._chances = chances
         self._running: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -35,12 +43,31 @@ class Engine:
             if task.done():
                 del self._running[ledger]
                 task.result()
+        await self._inherit()
         async with self._books.engine.connect() as connection:
             found = await connections.ledgers_with_work(connection)
         for each in found:
             if each.ledger not in self._running and not self._stopping.is_set():
                 self._running[each.ledger] = asyncio.create_task(self._work(each), name=f"ledger {each.ledger}")
         return len(self._running)
+
+    async def _inherit(self) -> None:
+        """Now and then: who died with deliveries in hand leaves them to us as soon as that is safe."""
+        now = time.monotonic()
+        if now < self._inherit_at:
+            return
+        self._inherit_at = now + INHERIT_SECONDS
+        async with self._books.engine.connect() as connection:
+            dead = [(ledger, holder) for ledger, holder in await claims.holders(connection) if is_dead(holder)]
+        for ledger, holder in dead:
+            await self._transact(partial(self._inherit_from, ledger, holder))
+
+    async def _inherit_from(self, ledger: str, holder: str, connection: AsyncConnection) -> None:
+        known = await connections.connection_for(connection, ledger)
+        if known is None or known.kind not in self._kinds:
+            return
+        can = capabilities_of(self._kinds[known.kind], dict(known.settings))
+        await claims.inherit(connection, ledger, holder, can.server_seconds + MARGIN_SECONDS)
 
     async def drain(self) -> None:
         """Takes nothing more, and ends what is in hand."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.handlers.ports import Plugged
-from services.arg_sync.handlers.sending import Outcome, Prepared, short_retries
+from services.arg_sync.handlers.sending import Outcome, Prepared, bug, short_retries
 from services.arg_sync.ledgers.port import Failure
 from services.arg_sync.ledgers.wire import writing
 from services.arg_sync.rules.backoff import Chances
@@ -69,6 +69,9 @@ class Preparer:
                 request = self._plugged.port.render(document, customer)
             except Failure as failed:
                 ready.outcomes.append(Outcome(each, parked(failed.code, failed.sentence)))
+                continue
+            except Exception as error:
+                ready.outcomes.append(Outcome(each, bug(error, each.invoice_number)))
                 continue
             key = request_key(self._ledger, document, each.revision)
             fresh.append((each, request, key, customer))

@@ -55,7 +55,7 @@ class Run:
     def __post_init__(self) -> None:
         can = self.plugged.capabilities
         self._can = can
-        self._lease: Lease = lease_for(can.request_seconds, can.server_seconds, hold_seconds(can.per_minute, can.concurrency))
+        self._lease: Lease = lease_for(can.request_seconds, can.server_seconds, hold_seconds(can.per_minute, can.concurrency, can.request_seconds))
         self._proved = self.connection.failures == 0
 
     async def go(self) -> None:
@@ -130,6 +130,9 @@ class Run:
             async with self._bell:
                 await self._bell.wait_for(lambda: self._ready or self._fed or self._over)
                 if self._over or not self._ready:
+                    return
+                if time.monotonic() > self._ready[0].write_before - self._can.request_seconds:
+                    self._broken = True  # too little of the lease is left to begin: all of it goes back, and is taken anew
                     return
                 group = self._group()
                 self._at_work += 1

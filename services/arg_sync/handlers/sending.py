@@ -17,7 +17,8 @@ from services.arg_sync.rules.comparing import differences
 from services.arg_sync.rules.documents import ArDocument
 from services.arg_sync.rules.states import Expected, Look, Next, Standing, after_failure, after_look, parked
 from services.arg_sync.store.claims import Taken
-from shared import faults
+from shared import faults, telemetry
+from shared.database import sqlstate, world_is_away
 
 READ_TRIES = 3
 CLEAR_AWAY_TRIES, CLEAR_AWAY_SECONDS = 30, 1.0
@@ -123,6 +124,10 @@ class Sender:
             return self._outcome(one, stop.next, stop.found)
         except Overtaken:
             return None
+        except Exception as error:
+            if world_is_away(error) or sqlstate(error):
+                raise
+            return self._outcome(one, bug(error, one.taken.invoice_number))
         return self._outcome(one, replace(warning or Next("posted")), found, how)
 
     async def _through(self, one: Prepared, created: Found | Failure | None) -> tuple[Found, How, Next | None]:
@@ -228,6 +233,14 @@ class Sender:
 
     def _outcome(self, one: Prepared, after: Next, found: Found | None = None, how: How = "created", failure: Failure | None = None) -> Outcome:
         return Outcome(one.taken, after, found, how, " ".join(one.steps), one.began, failure)
+
+
+def bug(error: Exception, invoice_number: str) -> Next:
+    """A document at which our own code fails is parked alone: its neighbours go on."""
+    telemetry.log().error("a bug: the document is parked", invoice=invoice_number, exc_info=error)
+    return parked(
+        "bug", f"our own code failed at it: {type(error).__name__}", "see the worker's log, report it; with a mended version `backoffice deliveries retry`"
+    )
 
 
 class _Parked(Exception):

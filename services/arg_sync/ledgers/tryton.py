@@ -9,13 +9,14 @@ Tax amounts are given as we invoiced them; Tryton keeps them as long as the base
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
 from services.arg_sync.ledgers.port import Capabilities, Failure, Found, Host, Keyed, Kind, Payments, Setting
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, Warned
 from services.arg_sync.ledgers.wire import Wire
-from services.arg_sync.rules.documents import ArDocument, Customer, Payment, RemoteState
+from services.arg_sync.rules.documents import ArDocument, Customer, Line, Payment, RemoteState
+from shared.money import minor_unit
 from shared.terms import DocumentType
 
 INVOICE = "model.account.invoice"
@@ -23,6 +24,7 @@ FIELDS = ["number", "reference", "state", "total_amount", "party", "currency.cod
 STATES: dict[str, RemoteState] = {"draft": "draft", "validated": "draft", "posted": "posted", "paid": "paid", "cancelled": "voided"}
 WARNINGS_ACCEPTED = "invoice_payment_term"
 WARNINGS_AT_MOST = 5
+JOURNAL, RECEIVABLE = ("journal", "revenue"), ("account", "receivable")
 OVERLAP = 500
 """Payments that were booked late may have lower ids than those read last: so many are read again."""
 
@@ -98,7 +100,7 @@ class Tryton:
         sign = -1 if document.kind == "credit-note" else 1
         lines, taxes = [], dict[tuple[str, bool], list[Decimal]]()
         for line in document.lines:
-            quantity, price = line.shown(document.currency)
+            quantity, price = _shown(line, document.currency)
             if not line.account:
                 raise Failure("permanent", "mapping_missing", f"line {line.line_no} has no account: Tryton books on accounts, map one (an item will not do)")
             lines.append(
@@ -133,9 +135,8 @@ class Tryton:
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
         """Posts a draft. Warnings that the settings accept are accepted, others are told."""
-        found = await self._one(remote_id, kind)
         accepted: set[str] = set()
-        while found.state == "draft":
+        while True:  # posting what is posted or paid changes nothing there
             try:
                 await self._call(f"{INVOICE}.post", [int(remote_id)], writes=True)
                 return await self._one(remote_id, kind)
@@ -144,7 +145,6 @@ class Tryton:
                     raise Failure("permanent", warned.kind, warned.sentence) from warned
                 accepted.add(warned.name)
                 await self._call("model.res.user.warning.skip", warned.name, writes=True)
-        return found
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """Makes the credit note's receivable line a payment of the invoice. Tryton can do that for one invoice."""
@@ -214,8 +214,7 @@ class Tryton:
             raise Failure("permanent", "customer_blocked", f"party {there['name']} (code {there['code']}) is inactive in Tryton: activate it there")
         receivable = there["account_receivable"]
         if not receivable:
-            (standard,) = await self._call("model.account.configuration.read", [1], ["default_account_receivable"])
-            receivable = standard["default_account_receivable"]
+            receivable = await self._standard_receivable()
         if not there["addresses"] or not receivable:
             missing = "address" if not there["addresses"] else "receivable account"
             raise Failure("permanent", "customer_incomplete", f"party {there['name']} (code {there['code']}) has no {missing} in Tryton: give it one")
@@ -239,16 +238,27 @@ class Tryton:
             "taxes": [["create", [await self._tax(part) for part in body["taxes"]]]],
         }
 
+    async def _standard_receivable(self) -> int | None:
+        """The account of parties that have none of their own."""
+        if RECEIVABLE not in self._ids:
+            (standard,) = await self._call("model.account.configuration.read", [1], ["default_account_receivable"])
+            if not standard["default_account_receivable"]:
+                return None
+            self._ids[RECEIVABLE] = standard["default_account_receivable"]
+        return self._ids[RECEIVABLE]
+
     async def _journal(self) -> int:
         """The one of type revenue, or the one that the settings name."""
+        if JOURNAL in self._ids:
+            return self._ids[JOURNAL]
         if self._journal_name:
             return await self._id("model.account.journal", self._journal_name, ("code", "name"))
         found = await self._search("model.account.journal", [["type", "=", "revenue"]], ["name"])
         if len(found) != 1:
             names = ", ".join(str(one["name"]) for one in found) or "none"
             raise Failure("permanent", "journal_unclear", f"Tryton has these revenue journals: {names}; name one with the setting journal")
-        an_id: int = found[0]["id"]
-        return an_id
+        self._ids[JOURNAL] = found[0]["id"]
+        return self._ids[JOURNAL]
 
     async def _line(self, line: Mapping[str, str], company: int, currency: int) -> dict[str, Any]:
         taxes = [await self._id("model.account.tax", line["tax"], ("name", "description"))] if line["tax"] else []
@@ -323,6 +333,12 @@ def _found(row: Mapping[str, Any], kind: DocumentType) -> Found | None:
         invoice_date=row["invoice_date"],
         changed_at=str(row.get("write_date") or ""),
     )
+
+
+def _shown(line: Line, currency: str) -> tuple[Decimal, Decimal]:
+    """Quantity and price if Tryton makes our amount of them: it rounds a half to the even cent, we round it up. Else 1 × the amount."""
+    there = (line.quantity * line.unit_price).quantize(minor_unit(currency), rounding=ROUND_HALF_EVEN)
+    return (line.quantity, line.unit_price) if there == line.amount else (Decimal(1), line.amount)
 
 
 def _decimal(text: str) -> dict[str, str]:

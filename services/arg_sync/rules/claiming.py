@@ -55,10 +55,10 @@ def lease_for(request_seconds: float, server_seconds: float, hold_seconds: float
     return Lease(hold_seconds, hold_seconds + request_seconds + server_seconds + MARGIN_SECONDS)
 
 
-def hold_seconds(per_minute: int | None, concurrency: int, calls: int = 4) -> float:
-    """How long a claimed delivery may wait for its turn: as long as the budget makes those before it wait, and some."""
+def hold_seconds(per_minute: int | None, concurrency: int, request_seconds: float, calls: int = 4) -> float:
+    """How long after the claim a write may begin: as long as the budget makes those before it wait, one slow call, and some."""
     pause = 60.0 / per_minute if per_minute else 0.0
-    return 15.0 + pause * concurrency * calls
+    return 15.0 + request_seconds + pause * concurrency * calls
 
 
 def pause_seconds(per_minute: int) -> float:

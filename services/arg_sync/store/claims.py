@@ -148,3 +148,23 @@ async def remote_id_of(connection: AsyncConnection, delivery_id: int) -> str | N
     """The id that is kept for a delivery."""
     found = await rows(connection, "SELECT remote_id FROM arg_sync.delivery WHERE delivery_id = :id", id=delivery_id)
     return found[0].remote_id if found else None
+
+
+async def holders(connection: AsyncConnection) -> list[tuple[str, str]]:
+    """Ledger and name of those who have something in hand."""
+    found = await rows(connection, "SELECT DISTINCT ledger, leased_by FROM arg_sync.delivery WHERE state = 'sending'")
+    return [(row.ledger, row.leased_by) for row in found]
+
+
+async def inherit(connection: AsyncConnection, ledger: str, holder: str, seconds: float) -> int:
+    """The leases of a holder that is dead for certain end when its last call can no longer take effect; its slots are free."""
+    await run(connection, "DELETE FROM arg_sync.slot WHERE ledger = :ledger AND holder = :holder", ledger=ledger, holder=holder)
+    return await run(
+        connection,
+        "UPDATE arg_sync.delivery SET leased_by = '',"
+        " next_attempt_at = least(next_attempt_at, clock_timestamp() + make_interval(secs => CAST(:seconds AS float8)))"
+        " WHERE ledger = :ledger AND state = 'sending' AND leased_by = :holder",
+        ledger=ledger,
+        holder=holder,
+        seconds=seconds,
+    )

@@ -38,7 +38,7 @@ class Connection:
 
 async def connection_for(connection: AsyncConnection, ledger: str, *, lock: bool = False) -> Connection | None:
     """A connection by name; None if there never was one."""
-    found = await rows(connection, f"SELECT {COLUMNS} FROM arg_sync.connection WHERE ledger = :ledger{' FOR UPDATE' if lock else ''}", ledger=ledger)
+    found = await rows(connection, f"SELECT {COLUMNS} FROM arg_sync.connection WHERE ledger = :ledger{' FOR NO KEY UPDATE' if lock else ''}", ledger=ledger)
     return _connection(found[0]) if found else None
 
 
