@@ -9,6 +9,7 @@ from services.invoicer.rules.books import Books, Named
 from services.invoicer.rules.companies import Company
 from services.invoicer.rules.findings import MOST_IDS
 from services.invoicer.rules.health import RULES, findings, refusal
+from services.invoicer.rules.ledgers import Ledger
 from services.invoicer.rules.numbers import Series
 
 WELL = Company("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
@@ -35,6 +36,8 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
     ("no_tax_rate", "error", "line", {"taxless": {"VAT": 4}}),
     ("seller_details_missing", "warning", "billing_company", {"company": Company("acme")}),
     ("number_outgrows_width", "warning", "batch", {"series": Series("A", 1, next_number=9), "documents": 2}),
+    ("ledger_not_well", "warning", "billing_company", {"ledgers": (Ledger("books", "stopped", sentence="the token is dead"),)}),
+    ("ledger_mapping_missing", "warning", "billing_company", {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}}),
     ("parent_of_wrong_level", "warning", "debtor", {"wrong_parents": Named(1, ("office-1",))}),
     ("parent_unknown", "warning", "debtor", {"unknown_parents": Named(1, ("office-1",))}),
     ("one_name_two_addresses", "warning", "debtor", {"two_addresses": ("Mercy",)}),

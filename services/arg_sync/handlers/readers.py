@@ -52,7 +52,7 @@ class Readers:
             async with self._books.engine.connect() as connection, connection.begin():
                 await outcomes.stop(connection, known, failed.sentence)
             return
-        await WORKS[what](Reading(self._books, known, plugged, f"{self._holder} {what}", self._chances))
+        await WORKS[what](Reading(self._books, known, plugged, f"{what}/{self._holder}", self._chances))
 
     async def until_idle(self, seconds: float = 60.0) -> None:
         """Works until nothing is due: for tests and for one-shot use."""

@@ -14,12 +14,14 @@ from services.invoicer.rules.bounds import Parked
 from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
 from services.invoicer.rules.cycles import TimeGroup
 from services.invoicer.rules.grouping import Debtor, Document, Group, documents, per_document
+from services.invoicer.rules.ledgers import Ledger, unmapped
 from services.invoicer.rules.narrowing import Narrowing
 from services.invoicer.rules.numbers import Series
 from services.invoicer.rules.totals import tax_spans, totals
 from services.invoicer.store import bounds as looked_for
 from services.invoicer.store import companies, numbers, selection
 from services.invoicer.store import health as looked_at
+from services.invoicer.store import ledgers as delivery
 from shared.clock import today_of
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -179,6 +181,7 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
         edit_meets_revision=await looked_at.lines_out(connection, reasons.EDIT_MEETS_REVISION) if reasons.EDIT_MEETS_REVISION in out else NONE,
         snoozed=await looked_at.lines_out(connection, reasons.SNOOZED) if reasons.SNOOZED in out else NONE,
         two_currencies=tuple(sorted(name for name, held in currencies.items() if len(held) > 1)),
+        ledgers=await delivery.ledgers_of(connection, built.company.billing_company),
     )
     if whole:
         wrong, unknown, idle = await looked_at.hierarchy(connection)
@@ -194,5 +197,13 @@ async def judge(connection: AsyncConnection, built: Built, *, whole: bool) -> li
             stale=await looked_at.stale(connection),
             dead_letters=await looked_at.dead_letters(connection),
             rate_impact=await looked_at.rate_impact(connection, built.company.billing_company),
+            unmapped=await _unmapped(connection, books.ledgers),
         )
     return health.findings(books)
+
+
+async def _unmapped(connection: AsyncConnection, known: Sequence[Ledger]) -> dict[str, list[str]]:
+    """What the mapping of each connection lacks for the lines that are in; without a connection nothing is looked at."""
+    alive = [each.ledger for each in known if each.state != "disconnected"]
+    needed = await delivery.sold(connection) if alive else []
+    return {ledger: unmapped(needed, await delivery.codes_of(connection, ledger)) for ledger in alive}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from services.invoicer.rules.companies import Company
+from services.invoicer.rules.ledgers import Ledger
 from services.invoicer.rules.numbers import Series
 
 
@@ -50,3 +51,5 @@ class Books:
     double_days: Named = NONE
     waiting: Mapping[str, str] = field(default_factory=dict)
     known_time_groups: frozenset[str] = frozenset()
+    ledgers: Sequence[Ledger] = ()
+    unmapped: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -7,7 +7,8 @@ info stops nothing. Each finding names the first ids and what mends it.
 from collections.abc import Callable, Sequence
 
 from services.invoicer.rules.books import Books, Named
-from services.invoicer.rules.findings import by_cause, info, lines, named, some, warning
+from services.invoicer.rules.findings import MOST_IDS, by_cause, info, lines, named, some, warning
+from services.invoicer.rules.ledgers import that_count
 from services.invoicer.rules.numbers import outgrows
 from shared.events.billing import Finding
 from shared.terms import counted
@@ -147,6 +148,39 @@ def number_outgrows_width(books: Books) -> list[Finding]:
             sentence=f"the last number would be {last}, more than the {books.series.width} digits of series {books.series.prefix!r}",
             mend="widen the series: `backoffice billing-company set ID --series PREFIX:WIDTH`",
         )
+    ]
+
+
+def ledger_not_well(books: Books) -> list[Finding]:
+    """Documents that nobody can deliver now wait until the connection works again; it is better known before they are numbered."""
+    return [
+        Finding(
+            severity="warning",
+            code="ledger_not_well",
+            about="billing_company",
+            sentence=f"documents of {books.company.billing_company} cannot be delivered to {each.ledger} now: {each.trouble}",
+            mend=f"`backoffice ledger status {each.ledger}`, then `backoffice ledger connect` or `backoffice ledger test {each.ledger}`",
+            ids=(each.ledger,),
+        )
+        for each in that_count(books.ledgers)
+        if each.trouble
+    ]
+
+
+def ledger_mapping_missing(books: Books) -> list[Finding]:
+    """A document with a code that the mapping lacks would be closed and then refused by the delivery."""
+    return [
+        Finding(
+            severity="warning",
+            code="ledger_mapping_missing",
+            about="billing_company",
+            sentence=f"the mapping of {ledger} lacks {counted(len(missing), 'code')} that this batch needs: {', '.join(missing[:5])}",
+            mend=f"`backoffice ledger map import FILE.csv --ledger {ledger}`",
+            count=len(missing),
+            ids=tuple(missing[:MOST_IDS]),
+        )
+        for ledger, missing in sorted(books.unmapped.items())
+        if missing
     ]
 
 
@@ -333,6 +367,8 @@ RULES: tuple[Callable[[Books], list[Finding]], ...] = (
     no_tax_rate,
     seller_details_missing,
     number_outgrows_width,
+    ledger_not_well,
+    ledger_mapping_missing,
     parent_of_wrong_level,
     parent_unknown,
     one_name_two_addresses,

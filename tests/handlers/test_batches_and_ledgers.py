@@ -1,0 +1,57 @@
+"""The health check of a batch looks at the connection and the mapping of its billing company, before anything is numbered."""
+
+from typing import Any
+
+import pytest
+
+from tests.builders import COMPANY, record, statement, statement_line
+from tests.handlers.billed import Biller, biller
+
+__all__ = ["biller", "record"]
+CONNECT = """
+INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, sentence, actor, connected_at)
+VALUES ('books', 'xero', :company, '{}', true, :state, :sentence, 'pat', now())"""
+
+
+async def ledger_findings(biller: Biller, kind: str = "health-check") -> dict[str, dict[str, Any]]:
+    """What is found about ledgers."""
+    answer = await biller.tell(kind, cut_off_date="2026-10-31")
+    return {each["code"]: each for each in answer["findings"] if each["code"].startswith("ledger_")}
+
+
+async def test_a_company_without_a_ledger_is_not_warned(biller: Biller) -> None:
+    """Who takes batches as files needs no connection."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    assert await ledger_findings(biller) == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "change", "words"),
+    [
+        ("stopped", "", "the token is dead"),
+        ("disconnected", "", "disconnected"),
+        ("connected", "UPDATE arg_sync.connection SET open_until = now() + interval '1 minute', circuit_sentence = 'HTTP 503'", "HTTP 503"),
+        ("connected", "UPDATE arg_sync.connection SET check_outcome = 'failed', check_sentence = 'no such company'", "no such company"),
+    ],
+)
+async def test_a_connection_that_is_not_well_is_told(biller: Biller, state: str, change: str, words: str) -> None:
+    """Its key is dead, it was ended, it does not answer, its last check failed: a warning with the reason; the batch may still close."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.rows(CONNECT, company=COMPANY, state=state, sentence="the token is dead" if state == "stopped" else "")
+    if change:
+        await biller.rows(change)
+    found = (await ledger_findings(biller))["ledger_not_well"]
+    assert found["severity"] == "warning" and words in found["sentence"] and found["ids"] == ["books"] and found["mend"]
+    assert "ledger_not_well" in await ledger_findings(biller, "preview-batch")
+    assert (await biller.generate())["outcome"] == "accepted"
+
+
+async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
+    """What the delivery would refuse later is known now; after the import nothing is missing."""
+    await biller.tax("VAT", "10")
+    await biller.hear(statement("T-1", 1, statement_line("1", tax_code="VAT")))
+    await biller.rows(CONNECT, company=COMPANY, state="connected", sentence="")
+    found = (await ledger_findings(biller))["ledger_mapping_missing"]
+    assert found["ids"] == ["account REG", "tax VAT"] and "books" in found["mend"]
+    await biller.rows("INSERT INTO arg_sync.mapping VALUES ('books', 'account', '', '4000', 'pat', now()), ('books', 'tax', 'VAT', 'T10', 'pat', now())")
+    assert await ledger_findings(biller) == {}
