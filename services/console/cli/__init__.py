@@ -27,6 +27,7 @@ MODULES = (
     "letters",
     "ledgers",
     "deliveries",
+    "reconcile",
     "demo",
 )
 

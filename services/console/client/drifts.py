@@ -1,0 +1,23 @@
+"""What reconciliation found: runs and the drifts that are open, with what would mend each."""
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.console.client.books import Row, found
+
+
+async def reconciliation(connection: AsyncConnection, run_id: int) -> Row:
+    """A run: how far it is, and what it says."""
+    (row,) = await found(
+        connection, "SELECT run_id, ledger, actor, state, sentence, documents, unread, ended_at FROM arg_sync.reconciliation WHERE run_id = :id", id=run_id
+    )
+    return row
+
+
+async def open_drifts(connection: AsyncConnection, ledger: str) -> list[Row]:
+    """The drifts of a connection that the last look still found."""
+    return await found(
+        connection,
+        "SELECT drift_id, invoice_number, code, remote_id, sentence, mend, found_at FROM arg_sync.drift WHERE ledger = :ledger AND gone_at IS NULL"
+        " ORDER BY invoice_number, code, remote_id",
+        ledger=ledger,
+    )
