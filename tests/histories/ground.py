@@ -137,6 +137,7 @@ class Ground(RuleBasedStateMachine):
         while not self.held_up and (self.office.under_way or self.reference.stale()):
             self.arrive(self.office.under_way)
             if self.reference.stale():
+                self.ran.met["stale statement"] += 1
                 self.run(self.office.chores("fee_realizer"))
                 self.reference.price_stale()
 

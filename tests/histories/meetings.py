@@ -32,7 +32,6 @@ def met(reference: Reference) -> Iterator[str]:
         facts = {
             "credit of several lines": len(corrected) > len(set(corrected)),
             "withheld after invoicing": bool(page.billed) and page.settled is not None and not page.settled.realized,
-            "stale statement": page.stale is not None,
             "edit": any(edit.difference for edit in page.edits.values()),
             "edit meets revision": any(hold.code == EDIT_MEETS_REVISION for hold in page.holds.values()),
             "snoozed": any(hold.code != EDIT_MEETS_REVISION for hold in page.holds.values()),

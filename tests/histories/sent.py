@@ -9,6 +9,7 @@ from hypothesis.stateful import precondition, rule
 from tests import builders
 from tests.histories import world
 from tests.histories.ground import Ground
+from tests.histories.reference.billing import Narrowed, Way
 from tests.histories.reference.pricing import Fees
 
 
@@ -21,36 +22,35 @@ class Sent(Ground):
         self.sheet(self.stamps.new("T"), week, drawn, stamp)
 
     @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, drawn=world.entries, stamp=world.stamps, late=st.integers(0, 5))
-    def a_revision_comes(self, pick: int, drawn: list[world.Drawn], stamp: str, late: int) -> None:
-        """A later revision with other time; sometimes one below the newest, which is recorded without effect on the worth."""
+    @rule(pick=world.picks, drawn=world.entries, stamp=world.stamps, what=st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"]))
+    def a_revision_comes(self, pick: int, drawn: list[world.Drawn], stamp: str, what: str) -> None:
+        """A later revision with other time, or without entries; an adjustment timesheet, approved or not; or a revision below the newest, which
+        is recorded without effect on the worth."""
         original = self.pick(pick, sorted(self.stamps.weeks))
-        self.sheet(original, self.stamps.weeks[original], drawn, stamp, late=late == 5)
+        week = self.stamps.weeks[original]
+        if what == "cancelled":
+            self.sheet(original, week, [], "imported")
+        elif what in ("A", "B"):
+            self.sheet(original, week, drawn, stamp, f"{original}-{what}")
+        else:
+            self.sheet(original, week, drawn, stamp, late=what == "late")
 
     @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, at=world.picks, hours=st.sampled_from(world.HOURS))
-    def a_day_changes(self, pick: int, at: int, hours: str) -> None:
-        """A later revision that differs in the hours of one day only."""
-        original = self.pick(pick, sorted(self.stamps.weeks))
-        drawn = list(self.stamps.drawn[original])
-        if drawn:
-            place = at % len(drawn)
-            drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
-        self.sheet(original, self.stamps.weeks[original], drawn, "imported")
-
-    @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks)
-    def it_is_cancelled(self, pick: int) -> None:
-        """A revision without entries."""
-        original = self.pick(pick, sorted(self.stamps.weeks))
-        self.sheet(original, self.stamps.weeks[original], [], "imported")
-
-    @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, drawn=world.entries, sheet=st.sampled_from(["A", "B"]), stamp=world.stamps)
-    def an_adjustment_comes(self, pick: int, drawn: list[world.Drawn], sheet: str, stamp: str) -> None:
-        """A timesheet of its own that adjusts an original, approved or not."""
-        original = self.pick(pick, sorted(self.stamps.weeks))
-        self.sheet(original, self.stamps.weeks[original], drawn, stamp, f"{original}-{sheet}")
+    @rule(pick=world.picks, at=world.picks, turns=st.lists(st.sampled_from(world.HOURS), min_size=1, max_size=4))
+    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str]) -> None:
+        """Revisions that differ in the hours of one day only, each but the last one billed: so a key comes to stand on several invoices."""
+        on_documents = [document[1] for document, page in self.reference.ledger.pages.items() if page.billed and document[1] in self.stamps.weeks]
+        original = self.pick(pick, sorted(on_documents or self.stamps.weeks))
+        company = world.NORTH
+        for number, hours in enumerate(turns, 1):
+            drawn = list(self.stamps.drawn[original])
+            if drawn:
+                place = at % len(drawn)
+                drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
+                company = world.ORDERS[drawn[place][0]][0]
+            self.sheet(original, self.stamps.weeks[original], drawn, "imported")
+            if number < len(turns):
+                self.close(company, Narrowed(self.reference.today + world.LATER))
 
     @rule(pick=world.picks, new=st.booleans(), order_id=st.sampled_from(sorted(world.ORDERS)), drawn=world.fees, start=st.integers(-10, 3))
     def a_placement_comes(self, pick: int, new: bool, order_id: str, drawn: list[tuple[str, list[tuple[str, int]]]], start: int) -> None:
@@ -79,11 +79,15 @@ class Sent(Ground):
         self.send("requirement-changed", order)
         self.flow()
 
-    @rule(node_id=st.sampled_from(sorted(world.NODES)), account=st.sampled_from(["", *world.ACCOUNTS]), parent=st.booleans())
-    def a_node_moves(self, node_id: str, account: str, parent: bool) -> None:
-        """Another Account Name, or none, or no parent any more: open debits move, documents and their credits do not."""
+    @rule(node_id=st.sampled_from(sorted(world.NODES)), account=st.sampled_from(["", *world.ACCOUNTS]), parent=st.booleans(), way=st.none() | world.ways)
+    def who_pays_changes(self, node_id: str, account: str, parent: bool, way: Way | None) -> None:
+        """Another Account Name, or none, or no parent any more: open debits move, documents and their credits do not. Or a debtor is billed in
+        another way from today on: cycle, credits and documents of zero, terms."""
         level, above, _ = world.NODES[node_id]
-        self.send("billto-changed", self.node(node_id, level, above if parent else None, account))
+        if way is None or not account:
+            self.send("billto-changed", self.node(node_id, level, above if parent else None, account))
+        else:
+            self.way(world.NORTH if parent else world.SOUTH, account, way)
 
     # -- repeats and reorderings
 
@@ -113,10 +117,3 @@ class Sent(Ground):
     def one_of_them_gets_through(self, pick: int) -> None:
         """A later statement may overtake an earlier one."""
         self.arrive([self.pick(pick, self.office.under_way)])
-
-    @precondition(lambda self: self.reference.pricing.papers)
-    @rule(days=st.integers(1, 8))
-    def days_pass(self, days: int) -> None:
-        """Scheduled lines fall due, snoozes end."""
-        self.reference.day_comes(self.reference.today + timedelta(days=days))
-        self.today_is(self.reference.today)

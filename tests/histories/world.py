@@ -77,8 +77,8 @@ ways = st.builds(
 )
 stamps = st.sampled_from(["imported", "imported", "imported", "imported", "stamped", "unapproved"])
 groups = st.just(set[str]()) | st.sets(st.sampled_from(["none", *sorted(TIME_GROUPS)]), min_size=1, max_size=4)
-cut_offs = st.integers(-20, 12)
-"""Days from today."""
+cut_offs = st.integers(-20, 12) | st.just(LATER.days)
+"""Days from today; a late cut-off takes nearly everything, so that there is much to correct."""
 
 
 @dataclass(frozen=True)
