@@ -1,6 +1,7 @@
 """The wire: where it goes and where not, how long it waits, how much it reads, what it says."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -158,6 +159,26 @@ async def test_an_answer_is_not_read_without_end(server: FakeServer, monkeypatch
         with pytest.raises(Failure) as failed:
             await wire.call(method, "/", writes=writes)
         assert (failed.value.failure, failed.value.code) == (failure, "answer_too_large")
+    await wire.close()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+async def test_what_is_said_of_compression_is_not_believed(server: FakeServer, packed: bool) -> None:
+    """Some compress though we ask for none; Tryton says of large answers that they are compressed when they are not: only the bytes tell."""
+    text = b'{"a": 1}' * 50
+    page(server).reply = Reply(200, gzip.compress(text) if packed else text, {"content-encoding": "gzip"})
+    wire = wire_to(server.url)
+    assert (await wire.call("GET", "/", writes=False)).body == text
+    await wire.close()
+
+
+async def test_a_small_answer_does_not_become_a_large_one(server: FakeServer) -> None:
+    """The cap is for what is in it."""
+    page(server).reply = Reply(200, gzip.compress(b"x" * (wire_module.ANSWER_BYTES + 1000)))
+    wire = wire_to(server.url)
+    with pytest.raises(Failure) as failed:
+        await wire.call("GET", "/", writes=False)
+    assert failed.value.code == "answer_too_large"
     await wire.close()
 
 
