@@ -1,6 +1,7 @@
 """Ports that are in use: made when a connection is first needed, made anew when it was changed. With them their vault and their turn."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,17 +17,25 @@ from shared import sealing
 from shared.errors import Refused
 
 DAY_REST_SECONDS = 900.0
+REMEMBERED_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class LedgerVault:
-    """A connection's secrets in the books, sealed. Opened ones are in memory only."""
+    """A connection's secrets in the books, sealed. Opened ones are in memory only, and for a second: a run of calls asks the books once."""
 
     engine: AsyncEngine
     ledger: str
+    _known: Secrets | None = None
+    _known_until: float = 0.0
 
     async def read(self) -> Secrets:
-        """The newest secrets."""
+        """The newest secrets, or those of a second ago."""
+        if self._known is None or time.monotonic() > self._known_until:
+            self._known, self._known_until = await self._read(), time.monotonic() + REMEMBERED_SECONDS
+        return self._known
+
+    async def _read(self) -> Secrets:
         async with self.engine.connect() as connection:
             found = await secrets.sealed_for(connection, self.ledger)
         if found is None:
@@ -38,11 +47,13 @@ class LedgerVault:
 
     async def may_renew(self, version: int) -> bool:
         """Whether the caller alone may renew this version."""
+        self._known = None
         async with _transaction(self.engine) as connection:
             return await secrets.claim_renewal(connection, self.ledger, version)
 
     async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
         """The next version, committed before anybody uses it."""
+        self._known = None
         async with _transaction(self.engine) as connection:
             if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
                 raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")

@@ -14,7 +14,7 @@ from services.arg_sync.ledgers.wire import writing
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.rules.claiming import MARGIN_SECONDS
 from services.arg_sync.rules.documents import ArDocument, Corrected, Customer
-from services.arg_sync.rules.mapping import Codes, in_ledger_words
+from services.arg_sync.rules.mapping import Codes, SoldLine, in_ledger_words
 from services.arg_sync.rules.states import Next, Standing, after_failure, parked
 from services.arg_sync.store import claims, customers, documents
 from services.arg_sync.store.claims import Taken
@@ -88,20 +88,21 @@ class Preparer:
             heads = await documents.documents_for(connection, [each.invoice_id for each in taken])
             codes = await documents.codes_for(connection, self._ledger)
             known.update(await customers.known_customers(connection, self._ledger, self._generation, [each.account_name for each in taken]))
+            lines = await documents.lines_for(connection, [heads[each.invoice_id] for each in taken if each.request is None])
             for each in taken:
                 try:
-                    made[each.delivery_id] = await self._document(connection, each, heads[each.invoice_id], codes)
+                    made[each.delivery_id] = await self._document(connection, each, heads[each.invoice_id], lines.get(each.invoice_id, []), codes)
                 except Refused as refused:
                     ready.outcomes.append(Outcome(each, parked(refused.code, refused.sentence, refused.mend)))
 
         await self._transact(read)
         return made, known
 
-    async def _document(self, connection: AsyncConnection, each: Taken, head: ClosedDocument, codes: Codes) -> ArDocument:
+    async def _document(self, connection: AsyncConnection, each: Taken, head: ClosedDocument, lines: Sequence[SoldLine], codes: Codes) -> ArDocument:
         corrects = await documents.corrected_by(connection, self._ledger, each.invoice_id) if head.document_type == "credit-note" else []
         if each.request is not None:  # frozen: only the head is needed, for looking and for applying
             return bare(head, corrects)
-        return in_ledger_words(head, await documents.lines_for(connection, head), codes, corrects)
+        return in_ledger_words(head, lines, codes, corrects)
 
     async def _customers(self, unknown: Sequence[Customer], write_before: float, known: Mapping[Name, str]) -> dict[Name, str | Failure]:
         found = await asyncio.gather(*(self._customer(each, write_before) for each in unknown))

@@ -25,10 +25,12 @@ from services.arg_sync.store.connections import Connection
 from shared import faults
 from shared.consumer.protocol import Books
 
-AHEAD = 3
+AHEAD = 6
 RUN_IN_ORDER = 10
 MOST_TAKEN = 60
 IDLE_SECONDS = 0.1
+LINGER_SECONDS = 0.02
+"""Outcomes wait so long for others, to be stored together. Where one goes after the other they wait for nothing."""
 
 
 @dataclass
@@ -188,6 +190,9 @@ class Run:
         while True:
             async with self._bell:
                 await self._bell.wait_for(lambda: self._done or self._sent)
+            if not self._sent and self._slots > 1:
+                await asyncio.sleep(LINGER_SECONDS)
+            async with self._bell:
                 outcomes, self._done = self._done, []
                 self._storing = bool(outcomes)
             if not outcomes:

@@ -1,7 +1,7 @@
 """Closed documents as the invoicer's views show them, and the mapping of a ledger: what a request is made from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +21,7 @@ LINES = """
 SELECT l.invoice_id, l.line_no, l.description, l.document_kind, l.document_id, l.pay_line_id, l.worker_id, l.requirement_id, l.week_ending,
   l.service_from, l.service_to, l.time_type, l.quantity, l.unit, l.unit_price, l.amount, l.tax_code, l.tax_rate, l.tax_amount, l.po_number,
   l.project, l.cost_center, coalesce(l.corrects_invoice, '') AS corrects_invoice, l.corrects_line_no AS corrects_line, l.item_id
-FROM invoicer.closed_invoice_line l WHERE l.invoice_id = :id ORDER BY l.line_no"""
+FROM invoicer.closed_invoice_line l WHERE l.invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY l.invoice_id, l.line_no"""
 
 
 async def documents_for(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[int, ClosedDocument]:
@@ -29,15 +29,16 @@ async def documents_for(connection: AsyncConnection, invoice_ids: Sequence[int])
     return {row.invoice_id: _document(row) for row in await rows(connection, HEADS, ids=list(invoice_ids))}
 
 
-async def lines_for(connection: AsyncConnection, document: ClosedDocument) -> list[SoldLine]:
-    """Its lines."""
-    found = []
-    for row in await rows(connection, LINES, id=document.invoice_id):
-        values = row._asdict()
+async def lines_for(connection: AsyncConnection, documents: Iterable[ClosedDocument]) -> dict[int, list[SoldLine]]:
+    """The lines of documents."""
+    currencies = {document.invoice_id: document.currency for document in documents}
+    found: dict[int, list[SoldLine]] = {an_id: [] for an_id in currencies}
+    for row in await rows(connection, LINES, ids=list(currencies)):
+        values, currency = row._asdict(), currencies[row.invoice_id]
         item = values.pop("item_id") or ""
-        values["amount"] = rounded(values["amount"], document.currency)
-        values["tax_amount"] = rounded(values["tax_amount"], document.currency)
-        found.append(SoldLine(ClosedLine(**values), item))
+        values["amount"] = rounded(values["amount"], currency)
+        values["tax_amount"] = rounded(values["tax_amount"], currency)
+        found[row.invoice_id].append(SoldLine(ClosedLine(**values), item))
     return found
 
 

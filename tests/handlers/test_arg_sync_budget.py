@@ -1,0 +1,99 @@
+"""The rate budget of a connection, over one worker and over four: used to 95 %, never exceeded; and how fast the engine is without one."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.ledgers.port import Keyed
+from tests.conftest import BooksOf, Configure, EngineOf
+from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.suite import host
+from tests.ledgers.toy import TOKEN, TOY, ToyVendor, toy_kind
+
+pytestmark = pytest.mark.slow
+PER_MINUTE, WINDOW_SECONDS, DOCUMENTS = 300, 20.0, 120
+CONCURRENCY, LATENCY_SECONDS, MANY = 8, 0.02, 500
+
+
+@pytest.fixture
+async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+    """arg_sync on an empty database."""
+    configure(ledger_key=KEY, pool_size=12)
+    return Delivering(engine_of, books_of)
+
+
+@pytest.fixture
+async def toy() -> AsyncIterator[FakeServer]:
+    """A ledger that takes a document in one call."""
+    async with playing(ToyVendor(unique_number=True)) as server:
+        yield server
+
+
+async def many(delivering: Delivering, toy: FakeServer, documents: int, **capabilities: object) -> ToyVendor:
+    """Documents of one customer, who is there."""
+    vendor = toy.vendor
+    assert isinstance(vendor, ToyVendor)
+    await delivering.connect(toy_kind(vendor, **capabilities), toy.url)
+    for no in range(1, documents + 1):
+        await delivering.close(f"INV-{no:05d}")
+    vendor.customers["Mercy Hospital"] = "C1"
+    await delivering.queue()
+    return vendor
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+async def test_the_budget_is_used_and_never_exceeded(delivering: Delivering, toy: FakeServer, workers: int) -> None:
+    """300 calls a minute over all workers: no twenty seconds hold more than 100, and all together take hardly longer than they must."""
+    vendor = await many(delivering, toy, DOCUMENTS, per_minute=PER_MINUTE, concurrency=6)
+    engines = [Engine(delivering.books, delivering.kinds, f"w{no}") for no in range(workers)]
+    await asyncio.gather(*(engine.until_idle(120) for engine in engines))
+    for engine in engines:
+        await engine.drain()
+    assert len(vendor.journal) == DOCUMENTS
+    at = sorted(when for when, _, _ in toy.calls)
+    a_second = PER_MINUTE / 60
+    most = max(sum(1 for other in at if when <= other < when + WINDOW_SECONDS) for when in at)
+    assert most <= a_second * WINDOW_SECONDS, f"{most} calls in {WINDOW_SECONDS:.0f} s"
+    used = (len(at) - 1) / (at[-1] - at[0]) / a_second
+    assert used >= 0.95, f"{used:.3f} of the budget was used"
+
+
+async def test_calls_of_a_day_are_counted_over_all_workers(delivering: Delivering, toy: FakeServer) -> None:
+    """When they are used up, the connection rests and says so; nothing is refused."""
+    vendor = await many(delivering, toy, 10, per_day=6)
+    await delivering.deliver()
+    await delivering.deliver("w2")
+    assert len(toy.calls) == 6 and len(vendor.journal) < 10
+    states = set((await delivering.states()).values())
+    assert states <= {"posted", "queued"}
+    (row,) = await delivering.rows("SELECT circuit_sentence, open_until > now() AS resting FROM arg_sync.connection")
+    assert row.resting and "of a day are used up" in row.circuit_sentence
+
+
+async def test_the_engine_is_nearly_as_fast_as_a_bare_client(delivering: Delivering, toy: FakeServer) -> None:
+    """With 20 ms of latency and the same concurrency, in one run; what it costs is in the message. The full figure is the benchmark's."""
+    vendor = await many(delivering, toy, MANY, concurrency=CONCURRENCY, request_seconds=10.0)
+    toy.delay = LATENCY_SECONDS
+    began = time.monotonic()
+    await delivering.deliver(seconds=120)
+    engine = len(vendor.journal) / (time.monotonic() - began)
+    assert len(vendor.journal) == MANY
+    port = TOY.make(host(toy_kind(vendor, concurrency=CONCURRENCY, request_seconds=10.0).capabilities, {"base_url": toy.url}, {"token": TOKEN}, TOY.settings))
+    gate = asyncio.Semaphore(CONCURRENCY)
+
+    async def bare(no: int) -> None:
+        body = json.dumps({"number": f"X-{no}", "kind": "invoice", "customer": "C1", "date": "2026-03-01", "currency": "USD", "total": "1"})
+        async with gate:
+            await port.create([Keyed(str(no), body, "invoice", f"X-{no}")])
+
+    began = time.monotonic()
+    await asyncio.gather(*(bare(no) for no in range(MANY)))
+    alone = MANY / (time.monotonic() - began)
+    await port.close()
+    assert engine >= 0.4 * alone, f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it"
+    print(f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it")
