@@ -1,0 +1,120 @@
+"""What the console shows of ledgers and deliveries, as its role; and what it makes of an operator's files."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from services.arg_sync.app import tell_kinds
+from services.console.cli.ledgers import _connecting, _read_mapping, _read_settings
+from services.console.client import deliveries as shown
+from services.console.client.books import found, reading
+from shared import sealing
+from shared.errors import Refused
+from tests.conftest import BooksOf, Configure, EngineOf
+from tests.ledgers.delivering import KEY, LEDGER, Delivering
+from tests.ledgers.fake import FakeServer, Fault, playing
+from tests.ledgers.toy import ToyVendor, toy_kind
+
+
+@pytest.fixture
+async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+    """arg_sync on an empty database."""
+    configure(ledger_key=KEY)
+    return Delivering(engine_of, books_of)
+
+
+@pytest.fixture
+async def toy() -> AsyncIterator[FakeServer]:
+    """A ledger that plays."""
+    async with playing(ToyVendor()) as server:
+        yield server
+
+
+async def test_what_became_of_deliveries_is_shown_with_its_reasons(delivering: Delivering, toy: FakeServer, database: str) -> None:
+    """States, sentences, attempts, progress; of secrets not even the sealed form."""
+    vendor = toy.vendor
+    assert isinstance(vendor, ToyVendor)
+    await delivering.connect(toy_kind(vendor), toy.url)
+    for number in ("INV-1", "INV-2"):
+        await delivering.close(number)
+    await delivering.queue()
+    toy.plan(Fault("refuse"))
+    await delivering.deliver()
+    async with reading(database) as connection:
+        rows, total = await shown.deliveries(connection, state="refused")
+        assert (total, rows[0]["code"]) == (1, "http_422") and "inactive" in rows[0]["sentence"]
+        one = await shown.delivery(connection, rows[0]["invoice_number"])
+        assert one["attempts_made"][0]["steps"] == "create" and json.loads(one["request"])["kind"] == "invoice"
+        progress = await shown.batch_progress(connection, "B-1")
+        assert (progress["deliveries"], progress["open"], progress["seconds_left"]) == ({"posted": 1, "refused": 1}, 0, 0)
+        (ledger,) = await shown.ledgers(connection)
+        assert ledger["deliveries"] == {"posted": 1, "refused": 1}
+        assert await shown.refused_numbers(connection, LEDGER, None) == [(LEDGER, rows[0]["invoice_number"])]
+        with pytest.raises(Refused):
+            await shown.delivery(connection, "INV-9")
+    async with reading(database) as connection:
+        with pytest.raises(DBAPIError):
+            await found(connection, "SELECT sealed FROM arg_sync.secret")
+
+
+async def test_how_long_it_takes_follows_from_the_budget(delivering: Delivering, toy: FakeServer, database: str) -> None:
+    """60 documents at 30 calls a minute are 2 minutes; what holds a batch up is said."""
+    vendor = toy.vendor
+    assert isinstance(vendor, ToyVendor)
+    await delivering.connect(toy_kind(vendor), toy.url, per_minute="30")
+    for no in range(1, 61):
+        await delivering.close(f"INV-{no}")
+    await delivering.queue()
+    await delivering.rows("UPDATE arg_sync.connection SET state = 'stopped', sentence = 'the key is dead'")
+    async with reading(database) as connection:
+        progress = await shown.batch_progress(connection, "B-1")
+    assert (progress["open"], progress["seconds_left"]) == (60, 120)
+    assert progress["held_up"] == [f"{LEDGER} is stopped: the key is dead"]
+
+
+async def test_kinds_are_explained_once_a_worker_ran(delivering: Delivering, database: str) -> None:
+    """The console knows no ledger by itself."""
+    async with reading(database) as connection:
+        with pytest.raises(Refused) as refused:
+            await shown.kind(connection, "tryton")
+    assert refused.value.code == "kinds_unknown"
+    await delivering.books.transact(tell_kinds())
+    async with reading(database) as connection:
+        tryton = await shown.kind(connection, "tryton")
+        assert {each["name"] for each in tryton["settings"] if each["secret"]} == {"password"}
+        with pytest.raises(Refused):
+            await shown.kind(connection, "abacus")
+
+
+def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: Path) -> None:
+    """What leaves the console holds the password in no form that others can read."""
+    configure(ledger_key=KEY)
+    file = tmp_path / "tryton.json"
+    file.write_text(json.dumps({"base_url": "https://t.example", "password": "canary-9", "per_minute": 30, "company": None}))
+    given = _read_settings(file)
+    made = _connecting("t", "tryton", "acme", given, {"password"}, True, {"command_id": "c", "actor": "pat", "reason": ""})
+    assert made.settings == {"base_url": "https://t.example", "per_minute": "30", "company": ""}
+    assert sealing.unseal(made.sealed_secrets) == {"password": "canary-9"} and "canary-9" not in made.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "wrong"),
+    [
+        ("what,code,remote\naccount,,4000\ntax,VAT,T10\n", 2, []),
+        ("\ufeffWhat , Code,Remote\ncustomer,Mercy,C-1\n", 1, []),
+        ("what,remote\naccount,4000\n", 0, ["line 1"]),
+        ("what,code,remote\n", 0, ["holds no row"]),
+        ("what,code,remote\ncolour,,x\naccount,,\naccount,,1\naccount,,2\n", 1, ["line 2", "line 3", "line 5: account '' stands in line 4"]),
+        ("what,code,remote\naccount\n", 0, ["line 2"]),
+    ],
+)
+def test_a_mapping_file_is_told_line_by_line(tmp_path: Path, text: str, rows: int, wrong: list[str]) -> None:
+    """Every wrong line with its number and what is wrong."""
+    file = tmp_path / "map.csv"
+    file.write_text(text, encoding="utf-8")
+    made, told = _read_mapping(file)
+    assert len(made) == rows and len(told) == len(wrong)
+    assert all(part in sentence for part, sentence in zip(wrong, told, strict=True)), told
