@@ -1,4 +1,4 @@
-"""Whatever reads well never stops a worker: the strangest values that the schemas allow, through every lane of both services.
+"""Whatever reads well never stops a worker: the strangest values that the schemas allow, through every lane of the services.
 
 A value at the edge has an effect, is refused with a sentence, waits, or is a dead letter; it is never a bug outside a document's rule.
 """
@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from services.arg_sync import app as arg_sync
+from services.fee_realizer import app as fee_realizer
+from services.invoicer import app as invoicer
 from shared.broker.topics import OPERATOR_COMMANDS, PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
 from shared.consumer.records import Record
 from tests import builders
@@ -49,8 +52,8 @@ OUT_OF_RANGE = "the database refuses a value of this record: value out of int64 
 
 @pytest.fixture
 def road(books_of: BooksOf) -> Road:
-    """Both services, in one process."""
-    return Road(books_of)
+    """The services that answer commands, in one process."""
+    return Road(books_of, services=[fee_realizer.service(), invoicer.service(), arg_sync.service()])
 
 
 @pytest.fixture
@@ -59,7 +62,7 @@ def books(engine_of: EngineOf) -> Watching:
     return Watching(engine_of)
 
 
-def ask(kind: str, **values: Any) -> dict[str, Any]:
+def ask(kind: str, /, **values: Any) -> dict[str, Any]:
     """A command as JSON."""
     return {"command": kind, "actor": "pat", "reason": "a test"} | values
 
@@ -88,7 +91,26 @@ COMMANDS = (
     ask("discard-dead-letter", service="fee_realizer", dead_letter_id=-HUGE),
     ask("republish", service="invoicer", since="1970-01-01"),
     ask("republish", service="fee_realizer", document_kind="timesheet", document_id="NULL"),
-    ask("republish", service="arg_sync"),
+    ask("republish", service="arg_sync", since="1970-01-01"),
+    ask("test-ledger", ledger="NULL"),
+    ask("disconnect-ledger", ledger="\\x00' OR 1=1"),
+    ask("connect-ledger", ledger="{}", kind="tryton", billing_company="nobody", settings={"base_url": "file:///etc/passwd"}, sealed_secrets="?"),
+    ask("import-mapping", ledger="x" * 200, rows=[{"what": "tax", "code": "", "remote": ""}]),
+    ask("retry-delivery", ledger="NULL", invoice_number="x" * 200),
+    ask("adopt-delivery", ledger="NULL", invoice_number="1", remote_id="-1"),
+    ask("reconcile", ledger="NULL"),
+    ask("set-time-group", time_group="x" * 200, cycle="custom", periods=[{"first_day": "1970-01-01", "last_day": FAR}]),
+    ask("set-time-group", time_group="\u00e9", cycle="fortnightly", anchor=FAR),
+    ask("set-debtor-terms", billing_company=COMPANY, account_name="", from_date=FAR, time_group="nothing like it"),
+    ask("list-batch-groups", billing_company=COMPANY, cut_off_date=FAR),
+    ask("list-batch-groups", billing_company=COMPANY, cut_off_date="1970-01-01"),
+    ask("what-if", billing_company=COMPANY, cut_off_dates=["1970-01-01", FAR]),
+    ask("retry-parked", billing_company=COMPANY, batch_id="NULL"),
+    ask("credit-invoice", billing_company=COMPANY, invoice_number="NULL", to="reissue"),
+    ask("credit-invoice", billing_company=COMPANY, invoice_number="1", lines=[{"line_no": 2**63}], to="write-off"),
+    ask("set-bill-rate", requirement_id="REQ-1", time_type="REG", effective_from=FAR, bill_rate="9999999999.9999"),
+    ask("confirm-rates", requirement_id="NULL", time_type="REG", effective_from="1970-01-01"),
+    ask("rates-impact"),
     ask("retry-document", document_kind="timesheet", document_id="{}"),
     ask("retry-document"),
     ask("set-billing-company", billing_company="NULL", name="", time_zone="America/Argentina/ComodRivadavia", series_prefix="", series_width=18),
@@ -136,7 +158,7 @@ async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None
         road.send("requirement-changed", builders.requirement(an_id, office_id=an_id, engagement={"project": an_id, "cost_center": an_id, "po_number": an_id}))
         entries = builders.days(requirement_id=an_id)
         road.send("timesheet-approved", builders.timesheet(an_id, entries=entries, worker_id=IDS[at - 1]))
-        road.send("timesheet-approved", builders.timesheet(f"{an_id[:150]}-late", entries=entries, adjusts=an_id))
+        road.send("timesheet-approved", builders.timesheet(f"{an_id[:150]}-late", entries=entries, adjusts=an_id, worker_id=IDS[at - 1]))
         road.send("placement-created", builders.placement(an_id, requirement_id=an_id, fees=[{"fee_id": an_id, "item_id": an_id, "percent": "1"}]))
     road.send("operator-commands", *(builders.command("set-catalog-item", item_id=an_id, name=an_id, percent_of_salary="1") for an_id in IDS))
     await road.settle()

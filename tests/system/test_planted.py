@@ -216,7 +216,7 @@ async def test_a_batch_dies_after_it_took_its_numbers(scene: Scene, monkeypatch:
     await scene.open()
     await scene.hear(timesheet("T-1"))
     await scene.generate("c-first")
-    await scene.hear(timesheet("T-2"))
+    await scene.hear(timesheet("T-2", worker_id="W-2"))
     right = faults.point
 
     async def die(name: str) -> None:

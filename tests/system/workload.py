@@ -112,7 +112,7 @@ class Workload:
         records = []
         for at in range(self.documents):
             requirement, week = self._random.randrange(REQUIREMENTS), self._random.choice(WEEKS)
-            sheet = self._timesheet(f"TS-{self.seed}-{at}", worker_id=f"W-{at % 17}", week_ending=str(week), entries=self._entries(requirement, week))
+            sheet = self._timesheet(f"TS-{self.seed}-{at}", worker_id=f"W-{at}", week_ending=str(week), entries=self._entries(requirement, week))
             records += [sheet] * self._random.choice([1, 1, 1, 2])
         for at in range(12):
             placed = builders.placement(
