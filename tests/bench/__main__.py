@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ingest] [batch] [latency] [replicas]`: measures what is named, or all, and prints one table for the README."""
+"""`python -m tests.bench [ingest] [batch] [latency] [replicas] [delivery]`: measures what is named, or all, and prints one table for the README."""
 
 import argparse
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench import batch, ingest, latency, replicas, table
+from tests.bench import batch, delivery, ingest, latency, replicas, table
 from tests.bench.ground import Ground, ground
 from tests.bench.table import Row
 
-PARTS = ("ingest", "batch", "latency", "replicas")
+PARTS = ("ingest", "batch", "latency", "replicas", "delivery")
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
@@ -48,6 +48,8 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--replicas", type=int, default=2, help="workers of each kind that share the partitions (2)")
     options.add_argument("--commit-ms", type=float, default=5, help="by how much commits are slowed (5)")
     options.add_argument("--slow-records", type=int, default=50, help="records of a transaction where commits are slowed (50)")
+    options.add_argument("--documents", type=int, default=3_000, help="documents that are delivered to a ledger (3000)")
+    options.add_argument("--ledger-ms", type=float, default=20, help="how long the ledger takes to answer (20)")
     options.add_argument("--data", help="folder for the servers' data; else a temporary one")
     options.add_argument("--out", help="file to which the table is written, too")
     return options
@@ -92,7 +94,17 @@ def _replicas(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     return [table.shared_row(one) for one in found]
 
 
-MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {"ingest": _ingest, "batch": _batch, "latency": _latency, "replicas": _replicas}
+def _delivery(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+    return [table.delivery_row(delivery.measure(servers, wish.documents, 8, wish.ledger_ms))]
+
+
+MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {
+    "ingest": _ingest,
+    "batch": _batch,
+    "latency": _latency,
+    "replicas": _replicas,
+    "delivery": _delivery,
+}
 
 
 if __name__ == "__main__":

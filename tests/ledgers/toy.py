@@ -34,6 +34,7 @@ class ToyVendor:
     closed_before: str = ""
     token: str = TOKEN
     _by_key: dict[str, str] = field(default_factory=dict)
+    _taken: set[tuple[str, str]] = field(default_factory=set)
 
     def makes_document(self, asked: Asked) -> bool:
         """POST /documents."""
@@ -71,7 +72,7 @@ class ToyVendor:
         body, key = asked.json(), asked.headers.get("x-key", "")
         if self.request_key and key in self._by_key:
             return self._shown(201, self._by_key[key])
-        if self.unique_number and any(one["number"] == body["number"] and one["kind"] == body["kind"] for one in self.documents.values()):
+        if self.unique_number and (body["kind"], body["number"]) in self._taken:
             return Reply.of(409, {"error": f"number {body['number']} is taken"})
         if body["date"] < self.closed_before:
             return Reply.of(422, {"error": f"the period of {body['date']} is closed"})
@@ -80,6 +81,7 @@ class ToyVendor:
         self.documents[an_id] = body | {"id": an_id, "total": total, "balance": total, "state": "posted" if self.steps == 1 else "draft", "applied": {}}
         self.journal.append(Written(body["number"], body["kind"], total, body["currency"], body["customer"], an_id, self.documents[an_id]["state"], key))
         self._by_key[key] = an_id
+        self._taken.add((body["kind"], body["number"]))
         return self._shown(201, an_id)
 
     def _search(self, asked: Asked) -> Reply:
@@ -103,6 +105,7 @@ class ToyVendor:
                     self.documents[to]["balance"] -= Decimal(amount)
         if asked.method == "DELETE":
             del self.documents[an_id]
+            self._taken.discard((one["kind"], one["number"]))
             self.journal[:] = [each for each in self.journal if each.remote_id != an_id]
             return Reply.of(200, {})
         return self._shown(200, an_id)

@@ -9,7 +9,7 @@ from tests.bench.__main__ import PARTS, main
 TINY = [
     *("--messages", "300", "--rounds", "1", "--one-by-one", "20", "--requirements", "20"),
     *("--lines", "200,600", "--history", "2400", "--debtors", "50"),
-    *("--rate", "50", "--seconds", "2", "--shared-messages", "200", "--replicas", "2", "--slow-records", "50"),
+    *("--rate", "50", "--seconds", "2", "--shared-messages", "200", "--replicas", "2", "--slow-records", "50", "--documents", "100"),
 ]
 
 
@@ -30,6 +30,7 @@ def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path)
         "memory",
         "p99",
         "2 workers",
+        "documents to a ledger",
     ):
         assert any(part in row for row in rows), f"no row about {part}:\n{text}"
-    assert "cores" in text and len(PARTS) == 4
+    assert "cores" in text and len(PARTS) == 5
