@@ -1,0 +1,249 @@
+"""The whole delivery against a real Tryton: running workers, real Kafka, everything said twice, workers and Tryton killed at random.
+
+Tryton's own tables are the oracle: each document once, posted, to the cent; those that Tryton refuses wait with its sentence for the mend.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+
+from services.invoicer.store import closing
+from shared import sealing
+from shared.broker.say import Outgoing
+from shared.events.commands import ConnectLedger
+from shared.stack.choice import Database
+from tests.builders import COMPANY, command
+from tests.conftest import BooksOf, Configure, EngineOf
+from tests.ledgers.delivering import Closed, Delivering
+from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
+from tests.running import Running, Sent, answered, publish, start, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+INVOICES, CREDITS, IN_CLOSED_PERIOD, OF_BLOCKED_PARTY = 60, 10, 3, 3
+MARCH, JUNE = 30, 121
+"""Days after the first of March: all documents of a month have one date, because Tryton takes none that is older than the last."""
+BLOCKED = "Blocked Clinic"
+DUE = date(2099, 12, 31)
+"""Never in the past: each invoice that is due would be one more warning to accept, which Tryton gives by failing once."""
+SETTLE_SECONDS = 1500.0
+KILLS_OF_WORKERS, KILLS_OF_TRYTON = 5, 3
+LEDGER = "tryton-us"
+TIMES = {"request_seconds": "60", "server_seconds": "5"}
+
+
+@pytest.fixture(scope="module")
+def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
+    """A Tryton that is killed."""
+    with tryton(postgres.url, server_folder / "tryton-killed") as running:
+        yield running
+
+
+@dataclass
+class Workers:
+    """Two replicas of arg_sync; one that is killed is started again at once."""
+
+    environment: dict[str, str]
+    folder: Path
+    rng: random.Random
+    running: dict[str, Running] = field(default_factory=dict)
+    kills: int = 0
+
+    async def start(self, replica: str) -> None:
+        """Starts one."""
+        self.running[replica] = await start("arg_sync", self.environment, self.folder, replica=replica, ledger_key=self.environment["BACKOFFICE_LEDGER_KEY"])
+
+    async def kill(self) -> None:
+        """kill -9 of one, whatever it is doing."""
+        replica = self.rng.choice(sorted(self.running))
+        self.running[replica].process.kill()
+        await self.running[replica].process.wait()
+        self.kills += 1
+        await self.start(replica)
+
+    def check_alive(self) -> None:
+        """None ended by itself."""
+        for one in self.running.values():
+            assert one.process.returncode is None, one.log.read_text()[-3000:]
+
+
+@contextlib.asynccontextmanager
+async def two_workers(environment: dict[str, str], folder: Path, rng: random.Random) -> AsyncIterator[Workers]:
+    """They run while the block lasts, and end well."""
+    workers = Workers(environment, folder, rng)
+    try:
+        for replica in ("1", "2"):
+            await workers.start(replica)
+        yield workers
+        await asyncio.gather(*(one.stop() for one in workers.running.values()))
+    finally:
+        for one in workers.running.values():
+            if one.process.returncode is None:
+                one.process.kill()
+                await one.process.wait()
+
+
+async def said(delivering: Delivering) -> list[Sent]:
+    """What the invoicer says of everything that is closed, each twice, shuffled."""
+    async with delivering.engine_of("invoicer").connect() as connection:
+        messages: list[Outgoing] = await closing.say_invoices(connection, [str(one.invoice_id) for one in delivering.closed])
+        messages += await closing.say_batches(connection, ["B-1"])
+    records = [Sent(one.topic, one.key.encode(), one.value) for one in messages] * 2
+    random.Random(7).shuffle(records)
+    return records
+
+
+async def plant(delivering: Delivering) -> None:
+    """60 invoices of several customers and 10 credit notes; some in a period that is closed, some of a party that is blocked."""
+    first: list[Closed] = []
+    for no in range(1, INVOICES + 1):
+        if no > INVOICES - IN_CLOSED_PERIOD:
+            await delivering.close(f"INV-{no:04d}", account="Client 1", day=JUNE, due=DUE)
+        elif no > INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY:
+            await delivering.close(f"INV-{no:04d}", account=BLOCKED, day=MARCH, due=DUE)
+        else:
+            first.append(await delivering.close(f"INV-{no:04d}", account=f"Client {no % 7}", day=MARCH, due=DUE))
+    for no, invoice in enumerate(first[:CREDITS], INVOICES + 1):
+        await delivering.close(f"CN-{no:04d}", credits=invoice, account=invoice.account, day=MARCH, due=DUE)
+
+
+async def settled(delivering: Delivering) -> Counter[str] | None:
+    """How many deliveries are in which state, once none is under way."""
+    states = Counter((await delivering.states()).values())
+    return states if sum(states.values()) == INVOICES + CREDITS and not states.keys() & {"queued", "sending", "unknown"} else None
+
+
+async def havoc(delivering: Delivering, workers: Workers, server: TrytonServer, rng: random.Random) -> None:
+    """Kills, at moments that the seed chooses, each after something was delivered since the last: so they fall into work, not into waiting."""
+    ahead = ["worker"] * KILLS_OF_WORKERS + ["tryton"] * KILLS_OF_TRYTON
+    rng.shuffle(ahead)
+    done = 0
+    for which in ahead:
+        done = await until("something is delivered", partial(more_than, delivering, done), SETTLE_SECONDS, every=0.2)
+        await asyncio.sleep(rng.uniform(0.0, 3.0))
+        if which == "worker":
+            await workers.kill()
+        else:
+            server.kill()
+            await asyncio.sleep(rng.uniform(0.2, 2.0))
+            await asyncio.to_thread(server.start)
+
+
+async def more_than(delivering: Delivering, done: int) -> int:
+    """How many are posted, if more than so many."""
+    posted = Counter((await delivering.states()).values())["posted"]
+    return posted if posted > done else 0
+
+
+def wanted(delivering: Delivering, *numbers: str) -> list[tuple[str, str, Decimal]]:
+    """What Tryton must hold, posted."""
+    return sorted((one.number, "posted", one.total if one.kind == "invoice" else -one.total) for one in delivering.closed if one.number not in numbers)
+
+
+async def connect(server: TrytonServer) -> None:
+    """As an operator does."""
+    sealed = sealing.seal({"password": PASSWORD})
+    settings = server.settings | TIMES
+    rows = [{"what": "account", "code": "", "remote": ACCOUNT}, {"what": "tax", "code": "VAT", "remote": TAX}]
+    asked: list[Any] = [
+        ConnectLedger(
+            command_id="connect", actor="pat", ledger=LEDGER, kind="tryton", billing_company=COMPANY, settings=settings, sealed_secrets=sealed, auto_sync=True
+        ),
+        command("import-mapping", ledger=LEDGER, rows=rows),
+    ]
+    for answer in [(await answered(one))[0] for one in asked]:
+        assert answer["outcome"] == "accepted", answer
+
+
+async def test_tryton_holds_each_document_once(
+    stack: dict[str, str], engine_of: EngineOf, books_of: BooksOf, configure: Configure, server: TrytonServer, tmp_path: Path
+) -> None:
+    """Everything said twice, two workers, five kills of a worker, three of Tryton: each document once, posted, to the cent."""
+    rng = random.Random(11)
+    key = Fernet.generate_key().decode()
+    configure(ledger_key=key)
+    delivering = Delivering(engine_of, books_of)
+    await plant(delivering)
+    await server.rows("INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1, $1, 'BL-1', false)", BLOCKED)
+    await server.close_period(date(2026, 6, 30))
+    refused = [f"INV-{no:04d}" for no in range(INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY + 1, INVOICES + 1)]
+    async with two_workers(stack | {"BACKOFFICE_LEDGER_KEY": key}, tmp_path, rng) as workers:
+        await connect(server)
+        await publish(await said(delivering))
+        await havoc(delivering, workers, server, rng)
+        states = await until("all settled", lambda: settled(delivering), SETTLE_SECONDS, every=1.0)
+        workers.check_alive()
+        assert states == {"posted": INVOICES + CREDITS - len(refused), "refused": len(refused)}, await sentences(delivering)
+        await check_parked(delivering, server, refused)
+        await mend(delivering, server, refused)
+        await until("all posted", lambda: all_posted(delivering), SETTLE_SECONDS, every=1.0)
+        assert await server.invoices() == wanted(delivering)
+        await publish(await said(delivering))  # a replay of everything
+        await asyncio.sleep(3.0)
+        assert (await settled(delivering)) == {"posted": INVOICES + CREDITS}
+    assert await server.invoices() == wanted(delivering)
+    assert workers.kills == KILLS_OF_WORKERS
+    check_logs(tmp_path, PASSWORD, key)
+    await check_applied(server)
+
+
+def check_logs(folder: Path, *secrets: str) -> None:
+    """No secret stands in a log."""
+    logs = "".join(path.read_text() for path in folder.glob("*.log"))
+    assert logs and not [secret for secret in secrets if secret in logs]
+
+
+async def check_parked(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
+    """Those that Tryton refuses stand alone, with its sentence; of them it holds no posted one."""
+    assert [one for one in await server.invoices() if one[1] != "draft"] == wanted(delivering, *refused)
+    found = await sentences(delivering)
+    assert sorted(found) == refused
+    closed, blocked = refused[OF_BLOCKED_PARTY:], refused[:OF_BLOCKED_PARTY]
+    assert all("reopen the period" in found[number] and "2026-06" in found[number] for number in closed), found
+    assert all(BLOCKED in found[number] and "inactive" in found[number] for number in blocked), found
+
+
+async def mend(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
+    """The period is opened, the party made active with an address; each is retried by command."""
+    await server.close_period(date(2026, 6, 30), closed=False)
+    await server.block(BLOCKED, blocked=False)
+    await server.rows(
+        "INSERT INTO party_address (create_date, create_uid, party, active, street_unstructured)"
+        " SELECT now(), 1, id, true, '1 Ward' FROM party_party WHERE name = $1",
+        BLOCKED,
+    )
+    for number in refused:
+        (answer,) = await answered(command("retry-delivery", ledger=LEDGER, invoice_number=number))
+        assert answer["outcome"] == "accepted", answer
+
+
+async def sentences(delivering: Delivering) -> dict[str, str]:
+    """Why those that are refused are."""
+    rows = await delivering.rows("SELECT invoice_number, sentence FROM arg_sync.delivery WHERE state = 'refused'")
+    return {row.invoice_number: row.sentence for row in rows}
+
+
+async def all_posted(delivering: Delivering) -> bool:
+    """Nothing is left; a second refusal ends the wait."""
+    refused = await sentences(delivering)
+    states = Counter((await delivering.states()).values())
+    waiting = states["queued"] + states["sending"] + states["unknown"]
+    assert waiting or not refused, json.dumps(refused, indent=1)
+    return states == {"posted": INVOICES + CREDITS}
+
+
+async def check_applied(server: TrytonServer) -> None:
+    """Each credit note pays its invoice."""
+    found = await server.rows('SELECT i.reference FROM "account_invoice-account_move_line" p JOIN account_invoice i ON i.id = p.invoice ORDER BY i.reference')
+    assert [row["reference"] for row in found] == [f"INV-{no:04d}" for no in range(1, CREDITS + 1)]
