@@ -167,7 +167,7 @@ class NetSuite:
         return {remote_id: await self._get(kind, remote_id) for remote_id in remote_ids}
 
     async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change. A deleted payment is not in the list: reconciliation sees its invoice open again."""
+        """By the time of their last change. A deleted payment is not in the list: it is not seen."""
         sums: dict[tuple[str, str], Payment] = {}
         newest = cursor
         for page in range(PAGES_AT_ONCE):
