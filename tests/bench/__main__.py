@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ingest] [batch] [latency] [replicas] [delivery]`: measures what is named, or all, and prints one table for the README."""
+"""`python -m tests.bench [ingest] [batch] [cycles] [latency] [replicas] [delivery]`: measures what is named, or all, and prints one table for the README."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from tests.bench import batch, delivery, ingest, latency, replicas, table
 from tests.bench.ground import Ground, ground
 from tests.bench.table import Row
 
-PARTS = ("ingest", "batch", "latency", "replicas", "delivery")
+PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery")
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
@@ -82,6 +82,11 @@ def _batch(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     return table.batch_rows(batch.measure(servers, sizes, wish.history, wish.debtors, _say))
 
 
+def _cycles(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+    sizes = [int(size) for size in wish.lines.split(",")]
+    return table.cycles_rows(batch.measure_cycles(servers, sizes, wish.history, wish.debtors, _say))
+
+
 def _latency(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     return table.latency_rows(latency.measure(servers, wish.rate, wish.seconds, wish.requirements))
 
@@ -101,6 +106,7 @@ def _delivery(servers: Ground, wish: argparse.Namespace) -> list[Row]:
 MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {
     "ingest": _ingest,
     "batch": _batch,
+    "cycles": _cycles,
     "latency": _latency,
     "replicas": _replicas,
     "delivery": _delivery,

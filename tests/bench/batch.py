@@ -9,7 +9,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +19,12 @@ from aiokafka import AIOKafkaConsumer
 
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS
 from shared.stack.workers import Worker
-from tests.bench import messages, seed
+from tests.bench import cycles, messages, seed
 from tests.bench.ground import Clock, Ground, Place, Took, forget_peak, metrics, peak_memory, private_memory, until
 
 ANSWER_SECONDS = 900
 SAMPLE_SECONDS = 0.5
+TIMES_BEHIND = 3
 REACH = {"first": "min", "last": "max"}
 
 BARE_SQL = (
@@ -86,6 +87,8 @@ BARE_SQL = (
     "UPDATE bare.number_series SET next_number = next_number + (SELECT count(*) FROM document), last_date = $today WHERE billing_company = $company",
 )
 
+WAYS: dict[seed.Shape, Sequence[str]] = {seed.PLAIN: BARE_SQL, seed.CYCLES: cycles.BARE_SQL}
+
 _SAME_DOCUMENT = "number, invoice_number, account_name, currency, due_date, net, tax, total, line_count, tax_totals, seller, buyer, content_hash"
 _SAME_LINE = "number, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount"
 DIFFERENCE_SQL = f"""
@@ -95,13 +98,15 @@ WITH ours AS (SELECT {_SAME_DOCUMENT} FROM invoicer.invoice JOIN invoicer.invoic
      bare_lines AS (SELECT {_SAME_LINE} FROM bare.invoice JOIN bare.invoice_line USING (invoice_id) WHERE series = 'INV-')
 SELECT (SELECT count(*) FROM (TABLE ours EXCEPT TABLE bares) a) + (SELECT count(*) FROM (TABLE bares EXCEPT TABLE ours) b)
      + (SELECT count(*) FROM (TABLE our_lines EXCEPT TABLE bare_lines) c) + (SELECT count(*) FROM (TABLE bare_lines EXCEPT TABLE our_lines) d)
-     + (SELECT count(*) FROM invoicer.open_line) + (SELECT count(*) FROM bare.open_line)"""
+     + (SELECT count(*) FROM (TABLE invoicer.open_line EXCEPT TABLE bare.open_line) e)
+     + (SELECT count(*) FROM (TABLE bare.open_line EXCEPT TABLE invoicer.open_line) f)"""
 
 
 @dataclass(frozen=True)
 class BatchRun:
     """One batch both ways. Memory in MiB: the worker's peak, and the most that PostgreSQL's processes had for themselves."""
 
+    what: str
     lines: int
     history: int
     worker: Took
@@ -150,9 +155,23 @@ def measure(ground: Ground, sizes: list[int], history: int, debtors: int, say: C
             for size in sizes:
                 lot = f"L{len(found)}"
                 asyncio.run(_with_owner(place, seed.add_open_lines, lot, size, debtors))
-                found.append(_one(ground, place, lot, size, behind))
+                found.append(_one(ground, place, lot, size, behind, seed.PLAIN))
                 say(f"batch of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s")
                 behind += size
+    return found
+
+
+def measure_cycles(ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]) -> list[BatchRun]:
+    """Each size in a database of its own, with three times as many lines on closed documents before it, or as many as wished if fewer."""
+    found = []
+    for size in sizes:
+        with ground.place("cycles") as place:
+            asyncio.run(_with_owner(place, seed.add_facts, debtors))
+            asyncio.run(_with_owner(place, seed.add_cycles, debtors))
+            behind = asyncio.run(_with_owner(place, seed.add_history, "H", min(history, TIMES_BEHIND * size), debtors, seed.CYCLES))
+            asyncio.run(_with_owner(place, seed.add_open_lines_of_cycles, "L", size, debtors))
+            found.append(_one(ground, place, "L", size, behind, seed.CYCLES))
+        say(f"batch with cycles of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s")
     return found
 
 
@@ -164,11 +183,11 @@ async def _with_owner(place: Place, work: Callable[..., Awaitable[Any]], *argume
         await connection.close()
 
 
-def _one(ground: Ground, place: Place, lot: str, size: int, behind: int) -> BatchRun:
+def _one(ground: Ground, place: Place, lot: str, size: int, behind: int, shape: seed.Shape) -> BatchRun:
     asyncio.run(_with_owner(place, seed.settle_down))
     bare_memory, memory = Watcher(ground), Watcher(ground)
     with bare_memory.watching():
-        bare = asyncio.run(_with_owner(place, _bare, ground.clock(), lot, size))
+        bare = asyncio.run(_with_owner(place, _bare, ground.clock(), lot, size, WAYS[shape]))
     (worker,) = place.start("invoicer", today=seed.TODAY)
     asyncio.run(until(lambda: _has_looked(worker), "the worker's first look at its open lines"))
     asyncio.run(_with_owner(place, seed.settle_down))
@@ -181,7 +200,7 @@ def _one(ground: Ground, place: Place, lot: str, size: int, behind: int) -> Batc
     differences = asyncio.run(place.value(DIFFERENCE_SQL))
     if differences:
         raise AssertionError(f"the worker and the bare SQL differ in {differences} rows: the comparison of their times counts for nothing")
-    return BatchRun(size, behind, took, bare, peak, memory.most, bare_memory.most)
+    return BatchRun(shape.name, size, behind, took, bare, peak, memory.most, bare_memory.most)
 
 
 async def _has_looked(worker: Worker) -> bool:
@@ -189,14 +208,14 @@ async def _has_looked(worker: Worker) -> bool:
     return "backoffice_pay_lines{" in await asyncio.to_thread(metrics, worker)
 
 
-async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: int) -> Took:
+async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: int, way: Sequence[str]) -> Took:
     """The hand-written transaction; its parameters are constants, as its author would have typed them."""
     values = {"company": f"'{messages.COMPANY}'", "today": f"date '{seed.TODAY}'", "cut_off": f"date '{seed.CUT_OFF}'", "batch": f"'bare-{lot}'"}
     began = clock.now()
     async with connection.transaction():
         for name in ("first", "last"):
             values[name] = str(await connection.fetchval(f"SELECT {REACH[name]}(pay_line_id) FROM bare.open_line"))
-        for statement in BARE_SQL:
+        for statement in way:
             for name, value in values.items():
                 statement = statement.replace(f"${name}", value)
             await connection.execute(statement)

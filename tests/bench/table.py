@@ -64,30 +64,43 @@ def ingest_rows(rounds: Sequence[Ingest]) -> list[Row]:
 
 def batch_rows(runs: Sequence[BatchRun]) -> list[Row]:
     """The batches, then how they stand without and with history."""
-    found = []
-    for run in runs:
-        ratio, cost = run.worker.seconds / run.bare.seconds, run.worker.computed / run.bare.computed
-        found.append(
-            Row(
-                f"batch of {run.lines:,} lines, {run.history:,} lines before",
-                f"{run.worker.seconds:.1f} s; peak {run.worker_memory} MiB, PostgreSQL {run.postgres_memory} MiB",
-                f"bare SQL, same rows: {run.bare.seconds:.1f} s; PostgreSQL {run.bare_postgres_memory} MiB",
-                f"{ratio:.2f} ({cost:.2f})",
-                "≤ 1.5",
-                ratio <= 1.5,
-            )
-        )
+    found = [_batch_row(run, "batch of", 1.5) for run in runs]
     for size in sorted({run.lines for run in runs}):
         first, *_, last = [run for run in runs if run.lines == size] * 2
         if len(runs) > 1 and first.history != last.history:
             ratio, cost = last.worker.seconds / first.worker.seconds, last.worker.computed / first.worker.computed
             found.append(Row(f"the same {size:,} lines, {last.history:,} before", f"{last.worker.seconds:.1f} s", f"{first.history:,} before: "
                              f"{first.worker.seconds:.1f} s", f"{ratio:.2f} ({cost:.2f})", "flat (≤ 1.2)", min(ratio, cost) <= 1.2))  # fmt: skip
-    if len({run.lines for run in runs}) > 1:
-        small, large = min(runs, key=lambda run: run.lines), max(runs, key=lambda run: run.lines)
-        found.append(Row("memory of the worker", f"{large.lines:,} lines: {large.worker_memory} MiB", f"{small.lines:,} lines: {small.worker_memory} MiB",
-                         f"{large.worker_memory / small.worker_memory:.2f}", "flat (≤ 1.2)", large.worker_memory <= 1.2 * small.worker_memory))  # fmt: skip
-    return found
+    return found + _memory_rows(runs, "memory of the worker")
+
+
+def cycles_rows(runs: Sequence[BatchRun]) -> list[Row]:
+    """The batches with billing cycles, five split keys and corrections."""
+    found = [_batch_row(run, "batch with cycles, five split keys, 2 % corrections, of", 2.0) for run in runs]
+    return found + _memory_rows(runs, "memory of the worker, with cycles")
+
+
+def _batch_row(run: BatchRun, what: str, bound: float) -> Row:
+    ratio, cost = run.worker.seconds / run.bare.seconds, run.worker.computed / run.bare.computed
+    return Row(
+        f"{what} {run.lines:,} lines, {run.history:,} lines before",
+        f"{run.worker.seconds:.1f} s; peak {run.worker_memory} MiB, PostgreSQL {run.postgres_memory} MiB",
+        f"bare SQL, same rows: {run.bare.seconds:.1f} s; PostgreSQL {run.bare_postgres_memory} MiB",
+        f"{ratio:.2f} ({cost:.2f})",
+        f"≤ {bound:g}",
+        ratio <= bound,
+    )
+
+
+def _memory_rows(runs: Sequence[BatchRun], what: str) -> list[Row]:
+    small, large = min(runs, key=lambda run: run.lines), max(runs, key=lambda run: run.lines)
+    if small.lines == large.lines:
+        return []
+    ratio = large.worker_memory / small.worker_memory
+    return [
+        Row(what, f"{large.lines:,} lines: {large.worker_memory} MiB", f"{small.lines:,} lines: {small.worker_memory} MiB", f"{ratio:.2f}", "flat (≤ 1.2)",
+            ratio <= 1.2),
+    ]  # fmt: skip
 
 
 def latency_rows(found: Latency) -> list[Row]:

@@ -27,10 +27,11 @@ def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path)
         "ORM, one message",
         "batch of 200 lines, 0 lines before",
         "batch of 600 lines",
+        "batch with cycles, five split keys, 2 % corrections, of 600 lines, 1,800 lines before",
         "memory",
         "p99",
         "2 workers",
         "documents to a ledger",
     ):
         assert any(part in row for row in rows), f"no row about {part}:\n{text}"
-    assert "cores" in text and len(PARTS) == 5
+    assert "cores" in text and len(PARTS) == 6
