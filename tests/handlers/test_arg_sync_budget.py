@@ -76,7 +76,7 @@ async def test_calls_of_a_day_are_counted_over_all_workers(delivering: Deliverin
 
 
 async def test_the_engine_is_nearly_as_fast_as_a_bare_client(delivering: Delivering, toy: FakeServer) -> None:
-    """With 20 ms of latency and the same concurrency, in one run; what it costs is in the message. The full figure is the benchmark's."""
+    """With 20 ms of latency and the same concurrency, in one run; what it costs is in the message. On a quiet machine it is 0.8 and more."""
     vendor = await many(delivering, toy, MANY, concurrency=CONCURRENCY, request_seconds=10.0)
     toy.delay = LATENCY_SECONDS
     began = time.monotonic()
@@ -95,5 +95,5 @@ async def test_the_engine_is_nearly_as_fast_as_a_bare_client(delivering: Deliver
     await asyncio.gather(*(bare(no) for no in range(MANY)))
     alone = MANY / (time.monotonic() - began)
     await port.close()
-    assert engine >= 0.4 * alone, f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it"
+    assert engine >= 0.6 * alone, f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it"
     print(f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it")

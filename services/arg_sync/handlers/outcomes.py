@@ -48,7 +48,7 @@ async def _connection(connection: AsyncConnection, ledger: Connection, outcomes:
         asked = max((failed.retry_after or 0.0 for failed in failures), default=0.0)
         circuit = after_trouble(now.failures if now else 0, asked or None, chances)
         await connections.set_circuit(connection, ledger.ledger, circuit, failures[-1].sentence)
-    elif any(each.next.state == "posted" for each in outcomes):
+    elif ledger.failures and any(each.next.state == "posted" for each in outcomes):
         await connections.close_circuit(connection, ledger.ledger)
 
 

@@ -25,9 +25,9 @@ from services.arg_sync.store.connections import Connection
 from shared import faults
 from shared.consumer.protocol import Books
 
-AHEAD = 6
+AHEAD = 12
 RUN_IN_ORDER = 10
-MOST_TAKEN = 60
+MOST_TAKEN = 120
 IDLE_SECONDS = 0.1
 LINGER_SECONDS = 0.02
 """Outcomes wait so long for others, to be stored together. Where one goes after the other they wait for nothing."""
@@ -48,6 +48,7 @@ class Run:
     _done: list[Outcome] = field(default_factory=list)
     _bell: asyncio.Condition = field(default_factory=asyncio.Condition)
     _slots: int = 0
+    _slots_until: float = 0.0
     _at_work: int = 0
     _storing: bool = False
     _fed: bool = False
@@ -105,7 +106,9 @@ class Run:
         taken: list[Taken] = []
 
         async def claim(connection: AsyncConnection) -> None:
-            await budget.take_slots(connection, self.connection.ledger, self.holder, self._slots, self._lease.whole_seconds)
+            if began > self._slots_until:  # long before they run out
+                self._slots_until = began + self._lease.whole_seconds / 3
+                await budget.take_slots(connection, self.connection.ledger, self.holder, self._slots, self._lease.whole_seconds)
             taken.extend(await claims.take(connection, self.connection.ledger, self.holder, self._can.order, room, self._lease))
 
         await self._transact(claim)
