@@ -1,23 +1,18 @@
-"""The rate budget of a connection, over one worker and over four: used to 95 %, never exceeded; and how fast the engine is without one."""
+"""The rate budget of a connection, over one worker and over four: used to 95 %, never exceeded."""
 
 import asyncio
-import json
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from services.arg_sync.handlers.engine import Engine
-from services.arg_sync.ledgers.port import Keyed
 from tests.conftest import BooksOf, Configure, EngineOf
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, playing
-from tests.ledgers.suite import host
-from tests.ledgers.toy import TOKEN, TOY, ToyVendor, toy_kind
+from tests.ledgers.toy import ToyVendor, toy_kind
 
 pytestmark = pytest.mark.slow
 PER_MINUTE, WINDOW_SECONDS, DOCUMENTS = 300, 20.0, 120
-CONCURRENCY, LATENCY_SECONDS, MANY = 8, 0.02, 500
 
 
 @pytest.fixture
@@ -73,27 +68,3 @@ async def test_calls_of_a_day_are_counted_over_all_workers(delivering: Deliverin
     assert states <= {"posted", "queued"}
     (row,) = await delivering.rows("SELECT circuit_sentence, open_until > now() AS resting FROM arg_sync.connection")
     assert row.resting and "of a day are used up" in row.circuit_sentence
-
-
-async def test_the_engine_is_nearly_as_fast_as_a_bare_client(delivering: Delivering, toy: FakeServer) -> None:
-    """With 20 ms of latency and the same concurrency, in one run; what it costs is in the message. On a quiet machine it is 0.8 and more."""
-    vendor = await many(delivering, toy, MANY, concurrency=CONCURRENCY, request_seconds=10.0)
-    toy.delay = LATENCY_SECONDS
-    began = time.monotonic()
-    await delivering.deliver(seconds=120)
-    engine = len(vendor.journal) / (time.monotonic() - began)
-    assert len(vendor.journal) == MANY
-    port = TOY.make(host(toy_kind(vendor, concurrency=CONCURRENCY, request_seconds=10.0).capabilities, {"base_url": toy.url}, {"token": TOKEN}, TOY.settings))
-    gate = asyncio.Semaphore(CONCURRENCY)
-
-    async def bare(no: int) -> None:
-        body = json.dumps({"number": f"X-{no}", "kind": "invoice", "customer": "C1", "date": "2026-03-01", "currency": "USD", "total": "1"})
-        async with gate:
-            await port.create([Keyed(str(no), body, "invoice", f"X-{no}")])
-
-    began = time.monotonic()
-    await asyncio.gather(*(bare(no) for no in range(MANY)))
-    alone = MANY / (time.monotonic() - began)
-    await port.close()
-    assert engine >= 0.6 * alone, f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it"
-    print(f"{engine:.0f} documents a second, a bare client {alone:.0f}: {engine / alone:.2f} of it")
