@@ -97,13 +97,16 @@ class Asked(Ground):
         return sorted(of for of in (of_open - {None} or of_all) if of is not None)
 
     def unconfirmed(self) -> list[tuple[str, str, date]]:
-        """Rates in force that invoiced lines do not cite."""
-        found = set()
+        """Rates in force that differ from those that invoiced lines cite; if there are none, rates in force that nothing differs from."""
+        differing: set[tuple[str, str, date]] = set()
+        others: set[tuple[str, str, date]] = set()
         for page in self.reference.ledger.pages.values():
             for (order_id, kind), book in page.cited().items():
-                order = self.reference.pricing.orders[order_id]
-                found |= {(order_id, kind, since) for of, since in order.books[-1] if of == kind and book < order.book}
-        return sorted(found)
+                books = self.reference.pricing.orders[order_id].books
+                for of, since in books[-1]:
+                    if of == kind:
+                        (differing if books[book].get((of, since)) != books[-1][of, since] else others).add((order_id, kind, since))
+        return sorted(differing or others)
 
     # -- batches and credits
 
@@ -119,19 +122,22 @@ class Asked(Ground):
         left_out = frozenset([self.pick(without, known)] if known and without is not None else [])
         self.close(company, Narrowed(self.reference.today + timedelta(days=days), frozenset(groups), left_out))
 
-    @rule(company=st.sampled_from(sorted(world.COMPANIES)), days=world.cut_offs, more=st.integers(0, 9))
-    def somebody_looks(self, company: str, days: int, more: int) -> None:
-        """Preview, what-if and the rest tell what a batch would be, and change nothing."""
+    @rule(company=st.sampled_from(sorted(world.COMPANIES)), days=world.cut_offs, more=st.integers(0, 9), what=st.sampled_from(["preview", "what-if", "rest"]))
+    def somebody_looks(self, company: str, days: int, more: int, what: str) -> None:
+        """A preview and a what-if tell what a batch would be; they and the rest change nothing."""
         first = self.reference.today + timedelta(days=days)
         cut_offs = sorted({first, first + timedelta(days=more)})
         wanted = [told_of(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one))) for one in cut_offs]
-        preview = self.ask("preview-batch", billing_company=company, cut_off_date=str(first))
-        assert told_by(preview["details"]) == wanted[0], preview
-        sides = self.ask("what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs])
-        assert [told_by(side) for side in sides["details"]["cut_offs"]] == wanted, sides
-        self.ask("health-check", billing_company=company, cut_off_date=str(first))
-        self.ask("list-batch-groups", billing_company=company, cut_off_date=str(first))
-        self.ask("rates-impact")
+        if what == "preview":
+            preview = self.ask("preview-batch", billing_company=company, cut_off_date=str(first))
+            assert told_by(preview["details"]) == wanted[0], preview
+        elif what == "what-if":
+            sides = self.ask("what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs])
+            assert [told_by(side) for side in sides["details"]["cut_offs"]] == wanted, sides
+        else:
+            self.ask("health-check", billing_company=company, cut_off_date=str(first))
+            self.ask("list-batch-groups", billing_company=company, cut_off_date=str(first))
+            self.ask("rates-impact")
 
     @precondition(lambda self: self.creditable())
     @rule(pick=world.picks, part=st.sampled_from([None, "0.25", "1", "2.5"]), to=st.sampled_from(["rebill", "write-off"]))

@@ -22,10 +22,10 @@ class Sent(Ground):
         self.sheet(self.stamps.new("T"), week, drawn, stamp)
 
     @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, drawn=world.entries, stamp=world.stamps, what=st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"]))
-    def a_revision_comes(self, pick: int, drawn: list[world.Drawn], stamp: str, what: str) -> None:
+    @rule(pick=world.picks, drawn=world.entries, stamp=world.stamps, what=world.revisions, billed=st.booleans())
+    def a_revision_comes(self, pick: int, drawn: list[world.Drawn], stamp: str, what: str, billed: bool) -> None:
         """A later revision with other time, or without entries; an adjustment timesheet, approved or not; or a revision below the newest, which
-        is recorded without effect on the worth."""
+        is recorded without effect on the worth. What it opens is billed at once or not."""
         original = self.pick(pick, sorted(self.stamps.weeks))
         week = self.stamps.weeks[original]
         if what == "cancelled":
@@ -34,11 +34,19 @@ class Sent(Ground):
             self.sheet(original, week, drawn, stamp, f"{original}-{what}")
         else:
             self.sheet(original, week, drawn, stamp, late=what == "late")
+        for name in world.COMPANIES if billed else ():
+            self.close(name, Narrowed(self.reference.today + world.LATER))
 
     @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, at=world.picks, turns=st.lists(st.sampled_from(world.HOURS), min_size=1, max_size=4))
-    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str]) -> None:
-        """Revisions that differ in the hours of one day only, each but the last one billed: so a key comes to stand on several invoices."""
+    @rule(
+        pick=world.picks,
+        at=world.picks,
+        turns=world.turns,
+        moves=st.none() | st.sampled_from(world.ACCOUNTS),
+    )
+    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str], moves: str | None) -> None:
+        """Revisions that differ in the hours of one day only, each but the last one billed: so a key comes to stand on several invoices, and of
+        several debtors if the office moves meanwhile."""
         on_documents = [document[1] for document, page in self.reference.ledger.pages.items() if page.billed and document[1] in self.stamps.weeks]
         original = self.pick(pick, sorted(on_documents or self.stamps.weeks))
         company = world.NORTH
@@ -49,6 +57,8 @@ class Sent(Ground):
                 drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
                 company = world.ORDERS[drawn[place][0]][0]
             self.sheet(original, self.stamps.weeks[original], drawn, "imported")
+            if number == 1 and moves is not None:
+                self.send("billto-changed", *(self.node(office, "office", None, moves) for office in world.OFFICES))
             if number < len(turns):
                 self.close(company, Narrowed(self.reference.today + world.LATER))
 

@@ -18,7 +18,8 @@ from tests.histories.machine import Histories
 from tests.histories.meetings import WANTED
 from tests.histories.office import Office
 
-HISTORIES, NIGHTLY, STEPS = 100, 2_000, 20
+HISTORIES, STEPS = 100, 16
+NIGHTLY, NIGHTLY_STEPS = 2_000, 25
 PROFILE = settings(stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None)
 
 
@@ -54,7 +55,7 @@ def test_a_hundred_histories(database: str, configure: Configure, capsys: pytest
 def test_two_thousand_histories(database: str, configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
     """The same, with other histories each night."""
     with office(database, configure) as ran:
-        run_state_machine_as_test(Histories, settings=settings(PROFILE, max_examples=NIGHTLY))
+        run_state_machine_as_test(Histories, settings=settings(PROFILE, max_examples=NIGHTLY, stateful_step_count=NIGHTLY_STEPS))
     with capsys.disabled():
         print(f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified")
     assert ran.histories >= NIGHTLY

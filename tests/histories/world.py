@@ -48,7 +48,7 @@ TIME_GROUPS: dict[str, dict[str, Any]] = {
 }
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ORDERS = {"R-USD": (NORTH, "east", "USD"), "R-JPY": (NORTH, "west", "JPY"), "R-KWD": (SOUTH, "east", "KWD"), "R-TWO": (NORTH, "west", "USD")}
-PRICES = ["50", "35.035", "33.33", "17.1234", "60.5", "1234.5678"]
+PRICES = ["50", "0", "35.035", "33.33", "17.1234", "60.5", "1234.5678"]
 HOURS = ["8", "7.6", "7.5", "0.25", "3.3333", "4.5", "0", "6.9999"]
 TIME_TYPES = ("REG", "OT")
 POS = ("", "", "", "PO-7")
@@ -70,11 +70,13 @@ fees = st.lists(st.tuples(st.sampled_from(["100.01", "333.333", "1000", "0"]), s
 ways = st.builds(
     Way,
     payment=st.sampled_from(["", "net:7"]),
-    credits=st.sampled_from(["separate", "net", "per-invoice"]),
+    credits=st.sampled_from(["net", "separate", "per-invoice", "net"]),
     zero_documents=st.booleans(),
     regime=st.sampled_from(["standard", "standard", "standard", "exempt"]),
     time_group=st.sampled_from(["", "", *sorted(TIME_GROUPS)]),
 )
+revisions = st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"])
+turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4)
 stamps = st.sampled_from(["imported", "imported", "imported", "imported", "stamped", "unapproved"])
 groups = st.just(set[str]()) | st.sets(st.sampled_from(["none", *sorted(TIME_GROUPS)]), min_size=1, max_size=4)
 cut_offs = st.integers(-20, 12) | st.just(LATER.days)
