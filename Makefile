@@ -6,6 +6,7 @@ PYTHON := $(shell for candidate in python3.13 python3.12 python3.11 python3 pyth
 VENV := .venv
 STAMP := $(VENV)/.installed
 SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/python
+AT_ONCE := 2
 FAST := tests/rules tests/test_house.py tests/contracts
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -16,7 +17,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
-	@echo "make test     all tests (ARGS='-k name' for some)"
+	@echo "make test     all tests, two at a time (ARGS='-k name' for some, AT_ONCE=0 in one process)"
 	@echo "make check    style, types, import contracts and the fast tests"
 	@echo "make bench    the benchmarks, as a table of ratios"
 	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
@@ -39,7 +40,7 @@ demo: install
 	@$(VENV)/bin/backoffice demo
 
 test: install
-	@$(VENV)/bin/python -m pytest -p tests.skips $(ARGS)
+	@$(VENV)/bin/python -m pytest -p tests.skips -n $(AT_ONCE) --dist worksteal $(ARGS)
 
 check: install
 	$(VENV)/bin/ruff check .
