@@ -58,10 +58,11 @@ SELECT worker, job, day_minutes, pay_line_id, week_ending, service_from, service
 UNION ALL SELECT *, false FROM billed"""
 
 WRONG = "bool_or(fresh) AND (min(job) <> max(job) OR sum(day_minutes) > CAST(:most AS integer) * 60)"
-# Weeks that all end on one day share no day, and the lines of a worker can be added up week by week.
+# Weeks that all end on one day share no day, and the lines of a worker can be added up week by week; they lie within those days, so that
+# nothing more need be gathered of a million of them.
 BY_WEEK_SQL = f"""
 CREATE TEMP TABLE suspect ON COMMIT DROP AS
-SELECT worker, min(service_from) AS first_day, max(service_to) AS last_day FROM ({ALL_SQL}) l GROUP BY worker, week_ending HAVING {WRONG}"""
+SELECT worker, week_ending - 6 AS first_day, week_ending AS last_day FROM ({ALL_SQL}) l GROUP BY worker, week_ending HAVING {WRONG}"""
 # Else lines belong together as long as one begins before those before it have ended.
 BY_SPAN_SQL = f"""
 CREATE TEMP TABLE suspect ON COMMIT DROP AS

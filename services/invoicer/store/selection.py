@@ -95,7 +95,8 @@ FROM (
     WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)) b) c
 WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no ORDER BY pay_line_id)"""
 
-# The first sort key is one number that tells most rows apart, and keys that rarely decide come last: half of the time is sorting.
+# The first sort key is one number that tells most rows apart, and keys that rarely decide come last: half of the time is sorting. `split`
+# has the split keys that are not in that number; which invoice a credit corrects is in it where each has a document of its own.
 # OFFSET 0 keeps the digest of a line below the sort: without it every column of the pay line would travel through the sort.
 PICKED_SQL = """
 CREATE TEMP TABLE picked ON COMMIT DROP AS
@@ -105,12 +106,13 @@ SELECT CAST(dense_rank() OVER (ORDER BY debtor_out, split) AS integer) AS group_
        pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending,
        service_from, service_to, corrects, corrects_invoice, digest, sheet, correction, worker, job, day_minutes
 FROM (
-  SELECT *, debtor_no * CAST(16 AS bigint) + out_no AS debtor_out FROM (
+  SELECT *, ((debtor_no * CAST(16777216 AS bigint) + terms_no) * 4 + least(apart, 2)) * 16 + out_no AS debtor_out FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
          p.line_key COLLATE "C" AS line_key, p.service_from, p.service_to, p.corrects_invoice_id AS corrects, p.corrects_line_no, p.currency,
          coalesce(k.debtor_no, s.debtor_no, 0) AS debtor_no, coalesce(k.terms_no, s.terms_no, 0) AS terms_no, coalesce(k.apart, 0) AS apart,
          coalesce(k.po_number, p.po_number) AS po_number, coalesce(k.site_no, s.site_no) AS site_no,
-         concat_ws(chr(31), p.currency, coalesce(k.terms_no, s.terms_no, 0), coalesce(k.apart, 0), coalesce(k.po_number, p.po_number)) COLLATE "C" AS split,
+         CASE WHEN k.apart > 1 THEN concat_ws(chr(31), p.currency, k.apart, k.po_number)
+              ELSE p.currency || chr(31) || coalesce(k.po_number, p.po_number) END COLLATE "C" AS split,
          coalesce(k.tax_code, nullif(p.tax_code, ''), :default_tax) AS tax_code,
          coalesce(k.tax_rate, t.percent, 0) AS tax_rate,
          coalesce(k.tax, round(p.amount * t.fraction, coalesce(m.places, 2)), 0) AS tax,
@@ -150,14 +152,12 @@ CLOSE_TOGETHER = 3
 WORKED = """p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL AS sheet, o.correction, hashtextextended(p.worker_id, 0) AS worker,
          hashtextextended(p.requirement_id, hashtextextended(p.document_id, 0)) AS job, p.day_minutes"""
 
+# All lines of a group have the same debtor, terms, currency and PO number: any value is the value.
 HEADS_SQL = """
-SELECT h.group_no, h.debtor_no, h.terms_no, h.apart, h.currency, h.po_number, s.line_count, s.credit_count, s.service_from, s.service_to, s.newest_corrected,
-       s.tax_code, s.tax_rate, s.net, s.tax
-FROM (SELECT group_no, tax_code, tax_rate, count(*) AS line_count, count(corrects) AS credit_count, min(service_from) AS service_from,
-             max(service_to) AS service_to, max(corrects) AS newest_corrected, sum(amount) AS net, sum(tax) AS tax
-      FROM picked WHERE out_no = 0 GROUP BY group_no, tax_code, tax_rate) s
-JOIN (SELECT group_no, debtor_no, terms_no, apart, currency, po_number FROM picked WHERE out_no = 0 AND line_no = 1) h USING (group_no)
-ORDER BY h.group_no, s.tax_code, s.tax_rate"""
+SELECT group_no, any_value(debtor_no) AS debtor_no, any_value(terms_no) AS terms_no, any_value(apart) AS apart, any_value(currency) AS currency,
+       any_value(po_number) AS po_number, count(*) AS line_count, count(corrects) AS credit_count, min(service_from) AS service_from,
+       max(service_to) AS service_to, max(corrects) AS newest_corrected, tax_code, tax_rate, sum(amount) AS net, sum(tax) AS tax
+FROM picked WHERE out_no = 0 GROUP BY group_no, tax_code, tax_rate ORDER BY group_no, tax_code, tax_rate"""
 
 # Tax over the sum of a document's lines of one code and rate, spread by largest remainder; twin of `rules.totals.document_tax`.
 # Only debits: a credit keeps what it takes from the line that it corrects.
