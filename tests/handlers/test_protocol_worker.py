@@ -130,7 +130,8 @@ def names(count: int, letter: str = "t") -> list[str]:
 
 
 async def test_offsets_of_exactly_this_batch(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
-    """What was read ahead is not committed: in each transaction the committed offset is where the batch begins."""
+    """What was read ahead is not committed: in each transaction the committed offset is where this batch begins, or an earlier one, for the
+    offsets of a batch are committed while the next one is worked on; never is it within or beyond the batch."""
     configure(max_batch_records=10)
     seen: list[tuple[int, int]] = []
 
@@ -142,7 +143,7 @@ async def test_offsets_of_exactly_this_batch(ground: dict[str, str], engine_of: 
         await until("35 toys", all_kept(engine_of, 35))
         await until("the last offset", lambda: _equals(committed, {0: 35}))
     assert [first for first, _ in seen] == [0, 10, 20, 30]
-    assert all(first == offset for first, offset in seen)
+    assert all(offset <= first and offset % 10 == 0 for first, offset in seen)
     assert await kept(engine_of) == names(35)
     assert sorted(await said()) == [name.encode() for name in names(35)]
 
