@@ -63,7 +63,7 @@ class Ground(RuleBasedStateMachine):
     # -- the ground
 
     @initialize(
-        ways=st.dictionaries(st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)), world.ways, min_size=2, max_size=6),
+        ways=st.dictionaries(st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)), world.ways, min_size=4, max_size=6),
         prices=st.lists(world.prices, min_size=8, max_size=8),
         weeks=st.lists(st.tuples(st.sampled_from(world.WEEKS), world.entries), min_size=1, max_size=3),
         billed=st.booleans(),

@@ -43,10 +43,13 @@ class Sent(Ground):
         at=world.picks,
         turns=world.turns,
         moves=st.none() | st.sampled_from(world.ACCOUNTS),
+        billed=st.booleans(),
+        swapped=st.booleans(),
     )
-    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str], moves: str | None) -> None:
-        """Revisions that differ in the hours of one day only, each but the last one billed: so a key comes to stand on several invoices, and of
-        several debtors if the office moves meanwhile."""
+    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str], moves: str | None, billed: bool, swapped: bool) -> None:
+        """Revisions that differ in the hours of one day only, each billed, or each but the last: so a key comes to stand on several invoices, is
+        credited bit by bit down to nothing, and has several debtors if the office moves meanwhile. With the last one some hours turn out to
+        have been of the other time type: a credit and a debit."""
         on_documents = [document[1] for document, page in self.reference.ledger.pages.items() if page.billed and document[1] in self.stamps.weeks]
         original = self.pick(pick, sorted(on_documents or self.stamps.weeks))
         company = world.NORTH
@@ -56,10 +59,12 @@ class Sent(Ground):
                 place = at % len(drawn)
                 drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
                 company = world.ORDERS[drawn[place][0]][0]
+                if swapped and number == len(turns) and len(drawn) < world.WEEK_DAYS:
+                    drawn.append((drawn[place][0], "OT" if drawn[place][1] == "REG" else "REG", "1", drawn[place][3]))
             self.sheet(original, self.stamps.weeks[original], drawn, "imported")
             if number == 1 and moves is not None:
                 self.send("billto-changed", *(self.node(office, "office", None, moves) for office in world.OFFICES))
-            if number < len(turns):
+            if billed or number < len(turns):
                 self.close(company, Narrowed(self.reference.today + world.LATER))
 
     @rule(pick=world.picks, new=st.booleans(), order_id=st.sampled_from(sorted(world.ORDERS)), drawn=world.fees, start=st.integers(-10, 3))

@@ -55,6 +55,7 @@ POS = ("", "", "", "PO-7")
 ITEM = "HIRE"
 PLANS = [[("100", 1)], [("50", 1), ("50", 9)], [("33.34", 1), ("33.33", 5), ("33.33", 20)]]
 
+WEEK_DAYS = 7
 LATER = timedelta(days=40)
 Drawn = tuple[str, str, str, str]
 """Job order, time type, hours and PO of a day, as a history draws them."""
@@ -76,7 +77,8 @@ ways = st.builds(
     time_group=st.sampled_from(["", "", *sorted(TIME_GROUPS)]),
 )
 revisions = st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"])
-turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4)
+turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4) | st.sampled_from([["8", "5", "2", "0"], ["7.6", "3.3333", "0"], ["8", "6.9999", "1", "0"]])
+"""Hours of a day, revision by revision: any, or bit by bit down to nothing."""
 stamps = st.sampled_from(["imported", "imported", "imported", "imported", "stamped", "unapproved"])
 groups = st.just(set[str]()) | st.sets(st.sampled_from(["none", *sorted(TIME_GROUPS)]), min_size=1, max_size=4)
 cut_offs = st.integers(-20, 12) | st.just(LATER.days)
