@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def environment() -> dict[str, str]:
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
     """The demonstration in a process group of its own."""
     command = [str(BACKOFFICE), "demo", "--data", str(folder / "data"), "--out", str(folder / "out"), *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
+    # Whoever starts the tests in the background may have set Ctrl-C to be ignored, and processes inherit that.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True, preexec_fn=heeding)
 
 
 def left_running(folder: Path) -> list[str]:
