@@ -103,11 +103,6 @@ def full_name(topic: str) -> str:
     return settings().topic_prefix + topic
 
 
-def short_name(topic: str) -> str:
-    """The topic's name without the configured prefix."""
-    return topic.removeprefix(settings().topic_prefix)
-
-
 def group_name(service: str, topic: str) -> str:
     """The consumer group of a service on a topic."""
     return f"{settings().topic_prefix}{service}.{topic}"

@@ -19,7 +19,7 @@ from decimal import Decimal
 from shared.errors import Refused
 from shared.money import plain
 from shared.render.priced import priced
-from shared.terms import ClosedDocument, ClosedLine, counted
+from shared.terms import ClosedDocument, ClosedLine
 
 ENCODING = "cp1252"
 NUMBER_LETTERS = 11
@@ -178,15 +178,3 @@ class IifRows:
 
 def _kind(document: ClosedDocument) -> str:
     return "CREDIT MEMO" if document.document_type == "credit-note" else "INVOICE"
-
-
-def one_currency(currencies: Iterable[str]) -> str:
-    """The currency of a file. Refused if there are several."""
-    named = sorted(set(currencies))
-    if len(named) > 1:
-        raise Refused(
-            "several_currencies",
-            f"the batch has documents in {counted(len(named), 'currency', 'currencies')} ({', '.join(named)}) and an IIF file holds one",
-            "name a folder with --out: it gets one file per currency",
-        )
-    return named[0] if named else ""

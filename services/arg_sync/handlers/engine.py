@@ -100,13 +100,7 @@ class Engine:
         """Looks whether a connection works; one that was stopped goes on if it does."""
         plugged = await self._ports.port_for(ledger)
         try:
-            try:
-                sentence = await plugged.port.check()
-            except Failure as failed:
-                if failed.failure != "auth":
-                    raise
-                await plugged.renew(plugged.renewals)
-                sentence = await plugged.port.check()
+            sentence = await plugged.asked(plugged.port.check)
         except Failure as failed:
             await self._checked(ledger, "failed", f"{failed.code}: {failed.sentence}")
             return
@@ -137,5 +131,5 @@ class Engine:
         await self._transact(keep)
 
     async def _transact(self, work: outcomes.Work) -> None:
-        async with self._books.engine.connect() as connection, connection.begin():
+        async with self._books.engine.begin() as connection:
             await work(connection)

@@ -21,7 +21,7 @@ POLL_SECONDS = 900.0
 async def poll(reading: Reading) -> None:
     """One poll, if it is ours. Whatever fails, the next one begins at the same cursor."""
     ledger = reading.connection.ledger
-    async with reading.books.engine.connect() as connection, connection.begin():
+    async with reading.books.engine.begin() as connection:
         mine = await payments.claim(connection, reading.connection, POLL_SECONDS)
     if mine is None:
         return
@@ -50,7 +50,7 @@ async def _keep(connection: AsyncConnection, ledger: str, mine: Poll, given: Pay
 async def _failed(reading: Reading, mine: Poll, failed: Failure) -> None:
     busy = failed.code == BUSY
     wait = BUSY_SECONDS if busy else backoff(mine.failures + 1, reading.chances, longest=EVERY_SECONDS)
-    async with reading.books.engine.connect() as connection, connection.begin():
+    async with reading.books.engine.begin() as connection:
         failures = mine.failures if busy else mine.failures + 1
         await payments.end(connection, reading.connection.ledger, mine, mine.cursor, wait, max(failures, 1), f"{failed.code}: {failed.sentence}")
     if not busy:

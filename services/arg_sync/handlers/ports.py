@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.arg_sync.ledgers.kinds import capabilities_of
 from services.arg_sync.ledgers.port import Capabilities, Failure, Host, Kind, Port, Secrets
@@ -18,6 +19,7 @@ from shared.errors import Refused
 
 DAY_REST_SECONDS = 900.0
 REMEMBERED_SECONDS = 1.0
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -48,13 +50,13 @@ class LedgerVault:
     async def may_renew(self, version: int) -> bool:
         """Whether the caller alone may renew this version."""
         self._known = None
-        async with _transaction(self.engine) as connection:
+        async with self.engine.begin() as connection:
             return await secrets.claim_renewal(connection, self.ledger, version)
 
     async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
         """The next version, committed before anybody uses it."""
         self._known = None
-        async with _transaction(self.engine) as connection:
+        async with self.engine.begin() as connection:
             if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
                 raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")
         return Secrets(version + 1, dict(values))
@@ -71,12 +73,22 @@ class Plugged:
     renewals: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def renew(self, seen: int) -> None:
-        """Renews once for all who saw the same failure."""
+    async def asked(self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None = None) -> Result:
+        """One call of the port, through the gate if so many may be under way at once. A key that is no longer good is renewed, outside of
+        the gate and once for all who saw the same failure, and the call is made again."""
+        seen = self.renewals
+        try:
+            async with gate or nullcontext():
+                return await call()
+        except Failure as failed:
+            if failed.failure != "auth":
+                raise
         async with self.lock:
             if self.renewals == seen:
                 await self.port.renew()
                 self.renewals += 1
+        async with gate or nullcontext():
+            return await call()
 
 
 class PortBook:
@@ -116,7 +128,7 @@ class PortBook:
         async def turn() -> None:
             if not pause and per_day is None:
                 return
-            async with _transaction(self._engine) as connection:
+            async with self._engine.begin() as connection:
                 mine = await budget.take_turn(connection, ledger, pause, per_day)
             if mine.used_up:
                 words = f"its {per_day:,} calls of a day are used up"
@@ -130,9 +142,3 @@ class PortBook:
         for plugged in self._ports.values():
             await plugged.port.close()
         self._ports.clear()
-
-
-@asynccontextmanager
-async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    async with engine.connect() as connection, connection.begin():
-        yield connection

@@ -136,16 +136,7 @@ class Preparer:
         await self._transact(lambda connection: customers.keep_customer(connection, self._ledger, self._generation, name, remote_id))
 
     async def _asked(self, call: Callable[[], Awaitable[str | None]]) -> str:
-        seen = self._plugged.renewals
-        try:
-            async with self._gate:
-                return await call() or ""
-        except Failure as failed:
-            if failed.failure != "auth":
-                raise
-        await self._plugged.renew(seen)
-        async with self._gate:
-            return await call() or ""
+        return await self._plugged.asked(call, self._gate) or ""
 
     def _without_customer(self, each: Taken, failed: Failure) -> Next:
         """The document was not sent: its own state is not in doubt, even if that of its customer is."""

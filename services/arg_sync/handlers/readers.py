@@ -33,7 +33,7 @@ class Readers:
             if task.done():
                 del self._running[name]
                 task.result()
-        async with self._books.engine.connect() as connection, connection.begin():
+        async with self._books.engine.begin() as connection:
             await reconciliations.ask_nightly(connection)
             due = [("payments", each) for each in await polls.due(connection)] + [("reconcile", each) for each in await reconciliations.due(connection)]
         for name in due:
@@ -49,7 +49,7 @@ class Readers:
         try:
             plugged = await self._ports[what].port_for(known)
         except Failure as failed:
-            async with self._books.engine.connect() as connection, connection.begin():
+            async with self._books.engine.begin() as connection:
                 await outcomes.stop(connection, known, failed.sentence)
             return
         await WORKS[what](Reading(self._books, known, plugged, f"{what}/{self._holder}", self._chances))

@@ -35,17 +35,7 @@ class Reading:
     async def ask(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """A call that changes nothing: a key that is no longer good is renewed once, what may pass is tried again at once."""
         async with self._slot():
-            return await short_retries(lambda: self._renewed(call))
-
-    async def _renewed(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        seen = self.plugged.renewals
-        try:
-            return await call()
-        except Failure as failed:
-            if failed.failure != "auth":
-                raise
-        await self.plugged.renew(seen)
-        return await call()
+            return await short_retries(lambda: self.plugged.asked(call))
 
     @contextlib.asynccontextmanager
     async def _slot(self) -> AsyncIterator[None]:
@@ -53,19 +43,19 @@ class Reading:
         if can.order == "connection":
             yield
             return
-        async with self.books.engine.connect() as connection, connection.begin():
+        async with self.books.engine.begin() as connection:
             mine = await budget.take_one_slot(connection, ledger, self.holder, can.concurrency, SLOT_SECONDS)
         if not mine:
             raise Failure("transient", BUSY, f"all {can.concurrency} calls that {ledger} takes at once are in use")
         try:
             yield
         finally:
-            async with self.books.engine.connect() as connection, connection.begin():
+            async with self.books.engine.begin() as connection:
                 await budget.give_slots_back(connection, ledger, self.holder)
 
     async def trouble(self, failed: Failure) -> None:
         """What a failed read means for the connection, as with deliveries: a dead key stops it, a wish to wait holds for all."""
-        async with self.books.engine.connect() as connection, connection.begin():
+        async with self.books.engine.begin() as connection:
             if failed.failure == "auth":
                 await outcomes.stop(connection, self.connection, failed.sentence)
             elif failed.everywhere:

@@ -51,7 +51,7 @@ class Part:
 async def carry_on(reading: Reading) -> None:
     """Takes the run of a connection, if nobody has it, and carries it to its end or to the first failure that concerns the connection."""
     ledger = reading.connection.ledger
-    async with reading.books.engine.connect() as connection, connection.begin():
+    async with reading.books.engine.begin() as connection:
         mine = await reconciliations.take(connection, ledger)
     if mine is None:
         return
@@ -154,10 +154,10 @@ async def _failed(reading: Reading, mine: Run, failed: Failure) -> None:
 
 
 async def _put_back(reading: Reading, mine: Run, seconds: float, words: str, *, tried: bool) -> None:
-    async with reading.books.engine.connect() as connection, connection.begin():
+    async with reading.books.engine.begin() as connection:
         await reconciliations.put_back(connection, mine, seconds, words, tried=tried)
 
 
 async def _end(reading: Reading, mine: Run, state: str, words: str) -> None:
-    async with reading.books.engine.connect() as connection, connection.begin():
+    async with reading.books.engine.begin() as connection:
         await reconciliations.end(connection, mine, state, words)

@@ -226,7 +226,7 @@ class Run:
 
     async def _transact(self, work: "recorded.Work") -> None:
         """A short transaction that says nothing."""
-        async with self.books.engine.connect() as connection, connection.begin():
+        async with self.books.engine.begin() as connection:
             await work(connection)
 
     async def _ring(self, sent: bool = False) -> None:

@@ -210,17 +210,7 @@ class Sender:
         return None
 
     async def _asked(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """One call of the port; a key that is no longer good is renewed once."""
-        seen = self._plugged.renewals
-        try:
-            async with self._gate:
-                return await call()
-        except Failure as failed:
-            if failed.failure != "auth":
-                raise
-        await self._plugged.renew(seen)
-        async with self._gate:
-            return await call()
+        return await self._plugged.asked(call, self._gate)
 
     async def _read(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """A call that changes nothing: tried again at once a few times."""

@@ -69,6 +69,6 @@ async def _taken(engine: AsyncEngine, ledger: str, headers: dict[str, str], body
             key = (await LedgerVault(engine, ledger).read()).values.get(KEY, "")
     if not is_signed(key, body, headers.get(HEADERS.get(known.kind if known else "", ""), "")):
         return False
-    async with engine.connect() as connection, connection.begin():
+    async with engine.begin() as connection:
         await payments.ask(connection, ledger)
     return True

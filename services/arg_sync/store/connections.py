@@ -158,13 +158,3 @@ async def put_kinds(connection: AsyncConnection, kinds: Sequence[Mapping[str, An
             " capabilities = excluded.capabilities",
             **kind,
         )
-
-
-async def kind_settings(connection: AsyncConnection, kind: str) -> list[dict[str, Any]] | None:
-    """The settings that a kind explains; None if it is not known."""
-    found = await rows(connection, "SELECT settings FROM arg_sync.ledger_kind WHERE kind = :kind", kind=kind)
-    if not found:
-        return None
-    value = found[0].settings
-    settings: list[dict[str, Any]] = json.loads(value) if isinstance(value, str) else value
-    return settings

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.rules.documents import Corrected
 from services.arg_sync.rules.mapping import Codes, SoldLine
-from shared.database import rows
+from shared.database import rows, run
 from shared.money import rounded
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 
@@ -63,13 +63,12 @@ async def codes_for(connection: AsyncConnection, ledger: str) -> Codes:
 
 async def put_mapping(connection: AsyncConnection, ledger: str, mapped: Sequence[tuple[str, str, str]], actor: str) -> None:
     """Sets rows of the mapping."""
-    await rows(
+    await run(
         connection,
         "INSERT INTO arg_sync.mapping (ledger, what, code, remote, actor, mapped_at)"
         " SELECT :ledger, what, code, remote, :actor, now() FROM unnest(CAST(:whats AS text[]), CAST(:codes AS text[]), CAST(:remotes AS text[]))"
         "   AS m(what, code, remote)"
-        " ON CONFLICT (ledger, what, code) DO UPDATE SET remote = excluded.remote, actor = excluded.actor, mapped_at = excluded.mapped_at"
-        " RETURNING ledger",
+        " ON CONFLICT (ledger, what, code) DO UPDATE SET remote = excluded.remote, actor = excluded.actor, mapped_at = excluded.mapped_at",
         ledger=ledger,
         actor=actor,
         whats=[what for what, _, _ in mapped],

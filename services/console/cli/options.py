@@ -62,7 +62,6 @@ MissingTimesheets = Annotated[
     str | None,
     typer.Option("--missing-timesheets", metavar="wait|bill|wait:N", help="In place of each debtor's own rule; needs --reason.", show_default=False),
 ]
-AnyDate = Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", show_default=False)]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer.")]
 LONG_SECONDS = 3_600.0
 """How long a batch may take before we stop waiting for its answer; it goes on without us."""
