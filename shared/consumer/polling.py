@@ -39,11 +39,12 @@ def _flat(found: Mapping[TopicPartition, Sequence[Any]]) -> tuple[Any, ...]:
 
 def offsets_after(polled: Sequence[Any]) -> dict[TopicPartition, int]:
     """The offsets that say that exactly these records are done."""
-    last: dict[TopicPartition, int] = {}
-    for record in polled:
-        partition = TopicPartition(record.topic, record.partition)
-        last[partition] = max(last.get(partition, 0), record.offset + 1)
-    return last
+    last: dict[int, Any] = {}
+    for record in polled:  # of one topic, as every consumer hears one
+        before = last.get(record.partition)
+        if before is None or record.offset > before.offset:
+            last[record.partition] = record
+    return {TopicPartition(record.topic, partition): record.offset + 1 for partition, record in last.items()}
 
 
 class Committer:

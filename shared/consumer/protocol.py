@@ -83,7 +83,8 @@ class Books:
                 applied.unsaid += await ledger.add_dead_letters(connection, self.service, applied.rejected)
                 again = forgotten.intersection(applied.unsaid)
                 await ledger.add_unsaid(connection, self.service, applied.unsaid, forgotten - again)
-                messages = [*applied.built.values(), *await self.build(connection, [an_id for an_id in applied.unsaid if an_id not in applied.built])]
+                built = [message for of_one in applied.built.values() for message in of_one]
+                messages = [*built, *await self.build(connection, [an_id for an_id in applied.unsaid if an_id not in applied.built])]
                 await faults.point("before_commit")
             self.said -= forgotten
         finally:
@@ -189,8 +190,8 @@ async def _once(books: Books, lane: Lane, good: Sequence[Received[Any]], bad: Se
 
 
 _DATABASE_CODES = {
-    "22P05": ("unstorable_character", "take the NUL character (\\u0000) out of the text"),
-    "22021": ("unstorable_character", "take the NUL character (\\u0000) out of the text"),
+    "22P05": ("unstorable_character", "take control characters such as NUL (\\u0000) out of the text"),
+    "22021": ("unstorable_character", "take control characters such as NUL (\\u0000) out of the text"),
     "22003": ("number_too_large", "send a number that people can read, or a string"),
     "22001": ("text_too_large", "send a shorter text"),
     "23514": ("against_the_books", "send values that the books allow"),

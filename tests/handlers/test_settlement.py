@@ -242,8 +242,18 @@ async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Inv
     """Protocol 2: bisect the batch; the one record is a dead letter."""
     said = [statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1)) for number in range(1, 6)]
     await books.hear(*said)
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["does_not_fit"]
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["number_too_large"]
     assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 4
+
+
+@pytest.mark.parametrize("character", ["\x1f", "\x1e"])
+async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(books: Invoicer, character: str) -> None:
+    """Protocol 2: a statement whose unit holds what stands between values, or is what stands for none, is a dead letter alone."""
+    said = [statement(f"T-{number}", 1, statement_line("40", unit=character if number == 3 else "HUR")) for number in range(1, 6)]
+    await books.hear(*said)
+    found = {row.document_id for row in await books.rows("SELECT document_id FROM invoicer.pay_line")}
+    assert found == {"T-1", "T-2", "T-4", "T-5"}
+    assert len(await books.rows("SELECT 1 FROM invoicer.dead_letter")) == 1
 
 
 async def test_the_same_statement_with_other_values_is_a_conflict(books: Invoicer) -> None:

@@ -16,8 +16,7 @@ from services.fee_realizer.rules.impact import Change, Moved, impact
 from services.fee_realizer.rules.placements import realize_placement
 from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
 from services.fee_realizer.rules.timesheets import Cited, Realized, Worth, realize_timesheet
-from services.fee_realizer.store import documents, rates, statements
-from services.fee_realizer.store.announcements import statement_message
+from services.fee_realizer.store import announcements, documents, rates, statements
 from services.fee_realizer.store.documents import Head
 from services.fee_realizer.store.facts import lock_facts, with_ended_rates
 from services.fee_realizer.store.statements import NewStatement
@@ -28,7 +27,7 @@ from shared.errors import Unavailable
 from shared.events.ats import PlacementCreated, TimesheetApproved
 
 DOCUMENTS_AT_ONCE = 500
-STATEMENT, HELD, RELEASED = "statement", "document-held", "document-released"
+HELD, RELEASED = "document-held", "document-released"
 BUG = Held("bug", "a rule failed on this document: the engineers find the reason in the log of fee_realizer; send documents retry when it is mended")
 KINDS = ("placement", "timesheet")
 """In the order in which their heads are locked."""
@@ -59,7 +58,7 @@ class Priced:
 
     statements: list[NewStatement] = field(default_factory=list)
     unsaid: list[UnsaidId] = field(default_factory=list)
-    built: dict[UnsaidId, Outgoing] = field(default_factory=dict)
+    built: dict[UnsaidId, Sequence[Outgoing]] = field(default_factory=dict)
     impacts: dict[str, Mapping[Change, list[Moved]]] = field(default_factory=dict)
 
 
@@ -69,6 +68,8 @@ async def price(connection: AsyncConnection, kind: str, facts: Facts, cases: Seq
     priced = Priced()
     for case in cases:
         _price_one(case, facts, known, priced)
+    priced.built = announcements.statements_in_parcels(priced.statements)
+    priced.unsaid += priced.built
     if kind == "timesheet":
         await rates.save_impact(connection, list(known.last), priced.impacts)
     return priced
@@ -154,11 +155,8 @@ def _take(case: Case, following: Step, body: str, priced: Priced) -> None:
     head = case.head
     if following.statement is not None:
         head.statement_no += 1
-        kind, document_id, number = head.document_kind, head.document_id, head.statement_no
-        priced.statements.append(NewStatement(kind, document_id, number, following.statement, head.sheet_id, head.revision, case.cause, body))
-        unsaid = (STATEMENT, said_id(head, number))
-        priced.unsaid.append(unsaid)
-        priced.built[unsaid] = statement_message(kind, document_id, number, body)
+        new = NewStatement(head.document_kind, head.document_id, head.statement_no, following.statement, head.sheet_id, head.revision, case.cause, body)
+        priced.statements.append(new)
     head.hold(following.hold)
     if following.says_hold is not None:
         head.hold_no += 1

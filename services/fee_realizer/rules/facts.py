@@ -4,7 +4,7 @@ A fact that nobody has told us yet is there as a stub (`known` false), so that a
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -15,6 +15,7 @@ from pydantic_core import to_json
 from shared.money import plain
 
 HOUR = "HUR"
+LINES_KEPT = 100
 Line = dict[str, Any]
 """A line of worth under the field names of `StatementLine`, as JSON takes it (a model for each would cost half the speed)."""
 
@@ -95,6 +96,7 @@ class Requirement:
     confirmed: tuple[Confirmed, ...] = ()
     _tables: "dict[tuple[str, int], RateTable]" = field(default_factory=dict, init=False, compare=False, repr=False)
     """Built when first asked for; a job order with other rates has its own."""
+    _always: "dict[tuple[Any, ...], Line]" = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def rate_table(self, time_type: str, book: int) -> "RateTable":
         """The bill rates of a time type in a rate book."""
@@ -102,6 +104,15 @@ class Requirement:
         if table is None:
             table = self._tables[time_type, book] = RateTable.of(self.rates, time_type, book)
         return table
+
+    def always(self, key: tuple[Any, ...], build: "Callable[[], Line]") -> Line:
+        """What the lines of one key have in common on every timesheet: built once. To be copied, never changed."""
+        found = self._always.get(key)
+        if found is None:
+            if len(self._always) >= LINES_KEPT:
+                self._always.clear()
+            found = self._always[key] = build()
+        return found
 
     def status_on(self, day: date) -> StatusAt | None:
         """The status with the greatest from-date that is not after the day."""

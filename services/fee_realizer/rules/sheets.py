@@ -5,14 +5,13 @@ approved the highest (approved_at, sheet id) is the document. The order of arriv
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionMark:
+class RevisionMark(NamedTuple):
     """What the choice needs to know of a revision. Approved without a stamp: an imported row, the earliest of all."""
 
     sheet_id: str

@@ -4,8 +4,7 @@ Source: design 1 (what we say) and domain rules 3: a hold of a document that was
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from services.fee_realizer.rules.facts import Line, in_json
 from services.fee_realizer.rules.gates import Held
@@ -17,8 +16,7 @@ NOT_WORTH = frozenset({"rate_book", "derivation"})
 """Fields of a line that say where its worth came from, and are no part of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a document stands: its latest statement (0 none) with the lines it said, and its hold."""
 
     statement_no: int = 0
@@ -28,8 +26,7 @@ class Standing:
     hold_sentence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What follows from a document's worth: a new statement or none, its hold, and what must be said of that."""
 
     statement: StatementKind | None

@@ -13,7 +13,7 @@ from typing import Any
 from services.fee_realizer.rules.facts import Facts, Line, RateVersion, Requirement, in_json
 from services.fee_realizer.rules.gates import Held, missing_fact, missing_step, not_billable
 from shared.events.ats import TimesheetApproved, TimesheetEntry
-from shared.money import minor_unit, plain, rounded
+from shared.money import ZERO, minor_unit, plain, rounded
 
 Cited = Mapping[tuple[str, str], int]
 """(requirement, time type) → the rate book that the invoiced lines of the document cite."""
@@ -31,17 +31,14 @@ Worth = Realized | Held
 
 
 @dataclass(slots=True)
-class _Sum:
-    """The time of one line key while it is summed."""
+class _Key:
+    """What the entries of one requirement, time type and set of engagement fields have in common, and their time by rate version."""
 
     requirement: Requirement
-    version: RateVersion
-    name: str
+    time_type: str
     fields: tuple[str, str, str]
-    hours: Decimal
-    first: date
-    last: date
-    by_day: dict[date, Decimal]
+    basis: dict[str, Any]
+    times: dict[str, tuple[RateVersion, dict[date, Decimal]]] = field(default_factory=dict)
 
 
 def realize_timesheet(sheet: TimesheetApproved, facts: Facts, cited: Cited) -> Worth:
@@ -51,33 +48,43 @@ def realize_timesheet(sheet: TimesheetApproved, facts: Facts, cited: Cited) -> W
     held = missing_fact(requirement_ids, facts) or missing_step(sheet, requirement_ids, facts) or not_billable(sheet, requirement_ids, facts)
     if held is not None:
         return held
-    sums: dict[tuple[Any, ...], _Sum] = {}
+    keys: dict[tuple[str, str, tuple[str, str, str]], _Key] = {}
     basis: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
-        missing = _add(entry, facts, cited, sums, basis)
+        requirement = facts.requirements[entry.requirement_id]
+        fields = (entry.project or requirement.project, entry.cost_center or requirement.cost_center, entry.po_number or requirement.po_number)
+        named = (entry.requirement_id, entry.time_type, fields)
+        key = keys.get(named)
+        if key is None:
+            key = keys[named] = _Key(requirement, entry.time_type, fields, _basis_of(requirement, entry.time_type, cited, basis))
+        missing = _add(entry, key, facts)
         if missing is not None:
             return missing
-    lines = [_line(sheet, one, basis[one.requirement.requirement_id, one.version.time_type]) for one in sums.values()]
+    lines = [_line(sheet, key, name, version, by_day) for key in keys.values() for name, (version, by_day) in key.times.items()]
     lines.sort(key=lambda line: line["line_key"])
-    return Realized(lines, [basis[key] for key in sorted(basis)])
+    return Realized(lines, [basis[named] for named in sorted(basis)])
 
 
-def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any, ...], _Sum], basis: dict[tuple[str, str], dict[str, Any]]) -> Held | None:
-    requirement = facts.requirements[entry.requirement_id]
-    named = (entry.requirement_id, entry.time_type)
+def _basis_of(requirement: Requirement, time_type: str, cited: Cited, basis: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
+    """From which rate book a time type of a job order is priced: the one that invoiced lines cite, else the newest."""
+    named = (requirement.requirement_id, time_type)
     if named not in basis:
         wanted = cited.get(named)
         basis[named] = {
-            "requirement_id": entry.requirement_id,
-            "time_type": entry.time_type,
+            "requirement_id": requirement.requirement_id,
+            "time_type": time_type,
             "rate_book": requirement.rate_book if wanted is None else wanted,
             "cited": wanted is not None,
         }
-    book: int = basis[named]["rate_book"]
-    if basis[named]["cited"]:
-        found = facts.cited_rate(requirement, entry.time_type, book, entry.work_date)
+    return basis[named]
+
+
+def _add(entry: TimesheetEntry, key: _Key, facts: Facts) -> Held | None:
+    book: int = key.basis["rate_book"]
+    if key.basis["cited"]:
+        found = facts.cited_rate(key.requirement, entry.time_type, book, entry.work_date)
     else:
-        found = facts.rates(requirement, entry.time_type, book).on(entry.work_date)
+        found = key.requirement.rate_table(entry.time_type, book).on(entry.work_date)
     if found is None:
         return Held(
             "no_bill_rate",
@@ -85,62 +92,77 @@ def _add(entry: TimesheetEntry, facts: Facts, cited: Cited, sums: dict[tuple[Any
             "send requirement-changed with a rate of that time type from that date or earlier",
         )
     version, name = found
-    fields = (entry.project or requirement.project, entry.cost_center or requirement.cost_center, entry.po_number or requirement.po_number)
-    key = (entry.requirement_id, entry.time_type, name, fields)
-    one = sums.get(key)
-    if one is None:
-        sums[key] = _Sum(requirement, version, name, fields, entry.hours, entry.work_date, entry.work_date, {entry.work_date: entry.hours})
-        return None
-    one.hours += entry.hours
-    one.first = min(one.first, entry.work_date)
-    one.last = max(one.last, entry.work_date)
-    one.by_day[entry.work_date] = one.by_day.get(entry.work_date, Decimal(0)) + entry.hours
+    time = key.times.get(name)
+    if time is None:
+        key.times[name] = (version, {entry.work_date: entry.hours})
+    elif entry.work_date in time[1]:
+        time[1][entry.work_date] += entry.hours
+    else:
+        time[1][entry.work_date] = entry.hours
     return None
 
 
-def _line(sheet: TimesheetApproved, one: _Sum, basis: dict[str, Any]) -> Line:
-    requirement, version = one.requirement, one.version
-    amount = rounded(one.hours * version.unit_price, requirement.currency)
-    name = one.name
-    project, cost_center, po_number = one.fields
-    week = sheet.week_ending.isoformat()
-    hours = plain(one.hours)
+def _line(sheet: TimesheetApproved, key: _Key, name: str, version: RateVersion, by_day: dict[date, Decimal]) -> Line:
+    """The line of one key: what holds for every timesheet, taken over, and what is this one's."""
+    requirement = key.requirement
+    always = requirement.always((version.time_type, name, key.fields), lambda: _always(key, name, version))
+    days = sorted(by_day)
+    quantity = sum(by_day.values(), ZERO)
+    amount = rounded(quantity * version.unit_price, requirement.currency)
+    hours, week = plain(quantity), sheet.week_ending.isoformat()
+    in_cited_book = key.basis["cited"] and version.in_book(key.basis["rate_book"])
+    line = always.copy()
+    line["quantity"] = hours
+    line["amount"] = plain(amount)
+    line["effective_date"] = line["week_ending"] = week
+    line["service_from"] = days[0].isoformat()
+    line["service_to"] = days[-1].isoformat()
+    line["worker_id"] = sheet.worker_id
+    line["rate_book"] = key.basis["rate_book"]
+    line["description"] = f"{requirement.job_title or requirement.requirement_id} · {sheet.worker_id} · {version.time_type} · week ending {week}"
+    line["derivation"] = {
+        "sheet": sheet.timesheet_id,
+        "revision": str(sheet.revision),
+        "hours": {day.isoformat(): plain(by_day[day]) for day in days},
+        "rate": always["derivation"] | {"cited": "yes" if in_cited_book else "no"},
+        "formula": f"{hours} × {printed(version.unit_price, requirement.currency)} = {amount}",
+    }
+    return line
+
+
+def _always(key: _Key, name: str, version: RateVersion) -> Line:
+    """What the lines of a key have in common on every timesheet, in the order of the fields; its derivation is the rate's part alone."""
+    requirement = key.requirement
+    project, cost_center, po_number = key.fields
     return {
         "line_key": in_json(["t", requirement.requirement_id, version.time_type, name, project, cost_center, po_number]),
         "line_kind": "timesheet",
         "billing_company": requirement.billing_company,
         "billto_node": requirement.office_id,
         "currency": requirement.currency,
-        "quantity": hours,
+        "quantity": "",
         "unit": version.unit,
         "unit_price": plain(version.unit_price),
-        "amount": plain(amount),
-        "effective_date": week,
-        "service_from": one.first.isoformat(),
-        "service_to": one.last.isoformat(),
-        "week_ending": week,
+        "amount": "",
+        "effective_date": "",
+        "service_from": "",
+        "service_to": "",
+        "week_ending": "",
         "requirement_id": requirement.requirement_id,
-        "worker_id": sheet.worker_id,
+        "worker_id": "",
         "time_type": version.time_type,
         "project": project,
         "cost_center": cost_center,
         "po_number": po_number,
         "rate_version": name,
-        "rate_book": basis["rate_book"],
-        "description": f"{requirement.job_title or requirement.requirement_id} · {sheet.worker_id} · {version.time_type} · week ending {week}",
+        "rate_book": 0,
+        "description": "",
         "derivation": {
-            "sheet": sheet.timesheet_id,
-            "revision": str(sheet.revision),
-            "hours": {day.isoformat(): plain(value) for day, value in sorted(one.by_day.items())},
-            "rate": {
-                "from": version.effective_from.isoformat(),
-                "price": plain(version.unit_price),
-                "unit": version.unit,
-                "source": version.source,
-                "book": str(version.since_book),
-                "cited": "yes" if basis["cited"] and version.in_book(basis["rate_book"]) else "no",
-            },
-            "formula": f"{hours} × {printed(version.unit_price, requirement.currency)} = {amount}",
+            "from": version.effective_from.isoformat(),
+            "price": plain(version.unit_price),
+            "unit": version.unit,
+            "source": version.source,
+            "book": str(version.since_book),
         },
     }
 

@@ -1,27 +1,55 @@
 """What is said, built from stored rows: statements byte for byte, holds and releases as the head of the document tells them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.rules.facts import in_json
+from services.fee_realizer.store.statements import NewStatement
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import DOCUMENT_HELD, DOCUMENT_RELEASED, PAY_LINES_REALIZED
+from shared.consumer.records import UnsaidId
 from shared.database import rows
 from shared.events.statements import DocumentHeld, DocumentReleased
+
+STATEMENTS = "statements"
+PARCEL_BYTES = 2_000
+"""An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. One document's part of it has less than 900."""
 
 _NAMED = "unnest(CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:numbers AS integer[])) AS s(document_kind, document_id, number)"
 
 
-def _named(ids: Sequence[str]) -> dict[str, list[Any]]:
-    parts = [json.loads(an_id) for an_id in ids]
+def _named(parts: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     return {"kinds": [part[0] for part in parts], "documents": [part[1] for part in parts], "numbers": [part[2] for part in parts]}
 
 
-def statement_message(document_kind: str, document_id: str, statement_no: int, body: str) -> Outgoing:
+def statement_parcels(numbers: Iterable[tuple[str, str, int]]) -> Iterator[UnsaidId]:
+    """The unsaid ids that stand for statements (kind, id, number), some dozens each: one row for each would be written and deleted."""
+    parcel: list[str] = []
+    size = 0
+    for number in numbers:
+        one = in_json(number)
+        size += len(one.encode()) + 1
+        if size > PARCEL_BYTES:
+            yield STATEMENTS, f"[{','.join(parcel)}]"
+            parcel, size = [], len(one.encode()) + 1
+        parcel.append(one)
+    if parcel:
+        yield STATEMENTS, f"[{','.join(parcel)}]"
+
+
+def statements_in_parcels(statements: Sequence[NewStatement]) -> dict[UnsaidId, Sequence[Outgoing]]:
+    """New statements as they are said, by the unsaid ids that stand for them."""
+    said = iter(statements)
+    ids = statement_parcels((one.document_kind, one.document_id, one.statement_no) for one in statements)
+    return {an_id: [_statement_message(next(said)) for _ in json.loads(an_id[1])] for an_id in ids}
+
+
+def _statement_message(one: Any) -> Outgoing:
     """A statement as it is said: its body byte for byte as it is stored."""
-    return Outgoing(PAY_LINES_REALIZED.name, document_id, body.encode(), stable_id("statement", document_kind, document_id, statement_no))
+    return Outgoing(PAY_LINES_REALIZED.name, one.document_id, one.body.encode(), stable_id("statement", one.document_kind, one.document_id, one.statement_no))
 
 
 async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
@@ -31,9 +59,9 @@ async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) ->
         f"SELECT t.document_kind, t.document_id, t.statement_no, t.body FROM {_NAMED} JOIN fee_realizer.statement t"
         " ON t.document_kind = s.document_kind AND t.document_id = s.document_id AND t.statement_no = s.number"
         " ORDER BY t.document_kind, t.document_id, t.statement_no",
-        **_named(ids),
+        **_named([part for an_id in ids for part in json.loads(an_id)]),
     )
-    return [statement_message(row.document_kind, row.document_id, row.statement_no, row.body) for row in found]
+    return [_statement_message(row) for row in found]
 
 
 async def hold_messages(connection: AsyncConnection, ids: Sequence[str], *, held: bool) -> list[Outgoing]:
@@ -44,7 +72,7 @@ async def hold_messages(connection: AsyncConnection, ids: Sequence[str], *, held
         f" FROM {_NAMED} JOIN fee_realizer.source_document d"
         " ON d.document_kind = s.document_kind AND d.document_id = s.document_id AND d.hold_no = s.number"
         f" WHERE d.hold_code IS {'NOT ' if held else ''}NULL ORDER BY d.document_kind, d.document_id",
-        **_named(ids),
+        **_named([json.loads(an_id) for an_id in ids]),
     )
     topic = DOCUMENT_HELD if held else DOCUMENT_RELEASED
     return [Outgoing(topic.name, row.document_id, _hold_value(row, held), stable_id("hold", row.document_kind, row.document_id, row.hold_no)) for row in found]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,7 +10,7 @@ from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.sheets import RevisionMark
 from services.fee_realizer.store.facts import text_array
 from services.fee_realizer.store.statements import NewStatement
-from shared.database import rows, run
+from shared.database import columns, joined, rows, run
 
 STUB_REVISION = -1
 _COLUMNS = "document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, hold_no, requirement_ids, item_ids"
@@ -38,8 +38,7 @@ class Head:
         self.hold_sentence = held.sentence if held else None
 
 
-@dataclass(frozen=True, slots=True)
-class NewRevision:
+class NewRevision(NamedTuple):
     """A revision that came and is to be kept, with the body as it came."""
 
     document_kind: str
@@ -169,7 +168,7 @@ async def save(
         await run(connection, f"WITH {besides} {parts[-1]}" if besides else parts[-1], **values)
 
 
-_HEAD_COLUMNS = {
+_HEAD = {
     "document_kind": "text",
     "document_id": "text",
     "sheet_id": "text",
@@ -178,14 +177,13 @@ _HEAD_COLUMNS = {
     "hold_code": "text",
     "hold_sentence": "text",
     "hold_no": "integer",
+    "requirement_ids": "text",
+    "item_ids": "text",
 }
-_HEADS = (
-    "unnest(" + ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in _HEAD_COLUMNS.items()) + ", CAST(:requirement_ids AS text[]),"
-    " CAST(:item_ids AS text[])) AS s(" + ", ".join(_HEAD_COLUMNS) + ", requirement_ids, item_ids)"
-)  # fmt: skip
+_HEADS = f"unnest({columns(_HEAD)}) AS s({', '.join(_HEAD)}) WHERE s.document_id IS NOT NULL"
 _ADD_HEADS = (
-    f"INSERT INTO fee_realizer.source_document ({', '.join(_HEAD_COLUMNS)}, requirement_ids, item_ids, held_since)"
-    f" SELECT {', '.join(_HEAD_COLUMNS)}, CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),"
+    f"INSERT INTO fee_realizer.source_document ({', '.join(_HEAD)}, held_since)"
+    f" SELECT {', '.join(list(_HEAD)[:-2])}, CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),"
     f" CASE WHEN hold_code IS NOT NULL THEN now() END FROM {_HEADS} ORDER BY document_kind, document_id"
 )
 _UPDATE_HEADS = (
@@ -193,58 +191,84 @@ _UPDATE_HEADS = (
     " hold_code = s.hold_code, hold_sentence = s.hold_sentence, hold_no = s.hold_no,"
     " held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,"
     " requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])"
-    f" FROM {_HEADS} WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id"
+    f" FROM {_HEADS} AND d.document_kind = s.document_kind AND d.document_id = s.document_id"
 )
+_REVISION = {
+    "came_kind": "text",
+    "came_document": "text",
+    "came_sheet": "text",
+    "came_revision": "bigint",
+    "came_approved": "boolean",
+    "came_stamp": "timestamptz",
+    "came_body": "text",
+}
 _ADD_REVISIONS = (
     "INSERT INTO fee_realizer.source_revision (document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
     " SELECT document_kind, document_id, sheet_id, revision, approved, approved_at, CAST(body AS jsonb)"
-    " FROM unnest(CAST(:came_kinds AS text[]), CAST(:came_documents AS text[]), CAST(:came_sheets AS text[]), CAST(:came_revisions AS bigint[]),"
-    " CAST(:came_approved AS boolean[]), CAST(:came_stamps AS timestamptz[]), CAST(:came_bodies AS text[]))"
-    " AS r(document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
+    f" FROM unnest({columns(_REVISION)}) AS r(document_kind, document_id, sheet_id, revision, approved, approved_at, body) WHERE document_id IS NOT NULL"
 )
+_FACT = {"fact_kind": "text", "fact_id": "text", "fact_document_kind": "text", "fact_document": "text"}
 _ADD_FACTS = (
-    "INSERT INTO fee_realizer.document_fact SELECT * FROM unnest(CAST(:fact_kinds AS text[]), CAST(:fact_ids AS text[]),"
-    " CAST(:fact_document_kinds AS text[]), CAST(:fact_documents AS text[])) ON CONFLICT DO NOTHING"
+    f"INSERT INTO fee_realizer.document_fact SELECT * FROM unnest({columns(_FACT)}) AS f(kind, id, document_kind, document_id)"
+    " WHERE id IS NOT NULL ON CONFLICT DO NOTHING"
 )
+_STATEMENT = {
+    "said_kind": "text",
+    "said_document": "text",
+    "said_number": "integer",
+    "said_statement_kind": "text",
+    "said_sheet": "text",
+    "said_revision": "bigint",
+    "said_cause": "text",
+    "said_body": "text",
+}
 _ADD_STATEMENTS = (
     "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
-    " SELECT * FROM unnest(CAST(:said_kinds AS text[]), CAST(:said_documents AS text[]), CAST(:said_numbers AS integer[]),"
-    " CAST(:said_statement_kinds AS text[]), CAST(:said_sheets AS text[]), CAST(:said_revisions AS bigint[]), CAST(:said_causes AS text[]),"
-    " CAST(:said_bodies AS text[]))"
+    f" SELECT * FROM unnest({columns(_STATEMENT)}) AS s(document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+    " WHERE document_id IS NOT NULL"
 )
 
 
-def _head_values(heads: Sequence[Head]) -> dict[str, list[Any]]:
-    values: dict[str, list[Any]] = {name: [getattr(head, name) for head in heads] for name in _HEAD_COLUMNS}
-    values["requirement_ids"] = [text_array(sorted(head.requirement_ids)) for head in heads]
-    values["item_ids"] = [text_array(sorted(head.item_ids)) for head in heads]
-    return values
-
-
-def _revision_values(revisions: Sequence[NewRevision]) -> dict[str, list[Any]]:
+def _head_values(heads: Sequence[Head]) -> dict[str, str]:
     return {
-        "came_kinds": [new.document_kind for new in revisions],
-        "came_documents": [new.document_id for new in revisions],
-        "came_sheets": [new.mark.sheet_id for new in revisions],
-        "came_revisions": [new.mark.revision for new in revisions],
-        "came_approved": [new.mark.approved for new in revisions],
-        "came_stamps": [new.mark.approved_at for new in revisions],
-        "came_bodies": [new.body for new in revisions],
+        "document_kind": joined([head.document_kind for head in heads]),
+        "document_id": joined([head.document_id for head in heads]),
+        "sheet_id": joined([head.sheet_id for head in heads]),
+        "revision": joined([str(head.revision) for head in heads]),
+        "statement_no": joined([str(head.statement_no) for head in heads]),
+        "hold_code": joined([head.hold_code for head in heads]),
+        "hold_sentence": joined([head.hold_sentence for head in heads]),
+        "hold_no": joined([str(head.hold_no) for head in heads]),
+        "requirement_ids": joined([text_array(sorted(head.requirement_ids)) for head in heads]),
+        "item_ids": joined([text_array(sorted(head.item_ids)) for head in heads]),
     }
 
 
-def _fact_values(facts: Sequence[FactRow]) -> dict[str, list[Any]]:
-    return {name: [fact[at] for fact in facts] for at, name in enumerate(("fact_kinds", "fact_ids", "fact_document_kinds", "fact_documents"))}
-
-
-def _statement_values(statements: Sequence[NewStatement]) -> dict[str, list[Any]]:
+def _revision_values(revisions: Sequence[NewRevision]) -> dict[str, str]:
+    stamps = [new.mark.approved_at for new in revisions]
     return {
-        "said_kinds": [new.document_kind for new in statements],
-        "said_documents": [new.document_id for new in statements],
-        "said_numbers": [new.statement_no for new in statements],
-        "said_statement_kinds": [new.statement_kind for new in statements],
-        "said_sheets": [new.sheet_id for new in statements],
-        "said_revisions": [new.revision for new in statements],
-        "said_causes": [new.cause for new in statements],
-        "said_bodies": [new.body for new in statements],
+        "came_kind": joined([new.document_kind for new in revisions]),
+        "came_document": joined([new.document_id for new in revisions]),
+        "came_sheet": joined([new.mark.sheet_id for new in revisions]),
+        "came_revision": joined([str(new.mark.revision) for new in revisions]),
+        "came_approved": joined([str(new.mark.approved) for new in revisions]),
+        "came_stamp": joined([None if stamp is None else stamp.isoformat() for stamp in stamps]),
+        "came_body": joined([new.body for new in revisions]),
+    }
+
+
+def _fact_values(facts: Sequence[FactRow]) -> dict[str, str]:
+    return {name: joined([fact[at] for fact in facts]) for at, name in enumerate(_FACT)}
+
+
+def _statement_values(statements: Sequence[NewStatement]) -> dict[str, str]:
+    return {
+        "said_kind": joined([new.document_kind for new in statements]),
+        "said_document": joined([new.document_id for new in statements]),
+        "said_number": joined([str(new.statement_no) for new in statements]),
+        "said_statement_kind": joined([new.statement_kind for new in statements]),
+        "said_sheet": joined([new.sheet_id for new in statements]),
+        "said_revision": joined([str(new.revision) for new in statements]),
+        "said_cause": joined([new.cause for new in statements]),
+        "said_body": joined([new.body for new in statements]),
     }

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,8 +11,7 @@ from services.fee_realizer.rules.facts import Line
 from shared.database import rows, run
 
 
-@dataclass(frozen=True, slots=True)
-class NewStatement:
+class NewStatement(NamedTuple):
     """A statement to be kept, with the event's value byte for byte."""
 
     document_kind: str

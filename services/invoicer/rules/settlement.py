@@ -12,7 +12,7 @@ The amount of a correction is therefore a difference of rounded amounts and neve
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from shared.events.statements import StatementLine
 from shared.money import ZERO, plain
@@ -80,8 +80,7 @@ class Standing:
         return worth_of(self.line)
 
 
-@dataclass(frozen=True, slots=True)
-class NewLine:
+class NewLine(NamedTuple):
     """A line to be opened. `correction`: its key stands on a closed document already."""
 
     line: StatementLine

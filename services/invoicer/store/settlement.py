@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,7 @@ from services.invoicer.rules.holds import SET_BY_SETTLEMENT, Edit, Hold, SetAsid
 from services.invoicer.rules.settlement import NOTHING, Worth
 from services.invoicer.rules.statements import Head
 from services.invoicer.store.lines import DocKey
-from shared.database import rows, run
+from shared.database import columns, joined, rows, run
 
 _PAIRS = "unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) AS s(document_kind, document_id)"
 
@@ -26,8 +26,7 @@ def _pairs(documents: Iterable[DocKey]) -> dict[str, list[str]]:
 # -- heads
 
 
-@dataclass(frozen=True, slots=True)
-class SettledHead:
+class SettledHead(NamedTuple):
     """A statement to be kept as the settled one of its document, as it came."""
 
     document: DocKey
@@ -52,9 +51,7 @@ async def add_heads(connection: AsyncConnection, heads: Sequence[SettledHead]) -
     found = await rows(
         connection,
         "INSERT INTO invoicer.settled_document (document_kind, document_id, statement_no, statement_kind, body)"
-        " SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[]), CAST(:statement_kinds AS text[]),"
-        " CAST(:bodies AS text[])) AS h(document_kind, document_id, n, k, b) ORDER BY document_kind, document_id"
-        " ON CONFLICT DO NOTHING RETURNING document_kind, document_id",
+        f" SELECT * FROM {_HEADS} WHERE d IS NOT NULL ORDER BY k, d ON CONFLICT DO NOTHING RETURNING document_kind, document_id",
         **_head_columns(heads),
     )
     return {(row.document_kind, row.document_id) for row in found}
@@ -65,10 +62,8 @@ async def save_heads(connection: AsyncConnection, heads: Sequence[SettledHead], 
     if heads:
         await run(
             connection,
-            "UPDATE invoicer.settled_document h SET statement_no = s.n, statement_kind = s.k, body = s.b, stale_statement_no = NULL"
-            " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[]), CAST(:statement_kinds AS text[]),"
-            " CAST(:bodies AS text[])) AS s(document_kind, document_id, n, k, b)"
-            " WHERE h.document_kind = s.document_kind AND h.document_id = s.document_id",
+            "UPDATE invoicer.settled_document h SET statement_no = s.n, statement_kind = s.sk, body = s.b, stale_statement_no = NULL"
+            f" FROM {_HEADS} WHERE h.document_kind = s.k AND h.document_id = s.d",
             **_head_columns(heads),
         )
     if stale:
@@ -82,13 +77,17 @@ async def save_heads(connection: AsyncConnection, heads: Sequence[SettledHead], 
         )
 
 
-def _head_columns(heads: Sequence[SettledHead]) -> dict[str, list[Any]]:
+_HEAD = {"kind": "text", "id": "text", "number": "integer", "statement_kind": "text", "body": "text"}
+_HEADS = f"unnest({columns(_HEAD)}) AS s(k, d, n, sk, b)"
+
+
+def _head_columns(heads: Sequence[SettledHead]) -> dict[str, str]:
     return {
-        "kinds": [head.document[0] for head in heads],
-        "ids": [head.document[1] for head in heads],
-        "numbers": [head.statement_no for head in heads],
-        "statement_kinds": [head.statement_kind for head in heads],
-        "bodies": [head.body for head in heads],
+        "kind": joined([head.document[0] for head in heads]),
+        "id": joined([head.document[1] for head in heads]),
+        "number": joined([str(head.statement_no) for head in heads]),
+        "statement_kind": joined([head.statement_kind for head in heads]),
+        "body": joined([head.body for head in heads]),
     }
 
 

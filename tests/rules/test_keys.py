@@ -1,0 +1,90 @@
+"""Whether a JSON text surely has no key twice (`shared.consumer.keys`): never sure where one is there twice, sure of what is plainly written."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from shared.consumer.keys import surely_once
+from shared.consumer.records import Record, Rejection, reader
+from tests.builders import statement, statement_line, timesheet
+
+
+class Open(BaseModel):
+    """A message of which most keys are not known."""
+
+    model_config = ConfigDict(extra="ignore")
+    a: Any = None
+
+
+class Closed(BaseModel):
+    """A message of which every key is known."""
+
+    model_config = ConfigDict(extra="forbid")
+    a: Any = None
+    b: Any = None
+    c: dict[str, Any] = {}
+
+
+SPACE = st.sampled_from(["", "", "", " ", "\n", "\t", " \r\n"])
+KEY = st.sampled_from(["a", "b", "c", 'quo\\"te', "sp ace", 'co\\":lon'])
+SCALAR = st.sampled_from(["1", "null", "true", '"x"', '"a\\":1"', '": "', '" :"', '"é"', "1.5"])
+
+
+@st.composite
+def objects(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
+    """The text of an object, with keys that may be there twice and spaces where JSON lets them be."""
+    pairs = draw(st.lists(st.tuples(KEY, SPACE, SPACE, values, SPACE), max_size=4))
+    return "{" + ",".join(f'{before}"{key}"{before}:{after}{value}{behind}' for key, before, after, value, behind in pairs) + "}"
+
+
+TEXT = st.recursive(objects(SCALAR), lambda inner: objects(SCALAR | inner | st.lists(inner, max_size=2).map(lambda of: f"[{','.join(of)}]")), max_leaves=4)
+
+
+def _twice(text: str) -> bool:
+    found = False
+
+    def hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal found
+        found |= len(dict(pairs)) != len(pairs)
+        return dict(pairs)
+
+    json.loads(text, object_pairs_hook=hook)
+    return found
+
+
+@given(TEXT)
+def test_what_has_a_key_twice_is_never_sure(text: str) -> None:
+    """A twin key would go unheard: the reader keeps the last and says nothing."""
+    if _twice(text):
+        assert not surely_once(text.encode(), Open.model_validate_json(text))
+
+
+@given(st.lists(objects(SCALAR), min_size=3, max_size=3), st.lists(SPACE, min_size=3, max_size=3))
+def test_nor_where_the_model_knows_every_key(values: list[str], spaces: list[str]) -> None:
+    """Then the keys of the model are counted, and those of the free part below it."""
+    text = "{" + ",".join(f'"{name}"{space}:{value}' for name, space, value in zip("abc", spaces, values, strict=True)) + "}"
+    if _twice(text):
+        assert not surely_once(text.encode(), Closed.model_validate_json(text))
+
+
+def test_what_is_plainly_written_is_sure() -> None:
+    """Statements and timesheets as programs write them take the short way, or nothing is gained."""
+    for event in (statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")), timesheet("T-1")):
+        body = event.model_dump_json().encode()
+        assert surely_once(body, type(event).model_validate_json(body))
+    spread = json.dumps(json.loads(timesheet("T-1").model_dump_json()) | {"approver": {"name": "Ann", "at": [{"step": 1}]}}, indent=2)
+    assert surely_once(spread.encode(), timesheet("T-1"))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("model", [Open, Closed])
+def test_numbers_that_json_does_not_have_are_not_sure(number: str, model: type[BaseModel]) -> None:
+    """Wherever they stand, in what is known and in what is not."""
+    read = reader(model)
+    for text in (f'{{"a":{number}}}', f'{{"a":{{"x":[{number}]}}}}'):
+        found = read(Record("t", 0, 0, b"k", text.encode()))
+        assert isinstance(found, Rejection) and found.code in ("not_a_number", "infinite")
