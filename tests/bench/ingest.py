@@ -24,6 +24,8 @@ class Ingest:
     workers: Took
     bare: Took
     read_alone: Took
+    quick_bare: Took
+    quick_read_alone: Took
     one_by_one: Took
     memory: dict[str, int]
 
@@ -68,7 +70,6 @@ def measure(ground: Ground, count: int, one_by_one: int, requirements: int) -> I
         took = asyncio.run(work_off(place, ground.clock(workers), count, requirements))
         memory = ground.memory(workers)
         place.stop()
-        alone = asyncio.run(bare.read_alone(place, ground.clock(), count))
-        rows = asyncio.run(bare.keyed_rows(place, ground.clock(), count))
+        loops = [asyncio.run(way(place, ground.clock(), count, decode)) for decode in (bare.EVENT, bare.FIELDS) for way in (bare.keyed_rows, bare.read_alone)]
         orm = asyncio.run(bare.one_by_one(place, ground.clock(), one_by_one, requirements))
-        return Ingest(took, rows, alone, orm, memory)
+        return Ingest(took, *loops, orm, memory)
