@@ -58,7 +58,8 @@ class Arena:
         for number in range(replicas):
             pause = self.folder / f"pause-{number}"
             pause.mkdir()
-            worker = await start(service, self.stack, self.folder, replica=f"r{number}", pause=pause, today=self.today, sweep_seconds=SELDOM_SECONDS)
+            values = {"pause": pause, "today": self.today, "sweep_seconds": SELDOM_SECONDS, "busy_consumers": 1}
+            worker = await start(service, self.stack, self.folder, replica=f"r{number}", **values)
             self.replicas.append(Replica(f"{service} r{number}", worker, pause))
         await until("each worker has its partitions", lambda: self._assigned(service, topic))
         return self.replicas
