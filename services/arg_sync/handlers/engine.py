@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping
-from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -60,9 +59,10 @@ class Engine:
         async with self._books.engine.connect() as connection:
             dead = [(ledger, holder) for ledger, holder in await claims.holders(connection) if is_dead(holder)]
         for ledger, holder in dead:
-            await self._transact(partial(self._inherit_from, ledger, holder))
+            async with self._books.engine.begin() as connection:
+                await self._inherit_from(connection, ledger, holder)
 
-    async def _inherit_from(self, ledger: str, holder: str, connection: AsyncConnection) -> None:
+    async def _inherit_from(self, connection: AsyncConnection, ledger: str, holder: str) -> None:
         known = await connections.connection_for(connection, ledger)
         if known is None or known.kind not in self._kinds:
             return
@@ -107,7 +107,7 @@ class Engine:
         await self._checked(ledger, "ok", sentence)
 
     async def _checked(self, ledger: Connection, outcome: str, sentence: str) -> None:
-        async def keep(connection: AsyncConnection) -> None:
+        async with self._books.engine.begin() as connection:
             now = await connections.connection_for(connection, ledger.ledger, lock=True)
             await connections.add_check(connection, ledger.ledger, outcome, sentence)
             if outcome == "ok" and now is not None and now.state == "stopped":
@@ -115,21 +115,12 @@ class Engine:
             if outcome == "ok":
                 await connections.close_circuit(connection, ledger.ledger)
 
-        await self._transact(keep)
-
     async def _refused(self, ledger: Connection, failed: Failure) -> None:
         """No port can be made of the connection."""
-
-        async def keep(connection: AsyncConnection) -> None:
+        async with self._books.engine.begin() as connection:
             if ledger.check_asked_at is not None:
                 await connections.add_check(connection, ledger.ledger, "failed", f"{failed.code}: {failed.sentence}")
             if failed.failure == "auth":
                 await outcomes.stop(connection, ledger, failed.sentence)
             else:
                 await connections.set_circuit(connection, ledger.ledger, after_trouble(ledger.failures, None, self._chances), failed.sentence)
-
-        await self._transact(keep)
-
-    async def _transact(self, work: outcomes.Work) -> None:
-        async with self._books.engine.begin() as connection:
-            await work(connection)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,8 +14,6 @@ from services.arg_sync.store.connections import Connection
 from shared import faults, telemetry
 from shared.consumer.protocol import Books
 from shared.consumer.records import Applied, UnsaidId
-
-Work = Callable[[AsyncConnection], Awaitable[object]]
 
 
 async def store(books: Books, ledger: Connection, outcomes: Sequence[Outcome], worker: str, chances: Chances) -> None:

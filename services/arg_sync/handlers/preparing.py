@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.arg_sync.handlers.ports import Plugged
 from services.arg_sync.handlers.sending import Outcome, Prepared, bug, short_retries
@@ -23,7 +23,6 @@ from shared.errors import Refused
 from shared.terms import ClosedDocument
 
 ANOTHER_ASKS_SECONDS = 1.0
-Transact = Callable[[Callable[[AsyncConnection], Awaitable[object]]], Awaitable[object]]
 
 
 @dataclass
@@ -37,13 +36,13 @@ class Ready:
 class Preparer:
     """Makes deliveries of one connection ready."""
 
-    def __init__(self, plugged: Plugged, gate: asyncio.Semaphore, chances: Chances, transact: Transact) -> None:
+    def __init__(self, plugged: Plugged, gate: asyncio.Semaphore, chances: Chances, engine: AsyncEngine) -> None:
         self._plugged = plugged
         self._ledger = plugged.connection.ledger
         self._generation = plugged.connection.generation
         self._gate = gate
         self._chances = chances
-        self._transact = transact
+        self._engine = engine
 
     async def prepare(self, taken: Sequence[Taken], write_before: float) -> Ready:
         """Two short transactions around the calls that find customers."""
@@ -82,20 +81,16 @@ class Preparer:
     async def _read(self, taken: Sequence[Taken], ready: Ready) -> tuple[dict[int, ArDocument], Mapping[Name, str]]:
         """The documents in the ledger's words, and the customers that are known. What cannot be said there is parked."""
         made: dict[int, ArDocument] = {}
-        known: dict[Name, str] = {}
-
-        async def read(connection: AsyncConnection) -> None:
+        async with self._engine.begin() as connection:
             heads = await documents.documents_for(connection, [each.invoice_id for each in taken])
             codes = await documents.codes_for(connection, self._ledger)
-            known.update(await customers.known_customers(connection, self._ledger, self._generation, [each.account_name for each in taken]))
+            known = await customers.known_customers(connection, self._ledger, self._generation, [each.account_name for each in taken])
             lines = await documents.lines_for(connection, [heads[each.invoice_id] for each in taken if each.request is None])
             for each in taken:
                 try:
                     made[each.delivery_id] = await self._document(connection, each, heads[each.invoice_id], lines.get(each.invoice_id, []), codes)
                 except Refused as refused:
                     ready.outcomes.append(Outcome(each, parked(refused.code, refused.sentence, refused.mend)))
-
-        await self._transact(read)
         return made, known
 
     async def _document(self, connection: AsyncConnection, each: Taken, head: ClosedDocument, lines: Sequence[SoldLine], codes: Codes) -> ArDocument:
@@ -113,13 +108,9 @@ class Preparer:
         can = self._plugged.capabilities
         seconds = can.request_seconds * 3 + can.server_seconds + MARGIN_SECONDS
         name = _name(customer)
-        mine: list[bool] = []
-
-        async def claim(connection: AsyncConnection) -> None:
-            mine.append(await customers.claim_customer(connection, self._ledger, self._generation, name, seconds))
-
-        await self._transact(claim)
-        if not mine[0]:
+        async with self._engine.begin() as connection:
+            mine = await customers.claim_customer(connection, self._ledger, self._generation, name, seconds)
+        if not mine:
             return Failure("transient", "another_asks", "another worker looks for this customer")
         try:
             with writing(write_before):
@@ -133,7 +124,8 @@ class Preparer:
         return remote_id
 
     async def _keep(self, name: Name, remote_id: str | None) -> None:
-        await self._transact(lambda connection: customers.keep_customer(connection, self._ledger, self._generation, name, remote_id))
+        async with self._engine.begin() as connection:
+            await customers.keep_customer(connection, self._ledger, self._generation, name, remote_id)
 
     async def _asked(self, call: Callable[[], Awaitable[str | None]]) -> str:
         return await self._plugged.asked(call, self._gate) or ""
@@ -159,12 +151,8 @@ class Preparer:
         """Requests and keys are stored; who lost the lease meanwhile sends nothing."""
         if not fresh:
             return
-        kept: set[int] = set()
-
-        async def freeze(connection: AsyncConnection) -> None:
-            kept.update(await claims.freeze(connection, fresh))
-
-        await self._transact(freeze)
+        async with self._engine.begin() as connection:
+            kept = await claims.freeze(connection, fresh)
         lost = {each.delivery_id for each, *_ in fresh} - kept
         ready.prepared = [one for one in ready.prepared if one.taken.delivery_id not in lost]
 

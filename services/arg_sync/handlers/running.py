@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.arg_sync.handlers import outcomes as recorded
 from services.arg_sync.handlers.ports import Plugged
 from services.arg_sync.handlers.preparing import Preparer
@@ -68,7 +66,7 @@ class Run:
         if not self._slots:
             return  # other workers have them all
         gate = asyncio.Semaphore(self._slots)
-        self._preparer = Preparer(self.plugged, gate, self.chances, self._transact)
+        self._preparer = Preparer(self.plugged, gate, self.chances, self.books.engine)
         self._sender = Sender(self.plugged, gate, self.chances, self)
         recorder = asyncio.create_task(self._record())
         workers = [asyncio.create_task(self._feed()), *(asyncio.create_task(self._lane()) for _ in range(self._slots))]
@@ -103,15 +101,11 @@ class Run:
 
     async def _claim(self, room: int) -> tuple[list[Taken], float]:
         began = time.monotonic()
-        taken: list[Taken] = []
-
-        async def claim(connection: AsyncConnection) -> None:
+        async with self.books.engine.begin() as connection:
             if began > self._slots_until:  # long before they run out
                 self._slots_until = began + self._lease.whole_seconds / 3
                 await budget.take_slots(connection, self.connection.ledger, self.holder, self._slots, self._lease.whole_seconds)
-            taken.extend(await claims.take(connection, self.connection.ledger, self.holder, self._can.order, room, self._lease))
-
-        await self._transact(claim)
+            taken = await claims.take(connection, self.connection.ledger, self.holder, self._can.order, room, self._lease)
         await faults.point("delivery_taken")
         return taken, began + self._lease.write_seconds
 
@@ -169,23 +163,13 @@ class Run:
 
     async def keep(self, taken: Taken, found: Found) -> bool:
         """Keeps the id of a draft before it is posted; False if the lease is another's by now."""
-        kept: list[bool] = []
-
-        async def keep(connection: AsyncConnection) -> None:
-            kept.append(await claims.keep_draft(connection, taken, found.remote_id, found.remote_number, "draft"))
-
-        await self._transact(keep)
-        return kept[0]
+        async with self.books.engine.begin() as connection:
+            return await claims.keep_draft(connection, taken, found.remote_id, found.remote_number, "draft")
 
     async def remote_id(self, taken: Taken) -> str | None:
         """The id that is kept for the delivery now."""
-        found: list[str | None] = []
-
-        async def read(connection: AsyncConnection) -> None:
-            found.append(await claims.remote_id_of(connection, taken.delivery_id))
-
-        await self._transact(read)
-        return found[0]
+        async with self.books.engine.begin() as connection:
+            return await claims.remote_id_of(connection, taken.delivery_id)
 
     # -- storing
 
@@ -207,27 +191,14 @@ class Run:
     async def _leave(self) -> None:
         """What was taken and not touched goes back, and so do the slots."""
         left = [one.taken for one in self._ready]
-
-        async def give_back(connection: AsyncConnection) -> None:
+        async with self.books.engine.begin() as connection:
             if left:
                 await claims.give_back(connection, left)
             await budget.give_slots_back(connection, self.connection.ledger, self.holder)
 
-        await self._transact(give_back)
-
     async def _take_slots(self, wished: int) -> int:
-        got: list[int] = []
-
-        async def take(connection: AsyncConnection) -> None:
-            got.append(await budget.take_slots(connection, self.connection.ledger, self.holder, wished, self._lease.whole_seconds))
-
-        await self._transact(take)
-        return got[0]
-
-    async def _transact(self, work: "recorded.Work") -> None:
-        """A short transaction that says nothing."""
         async with self.books.engine.begin() as connection:
-            await work(connection)
+            return await budget.take_slots(connection, self.connection.ledger, self.holder, wished, self._lease.whole_seconds)
 
     async def _ring(self, sent: bool = False) -> None:
         async with self._bell:
