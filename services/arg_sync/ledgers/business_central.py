@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from services.arg_sync.ledgers.oauth import client_in_form
 from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, doubtful, object_in
+from services.arg_sync.ledgers.session import Session, by_number, doubtful, if_there, object_in, read_back
 from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
 from services.arg_sync.rules.documents import Payment, RemoteState
 from services.arg_sync.rules.folding import folded, mapped_or_refused, short
@@ -59,7 +59,7 @@ class BusinessCentral:
     async def customer_for(self, customer: Customer) -> str | None:
         """By id or number if mapped, else by displayName."""
         if customer.mapped and GUID.fullmatch(customer.mapped):
-            one = await self._maybe(f"/customers({customer.mapped})")
+            one = await if_there(self._read(f"/customers({customer.mapped})"))
             found = [one] if one is not None else []
         elif customer.mapped:
             found = _values(await self._read("/customers", {"$filter": f"number eq '{_quoted(customer.mapped)}'"}))
@@ -118,13 +118,7 @@ class BusinessCentral:
         said = await self._api.write("POST", f"{self._at}/{PLURAL[one.kind]}", one.request)
         if not isinstance(said.get("id"), str):
             raise Failure("unknown", "unreadable", f"the answer to {one.number} has no id")
-        try:
-            made = await self._get(one.kind, said["id"])
-        except Failure as failed:
-            raise Failure("unknown", failed.code, f"{one.number} was made, and could not be read: {failed.sentence}", retry_after=failed.retry_after) from None
-        if made is None:
-            raise Failure("unknown", "unreadable", f"{one.number} was made, and is not there")
-        return [made]
+        return [await read_back(f"{one.number} was made", self._get(one.kind, said["id"]))]
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
         """Posts the draft unless it is posted; looks by our number if its id is not known any more."""
@@ -134,15 +128,14 @@ class BusinessCentral:
         if draft.state != "draft":
             return draft
         await self._api.call("POST", f"{self._at}/{PLURAL[kind]}({remote_id})/Microsoft.NAV.post", writes=True)
-        try:
-            posted = await self._get(kind, remote_id)
-            if posted is None or posted.state == "draft":
-                posted = next((each for each in (await self.find(kind, [draft.number]))[draft.number] if each.state != "draft"), None)
-        except Failure as failed:
-            raise Failure("unknown", failed.code, f"{draft.number} was posted, and could not be read: {failed.sentence}") from None
-        if posted is None:
-            raise Failure("unknown", "unreadable", f"{draft.number} was posted, and is not there")
-        return posted
+        return await read_back(f"{draft.number} was posted", self._posted(kind, remote_id, draft.number))
+
+    async def _posted(self, kind: DocumentType, remote_id: str, number: str) -> Found | None:
+        """The posted document of a draft: by its id, else by our number."""
+        posted = await self._get(kind, remote_id)
+        if posted is not None and posted.state != "draft":
+            return posted
+        return next((each for each in (await self.find(kind, [number]))[number] if each.state != "draft"), None)
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """Posting applied it to the one invoice that it names; more than one have to be applied by hand."""
@@ -150,22 +143,19 @@ class BusinessCentral:
         if len(known) > 1:
             numbers = ", ".join(each.number for each in known)
             raise Failure("permanent", "several_invoices", f"Business Central applies a credit memo to one invoice, {document.number} corrects {numbers}")
-        one = await self._maybe(f"/salesCreditMemos({credit.remote_id})")
+        one = await if_there(self._read(f"/salesCreditMemos({credit.remote_id})"))
         if known and (one is None or (one.get("invoiceId") != known[0].remote_id and one.get("status") != "Paid")):
             raise Failure("permanent", "not_applied", f"{document.number} was posted without being applied to {known[0].number}")
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Deletes a draft."""
-        one = await self._maybe(f"/{PLURAL[kind]}({remote_id})")
+        one = await if_there(self._read(f"/{PLURAL[kind]}({remote_id})"))
         if one is None:
             return
         if STATES.get(str(one.get("status"))) != "draft":
             raise Failure("permanent", "posted", f"{remote_id} is posted ({one.get('status')}) and cannot be deleted")
-        try:
-            await self._api.call("DELETE", f"{self._at}/{PLURAL[kind]}({remote_id})", writes=True, headers={"if-match": str(one.get("@odata.etag", "*"))})
-        except Failure as failed:
-            if failed.code != "http_404":
-                raise
+        tag = {"if-match": str(one.get("@odata.etag", "*"))}
+        await if_there(self._api.call("DELETE", f"{self._at}/{PLURAL[kind]}({remote_id})", writes=True, headers=tag))
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By externalDocumentNumber, which any number of documents may bear."""
@@ -173,7 +163,7 @@ class BusinessCentral:
         for at in range(0, len(numbers), ASKED_AT_ONCE):
             asked = " or ".join(f"externalDocumentNumber eq '{_quoted(number)}'" for number in numbers[at : at + ASKED_AT_ONCE])
             there += [_found(one, kind) for one in _values(await self._read(f"/{PLURAL[kind]}", {"$filter": asked}))]
-        return {number: [one for one in there if one.number == number and one.state != "voided"] for number in numbers}
+        return by_number(numbers, there)
 
     async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
         """One by one."""
@@ -205,16 +195,8 @@ class BusinessCentral:
         await self._api.close()
 
     async def _get(self, kind: DocumentType, remote_id: str) -> Found | None:
-        one = await self._maybe(f"/{PLURAL[kind]}({quote(remote_id, safe='')})")
+        one = await if_there(self._read(f"/{PLURAL[kind]}({quote(remote_id, safe='')})"))
         return None if one is None else _found(one, kind)
-
-    async def _maybe(self, path: str) -> dict[str, Any] | None:
-        try:
-            return await self._read(path)
-        except Failure as failed:
-            if failed.code == "http_404":
-                return None
-            raise
 
     async def _read(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         return await self._api.read(self._at + path, params)

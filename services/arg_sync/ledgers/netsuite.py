@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from services.arg_sync.ledgers.oauth import signed_assertion
 from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, doubtful, key_of, object_in
+from services.arg_sync.ledgers.session import Session, doubtful, if_there, key_of, object_in, read_back
 from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
 from services.arg_sync.rules.documents import Payment, RemoteState
 from services.arg_sync.rules.folding import folded, mapped_or_refused, short
@@ -124,13 +124,7 @@ class NetSuite:
         """One at a time; the answer is only where it is, so it is read."""
         (one,) = requests
         remote_id = await self._made(ENTITY[one.kind], one.request)
-        try:
-            made = await self._get(one.kind, remote_id)
-        except Failure as failed:
-            raise Failure("unknown", failed.code, f"{one.number} was made, and could not be read: {failed.sentence}", retry_after=failed.retry_after) from None
-        if made is None:
-            raise Failure("unknown", "unreadable", f"{one.number} was made, and is not there")
-        return [made]
+        return [await read_back(f"{one.number} was made", self._get(one.kind, remote_id))]
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
         """There is one step; what waits for approval there, a person must approve."""
@@ -207,12 +201,7 @@ class NetSuite:
         return None if one is None else self._found(one, kind)
 
     async def _maybe(self, record: str, which: str) -> dict[str, Any] | None:
-        try:
-            return await self._api.read(f"{RECORD}/{record}/{quote(which, safe=':')}")
-        except Failure as failed:
-            if failed.code == "http_404":
-                return None
-            raise
+        return await if_there(self._api.read(f"{RECORD}/{record}/{quote(which, safe=':')}"))
 
     async def _query(self, query: str, offset: int = 0) -> list[dict[str, Any]]:
         params = {"limit": str(PAGE), "offset": str(offset)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, doubtful, key_of, object_in
+from services.arg_sync.ledgers.session import Session, by_number, doubtful, key_of, object_in
 from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
 from services.arg_sync.rules.documents import Payment
 from services.arg_sync.rules.folding import folded, mapped_or_refused, short
@@ -192,7 +192,7 @@ class QuickBooks:
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By DocNumber."""
         there = [_found(one, kind) for one in await self._in(ENTITY[kind], "DocNumber", numbers)]
-        return {number: [one for one in there if one.number == number and one.state != "voided"] for number in numbers}
+        return by_number(numbers, there)
 
     async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
         """By Id; one that is not in the answer is asked for alone, and only code 610 says that it is gone."""

@@ -1,15 +1,16 @@
 """Calls with a bearer token: what the vendors' adapters have in common. Each brings its own reading of an answer, since a 200 may be an error."""
 
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from services.arg_sync.ledgers.oauth import CALL_SECONDS, Grant, Tokens, hidden
-from services.arg_sync.ledgers.port import Failure, Host
+from services.arg_sync.ledgers.port import Failure, Found, Host
 from services.arg_sync.ledgers.wire import Answer, Wire, exact_json
 
 KEYS = uuid.UUID("5e8b4ac6-31a1-4d9c-9a0c-0b4a5c4f6a10")
 
+Result = TypeVar("Result")
 Reading = Callable[[Answer, bool], Failure | None]
 """What an answer to a write (True) or read (False) means, None if it is a success."""
 
@@ -93,6 +94,32 @@ def object_in(answer: Answer) -> dict[str, Any]:
     except Failure:
         return {}
     return value if isinstance(value, dict) else {}
+
+
+async def if_there(call: Awaitable[Result]) -> Result | None:
+    """What a call gives; None if the other side itself says that there is none."""
+    try:
+        return await call
+    except Failure as failed:
+        if failed.code == "http_404":
+            return None
+        raise
+
+
+async def read_back(done: str, call: Awaitable[Found | None]) -> Found:
+    """The document after a write. If it cannot be read, nobody knows how it stands. `done`: what was done before, as in "INV-1 was made"."""
+    try:
+        there = await call
+    except Failure as failed:
+        raise Failure("unknown", failed.code, f"{done}, and could not be read: {failed.sentence}", retry_after=failed.retry_after) from None
+    if there is None:
+        raise Failure("unknown", "unreadable", f"{done}, and is not there")
+    return there
+
+
+def by_number(numbers: Sequence[str], there: Sequence[Found]) -> dict[str, list[Found]]:
+    """Under each number that was asked for the documents that bear it, voided ones not."""
+    return {number: [one for one in there if one.number == number and one.state != "voided"] for number in numbers}
 
 
 def doubtful(what: str, error: Exception, *, writes: bool) -> Failure:

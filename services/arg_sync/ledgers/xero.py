@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, doubtful, key_of, object_in
+from services.arg_sync.ledgers.session import Session, by_number, doubtful, if_there, key_of, object_in
 from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
 from services.arg_sync.rules.documents import Payment, RemoteState
 from services.arg_sync.rules.folding import folded, mapped_or_refused
@@ -57,12 +57,8 @@ class Xero:
     async def customer_for(self, customer: Customer) -> str | None:
         """By ContactID or ContactNumber if mapped, else the contact of that Name."""
         if customer.mapped:
-            try:
-                found = _list(await self._get(f"/Contacts/{quote(customer.mapped, safe='')}"), "Contacts")
-            except Failure as failed:
-                if failed.code != "http_404":
-                    raise
-                found = []
+            said = await if_there(self._get(f"/Contacts/{quote(customer.mapped, safe='')}"))
+            found = [] if said is None else _list(said, "Contacts")
         else:
             where = {"where": f'Name=="{_escaped(customer.account_name)}"', "includeArchived": "true"}
             found = [one for one in _list(await self._get("/Contacts", where), "Contacts") if _same(one.get("Name", ""), customer.account_name)]
@@ -168,7 +164,7 @@ class Xero:
             else:
                 asked = {"where": " OR ".join(f'{SINGULAR[kind]}Number=="{_escaped(number)}"' for number in some)}
             there += [_found(one, kind) for one in _list(await self._get(f"/{PLURAL[kind]}", asked), PLURAL[kind]) if one.get("Type") == TYPES[kind]]
-        return {number: [one for one in there if one.number == number and one.state != "voided"] for number in numbers}
+        return by_number(numbers, there)
 
     async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
         """Many in one call; for one that is not in the answer Xero is asked by its id, and only its own no counts."""
@@ -184,12 +180,10 @@ class Xero:
         return found
 
     async def _one(self, kind: DocumentType, remote_id: str) -> Found | None:
-        try:
-            (one,) = _list(await self._get(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"), PLURAL[kind])
-        except Failure as failed:
-            if failed.code == "http_404":
-                return None
-            raise
+        said = await if_there(self._get(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"))
+        if said is None:
+            return None
+        (one,) = _list(said, PLURAL[kind])
         return _found(one, kind)
 
     async def payments(self, cursor: str) -> Payments:
