@@ -17,7 +17,7 @@ OWN_ROOMS = {"arg_sync": ROOMS | {"ledgers"}}
 CONSOLE_ROOMS = {"client", "cli", "web", "importing", "sample"}
 SHARED = {
     "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults", "database", "consumer", "broker", "render",
-    "verify", "migrations", "stack", "dashboards", "sealing",
+    "verify", "migrations", "stack", "dashboards", "sealing", "stored",
 }  # fmt: skip
 ONLY_IN_PRODUCT = {style.public_without_docstring, style.float_of_money, style.swallowed_error}
 

@@ -1,6 +1,5 @@
 """Connections to ledgers: their settings, state, circuit and checks; and which kinds of ledgers there are."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.rules.backoff import Circuit
 from shared.database import rows, run
+from shared.stored import as_json
 
 COLUMNS = (
     "ledger, kind, billing_company, settings, auto_sync, state, sentence, generation, failures, open_until, circuit_sentence, check_asked_at,"
@@ -64,9 +64,7 @@ async def ledgers_with_work(connection: AsyncConnection) -> list[Connection]:
 
 
 def _connection(row: Any) -> Connection:
-    values = row._asdict()
-    settings = values["settings"]
-    return Connection(**(values | {"settings": json.loads(settings) if isinstance(settings, str) else settings}))
+    return Connection(**(row._asdict() | {"settings": as_json(row.settings)}))
 
 
 async def put_connection(connection: AsyncConnection, values: Mapping[str, Any], sealed: str) -> None:

@@ -1,9 +1,6 @@
 """Closed documents as the invoicer's views show them, and the mapping of a ledger: what a request is made from."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,22 +8,21 @@ from services.arg_sync.rules.documents import Corrected
 from services.arg_sync.rules.mapping import Codes, SoldLine
 from shared.database import rows, run
 from shared.money import rounded
-from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
+from shared.stored import HEAD_COLUMNS, LINE_COLUMNS, closed_document, closed_line
+from shared.terms import ClosedDocument
 
-HEADS = """
-SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name, seller, buyer, invoice_date, due_date, cut_off_date, currency,
-  payment_terms, po_number, tax_regime, tax_wording, net, tax, total, line_count, service_from, service_to, tax_totals, content_hash
+HEADS = f"""
+SELECT {", ".join(HEAD_COLUMNS)}
 FROM invoicer.closed_invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
-LINES = """
-SELECT l.invoice_id, l.line_no, l.description, l.document_kind, l.document_id, l.pay_line_id, l.worker_id, l.requirement_id, l.week_ending,
-  l.service_from, l.service_to, l.time_type, l.quantity, l.unit, l.unit_price, l.amount, l.tax_code, l.tax_rate, l.tax_amount, l.po_number,
-  l.project, l.cost_center, coalesce(l.corrects_invoice, '') AS corrects_invoice, l.corrects_line_no AS corrects_line, l.item_id
-FROM invoicer.closed_invoice_line l WHERE l.invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY l.invoice_id, l.line_no"""
+LINES = f"""
+SELECT {", ".join(LINE_COLUMNS)}, item_id
+FROM invoicer.closed_invoice_line WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id, line_no"""
 
 
 async def documents_for(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[int, ClosedDocument]:
     """The heads of closed documents."""
-    return {row.invoice_id: _document(row) for row in await rows(connection, HEADS, ids=list(invoice_ids))}
+    found = await rows(connection, HEADS, ids=list(invoice_ids))
+    return {row.invoice_id: closed_document(row._mapping, (), rounded) for row in found}  # what they correct is in `corrected_by`
 
 
 async def lines_for(connection: AsyncConnection, documents: Iterable[ClosedDocument]) -> dict[int, list[SoldLine]]:
@@ -34,11 +30,8 @@ async def lines_for(connection: AsyncConnection, documents: Iterable[ClosedDocum
     currencies = {document.invoice_id: document.currency for document in documents}
     found: dict[int, list[SoldLine]] = {an_id: [] for an_id in currencies}
     for row in await rows(connection, LINES, ids=list(currencies)):
-        values, currency = row._asdict(), currencies[row.invoice_id]
-        item = values.pop("item_id") or ""
-        values["amount"] = rounded(values["amount"], currency)
-        values["tax_amount"] = rounded(values["tax_amount"], currency)
-        found[row.invoice_id].append(SoldLine(ClosedLine(**values), item))
+        *line, item = row
+        found[row.invoice_id].append(SoldLine(closed_line(line, currencies[row.invoice_id], rounded), item or ""))
     return found
 
 
@@ -75,26 +68,3 @@ async def put_mapping(connection: AsyncConnection, ledger: str, mapped: Sequence
         codes=[code for _, code, _ in mapped],
         remotes=[remote for _, _, remote in mapped],
     )
-
-
-def _document(row: Any) -> ClosedDocument:
-    values = row._asdict()
-    currency = row.currency
-    for name in ("net", "tax", "total"):
-        values[name] = rounded(values[name], currency)
-    values["seller"], values["buyer"] = (_party(_as_json(values[side])) for side in ("seller", "buyer"))
-    values["tax_totals"] = tuple(
-        TaxTotal(each["code"], Decimal(each["rate"]), rounded(Decimal(each["net"]), currency), rounded(Decimal(each["tax"]), currency))
-        for each in _as_json(values["tax_totals"])
-    )
-    values["content_hash"] = values["content_hash"] or ""
-    corrects: tuple[CorrectedInvoice, ...] = ()  # with amounts and ids they come from `corrected_by`
-    return ClosedDocument(**values, corrects=corrects)
-
-
-def _party(snapshot: Mapping[str, Any]) -> Party:
-    return Party(snapshot.get("name") or "", snapshot.get("address") or "", snapshot.get("tax_id") or "", snapshot.get("bank") or "")
-
-
-def _as_json(value: Any) -> Any:
-    return json.loads(value) if isinstance(value, str) else value

@@ -2,9 +2,10 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, as_json, found
+from services.console.client.books import Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
+from shared.stored import as_json
 
 BATCH = (
     "b.batch_id, b.billing_company, b.cut_off_date, b.invoice_date, b.first_number, b.last_number, b.documents, b.line_count, b.totals,"

@@ -1,6 +1,5 @@
 """A read-only view into the books: one connection as the role `console`, one snapshot, nothing can be changed through it."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date
@@ -60,11 +59,6 @@ async def companies_today(connection: AsyncConnection, billing_company: str | No
         company=billing_company,
     )
     return {row["billing_company"]: today_of(row["time_zone"]) for row in rows}
-
-
-def as_json(value: Any) -> Any:
-    """A stored JSON value, whether the driver gave it as text or already read."""
-    return json.loads(value) if isinstance(value, str) else value
 
 
 def _away(error: BaseException) -> Unavailable:

@@ -2,8 +2,9 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, as_json, found
+from services.console.client.books import Row, found
 from services.console.client.figures import with_money
+from shared.stored import as_json
 
 CARD = (
     "billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,"

@@ -4,9 +4,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, as_json, found
+from services.console.client.books import Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
+from shared.stored import as_json
 
 OPEN = ("queued", "sending", "unknown")
 RECENT_SECONDS = 120

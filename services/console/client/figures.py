@@ -18,12 +18,3 @@ def with_money(row: Row, *names: str) -> Row:
     """The row with these columns as amounts of its currency and its quantities and prices plain."""
     amounts = {name: at_minor_unit(row[name], row["currency"]) for name in names if row.get(name) is not None}
     return row | {name: Decimal(plain(row[name])) for name in PLAIN if isinstance(row.get(name), Decimal)} | amounts
-
-
-def decimal_of(stored: str | int | Decimal | None) -> Decimal:
-    """A decimal as JSON keeps it: a string. Nothing stands for zero; a JSON fraction would have lost its last digits and is refused."""
-    if stored is None:
-        return Decimal(0)
-    if isinstance(stored, str | int | Decimal):
-        return Decimal(stored)
-    raise TypeError(f"an amount is stored as {type(stored).__name__}, not as a decimal string")

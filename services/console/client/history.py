@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, as_json, found
+from services.console.client.books import Row, found
 from services.console.client.letters import SERVICES
+from shared.stored import as_json
 
 MOST_LINES = 10_000
 COMMAND = (

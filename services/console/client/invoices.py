@@ -9,9 +9,10 @@ from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.console.client.books import Row, as_json, found
+from services.console.client.books import Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
+from shared.stored import as_json
 
 HEAD = (
     "i.invoice_id, i.invoice_number, i.document_type, i.billing_company, i.account_name, i.invoice_date, i.due_date, i.cut_off_date, i.currency,"

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row, found
 from shared.errors import Refused
+from shared.stored import as_json
 
 SERVICES = ("fee_realizer", "invoicer", "scheduler", "arg_sync")
 LETTER = (
@@ -48,8 +49,7 @@ async def dead_letter(connection: AsyncConnection, dead_letter_id: int, service:
         )
     row = rows[0]
     key, value, headers = row.pop("record_key"), row.pop("record_value"), row.pop("headers")
-    read = json.loads(headers) if isinstance(headers, str) else headers
-    return row | {"key": masked_text(key), "value": masked(value), "headers": [each[0] for each in read]}
+    return row | {"key": masked_text(key), "value": masked(value), "headers": [each[0] for each in as_json(headers)]}
 
 
 def masked(value: bytes | None) -> Any:

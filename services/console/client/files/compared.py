@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row
 from services.console.client.closed import closed_documents
-from services.console.client.figures import decimal_of
 from shared.errors import Refused
 from shared.render import PRINTABLE_LINES, ControlTotals, EInvoice, iif
+from shared.stored import decimal_of
 from shared.terms import ClosedDocument, counted
 
 NAMED = 20

@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row
 from services.console.client.closed import closed_documents, closed_lines
-from services.console.client.figures import decimal_of
 from services.console.client.files.compared import Saved, compare
 from services.console.client.files.places import Progress, drafts_beside, file_place, move_all, place_of
 from shared.errors import Refused
 from shared.render import CSV_HEADER, ControlTotals, csv_row
 from shared.render.iif import ENCODING, Accounts, IifRows
+from shared.stored import decimal_of
 from shared.terms import ClosedDocument, ClosedLine
 
 ANNOUNCED = ("documents", "lines", "net", "tax", "total")

@@ -1,0 +1,64 @@
+"""What the books keep, read back as the field's nouns: JSON, decimals in it, and rows of the invoicer's views of closed documents.
+
+Who reads says what becomes of an amount: what is shown keeps a decimal too many, because a fault must show; what is delivered has the
+currency's own.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
+
+InCurrency = Callable[[Decimal, str], Decimal]
+"""An amount as it is to stand in a currency."""
+
+HEAD_COLUMNS = tuple(each.name for each in fields(ClosedDocument) if each.name != "corrects")
+LINE_COLUMNS = tuple({"corrects_line": "corrects_line_no"}.get(each.name, each.name) for each in fields(ClosedLine))
+"""The columns of the views, in the order of the nouns' fields."""
+AMOUNT, TAX_AMOUNT, CORRECTS_INVOICE = (LINE_COLUMNS.index(name) for name in ("amount", "tax_amount", "corrects_invoice"))
+
+
+def as_json(value: Any) -> Any:
+    """A stored JSON value, whether the driver gave it as text or already read."""
+    return json.loads(value) if isinstance(value, str) else value
+
+
+def decimal_of(stored: str | int | Decimal | None) -> Decimal:
+    """A decimal as JSON keeps it: a string. Nothing stands for zero; a JSON fraction would have lost its last digits and is refused."""
+    if stored is None:
+        return Decimal(0)
+    if isinstance(stored, str | int | Decimal):
+        return Decimal(stored)
+    raise TypeError(f"an amount is stored as {type(stored).__name__}, not as a decimal string")
+
+
+def closed_document(row: Mapping[str, Any], corrects: Sequence[CorrectedInvoice], in_currency: InCurrency) -> ClosedDocument:
+    """The head of a closed document, from a row that has HEAD_COLUMNS among its own."""
+    currency = row["currency"]
+    values = {name: row[name] for name in HEAD_COLUMNS}
+    values |= {name: in_currency(row[name], currency) for name in ("net", "tax", "total")}
+    values |= {side: _party(as_json(row[side])) for side in ("seller", "buyer")}
+    values["tax_totals"] = tuple(_tax_total(each, currency, in_currency) for each in as_json(row["tax_totals"]))
+    values["content_hash"] = row["content_hash"] or ""
+    return ClosedDocument(**values, corrects=tuple(corrects))
+
+
+def closed_line(row: Sequence[Any], currency: str, in_currency: InCurrency) -> ClosedLine:
+    """A line of a closed document, from the values of LINE_COLUMNS."""
+    values = list(row)
+    values[AMOUNT] = in_currency(values[AMOUNT], currency)
+    values[TAX_AMOUNT] = in_currency(values[TAX_AMOUNT], currency)
+    values[CORRECTS_INVOICE] = values[CORRECTS_INVOICE] or ""
+    return ClosedLine(*values)
+
+
+def _party(snapshot: Mapping[str, Any]) -> Party:
+    return Party(*(snapshot.get(each.name) or "" for each in fields(Party)))
+
+
+def _tax_total(stored: Mapping[str, Any], currency: str, in_currency: InCurrency) -> TaxTotal:
+    net, tax = (in_currency(decimal_of(stored[name]), currency) for name in ("net", "tax"))
+    return TaxTotal(stored["code"], decimal_of(stored["rate"]), net, tax)
