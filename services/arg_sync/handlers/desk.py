@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.handlers import connecting, hearing, reconcile
+from services.arg_sync.rules.backoff import HELD_MINUTES
 from services.arg_sync.store import announced, connections, deliveries, held
 from services.arg_sync.store.customers import forget_customer
 from shared.broker.topics import OPERATOR_COMMANDS
@@ -145,7 +146,7 @@ async def apply_or_hold(connection: AsyncConnection, received: Sequence[Received
 async def answer_held(connection: AsyncConnection) -> Applied:
     """Answers held commands whose batch is there, or whose time is over: then the answer is a refusal."""
     applied = Applied()
-    for row in await held.ripe(connection):
+    for row in await held.ripe(connection, HELD_MINUTES):
         if await held.let_go(connection, row.command_id):
             body = row.body if isinstance(row.body, str) else json.dumps(row.body)
             command = OPERATOR_COMMAND.validate_json(body)

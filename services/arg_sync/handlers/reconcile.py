@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.arg_sync.handlers.reading import BUSY, Reading
 from services.arg_sync.ledgers.port import Failure, Found
 from services.arg_sync.rules.backoff import backoff
-from services.arg_sync.rules.reconcile import Drift, Ours, drifts_of, must_be_asked_by_id
+from services.arg_sync.rules.reconcile import LATE_MINUTES, OF_THE_BOOKS, OF_THE_LEDGER, Drift, Ours, drift_of_the_books, drifts_of, must_be_asked_by_id
 from services.arg_sync.store import announced, connections, drift, reconciliations
 from services.arg_sync.store.reconciliations import Run
 from shared import telemetry
@@ -115,7 +115,7 @@ async def _keep(reading: Reading, mine: Run, position: int, part: Part) -> bool:
         still = await reconciliations.unchanged(connection, part.read)
         numbers = {each.number for each in part.read if each.delivery_id in still}
         found = [each for each in part.drifts if each.number in numbers]
-        new = await drift.keep(connection, ledger, found, sorted(numbers), drift.OF_THE_LEDGER)
+        new = await drift.keep(connection, ledger, found, sorted(numbers), OF_THE_LEDGER)
         return Applied(unsaid=[(announced.DRIFT, str(an_id)) for an_id in new])
 
     await reading.books.transact(keep)
@@ -127,9 +127,9 @@ async def _finish(reading: Reading, mine: Run) -> None:
     ledger = reading.connection.ledger
 
     async def finish(connection: AsyncConnection) -> Applied:
-        found = await drift.of_the_books(connection, ledger)
-        before = await drift.open_numbers(connection, ledger, drift.OF_THE_BOOKS)
-        new = await drift.keep(connection, ledger, found, before, drift.OF_THE_BOOKS)
+        found = [drift_of_the_books(one) for one in await drift.disagreements(connection, ledger, LATE_MINUTES)]
+        before = await drift.open_numbers(connection, ledger, OF_THE_BOOKS)
+        new = await drift.keep(connection, ledger, found, before, OF_THE_BOOKS)
         read = await reconciliations.summary(connection, mine.run_id)
         number = await drift.open_count(connection, ledger)
         unread = f", {read.unread} could not be read" if read.unread else ""

@@ -9,6 +9,8 @@ LONGEST_RETRY_AFTER_SECONDS = 3600.0
 OPENS_AFTER = 3
 FIRST_OPEN_SECONDS = 1.0
 LONGEST_OPEN_SECONDS = 300.0
+HELD_MINUTES = 15
+"""So long a command about a batch that we have not heard of waits for it."""
 
 Chances = Callable[[], float]
 """A number from 0 to 1: the jitter comes from outside, rules draw nothing."""

@@ -15,6 +15,17 @@ from shared.money import plain
 from shared.terms import DocumentType
 
 Code = Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "said-otherwise", "unknown-document"]
+OF_THE_LEDGER: tuple[Code, ...] = ("deleted", "voided", "edited", "duplicated", "customer-changed")
+LATE_MINUTES = 15
+"""A document that was closed so lately may not have been heard yet, nor one that was heard so lately be queued."""
+OUR_BOOKS: dict[Code, tuple[str, str]] = {
+    "not-heard": ("{number} is closed, and no invoice-closed of it was heard", "say it again: `backoffice republish --service invoicer`"),
+    "said-otherwise": ("{number} was heard as {had}, which is not what our books hold", "run `backoffice verify`: somebody changed a closed document"),
+    "unknown-document": ("{number} was heard, and our books hold no such document", "run `backoffice verify`: the books may be older than what was said"),
+    "missing": ("{number} was to be delivered by itself and was never queued", "queue its batch: `backoffice batch sync`"),
+}
+"""Sentence and mend where our own books disagree. `had`: what was heard instead."""
+OF_THE_BOOKS: tuple[Code, ...] = tuple(OUR_BOOKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,16 @@ class Drift:
     mend: str
 
 
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """One place where what was said, our documents and our deliveries do not agree."""
+
+    code: Code
+    invoice_id: int
+    number: str
+    had: str
+
+
 def must_be_asked_by_id(ours: Ours, by_number: Sequence[Found]) -> bool:
     """Whether the document is not among those that bear its number: then it was voided, deleted, or given another number."""
     return ours.posted and bool(ours.remote_id) and all(one.remote_id != ours.remote_id for one in by_number)
@@ -69,6 +90,12 @@ def drifts_of(ours: Ours, by_number: Sequence[Found], by_id: Found | None) -> li
             return []  # it stands there under another id: some systems give a document a new one when it is posted
         return [_gone(ours, mine, others)]
     return [*_changes(ours, mine), *_doubles(ours, others)]
+
+
+def drift_of_the_books(one: Disagreement) -> Drift:
+    """A disagreement of our own books, in words."""
+    sentence, mend = OUR_BOOKS[one.code]
+    return Drift(one.invoice_id, one.number, one.code, "", sentence.format(number=one.number, had=one.had), mend)
 
 
 def _age(one: Found) -> tuple[bool, int, str]:

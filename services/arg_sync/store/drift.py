@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.rules.reconcile import Code, Drift
+from services.arg_sync.rules.reconcile import Code, Disagreement, Drift
 from shared.database import rows, run
 
-LATE_MINUTES = 15
 ADD = """
 INSERT INTO arg_sync.drift (ledger, invoice_id, invoice_number, code, remote_id, sentence, mend)
 SELECT :ledger, * FROM unnest(CAST(:ids AS bigint[]), CAST(:numbers AS text[]), CAST(:codes AS text[]), CAST(:remotes AS text[]),
@@ -19,15 +18,15 @@ UPDATE arg_sync.drift d SET gone_at = now()
 WHERE d.ledger = :ledger AND d.gone_at IS NULL AND d.invoice_number = ANY(CAST(:looked_at AS text[])) AND d.code = ANY(CAST(:kinds AS text[]))
   AND NOT EXISTS (SELECT FROM unnest(CAST(:numbers AS text[]), CAST(:codes AS text[]), CAST(:remotes AS text[])) AS f(number, code, remote)
                   WHERE f.number = d.invoice_number AND f.code = d.code AND f.remote = d.remote_id)"""
-# What was said, against our books. A document that was closed a moment ago may not have been heard yet.
-BOOKS = f"""
+# What was said, against our books.
+BOOKS = """
 WITH company AS (SELECT billing_company, auto_sync, connected_at FROM arg_sync.connection WHERE ledger = :ledger),
 ours AS (
   SELECT i.invoice_id, i.invoice_number, i.currency, i.total, i.content_hash, i.closed_at, c.auto_sync AND i.closed_at > c.connected_at AS wanted
   FROM invoicer.closed_invoice i JOIN company c USING (billing_company)),
 heard AS (SELECT h.* FROM arg_sync.heard_document h JOIN company USING (billing_company))
 SELECT 'not-heard' AS code, o.invoice_id, o.invoice_number, '' AS had FROM ours o
-WHERE o.closed_at < now() - interval '{LATE_MINUTES} minutes' AND o.closed_at > (SELECT connected_at FROM company)
+WHERE o.closed_at < now() - make_interval(mins => :late_minutes) AND o.closed_at > (SELECT connected_at FROM company)
   AND NOT EXISTS (SELECT FROM heard h WHERE h.invoice_id = o.invoice_id)
 UNION ALL
 SELECT 'said-otherwise', o.invoice_id, o.invoice_number, h.invoice_number || ' of ' || trim_scale(h.total) || ' ' || h.currency
@@ -37,17 +36,9 @@ UNION ALL
 SELECT 'unknown-document', h.invoice_id, h.invoice_number, '' FROM heard h WHERE NOT EXISTS (SELECT FROM ours o WHERE o.invoice_id = h.invoice_id)
 UNION ALL
 SELECT 'missing', o.invoice_id, o.invoice_number, '' FROM ours o
-WHERE o.wanted AND EXISTS (SELECT FROM heard h WHERE h.invoice_id = o.invoice_id AND h.heard_at < now() - interval '{LATE_MINUTES} minutes')
+WHERE o.wanted AND EXISTS (SELECT FROM heard h WHERE h.invoice_id = o.invoice_id AND h.heard_at < now() - make_interval(mins => :late_minutes))
   AND NOT EXISTS (SELECT FROM arg_sync.delivery d WHERE d.ledger = :ledger AND d.invoice_id = o.invoice_id)
 ORDER BY 2, 1"""
-SENTENCES: dict[str, tuple[str, str]] = {
-    "not-heard": ("{number} is closed, and no invoice-closed of it was heard", "say it again: `backoffice republish --service invoicer`"),
-    "said-otherwise": ("{number} was heard as {had}, which is not what our books hold", "run `backoffice verify`: somebody changed a closed document"),
-    "unknown-document": ("{number} was heard, and our books hold no such document", "run `backoffice verify`: the books may be older than what was said"),
-    "missing": ("{number} was to be delivered by itself and was never queued", "queue its batch: `backoffice batch sync`"),
-}
-OF_THE_BOOKS: tuple[Code, ...] = ("not-heard", "said-otherwise", "unknown-document", "missing")
-OF_THE_LEDGER: tuple[Code, ...] = ("deleted", "voided", "edited", "duplicated", "customer-changed")
 
 
 async def keep(connection: AsyncConnection, ledger: str, found: Sequence[Drift], looked_at: Sequence[str], kinds: Sequence[Code]) -> list[int]:
@@ -70,13 +61,9 @@ async def keep(connection: AsyncConnection, ledger: str, found: Sequence[Drift],
     return [row.drift_id for row in new]
 
 
-async def of_the_books(connection: AsyncConnection, ledger: str) -> list[Drift]:
-    """Where what was said, our documents and our deliveries do not agree."""
-    found = []
-    for row in await rows(connection, BOOKS, ledger=ledger):
-        sentence, mend = SENTENCES[row.code]
-        found.append(Drift(row.invoice_id, row.invoice_number, row.code, "", sentence.format(number=row.invoice_number, had=row.had), mend))
-    return found
+async def disagreements(connection: AsyncConnection, ledger: str, late_minutes: int) -> list[Disagreement]:
+    """Where what was said, our documents and our deliveries do not agree. What is younger than that may still be on its way."""
+    return [Disagreement(*row) for row in await rows(connection, BOOKS, ledger=ledger, late_minutes=late_minutes)]
 
 
 async def open_numbers(connection: AsyncConnection, ledger: str, kinds: Sequence[Code]) -> list[str]:

@@ -6,8 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.database import rows, run
 
-PATIENCE_MINUTES = 15
-
 
 async def hold(connection: AsyncConnection, command_id: str, body: str) -> None:
     """Keeps a command; the same again changes nothing."""
@@ -19,13 +17,14 @@ async def hold(connection: AsyncConnection, command_id: str, body: str) -> None:
     )
 
 
-async def ripe(connection: AsyncConnection) -> list[Any]:
-    """Held commands whose batch is there by now, or whose time is over; locked, `too_late` says which."""
+async def ripe(connection: AsyncConnection, minutes: int) -> list[Any]:
+    """Held commands whose batch is there by now, or whose time, so many minutes, is over."""
     return await rows(
         connection,
-        "SELECT command_id, body, too_late FROM (SELECT h.*, held_at < now() - make_interval(mins => :minutes) AS too_late FROM arg_sync.held_command h) h"
-        " WHERE too_late OR EXISTS (SELECT FROM invoicer.closed_invoice i WHERE i.batch_id = h.body ->> 'batch_id') ORDER BY held_at LIMIT 50",
-        minutes=PATIENCE_MINUTES,
+        "SELECT command_id, body FROM arg_sync.held_command h"
+        " WHERE held_at < now() - make_interval(mins => :minutes)"
+        " OR EXISTS (SELECT FROM invoicer.closed_invoice i WHERE i.batch_id = h.body ->> 'batch_id') ORDER BY held_at LIMIT 50",
+        minutes=minutes,
     )
 
 
