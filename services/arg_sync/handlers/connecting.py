@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.ledgers.kinds import all_kinds, capabilities_of
+from services.arg_sync.ledgers.kinds import all_kinds, capabilities_of, settings_of
 from services.arg_sync.ledgers.port import Capabilities, Failure, Host, Kind, Secrets
 from services.arg_sync.store import connections, customers, documents
 from services.arg_sync.store.connections import Connection
@@ -14,9 +15,6 @@ from shared import sealing
 from shared.consumer.commands import Answer, Handle
 from shared.errors import Refused
 from shared.events.commands import CheckLedger, ConnectLedger, DisconnectLedger, ImportMapping
-
-SHARED_SETTINGS = ("per_minute", "per_day", "concurrency", "request_seconds", "server_seconds")
-"""Settings that every kind takes: lower limits, other times."""
 
 
 async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Answer:
@@ -48,8 +46,8 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
 
 
 def _check_settings(kind: Kind, command: ConnectLedger, known: Connection | None) -> None:
-    explained = {each.name: each for each in kind.settings}
-    unknown = sorted(set(command.settings) - set(explained) - set(SHARED_SETTINGS))
+    explained = {each.name: each for each in settings_of(kind)}
+    unknown = sorted(set(command.settings) - set(explained))
     if unknown:
         raise Refused("unknown_setting", f"{kind.title} has no setting {', '.join(unknown)}", f"see `backoffice ledger template {kind.name}`")
     open_secrets = sorted(name for name in command.settings if name in explained and explained[name].secret)
@@ -135,26 +133,11 @@ async def _known(connection: AsyncConnection, ledger: str) -> Connection:
 
 def described(kind: Kind) -> dict[str, str]:
     """A kind as the console shows it."""
-    shared = [
-        {"name": name, "words": words, "default": None, "secret": False, "required": False}
-        for name, words in (
-            ("per_minute", "at most so many calls a minute; empty: the limit of the kind"),
-            ("per_day", "at most so many calls in 24 hours; empty: the limit of the kind"),
-            ("concurrency", "at most so many documents at once; empty: the limit of the kind"),
-            ("request_seconds", "our patience with one call; empty: as the kind has it"),
-            ("server_seconds", "how long the ledger may still carry out a call that we gave up; empty: as the kind has it"),
-        )
-    ]
-    own = [
-        {"name": each.name, "words": each.words, "default": each.default, "secret": each.secret, "required": each.required}
-        for each in kind.settings
-        if each.name not in SHARED_SETTINGS
-    ]
     return {
         "kind": kind.name,
         "title": kind.title,
         "needs": kind.needs,
-        "settings": json.dumps(own + shared),
+        "settings": json.dumps([asdict(each) for each in settings_of(kind)]),
         "capabilities": json.dumps({name: getattr(kind.capabilities, name) for name in Capabilities.__slots__}),
     }
 

@@ -6,10 +6,18 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from services.arg_sync.ledgers.port import Capabilities, Kind
+from services.arg_sync.ledgers.port import Capabilities, Kind, Setting
 
-LOWERED = ("per_minute", "per_day", "concurrency")
-TIMES = ("request_seconds", "server_seconds")
+LOWERED = {
+    "per_minute": "at most so many calls a minute; empty: the limit of the kind",
+    "per_day": "at most so many calls in 24 hours; empty: the limit of the kind",
+    "concurrency": "at most so many documents at once; empty: the limit of the kind",
+}
+TIMES = {
+    "request_seconds": "our patience with one call; empty: as the kind has it",
+    "server_seconds": "how long the ledger may still carry out a call that we gave up; empty: as the kind has it",
+}
+"""Settings that every kind takes, explained: lower limits, other times."""
 
 
 @cache
@@ -18,6 +26,12 @@ def all_kinds() -> dict[str, Kind]:
     package = importlib.import_module("services.arg_sync.ledgers")
     modules = [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
     return {module.LEDGER.name: module.LEDGER for module in modules if hasattr(module, "LEDGER")}
+
+
+def settings_of(kind: Kind) -> tuple[Setting, ...]:
+    """The settings that a connection of this kind may have: its own, then those that every kind takes."""
+    shared = LOWERED | TIMES
+    return (*(each for each in kind.settings if each.name not in shared), *(Setting(name, words) for name, words in shared.items()))
 
 
 def capabilities_of(kind: Kind, settings: dict[str, str]) -> Capabilities:
