@@ -1,7 +1,6 @@
 """What operators ask of arg_sync, and what it hears: connections, mappings, batches, deliveries, in one process on a real database."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,26 +12,12 @@ from shared import sealing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.events.commands import ConnectLedger
 from tests.builders import COMPANY, record
-from tests.conftest import BooksOf, Configure, EngineOf, process
-from tests.ledgers.delivering import KEY, LEDGER, Delivering
-from tests.ledgers.fake import FakeServer, playing
+from tests.conftest import Configure, process
+from tests.ledgers.delivering import LEDGER, Delivering
+from tests.ledgers.fake import FakeServer
 from tests.ledgers.toy import ToyVendor, toy_kind
 
 SETTINGS = {"base_url": "https://tryton.example.com", "database": "books", "user": "sync"}
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
-
-
-@pytest.fixture
-async def toy() -> AsyncIterator[FakeServer]:
-    """A ledger that plays."""
-    async with playing(ToyVendor()) as server:
-        yield server
 
 
 async def connect(delivering: Delivering, command_id: str = "c-connect", **changes: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What the console shows of ledgers and deliveries, as its role; and what it makes of an operator's files."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,10 @@ from services.console.client import deliveries as shown
 from services.console.client.books import found, reading
 from shared import sealing
 from shared.errors import Refused
-from tests.conftest import BooksOf, Configure, EngineOf
+from tests.conftest import Configure
 from tests.ledgers.delivering import KEY, LEDGER, Delivering
-from tests.ledgers.fake import FakeServer, Fault, playing
+from tests.ledgers.fake import FakeServer, Fault
 from tests.ledgers.toy import ToyVendor, toy_kind
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
-
-
-@pytest.fixture
-async def toy() -> AsyncIterator[FakeServer]:
-    """A ledger that plays."""
-    async with playing(ToyVendor()) as server:
-        yield server
 
 
 async def test_what_became_of_deliveries_is_shown_with_its_reasons(delivering: Delivering, toy: FakeServer, database: str) -> None:

@@ -10,18 +10,11 @@ import pytest
 
 from services.arg_sync.handlers import holders
 from services.arg_sync.rules.documents import ArDocument
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.ledgers.delivering import KEY, Delivering
+from tests.conftest import Configure
+from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, Fault, playing
 from tests.ledgers.toy import ToyLedger, ToyVendor, toy_kind
 from tests.running import until
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Payments read back from a ledger that plays: each entry kept once, said once, and written once into the invoicer's books."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,25 +12,11 @@ from services.console.client.invoices import invoice, invoice_payments, invoice_
 from services.invoicer.handlers.payments import LANE
 from shared.consumer.records import Record
 from tests.builders import COMPANY
-from tests.conftest import BooksOf, Configure, EngineOf, process
-from tests.ledgers.delivering import KEY, Closed, Delivering
-from tests.ledgers.fake import FakeServer, playing
+from tests.conftest import BooksOf, process
+from tests.ledgers.delivering import Closed, Delivering
+from tests.ledgers.fake import FakeServer
 from tests.ledgers.reads import book, read_payments, readers
-from tests.ledgers.toy import ToyVendor, toy_kind
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
-
-
-@pytest.fixture
-async def toy() -> AsyncIterator[FakeServer]:
-    """A ledger."""
-    async with playing(ToyVendor()) as server:
-        yield server
+from tests.ledgers.toy import toy_kind
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """The three-way check on a ledger that plays: each drift that was planted is found, once, with a mend, and no other."""
 
 import json
-from collections.abc import AsyncIterator
 from decimal import Decimal
 
 import pytest
 
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.ledgers.delivering import KEY, Delivering
-from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.delivering import Delivering
+from tests.ledgers.fake import FakeServer
 from tests.ledgers.reads import open_drifts, readers, reconcile, remote_id
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.toy import toy_kind
 
 HEAR = """
 INSERT INTO arg_sync.heard_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, heard_at)
@@ -19,25 +17,17 @@ FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[])) O
 
 
 @pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
-
-
-@pytest.fixture
-async def toy(delivering: Delivering) -> AsyncIterator[FakeServer]:
+async def toy(delivering: Delivering, toy: FakeServer) -> FakeServer:
     """A ledger without unique numbers, and twelve invoices and a credit note in it."""
-    async with playing(ToyVendor()) as server:
-        await delivering.connect(toy_kind(server.vendor), server.url)  # type: ignore[arg-type]
-        first = await delivering.close("INV-1")
-        for at in range(2, 13):
-            await delivering.close(f"INV-{at}", account=f"Client {at % 4}")
-        await delivering.close("CN-13", credits=first)
-        await delivering.queue()
-        await delivering.deliver()
-        assert set((await delivering.states()).values()) == {"posted"}
-        yield server
+    await delivering.connect(toy_kind(toy.vendor), toy.url)  # type: ignore[arg-type]
+    first = await delivering.close("INV-1")
+    for at in range(2, 13):
+        await delivering.close(f"INV-{at}", account=f"Client {at % 4}")
+    await delivering.close("CN-13", credits=first)
+    await delivering.queue()
+    await delivering.deliver()
+    assert set((await delivering.states()).values()) == {"posted"}
+    return toy
 
 
 def document(server: FakeServer, number: str) -> dict[str, object]:

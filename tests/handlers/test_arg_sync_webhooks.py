@@ -14,8 +14,8 @@ from services.arg_sync.app import service
 from services.arg_sync.handlers.webhooks import BODY_BYTES
 from shared import sealing
 from shared.consumer.worker import Worker
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.ledgers.delivering import KEY, Delivering
+from tests.conftest import Configure
+from tests.ledgers.delivering import Delivering
 from tests.running import free_port
 
 HOOK_KEY = "canary-hook-3c71"
@@ -27,21 +27,20 @@ def signed(body: bytes, key: str = HOOK_KEY) -> str:
 
 
 @pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+async def delivering(delivering: Delivering, configure: Configure) -> Delivering:
     """Three connections, the payments of which were read lately; `plain` was given no key for webhooks."""
-    configure(ledger_key=KEY, http_port=free_port(), kafka="127.0.0.1:1")
-    made = Delivering(engine_of, books_of)
+    configure(http_port=free_port(), kafka="127.0.0.1:1")
     for ledger, kind in (("us", "xero"), ("uk", "quickbooks"), ("plain", "xero")):
-        await made.rows(
+        await delivering.rows(
             "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)"
             " VALUES (:ledger, :kind, 'acme-us', '{}', true, 'connected', 'pat', now())",
             ledger=ledger,
             kind=kind,
         )
         secrets = {"client_secret": "x"} | ({"webhook_key": HOOK_KEY} if ledger != "plain" else {})
-        await made.rows("INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)", ledger=ledger, sealed=sealing.seal(secrets))
-        await made.rows("INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1, now() + interval '1 hour')", ledger=ledger)
-    return made
+        await delivering.rows("INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)", ledger=ledger, sealed=sealing.seal(secrets))
+        await delivering.rows("INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1, now() + interval '1 hour')", ledger=ledger)
+    return delivering
 
 
 @pytest.fixture

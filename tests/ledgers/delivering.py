@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
@@ -19,8 +20,9 @@ from shared import sealing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer.protocol import Books
 from tests.builders import COMPANY, command, record
-from tests.conftest import BooksOf, EngineOf, process
-from tests.ledgers.toy import TOKEN
+from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.toy import TOKEN, ToyVendor
 
 LEDGER = "books"
 KEY = Fernet.generate_key().decode()
@@ -183,6 +185,20 @@ class Delivering:
     def said(self, topic: str) -> list[Any]:
         """What was said on a topic."""
         return [one for one in self.books.producer.heard if one.topic == topic]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+    """arg_sync on an empty database."""
+    configure(ledger_key=KEY)
+    return Delivering(engine_of, books_of)
+
+
+@pytest.fixture
+async def toy() -> AsyncIterator[FakeServer]:
+    """A ledger that plays: a document in one call, without unique numbers."""
+    async with playing(ToyVendor()) as server:
+        yield server
 
 
 async def _queue(connection: Any, ids: Sequence[int]) -> Any:

@@ -8,7 +8,6 @@ from collections import Counter
 
 import pytest
 
-from tests.conftest import BooksOf, Configure, EngineOf
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.many import TIMES, queue_many
@@ -28,10 +27,8 @@ async def delivered(server: FakeServer, documents: int) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_queued_deliveries_survive_a_restart_without_a_second_send(engine_of: EngineOf, books_of: BooksOf, configure: Configure, database: str) -> None:
+async def test_queued_deliveries_survive_a_restart_without_a_second_send(delivering: Delivering, database: str) -> None:
     """kill -9 in the middle, three times: what was in hand is looked up, and every document was sent exactly once."""
-    configure(ledger_key=KEY)
-    delivering = Delivering(engine_of, books_of)
     vendor = ToyVendor(unique_number=True, customers={"Mercy Hospital": "C1"})
     async with playing(vendor) as server:
         await delivering.connect(toy_kind(vendor, concurrency=CONCURRENCY, **TIMES), server.url)

@@ -26,8 +26,7 @@ from services.arg_sync.ledgers.port import Kind
 from services.arg_sync.ledgers.quickbooks import LEDGER as QUICKBOOKS
 from services.arg_sync.ledgers.xero import LEDGER as XERO
 from shared import sealing
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.ledgers.delivering import KEY, LEDGER, Closed, Delivering
+from tests.ledgers.delivering import LEDGER, Closed, Delivering
 from tests.ledgers.fake import Asked, FakeServer, Fault, FaultName, playing
 from tests.ledgers.vendors import business_central, netsuite, quickbooks, xero
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRETS
@@ -151,13 +150,6 @@ async def workers(tmp_path: Path) -> AsyncIterator[Workers]:
     yield made
     while made.running:
         await made.kill()
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
 
 
 async def connected(delivering: Delivering, played: Played, server: FakeServer) -> None:

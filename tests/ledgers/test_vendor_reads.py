@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import Fault, playing
 from tests.ledgers.reads import open_drifts, read_payments, reconcile, remote_id
 from tests.ledgers.test_random_runs import PLAYED, connected
@@ -21,13 +20,6 @@ INVOICES_OF: dict[str, tuple[Callable[[Any], Stored], str]] = {
     "netsuite": (lambda vendor: vendor.records["invoice"], "total"),
 }
 """Where a vendor of the tests keeps its invoices, by id, and under which name their total."""
-
-
-@pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
-    """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
 
 
 @pytest.mark.parametrize("name", sorted(PLAYED))

@@ -1,0 +1,5 @@
+"""Makes the fixtures of `tests.ledgers.delivering` known to the tests of this folder."""
+
+from tests.ledgers.delivering import delivering, toy
+
+__all__ = ["delivering", "toy"]
