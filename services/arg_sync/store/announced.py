@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.say import Outgoing, stable_id
-from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, LEDGER_DRIFT_FOUND, PAYMENT_RECORDED
+from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, LEDGER_DRIFT_FOUND, PAYMENT_RECORDED, Topic
 from shared.consumer.protocol import Say
 from shared.consumer.records import UnsaidId
 from shared.database import rows
 from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
+from shared.events.wire import Message
 
 POSTED, REFUSED, PAYMENT, DRIFT = "posted", "refused", "payment", "drift"
+DOCUMENT = ("ledger", "kind", "billing_company", "invoice_id", "invoice_number", "document_type", "batch_id")
 HOW = {"adopted": "adopted", "marked": "marked"}
 
 
@@ -35,22 +37,12 @@ async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> li
 
 def _posted(row: Any) -> Outgoing:
     event = ArDocumentPosted(
-        ledger=row.ledger,
-        kind=row.kind,
-        billing_company=row.billing_company,
-        invoice_id=row.invoice_id,
-        invoice_number=row.invoice_number,
-        document_type=row.document_type,
-        batch_id=row.batch_id,
-        currency=row.currency,
-        total=row.total,
+        **_values(row, *DOCUMENT, "currency", "total", "remote_number"),
         remote_id=row.remote_id or "",
-        remote_number=row.remote_number,
         how=HOW.get(row.code, "created"),  # type: ignore[arg-type]
         warning=row.sentence if row.code == "not_applied" else "",
     )
-    an_id = stable_id(AR_DOCUMENT_POSTED.name, row.ledger, row.invoice_id, row.revision)
-    return Outgoing(AR_DOCUMENT_POSTED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
+    return _outgoing(AR_DOCUMENT_POSTED, row.invoice_id, event, row.ledger, row.invoice_id, row.revision)
 
 
 async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
@@ -69,21 +61,8 @@ async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> l
 
 
 def _refused(row: Any) -> Outgoing:
-    event = ArDocumentRefused(
-        ledger=row.ledger,
-        kind=row.kind,
-        billing_company=row.billing_company,
-        invoice_id=row.invoice_id,
-        invoice_number=row.invoice_number,
-        document_type=row.document_type,
-        batch_id=row.batch_id,
-        attempt=row.attempt_no,
-        code=row.code,
-        sentence=row.sentence[:2000],
-        mend=row.mend[:2000],
-    )
-    an_id = stable_id(AR_DOCUMENT_REFUSED.name, row.ledger, row.invoice_id, row.attempt_no)
-    return Outgoing(AR_DOCUMENT_REFUSED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
+    event = ArDocumentRefused(**_values(row, *DOCUMENT, "code"), attempt=row.attempt_no, sentence=row.sentence[:2000], mend=row.mend[:2000])
+    return _outgoing(AR_DOCUMENT_REFUSED, row.invoice_id, event, row.ledger, row.invoice_id, row.attempt_no)
 
 
 def of_payment(ledger: str, payment_id: str, remote_id: str, entry_no: int) -> UnsaidId:
@@ -111,22 +90,8 @@ async def payment_messages(connection: AsyncConnection, ids: Sequence[str]) -> l
 
 
 def _payment(row: Any) -> Outgoing:
-    names = (
-        "ledger",
-        "billing_company",
-        "payment_id",
-        "entry_no",
-        "invoice_id",
-        "invoice_number",
-        "remote_id",
-        "amount",
-        "currency",
-        "paid_on",
-        "cancelled",
-    )
-    event = PaymentRecorded(**{name: getattr(row, name) for name in names})
-    an_id = stable_id(PAYMENT_RECORDED.name, row.ledger, row.payment_id, row.remote_id, row.entry_no)
-    return Outgoing(PAYMENT_RECORDED.name, str(row.invoice_id), event.model_dump_json().encode(), an_id)
+    event = PaymentRecorded(**_values(row, *PaymentRecorded.model_fields))
+    return _outgoing(PAYMENT_RECORDED, row.invoice_id, event, row.ledger, row.payment_id, row.remote_id, row.entry_no)
 
 
 async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
@@ -136,16 +101,20 @@ async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
         "SELECT d.*, c.billing_company FROM arg_sync.drift d JOIN arg_sync.connection c USING (ledger) WHERE d.drift_id = ANY(CAST(:ids AS bigint[]))",
         ids=[int(an_id) for an_id in ids],
     )
-    names = ("ledger", "billing_company", "drift_id", "invoice_id", "invoice_number", "remote_id", "code", "sentence", "mend")
-    return [
-        Outgoing(
-            LEDGER_DRIFT_FOUND.name,
-            str(row.invoice_id or row.remote_id),
-            LedgerDriftFound.model_validate({name: getattr(row, name) for name in names}).model_dump_json().encode(),
-            stable_id(LEDGER_DRIFT_FOUND.name, row.drift_id),
-        )
-        for row in found
-    ]
+    return [_drift(row) for row in found]
+
+
+def _drift(row: Any) -> Outgoing:
+    return _outgoing(LEDGER_DRIFT_FOUND, row.invoice_id or row.remote_id, LedgerDriftFound(**_values(row, *LedgerDriftFound.model_fields)), row.drift_id)
+
+
+def _values(row: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def _outgoing(topic: Topic, key: object, event: Message, *identity: object) -> Outgoing:
+    """A message. `identity`: what makes it this one, however often it is said."""
+    return Outgoing(topic.name, str(key), event.model_dump_json().encode(), stable_id(topic.name, *identity))
 
 
 async def announced_since(connection: AsyncConnection, since: date) -> list[UnsaidId]:
