@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.cli.asking import ask, ask_all, read_books, said_by
-from services.console.cli.options import Actor, AsJson, Data, Reason, read_date
+from services.console.cli.options import Actor, AsJson, Data, Reason, read_date, read_json
 from services.console.cli.screen import Column, screen_for
 
 companies_app = typer.Typer(help="The legal entities that issue invoices.", no_args_is_help=True)
@@ -122,10 +122,7 @@ def set_catalog(
     with screen_for(as_json) as screen:
         from shared.events.commands import SetCatalogItem
 
-        try:
-            read = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise typer.BadParameter(f"{file} is not JSON: {error}") from error
+        read = read_json(file)
         items = read if isinstance(read, list) else [read]
         commands = [
             SetCatalogItem.model_validate_json(json.dumps((item if isinstance(item, dict) else {}) | said_by(actor, reason) | {"command": "set-catalog-item"}))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from services.console.cli.asking import ask, ask_all, read_books, said_by
-from services.console.cli.options import Actor, AsJson, Data, Limit, Reason
+from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, must_be_one_of
 from services.console.cli.screen import Column, screen_for
 
 app = typer.Typer(help="Documents on their way to the accounting systems.", no_args_is_help=True)
@@ -52,8 +52,7 @@ def list_deliveries(
     data: Data = None,
 ) -> None:
     """List deliveries, the newest first, with why those that wait or are refused do."""
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
+    must_be_one_of(STATES, state, "--state")
     with screen_for(as_json) as screen:
         from services.console.client.deliveries import deliveries
 

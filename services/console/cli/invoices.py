@@ -8,7 +8,7 @@ import typer
 
 from services.console.cli.asking import read_books
 from services.console.cli.explaining import HISTORY
-from services.console.cli.options import AnyCompany, AsJson, Company, Data, Limit, read_date, read_decimal
+from services.console.cli.options import AnyCompany, AsJson, Company, Data, Limit, must_be_one_of, read_date, read_decimal
 from services.console.cli.screen import Column, screen_for
 
 app = typer.Typer(help="Closed invoices and credit notes.", no_args_is_help=True)
@@ -103,10 +103,8 @@ def search(
     data: Data = None,
 ) -> None:
     """Find closed documents; every condition that is given must hold."""
-    if document_type is not None and document_type not in TYPES:
-        raise typer.BadParameter(f"{document_type!r} is not one of {', '.join(TYPES)}", param_hint="--type")
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
+    must_be_one_of(TYPES, document_type, "--type")
+    must_be_one_of(STATES, state, "--state")
     with screen_for(as_json) as screen:
         from services.console.client.invoices import invoice_search
 

@@ -10,7 +10,7 @@ import typer
 
 from services.console.cli.asking import ask, ask_all, read_books, said_by, send
 from services.console.cli.batches import app as batch_app
-from services.console.cli.options import Actor, AsJson, Company, Data, Reason, Timeout
+from services.console.cli.options import Actor, AsJson, Company, Data, Reason, Timeout, read_json
 from services.console.cli.screen import Column, Screen, screen_for
 
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ def _connecting(name: str, kind: str, billing_company: str, given: dict[str, str
 
 
 def _read_settings(file: Path) -> dict[str, str]:
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint="--settings") from error
+    read = read_json(file, "--settings")
     if not isinstance(read, dict) or any(isinstance(value, dict | list) for value in read.values()):
         raise typer.BadParameter(f"{file} must hold one object of plain values", param_hint="--settings")
     return {name: "" if value is None else value if isinstance(value, str) else json.dumps(value) for name, value in read.items()}

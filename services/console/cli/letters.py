@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from services.console.cli.asking import ask, read_books, said_by
-from services.console.cli.options import Actor, AsJson, Data, Limit, Reason
+from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, must_be_one_of
 from services.console.cli.screen import Column, screen_for
 
 app = typer.Typer(help="Records that nobody could read.", no_args_is_help=True)
@@ -41,8 +41,7 @@ def list_letters(
     data: Data = None,
 ) -> None:
     """List dead letters with the reason of each."""
-    if state not in STATES:
-        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
+    must_be_one_of(STATES, state, "--state")
     with screen_for(as_json) as screen:
         from services.console.client.letters import dead_letters
 

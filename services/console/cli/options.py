@@ -1,11 +1,13 @@
 """The options that many commands share, each said once: --json, --actor, --reason, --data, --billing-company, --limit, dates."""
 
 import getpass
+import json
 import os
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,6 +31,20 @@ def read_decimal(text: str | Decimal) -> Decimal:
     if not value.is_finite():
         raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5")
     return value
+
+
+def must_be_one_of(words: Sequence[str], word: str | None, option: str) -> None:
+    """A word, if there is one, that is none of these is wrong use."""
+    if word is not None and word not in words:
+        raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}", param_hint=option)
+
+
+def read_json(file: Path, option: str | None = None) -> Any:
+    """What a JSON file holds, or wrong use."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint=option) from error
 
 
 def login_name() -> str:
