@@ -12,34 +12,19 @@ from aiokafka.coordinator.protocol import ConsumerProtocol
 
 from shared.broker.topics import group_name
 from shared.settings import settings
-from tests.running import Running, Watching, start, until
+from tests.running import Pauses, Running, Watching, start, until
 
 PARTITIONS = 2
 SELDOM_SECONDS = 3600
 
 
 @dataclass
-class Replica:
+class Replica(Pauses):
     """One worker. It alone reads its partition, and it alone pauses when told."""
 
     name: str
     worker: Running
-    folder: Path
     partition: int = 0
-
-    def hold(self, point: str) -> None:
-        """From now on whoever reaches the point in this worker waits there."""
-        (self.folder / f"{point}.reached").unlink(missing_ok=True)
-        (self.folder / f"{point}.hold").touch()
-
-    async def reached(self, point: str) -> None:
-        """Waits until somebody is there."""
-        mark = self.folder / f"{point}.reached"
-        await until(f"somebody at {point} in {self.name}", lambda: asyncio.to_thread(mark.exists))
-
-    def release(self, point: str) -> None:
-        """Lets go on who waits there."""
-        (self.folder / f"{point}.hold").unlink()
 
 
 @dataclass
@@ -60,7 +45,7 @@ class Arena:
             pause.mkdir()
             values = {"pause": pause, "today": self.today, "sweep_seconds": SELDOM_SECONDS, "busy_consumers": 1}
             worker = await start(service, self.stack, self.folder, replica=f"r{number}", **values)
-            self.replicas.append(Replica(f"{service} r{number}", worker, pause))
+            self.replicas.append(Replica(pause, f"{service} r{number}", worker))
         await until("each worker has its partitions", lambda: self._assigned(service, topic))
         return self.replicas
 

@@ -110,6 +110,27 @@ async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = 
         await asyncio.sleep(every)
 
 
+@dataclass
+class Pauses:
+    """Points at which a process waits when told: that process has this folder as its setting `pause`."""
+
+    folder: Path
+
+    def hold(self, point: str) -> None:
+        """From now on whoever reaches the point waits there."""
+        (self.folder / f"{point}.reached").unlink(missing_ok=True)
+        (self.folder / f"{point}.hold").touch()
+
+    async def reached(self, point: str) -> None:
+        """Waits until somebody is there."""
+        mark = self.folder / f"{point}.reached"
+        await until(f"somebody at {point} ({self.folder})", lambda: asyncio.to_thread(mark.exists), every=0.02)
+
+    def release(self, point: str) -> None:
+        """Lets go on who waits there."""
+        (self.folder / f"{point}.hold").unlink()
+
+
 # -- what is sent
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import DOCUMENT_HELD, OPERATOR_COMMANDS, TIMESHEET_APPROVED
@@ -34,6 +34,13 @@ CREATE TABLE fee_realizer.toy (
 GRANT SELECT, INSERT ON fee_realizer.toy TO fee_realizer
 """
 """The table; no toy may have 13 hours, which only the database knows. `place` counts rows in the order in which they were written."""
+
+
+async def make_table(owner: AsyncEngine) -> None:
+    """Makes the table."""
+    async with owner.begin() as connection:
+        for statement in TABLE.split(";\n"):
+            await connection.execute(text(statement))
 
 
 class Toy(AtsMessage):

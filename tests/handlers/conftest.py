@@ -1,5 +1,18 @@
-"""Makes the fixtures of `tests.ledgers.delivering` known to the tests of this folder."""
+"""What tests of handlers stand on: the fixtures of `tests.ledgers.delivering`, and points at which this process pauses when told."""
 
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Configure
 from tests.ledgers.delivering import delivering, toy
+from tests.running import Pauses
 
-__all__ = ["delivering", "toy"]
+__all__ = ["delivering", "pauses", "toy"]
+
+
+@pytest.fixture
+def pauses(configure: Configure, tmp_path: Path) -> Pauses:
+    """Pauses of this process."""
+    configure(pause=tmp_path)
+    return Pauses(tmp_path)

@@ -4,17 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from services.arg_sync.handlers import holders
 from services.arg_sync.rules.documents import ArDocument
-from tests.conftest import Configure
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, Fault, playing
 from tests.ledgers.toy import ToyLedger, ToyVendor, toy_kind
-from tests.running import until
+from tests.running import Pauses, until
 
 
 @pytest.fixture
@@ -206,20 +204,17 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(delivering
     assert (await delivering.delivery("INV-1")).code == "bug"
 
 
-async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
-    delivering: Delivering, toy: FakeServer, configure: Configure, tmp_path: Path
-) -> None:
+async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(delivering: Delivering, toy: FakeServer, pauses: Pauses) -> None:
     """It made a draft, and before it could keep the id another had the lease and a draft of its own: this one is not posted, and goes."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    configure(pause=tmp_path)
-    (tmp_path / "document_created.hold").touch()
+    pauses.hold("document_created")
     async with delivering.engine() as engine:
         await engine.look()
         await until("the draft is made", lambda: made(toy))
         await delivering.rows("UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'")
-        (tmp_path / "document_created.hold").unlink()
+        pauses.release("document_created")
         await engine.until_idle()
     assert vendor_of(toy).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
 

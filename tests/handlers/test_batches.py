@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from typing import Any
 
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from tests.builders import COMPANY, command, node, product_line, record, statement, statement_line, time_key
 from tests.conftest import Configure, process
 from tests.handlers.billed import Biller, biller
+from tests.running import Pauses
 
 __all__ = ["biller"]
 
@@ -292,19 +292,17 @@ async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
     assert len(biller.heard("invoice-closed")) == 1
 
 
-async def test_a_batch_and_a_settlement_wait_for_each_other(biller: Biller, configure: Configure, tmp_path: Any) -> None:
+async def test_a_batch_and_a_settlement_wait_for_each_other(biller: Biller, configure: Configure, pauses: Pauses) -> None:
     """Protocol 1: settlement met a batch; with the locks the document comes out right: what is invoiced stands, the rest is a credit."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
-    configure(today="2026-10-31", pause=str(tmp_path))
-    hold = tmp_path / "batch_selected.hold"
-    hold.touch()
+    configure(today="2026-10-31")
+    pauses.hold("batch_selected")
     batch = asyncio.create_task(biller.generate())
-    while not (tmp_path / "batch_selected.reached").exists():
-        await asyncio.sleep(0.02)
+    await pauses.reached("batch_selected")
     settled = asyncio.create_task(biller.hear(statement("T-1", 2, statement_line("38"))))
     await asyncio.sleep(0.3)
     assert not settled.done(), "settlement must wait for the company's lock"
-    hold.unlink()
+    pauses.release("batch_selected")
     await asyncio.gather(batch, settled)
     assert await biller.places() == [("T-1", "40", "2000", "invoiced"), ("T-1", "-2", "-100", "open")]
     await biller.check_seals()

@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from tests.builders import COMPANY, command, node, product_line, record, statement, statement_line
 from tests.conftest import Configure, process
 from tests.handlers.billed import Biller, biller
+from tests.running import Pauses
 
 __all__ = ["biller"]
 
@@ -210,21 +210,19 @@ async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
     assert len(await biller.documents()) == 2
 
 
-async def test_a_credit_waits_for_a_batch(biller: Biller, configure: Configure, tmp_path: Path) -> None:
+async def test_a_credit_waits_for_a_batch(biller: Biller, configure: Configure, pauses: Pauses) -> None:
     """Design 5: exclusive for generate and credit: a credit that comes while a batch runs is numbered after it, and rebills nothing twice."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("41")))
-    configure(today="2026-10-31", pause=str(tmp_path))
-    hold = tmp_path / "batch_selected.hold"
-    hold.touch()
+    configure(today="2026-10-31")
+    pauses.hold("batch_selected")
     batch = asyncio.create_task(biller.generate())
-    while not (tmp_path / "batch_selected.reached").exists():
-        await asyncio.sleep(0.02)
+    await pauses.reached("batch_selected")
     crediting = asyncio.create_task(credit(biller, "INV-000001", (1, "3.5")))
     await asyncio.sleep(0.3)
     assert not crediting.done(), "the credit must wait for the company's lock"
-    hold.unlink()
+    pauses.release("batch_selected")
     await asyncio.gather(batch, crediting)
     assert [(number, net) for number, _, _, net, *_ in await biller.documents()] == [("INV-000001", "2000"), ("INV-000002", "50"), ("INV-000003", "-175")]
     assert await biller.open() == [("3.5", "175")]

@@ -15,7 +15,7 @@ from shared.events.commands import SetCatalogItem
 from tests import builders
 from tests.builders import record
 from tests.conftest import BooksOf, EngineOf, process
-from tests.toy import SERVICE, TABLE, TOPIC, Playroom, toy
+from tests.toy import SERVICE, TOPIC, Playroom, make_table, toy
 
 ASK = "operator-commands"
 
@@ -23,9 +23,7 @@ ASK = "operator-commands"
 @pytest.fixture
 async def books(engine_of: EngineOf, books_of: BooksOf) -> Books:
     """The toy service's books."""
-    async with engine_of("owner").begin() as connection:
-        for statement in TABLE.split(";\n"):
-            await connection.execute(text(statement))
+    await make_table(engine_of("owner"))
     return books_of(SERVICE, {"toy": Playroom().say})
 
 

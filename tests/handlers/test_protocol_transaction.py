@@ -15,7 +15,7 @@ from shared.consumer.records import Received, Record
 from shared.database import rows
 from tests.builders import record
 from tests.conftest import BooksOf, EngineOf, nothing, process
-from tests.toy import SERVICE, TABLE, TOPIC, Playroom, Toy, toy
+from tests.toy import SERVICE, TOPIC, Playroom, Toy, make_table, toy
 
 NUL_IN_A_FREE_FIELD = b'{"toy_id": "%s", "hours": "1", "free": "a\\u0000b"}'
 
@@ -23,9 +23,7 @@ NUL_IN_A_FREE_FIELD = b'{"toy_id": "%s", "hours": "1", "free": "a\\u0000b"}'
 @pytest.fixture
 async def books(engine_of: EngineOf, books_of: BooksOf) -> Books:
     """The toy service's books."""
-    async with engine_of("owner").begin() as connection:
-        for statement in TABLE.split(";\n"):
-            await connection.execute(text(statement))
+    await make_table(engine_of("owner"))
     return books_of(SERVICE, {"toy": Playroom().say})
 
 

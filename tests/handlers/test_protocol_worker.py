@@ -21,7 +21,7 @@ from shared.consumer.records import Received
 from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import Configure, EngineOf
-from tests.toy import SAID, SERVICE, TABLE, TOPIC, Playroom, Toy, toy
+from tests.toy import SAID, SERVICE, TOPIC, Playroom, Toy, make_table, toy
 
 PATIENCE_SECONDS = 40.0
 LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
@@ -30,9 +30,7 @@ LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
 @pytest.fixture
 async def ground(engine_of: EngineOf, stack: dict[str, str], configure: Configure) -> dict[str, str]:
     """The toy table, topics of this test, and a worker that looks around often."""
-    async with engine_of("owner").begin() as connection:
-        for statement in TABLE.split(";\n"):
-            await connection.execute(text(statement))
+    await make_table(engine_of("owner"))
     configure(sweep_seconds=0.3)
     return stack
 
