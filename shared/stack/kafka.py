@@ -99,11 +99,6 @@ class KafkaServer:
         return self._child.pid if self._child and self.alive else None
 
     @property
-    def proxied_address(self) -> str | None:
-        """The proxy's address: whoever connects there is also sent back there after the first answer."""
-        return f"{HOST}:{self._proxied[1]}" if self._proxied else None
-
-    @property
     def alive(self) -> bool:
         """Whether the process runs; whether it works is what `start` proved."""
         return self._child is not None and self._child.exit_code() is None
