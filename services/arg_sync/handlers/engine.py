@@ -11,6 +11,7 @@ from services.arg_sync.handlers import outcomes
 from services.arg_sync.handlers.holders import is_dead
 from services.arg_sync.handlers.ports import PortBook
 from services.arg_sync.handlers.running import Run
+from services.arg_sync.handlers.tasks import Tasks
 from services.arg_sync.ledgers.kinds import capabilities_of
 from services.arg_sync.ledgers.port import Failure, Kind
 from services.arg_sync.rules.backoff import Chances, after_trouble
@@ -33,22 +34,19 @@ class Engine:
         self._holder = holder
         self._inherit_at = 0.0
         self._chances = chances
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks = Tasks()
         self._stopping = asyncio.Event()
 
     async def look(self) -> int:
         """Starts a run for each connection that has work and none; how many are at work. Raises what a run died of."""
-        for ledger, task in list(self._running.items()):
-            if task.done():
-                del self._running[ledger]
-                task.result()
+        self._tasks.forget_ended()
         await self._inherit()
         async with self._books.engine.connect() as connection:
             found = await connections.ledgers_with_work(connection)
         for each in found:
-            if each.ledger not in self._running and not self._stopping.is_set():
-                self._running[each.ledger] = asyncio.create_task(self._work(each), name=f"ledger {each.ledger}")
-        return len(self._running)
+            if (name := f"ledger {each.ledger}") not in self._tasks and not self._stopping.is_set():
+                self._tasks.begin(name, self._work(each))
+        return len(self._tasks)
 
     async def _inherit(self) -> None:
         """Now and then: who died with deliveries in hand leaves them to us as soon as that is safe."""
@@ -72,18 +70,12 @@ class Engine:
     async def drain(self) -> None:
         """Takes nothing more, and ends what is in hand."""
         self._stopping.set()
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=DRAIN_SECONDS)
-        for task in self._running.values():
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._tasks.end(DRAIN_SECONDS)
         await self._ports.close()
 
     async def until_idle(self, seconds: float = 60.0) -> None:
         """Works until nothing is due: for tests and for one-shot use."""
-        async with asyncio.timeout(seconds):
-            while await self.look():
-                await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        await self._tasks.until_idle(self.look, seconds)
 
     async def _work(self, ledger: Connection) -> None:
         try:

@@ -42,12 +42,16 @@ async def _connection(connection: AsyncConnection, ledger: Connection, outcomes:
         await stop(connection, ledger, dead.sentence)
         return
     if failures:
-        now = await connections.connection_for(connection, ledger.ledger, lock=True)
-        asked = max((failed.retry_after or 0.0 for failed in failures), default=0.0)
-        circuit = after_trouble(now.failures if now else 0, asked or None, chances)
-        await connections.set_circuit(connection, ledger.ledger, circuit, failures[-1].sentence)
+        asked = max(failed.retry_after or 0.0 for failed in failures)
+        await open_circuit(connection, ledger, asked or None, failures[-1].sentence, chances)
     elif ledger.failures and any(each.next.state == "posted" for each in outcomes):
         await connections.close_circuit(connection, ledger.ledger)
+
+
+async def open_circuit(connection: AsyncConnection, ledger: Connection, retry_after: float | None, sentence: str, chances: Chances) -> None:
+    """One more trouble of a connection: its circuit opens by and by, or for as long as we are asked to wait."""
+    now = await connections.connection_for(connection, ledger.ledger, lock=True)
+    await connections.set_circuit(connection, ledger.ledger, after_trouble(now.failures if now else 0, retry_after, chances), sentence)
 
 
 async def stop(connection: AsyncConnection, ledger: Connection, sentence: str) -> None:

@@ -1,12 +1,12 @@
 """The readers of a worker: looks which connections have payments to read or a reconciliation to do, and lets each of them work by itself."""
 
-import asyncio
 import random
 from collections.abc import Mapping
 
 from services.arg_sync.handlers import outcomes, payments, reconcile
 from services.arg_sync.handlers.ports import PortBook
 from services.arg_sync.handlers.reading import Reading
+from services.arg_sync.handlers.tasks import Tasks
 from services.arg_sync.ledgers.port import Failure, Kind
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.store import connections, reconciliations
@@ -25,21 +25,18 @@ class Readers:
         self._ports = {what: PortBook(books.engine, kinds) for what in WORKS}  # one each: a changed port is closed when nobody works with it
         self._holder = holder
         self._chances = chances
-        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._tasks = Tasks()
 
     async def look(self) -> int:
         """Starts what is due; how many are at work. Raises what one died of."""
-        for name, task in list(self._running.items()):
-            if task.done():
-                del self._running[name]
-                task.result()
+        self._tasks.forget_ended()
         async with self._books.engine.begin() as connection:
             await reconciliations.ask_nightly(connection)
             due = [("payments", each) for each in await polls.due(connection)] + [("reconcile", each) for each in await reconciliations.due(connection)]
-        for name in due:
-            if name not in self._running:
-                self._running[name] = asyncio.create_task(self._work(*name), name=" ".join(name))
-        return len(self._running)
+        for what, ledger in due:
+            if (name := f"{what} {ledger}") not in self._tasks:
+                self._tasks.begin(name, self._work(what, ledger))
+        return len(self._tasks)
 
     async def _work(self, what: str, ledger: str) -> None:
         async with self._books.engine.connect() as connection:
@@ -56,16 +53,10 @@ class Readers:
 
     async def until_idle(self, seconds: float = 60.0) -> None:
         """Works until nothing is due: for tests and for one-shot use."""
-        async with asyncio.timeout(seconds):
-            while await self.look():
-                await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        await self._tasks.until_idle(self.look, seconds)
 
     async def drain(self) -> None:
         """Ends what is in hand, soon."""
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=DRAIN_SECONDS)
-        for task in self._running.values():
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await self._tasks.end(DRAIN_SECONDS)
         for ports in self._ports.values():
             await ports.close()

@@ -12,8 +12,8 @@ from services.arg_sync.handlers import outcomes
 from services.arg_sync.handlers.ports import Plugged
 from services.arg_sync.handlers.sending import short_retries
 from services.arg_sync.ledgers.port import Failure
-from services.arg_sync.rules.backoff import Chances, after_trouble
-from services.arg_sync.store import budget, connections
+from services.arg_sync.rules.backoff import Chances
+from services.arg_sync.store import budget
 from services.arg_sync.store.connections import Connection
 from shared.consumer.protocol import Books
 
@@ -59,6 +59,4 @@ class Reading:
             if failed.failure == "auth":
                 await outcomes.stop(connection, self.connection, failed.sentence)
             elif failed.everywhere:
-                now = await connections.connection_for(connection, self.connection.ledger, lock=True)
-                circuit = after_trouble(now.failures if now else 0, failed.retry_after, self.chances)
-                await connections.set_circuit(connection, self.connection.ledger, circuit, failed.sentence)
+                await outcomes.open_circuit(connection, self.connection, failed.retry_after, failed.sentence, self.chances)
