@@ -36,7 +36,7 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure; nothing: all")
     options.add_argument("--messages", type=int, default=60_000, help="timesheets of a round of ingest (60000)")
-    options.add_argument("--rounds", type=int, default=3, help="rounds of ingest, of which the middle is shown (3)")
+    options.add_argument("--rounds", type=int, default=3, help="rounds of ingest, of which the middle is shown, and of several workers (3)")
     options.add_argument("--one-by-one", type=int, default=400, help="messages of the ORM way (400)")
     options.add_argument("--requirements", type=int, default=1_000, help="job orders that the timesheets are about (1000)")
     options.add_argument("--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)")
@@ -93,7 +93,7 @@ def _latency(servers: Ground, wish: argparse.Namespace) -> list[Row]:
 
 def _replicas(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     found = [
-        replicas.measure(servers, wish.shared_messages, wish.requirements, wish.replicas, commit_ms, records)
+        replicas.measure(servers, wish.shared_messages, wish.requirements, wish.replicas, commit_ms, records, wish.rounds)
         for commit_ms, records in ((0.0, 1000), (wish.commit_ms, wish.slow_records))
     ]
     return [table.shared_row(one) for one in found]

@@ -5,6 +5,7 @@ table whose deferred trigger sleeps when the transaction commits, as a disk or a
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -39,15 +40,16 @@ class Shared:
         return self.several.rate / self.one.rate
 
 
-def measure(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int) -> Shared:
-    """Works the same number of messages off with one worker of each kind and with several: one, several, several, one, so that neither
-    gains by a machine that grows warm or busy meanwhile."""
-    took = [_round(ground, count, requirements, each, commit_ms, records) for each in (1, replicas, replicas, 1)]
-    return Shared(_both(took[0], took[3]), _both(took[1], took[2]), replicas, commit_ms, records)
+def measure(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int, rounds: int) -> Shared:
+    """Works the same number of messages off with one worker of each kind and with several. In more than one round: one, several, several,
+    one, so that neither gains by a machine that grows warm or busy meanwhile."""
+    order = (1, replicas, replicas, 1) if rounds > 1 else (1, replicas)
+    took = [(each, _round(ground, count, requirements, each, commit_ms, records)) for each in order]
+    return Shared(*(_sum([one for each, one in took if each == wanted]) for wanted in (1, replicas)), replicas, commit_ms, records)
 
 
-def _both(first: Took, second: Took) -> Took:
-    return Took(first.messages + second.messages, first.seconds + second.seconds, first.computed + second.computed)
+def _sum(took: Sequence[Took]) -> Took:
+    return Took(sum(one.messages for one in took), sum(one.seconds for one in took), sum(one.computed for one in took))
 
 
 def _round(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int) -> Took:
