@@ -24,7 +24,6 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="address on which a worker serves /metrics, /livez and /readyz")
     http_port: int = Field(0, description="port of /metrics, /livez and /readyz; 0 takes a free one")
     max_batch_records: int = Field(1000, description="records of one consumer in one transaction")
-    busy_consumers: int = Field(2, ge=1, description="consumers of one worker on a busy topic (timesheet-approved, pay-lines-realized)")
     partitions: int = Field(4, description="partitions of a topic when it is created")
     pool_size: int = Field(5, description="database connections of one worker")
     sweep_seconds: float = Field(5.0, description="how often a worker looks for what is still unsaid, stale or to be priced")

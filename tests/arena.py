@@ -43,8 +43,7 @@ class Arena:
         for number in range(replicas):
             pause = self.folder / f"pause-{number}"
             pause.mkdir()
-            values = {"pause": pause, "today": self.today, "sweep_seconds": SELDOM_SECONDS, "busy_consumers": 1}
-            worker = await start(service, self.stack, self.folder, replica=f"r{number}", **values)
+            worker = await start(service, self.stack, self.folder, replica=f"r{number}", pause=pause, today=self.today, sweep_seconds=SELDOM_SECONDS)
             self.replicas.append(Replica(pause, f"{service} r{number}", worker))
         await until("each worker has its partitions", lambda: self._assigned(service, topic))
         return self.replicas

@@ -22,7 +22,7 @@ from shared.events.commands import RetryDocument, SetBillingCompany, SetCatalogI
 NAME = "fee_realizer"
 LANES: tuple[Lane, ...] = (
     Lane(REQUIREMENT_CHANGED.name, reader(RequirementChanged, compacted=True), on_requirement_changed, RequirementChanged),
-    Lane(TIMESHEET_APPROVED.name, reader(TimesheetApproved), on_timesheet_approved, TimesheetApproved, busy=True),
+    Lane(TIMESHEET_APPROVED.name, reader(TimesheetApproved), on_timesheet_approved, TimesheetApproved),
     Lane(PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated),
 )
 HANDLERS: dict[type[Any], Handle] = {

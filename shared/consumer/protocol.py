@@ -33,17 +33,13 @@ class TooManyBadRecords(Exception):
 
 @dataclass(frozen=True)
 class Lane:
-    """What a service does with one topic. `one_by_one`: each record is a transaction of its own (commands).
-
-    `busy`: several consumers of one worker share the topic's partitions; while one waits for the database or for Kafka, another computes.
-    """
+    """What a service does with one topic. `one_by_one`: each record is a transaction of its own (commands)."""
 
     topic: str
     read: Read
     apply: Apply
     schema: Any
     one_by_one: bool = False
-    busy: bool = False
     isolation: Callable[[Any], str] = lambda event: "READ COMMITTED"
 
 

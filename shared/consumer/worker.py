@@ -157,16 +157,16 @@ class Worker:
             logger=None,
         )
         for lane in self.service.lanes:
-            self._subscribe(broker, lane, lane.topic)
-            for at in range(2, settings().busy_consumers + 1 if lane.busy else 0):
-                self._subscribe(broker, lane, f"{lane.topic} {at}")
+            self._subscribe(broker, lane)
         return broker
 
-    def _subscribe(self, broker: KafkaBroker, lane: Lane, ear: str) -> None:
-        busy = self._locks.setdefault(ear, asyncio.Lock())
+    def _subscribe(self, broker: KafkaBroker, lane: Lane) -> None:
+        busy = self._locks.setdefault(lane.topic, asyncio.Lock())
         bad_records = BadRecords(settings().bad_records_limit)
-        self.progress.mark(ear)
-        committer = self._committers[ear] = Committer(lambda offsets: self._commit(subscriber.consumer, offsets), partial(self._commit_failed, ear))
+        self.progress.mark(lane.topic)
+        committer = self._committers[lane.topic] = Committer(
+            lambda offsets: self._commit(subscriber.consumer, offsets), partial(self._commit_failed, lane.topic)
+        )
 
         async def parse(raw: Any) -> KafkaAckableMessage:
             return KafkaAckableMessage(body=[], headers={}, batch_headers=[], raw_message=raw, consumer=subscriber.consumer)
@@ -178,7 +178,7 @@ class Worker:
             full_name(lane.topic),
             batch=True,
             group_id=group_name(self.service.name, lane.topic),
-            group_instance_id=f"{settings().replica}.{ear.replace(' ', '.')}",
+            group_instance_id=f"{settings().replica}.{lane.topic}",
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_records=batch_size(),
@@ -191,19 +191,19 @@ class Worker:
             parser=parse,
             decoder=decode,
             no_reply=True,
-            title=f"{self.service.name}.{ear}",
+            title=f"{self.service.name}.{lane.topic}",
         )
 
         subscriber.get_msg = partial(take, most=batch_size())  # type: ignore[method-assign]
-        self._subscribers[ear] = subscriber
+        self._subscribers[lane.topic] = subscriber
 
         @subscriber
         async def hear(message: Any) -> None:
             async with busy:
                 if not self._stopping.is_set():
-                    await self._batch(lane, ear, subscriber.consumer, message, bad_records)
+                    await self._batch(lane, subscriber.consumer, message, bad_records)
 
-    async def _batch(self, lane: Lane, ear: str, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
+    async def _batch(self, lane: Lane, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
         faults.hearing(lane.topic)
         owned = {partition.partition for partition in consumer.assignment()}  # of the one topic that this consumer hears
@@ -212,24 +212,24 @@ class Worker:
         try:
             chores = await work_batch(self.books, lane, records, bad_records)
             await faults.point("before_offset_commit")
-            self._committers[ear].add(offsets_after(polled))
+            self._committers[lane.topic].add(offsets_after(polled))
         except TooManyBadRecords as error:
             self._seek_back(consumer, polled)
             consumer.pause(*consumer.assignment())
-            self.progress.paused[ear] = str(error)
-            telemetry.log().error("paused", topic=ear, why=str(error))
+            self.progress.paused[lane.topic] = str(error)
+            telemetry.log().error("paused", topic=lane.topic, why=str(error))
             return
         except Exception as error:
             self._seek_back(consumer, polled)
             if not self._away(error):
-                self._die(error, ear, records)
+                self._die(error, lane.topic, records)
                 return
-            self._back_off[ear] = self._back_off.get(ear, 0) + 1
-            telemetry.log().warning("the world is away", topic=ear, error=_short(error), attempt=self._back_off[ear])
-            await self._wait(ear)
+            self._back_off[lane.topic] = self._back_off.get(lane.topic, 0) + 1
+            telemetry.log().warning("the world is away", topic=lane.topic, error=_short(error), attempt=self._back_off[lane.topic])
+            await self._wait(lane.topic)
             return
-        self._back_off.pop(ear, None)
-        self.progress.mark(ear)
+        self._back_off.pop(lane.topic, None)
+        self.progress.mark(lane.topic)
         if chores:
             self._chores_due.set()
 

@@ -30,9 +30,9 @@ def offset_before_commit(put: Put) -> None:
     """The offsets are committed first, the transaction comes after."""
     right = Worker._batch
 
-    async def batch(self: Worker, lane: Any, ear: str, consumer: Any, raw: Sequence[Any], bad_records: Any) -> None:
+    async def batch(self: Worker, lane: Any, consumer: Any, raw: Sequence[Any], bad_records: Any) -> None:
         await self._commit(consumer, offsets_after(raw))
-        await right(self, lane, ear, consumer, raw, bad_records)
+        await right(self, lane, consumer, raw, bad_records)
 
     put(Worker, "_batch", batch)
 

@@ -81,7 +81,7 @@ async def on_pay_lines_realized(connection: AsyncConnection, received: Sequence[
     return Applied(rejected=rejected)
 
 
-LANE = Lane(PAY_LINES_REALIZED.name, read, on_pay_lines_realized, PayLinesRealized, busy=True)
+LANE = Lane(PAY_LINES_REALIZED.name, read, on_pay_lines_realized, PayLinesRealized)
 
 
 def gather(received: Sequence[Received[PayLinesRealized]]) -> tuple[Heard, list[tuple[Record, Rejection]]]:
