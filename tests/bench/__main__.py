@@ -44,7 +44,7 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--debtors", type=int, default=5_000, help="billtos of a batch (5000)")
     options.add_argument("--rate", type=float, default=200, help="timesheets a second when latency is measured (200)")
     options.add_argument("--seconds", type=float, default=30, help="how long latency is measured (30)")
-    options.add_argument("--shared-messages", type=int, default=20_000, help="timesheets when several workers are measured (20000)")
+    options.add_argument("--shared-messages", type=int, default=60_000, help="timesheets when several workers are measured (60000)")
     options.add_argument("--replicas", type=int, default=2, help="workers of each kind that share the partitions (2)")
     options.add_argument("--commit-ms", type=float, default=5, help="by how much commits are slowed (5)")
     options.add_argument("--slow-records", type=int, default=50, help="records of a transaction where commits are slowed (50)")

@@ -5,15 +5,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules.companies import Buyer, Company
 from services.invoicer.rules.grouping import Document
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
-from shared.database import rows, run
+from shared.database import columns, joined, rows, run
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from shared.money import plain, rounded
 
@@ -72,15 +72,30 @@ async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequen
     )
 
 
-DOCUMENTS_SQL = """
+_DOCUMENT = {
+    "group_no": "integer",
+    "number": "bigint",
+    "invoice_number": "text",
+    "document_type": "text",
+    "account_name": "text",
+    "currency": "text",
+    "payment_terms": "text",
+    "po_number": "text",
+    "tax_regime": "text",
+    "tax_wording": "text",
+    "tax_basis": "text",
+    "due_date": "date",
+    "service_from": "date",
+    "service_to": "date",
+    "net": "numeric",
+    "tax": "numeric",
+    "line_count": "integer",
+    "tax_totals": "text",
+    "buyer": "text",
+}
+DOCUMENTS_SQL = f"""
 CREATE TEMP TABLE document ON COMMIT DROP AS
-SELECT *, CAST(NULL AS bigint) AS invoice_id
-FROM unnest(CAST(:groups AS integer[]), CAST(:numbers AS bigint[]), CAST(:invoice_numbers AS text[]), CAST(:types AS text[]), CAST(:accounts AS text[]),
-            CAST(:currencies AS text[]), CAST(:terms AS text[]), CAST(:pos AS text[]), CAST(:regimes AS text[]), CAST(:wordings AS text[]),
-            CAST(:bases AS text[]), CAST(:dues AS date[]), CAST(:since AS date[]), CAST(:until AS date[]), CAST(:nets AS numeric[]),
-            CAST(:taxes AS numeric[]), CAST(:counts AS integer[]), CAST(:parts AS text[]), CAST(:buyers AS text[]))
-  AS d(group_no, number, invoice_number, document_type, account_name, currency, payment_terms, po_number, tax_regime, tax_wording, tax_basis, due_date,
-       service_from, service_to, net, tax, line_count, tax_totals, buyer)"""
+SELECT *, CAST(NULL AS bigint) AS invoice_id FROM unnest({columns(_DOCUMENT)}) AS d({", ".join(_DOCUMENT)}) WHERE group_no IS NOT NULL"""
 
 INVOICES_SQL = """
 WITH born AS (
@@ -142,29 +157,29 @@ async def add_documents(connection: AsyncConnection, batch: Batch, documents: Se
     return [row[0] for row in await rows(connection, "SELECT invoice_id FROM document ORDER BY invoice_id")]
 
 
-def _columns(batch: Batch, documents: Sequence[Numbered]) -> dict[str, list[Any]]:
+def _columns(batch: Batch, documents: Sequence[Numbered]) -> dict[str, str]:
     """The documents column by column."""
     groups = [each.document.group for each in documents]
     return {
-        "groups": [group.group_no for group in groups],
-        "numbers": [each.number for each in documents],
-        "invoice_numbers": [each.invoice_number for each in documents],
-        "types": [each.document.document_type for each in documents],
-        "accounts": [group.account_name for group in groups],
-        "currencies": [group.currency for group in groups],
-        "terms": [group.terms.payment_terms for group in groups],
-        "pos": [group.po_number for group in groups],
-        "regimes": [group.terms.tax_regime for group in groups],
-        "wordings": [group.terms.tax_wording for group in groups],
-        "bases": [each.document.tax_basis for each in documents],
-        "dues": [each.due_date for each in documents],
-        "since": [group.service_from for group in groups],
-        "until": [group.service_to for group in groups],
-        "nets": [group.net for group in groups],
-        "taxes": [group.tax for group in groups],
-        "counts": [group.line_count for group in groups],
-        "parts": [json.dumps(_tax_totals(each.document)) for each in documents],
-        "buyers": [json.dumps(each.buyer.snapshot) for each in documents],
+        "group_no": joined([str(group.group_no) for group in groups]),
+        "number": joined([str(each.number) for each in documents]),
+        "invoice_number": joined([each.invoice_number for each in documents]),
+        "document_type": joined([each.document.document_type for each in documents]),
+        "account_name": joined([group.account_name for group in groups]),
+        "currency": joined([group.currency for group in groups]),
+        "payment_terms": joined([group.terms.payment_terms for group in groups]),
+        "po_number": joined([group.po_number for group in groups]),
+        "tax_regime": joined([group.terms.tax_regime for group in groups]),
+        "tax_wording": joined([group.terms.tax_wording for group in groups]),
+        "tax_basis": joined([each.document.tax_basis for each in documents]),
+        "due_date": joined([each.due_date.isoformat() for each in documents]),
+        "service_from": joined([group.service_from.isoformat() for group in groups]),
+        "service_to": joined([group.service_to.isoformat() for group in groups]),
+        "net": joined([str(group.net) for group in groups]),
+        "tax": joined([str(group.tax) for group in groups]),
+        "line_count": joined([str(group.line_count) for group in groups]),
+        "tax_totals": joined([to_json(_tax_totals(each.document)).decode() for each in documents]),
+        "buyer": joined([to_json(each.buyer.snapshot).decode() for each in documents]),
     }
 
 
