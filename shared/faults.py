@@ -27,6 +27,7 @@ POINTS = (
     "batch_numbered",
     "watermark_moved",
 )
+"""The points on the road from a document to a closed batch, all visited by the kill runs; deliveries have further ones in their own runs."""
 _visits: Counter[str] = Counter()
 _topic: ContextVar[str] = ContextVar("topic", default="")
 
