@@ -63,9 +63,9 @@ class Books:
         return self.says[kind]
 
     async def build(self, connection: AsyncConnection, ids: Sequence[UnsaidId]) -> list[Outgoing]:
-        """The messages of what is unsaid, from the stored rows."""
+        """The messages of what is unsaid, from the stored rows: answers first, somebody waits for them."""
         by_kind: dict[str, list[str]] = {}
-        for kind, an_id in ids:
+        for kind, an_id in sorted(ids, key=lambda one: one[0] != ledger.COMMAND_RESULT):
             by_kind.setdefault(kind, []).append(an_id)
         return [message for kind, of_kind in by_kind.items() for message in await self.builder(kind)(connection, of_kind)]
 

@@ -120,7 +120,7 @@ async def close(
         details=about(built) | {"batch_id": batch.batch_id, "invoice_date": str(invoice_date), "first_number": first, "last_number": last},
         findings=found,
         subjects=[batch.batch_id, *(each.invoice_number for each in documents[:MOST_DOCUMENTS])],
-        unsaid=[("batch", batch.batch_id), *(("invoice", str(invoice_id)) for invoice_id in invoice_ids)],
+        unsaid=[("batch", batch.batch_id), *closing.invoice_parcels(invoice_ids)],
     )
 
 

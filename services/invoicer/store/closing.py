@@ -13,6 +13,7 @@ from services.invoicer.rules.companies import Buyer, Company
 from services.invoicer.rules.grouping import Document
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
+from shared.consumer.records import UnsaidId
 from shared.database import columns, joined, rows, run
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from shared.money import plain, rounded
@@ -72,6 +73,7 @@ async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequen
     )
 
 
+PARCEL = 100
 _DOCUMENT = {
     "group_no": "integer",
     "number": "bigint",
@@ -210,6 +212,11 @@ async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[O
     ]
 
 
+def invoice_parcels(invoice_ids: Sequence[int]) -> list[UnsaidId]:
+    """The unsaid ids that stand for documents, a hundred each: one row for each would be written and deleted."""
+    return [("invoice", ",".join(map(str, invoice_ids[at : at + PARCEL]))) for at in range(0, len(invoice_ids), PARCEL)]
+
+
 async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
     """invoice-closed, one a document."""
     statement = """
@@ -223,5 +230,5 @@ async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[
             InvoiceClosed.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
             stable_id(INVOICE_CLOSED.name, row.billing_company, row.invoice_number),
         )
-        for row in await rows(connection, statement, ids=[int(an_id) for an_id in ids])
+        for row in await rows(connection, statement, ids=[int(one) for an_id in ids for one in an_id.split(",")])
     ]
