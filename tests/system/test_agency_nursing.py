@@ -154,7 +154,9 @@ async def test_a_second_import_changes_nothing(stack: Stack, billed: Billed) -> 
     before = await digests(stack)
     again = import_all(stack, DATA, "--wait")
     assert (again["published"], again["settled"]["pay_lines"]) == (0, LINES)
-    assert await digests(stack) == before
+    now = await digests(stack)
+    clock = "scheduler.watermark"  # the scheduler's first look at the clock may fall in between
+    assert now | {clock: ""} == before | {clock: ""}
 
 
 def test_a_changed_row_goes_out_as_the_next_revision(stack: Stack, billed: Billed, tmp_path: Path) -> None:
