@@ -1,5 +1,6 @@
 """Answering commands: a batch of one, keyed by its id. The same id with the same body gives the stored answer again, with
-another body it is refused. Dead letters are replayed and discarded here, for every service alike."""
+another body it is refused. Somebody waits for the answer: what the command made true is said after it. Dead letters are replayed
+and discarded here, for every service alike."""
 
 import hashlib
 import json
@@ -24,7 +25,7 @@ MAX_FINDINGS = 100
 @dataclass
 class Answer:
     """What a command's handler gives back. `before` and `after` are kept for the history, which is found by `subjects`
-    (document, line, invoice number, account name ... as plain text)."""
+    (document, line, invoice number, account name ... as plain text). `unsaid` is said after the answer."""
 
     sentence: str
     details: dict[str, Any] = field(default_factory=dict)
@@ -94,7 +95,7 @@ class Desk:
                 "subjects": sorted({*answer.subjects, *_subjects(command)}),
             },
         )
-        return Applied(unsaid=[*answer.unsaid, (ledger.COMMAND_RESULT, command.command_id)], chores=answer.chores)
+        return Applied(unsaid=[(ledger.COMMAND_RESULT, command.command_id)], later=answer.unsaid, chores=answer.chores)
 
     async def _again(self, connection: AsyncConnection, command: AnyCommand, sha: bytes, stored: Any) -> Applied:
         if bytes(stored.body_sha256) == sha:
@@ -168,7 +169,10 @@ class Desk:
             raise Refused(applied.rejected[0][1].code, applied.rejected[0][1].sentence, "mend the value, or discard the dead letter")
         await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "replayed", command.actor, command.reason)
         return Answer(
-            f"dead letter {command.dead_letter_id} of {letter.topic} was read", unsaid=applied.unsaid, chores=applied.chores, subjects=[_subject(command)]
+            f"dead letter {command.dead_letter_id} of {letter.topic} was read",
+            unsaid=[*applied.unsaid, *applied.later],
+            chores=applied.chores,
+            subjects=[_subject(command)],
         )
 
     async def _discard(self, connection: AsyncConnection, command: DiscardDeadLetter) -> Answer:

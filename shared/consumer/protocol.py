@@ -63,9 +63,9 @@ class Books:
         return self.says[kind]
 
     async def build(self, connection: AsyncConnection, ids: Sequence[UnsaidId]) -> list[Outgoing]:
-        """The messages of what is unsaid, from the stored rows: answers first, somebody waits for them."""
+        """The messages of what is unsaid, from the stored rows."""
         by_kind: dict[str, list[str]] = {}
-        for kind, an_id in sorted(ids, key=lambda one: one[0] != ledger.COMMAND_RESULT):
+        for kind, an_id in ids:
             by_kind.setdefault(kind, []).append(an_id)
         return [message for kind, of_kind in by_kind.items() for message in await self.builder(kind)(connection, of_kind)]
 
@@ -81,8 +81,9 @@ class Books:
                 applied = await work(connection)
                 await faults.point("inside_transaction")
                 applied.unsaid += await ledger.add_dead_letters(connection, self.service, applied.rejected)
-                again = forgotten.intersection(applied.unsaid)
-                await ledger.add_unsaid(connection, self.service, applied.unsaid, forgotten - again)
+                unsaid = [*applied.unsaid, *applied.later]
+                again = forgotten.intersection(unsaid)
+                await ledger.add_unsaid(connection, self.service, unsaid, forgotten - again)
                 built = [message for of_one in applied.built.values() for message in of_one]
                 messages = [*built, *await self.build(connection, [an_id for an_id in applied.unsaid if an_id not in applied.built])]
                 await faults.point("before_commit")
@@ -91,6 +92,9 @@ class Books:
             self._forgetting -= forgotten
         await faults.point("after_commit")
         await self.publish(messages, applied.unsaid)
+        if applied.later:
+            await faults.point("answered")
+            await say_left(self, applied.later)
         await faults.point("after_publish")
         return applied
 
@@ -215,7 +219,7 @@ def refusal_of(error: BaseException) -> Rejection:
 
 
 async def say_left(books: Books, ids: Sequence[UnsaidId]) -> int:
-    """Says what is stored as unsaid: at start, and by the slow sweep. In slices, because one id may stand for many messages."""
+    """Says what is stored as unsaid: what a command makes true, and what was left. In slices, because one id may stand for many messages."""
     said = 0
     for at in range(0, len(ids), UNSAID_A_SLICE):
         a_slice = ids[at : at + UNSAID_A_SLICE]

@@ -55,9 +55,11 @@ class Applied:
     """What a transaction did: what must be said, which records turned out unreadable (conflicts), whether chores became due.
 
     `built` are messages of unsaid ids, made from the very values that the rows were written with: they need not be read again.
+    `later` is unsaid, too, and said after the rest: read from the stored rows slice by slice, however much it is.
     """
 
     unsaid: list[UnsaidId] = field(default_factory=list)
+    later: list[UnsaidId] = field(default_factory=list)
     built: dict[UnsaidId, Sequence[Outgoing]] = field(default_factory=dict)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     chores: bool = False

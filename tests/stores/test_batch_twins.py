@@ -1,7 +1,6 @@
 """Rules that exist twice, in Python and in SQL: generated lines, and both must agree. Sources: domain rules 4, 5 and 7."""
 
 import random
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -153,8 +152,8 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
 def decorated(draw: random.Random, debtor: Debtor) -> Debtor:
     """A debtor with a window of its own, now and then parked, left out or waiting."""
     left_out = draw.choice(("", "", "", reasons.GROUP_NOT_CHOSEN, reasons.DEBTOR_LEFT_OUT))
-    return replace(
-        debtor, window=draw.choice(WINDOWS), left_out=left_out, parked=draw.choice(("", "", "", "wrong")), waiting=draw.choice(("", "", "1 of 2 in"))
+    return debtor._replace(
+        window=draw.choice(WINDOWS), left_out=left_out, parked=draw.choice(("", "", "", "wrong")), waiting=draw.choice(("", "", "1 of 2 in"))
     )
 
 

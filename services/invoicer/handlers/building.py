@@ -1,5 +1,6 @@
 """Builds a batch up to the point where preview, health check and explanation stop and generate goes on: select, decide, group, judge."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -22,6 +23,7 @@ from services.invoicer.store import bounds as looked_for
 from services.invoicer.store import companies, numbers, selection
 from services.invoicer.store import health as looked_at
 from services.invoicer.store import ledgers as delivery
+from services.invoicer.store.selection import Heads
 from shared.clock import today_of
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -30,7 +32,7 @@ from shared.money import plain
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A batch that is selected and grouped, not numbered. The lines are in the store's temporary tables."""
+    """A batch that is selected and grouped, not numbered. The lines are in the store's temporary tables. `totals`: per currency."""
 
     company: Company
     series: Series
@@ -42,6 +44,7 @@ class Built:
     documents: Sequence[Document]
     zero: Sequence[Group]
     left_out: dict[str, int]
+    totals: Sequence[dict[str, object]]
     parked: Sequence[Parked] = ()
     double_days: Named = NONE
 
@@ -54,11 +57,6 @@ class Built:
     def own_terms(self) -> dict[str, DebtorTerms]:
         """What differs for a debtor on the date of the documents."""
         return self.decided.own_terms
-
-    @property
-    def totals(self) -> list[dict[str, object]]:
-        """Totals per currency."""
-        return [each.row for each in totals((d.group.currency, d.group.line_count, d.group.net, d.group.tax) for d in self.documents)]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -104,22 +102,25 @@ async def build(connection: AsyncConnection, billing_company: str, cut_off: date
     rates = await companies.tax_rates_for(connection, billing_company)
     sited = await selection.locate(connection, billing_company)
     decided = await decide(connection, company, sited.account_names, wish, today=today, cut_off=up_to)
-    picked = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
-    decided, picked, parked, double_days = await _bounded(connection, company, decided, picked)
+    heads = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
+    decided, picked, parked, double_days = await _bounded(connection, company, decided, heads)
     closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents))
     await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
     closed = await _taxed(connection, closed, company)
     left_out = await selection.left_out(connection)
-    return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out, parked, double_days)
+    sums = [each.row for each in totals((d.group.currency, d.group.line_count, d.group.net, d.group.tax) for d in closed)]
+    return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out, sums, parked, double_days)
 
 
-async def _bounded(connection: AsyncConnection, company: Company, decided: Decided, picked: list[Group]) -> tuple[Decided, list[Group], list[Parked], Named]:
-    """Parks the debtors of lines that cannot be; all that are parked, whatever for; and worker-days that somebody should look at."""
-    found = await looked_for.look(connection, company.billing_company, company.max_day_hours)
+async def _bounded(connection: AsyncConnection, company: Company, decided: Decided, heads: Heads) -> tuple[Decided, list[Group], list[Parked], Named]:
+    """Parks the debtors of lines that cannot be; the groups of the others; all that are parked, whatever for; and worker-days that somebody
+    should look at. The groups are made while the database looks."""
+    look = looked_for.look(connection, company.billing_company, company.max_day_hours)
+    picked, found = await asyncio.gather(asyncio.to_thread(heads.groups), look)
     names = {debtor.debtor_no: debtor.account_name for debtor in decided.debtors}
     unsafe = {one.account_name: one for one in bounds.parked(found.unsafe, names, company.max_day_hours)}
     if unsafe:
-        debtors = [replace(each, parked=unsafe[each.account_name].sentence) if each.account_name in unsafe else each for each in decided.debtors]
+        debtors = [each._replace(parked=unsafe[each.account_name].sentence) if each.account_name in unsafe else each for each in decided.debtors]
         decided = replace(decided, debtors=debtors)
         await looked_for.park(connection, [debtor.debtor_no for debtor in debtors if debtor.account_name in unsafe])
         picked = [group for group in picked if group.account_name not in unsafe]
@@ -136,7 +137,7 @@ async def _taxed(connection: AsyncConnection, closed: list[Document], company: C
         return closed
     taxes = await selection.spread_tax(connection, sorted(whole))
     return [
-        replace(each, group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document") if each.group.group_no in whole else each for each in closed
+        each._replace(group=each.group.taxed(taxes[each.group.group_no]), tax_basis="document") if each.group.group_no in whole else each for each in closed
     ]
 
 

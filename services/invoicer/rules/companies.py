@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Regime = Literal["standard", "exempt", "reverse-charge"]
 Credits = Literal["separate", "net", "per-invoice"]
@@ -103,8 +103,7 @@ def terms_changed(account_name: str, versions: Sequence[TermsFrom], given: Mappi
     return TermsChange(before, TermsFrom(since, terms), until)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Terms:
+class Terms(NamedTuple):
     """Split keys that a debtor's terms bring: tax regime with its wording, and payment terms."""
 
     tax_regime: Regime
@@ -112,8 +111,7 @@ class Terms:
     payment_terms: str
 
 
-@dataclass(frozen=True, slots=True)
-class Buyer:
+class Buyer(NamedTuple):
     """The snapshot that a document keeps of who is invoiced."""
 
     name: str

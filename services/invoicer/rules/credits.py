@@ -11,7 +11,7 @@ is the way to undo one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Literal
@@ -162,7 +162,7 @@ def document_of(issued: Issued, credits: Sequence[Credited]) -> Document:
     for each in credits:
         key = (each.of.tax_code, each.of.tax_rate)
         was = sums.get(key, TaxPart(*key, ZERO, ZERO))
-        sums[key] = replace(was, net=was.net + each.worth.amount, tax=was.tax + each.tax)
+        sums[key] = was._replace(net=was.net + each.worth.amount, tax=was.tax + each.tax)
     group = Group(
         group_no=GROUP_NO,
         account_name=issued.account_name,

@@ -5,9 +5,9 @@ debits unless the debtor nets them. The store groups lines by these keys; here e
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from services.invoicer.rules.companies import DEFAULT_WORDING, Company, Credits, DebtorTerms, Terms
 from services.invoicer.rules.cycles import NO_GROUP, Span, TimeGroup, Window, beyond_periods, time_group_of, weeks_asked, window
@@ -18,8 +18,7 @@ from shared.money import ZERO
 from shared.terms import DocumentType
 
 
-@dataclass(frozen=True, slots=True)
-class Debtor:
+class Debtor(NamedTuple):
     """What is decided for a debtor in this batch. `parked` says why none of the debtor's lines goes in; `left_out` is the reason for which
     nobody asked for them; `waiting` says why no timesheet goes in; each empty if it is not so."""
 
@@ -47,8 +46,7 @@ class Debtor:
         return not self.parked and not self.left_out
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Lines with the same split keys, added up. `newest_corrected` is the newest invoice that a credit among them corrects."""
 
     group_no: int
@@ -66,8 +64,7 @@ class Group:
 
     def joined(self, part: TaxPart, line_count: int, credit_count: int, service_from: date, service_to: date, newest_corrected: int | None) -> "Group":
         """The group with the lines of one more tax code and rate."""
-        return replace(
-            self,
+        return self._replace(
             tax_parts=(*self.tax_parts, part),
             line_count=self.line_count + line_count,
             credit_count=self.credit_count + credit_count,
@@ -78,17 +75,17 @@ class Group:
 
     def taxed(self, taxes: Mapping[tuple[str, Decimal], Decimal]) -> "Group":
         """The group with other tax for its codes and rates."""
-        return replace(self, tax_parts=tuple(replace(part, tax=taxes[(part.code, part.rate)]) for part in self.tax_parts))
+        return self._replace(tax_parts=tuple(part._replace(tax=taxes[(part.code, part.rate)]) for part in self.tax_parts))
 
     @property
     def net(self) -> Decimal:
         """Sum of the lines; credits count negative."""
-        return sum((part.net for part in self.tax_parts), ZERO)
+        return sum([part.net for part in self.tax_parts], ZERO)
 
     @property
     def tax(self) -> Decimal:
         """Sum of the tax."""
-        return sum((part.tax for part in self.tax_parts), ZERO)
+        return sum([part.tax for part in self.tax_parts], ZERO)
 
     @property
     def split_keys(self) -> tuple[object, ...]:
@@ -96,8 +93,7 @@ class Group:
         return (self.account_name, self.currency, self.terms, self.po_number)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A group that will be closed, and what it is. `tax_basis`: how its tax was computed, of each line or of the document."""
 
     group: Group
@@ -158,7 +154,7 @@ def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], toda
         why = ""
         if each.is_in and each.asked is not None:
             why = waits(each.missing_timesheets, arrived.get(each.account_name, NONE_EXPECTED), each.asked, today)
-        found.append(replace(each, waiting=why) if why else each)
+        found.append(each._replace(waiting=why) if why else each)
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
+from typing import NamedTuple
 
 from services.invoicer.rules.companies import TaxRate
 from shared.money import ZERO, minor_unit, rounded
@@ -80,8 +81,7 @@ def credit_taxes(amount: Decimal, tax: Decimal, credited: Decimal, tax_credited:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class TaxPart:
+class TaxPart(NamedTuple):
     """Net and tax of one tax code and rate on a document."""
 
     code: str
@@ -111,8 +111,12 @@ class CurrencySum:
 
 def totals(documents: Iterable[tuple[str, int, Decimal, Decimal]]) -> list[CurrencySum]:
     """Sums per currency of (currency, lines, net, tax)."""
-    found: dict[str, CurrencySum] = {}
+    found: dict[str, list[tuple[int, Decimal, Decimal]]] = {}
     for currency, lines, net, tax in documents:
-        was = found.get(currency, CurrencySum(currency, 0, 0, ZERO, ZERO))
-        found[currency] = CurrencySum(currency, was.documents + 1, was.lines + lines, was.net + net, was.tax + tax)
-    return [found[currency] for currency in sorted(found)]
+        found.setdefault(currency, []).append((lines, net, tax))
+    return [_sum(currency, found[currency]) for currency in sorted(found)]
+
+
+def _sum(currency: str, documents: Sequence[tuple[int, Decimal, Decimal]]) -> CurrencySum:
+    lines, nets, taxes = zip(*documents, strict=True)
+    return CurrencySum(currency, len(documents), sum(lines), sum(nets, ZERO), sum(taxes, ZERO))

@@ -38,9 +38,8 @@ JOIN invoicer.invoice i ON i.billing_company = :company AND i.service_to >= w.fi
 WHERE w.own"""
 MET_SQL = """
 CREATE TEMP TABLE met ON COMMIT DROP AS
-SELECT DISTINCT n.invoice_id FROM near n
-JOIN invoicer.invoice_worker i ON i.invoice_id = n.invoice_id
-CROSS JOIN LATERAL unnest(i.workers) AS u(worker)
+SELECT DISTINCT u.invoice_id FROM (
+  SELECT i.invoice_id, unnest(i.workers) AS worker FROM near n JOIN invoicer.invoice_worker i ON i.invoice_id = n.invoice_id) u
 WHERE u.worker IN (SELECT worker FROM picked WHERE out_no = 0 AND sheet)"""
 BILLED_SQL = """
 CREATE TEMP TABLE billed ON COMMIT DROP AS

@@ -38,7 +38,7 @@ FROM (SELECT DISTINCT * FROM unnest(CAST(:nodes AS text[]), CAST(:levels AS inte
 # A credit is found by the line that it corrects and by its command, which its derivation names: others of that line may be open beside it.
 PICKED_SQL = """
 CREATE TEMP TABLE picked ON COMMIT DROP AS
-SELECT CAST(:group_no AS integer) AS group_no, CAST(t.line_no AS integer) AS line_no, p.pay_line_id, 0 AS out_no, s.site_no, t.tax_code, t.tax_rate, t.tax,
+SELECT CAST(:group_no AS bigint) AS group_no, CAST(t.line_no AS integer) AS line_no, p.pay_line_id, 0 AS out_no, s.site_no, t.tax_code, t.tax_rate, t.tax,
        invoicer.line_digest(p) AS digest, CAST(:invoice_number AS text) AS corrects_invoice
 FROM unnest(CAST(:corrected AS integer[]), CAST(:nodes AS text[]), CAST(:levels AS integer[]), CAST(:codes AS text[]), CAST(:rates AS numeric[]),
             CAST(:taxes AS numeric[])) WITH ORDINALITY AS t(corrected, node, level, tax_code, tax_rate, tax, line_no)

@@ -98,7 +98,7 @@ async def add_preview(
         connection,
         "INSERT INTO invoicer.preview_line (preview_id, pay_line_id, document_no, reason)"
         " SELECT :id, k.pay_line_id, d.document_no, (CAST(:reasons AS text[]))[nullif(k.out_no, 0)] FROM picked k"
-        " LEFT JOIN unnest(CAST(:groups AS integer[]), CAST(:numbers AS integer[])) AS d(group_no, document_no)"
+        " LEFT JOIN unnest(CAST(:groups AS bigint[]), CAST(:numbers AS integer[])) AS d(group_no, document_no)"
         " ON d.group_no = k.group_no AND k.out_no = 0 ORDER BY k.pay_line_id",
         id=preview.preview_id,
         reasons=list(REASONS),

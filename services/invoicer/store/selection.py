@@ -6,10 +6,11 @@ reason for which it is out. Nothing here decides: windows, terms and rates come 
 lines of the company, never with history: pay lines are found by their key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,11 +19,28 @@ from services.invoicer.rules.companies import Company, Terms
 from services.invoicer.rules.grouping import Debtor, Group
 from services.invoicer.rules.totals import TaxPart, TaxSpan
 from services.invoicer.store.billto import RESOLVED_NODE_SQL
-from shared.database import rows, run
+from shared.database import columns, joined, rows, run
 from shared.money import odd_currencies
 
 WORK_MEM = "256MB"
+SAMPLE = 25
+"""How closely ANALYZE looks at the temporary tables: enough for their numbers of rows and groups, a quarter of the usual time."""
 APART = {"net": 0, "separate": 1, "per-invoice": 2}
+
+_DEBTOR = {
+    "debtor_no": "integer",
+    "account_name": "text",
+    "terms_no": "integer",
+    "taxed": "boolean",
+    "apart": "integer",
+    "out_no": "integer",
+    "waits": "boolean",
+    "weeks_from": "date",
+    "weeks_to": "date",
+    "products_to": "date",
+}
+DEBTORS_SQL = f"""
+CREATE TEMP TABLE debtor ON COMMIT DROP AS SELECT * FROM unnest({columns(_DEBTOR)}) AS d({", ".join(_DEBTOR)}) WHERE debtor_no IS NOT NULL"""
 
 CORRECTION_SQL = """
 CREATE TEMP TABLE correction ON COMMIT DROP AS
@@ -61,9 +79,11 @@ JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_lin
 WHERE p.billing_company = :company AND p.corrects_invoice_id IS NULL AND (z.until_date IS NULL OR z.until_date > CAST(:today AS date))"""
 
 # What a line needs to know of the node where it is, in one narrow row.
-PLACE_SQL = """
+PLACE_SQL = f"""
 CREATE TEMP TABLE place ON COMMIT DROP AS
-SELECT s.node, s.site_no, s.known, s.account_name IS NOT NULL AS payable, d.debtor_no, d.terms_no, d.taxed, d.out_no, d.waits,
+SELECT s.node, s.site_no, d.debtor_no, d.terms_no, d.taxed, d.waits,
+       CASE WHEN NOT s.known THEN {reasons.number(reasons.UNKNOWN_NODE)}
+            WHEN s.account_name IS NULL THEN {reasons.number(reasons.NO_ACCOUNT_NAME)} ELSE d.out_no END AS out_no,
        CASE WHEN d.debtor_no IS NULL THEN CAST(:cut_off AS date) ELSE d.weeks_to END AS weeks_to, coalesce(d.products_to, :cut_off) AS products_to
 FROM site s LEFT JOIN debtor d ON d.account_name = s.account_name
 WHERE NOT s.of_credit"""
@@ -97,14 +117,15 @@ WINDOW one_line AS (PARTITION BY corrects_invoice_id, corrects_line_no, out_no O
 
 # The first sort key is one number that tells most rows apart, and keys that rarely decide come last: half of the time is sorting. `split`
 # has the split keys that are not in that number; which invoice a credit corrects is in it where each has a document of its own.
+# The number of a group is the id of its first line.
+# Columns of one width that are never NULL come first: what follows the others takes longer to find in a row.
+# A table without rows is not looked into line by line: its join says `false`.
 # OFFSET 0 keeps the digest of a line below the sort: without it every column of the pay line would travel through the sort.
 PICKED_SQL = """
 CREATE TEMP TABLE picked ON COMMIT DROP AS
-SELECT CAST(dense_rank() OVER (ORDER BY debtor_out, split) AS integer) AS group_no,
-       CAST(row_number() OVER (PARTITION BY debtor_out, split
-         ORDER BY week_ending, worker_id, document_id, line_key, effective_date, corrects, corrects_line_no, pay_line_id) AS integer) AS line_no,
-       pay_line_id, out_no, site_no, debtor_no, terms_no, apart, currency, po_number, tax_code, tax_rate, amount, tax, week_ending,
-       service_from, service_to, corrects, corrects_invoice, digest, sheet, correction, worker, job, day_minutes
+SELECT first_value(pay_line_id) OVER one_group AS group_no, CAST(row_number() OVER one_group AS integer) AS line_no,
+       pay_line_id, worker, job, digest, out_no, site_no, sheet, correction, service_from, service_to, apart, debtor_no, terms_no, day_minutes,
+       week_ending, corrects, amount, tax, tax_rate, tax_code, currency, po_number, corrects_invoice
 FROM (
   SELECT *, ((debtor_no * CAST(16777216 AS bigint) + terms_no) * 4 + least(apart, 2)) * 16 + out_no AS debtor_out FROM (
   SELECT o.pay_line_id, p.amount, o.week_ending, p.worker_id COLLATE "C" AS worker_id, o.effective_date, p.document_id COLLATE "C" AS document_id,
@@ -122,8 +143,6 @@ FROM (
               WHEN z.code IS NOT NULL THEN {edit_meets_revision}
               WHEN p.line_kind = 'product' AND o.effective_date > s.products_to THEN {not_in_cycle}
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to THEN {not_in_cycle}
-              WHEN NOT s.known THEN {unknown_node}
-              WHEN NOT s.payable THEN {no_account_name}
               WHEN s.out_no <> 0 THEN s.out_no
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL AND coalesce(nullif(p.tax_code, ''), :default_tax) <> '' THEN {no_tax_rate}
@@ -132,13 +151,16 @@ FROM (
   FROM invoicer.open_line o
   {facts}
   JOIN place s ON s.node = o.billto_node
-  LEFT JOIN credit k ON k.pay_line_id = o.pay_line_id
+  LEFT JOIN credit k ON {credits} AND k.pay_line_id = o.pay_line_id
   LEFT JOIN minor m ON m.currency = p.currency
   LEFT JOIN tax_span t ON s.taxed AND t.tax_code = coalesce(nullif(p.tax_code, ''), :default_tax)
        AND o.effective_date >= t.from_date AND o.effective_date < t.to_date
-  LEFT JOIN on_hold z ON z.pay_line_id = o.pay_line_id
+  LEFT JOIN on_hold z ON {held} AND z.pay_line_id = o.pay_line_id
   WHERE o.billing_company = :company
-  OFFSET 0) l) q"""
+  OFFSET 0) l) q
+WINDOW one_group AS (
+  PARTITION BY debtor_out, split
+  ORDER BY week_ending, worker_id, document_id, line_key, effective_date, corrects, corrects_line_no, pay_line_id ROWS UNBOUNDED PRECEDING)"""
 
 # The two ways to the facts of open lines. Where open lines lie close together, the piece of the table between the first and the last is
 # read once; where history lies between them, each is looked up by its key. Neither reads history.
@@ -174,7 +196,7 @@ FROM (
              p.amount * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.places, 2)) AS exact,
              floor(p.amount * p.tax_rate / 100 * power(CAST(10 AS numeric), coalesce(m.places, 2))) AS floor_units
       FROM picked p LEFT JOIN minor m ON m.currency = p.currency
-      WHERE p.group_no = ANY(CAST(:groups AS integer[])) AND p.corrects IS NULL AND p.tax_rate <> 0) e) s) c
+      WHERE p.group_no = ANY(CAST(:groups AS bigint[])) AND p.corrects IS NULL AND p.tax_rate <> 0) e) s) c
 WHERE c.pay_line_id = k.pay_line_id AND c.tax <> k.tax"""
 
 
@@ -187,9 +209,33 @@ class Sited:
     corrected_terms: frozenset[Terms]
 
 
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The lines that are in, added up per group, tax code and rate: as the database tells it."""
+
+    rows: Sequence[Any]
+    names: Mapping[int, str]
+    terms: Sequence[Terms]
+
+    def groups(self) -> list[Group]:
+        """The groups, in the order of their numbers."""
+        found: dict[int, Group] = {}
+        for row in self.rows:
+            (group_no, debtor_no, terms_no, apart, currency, po_number, lines, credits, since, until, newest, code, rate, net, tax) = row
+            part = TaxPart(code, rate, net, tax)
+            was = found.get(group_no)
+            found[group_no] = (
+                was.joined(part, lines, credits, since, until, newest)
+                if was
+                else Group(group_no, self.names[debtor_no], currency, self.terms[terms_no - 1], po_number, apart, lines, credits, since, until, (part,), newest)
+            )
+        return list(found.values())
+
+
 async def locate(connection: AsyncConnection, billing_company: str) -> Sited:
     """Finds the debtors of all open lines of a company: for debits as the hierarchy stands now, for credits as the documents say."""
     await run(connection, f"SET LOCAL work_mem = '{WORK_MEM}'")
+    await run(connection, f"SET LOCAL default_statistics_target = {SAMPLE}")
     await run(connection, CORRECTION_SQL, company=billing_company)
     await run(connection, SITE_SQL, company=billing_company)
     names = await rows(connection, "SELECT DISTINCT account_name FROM site WHERE account_name IS NOT NULL")
@@ -207,39 +253,30 @@ async def pick(
     today: date,
     cut_off: date,
     sealed: bool,
-) -> list[Group]:
-    """Applies what was decided to every open line; the groups of those that are in. `sealed`: with what a closed document's seal needs."""
+) -> Heads:
+    """Applies what was decided to every open line; the heads of the groups of those that are in. `sealed`: with what a closed document's seal needs."""
     terms = sorted({*corrected_terms, *(debtor.terms for debtor in debtors)})
     await _hand_over(connection, debtors, terms, spans)
-    for statement in (
-        "CREATE INDEX ON debtor (account_name)",
-        "ANALYZE debtor",
-        "ANALYZE site",
-        "ANALYZE correction",
-        "ANALYZE terms",
-        "ANALYZE tax_span",
-        "ANALYZE minor",
-    ):
-        await run(connection, statement)
+    await run(connection, "CREATE INDEX ON debtor (account_name)")
+    await run(connection, "ANALYZE debtor, site, correction, terms, tax_span, minor")
     await run(connection, PLACE_SQL, cut_off=cut_off)
-    await run(connection, CREDIT_SQL, today=today)
-    await run(connection, ON_HOLD_SQL, company=company.billing_company, today=today)
-    for table in ("place", "credit", "on_hold"):
-        await run(connection, f"ANALYZE {table}")
-    await _pick(connection, company, today=today, sealed=sealed)
+    credits = await run(connection, CREDIT_SQL, today=today)
+    held = await run(connection, ON_HOLD_SQL, company=company.billing_company, today=today)
+    await run(connection, "ANALYZE place, credit, on_hold")
+    await _pick(connection, company, today=today, sealed=sealed, some={"credits": credits > 0, "held": held > 0})
     await run(connection, "ANALYZE picked (group_no, out_no, pay_line_id)")
-    return await groups(connection, debtors, terms)
+    return Heads(await rows(connection, HEADS_SQL), {debtor.debtor_no: debtor.account_name for debtor in debtors}, terms)
 
 
-async def _pick(connection: AsyncConnection, company: Company, *, today: date, sealed: bool) -> None:
-    """Makes `picked`, by the cheaper way to the facts."""
+async def _pick(connection: AsyncConnection, company: Company, *, today: date, sealed: bool, some: Mapping[str, bool]) -> None:
+    """Makes `picked`, by the cheaper way to the facts. `some`: which of the tables that few lines are in have any rows."""
     statement = "SELECT min(pay_line_id) AS first, max(pay_line_id) AS last, count(*) AS lines FROM invoicer.open_line WHERE billing_company = :company"
     (reach,) = await rows(connection, statement, company=company.billing_company)
     close = reach.lines > 0 and reach.last - reach.first < CLOSE_TOGETHER * reach.lines
     facts = (FACTS_BETWEEN if close else FACTS_BY_KEY).format(digest="invoicer.line_digest(x)" if sealed else "CAST(0 AS bigint)")
     between = {"first": reach.first, "last": reach.last} if close else {}
     numbers = {reason.replace("-", "_"): reasons.number(reason) for reason in reasons.REASONS}
-    picked = PICKED_SQL.format(facts=facts, worked=WORKED, **numbers)
+    picked = PICKED_SQL.format(facts=facts, worked=WORKED, **numbers, **{name: str(there).lower() for name, there in some.items()})
     await run(connection, picked, company=company.billing_company, today=today, default_tax=company.default_tax, **between)
 
 
@@ -248,20 +285,17 @@ async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], ter
     number = {each: at for at, each in enumerate(terms, start=1)}
     await run(
         connection,
-        "CREATE TEMP TABLE debtor ON COMMIT DROP AS SELECT * FROM unnest(CAST(:numbers AS integer[]), CAST(:names AS text[]), CAST(:terms AS integer[]),"
-        " CAST(:taxed AS boolean[]), CAST(:apart AS integer[]), CAST(:out AS integer[]), CAST(:waits AS boolean[]), CAST(:weeks_from AS date[]),"
-        " CAST(:weeks_to AS date[]), CAST(:products_to AS date[]))"
-        " AS d(debtor_no, account_name, terms_no, taxed, apart, out_no, waits, weeks_from, weeks_to, products_to)",
-        numbers=[debtor.debtor_no for debtor in debtors],
-        names=[debtor.account_name for debtor in debtors],
-        terms=[number[debtor.terms] for debtor in debtors],
-        taxed=[debtor.terms.tax_regime == "standard" for debtor in debtors],
-        apart=[APART[debtor.credits] for debtor in debtors],
-        out=[_out_no(debtor) for debtor in debtors],
-        waits=[bool(debtor.waiting) for debtor in debtors],
-        weeks_from=[debtor.window.weeks_from for debtor in debtors],
-        weeks_to=[debtor.window.weeks_to for debtor in debtors],
-        products_to=[debtor.window.products_to for debtor in debtors],
+        DEBTORS_SQL,
+        debtor_no=joined([str(debtor.debtor_no) for debtor in debtors]),
+        account_name=joined([debtor.account_name for debtor in debtors]),
+        terms_no=joined([str(number[debtor.terms]) for debtor in debtors]),
+        taxed=joined([str(debtor.terms.tax_regime == "standard") for debtor in debtors]),
+        apart=joined([str(APART[debtor.credits]) for debtor in debtors]),
+        out_no=joined([str(_out_no(debtor)) for debtor in debtors]),
+        waits=joined([str(bool(debtor.waiting)) for debtor in debtors]),
+        weeks_from=joined([_day(debtor.window.weeks_from) for debtor in debtors]),
+        weeks_to=joined([_day(debtor.window.weeks_to) for debtor in debtors]),
+        products_to=joined([_day(debtor.window.products_to) for debtor in debtors]),
     )
     await run(
         connection,
@@ -290,6 +324,10 @@ async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], ter
     )
 
 
+def _day(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
+
+
 def _out_no(debtor: Debtor) -> int:
     """Why none of a debtor's lines is in, by number."""
     if debtor.left_out:
@@ -297,39 +335,12 @@ def _out_no(debtor: Debtor) -> int:
     return reasons.number(reasons.DEBTOR_PARKED) if debtor.parked else reasons.IN
 
 
-async def groups(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms]) -> list[Group]:
-    """The groups of the lines that are in, added up per tax code and rate."""
-    names = {debtor.debtor_no: debtor.account_name for debtor in debtors}
-    found: dict[int, Group] = {}
-    for row in await rows(connection, HEADS_SQL):
-        part = TaxPart(row.tax_code, row.tax_rate, row.net, row.tax)
-        was = found.get(row.group_no)
-        if was is None:
-            found[row.group_no] = Group(
-                group_no=row.group_no,
-                account_name=names[row.debtor_no],
-                currency=row.currency,
-                terms=terms[row.terms_no - 1],
-                po_number=row.po_number,
-                apart=row.apart,
-                line_count=row.line_count,
-                credit_count=row.credit_count,
-                service_from=row.service_from,
-                service_to=row.service_to,
-                tax_parts=(part,),
-                newest_corrected=row.newest_corrected,
-            )
-        else:
-            found[row.group_no] = was.joined(part, row.line_count, row.credit_count, row.service_from, row.service_to, row.newest_corrected)
-    return list(found.values())
-
-
 async def spread_tax(connection: AsyncConnection, group_nos: Sequence[int]) -> dict[int, dict[tuple[str, Decimal], Decimal]]:
     """Computes the tax of these groups over their sums; by group the new tax of each code and rate."""
     await run(connection, SPREAD_SQL, groups=list(group_nos))
     statement = """
         SELECT group_no, tax_code, tax_rate, sum(tax) AS tax FROM picked
-        WHERE group_no = ANY(CAST(:groups AS integer[])) GROUP BY group_no, tax_code, tax_rate"""
+        WHERE group_no = ANY(CAST(:groups AS bigint[])) GROUP BY group_no, tax_code, tax_rate"""
     found: dict[int, dict[tuple[str, Decimal], Decimal]] = {}
     for row in await rows(connection, statement, groups=list(group_nos)):
         found.setdefault(row.group_no, {})[(row.tax_code, row.tax_rate)] = row.tax
@@ -339,7 +350,7 @@ async def spread_tax(connection: AsyncConnection, group_nos: Sequence[int]) -> d
 async def set_aside(connection: AsyncConnection, group_nos: Sequence[int], reason: str) -> None:
     """Takes whole groups out, for one reason."""
     if group_nos:
-        statement = "UPDATE picked SET out_no = :reason WHERE group_no = ANY(CAST(:groups AS integer[]))"
+        statement = "UPDATE picked SET out_no = :reason WHERE group_no = ANY(CAST(:groups AS bigint[]))"
         await run(connection, statement, reason=reasons.number(reason), groups=list(group_nos))
 
 
