@@ -145,7 +145,7 @@ async def run(connection: AsyncConnection, statement: str, /, **values: Any) -> 
 
 
 class Unstorable(ValueError):
-    """A value holds the character that stands between values. To whoever sent it: the database refuses it."""
+    """A value holds a character that stands between values, or for NULL. To whoever sent it: the database refuses it."""
 
     sqlstate = "22021"
     message = "a control character in a text"
@@ -155,10 +155,10 @@ def joined(values: Iterable[str | None]) -> str:
     """A column as one text, for a parameter that `column` names. The driver looks at each value of a list; the database splits a text
     in less time than that takes. The last value is NULL, because one empty text could not be told from none at all: a statement leaves
     that row out by asking for a column that is never NULL. Raises `Unstorable`."""
-    texts = [NULL if value is None else value for value in values]
-    texts.append(NULL)
-    whole = BETWEEN.join(texts)
-    if whole.count(BETWEEN) != len(texts) - 1:
+    given = list(values)
+    texts = [NULL if value is None else value for value in given]
+    whole = BETWEEN.join([*texts, NULL])
+    if whole.count(BETWEEN) != len(given) or whole.count(NULL) != given.count(None) + 1:
         raise Unstorable(Unstorable.message)
     return whole
 

@@ -16,7 +16,7 @@ from shared.settings import settings
 
 REGISTRY = CollectorRegistry()
 DEAD_LETTERS = Gauge("backoffice_dead_letters", "Open dead letters", ["service"], registry=REGISTRY)
-UNSAID = Gauge("backoffice_unsaid", "Announcements that are stored and not yet published; a parcel of statements counts as one", ["service"], registry=REGISTRY)
+UNSAID = Gauge("backoffice_unsaid", "Announcements that are stored and not yet published; a parcel of them counts as one", ["service"], registry=REGISTRY)
 HELD_DOCUMENTS = Gauge("backoffice_held_documents", "Documents that wait, by reason", ["code"], registry=REGISTRY)
 PAY_LINES = Gauge("backoffice_pay_lines", "Open pay lines by derived status", ["billing_company", "status"], registry=REGISTRY)
 PENDING_AMOUNT = Gauge("backoffice_pending_amount", "Net of pending lines", ["billing_company", "kind", "currency"], registry=REGISTRY)

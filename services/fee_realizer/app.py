@@ -34,8 +34,8 @@ HANDLERS: dict[type[Any], Handle] = {
 DESK = Desk(NAME, HANDLERS, lambda: {lane.topic: lane for lane in LANES}, commands.on_republish, frozenset({"rates-impact"}))
 SAYS: dict[str, Say] = {
     announcements.STATEMENTS: announcements.statement_messages,
-    pricing.HELD: partial(announcements.hold_messages, held=True),
-    pricing.RELEASED: partial(announcements.hold_messages, held=False),
+    announcements.HELD: partial(announcements.hold_messages, held=True),
+    announcements.RELEASED: partial(announcements.hold_messages, held=False),
 }
 
 

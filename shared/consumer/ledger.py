@@ -1,7 +1,7 @@
 """The tables that every service has in its own schema: what is unsaid, dead letters, answered commands. The SQL of the protocol."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -16,6 +16,31 @@ from shared.events.billing import CommandResult
 DEAD_LETTER = "dead-letter"
 COMMAND_RESULT = "command-result"
 COMMAND_CONFLICT = "command-conflict"
+
+
+PARCEL_BYTES = 2_000
+"""An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. What names one announcement has less than 900."""
+
+
+def parcels(kind: str, names: Iterable[str]) -> Iterator[tuple[UnsaidId, int]]:
+    """Unsaid ids that stand for many announcements of a kind, each with for how many: one row for each would be written and deleted.
+    `names` tell them in JSON."""
+    parcel: list[str] = []
+    size = 0
+    for name in names:
+        more = len(name.encode()) + 1
+        if size + more > PARCEL_BYTES:
+            yield (kind, f"[{','.join(parcel)}]"), len(parcel)
+            parcel, size = [], 0
+        parcel.append(name)
+        size += more
+    if parcel:
+        yield (kind, f"[{','.join(parcel)}]"), len(parcel)
+
+
+def in_parcels(ids: Iterable[str]) -> list[Any]:
+    """What the announcements of these parcels are named."""
+    return [name for an_id in ids for name in json.loads(an_id)]
 
 
 async def add_unsaid(connection: AsyncConnection, service: str, ids: Sequence[UnsaidId], said: Iterable[UnsaidId] = ()) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Text
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Sentence
 from shared.terms import DocumentType
 
 
@@ -83,7 +83,7 @@ class CommandResult(Message):
     service: str
     outcome: Literal["accepted", "refused"]
     code: str = "ok"
-    sentence: Text = ""
-    mend: Text = ""
+    sentence: Sentence = ""
+    mend: Sentence = ""
     details: dict[str, Any] = Field(default_factory=dict)
     findings: Annotated[tuple[Finding, ...], Field(strict=False, max_length=100)] = ()

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Text
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Sentence
 from shared.terms import DocumentType
 
 
@@ -22,7 +22,7 @@ class ArDocumentPosted(Message):
     remote_id: str
     remote_number: str
     how: Literal["created", "adopted", "marked"]
-    warning: Text = ""
+    warning: Sentence = ""
 
 
 class ArDocumentRefused(Message):
@@ -37,8 +37,8 @@ class ArDocumentRefused(Message):
     batch_id: str
     attempt: int
     code: str
-    sentence: Text
-    mend: Text
+    sentence: Sentence
+    mend: Sentence
 
 
 class PaymentRecorded(Message):
@@ -68,5 +68,5 @@ class LedgerDriftFound(Message):
     invoice_number: str
     remote_id: str
     code: Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "said-otherwise", "unknown-document"]
-    sentence: Text
-    mend: Text
+    sentence: Sentence
+    mend: Sentence

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Name, Quantity, Revision, Text, UnitPrice
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Name, Quantity, Revision, Sentence, UnitPrice
 from shared.terms import DocumentKind, LineKind
 
 
@@ -69,7 +69,7 @@ class DocumentHeld(Message):
     revision: Revision
     statement_no: int | None = None
     code: str
-    sentence: Text
+    sentence: Sentence
 
 
 class DocumentReleased(Message):

@@ -6,7 +6,7 @@ its last digits).
 
 import re
 import unicodedata
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
@@ -21,6 +21,8 @@ ID_LENGTH = 200
 TEXT_LENGTH = 2_000
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
+FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_INSTANT = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
 REMEMBERED = 10_000
 """The same ids, hours and prices come again and again: what was found good is not looked at again. What was not raises each time."""
 
@@ -88,8 +90,8 @@ class InstantString:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         text = _form("instant_form", 'is not an instant such as "2026-03-02T17:00:00Z"', self.pattern)
         return core_schema.json_or_python_schema(
-            json_schema=core_schema.chain_schema([text, core_schema.datetime_schema(strict=False, tz_constraint="aware")]),
-            python_schema=core_schema.datetime_schema(strict=True, tz_constraint="aware"),
+            json_schema=core_schema.chain_schema([text, core_schema.datetime_schema(strict=False, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT)]),
+            python_schema=core_schema.datetime_schema(strict=True, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
@@ -115,6 +117,15 @@ def _identifier(text: str) -> str:
     return text
 
 
+_UNPRINTED = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]")
+
+
+def _text(text: str) -> str:
+    if not text.isprintable() and _UNPRINTED.search(text):
+        raise wrong("control_character", "holds a control character other than a line break or a tab: send the plain text")
+    return text
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _name(text: str) -> str:
     """Every kind of space (no-break, thin ...) is a plain one: names are compared exactly, and people can't see the difference."""
@@ -131,8 +142,12 @@ def _currency(text: str) -> str:
 
 Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=ID_LENGTH), AfterValidator(_identifier)]
 Name = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), AfterValidator(_name)]
-Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
+Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH), AfterValidator(_text)]
+"""What people write: addresses, reasons, wordings. May have several lines."""
+Sentence = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
+"""What a program of ours says; it may quote another program's words as they came."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
+CodeOrNone = Annotated[str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")]
 Currency = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)]
 Day = Annotated[date, DayString()]
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]

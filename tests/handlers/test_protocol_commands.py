@@ -2,19 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.broker.say import Outgoing
+from shared.consumer import ledger
 from shared.consumer.commands import ANSWERS_FOR_NOBODY, Answer, Desk
-from shared.consumer.protocol import Books, Lane
+from shared.consumer.protocol import Books, Lane, say_left
 from shared.database import rows
 from shared.events.commands import SetCatalogItem
 from tests import builders
 from tests.builders import record
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import BooksOf, EngineOf, nothing, process
 from tests.toy import SERVICE, TOPIC, Playroom, make_table, toy
 
 ASK = "operator-commands"
@@ -85,6 +89,36 @@ async def test_the_same_command_again_gets_the_first_answer(books: Books) -> Non
     assert first["outcome"] == "accepted"
     assert others == [first, first]
     assert await state(books) == before
+
+
+async def test_the_answer_comes_first(books: Books) -> None:
+    """Somebody waits for the answer; what the command made true is said after it, and stands as unsaid until a later transaction."""
+    await ask(books, "set-catalog-item", item_id="I-1", **ITEM)
+    assert [message.topic for message in books.producer.heard] == ["command-results", "document-held"]  # type: ignore[attr-defined]
+    async with books.engine.connect() as connection:
+        assert {kind for kind, _ in await ledger.unsaid(connection, SERVICE, 10)} == {"toy", "command-result"}
+    await books.transact(nothing)
+    async with books.engine.connect() as connection:
+        assert await ledger.unsaid(connection, SERVICE, 10) == []
+
+
+async def test_what_was_not_said_after_an_answer_is_left_to_say(books: Books) -> None:
+    """Kafka goes away between the answer and what follows: that stands as unsaid, and the command asked again gets its answer again."""
+    command = record(ASK, builders.command("set-catalog-item", item_id="I-1", **ITEM))
+    say, books.says = books.says["toy"], {"toy": _away}
+    with pytest.raises(KafkaConnectionError):
+        await process(books, Playroom().desk().lane(), [command])
+    books.says = {"toy": say}
+    await process(books, Playroom().desk().lane(), [command])
+    assert [answer["outcome"] for answer in answers(books)] == ["accepted", "accepted"]
+    async with books.engine.connect() as connection:
+        left = [an_id for an_id in await ledger.unsaid(connection, SERVICE, 10) if an_id not in books.said]
+    assert left == [("toy", "I-1")]
+    assert await say_left(books, left) == 1
+
+
+async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    raise KafkaConnectionError
 
 
 async def test_one_id_for_two_commands_is_refused(books: Books) -> None:

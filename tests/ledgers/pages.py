@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from services.arg_sync.ledgers.kinds import all_kinds
+from services.arg_sync.ledgers.kinds import all_kinds, settings_of
 from services.arg_sync.ledgers.port import Kind
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ledgers"
@@ -14,7 +14,7 @@ def table_of(kind: Kind) -> str:
     """What a page says about a kind's settings and abilities."""
     can = kind.capabilities
     rows = ["| setting | what it is | default |", "|---|---|---|"]
-    for each in kind.settings:
+    for each in settings_of(kind):
         default = f"`{each.default}`" if each.default else "required" if each.required else "none"
         rows.append(f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} | {default} |")
     limits = ", ".join(f"{number:,} calls a {unit}" for number, unit in ((can.per_minute, "minute"), (can.per_day, "day")) if number) or "none of its own"

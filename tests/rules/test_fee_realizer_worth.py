@@ -114,6 +114,20 @@ def test_invoiced_lines_keep_the_rate_book_that_they_cite() -> None:
     assert time_lines(days(count=2), facts, {("REQ-1", "REG"): 1}) == [("2020-01-01@55", "8", "440"), ("2026-03-03@50", "8", "400")]
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_line_names_the_version_that_priced_it(first: int) -> None:
+    """An ATS's rate and, from book 3 on, a command's of the same date and price stand side by side: each line tells its own, whichever
+    timesheet is priced first."""
+    facts = facts_with(version("50", books=(1, None)), version("50", source="command", books=(3, None)), rate_book=3)
+    sheet = timesheet(entries=[entry("8")])
+    asked: list[Cited] = [{("REQ-1", "REG"): 1}, {}]
+    told = {}
+    for at in (first, 1 - first):
+        (line,) = lines_of(realize_timesheet(sheet, facts, asked[at]))
+        told[at] = (line["derivation"]["rate"]["source"], line["derivation"]["rate"]["book"], line["derivation"]["rate"]["cited"])
+    assert told == {0: ("ats", "1", "yes"), 1: ("command", "3", "no")}
+
+
 @given(st.lists(st.tuples(st.integers(1, 240000), st.integers(0, 6), st.sampled_from(["REG", "OT"])), min_size=1, max_size=20))
 def test_no_hour_is_lost(worked: list[tuple[int, int, str]]) -> None:
     """The hours of all lines are the hours of all entries, in whatever order they come."""

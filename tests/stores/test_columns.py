@@ -1,10 +1,12 @@
-"""Columns that travel as one text (`shared.database.joined`) come out of the database as they went in."""
+"""Columns that travel as one text (`shared.database.joined`), and unsaid ids that stand for many, come out as they went in."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.consumer.ledger import PARCEL_BYTES, in_parcels, parcels
 from shared.database import BETWEEN, NULL, Unstorable, column, joined, refused_by_database, rows
 from tests.conftest import Transact
 
@@ -16,7 +18,6 @@ COLUMNS: list[list[str | None]] = [
     [None, "", None],
     ["a"],
     ["tab\t", "line\nbreak", "back\\slash", '{"quoted": "x"}', "NULL", "é×€", " "],
-    [f"{NULL} inside is a text"],
 ]
 
 
@@ -31,9 +32,18 @@ async def test_a_column_comes_out_as_it_went_in(transact: Transact, values: list
     assert await transact("invoicer", ask) == [*values, None]
 
 
-@pytest.mark.parametrize("values", [[BETWEEN], ["a", f"b{BETWEEN}c"]])
-def test_a_text_that_would_be_split_is_refused_as_the_database_refuses(values: list[str]) -> None:
+@pytest.mark.parametrize("values", [[BETWEEN], ["a", f"b{BETWEEN}c"], [NULL], [None, f"{NULL} inside"]])
+def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses(values: list[str | None]) -> None:
     """Then its record is cut out of the batch, and its neighbours go through."""
     with pytest.raises(Unstorable) as error:
         joined(values)
     assert refused_by_database(error.value)
+
+
+@pytest.mark.parametrize("names", [[], ["1"], [str(number) for number in range(5_000)], ['["timesheet","' + "é" * 400 + '",1]'] * 7])
+def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
+    """Each name once and in order, no parcel longer than a key of a table may be, none empty."""
+    found = list(parcels("toy", names))
+    assert [json.dumps(name, ensure_ascii=False, separators=(",", ":")) for name in in_parcels(an_id for (_, an_id), _ in found)] == names
+    assert sum(count for _, count in found) == len(names)
+    assert all(count > 0 and len(an_id.encode()) <= PARCEL_BYTES + 2 for (_, an_id), count in found)

@@ -272,7 +272,6 @@ LEDGER = Kind(
         Setting("base_url", "the API", default="https://api.businesscentral.dynamics.com"),
         Setting("token_url", "where tokens are renewed; empty: the tenant's at login.microsoftonline.com", default=""),
         Setting("most_lines", "above so many lines those of one account, item and tax are summed; 0: never", default="1000"),
-        Setting("per_minute", "calls a minute, if fewer than Business Central allows", default="1000"),
     ),
     capabilities=Capabilities(
         request_key=False,

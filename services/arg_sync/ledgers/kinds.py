@@ -30,8 +30,7 @@ def all_kinds() -> dict[str, Kind]:
 
 def settings_of(kind: Kind) -> tuple[Setting, ...]:
     """The settings that a connection of this kind may have: its own, then those that every kind takes."""
-    shared = LOWERED | TIMES
-    return (*(each for each in kind.settings if each.name not in shared), *(Setting(name, words) for name, words in shared.items()))
+    return (*kind.settings, *(Setting(name, words) for name, words in (LOWERED | TIMES).items()))
 
 
 def capabilities_of(kind: Kind, settings: dict[str, str]) -> Capabilities:

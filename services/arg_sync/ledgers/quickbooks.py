@@ -360,7 +360,6 @@ LEDGER = Kind(
         Setting("base_url", "the API; https://sandbox-quickbooks.api.intuit.com for a sandbox", default="https://quickbooks.api.intuit.com"),
         Setting("token_url", "where tokens are renewed", default="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer"),
         Setting("most_lines", "above so many lines those of one item and tax are summed; 0: never", default="0"),
-        Setting("per_minute", "calls a minute, if fewer than QuickBooks allows", default="450"),
     ),
     capabilities=Capabilities(request_key=True, unique_number=True, steps=1, per_minute=450, concurrency=8, request_seconds=60.0, server_seconds=120.0),
     make=QuickBooks,

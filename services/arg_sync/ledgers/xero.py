@@ -347,8 +347,6 @@ LEDGER = Kind(
         Setting("base_url", "the API", default="https://api.xero.com/api.xro/2.0"),
         Setting("token_url", "where tokens are renewed", default="https://identity.xero.com/connect/token"),
         Setting("most_lines", "above so many lines those of one account, item and tax are summed; 0: never", default="0"),
-        Setting("per_minute", "calls a minute, if fewer than Xero allows", default="60"),
-        Setting("per_day", "calls a day, if fewer than Xero allows", default="5000"),
     ),
     capabilities=Capabilities(
         request_key=True, unique_number=True, steps=1, batch_max=50, per_minute=60, per_day=5000, concurrency=5, request_seconds=60.0, server_seconds=60.0

@@ -1,4 +1,5 @@
-"""How long to wait: exponential with jitter, what the other side asks for within bounds, and the circuit of a connection."""
+"""How long to wait: for the other side, exponential with jitter and what it asks for within bounds; a connection's circuit; for a batch
+that a command names and nobody has told us of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,10 +4,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.handlers.pricing import HELD, said_id
 from services.fee_realizer.store import facts, settings, statements
-from services.fee_realizer.store.announcements import statement_parcels
-from services.fee_realizer.store.documents import Head, heads_for
+from services.fee_realizer.store.announcements import hold_id, statement_parcels
+from services.fee_realizer.store.documents import heads_for
 from shared import faults
 from shared.consumer.commands import Answer
 from shared.database import lock_companies
@@ -98,8 +97,8 @@ async def on_republish(connection: AsyncConnection, command: Republish) -> Answe
         )
     if command.document_id is not None and not said and not held:
         raise Refused("nothing_said", f"fee_realizer has said nothing of document {command.document_id}", "see `backoffice why-not`")
-    unsaid = list(statement_parcels(said))
-    unsaid += [(HELD, said_id(Head(kind, document_id), number)) for kind, document_id, number in held]
+    unsaid = [an_id for an_id, _ in statement_parcels(said)]
+    unsaid += [hold_id(True, *one) for one in held]
     return Answer(
         f"{len(said)} statements and {len(held)} holds are said again",
         {"statements": len(said), "held": len(held)},

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.rules.facts import Facts, in_json
+from services.fee_realizer.rules.facts import Facts
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.impact import Change, Moved, impact
 from services.fee_realizer.rules.placements import realize_placement
@@ -27,7 +27,6 @@ from shared.errors import Unavailable
 from shared.events.ats import PlacementCreated, TimesheetApproved
 
 DOCUMENTS_AT_ONCE = 500
-HELD, RELEASED = "document-held", "document-released"
 BUG = Held("bug", "a rule failed on this document: the engineers find the reason in the log of fee_realizer; send documents retry when it is mended")
 KINDS = ("placement", "timesheet")
 """In the order in which their heads are locked."""
@@ -160,12 +159,7 @@ def _take(case: Case, following: Step, body: str, priced: Priced) -> None:
     head.hold(following.hold)
     if following.says_hold is not None:
         head.hold_no += 1
-        priced.unsaid.append((HELD if following.says_hold == "held" else RELEASED, said_id(head, head.hold_no)))
-
-
-def said_id(head: Head, number: int) -> str:
-    """The id under which an announcement of a document stands as unsaid."""
-    return in_json([head.document_kind, head.document_id, number])
+        priced.unsaid.append(announcements.hold_id(following.says_hold == "held", head.document_kind, head.document_id, head.hold_no))
 
 
 # -- documents that are priced again

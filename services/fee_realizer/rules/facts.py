@@ -15,7 +15,8 @@ from pydantic_core import to_json
 from shared.money import plain
 
 HOUR = "HUR"
-LINES_KEPT = 100
+LINES_KEPT = 16
+"""Of each job order: as many as it has keys in a usual week. Ten thousand job orders are kept."""
 Line = dict[str, Any]
 """A line of worth under the field names of `StatementLine`, as JSON takes it (a model for each would cost half the speed)."""
 
@@ -185,16 +186,12 @@ class Facts:
         """The catalog item, or a stub."""
         return self.items.get(item_id) or Item(item_id)
 
-    def rates(self, requirement: Requirement, time_type: str, book: int) -> RateTable:
-        """The bill rates of a time type in a rate book."""
-        return requirement.rate_table(time_type, book)
-
     def cited_rate(self, requirement: Requirement, time_type: str, book: int, day: date) -> tuple[RateVersion, str] | None:
         """The version for lines on documents that cite a rate book: the one in that book, unless a later one was confirmed for the day.
         A day that the cited book does not reach (an adjustment adds it) takes the newest book."""
         for one in requirement.confirmed:
             if one.time_type == time_type and one.rate_book > book:
-                found = self.rates(requirement, time_type, one.rate_book).on(day)
+                found = requirement.rate_table(time_type, one.rate_book).on(day)
                 if found is not None and found[0].effective_from == one.effective_from:
                     return found
-        return self.rates(requirement, time_type, book).on(day) or self.rates(requirement, time_type, requirement.rate_book).on(day)
+        return requirement.rate_table(time_type, book).on(day) or requirement.rate_table(time_type, requirement.rate_book).on(day)

@@ -49,7 +49,7 @@ def impact(sheet: TimesheetApproved, facts: Facts, cited: Cited, now: Realized) 
         if book is None or not entry.hours:
             continue
         requirement = facts.requirement(entry.requirement_id)
-        newest = facts.rates(requirement, entry.time_type, requirement.rate_book).on(entry.work_date)
+        newest = requirement.rate_table(entry.time_type, requirement.rate_book).on(entry.work_date)
         taken = facts.cited_rate(requirement, entry.time_type, book, entry.work_date)
         if newest is not None and taken is not None and newest[1] != taken[1]:
             changes.add(Change(entry.requirement_id, entry.time_type, newest[0].effective_from))

@@ -105,7 +105,7 @@ def _add(entry: TimesheetEntry, key: _Key, facts: Facts) -> Held | None:
 def _line(sheet: TimesheetApproved, key: _Key, name: str, version: RateVersion, by_day: dict[date, Decimal]) -> Line:
     """The line of one key: what holds for every timesheet, taken over, and what is this one's."""
     requirement = key.requirement
-    always = requirement.always((version.time_type, name, key.fields), lambda: _always(key, name, version))
+    always = requirement.always((version.time_type, name, version.source, version.since_book, key.fields), lambda: _always(key, name, version))
     days = sorted(by_day)
     quantity = sum(by_day.values(), ZERO)
     amount = rounded(quantity * version.unit_price, requirement.currency)

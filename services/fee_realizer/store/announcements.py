@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,13 +11,12 @@ from services.fee_realizer.rules.facts import in_json
 from services.fee_realizer.store.statements import NewStatement
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import DOCUMENT_HELD, DOCUMENT_RELEASED, PAY_LINES_REALIZED
+from shared.consumer.ledger import in_parcels, parcels
 from shared.consumer.records import UnsaidId
 from shared.database import rows
 from shared.events.statements import DocumentHeld, DocumentReleased
 
-STATEMENTS = "statements"
-PARCEL_BYTES = 2_000
-"""An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. One document's part of it has less than 900."""
+STATEMENTS, HELD, RELEASED = "statements", "document-held", "document-released"
 
 _NAMED = "unnest(CAST(:kinds AS text[]), CAST(:documents AS text[]), CAST(:numbers AS integer[])) AS s(document_kind, document_id, number)"
 
@@ -25,26 +25,21 @@ def _named(parts: Sequence[Sequence[Any]]) -> dict[str, list[Any]]:
     return {"kinds": [part[0] for part in parts], "documents": [part[1] for part in parts], "numbers": [part[2] for part in parts]}
 
 
-def statement_parcels(numbers: Iterable[tuple[str, str, int]]) -> Iterator[UnsaidId]:
-    """The unsaid ids that stand for statements (kind, id, number), some dozens each: one row for each would be written and deleted."""
-    parcel: list[str] = []
-    size = 0
-    for number in numbers:
-        one = in_json(number)
-        size += len(one.encode()) + 1
-        if size > PARCEL_BYTES:
-            yield STATEMENTS, f"[{','.join(parcel)}]"
-            parcel, size = [], len(one.encode()) + 1
-        parcel.append(one)
-    if parcel:
-        yield STATEMENTS, f"[{','.join(parcel)}]"
+def statement_parcels(numbers: Iterable[tuple[str, str, int]]) -> Iterator[tuple[UnsaidId, int]]:
+    """The unsaid ids that stand for statements (kind, id, number), some dozens each, and for how many each stands."""
+    return parcels(STATEMENTS, map(in_json, numbers))
 
 
 def statements_in_parcels(statements: Sequence[NewStatement]) -> dict[UnsaidId, Sequence[Outgoing]]:
     """New statements as they are said, by the unsaid ids that stand for them."""
     said = iter(statements)
     ids = statement_parcels((one.document_kind, one.document_id, one.statement_no) for one in statements)
-    return {an_id: [_statement_message(next(said)) for _ in json.loads(an_id[1])] for an_id in ids}
+    return {an_id: [_statement_message(one) for one in islice(said, count)] for an_id, count in ids}
+
+
+def hold_id(held: bool, document_kind: str, document_id: str, hold_no: int) -> UnsaidId:
+    """The unsaid id that stands for a hold, or for its end."""
+    return HELD if held else RELEASED, in_json([document_kind, document_id, hold_no])
 
 
 def _statement_message(one: Any) -> Outgoing:
@@ -59,7 +54,7 @@ async def statement_messages(connection: AsyncConnection, ids: Sequence[str]) ->
         f"SELECT t.document_kind, t.document_id, t.statement_no, t.body FROM {_NAMED} JOIN fee_realizer.statement t"
         " ON t.document_kind = s.document_kind AND t.document_id = s.document_id AND t.statement_no = s.number"
         " ORDER BY t.document_kind, t.document_id, t.statement_no",
-        **_named([part for an_id in ids for part in json.loads(an_id)]),
+        **_named(in_parcels(ids)),
     )
     return [_statement_message(row) for row in found]
 

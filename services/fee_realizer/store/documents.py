@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -252,7 +253,7 @@ def _revision_values(revisions: Sequence[NewRevision]) -> dict[str, str]:
         "came_sheet": joined([new.mark.sheet_id for new in revisions]),
         "came_revision": joined([str(new.mark.revision) for new in revisions]),
         "came_approved": joined([str(new.mark.approved) for new in revisions]),
-        "came_stamp": joined([None if stamp is None else stamp.isoformat() for stamp in stamps]),
+        "came_stamp": joined([None if stamp is None else stamp.astimezone(UTC).isoformat() for stamp in stamps]),
         "came_body": joined([new.body for new in revisions]),
     }
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.store import announced
+from services.invoicer.store import announced, closing
 from shared.consumer.commands import Answer
 from shared.errors import Refused
 from shared.events.commands import Republish
@@ -12,14 +12,16 @@ async def on_republish(connection: AsyncConnection, command: Republish) -> Answe
     """Puts what was announced among the unsaid once more."""
     if command.since is None and command.document_id is None:
         raise Refused("nothing_named", "republish needs to know what", "give a document id, or a day with --since")
+    batches: list[str] = []
     if command.document_id is not None:
-        ids = await announced.announced_of(connection, command.document_kind, command.document_id)
+        invoices = await announced.invoices_of(connection, command.document_kind, command.document_id)
         what = f"the invoices of {command.document_id}"
     else:
         assert command.since is not None
-        ids = await announced.announced_since(connection, command.since)
+        batches, invoices = await announced.batches_since(connection, command.since), await announced.invoices_since(connection, command.since)
         what = f"what was closed since {command.since}"
-    if not ids:
+    if not batches and not invoices:
         raise Refused("nothing_to_say", f"{what}: nothing was announced", "see `backoffice batch list` and `backoffice invoices search`")
-    counts = {kind: sum(1 for one, _ in ids if one == kind) for kind in ("batch", "invoice")}
-    return Answer(f"{what}: {counts['batch']} batches and {counts['invoice']} invoices are said again", details=counts, unsaid=ids)
+    counts = {"batch": len(batches), "invoice": len(invoices)}
+    unsaid = [*(("batch", an_id) for an_id in batches), *closing.invoice_parcels(invoices)]
+    return Answer(f"{what}: {len(batches)} batches and {len(invoices)} invoices are said again", details=counts, unsaid=unsaid)

@@ -181,7 +181,7 @@ def _answer(
         before={str(each.of.line_no): each.of.standing.in_words() for each in decided[:MOST_LISTED]},
         after={str(each.of.line_no): each.left.in_words() for each in decided[:MOST_LISTED]},
         subjects=[*named, issued.invoice_number, issued.account_name, *sorted({each.of.document[1] for each in decided})[:MOST_LISTED]],
-        unsaid=[] if note is None else [("batch", note.batch.batch_id), ("invoice", str(note.invoice_id))],
+        unsaid=[] if note is None else [("batch", note.batch.batch_id), *closing.invoice_parcels([note.invoice_id])],
     )
 
 

@@ -15,6 +15,7 @@ from services.invoicer.rules.companies import Buyer, Company
 from services.invoicer.rules.grouping import Document
 from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
+from shared.consumer.ledger import in_parcels, parcels
 from shared.consumer.records import UnsaidId
 from shared.database import columns, joined, rows, run
 from shared.events.billing import BatchGenerated, InvoiceClosed
@@ -74,7 +75,6 @@ async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequen
     )
 
 
-PARCEL = 100
 _DOCUMENT = {
     "group_no": "bigint",
     "number": "bigint",
@@ -215,8 +215,8 @@ async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[O
 
 
 def invoice_parcels(invoice_ids: Sequence[int]) -> list[UnsaidId]:
-    """The unsaid ids that stand for documents, a hundred each: one row for each would be written and deleted."""
-    return [("invoice", ",".join(map(str, invoice_ids[at : at + PARCEL]))) for at in range(0, len(invoice_ids), PARCEL)]
+    """The unsaid ids that stand for documents, some hundreds each."""
+    return [an_id for an_id, _ in parcels("invoice", map(str, invoice_ids))]
 
 
 async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
@@ -232,5 +232,5 @@ async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[
             InvoiceClosed.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
             stable_id(INVOICE_CLOSED.name, row.billing_company, row.invoice_number),
         )
-        for row in await rows(connection, statement, ids=[int(one) for an_id in ids for one in an_id.split(",")])
+        for row in await rows(connection, statement, ids=in_parcels(ids))
     ]

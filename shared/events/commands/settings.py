@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from shared.calendar import known_time_zone
 from shared.events.ats import PlanPart, check_plan
 from shared.events.commands.base import Command
-from shared.events.wire import Code, Currency, Day, Fee, Identifier, Message, Name, Percent, Text, wrong
+from shared.events.wire import Code, CodeOrNone, Currency, Day, Fee, Identifier, Message, Name, Percent, Text, wrong
 
 PaymentTerms = Annotated[str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")]
 MissingTimesheets = Annotated[str, Field(pattern=r"^(wait|bill|wait:\d{1,3})$")]
@@ -39,7 +39,7 @@ class SetBillingCompany(Command):
     series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
     series_width: Annotated[int, Field(ge=1, le=18)] | None = None
     taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False)] = ()
-    default_tax: str | None = None
+    default_tax: CodeOrNone | None = None
     tax_basis: Literal["line", "document"] | None = None
     default_time_group: str | None = None
     payment_terms: PaymentTerms | None = None
@@ -69,7 +69,7 @@ class SetCatalogItem(Command):
     currency: Currency | None = None
     percent_of_salary: Percent | None = None
     plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None
-    tax_code: str = ""
+    tax_code: CodeOrNone = ""
 
     @model_validator(mode="after")
     def _one_price(self) -> "SetCatalogItem":
