@@ -20,7 +20,6 @@ POINTS = (
     "after_locks",
     "before_commit",
     "after_commit",
-    "answered",
     "after_publish",
     "before_offset_commit",
     "in_shutdown",

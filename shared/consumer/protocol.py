@@ -92,10 +92,8 @@ class Books:
             self._forgetting -= forgotten
         await faults.point("after_commit")
         await self.publish(messages, applied.unsaid)
-        if applied.later:
-            await faults.point("answered")
-            await say_left(self, applied.later)
         await faults.point("after_publish")
+        await say_left(self, applied.later)
         return applied
 
     async def publish(self, messages: Sequence[Outgoing], ids: Sequence[UnsaidId]) -> None:

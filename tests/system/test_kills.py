@@ -15,7 +15,7 @@ from tests.system.workload import Workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ANYWHERE = ("before_transaction", "inside_transaction", "before_commit", "after_commit", "after_publish", "before_offset_commit")
-IN_A_BATCH = ("after_locks", "batch_selected", "batch_numbered", "answered")
+IN_A_BATCH = ("after_locks", "batch_selected", "batch_numbered")
 IN_A_DAY = "watermark_moved"
 IN_SHUTDOWN = "in_shutdown"
 TIMES = 5
