@@ -23,6 +23,8 @@ from shared.settings import settings
 STATEMENT_SECONDS = 600
 LOCK_SECONDS = 120
 BILLTO_LOCK = "billto"
+TEMP_BUFFERS = "64MB"
+"""A batch picks its lines in temporary tables. They are taken into memory as they are used, up to so much a connection."""
 
 BETWEEN, NULL = "\x1f", "\x1e"
 """In a column that travels as one text: what stands between its values, and what stands for NULL."""
@@ -49,6 +51,7 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
                 "lock_timeout": f"{LOCK_SECONDS}s",
                 "idle_in_transaction_session_timeout": "300s",
                 "jit": "off",
+                "temp_buffers": TEMP_BUFFERS,
             },
         },
     )

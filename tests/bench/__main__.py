@@ -36,7 +36,9 @@ def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure; nothing: all")
     options.add_argument("--messages", type=int, default=60_000, help="timesheets of a round of ingest (60000)")
-    options.add_argument("--rounds", type=int, default=3, help="rounds of ingest, of which the middle is shown, and of several workers (3)")
+    options.add_argument(
+        "--rounds", type=int, default=3, help="rounds of ingest and of small batches, of which the middle is shown, and of several workers (3)"
+    )
     options.add_argument("--one-by-one", type=int, default=400, help="messages of the ORM way (400)")
     options.add_argument("--requirements", type=int, default=1_000, help="job orders that the timesheets are about (1000)")
     options.add_argument("--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)")
@@ -79,7 +81,7 @@ def _ingest(servers: Ground, wish: argparse.Namespace) -> list[Row]:
 
 def _batch(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     sizes = [int(size) for size in wish.lines.split(",")]
-    return table.batch_rows(batch.measure(servers, sizes, wish.history, wish.debtors, _say))
+    return table.batch_rows(batch.measure(servers, sizes, wish.history, wish.debtors, wish.rounds, _say))
 
 
 def _cycles(servers: Ground, wish: argparse.Namespace) -> list[Row]:

@@ -1,8 +1,10 @@
 """A batch against the bare SQL of the same result: in one database, in one run, on the same open lines.
 
 The worker is a process that hears `generate-batch` on Kafka; its time runs from the command's publishing to the answer's arrival, with
-everything that lies between: locks, rules, health, announcements of thousands of documents. The bare way is one transaction written by
-hand for this one case. That it does come to the same result is checked: documents, lines, numbers, tax and seals are compared.
+everything that lies between: locks, rules, safety bounds, health, the commit. The documents are announced after the answer; how long that
+takes is told beside it. The bare way is one transaction written by hand for this one case, and announces nothing. That it does come to the
+same result is checked: documents, lines, numbers, tax and seals are compared. A small batch is over in a second or two, in which a shared
+machine may be slow: it is measured several times, and the round in the middle is shown.
 """
 
 import asyncio
@@ -15,9 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS
+from shared.broker.topics import COMMAND_RESULTS, INVOICE_CLOSED, OPERATOR_COMMANDS
+from shared.database import TEMP_BUFFERS
 from shared.stack.workers import Worker
 from tests.bench import cycles, messages, seed
 from tests.bench.ground import Clock, Ground, Place, Took, forget_peak, metrics, peak_memory, private_memory, until
@@ -25,6 +28,7 @@ from tests.bench.ground import Clock, Ground, Place, Took, forget_peak, metrics,
 ANSWER_SECONDS = 900
 SAMPLE_SECONDS = 0.5
 TIMES_BEHIND = 3
+SMALL = 200_000
 REACH = {"first": "min", "last": "max"}
 
 BARE_SQL = (
@@ -104,7 +108,8 @@ SELECT (SELECT count(*) FROM (TABLE ours EXCEPT TABLE bares) a) + (SELECT count(
 
 @dataclass(frozen=True)
 class BatchRun:
-    """One batch both ways. Memory in MiB: the worker's peak, and the most that PostgreSQL's processes had for themselves."""
+    """One batch both ways. Memory in MiB: the worker's peak, and the most that PostgreSQL's processes had for themselves. `announced`:
+    seconds from the command until the last document was announced."""
 
     what: str
     lines: int
@@ -114,6 +119,12 @@ class BatchRun:
     worker_memory: int
     postgres_memory: int
     bare_postgres_memory: int
+    announced: float = 0.0
+
+    @property
+    def ratio(self) -> float:
+        """The worker's time in bare times."""
+        return self.worker.seconds / self.bare.seconds
 
 
 @dataclass
@@ -141,9 +152,11 @@ class Watcher:
             looking.join()
 
 
-def measure(ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]) -> list[BatchRun]:
-    """Each size without history, and again with it."""
+def measure(ground: Ground, sizes: list[int], history: int, debtors: int, rounds: int, say: Callable[[str], None]) -> list[BatchRun]:
+    """Each size without history, and again with it; of the rounds of a small size the one in the middle."""
     found: list[BatchRun] = []
+    tries = {size: rounds if size <= SMALL else 1 for size in sizes}
+    to_come = 2 * sum(tries.values())
     with ground.place("batch") as place:
         asyncio.run(_with_owner(place, seed.add_facts, debtors))
         behind = 0
@@ -153,11 +166,16 @@ def measure(ground: Ground, sizes: list[int], history: int, debtors: int, say: C
                 behind += asyncio.run(_with_owner(place, seed.add_history, "H", max(years - behind, 1), debtors))
                 say(f"history seeded: {behind:,} lines in {time.perf_counter() - began:.0f} s")
             for size in sizes:
-                lot = f"L{len(found)}"
-                asyncio.run(_with_owner(place, seed.add_open_lines, lot, size, debtors))
-                found.append(_one(ground, place, lot, size, behind, seed.PLAIN))
-                say(f"batch of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s")
-                behind += size
+                tried = []
+                for at in range(tries[size]):
+                    to_come -= 1
+                    lot = f"L{len(found)}-{at}"
+                    asyncio.run(_with_owner(place, seed.add_open_lines, lot, size, debtors, to_come))
+                    one = _one(ground, place, lot, size, behind, seed.PLAIN)
+                    say(f"batch of {size:,} lines, {behind:,} before: {one.worker.seconds:.2f} s, bare {one.bare.seconds:.2f} s: {one.ratio:.2f}")
+                    tried.append(one)
+                    behind += size
+                found.append(sorted(tried, key=lambda one: one.ratio)[len(tried) // 2])
     return found
 
 
@@ -194,13 +212,13 @@ def _one(ground: Ground, place: Place, lot: str, size: int, behind: int, shape: 
     pid = worker.pid or 0
     forget_peak(pid)
     with memory.watching():
-        took = asyncio.run(_generated(place, ground.clock([worker]), lot, size))
+        took, announced = asyncio.run(_generated(place, ground.clock([worker]), lot, size))
     peak = peak_memory(pid)
     place.stop()
     differences = asyncio.run(place.value(DIFFERENCE_SQL))
     if differences:
         raise AssertionError(f"the worker and the bare SQL differ in {differences} rows: the comparison of their times counts for nothing")
-    return BatchRun(shape.name, size, behind, took, bare, peak, memory.most, bare_memory.most)
+    return BatchRun(shape.name, size, behind, took, bare, peak, memory.most, bare_memory.most, announced)
 
 
 async def _has_looked(worker: Worker) -> bool:
@@ -211,6 +229,7 @@ async def _has_looked(worker: Worker) -> bool:
 async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: int, way: Sequence[str]) -> Took:
     """The hand-written transaction; its parameters are constants, as its author would have typed them."""
     values = {"company": f"'{messages.COMPANY}'", "today": f"date '{seed.TODAY}'", "cut_off": f"date '{seed.CUT_OFF}'", "batch": f"'bare-{lot}'"}
+    await connection.execute(f"SET temp_buffers = '{TEMP_BUFFERS}'")
     began = clock.now()
     async with connection.transaction():
         for name in ("first", "last"):
@@ -222,11 +241,14 @@ async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: in
     return clock.took(size, began)
 
 
-async def _generated(place: Place, clock: Clock, lot: str, size: int) -> Took:
-    """From the command to its answer."""
+async def _generated(place: Place, clock: Clock, lot: str, size: int) -> tuple[Took, float]:
+    """From the command to its answer; and the seconds until its documents were announced."""
     command = {"command": "generate-batch", "command_id": f"batch-{lot}", "actor": "bench", "reason": "bench", "billing_company": messages.COMPANY}
     async with AIOKafkaConsumer(place.topic(COMMAND_RESULTS.name), bootstrap_servers=place.kafka, auto_offset_reset="earliest") as answers:
         async with messages.producer() as sender:
+            topic = place.topic(INVOICE_CLOSED.name)
+            partitions = [TopicPartition(topic, number) for number in await sender.partitions_for(topic)]
+            before = await _announced(answers, partitions)
             began = clock.now()
             value = json.dumps(command | {"cut_off_date": str(seed.CUT_OFF)}).encode()
             await sender.send_and_wait(place.topic(OPERATOR_COMMANDS.name), value, key=messages.COMPANY.encode())
@@ -236,6 +258,14 @@ async def _generated(place: Place, clock: Clock, lot: str, size: int) -> Took:
                     if answer["command_id"] == command["command_id"]:
                         break
             took = clock.took(size, began)
+            while await _announced(answers, partitions) < before + answer["details"].get("documents", 0):
+                await asyncio.sleep(0.01)
+            announced = clock.took(size, began).seconds
     if answer["outcome"] != "accepted" or answer["details"]["lines"] != size:
         raise AssertionError(f"the batch came out otherwise: {answer['sentence']}; {answer['details']}")
-    return took
+    return took, announced
+
+
+async def _announced(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> int:
+    """How many documents were ever announced: nothing else is on their topic."""
+    return sum((await consumer.end_offsets(partitions)).values())

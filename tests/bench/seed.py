@@ -7,7 +7,7 @@ over the whole table, as they are when timesheets come in week by week.
 
 import json
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 import asyncpg
 
@@ -17,6 +17,7 @@ TODAY = date(2026, 11, 30)
 CUT_OFF = date(2026, 11, 29)
 HISTORY_BATCHES = 12
 LINES_A_DOCUMENT = 2
+WEEKS_OF_A_LOT = 4
 TAX_PERCENT = "8.25"
 OFFICES_A_DEBTOR = 2
 
@@ -205,9 +206,10 @@ async def _open(connection: asyncpg.Connection, before: int, *, correction: bool
         await connection.execute(OPEN_SQL.format(schema=schema), before, correction)
 
 
-async def add_open_lines(connection: asyncpg.Connection, lot: str, lines: int, debtors: int) -> None:
-    """Lines that a batch will take, open in both worlds."""
-    await _open(connection, await _add_lines(connection, lot, lines, debtors, CUT_OFF, PLAIN))
+async def add_open_lines(connection: asyncpg.Connection, lot: str, lines: int, debtors: int, lots_to_come: int) -> None:
+    """Lines that a batch will take, open in both worlds: of four weeks that no other lot has."""
+    last_week = CUT_OFF - timedelta(weeks=WEEKS_OF_A_LOT * lots_to_come)
+    await _open(connection, await _add_lines(connection, lot, lines, debtors, last_week, PLAIN))
 
 
 async def add_open_lines_of_cycles(connection: asyncpg.Connection, lot: str, lines: int, debtors: int) -> None:

@@ -103,31 +103,35 @@ async def build(connection: AsyncConnection, billing_company: str, cut_off: date
     sited = await selection.locate(connection, billing_company)
     decided = await decide(connection, company, sited.account_names, wish, today=today, cut_off=up_to)
     heads = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
-    decided, picked, parked, double_days = await _bounded(connection, company, decided, heads)
-    closed, zero = documents(picked, frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents))
+    decided, closed, zero, parked, double_days = await _bounded(connection, company, decided, heads)
     await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
     closed = await _taxed(connection, closed, company)
-    left_out = await selection.left_out(connection)
+    all_in = sum(document.group.line_count for document in closed) == heads.open_lines
+    left_out = {} if all_in else await selection.left_out(connection)
     sums = [each.row for each in totals((d.group.currency, d.group.line_count, d.group.net, d.group.tax) for d in closed)]
     return Built(company, series, today, up_to, rates, decided, wish.narrowing, closed, zero, left_out, sums, parked, double_days)
 
 
-async def _bounded(connection: AsyncConnection, company: Company, decided: Decided, heads: Heads) -> tuple[Decided, list[Group], list[Parked], Named]:
-    """Parks the debtors of lines that cannot be; the groups of the others; all that are parked, whatever for; and worker-days that somebody
-    should look at. The groups are made while the database looks."""
+async def _bounded(
+    connection: AsyncConnection, company: Company, decided: Decided, heads: Heads
+) -> tuple[Decided, list[Document], list[Group], list[Parked], Named]:
+    """Parks the debtors of lines that cannot be; the documents of the others, and their groups that come to zero; all that are parked,
+    whatever for; and worker-days that somebody should look at. The documents are made while the database looks."""
+    zero_wanted = frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents)
     look = looked_for.look(connection, company.billing_company, company.max_day_hours)
-    picked, found = await asyncio.gather(asyncio.to_thread(heads.groups), look)
+    (closed, zero), found = await asyncio.gather(asyncio.to_thread(lambda: documents(heads.groups(), zero_wanted)), look)
     names = {debtor.debtor_no: debtor.account_name for debtor in decided.debtors}
     unsafe = {one.account_name: one for one in bounds.parked(found.unsafe, names, company.max_day_hours)}
     if unsafe:
         debtors = [each._replace(parked=unsafe[each.account_name].sentence) if each.account_name in unsafe else each for each in decided.debtors]
         decided = replace(decided, debtors=debtors)
         await looked_for.park(connection, [debtor.debtor_no for debtor in debtors if debtor.account_name in unsafe])
-        picked = [group for group in picked if group.account_name not in unsafe]
+        closed = [document for document in closed if document.group.account_name not in unsafe]
+        zero = [group for group in zero if group.account_name not in unsafe]
     parked = [
         unsafe.get(each.account_name) or Parked(each.account_name, bounds.TERMS, each.parked) for each in decided.debtors if each.parked and not each.left_out
     ]
-    return decided, picked, parked, found.double_days
+    return decided, closed, zero, parked, found.double_days
 
 
 async def _taxed(connection: AsyncConnection, closed: list[Document], company: Company) -> list[Document]:

@@ -117,11 +117,12 @@ def debtors(
     on_cut_off = own_terms if on_cut_off is None else on_cut_off
     groups = time_groups or {}
     cycles: dict[str, tuple[str, Window, Span | None]] = {}
+    usual = DebtorTerms("", company.payment_terms)
+    usual_terms = _terms(usual, company)
     found = []
     for at, name in enumerate(sorted(set(names)), start=1):
-        own = own_terms.get(name) or DebtorTerms(name, company.payment_terms)
-        wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
-        terms = Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
+        own = own_terms.get(name, usual)
+        terms = usual_terms if own is usual else _terms(own, company)
         then = on_cut_off.get(name)
         time_group = time_group_of(then.time_group if then else "", company.default_time_group)
         if time_group not in cycles:
@@ -131,6 +132,12 @@ def debtors(
         left_out = narrowing.left_out(name, time_group)
         found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked, time_group, left_out, rule, asked))
     return found
+
+
+def _terms(own: DebtorTerms, company: Company) -> Terms:
+    """The split keys of a debtor's terms."""
+    wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
+    return Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
 
 
 def _cycle(name: str, group: TimeGroup | None, cut_off: date, today: date) -> tuple[str, Window, Span | None]:
@@ -149,6 +156,8 @@ def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
 
 def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], today: date) -> list[Debtor]:
     """The debtors, and why some of them wait: with the timesheets of all cycles, not with products."""
+    if not arrived:
+        return list(decided)
     found = []
     for each in decided:
         why = ""

@@ -52,16 +52,15 @@ WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
   AND EXISTS (SELECT FROM billed_week w WHERE p.service_to >= w.first_day AND p.service_from <= w.last_day)"""
 NONE_BILLED = " LIMIT 0"
 
-ALL_SQL = """
-SELECT worker, job, day_minutes, pay_line_id, week_ending, service_from, service_to, true AS fresh FROM picked WHERE out_no = 0 AND sheet
-UNION ALL SELECT *, false FROM billed"""
+FRESH_SQL = "SELECT worker, job, day_minutes, pay_line_id, week_ending, service_from, service_to, true AS fresh FROM picked WHERE out_no = 0 AND sheet"
+ALL_SQL = f"{FRESH_SQL} UNION ALL SELECT *, false FROM billed"
 
 WRONG = "bool_or(fresh) AND (min(job) <> max(job) OR sum(day_minutes) > CAST(:most AS integer) * 60)"
 # Weeks that all end on one day share no day, and the lines of a worker can be added up week by week; they lie within those days, so that
 # nothing more need be gathered of a million of them.
 BY_WEEK_SQL = f"""
 CREATE TEMP TABLE suspect ON COMMIT DROP AS
-SELECT worker, week_ending - 6 AS first_day, week_ending AS last_day FROM ({ALL_SQL}) l GROUP BY worker, week_ending HAVING {WRONG}"""
+SELECT worker, week_ending - 6 AS first_day, week_ending AS last_day FROM ({{lines}}) l GROUP BY worker, week_ending HAVING {WRONG}"""
 # Else lines belong together as long as one begins before those before it have ended.
 BY_SPAN_SQL = f"""
 CREATE TEMP TABLE suspect ON COMMIT DROP AS
@@ -69,7 +68,7 @@ SELECT worker, min(service_from) AS first_day, max(service_to) AS last_day
 FROM (SELECT *, count(*) FILTER (WHERE apart) OVER (PARTITION BY worker ORDER BY service_from, service_to, pay_line_id) AS span
       FROM (SELECT *, service_from > max(service_to) OVER (PARTITION BY worker ORDER BY service_from, service_to, pay_line_id
                                                           ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS apart
-            FROM ({ALL_SQL}) l) a) s
+            FROM ({{lines}}) l) a) s
 GROUP BY worker, span HAVING {WRONG}"""
 
 WORKED_SQL = f"""
@@ -139,7 +138,7 @@ async def look(connection: AsyncConnection, billing_company: str, most: int) -> 
             " FROM billed",
             day=weeks[0].day,
         )
-    await run(connection, BY_WEEK_SQL if by_week else BY_SPAN_SQL, most=most)
+    await run(connection, (BY_WEEK_SQL if by_week else BY_SPAN_SQL).format(lines=ALL_SQL if near else FRESH_SQL), most=most)
     ((suspects,),) = await rows(connection, "SELECT count(*) FROM suspect")
     if not suspects:
         return Looked()

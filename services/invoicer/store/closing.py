@@ -96,21 +96,20 @@ _DOCUMENT = {
     "tax_totals": "text",
     "buyer": "text",
 }
-DOCUMENTS_SQL = f"""
+INVOICES_SQL = f"""
 CREATE TEMP TABLE document ON COMMIT DROP AS
-SELECT *, CAST(NULL AS bigint) AS invoice_id FROM unnest({columns(_DOCUMENT)}) AS d({", ".join(_DOCUMENT)}) WHERE group_no IS NOT NULL"""
-
-INVOICES_SQL = """
-WITH born AS (
+WITH given AS MATERIALIZED (
+  SELECT * FROM unnest({columns(_DOCUMENT)}) AS d({", ".join(_DOCUMENT)}) WHERE group_no IS NOT NULL),
+born AS (
   INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
     po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count,
     tax_totals, seller, buyer, closed_at)
   SELECT :company, :batch_id, :series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number, tax_regime,
     tax_wording, tax_basis, :invoice_date, due_date, :cut_off, service_from, service_to, net, tax, net + tax, line_count, CAST(tax_totals AS jsonb),
     CAST(:seller AS jsonb), CAST(buyer AS jsonb), :at
-  FROM document ORDER BY number
+  FROM given ORDER BY number
   RETURNING invoice_id, number)
-UPDATE document d SET invoice_id = born.invoice_id FROM born WHERE born.number = d.number"""
+SELECT invoice_id, group_no FROM born JOIN given USING (number)"""
 
 # `picked` lies in the order of groups and lines, which is nearly the order of documents: the keys of both tables grow at their ends.
 LINES_SQL = """
@@ -140,10 +139,10 @@ async def add_documents(connection: AsyncConnection, batch: Batch, documents: Se
     """Takes the lines from the open ones, and writes documents, lines and seals; the ids of the documents."""
     leave = run(connection, LEAVE_SQL, company=batch.company.billing_company)
     in_columns, _ = await asyncio.gather(asyncio.to_thread(_columns, documents), leave)  # the one while the database does the other
-    await run(connection, DOCUMENTS_SQL, **in_columns)
     await run(
         connection,
         INVOICES_SQL,
+        **in_columns,
         company=batch.company.billing_company,
         batch_id=batch.batch_id,
         series=batch.company.series_prefix,
@@ -152,7 +151,7 @@ async def add_documents(connection: AsyncConnection, batch: Batch, documents: Se
         seller=json.dumps(batch.company.seller),
         at=batch.generated_at,
     )
-    await run(connection, "ANALYZE document (group_no, invoice_id)")
+    await run(connection, "ANALYZE document")
     written = await run(connection, LINES_SQL)
     expected = sum(each.document.group.line_count for each in documents)
     if written != expected:

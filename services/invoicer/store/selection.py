@@ -61,13 +61,17 @@ WHERE o.billing_company = :company AND o.correction"""
 
 SITE_SQL = f"""
 CREATE TEMP TABLE site ON COMMIT DROP AS
-SELECT CAST(row_number() OVER () AS integer) AS site_no, node, account_name, debtor_node, CAST(debtor_level AS integer) AS debtor_level, known, of_credit
+SELECT CAST(row_number() OVER () AS integer) AS site_no, node, account_name, debtor_node, CAST(debtor_level AS integer) AS debtor_level, known, of_credit,
+       first_line, last_line, lines
 FROM (
-  SELECT o.billto_node AS node, r.account_name, r.debtor_node, r.debtor_level, r.node_id IS NOT NULL AS known, false AS of_credit
-  FROM (SELECT billto_node FROM invoicer.open_line WHERE billing_company = :company GROUP BY billto_node) o
+  SELECT o.billto_node AS node, r.account_name, r.debtor_node, r.debtor_level, r.node_id IS NOT NULL AS known, false AS of_credit,
+         o.first_line, o.last_line, o.lines
+  FROM (
+    SELECT billto_node, min(pay_line_id) AS first_line, max(pay_line_id) AS last_line, count(*) AS lines
+    FROM invoicer.open_line WHERE billing_company = :company GROUP BY billto_node) o
   LEFT JOIN ({RESOLVED_NODE_SQL}) r ON r.node_id = o.billto_node
   UNION ALL
-  SELECT NULL, account_name, billto_node, billto_level, true, true FROM correction GROUP BY account_name, billto_node, billto_level) s"""
+  SELECT NULL, account_name, billto_node, billto_level, true, true, NULL, NULL, 0 FROM correction GROUP BY account_name, billto_node, billto_level) s"""
 
 # A snooze belongs to document and line key, and never holds a credit.
 ON_HOLD_SQL = """
@@ -211,11 +215,12 @@ class Sited:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """The lines that are in, added up per group, tax code and rate: as the database tells it."""
+    """The lines that are in, added up per group, tax code and rate: as the database tells it; and how many lines are open."""
 
     rows: Sequence[Any]
     names: Mapping[int, str]
     terms: Sequence[Terms]
+    open_lines: int
 
     def groups(self) -> list[Group]:
         """The groups, in the order of their numbers."""
@@ -263,21 +268,21 @@ async def pick(
     credits = await run(connection, CREDIT_SQL, today=today)
     held = await run(connection, ON_HOLD_SQL, company=company.billing_company, today=today)
     await run(connection, "ANALYZE place, credit, on_hold")
-    await _pick(connection, company, today=today, sealed=sealed, some={"credits": credits > 0, "held": held > 0})
+    open_lines = await _pick(connection, company, today=today, sealed=sealed, some={"credits": credits > 0, "held": held > 0})
     await run(connection, "ANALYZE picked (group_no, out_no, pay_line_id)")
-    return Heads(await rows(connection, HEADS_SQL), {debtor.debtor_no: debtor.account_name for debtor in debtors}, terms)
+    return Heads(await rows(connection, HEADS_SQL), {debtor.debtor_no: debtor.account_name for debtor in debtors}, terms, open_lines)
 
 
-async def _pick(connection: AsyncConnection, company: Company, *, today: date, sealed: bool, some: Mapping[str, bool]) -> None:
-    """Makes `picked`, by the cheaper way to the facts. `some`: which of the tables that few lines are in have any rows."""
-    statement = "SELECT min(pay_line_id) AS first, max(pay_line_id) AS last, count(*) AS lines FROM invoicer.open_line WHERE billing_company = :company"
-    (reach,) = await rows(connection, statement, company=company.billing_company)
-    close = reach.lines > 0 and reach.last - reach.first < CLOSE_TOGETHER * reach.lines
+async def _pick(connection: AsyncConnection, company: Company, *, today: date, sealed: bool, some: Mapping[str, bool]) -> int:
+    """Makes `picked`, by the cheaper way to the facts; how many lines are open. `some`: which of the tables that few lines are in have any rows."""
+    (reach,) = await rows(connection, "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines FROM site")
+    close = bool(reach.lines) and reach.last - reach.first < CLOSE_TOGETHER * reach.lines
     facts = (FACTS_BETWEEN if close else FACTS_BY_KEY).format(digest="invoicer.line_digest(x)" if sealed else "CAST(0 AS bigint)")
     between = {"first": reach.first, "last": reach.last} if close else {}
     numbers = {reason.replace("-", "_"): reasons.number(reason) for reason in reasons.REASONS}
     picked = PICKED_SQL.format(facts=facts, worked=WORKED, **numbers, **{name: str(there).lower() for name, there in some.items()})
     await run(connection, picked, company=company.billing_company, today=today, default_tax=company.default_tax, **between)
+    return int(reach.lines or 0)
 
 
 async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms], spans: Sequence[TaxSpan]) -> None:
