@@ -13,6 +13,7 @@ import asyncpg
 
 from tests.bench.messages import COMPANY
 
+IDLE = "bench-idle"
 TODAY = date(2026, 11, 30)
 CUT_OFF = date(2026, 11, 29)
 HISTORY_BATCHES = 12
@@ -78,6 +79,7 @@ BODY_FILLER = "x" * 1500
 FACTS_SQL = (
     """INSERT INTO fee_realizer.billing_company (billing_company, known, name, address, tax_id, bank, default_tax)
        VALUES ($1, true, 'Bench Staffing Inc.', '1 Main Street, Springfield', '12-3456789', 'Bank 001', 'STD')""",
+    f"INSERT INTO fee_realizer.billing_company (billing_company, known) SELECT '{IDLE}', true WHERE $1 <> ''",
     f"INSERT INTO fee_realizer.tax_rate VALUES ($1, 'STD', '2020-01-01', {TAX_PERCENT})",
     "INSERT INTO invoicer.number_series VALUES ($1, 'INV-', 1, 1, NULL)",
 )
