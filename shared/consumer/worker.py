@@ -5,7 +5,6 @@ FastStream brings the records and nothing else: acknowledgement is manual on eve
 
 import asyncio
 import contextlib
-import gc
 import random
 import signal
 import sys
@@ -27,7 +26,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import faults, telemetry
 from shared.broker.say import Producer
 from shared.broker.topics import full_name, group_name
-from shared.consumer import headers, lag, ledger
+from shared.consumer import garbage, headers, lag, ledger
+from shared.consumer.garbage import Collector
 from shared.consumer.polling import Committer, Offsets, has_read_all, offsets_after, take
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
@@ -42,13 +42,6 @@ BACK_OFF_SECONDS = (0.2, 10.0)
 UNSAID_AT_ONCE = 5_000
 STOP_SECONDS = 60
 COMMIT_SECONDS = 10
-COLLECT_AFTER = (1_000_000, 50, 100)
-"""After so many new objects Python looks for circles among them. A batch is a hundred thousand objects that all live until its commit, and
-none is in a circle: looking meanwhile took a quarter of a worker's processor time with Python's own 700, and an eighth with 50,000. So
-a worker looks when it sweeps, every few seconds; the number is for what grows without end."""
-SWEEPS_TO_COLLECT_ALL = 120
-"""What has lived for long is looked through in one sweep of so many (ten minutes): with ten thousand job orders kept that takes a third of
-a second, in which no message is worked on."""
 
 
 Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
@@ -100,7 +93,7 @@ class Worker:
     _back_off: dict[str, int] = field(default_factory=dict)
     _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
-    _sweeps: int = 0
+    _collector: Collector = field(default_factory=Collector)
     _lag: lag.LagReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -322,8 +315,7 @@ class Worker:
             telemetry.UNSAID.labels(self.service.name).set(unsaid)
             lag.export(await self._lag.lag(groups))
             await self._mark_idle()
-            self._sweeps += 1
-            gc.collect(1 if self._sweeps % SWEEPS_TO_COLLECT_ALL else 2)
+            self._collector.sweep()
 
         groups = {group_name(self.service.name, lane.topic): full_name(lane.topic) for lane in self.service.lanes}
         await self._repeat("sweep", turn)
@@ -392,8 +384,7 @@ def main(service: Callable[[], Service]) -> None:
     """Entry point of a worker's `app`: exit 0 after a signal, 1 if the world refuses it, 3 after a bug."""
     built = service()
     telemetry.log_setup(built.name)
-    gc.freeze()  # what was imported stays: it need not be looked through again
-    gc.set_threshold(*COLLECT_AFTER)
+    garbage.prepare()
     try:
         sys.exit(asyncio.run(Worker(built).run()))
     except Unavailable as error:

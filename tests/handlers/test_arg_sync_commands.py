@@ -7,7 +7,6 @@ import pytest
 
 from services.arg_sync.handlers import desk, hearing
 from services.arg_sync.handlers.desk import answer_held
-from services.invoicer.store import closing
 from shared import sealing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.events.commands import ConnectLedger
@@ -110,9 +109,7 @@ async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(deliver
     await delivering.connect(toy_kind(vendor), toy.url, ledger="by-hand", auto=False)
     first = await delivering.close("INV-1")
     await delivering.close("CN-2", credits=first)
-    async with delivering.engine_of("invoicer").connect() as connection:
-        invoices = await closing.say_invoices(connection, [str(one.invoice_id) for one in delivering.closed])
-        batches = await closing.say_batches(connection, ["B-1"])
+    invoices, batches = await delivering.announced()
     for _ in range(2):
         await process(delivering.books, hearing.INVOICES, [record("invoice-closed", one.value) for one in invoices * 2])
         await process(delivering.books, hearing.BATCHES, [record("batch-generated", one.value) for one in batches])

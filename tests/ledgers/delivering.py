@@ -16,7 +16,9 @@ from services.arg_sync.app import desk
 from services.arg_sync.handlers.engine import Engine
 from services.arg_sync.ledgers.port import Kind
 from services.arg_sync.store.announced import SAYS
+from services.invoicer.store import closing
 from shared import sealing
+from shared.broker.say import Outgoing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer.protocol import Books
 from tests.builders import COMPANY, command, record
@@ -136,6 +138,12 @@ class Delivering:
         await self.rows("INSERT INTO invoicer.invoice_seal VALUES (:id, :seal)", id=invoice_id, seal=f"seal of {number}")
         self.closed.append(Closed(invoice_id, number, kind, abs(net + tax), account))
         return self.closed[-1]
+
+    async def announced(self) -> tuple[list[Outgoing], list[Outgoing]]:
+        """What the invoicer says of all that is closed: of the documents, and of their batch."""
+        ids = [an_id for _, an_id in closing.invoice_parcels([one.invoice_id for one in self.closed])]
+        async with self.engine_of("invoicer").connect() as connection:
+            return await closing.say_invoices(connection, ids), await closing.say_batches(connection, ["B-1"])
 
     async def queue(self, *closed: Closed) -> None:
         """As `invoice-closed` does."""

@@ -19,9 +19,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from services.invoicer.store import closing
 from shared import sealing
-from shared.broker.say import Outgoing
 from shared.events.commands import ConnectLedger
 from shared.stack.choice import Database
 from tests.builders import COMPANY, command
@@ -96,10 +94,8 @@ async def two_workers(environment: dict[str, str], folder: Path, rng: random.Ran
 
 async def said(delivering: Delivering) -> list[Sent]:
     """What the invoicer says of everything that is closed, each twice, shuffled."""
-    async with delivering.engine_of("invoicer").connect() as connection:
-        messages: list[Outgoing] = await closing.say_invoices(connection, [str(one.invoice_id) for one in delivering.closed])
-        messages += await closing.say_batches(connection, ["B-1"])
-    records = [Sent(one.topic, one.key.encode(), one.value) for one in messages] * 2
+    invoices, batches = await delivering.announced()
+    records = [Sent(one.topic, one.key.encode(), one.value) for one in (*invoices, *batches)] * 2
     random.Random(7).shuffle(records)
     return records
 
