@@ -4,11 +4,12 @@ Isolation is READ COMMITTED; the locks, not the snapshot, give consistency (prot
 1 `billto`, companies; 2 facts; 3 documents. Locks are taken in statements before those that read.
 """
 
+import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 from sqlalchemy import TextClause, text
@@ -142,6 +143,21 @@ async def rows(connection: AsyncConnection, statement: str, /, **values: Any) ->
 async def run(connection: AsyncConnection, statement: str, /, **values: Any) -> int:
     """Runs a statement; the number of rows it touched."""
     return (await connection.execute(_clause(statement), values)).rowcount
+
+
+Asked = TypeVar("Asked")
+Computed = TypeVar("Computed")
+
+
+async def beside(work: Awaitable[Asked], compute: Callable[[], Computed]) -> tuple[Asked, Computed]:
+    """What the database does and what a thread computes meanwhile. Both have ended when this returns or raises: a transaction can't be
+    rolled back while its connection is still at work."""
+    computed = asyncio.ensure_future(asyncio.to_thread(compute))
+    try:
+        asked = await work
+    finally:
+        await asyncio.wait([computed])
+    return asked, computed.result()
 
 
 # -- many rows in one statement

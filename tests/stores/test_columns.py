@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.consumer.ledger import PARCEL_BYTES, in_parcels, parcels
-from shared.database import BETWEEN, NULL, Unstorable, column, joined, refused_by_database, rows
+from shared.database import BETWEEN, NULL, Unstorable, beside, column, joined, refused_by_database, rows
 from tests.conftest import Transact
 
 COLUMNS: list[list[str | None]] = [
@@ -47,3 +47,14 @@ def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
     assert [json.dumps(name, ensure_ascii=False, separators=(",", ":")) for name in in_parcels(an_id for (_, an_id), _ in found)] == names
     assert sum(count for _, count in found) == len(names)
     assert all(count > 0 and len(an_id.encode()) <= PARCEL_BYTES + 2 for (_, an_id), count in found)
+
+
+async def test_the_database_has_done_its_work_when_the_computation_fails(transact: Transact) -> None:
+    """An error beside a statement comes when the statement has ended: the connection is free, and its transaction goes on or is rolled back."""
+
+    async def fail_beside(connection: AsyncConnection) -> Sequence[str]:
+        with pytest.raises(ZeroDivisionError):
+            await beside(rows(connection, "SELECT pg_sleep(0.3)"), lambda: 1 // 0)
+        return [row.word for row in await rows(connection, "SELECT 'free' AS word")]
+
+    assert await transact("invoicer", fail_beside) == ["free"]

@@ -1,6 +1,5 @@
 """Builds a batch up to the point where preview, health check and explanation stop and generate goes on: select, decide, group, judge."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -25,6 +24,7 @@ from services.invoicer.store import health as looked_at
 from services.invoicer.store import ledgers as delivery
 from services.invoicer.store.selection import Heads
 from shared.clock import today_of
+from shared.database import beside
 from shared.errors import Refused
 from shared.events.billing import Finding
 from shared.money import plain
@@ -119,7 +119,7 @@ async def _bounded(
     whatever for; and worker-days that somebody should look at. The documents are made while the database looks."""
     zero_wanted = frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents)
     look = looked_for.look(connection, company.billing_company, company.max_day_hours)
-    (closed, zero), found = await asyncio.gather(asyncio.to_thread(lambda: documents(heads.groups(), zero_wanted)), look)
+    found, (closed, zero) = await beside(look, lambda: documents(heads.groups(), zero_wanted))
     names = {debtor.debtor_no: debtor.account_name for debtor in decided.debtors}
     unsafe = {one.account_name: one for one in bounds.parked(found.unsafe, names, company.max_day_hours)}
     if unsafe:

@@ -1,6 +1,5 @@
 """Closing a batch: documents, their lines and seals are written once and never changed; the lines leave the open ones."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
 from shared.consumer.ledger import in_parcels, parcels
 from shared.consumer.records import UnsaidId
-from shared.database import columns, joined, rows, run
+from shared.database import beside, columns, joined, rows, run
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from shared.money import plain, rounded
 
@@ -138,7 +137,7 @@ WHERE o.billing_company = :company AND o.pay_line_id = k.pay_line_id AND k.out_n
 async def add_documents(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> list[int]:
     """Takes the lines from the open ones, and writes documents, lines and seals; the ids of the documents."""
     leave = run(connection, LEAVE_SQL, company=batch.company.billing_company)
-    in_columns, _ = await asyncio.gather(asyncio.to_thread(_columns, documents), leave)  # the one while the database does the other
+    _, in_columns = await beside(leave, lambda: _columns(documents))
     await run(
         connection,
         INVOICES_SQL,
