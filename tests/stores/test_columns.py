@@ -50,11 +50,11 @@ def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
 
 
 async def test_the_database_has_done_its_work_when_the_computation_fails(transact: Transact) -> None:
-    """An error beside a statement comes when the statement has ended: the connection is free, and its transaction goes on or is rolled back."""
+    """An error beside a statement comes when the statement has ended: the transaction is rolled back on a free connection, and the error is
+    what the caller sees."""
 
-    async def fail_beside(connection: AsyncConnection) -> Sequence[str]:
-        with pytest.raises(ZeroDivisionError):
-            await beside(rows(connection, "SELECT pg_sleep(0.3)"), lambda: 1 // 0)
-        return [row.word for row in await rows(connection, "SELECT 'free' AS word")]
+    async def fail_beside(connection: AsyncConnection) -> None:
+        await beside(rows(connection, "SELECT pg_sleep(0.3)"), lambda: 1 // 0)
 
-    assert await transact("invoicer", fail_beside) == ["free"]
+    with pytest.raises(ZeroDivisionError):
+        await transact("invoicer", fail_beside)
