@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from services.arg_sync.ledgers import oauth
 from services.arg_sync.ledgers.business_central import LEDGER as BUSINESS_CENTRAL
 from services.arg_sync.ledgers.oauth import Tokens, refresh_or_client
 from services.arg_sync.ledgers.port import Failure, Kind, Secrets
@@ -56,13 +57,27 @@ class TokenVendor:
 
 @dataclass
 class Watched(OpenVault):
-    """A vault that takes its time to save, and says in which order things happen."""
+    """A vault that takes its time to save, and says in which order things happen. `fails`: so many savings do; `stale`: so many readings are."""
 
     said: list[str] = field(default_factory=list)
+    fails: int = 0
+    stale: int = 0
+    _before: Secrets | None = None
+
+    async def read(self) -> Secrets:
+        """What was there before the last change, while it is to be so."""
+        if self.stale and self._before is not None:
+            self.stale -= 1
+            return self._before
+        return await super().read()
 
     async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
         """Slowly."""
         await asyncio.sleep(0.05)
+        if self.fails:
+            self.fails -= 1
+            raise ConnectionError("the books do not answer")
+        self._before = await super().read()
         self.said.append(f"saved {values['access_token']}")
         return await super().save(version, values)
 
@@ -121,6 +136,54 @@ async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> Non
     await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.4)
     assert held.values["refresh_token"] == vendor_of(server).login.refresh == "canary-refresh-1"
+    await tokens.close()
+
+
+async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(server: FakeServer) -> None:
+    """The renewal under way is the only one: the next caller gets what it brings."""
+    held = vault()
+    tokens = tokens_on(server, held)
+    server.delay = 0.1
+    task = asyncio.create_task(tokens.current())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    assert (await tokens.current()).values["access_token"] == "canary-access-1"
+    assert len(vendor_of(server).login.asked) == 1
+    await tokens.close()
+
+
+async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_with_it(server: FakeServer) -> None:
+    """A reading that began before the new tokens were saved: the old refresh token, used once more, would end the connection."""
+    held = vault()
+    tokens = tokens_on(server, held)
+    first = await tokens.current()
+    held.stale = 2
+    tokens.refused(Secrets(first.version, {"access_token": "another"}))
+    assert (await tokens.current()).values["access_token"] == "canary-access-1"
+    assert held.stale == 0 and len(vendor_of(server).login.asked) == 1
+    await tokens.close()
+
+
+async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
+    """The books are away at that moment: the vendor is not asked a second time, and nobody uses the tokens before they are saved."""
+    held = vault()
+    tokens = tokens_on(server, held)
+    held.fails = 2
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            await tokens.current()
+    assert (await tokens.current()).values["access_token"] == "canary-access-1"
+    assert len(vendor_of(server).login.asked) == 1 and held.values["refresh_token"] == "canary-refresh-1"
+    await tokens.close()
+
+
+async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was stopped between the reservation and the call: another may have renewed meanwhile."""
+    monkeypatch.setattr(oauth, "MINE_SECONDS", -1.0)
+    tokens = tokens_on(server, vault())
+    with pytest.raises(Failure) as failed:
+        await tokens.current()
+    assert (failed.value.failure, failed.value.code) == ("transient", "late") and not vendor_of(server).login.asked
     await tokens.close()
 
 

@@ -11,7 +11,7 @@ import random
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -90,13 +90,14 @@ class Chance:
     dice: random.Random
     left: int
     vendor: Any
+    faults: Sequence[FaultName] = FAULTS
     met: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, asked: Asked) -> Fault | None:
         """The fault for a request."""
         if not self.left or (self.met.total() >= FAULTS_AT_LEAST and self.dice.random() < 0.3):
             return None
-        name = self.dice.choice(FAULTS)
+        name = self.dice.choice(self.faults)
         self.left -= 1
         self.met[name] += 1
         if name == "expired":
@@ -254,6 +255,22 @@ async def test_one_document_for_each_invoice_whatever_happens(delivering: Delive
                 assert totals[one.number][0] != one.total and states[one.number].sentence, one
         assert sum(row.state == "refused" for row in states.values()) <= chance.met["wrong-amount"] * played.kind.capabilities.batch_max
         await no_secret_anywhere(delivering, workers, server)
+
+
+@pytest.mark.slow
+async def test_a_token_that_ends_again_and_again_ends_no_connection(delivering: Delivering, workers: Workers) -> None:
+    """Two workers, killed and stopped, renew a rotating token at almost every document: no old one is ever used where a new one was."""
+    played, dice = PLAYED["business-central"], random.Random(14)
+    async with playing(played.vendor()) as server:
+        await connected(delivering, played, server)
+        documents = await closed_documents(delivering, 12)
+        server.choose = Chance(dice, 400, server.vendor, ("expired",))
+        for _ in range(2):
+            await workers.start()
+        await trouble(delivering, workers, server, dice)
+        await settled(delivering, workers)
+        assert Counter((one.number, one.state) for one in server.vendor.journal) == Counter((one.number, "posted") for one in documents)
+        assert server.vendor.login.count > FAULTS_AT_LEAST and not server.vendor.login.dead
 
 
 async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: FakeServer) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -24,18 +24,26 @@ Result = TypeVar("Result")
 
 @dataclass
 class LedgerVault:
-    """A connection's secrets in the books, sealed. Opened ones are in memory only, and for a second: a run of calls asks the books once."""
+    """A connection's secrets in the books, sealed. Opened ones are in memory only, and for a second: a run of calls asks the books once.
+
+    What was read while a renewal was reserved or saved may be older than it, and is not remembered.
+    """
 
     engine: AsyncEngine
     ledger: str
     _known: Secrets | None = None
     _known_until: float = 0.0
+    _changes: int = 0
 
     async def read(self) -> Secrets:
-        """The newest secrets, or those of a second ago."""
-        if self._known is None or time.monotonic() > self._known_until:
-            self._known, self._known_until = await self._read(), time.monotonic() + REMEMBERED_SECONDS
-        return self._known
+        """The newest secrets, or those of a second ago; never older than what this vault saved."""
+        if self._known is not None and time.monotonic() <= self._known_until:
+            return self._known
+        changes = self._changes
+        found = await self._read()
+        if changes == self._changes:
+            self._known, self._known_until = found, time.monotonic() + REMEMBERED_SECONDS
+        return found
 
     async def _read(self) -> Secrets:
         async with self.engine.connect() as connection:
@@ -49,17 +57,26 @@ class LedgerVault:
 
     async def may_renew(self, version: int) -> bool:
         """Whether the caller alone may renew this version."""
-        self._known = None
-        async with self.engine.begin() as connection:
-            return await secrets.claim_renewal(connection, self.ledger, version)
+        with self._changing():
+            async with self.engine.begin() as connection:
+                return await secrets.claim_renewal(connection, self.ledger, version)
 
     async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
         """The next version, committed before anybody uses it."""
-        self._known = None
-        async with self.engine.begin() as connection:
-            if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
-                raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")
+        with self._changing():
+            async with self.engine.begin() as connection:
+                if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
+                    raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")
         return Secrets(version + 1, dict(values))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Forgets what was known before and what was read meanwhile."""
+        try:
+            yield
+        finally:
+            self._known = None
+            self._changes += 1
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """OAuth 2 tokens of a connection: the newest one for each call, renewed by one process alone, saved before it is used.
 
-Refresh tokens rotate: whoever uses an old one twice may lose the connection. So a renewal is reserved in the vault, nobody else asks
-meanwhile, and the answer is in the vault before the first call with it. A renewal that fails for good stops its connection and no other.
+Refresh tokens rotate: whoever uses an old one after the new one was used may lose the connection. So a renewal is reserved in the vault,
+nobody else asks meanwhile, and the answer is in the vault before the first call with it; an answer that could not be saved is kept until it
+is. A renewal that fails for good stops its connection and no other.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from services.arg_sync.ledgers.port import Failure, Secrets, Vault
-from services.arg_sync.ledgers.wire import Answer, Wire
+from services.arg_sync.ledgers.wire import Answer, Wire, writing
 from shared import clock
 
 MARGIN = timedelta(seconds=60)
@@ -32,6 +33,7 @@ CALL_SECONDS = 15.0
 MINE_SECONDS = 60.0 - CALL_SECONDS - 10.0  # a vault reserves for a minute: no call may last beyond it
 POLL_SECONDS = 0.25
 TOKEN_SECONDS = 3600
+NOTHING_MINE = (-1, 0.0)
 NOT_SECRET = frozenset({"access_expires_at"})
 
 
@@ -113,7 +115,9 @@ class Tokens:
         self._grant = grant
         self._here = asyncio.Lock()
         self._refused: deque[str] = deque(maxlen=16)
-        self._mine = (-1, 0.0)
+        self._mine = NOTHING_MINE
+        self._unsaved: tuple[int, dict[str, str]] | None = None
+        self._under_way: asyncio.Task[Secrets] | None = None
 
     async def current(self) -> Secrets:
         """Secrets with an access token that is good for another minute, renewed if need be."""
@@ -142,12 +146,15 @@ class Tokens:
         async with self._here:
             until = time.monotonic() + WAIT_SECONDS
             while True:
+                # Not given up in the middle: an answer that is not saved is a token lost. Whoever comes next waits for the one under way.
+                if self._under_way is not None and not self._under_way.done():
+                    return await asyncio.shield(self._under_way)
                 secrets = await self._vault.read()
                 if self._good(secrets):
                     return secrets
                 if await self._may_renew(secrets.version):
-                    # Not given up in the middle: an answer that is not saved is a token lost.
-                    return await asyncio.shield(asyncio.create_task(self._renewed(secrets)))
+                    self._under_way = asyncio.create_task(self._renewed(secrets))
+                    continue
                 if time.monotonic() > until:
                     raise Failure("transient", "renewing", f"another worker renews the token of {self._ledger} and has not finished", everywhere=True)
                 await asyncio.sleep(POLL_SECONDS)
@@ -163,17 +170,32 @@ class Tokens:
         return True
 
     async def _renewed(self, secrets: Secrets) -> Secrets:
+        if self._unsaved is None or self._unsaved[0] != secrets.version:
+            values = await self._asked_for(secrets)
+            if values is None:
+                return await self._vault.read()
+            self._unsaved = (secrets.version, values)
+        version, values = self._unsaved
+        saved = await self._vault.save(version, values)
+        self._unsaved, self._mine = None, NOTHING_MINE  # whoever still sees the old version has no right to its token any more
+        return saved
+
+    async def _asked_for(self, secrets: Secrets) -> dict[str, str] | None:
+        """What the token endpoint gives for these; None if another was faster."""
         self._wire.hide = hidden(secrets)
         asking = self._grant(secrets.values)
         self._wire.hide |= {value for name, value in asking.form.items() if name not in ("grant_type", "scope", "client_id", "client_assertion_type")}
         self._wire.hide |= {value.rpartition(" ")[2] for value in asking.headers.values()}
         headers = {"content-type": "application/x-www-form-urlencoded"} | dict(asking.headers)
-        # To the wire it is a read: a cut answer is asked for again with the old token, which vendors take for a while.
-        answer = await self._wire.call("POST", "", writes=False, content=urlencode(asking.form), headers=headers)
+        try:
+            with writing(self._mine[1]):  # an old token that leaves after our time may meet a new one in use
+                answer = await self._wire.call("POST", "", writes=True, content=urlencode(asking.form), headers=headers)
+        except Failure as failed:
+            # A lost answer is asked for again with the old token: vendors take it until the new one was used.
+            raise Failure("transient", failed.code, failed.sentence, everywhere=True) if failed.failure == "unknown" else failed from None
         if answer.status != 200:
-            newest = await self._vault.read()
-            if newest.version > secrets.version:
-                return newest
+            if (await self._vault.read()).version > secrets.version:
+                return None
             raise self._refusal(answer)
         said = answer.json(writes=False)
         if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
@@ -181,7 +203,7 @@ class Tokens:
         values = dict(secrets.values) | {"access_token": said["access_token"], "access_expires_at": _expires(said)}
         if isinstance(said.get("refresh_token"), str):
             values["refresh_token"] = said["refresh_token"]
-        return await self._vault.save(secrets.version, values)
+        return values
 
     def _refusal(self, answer: Answer) -> Failure:
         """A dead token stops the connection; a server that is not well does not."""

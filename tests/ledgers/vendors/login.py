@@ -23,13 +23,13 @@ def said(status: int, value: Any, **headers: str) -> Reply:
 
 @dataclass
 class Login:
-    """Tokens of one connection. An old refresh token is good until the new tokens were used once; after that it ends the connection."""
+    """Tokens of one connection. An old refresh token is good until the new tokens were used once, however often its answer is lost; after
+    that it ends the connection."""
 
     life_seconds: int = 1800
     refresh: str = REFRESH
-    before: str = ""
+    olds: set[str] = field(default_factory=set)
     access: str = ""
-    new_one_used: bool = True
     dead: bool = False
     count: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
@@ -46,18 +46,20 @@ class Login:
             return said(401, {"error": "invalid_client", "error_description": f"bad secret {form.get('client_secret', '')}"})
         if form.get("grant_type") == "refresh_token":
             token = form.get("refresh_token", "")
-            if self.dead or (token != self.refresh and not (token == self.before and not self.new_one_used)):
+            if self.dead or token not in {self.refresh, *self.olds}:
                 self.dead = True
                 return said(400, {"error": "invalid_grant", "error_description": f"token {token} was used before"})
         self.count += 1
-        self.before, self.refresh, self.access, self.new_one_used = self.refresh, f"canary-refresh-{self.count}", f"canary-access-{self.count}", False
+        self.olds.add(self.refresh)
+        self.refresh, self.access = f"canary-refresh-{self.count}", f"canary-access-{self.count}"
         rotated = {"refresh_token": self.refresh} if form.get("grant_type") == "refresh_token" else {}
         return said(200, {"access_token": self.access, "expires_in": self.life_seconds, "token_type": "Bearer"} | rotated)
 
     def lets_in(self, asked: Asked) -> bool:
         """Whether the request bears the newest access token."""
         good = not self.dead and bool(self.access) and asked.headers.get("authorization") == f"Bearer {self.access}"
-        self.new_one_used = self.new_one_used or good
+        if good:
+            self.olds.clear()
         return good
 
     def expire(self) -> None:

@@ -1,0 +1,44 @@
+"""Where a connection's secrets lie: renewed by one alone, and nobody is given what is older than what was saved."""
+
+import asyncio
+
+import pytest
+
+from services.arg_sync.handlers.ports import LedgerVault
+from services.arg_sync.ledgers.port import Failure
+from tests.conftest import EngineOf
+from tests.ledgers.delivering import LEDGER, Delivering
+from tests.ledgers.toy import ToyVendor, toy_kind
+
+
+@pytest.fixture
+async def vaults(delivering: Delivering, engine_of: EngineOf) -> tuple[LedgerVault, LedgerVault]:
+    """Those of two workers on one connection."""
+    await delivering.connect(toy_kind(ToyVendor()), "http://127.0.0.1:9")
+    engine = engine_of("arg_sync")
+    return LedgerVault(engine, LEDGER), LedgerVault(engine, LEDGER)
+
+
+async def test_one_alone_may_renew_a_version(vaults: tuple[LedgerVault, LedgerVault]) -> None:
+    """The second is refused while the first renews, and the version that was replaced is nobody's any more."""
+    one, other = vaults
+    version = (await one.read()).version
+    assert await one.may_renew(version) and not await other.may_renew(version)
+    assert (await one.save(version, {"token": "new"})).version == version + 1
+    assert not await one.may_renew(version) and await other.may_renew(version + 1)
+    with pytest.raises(Failure, match="another process"):
+        await other.save(version, {"token": "old"})
+
+
+async def test_what_was_read_while_new_tokens_were_saved_is_not_remembered(vaults: tuple[LedgerVault, LedgerVault], delivering: Delivering) -> None:
+    """A reading in the middle of a saving sees what was there before. The next one sees what was saved, and not what that one saw."""
+    vault, _ = vaults
+    version = (await vault.read()).version
+    assert await vault.may_renew(version)
+    async with delivering.engine_of("owner").begin() as connection:
+        await connection.exec_driver_sql("SELECT FROM arg_sync.secret FOR UPDATE")
+        saving = asyncio.create_task(vault.save(version, {"token": "new"}))
+        await asyncio.sleep(0.2)
+        assert (await vault.read()).version == version and not saving.done()
+    await saving
+    assert (await vault.read()).values == {"token": "new"}
