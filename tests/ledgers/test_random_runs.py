@@ -180,7 +180,7 @@ async def mended(delivering: Delivering) -> None:
         await delivering.tell("test-ledger", ledger=LEDGER)
 
 
-async def settled(delivering: Delivering, workers: Workers, seconds: float = 90.0) -> None:
+async def settled(delivering: Delivering, workers: Workers, seconds: float = 180.0) -> None:
     """All are posted, or refused for good."""
     until = asyncio.get_running_loop().time() + seconds
     asked = "SELECT invoice_number, state, code, sentence FROM arg_sync.delivery WHERE state <> 'posted' AND NOT (state = 'refused' AND code = ANY(:codes))"

@@ -6,7 +6,7 @@ from alembic import op
 from sqlalchemy import text
 from sqlalchemy.util import await_only
 
-revision = "0001"
+revision = "0001_20261122"
 down_revision = None
 
 FILES = ("01_roles", "02_fee_realizer", "03_scheduler", "04_invoicer", "05_invoicer_views", "06_arg_sync")
