@@ -10,7 +10,7 @@ import pytest
 from services.arg_sync.handlers import holders
 from services.arg_sync.rules.documents import ArDocument
 from tests.ledgers.delivering import Delivering
-from tests.ledgers.fake import FakeServer, Fault, playing
+from tests.ledgers.fake import FakeServer, Fault, Reply, playing
 from tests.ledgers.toy import ToyLedger, ToyVendor, toy_kind
 from tests.running import Pauses, until
 
@@ -222,3 +222,20 @@ async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_dra
 async def made(toy: FakeServer) -> bool:
     """Whether the ledger holds a document."""
     return bool(toy.vendor.journal)
+
+
+@pytest.mark.parametrize("body", ["<html>Out of order</html>".encode("utf-16"), b'{"error": "cut in the middle: \\ud83d"}', b'{"error": "a\\u0000b"}'])
+@pytest.mark.parametrize("status", [422, 503])
+async def test_words_that_no_database_keeps_stop_no_worker(delivering: Delivering, toy: FakeServer, status: int, body: bytes) -> None:
+    """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words, and a check with them, too."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    vendor = vendor_of(toy)
+    vendor.handle = lambda asked: Reply(status, body)  # type: ignore[method-assign]
+    await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
+    await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert row.state in ("refused", "queued") and str(status) in row.sentence
+    (checked,) = await delivering.rows("SELECT check_outcome, check_sentence FROM arg_sync.connection")
+    assert checked.check_outcome == "failed" and str(status) in checked.check_sentence

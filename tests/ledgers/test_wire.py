@@ -242,6 +242,14 @@ def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float
     assert retry_after(header, datetime(2026, 4, 1, tzinfo=UTC)) == seconds
 
 
+def test_what_no_database_keeps_is_not_in_what_was_said() -> None:
+    """NUL and half a character, spelt out or in another encoding: a sign stands in their place; a whole character stays."""
+    said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
+    for body in (said, said.decode().encode("utf-16")):
+        assert Answer(200, {}, body).json(writes=False) == {"nul": ["a\ufffdb"], "half": "\ufffd", "whole": "\U0001f600"}
+    assert "\0" not in Answer(503, {}, "<p>Out of order</p>".encode("utf-16")).words
+
+
 def test_json_is_exact() -> None:
     """No digit is lost on the way out or in."""
     text = exact_json({"a": Decimal("1234567890123456.7890"), "c": Decimal("1E+3")})

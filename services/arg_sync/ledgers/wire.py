@@ -30,6 +30,9 @@ ANSWER_BYTES = 20 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 WORDS_OF_A_PAGE = 300
 GZIP = b"\x1f\x8b"
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
+INSTEAD = "\ufffd"
 _BEFORE: ContextVar[float | None] = ContextVar("write_before", default=None)
 
 
@@ -54,13 +57,15 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it is."""
-        return self.body.decode("utf-8", "replace")
+        """The body as text, whatever it is. Without NUL: no database keeps one, and pages in UTF-16 are full of them."""
+        return self.body.decode("utf-8", "replace").replace("\0", "")
 
     def json(self, *, writes: bool) -> Any:
         """The body as JSON with exact decimals. What cannot be read is an unknown outcome of a write, a passing fault of a read."""
         try:
-            return json.loads(self.body, parse_float=Decimal)
+            text = self.body.decode(json.detect_encoding(self.body), "surrogatepass")
+            value = json.loads(text, parse_float=Decimal)
+            return storable(value) if MAYBE_UNSTORABLE.search(text) else value
         except (ValueError, RecursionError) as error:
             raise Failure("unknown" if writes else "transient", "unreadable", f"the answer ({self.status}) is not JSON: {self.words}") from error
 
@@ -75,6 +80,17 @@ class Answer:
     def retry_after(self) -> float | None:
         """Seconds to wait, from `Retry-After` in seconds or as a date; None without one. May be absurd: the engine caps it."""
         return retry_after(self.headers.get("retry-after"), clock.now())
+
+
+def storable(value: Any) -> Any:
+    """The same with a sign for NUL and for half characters, wherever they stand: no database keeps those, and what we are told is kept."""
+    if isinstance(value, str):
+        return UNSTORABLE.sub(INSTEAD, value)
+    if isinstance(value, list):
+        return [storable(one) for one in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(one) for name, one in value.items()}
+    return value
 
 
 def without(hide: Iterable[str], words: str) -> str:
