@@ -17,9 +17,11 @@ from shared.consumer.records import Applied, Received, Record, Rejection, Unsaid
 from shared.errors import Refused
 from shared.events.billing import CommandResult, Finding
 from shared.events.commands import OPERATOR_COMMAND, AnyCommand, DiscardDeadLetter, ReplayDeadLetter, Republish, owner_of
+from shared.events.wire import TEXT_LENGTH
 
 ANSWERS_FOR_NOBODY = "invoicer"
 MAX_FINDINGS = 100
+MORE = " ..."
 
 
 @dataclass
@@ -113,30 +115,19 @@ class Desk:
         return Applied(unsaid=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))])
 
     async def _answer(self, connection: AsyncConnection, command: AnyCommand) -> tuple[Answer, CommandResult]:
+        """What the handler answers, or why it refuses. An answer that no message can hold is a refusal, too: then nothing was done."""
+        said: dict[str, Any] = {"command_id": command.command_id, "command": command.command, "service": self.service}
         try:
             async with connection.begin_nested():
                 answer = await self._handler(command)(connection, command)
+                findings = tuple(answer.findings[:MAX_FINDINGS])
+                result = CommandResult(**said, outcome="accepted", sentence=_cut(answer.sentence), details=answer.details, findings=findings)
+                ledger.check_answer(result)
         except Refused as refused:
             result = CommandResult(
-                command_id=command.command_id,
-                command=command.command,
-                service=self.service,
-                outcome="refused",
-                code=refused.code,
-                sentence=refused.sentence,
-                mend=refused.mend,
-                details=dict(refused.details),
+                **said, outcome="refused", code=refused.code, sentence=_cut(refused.sentence), mend=_cut(refused.mend), details=dict(refused.details)
             )
             return Answer(refused.sentence), result
-        result = CommandResult(
-            command_id=command.command_id,
-            command=command.command,
-            service=self.service,
-            outcome="accepted",
-            sentence=answer.sentence,
-            details=answer.details,
-            findings=tuple(answer.findings[:MAX_FINDINGS]),
-        )
         return answer, result
 
     def _handler(self, command: AnyCommand) -> Handle:
@@ -199,6 +190,11 @@ _READ = reader(OPERATOR_COMMAND)
 
 async def _nobody(connection: AsyncConnection, command: AnyCommand) -> Answer:
     raise Refused("nobody_answers", f"no running service answers {command.command} of {owner_of(command)}", "see the list of commands and their owners")
+
+
+def _cut(sentence: str) -> str:
+    """As much of a sentence as an answer holds: it may quote a reason, or name many debtors."""
+    return sentence if len(sentence) <= TEXT_LENGTH else f"{sentence[: TEXT_LENGTH - len(MORE)]}{MORE}"
 
 
 def _json(values: dict[str, Any] | None) -> str | None:

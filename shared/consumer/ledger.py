@@ -11,7 +11,9 @@ from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
 from shared.consumer.records import Record, Rejection, UnsaidId
 from shared.database import rows, run
+from shared.errors import Refused
 from shared.events.billing import CommandResult
+from shared.events.wire import MESSAGE_BYTES
 
 DEAD_LETTER = "dead-letter"
 COMMAND_RESULT = "command-result"
@@ -154,7 +156,20 @@ async def command_messages(connection: AsyncConnection, service: str, kind: str,
         )
     else:
         found = await rows(connection, f"SELECT command_id, result FROM {service}.command WHERE command_id = ANY(CAST(:ids AS text[]))", ids=list(ids))
-    return [Outgoing(COMMAND_RESULTS.name, row.command_id, json.dumps(row.result).encode(), stable_id(service, kind, row.command_id)) for row in found]
+    return [Outgoing(COMMAND_RESULTS.name, row.command_id, _as_said(row.result), stable_id(service, kind, row.command_id)) for row in found]
+
+
+def check_answer(result: CommandResult) -> None:
+    """Refuses an answer that no message can hold. It is said as it was stored, so it must be found out before it is."""
+    size = len(_as_said(result.model_dump(mode="json")))
+    if size > MESSAGE_BYTES:
+        raise Refused(
+            "answer_too_large", f"the answer would have {size:,} bytes; a message holds {MESSAGE_BYTES:,}", "ask about less: nothing was changed", size=size
+        )
+
+
+def _as_said(result: Any) -> bytes:
+    return json.dumps(result, ensure_ascii=False).encode()
 
 
 async def command_answer(connection: AsyncConnection, service: str, command_id: str) -> Any | None:

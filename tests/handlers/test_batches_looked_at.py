@@ -32,6 +32,18 @@ async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
     assert (await biller.generate(digest=seen["digest"]))["outcome"] == "accepted"
 
 
+async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> None:
+    """The terms of a hundred debtors are imported between preview and batch: the refusal names the first and counts the others."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    seen = (await biller.preview())["details"]
+    for name in ["Mercy Hospital", *(f"A debtor with terms of its own, number {at}" for at in range(100))]:
+        await biller.terms(name, payment_terms="net:10")
+    refused = await biller.generate(digest=seen["digest"])
+    assert (refused["code"], len(refused["details"]["settings"])) == ("digest_differs", 20)
+    assert refused["sentence"].endswith(" and 182 more")
+    assert len(refused["sentence"]) < 2_000
+
+
 async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
     """Design 5: a preview writes nothing but its own rows."""
     await biller.hear(statement("T-1", 1, statement_line("1")))

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.builders import COMPANY, command, node, placement
+from tests.builders import COMPANY, command, node, placement, requirement
 from tests.system.firms import THURSDAY, WEEKS, Firm, firm, of
 
 __all__ = ["firm"]
@@ -219,3 +219,24 @@ async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm:
     await firm.sheets("A", "2010-09-05", revision=2, workflow={"submitted_at": "2010-09-06T08:00:00Z"})
     (debtor,) = (await firm.groups(THURSDAY))["weekly"]["listed"]
     assert (debtor["received"], debtor["expected"], debtor["held_by_code"]) == (2, 3, {"not_approved": 1})
+
+
+async def test_the_groups_of_many_debtors_fit_a_message(firm: Firm) -> None:
+    """A list of hundreds of debtors with long ids, each with timesheets that are missing, names as many as one answer holds and counts the others."""
+    many = 400
+    await firm.opens(default_time_group="monthly")
+    await firm.group("monthly", "monthly")
+    for at in range(many):
+        office, order, worker = (f"{kind}-{at:03}".ljust(200, "x") for kind in ("office", "order", "worker"))
+        firm.road.send("billto-changed", node(office, account_name=f"D {at:03}"))
+        firm.road.send("requirement-changed", requirement(order, office_id=office))
+        firm.road.send(
+            "placement-created", placement(f"P-{at}", requirement_id=order, worker_id=worker, start_date="2020-01-06", salary=None, currency=None, fees=[])
+        )
+    await firm.settle()
+    answer = await firm.ask("list-batch-groups", billing_company=COMPANY, cut_off_date="2026-03-31")
+    (group,) = answer["details"]["groups"]
+    assert (group["debtors"], group["expected"]) == (many, 5 * many)
+    assert [each["account_name"] for each in group["listed"]][:2] == ["D 000", "D 001"]
+    assert 200 < len(group["listed"]) < many
+    assert len(group["listed"]) + answer["details"]["debtors_not_listed"] == many

@@ -166,7 +166,7 @@ async def _hold_to(connection: AsyncConnection, command: GenerateBatch, built: B
     raise Refused(
         "digest_differs",
         f"the batch is no longer what preview {preview.preview_id} showed: {len(debtors)} debtors differ ({', '.join(debtors[:5])}),"
-        f" {count} lines came or went, changed settings: {', '.join(changed) or 'none'}",
+        f" {count} lines came or went, changed settings: {_named(changed)}",
         "preview again, look, and cite the new digest",
         preview_id=preview.preview_id,
         debtors=debtors[:MOST_NAMED],
@@ -229,6 +229,11 @@ def nothing(built: Built) -> str:
     """That there is nothing to bill, and for which reasons."""
     out = ", ".join(f"{count} {reason}" for reason, count in built.left_out.items())
     return f"nothing to bill for {built.company.billing_company} up to {built.cut_off}" + (f": {out}" if out else ": no line is open")
+
+
+def _named(settings: Sequence[str]) -> str:
+    more = f" and {len(settings) - MOST_NAMED} more" if len(settings) > MOST_NAMED else ""
+    return ", ".join(settings[:MOST_NAMED]) + more or "none"
 
 
 def _short(command_id: str, letters: int = 8) -> str:

@@ -1,5 +1,6 @@
 """The batch groups of a cut-off: billing company × cycle, with the debtors of each and what is in, late, held and expected (domain rules 4)."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +18,13 @@ from services.invoicer.store import expected, groups
 from services.invoicer.store.groups import Amount, Counts
 from shared.consumer.commands import Answer, Handle
 from shared.events.commands import ListBatchGroups
+from shared.events.wire import MESSAGE_BYTES
 from shared.money import rounded
 from shared.terms import counted
 
 MOST_DEBTORS = 1_000
+MOST_BYTES = MESSAGE_BYTES * 2 // 3
+"""Of debtors that are listed; what is left of a message is enough for some hundreds of groups."""
 MOST_MISSING = 5
 
 
@@ -91,17 +95,23 @@ async def _entries(connection: AsyncConnection, built: Built, held: Iterable[exp
 
 
 def _listed(built: Built, entries: Sequence[Entry]) -> tuple[list[dict[str, Any]], int]:
-    """The groups in the order of their names, those without a time group last; how many debtors are only counted."""
+    """The groups in the order of their names, those without a time group last; how many debtors are only counted: the answer is one message."""
     by_group: dict[str, list[Entry]] = {}
     for entry in entries:
         by_group.setdefault(entry.debtor.batch_group, []).append(entry)
     found = []
-    room = MOST_DEBTORS
+    debtors, room = 0, MOST_BYTES
     for name in sorted(by_group, key=lambda name: (name == NO_GROUP, name)):
-        mine = by_group[name]
-        found.append(_group(built, name, mine) | {"listed": [_debtor(entry) for entry in mine[:room]]})
-        room -= min(room, len(mine))
-    return found, max(0, len(entries) - MOST_DEBTORS)
+        listed: list[dict[str, Any]] = []
+        for entry in by_group[name]:
+            told = _debtor(entry)
+            room -= len(json.dumps(told, ensure_ascii=False).encode())
+            if room < 0 or debtors == MOST_DEBTORS:
+                break
+            listed.append(told)
+            debtors += 1
+        found.append(_group(built, name, by_group[name]) | {"listed": listed})
+    return found, len(entries) - debtors
 
 
 def _group(built: Built, name: str, entries: Sequence[Entry]) -> dict[str, Any]:
