@@ -108,6 +108,26 @@ async def test_an_edit_replaces_the_line(books: Invoicer) -> None:
     await books.check()
 
 
+async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(books: Invoicer) -> None:
+    """Domain rules 5: the last word of the operator counts, also after one that left nothing open to edit; a line that something else
+    replaced is edited no more."""
+    await books.hear(statement("T-1", 1, statement_line("40")))
+    answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="0")
+    assert answer["sentence"].endswith("edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to bring it back")
+    assert await books.open() == []
+    answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="39")
+    assert (answer["outcome"], answer["details"]["before"]) == ("accepted", {"quantity": "0", "amount": "0"})
+    assert await books.open() == [("39", "1950")]
+    assert (await books.ask("edit-pay-line", pay_line_id=1, quantity="40"))["code"] == "not_open"
+    await books.invoice()
+    assert (await books.ask("edit-pay-line", pay_line_id=1, quantity="40"))["code"] == "not_open"
+    await books.hear(statement("T-1", 2, statement_line("41")))
+    await books.ask("edit-pay-line", pay_line_id=3, quantity="0")
+    await books.ask("edit-pay-line", pay_line_id=3, quantity="2")
+    assert await books.open() == [("2", "100")]
+    await books.check()
+
+
 async def test_an_amount_is_edited_without_its_hours(books: Invoicer) -> None:
     """Domain rules 5: quantity or amount; the difference of the other is zero."""
     await books.hear(statement("T-1", 1, statement_line("40")))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -18,11 +19,13 @@ from shared.consumer.commands import Answer, Handle
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import EditPayLine, ReleasePayLines, SnoozePayLines
-from shared.events.statements import PayLinesRealized
+from shared.events.statements import PayLinesRealized, StatementLine
 from shared.money import plain
 
 NAMED_IDS = 20
 DETAILED_IDS = 1_000
+REPLACED = "replaced by a later statement, not open"
+LOOK = "see `backoffice pay-lines list` for the lines that are open now"
 
 
 async def on_snooze_pay_lines(connection: AsyncConnection, command: SnoozePayLines) -> Answer:
@@ -64,15 +67,16 @@ async def on_release_pay_lines(connection: AsyncConnection, command: ReleasePayL
 
 
 async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) -> Answer:
-    """Changes quantity or amount of an open line: the difference is kept for every later statement, then the document is settled again."""
+    """Changes quantity or amount of an open line: the difference is kept for every later statement, then the document is settled again.
+    A line of which an edit left nothing may be edited once more, from zero: nobody else could bring it back."""
     if not command.reason.strip():
         raise Refused("reason_missing", "a line is edited with a reason only", "give --reason")
-    (one,) = await _locked(connection, command.billing_company, [command.pay_line_id])
+    (one,) = await _locked(connection, command.billing_company, [command.pay_line_id], replaced=True)
     heads = await settlement.heads_for(connection, [one.document])
     head = heads[one.document]
     statement = PayLinesRealized.model_validate_json(head.body)
-    line = one.standing.line
-    said = next((said for said in statement.lines if said.line_key == line.line_key), None)
+    said = next((said for said in statement.lines if said.line_key == one.standing.line.line_key), None)
+    line = one.standing.line if one.place == "open" else await _edited_away(connection, one, said)
     difference = edited(line, command.quantity, command.amount)
     after = worth_of(line) + difference
     seen = Worth() if said is None else worth_of(said)
@@ -82,15 +86,16 @@ async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) ->
         command.actor, command.reason, now,
     )  # fmt: skip
     await settlement.add_edits(connection, [row])
-    standing = (await lines.standing_for(connection, [one.document]))[one.document]
+    standing = (await lines.standing_for(connection, [one.document])).get(one.document, [])
     added = (await settlement.added_for(connection, [one.document])).get(one.document, Added())
     changes = Changes()
     settle_document(changes, one.document, head, [statement], head.body, standing, added, now)
     changes.heads.clear()  # the settled statement is the same; a statement that waits for a fresh price goes on waiting
     await write(connection, changes)
     words = f"{plain(line.quantity)} → {plain(after.quantity)}, {plain(line.amount)} → {plain(after.amount)} {line.currency}"
+    left = "the new line takes its place" if after else "nothing of it is left to bill; edit it again to bring it back"
     return Answer(
-        f"pay line {one.pay_line_id} of {one.document[1]} edited: {words}; the new line takes its place",
+        f"pay line {one.pay_line_id} of {one.document[1]} edited: {words}; {left}",
         details={"document_id": one.document[1], "before": worth_of(line).in_words(), "after": after.in_words(), "currency": line.currency},
         before={str(one.pay_line_id): worth_of(line).in_words()},
         after={str(one.pay_line_id): after.in_words()},
@@ -105,8 +110,18 @@ HANDLERS: dict[type, Handle] = {
 }
 
 
-async def _locked(connection: AsyncConnection, company: str, pay_line_ids: Sequence[int]) -> list[FoundLine]:
-    """The lines that a command names, all open and of that company, with their companies and documents locked."""
+async def _edited_away(connection: AsyncConnection, one: FoundLine, said: StatementLine | None) -> StatementLine:
+    """A line that is open no more because the last edit left nothing of its key: what the statement says of it, at zero."""
+    key = one.standing.line.line_key
+    standing = (await lines.standing_for(connection, [one.document])).get(one.document, [])
+    there = any(other.place != "invoiced" and other.line.line_key == key for other in standing)
+    if said is None or there or not await settlement.is_edited_away(connection, one.document, key):
+        raise _refusal("not_open", [one.pay_line_id], REPLACED, LOOK)
+    return said.model_copy(update={"quantity": Decimal(0), "amount": Decimal(0)})
+
+
+async def _locked(connection: AsyncConnection, company: str, pay_line_ids: Sequence[int], *, replaced: bool = False) -> list[FoundLine]:
+    """The lines that a command names, all open and of that company, with their companies and documents locked. `replaced`: or open no more."""
     documents = {one.document for one in (await lines.lines_by_id(connection, pay_line_ids)).values()}
     companies = {company} | await lines.companies_of(connection, documents)
     await lock_companies(connection, companies)
@@ -119,9 +134,9 @@ async def _locked(connection: AsyncConnection, company: str, pay_line_ids: Seque
     in_order = [found[an_id] for an_id in wanted]
     others = [one.pay_line_id for one in in_order if one.standing.line.billing_company != company]
     _refuse("other_billing_company", others, f"not a line of {company}", "name the billing company of the line")
-    for place, words in (("invoiced", "on a closed document"), ("draft", "on a draft"), (None, "replaced by a later statement")):
-        there = [one.pay_line_id for one in in_order if one.place == place]
-        _refuse("not_open", there, f"{words}, not open", "see `backoffice pay-lines list` for the lines that are open now")
+    for place, words in (("invoiced", "on a closed document, not open"), ("draft", "on a draft, not open"), (None, REPLACED)):
+        there = [one.pay_line_id for one in in_order if one.place == place and not (replaced and place is None)]
+        _refuse("not_open", there, words, LOOK)
     credits = [one.pay_line_id for one in in_order if one.standing.corrects is not None]
     _refuse("credit_line", credits, "a credit of an invoice line", "a credit follows from its document: send a revision of that")
     return in_order
@@ -129,7 +144,11 @@ async def _locked(connection: AsyncConnection, company: str, pay_line_ids: Seque
 
 def _refuse(code: str, pay_line_ids: Sequence[int], words: str, mend: str) -> None:
     if pay_line_ids:
-        raise Refused(code, f"{_named(pay_line_ids)}: {words}", mend, pay_line_ids=list(pay_line_ids[:DETAILED_IDS]))
+        raise _refusal(code, pay_line_ids, words, mend)
+
+
+def _refusal(code: str, pay_line_ids: Sequence[int], words: str, mend: str) -> Refused:
+    return Refused(code, f"{_named(pay_line_ids)}: {words}", mend, pay_line_ids=list(pay_line_ids[:DETAILED_IDS]))
 
 
 async def _check_until(connection: AsyncConnection, company: str, until: date | None) -> None:

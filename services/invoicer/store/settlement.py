@@ -195,6 +195,21 @@ async def add_edits(connection: AsyncConnection, edits: Sequence[EditRow]) -> No
     )
 
 
+async def is_edited_away(connection: AsyncConnection, document: DocKey, line_key: str) -> bool:
+    """Whether the last edit of a key left nothing of it, and was not set aside."""
+    found = await rows(
+        connection,
+        "SELECT CAST(after ->> 'quantity' AS numeric) = 0 AND CAST(after ->> 'amount' AS numeric) = 0 AND actor <> :settlement AS away"
+        " FROM invoicer.operator_edit WHERE document_kind = :kind AND document_id = :id AND line_key = :key"
+        " ORDER BY edited_at DESC, command_id DESC LIMIT 1",
+        settlement=SET_BY_SETTLEMENT,
+        kind=document[0],
+        id=document[1],
+        key=line_key,
+    )
+    return bool(found and found[0].away)
+
+
 HoldChanges = Mapping[tuple[DocKey, str], Hold | None]
 """What becomes of the snooze of a document and line key; None ends it."""
 
