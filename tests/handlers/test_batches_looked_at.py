@@ -160,6 +160,24 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
     assert (await why(biller, pay_line_id=lines["OPEN"]))[0] == "invoiced"
 
 
+async def test_why_not_says_what_an_edit_took_away(biller: Biller) -> None:
+    """Domain rules 5: a statement with hours that an operator edited to nothing is not one without lines; whose word it was, and how to undo it."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line")
+    await biller.tell("edit-pay-line", pay_line_id=line.pay_line_id, quantity="0", reason="a present")
+    answer = await biller.tell("explain", document_id="T-1")
+    assert answer["sentence"] == "T-1 is worth nothing: pat edited away what its latest statement says: a present"
+    assert answer["details"]["mend"] == f"`backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT` brings it back"
+
+
+async def test_why_not_says_what_stops_the_whole_batch(biller: Biller) -> None:
+    """Domain rules 11: a disabled billing company bills nothing, whatever its lines are."""
+    await biller.hear(statement("T-1", 1, statement_line("1")), statement("T-2", 1, product_line(effective="2026-12-24")))
+    await biller.company(enabled=False)
+    assert await why(biller, document_id="T-1") == ("company_disabled", f"billing company {COMPANY} is disabled: nothing is billed for it")
+    assert (await why(biller, document_id="T-2"))[0] == "scheduled"
+
+
 async def test_a_held_document_says_what_it_waits_for(biller: Biller) -> None:
     """Domain rules 2: a hold has a code and a sentence, and what mends it."""
     await biller.rows(

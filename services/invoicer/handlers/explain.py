@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers.building import Built, build
-from services.invoicer.rules import reasons
+from services.invoicer.handlers.building import Built, build, judge
+from services.invoicer.rules import health, reasons
 from services.invoicer.rules.cycles import NOTHING_YET, cycle_with
 from services.invoicer.rules.grouping import Debtor
 from services.invoicer.store import explaining
@@ -67,6 +67,9 @@ async def _about_document(connection: AsyncConnection, command: Explain, documen
     numbers = sorted({line.invoice_number for line in lines if line.invoice_number})
     if numbers:
         why = Why("invoiced", f"{document_id} is invoiced: {', '.join(numbers[:5])}{' and more' if len(numbers) > 5 else ''}")
+    elif (edit := await explaining.edited_away(connection, state.document_kind, state.document_id)) is not None:
+        sentence = f"{document_id} is worth nothing: {edit.actor} edited away what its latest statement says: {edit.reason}"
+        why = Why("worth_nothing", sentence, f"`backoffice pay-lines edit {edit.pay_line_id} --quantity Q --reason TEXT` brings it back")
     else:
         why = Why("worth_nothing", f"{document_id} is worth nothing: its latest statement has no lines", "send a revision with hours or fees")
     return _answer(why, [state.document_id], document_id=state.document_id, document_kind=state.document_kind)
@@ -108,6 +111,7 @@ async def _why_open(connection: AsyncConnection, command: Explain, company: str,
     nested = await connection.begin_nested()
     built = await build(connection, company, command.cut_off_date)
     picked = await explaining.reasons_of(connection, [line.pay_line_id for line in lines])
+    stop = health.refusal(await judge(connection, built, whole=False))
     await nested.rollback()
     debtors = {debtor.debtor_no: debtor for debtor in built.debtors}
     found = {}
@@ -115,7 +119,10 @@ async def _why_open(connection: AsyncConnection, command: Explain, company: str,
         number, debtor_no = picked[line.pay_line_id]
         reason = reasons.REASONS[number - 1] if number else ""
         snooze = await explaining.snooze_of(connection, line) if reason in (reasons.SNOOZED, reasons.EDIT_MEETS_REVISION) else None
-        found[line.pay_line_id] = _snoozed(reason, line, snooze) if snooze is not None else _open_why(reason, line, built, debtors.get(debtor_no))
+        if stop is not None and not reason:
+            found[line.pay_line_id] = Why(stop.code, stop.sentence, stop.mend)
+        else:
+            found[line.pay_line_id] = _snoozed(reason, line, snooze) if snooze is not None else _open_why(reason, line, built, debtors.get(debtor_no))
     return found
 
 

@@ -53,6 +53,20 @@ async def reasons_of(connection: AsyncConnection, pay_line_ids: Sequence[int]) -
     return {row.pay_line_id: (row.out_no, row.debtor_no) for row in await rows(connection, statement, ids=list(pay_line_ids))}
 
 
+async def edited_away(connection: AsyncConnection, document_kind: str, document_id: str) -> Any | None:
+    """The last edit of a document by an operator that still counts, and the last line of its key; None if there is none."""
+    statement = """
+        SELECT e.actor, e.reason, (SELECT max(p.pay_line_id) FROM invoicer.pay_line p WHERE p.document_kind = e.document_kind
+                                   AND p.document_id = e.document_id AND p.line_key = e.line_key) AS pay_line_id
+        FROM invoicer.operator_edit e
+        WHERE e.document_kind = :kind AND e.document_id = :id AND e.line_key IN (
+          SELECT s.line_key FROM invoicer.operator_edit s WHERE s.document_kind = :kind AND s.document_id = :id
+          GROUP BY s.line_key HAVING sum(s.quantity_difference) <> 0 OR sum(s.amount_difference) <> 0)
+        ORDER BY e.edited_at DESC, e.command_id DESC LIMIT 1"""
+    found = await rows(connection, statement, kind=document_kind, id=document_id)
+    return found[0] if found else None
+
+
 async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:
     """The snooze of a line's key: text, who, when, until."""
     statement = """
