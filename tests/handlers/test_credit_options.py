@@ -184,3 +184,24 @@ async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> No
     ]
     stored: list[Any] = await biller.rows("SELECT content_hash FROM invoicer.invoice_seal ORDER BY invoice_id")
     assert [each.content_hash for each in said] == [row[0] for row in stored]
+
+
+async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(biller: Biller) -> None:
+    """Domain rules 5 and 7: 0.15 billed on one line and then on three comes to zero, 0.02 tax taken and 0.02 charged, though three lines of 0.05 at
+    15 % round to 0.03: the lines stay open, and no number is taken by an invoice of zero."""
+    await biller.company(tax_basis="document", default_tax="VAT")
+    await biller.tax("VAT", "15")
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("3", "0.05")))
+    assert (await biller.generate())["details"]["totals"][0]["total"] == "0.17"
+    await biller.hear(statement("T-1", 2), *(statement(f"T-{at}", 1, statement_line("1", "0.05")) for at in (2, 3, 4)))
+    for answer in (await biller.preview(), await biller.generate()):
+        assert (answer["details"]["documents"], answer["details"]["left_out"]) == (0, {"zero_total": 4})
+    assert len(await biller.documents()) == 1
+    await biller.hear(statement("T-5", 1, statement_line("1")))
+    await biller.generate()
+    assert await biller.documents() == [
+        ("INV-000001", "invoice", "Mercy Hospital", "0.15", "0.02", "USD"),
+        ("INV-000002", "invoice", "Mercy Hospital", "50", "7.5", "USD"),
+    ]
+    await biller.check_seals()

@@ -11,7 +11,7 @@ from services.invoicer.rules.companies import Company, DebtorTerms, Terms, Terms
 from services.invoicer.rules.cycles import Span, TimeGroup
 from services.invoicer.rules.digest import PreviewDocument, changed_settings, debtors_that_differ, digest
 from services.invoicer.rules.expected import Arrived, Sheet
-from services.invoicer.rules.grouping import Group, debtors, document_type, documents, may_be_waiting, per_document, with_waiting
+from services.invoicer.rules.grouping import Document, Group, debtors, document_type, documents, may_be_waiting, per_document, weighed_again, with_waiting
 from services.invoicer.rules.narrowing import Narrowing, check_excluded, check_groups
 from services.invoicer.rules.totals import TaxPart
 from shared.errors import Refused
@@ -210,6 +210,23 @@ def test_a_credit_note_never_computes_tax_per_document() -> None:
     closed, _ = documents([group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)])
     assert [each.group.account_name for each in per_document(closed, "document")] == ["A"]
     assert per_document(closed, "line") == []
+
+
+@pytest.mark.parametrize(
+    ("net", "tax", "account", "closes"),
+    [
+        ("0", "0.01", "A", True),
+        ("0", "0", "A", False),
+        ("0", "-0.01", "A", False),
+        ("0", "0", "ASKS", True),
+        ("0", "-0.01", "ASKS", False),
+        ("1", "0", "A", True),
+    ],
+)
+def test_tax_over_the_sum_may_leave_nothing_to_pay(net: str, tax: str, account: str, *, closes: bool) -> None:
+    """Domain rules 5 and 7: a sum of exactly zero stays open unless the debtor asks for it; no invoice is below zero."""
+    one = Document(group(net, account, tax), "invoice", "document")
+    assert weighed_again([one], frozenset({"ASKS"})) == (([one], []) if closes else ([], [one.group]))
 
 
 def preview(account: str, net: str = "1", line_hash: str = "h", at: int = 1) -> PreviewDocument:

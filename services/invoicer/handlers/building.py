@@ -13,7 +13,7 @@ from services.invoicer.rules.books import NONE, Books, Named
 from services.invoicer.rules.bounds import Parked
 from services.invoicer.rules.companies import Buyer, Company, DebtorTerms, TaxRate
 from services.invoicer.rules.cycles import TimeGroup
-from services.invoicer.rules.grouping import Debtor, Document, Group, documents, per_document
+from services.invoicer.rules.grouping import Debtor, Document, Group, documents, per_document, weighed_again
 from services.invoicer.rules.ledgers import Ledger, unmapped
 from services.invoicer.rules.narrowing import Narrowing
 from services.invoicer.rules.numbers import Series
@@ -103,9 +103,11 @@ async def build(connection: AsyncConnection, billing_company: str, cut_off: date
     sited = await selection.locate(connection, billing_company)
     decided = await decide(connection, company, sited.account_names, wish, today=today, cut_off=up_to)
     heads = await selection.pick(connection, company, decided.debtors, tax_spans(rates), sited.corrected_terms, today=today, cut_off=up_to, sealed=sealed)
-    decided, closed, zero, parked, double_days = await _bounded(connection, company, decided, heads)
+    zero_wanted = frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents)
+    decided, closed, zero, parked, double_days = await _bounded(connection, company, decided, heads, zero_wanted)
+    closed, left = weighed_again(await _taxed(connection, closed, company), zero_wanted)
+    zero += left
     await selection.set_aside(connection, [group.group_no for group in zero], reasons.ZERO_TOTAL)
-    closed = await _taxed(connection, closed, company)
     all_in = sum(document.group.line_count for document in closed) == heads.open_lines
     left_out = {} if all_in else await selection.left_out(connection)
     sums = [each.row for each in totals((d.group.currency, d.group.line_count, d.group.net, d.group.tax) for d in closed)]
@@ -113,11 +115,10 @@ async def build(connection: AsyncConnection, billing_company: str, cut_off: date
 
 
 async def _bounded(
-    connection: AsyncConnection, company: Company, decided: Decided, heads: Heads
+    connection: AsyncConnection, company: Company, decided: Decided, heads: Heads, zero_wanted: frozenset[str]
 ) -> tuple[Decided, list[Document], list[Group], list[Parked], Named]:
     """Parks the debtors of lines that cannot be; the documents of the others, and their groups that come to zero; all that are parked,
     whatever for; and worker-days that somebody should look at. The documents are made while the database looks."""
-    zero_wanted = frozenset(debtor.account_name for debtor in decided.debtors if debtor.zero_documents)
     look = looked_for.look(connection, company.billing_company, company.max_day_hours)
     found, (closed, zero) = await beside(look, lambda: documents(heads.groups(), zero_wanted))
     names = {debtor.debtor_no: debtor.account_name for debtor in decided.debtors}

@@ -183,6 +183,18 @@ def per_document(closed: Sequence[Document], basis: str) -> list[Document]:
     return [each for each in closed if each.document_type == "invoice" and each.group.credit_count < each.group.line_count]
 
 
+def weighed_again(taxed: Sequence[Document], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
+    """Where debits and credits come to a net of zero, tax over the sum of the debits may leave nothing to pay, or less, of an invoice that
+    tax line by line had made: then its lines stay open, as those of any sum of zero."""
+    closed: list[Document] = []
+    zero: list[Group] = []
+    for each in taxed:
+        total = each.group.net + each.group.tax
+        good = each.document_type == "credit-note" or total > 0 or (total == 0 and each.group.account_name in zero_wanted)
+        closed.append(each) if good else zero.append(each.group)
+    return closed, zero
+
+
 def documents(groups: Sequence[Group], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
     """The documents of a batch in the order of their numbers, and the groups that stay open with a total of zero.
 
