@@ -205,3 +205,17 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
         ("INV-000002", "invoice", "Mercy Hospital", "50", "7.5", "USD"),
     ]
     await biller.check_seals()
+
+
+async def test_what_lowers_the_debt_is_a_credit_note_whatever_its_net(biller: Biller) -> None:
+    """Domain rules 5: 2,000.00 billed with 15 % tax turn out to be untaxed, and 1 h more: net 50.00 more, tax 300.00 less. An accounting system
+    refuses an invoice of -250.00."""
+    await biller.tax("VAT", "15")
+    await biller.terms("Mercy Hospital", credits="net")
+    await biller.hear(statement("T-1", 1, statement_line("40", tax_code="VAT")))
+    await biller.generate()
+    await biller.hear(statement("T-1", 2), statement("T-2", 1, statement_line("41")))
+    answer = await biller.generate()
+    assert answer["details"]["totals"] == [{"currency": "USD", "documents": 1, "lines": 2, "net": "50.00", "tax": "-300.00", "total": "-250.00"}]
+    assert (await biller.documents())[1] == ("INV-000002", "credit-note", "Mercy Hospital", "50", "-300", "USD")
+    await biller.check_seals()

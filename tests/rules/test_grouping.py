@@ -44,7 +44,9 @@ def group(net: str, account: str = "A", tax: str = "0", **changes: Any) -> Group
     [
         ("100", "0", "invoice"),
         ("-100", "0", "credit-note"),
-        ("-0.01", "8", "credit-note"),
+        ("-0.01", "8", "invoice"),
+        ("50", "-300", "credit-note"),
+        ("10", "-10", "invoice"),
         ("0", "0", None),
         ("0", "21", "invoice"),
         ("0", "-0.01", "credit-note"),

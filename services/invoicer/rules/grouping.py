@@ -169,8 +169,8 @@ def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], toda
 
 def document_type(group: Group) -> DocumentType | None:
     """An invoice when the group raises the debt, a credit note (with all its lines) when it lowers it; None when it comes to exactly
-    zero in net and tax."""
-    weight = group.net or group.tax
+    zero in net and tax. The debt is the total: net and tax may have different signs where a credit is taxed and a debit is not."""
+    weight = group.net + group.tax or group.net
     if weight == 0:
         return None
     return "invoice" if weight > 0 else "credit-note"
@@ -184,13 +184,13 @@ def per_document(closed: Sequence[Document], basis: str) -> list[Document]:
 
 
 def weighed_again(taxed: Sequence[Document], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
-    """Where debits and credits come to a net of zero, tax over the sum of the debits may leave nothing to pay, or less, of an invoice that
-    tax line by line had made: then its lines stay open, as those of any sum of zero."""
+    """Where credits take what debits come to, tax over the sum of the debits may leave nothing to pay, or less, of an invoice that tax line
+    by line had made: then its lines stay open, as those of any sum of zero."""
     closed: list[Document] = []
     zero: list[Group] = []
     for each in taxed:
-        total = each.group.net + each.group.tax
-        good = each.document_type == "credit-note" or total > 0 or (total == 0 and each.group.account_name in zero_wanted)
+        kind = document_type(each.group) if each.tax_basis == "document" else each.document_type
+        good = kind == each.document_type or (kind is None and each.group.account_name in zero_wanted)
         closed.append(each) if good else zero.append(each.group)
     return closed, zero
 

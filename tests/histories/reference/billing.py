@@ -208,7 +208,7 @@ class Billing:
     def _kind(self, company: str, account: str, lines: Iterable[Open]) -> str | None:
         """An invoice raises the debt, a credit note lowers it; a sum of zero closes only for those who ask for it."""
         net = sum((one.worth.amount for one in lines), ZERO)
-        weight = net or sum((self._tax(one)[0] for one in lines), ZERO)
+        weight = net + sum((self._tax(one)[0] for one in lines), ZERO) or net
         if weight == 0 and not self.way(company, account, self.today).zero_documents:
             return None
         if weight == 0:
