@@ -150,6 +150,13 @@ WRONG = {
     "id twice": ("billto", "client,cl-1", "client,co-1", "billto.csv, line 3, id: co-1 stands on line 2 already"),
     "id empty": ("billto", "company,co-1", "company,", "billto.csv, line 2, id: is empty; it should be an id"),
     "not UTF-8": ("billto", "Acme West", "Acme \udce9", "billto.csv, line 3, name: 'Acme \ufffd' is not UTF-8; save the file as CSV UTF-8"),
+    "open quotation mark": (
+        "billto",
+        "company,co-1,,Acme Health,ACME,,,,",
+        'company,co-1,,Acme Health,ACME,,,,"',
+        "billto.csv, line 2: is no CSV from here on",
+    ),
+    "text behind a quotation": ("billto", "Acme West", '"Acme" West', "billto.csv, line 3: is no CSV from here on"),
     "empty file": ("bill_rates", FILES["bill_rates.csv"], "", "bill_rates.csv, line 1: is empty; the first line should name the columns"),
 }
 

@@ -55,7 +55,8 @@ def rows_of(path: Path, columns: Mapping[str, Read], problems: Problems, key: st
     Columns are found by the names in the first line, in any order; those that nobody asked for are passed over.
     """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        reader = csv.reader(stream)
+        reader = csv.reader(stream, strict=True)  # else a quotation mark that is not closed takes the rest of a file into one cell
+        line = 1
         try:
             places = _places(path.name, next(reader, []), columns, key, problems)
             if places is None:
@@ -72,7 +73,7 @@ def rows_of(path: Path, columns: Mapping[str, Read], problems: Problems, key: st
                     elif len(row) > places.key:
                         problems.broken.setdefault(path.name, set()).add(row[places.key].strip())
         except csv.Error as error:
-            problems.add(path.name, reader.line_num, "", f"is no CSV from here on ({error}); look for a quotation mark that is not closed")
+            problems.add(path.name, line, "", f"is no CSV from here on ({error}); look for a quotation mark that is not closed")
 
 
 @dataclass(frozen=True, slots=True)
