@@ -52,6 +52,8 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
                 "lock_timeout": f"{LOCK_SECONDS}s",
                 "idle_in_transaction_session_timeout": "300s",
                 "jit": "off",
+                "timezone": "UTC",  # days of instants are days of UTC, and seals are made of dates as ISO writes them,
+                "datestyle": "ISO",  # whatever a database of somebody else's says
                 "temp_buffers": TEMP_BUFFERS,
             },
         },

@@ -1,8 +1,10 @@
 """What looks at a batch without closing one: previews and their digests, health checks, explanations, downloads."""
 
 import json
+from datetime import date
 from typing import Any
 
+from services.invoicer.store.announced import batches_since
 from tests.builders import COMPANY, node, product_line, record, statement, statement_line
 from tests.conftest import process
 from tests.handlers.billed import Biller, biller
@@ -116,6 +118,22 @@ async def test_a_download_is_recorded(biller: Biller) -> None:
     (row,) = await biller.rows("SELECT batch_id, file_format, actor FROM invoicer.download")
     assert tuple(row) == (batch_id, "csv", "pat")
     assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))["code"] == "no_such_batch"
+
+
+async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(biller: Biller) -> None:
+    """What was closed in the first hours of a day (UTC) is said again since that day, and a seal holds, when a database says New York and German
+    dates: as one may that is not ours."""
+    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.generate()
+    name = (await biller.rows("SELECT current_database() AS name"))[0].name
+    for setting in ("timezone = 'America/New_York'", "datestyle = 'German'"):
+        await biller.rows(f'ALTER DATABASE "{name}" SET {setting}')
+    await biller.rows("UPDATE invoicer.batch SET generated_at = '2026-10-31 03:00:00+00'")
+    await biller.books.engine.dispose()
+    await biller.console.dispose()
+    async with biller.books.engine.connect() as connection:
+        assert len(await batches_since(connection, date(2026, 10, 31))) == 1
+    await biller.check_seals()
 
 
 async def why(biller: Biller, **values: Any) -> tuple[str, str]:
