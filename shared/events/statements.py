@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Name, Quantity, Revision, Sentence, UnitPrice
+from shared.events.wire import Amount, Currency, Day, Identifier, Message, Quantity, Revision, Sentence, UnitPrice
 from shared.terms import DocumentKind, LineKind
 
 
@@ -92,4 +92,4 @@ class PayLineDue(Message):
     effective_date: Day
     currency: Currency
     amount: Amount
-    description: Name = ""
+    description: str = ""

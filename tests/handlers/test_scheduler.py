@@ -16,9 +16,10 @@ from shared.consumer.protocol import Books, say_left
 from shared.consumer.records import Applied
 from shared.events.statements import PayLineDue
 from shared.telemetry import REGISTRY
-from tests.builders import COMPANY, command, product_line, record
+from tests.builders import COMPANY, WEEK, command, product_line, record, requirement, timesheet
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.planting import Planter
+from tests.road import Road
 
 FIRST = date(2026, 10, 1)
 
@@ -150,6 +151,22 @@ async def test_many_lines_are_announced_range_by_range(engine_of: EngineOf, book
     assert await tick(books) == 3
     assert len(said(books)) == 2500
     assert set(said(books).values()) == {1}
+
+
+async def test_a_line_with_the_longest_names_is_announced(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+    """Job title and worker stand in a line's description, each as long as its own limit allows: the whole is longer, and is announced whole."""
+    configure(today=WEEK - timedelta(days=7))
+    road = Road(books_of)
+    road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
+    road.send("requirement-changed", requirement(job_title="t" * 400))
+    road.send("timesheet-approved", timesheet(worker_id="w" * 200))
+    await road.settle()
+    books = books_of("scheduler", SAYS)
+    await tick(books)
+    configure(today=WEEK)
+    await tick(books)
+    (message,) = books.producer.heard  # type: ignore[attr-defined]
+    assert PayLineDue.model_validate_json(message.value).description == f"{'t' * 400} · {'w' * 200} · REG · week ending {WEEK}"
 
 
 async def test_a_line_that_was_replaced_is_announced_no_more(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
