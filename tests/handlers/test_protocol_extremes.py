@@ -4,6 +4,7 @@ A value at the edge has an effect, is refused with a sentence, waits, or is a de
 """
 
 import json
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
 from shared.broker.topics import OPERATOR_COMMANDS, PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
 from shared.consumer.records import Record
+from shared.events.wire import TEXT_LENGTH
 from tests import builders
 from tests.builders import COMPANY
 from tests.conftest import BooksOf, EngineOf
@@ -148,6 +150,21 @@ async def test_no_command_stops_a_worker(road: Road, books: Watching) -> None:
     assert {tuple(row) for row in letters} == {("does_not_fit", OUT_OF_RANGE)}
     report = await books.verified()
     assert report.clean, report.faults
+
+
+async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
+    """A refusal that lists every from-date of a job order, or every tax code of a company, says as many as a sentence may hold."""
+    rates = [builders.rate(price=str(at), since=str(date(2020, 1, 1) + timedelta(days=7 * at))) for at in range(1, 301)]
+    taxes = [{"tax_code": f"SALES-TAX-OF-COUNTY-{at:04}", "percent": "7", "from_date": "2020-01-01"} for at in range(100)]
+    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY, taxes=taxes))
+    road.send("requirement-changed", builders.requirement(rates=rates))
+    road.send("operator-commands", builders.command("set-billing-company", command_id="tax", billing_company=COMPANY, default_tax="NONE"))
+    confirm = builders.command("confirm-rates", command_id="rate", requirement_id="REQ-1", time_type="REG", effective_from="2019-01-01")
+    road.send("operator-commands", confirm)
+    await road.settle()
+    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+    assert (answers["tax"]["code"], answers["rate"]["code"]) == ("default_tax_unknown", "no_such_rate")
+    assert all(len(answers[an_id]["sentence"]) == TEXT_LENGTH and answers[an_id]["sentence"].endswith(" ...") for an_id in ("tax", "rate"))
 
 
 async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None:
