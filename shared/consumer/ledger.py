@@ -23,6 +23,9 @@ COMMAND_CONFLICT = "command-conflict"
 PARCEL_BYTES = 2_000
 """An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. What names one announcement has less than 900."""
 
+KEY_LENGTH = 2_000
+"""Of the key of an unreadable record, which may be as long as a message, and longer as text: more is not repeated when the record is told of."""
+
 
 def parcels(kind: str, names: Iterable[str]) -> Iterator[tuple[UnsaidId, int]]:
     """Unsaid ids that stand for many announcements of a kind, each with for how many: one row for each would be written and deleted.
@@ -107,7 +110,7 @@ async def dead_letter_messages(connection: AsyncConnection, service: str, ids: S
     return answers + [
         Outgoing(
             dead_letter_topic(row.topic, service),
-            (row.record_key or b"").decode("utf-8", "replace"),
+            (row.record_key or b"").decode("utf-8", "replace")[:KEY_LENGTH],
             json.dumps(
                 {
                     "dead_letter_id": row.dead_letter_id,

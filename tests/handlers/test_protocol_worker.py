@@ -336,6 +336,19 @@ async def test_a_consumer_that_does_not_read_is_not_ready(ground: dict[str, str]
         await until("ready again", lambda: _holds(lambda: worker.progress.ready()[0]))
 
 
+async def test_a_key_as_long_as_a_message_can_not_hurt(ground: dict[str, str], engine_of: EngineOf) -> None:
+    """A record that nobody can read may have a key that, as text, is longer than a message: its dead letter is told of all the same."""
+    async with working(Playroom()):
+        await publish(b"{bad", key=b"\xff" * 400_000)
+        await publish(toy("t0000"))
+
+        async def told() -> bool:
+            return len(await said(LETTERS)) == 1
+
+        await until("the dead letter is told of", told, 15)
+        await until("the next is kept", all_kept(engine_of, 1))
+
+
 async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
     """The framework acknowledges nothing by itself, on any subscriber, and new groups begin at the beginning."""
     worker = Worker(Playroom().service())
