@@ -138,6 +138,7 @@ class Worker:
         for lock in self._locks.values():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lock.acquire(), STOP_SECONDS)
+                lock.release()  # no batch begins any more; a rebalance that begins now waits for this lock, and the consumer's end for the rebalance
         await asyncio.gather(*(committer.settled(COMMIT_SECONDS) for committer in self._committers.values()))
         for task in tasks:
             task.cancel()

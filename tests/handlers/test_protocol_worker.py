@@ -256,6 +256,18 @@ def _toy_process(environment: dict[str, str]) -> "subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, "-m", "tests.toy"], cwd=root, env=os.environ | environment, capture_output=True, text=True, timeout=90, check=False)
 
 
+async def test_a_rebalance_that_meets_the_stop_delays_nobody(ground: dict[str, str], engine_of: EngineOf) -> None:
+    """A member joins while this worker stops: it gives its partitions up at once, and ends."""
+    worker = Worker(Playroom().service())
+    task = asyncio.create_task(worker.run())
+    await publish(toy("t0000"))
+    await until("the toy is kept", all_kept(engine_of, 1))
+    worker.stop()
+    for subscriber in worker._subscribers.values():
+        subscriber.consumer._coordinator.request_rejoin()  # what the coordinator's answer to a heartbeat does
+    assert await asyncio.wait_for(task, 20) == 0
+
+
 async def test_a_name_is_taken_once(ground: dict[str, str]) -> None:
     """Two workers with one replica name would rejoin for ever: the second one exits with a sentence that says what to do."""
     async with working(Playroom()) as (worker, _):
