@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from shared.broker.topics import full_name
 from shared.errors import Refused
@@ -43,6 +44,11 @@ def check_size(value: bytes, topic: str) -> None:
             f"a message for {topic} has {len(value):,} bytes; the limit is {MESSAGE_BYTES:,}",
             "split the document at its source",
         )
+
+
+class ProducerOver(KafkaError):  # type: ignore[misc]
+    """The brokers refused a batch. They count the batches of a partition, and take none of this producer any more that comes after one
+    which they have not got: whoever has it must end and begin anew, or that partition is mute for good."""
 
 
 class Producer:
@@ -85,7 +91,8 @@ class Producer:
         await self.stop()
 
     async def say(self, records: Sequence[Outgoing]) -> None:
-        """Publishes all and awaits every acknowledgement. Raises KafkaError if one fails: then none may be taken as said."""
+        """Publishes all and awaits every acknowledgement. Raises KafkaError if one fails: then none may be taken as said; `ProducerOver` if
+        nothing more can be said. While brokers do not answer the acknowledgements are waited for without end."""
         if not records or self._producer is None:
             return
         waiting: list[Any] = []
@@ -94,7 +101,10 @@ class Producer:
             by_topic.setdefault(record.topic, []).append(record)
         for topic, of_topic in by_topic.items():
             waiting += await self._send(self._producer, topic, of_topic)
-        await asyncio.gather(*waiting)
+        try:
+            await asyncio.gather(*waiting)
+        except KafkaError as error:
+            raise ProducerOver(f"the brokers refused what was said: {error!r}") from error
 
     async def _send(self, producer: AIOKafkaProducer, topic: str, records: Sequence[Outgoing]) -> list[Any]:
         """Hands the records of a topic over in whole batches, one after the other in each partition; what tells when they are acknowledged."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, ProducerFenced
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
@@ -24,7 +24,7 @@ from prometheus_client import make_asgi_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import faults, telemetry
-from shared.broker.say import Producer
+from shared.broker.say import Producer, ProducerOver
 from shared.broker.topics import full_name, group_name
 from shared.consumer import garbage, headers, lag, ledger
 from shared.consumer.garbage import Collector
@@ -258,7 +258,7 @@ class Worker:
                 consumer.seek(partition, offset)
 
     def _away(self, error: BaseException) -> bool:
-        if isinstance(error, ProducerFenced) or getattr(error, "fatal", False):
+        if isinstance(error, ProducerOver):
             return False
         return world_is_away(error) or isinstance(error, KafkaError)
 
