@@ -4,6 +4,8 @@ A value at the edge has an effect, is refused with a sentence, waits, or is a de
 """
 
 import json
+import random
+from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -187,6 +189,40 @@ async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None
     billed = await books.select("SELECT DISTINCT document_id FROM invoicer.closed_invoice_line WHERE document_kind = 'timesheet'")
     assert {row[0] for row in billed} == set(IDS)
     assert await books.one("SELECT (SELECT count(*) FROM fee_realizer.dead_letter) + (SELECT count(*) FROM invoicer.dead_letter)") == 0
+    report = await books.verified()
+    assert report.clean, report.faults
+
+
+def ideographs(count: int, seed: int) -> str:
+    """A name of so many characters, of three bytes each, which nothing makes shorter."""
+    rng = random.Random(seed)
+    return "".join(chr(rng.randint(0x4E00, 0x9FA0)) for _ in range(count))
+
+
+@pytest.mark.parametrize(("letter", "held"), [(ideographs, [("line_key_too_long",), ("line_key_too_long",)]), (lambda count, seed: f"{seed}" * count, [])])
+async def test_the_longest_names_stop_no_worker(road: Road, books: Watching, letter: Callable[[int, int], str], held: list[tuple[str]]) -> None:
+    """Each name as long as its own limit allows: a line that no index takes holds its document; every other is set aside, billed, priced again."""
+    requirement_id, names = letter(200, 1), {"project": letter(400, 2), "cost_center": letter(400, 3), "po_number": letter(400, 4)}
+    order = {"requirement_id": requirement_id, "engagement": names}
+    fee = {"fee_id": letter(200, 5), "item_id": letter(200, 6), "percent": "1"}
+    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    road.send("operator-commands", builders.command("set-catalog-item", item_id=fee["item_id"], name="n", percent_of_salary="1"))
+    road.send("billto-changed", builders.node())
+    road.send("requirement-changed", builders.requirement(**order))
+    road.send("timesheet-approved", builders.timesheet(letter(200, 7), entries=builders.days(requirement_id=requirement_id)))
+    road.send("placement-created", builders.placement(letter(200, 8), requirement_id=requirement_id, fees=[fee]))
+    await road.settle()
+    for kind in ("snooze-pay-lines", "release-pay-lines"):
+        road.send("operator-commands", builders.command(kind, billing_company=COMPANY, pay_line_ids=[1, 2], reason="a test"))
+        await road.settle()
+    road.send("operator-commands", builders.command("edit-pay-line", command_id=letter(200, 9), billing_company=COMPANY, pay_line_id=1, quantity="39"))
+    road.send("operator-commands", builders.command("generate-batch", billing_company=COMPANY, cut_off_date="2026-03-31"))
+    await road.settle()
+    road.send("requirement-changed", builders.requirement(revision=2, rates=[builders.rate(price="55.00")], **order))
+    await road.settle()
+    await road.sweep()
+    assert [tuple(row) for row in await books.select("SELECT hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT NULL")] == held
+    assert await books.one("SELECT count(*) FROM fee_realizer.rate_impact") == (0 if held else 1)
     report = await books.verified()
     assert report.clean, report.faults
 

@@ -14,7 +14,7 @@ from services.fee_realizer.rules.facts import Facts
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.impact import Change, Moved, impact
 from services.fee_realizer.rules.placements import realize_placement
-from services.fee_realizer.rules.statements import Standing, Step, statement_body, step, too_long
+from services.fee_realizer.rules.statements import Standing, Step, key_too_long, statement_body, step, too_long
 from services.fee_realizer.rules.timesheets import Cited, Realized, Worth, realize_timesheet
 from services.fee_realizer.store import announcements, documents, rates, statements
 from services.fee_realizer.store.documents import Head
@@ -95,6 +95,7 @@ def _price_one(case: Case, facts: Facts, known: Known, priced: Priced) -> None:
     stale = head.statement_no > 0 and known.stale.get(head.document_id) == head.statement_no
     try:
         worth = realize(case, facts, known)
+        worth = key_too_long(head.document_id, worth) or worth
         following = step(standing, worth, stale=stale)
         body = _body(case, following, worth)
         oversize = too_long(body)

@@ -12,6 +12,9 @@ from services.fee_realizer.rules.timesheets import Realized, Worth
 from shared.events.wire import MESSAGE_BYTES
 
 StatementKind = Literal["realized", "withheld"]
+KEY_BYTES = 1_800
+"""A line is found by its document and its key, beside a requirement or a command: what an index takes has 2,704 bytes in all. Names in
+Latin letters have never so many."""
 NOT_WORTH = frozenset({"rate_book", "derivation"})
 """Fields of a line that say where its worth came from, and are no part of it."""
 
@@ -68,3 +71,14 @@ def too_long(body: str) -> Held | None:
         f"its statement would have more than the {MESSAGE_BYTES:,} bytes that a message may have: "
         "split the timesheet at its source, so that each has fewer projects, cost centres, purchase orders and time types",
     )
+
+
+def key_too_long(document_id: str, worth: Worth) -> Held | None:
+    """A line whose key no index takes holds its document."""
+    lines = worth.lines if isinstance(worth, Realized) else ()
+    for line in lines:
+        named = document_id + line["line_key"]
+        if len(named) * 4 > KEY_BYTES and len(named.encode()) > KEY_BYTES:
+            which = "fee and catalog item" if line["line_kind"] == "product" else "requirement, project, cost centre and purchase order number"
+            return Held("line_key_too_long", f"{which} of a line have, with the document's id, more than {KEY_BYTES:,} bytes: send shorter ones")
+    return None
