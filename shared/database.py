@@ -111,22 +111,45 @@ async def _lock(connection: AsyncConnection, keys: list[int], *, exclusive: bool
     await connection.execute(text(f"SELECT {function}(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), {"keys": keys})
 
 
+KeepName = Callable[[], Awaitable[None]]
+
+
 @asynccontextmanager
-async def replica_name(database_url: str, service: str, replica: str) -> AsyncIterator[None]:
+async def replica_name(database_url: str, service: str, replica: str) -> AsyncIterator[KeepName]:
     """Holds the name of this replica while the process lives: a session lock on a connection outside the pool.
 
-    Raises `Unavailable` with a sentence if another process holds it: two members with one name would rejoin for ever.
+    Raises `Unavailable` with a sentence if another process holds it: two members with one name would rejoin for ever. What it gives is to
+    be called now and then: the lock goes with its connection, when the database starts anew, and is taken again.
     """
     engine = create_async_engine(database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    connection = await engine.connect()
-    try:
-        got = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")})
+    holding: list[AsyncConnection] = []
+
+    async def take() -> None:
+        holding.append(await engine.connect())
+        got = await holding[0].scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")})
         if not got:
+            await let_go()
             raise Unavailable(f"replica {replica!r} of {service} already runs: give this one another name with BACKOFFICE_REPLICA")
-        yield
+
+    async def let_go() -> None:
+        while holding:
+            await holding.pop().close()
+
+    async def keep() -> None:
+        if holding:
+            try:
+                await holding[0].execute(text("SELECT 1"))
+            except DBAPIError:
+                await let_go()
+        if not holding:
+            await take()
+
+    try:
+        await take()
+        yield keep
     finally:
         try:
-            await connection.close()
+            await let_go()
         finally:
             await engine.dispose()
 

@@ -31,7 +31,7 @@ from shared.consumer.garbage import Collector
 from shared.consumer.polling import Committer, Offsets, has_read_all, offsets_after, take
 from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
 from shared.consumer.records import Applied, Record
-from shared.database import engine_for, replica_name, world_is_away
+from shared.database import KeepName, engine_for, replica_name, world_is_away
 from shared.errors import Unavailable
 from shared.settings import settings
 
@@ -95,6 +95,7 @@ class Worker:
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
     _collector: Collector = field(default_factory=Collector)
     _lag: lag.LagReader = field(init=False)
+    _keep_name: KeepName = field(init=False)
 
     def __post_init__(self) -> None:
         engine: AsyncEngine = engine_for(self.service.name)
@@ -107,7 +108,7 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(replica_name("", self.service.name, settings().replica))
+            self._keep_name = await stack.enter_async_context(replica_name("", self.service.name, settings().replica))
             stack.push_async_callback(self.books.engine.dispose)
             await stack.enter_async_context(self.books.producer)
             await self._say_all()
@@ -317,6 +318,7 @@ class Worker:
             lag.export(await self._lag.lag(groups))
             await self._mark_idle()
             self._collector.sweep()
+            await self._keep_name()
 
         groups = {group_name(self.service.name, lane.topic): full_name(lane.topic) for lane in self.service.lanes}
         await self._repeat("sweep", turn)
