@@ -186,6 +186,8 @@ async def test_why_not_says_what_an_edit_took_away(biller: Biller) -> None:
     answer = await biller.tell("explain", document_id="T-1")
     assert answer["sentence"] == "T-1 is worth nothing: pat edited away what its latest statement says: a present"
     assert answer["details"]["mend"] == f"`backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT` brings it back"
+    reason, sentence = await why(biller, pay_line_id=line.pay_line_id)
+    assert (reason, sentence) == ("replaced", f"pay line {line.pay_line_id} was replaced: T-1 was settled again after an edit or a credit by hand")
 
 
 async def test_why_not_says_what_stops_the_whole_batch(biller: Biller) -> None:

@@ -96,7 +96,10 @@ async def _why_lines(connection: AsyncConnection, command: Explain, lines: Seque
         if line.invoice_number:
             found[line.pay_line_id] = Why("invoiced", f"pay line {line.pay_line_id} is on {line.invoice_number} of {line.invoice_date}")
         elif line.replaced_by is not None:
-            sentence = f"pay line {line.pay_line_id} was replaced: statement {line.replaced_by} of {line.document_id} took its place"
+            by = f"statement {line.replaced_by} of {line.document_id} took its place"
+            if line.replaced_by == line.statement_no:
+                by = f"{line.document_id} was settled again after an edit or a credit by hand"
+            sentence = f"pay line {line.pay_line_id} was replaced: {by}"
             found[line.pay_line_id] = Why("replaced", sentence, f"`backoffice why-not {line.document_id}`")
         elif not line.open:
             found[line.pay_line_id] = Why("on_a_draft", f"pay line {line.pay_line_id} is on a draft that waits for approval")

@@ -21,8 +21,8 @@ WHERE s.document_id = :id AND s.statement_no > 0
 ORDER BY document_kind DESC, document_id"""
 
 LINES_SQL = """
-SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node,
-       p.tax_code, p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by, i.invoice_number, i.invoice_date
+SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_key, p.description, p.effective_date, p.week_ending,
+       p.billto_node, p.tax_code, p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by, i.invoice_number, i.invoice_date
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.replaced_line r ON r.pay_line_id = p.pay_line_id
