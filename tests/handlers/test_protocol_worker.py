@@ -4,30 +4,40 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from faststream.middlewares import AckPolicy
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.say import partition_of
-from shared.broker.topics import full_name, group_name
+from shared.broker.topics import full_name
 from shared.consumer.ledger import KEY_LENGTH
 from shared.consumer.records import Received
 from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import Configure, EngineOf
+from tests.handlers.working import (
+    HOLDING_A_NAME,
+    PATIENCE_SECONDS,
+    all_kept,
+    committed,
+    has_said,
+    holds_a_name,
+    kept,
+    names,
+    publish,
+    said,
+    take_at_most,
+    until,
+    working,
+)
 from tests.toy import SAID, SERVICE, TOPIC, Playroom, Toy, make_table, toy
 
-PATIENCE_SECONDS = 40.0
 LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
 
 
@@ -37,98 +47,6 @@ async def ground(engine_of: EngineOf, stack: dict[str, str], configure: Configur
     await make_table(engine_of("owner"))
     configure(sweep_seconds=0.3)
     return stack
-
-
-@asynccontextmanager
-async def working(room: Playroom) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
-    """A worker of the toy service in this process, stopped at the end."""
-    worker = Worker(room.service())
-    task = asyncio.create_task(worker.run())
-    try:
-        yield worker, task
-    finally:
-        worker.stop()
-        await task
-
-
-async def until(what: str, holds: Callable[[], Awaitable[bool]], within: float = PATIENCE_SECONDS) -> None:
-    """Waits until something holds; says what did not."""
-    for _ in range(int(within / 0.05)):
-        if await holds():
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"after {within:.0f} s still not: {what}")
-
-
-async def publish(*values: bytes | None, partition: int = 0, headers: Any = (), topic: str = TOPIC, key: bytes = b"k") -> None:
-    """Puts records on one partition, in one go."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, linger_ms=50)
-    await producer.start()
-    try:
-        waiting = [await producer.send(full_name(topic), value, key=key, partition=partition, headers=list(headers)) for value in values]
-        await asyncio.gather(*waiting)
-    finally:
-        await producer.stop()
-
-
-async def committed(topic: str = TOPIC) -> dict[int, int]:
-    """What the group committed, by partition; a partition without a commit is left out."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
-    await admin.start()
-    try:
-        found = await admin.list_consumer_group_offsets(group_name(SERVICE, topic))
-    finally:
-        await admin.close()
-    return {partition.partition: meta.offset for partition, meta in found.items() if meta.offset >= 0}
-
-
-async def said(topic: str = SAID) -> list[bytes]:
-    """The keys of all that stands on a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
-    await consumer.start()
-    try:
-        partitions = [
-            TopicPartition(full_name(topic), number) for number in sorted(consumer.partitions_for_topic(full_name(topic)) or await _partitions(consumer, topic))
-        ]
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: list[bytes] = []
-        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += [record.key for record in records]
-        return found
-    finally:
-        await consumer.stop()
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer._client.force_metadata_update()
-    consumer.subscribe([full_name(topic)])
-    while not consumer.partitions_for_topic(full_name(topic)):
-        await asyncio.sleep(0.05)
-    consumer.unsubscribe()
-    return set(consumer.partitions_for_topic(full_name(topic)) or ())
-
-
-async def kept(engine_of: EngineOf) -> list[str]:
-    """The toys, in the order in which they were written."""
-    async with engine_of("owner").connect() as connection:
-        return list((await connection.execute(text("SELECT toy_id FROM fee_realizer.toy ORDER BY place"))).scalars())
-
-
-def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
-    """Whether so many toys are there."""
-
-    async def holds() -> bool:
-        return len(await kept(engine_of)) >= count
-
-    return holds
-
-
-def names(count: int, letter: str = "t") -> list[str]:
-    """Names of toys in order."""
-    return [f"{letter}{at:04}" for at in range(count)]
 
 
 async def test_offsets_of_exactly_this_batch(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
@@ -278,34 +196,22 @@ async def test_after_a_refused_announcement_a_worker_begins_anew(ground: dict[st
     first, refused, later = [name for name in names(100) if partition_of(name.encode(), settings().partitions) == 0][:3]
     task = asyncio.create_task(Worker(Playroom().service()).run())
     await publish(toy(first))
-    await until("the first is said", partial(_has_said, first))
-    await _longest(SAID, 100)
+    await until("the first is said", partial(has_said, first))
+    await take_at_most(SAID, 100)
     await publish(toy(refused))
     assert await asyncio.wait_for(task, PATIENCE_SECONDS) == 3
-    await _longest(SAID, 1_000_000)
+    await take_at_most(SAID, 1_000_000)
     async with working(Playroom()):
         await publish(toy(later))
-        await until("the refused and the later one are said", partial(_has_said, refused, later))
-
-
-async def _has_said(*keys: str, topic: str = SAID) -> bool:
-    return {key.encode() for key in keys} <= set(await said(topic))
-
-
-async def _longest(topic: str, length: int) -> None:
-    """From now on the brokers take no longer batch on this topic."""
-    await (admin := AIOKafkaAdminClient(bootstrap_servers=settings().kafka)).start()
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, full_name(topic), configs={"max.message.bytes": str(length)})])
-    await admin.close()
-    await asyncio.sleep(1)  # until the broker goes by it
+        await until("the refused and the later one are said", partial(has_said, refused, later))
 
 
 async def test_a_name_is_taken_once(ground: dict[str, str], engine_of: EngineOf) -> None:
     """Two workers of one name would rejoin for ever: the second exits and says what to do, also after the database cut every connection."""
     async with working(Playroom()) as (worker, _), engine_of("owner").connect() as connection:
         await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
-        await connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"))
-        await asyncio.sleep(3)
+        await connection.execute(text(f"SELECT pg_terminate_backend(pid, 9000) {HOLDING_A_NAME}"))
+        await until("taken again", partial(holds_a_name, connection))
         second = await asyncio.to_thread(_toy_process, ground)
     assert (second.returncode, "BACKOFFICE_REPLICA" in second.stderr) == (1, True)
 
@@ -385,7 +291,7 @@ async def test_a_key_as_long_as_a_message_can_not_hurt(ground: dict[str, str], e
     """A record that nobody can read may have a key that, as text, is longer than a message: its dead letter is told of all the same."""
     async with working(Playroom()):
         await publish(b"{bad", key=b"\xff" * 400_000)
-        await until("the dead letter is told of", partial(_has_said, "\ufffd" * KEY_LENGTH, topic=LETTERS), 15)
+        await until("the dead letter is told of", partial(has_said, "\ufffd" * KEY_LENGTH, topic=LETTERS), 15)
 
 
 async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
