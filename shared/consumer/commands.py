@@ -115,20 +115,17 @@ class Desk:
         return Applied(unsaid=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))])
 
     async def _answer(self, connection: AsyncConnection, command: AnyCommand) -> tuple[Answer, CommandResult]:
-        """What the handler answers, or why it refuses. An answer that no message can hold is a refusal, too: then nothing was done."""
+        """What the handler answers, or why it refuses, as much of it as a message holds."""
         said: dict[str, Any] = {"command_id": command.command_id, "command": command.command, "service": self.service}
         try:
             async with connection.begin_nested():
                 answer = await self._handler(command)(connection, command)
-                findings = tuple(answer.findings[:MAX_FINDINGS])
-                result = CommandResult(**said, outcome="accepted", sentence=_cut(answer.sentence), details=answer.details, findings=findings)
-                ledger.check_answer(result)
         except Refused as refused:
-            result = CommandResult(
-                **said, outcome="refused", code=refused.code, sentence=_cut(refused.sentence), mend=_cut(refused.mend), details=dict(refused.details)
-            )
-            return Answer(refused.sentence), result
-        return answer, result
+            answer = Answer(refused.sentence)
+            said |= {"outcome": "refused", "code": refused.code, "mend": _cut(refused.mend), "details": dict(refused.details)}
+        else:
+            said |= {"outcome": "accepted", "details": answer.details, "findings": tuple(answer.findings[:MAX_FINDINGS])}
+        return answer, ledger.fitting(CommandResult(**said, sentence=_cut(answer.sentence)))
 
     def _handler(self, command: AnyCommand) -> Handle:
         if isinstance(command, ReplayDeadLetter):

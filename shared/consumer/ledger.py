@@ -11,7 +11,6 @@ from shared.broker.say import Outgoing, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
 from shared.consumer.records import Record, Rejection, UnsaidId
 from shared.database import rows, run
-from shared.errors import Refused
 from shared.events.billing import CommandResult
 from shared.events.wire import MESSAGE_BYTES
 
@@ -22,6 +21,10 @@ COMMAND_CONFLICT = "command-conflict"
 
 PARCEL_BYTES = 2_000
 """An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. What names one announcement has less than 900."""
+
+SHORTENED, FINDINGS = "shortened", "findings"
+WORTH_EMPTYING = 1_000
+"""Bytes of a detail: where none has more there are too many of them."""
 
 KEY_LENGTH = 2_000
 """Of the key of an unreadable record, which may be as long as a message, and longer as text: more is not repeated when the record is told of."""
@@ -162,13 +165,29 @@ async def command_messages(connection: AsyncConnection, service: str, kind: str,
     return [Outgoing(COMMAND_RESULTS.name, row.command_id, _as_said(row.result), stable_id(service, kind, row.command_id)) for row in found]
 
 
-def check_answer(result: CommandResult) -> None:
-    """Refuses an answer that no message can hold. It is said as it was stored, so it must be found out before it is."""
-    size = len(_as_said(result.model_dump(mode="json")))
-    if size > MESSAGE_BYTES:
-        raise Refused(
-            "answer_too_large", f"the answer would have {size:,} bytes; a message holds {MESSAGE_BYTES:,}", "ask about less: nothing was changed", size=size
-        )
+def fitting(result: CommandResult) -> CommandResult:
+    """The result as a message holds it. It is said as it was stored, so what is too much goes before: the longest of its details is emptied, and
+    the next; findings are halved. `shortened` names what is not whole. What a command changed is kept with the command, whatever is said of it."""
+    short: list[str] = []
+    while len(_as_said(result.model_dump(mode="json"))) > MESSAGE_BYTES:
+        sizes = {name: len(_as_said(value)) for name, value in result.details.items() if name not in (*short, SHORTENED)}
+        sizes |= {FINDINGS: len(_as_said([finding.model_dump() for finding in result.findings]))}
+        longest = max(sizes, key=lambda name: sizes[name])
+        if sizes[longest] < WORTH_EMPTYING:
+            return result.model_copy(update={"details": {SHORTENED: ["details"]}})
+        short += [longest] if longest not in short else []
+        if longest == FINDINGS:
+            changed: dict[str, Any] = {FINDINGS: result.findings[: len(result.findings) // 2]}
+            details = result.details
+        else:
+            changed, details = {}, result.details | {longest: _emptied(result.details[longest])}
+        result = result.model_copy(update=changed | {"details": details | {SHORTENED: short}})
+    return result
+
+
+def _emptied(value: Any) -> Any:
+    """Nothing of the same kind, so that whoever reads it finds what they look for."""
+    return type(value)() if isinstance(value, list | dict | str) else None
 
 
 def _as_said(result: Any) -> bytes:

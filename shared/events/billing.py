@@ -76,7 +76,8 @@ class Finding(Message):
 
 
 class CommandResult(Message):
-    """The answer to a command: accepted with ids and totals, or refused with code, sentence and what to do."""
+    """The answer to a command: accepted with ids and totals, or refused with code, sentence and what to do. Where it would be longer than a
+    message may be, the longest of its details are empty and `shortened` among them names those."""
 
     command_id: str
     command: str

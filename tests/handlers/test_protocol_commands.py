@@ -17,6 +17,7 @@ from shared.consumer.commands import ANSWERS_FOR_NOBODY, Answer, Desk
 from shared.consumer.protocol import Books, Lane, say_left
 from shared.database import rows
 from shared.errors import Refused
+from shared.events.billing import Finding
 from shared.events.commands import SetCatalogItem
 from tests import builders
 from tests.builders import record
@@ -134,8 +135,8 @@ async def test_one_id_for_two_commands_is_refused(books: Books) -> None:
 
 
 async def test_no_answer_is_longer_than_its_message(books: Books) -> None:
-    """A sentence that quotes a long reason or names many debtors is cut; an answer that no message can hold is a refusal, and nothing is done.
-    Either stopped the worker, at every try again."""
+    """A sentence that quotes a long reason or names many debtors is cut, and of details that no message can hold the longest are emptied: the
+    command has its effect. Either stopped the worker, at every try again."""
     words = "a reason of many words " * 100
 
     async def wordy(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
@@ -144,14 +145,16 @@ async def test_no_answer_is_longer_than_its_message(books: Books) -> None:
         return replace(await Playroom().set_item(connection, command), sentence=words)
 
     async def large(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
-        return replace(await Playroom().set_item(connection, command), details={"listed": ["é" * 1_000] * 460})
+        found = [Finding(severity="info", code="c", about="line", sentence="s", mend="m", ids=("é" * 300,) * 20)] * 100
+        return replace(await Playroom().set_item(connection, command), details={"listed": ["é" * 1_000] * 460, "total": "7"}, findings=found)
 
     for item, outcome in (("I-1", "refused"), ("I-2", "accepted")):
         said = await ask(books, "set-catalog-item", replace(Playroom().desk(), handlers={SetCatalogItem: wordy}).lane(), item_id=item, **ITEM)
         assert (said["outcome"], len(said["sentence"]), said["sentence"][-4:]) == (outcome, 2_000, " ...")
-    refused = await ask(books, "set-catalog-item", replace(Playroom().desk(), handlers={SetCatalogItem: large}).lane(), item_id="I-3", **ITEM)
-    assert (refused["outcome"], refused["code"]) == ("refused", "answer_too_large")
-    assert await toys(books) == ["I-2"]
+    said = await ask(books, "set-catalog-item", replace(Playroom().desk(), handlers={SetCatalogItem: large}).lane(), item_id="I-3", **ITEM)
+    assert (said["outcome"], said["details"]) == ("accepted", {"listed": [], "total": "7", "shortened": ["findings", "listed"]})
+    assert len(said["findings"]) == 50
+    assert await toys(books) == ["I-2", "I-3"]
 
 
 async def test_one_command_at_two_workers_has_one_effect(books: Books, books_of: BooksOf) -> None:

@@ -169,6 +169,19 @@ async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
     assert all(len(answers[an_id]["sentence"]) == TEXT_LENGTH and answers[an_id]["sentence"].endswith(" ...") for an_id in ("tax", "rate"))
 
 
+async def test_an_answer_longer_than_a_message_stops_no_worker(road: Road, books: Watching) -> None:
+    """A billing company in a country of many tax districts, set in several commands: each is obeyed; the answer that would tell all is cut."""
+    for part in range(3):
+        taxes = [{"tax_code": f"SALES-TAX-OF-DISTRICT-{part}-{at:04}", "percent": "7", "from_date": "2020-01-01"} for at in range(4000)]
+        road.send("operator-commands", builders.command("set-billing-company", command_id=f"tax-{part}", billing_company=COMPANY, taxes=taxes))
+        await road.settle()
+    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+    assert [answer["outcome"] for answer in answers.values()] == ["accepted"] * 3
+    assert len(answers["tax-0"]["details"]["settings"]["taxes"]) == 4000
+    assert (answers["tax-2"]["details"]["settings"], answers["tax-2"]["details"]["shortened"]) == ({}, ["settings"])
+    assert await books.one("SELECT count(*) FROM fee_realizer.tax_rate") == 12_000
+
+
 async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None:
     """Whatever characters an identifier holds, the document is realized, settled and billed under exactly that identifier."""
     road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))

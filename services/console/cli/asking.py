@@ -59,6 +59,8 @@ def ask(
     if show is not None:
         show(result)
     screen.table(_findings(result), FINDINGS)
+    if result.details.get("shortened"):
+        screen.say(f"the answer was longer than a message may be; not whole: {', '.join(result.details['shortened'])}", "dim")
     return result
 
 
