@@ -239,3 +239,31 @@ async def test_words_that_no_database_keeps_stop_no_worker(delivering: Deliverin
     assert row.state in ("refused", "queued") and str(status) in row.sentence
     (checked,) = await delivering.rows("SELECT check_outcome, check_sentence FROM arg_sync.connection")
     assert checked.check_outcome == "failed" and str(status) in checked.check_sentence
+
+
+@pytest.mark.parametrize("change", ["disconnected", "connected anew"])
+async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: Delivering, toy: FakeServer, change: str) -> None:
+    """Ended in the middle of many, while a session there lasts: in a second nothing more is sent. Connected to another server: that one gets
+    what was not sent yet."""
+    await connected(delivering, toy, concurrency=1)
+    toy.delay = 0.1
+    for no in range(1, 41):
+        await delivering.close(f"INV-{no}")
+    await delivering.queue()
+    async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
+        await engine.look()
+        await until("the first is there", lambda: made(toy))
+        if change == "disconnected":
+            await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
+        else:
+            await delivering.rows(
+                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)", new=f'{{"base_url": "{other.url}"}}'
+            )
+        before = len(toy.vendor.journal)
+        await engine.until_idle()
+        assert len(toy.vendor.journal) - before < 10, "a document takes at least 0.2 s: at most a second more is sent"
+        await engine.until_idle()
+        sent = {one.number for one in toy.vendor.journal} | {one.number for one in other.vendor.journal}
+        assert len(toy.vendor.journal) + len(other.vendor.journal) == len(sent) == (len(sent) if change == "disconnected" else 40)
+    states = list((await delivering.states()).values())
+    assert (states.count("posted"), states.count("queued")) == (len(sent), 40 - len(sent))

@@ -17,7 +17,7 @@ from services.arg_sync.handlers.sending import Outcome, Prepared, Sender
 from services.arg_sync.ledgers.port import Failure, Found
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.rules.claiming import Lease, hold_seconds, lease_for
-from services.arg_sync.store import budget, claims
+from services.arg_sync.store import budget, claims, connections
 from services.arg_sync.store.claims import Taken
 from services.arg_sync.store.connections import Connection
 from shared import faults
@@ -27,6 +27,7 @@ AHEAD = 12
 RUN_IN_ORDER = 10
 MOST_TAKEN = 120
 IDLE_SECONDS = 0.1
+WATCH_SECONDS = 1.0
 LINGER_SECONDS = 0.02
 """Outcomes wait so long for others, to be stored together. Where one goes after the other they wait for nothing."""
 
@@ -68,17 +69,25 @@ class Run:
         gate = asyncio.Semaphore(self._slots)
         self._preparer = Preparer(self.plugged, gate, self.chances, self.books.engine)
         self._sender = Sender(self.plugged, gate, self.chances, self)
-        recorder = asyncio.create_task(self._record())
+        recorder, watcher = asyncio.create_task(self._record()), asyncio.create_task(self._watch())
         workers = [asyncio.create_task(self._feed()), *(asyncio.create_task(self._lane()) for _ in range(self._slots))]
         try:
-            await _all_or_none([*workers, recorder], workers)
+            await _all_or_none([*workers, recorder, watcher], workers)
             await self._ring(sent=True)
             await recorder
         finally:
-            for task in [*workers, recorder]:
+            for task in [*workers, recorder, watcher]:
                 task.cancel()
-            await asyncio.gather(*workers, recorder, return_exceptions=True)
+            await asyncio.gather(*workers, recorder, watcher, return_exceptions=True)
             await self._leave()
+
+    async def _watch(self) -> None:
+        """Ends the run when an operator ended or changed the connection, or another worker stopped it: what is not sent yet goes back."""
+        while not self._over:
+            await asyncio.sleep(WATCH_SECONDS)
+            async with self.books.engine.connect() as connection:
+                self._broken |= not await connections.may_send(connection, self.connection.ledger, self.connection.generation)
+        await self._ring()
 
     # -- taking
 

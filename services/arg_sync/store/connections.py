@@ -63,6 +63,19 @@ async def ledgers_with_work(connection: AsyncConnection) -> list[Connection]:
     return [_connection(row) for row in found]
 
 
+async def may_send(connection: AsyncConnection, ledger: str, generation: int) -> bool:
+    """Whether the connection still is what a run began with: connected, not changed since, its circuit closed."""
+    return bool(
+        await rows(
+            connection,
+            "SELECT ledger FROM arg_sync.connection WHERE ledger = :ledger AND generation = :generation AND state = 'connected'"
+            " AND coalesce(open_until <= clock_timestamp(), true)",
+            ledger=ledger,
+            generation=generation,
+        )
+    )
+
+
 def _connection(row: Any) -> Connection:
     return Connection(**(row._asdict() | {"settings": as_json(row.settings)}))
 
