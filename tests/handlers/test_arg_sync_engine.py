@@ -267,3 +267,17 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: De
         assert len(toy.vendor.journal) + len(other.vendor.journal) == len(sent) == (len(sent) if change == "disconnected" else 40)
     states = list((await delivering.states()).values())
     assert (states.count("posted"), states.count("queued")) == (len(sent), 40 - len(sent))
+
+
+async def test_an_answer_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer) -> None:
+    """200 with none of what belongs into it, to a check and to the question for a customer: both are told, and the worker goes on."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
+    vendor_of(toy).handle = lambda asked: Reply(200, b"{}")  # type: ignore[method-assign]
+    await delivering.deliver()
+    (checked,) = await delivering.rows("SELECT check_outcome, check_sentence, check_asked_at FROM arg_sync.connection")
+    assert (checked.check_outcome, checked.check_asked_at) == ("failed", None) and "report it" in checked.check_sentence
+    row = await delivering.delivery("INV-1")
+    assert (row.state, row.code) == ("refused", "bug")

@@ -14,7 +14,7 @@ from shared.consumer.records import Record
 from tests.builders import COMPANY
 from tests.conftest import BooksOf, process
 from tests.ledgers.delivering import Closed, Delivering
-from tests.ledgers.fake import FakeServer
+from tests.ledgers.fake import FakeServer, Reply
 from tests.ledgers.reads import book, read_payments, readers
 from tests.ledgers.toy import toy_kind
 
@@ -149,3 +149,16 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(delivering: Deliv
         (debtor,) = (await ageing(connection, COMPANY, date(2026, 4, 10)))["debtors"]
     assert (debtor["1-30"], debtor["total"]) == (-paid.total, -paid.total)
     assert await standing(delivering, "INV-1") == ("overpaid", paid.total, -paid.total)
+
+
+async def test_a_payment_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+    """An entry without what belongs into it: the poll fails and says so, the worker goes on, and the next poll begins at the same place."""
+    handle = toy.vendor.handle
+    toy.vendor.handle = lambda asked: Reply(200, b'{"next": "7", "payments": [{}]}')  # type: ignore[method-assign]
+    await read_payments(delivering)
+    (row,) = await delivering.rows("SELECT cursor, failures, sentence FROM arg_sync.payment_cursor")
+    assert (row.cursor, row.failures) == ("", 1) and row.sentence.startswith("bug: ")
+    toy.vendor.handle = handle  # type: ignore[method-assign]
+    book(toy, "P-1", paid, "100.00")
+    await read_payments(delivering)
+    assert len(delivering.said("payment-recorded")) == 1

@@ -14,7 +14,8 @@ from services.arg_sync.ledgers.port import Capabilities, Failure, Host, Kind, Po
 from services.arg_sync.rules.claiming import pause_seconds
 from services.arg_sync.store import budget, secrets
 from services.arg_sync.store.connections import Connection
-from shared import sealing
+from shared import sealing, telemetry
+from shared.database import sqlstate, world_is_away
 from shared.errors import Refused
 
 DAY_REST_SECONDS = 900.0
@@ -95,17 +96,29 @@ class Plugged:
         the gate and once for all who saw the same failure, and the call is made again."""
         seen = self.renewals
         try:
-            async with gate or nullcontext():
-                return await call()
+            return await self._called(call, gate)
         except Failure as failed:
             if failed.failure != "auth":
                 raise
         async with self.lock:
             if self.renewals == seen:
-                await self.port.renew()
+                await self._called(self.port.renew, None)
                 self.renewals += 1
-        async with gate or nullcontext():
-            return await call()
+        return await self._called(call, gate)
+
+    async def _called(self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None) -> Result:
+        """The call. An answer of which nobody thought is the failure of what was asked for: it stops neither the worker nor other connections."""
+        try:
+            async with gate or nullcontext():
+                return await call()
+        except Failure:
+            raise
+        except Exception as error:
+            if world_is_away(error) or sqlstate(error):
+                raise
+            telemetry.log().error("a bug: an answer could not be used", ledger=self.connection.ledger, exc_info=error)
+            words = f"our own code failed at what the ledger said ({type(error).__name__}): see the worker's log and report it"
+            raise Failure("permanent", "bug", words) from error
 
 
 class PortBook:

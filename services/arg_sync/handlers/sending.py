@@ -111,6 +111,8 @@ class Sender:
             try:
                 return await self._asked(lambda: self._port.create([one.keyed for one in group]))
             except Failure as failed:
+                if failed.code == "bug":  # it may be about any of them: each is looked up and goes alone
+                    failed = Failure("unknown", failed.code, failed.sentence)
                 return [failed] * len(group)
 
     async def _one(self, one: Prepared, created: Found | Failure | None) -> Outcome | None:

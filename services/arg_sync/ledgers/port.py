@@ -16,7 +16,7 @@ What the engine promises to a port
 - No database transaction is open while a port works.
 
 What a port promises to the engine
-- Every failure is a `Failure` of one of five classes; anything else that is raised counts as a bug and stops the worker.
+- Every failure is a `Failure` of one of five classes; anything else that is raised counts as a bug: what was asked for fails, alone.
 - A write that may have reached the server and whose answer cannot be trusted (time-out, cut, 5xx, unreadable, 200 with nonsense) is `unknown`.
 - A body is read whatever the status: an error in a 200 is an error.
 - `find`, `status`, `customer_for`, `check`, `payments` change nothing there. "Could not read" raises; it is never "not there".
