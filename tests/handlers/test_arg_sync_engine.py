@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 
 import pytest
 
@@ -281,3 +282,34 @@ async def test_an_answer_of_which_nobody_thought_stops_no_worker(delivering: Del
     assert (checked.check_outcome, checked.check_asked_at) == ("failed", None) and "report it" in checked.check_sentence
     row = await delivering.delivery("INV-1")
     assert (row.state, row.code) == ("refused", "bug")
+
+
+async def test_what_the_old_place_said_is_not_held_against_the_new_one(delivering: Delivering, toy: FakeServer) -> None:
+    """Connected anew while a check and a document are under way there: neither the failed check nor the wish to wait an hour is the new one's."""
+    await connected(delivering, toy, request_seconds=5.0)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    toy.delay = 0.5
+    for asked in (True, False):
+        vendor_of(toy).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
+        await delivering.rows("UPDATE arg_sync.connection SET state = 'connected', check_asked_at = CASE WHEN :asked THEN now() END", asked=asked)
+        calls = len(toy.calls)
+        async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
+            await engine.look()
+            await until("it is asked", partial(asked_more, toy, calls))
+            await delivering.rows(
+                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0, open_until = NULL, check_asked_at = now(), check_outcome = '',"
+                " settings = CAST(:new AS jsonb)",
+                new=f'{{"base_url": "{other.url}"}}',
+            )
+            await delivering.rows("UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued'")
+            await engine.until_idle()
+            (row,) = await delivering.rows("SELECT check_outcome, failures, open_until FROM arg_sync.connection")
+            assert (row.check_outcome, row.failures, row.open_until) == ("ok", 0, None)
+        await delivering.rows("UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation = generation + 1", old=f'{{"base_url": "{toy.url}"}}')
+        await delivering.hurry()
+
+
+async def asked_more(toy: FakeServer, calls: int) -> bool:
+    """Whether the ledger was asked again."""
+    return len(toy.calls) > calls

@@ -101,8 +101,10 @@ class Engine:
     async def _checked(self, ledger: Connection, outcome: str, sentence: str) -> None:
         async with self._books.engine.begin() as connection:
             now = await connections.connection_for(connection, ledger.ledger, lock=True)
+            if now is None or now.generation != ledger.generation:
+                return  # connected anew meanwhile: what we found is not about it, and its own check is to come
             await connections.add_check(connection, ledger.ledger, outcome, sentence)
-            if outcome == "ok" and now is not None and now.state == "stopped":
+            if outcome == "ok" and now.state == "stopped":
                 await connections.set_state(connection, ledger.ledger, "connected")
             if outcome == "ok":
                 await connections.close_circuit(connection, ledger.ledger)
@@ -110,6 +112,9 @@ class Engine:
     async def _refused(self, ledger: Connection, failed: Failure) -> None:
         """No port can be made of the connection."""
         async with self._books.engine.begin() as connection:
+            now = await connections.connection_for(connection, ledger.ledger, lock=True)
+            if now is None or now.generation != ledger.generation:
+                return
             if ledger.check_asked_at is not None:
                 await connections.add_check(connection, ledger.ledger, "failed", f"{failed.code}: {failed.sentence}")
             if failed.failure == "auth":

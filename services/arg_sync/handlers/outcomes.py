@@ -49,9 +49,10 @@ async def _connection(connection: AsyncConnection, ledger: Connection, outcomes:
 
 
 async def open_circuit(connection: AsyncConnection, ledger: Connection, retry_after: float | None, sentence: str, chances: Chances) -> None:
-    """One more trouble of a connection: its circuit opens by and by, or for as long as we are asked to wait."""
+    """One more trouble of a connection: its circuit opens by and by, or for as long as we are asked to wait. None of one connected anew meanwhile."""
     now = await connections.connection_for(connection, ledger.ledger, lock=True)
-    await connections.set_circuit(connection, ledger.ledger, after_trouble(now.failures if now else 0, retry_after, chances), sentence)
+    if now is not None and now.generation == ledger.generation:
+        await connections.set_circuit(connection, ledger.ledger, after_trouble(now.failures, retry_after, chances), sentence)
 
 
 async def stop(connection: AsyncConnection, ledger: Connection, sentence: str) -> None:
