@@ -113,7 +113,9 @@ class Run:
         async with self.books.engine.begin() as connection:
             if began > self._slots_until:  # long before they run out
                 self._slots_until = began + self._lease.whole_seconds / 3
-                await budget.take_slots(connection, self.connection.ledger, self.holder, self._slots, self._lease.whole_seconds)
+                if await budget.keep_slots(connection, self.connection.ledger, self.holder, self._lease.whole_seconds) < self._slots:
+                    self._broken = True  # they ran out, and another has them
+                    return [], 0.0
             taken = await claims.take(connection, self.connection.ledger, self.holder, self._can.order, room, self._lease)
         await faults.point("delivery_taken")
         return taken, began + self._lease.write_seconds

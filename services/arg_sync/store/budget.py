@@ -64,6 +64,18 @@ async def take_slots(connection: AsyncConnection, ledger: str, holder: str, most
     )
 
 
+async def keep_slots(connection: AsyncConnection, ledger: str, holder: str, seconds: float) -> int:
+    """Keeps the slots that the holder has, whatever their numbers, and takes no others; how many it still has."""
+    await run(connection, "SELECT next_at FROM arg_sync.pace WHERE ledger = :ledger FOR UPDATE", ledger=ledger)
+    return await run(
+        connection,
+        "UPDATE arg_sync.slot SET until = clock_timestamp() + make_interval(secs => CAST(:seconds AS float8)) WHERE ledger = :ledger AND holder = :holder",
+        ledger=ledger,
+        holder=holder,
+        seconds=seconds,
+    )
+
+
 async def take_one_slot(connection: AsyncConnection, ledger: str, holder: str, most: int, seconds: float) -> bool:
     """Takes one slot that nobody has; False if there is none."""
     await run(connection, "SELECT next_at FROM arg_sync.pace WHERE ledger = :ledger FOR UPDATE", ledger=ledger)

@@ -1,0 +1,57 @@
+"""Who comes late: a call that takes effect between a look and a create, a worker whose time is over, a reader among the slots."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.arg_sync.store import budget
+from tests.ledgers.delivering import Delivering
+from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.running import until
+
+
+@pytest.fixture
+async def drafts() -> AsyncIterator[FakeServer]:
+    """A ledger that makes drafts."""
+    async with playing(ToyVendor(steps=2)) as server:
+        yield server
+
+
+async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeServer) -> None:
+    """A worker that got the last slots keeps those, and takes not the first ones besides when these become free."""
+    assert isinstance(toy.vendor, ToyVendor)
+    await delivering.connect(toy_kind(toy.vendor), toy.url)
+    async with delivering.engine_of("arg_sync").begin() as connection:
+        assert await budget.take_slots(connection, "books", "one", 2, 60) == 2
+        assert await budget.take_slots(connection, "books", "two", 4, 60) == 2
+        assert await budget.keep_slots(connection, "books", "two", 3600) == 2
+        await budget.give_slots_back(connection, "books", "one")
+        assert await budget.keep_slots(connection, "books", "two", 3600) == 2
+    held = await delivering.rows("SELECT slot_no, holder, until > now() + interval '50 minutes' AS kept FROM arg_sync.slot ORDER BY slot_no")
+    assert [tuple(row) for row in held] == [(3, "two", True), (4, "two", True)]
+
+
+async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
+    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 1.5)
+    vendor = toy.vendor
+    assert isinstance(vendor, ToyVendor)
+    await delivering.connect(toy_kind(vendor, concurrency=3, request_seconds=0.5, server_seconds=0.0), toy.url)
+    async with delivering.engine_of("arg_sync").begin() as connection:
+        await budget.take_slots(connection, "books", "another", 2, 600)
+    toy.delay = 0.05
+    for no in range(1, 121):
+        await delivering.close(f"INV-{no}")
+    await delivering.queue()
+    async with delivering.engine() as engine:
+        await engine.look()
+        await until("a lease's time has passed", lambda: sent(vendor, 110))
+        async with delivering.engine_of("arg_sync").begin() as connection:
+            assert not await budget.take_one_slot(connection, "books", "a third", 3, 60)
+        await engine.until_idle()
+
+
+async def sent(vendor: ToyVendor, number: int) -> bool:
+    """Whether so many documents are there."""
+    return len(vendor.journal) >= number
