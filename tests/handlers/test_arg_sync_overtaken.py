@@ -6,7 +6,7 @@ import pytest
 
 from services.arg_sync.store import budget
 from tests.ledgers.delivering import Delivering
-from tests.ledgers.fake import FakeServer, playing
+from tests.ledgers.fake import Asked, FakeServer, Reply, playing
 from tests.ledgers.toy import ToyVendor, toy_kind
 from tests.running import until
 
@@ -16,6 +16,27 @@ async def drafts() -> AsyncIterator[FakeServer]:
     """A ledger that makes drafts."""
     async with playing(ToyVendor(steps=2)) as server:
         yield server
+
+
+async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Delivering) -> None:
+    """A call that we gave up takes effect after we looked in vain: the ledger refuses the second, shows the first, and nobody is called."""
+    vendor = ToyVendor(unique_number=True)
+    async with playing(vendor) as server:
+        await delivering.connect(toy_kind(vendor, server_seconds=0.0), server.url)
+        await delivering.close("INV-1")
+        await delivering.queue()
+        await delivering.rows("UPDATE arg_sync.delivery SET state = 'unknown', doubt = true")
+        handle = vendor.handle
+
+        def lost_call_arrives(asked: Asked) -> Reply:
+            if vendor.makes_document(asked) and not vendor.journal:
+                handle(asked)
+            return handle(asked)
+
+        vendor.handle = lost_call_arrives  # type: ignore[method-assign]
+        await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert (row.state, row.code, len(vendor.journal)) == ("posted", "adopted", 1), row.sentence
 
 
 async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeServer) -> None:

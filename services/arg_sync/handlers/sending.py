@@ -141,10 +141,7 @@ class Sender:
             how = "adopted" if found is not None and found.remote_id != one.taken.remote_id else "created"
         if found is None:
             one.steps.append("create")
-            (answer,) = await self._asked(lambda: self._port.create([one.keyed]))
-            if isinstance(answer, Failure):
-                raise answer
-            found = answer
+            found, how = await self._made(one)
         await faults.point("document_created")
         one.doubt = True  # from here on the document is there: whatever fails, the next attempt looks first
         if found.state == "draft" and found.remote_id != one.taken.remote_id and not await self._drafts.keep(one.taken, found):
@@ -158,6 +155,19 @@ class Sender:
             self._compare(one, found)
             await faults.point("document_posted")
         return found, "adopted" if how == "adopted" else "created", await self._apply(one, found)
+
+    async def _made(self, one: Prepared) -> tuple[Found, How]:
+        """Creates it. A number that is taken after we looked in vain: an earlier call of ours took effect in between, and another look shows it."""
+        try:
+            (answer,) = await self._asked(lambda: self._port.create([one.keyed]))
+            if isinstance(answer, Failure):
+                raise answer
+            return answer, "created"
+        except Failure as failed:
+            found = await self._looked(one) if failed.failure == "duplicate" and one.taken.doubt else None
+            if found is None:
+                raise
+            return found, "adopted"
 
     async def _looked(self, one: Prepared) -> Found | None:
         """What stands there under our number; None if it is to be sent."""
