@@ -8,7 +8,7 @@ from services.arg_sync.store import budget
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
 from tests.ledgers.toy import ToyVendor, toy_kind
-from tests.running import until
+from tests.running import Pauses, until
 
 
 @pytest.fixture
@@ -37,6 +37,33 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
         await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert (row.state, row.code, len(vendor.journal)) == ("posted", "adopted", 1), row.sentence
+
+
+async def test_a_draft_is_cleared_away_after_the_time_to_write(
+    delivering: Delivering, drafts: FakeServer, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was stopped for longer than its lease, with a draft that nobody else knows of: it may write no more, but that draft goes."""
+    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 6.0)
+    vendor = drafts.vendor
+    assert isinstance(vendor, ToyVendor)
+    await delivering.connect(toy_kind(vendor, request_seconds=1.0, server_seconds=0.2), drafts.url)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    pauses.hold("document_created")
+    async with delivering.engine() as engine:
+        await engine.look()
+        await pauses.reached("document_created")
+        await delivering.rows("UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'")
+        await until("its time to write is over", lambda: over(delivering))
+        pauses.release("document_created")
+        await engine.until_idle()
+    assert vendor.documents == {}
+
+
+async def over(delivering: Delivering) -> bool:
+    """Whether the lease is."""
+    (row,) = await delivering.rows("SELECT next_attempt_at < now() AS over FROM arg_sync.delivery")
+    return bool(row.over)
 
 
 async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeServer) -> None:

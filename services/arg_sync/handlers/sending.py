@@ -1,6 +1,7 @@
 """One delivery, step by step: look if there is doubt, create, keep the draft's id, post, apply a credit note. No transaction is open here."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -195,7 +196,8 @@ class Sender:
             if theirs == found.remote_id:
                 return
             if theirs is not None:
-                await self._asked(lambda: self._port.discard(found.remote_id, one.document.kind))
+                with writing(math.inf):  # our time to write is over by now, but this draft is nobody's
+                    await self._asked(lambda: self._port.discard(found.remote_id, one.document.kind))
                 return
             await asyncio.sleep(CLEAR_AWAY_SECONDS)
 
