@@ -313,3 +313,21 @@ async def test_what_the_old_place_said_is_not_held_against_the_new_one(deliverin
 async def asked_more(toy: FakeServer, calls: int) -> bool:
     """Whether the ledger was asked again."""
     return len(toy.calls) > calls
+
+
+async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(delivering: Delivering, toy: FakeServer) -> None:
+    """Made ready for one company there and refused for now; connected to another company, where that id is another customer's."""
+    await connected(delivering, toy)
+    await delivering.close("INV-1")
+    await delivering.queue()
+    toy.plan(Fault("429"))
+    await delivering.deliver()
+    row = await delivering.delivery("INV-1")
+    assert (row.state, row.doubt, row.customer) == ("queued", False, "C1")
+    async with playing(ToyVendor(steps=2)) as other:
+        vendor_of(other).customers = {"Somebody Else": "C1", "Mercy Hospital": "C2"}
+        new = f'{{"base_url": "{other.url}"}}'
+        await delivering.rows("UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)", new=new)
+        await delivering.hurry()
+        await delivering.deliver()
+        assert [(one.number, one.customer, one.state) for one in other.vendor.journal] == [("INV-1", "C2", "posted")]

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -47,7 +47,7 @@ class Preparer:
     async def prepare(self, taken: Sequence[Taken], write_before: float) -> Ready:
         """Two short transactions around the calls that find customers."""
         ready = Ready()
-        made, known = await self._read(taken, ready)
+        taken, made, known = await self._read(taken, ready)
         wanted = {_name(each.customer): each.customer for each in (made[one.delivery_id] for one in taken if one.delivery_id in made and one.request is None)}
         ids = await self._customers([each for name, each in wanted.items() if name not in known], write_before, known)
         fresh: list[tuple[Taken, str, str, str]] = []
@@ -78,20 +78,21 @@ class Preparer:
         await self._freeze(fresh, ready)
         return ready
 
-    async def _read(self, taken: Sequence[Taken], ready: Ready) -> tuple[dict[int, ArDocument], Mapping[Name, str]]:
+    async def _read(self, taken: Sequence[Taken], ready: Ready) -> tuple[list[Taken], dict[int, ArDocument], Mapping[Name, str]]:
         """The documents in the ledger's words, and the customers that are known. What cannot be said there is parked."""
         made: dict[int, ArDocument] = {}
         async with self._engine.begin() as connection:
             heads = await documents.documents_for(connection, [each.invoice_id for each in taken])
             codes = await documents.codes_for(connection, self._ledger)
             known = await customers.known_customers(connection, self._ledger, self._generation, [each.account_name for each in taken])
+            taken = [_thawed(each, known) for each in taken]
             lines = await documents.lines_for(connection, [heads[each.invoice_id] for each in taken if each.request is None])
             for each in taken:
                 try:
                     made[each.delivery_id] = await self._document(connection, each, heads[each.invoice_id], lines.get(each.invoice_id, []), codes)
                 except Refused as refused:
                     ready.outcomes.append(Outcome(each, parked(refused.code, refused.sentence, refused.mend)))
-        return made, known
+        return list(taken), made, known
 
     async def _document(self, connection: AsyncConnection, each: Taken, head: ClosedDocument, lines: Sequence[SoldLine], codes: Codes) -> ArDocument:
         corrects = await documents.corrected_by(connection, self._ledger, each.invoice_id) if head.document_type == "credit-note" else []
@@ -155,6 +156,14 @@ class Preparer:
             kept = await claims.freeze(connection, fresh)
         lost = {each.delivery_id for each, *_ in fresh} - kept
         ready.prepared = [one for one in ready.prepared if one.taken.delivery_id not in lost]
+
+
+def _thawed(each: Taken, known: Mapping[Name, str]) -> Taken:
+    """One that was never sent and whose customer is not known by that id any more, because the connection or the mapping was changed: its
+    request is made anew. The id may be another's in the place where it goes now."""
+    if each.request is None or each.doubt or known.get((each.account_name, each.currency)) == each.customer:
+        return each
+    return replace(each, request=None, request_key=None, customer=None)
 
 
 def _name(customer: Customer) -> Name:

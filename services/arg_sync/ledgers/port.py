@@ -7,7 +7,7 @@ How to add a system
 
 What the engine promises to a port
 - The request is rendered once (`render`), stored, and the same text with the same key is given to `create` every time, until an operator
-  retries after a mend: that is a new rendering under a new key.
+  retries after a mend: that is a new rendering under a new key. What was never sent is rendered anew if its customer is to be found again.
 - `create` is called only after a look-up (`find`) told that the document is not there, if an earlier call may have reached the server.
 - Where there are two steps, the id that `create` gave is stored before `post` is called; a worker that was overtaken does not call `post`.
 - One document is in the hands of one worker; at most `Capabilities.concurrency` documents of a connection at once, over all workers;

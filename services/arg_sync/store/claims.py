@@ -81,7 +81,7 @@ async def freeze(connection: AsyncConnection, frozen: Sequence[tuple[Taken, str,
         "UPDATE arg_sync.delivery d SET request = f.request, request_key = f.request_key, customer = f.customer"
         " FROM unnest(CAST(:ids AS bigint[]), CAST(:leases AS bigint[]), CAST(:requests AS text[]), CAST(:keys AS text[]), CAST(:customers AS text[]))"
         "   AS f(delivery_id, lease, request, request_key, customer)"
-        " WHERE d.delivery_id = f.delivery_id AND d.lease = f.lease AND d.request IS NULL RETURNING d.delivery_id",
+        " WHERE d.delivery_id = f.delivery_id AND d.lease = f.lease AND (d.request IS NULL OR NOT d.doubt) RETURNING d.delivery_id",
         ids=[each.delivery_id for each, *_ in frozen],
         leases=[each.lease for each, *_ in frozen],
         requests=[request for _, request, _, _ in frozen],
