@@ -161,18 +161,26 @@ class NetSuite:
         return {remote_id: await self._get(kind, remote_id) for remote_id in remote_ids}
 
     async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change. A deleted payment is not in the list: it is not seen."""
+        """By the time of their last change. A deleted payment is not in the list: it is not seen. A whole page is read on from its last second,
+        not by its number: one that changes meanwhile goes to the end, and those behind it move up into a page that was read."""
         sums: dict[tuple[str, str], Payment] = {}
-        newest = cursor
-        for page in range(PAGES_AT_ONCE):
-            rows = await self._query(PAID.format(since=_quoted(cursor or "2000-01-01 00:00:00")), page * PAGE)
+        changed: dict[str, str] = {}
+        newest, since, page = cursor, cursor, 0
+        for _ in range(PAGES_AT_ONCE):
+            rows = await self._query(PAID.format(since=_quoted(since or "2000-01-01 00:00:00")), page * PAGE)
             for row in rows:
-                newest = max(newest, str(row.get("changed", "")))
-                one = self._payment(row)
+                one, when = self._payment(row), str(row.get("changed", ""))
+                if changed.setdefault(one.payment_id, when) != when:  # it was changed since we read it: its parts are counted anew
+                    sums, changed[one.payment_id] = _without(sums, one.payment_id), when
+                newest = max(newest, when)
                 before = sums.get((one.payment_id, one.remote_id))
                 sums[one.payment_id, one.remote_id] = one if before is None else _and(before, one)
             if len(rows) < PAGE:
                 break
+            if newest > since:
+                for payment_id in [each for each, when in changed.items() if when == newest]:  # read again from its first part
+                    sums = _without(sums, payment_id)
+            since, page = (newest, 0) if newest > since else (since, page + 1)
         return Payments(newest, tuple(sums.values()))
 
     def _payment(self, row: Mapping[str, Any]) -> Payment:
@@ -279,6 +287,10 @@ def _line(line: Any, currency: str) -> dict[str, Any]:
     tax = {"taxCode": {"id": line.tax}} if line.tax else {}
     amounts = {"quantity": quantity, "price": {"id": "-1"}, "rate": price, "amount": line.amount}
     return {"item": {"id": line.item}, "description": short(line.description, 4000)} | amounts | tax
+
+
+def _without(sums: Mapping[tuple[str, str], Payment], payment_id: str) -> dict[tuple[str, str], Payment]:
+    return {name: one for name, one in sums.items() if name[0] != payment_id}
 
 
 def _and(one: Payment, other: Payment) -> Payment:

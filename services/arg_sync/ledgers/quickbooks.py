@@ -210,20 +210,22 @@ class QuickBooks:
         return {remote_id: found[remote_id] for remote_id in remote_ids}
 
     async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change; deleted ones from the change log, which goes back a month."""
+        """By the time of their last change; deleted ones from the change log, which goes back a month. A whole page is read on from its last
+        time, not by its number: one that changes meanwhile goes to the end, and those behind it move up into a page that was read."""
         made: list[Payment] = []
-        newest = cursor
-        for page in range(PAGES_AT_ONCE):
-            where = f"MetaData.LastUpdatedTime >= '{cursor or '2000-01-01T00:00:00+00:00'}' orderby MetaData.LastUpdatedTime"
+        newest, since, page = cursor, cursor, 0
+        for _ in range(PAGES_AT_ONCE):
+            where = f"MetaData.LastUpdatedTime >= '{since or '2000-01-01T00:00:00+00:00'}' orderby MetaData.LastUpdatedTime"
             read = await self._query("Payment", where, 1 + page * PAGE)
             for one in read:
                 newest = max(newest, _changed(one))
                 made += _payments_in(one)
             if len(read) < PAGE:
                 break
+            since, page = (newest, 0) if newest > since else (since, page + 1)
         if cursor:
-            since = max(datetime.fromisoformat(cursor), clock.now() - CHANGES_KEPT).isoformat()
-            for one in _changes(await self._read("/cdc", {"entities": "Payment", "changedSince": since})):
+            changed_since = max(datetime.fromisoformat(cursor), clock.now() - CHANGES_KEPT).isoformat()
+            for one in _changes(await self._read("/cdc", {"entities": "Payment", "changedSince": changed_since})):
                 if one.get("status") == "Deleted":
                     made.append(Payment(str(one["Id"]), "", "", Decimal(0), "", datetime.fromisoformat(_changed(one) or cursor).date(), cancelled=True))
         return Payments(newest, tuple(made))

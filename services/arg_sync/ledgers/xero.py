@@ -187,11 +187,12 @@ class Xero:
         return _found(one, kind)
 
     async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change; the second of the cursor is read again."""
+        """By the time of their last change; the second of the cursor is read again. A whole page is read on from its last second, not by its
+        number: one that changes meanwhile goes to the end, and those behind it move up into a page that was read."""
         made: list[Payment] = []
-        newest = cursor
-        headers = {"if-modified-since": cursor} if cursor else {}
-        for page in range(1, PAGES_AT_ONCE + 1):
+        newest, since, page = cursor, cursor, 1
+        for _ in range(PAGES_AT_ONCE):
+            headers = {"if-modified-since": since} if since else {}
             read = _list(await self._get("/Payments", {"page": str(page), "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC"}, headers), "Payments")
             for one in read:
                 newest = max(newest, _instant(one.get("UpdatedDateUTC", "")))
@@ -199,6 +200,7 @@ class Xero:
                     made.append(_payment(one))
             if len(read) < PAGE:
                 break
+            since, page = (newest, 1) if newest > since else (since, page + 1)
         return Payments(newest, tuple(made))
 
     async def close(self) -> None:

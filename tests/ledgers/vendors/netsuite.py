@@ -43,7 +43,7 @@ class NetSuiteVendor:
             return self.error(401, "INVALID_LOGIN", f"Invalid login attempt with {asked.headers.get('authorization')}")
         if asked.path.endswith("/suiteql"):
             assert asked.headers.get("prefer") == "transient"
-            return self._query(json.loads(asked.body)["q"])
+            return self._query(json.loads(asked.body)["q"], int(asked.query["offset"]), int(asked.query["limit"]))
         assert asked.method != "PUT", "a PUT could change a document that is there"
         record, _, which = unquote(asked.path).removeprefix(RECORD + "/").partition("/")
         if asked.method == "POST":
@@ -111,7 +111,7 @@ class NetSuiteVendor:
         invoice["amountRemaining"] -= amount
         invoice["status"] = {"id": "paidInFull", "refName": "Paid In Full"} if invoice["amountRemaining"] == 0 else {"id": "open", "refName": "Open"}
 
-    def _query(self, query: str) -> Reply:
+    def _query(self, query: str, first: int, most: int) -> Reply:
         if query.startswith("select count(*)"):
             return self._rows([{"invoices": str(len(self.records["invoice"]))}])
         if "from customer" in query:
@@ -126,7 +126,8 @@ class NetSuiteVendor:
             return self._rows(rows)
         since = re.search(r"to_timestamp\('([^']+)'", query)
         assert since is not None and "previoustransactionlinelink" in query, query
-        return self._rows(sorted((one for one in self.payments if one["changed"] >= since[1]), key=lambda one: str(one["changed"])))
+        found = sorted((one for one in self.payments if one["changed"] >= since[1]), key=lambda one: str(one["changed"]))
+        return self._rows(found[first : first + most])
 
     def _rows(self, rows: list[dict[str, Any]]) -> Reply:
         return said(200, {"items": rows, "count": len(rows), "hasMore": False, "offset": 0, "totalResults": len(rows)})
