@@ -1,8 +1,9 @@
 """What arg_sync says: what the accounting systems answered, what they were paid, and where they differ from our books."""
 
+from datetime import date
 from typing import Literal
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Sentence
+from shared.events.wire import Amount, Currency, Identifier, Message, Sentence
 from shared.terms import DocumentType
 
 
@@ -43,7 +44,8 @@ class ArDocumentRefused(Message):
 
 class PaymentRecorded(Message):
     """An entry of what an accounting system booked against one of our documents. Entries of one payment are numbered and add up: what changes
-    it is the difference, and what takes it back is negative. `cancelled`: after this entry nothing of the payment is left."""
+    it is the difference, and what takes it back is negative. `cancelled`: after this entry nothing of the payment is left. `paid_on` is the day that
+    the accounting system has, however odd."""
 
     ledger: Identifier
     billing_company: Identifier
@@ -54,7 +56,7 @@ class PaymentRecorded(Message):
     remote_id: str
     amount: Amount
     currency: Currency
-    paid_on: Day
+    paid_on: date
     cancelled: bool = False
 
 

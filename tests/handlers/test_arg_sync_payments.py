@@ -1,6 +1,7 @@
 """Payments read back from a ledger that plays: each entry kept once, said once, and written once into the invoicer's books."""
 
 import asyncio
+import json
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -149,6 +150,16 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(delivering: Deliv
         (debtor,) = (await ageing(connection, COMPANY, date(2026, 4, 10)))["debtors"]
     assert (debtor["1-30"], debtor["total"]) == (-paid.total, -paid.total)
     assert await standing(delivering, "INV-1") == ("overpaid", paid.total, -paid.total)
+
+
+async def test_a_payment_of_an_odd_day_is_recorded(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+    """A clerk typed the year 1026: it is the day that the ledger has, and stops nobody."""
+    book(toy, "P-1", paid, "100.00", on="1026-04-20")
+    await read_payments(delivering)
+    (said,) = delivering.said("payment-recorded")
+    assert json.loads(said.value)["paid_on"] == "1026-04-20"
+    assert await hear(delivering, books_of) == []
+    assert (await standing(delivering, "INV-1"))[0] == "part paid"
 
 
 async def test_a_payment_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:

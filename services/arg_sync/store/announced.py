@@ -12,7 +12,7 @@ from shared.consumer.protocol import Say
 from shared.consumer.records import UnsaidId
 from shared.database import rows
 from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
-from shared.events.wire import Message
+from shared.events.wire import TEXT_LENGTH, Message
 
 POSTED, REFUSED, PAYMENT, DRIFT = "posted", "refused", "payment", "drift"
 DOCUMENT = ("ledger", "kind", "billing_company", "invoice_id", "invoice_number", "document_type", "batch_id")
@@ -40,7 +40,7 @@ def _posted(row: Any) -> Outgoing:
         **_values(row, *DOCUMENT, "currency", "total", "remote_number"),
         remote_id=row.remote_id or "",
         how=HOW.get(row.code, "created"),  # type: ignore[arg-type]
-        warning=row.sentence if row.code == "not_applied" else "",
+        warning=row.sentence[:TEXT_LENGTH] if row.code == "not_applied" else "",
     )
     return _outgoing(AR_DOCUMENT_POSTED, row.invoice_id, event, row.ledger, row.invoice_id, row.revision)
 
@@ -61,7 +61,7 @@ async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> l
 
 
 def _refused(row: Any) -> Outgoing:
-    event = ArDocumentRefused(**_values(row, *DOCUMENT, "code"), attempt=row.attempt_no, sentence=row.sentence[:2000], mend=row.mend[:2000])
+    event = ArDocumentRefused(**_values(row, *DOCUMENT, "code"), attempt=row.attempt_no, sentence=row.sentence[:TEXT_LENGTH], mend=row.mend[:TEXT_LENGTH])
     return _outgoing(AR_DOCUMENT_REFUSED, row.invoice_id, event, row.ledger, row.invoice_id, row.attempt_no)
 
 
@@ -105,7 +105,8 @@ async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
 
 
 def _drift(row: Any) -> Outgoing:
-    return _outgoing(LEDGER_DRIFT_FOUND, row.invoice_id or row.remote_id, LedgerDriftFound(**_values(row, *LedgerDriftFound.model_fields)), row.drift_id)
+    values = _values(row, *LedgerDriftFound.model_fields) | {"sentence": row.sentence[:TEXT_LENGTH], "mend": row.mend[:TEXT_LENGTH]}
+    return _outgoing(LEDGER_DRIFT_FOUND, row.invoice_id or row.remote_id, LedgerDriftFound(**values), row.drift_id)
 
 
 def _values(row: Any, *names: str) -> dict[str, Any]:
