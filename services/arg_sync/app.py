@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.25
 
 
 class Clockwork:
-    """The worker's timer: engine and readers look for work, again and again, and are drained when the worker stops."""
+    """The worker's timer: engine and readers look for work, again and again. What they have in hand is ended when the worker stops."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -33,13 +33,13 @@ class Clockwork:
         if self._engine is None or self._readers is None:
             holder = holder_name(settings().replica)
             self._engine, self._readers = Engine(worker.books, all_kinds(), holder), Readers(worker.books, all_kinds(), holder)
-        try:
-            await self._engine.look()
-            await self._readers.look()
-            await asyncio.sleep(LOOK_SECONDS)
-        except asyncio.CancelledError:
-            await asyncio.gather(self._engine.drain(), self._readers.drain())
-            raise
+        await self._engine.look()
+        await self._readers.look()
+        await asyncio.sleep(LOOK_SECONDS)
+
+    async def drain(self) -> None:
+        """Ends what is in hand. Not the timer's own end does it: a loop ends by itself where it sees the stop before it is cancelled."""
+        await asyncio.gather(*(each.drain() for each in (self._engine, self._readers) if each is not None))
 
 
 def tell_kinds() -> Chore:
@@ -66,14 +66,16 @@ async def watch(connection: AsyncConnection) -> None:
 def service() -> Service:
     """arg_sync as a worker runs it."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    clockwork = Clockwork()
     return Service(
         name=desk.NAME,
         lanes=list(desk.lanes().values()),
         says=dict(announced.SAYS),
         chores=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
         watch=watch,
-        timers=[Clockwork()],
+        timers=[clockwork],
         routes={"/webhooks/": answer_webhook},
+        closings=[clockwork.drain],
     )
 
 

@@ -51,7 +51,7 @@ Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
 @dataclass(frozen=True)
 class Service:
     """What a worker is made of. `watch` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock).
-    `routes`: what it answers on its HTTP port besides metrics and health, by the beginning of the path."""
+    `routes`: what it answers on its HTTP port besides metrics and health, by the beginning of the path. `closings` end what it has in hand."""
 
     name: str
     lanes: Sequence[Lane]
@@ -60,6 +60,7 @@ class Service:
     watch: Callable[[AsyncConnection], Awaitable[None]] | None = None
     timers: Sequence[Callable[["Worker"], Awaitable[None]]] = ()
     routes: Mapping[str, Route] = field(default_factory=dict)
+    closings: Sequence[Callable[[], Awaitable[None]]] = ()
 
 
 class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -144,6 +145,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(close() for close in self.service.closings))
 
     # -- Kafka
 
