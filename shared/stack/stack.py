@@ -57,6 +57,7 @@ class Stack:
         self._server_again_at: dict[str, float] = {}
         self._turn = threading.RLock()
         self._phase = "new"
+        self._hindrance = ""
         self.workers: list[Worker] = []
 
     kafka: Broker
@@ -90,14 +91,27 @@ class Stack:
             raise
 
     def tend(self) -> None:
-        """One look around: what ended badly is started again."""
+        """One look around: what ended badly is started again. What hinders that once all is up, a full disk or a port that another program took,
+        is said once and tried again at the next look: it ends nothing that runs."""
         with self._turn:
             if self._phase not in ("starting", "ready"):
                 return
-            # The list is built first: any() over a generator would stop looking at the first worker that changed.
-            changed = [self._tend_server(name, server) for name, server in self._servers()] + [worker.tend() for worker in self.workers]
-            if any(changed):
-                self._tell(self._phase)
+            try:
+                self._look_around()
+                self._hindrance = ""
+            except (OSError, Refused, Unavailable) as error:
+                if self._phase != "ready":
+                    raise
+                sentence = str(error) if isinstance(error, OSError) else error.sentence
+                if sentence != self._hindrance:
+                    self._hindrance = sentence
+                    self._say(f"the stack could not be looked after, which is tried again: {sentence}")
+
+    def _look_around(self) -> None:
+        # The list is built first: any() over a generator would stop looking at the first worker that changed.
+        changed = [self._tend_server(name, server) for name, server in self._servers()] + [worker.tend() for worker in self.workers]
+        if any(changed):
+            self._tell(self._phase)
 
     def stop(self, failed: BaseException | None = None) -> None:
         """Stop workers, then servers, in good order; nothing of it survives. May be called twice."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.errors import Refused
 from shared.stack import down, running_stack, status, up
+from shared.stack import stack as stack_module
 from shared.stack.containers import ContainerPostgres, why_no_containers
 from shared.stack.folder import DataFolder
 from shared.stack.kafka import KafkaServer
@@ -164,6 +166,31 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
         (seen,) = status(tmp_path / "data")["workers"]
         assert (seen["restarts"], seen["port"], seen["alive"], seen["ready"]) == (1, port, True, True)
     assert processes_of(tmp_path / "data") == []
+
+
+def test_a_full_disk_while_looking_around_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server was killed, and its new state cannot be written down: said once, and tried again until it can."""
+    said: list[str] = []
+    full = threading.Event()
+    write = stack_module.write_json
+
+    def write_or_not(path: Path, body: object) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, body)
+
+    monkeypatch.setattr(stack_module, "write_json", write_or_not)
+    with running_stack(tmp_path / "data", say=said.append, provision=False) as stack:
+        full.set()
+        first = stack.postgres.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        assert within_patience(lambda: any("tried again" in each for each in said))
+        time.sleep(2)
+        assert sum("tried again" in each for each in said) == 1
+        full.clear()
+        assert within_patience(lambda: stack.postgres.pid not in (None, first))
+        assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
 
 
 def test_up_and_down(tmp_path: Path) -> None:
