@@ -156,10 +156,16 @@ class Asked(Ground):
     @precondition(lambda self: self.invoices())
     @rule(pick=world.picks, to=st.sampled_from(["reissue", "rebill", "write-off"]))
     def an_invoice_is_credited_whole(self, pick: int, to: str) -> None:
-        """All that stands on a document; to issue it again takes back what was written off on it, too."""
-        known = self.invoices()
-        of_offs = {off[1] for page in self.reference.ledger.pages.values() for off in page.written_off}
-        invoice = self.pick(pick, [one for one in known if one.number in of_offs and to == "reissue"] or known)
+        """All that stands on a document."""
+        self._credit_whole(self.pick(pick, self.invoices()), to)
+
+    @precondition(lambda self: self.with_write_offs())
+    @rule(pick=world.picks)
+    def what_was_written_off_is_taken_back(self, pick: int) -> None:
+        """To issue a document again takes back what was written off on it, too."""
+        self._credit_whole(self.pick(pick, self.with_write_offs()), "reissue")
+
+    def _credit_whole(self, invoice: Invoice, to: str) -> None:
         offs = [off for page in self.reference.ledger.pages.values() for off in page.written_off if off[1] == invoice.number]
         stands = any(one.left for one in invoice.lines if one.corrects is None)
         asked = builders.command("credit-invoice", billing_company=invoice.company, invoice_number=invoice.number, to=to)
@@ -177,3 +183,8 @@ class Asked(Ground):
     def invoices(self) -> list[Invoice]:
         """Documents that may be credited whole."""
         return [invoice for invoice in self.reference.billing.invoices if invoice.kind == "invoice"]
+
+    def with_write_offs(self) -> list[Invoice]:
+        """Documents on which something was written off."""
+        numbers = {off[1] for page in self.reference.ledger.pages.values() for off in page.written_off}
+        return [invoice for invoice in self.invoices() if invoice.number in numbers]
