@@ -229,7 +229,7 @@ async def made(toy: FakeServer) -> bool:
 @pytest.mark.parametrize("status", [422, 503])
 async def test_words_that_no_database_keeps_stop_no_worker(delivering: Delivering, toy: FakeServer, status: int, body: bytes) -> None:
     """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words, and a check with them, too."""
-    await connected(delivering, toy)
+    await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
     vendor = vendor_of(toy)
@@ -246,7 +246,7 @@ async def test_words_that_no_database_keeps_stop_no_worker(delivering: Deliverin
 async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: Delivering, toy: FakeServer, change: str) -> None:
     """Ended in the middle of many, while a session there lasts: in a second nothing more is sent. Connected to another server: that one gets
     what was not sent yet."""
-    await connected(delivering, toy, concurrency=1)
+    await connected(delivering, toy, concurrency=1, request_seconds=5.0)
     toy.delay = 0.1
     for no in range(1, 41):
         await delivering.close(f"INV-{no}")
@@ -272,7 +272,7 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: De
 
 async def test_an_answer_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer) -> None:
     """200 with none of what belongs into it, to a check and to the question for a customer: both are told, and the worker goes on."""
-    await connected(delivering, toy)
+    await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
     await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
@@ -317,10 +317,10 @@ async def asked_more(toy: FakeServer, calls: int) -> bool:
 
 async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(delivering: Delivering, toy: FakeServer) -> None:
     """Made ready for one company there and refused for now; connected to another company, where that id is another customer's."""
-    await connected(delivering, toy)
+    await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    toy.plan(Fault("429"))
+    toy.plan(Fault("429", 3600))
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert (row.state, row.doubt, row.customer) == ("queued", False, "C1")
