@@ -82,13 +82,13 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeSer
 
 async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
-    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 1.5)
+    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 3.0)
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor, concurrency=3, request_seconds=0.5, server_seconds=0.0), toy.url)
+    await delivering.connect(toy_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), toy.url)
     async with delivering.engine_of("arg_sync").begin() as connection:
         await budget.take_slots(connection, "books", "another", 2, 600)
-    toy.delay = 0.05
+    toy.delay = 0.07
     for no in range(1, 121):
         await delivering.close(f"INV-{no}")
     await delivering.queue()
