@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, ProducerFenced
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
@@ -145,7 +145,7 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(close() for close in self.service.closings))
+        await asyncio.gather(*(close() for close in self.service.closings), return_exceptions=True)
 
     # -- Kafka
 
@@ -261,7 +261,7 @@ class Worker:
                 consumer.seek(partition, offset)
 
     def _away(self, error: BaseException) -> bool:
-        if isinstance(error, ProducerOver):
+        if isinstance(error, ProducerOver | ProducerFenced) or getattr(error, "fatal", False):
             return False
         return world_is_away(error) or isinstance(error, KafkaError)
 

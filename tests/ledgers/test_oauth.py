@@ -125,14 +125,20 @@ async def test_new_tokens_are_saved_before_they_are_used(server: FakeServer) -> 
     await tokens.close()
 
 
-async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> None:
-    """The caller is cancelled in the middle of a renewal: what the vendor gave is saved nevertheless."""
-    held = vault()
-    tokens = tokens_on(server, held)
+async def given_up(server: FakeServer, tokens: Tokens) -> "asyncio.Task[Secrets]":
+    """A caller that is cancelled while the vendor renews."""
     server.delay = 0.1
     task = asyncio.create_task(tokens.current())
     await asyncio.sleep(0.05)
     task.cancel()
+    return task
+
+
+async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> None:
+    """The caller is cancelled in the middle of a renewal: what the vendor gave is saved nevertheless."""
+    held = vault()
+    tokens = tokens_on(server, held)
+    task = await given_up(server, tokens)
     await asyncio.gather(task, return_exceptions=True)
     await asyncio.sleep(0.4)
     assert held.values["refresh_token"] == vendor_of(server).login.refresh == "canary-refresh-1"
@@ -141,12 +147,8 @@ async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> Non
 
 async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(server: FakeServer) -> None:
     """The renewal under way is the only one: the next caller gets what it brings."""
-    held = vault()
-    tokens = tokens_on(server, held)
-    server.delay = 0.1
-    task = asyncio.create_task(tokens.current())
-    await asyncio.sleep(0.05)
-    task.cancel()
+    tokens = tokens_on(server, vault())
+    await given_up(server, tokens)
     assert (await tokens.current()).values["access_token"] == "canary-access-1"
     assert len(vendor_of(server).login.asked) == 1
     await tokens.close()

@@ -100,9 +100,8 @@ class Engine:
 
     async def _checked(self, ledger: Connection, outcome: str, sentence: str) -> None:
         async with self._books.engine.begin() as connection:
-            now = await connections.connection_for(connection, ledger.ledger, lock=True)
-            if now is None or now.generation != ledger.generation:
-                return  # connected anew meanwhile: what we found is not about it, and its own check is to come
+            if (now := await outcomes.still(connection, ledger)) is None:
+                return  # its own check is to come
             await connections.add_check(connection, ledger.ledger, outcome, sentence)
             if outcome == "ok" and now.state == "stopped":
                 await connections.set_state(connection, ledger.ledger, "connected")
@@ -112,8 +111,7 @@ class Engine:
     async def _refused(self, ledger: Connection, failed: Failure) -> None:
         """No port can be made of the connection."""
         async with self._books.engine.begin() as connection:
-            now = await connections.connection_for(connection, ledger.ledger, lock=True)
-            if now is None or now.generation != ledger.generation:
+            if await outcomes.still(connection, ledger) is None:
                 return
             if ledger.check_asked_at is not None:
                 await connections.add_check(connection, ledger.ledger, "failed", f"{failed.code}: {failed.sentence}")

@@ -48,17 +48,22 @@ async def _connection(connection: AsyncConnection, ledger: Connection, outcomes:
         await connections.close_circuit(connection, ledger.ledger)
 
 
-async def open_circuit(connection: AsyncConnection, ledger: Connection, retry_after: float | None, sentence: str, chances: Chances) -> None:
-    """One more trouble of a connection: its circuit opens by and by, or for as long as we are asked to wait. None of one connected anew meanwhile."""
+async def still(connection: AsyncConnection, ledger: Connection) -> Connection | None:
+    """The connection as it is now, locked; None if it is gone or an operator connected it anew meanwhile: what the old place said is not about it."""
     now = await connections.connection_for(connection, ledger.ledger, lock=True)
-    if now is not None and now.generation == ledger.generation:
+    return now if now is not None and now.generation == ledger.generation else None
+
+
+async def open_circuit(connection: AsyncConnection, ledger: Connection, retry_after: float | None, sentence: str, chances: Chances) -> None:
+    """One more trouble of a connection: its circuit opens by and by, or for as long as we are asked to wait."""
+    if (now := await still(connection, ledger)) is not None:
         await connections.set_circuit(connection, ledger.ledger, after_trouble(now.failures, retry_after, chances), sentence)
 
 
 async def stop(connection: AsyncConnection, ledger: Connection, sentence: str) -> None:
-    """Stops a connection, unless an operator connected it anew meanwhile."""
-    now = await connections.connection_for(connection, ledger.ledger, lock=True)
-    if now is not None and now.generation == ledger.generation and now.state == "connected":
+    """Stops a connection."""
+    now = await still(connection, ledger)
+    if now is not None and now.state == "connected":
         await connections.set_state(
             connection, ledger.ledger, "stopped", f"{sentence}; give it a good key with `backoffice ledger connect {ledger.ledger} ...`"
         )
