@@ -67,7 +67,7 @@ class ControlTotals:
         )
 
     def mismatches(self) -> list[str]:
-        """One sentence for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
+        """One message for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
         found: list[str] = []
         for currency, head in sorted(self.promised.items()):
             counted = self.by_currency[currency]

@@ -31,7 +31,9 @@ def why_no_containers() -> str | None:
         return "no docker command"
     command = [docker, "version", "--format", "{{.Server.Version}}"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_SECONDS, check=False)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_SECONDS, check=False
+        )
     except (subprocess.TimeoutExpired, OSError):
         return "the docker command does not answer"
     if answer.returncode != 0 or not answer.stdout.strip():
@@ -72,7 +74,9 @@ class ContainerKafka(GivenKafka):
         }
         container = DockerContainer(KAFKA_IMAGE).with_envs(**settings)
         container.ports["9092/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # this machine alone, not its network
-        self._container = _started(container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE)
+        self._container = _started(
+            container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE
+        )
 
     def stop(self) -> None:
         """Remove the container; the volume stays."""
@@ -105,7 +109,10 @@ class ContainerPostgres(GivenDatabase):
         container = DockerContainer(POSTGRES_IMAGE).with_envs(**settings)
         container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # it trusts who connects: this machine alone
         container = container.with_volume_mapping(self._volume, "/var/lib/postgresql", "rw")
-        self._container = _started(container.with_command("postgres -c max_connections=200 -c timezone=UTC"), POSTGRES_IMAGE)
+        self._container = _started(
+            container.with_command("postgres -c max_connections=200 -c timezone=UTC"),
+            POSTGRES_IMAGE,
+        )
 
     def stop(self) -> None:
         """Remove the container; the volume stays."""

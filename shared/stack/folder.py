@@ -21,7 +21,9 @@ STATE = "stack.json"
 MADE_WITH = {"layout": "1", "kafka": "4.3.1", "postgres": "18"}
 LEAST_FREE_BYTES = 1_000_000_000
 LEFTOVER_PATIENCE_SECONDS = 20.0
-LOCK_PATIENCE_SECONDS = 2.0  # a process that was killed holds its lock until its last thread is gone
+LOCK_PATIENCE_SECONDS = (
+    2.0  # a process that was killed holds its lock until its last thread is gone
+)
 
 
 class DataFolder:
@@ -89,10 +91,17 @@ class DataFolder:
 
     def sweep(self, say: Callable[[str], None]) -> list[Record]:
         """End every process that an earlier command started here and could not stop, workers before the servers they use."""
-        paths = sorted((self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres"))
-        ended = [record for path in paths if (record := end_leftover(path, LEFTOVER_PATIENCE_SECONDS))]
+        paths = sorted(
+            (self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres")
+        )
+        ended = [
+            record for path in paths if (record := end_leftover(path, LEFTOVER_PATIENCE_SECONDS))
+        ]
         if ended:
-            say("cleaned up after a stack that was not stopped: " + ", ".join(f"{record.name} (pid {record.pid})" for record in ended))
+            say(
+                "cleaned up after a stack that was not stopped: "
+                + ", ".join(f"{record.name} (pid {record.pid})" for record in ended)
+            )
         return ended
 
     def _empty(self) -> None:
@@ -109,7 +118,11 @@ class DataFolder:
             found = json.loads((self.path / MARKER).read_text())
         except (OSError, ValueError):
             found = {}
-        differing = [f"{part} {found.get(part, 'unknown')} instead of {wanted}" for part, wanted in MADE_WITH.items() if found.get(part) != wanted]
+        differing = [
+            f"{part} {found.get(part, 'unknown')} instead of {wanted}"
+            for part, wanted in MADE_WITH.items()
+            if found.get(part) != wanted
+        ]
         if differing:
             raise Refused(
                 "data-folder-version",

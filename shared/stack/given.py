@@ -29,7 +29,9 @@ class GivenKafka:
         """Make sure that it answers; nothing is written to it."""
         wrong = wait_until_it_works(self.address, self.patience_seconds, lambda: True, writes=False)
         if wrong is not None:
-            raise Unavailable(f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}. Start it, or mend the address.")
+            raise Unavailable(
+                f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}. Start it, or fix the address."
+            )
 
     def stop(self) -> None:
         """Not ours to stop."""
@@ -63,7 +65,9 @@ class GivenDatabase:
                 time.sleep(PAUSE_SECONDS)
                 continue
             shown = self.dsn.rpartition("@")[2]  # the part before may hold a password
-            raise Unavailable(f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query. Start it, or mend the address.")
+            raise Unavailable(
+                f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query. Start it, or fix the address."
+            )
 
     def stop(self) -> None:
         """Not ours to stop."""

@@ -48,7 +48,10 @@ class Record:
         """The living process that this record means, or None if it is gone (a zombie is gone)."""
         try:
             process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > START_TIME_TOLERANCE_SECONDS:
+            if (
+                process.status() == psutil.STATUS_ZOMBIE
+                or abs(process.create_time() - self.started) > START_TIME_TOLERANCE_SECONDS
+            ):
                 return None
             # Between start and exec the command line is the tether's, which ends with ours.
             shown = tuple(process.cmdline())[-len(self.command) :]
@@ -78,7 +81,13 @@ def read_record(path: Path) -> Record | None:
     """A record, or None if there is none that can be read."""
     try:
         body = json.loads(path.read_text())
-        return Record(body["name"], int(body["pid"]), float(body["started"]), tuple(body["command"]), int(body["stop_signal"]))
+        return Record(
+            body["name"],
+            int(body["pid"]),
+            float(body["started"]),
+            tuple(body["command"]),
+            int(body["stop_signal"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -100,7 +109,9 @@ class Launch:
 class Child:
     """A process that this one started and answers for."""
 
-    def __init__(self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path) -> None:
+    def __init__(
+        self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path
+    ) -> None:
         self.launch = launch
         self.record = record
         self._popen = popen
@@ -133,7 +144,11 @@ class Child:
     def kill(self) -> None:
         """kill -9, with all that it started; the record goes, because nothing is left."""
         with suppress(psutil.Error):
-            below = psutil.Process(self.pid).children(recursive=True) if self.exit_code() is None else []
+            below = (
+                psutil.Process(self.pid).children(recursive=True)
+                if self.exit_code() is None
+                else []
+            )
             self._popen.kill()
             for child in below:
                 with suppress(psutil.Error):
@@ -170,14 +185,29 @@ def _start(data: Path, launch: Launch) -> Child:
             cwd=launch.folder,
             start_new_session=True,  # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody at once
         )
-    record = Record(launch.name, popen.pid, psutil.Process(popen.pid).create_time(), launch.command, int(launch.stop_signal))
+    record = Record(
+        launch.name,
+        popen.pid,
+        psutil.Process(popen.pid).create_time(),
+        launch.command,
+        int(launch.stop_signal),
+    )
     record.save(data)
     return Child(launch, popen, record, data)
 
 
 def tethered(launch: Launch) -> list[str]:
     """The command line that starts a command as its user and tied to this process."""
-    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(launch.death_signal)), launch.user, *launch.command]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(TETHER),
+        str(os.getpid()),
+        str(int(launch.death_signal)),
+        launch.user,
+        *launch.command,
+    ]
 
 
 def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
@@ -226,7 +256,7 @@ def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> No
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, for a sentence that must say why something did not start."""
+    """The last lines of a log, for a message that must say why something did not start."""
     try:
         with log.open("rb") as stream:
             stream.seek(0, os.SEEK_END)

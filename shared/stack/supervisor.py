@@ -102,7 +102,10 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
         "supervisor_pid": supervisor.pid if supervisor is not None else None,
         "kafka": state.get("kafka", ""),
         "database_url": state.get("database_url", ""),
-        "servers": {name: _server_now(name, server, alive, supervisor is not None) for name, server in state.get("servers", {}).items()},
+        "servers": {
+            name: _server_now(name, server, alive, supervisor is not None)
+            for name, server in state.get("servers", {}).items()
+        },
         "workers": [_worker_now(worker, alive) for worker in state.get("workers", [])],
         "left_behind": sorted(alive) if supervisor is None else [],
     }
@@ -111,7 +114,9 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
     return answer
 
 
-def _server_now(name: str, server: Mapping[str, Any], alive: set[str], supervised: bool) -> dict[str, Any]:
+def _server_now(
+    name: str, server: Mapping[str, Any], alive: set[str], supervised: bool
+) -> dict[str, Any]:
     # A server that we did not start has no process here; it is there as long as the stack that uses it.
     return {**server, "alive": name in alive if server["kind"] == "embedded" else supervised}
 
@@ -122,7 +127,9 @@ def _worker_now(worker: Mapping[str, Any], alive: set[str]) -> dict[str, Any]:
 
 
 def _records(path: Path) -> list[Record]:
-    return [record for file in sorted((path / "run").glob("*.json")) if (record := read_record(file))]
+    return [
+        record for file in sorted((path / "run").glob("*.json")) if (record := read_record(file))
+    ]
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -138,23 +145,55 @@ def _supervisor(state: Mapping[str, Any]) -> psutil.Process | None:
     known = state.get("supervisor")
     if known is None or state.get("phase") in OVER:
         return None
-    return Record("supervisor", int(known["pid"]), float(known["started"]), tuple(known["command"]), int(signal.SIGTERM)).process()
+    return Record(
+        "supervisor",
+        int(known["pid"]),
+        float(known["started"]),
+        tuple(known["command"]),
+        int(signal.SIGTERM),
+    ).process()
 
 
-def _up_detached(data_dir: Path, *, fresh: bool, workers: Mapping[str, int] | Sequence[str], say: Say, provision: bool) -> dict[str, Any]:
+def _up_detached(
+    data_dir: Path,
+    *,
+    fresh: bool,
+    workers: Mapping[str, int] | Sequence[str],
+    say: Say,
+    provision: bool,
+) -> dict[str, Any]:
     path = DataFolder(data_dir).path
     if _supervisor(_read_state(path)) is not None:
         if fresh:
-            raise Refused("stack-in-use", f"A stack runs on {path}, so it cannot be emptied.", "Stop it first (backoffice down).")
+            raise Refused(
+                "stack-in-use",
+                f"A stack runs on {path}, so it cannot be emptied.",
+                "Stop it first (backoffice down).",
+            )
         say(f"a stack already runs on {path}")
         return status(data_dir)
-    log = path.parent / f"{path.name}.{os.getpid()}.{LOG}"  # beside the folder: what starts there may have to empty it
+    log = (
+        path.parent / f"{path.name}.{os.getpid()}.{LOG}"
+    )  # beside the folder: what starts there may have to empty it
     numbers = workers if isinstance(workers, Mapping) else dict.fromkeys(workers, 1)
-    command = [sys.executable, "-m", "shared.stack", str(path), "--workers", ",".join(f"{name}={count}" for name, count in numbers.items())]
+    command = [
+        sys.executable,
+        "-m",
+        "shared.stack",
+        str(path),
+        "--workers",
+        ",".join(f"{name}={count}" for name, count in numbers.items()),
+    ]
     command += ["--fresh"] * fresh + ["--no-provision"] * (not provision)
     path.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         _follow(process, log, path, say)
     finally:
@@ -179,11 +218,15 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say)
                 failure = state.get("failure", {}) if ours else {}
                 raise Refused(
                     failure.get("code", "stack-not-up"),
-                    failure.get("sentence", f"The stack on {path} did not come up; see the lines above."),
+                    failure.get(
+                        "message", f"The stack on {path} did not come up; see the lines above."
+                    ),
                 )
             if time.monotonic() > deadline:
                 process.terminate()
-                raise Unavailable(f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop.")
+                raise Unavailable(
+                    f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop."
+                )
             time.sleep(POLL_SECONDS)
 
 

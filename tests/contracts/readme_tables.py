@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from shared.broker.topics import FLOW, HEARD
+from shared.broker.topics import CONSUMED, FLOW
 from shared.settings import Settings
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -24,9 +24,16 @@ def topics_table() -> str:
     """One row a topic: what it says, its key, how long it is kept, who hears it."""
     rows = ["| topic | says | key | kept | heard by |", "|---|---|---|---|---|"]
     for topic in FLOW:
-        kept = "the newest of each key" if topic.compacted else f"{topic.retention_ms // 86_400_000} days"
-        heard = ", ".join(service for service, topics in HEARD.items() if topic in topics) or "anyone"
-        rows.append(f"| `{topic.name}` | {topic.says} | {topic.key} | {kept} | {heard} |")
+        kept = (
+            "the newest of each key"
+            if topic.compacted
+            else f"{topic.retention_ms // 86_400_000} days"
+        )
+        heard = (
+            ", ".join(service for service, topics in CONSUMED.items() if topic in topics)
+            or "anyone"
+        )
+        rows.append(f"| `{topic.name}` | {topic.description} | {topic.key} | {kept} | {heard} |")
     return "\n".join(rows)
 
 
@@ -39,7 +46,9 @@ def with_tables(text: str) -> str:
         before, begin, rest = text.partition(f"<!-- {name} -->")
         _, end, after = rest.partition(f"<!-- /{name} -->")
         if not begin or not end:
-            raise ValueError(f"the README has no place for the table of {name}: put <!-- {name} --> and <!-- /{name} --> where it belongs")
+            raise ValueError(
+                f"the README has no place for the table of {name}: put <!-- {name} --> and <!-- /{name} --> where it belongs"
+            )
         text = f"{before}{begin}\n{table()}\n{end}{after}"
     return text
 

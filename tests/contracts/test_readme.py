@@ -9,7 +9,7 @@ ROOT = README.parent
 
 
 def test_the_generated_tables_are_the_newest() -> None:
-    """Settings and topics in the README are those of the code; mend with `python -m tests.contracts.readme_tables`."""
+    """Settings and topics in the README are those of the code; fix with `python -m tests.contracts.readme_tables`."""
     text = README.read_text(encoding="utf-8")
     assert text == with_tables(text)
 
@@ -20,7 +20,9 @@ def test_every_guarantee_names_a_test_that_exists() -> None:
     assert len(named) >= 10
     for path, test in named:
         assert (ROOT / path).exists(), path
-        assert not test or f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
+        assert not test or f"def {test}(" in (ROOT / path).read_text(encoding="utf-8"), (
+            f"{path}::{test}"
+        )
 
 
 def test_links_lead_somewhere() -> None:
