@@ -1,1 +1,1 @@
-"""What two services need or what serves people: words, money, messages, the protocol, the books' checks. Imports no service."""
+"""What the services share: money, dates, events, message processing, rendering, the local stack."""

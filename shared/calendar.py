@@ -1,7 +1,4 @@
-"""Dates without a clock: today is always an argument. Local dates of a billing company, month ends, payment terms, ages.
-
-Source of the rules: domain rules 8 (numbers and dates of documents).
-"""
+"""Dates without a clock (today is an argument): local dates, month ends, payment terms, ageing."""
 
 from calendar import monthrange
 from datetime import date, datetime, timedelta
@@ -9,35 +6,35 @@ from zoneinfo import ZoneInfo, available_timezones
 
 
 def is_time_zone(name: str) -> bool:
-    """Whether the name is in the IANA database."""
+    """Whether the name is in the IANA time zone database."""
     return name in available_timezones()
 
 
 def local_date(instant: datetime, time_zone: str) -> date:
-    """The date on the wall calendar of a billing company at an instant."""
+    """Return the local date of an instant in a time zone."""
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
 def month_end(day: date) -> date:
-    """The last day of the month of `day`."""
+    """Return the last day of the month of `day`."""
     return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 def day_of_month(year: int, month: int, day: int) -> date:
-    """That day, or the month's last where it has fewer (31 in February 2026 is the 28th)."""
+    """Return that day, or the last day of a shorter month (31 in February 2026 is the 28th)."""
     return date(year, month, min(day, monthrange(year, month)[1]))
 
 
 def next_month(day: date) -> tuple[int, int]:
-    """Year and month after the month of `day`."""
+    """Return year and month of the month after `day`."""
     return (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
 
 
 def due_date(invoice_date: date, terms: str) -> date:
-    """When a document falls due.
+    """Return the due date of a document.
 
-    Terms: `on-receipt`, `net:N`, `end-of-next-month`, `day:N`. 2026-08-15 net:15 is 08-30; end-of-next-month is 09-30;
-    2026-02-10 day:31 is 02-28; 08-20 day:15 is 09-15.
+    Terms: `on-receipt`, `net:N`, `end-of-next-month`, `day:N`. 2026-08-15 net:15 is 08-30;
+    end-of-next-month is 09-30; 2026-02-10 day:31 is 02-28; 08-20 day:15 is 09-15.
     """
     kind, _, number = terms.partition(":")
     if kind == "on-receipt":
@@ -59,12 +56,12 @@ def due_date(invoice_date: date, terms: str) -> date:
 
 
 AGEING_BUCKETS = ("current", "1-30", "31-60", "61-90", "91-120", "121+")
-"""How long a document is past due, in days, as a report of ages groups it."""
+"""How many days a document is past due, as the ageing report groups it."""
 AGEING_DAYS = 30
 
 
 def ageing_bucket(due: date, as_of: date) -> str:
-    """The age of what was due on a day: 30 days past due is in 1-30, what is due on the day itself or later is current."""
+    """Return the ageing bucket: 30 days past due is 1-30; due today or later is current."""
     days = (as_of - due).days
     return AGEING_BUCKETS[
         min(max(days + AGEING_DAYS - 1, 0) // AGEING_DAYS, len(AGEING_BUCKETS) - 1)
@@ -72,7 +69,7 @@ def ageing_bucket(due: date, as_of: date) -> str:
 
 
 def describe_payment_terms(terms: str) -> str:
-    """Payment terms as a document prints them."""
+    """Return payment terms as a document prints them."""
     kind, _, number = terms.partition(":")
     return {
         "on-receipt": "Due on receipt",

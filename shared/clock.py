@@ -1,4 +1,4 @@
-"""The only place that reads the wall clock for business dates; handlers and apps pass what it says into rules."""
+"""The only module that reads the clock for business dates; handlers pass its values into rules."""
 
 from datetime import UTC, date, datetime
 
@@ -7,12 +7,12 @@ from shared.settings import settings
 
 
 def now() -> datetime:
-    """This instant, with a time zone."""
+    """Return the current instant in UTC."""
     return datetime.now(UTC)  # noqa: TID251 - the one clock
 
 
 def today_of(time_zone: str) -> date:
-    """The local date of a billing company, or the date that the settings put in its place."""
+    """Return today in a time zone, or the date that the setting `today` puts in its place."""
     if settings().today:
         return date.fromisoformat(settings().today)
     return local_date(now(), time_zone)

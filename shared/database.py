@@ -1,14 +1,17 @@
-"""The way to PostgreSQL: one engine a process, a role a service, transactions with bounded patience, and the locks.
+"""Access to PostgreSQL: one engine per process, one role per service, timeouts, locks and queries.
 
-Isolation is READ COMMITTED; the locks, not the snapshot, give consistency (protocol section 1). Lock order, always sorted:
-1 `billto`, companies; 2 facts; 3 documents. Locks are taken in statements before those that read.
+Isolation is READ COMMITTED; the locks, not the snapshot, give consistency. Every transaction takes
+its locks in the same order, sorted: `billto` and the billing companies, then facts, then documents.
+Locks are taken in statements that run before the statements that read.
 """
 
 import asyncio
 import hashlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -25,10 +28,10 @@ STATEMENT_SECONDS = 600
 LOCK_SECONDS = 120
 BILLTO_LOCK = "billto"
 TEMP_BUFFERS = "64MB"
-"""A batch picks its lines in temporary tables. They are taken into memory as they are used, up to so much a connection."""
+"""Memory of one connection for temporary tables: a batch selects its lines in them."""
 
-BETWEEN, NULL = "\x1f", "\x1e"
-"""In a column that travels as one text: what stands between its values, and what stands for NULL."""
+SEPARATOR, NULL = "\x1f", "\x1e"
+"""In a column sent as one text: the separator between its values, and the mark for NULL."""
 
 REFUSED_BY_DATABASE = ("22", "23502", "23514")
 RETRYABLE_STATES = ("23505", "23503", "23P01")
@@ -36,7 +39,7 @@ UNAVAILABLE_STATES = ("08", "40", "53", "55P03", "57", "25006", "0A000")
 
 
 def engine_for(role: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:
-    """An engine whose connections act as `role`, so that a service can write its own schema only."""
+    """Return an engine whose connections act as `role`: a service can write only its own schema."""
     return create_async_engine(
         database_url or settings().database_url,
         pool_size=pool_size or settings().pool_size,
@@ -52,8 +55,10 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
                 "lock_timeout": f"{LOCK_SECONDS}s",
                 "idle_in_transaction_session_timeout": "300s",
                 "jit": "off",
-                "timezone": "UTC",  # days of instants are days of UTC, and seals are made of dates as ISO writes them,
-                "datestyle": "ISO",  # whatever a database of somebody else's says
+                # Days of instants are UTC days and content hashes use ISO dates, whatever the
+                # defaults of the database are.
+                "timezone": "UTC",
+                "datestyle": "ISO",
                 "temp_buffers": TEMP_BUFFERS,
             },
         },
@@ -61,7 +66,7 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
 
 
 def sqlstate(error: BaseException) -> str:
-    """The five characters that PostgreSQL gave for an error, or empty."""
+    """Return the SQLSTATE of an error (five characters), or an empty string."""
     inner = getattr(error, "orig", error)
     state = getattr(inner, "sqlstate", None) or getattr(
         getattr(inner, "__cause__", None), "sqlstate", None
@@ -70,17 +75,17 @@ def sqlstate(error: BaseException) -> str:
 
 
 def refused_by_database(error: BaseException) -> bool:
-    """Whether the database refuses the values of a record, so that trying again is useless."""
+    """Whether the database refuses the values of a record: a retry cannot succeed."""
     return sqlstate(error).startswith(REFUSED_BY_DATABASE)
 
 
 def retryable(error: BaseException) -> bool:
-    """Whether another worker was in the way (a unique key, a foreign key): right at the next try."""
+    """Whether another worker caused the error (unique or foreign key): a retry can succeed."""
     return sqlstate(error).startswith(RETRYABLE_STATES)
 
 
 def infrastructure_unavailable(error: BaseException) -> bool:
-    """Whether the database, or the way to it, does not work now."""
+    """Whether the database cannot be reached or cannot work now."""
     if isinstance(
         error, Unavailable | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError
     ):
@@ -96,21 +101,27 @@ def infrastructure_unavailable(error: BaseException) -> bool:
 
 
 def lock_key(name: str) -> int:
-    """The 64-bit key of an advisory lock: the same in every process."""
+    """Return the 64-bit key of an advisory lock, the same in every process."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 async def lock_companies(
     connection: AsyncConnection, companies: Iterable[str], *, exclusive: bool = False
 ) -> None:
-    """Locks billing companies for the transaction, in one order: shared to change their lines or terms, exclusive to generate or credit."""
+    """Lock billing companies for the transaction, in sorted order.
+
+    Shared to change their lines or terms, exclusive to generate a batch or credit an invoice.
+    """
     keys = sorted({lock_key(f"company:{company}") for company in companies})
     if keys:
         await _lock(connection, keys, exclusive=exclusive)
 
 
 async def lock_billto(connection: AsyncConnection, *, exclusive: bool = False) -> None:
-    """Locks the billto hierarchy, before any company: shared to generate and credit, exclusive to change a node."""
+    """Lock the billto hierarchy, before any company.
+
+    Shared to generate a batch or credit an invoice, exclusive to change a node.
+    """
     await _lock(connection, [lock_key(BILLTO_LOCK)], exclusive=exclusive)
 
 
@@ -128,111 +139,122 @@ ReplicaNameLock = Callable[[], Awaitable[None]]
 async def replica_name(
     database_url: str, service: str, replica: str
 ) -> AsyncIterator[ReplicaNameLock]:
-    """Holds the name of this replica while the process lives: a session lock on a connection outside the pool.
+    """Hold the name of this replica while the process lives, by a session lock outside the pool.
 
-    Raises `Unavailable` with a message if another process holds it: two members with one name would rejoin for ever. What it gives is to
-    be called now and then: the lock goes with its connection, when the database starts anew, and is taken again.
+    Raises `Unavailable` if another process holds it: two Kafka members with one name would rejoin
+    for ever. Yields a function to call regularly: the lock is lost with its connection when the
+    database restarts, and that function takes it again.
     """
     engine = create_async_engine(
         database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
     )
-    holding: list[AsyncConnection] = []
+    key = lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")
+    held: list[AsyncConnection] = []
 
-    async def take() -> None:
-        holding.append(await engine.connect())
-        got = await holding[0].scalar(
-            text("SELECT pg_try_advisory_lock(:key)"),
-            {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")},
-        )
-        if not got:
-            await let_go()
+    async def acquire() -> None:
+        held.append(await engine.connect())
+        if not await held[0].scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            await release()
             raise Unavailable(
-                f"replica {replica!r} of {service} already runs: give this one another name with BACKOFFICE_REPLICA"
+                f"replica {replica!r} of {service} already runs:"
+                " give this one another name with BACKOFFICE_REPLICA"
             )
 
-    async def let_go() -> None:
-        while holding:
-            await holding.pop().close()
+    async def release() -> None:
+        while held:
+            await held.pop().close()
 
     async def keep() -> None:
-        if holding:
+        if held:
             try:
-                await holding[0].execute(text("SELECT 1"))
+                await held[0].execute(text("SELECT 1"))
             except DBAPIError:
-                await let_go()
-        if not holding:
-            await take()
+                await release()
+        if not held:
+            await acquire()
 
     try:
-        await take()
+        await acquire()
         yield keep
     finally:
         try:
-            await let_go()
+            await release()
         finally:
             await engine.dispose()
 
 
 @lru_cache(maxsize=1000)
-def _clause(statement: str) -> TextClause:
-    """Reading a statement for its parameters costs more than sending it; there are some hundreds, and they do not change."""
-    return text(statement)
+def _clause(query: str) -> TextClause:
+    """Parsing a query for its parameters costs more than sending it, so the result is cached."""
+    return text(query)
 
 
-async def rows(connection: AsyncConnection, statement: str, /, **values: Any) -> list[Any]:
-    """All rows of a statement."""
-    return list((await connection.execute(_clause(statement), values)).all())
+async def rows(connection: AsyncConnection, query: str, /, **values: Any) -> list[Any]:
+    """Run a query and return all its rows."""
+    return list((await connection.execute(_clause(query), values)).all())
 
 
-async def run(connection: AsyncConnection, statement: str, /, **values: Any) -> int:
-    """Runs a statement; the number of rows it touched."""
-    return (await connection.execute(_clause(statement), values)).rowcount
+async def run(connection: AsyncConnection, query: str, /, **values: Any) -> int:
+    """Run a query and return the number of rows that it changed."""
+    return (await connection.execute(_clause(query), values)).rowcount
 
 
-Asked = TypeVar("Asked")
+def named_queries(path: Path) -> dict[str, str]:
+    """Read a `.sql` file: each query follows a line `-- name: NAME` and one sentence about it."""
+    parts = re.split(r"^-- name: (\w+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {name: query.strip() for name, query in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+Queried = TypeVar("Queried")
 Computed = TypeVar("Computed")
 
 
 async def run_in_thread(
-    work: Awaitable[Asked], compute: Callable[[], Computed]
-) -> tuple[Asked, Computed]:
-    """What the database does and what a thread computes meanwhile. Both have ended when this returns or raises: a transaction can't be
-    rolled back while its connection is still at work."""
+    work: Awaitable[Queried], compute: Callable[[], Computed]
+) -> tuple[Queried, Computed]:
+    """Await database work while a thread computes, and return both results.
+
+    Both have ended when this returns or raises: a transaction cannot be rolled back while its
+    connection is still working.
+    """
     computed = asyncio.ensure_future(asyncio.to_thread(compute))
     try:
-        asked = await work
+        queried = await work
     finally:
         await asyncio.wait([computed])
-    return asked, computed.result()
+    return queried, computed.result()
 
 
-# -- many rows in one statement
+# -- many rows in one query
 
 
 class Unstorable(ValueError):
-    """A value holds a character that stands between values, or for NULL. To whoever sent it: the database refuses it."""
+    """A text contains the separator or the NULL mark; handled like a refusal by the database."""
 
     sqlstate = "22021"
     message = "a control character in a text"
 
 
 def joined(values: Iterable[str | None]) -> str:
-    """A column as one text, for a parameter that `column` names. The driver looks at each value of a list; the database splits a text
-    in less time than that takes. The last value is NULL, because one empty text could not be told from none at all: a statement leaves
-    that row out by asking for a column that is never NULL. Raises `Unstorable`."""
+    """Join the values of a column into one text, for a parameter that `column` names.
+
+    The driver encodes each element of a list; the database splits one text in less time. The last
+    value is always NULL, because one empty text looks like no value at all: a query leaves that row
+    out by asking for a column that is never NULL. Raises `Unstorable`.
+    """
     given = list(values)
     texts = [NULL if value is None else value for value in given]
-    whole = BETWEEN.join([*texts, NULL])
-    if whole.count(BETWEEN) != len(given) or whole.count(NULL) != given.count(None) + 1:
+    whole = SEPARATOR.join([*texts, NULL])
+    if whole.count(SEPARATOR) != len(given) or whole.count(NULL) != given.count(None) + 1:
         raise Unstorable(Unstorable.message)
     return whole
 
 
 def column(name: str, kind: str = "text") -> str:
-    """The SQL by which the parameter `name` is an array of `kind`, for `unnest`."""
+    """Return the SQL that makes the parameter `name` an array of type `kind`, for `unnest`."""
     return f"CAST(string_to_array(CAST(:{name} AS text), chr(31), chr(30)) AS {kind}[])"
 
 
 def columns(kinds: dict[str, str]) -> str:
-    """The SQL of several, by name and kind, in their order."""
+    """Return the SQL of several columns, by name and type, in their order."""
     return ", ".join(column(name, kind) for name, kind in kinds.items())

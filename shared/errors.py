@@ -1,7 +1,8 @@
-"""The two ways in which work may fail, and no third.
+"""The two expected kinds of failure.
 
-`Refused`: the business says no; an operator can act on the message. `Unavailable`: the world is away; try again later.
-Anything else that is raised is a bug. (house.md style rule 3; protocol.md section 2.)
+`Refused`: a business rule refuses the request, and an operator can act on the message.
+`Unavailable`: the infrastructure (Kafka, PostgreSQL, a ledger) does not answer; try again later.
+Any other exception is a defect.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 
 
 class Refused(Exception):
-    """The business says no: a code for programs, a message that says what is wrong, and what fixes it."""
+    """A business rule refuses: a code for programs, a message for people, and how to fix it."""
 
     def __init__(self, code: str, message: str, fix: str = "", **details: Any) -> None:
         super().__init__(f"{code}: {message}")
@@ -20,7 +21,7 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """Something outside this process does not answer now; the same work is right later."""
+    """Something outside this process does not answer now; the same request can succeed later."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -1,8 +1,9 @@
-"""Named points at which a test may kill or pause this process; without the two settings each is a cheap no-op.
+"""Named points at which a test may kill or pause this process; without the settings, no operation.
 
-`BACKOFFICE_CRASH=name[@topic][:n]` kills the process with SIGKILL at the n-th visit, counted in this process; with a topic only
-visits of the lane that hears it count.
-`BACKOFFICE_PAUSE=folder`: at point `name` the process writes `folder/name.reached` and waits while `folder/name.hold` exists.
+`BACKOFFICE_CRASH=name[@topic][:n]` kills the process with SIGKILL at the n-th visit in this
+process; with a topic, only visits of that topic's subscription count.
+`BACKOFFICE_PAUSE=folder`: at point `name` the process writes `folder/name.reached` and waits while
+`folder/name.hold` exists.
 """
 
 import asyncio
@@ -27,18 +28,18 @@ POINTS = (
     "batch_numbered",
     "watermark_moved",
 )
-"""The points on the road from a document to a closed batch, all visited by the kill runs; deliveries have further ones in their own runs."""
+"""The points from a document to a closed batch; the kill tests visit all. Deliveries have more."""
 _visits: Counter[str] = Counter()
 _topic: ContextVar[str] = ContextVar("topic", default="")
 
 
-def hearing(topic: str) -> None:
-    """From here on this task works for the lane of that topic."""
+def consuming(topic: str) -> None:
+    """Record that this task now works for the subscription of a topic."""
     _topic.set(topic)
 
 
 async def point(name: str) -> None:
-    """Die here, wait here, or (always, outside tests) go on."""
+    """Kill or pause the process here if the settings say so; otherwise return."""
     wanted, folder = settings().crash, settings().pause
     if not wanted and not folder:
         return

@@ -1,7 +1,7 @@
-"""Money and quantities: Decimal only, one place that rounds, parts that always sum to the whole.
+"""Money and quantities: Decimal only; this file alone rounds; parts always sum to the whole.
 
-Rates and quantities have at most 4 decimals; amounts have the currency's minor unit (JPY 0, USD 2, KWD 3).
-Source of the rules: domain rules 7 (money and tax).
+Rates and quantities have at most 4 decimals; amounts have the currency's minor unit (JPY 0, USD 2,
+KWD 3).
 """
 
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ ZERO = Decimal(0)
 
 @cache
 def known_currency(currency: str) -> bool:
-    """Whether the three letters are an ISO 4217 code that people still use."""
+    """Whether the text is an ISO 4217 currency code (three capital letters)."""
     return len(currency) == 3 and currency.isupper() and currency in Locale("en").currencies
 
 
 @cache
 def minor_unit(currency: str) -> Decimal:
-    """The smallest step of an amount: 0.01 for USD, 1 for JPY, 0.001 for KWD."""
+    """Return the smallest unit of an amount: 0.01 for USD, 1 for JPY, 0.001 for KWD."""
     return Decimal(1).scaleb(-get_currency_precision(currency))
 
 
 @cache
 def currencies_without_two_decimals() -> tuple[tuple[str, int], ...]:
-    """The currencies whose amounts have not two decimals, with how many they have: what SQL needs to round as `rounded` does."""
+    """Return (currency, decimals) for currencies without two decimals: SQL rounds by them."""
     places = (
         (currency, get_currency_precision(currency)) for currency in sorted(Locale("en").currencies)
     )
@@ -38,18 +38,16 @@ def currencies_without_two_decimals() -> tuple[tuple[str, int], ...]:
 
 
 def rounded(value: Decimal, currency: str) -> Decimal:
-    """Round half up (away from zero for negatives, so that a credit mirrors its debit) to the currency's minor unit."""
+    """Round half up to the currency's minor unit.
+
+    Negative values round away from zero, so that a credit mirrors its debit.
+    """
     return value.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
-
-
-def rounded_rate(value: Decimal) -> Decimal:
-    """Round half up to the four decimals that rates and quantities have."""
-    return value.quantize(RATE_PLACES, rounding=ROUND_HALF_UP)
 
 
 @lru_cache(maxsize=10_000, typed=True)
 def plain(value: Decimal) -> str:
-    """The decimal without an exponent and without useless zeros: the form in line keys and messages (40.0 is 40)."""
+    """Write a decimal without exponent and trailing zeros (40.0 is 40), as line keys do."""
     if value == 0:
         return "0"
     text = format(value, "f")
@@ -86,9 +84,10 @@ class Money:
 
 
 def split(total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Decimal]:
-    """Largest remainder: parts at multiples of `step` that sum to `total`; equal remainders go to the earlier part.
+    """Split `total` by weights into multiples of `step` that sum to `total` (largest remainder).
 
-    100.00 in three equal parts is 33.34, 33.33, 33.33. `total` must be a multiple of `step`; weights are not negative.
+    Equal remainders go to the earlier part: 100.00 in three equal parts is 33.34, 33.33, 33.33.
+    `total` must be a multiple of `step`; weights must not be negative.
     """
     whole = sum(weights, ZERO)
     if not weights:

@@ -1,6 +1,7 @@
-"""Seals secrets on their way to arg_sync and where they lie: the key is in the settings of whoever seals or opens, and nowhere else.
+"""Encrypt secrets of ledgers in transit and at rest. The key is in the settings of both sides only.
 
-Fernet: AES-128-CBC with HMAC-SHA256, and the time of sealing. Without the key nothing can be connected; with another one nothing be opened.
+Fernet: AES-128-CBC with HMAC-SHA256 and the time of sealing. Without the key nothing can be
+connected; with another key nothing can be opened.
 """
 
 import json
@@ -15,17 +16,17 @@ SETTING = "BACKOFFICE_LEDGER_KEY"
 
 
 def new_key() -> str:
-    """A key that was never used."""
+    """Return a new random key."""
     return Fernet.generate_key().decode()
 
 
 def seal(values: Mapping[str, str]) -> str:
-    """The values, readable by nobody without the key."""
+    """Encrypt the values."""
     return _fernet().encrypt(json.dumps(dict(values), sort_keys=True).encode()).decode()
 
 
 def unseal(sealed: str) -> dict[str, str]:
-    """The values that were sealed. Refused if they were sealed with another key."""
+    """Decrypt the values. Refused if they were sealed with another key."""
     try:
         return dict(json.loads(_fernet().decrypt(sealed.encode())))
     except InvalidToken as error:

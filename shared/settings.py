@@ -1,4 +1,4 @@
-"""Every setting of every process, with its default and what it means; read from the environment (prefix BACKOFFICE_)."""
+"""Every setting of every process with its default, read from environment variables BACKOFFICE_*."""
 
 from functools import cache
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """The settings; the README's table is generated from this class."""
+    """The settings; the reference page is generated from this class."""
 
     model_config = SettingsConfigDict(env_prefix="BACKOFFICE_", frozen=True)
 
@@ -21,7 +21,8 @@ class Settings(BaseSettings):
     )
     database_url: str = Field(
         "",
-        description="PostgreSQL, postgresql+asyncpg://user@host/db; the login must be allowed to take the services' roles",
+        description="PostgreSQL, postgresql+asyncpg://user@host/db;"
+        " the login must be allowed to take the services' roles",
     )
     topic_prefix: str = Field(
         "", description="put before the name of every topic and consumer group"
@@ -34,11 +35,13 @@ class Settings(BaseSettings):
     )
     workers: str = Field(
         "",
-        description="replicas of each worker that `up` starts, e.g. fee_realizer=2,invoicer=2; else one each",
+        description="replicas of each worker that `up` starts, e.g. fee_realizer=2,invoicer=2;"
+        " default one each",
     )
     ports: str = Field(
         "",
-        description="ports that parts of the embedded stack must take, e.g. kafka=9092,postgres=5432; else the last or free ones",
+        description="ports of the embedded stack, e.g. kafka=9092,postgres=5432;"
+        " default the last used or free ones",
     )
     replica: str = Field(
         "1", description="name of this replica of the worker; two with one name refuse to run"
@@ -54,7 +57,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(5, description="database connections of one worker")
     sweep_seconds: float = Field(
         5.0,
-        description="how often a worker looks for what is still in the outbox, stale or to be priced",
+        description="how often a worker looks for messages in the outbox and documents to price",
     )
     tick_seconds: float = Field(15.0, description="how often the scheduler looks at the clock")
     progress_limit_seconds: float = Field(
@@ -62,16 +65,19 @@ class Settings(BaseSettings):
     )
     bad_records_limit: int = Field(
         200,
-        description="a consumer pauses after so many unreadable records in a row, or when half of its last 1000 were",
+        description="a consumer pauses after this many unreadable records in a row,"
+        " or when half of its last 1000 were unreadable",
     )
     ledger_key: str = Field(
         "",
         repr=False,
-        description="seals passwords and tokens of accounting systems; `backoffice ledger key` makes one; empty: none can be connected",
+        description="encrypts passwords and tokens of accounting systems;"
+        " `backoffice ledger key` makes one; without it none can be connected",
     )
     today: str = Field(
         "",
-        description="ISO date that stands for today in every zone (demonstrations and tests only); empty: the clock",
+        description="ISO date used as today in every time zone (demonstrations and tests only);"
+        " empty: the clock",
     )
     crash: str = Field("", description="a crash point, name[@topic][:n] (tests only)")
     pause: str = Field("", description="folder of pause points (tests only)")
@@ -80,5 +86,5 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return Settings()

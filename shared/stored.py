@@ -1,7 +1,7 @@
-"""What the books keep, read back as the field's nouns: JSON, decimals in it, and rows of the invoicer's views of closed documents.
+"""Convert stored rows and JSON to closed documents and lines.
 
-Who reads says what becomes of an amount: what is shown keeps a decimal too many, because a fault must show; what is delivered has the
-currency's own.
+The caller decides how to read an amount: what is shown keeps surplus decimals, because a fault must
+be visible; what is delivered has the currency's decimals.
 """
 
 import json
@@ -26,12 +26,15 @@ AMOUNT, TAX_AMOUNT, CORRECTS_INVOICE = (
 
 
 def as_json(value: Any) -> Any:
-    """A stored JSON value, whether the driver gave it as text or already read."""
+    """Return a stored JSON value, whether the driver returned it as text or parsed."""
     return json.loads(value) if isinstance(value, str) else value
 
 
 def decimal_of(stored: str | int | Decimal | None) -> Decimal:
-    """A decimal as JSON keeps it: a string. Nothing stands for zero; a JSON fraction would have lost its last digits and is refused."""
+    """Read a decimal that JSON keeps as a string; None is zero.
+
+    Raises TypeError for a JSON fraction, which would have lost digits.
+    """
     if stored is None:
         return Decimal(0)
     if isinstance(stored, str | int | Decimal):
@@ -42,7 +45,7 @@ def decimal_of(stored: str | int | Decimal | None) -> Decimal:
 def closed_document(
     row: Mapping[str, Any], corrects: Sequence[CorrectedInvoice], in_currency: InCurrency
 ) -> ClosedDocument:
-    """The head of a closed document, from a row that has HEAD_COLUMNS among its own."""
+    """Build the head of a closed document from a row with HEAD_COLUMNS."""
     currency = row["currency"]
     values = {name: row[name] for name in HEAD_COLUMNS}
     values |= {name: in_currency(row[name], currency) for name in ("net", "tax", "total")}
@@ -55,7 +58,7 @@ def closed_document(
 
 
 def closed_line(row: Sequence[Any], currency: str, in_currency: InCurrency) -> ClosedLine:
-    """A line of a closed document, from the values of LINE_COLUMNS."""
+    """Build a line of a closed document from the values of LINE_COLUMNS."""
     values = list(row)
     values[AMOUNT] = in_currency(values[AMOUNT], currency)
     values[TAX_AMOUNT] = in_currency(values[TAX_AMOUNT], currency)

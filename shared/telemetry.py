@@ -1,6 +1,6 @@
-"""What people and dashboards see of a worker: its log, its metrics, its health. Metric names live here, in one list.
+"""Log, metrics and health of a worker. All metric names are listed here.
 
-Health is progress, not "the process is up": `/readyz` answers 503 when the last progress is too old (protocol section 3).
+Health is progress, not a running process: `/readyz` answers 503 when the last progress is too old.
 """
 
 import json
@@ -18,7 +18,7 @@ REGISTRY = CollectorRegistry()
 DEAD_LETTERS = Gauge("backoffice_dead_letters", "Open dead letters", ["service"], registry=REGISTRY)
 OUTBOX = Gauge(
     "backoffice_outbox",
-    "Announcements that are stored and not yet published; a parcel of them counts as one",
+    "Entries of the outbox: messages that are not published yet; a chunk counts as one",
     ["service"],
     registry=REGISTRY,
 )
@@ -45,13 +45,13 @@ INVOICES = Gauge(
 )
 LAST_PROGRESS = Gauge(
     "backoffice_last_progress_age_seconds",
-    "Seconds since this worker last got on",
+    "Seconds since this worker last made progress",
     ["service"],
     registry=REGISTRY,
 )
 WATERMARK_BEHIND = Gauge(
     "backoffice_watermark_behind_days",
-    "Days that the announcing of due lines is behind the company's today",
+    "Days between the watermark of due lines and the company's today",
     ["billing_company"],
     registry=REGISTRY,
 )
@@ -96,7 +96,7 @@ RECORDS = Counter(
 
 
 def log_setup(service: str) -> None:
-    """Structured lines on stderr: for people on a terminal, JSON elsewhere. No personal data, no secrets, ids only."""
+    """Log to stderr: readable lines on a terminal, JSON elsewhere. Ids only, no secrets."""
     as_json = settings().log_format == "json" or (
         settings().log_format == "auto" and not sys.stderr.isatty()
     )
@@ -119,29 +119,29 @@ def log_setup(service: str) -> None:
 
 
 def log() -> structlog.stdlib.BoundLogger:
-    """The logger."""
+    """Return the logger."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger()
     return logger
 
 
 @dataclass
 class Progress:
-    """When each loop of this worker last got on, and which consumers are paused with their message."""
+    """When each loop of this worker last made progress, and why consumers are paused."""
 
     service: str
     last: dict[str, float] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
 
     def mark(self, loop: str) -> None:
-        """The loop got on: a transaction committed, or it looked and there was nothing to do."""
+        """Record progress of a loop: it committed a transaction, or found nothing to do."""
         self.last[loop] = time.monotonic()
 
     def age(self) -> float:
-        """Seconds since the slowest loop got on."""
+        """Return the seconds since the slowest loop made progress."""
         return max((time.monotonic() - at for at in self.last.values()), default=float("inf"))
 
     def ready(self) -> tuple[bool, str]:
-        """Whether work flows, with a message."""
+        """Return whether work flows, with a message."""
         if self.paused:
             return False, "; ".join(
                 f"{topic} is paused: {why}" for topic, why in sorted(self.paused.items())

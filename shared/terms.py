@@ -1,7 +1,7 @@
-"""The field's nouns, frozen: what a closed document is when it is shown, rendered or checked. See the glossary in the README.
+"""The nouns of closed documents, frozen, as they are shown, rendered and checked.
 
-Signs: here, in CSV, events and totals, what lowers the debt is negative and what raises it positive, on whatever document the
-line stands (domain rules 5). A renderer for people turns all signs of a credit note.
+Signs: here, in CSV, events and totals, what lowers the debt is negative and what raises it is
+positive, on every document. Renderers for people turn all signs of a credit note.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TaxRegime = Literal["standard", "exempt", "reverse-charge"]
 
 
 def counted(number: int, noun: str, nouns: str = "") -> str:
-    """A number with its noun as people say it: 1 line, 2 lines, 1,234 batches."""
+    """Return a number with its noun: 1 line, 2 lines, 1,234 batches."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
@@ -26,7 +26,7 @@ LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Seller or buyer as the document's snapshot keeps it; `address` is one string with line breaks."""
+    """Seller or buyer as stored with the document; `address` is one text with line breaks."""
 
     name: str
     address: str = ""
@@ -36,7 +36,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class TaxTotal:
-    """Net and tax of one tax code and rate on a document. `rate` in percent; code "" is untaxed."""
+    """Net and tax of one tax code and rate (percent); an empty code is untaxed."""
 
     code: str
     rate: Decimal
@@ -54,7 +54,7 @@ class CorrectedInvoice:
 
 @dataclass(frozen=True, slots=True)
 class ClosedDocument:
-    """The head of a closed invoice or credit note, with its totals; its lines are streamed apart."""
+    """The head of a closed invoice or credit note with its totals, without its lines."""
 
     invoice_id: int
     invoice_number: str
@@ -85,7 +85,7 @@ class ClosedDocument:
 
 @dataclass(frozen=True, slots=True)
 class ClosedLine:
-    """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62). Signs as in the module's docstring."""
+    """One line of a closed document. `unit` is a UN/ECE code (HUR, DAY, C62)."""
 
     invoice_id: int
     line_no: int

@@ -241,7 +241,7 @@ class Worker:
         self, subscription: Subscription, consumer: Any, raw: Sequence[Any], bad_records: BadRecords
     ) -> None:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
-        faults.hearing(subscription.topic)
+        faults.consuming(subscription.topic)
         owned = {
             partition.partition for partition in consumer.assignment()
         }  # of the one topic that this consumer hears

@@ -1,5 +1,8 @@
-"""Every message, in flow order: read `ats`, `statements`, `commands`, `billing` top to bottom and you have read the process.
+"""The messages on the topics, in flow order:
 
-`wire` holds the strict types (decimals as strings, ISO dates), `catalogue` says which model travels on which topic.
-Owns the shape of what crosses a topic; does not own what it means (that is each service's `rules`).
+`ats`, `realizations`, `commands`, `billing`, `ledgers`.
+
+`field_types` holds the strict field types (decimals as strings, ISO dates); `registry` states which
+model travels on which topic. Owns the shape of messages; their meaning belongs to the services'
+rules.
 """

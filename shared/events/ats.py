@@ -1,4 +1,7 @@
-"""What the ATS says: requirements, billto nodes, timesheets, placements. Each is a full statement with a growing revision."""
+"""Messages of the ATS: requirements, billto nodes, timesheets and placements.
+
+Each message is the full state of its subject, with a growing revision.
+"""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -32,7 +35,7 @@ class StatusFrom(AtsMessage):
 
 
 class RateFrom(AtsMessage):
-    """Bill rate of a time type from a date on: price to the client of one unit (HUR hour, DAY day, C62 piece)."""
+    """Bill rate of a time type from a date on, per unit (HUR hour, DAY day, C62 piece)."""
 
     time_type: Code
     effective_from: Day
@@ -41,7 +44,10 @@ class RateFrom(AtsMessage):
 
 
 class Engagement(AtsMessage):
-    """Fields of the engagement that separate lines and documents; an entry's own value wins over the requirement's."""
+    """Fields of the engagement that separate lines and documents.
+
+    The value of a timesheet entry wins over the value of the requirement.
+    """
 
     project: Name = ""
     cost_center: Name = ""
@@ -49,7 +55,7 @@ class Engagement(AtsMessage):
 
 
 class RequirementChanged(AtsMessage):
-    """A requirement, whole: who bills it, for which office, its status over time and its rates over time."""
+    """A requirement: who bills it, for which office, its statuses and its rates over time."""
 
     requirement_id: Identifier
     revision: Revision
@@ -73,7 +79,7 @@ class RequirementChanged(AtsMessage):
 
 
 class BilltoChanged(AtsMessage):
-    """A node of the billto hierarchy, whole. A non-empty Account Name makes it somebody who can be invoiced."""
+    """A node of the billto hierarchy. A non-empty Account Name means that it can be invoiced."""
 
     node_id: Identifier
     revision: Revision
@@ -86,7 +92,7 @@ class BilltoChanged(AtsMessage):
 
 
 class Workflow(AtsMessage):
-    """The stamps of a timesheet's way to the invoice; a missing stamp is a step not done."""
+    """The approval stamps of a timesheet; a missing stamp is a step that is not done."""
 
     submitted_at: Instant | None = None
     approved_at: Instant | None = None
@@ -96,7 +102,7 @@ class Workflow(AtsMessage):
 
 
 class TimesheetEntry(AtsMessage):
-    """Time of one day, requirement and time type. `hours` counts the unit of the rate (hours for HUR); 0 to 24."""
+    """Time of one day, requirement and time type. `hours` counts units of the rate, 0 to 24."""
 
     requirement_id: Identifier
     work_date: Day
@@ -108,9 +114,9 @@ class TimesheetEntry(AtsMessage):
 
 
 class TimesheetApproved(AtsMessage):
-    """A worker's week, whole. `adjusts` names the original that this sheet adjusts; no entries means cancelled.
+    """A worker's week. `adjusts` names the original timesheet; no entries means cancelled.
 
-    No `workflow` at all means an imported row: it counts as approved and reviewed.
+    Without `workflow` it is an imported row and counts as approved and reviewed.
     """
 
     timesheet_id: Identifier
@@ -123,14 +129,14 @@ class TimesheetApproved(AtsMessage):
 
 
 class PlanPart(AtsMessage):
-    """A part of a fee: its share in percent and the day it falls due, counted from the start (day 1 is the start)."""
+    """One part of a fee: its share in percent and its due day (day 1 is the start date)."""
 
     share: Percent
     day: Annotated[int, Field(strict=True, ge=1, le=3650)]
 
 
 class PlacementFee(AtsMessage):
-    """A catalog item realized by the placement. Own `amount`, `percent` or `plan` win over the item's."""
+    """A catalog item that the placement earns. Its own `amount`, `percent` or `plan` win."""
 
     fee_id: Identifier
     item_id: Identifier
@@ -146,7 +152,7 @@ class PlacementFee(AtsMessage):
 
 
 class PlacementCreated(AtsMessage):
-    """A placement, whole: one worker on one requirement, or one direct hire, with the fees that it earns."""
+    """A placement: one worker on one requirement, or one direct hire, with its fees."""
 
     placement_id: Identifier
     revision: Revision
@@ -168,7 +174,7 @@ class PlacementCreated(AtsMessage):
 
 
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:
-    """Shares of a pay plan must sum to 100 percent. Raises ValueError with the sum."""
+    """Check that the shares of a pay plan sum to 100 percent. Raises ValueError with the sum."""
     if plan is not None and sum((part.share for part in plan), Decimal(0)) != 100:
         raise wrong(
             "bad_plan",

@@ -1,4 +1,4 @@
-"""What the invoicer says: batches, closed documents, answers to commands."""
+"""Messages of the invoicer (batches and closed documents) and the results of commands."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ from shared.terms import DocumentType
 
 
 class TaxLine(Message):
-    """Net and tax per code and rate (percent)."""
+    """Net and tax per tax code and rate (percent)."""
 
     code: str
     rate: str
@@ -18,7 +18,7 @@ class TaxLine(Message):
 
 
 class CurrencyTotal(Message):
-    """Totals of a batch in one currency; credits count negative."""
+    """Totals of a batch in one currency; credits count as negative."""
 
     currency: Currency
     documents: int
@@ -29,7 +29,10 @@ class CurrencyTotal(Message):
 
 
 class InvoiceClosed(Message):
-    """A document is closed and ready for delivery. Its lines are read from the view `invoicer.closed_invoice_line`."""
+    """A closed document, ready for delivery.
+
+    Its lines are read from the view `invoicer.closed_invoice_line`.
+    """
 
     invoice_id: int
     invoice_number: str
@@ -50,7 +53,7 @@ class InvoiceClosed(Message):
 
 
 class BatchGenerated(Message):
-    """A batch is closed: one or more documents made together."""
+    """A closed batch: one or more documents made together."""
 
     batch_id: str
     billing_company: Identifier
@@ -64,7 +67,7 @@ class BatchGenerated(Message):
 
 
 class Finding(Message):
-    """What a health check found: severity, code, message, the ids it is about (at most 20), and what fixes it."""
+    """One finding of a health check: severity, code, message, fix and at most 20 ids."""
 
     severity: Literal["error", "warning", "info"]
     code: str
@@ -76,8 +79,11 @@ class Finding(Message):
 
 
 class CommandResult(Message):
-    """The answer to a command: accepted with ids and totals, or refused with code, message and what to do. Where it would be longer than a
-    message may be, the longest of its details are empty and `shortened` among them names those."""
+    """The result of a command: accepted with ids and totals, or refused with code, message and fix.
+
+    A result that would exceed the message limit loses its longest details, and `shortened` names
+    them.
+    """
 
     command_id: str
     command: str

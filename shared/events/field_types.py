@@ -1,7 +1,7 @@
-"""The strict types of the wire: amounts and hours are decimal strings, dates are ISO dates, identifiers are printable.
+"""Strict field types of messages: decimal strings, ISO dates, printable identifiers.
 
-JSON numbers are refused for money and hours because a JSON parser makes floats of them (12345678901234567890.12 would lose
-its last digits).
+JSON numbers are refused for money and hours because JSON parsers turn them into floats
+(12345678901234567890.12 would lose its last digits).
 """
 
 import re
@@ -31,16 +31,16 @@ LAST_DATE = date(2999, 12, 31)
 FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
 REMEMBERED = 10_000
-"""The same ids, hours and prices come again and again: what was found good is not looked at again. What was not raises each time."""
+"""How many validated ids, hours and prices are cached: the same values arrive often."""
 
 
 def wrong(code: str, words: str) -> PydanticCustomError:
-    """What a reader raises: the code of the rejection, and what to send instead. Never with the value: it may be personal."""
+    """Build a reader's error: the rejection code and what to send. Never the value (personal data)."""
     return PydanticCustomError(code, words)
 
 
 class DecimalString:
-    """Marks a Decimal that travels as a JSON string with at most `places` decimals and lies within [ge, le]."""
+    """A Decimal sent as a JSON string with at most `places` decimals, within [ge, le]."""
 
     def __init__(
         self, places: int = 4, digits: int = 14, ge: str | None = None, le: str | None = None
@@ -86,7 +86,7 @@ def _form(code: str, words: str, pattern: str) -> CoreSchema:
 
 
 class DayString:
-    """Marks a date that travels as an ISO string and nothing else: pydantic alone takes "20260308" for seconds since 1970."""
+    """A date sent as an ISO string only: pydantic alone reads "20260308" as seconds since 1970."""
 
     pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
@@ -106,7 +106,7 @@ class DayString:
 
 
 class InstantString:
-    """Marks an instant with a time zone that travels as an ISO string and nothing else, for the same reason."""
+    """An instant with a time zone, sent as an ISO string only, for the same reason."""
 
     pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
 
@@ -173,7 +173,9 @@ def _text(text: str) -> str:
 
 @lru_cache(maxsize=REMEMBERED)
 def _name(text: str) -> str:
-    """Every kind of space (no-break, thin ...) is a plain one: names are compared exactly, and people can't see the difference."""
+    """Make every kind of space a plain one: names are compared exactly, and people see no
+    difference.
+    """
     if not text.isascii():
         text = "".join(
             " " if unicodedata.category(character) == "Zs" else character
@@ -197,9 +199,9 @@ Name = Annotated[
     str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), AfterValidator(_name)
 ]
 Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH), AfterValidator(_text)]
-"""What people write: addresses, reasons, wordings. May have several lines."""
+"""Text that people write (addresses, reasons, wordings); may have several lines."""
 MessageText = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
-"""What a program of ours says; it may quote another program's words as they came."""
+"""Text that our programs publish; it may quote another program's words unchanged."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
 CodeOrNone = Annotated[
     str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")
@@ -219,12 +221,14 @@ Instant = Annotated[datetime, InstantString()]
 
 
 class Message(BaseModel):
-    """What a program of ours says: frozen, strict, no field that is not declared."""
+    """A message of our own programs: frozen, strict, no undeclared field."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
 class AtsMessage(BaseModel):
-    """What the ATS says: frozen and strict; fields that we do not know are ignored here and kept in the stored body."""
+    """A message of the ATS: frozen and strict; unknown fields are ignored and stay in the stored
+    body.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")

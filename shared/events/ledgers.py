@@ -1,4 +1,4 @@
-"""What arg_sync says: what the accounting systems answered, what they were paid, and where they differ from our books."""
+"""Messages of arg_sync: what accounting systems answered and paid, and where they differ."""
 
 from datetime import date
 from typing import Literal
@@ -8,8 +8,10 @@ from shared.terms import DocumentType
 
 
 class ArDocumentPosted(Message):
-    """A document stands posted in an accounting system, with the number that it has there. `how`: created by us, found there and adopted,
-    or entered by a person who said so."""
+    """A document is posted in an accounting system, with the number that it has there.
+
+    `how`: created by us, found there and adopted, or entered by a person and marked.
+    """
 
     ledger: Identifier
     kind: str
@@ -27,7 +29,7 @@ class ArDocumentPosted(Message):
 
 
 class ArDocumentRefused(Message):
-    """A document does not go out by itself: a code, the accounting system's own message, and what fixes it."""
+    """A document cannot be delivered: a code, the accounting system's message, and the fix."""
 
     ledger: Identifier
     kind: str
@@ -43,9 +45,12 @@ class ArDocumentRefused(Message):
 
 
 class PaymentRecorded(Message):
-    """An entry of what an accounting system booked against one of our documents. Entries of one payment are numbered and add up: what changes
-    it is the difference, and what takes it back is negative. `cancelled`: after this entry nothing of the payment is left. `paid_on` is the day that
-    the accounting system has, however odd."""
+    """One entry of a payment that an accounting system booked against one of our documents.
+
+    Entries of one payment are numbered and add up: a change is an entry of the difference, a
+    reversal is negative. `cancelled`: nothing of the payment is left after this entry. `paid_on` is
+    the date in the accounting system, however unusual.
+    """
 
     ledger: Identifier
     billing_company: Identifier
@@ -61,7 +66,10 @@ class PaymentRecorded(Message):
 
 
 class LedgerDriftFound(Message):
-    """What was said, our books and the accounting system do not agree about a document. Nothing was changed; `fix` is a proposal."""
+    """Published events, our documents and the accounting system differ about a document.
+
+    Nothing was changed; `fix` is a proposal.
+    """
 
     ledger: Identifier
     billing_company: Identifier

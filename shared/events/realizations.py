@@ -1,4 +1,4 @@
-"""What fee_realizer says: what a document is worth, in numbered statements, and which documents wait."""
+"""Messages of fee_realizer: what a document is worth, in numbered realizations, and its holds."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from shared.terms import DocumentKind, LineKind
 
 
 class PriceBasis(Message):
-    """From which state of a requirement's rate book a time type was priced; `cited` if invoiced lines demanded it."""
+    """The rate book from which a time type was priced; `cited` if invoiced lines required it."""
 
     requirement_id: Identifier
     time_type: str
@@ -28,7 +28,7 @@ class PriceBasis(Message):
 
 
 class RealizationLine(Message):
-    """One line of a document's worth. `line_key` is the line's identity through all revisions (compared as text)."""
+    """One line of a realization. `line_key` identifies the line through all revisions."""
 
     line_key: str
     line_kind: LineKind
@@ -58,7 +58,10 @@ class RealizationLine(Message):
 
 
 class PayLinesRealized(Message):
-    """Statement n of an original document: `realized` with all lines that it is worth, or `withheld`. The higher n wins."""
+    """Realization n of an original document: `realized` with all its lines, or `withheld`.
+
+    The highest n wins.
+    """
 
     document_kind: DocumentKind
     document_id: Identifier
@@ -72,7 +75,10 @@ class PayLinesRealized(Message):
 
 
 class DocumentHeld(Message):
-    """A document waits: for what, in a code and a message. `realization_no` if a withheld statement went out for it."""
+    """A document is held: a code and a message state what it waits for.
+
+    `realization_no` is set if a withheld realization was published for it.
+    """
 
     document_kind: DocumentKind
     document_id: Identifier
@@ -83,7 +89,7 @@ class DocumentHeld(Message):
 
 
 class DocumentReleased(Message):
-    """A document waits no more."""
+    """A document is no longer held."""
 
     document_kind: DocumentKind
     document_id: Identifier
@@ -92,7 +98,7 @@ class DocumentReleased(Message):
 
 
 class PayLineDue(Message):
-    """The day of a line that was Scheduled has come in its billing company's zone."""
+    """The effective date of a Scheduled line has come in its billing company's time zone."""
 
     pay_line_id: int
     billing_company: Identifier

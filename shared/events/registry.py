@@ -1,14 +1,16 @@
-"""Which message travels on which topic, in flow order: the source of the committed JSON Schemas and AsyncAPI documents."""
+"""Which model travels on which topic: the source of the JSON Schemas and AsyncAPI documents."""
 
 from typing import Any
 
-from shared.events import ats, billing, commands, ledgers
-from shared.events import realizations as statements
+from shared.events import ats, billing, commands, ledgers, realizations
 from shared.events.field_types import Message
 
 
 class DeadLetterRecorded(Message):
-    """A service could not read a record: where it lies, and why. What stood in it stays in the service's table."""
+    """A service could not read a record: its position and the reason.
+
+    The record's content stays in the service's table.
+    """
 
     dead_letter_id: int
     service: str
@@ -27,10 +29,10 @@ EVENT_MODELS: dict[str, Any] = {
     "placement-created": ats.PlacementCreated,
     "operator-commands": commands.OperatorCommand,
     "command-results": billing.CommandResult,
-    "pay-lines-realized": statements.PayLinesRealized,
-    "document-held": statements.DocumentHeld,
-    "document-released": statements.DocumentReleased,
-    "pay-line-due": statements.PayLineDue,
+    "pay-lines-realized": realizations.PayLinesRealized,
+    "document-held": realizations.DocumentHeld,
+    "document-released": realizations.DocumentReleased,
+    "pay-line-due": realizations.PayLineDue,
     "batch-generated": billing.BatchGenerated,
     "invoice-closed": billing.InvoiceClosed,
     "ar-document-posted": ledgers.ArDocumentPosted,
@@ -41,4 +43,4 @@ EVENT_MODELS: dict[str, Any] = {
 """Topic (without prefix) → the type of its value."""
 
 DEAD_LETTER = "dead-letter"
-"""Name of the schema of all dead-letter topics (`<topic>.<service>.dead-letter`), whose value is a `DeadLetterRecorded`."""
+"""Schema name of all dead-letter topics (`<topic>.<service>.dead-letter`)."""

@@ -1,7 +1,8 @@
-"""The schema of the books: Alembic migrations that run plain SQL, roles and views too. Run as `python -m shared.migrations upgrade`.
+"""The database schema: Alembic migrations that run plain SQL, including roles and views.
 
-A released migration is never edited, since books were made by it: what is to change is a revision of its own in `versions`, with its SQL in
-`sql`. `released.sha256` says how the released ones read; a test holds them to it.
+Run `python -m shared.migrations upgrade`. A released migration is never edited, because databases
+were made by it: a change is a new revision in `versions` with its SQL in `sql`. `released.sha256`
+holds the fingerprints of released migrations, and a test compares them.
 """
 
 VERSION_TABLE = "schema_version"

@@ -1,4 +1,4 @@
-"""`python -m shared.migrations upgrade|downgrade`: brings the database of the settings to the newest schema, or takes it away."""
+"""`python -m shared.migrations upgrade|downgrade`: migrate the database, or remove the schemas."""
 
 import asyncio
 import sys
@@ -30,20 +30,25 @@ def _run(connection: Connection, direction: str) -> None:
 
 
 def _check_known(connection: Connection, script: ScriptDirectory) -> None:
-    """Raises Refused if the books were made by migrations that this version does not have."""
+    """Refuse a database made by migrations that this version does not have."""
     options = {"version_table": VERSION_TABLE, "version_table_schema": "public"}
     known = {one.revision for one in script.walk_revisions()}
     unknown = set(MigrationContext.configure(connection, opts=options).get_current_heads()) - known
     if unknown:
         raise Refused(
             "unknown_schema",
-            f"these books have schema {', '.join(sorted(unknown))}, which this version does not know (it knows {', '.join(sorted(known))})",
-            "run the version that made them or a newer one, or begin new books in another database or folder (`backoffice up --fresh` empties the folder)",
+            f"this database has schema {', '.join(sorted(unknown))};"
+            f" this version knows only {', '.join(sorted(known))}",
+            "run the version that made it or a newer one, or start with an empty database"
+            " (`backoffice up --fresh` deletes the data folder and starts again)",
         )
 
 
 async def migrate(database_url: str, direction: str = "upgrade") -> None:
-    """Runs the migrations; two at once wait for each other. Raises Refused for books of an unknown schema, which stay as they are."""
+    """Run the migrations; two processes at once wait for each other.
+
+    Raises Refused for a database of an unknown schema, which is left unchanged.
+    """
     engine = create_async_engine(database_url)
     try:
         async with engine.begin() as connection:

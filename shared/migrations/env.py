@@ -1,4 +1,6 @@
-"""Alembic's entry: connects with the address in the settings (or the connection it is handed) and runs the revisions."""
+"""Alembic's entry: connects with the address in the settings (or the connection it is handed) and
+runs the revisions.
+"""
 
 from alembic import context
 from sqlalchemy import Connection

@@ -13,7 +13,6 @@ from shared.money import (
     minor_unit,
     plain,
     rounded,
-    rounded_rate,
     split,
 )
 
@@ -56,12 +55,6 @@ def test_a_line_is_quantity_times_price_rounded_half_up(
 ) -> None:
     """Half up, away from zero below it, so that a credit mirrors its debit (domain rules 5 and 7)."""
     assert Money.of(Decimal(quantity), Decimal(price), currency) == Money(Decimal(amount), currency)
-
-
-def test_an_overtime_factor_gives_a_price_of_four_decimals() -> None:
-    """Price = round half up (regular × factor, 4 decimals) (domain rules 6)."""
-    assert rounded_rate(Decimal("33.3333") * Decimal("1.5")) == Decimal("50.0000")
-    assert rounded_rate(Decimal("17.77") * Decimal("1.3335")) == Decimal("23.6963")
 
 
 @given(amounts)

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.consumer.tables import CHUNK_BYTES, in_chunks, parcels
 from shared.database import (
-    BETWEEN,
+    SEPARATOR,
     NULL,
     Unstorable,
     column,
@@ -48,7 +48,7 @@ async def test_a_column_comes_out_as_it_went_in(
 
 
 @pytest.mark.parametrize(
-    "values", [[BETWEEN], ["a", f"b{BETWEEN}c"], [NULL], [None, f"{NULL} inside"]]
+    "values", [[SEPARATOR], ["a", f"b{SEPARATOR}c"], [NULL], [None, f"{NULL} inside"]]
 )
 def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses(
     values: list[str | None],

@@ -1,6 +1,7 @@
-"""What an operator or a schedule asks for: one typed union on `operator-commands`, told apart by `command`.
+"""Commands of operators and schedules: one union on `operator-commands`, told apart by `command`.
 
-Command id, actor and reason are in the body. The key on the topic is the billing company, else the owning service's name.
+Command id, actor and reason are in the body. The key on the topic is the billing company, or else
+the name of the service that owns the command.
 """
 
 from typing import Annotated
@@ -123,14 +124,16 @@ OWNERS: dict[str, ServiceName] = {
 
 
 def owner_of(command: AnyCommand) -> ServiceName:
-    """The service that answers a command: by its kind, or the one that the command itself names."""
+    """Return the service that carries out a command: by its type, or as the command itself names
+    it.
+    """
     if isinstance(command, ReplayDeadLetter | DiscardDeadLetter | Republish):
         return command.service
     return OWNERS[command.command]
 
 
 def key_of(command: AnyCommand) -> str:
-    """The key on the topic: the billing company, else the owning service's name."""
+    """Return the key on the topic: the billing company, or else the name of the owning service."""
     company = getattr(command, "billing_company", None)
     return company if isinstance(company, str) else owner_of(command)
 

@@ -1,4 +1,4 @@
-"""What every command carries, and the services that answer commands."""
+"""The fields of every command, and the services that carry commands out."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ ServiceName = Literal["fee_realizer", "invoicer", "scheduler", "arg_sync"]
 
 
 class Command(Message):
-    """What every command carries: its id (the same id with the same body gives the same result), who asks, and why."""
+    """The fields of every command. The same id with the same body returns the same result."""
 
     command_id: Identifier
     actor: Identifier

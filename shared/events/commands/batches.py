@@ -1,4 +1,4 @@
-"""What is asked of batches: looking at one before it is made, making it, crediting what it closed, taking it as a file."""
+"""Commands about batches: check, preview, generate, compare, credit, and record a download."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from shared.events.field_types import Day, DecimalString, Identifier, Message, N
 
 
 class HealthCheck(Command):
-    """Looks at everything that a batch would take, and says what stands in its way."""
+    """Check everything that a batch would bill and report what prevents it."""
 
     command: Literal["health-check"] = "health-check"
     billing_company: Identifier
@@ -19,8 +19,11 @@ class HealthCheck(Command):
 
 
 class Narrowed(Command):
-    """A command about a batch may take some groups only (`none`: debtors without a time group) and leave debtors out; their lines stay
-    open for a later batch. `missing_timesheets` takes the place of each debtor's own rule, with a reason."""
+    """A command that may bill some groups only and exclude debtors; their lines stay open.
+
+    The group `none` is the debtors without a time group. `missing_timesheets` overrides each
+    debtor's own rule and needs a reason.
+    """
 
     groups: Annotated[tuple[Identifier, ...], Field(strict=False, max_length=1_000)] = ()
     exclude_debtors: Annotated[tuple[Name, ...], Field(strict=False, max_length=10_000)] = ()
@@ -37,7 +40,7 @@ class Narrowed(Command):
 
 
 class PreviewBatch(Narrowed):
-    """What generate-batch would do now, stored with a digest; nothing else is written."""
+    """Store what generate-batch would do now, with a digest; nothing else is written."""
 
     command: Literal["preview-batch"] = "preview-batch"
     billing_company: Identifier
@@ -45,7 +48,7 @@ class PreviewBatch(Narrowed):
 
 
 class GenerateBatch(Narrowed):
-    """Builds, numbers and closes a batch. A cited `digest` must still hold."""
+    """Build, number and close a batch. A cited `digest` must still match."""
 
     command: Literal["generate-batch"] = "generate-batch"
     billing_company: Identifier
@@ -56,7 +59,10 @@ class GenerateBatch(Narrowed):
 
 
 class ListBatchGroups(Command):
-    """The batch groups of a cut-off date (default: the billing company's today): cycle, debtors, what is in, late, held, expected."""
+    """List the batch groups of a cut-off date: cycle, debtors, included, late, held and expected.
+
+    The default cut-off date is today in the billing company's time zone.
+    """
 
     command: Literal["list-batch-groups"] = "list-batch-groups"
     billing_company: Identifier
@@ -64,7 +70,7 @@ class ListBatchGroups(Command):
 
 
 class WhatIf(Command):
-    """Several cut-off dates side by side over the same state; nothing is written."""
+    """Compare several cut-off dates over the same state; nothing is written."""
 
     command: Literal["what-if"] = "what-if"
     billing_company: Identifier
@@ -72,7 +78,7 @@ class WhatIf(Command):
 
 
 class RetryParked(Command):
-    """Bills the debtors that a batch parked, against the same cut-off, as a batch of its own."""
+    """Bill the debtors that a batch parked, with the same cut-off date, as a new batch."""
 
     command: Literal["retry-parked"] = "retry-parked"
     billing_company: Identifier
@@ -80,15 +86,18 @@ class RetryParked(Command):
 
 
 class CreditedLine(Message):
-    """A line of an invoice and the quantity to credit; None: all that is left on it."""
+    """A line of an invoice and the quantity to credit; None credits all that is left of it."""
 
     line_no: Annotated[int, Field(ge=1)]
     quantity: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0.0001")] | None = None
 
 
 class CreditInvoice(Command):
-    """Credits an invoice by hand: named lines (none named: all of it) to `rebill` or `write-off`; `reissue` credits all and opens the
-    lines again. The credit note closes at once."""
+    """Credit an invoice by hand; the credit note is closed at once.
+
+    Names lines (none: all of them) to `rebill` or `write-off`; `reissue` credits all lines and
+    opens them again.
+    """
 
     command: Literal["credit-invoice"] = "credit-invoice"
     billing_company: Identifier
@@ -112,7 +121,7 @@ class CreditInvoice(Command):
 
 
 class RecordDownload(Command):
-    """Keeps that a batch was downloaded, by whom and in which format."""
+    """Record who downloaded a batch, and in which format."""
 
     command: Literal["record-download"] = "record-download"
     billing_company: Identifier

@@ -1,4 +1,4 @@
-"""What is done with what was not read, and what is said again."""
+"""Commands about dead letters, and republishing."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from shared.terms import DocumentKind
 
 
 class ReplayDeadLetter(Command):
-    """Reads a dead letter again, as it was or fixed (`value`, the whole JSON text)."""
+    """Process a dead letter again, unchanged or corrected (`value`, the whole JSON text)."""
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     service: ServiceName
@@ -17,7 +17,7 @@ class ReplayDeadLetter(Command):
 
 
 class DiscardDeadLetter(Command):
-    """Sets a dead letter aside for good; needs a reason."""
+    """Discard a dead letter for good; needs a reason."""
 
     command: Literal["discard-dead-letter"] = "discard-dead-letter"
     service: ServiceName
@@ -25,7 +25,7 @@ class DiscardDeadLetter(Command):
 
 
 class Republish(Command):
-    """Says again what was said of a document, or since a date."""
+    """Publish the messages about a document, or since a date, again."""
 
     command: Literal["republish"] = "republish"
     service: ServiceName

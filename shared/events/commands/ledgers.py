@@ -1,6 +1,7 @@
-"""What is asked of arg_sync: connections to accounting systems, their mappings, and deliveries.
+"""Commands of arg_sync: connections to accounting systems, their mappings, and deliveries.
 
-Secrets never travel in the open: who writes the command seals them (`shared.sealing`), and only arg_sync opens them.
+Secrets are never sent in plain text: the client seals them (`shared.sealing`), and only arg_sync
+opens them.
 """
 
 from typing import Annotated, Literal
@@ -15,7 +16,10 @@ MAPPING_ROWS_AT_MOST = 5_000
 
 
 class ConnectLedger(Command):
-    """Makes or changes a connection of a billing company to an accounting system. `sealed_secrets`: passwords, keys and tokens, sealed."""
+    """Create or change the connection of a billing company to an accounting system.
+
+    `sealed_secrets`: passwords, keys and tokens, sealed.
+    """
 
     command: Literal["connect-ledger"] = "connect-ledger"
     ledger: Identifier
@@ -27,21 +31,21 @@ class ConnectLedger(Command):
 
 
 class CheckLedger(Command):
-    """Asks the accounting system whether the connection works."""
+    """Ask the accounting system whether the connection works."""
 
     command: Literal["test-ledger"] = "test-ledger"
     ledger: Identifier
 
 
 class DisconnectLedger(Command):
-    """Ends a connection: nothing more is sent, what was delivered stays known."""
+    """End a connection: nothing more is sent; what was delivered stays on record."""
 
     command: Literal["disconnect-ledger"] = "disconnect-ledger"
     ledger: Identifier
 
 
 class Mapped(Message):
-    """What one of our codes is called in the accounting system. A default has an empty `code`."""
+    """The name of one of our codes in the accounting system. An empty `code` is the default."""
 
     what: Literal["account", "item", "term", "tax", "customer"]
     code: Name
@@ -49,7 +53,7 @@ class Mapped(Message):
 
 
 class ImportMapping(Command):
-    """Sets rows of a connection's mapping; rows that are not named stay."""
+    """Set rows of a connection's mapping; rows that are not named stay."""
 
     command: Literal["import-mapping"] = "import-mapping"
     ledger: Identifier
@@ -59,7 +63,7 @@ class ImportMapping(Command):
 
 
 class SyncBatch(Command):
-    """Delivers the documents of a batch that were not delivered yet."""
+    """Deliver the documents of a batch that are not delivered yet."""
 
     command: Literal["sync-batch"] = "sync-batch"
     billing_company: Identifier
@@ -67,7 +71,7 @@ class SyncBatch(Command):
 
 
 class RetryDelivery(Command):
-    """Tries a refused delivery again, after the fix."""
+    """Retry a refused delivery after its cause was fixed."""
 
     command: Literal["retry-delivery"] = "retry-delivery"
     ledger: Identifier
@@ -75,7 +79,7 @@ class RetryDelivery(Command):
 
 
 class ResyncDelivery(Command):
-    """Looks a document up in the accounting system again, and delivers it if it is not there."""
+    """Look a document up in the accounting system again and deliver it if it is missing."""
 
     command: Literal["resync-delivery"] = "resync-delivery"
     ledger: Identifier
@@ -83,7 +87,7 @@ class ResyncDelivery(Command):
 
 
 class AdoptDelivery(Command):
-    """Takes a document that stands in the accounting system for ours, though it differs or was made by somebody else."""
+    """Link a document of the accounting system, although it differs or someone else made it."""
 
     command: Literal["adopt-delivery"] = "adopt-delivery"
     ledger: Identifier
@@ -92,7 +96,7 @@ class AdoptDelivery(Command):
 
 
 class MarkPosted(Command):
-    """Says that a person entered the document in the accounting system."""
+    """Record that a person entered the document in the accounting system by hand."""
 
     command: Literal["mark-posted"] = "mark-posted"
     ledger: Identifier
@@ -101,7 +105,7 @@ class MarkPosted(Command):
 
 
 class Reconcile(Command):
-    """Compares what was said, our documents, and what stands in the accounting system."""
+    """Compare published events, our documents and the accounting system."""
 
     command: Literal["reconcile"] = "reconcile"
     ledger: Identifier

@@ -1,4 +1,4 @@
-"""What is done with single documents and open lines."""
+"""Commands about single documents and open lines."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ from shared.terms import DocumentKind
 
 
 class RetryDocument(Command):
-    """Prices held documents again: one, or all that are held."""
+    """Price held documents again: one, or all that are held."""
 
     command: Literal["retry-document"] = "retry-document"
     document_kind: DocumentKind | None = None
@@ -18,7 +18,10 @@ class RetryDocument(Command):
 
 
 class SnoozePayLines(Command):
-    """Puts lines on hold with a reason, until released or until a date; a snooze belongs to document and line key."""
+    """Put lines on hold with a reason, until released or until a date.
+
+    A snooze belongs to document and line key.
+    """
 
     command: Literal["snooze-pay-lines"] = "snooze-pay-lines"
     billing_company: Identifier
@@ -27,7 +30,7 @@ class SnoozePayLines(Command):
 
 
 class ReleasePayLines(Command):
-    """Ends the snooze of lines."""
+    """End the snooze of lines."""
 
     command: Literal["release-pay-lines"] = "release-pay-lines"
     billing_company: Identifier
@@ -35,7 +38,10 @@ class ReleasePayLines(Command):
 
 
 class EditPayLine(Command):
-    """Changes quantity or amount of an open line; kept as a difference that is added to every later statement."""
+    """Change quantity or amount of an open line.
+
+    It is kept as a difference that is added to every later realization.
+    """
 
     command: Literal["edit-pay-line"] = "edit-pay-line"
     billing_company: Identifier
@@ -51,7 +57,7 @@ class EditPayLine(Command):
 
 
 class Explain(Command):
-    """Why is this not billed? About a document or a pay line; one reason is answered."""
+    """Ask why a document or a pay line is not billed; the answer is one reason."""
 
     command: Literal["explain"] = "explain"
     document_id: Identifier | None = None

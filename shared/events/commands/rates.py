@@ -1,4 +1,4 @@
-"""Bill rates that an operator sets, and what a change of rates does to invoiced lines."""
+"""Commands about bill rates, and the effect of rate changes on invoiced lines."""
 
 from typing import Literal
 
@@ -9,8 +9,10 @@ from shared.events.field_types import Code, Day, Identifier, UnitPrice, wrong
 
 
 class SetBillRate(Command):
-    """Sets the bill rate of a time type of a requirement from a date on; open lines are priced again at once. A command's rate wins
-    over one of the ATS for the same date. `preview`: only says what it would do."""
+    """Set the bill rate of a requirement and time type from a date on; open lines are re-priced.
+
+    A rate set by command wins over a rate of the ATS for the same date. `preview` changes nothing.
+    """
 
     command: Literal["set-bill-rate"] = "set-bill-rate"
     requirement_id: Identifier
@@ -27,8 +29,10 @@ class SetBillRate(Command):
 
 
 class ConfirmRates(Command):
-    """Bills a change of rates on invoiced lines: each becomes a credit of its whole quantity at the old price and a debit at the new one.
-    `preview`: only says what it would do."""
+    """Bill a rate change on invoiced lines: credit each at the old price, debit it at the new one.
+
+    `preview` changes nothing.
+    """
 
     command: Literal["confirm-rates"] = "confirm-rates"
     requirement_id: Identifier
@@ -44,7 +48,9 @@ class ConfirmRates(Command):
 
 
 class RatesImpact(Command):
-    """Where invoiced lines cite other rates than those in force now: documents, lines, hours, old, new and net. Of one requirement, or all."""
+    """Where invoiced lines cite other rates than those in force now: documents, lines, hours, old,
+    new and net. Of one requirement, or all.
+    """
 
     command: Literal["rates-impact"] = "rates-impact"
     requirement_id: Identifier | None = None

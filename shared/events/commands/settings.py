@@ -1,4 +1,4 @@
-"""What is set up: billing companies, catalog items, time groups, and what differs for a debtor."""
+"""Commands that set up billing companies, catalog items, time groups and debtor terms."""
 
 from typing import Annotated, Literal
 
@@ -25,7 +25,9 @@ PaymentTerms = Annotated[
     str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")
 ]
 MissingTimesheets = Annotated[str, Field(pattern=r"^(wait|bill|wait:\d{1,3})$")]
-"""What a debtor does about expected timesheets that are not in: wait for all, bill what is in, wait N days after the cycle's end."""
+"""Expected timesheets are missing: wait for all, bill what is there, or wait N days after the
+cycle.
+"""
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 PERIODS_AT_MOST = 5_000
 
@@ -39,8 +41,11 @@ class TaxRateFrom(Message):
 
 
 class SetBillingCompany(Command):
-    """Makes or changes a billing company; what is left out stays as it is (at first: UTC, net 30, no tax, series INV:6).
-    A worker with more than `max_day_hours` (at first 24) on one day parks the debtor: see the health check."""
+    """Create or change a billing company; fields that are left out stay.
+
+    Defaults of a new one: UTC, net 30, no tax, series INV-. A worker with more than `max_day_hours`
+    (default 24) on one day parks the debtor.
+    """
 
     command: Literal["set-billing-company"] = "set-billing-company"
     billing_company: Identifier
@@ -73,7 +78,10 @@ class SetBillingCompany(Command):
 
 
 class SetCatalogItem(Command):
-    """Makes or changes a catalog item: a fixed amount, or a percent of the salary; at once or by a pay plan."""
+    """Create or change a catalog item: a fixed amount or a percent of the salary.
+
+    It is billed at once or by a pay plan.
+    """
 
     command: Literal["set-catalog-item"] = "set-catalog-item"
     item_id: Identifier
@@ -112,7 +120,10 @@ class Period(Message):
 
 
 class SetTimeGroup(Command):
-    """Makes or changes a billing cycle. weekly: the day it ends; fortnightly: the last day of one cycle; custom: its periods."""
+    """Create or change a billing cycle.
+
+    weekly: the day it ends; fortnightly: the last day of one cycle; custom: its periods.
+    """
 
     command: Literal["set-time-group"] = "set-time-group"
     time_group: Identifier
@@ -143,10 +154,11 @@ class SetTimeGroup(Command):
 
 
 class SetDebtorTerms(Command):
-    """Sets what differs for a debtor from the billing company's defaults, from a date on; what is left out stays as it is.
+    """Set what differs for a debtor from the billing company's defaults, from a date on.
 
-    Without `from_date` the first terms of a debtor hold from the beginning, later ones from the billing company's today. An empty
-    `time_group` or `payment_terms` means the billing company's default again.
+    Fields that are left out stay. Without `from_date`, a debtor's first terms hold from the
+    beginning and later ones from the billing company's today. An empty `time_group` or
+    `payment_terms` restores the billing company's default.
     """
 
     command: Literal["set-debtor-terms"] = "set-debtor-terms"

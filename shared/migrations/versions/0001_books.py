@@ -1,4 +1,4 @@
-"""The books: roles, four schemas, views."""
+"""The first schema: roles, four service schemas, views."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ FILES = (
 
 
 def upgrade() -> None:
-    """Runs the SQL files in order, inside the migration's transaction."""
+    """Run the SQL files in order, inside the migration's transaction."""
     bind = op.get_bind()
     bind.execute(
         text("SELECT 1")
@@ -31,6 +31,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Takes the schemas away, books and all: for development only."""
+    """Drop the schemas with all data: for development only."""
     for schema in ("invoicer", "scheduler", "arg_sync", "fee_realizer"):
         op.get_bind().execute(text(f"DROP SCHEMA {schema} CASCADE"))
