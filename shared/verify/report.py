@@ -1,4 +1,4 @@
-"""What a look at the books found: faults by check, what is in flight, and how much was looked at."""
+"""The report of `verify`: faults by check, what is in flight, and how many rows were checked."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Offender:
-    """A row that breaks a check: its business id, and in words what is wrong with it."""
+    """A row that breaks a check: its business id, and what is wrong with it."""
 
     id: str
     detail: str
@@ -14,7 +14,9 @@ class Offender:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A check that does not hold: its name, what must be true, how many rows break it, and the first of them."""
+    """A check that does not hold: its name, what must be true, how many rows break it, the first
+    rows.
+    """
 
     check: str
     message: str
@@ -24,7 +26,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer of `verify`. Nothing is off if `clean`; statements in flight are no fault."""
+    """The result of `verify`. Realizations in flight are not a fault."""
 
     faults: tuple[Fault, ...]
     in_flight: tuple[Offender, ...]
@@ -38,5 +40,5 @@ class Report:
         return not self.faults
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: plain words, lists and numbers of rows."""
+        """Return the report as plain values for JSON."""
         return {"clean": self.clean, **asdict(self)}

@@ -1,4 +1,4 @@
-"""Asks the checks their questions on one snapshot, and makes the report."""
+"""Run the checks on one snapshot and build the report."""
 
 from datetime import date
 from typing import Any
@@ -9,9 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.calendar import due_date
 from shared.database import rows
 from shared.money import minor_unit
-from shared.verify.checks import CHECKS, Check
-from shared.verify.lines import IN_FLIGHT
-from shared.verify.numbers import TERMS
+from shared.verify.checks import CHECKS, DUE_DATE_COMBINATIONS, IN_FLIGHT, Check
 from shared.verify.report import Fault, Offender, Report
 
 OFFENDERS_SHOWN = 100
@@ -26,9 +24,10 @@ LOOKED_AT = {
 
 
 async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Report:
-    """Looks at all books in one snapshot, as the console's role. `connection` must not have run a statement in its transaction yet.
+    """Run all checks in one snapshot, as the role `auditor`.
 
-    A statement that was issued and not settled is in flight, and a fault when it is older than `in_flight_minutes`.
+    `connection` must not have run a query in its transaction yet. A realization that was issued and
+    not settled is in flight, and a fault when it is older than `in_flight_minutes`.
     """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await connection.execute(text("SET LOCAL work_mem = '256MB'"))
@@ -60,10 +59,11 @@ async def _ask(connection: AsyncConnection, check: Check, given: dict[str, Any])
 async def _first(
     connection: AsyncConnection, sql: str, given: dict[str, Any]
 ) -> tuple[int, tuple[Offender, ...]]:
-    """How many rows a question has, and the first of them."""
+    """Return how many rows a query has, and the first of them."""
     found = await rows(
         connection,
-        f"SELECT id, detail, count(*) OVER () AS number FROM ({sql}) AS found ORDER BY id, detail LIMIT :most",
+        f"SELECT id, detail, count(*) OVER () AS number FROM ({sql}) AS found"
+        " ORDER BY id, detail LIMIT :most",
         most=OFFENDERS_SHOWN,
         **given,
     )
@@ -71,10 +71,11 @@ async def _first(
 
 
 async def _currencies(connection: AsyncConnection) -> dict[str, Any]:
-    """The decimals of each currency in the books: known to Python, needed in SQL."""
+    """Return the decimals of each stored currency: Python knows them, SQL needs them."""
     found = await rows(
         connection,
-        "SELECT currency FROM invoicer.pay_line GROUP BY 1 UNION SELECT currency FROM invoicer.invoice GROUP BY 1 ORDER BY 1",
+        "SELECT currency FROM invoicer.pay_line GROUP BY 1"
+        " UNION SELECT currency FROM invoicer.invoice GROUP BY 1 ORDER BY 1",
     )
     return {
         "currencies": [row.currency for row in found],
@@ -83,10 +84,10 @@ async def _currencies(connection: AsyncConnection) -> dict[str, Any]:
 
 
 async def _wrong_terms(connection: AsyncConnection) -> dict[str, Any]:
-    """Terms, invoice date and due date that do not go together: some hundred combinations, judged by the rule itself."""
+    """Return combinations of payment terms, invoice date and due date that break the rule."""
     wrong = [
         row
-        for row in await rows(connection, TERMS)
+        for row in await rows(connection, DUE_DATE_COMBINATIONS)
         if not _goes_together(row.payment_terms, row.invoice_date, row.due_date)
     ]
     return {

@@ -124,7 +124,7 @@ class Biller(Invoicer):
         async with self.console.connect() as connection:
             report = await verify(connection)
         # These tests say statements themselves: fee_realizer never issued them.
-        found = [str(fault) for fault in report.faults if fault.check != "settled_statement"]
+        found = [str(fault) for fault in report.faults if fault.check != "settled_realization"]
         assert found == [], found
         await self.check()
 

@@ -183,11 +183,11 @@ FAULTS = {
     ),
     "settled what was never issued": (
         "UPDATE invoicer.settled_document SET realization_no = 9 WHERE document_id = 'T-3'",
-        {"settled_statement"},
+        {"settled_realization"},
     ),
     "settled with other content": (
         "UPDATE invoicer.settled_document SET body = replace(body, '\"revision\":1', '\"revision\":7') WHERE document_id = 'T-3'",
-        {"settled_statement"},
+        {"settled_realization"},
     ),
     "a held document goes on being billed": (
         "UPDATE fee_realizer.source_document SET hold_code = 'no_bill_rate' WHERE document_id = 'T-3'",
