@@ -78,7 +78,8 @@ class Money:
     def _same(self, other: "Money") -> "Money":
         if other.currency != self.currency:
             raise ValueError(
-                f"{self.currency} and {other.currency} cannot be added: one document has one currency"
+                f"{self.currency} and {other.currency} cannot be added: one document has one"
+                " currency"
             )
         return other
 

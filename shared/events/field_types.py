@@ -35,7 +35,10 @@ REMEMBERED = 10_000
 
 
 def wrong(code: str, words: str) -> PydanticCustomError:
-    """Build a reader's error: the rejection code and what to send. Never the value (personal data)."""
+    """Build a reader's error: the rejection code and what to send.
+
+    Never the value (personal data).
+    """
     return PydanticCustomError(code, words)
 
 

@@ -1,8 +1,10 @@
-"""Closed documents as files: values in, text, bytes or a written file out; no clock, no database.
+"""Closed documents as files: values in, text, bytes or a written file out; no clock, no
+database.
 
-For programs, signs as in `terms`, so that a column sums to the batch: `csv`, `xlsx`. For people and for other systems, a credit note's
-signs turned: `pdf`, `ubl` (EN 16931), `pdfa` (both in one). `iif` books to QuickBooks Desktop, where a transaction sums to zero.
-`totals` counts what went into a file so that it can be held against the screen and the event.
+For programs, signs as in `terms`, so that a column sums to the batch: `csv`, `xlsx`. For people and
+for other systems, a credit note's signs turned: `pdf`, `ubl` (EN 16931), `pdfa` (both in one).
+`iif` books to QuickBooks Desktop, where a transaction sums to zero. `totals` counts what went into
+a file so that it can be held against the screen and the event.
 """
 
 from shared.render.csv import CSV_COLUMNS, CSV_HEADER, csv_row, csv_rows

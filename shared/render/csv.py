@@ -1,8 +1,10 @@
-"""CSV of closed documents: one record a line, RFC 4180 with CRLF, UTF-8 for whoever encodes it, one string at a time.
+"""CSV of closed documents: one record a line, RFC 4180 with CRLF, UTF-8 for whoever encodes it,
+one string at a time.
 
-Owns the order of the columns, which other people's programs rely on: new ones are added at the end only.
-Numbers and dates are written as they are. Text comes from other systems and is opened in spreadsheets, so text that a
-spreadsheet would take for a formula gets a leading apostrophe (a worker id "=1+1" is written "'=1+1").
+Owns the order of the columns, which other people's programs rely on: new ones are added at the end
+only. Numbers and dates are written as they are. Text comes from other systems and is opened in
+spreadsheets, so text that a spreadsheet would take for a formula gets a leading apostrophe (a
+worker id "=1+1" is written "'=1+1").
 """
 
 import csv
@@ -43,12 +45,15 @@ CSV_COLUMNS = (
     "project",
     "cost_center",
 )
-# What spreadsheets start a formula with; the wide forms are read as formulas by East Asian editions.
+# What spreadsheets start a formula with; the wide forms are read as formulas by East Asian
+# editions.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 class _Echo:
-    """A file that hands back what is written, so that `csv.writer` gives each record as a string and keeps nothing."""
+    """A file that hands back what is written, so that `csv.writer` gives each record as a string
+    and keeps nothing.
+    """
 
     def write(self, text: str) -> str:
         return text
@@ -74,7 +79,10 @@ def _money(amount: Decimal) -> str:
 
 
 def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
-    """One line of a document as one CSV record with its CRLF. Signs as in `terms`: credits are negative."""
+    """One line of a document as one CSV record with its CRLF.
+
+    Signs as in `terms`: credits are negative.
+    """
     return _record(
         (
             _safe(document.invoice_number),
@@ -112,9 +120,12 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
 def csv_rows(
     document: ClosedDocument, lines: Iterable[ClosedLine], totals: ControlTotals | None = None
 ) -> Iterator[str]:
-    """The records of one document, as they are asked for, counted in `totals` as they leave. `CSV_HEADER` is the caller's to write first.
+    """The records of one document, as they are asked for, counted in `totals` as they leave.
 
-    From an asynchronous source do the same by hand: `totals.add_document`, then `csv_row` and `totals.add_line` for each line.
+    `CSV_HEADER` is the caller's to write first.
+
+    From an asynchronous source do the same by hand: `totals.add_document`, then `csv_row` and
+    `totals.add_line` for each line.
     """
     if totals is not None:
         totals.add_document(document)

@@ -1,12 +1,16 @@
-"""Closed documents in the terms of the European e-invoice, EN 16931-1: business terms (BT) and groups (BG) by number, values as text.
+"""Closed documents in the terms of the European e-invoice, EN 16931-1: business terms (BT) and
+groups (BG) by number, values as text.
 
-Owns the translation: signs, tax categories, parties, what goes where. `ubl` writes these terms as UBL, `pdfa` as CII inside a PDF. The
-names of the keys are those of the library that writes and reads CII, so that its reader can hold our UBL against them in a test.
+Owns the translation: signs, tax categories, parties, what goes where. `ubl` writes these terms as
+UBL, `pdfa` as CII inside a PDF. The names of the keys are those of the library that writes and
+reads CII, so that its reader can hold our UBL against them in a test.
 
-Tax. The norm computes tax per category and rate: net × rate, rounded (BR-CO-17), and its published rules (Schematron) let the written
-tax differ from that by less than one unit of the currency. Our documents carry what was closed: taxed per line, their tax differs by
-the sum of the lines' roundings. It is written as it was closed, never computed again, because the buyer owes what stands on the
-document; the payable rounding (BT-114) is for cash and not for this. A document that differs by a unit or more is refused by `problems`.
+Tax. The norm computes tax per category and rate: net × rate, rounded (BR-CO-17), and its published
+rules (Schematron) let the written tax differ from that by less than one unit of the currency. Our
+documents carry what was closed: taxed per line, their tax differs by the sum of the lines'
+roundings. It is written as it was closed, never computed again, because the buyer owes what stands
+on the document; the payable rounding (BT-114) is for cash and not for this. A document that differs
+by a unit or more is refused by `problems`.
 """
 
 from dataclasses import dataclass
@@ -34,7 +38,9 @@ REASON_CODES = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A tax category of the norm (S standard, Z zero, E exempt, AE reverse charge, O outside tax) with its rate in percent."""
+    """A tax category of the norm (S standard, Z zero, E exempt, AE reverse charge, O outside
+    tax) with its rate in percent.
+    """
 
     code: str
     rate: Decimal
@@ -46,7 +52,11 @@ class Category:
 
 
 def category_of(tax_code: str, rate: Decimal, regime: TaxRegime, *, untaxed: bool) -> Category:
-    """The category of a line. `untaxed`: the whole document has no tax code, so that it may lie outside tax; the norm forbids mixing that."""
+    """The category of a line.
+
+    `untaxed`: the whole document has no tax code, so that it may lie outside tax; the norm forbids
+    mixing that.
+    """
     if rate:
         return Category("S", rate)
     if regime != "standard":
@@ -57,7 +67,10 @@ def category_of(tax_code: str, rate: Decimal, regime: TaxRegime, *, untaxed: boo
 
 
 class EInvoice:
-    """One document in the terms of the norm. `country` is said for parties whose address and tax id name none."""
+    """One document in the terms of the norm.
+
+    `country` is said for parties whose address and tax id name none.
+    """
 
     def __init__(self, document: ClosedDocument, country: str = "") -> None:
         self.document = document
@@ -72,7 +85,10 @@ class EInvoice:
         return category_of(tax_code, rate, self.document.tax_regime, untaxed=self.untaxed)
 
     def breakdown(self) -> dict[Category, tuple[Decimal, Decimal]]:
-        """Net and tax per category and rate (BG-23), in the signs of the e-invoice. Codes of one category and rate are one entry there."""
+        """Net and tax per category and rate (BG-23), in the signs of the e-invoice.
+
+        Codes of one category and rate are one entry there.
+        """
         sums: dict[Category, tuple[Decimal, Decimal]] = {}
         for each in self.document.tax_totals:
             category = self.category(each.code, each.rate)
@@ -95,7 +111,8 @@ class EInvoice:
         for role, party in (("seller", document.seller), ("buyer", document.buyer)):
             if not country_of(party, self.country):
                 found.append(
-                    f"{number}: neither the address nor the tax id of the {role} {party.name!r} names a country (BT-40, BT-55)"
+                    f"{number}: neither the address nor the tax id of the {role} {party.name!r}"
+                    " names a country (BT-40, BT-55)"
                 )
         codes = {category.code for category in self.breakdown()}
         if codes & {"S", "Z", "E", "AE"} and not document.seller.tax_id:
@@ -104,13 +121,15 @@ class EInvoice:
             )
         if "AE" in codes and not document.buyer.tax_id:
             found.append(
-                f"{number}: tax is reversed to the buyer {document.buyer.name!r}, who has no tax id (BT-48)"
+                f"{number}: tax is reversed to the buyer {document.buyer.name!r}, who has no tax"
+                " id (BT-48)"
             )
         for category, (net, tax) in self.breakdown().items():
             meant = rounded(net * category.rate / 100, document.currency)
             if abs(abs(tax) - abs(meant)) >= TOLERANCE:
                 found.append(
-                    f"{number}: tax at {plain(category.rate)} % was closed as {tax}, EN 16931 computes {meant} on {net} and allows less than"
+                    f"{number}: tax at {plain(category.rate)} % was closed as {tax}, EN 16931"
+                    f" computes {meant} on {net} and allows less than"
                     f" {TOLERANCE} {document.currency} of difference (BR-CO-17)"
                 )
         return found
@@ -133,7 +152,8 @@ class EInvoice:
             **({"BT-9": document.due_date} if self.sign > 0 else {}),
             **({"BT-13": xml_text(document.po_number)} if xml_text(document.po_number) else {}),
             "BT-20": xml_text(
-                f"{describe_payment_terms(document.payment_terms)}, due {document.due_date.isoformat()}"
+                f"{describe_payment_terms(document.payment_terms)}, due"
+                f" {document.due_date.isoformat()}"
             ),
             "BT-24": EN_16931,
             "BT-72": document.service_to or document.invoice_date,
@@ -143,7 +163,8 @@ class EInvoice:
                 else {}
             ),
             **(self._payment() if self.sign > 0 else {}),
-            # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever stands on a document of ours.
+            # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever
+            # stands on a document of ours.
             "BT-106": self.money(document.net),
             "BT-109": self.money(document.net),
             "BT-110": self.money(document.tax),
@@ -190,7 +211,11 @@ class EInvoice:
         return terms
 
     def _party(self, party: Party, identifier: str) -> Terms:
-        """Seller (BG-4) or buyer (BG-7). A tax id without a country's letters is a local registration (BT-32, BT-47), not a VAT number."""
+        """Seller (BG-4) or buyer (BG-7).
+
+        A tax id without a country's letters is a local registration (BT-32, BT-47), not a VAT
+        number.
+        """
         terms: Terms = {
             "name": xml_text(party.name) or xml_text(identifier),
             "identifiers": {None: xml_text(identifier)},

@@ -1,14 +1,19 @@
-"""IIF of closed documents, what QuickBooks Desktop imports (File > Utilities > Import): tab-separated, CRLF, Windows-1252.
+"""IIF of closed documents, what QuickBooks Desktop imports (File > Utilities > Import):
+tab-separated, CRLF, Windows-1252.
 
 Owns the traps of the format:
-- A transaction sums to zero. An invoice debits receivables (TRNS, positive) and credits income and tax (SPL, negative, quantities too);
-  a credit memo is the mirror. Signs follow from ours: TRNS is the total as it is, SPL its opposite, on whatever document a line stands.
-- There is no escape for a tab or a line end, and a double quote opens a quoted field: in free text they become blanks and apostrophes.
-  The name of a customer is a key, so one that would have to be changed is refused by `problems`, as is a number that QuickBooks would cut.
+- A transaction sums to zero. An invoice debits receivables (TRNS, positive) and credits income and
+  tax (SPL, negative, quantities too); a credit memo is the mirror. Signs follow from ours: TRNS is
+  the total as it is, SPL its opposite, on whatever document a line stands.
+- There is no escape for a tab or a line end, and a double quote opens a quoted field: in free text
+  they become blanks and apostrophes. The name of a customer is a key, so one that would have to be
+  changed is refused by `problems`, as is a number that QuickBooks would cut.
 - QuickBooks multiplies quantity and price again: see `priced`.
-- Tax is written as it was closed, as lines of an item of its own per code. `AUTOSTAX` would let QuickBooks compute it anew and differ.
+- Tax is written as it was closed, as lines of an item of its own per code. `AUTOSTAX` would let
+  QuickBooks compute it anew and differ.
 - A file has no currency: one file holds documents of one currency, that of the company file.
-Accounts and items that are named but unknown would be made by QuickBooks as bank accounts, so the file lists them first, with their kinds.
+  Accounts and items that are named but unknown would be made by QuickBooks as bank accounts, so the
+  file lists them first, with their kinds.
 """
 
 from collections.abc import Iterable, Iterator
@@ -66,7 +71,9 @@ LOOKALIKES = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Names in the company file: where receivables, income and tax are booked, and the item that stands for our work."""
+    """Names in the company file: where receivables, income and tax are booked, and the item that
+    stands for our work.
+    """
 
     receivable: str = "Accounts Receivable"
     income: str = "Staffing Income"
@@ -75,7 +82,10 @@ class Accounts:
 
     @classmethod
     def named(cls, names: Iterable[str]) -> "Accounts":
-        """From `key=name` texts. Refused if a key is unknown or a name is none that QuickBooks takes."""
+        """From `key=name` texts.
+
+        Refused if a key is unknown or a name is none that QuickBooks takes.
+        """
         known = [each.name for each in fields(cls)]
         given: dict[str, str] = {}
         for text in names:
@@ -125,21 +135,26 @@ def problems(document: ClosedDocument) -> list[str]:
     found = []
     if len(number) > NUMBER_LETTERS or not _kept(number):
         found.append(
-            f"{number}: QuickBooks keeps {NUMBER_LETTERS} letters of a number, and would give two documents one number"
+            f"{number}: QuickBooks keeps {NUMBER_LETTERS} letters of a number, and would give two"
+            " documents one number"
         )
     if any(len(part) > NAME_LETTERS for part in name.split(":")):
         found.append(
-            f"{number}: the Account Name {name!r} has more than {NAME_LETTERS} letters, the most that QuickBooks takes in a customer's name"
+            f"{number}: the Account Name {name!r} has more than {NAME_LETTERS} letters, the most"
+            " that QuickBooks takes in a customer's name"
         )
     if not _kept(name):
         found.append(
-            f"{number}: the Account Name {name!r} has letters that an IIF file cannot carry, so that it would name another customer"
+            f"{number}: the Account Name {name!r} has letters that an IIF file cannot carry, so"
+            " that it would name another customer"
         )
     return found
 
 
 class IifRows:
-    """The rows of one file, document by document: `opening`, then for each document `begin`, its lines, `end`."""
+    """The rows of one file, document by document: `opening`, then for each document `begin`, its
+    lines, `end`.
+    """
 
     def __init__(self, accounts: Accounts | None = None) -> None:
         self.accounts = accounts or Accounts()
@@ -162,7 +177,10 @@ class IifRows:
         return _cell(f"Tax {code}".strip(), ITEM_LETTERS)
 
     def begin(self, document: ClosedDocument) -> Iterator[str]:
-        """The customer's side of a document: what it owes more, or less. Tax items that are new in the file go before it."""
+        """The customer's side of a document: what it owes more, or less.
+
+        Tax items that are new in the file go before it.
+        """
         for name in sorted(
             {self._tax_item(each.code) for each in document.tax_totals if each.tax} - self.tax_items
         ):

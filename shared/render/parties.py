@@ -1,7 +1,8 @@
-"""What an e-invoice must know of a party and a snapshot keeps as plain text: its country, its kind of tax id, an IBAN.
+"""What an e-invoice must know of a party and a snapshot keeps as plain text: its country, its
+kind of tax id, an IBAN.
 
-Nothing is guessed: a country is the last line of the address, or the two letters of a VAT number, or what the caller says for the
-rest; where none of these tells it, there is none.
+Nothing is guessed: a country is the last line of the address, or the two letters of a VAT number,
+or what the caller says for the rest; where none of these tells it, there is none.
 """
 
 import re
@@ -32,7 +33,9 @@ FORBIDDEN_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff
 
 
 def xml_text(text: str) -> str:
-    """User text as one line that XML can carry: no control characters, no half letters, blanks run together."""
+    """User text as one line that XML can carry: no control characters, no half letters, blanks
+    run together.
+    """
     return " ".join(FORBIDDEN_IN_XML.sub(" ", text).split())
 
 
@@ -48,7 +51,9 @@ def countries() -> dict[str, str]:
 
 
 def vat_number(tax_id: str) -> str:
-    """The tax id as a VAT number (country letters and number, no blanks), or nothing if it has no country's letters before it."""
+    """The tax id as a VAT number (country letters and number, no blanks), or nothing if it has
+    no country's letters before it.
+    """
     packed = FILLERS.sub("", tax_id).upper()
     return packed if VAT_NUMBER.fullmatch(packed) else ""
 
@@ -62,7 +67,9 @@ def country_of(party: Party, fallback: str = "") -> str:
 
 
 def address_lines(party: Party) -> list[str]:
-    """The address without the line that only names the country, in at most three lines; what is more runs on in the third."""
+    """The address without the line that only names the country, in at most three lines; what is
+    more runs on in the third.
+    """
     lines = [line for line in map(xml_text, party.address.splitlines()) if line]
     if lines and lines[-1].rstrip(".").lower() in countries():
         lines.pop()
@@ -78,7 +85,9 @@ def _joined(lines: Sequence[str]) -> list[str]:
 
 
 def iban_in(bank: str) -> str:
-    """The first IBAN of the bank details whose check digits are right, without blanks; or nothing."""
+    """The first IBAN of the bank details whose check digits are right, without blanks; or
+    nothing.
+    """
     for found in IBAN.findall(bank.upper()):
         words = found.split()
         for end in range(len(words), 0, -1):  # a word after the number looks like more of it

@@ -1,8 +1,9 @@
-"""PDF of one closed document, set by typst from `document.typ`: the same document gives the same bytes on any machine.
+"""PDF of one closed document, set by typst from `document.typ`: the same document gives the same
+bytes on any machine.
 
-Owns what makes the bytes repeatable: only fonts that travel with the typesetter (or that the caller names), and the invoice date as
-the file's date instead of the clock. Setting a long document takes seconds of processor time: call it from a thread or the command line,
-never on an event loop.
+Owns what makes the bytes repeatable: only fonts that travel with the typesetter (or that the caller
+names), and the invoice date as the file's date instead of the clock. Setting a long document takes
+seconds of processor time: call it from a thread or the command line, never on an event loop.
 """
 
 import json
@@ -19,7 +20,8 @@ from shared.errors import Refused
 from shared.render.printed import printed_document
 from shared.terms import ClosedDocument, ClosedLine
 
-# Setting takes about 100 KB of memory and half a millisecond a line: above this, more than one file should take. The CSV has no limit.
+# Setting takes about 100 KB of memory and half a millisecond a line: above this, more than one file
+# should take. The CSV has no limit.
 PRINTABLE_LINES = 30_000
 # Tags for screen readers make a file nine times as large, so the long documents go without.
 TAGGED_LINES = 500
@@ -41,12 +43,17 @@ def pdf_document(
     font_folders: Sequence[Path] = (),
     standards: Sequence[Literal["a-3b"]] = (),
 ) -> bytes:
-    """The document as a PDF. `font_folders` add fonts for scripts that the typesetter's own (Latin, Greek, Cyrillic, Hebrew) lack."""
+    """The document as a PDF.
+
+    `font_folders` add fonts for scripts that the typesetter's own (Latin, Greek, Cyrillic, Hebrew)
+    lack.
+    """
     listed = list(islice(lines, PRINTABLE_LINES + 1))
     if len(listed) > PRINTABLE_LINES:
         raise Refused(
             "too_many_lines_for_pdf",
-            f"{document.invoice_number} has more than {PRINTABLE_LINES:,} lines, the most that a PDF is made of",
+            f"{document.invoice_number} has more than {PRINTABLE_LINES:,} lines, the most that a"
+            " PDF is made of",
             "download the document as CSV",
             invoice_number=document.invoice_number,
         )

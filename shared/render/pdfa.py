@@ -1,7 +1,9 @@
-"""PDF/A-3 of one closed document with its e-invoice inside (Factur-X, EN 16931 level): what people read and what programs read in one file.
+"""PDF/A-3 of one closed document with its e-invoice inside (Factur-X, EN 16931 level): what
+people read and what programs read in one file.
 
-The picture is that of `pdf`; the XML inside is CII, written by the library from the terms of `einvoice`, checked against its schema.
-The library stamps the clock into the file; those stamps are set to the invoice date, so that the same document gives the same bytes.
+The picture is that of `pdf`; the XML inside is CII, written by the library from the terms of
+`einvoice`, checked against its schema. The library stamps the clock into the file; those stamps are
+set to the invoice date, so that the same document gives the same bytes.
 """
 
 import io
@@ -25,11 +27,15 @@ STATED = (
     ("<rdf:RDF>", f'<rdf:RDF xmlns:rdf="{RDF}">'),
     ("<rdf:Description>", '<rdf:Description rdf:about="">'),
 )
-"""What readers built on Adobe's toolkit (veraPDF, Acrobat) demand of a description and the library leaves out."""
+"""What readers built on Adobe's toolkit (veraPDF, Acrobat) demand of a description and the
+library leaves out.
+"""
 
 
 def cii_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
-    """The e-invoice as CII, checked against the schema of its level; its rules (Schematron) need another program and are checked in the tests."""
+    """The e-invoice as CII, checked against the schema of its level; its rules (Schematron) need
+    another program and are checked in the tests.
+    """
     terms = invoice.head() | {"BG-25": [invoice.line(line) for line in lines]}
     xml: bytes = generate_xml(
         terms, flavor="factur-x", level=LEVEL, check_xsd=True, check_schematron=None
@@ -41,7 +47,10 @@ def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
     """The document as PDF/A-3 with `factur-x.xml` inside."""
     document, listed = invoice.document, list(lines)
     picture = pdf_document(document, listed, standards=["a-3b"])
-    title = f"{'Credit note' if document.document_type == 'credit-note' else 'Invoice'} {xml_text(document.invoice_number)}"
+    title = (
+        f"{'Credit note' if document.document_type == 'credit-note' else 'Invoice'}"
+        f" {xml_text(document.invoice_number)}"
+    )
     made = generate_from_binary(
         picture,
         cii_document(invoice, listed),
@@ -62,7 +71,9 @@ def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
 
 
 def _dated(pdf: bytes, day: date) -> bytes:
-    """The file with that day in all the places where the library wrote the clock: information, description (XMP), attachment."""
+    """The file with that day in all the places where the library wrote the clock: information,
+    description (XMP), attachment.
+    """
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
     stamp = TextStringObject(f"D:{day:%Y%m%d}000000+00'00'")
     writer.add_metadata({"/CreationDate": stamp, "/ModDate": stamp})

@@ -1,7 +1,9 @@
-"""Lines as a system reads them that multiplies quantity and price again: QuickBooks, and whoever reads an e-invoice.
+"""Lines as a system reads them that multiplies quantity and price again: QuickBooks, and whoever
+reads an e-invoice.
 
-Owns one rule (domain rules 5): the amount of a correction is a difference of rounded amounts, so quantity × price may miss it by a
-cent. Such a line goes as quantity 1 × amount, with the quantity that it stands for in its text; the amount is never touched.
+Owns one rule (domain rules 5): the amount of a correction is a difference of rounded amounts, so
+quantity × price may miss it by a cent. Such a line goes as quantity 1 × amount, with the quantity
+that it stands for in its text; the amount is never touched.
 """
 
 from dataclasses import dataclass
@@ -17,7 +19,10 @@ PIECE = "C62"
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """Quantity × unit price = amount, exactly, rounded as the currency is. The price is never negative; `said` is what the text must add."""
+    """Quantity × unit price = amount, exactly, rounded as the currency is.
+
+    The price is never negative; `said` is what the text must add.
+    """
 
     quantity: Decimal
     unit: str
@@ -30,10 +35,15 @@ def priced(line: ClosedLine, currency: str) -> Priced:
     if line.unit_price >= 0 and rounded(line.quantity * line.unit_price, currency) == line.amount:
         return Priced(line.quantity, line.unit, line.unit_price)
     unit = UNITS.get(line.unit, line.unit)
-    said = f"{plain(line.quantity)} {unit} at {plain(line.unit_price)}; the net is a difference of amounts, not quantity × price"
+    said = (
+        f"{plain(line.quantity)} {unit} at {plain(line.unit_price)}; the net is a difference of"
+        " amounts, not quantity × price"
+    )
     return Priced(-ONE if line.amount < 0 else ONE, PIECE, abs(line.amount), said)
 
 
 def turned(document: ClosedDocument) -> int:
-    """By what the signs of a document are multiplied for people, e-invoices and AR/GL: a credit note's total is positive there."""
+    """By what the signs of a document are multiplied for people, e-invoices and AR/GL: a credit
+    note's total is positive there.
+    """
     return -1 if document.document_type == "credit-note" else 1

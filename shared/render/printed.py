@@ -1,7 +1,8 @@
-"""What a printed document says, in words and figures: from a closed document to the plain data that `document.typ` lays out.
+"""What a printed document says, in words and figures: from a closed document to the plain data
+that `document.typ` lays out.
 
-Owns the turn of a credit note's signs, the number formats and the labels. The template decides nothing but where things stand,
-and user text reaches it only as JSON data, never as code.
+Owns the turn of a credit note's signs, the number formats and the labels. The template decides
+nothing but where things stand, and user text reaches it only as JSON data, never as code.
 """
 
 import re
@@ -23,19 +24,24 @@ UNITS = {
     "EA": "each",
 }
 RATE_DECIMALS = 4
-# More corrected invoices than this are listed after the lines, so that the lines still begin on the first page.
+# More corrected invoices than this are listed after the lines, so that the lines still begin on the
+# first page.
 CORRECTED_ON_TOP = 8
 RUNNING_LETTERS = 48
-# A word longer than this may be broken anywhere: an id without a blank must not run into the next column.
+# A word longer than this may be broken anywhere: an id without a blank must not run into the next
+# column.
 UNBROKEN_LETTERS = 24
 _LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LETTERS + 1},}}")
 _BREAK = "\u200b"
-# Marks that turn the direction of what follows: on paper they would let a name rearrange the figures beside it.
+# Marks that turn the direction of what follows: on paper they would let a name rearrange the
+# figures beside it.
 _DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 def clean(text: str) -> str:
-    """User text as it can be printed: no control characters but line breaks, no direction marks, long words breakable."""
+    """User text as it can be printed: no control characters but line breaks, no direction marks,
+    long words breakable.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DIRECTION_MARKS)
     kept = "".join(_printable(letter) for letter in text) if not text.isprintable() else text
     return _LONG_WORD.sub(lambda found: _breakable(found.group()), kept.strip())
@@ -64,7 +70,9 @@ def _breakable(word: str) -> str:
 
 
 def decimals_of(values: Iterable[Decimal], least: int) -> int:
-    """The decimals that all values can be shown with, so that a column's points stand under each other; at most four."""
+    """The decimals that all values can be shown with, so that a column's points stand under each
+    other; at most four.
+    """
     found = least
     for value in values:
         exponent = value.normalize().as_tuple().exponent
@@ -78,7 +86,9 @@ def figure(value: Decimal, decimals: int) -> str:
 
 
 class Figures:
-    """The number formats of one document and the sign in which it is printed: a credit note turns all its signs."""
+    """The number formats of one document and the sign in which it is printed: a credit note
+    turns all its signs.
+    """
 
     def __init__(self, document: ClosedDocument, lines: Sequence[ClosedLine]) -> None:
         self.turns = document.document_type == "credit-note"
@@ -201,9 +211,12 @@ def _span(first: str, last: str) -> str:
 
 
 def _columns(document: ClosedDocument, lines: Sequence[ClosedLine]) -> list[tuple[str, str, str]]:
-    """The columns after the description: what stands in it, its head, its side. What is the same for all lines is said once.
+    """The columns after the description: what stands in it, its head, its side.
 
-    One unit is the head of the quantities; one tax rate stands under the lines. Fewer cells are also a third of the time and memory.
+    What is the same for all lines is said once.
+
+    One unit is the head of the quantities; one tax rate stands under the lines. Fewer cells are
+    also a third of the time and memory.
     """
     units = {line.unit for line in lines}
     rates = {(line.tax_code, line.tax_rate) for line in lines}
@@ -244,7 +257,9 @@ def _row(
 
 
 def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) -> list[str]:
-    """What identifies the line and is neither in its description nor the same for the whole document."""
+    """What identifies the line and is neither in its description nor the same for the whole
+    document.
+    """
     said = line.description
     week = line.week_ending.isoformat() if line.week_ending else ""
     named = (
@@ -266,7 +281,8 @@ def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) 
         dated = f" of {dates[line.corrects_invoice]}" if line.corrects_invoice in dates else ""
         found.append(f"{verb} {place}invoice {clean(line.corrects_invoice)}{dated}")
     if rounded(line.quantity * line.unit_price, document.currency) != line.amount:
-        # A correction is a difference of rounded amounts; without this note a reader takes the cent for a mistake.
+        # A correction is a difference of rounded amounts; without this note a reader takes the cent
+        # for a mistake.
         found.append("net is a difference of amounts, not quantity × price")
     return found
 
@@ -309,4 +325,7 @@ def _payment(document: ClosedDocument, figures: Figures) -> str:
     if document.total <= 0:
         return ""
     total = f"{document.currency} {figures.money(document.total)}"
-    return f"Please pay {total} by {document.due_date.isoformat()}, quoting {clean(document.invoice_number)}."
+    return (
+        f"Please pay {total} by {document.due_date.isoformat()}, quoting"
+        f" {clean(document.invoice_number)}."
+    )

@@ -1,7 +1,8 @@
-"""Control totals of a file: what its lines add up to, counted while it is written, and what the heads of its documents promise.
+"""Control totals of a file: what its lines add up to, counted while it is written, and what the
+heads of its documents promise.
 
-Two independent sums, because a file that lost a line would otherwise agree with itself. Signs as in `terms`.
-Memory is one row per currency and the heads' differences, whatever the number of lines.
+Two independent sums, because a file that lost a line would otherwise agree with itself. Signs as in
+`terms`. Memory is one row per currency and the heads' differences, whatever the number of lines.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,11 @@ class CurrencyTotals:
 
 @dataclass(slots=True)
 class ControlTotals:
-    """Counts one file. Say each document once with `add_document`, then its lines with `add_line`, in any order of documents."""
+    """Counts one file.
+
+    Say each document once with `add_document`, then its lines with `add_line`, in any order of
+    documents.
+    """
 
     by_currency: dict[str, CurrencyTotals] = field(default_factory=dict)
     promised: dict[str, CurrencyTotals] = field(default_factory=dict)
@@ -67,7 +72,9 @@ class ControlTotals:
         )
 
     def mismatches(self) -> list[str]:
-        """One message for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
+        """One message for each figure in which the lines written differ from what the documents'
+        heads promise; empty is right.
+        """
         found: list[str] = []
         for currency, head in sorted(self.promised.items()):
             counted = self.by_currency[currency]
@@ -75,7 +82,8 @@ class ControlTotals:
                 written, promised = getattr(counted, name), getattr(head, name)
                 if written != promised:
                     found.append(
-                        f"{currency}: the file's lines have {name} {written}, the heads of its documents say {promised};"
+                        f"{currency}: the file's lines have {name} {written}, the heads of its"
+                        f" documents say {promised};"
                         " do not use the file, run `backoffice verify`, which names the documents"
                     )
         return found

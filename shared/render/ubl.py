@@ -1,7 +1,9 @@
-"""UBL 2.1 of one closed document: an Invoice or a CreditNote as EN 16931 binds it (CEN/TS 16931-3-2).
+"""UBL 2.1 of one closed document: an Invoice or a CreditNote as EN 16931 binds it (CEN/TS
+16931-3-2).
 
-Written element by element into the file: memory is one line, whatever the number of lines. The terms come from `einvoice`; this module
-only knows where each stands, in the order that the schema demands.
+Written element by element into the file: memory is one line, whatever the number of lines. The
+terms come from `einvoice`; this module only knows where each stands, in the order that the schema
+demands.
 """
 
 from collections.abc import Callable, Iterator
@@ -44,7 +46,9 @@ def _leaf(tag: str, value: str | date | None, /, **attributes: str) -> Any:
 
 @contextmanager
 def ubl_file(path: Path, invoice: EInvoice) -> Iterator[Callable[[ClosedLine], None]]:
-    """Opens the file of a document, writes its head, hands out what writes a line, and closes it."""
+    """Opens the file of a document, writes its head, hands out what writes a line, and closes
+    it.
+    """
     terms = invoice.head()
     credit = terms["BT-3"] == CREDIT_NOTE
     kind = "CreditNote" if credit else "Invoice"

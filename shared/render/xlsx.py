@@ -1,8 +1,10 @@
-"""XLSX of closed documents: sheets `documents`, `lines`, `tax`, `control totals`, with real numbers and dates, totals as formulas.
+"""XLSX of closed documents: sheets `documents`, `lines`, `tax`, `control totals`, with real
+numbers and dates, totals as formulas.
 
-Signs as in `terms`: a column sums to the batch. Written row by row to disk, so memory is flat whatever the number of lines; a sheet
-holds about a million rows, more lines go on in `lines 2` and so on. Each formula carries its computed value for readers that do not compute.
-The same batch gives the same bytes: the file's date is the one that the caller gives, never the clock.
+Signs as in `terms`: a column sums to the batch. Written row by row to disk, so memory is flat
+whatever the number of lines; a sheet holds about a million rows, more lines go on in `lines 2` and
+so on. Each formula carries its computed value for readers that do not compute. The same batch gives
+the same bytes: the file's date is the one that the caller gives, never the clock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -98,7 +100,10 @@ def amounts_shown(currency: str) -> str:
 
 
 def _text(text: str) -> str:
-    """User text as a cell can hold it. The writer takes text between the tags of rich text as markup; a blank before it keeps it text."""
+    """User text as a cell can hold it.
+
+    The writer takes text between the tags of rich text as markup; a blank before it keeps it text.
+    """
     kept = FORBIDDEN_IN_XML.sub(" ", text)
     return f" {kept}" if kept.startswith("<r>") else kept
 
@@ -119,7 +124,10 @@ class _Sheet:
             self.sheet.write_string(0, at, column.replace("_", " "), book.style("@", bold=True))
 
     def write(self, cells: Iterable[Cell | Formula], amounts: str) -> int:
-        """Writes a row; the row's number as people and formulas count. `amounts` is the format of decimals that have one of their own."""
+        """Writes a row; the row's number as people and formulas count.
+
+        `amounts` is the format of decimals that have one of their own.
+        """
         self.rows += 1
         for at, cell in enumerate(cells):
             if isinstance(cell, Formula):
@@ -148,9 +156,11 @@ class _Sheet:
 
 
 class XlsxBook:
-    """The workbook of one batch: `begin` a document, its lines, `end` it; `close` with the totals that the batch announced.
+    """The workbook of one batch: `begin` a document, its lines, `end` it; `close` with the
+    totals that the batch announced.
 
-    Until then the sheets lie as drafts in the folder of `path`, which is the caller's to empty if it gives up.
+    Until then the sheets lie as drafts in the folder of `path`, which is the caller's to empty if
+    it gives up.
     """
 
     def __init__(self, path: Path, created: datetime, lines_a_sheet: int = LINES_A_SHEET) -> None:
@@ -247,7 +257,9 @@ class XlsxBook:
     def close(
         self, counted: Mapping[str, CurrencyTotals], announced: Mapping[str, Mapping[str, Decimal]]
     ) -> None:
-        """Writes the control totals per currency: what the sheets add up to, what the batch announced, and the difference; ends the file."""
+        """Writes the control totals per currency: what the sheets add up to, what the batch
+        announced, and the difference; ends the file.
+        """
         for currency in sorted(counted):
             self._control(currency, counted[currency], announced.get(currency, {}))
         for sheet in (self.documents, *self.lines, self.tax):

@@ -1,14 +1,17 @@
-"""The servers and workers on one machine, from nothing but Python: Apache Kafka, PostgreSQL and every worker as a process of its own.
+"""Kafka, PostgreSQL and all workers on one machine, started from nothing but Python.
 
-Owns: where the two servers come from (an address that was given, a Docker engine, or the embedded ones); the data folder with their data, logs,
-ports and records; the order of coming up; keeping up what ended badly; stopping all that was started.
-Does not own: the schema (`shared.migrations`), the topics (`shared.broker`), what a worker does, or anything on other machines.
+Owns: where the two servers come from (a configured address, a Docker engine, or the embedded
+servers); the data folder with data, logs, ports and process records; the start order; restarts
+after failures; stopping everything that was started. Does not own: the schema
+(`shared.migrations`), the topics (`shared.broker`), the work of a worker, or anything on other
+machines.
 
 Invariants:
-- Ready means a record was produced and read back and a query was answered, and every worker says so of itself.
-- Whatever way the command ends, nothing of it stays running; after kill -9 of the command the next one cleans up.
-- Only a process whose pid, start time and command line are those that were written down is ever signalled.
-- Nothing is deleted in a folder that does not carry our marker.
+- Ready means that a record was produced and read back, a query was answered, and every worker
+  reported ready.
+- However the command ends, none of its processes stays; after kill -9 the next command cleans up.
+- Only a process whose pid, start time and command line match its record is ever signalled.
+- Nothing is deleted in a folder without our marker file.
 - Durability is real: fsync and synchronous_commit are never off.
 """
 

@@ -1,4 +1,4 @@
-"""The process that a detached `up` leaves running: the same stack as in the foreground, its words in a log."""
+"""The process that a detached `up` leaves running: the stack as in the foreground, with a log."""
 
 import sys
 from argparse import ArgumentParser
@@ -10,7 +10,7 @@ from shared.stack.workers import parse_numbers
 
 
 def main() -> int:
-    """Bring the stack up and keep it until somebody asks it to stop."""
+    """Start the stack and keep it running until it is asked to stop."""
     parser = ArgumentParser(prog="python -m shared.stack")
     parser.add_argument("data", type=Path)
     parser.add_argument("--workers", default="")

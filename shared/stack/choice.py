@@ -1,6 +1,6 @@
-"""Owns the choice where Kafka and PostgreSQL come from: an address that was given, else containers, else the embedded ones; and says why.
+"""Choose where Kafka and PostgreSQL come from: a configured address, containers or embedded.
 
-Each of the two is chosen by itself, so that one may be given and the other embedded.
+Each server is chosen separately, so one may be configured and the other embedded.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ KINDS = ("auto", "address", "docker", "embedded")
 
 
 class Server(Protocol):
-    """What the stack asks of a server, whoever runs it."""
+    """What the stack needs from a server, however it runs."""
 
     wanted: bool
 
@@ -56,14 +56,18 @@ class Database(Server, Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """Where one server comes from, and the reason, for people."""
+    """Where one server comes from, and the reason shown to people."""
 
     kind: str
     why: str
 
 
 def choose(wish: str, given: str, setting: str, embedded_data: Path) -> Choice:
-    """Where a server comes from: `wish` is BACKOFFICE_STACK, `given` its address in the settings, `embedded_data` its folder if it was embedded."""
+    """Choose where a server comes from.
+
+    `wish` is BACKOFFICE_STACK, `given` the configured address, `embedded_data` the data folder of
+    an earlier embedded server.
+    """
     if wish not in KINDS:
         raise Refused(
             "stack-unknown",
@@ -101,7 +105,7 @@ def choose_broker(
     say: Callable[[str], None],
     proxied: tuple[int, int] | None,
 ) -> tuple[Broker, Choice]:
-    """The broker of this stack, not yet started."""
+    """Return the broker of this stack, not yet started."""
     choice = choose(settings.stack, settings.kafka, "BACKOFFICE_KAFKA", data / "kafka")
     if choice.kind == "address":
         return GivenKafka(settings.kafka), choice
@@ -113,7 +117,7 @@ def choose_broker(
 def choose_database(
     settings: Settings, data: Path, ports: Ports, say: Callable[[str], None]
 ) -> tuple[Database, Choice]:
-    """The database of this stack, not yet started."""
+    """Return the database of this stack, not yet started."""
     choice = choose(
         settings.stack, settings.database_url, "BACKOFFICE_DATABASE_URL", data / "postgres"
     )

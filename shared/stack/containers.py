@@ -1,6 +1,7 @@
-"""Owns the servers in containers, for machines with a Docker engine: the same versions, their data in volumes named after the data folder.
+"""The servers in containers, for machines with a Docker engine: same versions, named volumes.
 
-Kept thin: containers are testcontainers' work. An engine is there only if it tells its *server's* version; a client alone starts nothing.
+Kept thin: testcontainers does the work. An engine counts only if it reports its server version; a
+client alone cannot start containers.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ START_TIMEOUT_SECONDS = 120.0
 
 
 def why_no_containers() -> str | None:
-    """None if containers can be started here, else the reason in words."""
+    """Return None if containers can run here, or else the reason."""
     docker = shutil.which("docker")
     if docker is None:
         return "no docker command"
@@ -42,7 +43,7 @@ def why_no_containers() -> str | None:
 
 
 class ContainerKafka(GivenKafka):
-    """Apache Kafka in a container on a fixed port of this machine."""
+    """Apache Kafka in a container, on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
 
@@ -73,7 +74,8 @@ class ContainerKafka(GivenKafka):
             "KAFKA_TRANSACTION_STATE_LOG_MIN_ISR": "1",
         }
         container = DockerContainer(KAFKA_IMAGE).with_envs(**settings)
-        container.ports["9092/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # this machine alone, not its network
+        # this machine alone, not its network
+        container.ports["9092/tcp"] = (HOST, self._port)  # type: ignore[assignment]
         self._container = _started(
             container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE
         )
@@ -86,7 +88,7 @@ class ContainerKafka(GivenKafka):
 
 
 class ContainerPostgres(GivenDatabase):
-    """PostgreSQL in a container on a fixed port of this machine."""
+    """PostgreSQL in a container, on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
 
@@ -107,7 +109,8 @@ class ContainerPostgres(GivenDatabase):
             "POSTGRES_INITDB_ARGS": "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8",
         }
         container = DockerContainer(POSTGRES_IMAGE).with_envs(**settings)
-        container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # it trusts who connects: this machine alone
+        # it trusts who connects: this machine alone
+        container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]
         container = container.with_volume_mapping(self._volume, "/var/lib/postgresql", "rw")
         self._container = _started(
             container.with_command("postgres -c max_connections=200 -c timezone=UTC"),
@@ -131,5 +134,6 @@ def _started(container: "DockerContainer", image: str) -> "DockerContainer":
         return container.start()
     except refusal as error:
         raise Unavailable(
-            f"The Docker engine could not start {image}: {error}. Mend that, or set BACKOFFICE_STACK=embedded to do without containers."
+            f"The Docker engine could not start {image}: {error}. Mend that, or set"
+            " BACKOFFICE_STACK=embedded to do without containers."
         ) from error

@@ -1,6 +1,6 @@
-"""Owns the data folder: whose it is, which versions wrote it, who uses it now, and emptying it.
+"""The data folder: its owner, the versions that wrote it, its lock, and emptying it.
 
-Nothing is ever deleted in a folder that does not carry our marker: `--data` may be mistyped.
+Nothing is deleted in a folder without our marker file: `--data` may be mistyped.
 """
 
 import fcntl
@@ -27,14 +27,18 @@ LOCK_PATIENCE_SECONDS = (
 
 
 class DataFolder:
-    """One data folder, held by one stack at a time."""
+    """One data folder, locked by one stack at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self._lock: IO[str] | None = None
 
     def open(self, fresh: bool, say: Callable[[str], None]) -> None:
-        """Make or take over the folder: hold it, end what an earlier command left running, check versions and space, empty it if asked."""
+        """Create or take over the folder.
+
+        Locks it, ends what an earlier command left running, checks versions and free space, and
+        empties it if asked.
+        """
         self._make()
         self.hold()
         try:
@@ -62,14 +66,15 @@ class DataFolder:
         if entries and MARKER not in entries:
             raise Refused(
                 "data-folder-foreign",
-                f"{self.path} has content but is no data folder of the back office ({MARKER} is missing); nothing in it was touched.",
+                f"{self.path} has content but is no data folder of the back office ({MARKER} is"
+                " missing); nothing in it was touched.",
                 "Name an empty or a new folder with --data.",
             )
         if not entries:
             write_json(self.path / MARKER, MADE_WITH)
 
     def hold(self) -> None:
-        """Hold the folder for this process until `release`; the kernel lets go by itself if the process dies."""
+        """Lock the folder until `release`; the kernel releases the lock if the process dies."""
         lock = (self.path / LOCK).open("a+")
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
         while not _taken(lock):
@@ -78,19 +83,20 @@ class DataFolder:
                 raise Refused(
                     "stack-in-use",
                     f"A stack already runs on the data folder {self.path}.",
-                    "Use it (backoffice status), stop it (backoffice down), or name another folder with --data.",
+                    "Use it (backoffice status), stop it (backoffice down), or name another folder"
+                    " with --data.",
                 )
             time.sleep(POLL_SECONDS)
         self._lock = lock
 
     def release(self) -> None:
-        """Let the next one have the folder."""
+        """Unlock the folder."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def sweep(self, say: Callable[[str], None]) -> list[Record]:
-        """End every process that an earlier command started here and could not stop, workers before the servers they use."""
+        """End every process that an earlier command left, workers before their servers."""
         paths = sorted(
             (self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres")
         )
@@ -126,8 +132,10 @@ class DataFolder:
         if differing:
             raise Refused(
                 "data-folder-version",
-                f"The data folder {self.path} was written by another version: {', '.join(differing)}.",
-                "Keep it for the version that wrote it and name another with --data, or throw its content away with --fresh.",
+                f"The data folder {self.path} was written by another version:"
+                f" {', '.join(differing)}.",
+                "Keep it for the version that wrote it and name another with --data, or throw its"
+                " content away with --fresh.",
             )
 
     def _check_space(self) -> None:
@@ -135,7 +143,8 @@ class DataFolder:
         if free < LEAST_FREE_BYTES:
             raise Refused(
                 "disk-full",
-                f"Only {free / 1e6:,.0f} MB are free where the data folder {self.path} lies; {LEAST_FREE_BYTES / 1e6:,.0f} MB are needed.",
+                f"Only {free / 1e6:,.0f} MB are free where the data folder {self.path} lies;"
+                f" {LEAST_FREE_BYTES / 1e6:,.0f} MB are needed.",
                 "Free some space, or name a folder on another disk with --data.",
             )
 

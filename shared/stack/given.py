@@ -1,4 +1,6 @@
-"""Owns the servers that somebody else runs: their addresses were given. They are asked whether they work, and are never started or stopped."""
+"""Servers with a configured address: the stack checks that they work and never starts or stops
+them.
+"""
 
 import time
 
@@ -11,7 +13,7 @@ PAUSE_SECONDS = 0.2
 
 
 class GivenKafka:
-    """A broker by its address."""
+    """A Kafka broker with a configured address."""
 
     patience_seconds = PATIENCE_SECONDS
 
@@ -23,22 +25,23 @@ class GivenKafka:
         self.address = address
 
     def launch(self) -> None:
-        """Nothing to begin: it runs elsewhere."""
+        """Do nothing: the broker runs elsewhere."""
 
     def start(self) -> None:
-        """Make sure that it answers; nothing is written to it."""
+        """Check that the broker answers; nothing is written to it."""
         wrong = wait_until_it_works(self.address, self.patience_seconds, lambda: True, writes=False)
         if wrong is not None:
             raise Unavailable(
-                f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}. Start it, or fix the address."
+                f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}."
+                " Start it, or fix the address."
             )
 
     def stop(self) -> None:
-        """Not ours to stop."""
+        """Do nothing: the broker belongs to someone else."""
 
 
 class GivenDatabase:
-    """A PostgreSQL server by its address."""
+    """A PostgreSQL server with a configured address."""
 
     patience_seconds = PATIENCE_SECONDS
 
@@ -51,14 +54,14 @@ class GivenDatabase:
 
     @property
     def dsn(self) -> str:
-        """The address for psql and asyncpg itself."""
+        """The address for psql and asyncpg."""
         return plain_dsn(self.url)
 
     def launch(self) -> None:
-        """Nothing to begin: it runs elsewhere."""
+        """Do nothing: the server runs elsewhere."""
 
     def start(self) -> None:
-        """Make sure that a query is answered."""
+        """Check that a query is answered."""
         deadline = time.monotonic() + self.patience_seconds
         while list_databases(self.dsn) is None:
             if time.monotonic() < deadline:
@@ -66,8 +69,9 @@ class GivenDatabase:
                 continue
             shown = self.dsn.rpartition("@")[2]  # the part before may hold a password
             raise Unavailable(
-                f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query. Start it, or fix the address."
+                f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query."
+                " Start it, or fix the address."
             )
 
     def stop(self) -> None:
-        """Not ours to stop."""
+        """Do nothing: the server belongs to someone else."""

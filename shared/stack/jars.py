@@ -1,8 +1,8 @@
-"""Owns the class path of the embedded broker: exactly the jars of `kafka-jars.txt`, each checked by its sha256, in a cache of the user's.
+"""The class path of the embedded broker: the jars of `kafka-jars.txt`, each checked by sha256.
 
-The versions are fixed in the list because a resolver left to itself picks an older kafka-clients, with which the broker does not start.
-Downloads go to a folder of their own and a jar enters the class path only after its sum was right, in one step: an interrupted or
-falsified download can never be run, and once all jars are there a start needs no network.
+The versions are fixed because a resolver picks an older kafka-clients, with which the broker does
+not start. A download enters the cache in one step after its checksum matched, so an interrupted or
+falsified download can never run. Once all jars are cached, a start needs no network.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ PROGRESS_EVERY = 10
 
 @dataclass(frozen=True)
 class Jar:
-    """One archive on the class path, and what it must contain."""
+    """One archive on the class path and its checksum."""
 
     group: str
     artifact: str
@@ -45,13 +45,13 @@ class Jar:
 
 
 def listed_jars(path: Path = LIST) -> list[Jar]:
-    """The jars of the list: one a line, group artifact version sha256."""
+    """Read the list: one jar per line as group, artifact, version, sha256."""
     lines = (line.strip() for line in path.read_text().splitlines())
     return [Jar(*line.split()) for line in lines if line and not line.startswith("#")]
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept between runs and between data folders."""
+    """Return the download cache, shared by runs and data folders."""
     given = Settings().cache
     return (
         given.expanduser().resolve() if given else Path.home() / ".cache" / "staffing-back-office"
@@ -64,7 +64,7 @@ def class_path(
     jars: Iterable[Jar] | None = None,
     repository: str | None = None,
 ) -> str:
-    """The class path of the broker; fetches what is not in the cache, from Maven Central or another Maven repository, and says so."""
+    """Return the broker's class path; download what the cache lacks from a Maven repository."""
     wanted = list(jars) if jars is not None else listed_jars()
     folder = (cache or cache_folder()) / "jars"
     try:
@@ -80,7 +80,8 @@ def class_path(
         raise Refused(
             "jar-cache-unusable",
             f"The cache for Kafka's jars, {folder}, cannot be written: {error.strerror or error}.",
-            "Make it writable or free some space there, or name another folder in BACKOFFICE_CACHE.",
+            "Make it writable or free some space there, or name another folder in"
+            " BACKOFFICE_CACHE.",
         ) from error
     return os.pathsep.join(str(folder / jar.file) for jar in wanted)
 
@@ -124,13 +125,17 @@ def _fetch(jar: Jar, drafts: Path, folder: Path, repository: str | None) -> None
     except (requests.RequestException, RuntimeError) as error:
         raise Refused(
             "jar-missing",
-            f"The jar {jar.coordinate} of Apache Kafka could not be fetched from Maven Central: {error}.",
-            f"Check the network and start again, or put {jar.file} into {folder}, or set BACKOFFICE_KAFKA to the address of a broker that runs.",
+            f"The jar {jar.coordinate} of Apache Kafka could not be fetched from Maven Central:"
+            f" {error}.",
+            f"Check the network and start again, or put {jar.file} into {folder}, or set"
+            " BACKOFFICE_KAFKA to the address of a broker that runs.",
         ) from error
     if not _is_right(draft, jar):
         raise Refused(
             "jar-wrong",
-            f"The jar {jar.coordinate} that Maven Central answered with is not the one that is expected (its sha256 differs); it was thrown away.",
-            f"Start again; if it repeats, something between here and Maven Central changes files: put the right {jar.file} into {folder} yourself.",
+            f"The jar {jar.coordinate} that Maven Central answered with is not the one that is"
+            " expected (its sha256 differs); it was thrown away.",
+            "Start again; if it repeats, something between here and Maven Central changes files:"
+            f" put the right {jar.file} into {folder} yourself.",
         )
     shutil.move(draft, folder / jar.file)

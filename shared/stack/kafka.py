@@ -1,6 +1,7 @@
-"""Owns the embedded broker: Apache Kafka in KRaft mode, one JVM, on the Java runtime that a wheel carries. The real thing, made small.
+"""The embedded broker: Apache Kafka in KRaft mode, one JVM, on the Java runtime of a wheel.
 
-Its data, ports and settings lie in the data folder; starting again on the same folder is how it comes back after a crash.
+Data, ports and settings are in the data folder; a restart on the same folder recovers after a
+crash.
 """
 
 import base64
@@ -39,7 +40,8 @@ JVM_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     "-Djava.awt.headless=true",
-    "--sun-misc-unsafe-memory-access=allow",  # Kafka unmaps files with it; without this the log fills with the runtime's warnings
+    # Kafka unmaps files with this access; without the option the runtime logs a warning each time.
+    "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 )
 FOREIGN_JVM_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
@@ -60,7 +62,8 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    # After kill -9 the old registration must run out before the broker serves again: with the default of 9 s that is what a restart costs.
+    # After kill -9 the old registration must run out before the broker serves again: with the
+    # default of 9 s that is what a restart costs.
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
     "log.cleaner.dedupe.buffer.size": "16777216",
@@ -80,7 +83,7 @@ logger.server.level = info
 
 
 class KafkaServer:
-    """One broker on one data folder. `proxied` is (port the broker listens on, port of the proxy that clients are sent to)."""
+    """One broker on one data folder. `proxied` is (listening port, proxy port for clients)."""
 
     def __init__(
         self,
@@ -108,11 +111,11 @@ class KafkaServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs; whether it works is what `start` proved."""
+        """Whether the process runs; `start` proves that it works."""
         return self._child is not None and self._child.exit_code() is None
 
     def launch(self) -> None:
-        """Begin to start, without waiting: other parts may start meanwhile."""
+        """Start without waiting: other parts may start at the same time."""
         with self._turn:
             self.wanted = True
             if self.alive:
@@ -137,14 +140,14 @@ class KafkaServer:
                 self._fail(wrong)
 
     def stop(self) -> None:
-        """Stop in good order."""
+        """Shut down in order."""
         with self._turn:
             self.wanted = False
             if self._child is not None:
                 self._child.end(STOP_PATIENCE_SECONDS)
 
     def kill(self) -> None:
-        """kill -9: what a crash is."""
+        """Kill -9, as a crash does."""
         with self._turn:
             self.wanted = False
             if self._child is not None:
@@ -191,7 +194,8 @@ class KafkaServer:
         )
         if run_child(self._data, order, FORMAT_TIMEOUT_SECONDS) != 0:
             raise Unavailable(
-                f"Kafka's data folder {settings.parent} could not be made. It said ({order.log}):\n{tail(order.log)}"
+                f"Kafka's data folder {settings.parent} could not be made. It said"
+                f" ({order.log}):\n{tail(order.log)}"
             )
 
     def _order(self, name: str, jars: str, *rest: str) -> Launch:
@@ -216,11 +220,13 @@ class KafkaServer:
         said = tail(self._log)
         if "Address already in use" in said:
             raise Unavailable(
-                f"Kafka could not listen on {self.address}: another program took the port meanwhile. Start again. Log: {self._log}"
+                f"Kafka could not listen on {self.address}: another program took the port"
+                f" meanwhile. Start again. Log: {self._log}"
             )
         if "No space left" in said:
             raise Unavailable(
-                f"Kafka stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}"
+                f"Kafka stopped: no space is left on the disk of {self._data}. Free some and start"
+                f" again. Log: {self._log}"
             )
         how = (
             "ended while it started"

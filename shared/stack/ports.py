@@ -1,7 +1,8 @@
-"""Owns which port each part of the stack listens on: the one it had last time if that is free, else a free one.
+"""The port of each part of the stack: the last used port if it is free, or else a free one.
 
-Ports are kept in the data folder because clients hold addresses: after a crash the same address must answer. They are taken from below the
-range that the kernel hands out to outgoing connections, or a stranger's connection could sit on a port while its server is down.
+Ports are kept in the data folder because clients hold addresses: after a crash the same address
+must answer. They are below the kernel's range for outgoing connections, because another program's
+connection could occupy a port while its server is down.
 """
 
 import json
@@ -32,7 +33,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(avoid: frozenset[int] = frozenset()) -> int:
-    """A port that nobody listens on and that is not promised to another part of this stack."""
+    """Return a port that is free and not reserved for another part of this stack."""
     draw = random.Random()
     for _ in range(ATTEMPTS):
         port = draw.randrange(LOWEST, HIGHEST)
@@ -56,7 +57,11 @@ class Ports:
         self._wished = dict(wished or {})
 
     def take(self, name: str) -> int:
-        """The port for this part. One that was asked for and is taken is refused; one that was merely kept is replaced, and that is said."""
+        """Return the port for a part.
+
+        A requested port that is occupied is refused; a remembered port that is occupied is replaced
+        and reported.
+        """
         kept = self._kept()
         wished = self._wished.get(name)
         if wished is not None:
@@ -64,14 +69,16 @@ class Ports:
                 raise Refused(
                     "port-taken",
                     f"Port {wished} on {HOST}, asked for {name}, is taken by another program.",
-                    f"Stop that program, or ask for another port (BACKOFFICE_PORTS={name}=PORT), or leave the choice to the stack.",
+                    f"Stop that program, or ask for another port (BACKOFFICE_PORTS={name}=PORT),"
+                    " or leave the choice to the stack.",
                 )
             return self._keep(kept, name, wished)
         if name in kept:
             if is_free(kept[name]):
                 return kept[name]
             self._say(
-                f"port {kept[name]}, used for {name} last time, is taken by another program: another one is used"
+                f"port {kept[name]}, used for {name} last time, is taken by another program:"
+                " another one is used"
             )
         others = frozenset(port for other, port in kept.items() if other != name)
         return self._keep(kept, name, free_port(others | frozenset(self._wished.values())))

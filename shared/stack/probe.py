@@ -1,4 +1,7 @@
-"""Owns the proof that a broker works: a record that was produced is read back and a group coordinator answers. An open port proves nothing."""
+"""Prove that a broker works: a record is read back and a group coordinator answers.
+
+An open port proves nothing.
+"""
 
 import asyncio
 import contextlib
@@ -23,7 +26,7 @@ PAUSE_SECONDS = 0.1
 def wait_until_it_works(
     address: str, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True
 ) -> str | None:
-    """None once the broker works; else, when the time is up or the broker is dead, what was last wrong."""
+    """Return None once the broker works, or else the last problem when time is up."""
     deadline = time.monotonic() + timeout_seconds
     work = _produce_and_consume if writes else _ask_for_metadata
     with _quiet("aiokafka"):  # what it complains of while a broker starts is no news to anybody
@@ -65,7 +68,8 @@ def _run(work: Coroutine[Any, Any, None]) -> str | None:
             return f"{type(error).__name__}: {error}"
         return None
 
-    # In a thread of its own: the caller is synchronous but may itself sit below somebody's running event loop.
+    # In a thread of its own: the caller is synchronous but may itself sit below somebody's running
+    # event loop.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, attempt()).result()
 
@@ -102,7 +106,8 @@ async def _produce_and_consume(address: str) -> None:
         record = await consumer.getone()
         if record.value != token:
             raise KafkaError(
-                f"offset {sent.offset} of {TOPIC} holds another record than the one that was produced there"
+                f"offset {sent.offset} of {TOPIC} holds another record than the one that was"
+                " produced there"
             )
     finally:
         with contextlib.suppress(KafkaError):

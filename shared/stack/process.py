@@ -1,8 +1,9 @@
-"""Owns the processes that the stack starts: how one is started, written down, recognised again and ended.
+"""How the stack starts, records, recognises and ends processes.
 
-Every child leaves a record (`run/NAME.json`: pid, start time, command line) in the data folder before anybody waits for it, so that the next
-command can clean up after one that was killed. A pid alone proves nothing, it may belong to a stranger by now: a process is ours only if pid,
-start time and command line agree, and only then is it ever signalled.
+Every child has a record (`run/NAME.json`: pid, start time, command line) in the data folder before
+anything waits for it, so that the next command can clean up after a killed one. A pid alone proves
+nothing, because another process may have it by now: a process is ours only if pid, start time and
+command line match, and only then is it signalled.
 """
 
 import json
@@ -29,14 +30,15 @@ LINE_SHOWN = 400  # a traceback in a JSON log is one line
 KILL_PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
-# The kernel ties a child to the *thread* that started it. A thread of a test or of an event loop ends early and would take Kafka with it,
-# so one thread that lives as long as the process starts them all.
+# The kernel ties a child to the *thread* that started it. A thread of a test or of an event loop
+# ends early and would take Kafka with it, so one thread that lives as long as the process starts
+# them all.
 _STARTER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stack-starter")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a process that was started: enough to find it again and not to mistake another for it."""
+    """What identifies a started process later."""
 
     name: str
     pid: int
@@ -45,7 +47,7 @@ class Record:
     stop_signal: int
 
     def process(self) -> psutil.Process | None:
-        """The living process that this record means, or None if it is gone (a zombie is gone)."""
+        """The living process of this record, or None (a zombie counts as ended)."""
         try:
             process = psutil.Process(self.pid)
             if (
@@ -60,17 +62,17 @@ class Record:
         return process if shown == self.command else None
 
     def save(self, folder: Path) -> None:
-        """Write the record whole or not at all."""
+        """Write the record atomically."""
         write_json(record_path(folder, self.name), asdict(self))
 
 
 def record_path(folder: Path, name: str) -> Path:
-    """Where the record of one process lies in the data folder."""
+    """Return the path of a process's record in the data folder."""
     return folder / "run" / f"{name}.json"
 
 
 def write_json(path: Path, body: object) -> None:
-    """Replace a small JSON file in one step: a reader sees the old one or the new one."""
+    """Replace a small JSON file atomically: a reader sees the old or the new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.write_text(json.dumps(body, indent=2) + "\n")
@@ -78,7 +80,7 @@ def write_json(path: Path, body: object) -> None:
 
 
 def read_record(path: Path) -> Record | None:
-    """A record, or None if there is none that can be read."""
+    """Read a record, or return None if there is no readable one."""
     try:
         body = json.loads(path.read_text())
         return Record(
@@ -94,7 +96,7 @@ def read_record(path: Path) -> Record | None:
 
 @dataclass(frozen=True)
 class Launch:
-    """How a child is to be started: all that it needs, said before it exists."""
+    """How to start a child process."""
 
     name: str
     command: tuple[str, ...]
@@ -107,7 +109,7 @@ class Launch:
 
 
 class Child:
-    """A process that this one started and answers for."""
+    """A process that this process started."""
 
     def __init__(
         self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path
@@ -124,11 +126,11 @@ class Child:
         return self.record.pid
 
     def exit_code(self) -> int | None:
-        """None while it runs; below zero if a signal ended it."""
+        """None while it runs; negative if a signal ended it."""
         return self._popen.poll()
 
     def wait(self, timeout_seconds: float) -> int:
-        """Wait for the end; a child that is late is killed."""
+        """Wait for the end; kill the child when time is up."""
         try:
             return self._popen.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -136,13 +138,13 @@ class Child:
             return self._popen.wait()
 
     def ask(self) -> None:
-        """Ask it to stop, without waiting. A second asking may mean something harsher to it, so it is asked once."""
+        """Send the stop signal once, without waiting; a second one may be harsher."""
         if self.exit_code() is None and not self._asked:
             self._asked = True
             self._popen.send_signal(self.launch.stop_signal)
 
     def kill(self) -> None:
-        """kill -9, with all that it started; the record goes, because nothing is left."""
+        """Kill -9 the child with its descendants, and delete its record."""
         with suppress(psutil.Error):
             below = (
                 psutil.Process(self.pid).children(recursive=True)
@@ -158,7 +160,7 @@ class Child:
         record_path(self._data, self.record.name).unlink(missing_ok=True)
 
     def end(self, patience_seconds: float) -> None:
-        """Ask, wait, and kill what does not answer."""
+        """Ask to stop, wait, and kill what does not stop."""
         if self.exit_code() is None:
             self.ask()
             with suppress(subprocess.TimeoutExpired):
@@ -167,7 +169,7 @@ class Child:
 
 
 def start_child(data: Path, launch: Launch) -> Child:
-    """Start a process of the stack in a session of its own, tied to this process, written down in the data folder."""
+    """Start a process in a session of its own, tied to this process, with a record."""
     return _STARTER.submit(_start, data, launch).result()
 
 
@@ -183,7 +185,9 @@ def _start(data: Path, launch: Launch) -> Child:
             stderr=subprocess.STDOUT,
             env=dict(launch.environment),
             cwd=launch.folder,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody at once
+            # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody
+            # at once
+            start_new_session=True,
         )
     record = Record(
         launch.name,
@@ -197,7 +201,7 @@ def _start(data: Path, launch: Launch) -> Child:
 
 
 def tethered(launch: Launch) -> list[str]:
-    """The command line that starts a command as its user and tied to this process."""
+    """Return the command line that runs a command as its user and tied to this process."""
     return [
         sys.executable,
         "-I",
@@ -211,7 +215,10 @@ def tethered(launch: Launch) -> list[str]:
 
 
 def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
-    """Run a command to its end and hand back its exit code; its log holds this run alone. What is late is killed and counts as failed."""
+    """Run a command to its end and return its exit code.
+
+    Its log holds this run only. When time is up it is killed and counts as failed.
+    """
     launch.log.parent.mkdir(parents=True, exist_ok=True)
     launch.log.write_bytes(b"")
     child = start_child(data, launch)
@@ -222,7 +229,10 @@ def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
 
 
 def end_leftover(path: Path, patience_seconds: float) -> Record | None:
-    """End the process that a record left by an earlier command means, if it still lives; the record goes. Returns it if something was ended."""
+    """End the process of an earlier command's record if it still runs; delete the record.
+
+    Returns the record if a process was ended.
+    """
     record = read_record(path)
     process = record.process() if record else None
     if record is None or process is None:
@@ -241,7 +251,7 @@ def end_leftover(path: Path, patience_seconds: float) -> Record | None:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Whether it runs no more; a zombie does not run, and who should reap it may be slow or absent in a container."""
+    """Whether the process has ended; a zombie counts as ended, since nothing may reap it."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -249,14 +259,14 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
-    """Wait until none of them runs, or the time is up."""
+    """Wait until all processes have ended, or time is up."""
     deadline = time.monotonic() + timeout_seconds
     while not all(is_gone(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, for a message that must say why something did not start."""
+    """Return the last lines of a log, for a message about a failed start."""
     try:
         with log.open("rb") as stream:
             stream.seek(0, os.SEEK_END)

@@ -1,7 +1,7 @@
-"""Owns one running stack: the order in which servers, schema, topics and workers come up, what is kept alive meanwhile, and how all of it stops.
+"""One running stack: start order, restarts while it runs, and stopping all of it.
 
-It is synchronous and belongs to the process that made it: when that process dies, in whatever way, its children go too, and what a machine
-without that service leaves behind is ended by the next command on the same data folder.
+It is synchronous and belongs to the process that made it: its children end when that process dies.
+Where the machine does not support that, the next command on the data folder ends them.
 """
 
 import os
@@ -37,7 +37,10 @@ SERVER_PAUSE_SECONDS = 1.0
 
 
 class Stack:
-    """Kafka, PostgreSQL and the workers on one data folder. `start` brings all of it up or leaves nothing running."""
+    """Kafka, PostgreSQL and the workers on one data folder.
+
+    `start` starts all of it or leaves nothing running.
+    """
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings by which any process reaches this stack."""
+        """The settings with which any process reaches this stack."""
         return {
             "BACKOFFICE_KAFKA": self.kafka_address,
             "BACKOFFICE_DATABASE_URL": self.database_url,
@@ -94,7 +97,7 @@ class Stack:
         }
 
     def start(self) -> None:
-        """Bring everything up; whatever goes wrong, nothing is left running."""
+        """Start everything; after any failure nothing is left running."""
         self._folder.open(self._fresh, self._say)
         self._phase = "starting"
         try:
@@ -108,8 +111,11 @@ class Stack:
             raise
 
     def tend(self) -> None:
-        """One look around: what ended badly is started again. What hinders that once all is up, a full disk or a port that another program took,
-        is said once and tried again at the next look: it ends nothing that runs."""
+        """Restart what failed since the last call.
+
+        A problem that prevents a restart, such as a full disk or an occupied port, is reported once
+        and retried at the next call; running processes are not affected.
+        """
         with self._turn:
             if self._phase not in ("starting", "ready"):
                 return
@@ -127,7 +133,8 @@ class Stack:
                     )
 
     def _look_around(self) -> None:
-        # The list is built first: any() over a generator would stop looking at the first worker that changed.
+        # The list is built first: any() over a generator would stop looking at the first worker
+        # that changed.
         changed = [self._tend_server(name, server) for name, server in self._servers()] + [
             worker.tend() for worker in self.workers
         ]
@@ -135,7 +142,7 @@ class Stack:
             self._tell(self._phase)
 
     def stop(self, failed: BaseException | None = None) -> None:
-        """Stop workers, then servers, in good order; nothing of it survives. May be called twice."""
+        """Stop the workers, then the servers; nothing stays. May be called twice."""
         with self._turn:
             if self._phase in ("new", "stopped", "failed"):
                 return  # "new": the folder was never ours, what runs there belongs to another
@@ -172,7 +179,8 @@ class Stack:
         self.kafka.launch()  # the slow one boots while the database starts and migrates
         self.postgres.start()
         self._say(
-            f"PostgreSQL works ({time.monotonic() - began:.1f} s): {self.postgres.dsn.rpartition('@')[2]}"
+            f"PostgreSQL works ({time.monotonic() - began:.1f} s):"
+            f" {self.postgres.dsn.rpartition('@')[2]}"
         )
         if self._provision:
             self._step(
@@ -202,7 +210,8 @@ class Stack:
         code = run_child(self.data, launch, STEP_TIMEOUT_SECONDS)
         if code != 0:
             raise Unavailable(
-                f"The step {name} (python -m {module} {argument}) ended with exit {code}. It said ({launch.log}):\n{tail(launch.log)}"
+                f"The step {name} (python -m {module} {argument}) ended with exit {code}. It said"
+                f" ({launch.log}):\n{tail(launch.log)}"
             )
         self._say(f"{name}: done ({time.monotonic() - began:.1f} s)")
 
@@ -219,7 +228,8 @@ class Stack:
             began = time.monotonic()
             wait_until_ready(self.workers, self.tend)
             self._say(
-                f"workers ready ({time.monotonic() - began:.1f} s): {', '.join(worker.name for worker in self.workers)}"
+                f"workers ready ({time.monotonic() - began:.1f} s):"
+                f" {', '.join(worker.name for worker in self.workers)}"
             )
 
     def _tend_server(self, name: str, server: Server) -> bool:
@@ -246,7 +256,7 @@ class Stack:
         write_json(self.data / STATE, self.state(failed))
 
     def state(self, failed: BaseException | None = None) -> dict[str, Any]:
-        """What `status` and `down` read: who runs where."""
+        """Return what `status` and `down` read: which process runs where."""
         own = psutil.Process()
         servers = {
             name: {
@@ -296,7 +306,7 @@ def running_stack(
     provision: bool = True,
     proxied: tuple[int, int] | None = None,
 ) -> Iterator[Stack]:
-    """A stack for as long as the block lasts; what ends badly meanwhile is started again, as under `up`."""
+    """Run a stack while the block runs; restart what fails, as `up` does."""
     stack = Stack(
         data_dir, workers=workers, say=say, fresh=fresh, provision=provision, proxied=proxied
     )

@@ -1,4 +1,7 @@
-"""Owns the commands about a whole stack: up (in the foreground, or left running by itself), down, status. What they know, they know from the state file."""
+"""The commands about a whole stack: up (foreground or detached), down, status.
+
+They know the stack from its state file.
+"""
 
 import json
 import os
@@ -32,7 +35,7 @@ Say = Callable[[str], None]
 
 
 class _Asked(BaseException):
-    """Somebody asked this process to stop. No Exception: nothing on the way may take it for a failure and go on."""
+    """A stop was requested. Not an Exception: nothing may handle it as a failure and go on."""
 
 
 def up(
@@ -44,7 +47,11 @@ def up(
     say: Say = print,
     provision: bool = True,
 ) -> dict[str, Any]:
-    """Bring a stack up. In the foreground: until Ctrl-C or SIGTERM, then all is stopped. Detached: returns when it is ready. Gives the status."""
+    """Start a stack and return its status.
+
+    In the foreground it runs until Ctrl-C or SIGTERM and then stops everything; detached it returns
+    when the stack is ready.
+    """
     if detach:
         return _up_detached(data_dir, fresh=fresh, workers=workers, say=say, provision=provision)
     stack = Stack(data_dir, workers=workers, say=say, fresh=fresh, provision=provision)
@@ -65,7 +72,7 @@ def up(
 
 
 def down(data_dir: Path = Path(".backoffice"), *, say: Say = print) -> dict[str, Any]:
-    """Stop the stack of a data folder, whoever started it, and whatever an earlier one left behind."""
+    """Stop the stack of a data folder, and what an earlier one left running."""
     folder = DataFolder(data_dir)
     if not (folder.path / MARKER).exists():
         say(f"no stack was ever started on {folder.path}")
@@ -89,7 +96,7 @@ def down(data_dir: Path = Path(".backoffice"), *, say: Say = print) -> dict[str,
 
 
 def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
-    """What runs on a data folder now, each process looked at."""
+    """Return what runs on a data folder now; each process is checked."""
     path = DataFolder(data_dir).path
     state = _read_state(path)
     supervisor = _supervisor(state)
@@ -117,7 +124,8 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
 def _server_now(
     name: str, server: Mapping[str, Any], alive: set[str], supervised: bool
 ) -> dict[str, Any]:
-    # A server that we did not start has no process here; it is there as long as the stack that uses it.
+    # A server that we did not start has no process here; it is there as long as the stack that uses
+    # it.
     return {**server, "alive": name in alive if server["kind"] == "embedded" else supervised}
 
 
@@ -141,7 +149,7 @@ def _read_state(path: Path) -> dict[str, Any]:
 
 
 def _supervisor(state: Mapping[str, Any]) -> psutil.Process | None:
-    """The living process that answers for a stack, if it is that process still and the stack is not over."""
+    """The living process that runs a stack, or None."""
     known = state.get("supervisor")
     if known is None or state.get("phase") in OVER:
         return None
@@ -203,7 +211,7 @@ def _up_detached(
 
 
 def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say) -> None:
-    """Pass on what the supervisor says until it is ready, or fail as it failed."""
+    """Print what the supervisor reports until it is ready; fail if it failed."""
     deadline = time.monotonic() + DETACH_TIMEOUT_SECONDS
     with log.open(errors="replace") as lines:
         while True:
@@ -225,14 +233,18 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say)
             if time.monotonic() > deadline:
                 process.terminate()
                 raise Unavailable(
-                    f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop."
+                    f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and"
+                    " was asked to stop."
                 )
             time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def _listening() -> Iterator[threading.Event]:
-    """While the event is set, a signal raises `_Asked`, once; afterwards signals are ignored, because every step of stopping has its own limit."""
+    """While the event is set, a signal raises `_Asked` once; later signals are ignored.
+
+    Every step of stopping has its own time limit.
+    """
     listening = threading.Event()
     listening.set()
 

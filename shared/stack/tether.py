@@ -1,8 +1,9 @@
-"""Owns the last step before a child of the stack becomes itself: whose user it is, and that it does not outlive its parent.
+"""Start a child as its user, and let the kernel end it when its parent dies.
 
-Run as a script of its own (`python -I -S tether.py PARENT SIGNAL USER COMMAND ...`), not as code between fork and exec: the parent has threads,
-and Python between fork and exec in a threaded process can hang. PostgreSQL refuses to run as root, so the user changes here; the kernel forgets
-the parent-death signal when the user changes, so it is asked for afterwards.
+Run as a script (`python -I -S tether.py PARENT SIGNAL USER COMMAND ...`), not between fork and
+exec: the parent has threads, and Python between fork and exec in a threaded process can hang.
+PostgreSQL refuses to run as root, so the user changes here; the kernel forgets the parent-death
+signal when the user changes, so it is requested afterwards.
 """
 
 import os
@@ -14,7 +15,7 @@ PARENT_GONE = 75
 
 
 def main(arguments: list[str]) -> None:
-    """Take the user, tie the life to the parent, become the command."""
+    """Change the user, request the parent-death signal, and execute the command."""
     parent, signal_number, user, command = (
         int(arguments[0]),
         int(arguments[1]),
@@ -23,7 +24,8 @@ def main(arguments: list[str]) -> None:
     )
     prctl = None
     if sys.platform == "linux":
-        import ctypes  # before the user changes: the new one may not be allowed to read this interpreter's folder
+        # before the user changes: the new one may not be allowed to read this interpreter's folder
+        import ctypes
 
         prctl = ctypes.CDLL(None, use_errno=True).prctl
     if user != SAME_USER:

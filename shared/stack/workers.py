@@ -1,4 +1,4 @@
-"""Owns the worker processes: one process a replica, its log, its port, and its coming back after it ended badly."""
+"""The worker processes: one process per replica, with its log, its port and its restarts."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ ASK_TIMEOUT_SECONDS = 2.0
 
 
 def parse_numbers(text: str, setting: str) -> dict[str, int]:
-    """`fee_realizer=2,invoicer=2` as a dict."""
+    """Parse `fee_realizer=2,invoicer=2` into a dict."""
     numbers: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = part.partition("=")
@@ -40,7 +40,7 @@ def parse_numbers(text: str, setting: str) -> dict[str, int]:
 def replicas_of(
     names: Mapping[str, int] | tuple[str, ...] | list[str], setting: str
 ) -> dict[str, int]:
-    """How many replicas of each worker: what the caller named, with the numbers of BACKOFFICE_WORKERS for those."""
+    """Return how many replicas of each named worker to run, by BACKOFFICE_WORKERS."""
     numbers = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1)
     wished = parse_numbers(setting, "BACKOFFICE_WORKERS")
     unknown = sorted(set(wished) - set(numbers) - set(STANDARD))
@@ -54,7 +54,7 @@ def replicas_of(
 
 
 class Worker:
-    """One replica of one worker."""
+    """One replica of a worker."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ class Worker:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, or None if it does not run."""
+        """The process id, or None if it does not run."""
         return self._child.pid if self._child and self._child.exit_code() is None else None
 
     def start(self) -> None:
-        """Start it; whether it became ready is asked apart."""
+        """Start the process; readiness is checked separately."""
         self.port = self._ports.take(self.name)
         environment = {
             **os.environ,
@@ -101,14 +101,15 @@ class Worker:
             log=self.log,
             environment=environment,
             stop_signal=signal.SIGTERM,
-            death_signal=signal.SIGKILL,  # safe by the protocol, and a worker that hangs cannot outlive the stack
+            # safe by the protocol, and a worker that hangs cannot outlive the stack
+            death_signal=signal.SIGKILL,
         )
         self._again_at = None
         self._started = time.monotonic()
         self._child = start_child(self._data, launch)
 
     def tend(self) -> bool:
-        """Look after it: start it again some time after it ended badly. True if something changed."""
+        """Restart the process some time after it failed. Returns whether something changed."""
         now = time.monotonic()
         if self._again_at is not None:
             if now < self._again_at:
@@ -137,17 +138,17 @@ class Worker:
         return True
 
     def is_ready(self) -> bool:
-        """Whether it says that it makes progress."""
+        """Whether the worker reports progress."""
         return is_ready(self.port)
 
     def ask_to_stop(self) -> None:
-        """Ask, without waiting, so that all stop side by side."""
+        """Ask it to stop without waiting, so that all workers stop at the same time."""
         self._again_at = None
         if self._child is not None:
             self._child.ask()
 
     def stop(self) -> None:
-        """Stop it and wait."""
+        """Stop the worker and wait."""
         self._again_at = None
         if self._child is not None:
             self._child.end(STOP_PATIENCE_SECONDS)
@@ -155,7 +156,7 @@ class Worker:
 
 
 def is_ready(port: int) -> bool:
-    """Whether the worker that listens on this port answers 200 to /readyz."""
+    """Whether the worker on this port answers 200 to /readyz."""
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({})
     )  # a proxy in the environment is not for this machine
@@ -169,7 +170,10 @@ def is_ready(port: int) -> bool:
 def wait_until_ready(
     workers: list[Worker], tend: Callable[[], None], timeout_seconds: float = READY_TIMEOUT_SECONDS
 ) -> None:
-    """Wait until all are ready; give up with the end of the log of the first that is not."""
+    """Wait until all workers are ready.
+
+    Fails with the end of the log of the first one that is not.
+    """
     deadline = time.monotonic() + timeout_seconds
     # All are asked in each round: one that was ready for a moment and ended is not ready.
     while waiting := [worker for worker in workers if not worker.is_ready()]:
@@ -178,11 +182,13 @@ def wait_until_ready(
         broken = next((worker for worker in waiting if worker.restarts >= ENDS_BEFORE_READY), None)
         if broken is not None:
             raise Unavailable(
-                f"The worker {broken.name} ends again and again. The end of its log ({broken.log}):\n{tail(broken.log)}"
+                f"The worker {broken.name} ends again and again. The end of its log"
+                f" ({broken.log}):\n{tail(broken.log)}"
             )
         if time.monotonic() > deadline:
             raise Unavailable(
-                f"The worker {first.name} was not ready within {timeout_seconds:.0f} s (http://{HOST}:{first.port}/readyz). "
+                f"The worker {first.name} was not ready within {timeout_seconds:.0f} s"
+                f" (http://{HOST}:{first.port}/readyz). "
                 f"The end of its log ({first.log}):\n{tail(first.log)}"
             )
         time.sleep(0.1)
