@@ -1,10 +1,9 @@
-"""Closed documents as files: values in, text, bytes or a written file out; no clock, no
-database.
+"""Closed documents as files: values in; text, bytes or a written file out. No clock, no database.
 
-For programs, signs as in `terms`, so that a column sums to the batch: `csv`, `xlsx`. For people and
-for other systems, a credit note's signs turned: `pdf`, `ubl` (EN 16931), `pdfa` (both in one).
-`iif` books to QuickBooks Desktop, where a transaction sums to zero. `totals` counts what went into
-a file so that it can be held against the screen and the event.
+`csv` and `xlsx` are for programs and keep the signs of `terms`, so that a column sums to the batch.
+`pdf`, `ubl` (EN 16931) and `pdfa` (both in one) are for people and other systems and turn the signs
+of a credit note. `iif` is for QuickBooks Desktop, where a transaction sums to zero. `totals` counts
+what a file contains, to compare it with the batch.
 """
 
 from shared.render.csv import CSV_COLUMNS, CSV_HEADER, csv_row, csv_rows

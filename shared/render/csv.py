@@ -1,10 +1,9 @@
-"""CSV of closed documents: one record a line, RFC 4180 with CRLF, UTF-8 for whoever encodes it,
-one string at a time.
+"""CSV of closed documents: one record per line, RFC 4180 with CRLF, one string at a time.
 
-Owns the order of the columns, which other people's programs rely on: new ones are added at the end
-only. Numbers and dates are written as they are. Text comes from other systems and is opened in
-spreadsheets, so text that a spreadsheet would take for a formula gets a leading apostrophe (a
-worker id "=1+1" is written "'=1+1").
+Owns the order of the columns, on which other programs rely: new columns are added at the end only.
+Numbers and dates are written unchanged. Text comes from other systems and is opened in
+spreadsheets, so text that a spreadsheet would read as a formula gets a leading apostrophe (a worker
+id "=1+1" is written "'=1+1").
 """
 
 import csv
@@ -51,9 +50,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 class _Echo:
-    """A file that hands back what is written, so that `csv.writer` gives each record as a string
-    and keeps nothing.
-    """
+    """A file that returns what is written: `csv.writer` yields each record as a string."""
 
     def write(self, text: str) -> str:
         return text
@@ -79,10 +76,7 @@ def _money(amount: Decimal) -> str:
 
 
 def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
-    """One line of a document as one CSV record with its CRLF.
-
-    Signs as in `terms`: credits are negative.
-    """
+    """Return one line of a document as a CSV record with CRLF. Credits are negative."""
     return _record(
         (
             _safe(document.invoice_number),
@@ -120,12 +114,10 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
 def csv_rows(
     document: ClosedDocument, lines: Iterable[ClosedLine], totals: ControlTotals | None = None
 ) -> Iterator[str]:
-    """The records of one document, as they are asked for, counted in `totals` as they leave.
+    """Yield the records of one document and count them in `totals`.
 
-    `CSV_HEADER` is the caller's to write first.
-
-    From an asynchronous source do the same by hand: `totals.add_document`, then `csv_row` and
-    `totals.add_line` for each line.
+    The caller writes `CSV_HEADER` first. For an asynchronous source call `totals.add_document`,
+    then `csv_row` and `totals.add_line` for each line.
     """
     if totals is not None:
         totals.add_document(document)

@@ -1,16 +1,15 @@
-"""Closed documents in the terms of the European e-invoice, EN 16931-1: business terms (BT) and
-groups (BG) by number, values as text.
+"""Closed documents in the terms of EN 16931-1: business terms (BT) and groups (BG), values as
+text.
 
-Owns the translation: signs, tax categories, parties, what goes where. `ubl` writes these terms as
-UBL, `pdfa` as CII inside a PDF. The names of the keys are those of the library that writes and
-reads CII, so that its reader can hold our UBL against them in a test.
+Owns the translation: signs, tax categories, parties and their terms. `ubl` writes these terms as
+UBL, `pdfa` as CII inside a PDF. The keys are those of the library that writes and reads CII, so
+that a test can compare our UBL with what its reader finds.
 
-Tax. The norm computes tax per category and rate: net × rate, rounded (BR-CO-17), and its published
-rules (Schematron) let the written tax differ from that by less than one unit of the currency. Our
-documents carry what was closed: taxed per line, their tax differs by the sum of the lines'
-roundings. It is written as it was closed, never computed again, because the buyer owes what stands
-on the document; the payable rounding (BT-114) is for cash and not for this. A document that differs
-by a unit or more is refused by `problems`.
+Tax: the standard computes tax per category and rate as net × rate, rounded (BR-CO-17), and its
+rules (Schematron) allow a difference of less than one unit of the currency. Documents that are
+taxed per line differ by the sum of the lines' roundings. Tax is written as it was closed, never
+recomputed, because the buyer owes what the document states; the payable rounding (BT-114) is for
+cash only. A document that differs by a unit or more is refused by `problems`.
 """
 
 from dataclasses import dataclass
@@ -19,8 +18,8 @@ from typing import Any
 
 from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
+from shared.render.line_figures import display_sign, line_figures
 from shared.render.parties import address_lines, country_of, iban_in, vat_number, xml_text
-from shared.render.priced import priced, turned
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxRegime
 
 Terms = dict[str, Any]
@@ -38,8 +37,8 @@ REASON_CODES = {"AE": "VATEX-EU-AE", "O": "VATEX-EU-O"}
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A tax category of the norm (S standard, Z zero, E exempt, AE reverse charge, O outside
-    tax) with its rate in percent.
+    """A tax category (S standard, Z zero, E exempt, AE reverse charge, O outside tax) with its
+    rate.
     """
 
     code: str
@@ -47,15 +46,15 @@ class Category:
 
     @property
     def percent(self) -> str | None:
-        """As it is written; what lies outside tax has no rate, not even zero (BR-O-05)."""
+        """The rate as text; None for O, which has no rate, not even zero (BR-O-05)."""
         return None if self.code == "O" else plain(self.rate)
 
 
 def category_of(tax_code: str, rate: Decimal, regime: TaxRegime, *, untaxed: bool) -> Category:
-    """The category of a line.
+    """Return the category of a line.
 
-    `untaxed`: the whole document has no tax code, so that it may lie outside tax; the norm forbids
-    mixing that.
+    `untaxed`: the whole document has no tax code, so it may be outside tax; the standard forbids
+    mixing.
     """
     if rate:
         return Category("S", rate)
@@ -67,27 +66,27 @@ def category_of(tax_code: str, rate: Decimal, regime: TaxRegime, *, untaxed: boo
 
 
 class EInvoice:
-    """One document in the terms of the norm.
+    """One document in the terms of EN 16931.
 
-    `country` is said for parties whose address and tax id name none.
+    `country` applies to parties whose address and tax id name none.
     """
 
     def __init__(self, document: ClosedDocument, country: str = "") -> None:
         self.document = document
         self.country = country
-        self.sign = turned(document)
+        self.sign = display_sign(document)
         self.untaxed = document.tax_regime == "standard" and all(
             not each.code and not each.rate for each in document.tax_totals
         )
 
     def category(self, tax_code: str, rate: Decimal) -> Category:
-        """The tax category of a line of this document with that code and rate."""
+        """Return the tax category of a line with that code and rate."""
         return category_of(tax_code, rate, self.document.tax_regime, untaxed=self.untaxed)
 
     def breakdown(self) -> dict[Category, tuple[Decimal, Decimal]]:
-        """Net and tax per category and rate (BG-23), in the signs of the e-invoice.
+        """Return net and tax per category and rate (BG-23), with the e-invoice's signs.
 
-        Codes of one category and rate are one entry there.
+        Tax codes of one category and rate become one entry.
         """
         sums: dict[Category, tuple[Decimal, Decimal]] = {}
         for each in self.document.tax_totals:
@@ -99,7 +98,7 @@ class EInvoice:
         }
 
     def problems(self) -> list[str]:
-        """Why this document cannot be an e-invoice, each as a message; empty: it can."""
+        """Return why this document cannot be an e-invoice, one message each; empty if it can."""
         document, found = self.document, []
         number = document.invoice_number
         if minor_unit(document.currency) < DECIMALS:
@@ -135,12 +134,12 @@ class EInvoice:
         return found
 
     def money(self, amount: Decimal) -> str:
-        """An amount as it is written: a credit note's signs are turned, and zero has none."""
+        """Return an amount as text: signs of a credit note are turned, zero has no sign."""
         value = amount * self.sign
         return format(value or abs(value), "f")
 
     def head(self) -> Terms:
-        """Everything but the lines."""
+        """Return all terms except those of the lines."""
         document = self.document
         codes = {category.code for category in self.breakdown()}
         notes = [document.tax_wording] if document.tax_wording and not codes & set(REASONS) else []
@@ -197,7 +196,7 @@ class EInvoice:
         return terms
 
     def _payment(self) -> Terms:
-        """How to pay: by transfer if the bank details hold an IBAN, else in words."""
+        """Return the means of payment: a transfer if the bank details hold an IBAN, else text."""
         bank = xml_text(self.document.seller.bank)
         number = iban_in(bank)
         terms: Terms = {
@@ -236,8 +235,8 @@ class EInvoice:
         )
 
     def line(self, line: ClosedLine) -> Terms:
-        """One line (BG-25)."""
-        figures = priced(line, self.document.currency)
+        """Return the terms of one line (BG-25)."""
+        figures = line_figures(line, self.document.currency)
         category = self.category(line.tax_code, line.tax_rate)
         quantity = figures.quantity * self.sign
         terms: Terms = {
@@ -256,8 +255,8 @@ class EInvoice:
         }
         if category.percent is not None:
             terms["BT-152"] = category.percent
-        if figures.said:
-            terms["BT-127-00"] = [{"BT-127": figures.said}]
+        if figures.note:
+            terms["BT-127-00"] = [{"BT-127": figures.note}]
         if document_id := xml_text(line.document_id):
             terms["BT-128"] = {None: document_id}
         if cost_center := xml_text(line.cost_center):
@@ -265,7 +264,7 @@ class EInvoice:
         return terms
 
     def _attributes(self, line: ClosedLine) -> list[Terms]:
-        """What the norm has no term for (BG-32). An attribute needs its value (BR-54)."""
+        """Return values without a term in the standard (BG-32), none empty (BR-54)."""
         corrected = line.corrects_invoice and f"{line.corrects_invoice} line {line.corrects_line}"
         named = (
             ("Worker", line.worker_id),

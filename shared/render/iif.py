@@ -1,19 +1,18 @@
-"""IIF of closed documents, what QuickBooks Desktop imports (File > Utilities > Import):
-tab-separated, CRLF, Windows-1252.
+"""IIF of closed documents for import into QuickBooks Desktop: tab-separated, CRLF, Windows-1252.
 
-Owns the traps of the format:
+Rules of the format:
 - A transaction sums to zero. An invoice debits receivables (TRNS, positive) and credits income and
-  tax (SPL, negative, quantities too); a credit memo is the mirror. Signs follow from ours: TRNS is
-  the total as it is, SPL its opposite, on whatever document a line stands.
-- There is no escape for a tab or a line end, and a double quote opens a quoted field: in free text
-  they become blanks and apostrophes. The name of a customer is a key, so one that would have to be
-  changed is refused by `problems`, as is a number that QuickBooks would cut.
-- QuickBooks multiplies quantity and price again: see `priced`.
-- Tax is written as it was closed, as lines of an item of its own per code. `AUTOSTAX` would let
-  QuickBooks compute it anew and differ.
-- A file has no currency: one file holds documents of one currency, that of the company file.
-  Accounts and items that are named but unknown would be made by QuickBooks as bank accounts, so the
-  file lists them first, with their kinds.
+  tax (SPL, negative, quantities too); a credit memo is the mirror. TRNS is our total unchanged, SPL
+  is its opposite.
+- A tab or line end has no escape, and a double quote opens a quoted field: in free text they become
+  spaces and apostrophes. A customer name is a key, so a name that would change is refused by
+  `problems`, as is a number that QuickBooks would cut.
+- QuickBooks multiplies quantity and price again: see `line_figures`.
+- Tax is written as it was closed, as lines with one item per code. `AUTOSTAX` would let QuickBooks
+  compute it again and differ.
+- A file has no currency: one file holds documents in the currency of the company file.
+
+QuickBooks creates unknown accounts as bank accounts, so the file lists accounts and items first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,14 +22,14 @@ from decimal import Decimal
 
 from shared.errors import Refused
 from shared.money import plain
-from shared.render.priced import priced
+from shared.render.line_figures import line_figures
 from shared.terms import ClosedDocument, ClosedLine
 
 ENCODING = "cp1252"
-NUMBER_LETTERS = 11
-NAME_LETTERS = 41
-MEMO_LETTERS = 4_000
-ITEM_LETTERS = 31
+NUMBER_LENGTH = 11
+NAME_LENGTH = 41
+MEMO_LENGTH = 4_000
+ITEM_LENGTH = 31
 ADDRESS_LINES = 5
 TRNS = (
     "TRNSTYPE",
@@ -71,8 +70,8 @@ LOOKALIKES = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Names in the company file: where receivables, income and tax are booked, and the item that
-    stands for our work.
+    """Names in the company file: accounts of receivables, income and tax, and the item for our
+    work.
     """
 
     receivable: str = "Accounts Receivable"
@@ -82,9 +81,9 @@ class Accounts:
 
     @classmethod
     def named(cls, names: Iterable[str]) -> "Accounts":
-        """From `key=name` texts.
+        """Build from `key=name` texts.
 
-        Refused if a key is unknown or a name is none that QuickBooks takes.
+        Refused for an unknown key or a name QuickBooks cannot take.
         """
         known = [each.name for each in fields(cls)]
         given: dict[str, str] = {}
@@ -96,24 +95,24 @@ class Accounts:
                     f"{text!r} does not say key=name with one of the keys {', '.join(known)}",
                     "as in: receivable=Debtors",
                 )
-            if not _kept(name) or len(name) > ITEM_LETTERS:
+            if not _kept(name) or len(name) > ITEM_LENGTH:
                 raise Refused(
                     "bad_account",
                     f"{name!r} is no name that an IIF file can carry",
-                    f"at most {ITEM_LETTERS} letters of Windows-1252, no quotes",
+                    f"at most {ITEM_LENGTH} letters of Windows-1252, no quotes",
                 )
             given[key] = name.strip()
         return cls(**given)
 
 
-def _cell(text: str, most: int = MEMO_LETTERS) -> str:
-    """Free text as it can stand between tabs: what the encoding lacks becomes a question mark."""
+def _cell(text: str, most: int = MEMO_LENGTH) -> str:
+    """Return free text for a cell; characters that the encoding lacks become question marks."""
     line = " ".join(text.translate(_BREAKS).translate(LOOKALIKES).split())
     return line[:most].encode(ENCODING, "replace").decode(ENCODING)
 
 
 def _kept(name: str) -> bool:
-    """Whether a name comes through unchanged."""
+    """Whether a name is written unchanged."""
     return _cell(name, len(name)) == name.strip()
 
 
@@ -130,17 +129,17 @@ def _money(amount: Decimal) -> str:
 
 
 def problems(document: ClosedDocument) -> list[str]:
-    """Why this document cannot go into an IIF file, each as a message; empty: it can."""
+    """Return why this document cannot go into an IIF file, one message each; empty if it can."""
     number, name = document.invoice_number, document.account_name
     found = []
-    if len(number) > NUMBER_LETTERS or not _kept(number):
+    if len(number) > NUMBER_LENGTH or not _kept(number):
         found.append(
-            f"{number}: QuickBooks keeps {NUMBER_LETTERS} letters of a number, and would give two"
+            f"{number}: QuickBooks keeps {NUMBER_LENGTH} letters of a number, and would give two"
             " documents one number"
         )
-    if any(len(part) > NAME_LETTERS for part in name.split(":")):
+    if any(len(part) > NAME_LENGTH for part in name.split(":")):
         found.append(
-            f"{number}: the Account Name {name!r} has more than {NAME_LETTERS} letters, the most"
+            f"{number}: the Account Name {name!r} has more than {NAME_LENGTH} letters, the most"
             " that QuickBooks takes in a customer's name"
         )
     if not _kept(name):
@@ -152,16 +151,14 @@ def problems(document: ClosedDocument) -> list[str]:
 
 
 class IifRows:
-    """The rows of one file, document by document: `opening`, then for each document `begin`, its
-    lines, `end`.
-    """
+    """The rows of one file: `opening`, then for each document `begin`, its lines and `end`."""
 
     def __init__(self, accounts: Accounts | None = None) -> None:
         self.accounts = accounts or Accounts()
         self.tax_items: set[str] = set()
 
     def opening(self) -> Iterator[str]:
-        """The lists that transactions need, and the heads of their columns."""
+        """Yield the lists of accounts and items, and the column heads."""
         accounts = self.accounts
         yield _row("!ACCNT", "NAME", "ACCNTTYPE")
         yield _row("ACCNT", accounts.receivable, "AR")
@@ -174,13 +171,10 @@ class IifRows:
         yield _row("!ENDTRNS")
 
     def _tax_item(self, code: str) -> str:
-        return _cell(f"Tax {code}".strip(), ITEM_LETTERS)
+        return _cell(f"Tax {code}".strip(), ITEM_LENGTH)
 
     def begin(self, document: ClosedDocument) -> Iterator[str]:
-        """The customer's side of a document: what it owes more, or less.
-
-        Tax items that are new in the file go before it.
-        """
+        """Yield the customer's side of a document, after tax items that are new in the file."""
         for name in sorted(
             {self._tax_item(each.code) for each in document.tax_totals if each.tax} - self.tax_items
         ):
@@ -210,8 +204,8 @@ class IifRows:
         )
 
     def line(self, document: ClosedDocument, line: ClosedLine) -> str:
-        """Our side of one line."""
-        figures = priced(line, document.currency)
+        """Return our side of one line."""
+        figures = line_figures(line, document.currency)
         corrects = (
             f"corrects {line.corrects_invoice} line {line.corrects_line}"
             if line.corrects_invoice
@@ -220,7 +214,7 @@ class IifRows:
         week = f"w/e {line.week_ending.isoformat()}" if line.week_ending else ""
         memo = " · ".join(
             part
-            for part in (line.description, line.worker_id, week, figures.said, corrects)
+            for part in (line.description, line.worker_id, week, figures.note, corrects)
             if part
         )
         return self._split(
@@ -235,7 +229,7 @@ class IifRows:
         )
 
     def end(self, document: ClosedDocument) -> Iterator[str]:
-        """Our side of the tax, and the end of the document."""
+        """Yield our side of the tax, and the end of the document."""
         for each in document.tax_totals:
             if each.tax:
                 memo = f"Tax {each.code} {plain(each.rate)} % on {_money(each.net)}"

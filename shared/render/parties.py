@@ -1,8 +1,7 @@
-"""What an e-invoice must know of a party and a snapshot keeps as plain text: its country, its
-kind of tax id, an IBAN.
+"""Find what an e-invoice needs in the plain text of a party: country, kind of tax id, IBAN.
 
-Nothing is guessed: a country is the last line of the address, or the two letters of a VAT number,
-or what the caller says for the rest; where none of these tells it, there is none.
+Nothing is guessed: the country is the last line of the address, or the two letters of a VAT number,
+or the caller's default; without any of these there is none.
 """
 
 import re
@@ -33,15 +32,13 @@ FORBIDDEN_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff
 
 
 def xml_text(text: str) -> str:
-    """User text as one line that XML can carry: no control characters, no half letters, blanks
-    run together.
-    """
+    """Return user text as one line for XML: no control characters, single spaces."""
     return " ".join(FORBIDDEN_IN_XML.sub(" ", text).split())
 
 
 @cache
 def countries() -> dict[str, str]:
-    """Names and codes of countries, in small letters, to their two letters of ISO 3166-1."""
+    """Return names and codes of countries in lower case with their ISO 3166-1 codes."""
     found: dict[str, str] = {}
     for language in reversed(LANGUAGES):
         for code, name in Locale(language).territories.items():
@@ -51,15 +48,13 @@ def countries() -> dict[str, str]:
 
 
 def vat_number(tax_id: str) -> str:
-    """The tax id as a VAT number (country letters and number, no blanks), or nothing if it has
-    no country's letters before it.
-    """
+    """Return the tax id as a VAT number (country letters and number), or an empty string."""
     packed = FILLERS.sub("", tax_id).upper()
     return packed if VAT_NUMBER.fullmatch(packed) else ""
 
 
 def country_of(party: Party, fallback: str = "") -> str:
-    """Two letters of ISO 3166-1, or nothing."""
+    """Return an ISO 3166-1 code of two letters, or an empty string."""
     lines = party.address.strip().splitlines()
     named = countries().get(lines[-1].strip().rstrip(".").lower(), "") if lines else ""
     letters = vat_number(party.tax_id)[:2]
@@ -67,8 +62,9 @@ def country_of(party: Party, fallback: str = "") -> str:
 
 
 def address_lines(party: Party) -> list[str]:
-    """The address without the line that only names the country, in at most three lines; what is
-    more runs on in the third.
+    """Return the address in at most three lines, without the line that names the country.
+
+    Further lines are appended to the third.
     """
     lines = [line for line in map(xml_text, party.address.splitlines()) if line]
     if lines and lines[-1].rstrip(".").lower() in countries():
@@ -85,9 +81,7 @@ def _joined(lines: Sequence[str]) -> list[str]:
 
 
 def iban_in(bank: str) -> str:
-    """The first IBAN of the bank details whose check digits are right, without blanks; or
-    nothing.
-    """
+    """Return the first valid IBAN in the bank details without spaces, or an empty string."""
     for found in IBAN.findall(bank.upper()):
         words = found.split()
         for end in range(len(words), 0, -1):  # a word after the number looks like more of it

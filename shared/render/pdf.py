@@ -1,9 +1,8 @@
-"""PDF of one closed document, set by typst from `document.typ`: the same document gives the same
-bytes on any machine.
+"""PDF of one closed document, set by typst from `document.typ`.
 
-Owns what makes the bytes repeatable: only fonts that travel with the typesetter (or that the caller
-names), and the invoice date as the file's date instead of the clock. Setting a long document takes
-seconds of processor time: call it from a thread or the command line, never on an event loop.
+The same document gives the same bytes on any machine: only fonts of the typesetter (or those that
+the caller names) are used, and the file's date is the invoice date. A long document takes seconds
+of processor time: call it from a thread or the command line, never on an event loop.
 """
 
 import json
@@ -43,10 +42,10 @@ def pdf_document(
     font_folders: Sequence[Path] = (),
     standards: Sequence[Literal["a-3b"]] = (),
 ) -> bytes:
-    """The document as a PDF.
+    """Return the document as a PDF.
 
-    `font_folders` add fonts for scripts that the typesetter's own (Latin, Greek, Cyrillic, Hebrew)
-    lack.
+    `font_folders` add fonts for scripts that the typesetter lacks (it has Latin, Greek, Cyrillic
+    and Hebrew).
     """
     listed = list(islice(lines, PRINTABLE_LINES + 1))
     if len(listed) > PRINTABLE_LINES:

@@ -1,9 +1,8 @@
-"""PDF/A-3 of one closed document with its e-invoice inside (Factur-X, EN 16931 level): what
-people read and what programs read in one file.
+"""PDF/A-3 of one closed document with its e-invoice inside (Factur-X, EN 16931 level).
 
-The picture is that of `pdf`; the XML inside is CII, written by the library from the terms of
-`einvoice`, checked against its schema. The library stamps the clock into the file; those stamps are
-set to the invoice date, so that the same document gives the same bytes.
+The pages are those of `pdf`; the XML inside is CII, written by the library from the terms of
+`einvoice` and checked against its schema. The library writes the current time into the file; it is
+replaced by the invoice date, so that the same document gives the same bytes.
 """
 
 import io
@@ -33,8 +32,9 @@ library leaves out.
 
 
 def cii_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
-    """The e-invoice as CII, checked against the schema of its level; its rules (Schematron) need
-    another program and are checked in the tests.
+    """Return the e-invoice as CII, checked against the schema of its level.
+
+    Its Schematron rules need another program and are checked in the tests.
     """
     terms = invoice.head() | {"BG-25": [invoice.line(line) for line in lines]}
     xml: bytes = generate_xml(
@@ -44,7 +44,7 @@ def cii_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
 
 
 def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
-    """The document as PDF/A-3 with `factur-x.xml` inside."""
+    """Return the document as PDF/A-3 with `factur-x.xml` inside."""
     document, listed = invoice.document, list(lines)
     picture = pdf_document(document, listed, standards=["a-3b"])
     title = (
@@ -71,9 +71,7 @@ def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
 
 
 def _dated(pdf: bytes, day: date) -> bytes:
-    """The file with that day in all the places where the library wrote the clock: information,
-    description (XMP), attachment.
-    """
+    """Return the file with that day in its information, its XMP description and its attachment."""
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf)))
     stamp = TextStringObject(f"D:{day:%Y%m%d}000000+00'00'")
     writer.add_metadata({"/CreationDate": stamp, "/ModDate": stamp})
@@ -90,7 +88,7 @@ def _dated(pdf: bytes, day: date) -> bytes:
 
 
 def _described(xmp: bytes, day: date) -> bytes:
-    """The description with that day as its dates, in the form that all readers take."""
+    """Return the XMP description with that day as its dates."""
     text = xmp.decode("utf-8")
     for bare, stated in STATED:
         text = text.replace(bare, stated)

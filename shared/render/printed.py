@@ -1,8 +1,7 @@
-"""What a printed document says, in words and figures: from a closed document to the plain data
-that `document.typ` lays out.
+"""The content of a printed document: the plain data that `document.typ` lays out.
 
-Owns the turn of a credit note's signs, the number formats and the labels. The template decides
-nothing but where things stand, and user text reaches it only as JSON data, never as code.
+Owns the signs of a credit note, number formats and labels. The template only places them, and user
+text reaches it as JSON data, never as code.
 """
 
 import re
@@ -27,11 +26,11 @@ RATE_DECIMALS = 4
 # More corrected invoices than this are listed after the lines, so that the lines still begin on the
 # first page.
 CORRECTED_ON_TOP = 8
-RUNNING_LETTERS = 48
+RUNNING_LENGTH = 48
 # A word longer than this may be broken anywhere: an id without a blank must not run into the next
 # column.
-UNBROKEN_LETTERS = 24
-_LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LETTERS + 1},}}")
+UNBROKEN_LENGTH = 24
+_LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LENGTH + 1},}}")
 _BREAK = "\u200b"
 # Marks that turn the direction of what follows: on paper they would let a name rearrange the
 # figures beside it.
@@ -39,40 +38,38 @@ _DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)
 
 
 def clean(text: str) -> str:
-    """User text as it can be printed: no control characters but line breaks, no direction marks,
-    long words breakable.
+    """Return user text for print: no control characters or direction marks, long words
+    breakable.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DIRECTION_MARKS)
-    kept = "".join(_printable(letter) for letter in text) if not text.isprintable() else text
+    kept = "".join(_printable(character) for character in text) if not text.isprintable() else text
     return _LONG_WORD.sub(lambda found: _breakable(found.group()), kept.strip())
 
 
-def _printable(letter: str) -> str:
-    category = unicodedata.category(letter)
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
     if category == "Cs":  # half of a surrogate pair cannot be encoded
         return "\ufffd"
-    if category == "Cc" and letter != "\n":
+    if category == "Cc" and character != "\n":
         return " "
-    return letter
+    return character
 
 
 def _breakable(word: str) -> str:
     pieces: list[str] = []
     since = 0
-    for letter in word:
-        joins = unicodedata.category(letter) in {"Mn", "Me", "Mc", "Cf"}
-        if since >= UNBROKEN_LETTERS and not joins:
+    for character in word:
+        joins = unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
+        if since >= UNBROKEN_LENGTH and not joins:
             pieces.append(_BREAK)
             since = 0
-        pieces.append(letter)
+        pieces.append(character)
         since += 1
     return "".join(pieces)
 
 
 def decimals_of(values: Iterable[Decimal], least: int) -> int:
-    """The decimals that all values can be shown with, so that a column's points stand under each
-    other; at most four.
-    """
+    """Return how many decimals show all values, so that a column aligns; at most four."""
     found = least
     for value in values:
         exponent = value.normalize().as_tuple().exponent
@@ -81,14 +78,12 @@ def decimals_of(values: Iterable[Decimal], least: int) -> int:
 
 
 def figure(value: Decimal, decimals: int) -> str:
-    """A figure with thousands separators and that many decimals: 1,234.50."""
+    """Return a number with thousands separators and that many decimals: 1,234.50."""
     return f"{value:,.{decimals}f}"
 
 
 class Figures:
-    """The number formats of one document and the sign in which it is printed: a credit note
-    turns all its signs.
-    """
+    """The number formats of one document, and its sign: a credit note turns all signs."""
 
     def __init__(self, document: ClosedDocument, lines: Sequence[ClosedLine]) -> None:
         self.turns = document.document_type == "credit-note"
@@ -100,24 +95,24 @@ class Figures:
         self.price_decimals = decimals_of((line.unit_price for line in lines), self.money_decimals)
 
     def signed(self, value: Decimal) -> Decimal:
-        """The value with the sign that is printed; zero has none."""
+        """Return the value with its printed sign; zero has none."""
         return (-value if self.turns else value) or abs(value)
 
     def money(self, amount: Decimal) -> str:
-        """An amount of the document's currency."""
+        """Return an amount in the document's currency."""
         return figure(self.signed(amount), self.money_decimals)
 
     def quantity(self, quantity: Decimal) -> str:
-        """A quantity."""
+        """Return a quantity."""
         return figure(self.signed(quantity), self.quantity_decimals)
 
     def price(self, price: Decimal) -> str:
-        """A unit price; it has no direction, so it is never turned."""
+        """Return a unit price; its sign is never turned."""
         return figure(price, self.price_decimals)
 
 
 def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> dict[str, Any]:
-    """Everything that the template prints."""
+    """Return everything that the template prints."""
     figures = Figures(document, lines)
     credit = document.document_type == "credit-note"
     title = "Credit note" if credit else "Invoice"
@@ -180,9 +175,9 @@ def _party(party: Party) -> dict[str, str]:
 
 
 def _one_line(name: str) -> str:
-    """A name as it fits the head and foot of each page; in full it stands on the first."""
+    """Return a name shortened for page heads and feet; the first page shows it in full."""
     line = " ".join(clean(name).replace(_BREAK, "").split())
-    return line if len(line) <= RUNNING_LETTERS else f"{line[: RUNNING_LETTERS - 1].rstrip()}…"
+    return line if len(line) <= RUNNING_LENGTH else f"{line[: RUNNING_LENGTH - 1].rstrip()}…"
 
 
 def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
@@ -211,12 +206,10 @@ def _span(first: str, last: str) -> str:
 
 
 def _columns(document: ClosedDocument, lines: Sequence[ClosedLine]) -> list[tuple[str, str, str]]:
-    """The columns after the description: what stands in it, its head, its side.
+    """Return the columns after the description: content, head, alignment.
 
-    What is the same for all lines is said once.
-
-    One unit is the head of the quantities; one tax rate stands under the lines. Fewer cells are
-    also a third of the time and memory.
+    A value that all lines share is printed once: one unit in the head of the quantities, one tax
+    rate under the lines. Fewer cells also save a third of time and memory.
     """
     units = {line.unit for line in lines}
     rates = {(line.tax_code, line.tax_rate) for line in lines}
@@ -237,7 +230,7 @@ def _row(
     dates: dict[str, str],
     columns: Sequence[tuple[str, str, str]],
 ) -> list[str]:
-    """Number, description, details, then the columns."""
+    """Return number, description, details and the columns."""
     rate = f"{plain(line.tax_rate)} %" if line.tax_code or line.tax_rate else "–"
     cells = {
         "period": _span(line.service_from.isoformat(), line.service_to.isoformat()),
@@ -257,9 +250,7 @@ def _row(
 
 
 def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) -> list[str]:
-    """What identifies the line and is neither in its description nor the same for the whole
-    document.
-    """
+    """Return what identifies the line and is not in its description or shared by the document."""
     said = line.description
     week = line.week_ending.isoformat() if line.week_ending else ""
     named = (
@@ -288,7 +279,7 @@ def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) 
 
 
 def _says(text: str, word: str) -> bool:
-    """Whether the text has that word as a whole: worker 1 is not named by RN-17."""
+    """Whether the text contains the word as a whole: "RN-17" does not contain "1"."""
     at = text.find(word)
     while at >= 0:
         end = at + len(word)

@@ -1,8 +1,7 @@
-"""Control totals of a file: what its lines add up to, counted while it is written, and what the
-heads of its documents promise.
+"""Control totals of a file: the sums of its lines, and the sums that its documents state.
 
-Two independent sums, because a file that lost a line would otherwise agree with itself. Signs as in
-`terms`. Memory is one row per currency and the heads' differences, whatever the number of lines.
+These are two independent sums, because a file that lost a line would otherwise agree with itself.
+Signs as in `terms`. Memory is one row per currency, for any number of lines.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from shared.terms import ClosedDocument, ClosedLine
 
 @dataclass(frozen=True, slots=True)
 class CurrencyTotals:
-    """What the lines of one currency add up to; `total` is net plus tax."""
+    """Sums of the lines in one currency; `total` is net plus tax."""
 
     documents: int = 0
     lines: int = 0
@@ -26,31 +25,27 @@ class CurrencyTotals:
 
 @dataclass(slots=True)
 class ControlTotals:
-    """Counts one file.
-
-    Say each document once with `add_document`, then its lines with `add_line`, in any order of
-    documents.
-    """
+    """Counts one file: call `add_document` once per document and `add_line` for each line."""
 
     by_currency: dict[str, CurrencyTotals] = field(default_factory=dict)
-    promised: dict[str, CurrencyTotals] = field(default_factory=dict)
+    expected: dict[str, CurrencyTotals] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
-        """Documents in the file, all currencies."""
+        """Number of documents in the file, all currencies."""
         return sum(each.documents for each in self.by_currency.values())
 
     @property
     def lines(self) -> int:
-        """Lines in the file, all currencies."""
+        """Number of lines in the file, all currencies."""
         return sum(each.lines for each in self.by_currency.values())
 
     def add_document(self, document: ClosedDocument) -> None:
-        """Count a document and what its head promises."""
+        """Count a document and the sums that it states."""
         counted = self.by_currency.get(document.currency, CurrencyTotals())
         self.by_currency[document.currency] = replace(counted, documents=counted.documents + 1)
-        head = self.promised.get(document.currency, CurrencyTotals())
-        self.promised[document.currency] = replace(
+        head = self.expected.get(document.currency, CurrencyTotals())
+        self.expected[document.currency] = replace(
             head,
             documents=head.documents + 1,
             lines=head.lines + document.line_count,
@@ -72,18 +67,16 @@ class ControlTotals:
         )
 
     def mismatches(self) -> list[str]:
-        """One message for each figure in which the lines written differ from what the documents'
-        heads promise; empty is right.
-        """
+        """Return a message for each figure where lines and documents differ."""
         found: list[str] = []
-        for currency, head in sorted(self.promised.items()):
+        for currency, head in sorted(self.expected.items()):
             counted = self.by_currency[currency]
             for name in ("lines", "net", "tax", "total"):
-                written, promised = getattr(counted, name), getattr(head, name)
-                if written != promised:
+                written, expected = getattr(counted, name), getattr(head, name)
+                if written != expected:
                     found.append(
                         f"{currency}: the file's lines have {name} {written}, the heads of its"
-                        f" documents say {promised};"
+                        f" documents state {expected};"
                         " do not use the file, run `backoffice verify`, which names the documents"
                     )
         return found

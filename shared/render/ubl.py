@@ -1,9 +1,7 @@
-"""UBL 2.1 of one closed document: an Invoice or a CreditNote as EN 16931 binds it (CEN/TS
-16931-3-2).
+"""UBL 2.1 of one closed document: Invoice or CreditNote by EN 16931 (CEN/TS 16931-3-2).
 
-Written element by element into the file: memory is one line, whatever the number of lines. The
-terms come from `einvoice`; this module only knows where each stands, in the order that the schema
-demands.
+Written element by element, so memory is one line. The terms come from `einvoice`; this module
+places them in the order of the schema.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +24,7 @@ TIMESHEET_REFERENCE = "130"
 
 
 def _parent(name: str, *children: Any) -> Any:
-    """An aggregate with the children that are there; none if it would be empty."""
+    """Return an aggregate with the given children, or None without any."""
     kept = [child for child in children if child is not None]
     if not kept:
         return None
@@ -36,7 +34,7 @@ def _parent(name: str, *children: Any) -> Any:
 
 
 def _leaf(tag: str, value: str | date | None, /, **attributes: str) -> Any:
-    """A value with its attributes; none if there is no value."""
+    """Return an element with its value and attributes, or None without a value."""
     if value is None or value == "":
         return None
     element = etree.Element(f"{{{CBC}}}{tag}", attrib=attributes, nsmap={"cac": CAC, "cbc": CBC})
@@ -46,7 +44,7 @@ def _leaf(tag: str, value: str | date | None, /, **attributes: str) -> Any:
 
 @contextmanager
 def ubl_file(path: Path, invoice: EInvoice) -> Iterator[Callable[[ClosedLine], None]]:
-    """Opens the file of a document, writes its head, hands out what writes a line, and closes
+    """Open a document's file, write its head, yield the function that writes a line, and close
     it.
     """
     terms = invoice.head()
@@ -70,7 +68,7 @@ def ubl_file(path: Path, invoice: EInvoice) -> Iterator[Callable[[ClosedLine], N
 
 
 def _head(terms: Terms, credit: bool) -> list[Any]:
-    """The elements before the lines, in the order of the schema."""
+    """Return the elements before the lines, in the order of the schema."""
     get = terms.get
     return [
         _leaf("CustomizationID", terms["BT-24"]),

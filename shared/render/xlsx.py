@@ -1,10 +1,9 @@
-"""XLSX of closed documents: sheets `documents`, `lines`, `tax`, `control totals`, with real
-numbers and dates, totals as formulas.
+"""XLSX of closed documents: sheets `documents`, `lines`, `tax` and `control totals`.
 
-Signs as in `terms`: a column sums to the batch. Written row by row to disk, so memory is flat
-whatever the number of lines; a sheet holds about a million rows, more lines go on in `lines 2` and
-so on. Each formula carries its computed value for readers that do not compute. The same batch gives
-the same bytes: the file's date is the one that the caller gives, never the clock.
+Real numbers and dates; totals are formulas with their computed values. Signs as in `terms`: a
+column sums to the batch. Written row by row to disk, so memory is flat for any number of lines; a
+sheet holds about a million rows, and more lines continue in `lines 2` and so on. The file's date is
+given by the caller, so the same batch gives the same bytes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -85,7 +84,7 @@ Cell = str | int | Decimal | date | None
 
 @dataclass(slots=True)
 class Formula:
-    """A formula with the value that it computes to, and how the value is shown."""
+    """A formula, its computed value, and its number format."""
 
     text: str
     value: Decimal
@@ -93,23 +92,23 @@ class Formula:
 
 
 def amounts_shown(currency: str) -> str:
-    """The number format of amounts in a currency."""
+    """Return the number format of amounts in a currency."""
     exponent = minor_unit(currency).as_tuple().exponent
     decimals = -exponent if isinstance(exponent, int) else 0
     return "#,##0." + "0" * decimals if decimals else "#,##0"
 
 
 def _text(text: str) -> str:
-    """User text as a cell can hold it.
+    """Return user text for a cell.
 
-    The writer takes text between the tags of rich text as markup; a blank before it keeps it text.
+    The writer reads text that starts with a rich-text tag as markup; a leading space prevents it.
     """
     kept = FORBIDDEN_IN_XML.sub(" ", text)
     return f" {kept}" if kept.startswith("<r>") else kept
 
 
 class _Sheet:
-    """A sheet that is written row after row."""
+    """A sheet that is written row by row."""
 
     def __init__(self, book: "XlsxBook", name: str, columns: Iterable[str]) -> None:
         self.book = book
@@ -124,10 +123,7 @@ class _Sheet:
             self.sheet.write_string(0, at, column.replace("_", " "), book.style("@", bold=True))
 
     def write(self, cells: Iterable[Cell | Formula], amounts: str) -> int:
-        """Writes a row; the row's number as people and formulas count.
-
-        `amounts` is the format of decimals that have one of their own.
-        """
+        """Write a row and return its number in formulas. `amounts` is the format of money cells."""
         self.rows += 1
         for at, cell in enumerate(cells):
             if isinstance(cell, Formula):
@@ -150,17 +146,16 @@ class _Sheet:
         return self.rows + 1
 
     def range(self, column: str, first: int = 2, last: int | None = None) -> str:
-        """A column's rows as formulas name them."""
-        letter = xl_col_to_name(self.columns.index(column))
-        return f"'{self.name}'!${letter}${first}:${letter}${last or max(self.rows + 1, 2)}"
+        """Return the cell range of a column for formulas."""
+        character = xl_col_to_name(self.columns.index(column))
+        return f"'{self.name}'!${character}${first}:${character}${last or max(self.rows + 1, 2)}"
 
 
 class XlsxBook:
-    """The workbook of one batch: `begin` a document, its lines, `end` it; `close` with the
-    totals that the batch announced.
+    """The workbook of one batch: `begin`, lines and `end` per document, then `close`.
 
-    Until then the sheets lie as drafts in the folder of `path`, which is the caller's to empty if
-    it gives up.
+    Until `close`, drafts of the sheets are in the folder of `path`; the caller removes them after
+    an error.
     """
 
     def __init__(self, path: Path, created: datetime, lines_a_sheet: int = LINES_A_SHEET) -> None:
@@ -194,7 +189,7 @@ class XlsxBook:
         self.spans: list[tuple[_Sheet, int, int]] = []
 
     def style(self, number_format: str, bold: bool = False) -> Any:
-        """The cell format, made once."""
+        """Return a cell format, created once."""
         key = (number_format, bold)
         if key not in self.styles:
             self.styles[key] = self.book.add_format(
@@ -203,11 +198,11 @@ class XlsxBook:
         return self.styles[key]
 
     def begin(self, document: ClosedDocument) -> None:
-        """A document begins; what it spans on the sheets of lines is kept for its sums."""
+        """Start a document."""
         self.spans = []
 
     def line(self, document: ClosedDocument, line: ClosedLine) -> None:
-        """One line of the document that was begun."""
+        """Write one line of the current document."""
         if self.lines[-1].rows >= self.lines_a_sheet:
             self.lines.append(_Sheet(self, f"lines {len(self.lines) + 1}", CSV_COLUMNS))
         sheet = self.lines[-1]
@@ -218,7 +213,7 @@ class XlsxBook:
             self.spans.append((sheet, row, row))
 
     def end(self, document: ClosedDocument) -> None:
-        """The document's row, with sums over its lines."""
+        """Write the document's row with sums over its lines."""
         shown, row = amounts_shown(document.currency), self.documents.rows + 2
         net, tax = (xl_col_to_name(DOCUMENT_COLUMNS.index(name)) for name in ("net", "tax"))
         figures = {
@@ -257,8 +252,8 @@ class XlsxBook:
     def close(
         self, counted: Mapping[str, CurrencyTotals], announced: Mapping[str, Mapping[str, Decimal]]
     ) -> None:
-        """Writes the control totals per currency: what the sheets add up to, what the batch
-        announced, and the difference; ends the file.
+        """Write control totals per currency (counted, stated by the batch, difference) and
+        close.
         """
         for currency in sorted(counted):
             self._control(currency, counted[currency], announced.get(currency, {}))
@@ -270,7 +265,7 @@ class XlsxBook:
         self, currency: str, counted: CurrencyTotals, announced: Mapping[str, Decimal]
     ) -> None:
         shown, row = amounts_shown(currency), self.control.rows + 2
-        letter = {name: xl_col_to_name(at) for at, name in enumerate(self.control.columns)}
+        column_letter = {name: xl_col_to_name(at) for at, name in enumerate(self.control.columns)}
         mine = f"$A{row}"
 
         def over_lines(name: str) -> str:
@@ -299,27 +294,28 @@ class XlsxBook:
             counted.tax,
             shown,
         )
-        promised = [Decimal(announced.get(name, ZERO)) for name in ANNOUNCED]
-        apart = "+".join(
-            f"ABS({letter[name]}{row}-{letter[f'announced_{name}']}{row})" for name in ANNOUNCED
+        stated = [Decimal(announced.get(name, ZERO)) for name in ANNOUNCED]
+        deviation = "+".join(
+            f"ABS({column_letter[name]}{row}-{column_letter[f'announced_{name}']}{row})"
+            for name in ANNOUNCED
         )
         difference = sum(
-            (abs(values[name] - said) for name, said in zip(ANNOUNCED, promised, strict=True)), ZERO
+            (abs(values[name] - said) for name, said in zip(ANNOUNCED, stated, strict=True)), ZERO
         )
         self.control.write(
             [
                 currency,
                 *(Formula(texts[name][0], values[name], texts[name][1]) for name in COUNTED),
                 by_rate,
-                *promised,
-                Formula(f"ROUND({apart},4)", difference, shown),
+                *stated,
+                Formula(f"ROUND({deviation},4)", difference, shown),
             ],
             shown,
         )
 
 
 def _document_cells(document: ClosedDocument) -> dict[str, Cell]:
-    """What a document's row says beside its sums."""
+    """Return the cells of a document's row except its sums."""
     return {
         "invoice_number": document.invoice_number,
         "document_type": document.document_type,
@@ -345,7 +341,7 @@ def _document_cells(document: ClosedDocument) -> dict[str, Cell]:
 
 
 def _line_cells(document: ClosedDocument, line: ClosedLine) -> tuple[Cell, ...]:
-    """The cells of a line in the order of the CSV's columns."""
+    """Return the cells of a line in the order of the CSV columns."""
     return (
         document.invoice_number,
         document.document_type,

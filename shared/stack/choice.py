@@ -11,7 +11,7 @@ from typing import Protocol
 from shared.errors import Refused
 from shared.settings import Settings
 from shared.stack.containers import ContainerKafka, ContainerPostgres, why_no_containers
-from shared.stack.given import GivenDatabase, GivenKafka
+from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.kafka import KafkaServer
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
@@ -108,7 +108,7 @@ def choose_broker(
     """Return the broker of this stack, not yet started."""
     choice = choose(settings.stack, settings.kafka, "BACKOFFICE_KAFKA", data / "kafka")
     if choice.kind == "address":
-        return GivenKafka(settings.kafka), choice
+        return ExternalKafka(settings.kafka), choice
     if choice.kind == "docker":
         return ContainerKafka(data, ports), choice
     return KafkaServer(data, say, ports, proxied), choice
@@ -122,7 +122,7 @@ def choose_database(
         settings.stack, settings.database_url, "BACKOFFICE_DATABASE_URL", data / "postgres"
     )
     if choice.kind == "address":
-        return GivenDatabase(settings.database_url), choice
+        return ExternalDatabase(settings.database_url), choice
     if choice.kind == "docker":
         return ContainerPostgres(data, ports), choice
     return PostgresServer(data, say, ports), choice

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import Unavailable
-from shared.stack.given import GivenDatabase, GivenKafka
+from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.ports import HOST, Ports
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def why_no_containers() -> str | None:
     return None if find_spec("testcontainers") else "the package testcontainers is not installed"
 
 
-class ContainerKafka(GivenKafka):
+class ContainerKafka(ExternalKafka):
     """Apache Kafka in a container, on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
@@ -87,7 +87,7 @@ class ContainerKafka(GivenKafka):
             self._container = None
 
 
-class ContainerPostgres(GivenDatabase):
+class ContainerPostgres(ExternalDatabase):
     """PostgreSQL in a container, on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS

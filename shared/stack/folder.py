@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.errors import Refused
-from shared.stack.process import POLL_SECONDS, Record, end_leftover, write_json
+from shared.stack.process import POLL_SECONDS, Record, end_recorded_process, write_json
 
 MARKER = ".backoffice-stack.json"
 LOCK = "lock"
@@ -77,7 +77,7 @@ class DataFolder:
         """Lock the folder until `release`; the kernel releases the lock if the process dies."""
         lock = (self.path / LOCK).open("a+")
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while not _taken(lock):
+        while not _acquire_lock(lock):
             if time.monotonic() > deadline:
                 lock.close()
                 raise Refused(
@@ -101,7 +101,9 @@ class DataFolder:
             (self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres")
         )
         ended = [
-            record for path in paths if (record := end_leftover(path, LEFTOVER_PATIENCE_SECONDS))
+            record
+            for path in paths
+            if (record := end_recorded_process(path, LEFTOVER_PATIENCE_SECONDS))
         ]
         if ended:
             say(
@@ -149,7 +151,7 @@ class DataFolder:
             )
 
 
-def _taken(lock: IO[str]) -> bool:
+def _acquire_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -22,7 +22,7 @@ from shared.stack.probe import wait_until_it_works
 from shared.stack.process import (
     Child,
     Launch,
-    end_leftover,
+    end_recorded_process,
     record_path,
     run_child,
     start_child,
@@ -123,7 +123,7 @@ class KafkaServer:
             jars = class_path(self._say, self._cache)
             folder = self._data / "kafka"
             folder.mkdir(parents=True, exist_ok=True)
-            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
             settings = self._write_settings(folder)
             if not (folder / "log" / "meta.properties").exists():
                 self._format(jars, settings)

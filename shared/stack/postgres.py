@@ -24,17 +24,17 @@ import psutil
 
 from shared.errors import Refused, Unavailable
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.parent_watch import SAME_USER
 from shared.stack.ports import HOST, Ports
 from shared.stack.process import (
     Child,
     Launch,
-    end_leftover,
+    end_recorded_process,
     record_path,
     run_child,
     start_child,
     tail,
 )
-from shared.stack.tether import SAME_USER
 
 # Found, not imported: the package makes folders and warns about the machine when it is imported,
 # and its programs are all that is needed.
@@ -125,13 +125,13 @@ class PostgresServer:
             if self.alive:
                 return
             self._user = self._choose_user()
-            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
             self._end_backends()
             self._make_cluster()
             self.port = self._ports.take(NAME)
             sockets = self._socket_folder()
             sockets.mkdir(mode=0o700, exist_ok=True)
-            self._give(sockets)
+            self._hand_over(sockets)
             options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(sockets)}
             flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
             self._child = start_child(
@@ -197,7 +197,7 @@ class PostgresServer:
             " server that runs.",
         )
 
-    def _give(self, folder: Path) -> None:
+    def _hand_over(self, folder: Path) -> None:
         if self._user != SAME_USER:
             entry = pwd.getpwnam(self._user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
@@ -205,7 +205,7 @@ class PostgresServer:
     def _make_cluster(self) -> None:
         """Initialise in a temporary folder and rename it, so that none is left half made."""
         if self._user != SAME_USER:
-            open_ways(self._data, PROGRAMS, self._say)
+            grant_traversal(self._data, PROGRAMS, self._say)
         if (self._folder / "PG_VERSION").exists():
             found = (self._folder / "PG_VERSION").read_text().strip()
             if found != VERSION:
@@ -220,7 +220,7 @@ class PostgresServer:
         if draft.exists():
             shutil.rmtree(draft)
         draft.mkdir(mode=0o700, parents=True)
-        self._give(draft)
+        self._hand_over(draft)
         order = self._order(
             "postgres-init", "initdb", "-D", str(draft), "-U", SUPERUSER, *INIT_OPTIONS
         )
@@ -346,7 +346,7 @@ def _working_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
+def grant_traversal(data: Path, programs: Path, say: Callable[[str], None]) -> None:
     """Let the server's user pass through (not list) the folders above its data and programs.
 
     Reports which folders were changed.

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from shared.stack.tether import SAME_USER
+from shared.stack.parent_watch import SAME_USER
 
-TETHER = Path(__file__).with_name("tether.py")
+PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 START_TIME_TOLERANCE_SECONDS = 2.0
 LOG_KEPT_BYTES = 10_000_000
 TAIL_LINES = 15
@@ -155,7 +155,7 @@ class Child:
             for child in below:
                 with suppress(psutil.Error):
                     child.kill()
-            wait_gone(below, KILL_PATIENCE_SECONDS)
+            wait_ended(below, KILL_PATIENCE_SECONDS)
         self._popen.wait()
         record_path(self._data, self.record.name).unlink(missing_ok=True)
 
@@ -179,7 +179,7 @@ def _start(data: Path, launch: Launch) -> Child:
         launch.log.replace(launch.log.with_suffix(".1.log"))
     with launch.log.open("ab") as log:
         popen = subprocess.Popen(
-            tethered(launch),
+            tied_to_parent(launch),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -200,13 +200,13 @@ def _start(data: Path, launch: Launch) -> Child:
     return Child(launch, popen, record, data)
 
 
-def tethered(launch: Launch) -> list[str]:
+def tied_to_parent(launch: Launch) -> list[str]:
     """Return the command line that runs a command as its user and tied to this process."""
     return [
         sys.executable,
         "-I",
         "-S",
-        str(TETHER),
+        str(PARENT_WATCH),
         str(os.getpid()),
         str(int(launch.death_signal)),
         launch.user,
@@ -228,7 +228,7 @@ def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
         child.end(patience_seconds=0)
 
 
-def end_leftover(path: Path, patience_seconds: float) -> Record | None:
+def end_recorded_process(path: Path, patience_seconds: float) -> Record | None:
     """End the process of an earlier command's record if it still runs; delete the record.
 
     Returns the record if a process was ended.
@@ -241,16 +241,16 @@ def end_leftover(path: Path, patience_seconds: float) -> Record | None:
     with suppress(psutil.Error):
         below = process.children(recursive=True)
         process.send_signal(record.stop_signal)
-        wait_gone([process], patience_seconds)
+        wait_ended([process], patience_seconds)
         for left in (process, *below):
             with suppress(psutil.Error):
                 left.kill()
-        wait_gone([process, *below], KILL_PATIENCE_SECONDS)
+        wait_ended([process, *below], KILL_PATIENCE_SECONDS)
     path.unlink(missing_ok=True)
     return record
 
 
-def is_gone(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
     """Whether the process has ended; a zombie counts as ended, since nothing may reap it."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
@@ -258,10 +258,10 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
+def wait_ended(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
     """Wait until all processes have ended, or time is up."""
     deadline = time.monotonic() + timeout_seconds
-    while not all(is_gone(process) for process in processes) and time.monotonic() < deadline:
+    while not all(has_ended(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 

@@ -32,7 +32,7 @@ from shared.stack.workers import (
 )
 
 STEP_TIMEOUT_SECONDS = 300.0
-TEND_EVERY_SECONDS = 0.3
+RESTART_CHECK_SECONDS = 0.3
 SERVER_PAUSE_SECONDS = 1.0
 
 
@@ -110,7 +110,7 @@ class Stack:
             )  # being asked to stop is no failure
             raise
 
-    def tend(self) -> None:
+    def restart_failed(self) -> None:
         """Restart what failed since the last call.
 
         A problem that prevents a restart, such as a full disk or an occupied port, is reported once
@@ -135,8 +135,8 @@ class Stack:
     def _look_around(self) -> None:
         # The list is built first: any() over a generator would stop looking at the first worker
         # that changed.
-        changed = [self._tend_server(name, server) for name, server in self._servers()] + [
-            worker.tend() for worker in self.workers
+        changed = [self._restart_server(name, server) for name, server in self._servers()] + [
+            worker.restart_failed() for worker in self.workers
         ]
         if any(changed):
             self._tell(self._phase)
@@ -226,13 +226,13 @@ class Stack:
         self._tell("starting")
         if self.workers:
             began = time.monotonic()
-            wait_until_ready(self.workers, self.tend)
+            wait_until_ready(self.workers, self.restart_failed)
             self._say(
                 f"workers ready ({time.monotonic() - began:.1f} s):"
                 f" {', '.join(worker.name for worker in self.workers)}"
             )
 
-    def _tend_server(self, name: str, server: Server) -> bool:
+    def _restart_server(self, name: str, server: Server) -> bool:
         if (
             server.alive
             or not server.wanted
@@ -313,8 +313,8 @@ def running_stack(
     over = threading.Event()
 
     def look_around() -> None:
-        while not over.wait(TEND_EVERY_SECONDS):
-            stack.tend()
+        while not over.wait(RESTART_CHECK_SECONDS):
+            stack.restart_failed()
 
     stack.start()
     looking = threading.Thread(target=look_around, name="stack-tending", daemon=True)

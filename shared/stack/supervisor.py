@@ -20,8 +20,8 @@ import psutil
 
 from shared.errors import Refused, Unavailable
 from shared.stack.folder import MARKER, STATE, DataFolder
-from shared.stack.process import Record, read_record, wait_gone
-from shared.stack.stack import TEND_EVERY_SECONDS, Stack
+from shared.stack.process import Record, read_record, wait_ended
+from shared.stack.stack import RESTART_CHECK_SECONDS, Stack
 from shared.stack.workers import STANDARD, is_ready
 
 DOWN_TIMEOUT_SECONDS = 90.0
@@ -34,7 +34,7 @@ OVER = ("never started", "stopped", "failed")
 Say = Callable[[str], None]
 
 
-class _Asked(BaseException):
+class _StopRequested(BaseException):
     """A stop was requested. Not an Exception: nothing may handle it as a failure and go on."""
 
 
@@ -55,14 +55,14 @@ def up(
     if detach:
         return _up_detached(data_dir, fresh=fresh, workers=workers, say=say, provision=provision)
     stack = Stack(data_dir, workers=workers, say=say, fresh=fresh, provision=provision)
-    with _listening() as listening:
+    with _stop_on_signal() as listening:
         try:
             stack.start()
             say("the stack is up; Ctrl-C stops it")
             while True:
-                time.sleep(TEND_EVERY_SECONDS)
-                stack.tend()
-        except _Asked:
+                time.sleep(RESTART_CHECK_SECONDS)
+                stack.restart_failed()
+        except _StopRequested:
             say("stopping")
         finally:
             listening.clear()
@@ -82,10 +82,10 @@ def down(data_dir: Path = Path(".backoffice"), *, say: Say = print) -> dict[str,
         say(f"stopping the stack on {folder.path} (pid {supervisor.pid})")
         with suppress(psutil.Error):
             supervisor.terminate()
-        wait_gone([supervisor], DOWN_TIMEOUT_SECONDS)
+        wait_ended([supervisor], DOWN_TIMEOUT_SECONDS)
         with suppress(psutil.Error):
             supervisor.kill()
-            wait_gone([supervisor], DOWN_TIMEOUT_SECONDS)
+            wait_ended([supervisor], DOWN_TIMEOUT_SECONDS)
     folder.hold()
     try:
         if not folder.sweep(say) and supervisor is None:
@@ -240,8 +240,8 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say)
 
 
 @contextmanager
-def _listening() -> Iterator[threading.Event]:
-    """While the event is set, a signal raises `_Asked` once; later signals are ignored.
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """While the event is set, a signal raises `_StopRequested` once; later signals are ignored.
 
     Every step of stopping has its own time limit.
     """
@@ -251,7 +251,7 @@ def _listening() -> Iterator[threading.Event]:
     def asked(number: int, frame: FrameType | None) -> None:
         if listening.is_set():
             listening.clear()
-            raise _Asked
+            raise _StopRequested
 
     before = {number: signal.signal(number, asked) for number in SIGNALS}
     try:

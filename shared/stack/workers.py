@@ -108,7 +108,7 @@ class Worker:
         self._started = time.monotonic()
         self._child = start_child(self._data, launch)
 
-    def tend(self) -> bool:
+    def restart_failed(self) -> bool:
         """Restart the process some time after it failed. Returns whether something changed."""
         now = time.monotonic()
         if self._again_at is not None:
@@ -168,7 +168,9 @@ def is_ready(port: int) -> bool:
 
 
 def wait_until_ready(
-    workers: list[Worker], tend: Callable[[], None], timeout_seconds: float = READY_TIMEOUT_SECONDS
+    workers: list[Worker],
+    restart_failed: Callable[[], None],
+    timeout_seconds: float = READY_TIMEOUT_SECONDS,
 ) -> None:
     """Wait until all workers are ready.
 
@@ -177,7 +179,7 @@ def wait_until_ready(
     deadline = time.monotonic() + timeout_seconds
     # All are asked in each round: one that was ready for a moment and ended is not ready.
     while waiting := [worker for worker in workers if not worker.is_ready()]:
-        tend()
+        restart_failed()
         first = waiting[0]
         broken = next((worker for worker in waiting if worker.restarts >= ENDS_BEFORE_READY), None)
         if broken is not None:

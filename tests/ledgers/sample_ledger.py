@@ -43,7 +43,7 @@ class ToyVendor:
     closed_before: str = ""
     token: str = TOKEN
     _by_key: dict[str, str] = field(default_factory=dict)
-    _taken: set[tuple[str, str]] = field(default_factory=set)
+    _acquire_lock: set[tuple[str, str]] = field(default_factory=set)
 
     def makes_document(self, asked: Asked) -> bool:
         """POST /documents."""
@@ -86,7 +86,7 @@ class ToyVendor:
         body, key = asked.json(), asked.headers.get("x-key", "")
         if self.request_key and key in self._by_key:
             return self._shown(201, self._by_key[key])
-        if self.unique_number and (body["kind"], body["number"]) in self._taken:
+        if self.unique_number and (body["kind"], body["number"]) in self._acquire_lock:
             return Reply.of(409, {"error": f"number {body['number']} is taken"})
         if body["date"] < self.closed_before:
             return Reply.of(422, {"error": f"the period of {body['date']} is closed"})
@@ -112,7 +112,7 @@ class ToyVendor:
             )
         )
         self._by_key[key] = an_id
-        self._taken.add((body["kind"], body["number"]))
+        self._acquire_lock.add((body["kind"], body["number"]))
         return self._shown(201, an_id)
 
     def _search(self, asked: Asked) -> Reply:
@@ -142,7 +142,7 @@ class ToyVendor:
                     self.documents[to]["balance"] -= Decimal(amount)
         if asked.method == "DELETE":
             del self.documents[an_id]
-            self._taken.discard((one["kind"], one["number"]))
+            self._acquire_lock.discard((one["kind"], one["number"]))
             self.journal[:] = [each for each in self.journal if each.remote_id != an_id]
             return Reply.of(200, {})
         return self._shown(200, an_id)

@@ -24,7 +24,7 @@ from shared.render import (
     csv_rows,
     pdf_document,
 )
-from shared.render.printed import RUNNING_LETTERS, UNBROKEN_LETTERS, clean
+from shared.render.printed import RUNNING_LENGTH, UNBROKEN_LENGTH, clean
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 
 SELLER = Party(
@@ -441,10 +441,10 @@ def test_long_names_wrap_and_lose_nothing() -> None:
     name = "Wolfeschlegelsteinhausenbergerdorff" * 8
     lines = [a_line(number, description=name) for number in range(1, 12)]
     pages = PdfReader(io.BytesIO(pdf_document(a_document(lines, buyer=Party(name)), lines))).pages
-    assert len(pages) > 1 and f"{name[: RUNNING_LETTERS - 1]}…" in pages[-1].extract_text()
+    assert len(pages) > 1 and f"{name[: RUNNING_LENGTH - 1]}…" in pages[-1].extract_text()
     whole = "".join("".join(page.extract_text().split()) for page in pages).replace("\u200b", "")
     assert whole.count(name) == 12
-    assert max(len(piece) for piece in clean(name).split("\u200b")) == UNBROKEN_LETTERS
+    assert max(len(piece) for piece in clean(name).split("\u200b")) == UNBROKEN_LENGTH
 
 
 def test_a_book_is_refused_with_a_way_out() -> None:

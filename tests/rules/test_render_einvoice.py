@@ -16,9 +16,9 @@ from pypdf import PdfReader
 
 from shared.money import rounded
 from shared.render.einvoice import EInvoice
+from shared.render.line_figures import line_figures
 from shared.render.parties import address_lines, countries, country_of, iban_in, vat_number
 from shared.render.pdfa import cii_document, pdfa_document
-from shared.render.priced import priced
 from shared.render.ubl import ubl_file
 from shared.terms import ClosedDocument, ClosedLine, Party
 from tests.rules.test_render import BUYER, SELLER, a_credit_note, a_document, a_line
@@ -371,7 +371,7 @@ def test_an_iban_is_found_by_its_check_digits() -> None:
 def test_what_is_multiplied_again_gives_the_amount(quantity: str, price: str, amount: str) -> None:
     """Quantity × price is the amount on every line, and no price is negative (BR-27)."""
     line = a_line(1, quantity, price, amount=Decimal(amount))
-    figures = priced(line, "USD")
+    figures = line_figures(line, "USD")
     assert rounded(figures.quantity * figures.unit_price, "USD") == Decimal(amount)
     assert figures.unit_price >= 0
 

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.consumer.tables import CHUNK_BYTES, in_chunks, parcels
 from shared.database import (
-    SEPARATOR,
     NULL,
+    SEPARATOR,
     Unstorable,
     column,
     joined,

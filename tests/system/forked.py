@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerContext
 
 from shared.consumer.worker import main
 from shared.settings import settings
-from shared.stack.tether import PR_SET_PDEATHSIG
+from shared.stack.parent_watch import PR_SET_PDEATHSIG
 
 SERVICES = ("fee_realizer", "invoicer", "scheduler")
 

@@ -199,7 +199,7 @@ def test_given_servers_that_do_not_answer_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address at which nothing answers is a message with the setting to fix, and no password."""
-    monkeypatch.setattr("shared.stack.given.GivenDatabase.patience_seconds", 0.2)
+    monkeypatch.setattr("shared.stack.external.ExternalDatabase.patience_seconds", 0.2)
     monkeypatch.setenv("BACKOFFICE_STACK", "address")
     monkeypatch.setenv("BACKOFFICE_KAFKA", f"{HOST}:9")
     monkeypatch.setenv(

@@ -1,7 +1,7 @@
 """Start a child as its user, and let the kernel end it when its parent dies.
 
-Run as a script (`python -I -S tether.py PARENT SIGNAL USER COMMAND ...`), not between fork and
-exec: the parent has threads, and Python between fork and exec in a threaded process can hang.
+Run as a script (`python -I -S parent_watch.py PARENT SIGNAL USER COMMAND ...`), not between fork
+and exec: the parent has threads, and Python between fork and exec in a threaded process can hang.
 PostgreSQL refuses to run as root, so the user changes here; the kernel forgets the parent-death
 signal when the user changes, so it is requested afterwards.
 """

@@ -12,7 +12,7 @@ PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
 
 
-class GivenKafka:
+class ExternalKafka:
     """A Kafka broker with a configured address."""
 
     patience_seconds = PATIENCE_SECONDS
@@ -40,7 +40,7 @@ class GivenKafka:
         """Do nothing: the broker belongs to someone else."""
 
 
-class GivenDatabase:
+class ExternalDatabase:
     """A PostgreSQL server with a configured address."""
 
     patience_seconds = PATIENCE_SECONDS
