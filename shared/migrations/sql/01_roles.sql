@@ -1,8 +1,9 @@
--- Roles: one per service, none of which owns a table. A login takes its service's role when it connects.
+-- Roles: one per service; none owns a table. A login takes its service's role when it connects.
 DO $$
 DECLARE role_name text;
 BEGIN
-  FOREACH role_name IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync', 'console'] LOOP
+  FOREACH role_name IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync',
+      'console'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
     END IF;
@@ -13,10 +14,11 @@ CREATE SCHEMA fee_realizer;
 CREATE SCHEMA scheduler;
 CREATE SCHEMA invoicer;
 CREATE SCHEMA arg_sync;
-GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO fee_realizer, scheduler, invoicer, arg_sync, console;
+GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO fee_realizer, scheduler,
+    invoicer, arg_sync, console;
 
--- What every worker keeps in its own schema, in the same shape (protocol): what must still be said, messages nobody can read,
--- and the commands that it answered. `scope` says which topic-independent business key the id is.
+-- Tables that every service has in its own schema: messages to publish, records that could not be
+-- read, and the commands that it carried out.
 DO $$
 DECLARE service text;
 BEGIN
@@ -27,7 +29,8 @@ BEGIN
         PRIMARY KEY (kind, id));
       CREATE TABLE %1$I.dead_letter (
         dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL, sha256 bytea NOT NULL,
+        topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL,
+            sha256 bytea NOT NULL,
         record_key bytea, record_value bytea, headers jsonb NOT NULL,
         code text NOT NULL, message text NOT NULL,
         state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
