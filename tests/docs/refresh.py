@@ -27,9 +27,7 @@ def refreshed(example: Example, output: str) -> list[str]:
         whole = [line for line in example.expected if line.strip() != ANY]
         kept = [line for line in whole if any(matches([line], one) for one in found)]
         return [*kept, ANY] if kept else found
-    return [
-        next((old for old in example.expected if matches([old], line)), line) for line in found
-    ]
+    return [next((old for old in example.expected if matches([old], line)), line) for line in found]
 
 
 def refresh_page(page: Path, stack: DemoStack) -> None:
