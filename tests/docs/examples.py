@@ -26,7 +26,7 @@ FENCE = re.compile(r"^```(\w*)\s*$")
 ANY = "..."
 DEMO_COMMAND = "make demo"
 DEMO_SECONDS = 280
-COMMAND_SECONDS = 120
+COMMAND_SECONDS = 240
 
 
 @dataclass(frozen=True, slots=True)

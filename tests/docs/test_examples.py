@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.examples import (
+    ANY,
     README,
     ROOT,
     demo_stack,
@@ -18,9 +19,11 @@ README_BYTES = 8_000
 LINE = 100
 LEAST_EXAMPLES = 10
 PAGES = sorted(
-    path
-    for folder in (ROOT, ROOT / "docs", ROOT / "services" / "console" / "sample")
-    for path in (folder.rglob("*.md") if folder.name == "docs" else folder.glob("*.md"))
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "services").rglob("*.md"),
+    ]
 )
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 GENERATED = re.compile(r"<!-- made by .*?-->.*?<!-- end -->", re.DOTALL)
@@ -43,6 +46,8 @@ def test_every_example_prints_what_its_page_shows() -> None:
     """A command copied from a page gives, on the sample month, the output that the page shows."""
     examples = [one for page in pages_with_examples() for one in examples_of(page)]
     assert len(examples) >= LEAST_EXAMPLES
+    vague = [one.name for one in examples if {line.strip() for line in one.expected} == {ANY}]
+    assert not vague, f"these outputs say nothing, show at least one line of each: {vague}"
     wrong = []
     with demo_stack() as stack:
         for one in examples:
