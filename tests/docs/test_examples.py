@@ -14,6 +14,7 @@ from tests.docs.examples import (
     matches,
     pages_with_examples,
 )
+from tests.docs.refresh import refreshed
 
 README_BYTES = 8_000
 LINE = 100
@@ -112,3 +113,20 @@ def test_outputs_are_compared_exactly_but_for_the_wildcard(
 ) -> None:
     """Only `...` stands for something else; every other character must be there."""
     assert matches(expected, output) is equal
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "new"),
+    [
+        (["batch B...: 1 document"], "batch B7: 1 document\n", ["batch B...: 1 document"]),
+        (["...", "2 lines left"], "a\nb\n3 lines left\n", ["...", "3 lines left"]),
+        (["total 5", "..."], "something else\nat all\n", ["something else", "at all"]),
+        (["one", "two"], "one\n", ["one"]),
+    ],
+)
+def test_a_refresh_replaces_only_what_no_longer_matches(
+    expected: list[str], output: str, new: list[str]
+) -> None:
+    """Wildcards stay where they still match, and what is written matches what was printed."""
+    assert refreshed(expected, output) == new
+    assert matches(new, output)
