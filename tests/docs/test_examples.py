@@ -43,6 +43,7 @@ def _prose(text: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_example_prints_what_its_page_shows() -> None:
     """A command copied from a page gives, on the sample month, the output that the page shows."""
     examples = [one for page in pages_with_examples() for one in examples_of(page)]
