@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 
-def known_time_zone(name: str) -> bool:
+def is_time_zone(name: str) -> bool:
     """Whether the name is in the IANA database."""
     return name in available_timezones()
 
@@ -48,22 +48,30 @@ def due_date(invoice_date: date, terms: str) -> date:
         return month_end(date(*next_month(invoice_date), 1))
     if kind == "day":
         this_month = day_of_month(invoice_date.year, invoice_date.month, int(number))
-        return this_month if this_month >= invoice_date else day_of_month(*next_month(invoice_date), int(number))
-    raise ValueError(f"payment terms {terms!r} are not one of on-receipt, net:N, end-of-next-month, day:N")
+        return (
+            this_month
+            if this_month >= invoice_date
+            else day_of_month(*next_month(invoice_date), int(number))
+        )
+    raise ValueError(
+        f"payment terms {terms!r} are not one of on-receipt, net:N, end-of-next-month, day:N"
+    )
 
 
-AGES = ("current", "1-30", "31-60", "61-90", "91-120", "121+")
+AGEING_BUCKETS = ("current", "1-30", "31-60", "61-90", "91-120", "121+")
 """How long a document is past due, in days, as a report of ages groups it."""
-AGE_DAYS = 30
+AGEING_DAYS = 30
 
 
-def age_of(due: date, as_of: date) -> str:
+def ageing_bucket(due: date, as_of: date) -> str:
     """The age of what was due on a day: 30 days past due is in 1-30, what is due on the day itself or later is current."""
     days = (as_of - due).days
-    return AGES[min(max(days + AGE_DAYS - 1, 0) // AGE_DAYS, len(AGES) - 1)]
+    return AGEING_BUCKETS[
+        min(max(days + AGEING_DAYS - 1, 0) // AGEING_DAYS, len(AGEING_BUCKETS) - 1)
+    ]
 
 
-def terms_in_words(terms: str) -> str:
+def describe_payment_terms(terms: str) -> str:
     """Payment terms as a document prints them."""
     kind, _, number = terms.partition(":")
     return {

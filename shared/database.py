@@ -31,8 +31,8 @@ BETWEEN, NULL = "\x1f", "\x1e"
 """In a column that travels as one text: what stands between its values, and what stands for NULL."""
 
 REFUSED_BY_DATABASE = ("22", "23502", "23514")
-TRY_AGAIN = ("23505", "23503", "23P01")
-WORLD_IS_AWAY = ("08", "40", "53", "55P03", "57", "25006", "0A000")
+RETRYABLE_STATES = ("23505", "23503", "23P01")
+UNAVAILABLE_STATES = ("08", "40", "53", "55P03", "57", "25006", "0A000")
 
 
 def engine_for(role: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:
@@ -63,7 +63,9 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
 def sqlstate(error: BaseException) -> str:
     """The five characters that PostgreSQL gave for an error, or empty."""
     inner = getattr(error, "orig", error)
-    state = getattr(inner, "sqlstate", None) or getattr(getattr(inner, "__cause__", None), "sqlstate", None)
+    state = getattr(inner, "sqlstate", None) or getattr(
+        getattr(inner, "__cause__", None), "sqlstate", None
+    )
     return state if isinstance(state, str) else ""
 
 
@@ -72,21 +74,25 @@ def refused_by_database(error: BaseException) -> bool:
     return sqlstate(error).startswith(REFUSED_BY_DATABASE)
 
 
-def try_again(error: BaseException) -> bool:
+def retryable(error: BaseException) -> bool:
     """Whether another worker was in the way (a unique key, a foreign key): right at the next try."""
-    return sqlstate(error).startswith(TRY_AGAIN)
+    return sqlstate(error).startswith(RETRYABLE_STATES)
 
 
-def world_is_away(error: BaseException) -> bool:
+def infrastructure_unavailable(error: BaseException) -> bool:
     """Whether the database, or the way to it, does not work now."""
-    if isinstance(error, Unavailable | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError):
+    if isinstance(
+        error, Unavailable | InterfaceError | PoolTimeout | ConnectionError | TimeoutError | OSError
+    ):
         return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     state = sqlstate(error)
     if state:
-        return state.startswith(WORLD_IS_AWAY)
-    return isinstance(error, OperationalError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError)
+        return state.startswith(UNAVAILABLE_STATES)
+    return isinstance(
+        error, OperationalError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError
+    )
 
 
 def lock_key(name: str) -> int:
@@ -94,7 +100,9 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
-async def lock_companies(connection: AsyncConnection, companies: Iterable[str], *, exclusive: bool = False) -> None:
+async def lock_companies(
+    connection: AsyncConnection, companies: Iterable[str], *, exclusive: bool = False
+) -> None:
     """Locks billing companies for the transaction, in one order: shared to change their lines or terms, exclusive to generate or credit."""
     keys = sorted({lock_key(f"company:{company}") for company in companies})
     if keys:
@@ -108,28 +116,39 @@ async def lock_billto(connection: AsyncConnection, *, exclusive: bool = False) -
 
 async def _lock(connection: AsyncConnection, keys: list[int], *, exclusive: bool) -> None:
     function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
-    await connection.execute(text(f"SELECT {function}(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), {"keys": keys})
+    await connection.execute(
+        text(f"SELECT {function}(key) FROM unnest(CAST(:keys AS bigint[])) AS key"), {"keys": keys}
+    )
 
 
-KeepName = Callable[[], Awaitable[None]]
+ReplicaNameLock = Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
-async def replica_name(database_url: str, service: str, replica: str) -> AsyncIterator[KeepName]:
+async def replica_name(
+    database_url: str, service: str, replica: str
+) -> AsyncIterator[ReplicaNameLock]:
     """Holds the name of this replica while the process lives: a session lock on a connection outside the pool.
 
-    Raises `Unavailable` with a sentence if another process holds it: two members with one name would rejoin for ever. What it gives is to
+    Raises `Unavailable` with a message if another process holds it: two members with one name would rejoin for ever. What it gives is to
     be called now and then: the lock goes with its connection, when the database starts anew, and is taken again.
     """
-    engine = create_async_engine(database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    engine = create_async_engine(
+        database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
     holding: list[AsyncConnection] = []
 
     async def take() -> None:
         holding.append(await engine.connect())
-        got = await holding[0].scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")})
+        got = await holding[0].scalar(
+            text("SELECT pg_try_advisory_lock(:key)"),
+            {"key": lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")},
+        )
         if not got:
             await let_go()
-            raise Unavailable(f"replica {replica!r} of {service} already runs: give this one another name with BACKOFFICE_REPLICA")
+            raise Unavailable(
+                f"replica {replica!r} of {service} already runs: give this one another name with BACKOFFICE_REPLICA"
+            )
 
     async def let_go() -> None:
         while holding:
@@ -174,7 +193,9 @@ Asked = TypeVar("Asked")
 Computed = TypeVar("Computed")
 
 
-async def beside(work: Awaitable[Asked], compute: Callable[[], Computed]) -> tuple[Asked, Computed]:
+async def run_in_thread(
+    work: Awaitable[Asked], compute: Callable[[], Computed]
+) -> tuple[Asked, Computed]:
     """What the database does and what a thread computes meanwhile. Both have ended when this returns or raises: a transaction can't be
     rolled back while its connection is still at work."""
     computed = asyncio.ensure_future(asyncio.to_thread(compute))

@@ -29,9 +29,11 @@ def minor_unit(currency: str) -> Decimal:
 
 
 @cache
-def odd_currencies() -> tuple[tuple[str, int], ...]:
+def currencies_without_two_decimals() -> tuple[tuple[str, int], ...]:
     """The currencies whose amounts have not two decimals, with how many they have: what SQL needs to round as `rounded` does."""
-    places = ((currency, get_currency_precision(currency)) for currency in sorted(Locale("en").currencies))
+    places = (
+        (currency, get_currency_precision(currency)) for currency in sorted(Locale("en").currencies)
+    )
     return tuple((currency, count) for currency, count in places if count != 2)
 
 
@@ -77,7 +79,9 @@ class Money:
 
     def _same(self, other: "Money") -> "Money":
         if other.currency != self.currency:
-            raise ValueError(f"{self.currency} and {other.currency} cannot be added: one document has one currency")
+            raise ValueError(
+                f"{self.currency} and {other.currency} cannot be added: one document has one currency"
+            )
         return other
 
 

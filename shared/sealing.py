@@ -30,15 +30,25 @@ def unseal(sealed: str) -> dict[str, str]:
         return dict(json.loads(_fernet().decrypt(sealed.encode())))
     except InvalidToken as error:
         raise Refused(
-            "wrong_ledger_key", f"what was sealed cannot be opened: it was sealed with another {SETTING}", "give all processes the same key, or connect anew"
+            "wrong_ledger_key",
+            f"what was sealed cannot be opened: it was sealed with another {SETTING}",
+            "give all processes the same key, or connect anew",
         ) from error
 
 
 def _fernet() -> Fernet:
     key = settings().ledger_key
     if not key:
-        raise Refused("no_ledger_key", f"{SETTING} is not set: passwords and tokens of ledgers are sealed with it", "make one with `backoffice ledger key`")
+        raise Refused(
+            "no_ledger_key",
+            f"{SETTING} is not set: passwords and tokens of ledgers are sealed with it",
+            "make one with `backoffice ledger key`",
+        )
     try:
         return Fernet(key.encode())
     except ValueError as error:
-        raise Refused("bad_ledger_key", f"{SETTING} is not 32 bytes in URL-safe base64", "make one with `backoffice ledger key`") from error
+        raise Refused(
+            "bad_ledger_key",
+            f"{SETTING} is not 32 bytes in URL-safe base64",
+            "make one with `backoffice ledger key`",
+        ) from error

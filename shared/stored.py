@@ -16,9 +16,13 @@ InCurrency = Callable[[Decimal, str], Decimal]
 """An amount as it is to stand in a currency."""
 
 HEAD_COLUMNS = tuple(each.name for each in fields(ClosedDocument) if each.name != "corrects")
-LINE_COLUMNS = tuple({"corrects_line": "corrects_line_no"}.get(each.name, each.name) for each in fields(ClosedLine))
+LINE_COLUMNS = tuple(
+    {"corrects_line": "corrects_line_no"}.get(each.name, each.name) for each in fields(ClosedLine)
+)
 """The columns of the views, in the order of the nouns' fields."""
-AMOUNT, TAX_AMOUNT, CORRECTS_INVOICE = (LINE_COLUMNS.index(name) for name in ("amount", "tax_amount", "corrects_invoice"))
+AMOUNT, TAX_AMOUNT, CORRECTS_INVOICE = (
+    LINE_COLUMNS.index(name) for name in ("amount", "tax_amount", "corrects_invoice")
+)
 
 
 def as_json(value: Any) -> Any:
@@ -35,13 +39,17 @@ def decimal_of(stored: str | int | Decimal | None) -> Decimal:
     raise TypeError(f"an amount is stored as {type(stored).__name__}, not as a decimal string")
 
 
-def closed_document(row: Mapping[str, Any], corrects: Sequence[CorrectedInvoice], in_currency: InCurrency) -> ClosedDocument:
+def closed_document(
+    row: Mapping[str, Any], corrects: Sequence[CorrectedInvoice], in_currency: InCurrency
+) -> ClosedDocument:
     """The head of a closed document, from a row that has HEAD_COLUMNS among its own."""
     currency = row["currency"]
     values = {name: row[name] for name in HEAD_COLUMNS}
     values |= {name: in_currency(row[name], currency) for name in ("net", "tax", "total")}
     values |= {side: _party(as_json(row[side])) for side in ("seller", "buyer")}
-    values["tax_totals"] = tuple(_tax_total(each, currency, in_currency) for each in as_json(row["tax_totals"]))
+    values["tax_totals"] = tuple(
+        _tax_total(each, currency, in_currency) for each in as_json(row["tax_totals"])
+    )
     values["content_hash"] = row["content_hash"] or ""
     return ClosedDocument(**values, corrects=tuple(corrects))
 

@@ -16,44 +16,106 @@ from shared.settings import settings
 
 REGISTRY = CollectorRegistry()
 DEAD_LETTERS = Gauge("backoffice_dead_letters", "Open dead letters", ["service"], registry=REGISTRY)
-UNSAID = Gauge("backoffice_unsaid", "Announcements that are stored and not yet published; a parcel of them counts as one", ["service"], registry=REGISTRY)
-HELD_DOCUMENTS = Gauge("backoffice_held_documents", "Documents that wait, by reason", ["code"], registry=REGISTRY)
-PAY_LINES = Gauge("backoffice_pay_lines", "Open pay lines by derived status", ["billing_company", "status"], registry=REGISTRY)
-PENDING_AMOUNT = Gauge("backoffice_pending_amount", "Net of pending lines", ["billing_company", "kind", "currency"], registry=REGISTRY)
-INVOICES = Gauge("backoffice_invoices", "Closed documents", ["billing_company", "document_type"], registry=REGISTRY)
-LAST_PROGRESS = Gauge("backoffice_last_progress_age_seconds", "Seconds since this worker last got on", ["service"], registry=REGISTRY)
-WATERMARK_BEHIND = Gauge(
-    "backoffice_watermark_behind_days", "Days that the announcing of due lines is behind the company's today", ["billing_company"], registry=REGISTRY
+OUTBOX = Gauge(
+    "backoffice_outbox",
+    "Announcements that are stored and not yet published; a parcel of them counts as one",
+    ["service"],
+    registry=REGISTRY,
 )
-DELIVERIES = Gauge("backoffice_deliveries", "Deliveries by state", ["ledger", "state"], registry=REGISTRY)
-DELIVERIES_ENDED = Counter("backoffice_sync_attempts_total", "Attempts to deliver by outcome", ["kind", "outcome"], registry=REGISTRY)
-OLDEST_UNSYNCED = Gauge("backoffice_sync_oldest_unsynced_seconds", "Age of the oldest delivery that is neither posted nor parked", registry=REGISTRY)
+HELD_DOCUMENTS = Gauge(
+    "backoffice_held_documents", "Documents that wait, by reason", ["code"], registry=REGISTRY
+)
+PAY_LINES = Gauge(
+    "backoffice_pay_lines",
+    "Open pay lines by derived status",
+    ["billing_company", "status"],
+    registry=REGISTRY,
+)
+PENDING_AMOUNT = Gauge(
+    "backoffice_pending_amount",
+    "Net of pending lines",
+    ["billing_company", "kind", "currency"],
+    registry=REGISTRY,
+)
+INVOICES = Gauge(
+    "backoffice_invoices",
+    "Closed documents",
+    ["billing_company", "document_type"],
+    registry=REGISTRY,
+)
+LAST_PROGRESS = Gauge(
+    "backoffice_last_progress_age_seconds",
+    "Seconds since this worker last got on",
+    ["service"],
+    registry=REGISTRY,
+)
+WATERMARK_BEHIND = Gauge(
+    "backoffice_watermark_behind_days",
+    "Days that the announcing of due lines is behind the company's today",
+    ["billing_company"],
+    registry=REGISTRY,
+)
+DELIVERIES = Gauge(
+    "backoffice_deliveries", "Deliveries by state", ["ledger", "state"], registry=REGISTRY
+)
+DELIVERIES_ENDED = Counter(
+    "backoffice_sync_attempts_total",
+    "Attempts to deliver by outcome",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
+OLDEST_UNSYNCED = Gauge(
+    "backoffice_sync_oldest_unsynced_seconds",
+    "Age of the oldest delivery that is neither posted nor parked",
+    registry=REGISTRY,
+)
 LAG = Gauge(
     "kafka_consumergroup_lag",
     "Records behind the end of the partition; -1 when nothing is committed",
     ["consumergroup", "topic", "partition"],
     registry=REGISTRY,
 )
-BATCH_SECONDS = Histogram("backoffice_batch_duration_seconds", "Time to generate a batch", registry=REGISTRY, buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120))
-TRANSACTIONS = Counter("backoffice_transactions_total", "Transactions of messages by outcome", ["service", "topic", "outcome"], registry=REGISTRY)
-RECORDS = Counter("backoffice_records_total", "Records by outcome", ["service", "topic", "outcome"], registry=REGISTRY)
+BATCH_SECONDS = Histogram(
+    "backoffice_batch_duration_seconds",
+    "Time to generate a batch",
+    registry=REGISTRY,
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
+)
+TRANSACTIONS = Counter(
+    "backoffice_transactions_total",
+    "Transactions of messages by outcome",
+    ["service", "topic", "outcome"],
+    registry=REGISTRY,
+)
+RECORDS = Counter(
+    "backoffice_records_total",
+    "Records by outcome",
+    ["service", "topic", "outcome"],
+    registry=REGISTRY,
+)
 
 
 def log_setup(service: str) -> None:
     """Structured lines on stderr: for people on a terminal, JSON elsewhere. No personal data, no secrets, ids only."""
-    as_json = settings().log_format == "json" or (settings().log_format == "auto" and not sys.stderr.isatty())
+    as_json = settings().log_format == "json" or (
+        settings().log_format == "auto" and not sys.stderr.isatty()
+    )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=json.dumps) if as_json else structlog.dev.ConsoleRenderer(),
+            structlog.processors.JSONRenderer(serializer=json.dumps)
+            if as_json
+            else structlog.dev.ConsoleRenderer(),
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(service=service, replica=settings().replica)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s"
+    )
 
 
 def log() -> structlog.stdlib.BoundLogger:
@@ -64,7 +126,7 @@ def log() -> structlog.stdlib.BoundLogger:
 
 @dataclass
 class Progress:
-    """When each loop of this worker last got on, and which consumers are paused with their sentence."""
+    """When each loop of this worker last got on, and which consumers are paused with their message."""
 
     service: str
     last: dict[str, float] = field(default_factory=dict)
@@ -79,10 +141,16 @@ class Progress:
         return max((time.monotonic() - at for at in self.last.values()), default=float("inf"))
 
     def ready(self) -> tuple[bool, str]:
-        """Whether work flows, with a sentence."""
+        """Whether work flows, with a message."""
         if self.paused:
-            return False, "; ".join(f"{topic} is paused: {why}" for topic, why in sorted(self.paused.items()))
+            return False, "; ".join(
+                f"{topic} is paused: {why}" for topic, why in sorted(self.paused.items())
+            )
         if self.age() > settings().progress_limit_seconds:
-            slow = max(self.last, key=lambda loop: time.monotonic() - self.last[loop]) if self.last else "start"
+            slow = (
+                max(self.last, key=lambda loop: time.monotonic() - self.last[loop])
+                if self.last
+                else "start"
+            )
             return False, f"{slow} made no progress for {self.age():.0f} s: see the worker's log"
         return True, "work flows"

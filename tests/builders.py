@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from shared.consumer.records import Received, Record
 from shared.events import ats
 from shared.events.commands import OPERATOR_COMMAND, AnyCommand
-from shared.events.statements import PayLinesRealized, PriceBasis, StatementLine
+from shared.events.realizations import PayLinesRealized, PriceBasis, RealizationLine
 from shared.money import plain
 
 COMPANY = "acme-us"
@@ -29,13 +29,17 @@ _commands = itertools.count(1)
 # -- what the ATS says
 
 
-def rate(time_type: str = "REG", price: str = "50.00", since: str = "2020-01-01", unit: str = "HUR") -> dict[str, Any]:
+def rate(
+    time_type: str = "REG", price: str = "50.00", since: str = "2020-01-01", unit: str = "HUR"
+) -> dict[str, Any]:
     """A bill rate from a date on."""
     return {"time_type": time_type, "effective_from": since, "bill_rate": price, "unit": unit}
 
 
-def requirement(requirement_id: str = REQUIREMENT, revision: int = 1, **changes: Any) -> ats.RequirementChanged:
-    """A job order that is Filled and Temp since 2020, in USD, with REG at 50.00 and OT at 75.00."""
+def requirement(
+    requirement_id: str = REQUIREMENT, revision: int = 1, **changes: Any
+) -> ats.RequirementChanged:
+    """A requirement that is Filled and Temp since 2020, in USD, with REG at 50.00 and OT at 75.00."""
     body = {
         "requirement_id": requirement_id,
         "revision": revision,
@@ -49,17 +53,35 @@ def requirement(requirement_id: str = REQUIREMENT, revision: int = 1, **changes:
     return ats.RequirementChanged.model_validate_json(json.dumps(body | changes))
 
 
-def entry(hours: str = "8", day: str | date = WEEK, time_type: str = "REG", requirement_id: str = REQUIREMENT, **changes: Any) -> dict[str, Any]:
+def entry(
+    hours: str = "8",
+    day: str | date = WEEK,
+    time_type: str = "REG",
+    requirement_id: str = REQUIREMENT,
+    **changes: Any,
+) -> dict[str, Any]:
     """Time of one day."""
-    return {"requirement_id": requirement_id, "work_date": str(day), "time_type": time_type, "hours": hours} | changes
+    return {
+        "requirement_id": requirement_id,
+        "work_date": str(day),
+        "time_type": time_type,
+        "hours": hours,
+    } | changes
 
 
-def days(hours: str = "8", count: int = 5, week_ending: date = WEEK, **changes: Any) -> list[dict[str, Any]]:
+def days(
+    hours: str = "8", count: int = 5, week_ending: date = WEEK, **changes: Any
+) -> list[dict[str, Any]]:
     """The same hours on the first `count` days of a week."""
     return [entry(hours, week_ending - timedelta(days=6 - at), **changes) for at in range(count)]
 
 
-def timesheet(timesheet_id: str = "T-1", revision: int = 1, entries: list[dict[str, Any]] | None = None, **changes: Any) -> ats.TimesheetApproved:
+def timesheet(
+    timesheet_id: str = "T-1",
+    revision: int = 1,
+    entries: list[dict[str, Any]] | None = None,
+    **changes: Any,
+) -> ats.TimesheetApproved:
     """A worker's week of 40 hours REG, approved (an imported row without stamps)."""
     body = {
         "timesheet_id": timesheet_id,
@@ -93,18 +115,37 @@ def placement(placement_id: str = "P-1", revision: int = 1, **changes: Any) -> a
     return ats.PlacementCreated.model_validate_json(json.dumps(body | changes))
 
 
-def node(node_id: str = OFFICE, level: str = "office", revision: int = 1, **changes: Any) -> ats.BilltoChanged:
+def node(
+    node_id: str = OFFICE, level: str = "office", revision: int = 1, **changes: Any
+) -> ats.BilltoChanged:
     """A node of the billto hierarchy with an Account Name of its own."""
-    body = {"node_id": node_id, "revision": revision, "level": level, "name": node_id, "account_name": f"{node_id} account"}
+    body = {
+        "node_id": node_id,
+        "revision": revision,
+        "level": level,
+        "name": node_id,
+        "account_name": f"{node_id} account",
+    }
     return ats.BilltoChanged.model_validate_json(json.dumps(body | changes))
 
 
 # -- what fee_realizer says
 
 
-def time_key(requirement_id: str = REQUIREMENT, time_type: str = "REG", version: str = "2020-01-01@50", project: str = "", cost: str = "", po: str = "") -> str:
+def time_key(
+    requirement_id: str = REQUIREMENT,
+    time_type: str = "REG",
+    version: str = "2020-01-01@50",
+    project: str = "",
+    cost: str = "",
+    po: str = "",
+) -> str:
     """The line key of time."""
-    return json.dumps(["t", requirement_id, time_type, version, project, cost, po], separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(
+        ["t", requirement_id, time_type, version, project, cost, po],
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
 
 
 def product_key(fee_id: str = "F-1", item_id: str = "DIRECT-HIRE", instalment: int = 1) -> str:
@@ -112,13 +153,18 @@ def product_key(fee_id: str = "F-1", item_id: str = "DIRECT-HIRE", instalment: i
     return json.dumps(["p", fee_id, item_id, instalment], separators=(",", ":"), ensure_ascii=False)
 
 
-def statement_line(quantity: str = "40", price: str = "50.00", **changes: Any) -> StatementLine:
+def statement_line(quantity: str = "40", price: str = "50.00", **changes: Any) -> RealizationLine:
     """One line of worth: 40 h REG at 50.00 unless told otherwise; the amount follows unless it is given."""
     worth = (Decimal(quantity) * Decimal(price)).quantize(Decimal("0.01"))
     time_type = changes.get("time_type", "REG")
     version = changes.get("rate_version", f"2020-01-01@{plain(Decimal(price))}")
     body = {
-        "line_key": time_key(changes.get("requirement_id", REQUIREMENT), time_type, version, po=changes.get("po_number", "")),
+        "line_key": time_key(
+            changes.get("requirement_id", REQUIREMENT),
+            time_type,
+            version,
+            po=changes.get("po_number", ""),
+        ),
         "line_kind": "timesheet",
         "billing_company": COMPANY,
         "billto_node": OFFICE,
@@ -139,10 +185,17 @@ def statement_line(quantity: str = "40", price: str = "50.00", **changes: Any) -
         "description": f"Registered Nurse · {WORKER} · {time_type}",
         "derivation": {"formula": f"{quantity} × {price} = {worth}"},
     }
-    return StatementLine.model_validate_json(json.dumps(body | {name: _text(value) for name, value in changes.items()}))
+    return RealizationLine.model_validate_json(
+        json.dumps(body | {name: _text(value) for name, value in changes.items()})
+    )
 
 
-def product_line(amount: str = "10000.00", effective: str | date = "2026-03-02", instalment: int = 1, **changes: Any) -> StatementLine:
+def product_line(
+    amount: str = "10000.00",
+    effective: str | date = "2026-03-02",
+    instalment: int = 1,
+    **changes: Any,
+) -> RealizationLine:
     """One instalment of a direct hire's fee."""
     own = {
         "line_key": product_key(instalment=instalment),
@@ -161,18 +214,27 @@ def product_line(amount: str = "10000.00", effective: str | date = "2026-03-02",
     return statement_line("1", amount, **(own | changes))
 
 
-def statement(document_id: str = "T-1", statement_no: int = 1, *lines: StatementLine, **changes: Any) -> PayLinesRealized:
-    """Statement n of a document; without lines it is worth nothing. `statement_kind="withheld"` for a hold."""
-    basis = {(line.requirement_id, line.time_type, line.rate_book) for line in lines if line.line_kind == "timesheet"}
+def statement(
+    document_id: str = "T-1", realization_no: int = 1, *lines: RealizationLine, **changes: Any
+) -> PayLinesRealized:
+    """Statement n of a document; without lines it is worth nothing. `realization_kind="withheld"` for a hold."""
+    basis = {
+        (line.requirement_id, line.time_type, line.rate_book)
+        for line in lines
+        if line.line_kind == "timesheet"
+    }
     values: dict[str, Any] = {
         "document_kind": "placement" if lines and lines[0].line_kind == "product" else "timesheet",
         "document_id": document_id,
-        "statement_no": statement_no,
-        "statement_kind": "realized",
-        "sheet_id": document_id,
-        "revision": statement_no,
+        "realization_no": realization_no,
+        "realization_kind": "realized",
+        "source_id": document_id,
+        "revision": realization_no,
         "cause": "test",
-        "basis": tuple(PriceBasis(requirement_id=req, time_type=kind, rate_book=book) for req, kind, book in sorted(basis)),
+        "basis": tuple(
+            PriceBasis(requirement_id=req, time_type=kind, rate_book=book)
+            for req, kind, book in sorted(basis)
+        ),
         "lines": lines,
     }
     return PayLinesRealized(**(values | changes))
@@ -184,7 +246,9 @@ def statement(document_id: str = "T-1", statement_no: int = 1, *lines: Statement
 def command(kind: str, **values: Any) -> AnyCommand:
     """A command with an id of its own, by `pat`, for a reason."""
     body = {"command": kind, "command_id": f"c-{next(_commands)}", "actor": "pat", "reason": "test"}
-    return OPERATOR_COMMAND.validate_json(json.dumps(body | {name: _text(value) for name, value in values.items()}))
+    return OPERATOR_COMMAND.validate_json(
+        json.dumps(body | {name: _text(value) for name, value in values.items()})
+    )
 
 
 # -- as Kafka brings it
@@ -198,14 +262,23 @@ def record(
     offset: int | None = None,
 ) -> Record:
     """A record of a topic; each has an offset of its own unless given."""
-    body = value.model_dump_json().encode() if isinstance(value, BaseModel) else json.dumps(value).encode() if isinstance(value, dict) else value
+    body = (
+        value.model_dump_json().encode()
+        if isinstance(value, BaseModel)
+        else json.dumps(value).encode()
+        if isinstance(value, dict)
+        else value
+    )
     key_bytes = key.encode() if isinstance(key, str) else key
     return Record(topic, partition, next(_offsets) if offset is None else offset, key_bytes, body)
 
 
 def received(topic: str, *events: Any) -> list[Received[Any]]:
     """Events as a lane's `apply` gets them."""
-    return [Received(event, record(topic, event if isinstance(event, BaseModel) else None)) for event in events]
+    return [
+        Received(event, record(topic, event if isinstance(event, BaseModel) else None))
+        for event in events
+    ]
 
 
 def _text(value: Any) -> Any:

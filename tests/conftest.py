@@ -21,9 +21,15 @@ from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared import faults
-from shared.broker.say import Outgoing
+from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import create_topics
-from shared.consumer.protocol import BadRecords, Books, Lane, Say, work_batch
+from shared.consumer.protocol import (
+    BadRecords,
+    MessageBuilder,
+    Subscription,
+    UnitOfWork,
+    process_batch,
+)
 from shared.consumer.records import Applied, Record
 from shared.database import engine_for
 from shared.migrations.__main__ import migrate
@@ -77,7 +83,9 @@ def server_folder() -> Iterator[Path]:
 
     Not below pytest's own folder: each pytest that starts as root closes that one to other users, and with it the data of a PostgreSQL that runs.
     """
-    with tempfile.TemporaryDirectory(prefix="backoffice-tests-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="backoffice-tests-", ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
@@ -152,7 +160,9 @@ async def engine_of(database: str) -> AsyncIterator[EngineOf]:
 
     def engine(role: str) -> AsyncEngine:
         if role not in engines:
-            engines[role] = create_async_engine(database) if role == "owner" else engine_for(role, database)
+            engines[role] = (
+                create_async_engine(database) if role == "owner" else engine_for(role, database)
+            )
         return engines[role]
 
     yield engine
@@ -164,22 +174,22 @@ async def engine_of(database: str) -> AsyncIterator[EngineOf]:
 class Ear:
     """Stands where the producer stands and keeps what was said: for tests of tables, which need no Kafka."""
 
-    heard: list[Outgoing] = field(default_factory=list)
+    published: list[OutgoingMessage] = field(default_factory=list)
 
-    async def say(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[OutgoingMessage]) -> None:
         """Hears."""
-        self.heard.extend(records)
+        self.published.extend(records)
 
 
-BooksOf = Callable[..., Books]
+BooksOf = Callable[..., UnitOfWork]
 
 
 @pytest.fixture
 def books_of(engine_of: EngineOf) -> BooksOf:
-    """`books_of("invoicer", SAYS)`: the service's transactions as the protocol runs them; what it says is in `books.producer.heard`."""
+    """`books_of("invoicer", SAYS)`: the service's transactions as the protocol runs them; what it says is in `books.producer.published`."""
 
-    def books(service: str, says: dict[str, Say] | None = None) -> Books:
-        return Books(service, engine_of(service), Ear(), says or {})  # type: ignore[arg-type]
+    def books(service: str, says: dict[str, MessageBuilder] | None = None) -> UnitOfWork:
+        return UnitOfWork(service, engine_of(service), Ear(), says or {})  # type: ignore[arg-type]
 
     return books
 
@@ -191,7 +201,11 @@ Transact = Callable[..., Awaitable[Any]]
 def transact(engine_of: EngineOf) -> Transact:
     """`await transact("invoicer", work)` runs `work(connection)` in one committed transaction in that role; gives what it gives."""
 
-    async def run(role: str, work: Callable[[AsyncConnection], Awaitable[Any]], isolation: str = "READ COMMITTED") -> Any:
+    async def run(
+        role: str,
+        work: Callable[[AsyncConnection], Awaitable[Any]],
+        isolation: str = "READ COMMITTED",
+    ) -> Any:
         async with engine_of(role).connect() as connection:
             await connection.execution_options(isolation_level=isolation)
             async with connection.begin():
@@ -200,9 +214,9 @@ def transact(engine_of: EngineOf) -> Transact:
     return run
 
 
-async def process(books: Books, lane: Lane, records: Sequence[Record]) -> bool:
+async def process(books: UnitOfWork, subscription: Subscription, records: Sequence[Record]) -> bool:
     """One polled batch through the whole protocol but Kafka: reading, bisecting, dead letters, transaction, saying."""
-    return await work_batch(books, lane, records, BadRecords(MANY))
+    return await process_batch(books, subscription, records, BadRecords(MANY))
 
 
 async def nothing(connection: AsyncConnection) -> Applied:

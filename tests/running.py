@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.topics import COMMAND_RESULTS, HEARD, all_topics, full_name
+from shared.broker.topics import COMMAND_RESULTS, CONSUMED, all_topics, full_name
 from shared.consumer.lag import LagReader, groups_of
 from shared.events.commands import AnyCommand, key_of
 from shared.settings import settings
@@ -68,10 +68,14 @@ class Running:
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
-        assert self.process.returncode == 0, f"{self.service} ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
+        assert self.process.returncode == 0, (
+            f"{self.service} ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}"
+        )
 
 
-async def start(service: str, environment: dict[str, str], folder: Path, *command: str, **settings_of_it: object) -> Running:
+async def start(
+    service: str, environment: dict[str, str], folder: Path, *command: str, **settings_of_it: object
+) -> Running:
     """Starts a worker; `settings_of_it` are settings by name, `command` replaces `-m services.X.app`."""
     port = free_port()
     given = {"http_port": port, "sweep_seconds": 0.3, "log_format": "json"} | settings_of_it
@@ -79,15 +83,25 @@ async def start(service: str, environment: dict[str, str], folder: Path, *comman
     log = folder / f"{service}-{given.get('replica', '1')}-{uuid.uuid4().hex[:6]}.log"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *(command or ("-m", f"services.{service}.app")), env=own, cwd=ROOT, stderr=sink, stdout=sink
+            sys.executable,
+            *(command or ("-m", f"services.{service}.app")),
+            env=own,
+            cwd=ROOT,
+            stderr=sink,
+            stdout=sink,
         )
     return Running(service, process, port, log)
 
 
 @contextlib.asynccontextmanager
-async def running(environment: dict[str, str], folder: Path, *services: str, **settings_of_them: object) -> AsyncIterator[list[Running]]:
+async def running(
+    environment: dict[str, str], folder: Path, *services: str, **settings_of_them: object
+) -> AsyncIterator[list[Running]]:
     """Workers of these services; stopped at the end, killed if the test failed."""
-    workers = [await start(service, environment, folder, **settings_of_them) for service in services or WORKERS]
+    workers = [
+        await start(service, environment, folder, **settings_of_them)
+        for service in services or WORKERS
+    ]
     try:
         yield workers
         await asyncio.gather(*(worker.stop() for worker in workers))
@@ -98,7 +112,12 @@ async def running(environment: dict[str, str], folder: Path, *services: str, **s
                 await worker.process.wait()
 
 
-async def until(what: str, holds: Callable[[], Awaitable[Any]], within: float = PATIENCE_SECONDS, every: float = 0.1) -> Any:
+async def until(
+    what: str,
+    holds: Callable[[], Awaitable[Any]],
+    within: float = PATIENCE_SECONDS,
+    every: float = 0.1,
+) -> Any:
     """Waits until something holds and gives it; fails with what did not."""
     last = time.monotonic() + within
     while True:
@@ -124,7 +143,11 @@ class Pauses:
     async def reached(self, point: str) -> None:
         """Waits until somebody is there."""
         mark = self.folder / f"{point}.reached"
-        await until(f"somebody at {point} ({self.folder})", lambda: asyncio.to_thread(mark.exists), every=0.02)
+        await until(
+            f"somebody at {point} ({self.folder})",
+            lambda: asyncio.to_thread(mark.exists),
+            every=0.02,
+        )
 
     def release(self, point: str) -> None:
         """Lets go on who waits there."""
@@ -144,9 +167,15 @@ class Sent:
     partition: int | None = None
 
 
-def event(topic: str, key: str, body: BaseModel | dict[str, Any], partition: int | None = None) -> Sent:
+def event(
+    topic: str, key: str, body: BaseModel | dict[str, Any], partition: int | None = None
+) -> Sent:
     """A record that holds an event."""
-    value = body.model_dump_json(exclude_none=False) if isinstance(body, BaseModel) else json.dumps(body)
+    value = (
+        body.model_dump_json(exclude_none=False)
+        if isinstance(body, BaseModel)
+        else json.dumps(body)
+    )
     return Sent(topic, key.encode(), value.encode(), partition)
 
 
@@ -157,10 +186,21 @@ def command(asked: AnyCommand, partition: int | None = None) -> Sent:
 
 async def publish(records: Iterable[Sent]) -> None:
     """Puts records on their topics, each partition in the given order, and waits for every acknowledgement."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, enable_idempotence=True, acks="all", linger_ms=5, max_batch_size=256 * 1024)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings().kafka,
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=5,
+        max_batch_size=256 * 1024,
+    )
     await producer.start()
     try:
-        waiting = [await producer.send(full_name(one.topic), one.value, key=one.key, partition=one.partition) for one in records]
+        waiting = [
+            await producer.send(
+                full_name(one.topic), one.value, key=one.key, partition=one.partition
+            )
+            for one in records
+        ]
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()
@@ -172,10 +212,14 @@ async def publish(records: Iterable[Sent]) -> None:
 async def ends(topics: Iterable[str]) -> dict[str, int]:
     """How many records each topic has had, over its partitions."""
     async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
-        found = await consumer.end_offsets([one for topic in topics for one in await _partitions(consumer, topic)])
+        found = await consumer.end_offsets(
+            [one for topic in topics for one in await _partitions(consumer, topic)]
+        )
     counted: dict[str, int] = {}
     for one, end in found.items():
-        counted[one.topic.removeprefix(settings().topic_prefix)] = counted.get(one.topic.removeprefix(settings().topic_prefix), 0) + end
+        counted[one.topic.removeprefix(settings().topic_prefix)] = (
+            counted.get(one.topic.removeprefix(settings().topic_prefix), 0) + end
+        )
     return counted
 
 
@@ -218,19 +262,22 @@ async def answered(*asked: AnyCommand, partition: int | None = None) -> list[dic
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
     await consumer._client._wait_on_metadata(full_name(topic))
-    return [TopicPartition(full_name(topic), number) for number in sorted(consumer.partitions_for_topic(full_name(topic)) or ())]
+    return [
+        TopicPartition(full_name(topic), number)
+        for number in sorted(consumer.partitions_for_topic(full_name(topic)) or ())
+    ]
 
 
 # -- what is in the books
 
 
 UNSAID = (
-    "SELECT (SELECT count(*) FROM fee_realizer.unsaid) + (SELECT count(*) FROM invoicer.unsaid) + (SELECT count(*) FROM scheduler.unsaid)"
+    "SELECT (SELECT count(*) FROM fee_realizer.outbox) + (SELECT count(*) FROM invoicer.outbox) + (SELECT count(*) FROM scheduler.outbox)"
 )  # fmt: skip
 MOVING = (
-    "SELECT (SELECT count(*) FROM fee_realizer.to_price) + (SELECT count(*) FROM invoicer.stale_price_basis)"
-    " + (SELECT count(*) FROM fee_realizer.latest_statement l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
-    "    WHERE coalesce(s.statement_no, 0) < l.statement_no)"
+    "SELECT (SELECT count(*) FROM fee_realizer.pricing_queue) + (SELECT count(*) FROM invoicer.stale_price_basis)"
+    " + (SELECT count(*) FROM fee_realizer.latest_realization l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
+    "    WHERE coalesce(s.realization_no, 0) < l.realization_no)"
 )
 
 
@@ -266,7 +313,11 @@ class Watching:
             await until("nothing moves", calm, within, every=0.2)
 
     async def _moving(self) -> int:
-        under_way = await self.one(MOVING) if "invoicer" in self.services else await self.one("SELECT count(*) FROM fee_realizer.to_price")
+        under_way = (
+            await self.one(MOVING)
+            if "invoicer" in self.services
+            else await self.one("SELECT count(*) FROM fee_realizer.pricing_queue")
+        )
         return int(under_way) + (int(await self.one(UNSAID)) if self.sweeping else 0)
 
     async def digest(self, but: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -283,7 +334,11 @@ class Watching:
 
     async def waiting_for_locks(self) -> int:
         """How many connections of this database wait for a lock."""
-        return int(await self.one("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"))
+        return int(
+            await self.one(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
 
 
 TABLES = (
@@ -293,9 +348,16 @@ TABLES = (
 
 
 async def _digest(connection: AsyncConnection, table: str) -> str:
-    sql = f"SELECT count(*) || ':' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t".replace("::", "\\:\\:")
+    sql = f"SELECT count(*) || ':' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t".replace(
+        "::", "\\:\\:"
+    )
     return str(await connection.scalar(text(sql)))
 
 
-OUTPUT = tuple(topic.name for topic in all_topics() if topic.name not in {heard.name for of in HEARD.values() for heard in of} - {"pay-lines-realized"})
+OUTPUT = tuple(
+    topic.name
+    for topic in all_topics()
+    if topic.name
+    not in {heard.name for of in CONSUMED.values() for heard in of} - {"pay-lines-realized"}
+)
 """Every topic that a service writes to."""

@@ -16,7 +16,9 @@ ANY_ENDING = "*"
 def expected_skips(text: str) -> tuple[set[str], tuple[str, ...]]:
     """Node ids that may be skipped, and beginnings of node ids (lines that end in *)."""
     lines = {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
-    return {line for line in lines if not line.endswith(ANY_ENDING)}, tuple(line[:-1] for line in lines if line.endswith(ANY_ENDING))
+    return {line for line in lines if not line.endswith(ANY_ENDING)}, tuple(
+        line[:-1] for line in lines if line.endswith(ANY_ENDING)
+    )
 
 
 class Skips:
@@ -28,8 +30,15 @@ class Skips:
         self._unexpected: dict[str, str] = {}
 
     def _see(self, node: str, report: pytest.TestReport | pytest.CollectReport) -> None:
-        if report.skipped and not hasattr(report, "wasxfail") and node not in self._exact and not (self._beginnings and node.startswith(self._beginnings)):
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if (
+            report.skipped
+            and not hasattr(report, "wasxfail")
+            and node not in self._exact
+            and not (self._beginnings and node.startswith(self._beginnings))
+        ):
+            reason = (
+                report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            )
             self._unexpected[node] = reason
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -53,7 +62,9 @@ class Skips:
             terminalreporter.section("skipped, but not on the list of expected skips", red=True)
             for node, reason in sorted(self._unexpected.items()):
                 terminalreporter.write_line(f"{node}: {reason}")
-            terminalreporter.write_line(f"Make them run, or name them in {EXPECTED.name} with the reason.")
+            terminalreporter.write_line(
+                f"Make them run, or name them in {EXPECTED.name} with the reason."
+            )
 
 
 def pytest_configure(config: pytest.Config) -> None:

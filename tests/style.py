@@ -11,12 +11,26 @@ from functools import cached_property
 
 LINES_OF_A_FILE = 400
 LINES_OF_A_FUNCTION = 70
-NO_IO = ("sqlalchemy", "asyncpg", "faststream", "aiokafka", "httpx", "socket", "asyncio", "shared.clock", "shared.database", "shared.settings")
+NO_IO = (
+    "sqlalchemy",
+    "asyncpg",
+    "faststream",
+    "aiokafka",
+    "httpx",
+    "socket",
+    "asyncio",
+    "shared.clock",
+    "shared.database",
+    "shared.settings",
+)
 RULE_ROOM = re.compile(r"services/\w+/rules(\.py|/)|shared/(money|calendar|errors|terms)\.py")
 SQL_ROOM = re.compile(
     r"services/\w+/store(\.py|/)|services/console/client/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
 )
-SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b", re.DOTALL)
+SQL = re.compile(
+    r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b",
+    re.DOTALL,
+)
 WRITES = re.compile(r"\b(INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM)\b")
 VAGUE = re.compile(r"manager|helper|util|processor", re.IGNORECASE)
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
@@ -42,25 +56,43 @@ class Source:
     @cached_property
     def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
         """Every function."""
-        return [node for node in self.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        return [
+            node for node in self.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
 
     @cached_property
     def strings(self) -> list[ast.Constant]:
         """Every string that is not a docstring."""
         holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        words = {id(node.body[0].value) for node in self.nodes if isinstance(node, holders) and node.body and isinstance(node.body[0], ast.Expr)}
-        return [node for node in self.nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in words]
+        words = {
+            id(node.body[0].value)
+            for node in self.nodes
+            if isinstance(node, holders) and node.body and isinstance(node.body[0], ast.Expr)
+        }
+        return [
+            node
+            for node in self.nodes
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in words
+        ]
 
 
 def too_long(source: Source) -> Found:
     """A file is read in one sitting, a function is one screen."""
     lines = source.text.count("\n")
     if lines > LINES_OF_A_FILE:
-        yield 1, f"{lines} lines, over {LINES_OF_A_FILE}: make it a folder of nouns, each file with one thing to own"
+        yield (
+            1,
+            f"{lines} lines, over {LINES_OF_A_FILE}: make it a folder of nouns, each file with one thing to own",
+        )
     for function in source.functions:
         lines = (function.end_lineno or function.lineno) - function.lineno + 1
         if lines > LINES_OF_A_FUNCTION:
-            yield function.lineno, f"{function.name} has {lines} lines, over {LINES_OF_A_FUNCTION}: give its steps names"
+            yield (
+                function.lineno,
+                f"{function.name} has {lines} lines, over {LINES_OF_A_FUNCTION}: give its steps names",
+            )
 
 
 def module_without_card(source: Source) -> Found:
@@ -72,11 +104,21 @@ def module_without_card(source: Source) -> Found:
 def public_without_docstring(source: Source) -> Found:
     """What others may use says what it does: functions and classes of a module, and methods of a class that extends no other."""
     body = ast.parse(source.text).body
-    methods = [node for holder in body if isinstance(holder, ast.ClassDef) and not holder.bases and not holder.name.startswith("_") for node in holder.body]
+    methods = [
+        node
+        for holder in body
+        if isinstance(holder, ast.ClassDef) and not holder.bases and not holder.name.startswith("_")
+        for node in holder.body
+    ]
     for node in [*body, *methods]:
-        public = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        public = isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) and not node.name.startswith("_")
         if public and not ast.get_docstring(node):  # type: ignore[arg-type]
-            yield node.lineno, f"{node.name} has no docstring: one sentence, what it gives and when it refuses"  # type: ignore[attr-defined]
+            yield (
+                node.lineno,
+                f"{node.name} has no docstring: one message, what it gives and when it refuses",
+            )  # type: ignore[attr-defined]
 
 
 def test_without_rule(source: Source) -> Found:
@@ -92,9 +134,20 @@ def float_of_money(source: Source) -> Found:
     for node in source.nodes:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
             continue
-        if node.func.id == "float" and MONEY.search(ast.unparse(node.args[0])) and ".labels(" not in lines[node.lineno - 1]:
-            yield node.lineno, f"makes a float of {ast.unparse(node.args[0])}: money and hours are Decimal"
-        if node.func.id == "Decimal" and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, float):
+        if (
+            node.func.id == "float"
+            and MONEY.search(ast.unparse(node.args[0]))
+            and ".labels(" not in lines[node.lineno - 1]
+        ):
+            yield (
+                node.lineno,
+                f"makes a float of {ast.unparse(node.args[0])}: money and hours are Decimal",
+            )
+        if (
+            node.func.id == "Decimal"
+            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.args[0].value, float)
+        ):
             yield node.lineno, "makes a Decimal of a float: write the digits as a string"
 
 
@@ -104,7 +157,10 @@ def clock_read(source: Source) -> Found:
         return
     for node in source.nodes:
         if isinstance(node, ast.Attribute) and ".".join(ast.unparse(node).split(".")[-2:]) in CLOCK:
-            yield node.lineno, f"reads {ast.unparse(node)}: take today as an argument, from shared.clock in a handler or app"
+            yield (
+                node.lineno,
+                f"reads {ast.unparse(node)}: take today as an argument, from shared.clock in a handler or app",
+            )
 
 
 def impure_rule(source: Source) -> Found:
@@ -127,7 +183,10 @@ def sql_in_the_wrong_room(source: Source) -> Found:
     for node in source.strings:
         text = str(node.value)
         if SQL.search(text) and not SQL_ROOM.match(source.path):
-            yield node.lineno, f"holds SQL ({text.strip()[:40]!r}): put it into the store and give it a name"
+            yield (
+                node.lineno,
+                f"holds SQL ({text.strip()[:40]!r}): put it into the store and give it a name",
+            )
         if WRITES.search(text) and source.path.startswith("services/console/"):
             yield node.lineno, "the console writes a table: send a command instead"
 
@@ -137,7 +196,9 @@ def vague_name(source: Source) -> Found:
     if VAGUE.search(source.path):
         yield 1, "a vague name of a file: name it after what it owns"
     for node in source.nodes:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and VAGUE.search(node.name):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and VAGUE.search(
+            node.name
+        ):
             yield node.lineno, f"{node.name}: name it after what it is or does in the field's words"
 
 
@@ -152,8 +213,12 @@ def swallowed_error(source: Source) -> Found:
     """An `except` that swallows everything without a word hides bugs."""
     for node in source.nodes:
         if isinstance(node, ast.ExceptHandler):
-            everything = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
-            if everything and all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body):
+            everything = node.type is None or (
+                isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+            )
+            if everything and all(
+                isinstance(statement, ast.Pass | ast.Continue) for statement in node.body
+            ):
                 yield node.lineno, "swallows every error: name those that may be, or say them"
 
 

@@ -20,5 +20,7 @@ CHECKS = {
 def test_the_checks_are_green(check: str) -> None:
     """Ruff, mypy strict and the import contracts find nothing."""
     program, *arguments = CHECKS[check]
-    done = subprocess.run([str(PROGRAMS / program), *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(PROGRAMS / program), *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

@@ -41,7 +41,10 @@ def test_every_file_obeys(rule: Any) -> None:
 BROKEN = {
     style.too_long: ("services/a/app.py", "def f() -> None:\n" + "    g()\n" * 71),
     style.module_without_card: ("services/a/app.py", "x = 1\n"),
-    style.public_without_docstring: ("shared/a.py", "class A:\n    '''a'''\n    def f(self) -> None: ...\n"),
+    style.public_without_docstring: (
+        "shared/a.py",
+        "class A:\n    '''a'''\n    def f(self) -> None: ...\n",
+    ),
     style.test_without_rule: ("tests/test_a.py", "def test_a() -> None:\n    assert 1\n"),
     style.float_of_money: ("shared/a.py", "x = float(line.amount)\n"),
     style.clock_read: ("services/a/handlers.py", "import datetime\nx = datetime.date.today()\n"),
@@ -63,9 +66,17 @@ def test_every_rule_can_fail(rule: Any) -> None:
 @pytest.mark.parametrize(
     ("rule", "path", "text"),
     [
-        (style.float_of_money, "shared/a.py", "x = float(seconds)\nGAUGE.labels('a').set(float(line.amount))\n"),
+        (
+            style.float_of_money,
+            "shared/a.py",
+            "x = float(seconds)\nGAUGE.labels('a').set(float(line.amount))\n",
+        ),
         (style.sql_in_the_wrong_room, "services/a/store.py", "x = 'SELECT a FROM b'\n"),
-        (style.sql_in_the_wrong_room, "services/a/app.py", "def f() -> None:\n    '''SELECT a FROM b'''\n"),
+        (
+            style.sql_in_the_wrong_room,
+            "services/a/app.py",
+            "def f() -> None:\n    '''SELECT a FROM b'''\n",
+        ),
         (style.clock_read, "shared/clock.py", "x = datetime.now(UTC)\n"),
         (style.too_long, "shared/a.py", "x = 1\n" * style.LINES_OF_A_FILE),
     ],
@@ -80,16 +91,36 @@ def test_who_has_read_one_service_has_read_four(service: str) -> None:
     """A card (owns, does not own, hears, says, invariants) and the same four rooms; nothing lies in the corridor."""
     folder = ROOT / "services" / service
     card = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").lower()
-    rooms = {path.stem for path in folder.iterdir() if path.name not in ("__init__.py", "__main__.py", "__pycache__")}
+    rooms = {
+        path.stem
+        for path in folder.iterdir()
+        if path.name not in ("__init__.py", "__main__.py", "__pycache__")
+    }
     allowed = CONSOLE_ROOMS if service == "console" else OWN_ROOMS.get(service, ROOMS)
-    assert rooms <= allowed, f"services/{service} has {sorted(rooms - allowed)}: the rooms are {sorted(allowed)}"
-    words = ("own",) if service == "console" else ("owns", "does not own", "hears", "says", "invariants")
+    assert rooms <= allowed, (
+        f"services/{service} has {sorted(rooms - allowed)}: the rooms are {sorted(allowed)}"
+    )
+    words = (
+        ("own",)
+        if service == "console"
+        else ("owns", "does not own", "hears", "says", "invariants")
+    )
     missing = [word for word in words if word not in card]
-    assert not missing, f"the card in services/{service}/__init__.py does not say what it {missing}: owns, does not own, hears, says, invariants"
-    assert service == "console" or rooms == allowed, f"services/{service} lacks {sorted(allowed - rooms)}"
+    assert not missing, (
+        f"the card in services/{service}/__init__.py does not say what it {missing}: owns, does not own, hears, says, invariants"
+    )
+    assert service == "console" or rooms == allowed, (
+        f"services/{service} lacks {sorted(allowed - rooms)}"
+    )
 
 
 def test_shared_has_no_corner_for_leftovers() -> None:
     """A package enters shared only if two services need it or it serves people, and it is on the list of the layout."""
-    found = {path.stem for path in (ROOT / "shared").iterdir() if path.name not in ("__init__.py", "__pycache__")}
-    assert found == SHARED, f"shared and the layout differ in {sorted(found ^ SHARED)}: name it here and in the README, or move it"
+    found = {
+        path.stem
+        for path in (ROOT / "shared").iterdir()
+        if path.name not in ("__init__.py", "__pycache__")
+    }
+    assert found == SHARED, (
+        f"shared and the layout differ in {sorted(found ^ SHARED)}: name it here and in the README, or move it"
+    )

@@ -1,4 +1,4 @@
-"""How documents reach the accounting systems: every closed document there once, whatever happens, or a sentence that says what to do.
+"""How documents reach the accounting systems: every closed document there once, whatever happens, or a message that says what to do.
 
 Owns: connections with their sealed secrets and mappings, deliveries (one row for each connection and document) with every attempt,
 the rate budget of a connection over all workers, what was heard of closed documents, payments read back, drifts that reconciliation found.

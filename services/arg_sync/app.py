@@ -13,7 +13,7 @@ from services.arg_sync.handlers.webhooks import answer_webhook
 from services.arg_sync.ledgers.kinds import all_kinds
 from services.arg_sync.store import announced, connections, deliveries
 from shared import telemetry
-from shared.consumer.protocol import Chore
+from shared.consumer.protocol import BackgroundJob
 from shared.consumer.records import Applied
 from shared.consumer.worker import Service, Worker, main
 from shared.settings import settings
@@ -32,30 +32,37 @@ class Clockwork:
         """One look, then a rest."""
         if self._engine is None or self._readers is None:
             holder = holder_name(settings().replica)
-            self._engine, self._readers = Engine(worker.books, all_kinds(), holder), Readers(worker.books, all_kinds(), holder)
+            self._engine, self._readers = (
+                Engine(worker.unit_of_work, all_kinds(), holder),
+                Readers(worker.unit_of_work, all_kinds(), holder),
+            )
         await self._engine.look()
         await self._readers.look()
         await asyncio.sleep(LOOK_SECONDS)
 
     async def drain(self) -> None:
         """Ends what is in hand. Not the timer's own end does it: a loop ends by itself where it sees the stop before it is cancelled."""
-        await asyncio.gather(*(each.drain() for each in (self._engine, self._readers) if each is not None))
+        await asyncio.gather(
+            *(each.drain() for each in (self._engine, self._readers) if each is not None)
+        )
 
 
-def tell_kinds() -> Chore:
-    """A chore that writes once which kinds of ledgers this version knows."""
+def tell_kinds() -> BackgroundJob:
+    """A background job that writes once which kinds of ledgers this version knows."""
     told: list[bool] = []
 
-    async def chore(connection: AsyncConnection) -> Applied:
+    async def job(connection: AsyncConnection) -> Applied:
         if not told:
-            await connections.put_kinds(connection, [connecting.described(kind) for kind in all_kinds().values()])
+            await connections.put_kinds(
+                connection, [connecting.described(kind) for kind in all_kinds().values()]
+            )
             told.append(True)
         return Applied()
 
-    return chore
+    return job
 
 
-async def watch(connection: AsyncConnection) -> None:
+async def collect_metrics(connection: AsyncConnection) -> None:
     """How many deliveries are in which state, and how old the oldest is that is under way."""
     telemetry.DELIVERIES.clear()
     for ledger, state, number in await deliveries.figures(connection):
@@ -69,10 +76,10 @@ def service() -> Service:
     clockwork = Clockwork()
     return Service(
         name=desk.NAME,
-        lanes=list(desk.lanes().values()),
-        says=dict(announced.SAYS),
-        chores=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
-        watch=watch,
+        subscriptions=list(desk.subscriptions().values()),
+        builders=dict(announced.MESSAGE_BUILDERS),
+        jobs=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
+        collect_metrics=collect_metrics,
         timers=[clockwork],
         routes={"/webhooks/": answer_webhook},
         closings=[clockwork.drain],

@@ -8,5 +8,5 @@ Says: operator-commands; with `publish` and `import` also what an ATS says.
 Invariants:
 - Everything is read as the role `console`, read only, one command in one snapshot.
 - A file is complete or not there: its control totals equal those of the batch and of the documents, or it is removed.
-- Exit 0 done, 1 the business says no (code, sentence, mend), 2 wrong use; with --json exactly one JSON document on stdout.
+- Exit 0 done, 1 the business says no (code, message, fix), 2 wrong use; with --json exactly one JSON document on stdout.
 """

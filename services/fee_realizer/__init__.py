@@ -1,6 +1,6 @@
 """What a document is worth: turns timesheets and placements into numbered statements of pay lines.
 
-Owns: billing companies, job orders, rate versions, the catalog, source documents with all their revisions, holds, statements.
+Owns: billing companies, requirements, rate versions, the catalog, source documents with all their revisions, holds, statements.
 Does not own: pay lines, what was invoiced, who is invoiced; it reads the invoicer's cited rate books and stale statements through views.
 
 Hears: `requirement-changed`, `timesheet-approved`, `placement-created`; of `operator-commands` set-billing-company,

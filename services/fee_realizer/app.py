@@ -1,4 +1,4 @@
-"""Wires fee_realizer: lanes, desk, chores, what it says, what its dashboard shows. `python -m services.fee_realizer.app` runs the worker."""
+"""Wires fee_realizer: lanes, desk, background jobs, what it says, what its dashboard shows. `python -m services.fee_realizer.app` runs the worker."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,18 +12,27 @@ from services.fee_realizer.handlers.requirements import on_requirement_changed
 from services.fee_realizer.store import announcements, statements
 from shared import telemetry
 from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
-from shared.consumer.commands import Desk, Handle
-from shared.consumer.protocol import Chore, Lane, Say
+from shared.consumer.commands import CommandDispatcher, Handle
+from shared.consumer.protocol import BackgroundJob, MessageBuilder, Subscription
 from shared.consumer.records import Applied, reader
 from shared.consumer.worker import Service, main
 from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
 from shared.events.commands import RetryDocument, SetBillingCompany, SetCatalogItem
 
 NAME = "fee_realizer"
-LANES: tuple[Lane, ...] = (
-    Lane(REQUIREMENT_CHANGED.name, reader(RequirementChanged, compacted=True), on_requirement_changed, RequirementChanged),
-    Lane(TIMESHEET_APPROVED.name, reader(TimesheetApproved), on_timesheet_approved, TimesheetApproved),
-    Lane(PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated),
+SUBSCRIPTIONS: tuple[Subscription, ...] = (
+    Subscription(
+        REQUIREMENT_CHANGED.name,
+        reader(RequirementChanged, compacted=True),
+        on_requirement_changed,
+        RequirementChanged,
+    ),
+    Subscription(
+        TIMESHEET_APPROVED.name, reader(TimesheetApproved), on_timesheet_approved, TimesheetApproved
+    ),
+    Subscription(
+        PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated
+    ),
 )
 HANDLERS: dict[type[Any], Handle] = {
     SetBillingCompany: commands.on_set_billing_company,
@@ -31,8 +40,14 @@ HANDLERS: dict[type[Any], Handle] = {
     RetryDocument: commands.on_retry_document,
     **rates.HANDLERS,
 }
-DESK = Desk(NAME, HANDLERS, lambda: {lane.topic: lane for lane in LANES}, commands.on_republish, frozenset({"rates-impact"}))
-SAYS: dict[str, Say] = {
+DISPATCHER = CommandDispatcher(
+    NAME,
+    HANDLERS,
+    lambda: {subscription.topic: subscription for subscription in SUBSCRIPTIONS},
+    commands.on_republish,
+    frozenset({"rates-impact"}),
+)
+MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
     announcements.STATEMENTS: announcements.statement_messages,
     announcements.HELD: partial(announcements.hold_messages, held=True),
     announcements.RELEASED: partial(announcements.hold_messages, held=False),
@@ -40,7 +55,7 @@ SAYS: dict[str, Say] = {
 
 
 def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
-    """A chore that works once in the life of a process: a new version may have mended the rule that failed."""
+    """A background job that works once in the life of a process: a new version may have fixed the rule that failed."""
     done = False
 
     async def retry_bugs(connection: AsyncConnection) -> Applied:
@@ -53,15 +68,19 @@ def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
     return retry_bugs
 
 
-def chores() -> Sequence[tuple[str, Chore]]:
+def jobs() -> Sequence[tuple[str, BackgroundJob]]:
     """What is to be done without a message, in this order."""
-    return (("retry-bugs", retry_bugs_once()), ("price-due", pricing.price_due), ("price-stale", pricing.price_stale))
+    return (
+        ("retry-bugs", retry_bugs_once()),
+        ("price-due", pricing.price_due),
+        ("price-stale", pricing.price_stale),
+    )
 
 
 _shown: set[str] = set()
 
 
-async def watch(connection: AsyncConnection) -> None:
+async def collect_metrics(connection: AsyncConnection) -> None:
     """How many documents wait, by code; a code that nothing waits for any more goes back to 0."""
     counts = await statements.held_counts(connection)
     _shown.update(counts)
@@ -71,7 +90,9 @@ async def watch(connection: AsyncConnection) -> None:
 
 def service() -> Service:
     """The worker's parts."""
-    return Service(NAME, (*LANES, DESK.lane()), SAYS, chores(), watch)
+    return Service(
+        NAME, (*SUBSCRIPTIONS, DISPATCHER.subscription()), MESSAGE_BUILDERS, jobs(), collect_metrics
+    )
 
 
 if __name__ == "__main__":

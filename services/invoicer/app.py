@@ -5,12 +5,23 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers import batches, billto, credits, groups, lines, parked, payments, statements, terms, what_if
+from services.invoicer.handlers import (
+    batches,
+    billto,
+    credits,
+    groups,
+    lines,
+    parked,
+    payments,
+    statements,
+    terms,
+    what_if,
+)
 from services.invoicer.handlers.again import on_republish
 from services.invoicer.store import figures
 from shared import clock, telemetry
-from shared.consumer.commands import Desk
-from shared.consumer.protocol import Lane
+from shared.consumer.commands import CommandDispatcher
+from shared.consumer.protocol import Subscription
 from shared.consumer.worker import Service, main
 
 NAME = "invoicer"
@@ -19,15 +30,31 @@ REST = 20
 """Looking at a million open lines takes a second: then the next look comes after so many times as long."""
 
 
-def heard() -> Mapping[str, Lane]:
+def heard() -> Mapping[str, Subscription]:
     """The lanes whose dead letters can be read again, by topic."""
-    return {lane.topic: lane for lane in (billto.LANE, statements.LANE, payments.LANE, DESK.lane())}
+    return {
+        subscription.topic: subscription
+        for subscription in (
+            billto.SUBSCRIPTION,
+            statements.SUBSCRIPTION,
+            payments.SUBSCRIPTION,
+            DISPATCHER.subscription(),
+        )
+    }
 
 
-DESK = Desk(
+DISPATCHER = CommandDispatcher(
     service=NAME,
-    handlers={**lines.HANDLERS, **batches.HANDLERS, **credits.HANDLERS, **terms.HANDLERS, **groups.HANDLERS, **parked.HANDLERS, **what_if.HANDLERS},
-    lanes=heard,
+    handlers={
+        **lines.HANDLERS,
+        **batches.HANDLERS,
+        **credits.HANDLERS,
+        **terms.HANDLERS,
+        **groups.HANDLERS,
+        **parked.HANDLERS,
+        **what_if.HANDLERS,
+    },
+    subscriptions=heard,
     republish=on_republish,
     snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT,
 )
@@ -44,15 +71,22 @@ class Watch:
         began = time.monotonic()
         if began < self._next_at:
             return
-        days = {company: clock.today_of(zone) for company, zone in (await figures.zones(connection)).items()}
+        days = {
+            company: clock.today_of(zone)
+            for company, zone in (await figures.zones(connection)).items()
+        }
         found = await figures.open_figures(connection, days, clock.today_of("UTC"))
         telemetry.PAY_LINES.clear()
         telemetry.PENDING_AMOUNT.clear()
         for one in found:
             telemetry.PAY_LINES.labels(one.billing_company, one.status).inc(one.lines)
             if one.status == "Pending":
-                telemetry.PENDING_AMOUNT.labels(one.billing_company, one.line_kind, one.currency).inc(float(one.amount))  # a gauge knows no decimals
-        for (company, document_type), documents in (await figures.document_figures(connection)).items():
+                telemetry.PENDING_AMOUNT.labels(
+                    one.billing_company, one.line_kind, one.currency
+                ).inc(float(one.amount))  # a gauge knows no decimals
+        for (company, document_type), documents in (
+            await figures.document_figures(connection)
+        ).items():
             telemetry.INVOICES.labels(company, document_type).set(documents)
         took = time.monotonic() - began
         self._next_at = time.monotonic() + max(LOOK_EVERY_SECONDS, took * REST)
@@ -60,7 +94,12 @@ class Watch:
 
 def service() -> Service:
     """The invoicer as a worker runs it."""
-    return Service(name=NAME, lanes=list(heard().values()), says=batches.SAYS, watch=Watch())
+    return Service(
+        name=NAME,
+        subscriptions=list(heard().values()),
+        builders=batches.MESSAGE_BUILDERS,
+        collect_metrics=Watch(),
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Owns: the watermark of each billing company, up to which local date its Scheduled lines have been announced.
 Does not own: pay lines or their status (derived by the invoicer's views, right even if this worker is off), or any rule about money.
 
-Hears: `operator-commands` (republish, dead letters). Reads: `fee_realizer.company_card`, `invoicer.announced_line`.
+Hears: `operator-commands` (republish, dead letters). Reads: `fee_realizer.billing_company_settings`, `invoicer.due_line`.
 Says: `pay-line-due`, once for each line that was ever Scheduled, when its day comes in its billing company's zone.
 
 Invariants:

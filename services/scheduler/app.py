@@ -5,17 +5,17 @@ import asyncio
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler import store
-from services.scheduler.handlers import DESK, SAYS, companies_behind, on_new_day
+from services.scheduler.handlers import DISPATCHER, MESSAGE_BUILDERS, companies_behind, on_new_day
 from shared import clock, telemetry
-from shared.consumer.protocol import Books, say_left
-from shared.consumer.records import Applied, UnsaidId
+from shared.consumer.protocol import UnitOfWork, publish_pending
+from shared.consumer.records import Applied, OutboxId
 from shared.consumer.worker import Service, Worker, main
 from shared.settings import settings
 
 
-async def announce(books: Books, company: str) -> int:
+async def announce(books: UnitOfWork, company: str) -> int:
     """One company's new day: a transaction that moves the watermark, then range after range is said; how many ranges."""
-    ranges: list[UnsaidId] = []
+    ranges: list[OutboxId] = []
 
     async def work(connection: AsyncConnection) -> Applied:
         ranges[:] = await on_new_day(connection, company)
@@ -23,30 +23,38 @@ async def announce(books: Books, company: str) -> int:
 
     await books.transact(work)
     for a_range in ranges:
-        await say_left(books, [a_range])
+        await publish_pending(books, [a_range])
     return len(ranges)
 
 
 async def tick(worker: Worker) -> None:
     """One look at the clock for each company, then a rest."""
-    async with worker.books.engine.connect() as connection:
+    async with worker.unit_of_work.engine.connect() as connection:
         behind = await companies_behind(connection)
     for company in behind:
-        await announce(worker.books, company)
+        await announce(worker.unit_of_work, company)
         worker.progress.mark("timer")
     await asyncio.sleep(settings().tick_seconds)
 
 
-async def watch(connection: AsyncConnection) -> None:
+async def collect_metrics(connection: AsyncConnection) -> None:
     """How many days each company's watermark is behind its today: 0 unless this worker was off."""
     for company in await store.companies(connection):
         today = clock.today_of(company.time_zone)
-        telemetry.WATERMARK_BEHIND.labels(company.billing_company).set(0 if company.watermark is None else max(0, (today - company.watermark).days))
+        telemetry.WATERMARK_BEHIND.labels(company.billing_company).set(
+            0 if company.watermark is None else max(0, (today - company.watermark).days)
+        )
 
 
 def service() -> Service:
     """The worker's parts."""
-    return Service("scheduler", lanes=[DESK.lane()], says=SAYS, watch=watch, timers=[tick])
+    return Service(
+        "scheduler",
+        subscriptions=[DISPATCHER.subscription()],
+        builders=MESSAGE_BUILDERS,
+        collect_metrics=collect_metrics,
+        timers=[tick],
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.rules import Move
-from shared.consumer import ledger
+from shared.consumer import tables as ledger
 from shared.database import rows, run
 
 DUE = "due"
@@ -31,7 +31,7 @@ async def companies(connection: AsyncConnection, only: str | None = None) -> lis
     """Every known billing company, or one, with its watermark; disabled ones, too: their lines fall due all the same."""
     found = await rows(
         connection,
-        "SELECT c.billing_company, c.time_zone, w.to_date FROM fee_realizer.company_card c"
+        "SELECT c.billing_company, c.time_zone, w.to_date FROM fee_realizer.billing_company_settings c"
         " LEFT JOIN scheduler.due_watermark w USING (billing_company)"
         " WHERE CAST(:only AS text) IS NULL OR c.billing_company = :only ORDER BY c.billing_company",
         only=only,
@@ -42,7 +42,8 @@ async def companies(connection: AsyncConnection, only: str | None = None) -> lis
 async def earliest_waiting(connection: AsyncConnection, company: str) -> date | None:
     """Effective date of the company's first line that is to be announced."""
     found: date | None = await connection.scalar(
-        text("SELECT min(effective_date) FROM invoicer.announced_line WHERE billing_company = :company"), {"company": company}
+        text("SELECT min(effective_date) FROM invoicer.due_line WHERE billing_company = :company"),
+        {"company": company},
     )
     return found
 
@@ -63,7 +64,7 @@ async def due_ranges(connection: AsyncConnection, company: str, move: Move) -> l
     found = await rows(
         connection,
         "SELECT min(pay_line_id) AS first, max(pay_line_id) AS last FROM ("
-        " SELECT pay_line_id, (row_number() OVER (ORDER BY pay_line_id) - 1) / CAST(:size AS bigint) AS range_no FROM invoicer.announced_line"
+        " SELECT pay_line_id, (row_number() OVER (ORDER BY pay_line_id) - 1) / CAST(:size AS bigint) AS range_no FROM invoicer.due_line"
         " WHERE billing_company = :company AND effective_date > :from_date AND effective_date <= :to_date) AS lines"
         " GROUP BY range_no ORDER BY range_no",
         company=company,
@@ -71,12 +72,17 @@ async def due_ranges(connection: AsyncConnection, company: str, move: Move) -> l
         to_date=move.to_date,
         size=LINES_A_RANGE,
     )
-    return [json.dumps([company, move.from_date.isoformat(), move.to_date.isoformat(), row.first, row.last]) for row in found]
+    return [
+        json.dumps(
+            [company, move.from_date.isoformat(), move.to_date.isoformat(), row.first, row.last]
+        )
+        for row in found
+    ]
 
 
 async def add_ranges_to_say(connection: AsyncConnection, ids: Sequence[str]) -> None:
-    """Keeps ranges as unsaid without building their messages in this transaction: they are said one by one."""
-    await ledger.add_unsaid(connection, "scheduler", [(DUE, an_id) for an_id in ids])
+    """Keeps ranges as in the outbox without building their messages in this transaction: they are said one by one."""
+    await ledger.update_outbox(connection, "scheduler", [(DUE, an_id) for an_id in ids])
 
 
 async def moves_since(connection: AsyncConnection, since: date) -> list[tuple[str, Move]]:
@@ -92,7 +98,7 @@ async def moves_since(connection: AsyncConnection, since: date) -> list[tuple[st
 
 _LINE = (
     "SELECT l.pay_line_id, l.billing_company, l.document_kind, l.document_id, l.line_key, l.effective_date, l.currency, l.amount, l.description"
-    " FROM invoicer.announced_line l"
+    " FROM invoicer.due_line l"
 )
 
 

@@ -10,16 +10,23 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.topics import HEARD, OPERATOR_COMMANDS
-from shared.consumer import ledger
-from shared.consumer.protocol import Lane
-from shared.consumer.records import Applied, Received, Record, Rejection, UnsaidId, reader
+from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
+from shared.consumer import tables as ledger
+from shared.consumer.protocol import Subscription
+from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
 from shared.errors import Refused
 from shared.events.billing import CommandResult, Finding
-from shared.events.commands import OPERATOR_COMMAND, AnyCommand, DiscardDeadLetter, ReplayDeadLetter, Republish, owner_of
-from shared.events.wire import TEXT_LENGTH
+from shared.events.commands import (
+    OPERATOR_COMMAND,
+    AnyCommand,
+    DiscardDeadLetter,
+    ReplayDeadLetter,
+    Republish,
+    owner_of,
+)
+from shared.events.field_types import TEXT_LENGTH
 
-ANSWERS_FOR_NOBODY = "invoicer"
+FALLBACK_SERVICE = "invoicer"
 MAX_FINDINGS = 100
 MORE = " ..."
 
@@ -27,49 +34,58 @@ MORE = " ..."
 @dataclass
 class Answer:
     """What a command's handler gives back. `before` and `after` are kept for the history, which is found by `subjects`
-    (document, line, invoice number, account name ... as plain text). `unsaid` is said after the answer."""
+    (document, line, invoice number, account name ... as plain text). `outbox` is said after the answer."""
 
-    sentence: str
+    message: str
     details: dict[str, Any] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     subjects: Sequence[str] = ()
-    unsaid: list[UnsaidId] = field(default_factory=list)
-    chores: bool = False
+    publish_after: list[OutboxId] = field(default_factory=list)
+    jobs_due: bool = False
 
 
 Handle = Callable[[AsyncConnection, Any], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
-class Desk:
+class CommandDispatcher:
     """A service's desk for commands: which handler answers which kind, which kinds only read (and so run on one snapshot)."""
 
     service: str
     handlers: Mapping[type[Any], Handle]
-    lanes: Callable[[], Mapping[str, Lane]]
+    subscriptions: Callable[[], Mapping[str, Subscription]]
     republish: Handle
     snapshot: frozenset[str] = frozenset()
 
-    def lane(self) -> Lane:
+    def subscription(self) -> Subscription:
         """The lane of `operator-commands` for this service."""
-        return Lane(OPERATOR_COMMANDS.name, self.read, self.apply, OPERATOR_COMMAND, one_by_one=True, isolation=self._isolation)
+        return Subscription(
+            OPERATOR_COMMANDS.name,
+            self.read,
+            self.apply,
+            OPERATOR_COMMAND,
+            one_by_one=True,
+            isolation=self._isolation,
+        )
 
     def read(self, record: Record) -> AnyCommand | Rejection | None:
         """This service's commands; None for another's. Only one service answers for those that nobody can read."""
         event = _READ(record)
         if isinstance(event, Rejection):
-            return event if self.service == ANSWERS_FOR_NOBODY else None
+            return event if self.service == FALLBACK_SERVICE else None
         if owner_of(event) != self.service:
-            unheard = owner_of(event) not in HEARING and self.service == ANSWERS_FOR_NOBODY
+            unheard = owner_of(event) not in COMMAND_SERVICES and self.service == FALLBACK_SERVICE
             return event if unheard else None
         return event  # type: ignore[no-any-return]
 
     def _isolation(self, command: AnyCommand) -> str:
         return "REPEATABLE READ" if command.command in self.snapshot else "READ COMMITTED"
 
-    async def apply(self, connection: AsyncConnection, received: Sequence[Received[AnyCommand]]) -> Applied:
+    async def apply(
+        self, connection: AsyncConnection, received: Sequence[Received[AnyCommand]]
+    ) -> Applied:
         """Answers one command in the caller's transaction."""
         (one,) = received
         command = one.event
@@ -97,35 +113,60 @@ class Desk:
                 "subjects": sorted({*answer.subjects, *_subjects(command)}),
             },
         )
-        return Applied(unsaid=[(ledger.COMMAND_RESULT, command.command_id)], later=answer.unsaid, chores=answer.chores)
+        return Applied(
+            publish_now=[(ledger.COMMAND_RESULT, command.command_id)],
+            publish_after=answer.publish_after,
+            jobs_due=answer.jobs_due,
+        )
 
-    async def _again(self, connection: AsyncConnection, command: AnyCommand, sha: bytes, stored: Any) -> Applied:
+    async def _again(
+        self, connection: AsyncConnection, command: AnyCommand, sha: bytes, stored: Any
+    ) -> Applied:
         if bytes(stored.body_sha256) == sha:
-            return Applied(unsaid=[(ledger.COMMAND_RESULT, command.command_id)])
+            return Applied(publish_now=[(ledger.COMMAND_RESULT, command.command_id)])
         refusal = CommandResult(
             command_id=command.command_id,
             command=command.command,
             service=self.service,
             outcome="refused",
             code="command_id_reused",
-            sentence=f"command {command.command_id} was given before with another body",
-            mend="give the new command an id of its own",
+            message=f"command {command.command_id} was given before with another body",
+            fix="give the new command an id of its own",
         )
-        await ledger.add_command_conflict(connection, self.service, command.command_id, sha, refusal.model_dump_json())
-        return Applied(unsaid=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))])
+        await ledger.add_command_conflict(
+            connection, self.service, command.command_id, sha, refusal.model_dump_json()
+        )
+        return Applied(
+            publish_now=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))]
+        )
 
-    async def _answer(self, connection: AsyncConnection, command: AnyCommand) -> tuple[Answer, CommandResult]:
+    async def _answer(
+        self, connection: AsyncConnection, command: AnyCommand
+    ) -> tuple[Answer, CommandResult]:
         """What the handler answers, or why it refuses, as much of it as a message holds."""
-        said: dict[str, Any] = {"command_id": command.command_id, "command": command.command, "service": self.service}
+        said: dict[str, Any] = {
+            "command_id": command.command_id,
+            "command": command.command,
+            "service": self.service,
+        }
         try:
             async with connection.begin_nested():
                 answer = await self._handler(command)(connection, command)
         except Refused as refused:
-            answer = Answer(refused.sentence)
-            said |= {"outcome": "refused", "code": refused.code, "mend": _cut(refused.mend), "details": dict(refused.details)}
+            answer = Answer(refused.message)
+            said |= {
+                "outcome": "refused",
+                "code": refused.code,
+                "fix": _cut(refused.fix),
+                "details": dict(refused.details),
+            }
         else:
-            said |= {"outcome": "accepted", "details": answer.details, "findings": tuple(answer.findings[:MAX_FINDINGS])}
-        return answer, ledger.fitting(CommandResult(**said, sentence=_cut(answer.sentence)))
+            said |= {
+                "outcome": "accepted",
+                "details": answer.details,
+                "findings": tuple(answer.findings[:MAX_FINDINGS]),
+            }
+        return answer, ledger.fitting(CommandResult(**said, message=_cut(answer.message)))
 
     def _handler(self, command: AnyCommand) -> Handle:
         if isinstance(command, ReplayDeadLetter):
@@ -141,57 +182,102 @@ class Desk:
     async def _replay(self, connection: AsyncConnection, command: ReplayDeadLetter) -> Answer:
         letter = await self._letter(connection, command.dead_letter_id)
         value = letter.record_value if command.value is None else command.value.encode()
-        record = Record(letter.topic, letter.partition_no, letter.record_offset, letter.record_key, value)
-        lane = self.lanes().get(letter.topic)
-        if lane is None:
-            raise Refused("topic_not_heard", f"{self.service} no longer hears {letter.topic}", "discard the dead letter with a reason")
-        event = lane.read(record)
+        record = Record(
+            letter.topic, letter.partition_no, letter.record_offset, letter.record_key, value
+        )
+        subscription = self.subscriptions().get(letter.topic)
+        if subscription is None:
+            raise Refused(
+                "topic_not_heard",
+                f"{self.service} no longer hears {letter.topic}",
+                "discard the dead letter with a reason",
+            )
+        event = subscription.read(record)
         if isinstance(event, Rejection):
-            raise Refused(event.code, f"the record still can't be read: {event.sentence}", "give the mended JSON with --value")
+            raise Refused(
+                event.code,
+                f"the record still can't be read: {event.message}",
+                "give the fixed JSON with --value",
+            )
         if event is None:
             raise Refused(
-                "another_service", f"another service than {self.service} answers this command", "send the mended command anew, under a new command_id"
+                "another_service",
+                f"another service than {self.service} answers this command",
+                "send the fixed command anew, under a new command_id",
             )
-        applied = await lane.apply(connection, [Received(event, record)])
+        applied = await subscription.apply(connection, [Received(event, record)])
         if applied.rejected:
-            raise Refused(applied.rejected[0][1].code, applied.rejected[0][1].sentence, "mend the value, or discard the dead letter")
-        await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "replayed", command.actor, command.reason)
+            raise Refused(
+                applied.rejected[0][1].code,
+                applied.rejected[0][1].message,
+                "fix the value, or discard the dead letter",
+            )
+        await ledger.close_dead_letter(
+            connection,
+            self.service,
+            command.dead_letter_id,
+            "replayed",
+            command.actor,
+            command.reason,
+        )
         return Answer(
             f"dead letter {command.dead_letter_id} of {letter.topic} was read",
-            unsaid=[*applied.unsaid, *applied.later],
-            chores=applied.chores,
+            publish_after=[*applied.publish_now, *applied.publish_after],
+            jobs_due=applied.jobs_due,
             subjects=[_subject(command)],
         )
 
     async def _discard(self, connection: AsyncConnection, command: DiscardDeadLetter) -> Answer:
         if not command.reason:
-            raise Refused("reason_missing", "a dead letter is discarded with a reason only", "give --reason")
+            raise Refused(
+                "reason_missing", "a dead letter is discarded with a reason only", "give --reason"
+            )
         letter = await self._letter(connection, command.dead_letter_id)
-        await ledger.close_dead_letter(connection, self.service, command.dead_letter_id, "discarded", command.actor, command.reason)
-        return Answer(f"dead letter {command.dead_letter_id} of {letter.topic} is set aside", subjects=[_subject(command)])
+        await ledger.close_dead_letter(
+            connection,
+            self.service,
+            command.dead_letter_id,
+            "discarded",
+            command.actor,
+            command.reason,
+        )
+        return Answer(
+            f"dead letter {command.dead_letter_id} of {letter.topic} is set aside",
+            subjects=[_subject(command)],
+        )
 
     async def _letter(self, connection: AsyncConnection, dead_letter_id: int) -> Any:
         letter = await ledger.open_dead_letter(connection, self.service, dead_letter_id)
         if letter is None:
-            raise Refused("no_such_dead_letter", f"{self.service} has no dead letter {dead_letter_id}", "see `backoffice dead-letters list`")
+            raise Refused(
+                "no_such_dead_letter",
+                f"{self.service} has no dead letter {dead_letter_id}",
+                "see `backoffice dead-letters list`",
+            )
         if letter.state != "open":
-            raise Refused("dead_letter_closed", f"dead letter {dead_letter_id} was {letter.state} already")
+            raise Refused(
+                "dead_letter_closed", f"dead letter {dead_letter_id} was {letter.state} already"
+            )
         return letter
 
 
-HEARING = frozenset(HEARD)
+COMMAND_SERVICES = frozenset(CONSUMED)
 """Services that hear commands; for any other the invoicer answers that nobody does."""
 
 _READ = reader(OPERATOR_COMMAND)
 
 
 async def _nobody(connection: AsyncConnection, command: AnyCommand) -> Answer:
-    raise Refused("nobody_answers", f"no running service answers {command.command} of {owner_of(command)}", "see the list of commands and their owners")
+    raise Refused(
+        "nobody_answers",
+        f"no running service answers {command.command} of {owner_of(command)}",
+        "see the list of commands and their owners",
+    )
 
 
-def _cut(sentence: str) -> str:
-    """As much of a sentence as an answer holds: it may quote a reason, or name many debtors."""
-    return sentence if len(sentence) <= TEXT_LENGTH else f"{sentence[: TEXT_LENGTH - len(MORE)]}{MORE}"
+def _cut(message: str) -> str:
+    """As much of a message as an answer holds: it may quote a reason, or name many debtors."""
+    return message if len(message) <= TEXT_LENGTH else f"{message[: TEXT_LENGTH - len(MORE)]}{MORE}"
 
 
 def _json(values: dict[str, Any] | None) -> str | None:
@@ -204,7 +290,16 @@ def _subject(command: ReplayDeadLetter | DiscardDeadLetter) -> str:
 
 def _subjects(command: AnyCommand) -> set[str]:
     """What a command names by itself, so that `history` finds it."""
-    names = ("billing_company", "document_id", "item_id", "batch_id", "invoice_number", "account_name")
+    names = (
+        "billing_company",
+        "document_id",
+        "item_id",
+        "batch_id",
+        "invoice_number",
+        "account_name",
+    )
     named = {value for name in names if isinstance(value := getattr(command, name, None), str)}
-    lines = list(getattr(command, "pay_line_ids", ())[:100]) + [line for line in [getattr(command, "pay_line_id", None)] if line is not None]
+    lines = list(getattr(command, "pay_line_ids", ())[:100]) + [
+        line for line in [getattr(command, "pay_line_id", None)] if line is not None
+    ]
     return named | {f"pay-line {line}" for line in lines}

@@ -7,7 +7,7 @@ COLLECT_AFTER = (1_000_000, 50, 100)
 none is in a circle: looking meanwhile took a quarter of a worker's processor time with Python's own 700, and an eighth with 50,000. So
 a worker looks when it sweeps, every few seconds; the number is for what grows without end."""
 SWEEPS_TO_COLLECT_ALL = 120
-"""What has lived for long is looked through in one sweep of so many (ten minutes): with ten thousand job orders kept that takes a third of
+"""What has lived for long is looked through in one sweep of so many (ten minutes): with ten thousand requirements kept that takes a third of
 a second, in which no message is worked on."""
 
 

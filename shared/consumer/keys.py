@@ -17,10 +17,12 @@ UNSURE = -(10**9)
 """More than a message has keys: who adds it to a count never comes to the right one."""
 
 
-def surely_once(value: bytes, event: Any) -> bool:
+def has_unique_keys(value: bytes, event: Any) -> bool:
     """Whether `value`, from which `event` was read, has each key once in its object, and no number that JSON does not have."""
     whole = getattr(event, "model_config", {}).get("extra") == "forbid"
-    return value.translate(None, SPACES).count(b'":') == (_keys(event) if whole else _keys_of_all(value))
+    return value.translate(None, SPACES).count(b'":') == (
+        _keys(event) if whole else _keys_of_all(value)
+    )
 
 
 def _keys_of_all(value: bytes) -> int:
@@ -55,4 +57,8 @@ def _objects_in(kind: type) -> tuple[str, ...] | None:
     """The fields of a model that may hold further objects; None for what is no model."""
     if not issubclass(kind, BaseModel):
         return None
-    return tuple(name for name, field in kind.model_fields.items() if getattr(field.annotation, "__name__", "") not in SCALARS)
+    return tuple(
+        name
+        for name, field in kind.model_fields.items()
+        if getattr(field.annotation, "__name__", "") not in SCALARS
+    )

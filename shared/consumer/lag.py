@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from shared import telemetry
-from shared.broker.topics import HEARD, full_name, group_name
+from shared.broker.topics import CONSUMED, full_name, group_name
 
 NOTHING_COMMITTED = -1
 
@@ -31,17 +31,27 @@ class GroupLag:
     @property
     def lag(self) -> int:
         """Records behind the end; never below zero when something is committed, even if the topic was made anew."""
-        return NOTHING_COMMITTED if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
+        return (
+            NOTHING_COMMITTED
+            if self.committed == NOTHING_COMMITTED
+            else max(0, self.end - self.committed)
+        )
 
     @property
     def behind(self) -> int:
         """Records that the group has still to read: all of the partition while nothing is committed."""
-        return self.end if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
+        return (
+            self.end if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
+        )
 
 
-def groups_of(services: Iterable[str] = HEARD) -> dict[str, str]:
+def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
     """Consumer group → topic, both with prefix, of some services; of all by default."""
-    return {group_name(service, topic.name): full_name(topic.name) for service in services for topic in HEARD[service]}
+    return {
+        group_name(service, topic.name): full_name(topic.name)
+        for service in services
+        for topic in CONSUMED[service]
+    }
 
 
 class LagReader:
@@ -49,7 +59,9 @@ class LagReader:
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._ends = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+        self._ends = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False
+        )
 
     async def __aenter__(self) -> Self:
         try:
@@ -68,12 +80,28 @@ class LagReader:
         """A row for each group and partition of its topic, in order; a topic that does not exist has none."""
         described = await self._admin.describe_topics(sorted(set(groups.values())))
         partitions = {
-            topic["topic"]: [TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"]] for topic in described if not topic["error_code"]
+            topic["topic"]: [
+                TopicPartition(topic["topic"], one["partition"]) for one in topic["partitions"]
+            ]
+            for topic in described
+            if not topic["error_code"]
         }
-        committed = {group: await self._committed(group) for group, topic in groups.items() if topic in partitions}
-        ends = await self._ends.end_offsets([one for of_topic in partitions.values() for one in of_topic]) if partitions else {}
+        committed = {
+            group: await self._committed(group)
+            for group, topic in groups.items()
+            if topic in partitions
+        }
+        ends = (
+            await self._ends.end_offsets(
+                [one for of_topic in partitions.values() for one in of_topic]
+            )
+            if partitions
+            else {}
+        )
         return [
-            GroupLag(group, topic, one.partition, committed[group].get(one, NOTHING_COMMITTED), ends[one])
+            GroupLag(
+                group, topic, one.partition, committed[group].get(one, NOTHING_COMMITTED), ends[one]
+            )
             for group, topic in sorted(groups.items())
             for one in sorted(partitions.get(topic, []))
         ]
@@ -81,7 +109,9 @@ class LagReader:
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
         try:
             found = await self._admin.list_consumer_group_offsets(group)
-        except AttributeError as error:  # aiokafka 0.14 trips over the partition's error that it wants to report
+        except (
+            AttributeError
+        ) as error:  # aiokafka 0.14 trips over the partition's error that it wants to report
             raise KafkaError(f"the coordinator of {group} can't tell its offsets now") from error
         return {one: at.offset for one, at in found.items()}
 

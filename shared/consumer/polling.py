@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 
-LISTEN_MS = 500
+POLL_TIMEOUT_MS = 500
 REST_MS = 5
 AT_ONCE_SECONDS = 0.002
 AGAIN_SECONDS = 0.5
@@ -26,10 +26,14 @@ Offsets = Mapping[TopicPartition, int]
 async def take(consumer: Any, most: int) -> tuple[Any, ...]:
     """Waits for records and gives them; if some were at hand already, with those that have come since, up to `most`."""
     began = time.monotonic()
-    found = _flat(await consumer.getmany(timeout_ms=LISTEN_MS, max_records=most))
+    found = _flat(await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=most))
     if found and len(found) < most and time.monotonic() - began < AT_ONCE_SECONDS:
-        with suppress(KafkaError, ConsumerStoppedError):  # met again at the next asking; what was found is not lost over it
-            found += _flat(await consumer.getmany(timeout_ms=REST_MS, max_records=most - len(found)))
+        with suppress(
+            KafkaError, ConsumerStoppedError
+        ):  # met again at the next asking; what was found is not lost over it
+            found += _flat(
+                await consumer.getmany(timeout_ms=REST_MS, max_records=most - len(found))
+            )
     return found
 
 
@@ -44,7 +48,10 @@ def offsets_after(polled: Sequence[Any]) -> dict[TopicPartition, int]:
         before = last.get(record.partition)
         if before is None or record.offset > before.offset:
             last[record.partition] = record
-    return {TopicPartition(record.topic, partition): record.offset + 1 for partition, record in last.items()}
+    return {
+        TopicPartition(record.topic, partition): record.offset + 1
+        for partition, record in last.items()
+    }
 
 
 class Committer:
@@ -54,7 +61,9 @@ class Committer:
     the process dies, costs a repeat, which has no effect. A commit that fails is made again with what has become due meanwhile.
     """
 
-    def __init__(self, commit: Callable[[Offsets], Awaitable[None]], failed: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self, commit: Callable[[Offsets], Awaitable[None]], failed: Callable[[BaseException], bool]
+    ) -> None:
         self._commit = commit
         self._failed = failed
         self._due: dict[TopicPartition, int] = {}
@@ -97,6 +106,11 @@ async def has_read_all(consumer: Any) -> bool:
             position = await asyncio.wait_for(consumer.position(partition), POSITION_SECONDS)
         except (TimeoutError, IllegalStateError):
             return False  # no position yet, or the partition moved on while we looked
-        if polled is None or highest is None or position < highest or time.time() * 1000 - polled > POLLED_LATELY_SECONDS * 1000:
+        if (
+            polled is None
+            or highest is None
+            or position < highest
+            or time.time() * 1000 - polled > POLLED_LATELY_SECONDS * 1000
+        ):
             return False
     return True

@@ -1,4 +1,4 @@
-"""A worker process: its lanes on Kafka, its chores, its sweep, its health page; starts whole, stops clean, dies on a bug.
+"""A worker process: its lanes on Kafka, its background jobs, its sweep, its health page; starts whole, stops clean, dies on a bug.
 
 FastStream brings the records and nothing else: acknowledgement is manual on every subscriber, bodies stay bytes, headers stay apart.
 """
@@ -24,14 +24,25 @@ from prometheus_client import make_asgi_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import faults, telemetry
-from shared.broker.say import Producer, ProducerOver
+from shared.broker.producer import Producer, ProducerFailed
 from shared.broker.topics import full_name, group_name
-from shared.consumer import garbage, headers, lag, ledger
+from shared.consumer import garbage, headers, lag
+from shared.consumer import tables as ledger
 from shared.consumer.garbage import Collector
 from shared.consumer.polling import Committer, Offsets, has_read_all, offsets_after, take
-from shared.consumer.protocol import BadRecords, Books, Chore, Lane, Say, TooManyBadRecords, batch_size, say_left, work_batch
+from shared.consumer.protocol import (
+    BackgroundJob,
+    BadRecords,
+    MessageBuilder,
+    Subscription,
+    TooManyBadRecords,
+    UnitOfWork,
+    batch_size,
+    process_batch,
+    publish_pending,
+)
 from shared.consumer.records import Applied, Record
-from shared.database import KeepName, engine_for, replica_name, world_is_away
+from shared.database import ReplicaNameLock, engine_for, infrastructure_unavailable, replica_name
 from shared.errors import Unavailable
 from shared.settings import settings
 
@@ -39,7 +50,7 @@ SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 300_000
 FETCH_BYTES = 8 * 1024 * 1024
 BACK_OFF_SECONDS = (0.2, 10.0)
-UNSAID_AT_ONCE = 5_000
+OUTBOX_READ_LIMIT = 5_000
 STOP_SECONDS = 60
 COMMIT_SECONDS = 10
 
@@ -50,14 +61,14 @@ Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Service:
-    """What a worker is made of. `watch` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock).
+    """What a worker is made of. `collect_metrics` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock).
     `routes`: what it answers on its HTTP port besides metrics and health, by the beginning of the path. `closings` end what it has in hand."""
 
     name: str
-    lanes: Sequence[Lane]
-    says: Mapping[str, Say]
-    chores: Sequence[tuple[str, Chore]] = ()
-    watch: Callable[[AsyncConnection], Awaitable[None]] | None = None
+    subscriptions: Sequence[Subscription]
+    builders: Mapping[str, MessageBuilder]
+    jobs: Sequence[tuple[str, BackgroundJob]] = ()
+    collect_metrics: Callable[[AsyncConnection], Awaitable[None]] | None = None
     timers: Sequence[Callable[["Worker"], Awaitable[None]]] = ()
     routes: Mapping[str, Route] = field(default_factory=dict)
     closings: Sequence[Callable[[], Awaitable[None]]] = ()
@@ -84,7 +95,7 @@ class Worker:
     """One process of a service."""
 
     service: Service
-    books: Books = field(init=False)
+    unit_of_work: UnitOfWork = field(init=False)
     progress: telemetry.Progress = field(init=False)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _failed: BaseException | None = None
@@ -92,15 +103,20 @@ class Worker:
     _committers: dict[str, Committer] = field(default_factory=dict)
     _subscribers: dict[str, Any] = field(default_factory=dict)
     _back_off: dict[str, int] = field(default_factory=dict)
-    _chores_due: asyncio.Event = field(default_factory=asyncio.Event)
+    _jobs_due: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
     _collector: Collector = field(default_factory=Collector)
     _lag: lag.LagReader = field(init=False)
-    _keep_name: KeepName = field(init=False)
+    _keep_name: ReplicaNameLock = field(init=False)
 
     def __post_init__(self) -> None:
         engine: AsyncEngine = engine_for(self.service.name)
-        self.books = Books(self.service.name, engine, Producer(f"/backoffice/{self.service.name}"), self.service.says)
+        self.unit_of_work = UnitOfWork(
+            self.service.name,
+            engine,
+            Producer(f"/backoffice/{self.service.name}"),
+            self.service.builders,
+        )
         self.progress = telemetry.Progress(self.service.name)
 
     async def run(self) -> int:
@@ -109,17 +125,21 @@ class Worker:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
         async with contextlib.AsyncExitStack() as stack:
-            self._keep_name = await stack.enter_async_context(replica_name("", self.service.name, settings().replica))
-            stack.push_async_callback(self.books.engine.dispose)
-            await stack.enter_async_context(self.books.producer)
+            self._keep_name = await stack.enter_async_context(
+                replica_name("", self.service.name, settings().replica)
+            )
+            stack.push_async_callback(self.unit_of_work.engine.dispose)
+            await stack.enter_async_context(self.unit_of_work.producer)
             await self._say_all()
-            await self._run_chores()
+            await self._run_jobs()
             broker = self._broker()
             stack.push_async_callback(broker.stop)
             await broker.start()
             self._lag = await stack.enter_async_context(lag.LagReader(settings().kafka))
             tasks = [asyncio.create_task(work, name=name) for name, work in self._loops()]
-            telemetry.log().info("ready", topics=[lane.topic for lane in self.service.lanes])
+            telemetry.log().info(
+                "ready", topics=[subscription.topic for subscription in self.service.subscriptions]
+            )
             await self._stopping.wait()
             await faults.point("in_shutdown")
             await self._finish(tasks)
@@ -133,15 +153,23 @@ class Worker:
         self._stopping.set()
 
     def _loops(self) -> list[tuple[str, Any]]:
-        loops: list[tuple[str, Any]] = [("http", self._serve()), ("chores", self._chores_loop()), ("sweep", self._sweep_loop())]
-        return loops + [(f"timer-{at}", self._guarded(timer)) for at, timer in enumerate(self.service.timers)]
+        loops: list[tuple[str, Any]] = [
+            ("http", self._serve()),
+            ("jobs", self._jobs_loop()),
+            ("sweep", self._sweep_loop()),
+        ]
+        return loops + [
+            (f"timer-{at}", self._guarded(timer)) for at, timer in enumerate(self.service.timers)
+        ]
 
     async def _finish(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
         for lock in self._locks.values():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lock.acquire(), STOP_SECONDS)
                 lock.release()  # no batch begins any more; a rebalance that begins now waits for this lock, and the consumer's end for the rebalance
-        await asyncio.gather(*(committer.settled(COMMIT_SECONDS) for committer in self._committers.values()))
+        await asyncio.gather(
+            *(committer.settled(COMMIT_SECONDS) for committer in self._committers.values())
+        )
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -153,33 +181,38 @@ class Worker:
         headers.install()
         broker = KafkaBroker(
             settings().kafka,
-            middlewares=[KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=self.service.name)],
+            middlewares=[
+                KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=self.service.name)
+            ],
             allow_auto_create_topics=False,
             logger=None,
         )
-        for lane in self.service.lanes:
-            self._subscribe(broker, lane)
+        for subscription in self.service.subscriptions:
+            self._subscribe(broker, subscription)
         return broker
 
-    def _subscribe(self, broker: KafkaBroker, lane: Lane) -> None:
-        busy = self._locks.setdefault(lane.topic, asyncio.Lock())
+    def _subscribe(self, broker: KafkaBroker, subscription: Subscription) -> None:
+        busy = self._locks.setdefault(subscription.topic, asyncio.Lock())
         bad_records = BadRecords(settings().bad_records_limit)
-        self.progress.mark(lane.topic)
-        committer = self._committers[lane.topic] = Committer(
-            lambda offsets: self._commit(subscriber.consumer, offsets), partial(self._commit_failed, lane.topic)
+        self.progress.mark(subscription.topic)
+        committer = self._committers[subscription.topic] = Committer(
+            lambda offsets: self._commit(subscriber.consumer, offsets),
+            partial(self._commit_failed, subscription.topic),
         )
 
         async def parse(raw: Any) -> KafkaAckableMessage:
-            return KafkaAckableMessage(body=[], headers={}, batch_headers=[], raw_message=raw, consumer=subscriber.consumer)
+            return KafkaAckableMessage(
+                body=[], headers={}, batch_headers=[], raw_message=raw, consumer=subscriber.consumer
+            )
 
         async def decode(message: KafkaAckableMessage) -> Any:
             return message.raw_message
 
         subscriber = broker.subscriber(
-            full_name(lane.topic),
+            full_name(subscription.topic),
             batch=True,
-            group_id=group_name(self.service.name, lane.topic),
-            group_instance_id=f"{settings().replica}.{lane.topic}",
+            group_id=group_name(self.service.name, subscription.topic),
+            group_instance_id=f"{settings().replica}.{subscription.topic}",
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_records=batch_size(),
@@ -192,54 +225,75 @@ class Worker:
             parser=parse,
             decoder=decode,
             no_reply=True,
-            title=f"{self.service.name}.{lane.topic}",
+            title=f"{self.service.name}.{subscription.topic}",
         )
 
         subscriber.get_msg = partial(take, most=batch_size())  # type: ignore[method-assign]
-        self._subscribers[lane.topic] = subscriber
+        self._subscribers[subscription.topic] = subscriber
 
         @subscriber
         async def hear(message: Any) -> None:
             async with busy:
                 if not self._stopping.is_set():
-                    await self._batch(lane, subscriber.consumer, message, bad_records)
+                    await self._batch(subscription, subscriber.consumer, message, bad_records)
 
-    async def _batch(self, lane: Lane, consumer: Any, raw: Sequence[Any], bad_records: BadRecords) -> None:
+    async def _batch(
+        self, subscription: Subscription, consumer: Any, raw: Sequence[Any], bad_records: BadRecords
+    ) -> None:
         """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
-        faults.hearing(lane.topic)
-        owned = {partition.partition for partition in consumer.assignment()}  # of the one topic that this consumer hears
+        faults.consuming(subscription.topic)
+        owned = {
+            partition.partition for partition in consumer.assignment()
+        }  # of the one topic that this consumer hears
         polled = [record for record in raw if record.partition in owned]
-        records = [Record(lane.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers)) for record in polled]
+        records = [
+            Record(
+                subscription.topic,
+                record.partition,
+                record.offset,
+                record.key,
+                record.value,
+                tuple(record.headers),
+            )
+            for record in polled
+        ]
         try:
-            chores = await work_batch(self.books, lane, records, bad_records)
+            jobs = await process_batch(self.unit_of_work, subscription, records, bad_records)
             await faults.point("before_offset_commit")
-            self._committers[lane.topic].add(offsets_after(polled))
+            self._committers[subscription.topic].add(offsets_after(polled))
         except TooManyBadRecords as error:
             self._seek_back(consumer, polled)
             consumer.pause(*consumer.assignment())
-            self.progress.paused[lane.topic] = str(error)
-            telemetry.log().error("paused", topic=lane.topic, why=str(error))
+            self.progress.paused[subscription.topic] = str(error)
+            telemetry.log().error("paused", topic=subscription.topic, why=str(error))
             return
         except Exception as error:
             self._seek_back(consumer, polled)
             if not self._away(error):
-                self._die(error, lane.topic, records)
+                self._die(error, subscription.topic, records)
                 return
-            self._back_off[lane.topic] = self._back_off.get(lane.topic, 0) + 1
-            telemetry.log().warning("the world is away", topic=lane.topic, error=_short(error), attempt=self._back_off[lane.topic])
-            await self._wait(lane.topic)
+            self._back_off[subscription.topic] = self._back_off.get(subscription.topic, 0) + 1
+            telemetry.log().warning(
+                "the world is away",
+                topic=subscription.topic,
+                error=_short(error),
+                attempt=self._back_off[subscription.topic],
+            )
+            await self._wait(subscription.topic)
             return
-        self._back_off.pop(lane.topic, None)
-        self.progress.mark(lane.topic)
-        if chores:
-            self._chores_due.set()
+        self._back_off.pop(subscription.topic, None)
+        self.progress.mark(subscription.topic)
+        if jobs:
+            self._jobs_due.set()
 
     async def _commit(self, consumer: Any, offsets: Offsets) -> None:
         """Commits the offsets of exactly these batches. A rebalance in between costs a repeat, which has no effect."""
         try:
             await consumer.commit(dict(offsets))
         except (CommitFailedError, IllegalStateError) as error:
-            telemetry.log().info("partitions moved on before the offsets were committed", error=_short(error))
+            telemetry.log().info(
+                "partitions moved on before the offsets were committed", error=_short(error)
+            )
 
     def _commit_failed(self, topic: str, error: BaseException) -> bool:
         """Whether to try again."""
@@ -248,7 +302,9 @@ class Worker:
         if not self._away(error):
             self._die(error, topic, [])
             return False
-        telemetry.log().warning("the offsets could not be committed, they will be", topic=topic, error=_short(error))
+        telemetry.log().warning(
+            "the offsets could not be committed, they will be", topic=topic, error=_short(error)
+        )
         return True
 
     def _seek_back(self, consumer: Any, polled: Sequence[Any]) -> None:
@@ -261,9 +317,9 @@ class Worker:
                 consumer.seek(partition, offset)
 
     def _away(self, error: BaseException) -> bool:
-        if isinstance(error, ProducerOver | ProducerFenced) or getattr(error, "fatal", False):
+        if isinstance(error, ProducerFailed | ProducerFenced) or getattr(error, "fatal", False):
             return False
-        return world_is_away(error) or isinstance(error, KafkaError)
+        return infrastructure_unavailable(error) or isinstance(error, KafkaError)
 
     async def _wait(self, loop: str) -> None:
         low, high = BACK_OFF_SECONDS
@@ -272,57 +328,79 @@ class Worker:
             await asyncio.wait_for(self._stopping.wait(), random.uniform(low, longest))
 
     def _die(self, error: BaseException, where: str, records: Sequence[Record]) -> None:
-        ids = [f"{record.topic}-{record.partition}@{record.offset}" for record in (records[0], records[-1])] if records else []
-        telemetry.log().error("a bug: the worker stops, nothing is lost", where=where, first_and_last=ids, exc_info=error)
+        ids = (
+            [
+                f"{record.topic}-{record.partition}@{record.offset}"
+                for record in (records[0], records[-1])
+            ]
+            if records
+            else []
+        )
+        telemetry.log().error(
+            "a bug: the worker stops, nothing is lost",
+            where=where,
+            first_and_last=ids,
+            exc_info=error,
+        )
         self._failed = error
         self._stopping.set()
 
-    # -- what is left to say, chores, metrics
+    # -- what is left to say, background jobs, metrics
 
     async def _say_all(self) -> None:
         while True:
-            async with self.books.engine.connect() as connection:
-                ids = await ledger.unsaid(connection, self.service.name, UNSAID_AT_ONCE)
-            await say_left(self.books, ids)
-            await self.books.transact(_nothing)
-            if len(ids) < UNSAID_AT_ONCE:
+            async with self.unit_of_work.engine.connect() as connection:
+                ids = await ledger.outbox_entries(connection, self.service.name, OUTBOX_READ_LIMIT)
+            await publish_pending(self.unit_of_work, ids)
+            await self.unit_of_work.transact(_nothing)
+            if len(ids) < OUTBOX_READ_LIMIT:
                 return
 
-    async def _run_chores(self) -> None:
-        for _, chore in self.service.chores:
-            while (await self.books.transact(chore)).chores:
-                self.progress.mark("chores")
-        self.progress.mark("chores")
+    async def _run_jobs(self) -> None:
+        for _, job in self.service.jobs:
+            while (await self.unit_of_work.transact(job)).jobs_due:
+                self.progress.mark("background jobs")
+        self.progress.mark("background jobs")
 
-    async def _chores_loop(self) -> None:
+    async def _jobs_loop(self) -> None:
         async def turn() -> None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._chores_due.wait(), settings().sweep_seconds)
-            self._chores_due.clear()
-            await self._run_chores()
+                await asyncio.wait_for(self._jobs_due.wait(), settings().sweep_seconds)
+            self._jobs_due.clear()
+            await self._run_jobs()
 
-        await self._repeat("chores", turn)
+        await self._repeat("background jobs", turn)
 
     async def _sweep_loop(self) -> None:
         async def turn() -> None:
             await asyncio.sleep(settings().sweep_seconds)
-            if self.books.said:
-                await self.books.transact(_nothing)
-            async with self.books.engine.connect() as connection:
-                ids = set(await ledger.unsaid(connection, self.service.name, UNSAID_AT_ONCE)) - self.books.said
-                letters, unsaid = await ledger.counts(connection, self.service.name)
-                if self.service.watch is not None:
-                    await self.service.watch(connection)
-            await say_left(self.books, sorted(ids & self._seen_unsaid))
+            if self.unit_of_work.published:
+                await self.unit_of_work.transact(_nothing)
+            async with self.unit_of_work.engine.connect() as connection:
+                ids = (
+                    set(
+                        await ledger.outbox_entries(
+                            connection, self.service.name, OUTBOX_READ_LIMIT
+                        )
+                    )
+                    - self.unit_of_work.published
+                )
+                letters, outbox = await ledger.counts(connection, self.service.name)
+                if self.service.collect_metrics is not None:
+                    await self.service.collect_metrics(connection)
+            await publish_pending(self.unit_of_work, sorted(ids & self._seen_unsaid))
             self._seen_unsaid = ids
             telemetry.DEAD_LETTERS.labels(self.service.name).set(letters)
-            telemetry.UNSAID.labels(self.service.name).set(unsaid)
+            telemetry.OUTBOX.labels(self.service.name).set(outbox)
             lag.export(await self._lag.lag(groups))
             await self._mark_idle()
             self._collector.sweep()
             await self._keep_name()
 
-        groups = {group_name(self.service.name, lane.topic): full_name(lane.topic) for lane in self.service.lanes}
+        groups = {
+            group_name(self.service.name, subscription.topic): full_name(subscription.topic)
+            for subscription in self.service.subscriptions
+        }
         await self._repeat("sweep", turn)
 
     async def _mark_idle(self) -> None:
@@ -347,7 +425,12 @@ class Worker:
                     self._die(error, name, [])
                     return
                 self._back_off[name] = self._back_off.get(name, 0) + 1
-                telemetry.log().warning("the world is away", loop=name, error=_short(error), attempt=self._back_off[name])
+                telemetry.log().warning(
+                    "the world is away",
+                    loop=name,
+                    error=_short(error),
+                    attempt=self._back_off[name],
+                )
                 await self._wait(name)
 
     # -- health
@@ -364,13 +447,30 @@ class Worker:
                 return
             for path, route in self.service.routes.items():
                 if scope["path"].startswith(path):
-                    await route(self.books.engine, scope, receive, send)
+                    await route(self.unit_of_work.engine, scope, receive, send)
                     return
-            ready, sentence = self.progress.ready() if scope["path"] == "/readyz" else (scope["path"] == "/livez", "the process is up")
-            await send({"type": "http.response.start", "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404, "headers": []})
-            await send({"type": "http.response.body", "body": sentence.encode()})
+            ready, message = (
+                self.progress.ready()
+                if scope["path"] == "/readyz"
+                else (scope["path"] == "/livez", "the process is up")
+            )
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404,
+                    "headers": [],
+                }
+            )
+            await send({"type": "http.response.body", "body": message.encode()})
 
-        config = uvicorn.Config(app, host=settings().http_host, port=settings().http_port, log_level="warning", lifespan="off", access_log=False)
+        config = uvicorn.Config(
+            app,
+            host=settings().http_host,
+            port=settings().http_port,
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
+        )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
@@ -393,7 +493,7 @@ def main(service: Callable[[], Service]) -> None:
     try:
         sys.exit(asyncio.run(Worker(built).run()))
     except Unavailable as error:
-        telemetry.log().error(error.sentence)
+        telemetry.log().error(error.message)
         sys.exit(1)
     except (KafkaError, OSError) as error:
         telemetry.log().error("Kafka or PostgreSQL does not answer at start", error=_short(error))

@@ -1,11 +1,11 @@
-"""What the ATS says: job orders, billto nodes, timesheets, placements. Each is a full statement with a growing revision."""
+"""What the ATS says: requirements, billto nodes, timesheets, placements. Each is a full statement with a growing revision."""
 
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from shared.events.wire import (
+from shared.events.field_types import (
     AtsMessage,
     Code,
     Currency,
@@ -24,7 +24,7 @@ from shared.events.wire import (
 
 
 class StatusFrom(AtsMessage):
-    """Status and position type of a job order from a date on, e.g. Filled and Temp."""
+    """Status and position type of a requirement from a date on, e.g. Filled and Temp."""
 
     from_date: Day
     status: Code
@@ -49,7 +49,7 @@ class Engagement(AtsMessage):
 
 
 class RequirementChanged(AtsMessage):
-    """A job order, whole: who bills it, for which office, its status over time and its rates over time."""
+    """A requirement, whole: who bills it, for which office, its status over time and its rates over time."""
 
     requirement_id: Identifier
     revision: Revision
@@ -170,4 +170,7 @@ class PlacementCreated(AtsMessage):
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:
     """Shares of a pay plan must sum to 100 percent. Raises ValueError with the sum."""
     if plan is not None and sum((part.share for part in plan), Decimal(0)) != 100:
-        raise wrong("bad_plan", f"the shares of the pay plan sum to {sum(part.share for part in plan)}, not 100")
+        raise wrong(
+            "bad_plan",
+            f"the shares of the pay plan sum to {sum(part.share for part in plan)}, not 100",
+        )

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Sentence
+from shared.events.field_types import Amount, Currency, Day, Identifier, Message, MessageText
 from shared.terms import DocumentType
 
 
@@ -64,19 +64,19 @@ class BatchGenerated(Message):
 
 
 class Finding(Message):
-    """What a health check found: severity, code, sentence, the ids it is about (at most 20), and what mends it."""
+    """What a health check found: severity, code, message, the ids it is about (at most 20), and what fixes it."""
 
     severity: Literal["error", "warning", "info"]
     code: str
     about: Literal["line", "debtor", "billing_company", "document", "batch"]
-    sentence: str
-    mend: str
+    message: str
+    fix: str
     count: int = 1
     ids: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
 class CommandResult(Message):
-    """The answer to a command: accepted with ids and totals, or refused with code, sentence and what to do. Where it would be longer than a
+    """The answer to a command: accepted with ids and totals, or refused with code, message and what to do. Where it would be longer than a
     message may be, the longest of its details are empty and `shortened` among them names those."""
 
     command_id: str
@@ -84,7 +84,7 @@ class CommandResult(Message):
     service: str
     outcome: Literal["accepted", "refused"]
     code: str = "ok"
-    sentence: Sentence = ""
-    mend: Sentence = ""
+    message: MessageText = ""
+    fix: MessageText = ""
     details: dict[str, Any] = Field(default_factory=dict)
     findings: Annotated[tuple[Finding, ...], Field(strict=False, max_length=100)] = ()

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal
 
-from shared.events.wire import Amount, Currency, Identifier, Message, Sentence
+from shared.events.field_types import Amount, Currency, Identifier, Message, MessageText
 from shared.terms import DocumentType
 
 
@@ -23,11 +23,11 @@ class ArDocumentPosted(Message):
     remote_id: str
     remote_number: str
     how: Literal["created", "adopted", "marked"]
-    warning: Sentence = ""
+    warning: MessageText = ""
 
 
 class ArDocumentRefused(Message):
-    """A document does not go out by itself: a code, the accounting system's own sentence, and what mends it."""
+    """A document does not go out by itself: a code, the accounting system's own message, and what fixes it."""
 
     ledger: Identifier
     kind: str
@@ -38,8 +38,8 @@ class ArDocumentRefused(Message):
     batch_id: str
     attempt: int
     code: str
-    sentence: Sentence
-    mend: Sentence
+    message: MessageText
+    fix: MessageText
 
 
 class PaymentRecorded(Message):
@@ -61,7 +61,7 @@ class PaymentRecorded(Message):
 
 
 class LedgerDriftFound(Message):
-    """What was said, our books and the accounting system do not agree about a document. Nothing was changed; `mend` is a proposal."""
+    """What was said, our books and the accounting system do not agree about a document. Nothing was changed; `fix` is a proposal."""
 
     ledger: Identifier
     billing_company: Identifier
@@ -69,6 +69,16 @@ class LedgerDriftFound(Message):
     invoice_id: int | None = None
     invoice_number: str
     remote_id: str
-    code: Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "said-otherwise", "unknown-document"]
-    sentence: Sentence
-    mend: Sentence
+    code: Literal[
+        "missing",
+        "deleted",
+        "voided",
+        "edited",
+        "duplicated",
+        "customer-changed",
+        "not-received",
+        "event-differs",
+        "unknown-document",
+    ]
+    message: MessageText
+    fix: MessageText

@@ -47,7 +47,9 @@ async def migrate(database_url: str, direction: str = "upgrade") -> None:
     engine = create_async_engine(database_url)
     try:
         async with engine.begin() as connection:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK}
+            )
             await connection.run_sync(_run, direction)
     finally:
         await engine.dispose()
@@ -61,7 +63,7 @@ def main() -> None:
     try:
         asyncio.run(migrate(settings().database_url, direction))
     except Refused as refused:
-        sys.exit(f"{refused.sentence}; {refused.mend}")
+        sys.exit(f"{refused.message}; {refused.fix}")
 
 
 if __name__ == "__main__":

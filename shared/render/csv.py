@@ -109,7 +109,9 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
     )
 
 
-def csv_rows(document: ClosedDocument, lines: Iterable[ClosedLine], totals: ControlTotals | None = None) -> Iterator[str]:
+def csv_rows(
+    document: ClosedDocument, lines: Iterable[ClosedLine], totals: ControlTotals | None = None
+) -> Iterator[str]:
     """The records of one document, as they are asked for, counted in `totals` as they leave. `CSV_HEADER` is the caller's to write first.
 
     From an asynchronous source do the same by hand: `totals.add_document`, then `csv_row` and `totals.add_line` for each line.

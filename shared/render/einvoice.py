@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from shared.calendar import terms_in_words
+from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
+from shared.render.line_figures import display_sign, line_figures
 from shared.render.parties import address_lines, country_of, iban_in, vat_number, xml_text
-from shared.render.priced import priced, turned
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxRegime
 
 Terms = dict[str, Any]
@@ -62,8 +62,10 @@ class EInvoice:
     def __init__(self, document: ClosedDocument, country: str = "") -> None:
         self.document = document
         self.country = country
-        self.sign = turned(document)
-        self.untaxed = document.tax_regime == "standard" and all(not each.code and not each.rate for each in document.tax_totals)
+        self.sign = display_sign(document)
+        self.untaxed = document.tax_regime == "standard" and all(
+            not each.code and not each.rate for each in document.tax_totals
+        )
 
     def category(self, tax_code: str, rate: Decimal) -> Category:
         """The tax category of a line of this document with that code and rate."""
@@ -76,24 +78,34 @@ class EInvoice:
             category = self.category(each.code, each.rate)
             net, tax = sums.get(category, (ZERO, ZERO))
             sums[category] = (net + each.net * self.sign, tax + each.tax * self.sign)
-        return sums or {self.category("", ZERO): (self.document.net * self.sign, self.document.tax * self.sign)}
+        return sums or {
+            self.category("", ZERO): (self.document.net * self.sign, self.document.tax * self.sign)
+        }
 
     def problems(self) -> list[str]:
-        """Why this document cannot be an e-invoice, each as a sentence; empty: it can."""
+        """Why this document cannot be an e-invoice, each as a message; empty: it can."""
         document, found = self.document, []
         number = document.invoice_number
         if minor_unit(document.currency) < DECIMALS:
-            found.append(f"{number}: amounts in {document.currency} have three decimals, EN 16931 allows two")
+            found.append(
+                f"{number}: amounts in {document.currency} have three decimals, EN 16931 allows two"
+            )
         if not document.line_count:
             found.append(f"{number}: the document has no line (BR-16)")
         for role, party in (("seller", document.seller), ("buyer", document.buyer)):
             if not country_of(party, self.country):
-                found.append(f"{number}: neither the address nor the tax id of the {role} {party.name!r} names a country (BT-40, BT-55)")
+                found.append(
+                    f"{number}: neither the address nor the tax id of the {role} {party.name!r} names a country (BT-40, BT-55)"
+                )
         codes = {category.code for category in self.breakdown()}
         if codes & {"S", "Z", "E", "AE"} and not document.seller.tax_id:
-            found.append(f"{number}: the seller {document.seller.name!r} has no tax id (BT-31, BT-32)")
+            found.append(
+                f"{number}: the seller {document.seller.name!r} has no tax id (BT-31, BT-32)"
+            )
         if "AE" in codes and not document.buyer.tax_id:
-            found.append(f"{number}: tax is reversed to the buyer {document.buyer.name!r}, who has no tax id (BT-48)")
+            found.append(
+                f"{number}: tax is reversed to the buyer {document.buyer.name!r}, who has no tax id (BT-48)"
+            )
         for category, (net, tax) in self.breakdown().items():
             meant = rounded(net * category.rate / 100, document.currency)
             if abs(abs(tax) - abs(meant)) >= TOLERANCE:
@@ -120,10 +132,16 @@ class EInvoice:
             "BT-5": document.currency,
             **({"BT-9": document.due_date} if self.sign > 0 else {}),
             **({"BT-13": xml_text(document.po_number)} if xml_text(document.po_number) else {}),
-            "BT-20": xml_text(f"{terms_in_words(document.payment_terms)}, due {document.due_date.isoformat()}"),
+            "BT-20": xml_text(
+                f"{describe_payment_terms(document.payment_terms)}, due {document.due_date.isoformat()}"
+            ),
             "BT-24": EN_16931,
             "BT-72": document.service_to or document.invoice_date,
-            **({"BT-73": document.service_from, "BT-74": document.service_to} if document.service_from and document.service_to else {}),
+            **(
+                {"BT-73": document.service_from, "BT-74": document.service_to}
+                if document.service_from and document.service_to
+                else {}
+            ),
             **(self._payment() if self.sign > 0 else {}),
             # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever stands on a document of ours.
             "BT-106": self.money(document.net),
@@ -132,14 +150,23 @@ class EInvoice:
             "BT-112": self.money(document.total),
             "BT-115": self.money(document.total),
             "BG-1": [{"BT-22": xml_text(note)} for note in notes],
-            "BG-3": [{"BT-25": xml_text(each.number), "BT-26": each.invoice_date} for each in document.corrects],
+            "BG-3": [
+                {"BT-25": xml_text(each.number), "BT-26": each.invoice_date}
+                for each in document.corrects
+            ],
             "BG-4": self._party(document.seller, document.billing_company),
             "BG-7": self._party(document.buyer, document.account_name),
-            "BG-23": [self._tax(category, net, tax) for category, (net, tax) in self.breakdown().items()],
+            "BG-23": [
+                self._tax(category, net, tax) for category, (net, tax) in self.breakdown().items()
+            ],
         }
 
     def _tax(self, category: Category, net: Decimal, tax: Decimal) -> Terms:
-        terms: Terms = {"BT-116": format(net, "f"), "BT-117": format(tax, "f"), "BT-118": category.code}
+        terms: Terms = {
+            "BT-116": format(net, "f"),
+            "BT-117": format(tax, "f"),
+            "BT-118": category.code,
+        }
         if category.percent is not None:
             terms["BT-119"] = category.percent
         if category.code in REASONS:
@@ -152,7 +179,10 @@ class EInvoice:
         """How to pay: by transfer if the bank details hold an IBAN, else in words."""
         bank = xml_text(self.document.seller.bank)
         number = iban_in(bank)
-        terms: Terms = {"BT-81": CREDIT_TRANSFER if number else NOT_DEFINED, "BT-83": xml_text(self.document.invoice_number)}
+        terms: Terms = {
+            "BT-81": CREDIT_TRANSFER if number else NOT_DEFINED,
+            "BT-83": xml_text(self.document.invoice_number),
+        }
         if bank:
             terms["BT-82"] = bank
         if number:
@@ -161,8 +191,14 @@ class EInvoice:
 
     def _party(self, party: Party, identifier: str) -> Terms:
         """Seller (BG-4) or buyer (BG-7). A tax id without a country's letters is a local registration (BT-32, BT-47), not a VAT number."""
-        terms: Terms = {"name": xml_text(party.name) or xml_text(identifier), "identifiers": {None: xml_text(identifier)}}
-        number, outside = vat_number(party.tax_id), self.untaxed  # BR-O-02: outside tax nobody shows a VAT number
+        terms: Terms = {
+            "name": xml_text(party.name) or xml_text(identifier),
+            "identifiers": {None: xml_text(identifier)},
+        }
+        number, outside = (
+            vat_number(party.tax_id),
+            self.untaxed,
+        )  # BR-O-02: outside tax nobody shows a VAT number
         if number and not outside:
             terms["vat_identifier"] = number
         elif party.tax_id and party is self.document.seller:
@@ -170,11 +206,13 @@ class EInvoice:
         elif party.tax_id:
             terms["legal_identifier"] = xml_text(party.tax_id)
         terms["country_code"] = country_of(party, self.country)
-        return terms | dict(zip(("addr_l1", "addr_l2", "addr_l3"), address_lines(party), strict=False))
+        return terms | dict(
+            zip(("addr_l1", "addr_l2", "addr_l3"), address_lines(party), strict=False)
+        )
 
     def line(self, line: ClosedLine) -> Terms:
         """One line (BG-25)."""
-        figures = priced(line, self.document.currency)
+        figures = line_figures(line, self.document.currency)
         category = self.category(line.tax_code, line.tax_rate)
         quantity = figures.quantity * self.sign
         terms: Terms = {
@@ -186,13 +224,15 @@ class EInvoice:
             "BT-135": line.service_to,
             "BT-146": plain(figures.unit_price),
             "BT-151": category.code,
-            "BT-153": xml_text(line.description) or xml_text(line.time_type) or f"Line {line.line_no}",
+            "BT-153": xml_text(line.description)
+            or xml_text(line.time_type)
+            or f"Line {line.line_no}",
             "BG-32": self._attributes(line),
         }
         if category.percent is not None:
             terms["BT-152"] = category.percent
-        if figures.said:
-            terms["BT-127-00"] = [{"BT-127": figures.said}]
+        if figures.note:
+            terms["BT-127-00"] = [{"BT-127": figures.note}]
         if document_id := xml_text(line.document_id):
             terms["BT-128"] = {None: document_id}
         if cost_center := xml_text(line.cost_center):
@@ -210,4 +250,6 @@ class EInvoice:
             ("Project", line.project),
             ("Corrects", corrected),
         )
-        return [{"BT-160": name, "BT-161": xml_text(value)} for name, value in named if xml_text(value)]
+        return [
+            {"BT-160": name, "BT-161": xml_text(value)} for name, value in named if xml_text(value)
+        ]

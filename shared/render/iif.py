@@ -5,7 +5,7 @@ Owns the traps of the format:
   a credit memo is the mirror. Signs follow from ours: TRNS is the total as it is, SPL its opposite, on whatever document a line stands.
 - There is no escape for a tab or a line end, and a double quote opens a quoted field: in free text they become blanks and apostrophes.
   The name of a customer is a key, so one that would have to be changed is refused by `problems`, as is a number that QuickBooks would cut.
-- QuickBooks multiplies quantity and price again: see `priced`.
+- QuickBooks multiplies quantity and price again: see `line_figures`.
 - Tax is written as it was closed, as lines of an item of its own per code. `AUTOSTAX` would let QuickBooks compute it anew and differ.
 - A file has no currency: one file holds documents of one currency, that of the company file.
 Accounts and items that are named but unknown would be made by QuickBooks as bank accounts, so the file lists them first, with their kinds.
@@ -18,19 +18,50 @@ from decimal import Decimal
 
 from shared.errors import Refused
 from shared.money import plain
-from shared.render.priced import priced
+from shared.render.line_figures import line_figures
 from shared.terms import ClosedDocument, ClosedLine
 
 ENCODING = "cp1252"
-NUMBER_LETTERS = 11
-NAME_LETTERS = 41
-MEMO_LETTERS = 4_000
-ITEM_LETTERS = 31
+NUMBER_LENGTH = 11
+NAME_LENGTH = 41
+MEMO_LENGTH = 4_000
+ITEM_LENGTH = 31
 ADDRESS_LINES = 5
-TRNS = ("TRNSTYPE", "DATE", "ACCNT", "NAME", "AMOUNT", "DOCNUM", "MEMO", "TOPRINT", "ADDR1", "ADDR2", "ADDR3", "ADDR4", "ADDR5", "DUEDATE", "PONUM")
-SPL = ("TRNSTYPE", "DATE", "ACCNT", "NAME", "AMOUNT", "DOCNUM", "MEMO", "QNTY", "PRICE", "INVITEM", "TAXABLE", "SERVICEDATE")
+TRNS = (
+    "TRNSTYPE",
+    "DATE",
+    "ACCNT",
+    "NAME",
+    "AMOUNT",
+    "DOCNUM",
+    "MEMO",
+    "TOPRINT",
+    "ADDR1",
+    "ADDR2",
+    "ADDR3",
+    "ADDR4",
+    "ADDR5",
+    "DUEDATE",
+    "PONUM",
+)
+SPL = (
+    "TRNSTYPE",
+    "DATE",
+    "ACCNT",
+    "NAME",
+    "AMOUNT",
+    "DOCNUM",
+    "MEMO",
+    "QNTY",
+    "PRICE",
+    "INVITEM",
+    "TAXABLE",
+    "SERVICEDATE",
+)
 _BREAKS = str.maketrans({"\t": " ", "\r": " ", "\n": " ", '"': "'"})
-LOOKALIKES = str.maketrans({"\u2010": "-", "\u2011": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "})
+LOOKALIKES = str.maketrans(
+    {"\u2010": "-", "\u2011": "-", "\u2212": "-", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +81,22 @@ class Accounts:
         for text in names:
             key, equals, name = text.partition("=")
             if key not in known or not equals or not name.strip():
-                raise Refused("bad_account", f"{text!r} does not say key=name with one of the keys {', '.join(known)}", "as in: receivable=Debtors")
-            if not _kept(name) or len(name) > ITEM_LETTERS:
-                raise Refused("bad_account", f"{name!r} is no name that an IIF file can carry", f"at most {ITEM_LETTERS} letters of Windows-1252, no quotes")
+                raise Refused(
+                    "bad_account",
+                    f"{text!r} does not say key=name with one of the keys {', '.join(known)}",
+                    "as in: receivable=Debtors",
+                )
+            if not _kept(name) or len(name) > ITEM_LENGTH:
+                raise Refused(
+                    "bad_account",
+                    f"{name!r} is no name that an IIF file can carry",
+                    f"at most {ITEM_LENGTH} letters of Windows-1252, no quotes",
+                )
             given[key] = name.strip()
         return cls(**given)
 
 
-def _cell(text: str, most: int = MEMO_LETTERS) -> str:
+def _cell(text: str, most: int = MEMO_LENGTH) -> str:
     """Free text as it can stand between tabs: what the encoding lacks becomes a question mark."""
     line = " ".join(text.translate(_BREAKS).translate(LOOKALIKES).split())
     return line[:most].encode(ENCODING, "replace").decode(ENCODING)
@@ -81,15 +120,21 @@ def _money(amount: Decimal) -> str:
 
 
 def problems(document: ClosedDocument) -> list[str]:
-    """Why this document cannot go into an IIF file, each as a sentence; empty: it can."""
+    """Why this document cannot go into an IIF file, each as a message; empty: it can."""
     number, name = document.invoice_number, document.account_name
     found = []
-    if len(number) > NUMBER_LETTERS or not _kept(number):
-        found.append(f"{number}: QuickBooks keeps {NUMBER_LETTERS} letters of a number, and would give two documents one number")
-    if any(len(part) > NAME_LETTERS for part in name.split(":")):
-        found.append(f"{number}: the Account Name {name!r} has more than {NAME_LETTERS} letters, the most that QuickBooks takes in a customer's name")
+    if len(number) > NUMBER_LENGTH or not _kept(number):
+        found.append(
+            f"{number}: QuickBooks keeps {NUMBER_LENGTH} letters of a number, and would give two documents one number"
+        )
+    if any(len(part) > NAME_LENGTH for part in name.split(":")):
+        found.append(
+            f"{number}: the Account Name {name!r} has more than {NAME_LENGTH} letters, the most that QuickBooks takes in a customer's name"
+        )
     if not _kept(name):
-        found.append(f"{number}: the Account Name {name!r} has letters that an IIF file cannot carry, so that it would name another customer")
+        found.append(
+            f"{number}: the Account Name {name!r} has letters that an IIF file cannot carry, so that it would name another customer"
+        )
     return found
 
 
@@ -114,11 +159,13 @@ class IifRows:
         yield _row("!ENDTRNS")
 
     def _tax_item(self, code: str) -> str:
-        return _cell(f"Tax {code}".strip(), ITEM_LETTERS)
+        return _cell(f"Tax {code}".strip(), ITEM_LENGTH)
 
     def begin(self, document: ClosedDocument) -> Iterator[str]:
         """The customer's side of a document: what it owes more, or less. Tax items that are new in the file go before it."""
-        for name in sorted({self._tax_item(each.code) for each in document.tax_totals if each.tax} - self.tax_items):
+        for name in sorted(
+            {self._tax_item(each.code) for each in document.tax_totals if each.tax} - self.tax_items
+        ):
             self.tax_items.add(name)
             yield _row("INVITEM", name, "OTHC", self.accounts.tax, "N")
         address = [document.buyer.name, *document.buyer.address.splitlines()]
@@ -131,7 +178,12 @@ class IifRows:
             document.account_name.strip(),
             _money(document.total),
             document.invoice_number,
-            _cell("; ".join(f"corrects {each.number} of {each.invoice_date.isoformat()}" for each in document.corrects)),
+            _cell(
+                "; ".join(
+                    f"corrects {each.number} of {each.invoice_date.isoformat()}"
+                    for each in document.corrects
+                )
+            ),
             "N",
             *lines,
             *([""] * (ADDRESS_LINES - len(lines))),
@@ -141,11 +193,28 @@ class IifRows:
 
     def line(self, document: ClosedDocument, line: ClosedLine) -> str:
         """Our side of one line."""
-        figures = priced(line, document.currency)
-        corrects = f"corrects {line.corrects_invoice} line {line.corrects_line}" if line.corrects_invoice else ""
+        figures = line_figures(line, document.currency)
+        corrects = (
+            f"corrects {line.corrects_invoice} line {line.corrects_line}"
+            if line.corrects_invoice
+            else ""
+        )
         week = f"w/e {line.week_ending.isoformat()}" if line.week_ending else ""
-        memo = " · ".join(part for part in (line.description, line.worker_id, week, figures.said, corrects) if part)
-        return self._split(document, self.accounts.income, -line.amount, memo, -figures.quantity, figures.unit_price, self.accounts.item, line.service_to)
+        memo = " · ".join(
+            part
+            for part in (line.description, line.worker_id, week, figures.note, corrects)
+            if part
+        )
+        return self._split(
+            document,
+            self.accounts.income,
+            -line.amount,
+            memo,
+            -figures.quantity,
+            figures.unit_price,
+            self.accounts.item,
+            line.service_to,
+        )
 
     def end(self, document: ClosedDocument) -> Iterator[str]:
         """Our side of the tax, and the end of the document."""
@@ -153,7 +222,16 @@ class IifRows:
             if each.tax:
                 memo = f"Tax {each.code} {plain(each.rate)} % on {_money(each.net)}"
                 sign = Decimal(1) if each.tax > 0 else Decimal(-1)
-                yield self._split(document, self.accounts.tax, -each.tax, memo, -sign, abs(each.tax), self._tax_item(each.code), document.invoice_date)
+                yield self._split(
+                    document,
+                    self.accounts.tax,
+                    -each.tax,
+                    memo,
+                    -sign,
+                    abs(each.tax),
+                    self._tax_item(each.code),
+                    document.invoice_date,
+                )
         yield _row("ENDTRNS")
 
     def _split(

@@ -14,7 +14,9 @@ from stdnum import iban
 from shared.terms import Party
 
 LANGUAGES = ("en", "nl", "de", "fr", "es")
-NO_COUNTRIES = frozenset({"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"})
+NO_COUNTRIES = frozenset(
+    {"AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"}
+)
 """Codes that lists of territories have beside the countries of ISO 3166-1."""
 ALSO = {
     "usa": "US", "u.s.a.": "US", "u.s.": "US", "united states of america": "US", "the netherlands": "NL", "holland": "NL", "uk": "GB", "u.k.": "GB",
@@ -68,7 +70,11 @@ def address_lines(party: Party) -> list[str]:
 
 
 def _joined(lines: Sequence[str]) -> list[str]:
-    return [*lines[: ADDRESS_LINES - 1], ", ".join(lines[ADDRESS_LINES - 1 :])] if len(lines) > ADDRESS_LINES else list(lines)
+    return (
+        [*lines[: ADDRESS_LINES - 1], ", ".join(lines[ADDRESS_LINES - 1 :])]
+        if len(lines) > ADDRESS_LINES
+        else list(lines)
+    )
 
 
 def iban_in(bank: str) -> str:

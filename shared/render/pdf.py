@@ -35,7 +35,12 @@ def _template() -> bytes:
     return Path(__file__).with_name("document.typ").read_bytes()
 
 
-def pdf_document(document: ClosedDocument, lines: Iterable[ClosedLine], font_folders: Sequence[Path] = (), standards: Sequence[Literal["a-3b"]] = ()) -> bytes:
+def pdf_document(
+    document: ClosedDocument,
+    lines: Iterable[ClosedLine],
+    font_folders: Sequence[Path] = (),
+    standards: Sequence[Literal["a-3b"]] = (),
+) -> bytes:
     """The document as a PDF. `font_folders` add fonts for scripts that the typesetter's own (Latin, Greek, Cyrillic, Hebrew) lack."""
     listed = list(islice(lines, PRINTABLE_LINES + 1))
     if len(listed) > PRINTABLE_LINES:

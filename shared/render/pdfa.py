@@ -21,14 +21,19 @@ from shared.terms import ClosedLine
 LEVEL = "en16931"
 XMP_DATES = ("CreateDate", "ModifyDate")
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-STATED = (("<rdf:RDF>", f'<rdf:RDF xmlns:rdf="{RDF}">'), ("<rdf:Description>", '<rdf:Description rdf:about="">'))
+STATED = (
+    ("<rdf:RDF>", f'<rdf:RDF xmlns:rdf="{RDF}">'),
+    ("<rdf:Description>", '<rdf:Description rdf:about="">'),
+)
 """What readers built on Adobe's toolkit (veraPDF, Acrobat) demand of a description and the library leaves out."""
 
 
 def cii_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
     """The e-invoice as CII, checked against the schema of its level; its rules (Schematron) need another program and are checked in the tests."""
     terms = invoice.head() | {"BG-25": [invoice.line(line) for line in lines]}
-    xml: bytes = generate_xml(terms, flavor="factur-x", level=LEVEL, check_xsd=True, check_schematron=None)
+    xml: bytes = generate_xml(
+        terms, flavor="factur-x", level=LEVEL, check_xsd=True, check_schematron=None
+    )
     return xml
 
 
@@ -44,7 +49,12 @@ def pdfa_document(invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes:
         level=LEVEL,
         check_xsd=False,
         check_schematron=False,
-        pdf_metadata={"author": xml_text(document.seller.name), "keywords": document.content_hash, "title": title, "subject": title},
+        pdf_metadata={
+            "author": xml_text(document.seller.name),
+            "keywords": document.content_hash,
+            "title": title,
+            "subject": title,
+        },
         lang="en",
         xmp_compression=False,
     )
@@ -58,7 +68,9 @@ def _dated(pdf: bytes, day: date) -> bytes:
     writer.add_metadata({"/CreationDate": stamp, "/ModDate": stamp})
     root: Any = writer._root_object
     for reference in root["/AF"]:
-        reference.get_object()["/EF"]["/F"].get_object()["/Params"].get_object()[NameObject("/ModDate")] = stamp
+        reference.get_object()["/EF"]["/F"].get_object()["/Params"].get_object()[
+            NameObject("/ModDate")
+        ] = stamp
     described = root["/Metadata"].get_object()
     described.set_data(_described(described.get_data(), day))
     out = io.BytesIO()

@@ -10,18 +10,25 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.calendar import terms_in_words
+from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxTotal
 
-UNITS = {"HUR": "hours", "DAY": "days", "WEE": "weeks", "MON": "months", "C62": "units", "EA": "each"}
+UNITS = {
+    "HUR": "hours",
+    "DAY": "days",
+    "WEE": "weeks",
+    "MON": "months",
+    "C62": "units",
+    "EA": "each",
+}
 RATE_DECIMALS = 4
 # More corrected invoices than this are listed after the lines, so that the lines still begin on the first page.
 CORRECTED_ON_TOP = 8
-RUNNING_LETTERS = 48
+RUNNING_LENGTH = 48
 # A word longer than this may be broken anywhere: an id without a blank must not run into the next column.
-UNBROKEN_LETTERS = 24
-_LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LETTERS + 1},}}")
+UNBROKEN_LENGTH = 24
+_LONG_WORD = re.compile(rf"\S{{{UNBROKEN_LENGTH + 1},}}")
 _BREAK = "\u200b"
 # Marks that turn the direction of what follows: on paper they would let a name rearrange the figures beside it.
 _DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
@@ -30,28 +37,28 @@ _DIRECTION_MARKS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)
 def clean(text: str) -> str:
     """User text as it can be printed: no control characters but line breaks, no direction marks, long words breakable."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_DIRECTION_MARKS)
-    kept = "".join(_printable(letter) for letter in text) if not text.isprintable() else text
+    kept = "".join(_printable(character) for character in text) if not text.isprintable() else text
     return _LONG_WORD.sub(lambda found: _breakable(found.group()), kept.strip())
 
 
-def _printable(letter: str) -> str:
-    category = unicodedata.category(letter)
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
     if category == "Cs":  # half of a surrogate pair cannot be encoded
         return "\ufffd"
-    if category == "Cc" and letter != "\n":
+    if category == "Cc" and character != "\n":
         return " "
-    return letter
+    return character
 
 
 def _breakable(word: str) -> str:
     pieces: list[str] = []
     since = 0
-    for letter in word:
-        joins = unicodedata.category(letter) in {"Mn", "Me", "Mc", "Cf"}
-        if since >= UNBROKEN_LETTERS and not joins:
+    for character in word:
+        joins = unicodedata.category(character) in {"Mn", "Me", "Mc", "Cf"}
+        if since >= UNBROKEN_LENGTH and not joins:
             pieces.append(_BREAK)
             since = 0
-        pieces.append(letter)
+        pieces.append(character)
         since += 1
     return "".join(pieces)
 
@@ -108,12 +115,21 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
     dates = {each.number: each.invoice_date.isoformat() for each in document.corrects}
     columns = _columns(document, lines)
     rows = [_row(line, document, figures, dates, columns) for line in lines]
-    corrected = [f"{clean(each.number)} of {each.invoice_date.isoformat()}" for each in document.corrects]
+    corrected = [
+        f"{clean(each.number)} of {each.invoice_date.isoformat()}" for each in document.corrects
+    ]
     return {
         "title": title,
         "number": clean(document.invoice_number),
-        "date": [document.invoice_date.year, document.invoice_date.month, document.invoice_date.day],
-        "running": {"seller": _one_line(document.seller.name), "buyer": _one_line(document.buyer.name)},
+        "date": [
+            document.invoice_date.year,
+            document.invoice_date.month,
+            document.invoice_date.day,
+        ],
+        "running": {
+            "seller": _one_line(document.seller.name),
+            "buyer": _one_line(document.buyer.name),
+        },
         "seller": _party(document.seller),
         "buyer": _party(document.buyer),
         "facts": _facts(document, title),
@@ -131,7 +147,10 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "widest": [_widest(row[at] for row in rows) for at in range(3, 3 + len(columns))],
         "quantities": _quantities(lines, figures),
         "subtotal": figures.money(document.net),
-        "taxes": [_tax(each, figures) for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),)],
+        "taxes": [
+            _tax(each, figures)
+            for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),)
+        ],
         "tax_sum": figures.money(document.tax) if len(document.tax_totals) > 1 else "",
         "total_label": f"Total {document.currency}",
         "total": figures.money(document.total),
@@ -143,13 +162,17 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
 
 
 def _party(party: Party) -> dict[str, str]:
-    return {"name": clean(party.name), "address": clean(party.address), "tax_id": clean(party.tax_id)}
+    return {
+        "name": clean(party.name),
+        "address": clean(party.address),
+        "tax_id": clean(party.tax_id),
+    }
 
 
 def _one_line(name: str) -> str:
     """A name as it fits the head and foot of each page; in full it stands on the first."""
     line = " ".join(clean(name).replace(_BREAK, "").split())
-    return line if len(line) <= RUNNING_LETTERS else f"{line[: RUNNING_LETTERS - 1].rstrip()}…"
+    return line if len(line) <= RUNNING_LENGTH else f"{line[: RUNNING_LENGTH - 1].rstrip()}…"
 
 
 def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
@@ -157,7 +180,7 @@ def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
         (f"{title} number", document.invoice_number),
         (f"{title} date", document.invoice_date.isoformat()),
         ("Due date", document.due_date.isoformat()),
-        ("Terms", terms_in_words(document.payment_terms)),
+        ("Terms", describe_payment_terms(document.payment_terms)),
         ("Purchase order", document.po_number),
         ("Service period", _period(document)),
         ("Billing period", f"up to {document.cut_off_date.isoformat()}"),
@@ -212,7 +235,12 @@ def _row(
         "net": figures.money(line.amount),
     }
     details = " · ".join(_details(line, document, dates))
-    return [str(line.line_no), clean(line.description), details, *(cells[column] for column, _, _ in columns)]
+    return [
+        str(line.line_no),
+        clean(line.description),
+        details,
+        *(cells[column] for column, _, _ in columns),
+    ]
 
 
 def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) -> list[str]:
@@ -227,7 +255,11 @@ def _details(line: ClosedLine, document: ClosedDocument, dates: dict[str, str]) 
         ("project", line.project),
         ("cost center", line.cost_center),
     )
-    found = [f"{label} {clean(value)}".strip() for label, value in named if value and not _says(said, value)]
+    found = [
+        f"{label} {clean(value)}".strip()
+        for label, value in named
+        if value and not _says(said, value)
+    ]
     if line.corrects_invoice:
         verb = "credits" if line.amount < 0 else "corrects"
         place = f"line {line.corrects_line} of " if line.corrects_line is not None else ""
@@ -258,11 +290,18 @@ def _quantities(lines: Sequence[ClosedLine], figures: Figures) -> list[tuple[str
     sums: dict[str, Decimal] = {}
     for line in lines:
         sums[line.unit] = sums.get(line.unit, ZERO) + line.quantity
-    return [(f"Total {clean(UNITS.get(unit, unit))}", figures.quantity(total)) for unit, total in sorted(sums.items())]
+    return [
+        (f"Total {clean(UNITS.get(unit, unit))}", figures.quantity(total))
+        for unit, total in sorted(sums.items())
+    ]
 
 
 def _tax(total: TaxTotal, figures: Figures) -> tuple[str, str, str]:
-    label = f"Tax {clean(total.code)} {plain(total.rate)} %" if total.code or total.rate else "Not taxed"
+    label = (
+        f"Tax {clean(total.code)} {plain(total.rate)} %"
+        if total.code or total.rate
+        else "Not taxed"
+    )
     return (" ".join(label.split()), figures.money(total.net), figures.money(total.tax))
 
 

@@ -28,7 +28,7 @@ class ControlTotals:
     """Counts one file. Say each document once with `add_document`, then its lines with `add_line`, in any order of documents."""
 
     by_currency: dict[str, CurrencyTotals] = field(default_factory=dict)
-    promised: dict[str, CurrencyTotals] = field(default_factory=dict)
+    expected: dict[str, CurrencyTotals] = field(default_factory=dict)
 
     @property
     def documents(self) -> int:
@@ -44,8 +44,8 @@ class ControlTotals:
         """Count a document and what its head promises."""
         counted = self.by_currency.get(document.currency, CurrencyTotals())
         self.by_currency[document.currency] = replace(counted, documents=counted.documents + 1)
-        head = self.promised.get(document.currency, CurrencyTotals())
-        self.promised[document.currency] = replace(
+        head = self.expected.get(document.currency, CurrencyTotals())
+        self.expected[document.currency] = replace(
             head,
             documents=head.documents + 1,
             lines=head.lines + document.line_count,
@@ -67,13 +67,13 @@ class ControlTotals:
         )
 
     def mismatches(self) -> list[str]:
-        """One sentence for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
+        """One message for each figure in which the lines written differ from what the documents' heads promise; empty is right."""
         found: list[str] = []
-        for currency, head in sorted(self.promised.items()):
+        for currency, head in sorted(self.expected.items()):
             counted = self.by_currency[currency]
             for name in ("lines", "net", "tax", "total"):
-                written, promised = getattr(counted, name), getattr(head, name)
-                if written != promised:
+                written, expected = getattr(counted, name), getattr(head, name)
+                if written != expected:
                     found.append(
                         f"{currency}: the file's lines have {name} {written}, the heads of its documents say {promised};"
                         " do not use the file, run `backoffice verify`, which names the documents"

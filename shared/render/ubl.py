@@ -51,7 +51,9 @@ def ubl_file(path: Path, invoice: EInvoice) -> Iterator[Callable[[ClosedLine], N
     namespace = ROOT.format(kind)
     with etree.xmlfile(str(path), encoding="UTF-8") as file:
         file.write_declaration()
-        with file.element(f"{{{namespace}}}{kind}", nsmap={None: namespace, "cac": CAC, "cbc": CBC}):
+        with file.element(
+            f"{{{namespace}}}{kind}", nsmap={None: namespace, "cac": CAC, "cbc": CBC}
+        ):
             for element in _head(terms, credit):
                 if element is not None:
                     file.write("\n", element)
@@ -77,7 +79,14 @@ def _head(terms: Terms, credit: bool) -> list[Any]:
         _parent("InvoicePeriod", _leaf("StartDate", get("BT-73")), _leaf("EndDate", get("BT-74"))),
         _parent("OrderReference", _leaf("ID", get("BT-13"))),
         *(
-            _parent("BillingReference", _parent("InvoiceDocumentReference", _leaf("ID", each["BT-25"]), _leaf("IssueDate", each["BT-26"])))
+            _parent(
+                "BillingReference",
+                _parent(
+                    "InvoiceDocumentReference",
+                    _leaf("ID", each["BT-25"]),
+                    _leaf("IssueDate", each["BT-26"]),
+                ),
+            )
             for each in terms["BG-3"]
         ),
         _parent("AccountingSupplierParty", _party(terms["BG-4"])),
@@ -96,15 +105,29 @@ def _party(party: Terms) -> Any:
     schemes = (("VAT", get("vat_identifier")), ("TAX", get("tax_identifier")))
     return _parent(
         "Party",
-        *(_parent("PartyIdentification", _leaf("ID", value)) for value in party["identifiers"].values()),
+        *(
+            _parent("PartyIdentification", _leaf("ID", value))
+            for value in party["identifiers"].values()
+        ),
         _parent(
             "PostalAddress",
-            *(_leaf(name, get(key)) for name, key in zip(ADDRESS, ("addr_l1", "addr_l2"), strict=True)),
+            *(
+                _leaf(name, get(key))
+                for name, key in zip(ADDRESS, ("addr_l1", "addr_l2"), strict=True)
+            ),
             _parent("AddressLine", _leaf("Line", third)),
             _parent("Country", _leaf("IdentificationCode", party["country_code"])),
         ),
-        *(_parent("PartyTaxScheme", _leaf("CompanyID", number), _scheme(scheme)) for scheme, number in schemes if number),
-        _parent("PartyLegalEntity", _leaf("RegistrationName", party["name"]), _leaf("CompanyID", get("legal_identifier"))),
+        *(
+            _parent("PartyTaxScheme", _leaf("CompanyID", number), _scheme(scheme))
+            for scheme, number in schemes
+            if number
+        ),
+        _parent(
+            "PartyLegalEntity",
+            _leaf("RegistrationName", party["name"]),
+            _leaf("CompanyID", get("legal_identifier")),
+        ),
     )
 
 
@@ -149,8 +172,16 @@ def _tax_total(terms: Terms) -> Any:
 
 
 def _totals(terms: Terms) -> Any:
-    placed = (("LineExtensionAmount", "BT-106"), ("TaxExclusiveAmount", "BT-109"), ("TaxInclusiveAmount", "BT-112"), ("PayableAmount", "BT-115"))
-    return _parent("LegalMonetaryTotal", *(_leaf(name, terms[term], currencyID=terms["BT-5"]) for name, term in placed))
+    placed = (
+        ("LineExtensionAmount", "BT-106"),
+        ("TaxExclusiveAmount", "BT-109"),
+        ("TaxInclusiveAmount", "BT-112"),
+        ("PayableAmount", "BT-115"),
+    )
+    return _parent(
+        "LegalMonetaryTotal",
+        *(_leaf(name, terms[term], currencyID=terms["BT-5"]) for name, term in placed),
+    )
 
 
 def _line(line: Terms, currency: str, credit: bool) -> Any:
@@ -159,16 +190,41 @@ def _line(line: Terms, currency: str, credit: bool) -> Any:
         "CreditNoteLine" if credit else "InvoiceLine",
         _leaf("ID", line["BT-126"]),
         *(_leaf("Note", each["BT-127"]) for each in get("BT-127-00", [])),
-        _leaf("CreditedQuantity" if credit else "InvoicedQuantity", line["BT-129"], unitCode=line["BT-130"]),
+        _leaf(
+            "CreditedQuantity" if credit else "InvoicedQuantity",
+            line["BT-129"],
+            unitCode=line["BT-130"],
+        ),
         _leaf("LineExtensionAmount", line["BT-131"], currencyID=currency),
         _leaf("AccountingCost", get("BT-133")),
-        _parent("InvoicePeriod", _leaf("StartDate", line["BT-134"]), _leaf("EndDate", line["BT-135"])),
-        *(_parent("DocumentReference", _leaf("ID", value), _leaf("DocumentTypeCode", TIMESHEET_REFERENCE)) for value in get("BT-128", {}).values()),
+        _parent(
+            "InvoicePeriod", _leaf("StartDate", line["BT-134"]), _leaf("EndDate", line["BT-135"])
+        ),
+        *(
+            _parent(
+                "DocumentReference",
+                _leaf("ID", value),
+                _leaf("DocumentTypeCode", TIMESHEET_REFERENCE),
+            )
+            for value in get("BT-128", {}).values()
+        ),
         _parent(
             "Item",
             _leaf("Name", line["BT-153"]),
-            _parent("ClassifiedTaxCategory", _leaf("ID", line["BT-151"]), _leaf("Percent", get("BT-152")), _scheme("VAT")),
-            *(_parent("AdditionalItemProperty", _leaf("Name", each["BT-160"]), _leaf("Value", each["BT-161"])) for each in line["BG-32"]),
+            _parent(
+                "ClassifiedTaxCategory",
+                _leaf("ID", line["BT-151"]),
+                _leaf("Percent", get("BT-152")),
+                _scheme("VAT"),
+            ),
+            *(
+                _parent(
+                    "AdditionalItemProperty",
+                    _leaf("Name", each["BT-160"]),
+                    _leaf("Value", each["BT-161"]),
+                )
+                for each in line["BG-32"]
+            ),
         ),
         _parent("Price", _leaf("PriceAmount", line["BT-146"], currencyID=currency)),
     )

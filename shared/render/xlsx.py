@@ -24,17 +24,59 @@ from shared.terms import ClosedDocument, ClosedLine, TaxTotal
 LINES_A_SHEET = 1_000_000
 """Below the 1,048,576 rows of a sheet."""
 DOCUMENT_COLUMNS = (
-    *("invoice_number", "document_type", "billing_company", "account_name", "buyer", "buyer_tax_id", "invoice_date", "due_date", "cut_off_date"),
-    *("service_from", "service_to", "payment_terms", "po_number", "corrects", "tax_regime", "tax_wording", "currency", "lines", "net", "tax", "total"),
+    *(
+        "invoice_number",
+        "document_type",
+        "billing_company",
+        "account_name",
+        "buyer",
+        "buyer_tax_id",
+        "invoice_date",
+        "due_date",
+        "cut_off_date",
+    ),
+    *(
+        "service_from",
+        "service_to",
+        "payment_terms",
+        "po_number",
+        "corrects",
+        "tax_regime",
+        "tax_wording",
+        "currency",
+        "lines",
+        "net",
+        "tax",
+        "total",
+    ),
     "content_hash",
 )
 TAX_COLUMNS = ("invoice_number", "currency", "tax_code", "tax_rate", "net", "tax")
 COUNTED = ("documents", "lines", "quantity", "net", "tax", "total")
 ANNOUNCED = ("documents", "lines", "net", "tax", "total")
-WIDTHS = {"description": 42, "account_name": 30, "buyer": 30, "tax_wording": 24, "corrects": 24, "document_id": 22, "content_hash": 20}
+WIDTHS = {
+    "description": 42,
+    "account_name": 30,
+    "buyer": 30,
+    "tax_wording": 24,
+    "corrects": 24,
+    "document_id": 22,
+    "content_hash": 20,
+}
 COMMON_WIDTH = 13
 PLAIN = "General"
-MONEY = frozenset({"amount", "tax_amount", "net", "tax", "total", "announced_net", "announced_tax", "announced_total"})
+MONEY = frozenset(
+    {
+        "amount",
+        "tax_amount",
+        "net",
+        "tax",
+        "total",
+        "announced_net",
+        "announced_tax",
+        "announced_total",
+    }
+)
 
 Cell = str | int | Decimal | date | None
 
@@ -81,11 +123,18 @@ class _Sheet:
         self.rows += 1
         for at, cell in enumerate(cells):
             if isinstance(cell, Formula):
-                self.sheet.write_formula(self.rows, at, f"={cell.text}", self.book.style(cell.shown), cell.value)
+                self.sheet.write_formula(
+                    self.rows, at, f"={cell.text}", self.book.style(cell.shown), cell.value
+                )
             elif isinstance(cell, date):
                 self.sheet.write_datetime(self.rows, at, cell, self.book.style("yyyy-mm-dd"))
             elif isinstance(cell, Decimal):
-                self.sheet.write_number(self.rows, at, cell, self.book.style(amounts if self.columns[at] in MONEY else PLAIN))
+                self.sheet.write_number(
+                    self.rows,
+                    at,
+                    cell,
+                    self.book.style(amounts if self.columns[at] in MONEY else PLAIN),
+                )
             elif isinstance(cell, int):
                 self.sheet.write_number(self.rows, at, cell)
             elif cell:
@@ -94,8 +143,8 @@ class _Sheet:
 
     def range(self, column: str, first: int = 2, last: int | None = None) -> str:
         """A column's rows as formulas name them."""
-        letter = xl_col_to_name(self.columns.index(column))
-        return f"'{self.name}'!${letter}${first}:${letter}${last or max(self.rows + 1, 2)}"
+        character = xl_col_to_name(self.columns.index(column))
+        return f"'{self.name}'!${character}${first}:${character}${last or max(self.rows + 1, 2)}"
 
 
 class XlsxBook:
@@ -105,23 +154,42 @@ class XlsxBook:
     """
 
     def __init__(self, path: Path, created: datetime, lines_a_sheet: int = LINES_A_SHEET) -> None:
-        options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+        options = {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+        }
         self.book: Any = xlsxwriter.Workbook(str(path), options | {"tmpdir": str(path.parent)})
-        self.book.set_properties({"created": created.astimezone(UTC).replace(tzinfo=None, microsecond=0)})
+        self.book.set_properties(
+            {"created": created.astimezone(UTC).replace(tzinfo=None, microsecond=0)}
+        )
         self.book.set_calc_mode("auto")
         self.styles: dict[tuple[str, bool], Any] = {}
         self.lines_a_sheet = lines_a_sheet
         self.documents = _Sheet(self, "documents", DOCUMENT_COLUMNS)
         self.lines = [_Sheet(self, "lines", CSV_COLUMNS)]
         self.tax = _Sheet(self, "tax", TAX_COLUMNS)
-        self.control = _Sheet(self, "control totals", ["currency", *COUNTED, "tax_by_rate", *(f"announced_{name}" for name in ANNOUNCED), "difference"])
+        self.control = _Sheet(
+            self,
+            "control totals",
+            [
+                "currency",
+                *COUNTED,
+                "tax_by_rate",
+                *(f"announced_{name}" for name in ANNOUNCED),
+                "difference",
+            ],
+        )
         self.spans: list[tuple[_Sheet, int, int]] = []
 
     def style(self, number_format: str, bold: bool = False) -> Any:
         """The cell format, made once."""
         key = (number_format, bold)
         if key not in self.styles:
-            self.styles[key] = self.book.add_format({"num_format": number_format} | ({"bold": True, "bottom": 1} if bold else {}))
+            self.styles[key] = self.book.add_format(
+                {"num_format": number_format} | ({"bold": True, "bottom": 1} if bold else {})
+            )
         return self.styles[key]
 
     def begin(self, document: ClosedDocument) -> None:
@@ -144,7 +212,12 @@ class XlsxBook:
         shown, row = amounts_shown(document.currency), self.documents.rows + 2
         net, tax = (xl_col_to_name(DOCUMENT_COLUMNS.index(name)) for name in ("net", "tax"))
         figures = {
-            "lines": Formula("+".join(f"ROWS({sheet.range('line_no', *span)})" for sheet, *span in self.spans) or "0", Decimal(document.line_count), "0"),
+            "lines": Formula(
+                "+".join(f"ROWS({sheet.range('line_no', *span)})" for sheet, *span in self.spans)
+                or "0",
+                Decimal(document.line_count),
+                "0",
+            ),
             "net": Formula(self._summed("amount"), document.net, shown),
             "tax": Formula(self._summed("tax_amount"), document.tax, shown),
             "total": Formula(f"{net}{row}+{tax}{row}", document.total, shown),
@@ -152,12 +225,28 @@ class XlsxBook:
         cells: dict[str, Cell | Formula] = {**_document_cells(document), **figures}
         self.documents.write([cells[name] for name in DOCUMENT_COLUMNS], shown)
         for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),):
-            self.tax.write([document.invoice_number, document.currency, each.code, each.rate, each.net, each.tax], shown)
+            self.tax.write(
+                [
+                    document.invoice_number,
+                    document.currency,
+                    each.code,
+                    each.rate,
+                    each.net,
+                    each.tax,
+                ],
+                shown,
+            )
 
     def _summed(self, column: str) -> str:
-        return f"SUM({','.join(sheet.range(column, *span) for sheet, *span in self.spans)})" if self.spans else "0"
+        return (
+            f"SUM({','.join(sheet.range(column, *span) for sheet, *span in self.spans)})"
+            if self.spans
+            else "0"
+        )
 
-    def close(self, counted: Mapping[str, CurrencyTotals], announced: Mapping[str, Mapping[str, Decimal]]) -> None:
+    def close(
+        self, counted: Mapping[str, CurrencyTotals], announced: Mapping[str, Mapping[str, Decimal]]
+    ) -> None:
         """Writes the control totals per currency: what the sheets add up to, what the batch announced, and the difference; ends the file."""
         for currency in sorted(counted):
             self._control(currency, counted[currency], announced.get(currency, {}))
@@ -165,27 +254,46 @@ class XlsxBook:
             sheet.sheet.autofilter(0, 0, max(sheet.rows, 1), len(sheet.columns) - 1)
         self.book.close()
 
-    def _control(self, currency: str, counted: CurrencyTotals, announced: Mapping[str, Decimal]) -> None:
+    def _control(
+        self, currency: str, counted: CurrencyTotals, announced: Mapping[str, Decimal]
+    ) -> None:
         shown, row = amounts_shown(currency), self.control.rows + 2
-        letter = {name: xl_col_to_name(at) for at, name in enumerate(self.control.columns)}
+        character = {name: xl_col_to_name(at) for at, name in enumerate(self.control.columns)}
         mine = f"$A{row}"
 
         def over_lines(name: str) -> str:
-            return "+".join(f"SUMIFS({sheet.range(name)},{sheet.range('currency')},{mine})" for sheet in self.lines)
+            return "+".join(
+                f"SUMIFS({sheet.range(name)},{sheet.range('currency')},{mine})"
+                for sheet in self.lines
+            )
 
         texts = {
             "documents": (f"COUNTIF({self.documents.range('currency')},{mine})", "0"),
-            "lines": ("+".join(f"COUNTIF({sheet.range('currency')},{mine})" for sheet in self.lines), "0"),
+            "lines": (
+                "+".join(f"COUNTIF({sheet.range('currency')},{mine})" for sheet in self.lines),
+                "0",
+            ),
             "quantity": (over_lines("quantity"), PLAIN),
             "net": (over_lines("amount"), shown),
             "tax": (over_lines("tax_amount"), shown),
-            "total": (f"SUMIFS({self.documents.range('total')},{self.documents.range('currency')},{mine})", shown),
+            "total": (
+                f"SUMIFS({self.documents.range('total')},{self.documents.range('currency')},{mine})",
+                shown,
+            ),
         }
         values = {name: Decimal(getattr(counted, name)) for name in COUNTED}
-        by_rate = Formula(f"SUMIFS({self.tax.range('tax')},{self.tax.range('currency')},{mine})", counted.tax, shown)
+        by_rate = Formula(
+            f"SUMIFS({self.tax.range('tax')},{self.tax.range('currency')},{mine})",
+            counted.tax,
+            shown,
+        )
         promised = [Decimal(announced.get(name, ZERO)) for name in ANNOUNCED]
-        apart = "+".join(f"ABS({letter[name]}{row}-{letter[f'announced_{name}']}{row})" for name in ANNOUNCED)
-        difference = sum((abs(values[name] - said) for name, said in zip(ANNOUNCED, promised, strict=True)), ZERO)
+        apart = "+".join(
+            f"ABS({character[name]}{row}-{letter[f'announced_{name}']}{row})" for name in ANNOUNCED
+        )
+        difference = sum(
+            (abs(values[name] - said) for name, said in zip(ANNOUNCED, promised, strict=True)), ZERO
+        )
         self.control.write(
             [
                 currency,
@@ -214,7 +322,9 @@ def _document_cells(document: ClosedDocument) -> dict[str, Cell]:
         "service_to": document.service_to,
         "payment_terms": document.payment_terms,
         "po_number": document.po_number,
-        "corrects": "; ".join(f"{each.number} of {each.invoice_date.isoformat()}" for each in document.corrects),
+        "corrects": "; ".join(
+            f"{each.number} of {each.invoice_date.isoformat()}" for each in document.corrects
+        ),
         "tax_regime": document.tax_regime,
         "tax_wording": document.tax_wording,
         "currency": document.currency,

@@ -18,13 +18,19 @@ def main() -> int:
     parser.add_argument("--no-provision", action="store_true")
     asked = parser.parse_args()
 
-    def say(sentence: str) -> None:
-        print(sentence, flush=True)
+    def say(message: str) -> None:
+        print(message, flush=True)
 
     try:
-        up(asked.data, fresh=asked.fresh, workers=parse_numbers(asked.workers, "--workers"), say=say, provision=not asked.no_provision)
+        up(
+            asked.data,
+            fresh=asked.fresh,
+            workers=parse_numbers(asked.workers, "--workers"),
+            say=say,
+            provision=not asked.no_provision,
+        )
     except (Refused, Unavailable) as error:
-        say(error.sentence)
+        say(error.message)
         return 1
     return 0
 

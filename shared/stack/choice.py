@@ -11,7 +11,7 @@ from typing import Protocol
 from shared.errors import Refused
 from shared.settings import Settings
 from shared.stack.containers import ContainerKafka, ContainerPostgres, why_no_containers
-from shared.stack.given import GivenDatabase, GivenKafka
+from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.kafka import KafkaServer
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
@@ -65,9 +65,17 @@ class Choice:
 def choose(wish: str, given: str, setting: str, embedded_data: Path) -> Choice:
     """Where a server comes from: `wish` is BACKOFFICE_STACK, `given` its address in the settings, `embedded_data` its folder if it was embedded."""
     if wish not in KINDS:
-        raise Refused("stack-unknown", f"BACKOFFICE_STACK is {wish!r}.", f"Set it to one of {', '.join(KINDS)}, or leave it out.")
+        raise Refused(
+            "stack-unknown",
+            f"BACKOFFICE_STACK is {wish!r}.",
+            f"Set it to one of {', '.join(KINDS)}, or leave it out.",
+        )
     if wish == "address" and not given:
-        raise Refused("address-missing", f"BACKOFFICE_STACK=address, but {setting} is empty.", f"Set {setting}, or leave BACKOFFICE_STACK out.")
+        raise Refused(
+            "address-missing",
+            f"BACKOFFICE_STACK=address, but {setting} is empty.",
+            f"Set {setting}, or leave BACKOFFICE_STACK out.",
+        )
     if given and wish in ("auto", "address"):
         return Choice("address", f"{setting} is set")
     if wish == "embedded":
@@ -78,25 +86,39 @@ def choose(wish: str, given: str, setting: str, embedded_data: Path) -> Choice:
     if missing is None:
         return Choice("docker", "a Docker engine answers")
     if wish == "docker":
-        raise Refused("no-docker", f"BACKOFFICE_STACK=docker, but {missing}.", "Start a Docker engine, or leave BACKOFFICE_STACK out.")
+        raise Refused(
+            "no-docker",
+            f"BACKOFFICE_STACK=docker, but {missing}.",
+            "Start a Docker engine, or leave BACKOFFICE_STACK out.",
+        )
     return Choice("embedded", missing)
 
 
-def choose_broker(settings: Settings, data: Path, ports: Ports, say: Callable[[str], None], proxied: tuple[int, int] | None) -> tuple[Broker, Choice]:
+def choose_broker(
+    settings: Settings,
+    data: Path,
+    ports: Ports,
+    say: Callable[[str], None],
+    proxied: tuple[int, int] | None,
+) -> tuple[Broker, Choice]:
     """The broker of this stack, not yet started."""
     choice = choose(settings.stack, settings.kafka, "BACKOFFICE_KAFKA", data / "kafka")
     if choice.kind == "address":
-        return GivenKafka(settings.kafka), choice
+        return ExternalKafka(settings.kafka), choice
     if choice.kind == "docker":
         return ContainerKafka(data, ports), choice
     return KafkaServer(data, say, ports, proxied), choice
 
 
-def choose_database(settings: Settings, data: Path, ports: Ports, say: Callable[[str], None]) -> tuple[Database, Choice]:
+def choose_database(
+    settings: Settings, data: Path, ports: Ports, say: Callable[[str], None]
+) -> tuple[Database, Choice]:
     """The database of this stack, not yet started."""
-    choice = choose(settings.stack, settings.database_url, "BACKOFFICE_DATABASE_URL", data / "postgres")
+    choice = choose(
+        settings.stack, settings.database_url, "BACKOFFICE_DATABASE_URL", data / "postgres"
+    )
     if choice.kind == "address":
-        return GivenDatabase(settings.database_url), choice
+        return ExternalDatabase(settings.database_url), choice
     if choice.kind == "docker":
         return ContainerPostgres(data, ports), choice
     return PostgresServer(data, say, ports), choice

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import Unavailable
-from shared.stack.given import GivenDatabase, GivenKafka
+from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.ports import HOST, Ports
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def why_no_containers() -> str | None:
         return "no docker command"
     command = [docker, "version", "--format", "{{.Server.Version}}"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_SECONDS, check=False)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=ENGINE_TIMEOUT_SECONDS, check=False
+        )
     except (subprocess.TimeoutExpired, OSError):
         return "the docker command does not answer"
     if answer.returncode != 0 or not answer.stdout.strip():
@@ -39,7 +41,7 @@ def why_no_containers() -> str | None:
     return None if find_spec("testcontainers") else "the package testcontainers is not installed"
 
 
-class ContainerKafka(GivenKafka):
+class ContainerKafka(ExternalKafka):
     """Apache Kafka in a container on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
@@ -72,7 +74,9 @@ class ContainerKafka(GivenKafka):
         }
         container = DockerContainer(KAFKA_IMAGE).with_envs(**settings)
         container.ports["9092/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # this machine alone, not its network
-        self._container = _started(container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE)
+        self._container = _started(
+            container.with_volume_mapping(self._volume, "/var/lib/kafka/data", "rw"), KAFKA_IMAGE
+        )
 
     def stop(self) -> None:
         """Remove the container; the volume stays."""
@@ -81,7 +85,7 @@ class ContainerKafka(GivenKafka):
             self._container = None
 
 
-class ContainerPostgres(GivenDatabase):
+class ContainerPostgres(ExternalDatabase):
     """PostgreSQL in a container on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
@@ -105,7 +109,10 @@ class ContainerPostgres(GivenDatabase):
         container = DockerContainer(POSTGRES_IMAGE).with_envs(**settings)
         container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]  # it trusts who connects: this machine alone
         container = container.with_volume_mapping(self._volume, "/var/lib/postgresql", "rw")
-        self._container = _started(container.with_command("postgres -c max_connections=200 -c timezone=UTC"), POSTGRES_IMAGE)
+        self._container = _started(
+            container.with_command("postgres -c max_connections=200 -c timezone=UTC"),
+            POSTGRES_IMAGE,
+        )
 
     def stop(self) -> None:
         """Remove the container; the volume stays."""

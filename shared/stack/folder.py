@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.errors import Refused
-from shared.stack.process import POLL_SECONDS, Record, end_leftover, write_json
+from shared.stack.process import POLL_SECONDS, Record, end_recorded_process, write_json
 
 MARKER = ".backoffice-stack.json"
 LOCK = "lock"
@@ -21,7 +21,9 @@ STATE = "stack.json"
 MADE_WITH = {"layout": "1", "kafka": "4.3.1", "postgres": "18"}
 LEAST_FREE_BYTES = 1_000_000_000
 LEFTOVER_PATIENCE_SECONDS = 20.0
-LOCK_PATIENCE_SECONDS = 2.0  # a process that was killed holds its lock until its last thread is gone
+LOCK_PATIENCE_SECONDS = (
+    2.0  # a process that was killed holds its lock until its last thread is gone
+)
 
 
 class DataFolder:
@@ -70,7 +72,7 @@ class DataFolder:
         """Hold the folder for this process until `release`; the kernel lets go by itself if the process dies."""
         lock = (self.path / LOCK).open("a+")
         deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while not _taken(lock):
+        while not _acquire_lock(lock):
             if time.monotonic() > deadline:
                 lock.close()
                 raise Refused(
@@ -89,10 +91,19 @@ class DataFolder:
 
     def sweep(self, say: Callable[[str], None]) -> list[Record]:
         """End every process that an earlier command started here and could not stop, workers before the servers they use."""
-        paths = sorted((self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres"))
-        ended = [record for path in paths if (record := end_leftover(path, LEFTOVER_PATIENCE_SECONDS))]
+        paths = sorted(
+            (self.path / "run").glob("*.json"), key=lambda path: path.stem in ("kafka", "postgres")
+        )
+        ended = [
+            record
+            for path in paths
+            if (record := end_recorded_process(path, LEFTOVER_PATIENCE_SECONDS))
+        ]
         if ended:
-            say("cleaned up after a stack that was not stopped: " + ", ".join(f"{record.name} (pid {record.pid})" for record in ended))
+            say(
+                "cleaned up after a stack that was not stopped: "
+                + ", ".join(f"{record.name} (pid {record.pid})" for record in ended)
+            )
         return ended
 
     def _empty(self) -> None:
@@ -109,7 +120,11 @@ class DataFolder:
             found = json.loads((self.path / MARKER).read_text())
         except (OSError, ValueError):
             found = {}
-        differing = [f"{part} {found.get(part, 'unknown')} instead of {wanted}" for part, wanted in MADE_WITH.items() if found.get(part) != wanted]
+        differing = [
+            f"{part} {found.get(part, 'unknown')} instead of {wanted}"
+            for part, wanted in MADE_WITH.items()
+            if found.get(part) != wanted
+        ]
         if differing:
             raise Refused(
                 "data-folder-version",
@@ -127,7 +142,7 @@ class DataFolder:
             )
 
 
-def _taken(lock: IO[str]) -> bool:
+def _acquire_lock(lock: IO[str]) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

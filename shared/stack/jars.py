@@ -53,17 +53,26 @@ def listed_jars(path: Path = LIST) -> list[Jar]:
 def cache_folder() -> Path:
     """Where downloads are kept between runs and between data folders."""
     given = Settings().cache
-    return given.expanduser().resolve() if given else Path.home() / ".cache" / "staffing-back-office"
+    return (
+        given.expanduser().resolve() if given else Path.home() / ".cache" / "staffing-back-office"
+    )
 
 
-def class_path(say: Callable[[str], None], cache: Path | None = None, jars: Iterable[Jar] | None = None, repository: str | None = None) -> str:
+def class_path(
+    say: Callable[[str], None],
+    cache: Path | None = None,
+    jars: Iterable[Jar] | None = None,
+    repository: str | None = None,
+) -> str:
     """The class path of the broker; fetches what is not in the cache, from Maven Central or another Maven repository, and says so."""
     wanted = list(jars) if jars is not None else listed_jars()
     folder = (cache or cache_folder()) / "jars"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks that start at once on a new machine fetch once
+            fcntl.flock(
+                lock, fcntl.LOCK_EX
+            )  # two stacks that start at once on a new machine fetch once
             missing = [jar for jar in wanted if not _is_right(folder / jar.file, jar)]
             if missing:
                 _fetch_all(missing, folder, repository, say)
@@ -83,9 +92,14 @@ def _is_right(path: Path, jar: Jar) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == jar.sha256
 
 
-def _fetch_all(missing: list[Jar], folder: Path, repository: str | None, say: Callable[[str], None]) -> None:
+def _fetch_all(
+    missing: list[Jar], folder: Path, repository: str | None, say: Callable[[str], None]
+) -> None:
     say(f"fetching {len(missing)} jars of Apache Kafka from Maven Central into {folder} (once)")
-    with tempfile.TemporaryDirectory(prefix="download-", dir=folder) as drafts, ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads:
+    with (
+        tempfile.TemporaryDirectory(prefix="download-", dir=folder) as drafts,
+        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads,
+    ):
         work = [threads.submit(_fetch, jar, Path(drafts), folder, repository) for jar in missing]
         try:
             for done, finished in enumerate(as_completed(work), start=1):
@@ -104,7 +118,9 @@ def _fetch(jar: Jar, drafts: Path, folder: Path, repository: str | None) -> None
     remote = {"given": repository} if repository else None
     context = MavenContext(repo_cache=drafts, remote_repos=remote, timeout=DOWNLOAD_TIMEOUT_SECONDS)
     try:
-        draft = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        draft = (
+            context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+        )
     except (requests.RequestException, RuntimeError) as error:
         raise Refused(
             "jar-missing",

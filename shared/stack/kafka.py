@@ -18,7 +18,15 @@ from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
 from shared.stack.jars import class_path
 from shared.stack.ports import HOST, Ports
 from shared.stack.probe import wait_until_it_works
-from shared.stack.process import Child, Launch, end_leftover, record_path, run_child, start_child, tail
+from shared.stack.process import (
+    Child,
+    Launch,
+    end_recorded_process,
+    record_path,
+    run_child,
+    start_child,
+    tail,
+)
 
 NAME = "kafka"
 NODE = 1
@@ -112,11 +120,13 @@ class KafkaServer:
             jars = class_path(self._say, self._cache)
             folder = self._data / "kafka"
             folder.mkdir(parents=True, exist_ok=True)
-            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
             settings = self._write_settings(folder)
             if not (folder / "log" / "meta.properties").exists():
                 self._format(jars, settings)
-            self._child = start_child(self._data, self._order(NAME, jars, "kafka.Kafka", str(settings)))
+            self._child = start_child(
+                self._data, self._order(NAME, jars, "kafka.Kafka", str(settings))
+            )
 
     def start(self) -> None:
         """Start and wait until a record was produced and read back."""
@@ -151,8 +161,12 @@ class KafkaServer:
             **SETTINGS,
             "log.dirs": str(folder / "log"),
             "controller.quorum.voters": f"{NODE}@{HOST}:{controller}",
-            "listeners": ",".join(f"{name}://{HOST}:{number}" for name, number in listeners.items()),
-            "advertised.listeners": ",".join(f"{name}://{HOST}:{number}" for name, number in advertised.items()),
+            "listeners": ",".join(
+                f"{name}://{HOST}:{number}" for name, number in listeners.items()
+            ),
+            "advertised.listeners": ",".join(
+                f"{name}://{HOST}:{number}" for name, number in advertised.items()
+            ),
             "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         }
         path = folder / "server.properties"
@@ -161,15 +175,31 @@ class KafkaServer:
         return path
 
     def _format(self, jars: str, settings: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
-        order = self._order("kafka-format", jars, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(settings), "--ignore-formatted")
+        cluster = (
+            base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+        )
+        order = self._order(
+            "kafka-format",
+            jars,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            cluster,
+            "-c",
+            str(settings),
+            "--ignore-formatted",
+        )
         if run_child(self._data, order, FORMAT_TIMEOUT_SECONDS) != 0:
-            raise Unavailable(f"Kafka's data folder {settings.parent} could not be made. It said ({order.log}):\n{tail(order.log)}")
+            raise Unavailable(
+                f"Kafka's data folder {settings.parent} could not be made. It said ({order.log}):\n{tail(order.log)}"
+            )
 
     def _order(self, name: str, jars: str, *rest: str) -> Launch:
         folder = self._data / "kafka"
         logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
-        environment = {key: value for key, value in os.environ.items() if key not in FOREIGN_JVM_OPTIONS}
+        environment = {
+            key: value for key, value in os.environ.items() if key not in FOREIGN_JVM_OPTIONS
+        }
         return Launch(
             name=name,
             command=(str(JAVA), *JVM_OPTIONS, logging, "-cp", jars, *rest),
@@ -185,8 +215,16 @@ class KafkaServer:
         self.stop()
         said = tail(self._log)
         if "Address already in use" in said:
-            raise Unavailable(f"Kafka could not listen on {self.address}: another program took the port meanwhile. Start again. Log: {self._log}")
+            raise Unavailable(
+                f"Kafka could not listen on {self.address}: another program took the port meanwhile. Start again. Log: {self._log}"
+            )
         if "No space left" in said:
-            raise Unavailable(f"Kafka stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}")
-        how = "ended while it started" if ended else f"did not work within {START_TIMEOUT_SECONDS:.0f} s ({wrong})"
+            raise Unavailable(
+                f"Kafka stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}"
+            )
+        how = (
+            "ended while it started"
+            if ended
+            else f"did not work within {START_TIMEOUT_SECONDS:.0f} s ({wrong})"
+        )
         raise Unavailable(f"Kafka {how}. The end of its log ({self._log}):\n{said}")

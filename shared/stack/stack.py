@@ -23,10 +23,16 @@ from shared.stack.choice import Broker, Choice, Database, Server, choose_broker,
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.ports import Ports
 from shared.stack.process import Launch, run_child, tail, write_json
-from shared.stack.workers import LONGEST_PAUSE_SECONDS, Worker, parse_numbers, replicas_of, wait_until_ready
+from shared.stack.workers import (
+    LONGEST_PAUSE_SECONDS,
+    Worker,
+    parse_numbers,
+    replicas_of,
+    wait_until_ready,
+)
 
 STEP_TIMEOUT_SECONDS = 300.0
-TEND_EVERY_SECONDS = 0.3
+RESTART_CHECK_SECONDS = 0.3
 SERVER_PAUSE_SECONDS = 1.0
 
 
@@ -50,8 +56,13 @@ class Stack:
         self._say = say
         self._fresh = fresh
         self._provision = provision
-        self._replicas = replicas_of(workers if isinstance(workers, Mapping) else tuple(workers), self._settings.workers)
-        self._wished_ports = {**parse_numbers(self._settings.ports, "BACKOFFICE_PORTS"), **(ports or {})}
+        self._replicas = replicas_of(
+            workers if isinstance(workers, Mapping) else tuple(workers), self._settings.workers
+        )
+        self._wished_ports = {
+            **parse_numbers(self._settings.ports, "BACKOFFICE_PORTS"),
+            **(ports or {}),
+        }
         self._proxied = proxied
         self._choices: dict[str, Choice] = {}
         self._server_again_at: dict[str, float] = {}
@@ -76,7 +87,11 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The settings by which any process reaches this stack."""
-        return {"BACKOFFICE_KAFKA": self.kafka_address, "BACKOFFICE_DATABASE_URL": self.database_url, "BACKOFFICE_DATA": str(self.data)}
+        return {
+            "BACKOFFICE_KAFKA": self.kafka_address,
+            "BACKOFFICE_DATABASE_URL": self.database_url,
+            "BACKOFFICE_DATA": str(self.data),
+        }
 
     def start(self) -> None:
         """Bring everything up; whatever goes wrong, nothing is left running."""
@@ -87,10 +102,12 @@ class Stack:
             self._start_workers()
             self._tell("ready")
         except BaseException as error:
-            self.stop(failed=error if isinstance(error, Exception) else None)  # being asked to stop is no failure
+            self.stop(
+                failed=error if isinstance(error, Exception) else None
+            )  # being asked to stop is no failure
             raise
 
-    def tend(self) -> None:
+    def restart_failed(self) -> None:
         """One look around: what ended badly is started again. What hinders that once all is up, a full disk or a port that another program took,
         is said once and tried again at the next look: it ends nothing that runs."""
         with self._turn:
@@ -102,14 +119,18 @@ class Stack:
             except (OSError, Refused, Unavailable) as error:
                 if self._phase != "ready":
                     raise
-                sentence = str(error) if isinstance(error, OSError) else error.sentence
-                if sentence != self._hindrance:
-                    self._hindrance = sentence
-                    self._say(f"the stack could not be looked after, which is tried again: {sentence}")
+                message = str(error) if isinstance(error, OSError) else error.message
+                if message != self._hindrance:
+                    self._hindrance = message
+                    self._say(
+                        f"the stack could not be looked after, which is tried again: {message}"
+                    )
 
     def _look_around(self) -> None:
         # The list is built first: any() over a generator would stop looking at the first worker that changed.
-        changed = [self._tend_server(name, server) for name, server in self._servers()] + [worker.tend() for worker in self.workers]
+        changed = [self._restart_server(name, server) for name, server in self._servers()] + [
+            worker.restart_failed() for worker in self.workers
+        ]
         if any(changed):
             self._tell(self._phase)
 
@@ -131,12 +152,18 @@ class Stack:
             self._folder.release()
 
     def _servers(self) -> list[tuple[str, Server]]:
-        return [(name, getattr(self, name)) for name in ("postgres", "kafka") if hasattr(self, name)]
+        return [
+            (name, getattr(self, name)) for name in ("postgres", "kafka") if hasattr(self, name)
+        ]
 
     def _start_servers(self) -> None:
         ports = Ports(self.data, self._say, self._wished_ports)
-        self.postgres, self._choices["postgres"] = choose_database(self._settings, self.data, ports, self._say)
-        self.kafka, self._choices["kafka"] = choose_broker(self._settings, self.data, ports, self._say, self._proxied)
+        self.postgres, self._choices["postgres"] = choose_database(
+            self._settings, self.data, ports, self._say
+        )
+        self.kafka, self._choices["kafka"] = choose_broker(
+            self._settings, self.data, ports, self._say, self._proxied
+        )
         self._ports = ports
         self._tell("starting")
         for label, name in (("PostgreSQL", "postgres"), ("Kafka", "kafka")):
@@ -144,13 +171,22 @@ class Stack:
         began = time.monotonic()
         self.kafka.launch()  # the slow one boots while the database starts and migrates
         self.postgres.start()
-        self._say(f"PostgreSQL works ({time.monotonic() - began:.1f} s): {self.postgres.dsn.rpartition('@')[2]}")
+        self._say(
+            f"PostgreSQL works ({time.monotonic() - began:.1f} s): {self.postgres.dsn.rpartition('@')[2]}"
+        )
         if self._provision:
-            self._step("migrate", "shared.migrations", "upgrade", {"BACKOFFICE_DATABASE_URL": self.database_url})
+            self._step(
+                "migrate",
+                "shared.migrations",
+                "upgrade",
+                {"BACKOFFICE_DATABASE_URL": self.database_url},
+            )
         self.kafka.start()
         self._say(f"Kafka works ({time.monotonic() - began:.1f} s): {self.kafka_address}")
         if self._provision:
-            self._step("topics", "shared.broker.topics", "", {"BACKOFFICE_KAFKA": self.kafka_address})
+            self._step(
+                "topics", "shared.broker.topics", "", {"BACKOFFICE_KAFKA": self.kafka_address}
+            )
         self._tell("starting")
 
     def _step(self, name: str, module: str, argument: str, environment: Mapping[str, str]) -> None:
@@ -165,23 +201,33 @@ class Stack:
         )
         code = run_child(self.data, launch, STEP_TIMEOUT_SECONDS)
         if code != 0:
-            raise Unavailable(f"The step {name} (python -m {module} {argument}) ended with exit {code}. It said ({launch.log}):\n{tail(launch.log)}")
+            raise Unavailable(
+                f"The step {name} (python -m {module} {argument}) ended with exit {code}. It said ({launch.log}):\n{tail(launch.log)}"
+            )
         self._say(f"{name}: done ({time.monotonic() - began:.1f} s)")
 
     def _start_workers(self) -> None:
         for service, count in self._replicas.items():
             for replica in range(1, count + 1):
-                worker = Worker(self.data, service, replica, self._ports, self.environment, self._say)
+                worker = Worker(
+                    self.data, service, replica, self._ports, self.environment, self._say
+                )
                 self.workers.append(worker)
                 worker.start()
         self._tell("starting")
         if self.workers:
             began = time.monotonic()
-            wait_until_ready(self.workers, self.tend)
-            self._say(f"workers ready ({time.monotonic() - began:.1f} s): {', '.join(worker.name for worker in self.workers)}")
+            wait_until_ready(self.workers, self.restart_failed)
+            self._say(
+                f"workers ready ({time.monotonic() - began:.1f} s): {', '.join(worker.name for worker in self.workers)}"
+            )
 
-    def _tend_server(self, name: str, server: Server) -> bool:
-        if server.alive or not server.wanted or time.monotonic() < self._server_again_at.get(name, 0.0):
+    def _restart_server(self, name: str, server: Server) -> bool:
+        if (
+            server.alive
+            or not server.wanted
+            or time.monotonic() < self._server_again_at.get(name, 0.0)
+        ):
             return False
         self._say(f"{name} ended by itself; it is started again on the same data")
         try:
@@ -189,7 +235,7 @@ class Stack:
         except (Refused, Unavailable) as error:
             server.wanted = True  # a failed start gives up; the stack does not
             self._server_again_at[name] = time.monotonic() + LONGEST_PAUSE_SECONDS
-            self._say(error.sentence)
+            self._say(error.message)
         else:
             self._server_again_at[name] = time.monotonic() + SERVER_PAUSE_SECONDS
             self._say(f"{name} works again")
@@ -203,7 +249,12 @@ class Stack:
         """What `status` and `down` read: who runs where."""
         own = psutil.Process()
         servers = {
-            name: {"kind": choice.kind, "why": choice.why, "pid": getattr(self, name).pid, "log": str(self.data / "logs" / f"{name}.log")}
+            name: {
+                "kind": choice.kind,
+                "why": choice.why,
+                "pid": getattr(self, name).pid,
+                "log": str(self.data / "logs" / f"{name}.log"),
+            }
             for name, choice in self._choices.items()
             if hasattr(self, name)
         }
@@ -230,7 +281,7 @@ class Stack:
         if failed is not None:
             state["failure"] = {
                 "code": getattr(failed, "code", "unavailable"),
-                "sentence": getattr(failed, "sentence", str(failed) or repr(failed)),
+                "message": getattr(failed, "message", str(failed) or repr(failed)),
             }
         return state
 
@@ -246,12 +297,14 @@ def running_stack(
     proxied: tuple[int, int] | None = None,
 ) -> Iterator[Stack]:
     """A stack for as long as the block lasts; what ends badly meanwhile is started again, as under `up`."""
-    stack = Stack(data_dir, workers=workers, say=say, fresh=fresh, provision=provision, proxied=proxied)
+    stack = Stack(
+        data_dir, workers=workers, say=say, fresh=fresh, provision=provision, proxied=proxied
+    )
     over = threading.Event()
 
     def look_around() -> None:
-        while not over.wait(TEND_EVERY_SECONDS):
-            stack.tend()
+        while not over.wait(RESTART_CHECK_SECONDS):
+            stack.restart_failed()
 
     stack.start()
     looking = threading.Thread(target=look_around, name="stack-tending", daemon=True)

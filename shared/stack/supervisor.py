@@ -17,8 +17,8 @@ import psutil
 
 from shared.errors import Refused, Unavailable
 from shared.stack.folder import MARKER, STATE, DataFolder
-from shared.stack.process import Record, read_record, wait_gone
-from shared.stack.stack import TEND_EVERY_SECONDS, Stack
+from shared.stack.process import Record, read_record, wait_ended
+from shared.stack.stack import RESTART_CHECK_SECONDS, Stack
 from shared.stack.workers import STANDARD, is_ready
 
 DOWN_TIMEOUT_SECONDS = 90.0
@@ -31,7 +31,7 @@ OVER = ("never started", "stopped", "failed")
 Say = Callable[[str], None]
 
 
-class _Asked(BaseException):
+class _StopRequested(BaseException):
     """Somebody asked this process to stop. No Exception: nothing on the way may take it for a failure and go on."""
 
 
@@ -48,14 +48,14 @@ def up(
     if detach:
         return _up_detached(data_dir, fresh=fresh, workers=workers, say=say, provision=provision)
     stack = Stack(data_dir, workers=workers, say=say, fresh=fresh, provision=provision)
-    with _listening() as listening:
+    with _stop_on_signal() as listening:
         try:
             stack.start()
             say("the stack is up; Ctrl-C stops it")
             while True:
-                time.sleep(TEND_EVERY_SECONDS)
-                stack.tend()
-        except _Asked:
+                time.sleep(RESTART_CHECK_SECONDS)
+                stack.restart_failed()
+        except _StopRequested:
             say("stopping")
         finally:
             listening.clear()
@@ -75,10 +75,10 @@ def down(data_dir: Path = Path(".backoffice"), *, say: Say = print) -> dict[str,
         say(f"stopping the stack on {folder.path} (pid {supervisor.pid})")
         with suppress(psutil.Error):
             supervisor.terminate()
-        wait_gone([supervisor], DOWN_TIMEOUT_SECONDS)
+        wait_ended([supervisor], DOWN_TIMEOUT_SECONDS)
         with suppress(psutil.Error):
             supervisor.kill()
-            wait_gone([supervisor], DOWN_TIMEOUT_SECONDS)
+            wait_ended([supervisor], DOWN_TIMEOUT_SECONDS)
     folder.hold()
     try:
         if not folder.sweep(say) and supervisor is None:
@@ -102,7 +102,10 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
         "supervisor_pid": supervisor.pid if supervisor is not None else None,
         "kafka": state.get("kafka", ""),
         "database_url": state.get("database_url", ""),
-        "servers": {name: _server_now(name, server, alive, supervisor is not None) for name, server in state.get("servers", {}).items()},
+        "servers": {
+            name: _server_now(name, server, alive, supervisor is not None)
+            for name, server in state.get("servers", {}).items()
+        },
         "workers": [_worker_now(worker, alive) for worker in state.get("workers", [])],
         "left_behind": sorted(alive) if supervisor is None else [],
     }
@@ -111,7 +114,9 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
     return answer
 
 
-def _server_now(name: str, server: Mapping[str, Any], alive: set[str], supervised: bool) -> dict[str, Any]:
+def _server_now(
+    name: str, server: Mapping[str, Any], alive: set[str], supervised: bool
+) -> dict[str, Any]:
     # A server that we did not start has no process here; it is there as long as the stack that uses it.
     return {**server, "alive": name in alive if server["kind"] == "embedded" else supervised}
 
@@ -122,7 +127,9 @@ def _worker_now(worker: Mapping[str, Any], alive: set[str]) -> dict[str, Any]:
 
 
 def _records(path: Path) -> list[Record]:
-    return [record for file in sorted((path / "run").glob("*.json")) if (record := read_record(file))]
+    return [
+        record for file in sorted((path / "run").glob("*.json")) if (record := read_record(file))
+    ]
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -138,23 +145,55 @@ def _supervisor(state: Mapping[str, Any]) -> psutil.Process | None:
     known = state.get("supervisor")
     if known is None or state.get("phase") in OVER:
         return None
-    return Record("supervisor", int(known["pid"]), float(known["started"]), tuple(known["command"]), int(signal.SIGTERM)).process()
+    return Record(
+        "supervisor",
+        int(known["pid"]),
+        float(known["started"]),
+        tuple(known["command"]),
+        int(signal.SIGTERM),
+    ).process()
 
 
-def _up_detached(data_dir: Path, *, fresh: bool, workers: Mapping[str, int] | Sequence[str], say: Say, provision: bool) -> dict[str, Any]:
+def _up_detached(
+    data_dir: Path,
+    *,
+    fresh: bool,
+    workers: Mapping[str, int] | Sequence[str],
+    say: Say,
+    provision: bool,
+) -> dict[str, Any]:
     path = DataFolder(data_dir).path
     if _supervisor(_read_state(path)) is not None:
         if fresh:
-            raise Refused("stack-in-use", f"A stack runs on {path}, so it cannot be emptied.", "Stop it first (backoffice down).")
+            raise Refused(
+                "stack-in-use",
+                f"A stack runs on {path}, so it cannot be emptied.",
+                "Stop it first (backoffice down).",
+            )
         say(f"a stack already runs on {path}")
         return status(data_dir)
-    log = path.parent / f"{path.name}.{os.getpid()}.{LOG}"  # beside the folder: what starts there may have to empty it
+    log = (
+        path.parent / f"{path.name}.{os.getpid()}.{LOG}"
+    )  # beside the folder: what starts there may have to empty it
     numbers = workers if isinstance(workers, Mapping) else dict.fromkeys(workers, 1)
-    command = [sys.executable, "-m", "shared.stack", str(path), "--workers", ",".join(f"{name}={count}" for name, count in numbers.items())]
+    command = [
+        sys.executable,
+        "-m",
+        "shared.stack",
+        str(path),
+        "--workers",
+        ",".join(f"{name}={count}" for name, count in numbers.items()),
+    ]
     command += ["--fresh"] * fresh + ["--no-provision"] * (not provision)
     path.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         _follow(process, log, path, say)
     finally:
@@ -179,24 +218,28 @@ def _follow(process: "subprocess.Popen[bytes]", log: Path, path: Path, say: Say)
                 failure = state.get("failure", {}) if ours else {}
                 raise Refused(
                     failure.get("code", "stack-not-up"),
-                    failure.get("sentence", f"The stack on {path} did not come up; see the lines above."),
+                    failure.get(
+                        "message", f"The stack on {path} did not come up; see the lines above."
+                    ),
                 )
             if time.monotonic() > deadline:
                 process.terminate()
-                raise Unavailable(f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop.")
+                raise Unavailable(
+                    f"The stack on {path} was not ready within {DETACH_TIMEOUT_SECONDS:.0f} s and was asked to stop."
+                )
             time.sleep(POLL_SECONDS)
 
 
 @contextmanager
-def _listening() -> Iterator[threading.Event]:
-    """While the event is set, a signal raises `_Asked`, once; afterwards signals are ignored, because every step of stopping has its own limit."""
+def _stop_on_signal() -> Iterator[threading.Event]:
+    """While the event is set, a signal raises `_StopRequested`, once; afterwards signals are ignored, because every step of stopping has its own limit."""
     listening = threading.Event()
     listening.set()
 
     def asked(number: int, frame: FrameType | None) -> None:
         if listening.is_set():
             listening.clear()
-            raise _Asked
+            raise _StopRequested
 
     before = {number: signal.signal(number, asked) for number in SIGNALS}
     try:

@@ -37,20 +37,34 @@ def parse_numbers(text: str, setting: str) -> dict[str, int]:
     return numbers
 
 
-def replicas_of(names: Mapping[str, int] | tuple[str, ...] | list[str], setting: str) -> dict[str, int]:
+def replicas_of(
+    names: Mapping[str, int] | tuple[str, ...] | list[str], setting: str
+) -> dict[str, int]:
     """How many replicas of each worker: what the caller named, with the numbers of BACKOFFICE_WORKERS for those."""
     numbers = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, 1)
     wished = parse_numbers(setting, "BACKOFFICE_WORKERS")
     unknown = sorted(set(wished) - set(numbers) - set(STANDARD))
     if unknown:
-        raise Refused("worker-unknown", f"BACKOFFICE_WORKERS names {', '.join(unknown)}.", f"The workers are {', '.join(STANDARD)}.")
+        raise Refused(
+            "worker-unknown",
+            f"BACKOFFICE_WORKERS names {', '.join(unknown)}.",
+            f"The workers are {', '.join(STANDARD)}.",
+        )
     return {name: wished.get(name, number) for name, number in numbers.items()}
 
 
 class Worker:
     """One replica of one worker."""
 
-    def __init__(self, data: Path, service: str, replica: int, ports: Ports, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        service: str,
+        replica: int,
+        ports: Ports,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+    ) -> None:
         self.service = service
         self.replica = str(replica)
         self.name = f"{service}-{replica}"
@@ -93,7 +107,7 @@ class Worker:
         self._started = time.monotonic()
         self._child = start_child(self._data, launch)
 
-    def tend(self) -> bool:
+    def restart_failed(self) -> bool:
         """Look after it: start it again some time after it ended badly. True if something changed."""
         now = time.monotonic()
         if self._again_at is not None:
@@ -108,12 +122,16 @@ class Worker:
         record_path(self._data, self.name).unlink(missing_ok=True)
         self._child = None
         if code == 0:
-            self._say(f"{self.name} ended by itself with exit 0 and stays down; its log: {self.log}")
+            self._say(
+                f"{self.name} ended by itself with exit 0 and stays down; its log: {self.log}"
+            )
             return True
         if now - self._started > STEADY_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit {code}"
-        self._say(f"{self.name} {how}; it is started again in {self._pause:.1f} s. Its log: {self.log}")
+        self._say(
+            f"{self.name} {how}; it is started again in {self._pause:.1f} s. Its log: {self.log}"
+        )
         self._again_at = now + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         return True
@@ -138,7 +156,9 @@ class Worker:
 
 def is_ready(port: int) -> bool:
     """Whether the worker that listens on this port answers 200 to /readyz."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy in the environment is not for this machine
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({})
+    )  # a proxy in the environment is not for this machine
     try:
         with opener.open(f"http://{HOST}:{port}/readyz", timeout=ASK_TIMEOUT_SECONDS) as answer:
             return bool(answer.status == 200)
@@ -146,16 +166,22 @@ def is_ready(port: int) -> bool:
         return False
 
 
-def wait_until_ready(workers: list[Worker], tend: Callable[[], None], timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+def wait_until_ready(
+    workers: list[Worker],
+    restart_failed: Callable[[], None],
+    timeout_seconds: float = READY_TIMEOUT_SECONDS,
+) -> None:
     """Wait until all are ready; give up with the end of the log of the first that is not."""
     deadline = time.monotonic() + timeout_seconds
     # All are asked in each round: one that was ready for a moment and ended is not ready.
     while waiting := [worker for worker in workers if not worker.is_ready()]:
-        tend()
+        restart_failed()
         first = waiting[0]
         broken = next((worker for worker in waiting if worker.restarts >= ENDS_BEFORE_READY), None)
         if broken is not None:
-            raise Unavailable(f"The worker {broken.name} ends again and again. The end of its log ({broken.log}):\n{tail(broken.log)}")
+            raise Unavailable(
+                f"The worker {broken.name} ends again and again. The end of its log ({broken.log}):\n{tail(broken.log)}"
+            )
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"The worker {first.name} was not ready within {timeout_seconds:.0f} s (http://{HOST}:{first.port}/readyz). "

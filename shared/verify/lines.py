@@ -11,7 +11,7 @@ WITH parts AS (
   SELECT d.document_kind, d.document_id, l ->> 'line_key' AS line_key, l ->> 'currency' AS currency, 'said' AS part,
          CAST(l ->> 'quantity' AS numeric) AS quantity, CAST(l ->> 'amount' AS numeric) AS amount
   FROM invoicer.settled_document AS d CROSS JOIN LATERAL jsonb_array_elements(CAST(d.body AS jsonb) -> 'lines') AS l
-  WHERE d.statement_no > 0 AND d.statement_kind = 'realized'
+  WHERE d.realization_no > 0 AND d.realization_kind = 'realized'
   UNION ALL
   SELECT p.document_kind, p.document_id, p.line_key, p.currency, place.part, p.quantity, p.amount
   FROM invoicer.pay_line AS p
@@ -48,41 +48,41 @@ FROM whole
 WHERE (worth_quantity <> open_quantity + drafted_quantity + net_quantity + forgiven_quantity
        OR worth_amount <> open_amount + drafted_amount + net_amount + forgiven_amount)
   AND NOT EXISTS (SELECT FROM invoicer.settled_document AS d WHERE d.document_kind = whole.document_kind
-                  AND d.document_id = whole.document_id AND d.statement_kind = 'withheld')"""
+                  AND d.document_id = whole.document_id AND d.realization_kind = 'withheld')"""
 
 WITHHELD = """
 SELECT d.document_kind || ' ' || d.document_id AS id, 'pay line ' || p.pay_line_id || ' is open or on a draft' AS detail
 FROM invoicer.settled_document AS d JOIN invoicer.pay_line AS p USING (document_kind, document_id)
-WHERE d.statement_kind = 'withheld'
+WHERE d.realization_kind = 'withheld'
   AND (EXISTS (SELECT FROM invoicer.open_line AS o WHERE o.pay_line_id = p.pay_line_id)
        OR EXISTS (SELECT FROM invoicer.draft_line AS w WHERE w.pay_line_id = p.pay_line_id))"""
 
-SETTLED_STATEMENT = f"""
+SETTLED_REALIZATION = f"""
 SELECT {DOCUMENT} AS id,
-       CASE WHEN s.document_id IS NULL THEN 'statement ' || d.statement_no || ' was never issued'
-            ELSE 'statement ' || d.statement_no || ' was settled with other content than it was issued with' END AS detail
+       CASE WHEN s.document_id IS NULL THEN 'statement ' || d.realization_no || ' was never issued'
+            ELSE 'statement ' || d.realization_no || ' was settled with other content than it was issued with' END AS detail
 FROM invoicer.settled_document AS d
-LEFT JOIN fee_realizer.document_statement AS s
-  ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.statement_no = d.statement_no
-WHERE d.statement_no > 0
-  AND (s.document_id IS NULL OR s.statement_kind <> d.statement_kind
+LEFT JOIN fee_realizer.document_realization AS s
+  ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.realization_no = d.realization_no
+WHERE d.realization_no > 0
+  AND (s.document_id IS NULL OR s.realization_kind <> d.realization_kind
        OR (s.body <> d.body AND CAST(s.body AS jsonb) <> CAST(d.body AS jsonb)))"""
 
 IN_FLIGHT = """
 SELECT d.document_kind || ' ' || d.document_id AS id,
-       format('statement %s was issued at %s, settled is %s%s', d.statement_no, date_trunc('second', d.issued_at), coalesce(s.statement_no, 0),
-              CASE WHEN s.stale_statement_no IS NULL THEN '' ELSE ', statement ' || s.stale_statement_no || ' waits to be priced again' END) AS detail
-FROM fee_realizer.latest_statement AS d
+       format('statement %s was issued at %s, settled is %s%s', d.realization_no, date_trunc('second', d.issued_at), coalesce(s.realization_no, 0),
+              CASE WHEN s.stale_realization_no IS NULL THEN '' ELSE ', statement ' || s.stale_realization_no || ' waits to be priced again' END) AS detail
+FROM fee_realizer.latest_realization AS d
 LEFT JOIN invoicer.settled_document AS s ON s.document_kind = d.document_kind AND s.document_id = d.document_id
-WHERE (coalesce(s.statement_no, 0) < d.statement_no OR s.stale_statement_no >= d.statement_no)
+WHERE (coalesce(s.realization_no, 0) < d.realization_no OR s.stale_realization_no >= d.realization_no)
   AND d.issued_at < now() - make_interval(mins => CAST(:minutes AS integer))"""
 
 HELD_IS_WITHHELD = """
 SELECT d.document_kind || ' ' || d.document_id AS id,
-       CASE WHEN d.hold_code IS NULL THEN 'waits for nothing, but statement ' || d.statement_no || ' withholds it'
-            ELSE 'is held (' || d.hold_code || '), but statement ' || d.statement_no || ' realizes it' END AS detail
-FROM fee_realizer.document_state AS d JOIN fee_realizer.latest_statement AS s USING (document_kind, document_id)
-WHERE (d.hold_code IS NULL) <> (s.statement_kind = 'realized')"""
+       CASE WHEN d.hold_code IS NULL THEN 'waits for nothing, but statement ' || d.realization_no || ' withholds it'
+            ELSE 'is held (' || d.hold_code || '), but statement ' || d.realization_no || ' realizes it' END AS detail
+FROM fee_realizer.document_state AS d JOIN fee_realizer.latest_realization AS s USING (document_kind, document_id)
+WHERE (d.hold_code IS NULL) <> (s.realization_kind = 'realized')"""
 
 ONE_PLACE = """
 SELECT 'pay line ' || found.pay_line_id AS id,

@@ -17,7 +17,7 @@ class Fault:
     """A check that does not hold: its name, what must be true, how many rows break it, and the first of them."""
 
     check: str
-    sentence: str
+    message: str
     count: int
     offenders: tuple[Offender, ...]
 

@@ -32,19 +32,34 @@ async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Rep
     """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await connection.execute(text("SET LOCAL work_mem = '256MB'"))
-    given = {"minutes": in_flight_minutes, **await _currencies(connection), **await _wrong_terms(connection)}
+    given = {
+        "minutes": in_flight_minutes,
+        **await _currencies(connection),
+        **await _wrong_terms(connection),
+    }
     faults = [fault for check in CHECKS if (fault := await _ask(connection, check, given))]
     number, in_flight = await _first(connection, IN_FLIGHT, {"minutes": 0})
-    looked_at = {name: int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0) for name, table in LOOKED_AT.items()}
-    return Report(tuple(faults), in_flight, number, looked_at, tuple(check.name for check in CHECKS))
+    looked_at = {
+        name: int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+        for name, table in LOOKED_AT.items()
+    }
+    return Report(
+        tuple(faults), in_flight, number, looked_at, tuple(check.name for check in CHECKS)
+    )
 
 
 async def _ask(connection: AsyncConnection, check: Check, given: dict[str, Any]) -> Fault | None:
-    number, offenders = await _first(connection, check.sql, {name: value for name, value in given.items() if f":{name}" in check.sql})
-    return Fault(check.name, check.sentence, number, offenders) if offenders else None
+    number, offenders = await _first(
+        connection,
+        check.sql,
+        {name: value for name, value in given.items() if f":{name}" in check.sql},
+    )
+    return Fault(check.name, check.message, number, offenders) if offenders else None
 
 
-async def _first(connection: AsyncConnection, sql: str, given: dict[str, Any]) -> tuple[int, tuple[Offender, ...]]:
+async def _first(
+    connection: AsyncConnection, sql: str, given: dict[str, Any]
+) -> tuple[int, tuple[Offender, ...]]:
     """How many rows a question has, and the first of them."""
     found = await rows(
         connection,
@@ -57,7 +72,10 @@ async def _first(connection: AsyncConnection, sql: str, given: dict[str, Any]) -
 
 async def _currencies(connection: AsyncConnection) -> dict[str, Any]:
     """The decimals of each currency in the books: known to Python, needed in SQL."""
-    found = await rows(connection, "SELECT currency FROM invoicer.pay_line GROUP BY 1 UNION SELECT currency FROM invoicer.invoice GROUP BY 1 ORDER BY 1")
+    found = await rows(
+        connection,
+        "SELECT currency FROM invoicer.pay_line GROUP BY 1 UNION SELECT currency FROM invoicer.invoice GROUP BY 1 ORDER BY 1",
+    )
     return {
         "currencies": [row.currency for row in found],
         "places": [-int(minor_unit(row.currency).as_tuple().exponent) for row in found],
@@ -66,7 +84,11 @@ async def _currencies(connection: AsyncConnection) -> dict[str, Any]:
 
 async def _wrong_terms(connection: AsyncConnection) -> dict[str, Any]:
     """Terms, invoice date and due date that do not go together: some hundred combinations, judged by the rule itself."""
-    wrong = [row for row in await rows(connection, TERMS) if not _goes_together(row.payment_terms, row.invoice_date, row.due_date)]
+    wrong = [
+        row
+        for row in await rows(connection, TERMS)
+        if not _goes_together(row.payment_terms, row.invoice_date, row.due_date)
+    ]
     return {
         "terms": [row.payment_terms for row in wrong],
         "dates": [row.invoice_date for row in wrong],

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import batch, delivery, ingest, latency, replicas, table
-from tests.bench.ground import Ground, ground
+from tests.bench.setup import Ground, ground
 from tests.bench.table import Row
 
 PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery")
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> str:
     wanted = wish.parts or PARTS
     with tempfile.TemporaryDirectory(prefix="backoffice-bench-", ignore_cleanup_errors=True) as own:
         with ground(Path(wish.data or own), _say) as servers:
-            rows = [row for part in PARTS if part in wanted for row in MEASURES[part](servers, wish)]
+            rows = [
+                row for part in PARTS if part in wanted for row in MEASURES[part](servers, wish)
+            ]
     text = "\n".join([_where_and_when(), "", table.HEAD, *map(str, rows)])
     print(text)
     if wish.out:
@@ -34,24 +36,67 @@ def main(arguments: Sequence[str] | None = None) -> str:
 
 def _options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    options.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure; nothing: all")
-    options.add_argument("--messages", type=int, default=60_000, help="timesheets of a round of ingest (60000)")
     options.add_argument(
-        "--rounds", type=int, default=3, help="rounds of ingest and of small batches, of which the middle is shown, and of several workers (3)"
+        "parts", nargs="*", choices=[[], *PARTS], help="what to measure; nothing: all"
     )
-    options.add_argument("--one-by-one", type=int, default=400, help="messages of the ORM way (400)")
-    options.add_argument("--requirements", type=int, default=1_000, help="job orders that the timesheets are about (1000)")
-    options.add_argument("--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)")
-    options.add_argument("--history", type=int, default=3_000_000, help="lines on closed documents (3000000)")
+    options.add_argument(
+        "--messages", type=int, default=60_000, help="timesheets of a round of ingest (60000)"
+    )
+    options.add_argument(
+        "--rounds",
+        type=int,
+        default=3,
+        help="rounds of ingest and of small batches, of which the middle is shown, and of several workers (3)",
+    )
+    options.add_argument(
+        "--one-by-one", type=int, default=400, help="messages of the ORM way (400)"
+    )
+    options.add_argument(
+        "--requirements",
+        type=int,
+        default=1_000,
+        help="requirements that the timesheets are about (1000)",
+    )
+    options.add_argument(
+        "--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)"
+    )
+    options.add_argument(
+        "--history", type=int, default=3_000_000, help="lines on closed documents (3000000)"
+    )
     options.add_argument("--debtors", type=int, default=5_000, help="billtos of a batch (5000)")
-    options.add_argument("--rate", type=float, default=200, help="timesheets a second when latency is measured (200)")
-    options.add_argument("--seconds", type=float, default=30, help="how long latency is measured (30)")
-    options.add_argument("--shared-messages", type=int, default=60_000, help="timesheets when several workers are measured (60000)")
-    options.add_argument("--replicas", type=int, default=2, help="workers of each kind that share the partitions (2)")
-    options.add_argument("--commit-ms", type=float, default=5, help="by how much commits are slowed (5)")
-    options.add_argument("--slow-records", type=int, default=50, help="records of a transaction where commits are slowed (50)")
-    options.add_argument("--documents", type=int, default=3_000, help="documents that are delivered to a ledger (3000)")
-    options.add_argument("--ledger-ms", type=float, default=20, help="how long the ledger takes to answer (20)")
+    options.add_argument(
+        "--rate", type=float, default=200, help="timesheets a second when latency is measured (200)"
+    )
+    options.add_argument(
+        "--seconds", type=float, default=30, help="how long latency is measured (30)"
+    )
+    options.add_argument(
+        "--shared-messages",
+        type=int,
+        default=60_000,
+        help="timesheets when several workers are measured (60000)",
+    )
+    options.add_argument(
+        "--replicas", type=int, default=2, help="workers of each kind that share the partitions (2)"
+    )
+    options.add_argument(
+        "--commit-ms", type=float, default=5, help="by how much commits are slowed (5)"
+    )
+    options.add_argument(
+        "--slow-records",
+        type=int,
+        default=50,
+        help="records of a transaction where commits are slowed (50)",
+    )
+    options.add_argument(
+        "--documents",
+        type=int,
+        default=3_000,
+        help="documents that are delivered to a ledger (3000)",
+    )
+    options.add_argument(
+        "--ledger-ms", type=float, default=20, help="how long the ledger takes to answer (20)"
+    )
     options.add_argument("--data", help="folder for the servers' data; else a temporary one")
     options.add_argument("--out", help="file to which the table is written, too")
     return options
@@ -75,13 +120,20 @@ def _ingest(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     rounds = []
     for at in range(wish.rounds):
         rounds.append(ingest.measure(servers, wish.messages, wish.one_by_one, wish.requirements))
-        _say(f"ingest, round {at + 1}: {rounds[-1].workers.rate:,.0f}/s, bare {rounds[-1].bare.rate:,.0f}/s, one by one {rounds[-1].one_by_one.rate:,.0f}/s")
-    return [*table.ingest_rows(rounds), Row("memory under that load", table.memory(rounds[-1].memory), "", "")]
+        _say(
+            f"ingest, round {at + 1}: {rounds[-1].workers.rate:,.0f}/s, bare {rounds[-1].bare.rate:,.0f}/s, one by one {rounds[-1].one_by_one.rate:,.0f}/s"
+        )
+    return [
+        *table.ingest_rows(rounds),
+        Row("memory under that load", table.memory(rounds[-1].memory), "", ""),
+    ]
 
 
 def _batch(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     sizes = [int(size) for size in wish.lines.split(",")]
-    return table.batch_rows(batch.measure(servers, sizes, wish.history, wish.debtors, wish.rounds, _say))
+    return table.batch_rows(
+        batch.measure(servers, sizes, wish.history, wish.debtors, wish.rounds, _say)
+    )
 
 
 def _cycles(servers: Ground, wish: argparse.Namespace) -> list[Row]:
@@ -95,7 +147,15 @@ def _latency(servers: Ground, wish: argparse.Namespace) -> list[Row]:
 
 def _replicas(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     found = [
-        replicas.measure(servers, wish.shared_messages, wish.requirements, wish.replicas, commit_ms, records, wish.rounds)
+        replicas.measure(
+            servers,
+            wish.shared_messages,
+            wish.requirements,
+            wish.replicas,
+            commit_ms,
+            records,
+            wish.rounds,
+        )
         for commit_ms, records in ((0.0, 1000), (wish.commit_ms, wish.slow_records))
     ]
     return [table.shared_row(one) for one in found]

@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.events.ats import TimesheetApproved
-from tests.bench.ground import Clock, Place, Took
+from tests.bench.setup import Clock, Place, Took
 
 RECORDS_AT_ONCE = 10_000
 FETCH_BYTES = 8 * 1024 * 1024
@@ -93,7 +93,10 @@ class _Polled:
 async def _poll(consumer: AIOKafkaConsumer, decode: Decode) -> _Polled:
     found = await consumer.getmany(timeout_ms=1000, max_records=RECORDS_AT_ONCE)
     sheets = [decode(record.value) for records in found.values() for record in records]
-    return _Polled(sheets, {partition: records[-1].offset + 1 for partition, records in found.items() if records})
+    return _Polled(
+        sheets,
+        {partition: records[-1].offset + 1 for partition, records in found.items() if records},
+    )
 
 
 async def read_alone(place: Place, clock: Clock, messages: int, decode: Decode) -> Took:
@@ -121,13 +124,20 @@ KEEP_SQL = """
 INSERT INTO bare_{name} SELECT * FROM unnest($1::text[], $2::bigint[], $3::numeric[]) ON CONFLICT DO NOTHING"""
 
 
-async def _keep(connection: asyncpg.Connection, sheets: Sequence[Sheet | TimesheetApproved], name: str) -> None:
+async def _keep(
+    connection: asyncpg.Connection, sheets: Sequence[Sheet | TimesheetApproved], name: str
+) -> None:
     """The quick way is right unless something comes again; then each row is asked for its key."""
-    records = [(sheet.timesheet_id, sheet.revision, sum((entry.hours for entry in sheet.entries), ZERO)) for sheet in sheets]
+    records = [
+        (sheet.timesheet_id, sheet.revision, sum((entry.hours for entry in sheet.entries), ZERO))
+        for sheet in sheets
+    ]
     try:
         await connection.copy_records_to_table(f"bare_{name}", records=records)
     except asyncpg.UniqueViolationError:
-        await connection.execute(KEEP_SQL.format(name=name), *(list(column) for column in zip(*records, strict=True)))
+        await connection.execute(
+            KEEP_SQL.format(name=name), *(list(column) for column in zip(*records, strict=True))
+        )
 
 
 async def keyed_rows(place: Place, clock: Clock, messages: int, decode: Decode) -> Took:
@@ -141,13 +151,21 @@ async def keyed_rows(place: Place, clock: Clock, messages: int, decode: Decode) 
                 took = await _loop(connection, consumer, clock, messages, decode)
         kept = await connection.fetchval(f"SELECT count(*) FROM bare_{name}")
         if kept != messages:
-            raise AssertionError(f"the bare loop kept {kept} rows of {messages} messages: its time counts for nothing")
+            raise AssertionError(
+                f"the bare loop kept {kept} rows of {messages} messages: its time counts for nothing"
+            )
         return took
     finally:
         await connection.close()
 
 
-async def _loop(connection: asyncpg.Connection, consumer: AIOKafkaConsumer, clock: Clock, messages: int, decode: Decode) -> Took:
+async def _loop(
+    connection: asyncpg.Connection,
+    consumer: AIOKafkaConsumer,
+    clock: Clock,
+    messages: int,
+    decode: Decode,
+) -> Took:
     async def settle(polled: _Polled) -> None:
         await _keep(connection, polled.sheets, _name(decode))
         await consumer.commit(polled.offsets)
@@ -194,7 +212,9 @@ class OrmLine(Base):
     """A priced line of a timesheet."""
 
     __tablename__ = "orm_line"
-    timesheet_id: Mapped[str] = mapped_column(ForeignKey("orm_sheet.timesheet_id"), primary_key=True)
+    timesheet_id: Mapped[str] = mapped_column(
+        ForeignKey("orm_sheet.timesheet_id"), primary_key=True
+    )
     requirement_id: Mapped[str] = mapped_column(primary_key=True)
     time_type: Mapped[str] = mapped_column(primary_key=True)
     quantity: Mapped[Decimal]
@@ -208,7 +228,10 @@ async def one_by_one(place: Place, clock: Clock, messages: int, requirements: in
         await connection.run_sync(Base.metadata.create_all)
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     async with sessions() as session, session.begin():
-        session.add_all(OrmRate(requirement_id=f"REQ-{at:05d}", time_type="REG", unit_price=Decimal("50.00")) for at in range(requirements))
+        session.add_all(
+            OrmRate(requirement_id=f"REQ-{at:05d}", time_type="REG", unit_price=Decimal("50.00"))
+            for at in range(requirements)
+        )
     try:
         async with _consumer(place, "one-by-one") as consumer:
             await consumer.getone()
@@ -219,7 +242,9 @@ async def one_by_one(place: Place, clock: Clock, messages: int, requirements: in
                 async with sessions() as session, session.begin():
                     if await session.get(OrmSheet, sheet.timesheet_id) is None:
                         await _price(session, sheet, record.value.decode())
-                await consumer.commit({TopicPartition(record.topic, record.partition): record.offset + 1})
+                await consumer.commit(
+                    {TopicPartition(record.topic, record.partition): record.offset + 1}
+                )
             return clock.took(messages, began)
     finally:
         await engine.dispose()
@@ -230,8 +255,23 @@ async def _price(session: AsyncSession, sheet: TimesheetApproved, body: str) -> 
     for entry in sheet.entries:
         key = (entry.requirement_id, entry.time_type)
         quantities[key] = quantities.get(key, ZERO) + entry.hours
-    session.add(OrmSheet(timesheet_id=sheet.timesheet_id, revision=sheet.revision, worker_id=sheet.worker_id, body=body))
+    session.add(
+        OrmSheet(
+            timesheet_id=sheet.timesheet_id,
+            revision=sheet.revision,
+            worker_id=sheet.worker_id,
+            body=body,
+        )
+    )
     for key, quantity in quantities.items():
         rate = await session.get_one(OrmRate, key)
         amount = (quantity * rate.unit_price).quantize(Decimal("0.01"))
-        session.add(OrmLine(timesheet_id=sheet.timesheet_id, requirement_id=key[0], time_type=key[1], quantity=quantity, amount=amount))
+        session.add(
+            OrmLine(
+                timesheet_id=sheet.timesheet_id,
+                requirement_id=key[0],
+                time_type=key[1],
+                quantity=quantity,
+                amount=amount,
+            )
+        )

@@ -23,7 +23,17 @@ from shared.broker.topics import COMMAND_RESULTS, INVOICE_CLOSED, OPERATOR_COMMA
 from shared.database import TEMP_BUFFERS
 from shared.stack.workers import Worker
 from tests.bench import cycles, messages, seed
-from tests.bench.ground import Clock, Ground, Place, Took, forget_peak, metrics, peak_memory, private_memory, until
+from tests.bench.setup import (
+    Clock,
+    Ground,
+    Place,
+    Took,
+    forget_peak,
+    metrics,
+    peak_memory,
+    private_memory,
+    until,
+)
 
 ANSWER_SECONDS = 900
 SAMPLE_SECONDS = 0.5
@@ -94,7 +104,9 @@ BARE_SQL = (
 WAYS: dict[seed.Shape, Sequence[str]] = {seed.PLAIN: BARE_SQL, seed.CYCLES: cycles.BARE_SQL}
 
 _SAME_DOCUMENT = "number, invoice_number, account_name, currency, due_date, net, tax, total, line_count, tax_totals, seller, buyer, content_hash"
-_SAME_LINE = "number, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount"
+_SAME_LINE = (
+    "number, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount"
+)
 DIFFERENCE_SQL = f"""
 WITH ours AS (SELECT {_SAME_DOCUMENT} FROM invoicer.invoice JOIN invoicer.invoice_seal USING (invoice_id) WHERE series = 'INV-'),
      bares AS (SELECT {_SAME_DOCUMENT} FROM bare.invoice JOIN bare.invoice_seal USING (invoice_id) WHERE series = 'INV-'),
@@ -152,7 +164,14 @@ class Watcher:
             looking.join()
 
 
-def measure(ground: Ground, sizes: list[int], history: int, debtors: int, rounds: int, say: Callable[[str], None]) -> list[BatchRun]:
+def measure(
+    ground: Ground,
+    sizes: list[int],
+    history: int,
+    debtors: int,
+    rounds: int,
+    say: Callable[[str], None],
+) -> list[BatchRun]:
     """Each size without history, and again with it; of the rounds of a small size the one in the middle."""
     found: list[BatchRun] = []
     tries = {size: rounds if size <= SMALL else 1 for size in sizes}
@@ -163,33 +182,52 @@ def measure(ground: Ground, sizes: list[int], history: int, debtors: int, rounds
         for years in (0, history):
             if years:
                 began = time.perf_counter()
-                behind += asyncio.run(_with_owner(place, seed.add_history, "H", max(years - behind, 1), debtors))
+                behind += asyncio.run(
+                    _with_owner(place, seed.add_history, "H", max(years - behind, 1), debtors)
+                )
                 say(f"history seeded: {behind:,} lines in {time.perf_counter() - began:.0f} s")
             for size in sizes:
                 tried = []
                 for at in range(tries[size]):
                     to_come -= 1
                     lot = f"L{len(found)}-{at}"
-                    asyncio.run(_with_owner(place, seed.add_open_lines, lot, size, debtors, to_come))
+                    asyncio.run(
+                        _with_owner(place, seed.add_open_lines, lot, size, debtors, to_come)
+                    )
                     one = _one(ground, place, lot, size, behind, seed.PLAIN)
-                    say(f"batch of {size:,} lines, {behind:,} before: {one.worker.seconds:.2f} s, bare {one.bare.seconds:.2f} s: {one.ratio:.2f}")
+                    say(
+                        f"batch of {size:,} lines, {behind:,} before: {one.worker.seconds:.2f} s, bare {one.bare.seconds:.2f} s: {one.ratio:.2f}"
+                    )
                     tried.append(one)
                     behind += size
                 found.append(sorted(tried, key=lambda one: one.ratio)[len(tried) // 2])
     return found
 
 
-def measure_cycles(ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]) -> list[BatchRun]:
+def measure_cycles(
+    ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]
+) -> list[BatchRun]:
     """Each size in a database of its own, with three times as many lines on closed documents before it, or as many as wished if fewer."""
     found = []
     for size in sizes:
         with ground.place("cycles") as place:
             asyncio.run(_with_owner(place, seed.add_facts, debtors))
             asyncio.run(_with_owner(place, seed.add_cycles, debtors))
-            behind = asyncio.run(_with_owner(place, seed.add_history, "H", min(history, TIMES_BEHIND * size), debtors, seed.CYCLES))
+            behind = asyncio.run(
+                _with_owner(
+                    place,
+                    seed.add_history,
+                    "H",
+                    min(history, TIMES_BEHIND * size),
+                    debtors,
+                    seed.CYCLES,
+                )
+            )
             asyncio.run(_with_owner(place, seed.add_open_lines_of_cycles, "L", size, debtors))
             found.append(_one(ground, place, "L", size, behind, seed.CYCLES))
-        say(f"batch with cycles of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s")
+        say(
+            f"batch with cycles of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s"
+        )
     return found
 
 
@@ -201,7 +239,9 @@ async def _with_owner(place: Place, work: Callable[..., Awaitable[Any]], *argume
         await connection.close()
 
 
-def _one(ground: Ground, place: Place, lot: str, size: int, behind: int, shape: seed.Shape) -> BatchRun:
+def _one(
+    ground: Ground, place: Place, lot: str, size: int, behind: int, shape: seed.Shape
+) -> BatchRun:
     asyncio.run(_with_owner(place, seed.settle_down))
     bare_memory, memory = Watcher(ground), Watcher(ground)
     with bare_memory.watching():
@@ -218,8 +258,12 @@ def _one(ground: Ground, place: Place, lot: str, size: int, behind: int, shape: 
     place.stop()
     differences = asyncio.run(place.value(DIFFERENCE_SQL))
     if differences:
-        raise AssertionError(f"the worker and the bare SQL differ in {differences} rows: the comparison of their times counts for nothing")
-    return BatchRun(shape.name, size, behind, took, bare, peak, memory.most, bare_memory.most, announced)
+        raise AssertionError(
+            f"the worker and the bare SQL differ in {differences} rows: the comparison of their times counts for nothing"
+        )
+    return BatchRun(
+        shape.name, size, behind, took, bare, peak, memory.most, bare_memory.most, announced
+    )
 
 
 async def _has_looked(worker: Worker) -> bool:
@@ -228,14 +272,23 @@ async def _has_looked(worker: Worker) -> bool:
     return "backoffice_pay_lines{" in await asyncio.to_thread(metrics, worker)
 
 
-async def _bare(connection: asyncpg.Connection, clock: Clock, lot: str, size: int, way: Sequence[str]) -> Took:
+async def _bare(
+    connection: asyncpg.Connection, clock: Clock, lot: str, size: int, way: Sequence[str]
+) -> Took:
     """The hand-written transaction; its parameters are constants, as its author would have typed them."""
-    values = {"company": f"'{messages.COMPANY}'", "today": f"date '{seed.TODAY}'", "cut_off": f"date '{seed.CUT_OFF}'", "batch": f"'bare-{lot}'"}
+    values = {
+        "company": f"'{messages.COMPANY}'",
+        "today": f"date '{seed.TODAY}'",
+        "cut_off": f"date '{seed.CUT_OFF}'",
+        "batch": f"'bare-{lot}'",
+    }
     await connection.execute(f"SET temp_buffers = '{TEMP_BUFFERS}'")
     began = clock.now()
     async with connection.transaction():
         for name in ("first", "last"):
-            values[name] = str(await connection.fetchval(f"SELECT {REACH[name]}(pay_line_id) FROM bare.open_line"))
+            values[name] = str(
+                await connection.fetchval(f"SELECT {REACH[name]}(pay_line_id) FROM bare.open_line")
+            )
         for statement in way:
             for name, value in values.items():
                 statement = statement.replace(f"${name}", value)
@@ -247,21 +300,39 @@ async def _generated(place: Place, clock: Clock, lot: str, size: int) -> tuple[T
     """From the command to its answer; and the seconds until its documents were announced."""
     answer, took, announced = await _asked(place, clock, messages.COMPANY, f"batch-{lot}", size)
     if answer["outcome"] != "accepted" or answer["details"]["lines"] != size:
-        raise AssertionError(f"the batch came out otherwise: {answer['sentence']}; {answer['details']}")
+        raise AssertionError(
+            f"the batch came out otherwise: {answer['message']}; {answer['details']}"
+        )
     return took, announced
 
 
-async def _asked(place: Place, clock: Clock, company: str, command_id: str, size: int) -> tuple[dict[str, Any], Took, float]:
-    command = {"command": "generate-batch", "command_id": command_id, "actor": "bench", "reason": "bench", "billing_company": company}
+async def _asked(
+    place: Place, clock: Clock, company: str, command_id: str, size: int
+) -> tuple[dict[str, Any], Took, float]:
+    command = {
+        "command": "generate-batch",
+        "command_id": command_id,
+        "actor": "bench",
+        "reason": "bench",
+        "billing_company": company,
+    }
     value = json.dumps(command | {"cut_off_date": str(seed.CUT_OFF)}).encode()
     async with (
-        AIOKafkaConsumer(place.topic(COMMAND_RESULTS.name), bootstrap_servers=place.kafka, auto_offset_reset="earliest") as answers,
-        AIOKafkaConsumer(bootstrap_servers=place.kafka) as looker,  # one that reads lets a question about offsets wait for its records
+        AIOKafkaConsumer(
+            place.topic(COMMAND_RESULTS.name),
+            bootstrap_servers=place.kafka,
+            auto_offset_reset="earliest",
+        ) as answers,
+        AIOKafkaConsumer(
+            bootstrap_servers=place.kafka
+        ) as looker,  # one that reads lets a question about offsets wait for its records
         messages.producer() as sender,
         asyncio.timeout(ANSWER_SECONDS),
     ):
         topic = place.topic(INVOICE_CLOSED.name)
-        partitions = [TopicPartition(topic, number) for number in await sender.partitions_for(topic)]
+        partitions = [
+            TopicPartition(topic, number) for number in await sender.partitions_for(topic)
+        ]
         before = await _announced(looker, partitions)
         began = clock.now()
         await sender.send_and_wait(place.topic(OPERATOR_COMMANDS.name), value, key=company.encode())

@@ -20,15 +20,15 @@ from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.arg_sync.ledgers.port import Keyed
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
-from tests.bench.ground import Ground
+from tests.bench.setup import Ground
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.many import Silent, queue_many
+from tests.ledgers.sample_ledger import CAPABILITIES, TOKEN, TOY, ToyVendor
 from tests.ledgers.suite import host
-from tests.ledgers.toy import CAPABILITIES, TOKEN, TOY, ToyVendor
 from tests.running import free_port
 
 
@@ -58,7 +58,10 @@ def measure(ground: Ground, documents: int, concurrency: int, latency_ms: float)
 
 @contextlib.contextmanager
 def _ledger_key() -> Iterator[None]:
-    os.environ |= {"BACKOFFICE_LEDGER_KEY": Fernet.generate_key().decode(), "BACKOFFICE_POOL_SIZE": "12"}
+    os.environ |= {
+        "BACKOFFICE_LEDGER_KEY": Fernet.generate_key().decode(),
+        "BACKOFFICE_POOL_SIZE": "12",
+    }
     settings.cache_clear()
     yield
     for name in ("BACKOFFICE_LEDGER_KEY", "BACKOFFICE_POOL_SIZE"):
@@ -69,15 +72,24 @@ def _ledger_key() -> Iterator[None]:
 @contextlib.contextmanager
 def _server(latency_ms: float) -> Iterator[str]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.delivery", str(port), str(latency_ms)])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.delivery", str(port), str(latency_ms)]
+    )
     try:
         url, last = f"http://127.0.0.1:{port}", time.monotonic() + 30
         while True:
             try:
-                urllib.request.urlopen(urllib.request.Request(f"{url}/company", headers={"authorization": f"Bearer {TOKEN}"}), timeout=1).close()
+                urllib.request.urlopen(
+                    urllib.request.Request(
+                        f"{url}/company", headers={"authorization": f"Bearer {TOKEN}"}
+                    ),
+                    timeout=1,
+                ).close()
                 break
             except OSError:
-                assert process.poll() is None and time.monotonic() < last, "the toy server did not start"
+                assert process.poll() is None and time.monotonic() < last, (
+                    "the toy server did not start"
+                )
                 time.sleep(0.05)
         yield url
     finally:
@@ -91,7 +103,16 @@ async def _bare(url: str, documents: int, concurrency: int) -> float:
     gate = asyncio.Semaphore(concurrency)
 
     async def send(no: int) -> None:
-        body = json.dumps({"number": f"X-{no}", "kind": "invoice", "customer": "C1", "date": "2026-03-01", "currency": "USD", "total": "50"})
+        body = json.dumps(
+            {
+                "number": f"X-{no}",
+                "kind": "invoice",
+                "customer": "C1",
+                "date": "2026-03-01",
+                "currency": "USD",
+                "total": "50",
+            }
+        )
         async with gate:
             await port.create([Keyed(str(no), body, "invoice", f"X-{no}")])
 
@@ -107,15 +128,24 @@ async def _engine(url: str, documents: int, concurrency: int) -> float:
 
     def engine_of(role: str) -> AsyncEngine:
         if role not in engines:
-            engines[role] = create_async_engine(settings().database_url) if role == "owner" else engine_for(role, settings().database_url)
+            engines[role] = (
+                create_async_engine(settings().database_url)
+                if role == "owner"
+                else engine_for(role, settings().database_url)
+            )
         return engines[role]
 
-    def books_of(service: str, says: Any) -> Books:
-        return Books(service, engine_of(service), Silent(), says)  # type: ignore[arg-type]
+    def books_of(service: str, says: Any) -> UnitOfWork:
+        return UnitOfWork(service, engine_of(service), Silent(), says)  # type: ignore[arg-type]
 
     try:
         delivering = Delivering(engine_of, books_of)
-        kind = replace(TOY, capabilities=replace(CAPABILITIES, unique_number=True, concurrency=concurrency, request_seconds=30.0))
+        kind = replace(
+            TOY,
+            capabilities=replace(
+                CAPABILITIES, unique_number=True, concurrency=concurrency, request_seconds=30.0
+            ),
+        )
         await delivering.connect(kind, url)
         await queue_many(delivering, documents)
         began = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Any
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.stack.workers import Worker
 from tests.bench import bare, messages
-from tests.bench.ground import Clock, Ground, Place, Took, until
+from tests.bench.setup import Clock, Ground, Place, Took, until
 
 SERVICES = ("fee_realizer", "invoicer")
 LOOK_SECONDS = 0.1
@@ -30,16 +30,20 @@ class Ingest:
     memory: dict[str, int]
 
 
-def ready_workers(place: Place, requirements: int, replicas: int = 1, **values: Any) -> list[Worker]:
-    """Workers that are up and know the company and its job orders."""
+def ready_workers(
+    place: Place, requirements: int, replicas: int = 1, **values: Any
+) -> list[Worker]:
+    """Workers that are up and know the company and its requirements."""
     workers = place.start(*SERVICES, replicas=replicas, **values)
     asyncio.run(messages.publish_facts(requirements))
 
     async def known() -> bool:
-        count = await place.value("SELECT count(*) FROM fee_realizer.requirement WHERE known AND EXISTS (SELECT FROM fee_realizer.billing_company WHERE known)")
+        count = await place.value(
+            "SELECT count(*) FROM fee_realizer.requirement WHERE known AND EXISTS (SELECT FROM fee_realizer.billing_company WHERE known)"
+        )
         return bool(count == requirements)
 
-    asyncio.run(until(known, "the job orders"))
+    asyncio.run(until(known, "the requirements"))
     return workers
 
 
@@ -48,14 +52,16 @@ async def work_off(place: Place, clock: Clock, count: int, requirements: int) ->
     connection = await place.owner()
     try:
         gun = connection.transaction()
-        await gun.start()  # until it is committed no job order can be read: each worker waits with its first batch
+        await gun.start()  # until it is committed no requirement can be read: each worker waits with its first batch
         await connection.execute("LOCK TABLE fee_realizer.requirement IN ACCESS EXCLUSIVE MODE")
         await messages.publish(TIMESHEET_APPROVED.name, messages.timesheets(0, count, requirements))
         begun = clock.now()
         await gun.commit()
 
         async def all_open() -> bool:
-            return bool(await connection.fetchval("SELECT count(*) FROM invoicer.open_line") >= count)
+            return bool(
+                await connection.fetchval("SELECT count(*) FROM invoicer.open_line") >= count
+            )
 
         await until(all_open, f"{count} open lines", LOOK_SECONDS)
         return clock.took(count, begun)
@@ -70,6 +76,10 @@ def measure(ground: Ground, count: int, one_by_one: int, requirements: int) -> I
         took = asyncio.run(work_off(place, ground.clock(workers), count, requirements))
         memory = ground.memory(workers)
         place.stop()
-        loops = [asyncio.run(way(place, ground.clock(), count, decode)) for decode in (bare.EVENT, bare.FIELDS) for way in (bare.keyed_rows, bare.read_alone)]
+        loops = [
+            asyncio.run(way(place, ground.clock(), count, decode))
+            for decode in (bare.EVENT, bare.FIELDS)
+            for way in (bare.keyed_rows, bare.read_alone)
+        ]
         orm = asyncio.run(bare.one_by_one(place, ground.clock(), one_by_one, requirements))
         return Ingest(took, *loops, orm, memory)

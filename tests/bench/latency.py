@@ -12,8 +12,8 @@ import asyncpg
 
 from shared.broker.topics import TIMESHEET_APPROVED, full_name
 from tests.bench import messages
-from tests.bench.ground import Ground, until
 from tests.bench.ingest import ready_workers
+from tests.bench.setup import Ground, until
 
 COMMIT_EVERY_SECONDS = 0.05
 WARM_UP = 0.2
@@ -60,7 +60,16 @@ def measure(ground: Ground, rate: float, seconds: float, requirements: int) -> L
 
         took, commits = map(sorted, asyncio.run(run()))
         memory = ground.memory(workers)
-    return Latency(rate, len(took), _at(took, 0.5), _at(took, 0.99), took[-1], _at(commits, 0.5), _at(commits, 0.99), memory)
+    return Latency(
+        rate,
+        len(took),
+        _at(took, 0.5),
+        _at(took, 0.99),
+        took[-1],
+        _at(commits, 0.5),
+        _at(commits, 0.99),
+        memory,
+    )
 
 
 async def _commits(connection: asyncpg.Connection) -> list[float]:
@@ -82,7 +91,9 @@ def _at(ordered: list[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
-async def _timed(connection: asyncpg.Connection, count: int, rate: float, requirements: int) -> list[float]:
+async def _timed(
+    connection: asyncpg.Connection, count: int, rate: float, requirements: int
+) -> list[float]:
     """Milliseconds of each message after the warm-up."""
     for statement in BELL_SQL:
         await connection.execute(statement)

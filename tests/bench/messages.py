@@ -1,4 +1,4 @@
-"""The messages of the measurements: job orders of one billing company, and timesheets of five days, 679 bytes each."""
+"""The messages of the measurements: requirements of one billing company, and timesheets of five days, 679 bytes each."""
 
 import asyncio
 import json
@@ -22,12 +22,18 @@ def _bytes(body: dict[str, Any]) -> bytes:
 
 def company() -> Keyed:
     """The command that sets the billing company up."""
-    command = {"command": "set-billing-company", "command_id": "bench-company", "actor": "bench", "reason": "bench", "billing_company": COMPANY}
+    command = {
+        "command": "set-billing-company",
+        "command_id": "bench-company",
+        "actor": "bench",
+        "reason": "bench",
+        "billing_company": COMPANY,
+    }
     return COMPANY, _bytes(command)
 
 
 def requirement(at: int) -> Keyed:
-    """A job order that is Filled and Temp, with two bill rates."""
+    """A requirement that is Filled and Temp, with two bill rates."""
     requirement_id = f"REQ-{at:05d}"
     return requirement_id, _bytes(
         {
@@ -38,7 +44,10 @@ def requirement(at: int) -> Keyed:
             "job_title": "Registered Nurse",
             "currency": "USD",
             "statuses": [{"from_date": "2020-01-01", "status": "Filled", "position_type": "Temp"}],
-            "rates": [{"time_type": kind, "effective_from": "2020-01-01", "bill_rate": rate} for kind, rate in (("REG", "50.00"), ("OT", "75.00"))],
+            "rates": [
+                {"time_type": kind, "effective_from": "2020-01-01", "bill_rate": rate}
+                for kind, rate in (("REG", "50.00"), ("OT", "75.00"))
+            ],
         }
     )
 
@@ -53,7 +62,13 @@ def timesheet(at: int, requirements: int) -> Keyed:
         "week_ending": "2026-03-08",
         "workflow": {"submitted_at": "2026-03-09T08:00:00Z", "approved_at": "2026-03-09T12:00:00Z"},
         "entries": [
-            {"requirement_id": f"REQ-{at % requirements:05d}", "work_date": f"2026-03-0{day}", "time_type": "REG", "hours": "8.00"} for day in range(2, 7)
+            {
+                "requirement_id": f"REQ-{at % requirements:05d}",
+                "work_date": f"2026-03-0{day}",
+                "time_type": "REG",
+                "hours": "8.00",
+            }
+            for day in range(2, 7)
         ],
         "approver": "",
     }
@@ -68,7 +83,13 @@ def timesheets(first: int, count: int, requirements: int) -> Iterator[Keyed]:
 
 def producer(linger_ms: int = 5) -> AIOKafkaProducer:
     """A producer such as an ATS would have."""
-    return AIOKafkaProducer(bootstrap_servers=settings().kafka, acks="all", enable_idempotence=True, linger_ms=linger_ms, max_batch_size=512 * 1024)
+    return AIOKafkaProducer(
+        bootstrap_servers=settings().kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=linger_ms,
+        max_batch_size=512 * 1024,
+    )
 
 
 async def publish(topic: str, messages: Iterable[Keyed]) -> int:
@@ -86,6 +107,6 @@ async def publish(topic: str, messages: Iterable[Keyed]) -> int:
 
 
 async def publish_facts(requirements: int) -> None:
-    """The billing company and its job orders."""
+    """The billing company and its requirements."""
     await publish(OPERATOR_COMMANDS.name, [company()])
     await publish(REQUIREMENT_CHANGED.name, (requirement(at) for at in range(requirements)))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tests.bench.ground import Ground, Place, Took
 from tests.bench.ingest import ready_workers, work_off
+from tests.bench.setup import Ground, Place, Took
 
 SLOW_COMMIT_SQL = """
 CREATE TABLE public.slow_commit (at timestamptz NOT NULL);
@@ -19,7 +19,7 @@ CREATE FUNCTION public.wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ B
 CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON public.slow_commit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.wait_at_commit();
 CREATE FUNCTION public.mark_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
   BEGIN INSERT INTO public.slow_commit VALUES (now()); RETURN NULL; END $$;
-CREATE TRIGGER mark AFTER INSERT ON fee_realizer.statement FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
+CREATE TRIGGER mark AFTER INSERT ON fee_realizer.realization FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
 CREATE TRIGGER mark AFTER INSERT ON invoicer.settled_document FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
 """
 
@@ -40,19 +40,38 @@ class Shared:
         return self.several.rate / self.one.rate
 
 
-def measure(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int, rounds: int) -> Shared:
+def measure(
+    ground: Ground,
+    count: int,
+    requirements: int,
+    replicas: int,
+    commit_ms: float,
+    records: int,
+    rounds: int,
+) -> Shared:
     """Works the same number of messages off with one worker of each kind and with several. In more than one round: one, several, several,
     one, so that neither gains by a machine that grows warm or busy meanwhile."""
     order = (1, replicas, replicas, 1) if rounds > 1 else (1, replicas)
     took = [(each, _round(ground, count, requirements, each, commit_ms, records)) for each in order]
-    return Shared(*(_sum([one for each, one in took if each == wanted]) for wanted in (1, replicas)), replicas, commit_ms, records)
+    return Shared(
+        *(_sum([one for each, one in took if each == wanted]) for wanted in (1, replicas)),
+        replicas,
+        commit_ms,
+        records,
+    )
 
 
 def _sum(took: Sequence[Took]) -> Took:
-    return Took(sum(one.messages for one in took), sum(one.seconds for one in took), sum(one.computed for one in took))
+    return Took(
+        sum(one.messages for one in took),
+        sum(one.seconds for one in took),
+        sum(one.computed for one in took),
+    )
 
 
-def _round(ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int) -> Took:
+def _round(
+    ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int
+) -> Took:
     with ground.place(f"shared{replicas}") as place:
         workers = ready_workers(place, requirements, replicas, max_batch_records=records)
         if commit_ms:

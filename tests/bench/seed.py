@@ -69,7 +69,13 @@ DERIVATION = json.dumps(
         "sheet": "TS-00000001",
         "revision": "1",
         "hours": {f"2026-03-0{day}": "8" for day in range(2, 7)},
-        "rate": {"from": "2020-01-01", "price": "50", "unit": "HUR", "source": "ats", "cited": "no"},
+        "rate": {
+            "from": "2020-01-01",
+            "price": "50",
+            "unit": "HUR",
+            "source": "ats",
+            "cited": "no",
+        },
         "formula": "40 × 50.00 = 2000.00",
     }
 )
@@ -93,7 +99,7 @@ FROM generate_series(0, $2 * $1 - 1) AS n"""
 
 # A lot of so many lines: every debtor's lines alternate between its offices.
 LINES_SQL = """
-INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount,
+INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
   project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce, day_minutes)
 SELECT $1, 'timesheet', $2 || lpad((n / {of_a_document})::text, 8, '0'), 1,
@@ -109,8 +115,8 @@ FROM (
   FROM (SELECT n, {place} AS place, {place} % $6 AS d FROM generate_series(0, $3::bigint - 1) AS n) m WHERE {only}) s
 ORDER BY n"""
 HEADS_SQL = f"""
-INSERT INTO invoicer.settled_document (document_kind, document_id, statement_no, body)
-SELECT 'timesheet', id, 1, '{{"document_kind":"timesheet","document_id":"' || id || '","statement_no":1,"statement_kind":"realized","lines":"' || $3 || '"}}'
+INSERT INTO invoicer.settled_document (document_kind, document_id, realization_no, body)
+SELECT 'timesheet', id, 1, '{{"document_kind":"timesheet","document_id":"' || id || '","realization_no":1,"realization_kind":"realized","lines":"' || $3 || '"}}'
 FROM (SELECT $1 || lpad(n::text, 8, '0') AS id FROM generate_series(0, ($2::bigint + {LINES_A_DOCUMENT} - 1) / {LINES_A_DOCUMENT} - 1) AS n) s"""
 OPEN_SQL = """
 INSERT INTO {schema}.open_line (billing_company, pay_line_id, effective_date, week_ending, billto_node, correction)
@@ -159,7 +165,7 @@ FROM generate_series(0, $2 - 1) AS d"""
 # Timesheets of closed documents were adjusted: some hours less is a credit that names the invoice line, an hour more is a debit.
 # The lines that are corrected lie all over the history, and nothing has corrected them before.
 ADJUSTED_SQL = f"""
-INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount,
+INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
   project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce, day_minutes, corrects_invoice_id, corrects_line_no)
 SELECT billing_company, document_kind, document_id, 2, line_key, line_kind, more, unit, unit_price, more * unit_price,
@@ -181,9 +187,15 @@ async def add_facts(connection: asyncpg.Connection, debtors: int) -> None:
     await connection.execute(NODES_SQL, debtors, OFFICES_A_DEBTOR)
     await connection.execute(f"CREATE SCHEMA {BARE}")
     for table in BARE_TABLES:
-        await connection.execute(f"CREATE TABLE {BARE}.{table} (LIKE invoicer.{table} INCLUDING ALL)")
-    await connection.execute(f"ALTER TABLE {BARE}.invoice ADD FOREIGN KEY (batch_id) REFERENCES {BARE}.batch")
-    await connection.execute(f"INSERT INTO {BARE}.number_series SELECT * FROM invoicer.number_series")
+        await connection.execute(
+            f"CREATE TABLE {BARE}.{table} (LIKE invoicer.{table} INCLUDING ALL)"
+        )
+    await connection.execute(
+        f"ALTER TABLE {BARE}.invoice ADD FOREIGN KEY (batch_id) REFERENCES {BARE}.batch"
+    )
+    await connection.execute(
+        f"INSERT INTO {BARE}.number_series SELECT * FROM invoicer.number_series"
+    )
 
 
 async def add_cycles(connection: asyncpg.Connection, debtors: int) -> None:
@@ -193,10 +205,21 @@ async def add_cycles(connection: asyncpg.Connection, debtors: int) -> None:
     await connection.execute(TERMS_SQL, COMPANY, debtors)
 
 
-async def _add_lines(connection: asyncpg.Connection, lot: str, lines: int, debtors: int, last_week: date, shape: Shape) -> int:
+async def _add_lines(
+    connection: asyncpg.Connection,
+    lot: str,
+    lines: int,
+    debtors: int,
+    last_week: date,
+    shape: Shape,
+) -> int:
     """Pay lines with the heads of their documents; the highest id before them."""
-    before = int(await connection.fetchval("SELECT coalesce(max(pay_line_id), 0) FROM invoicer.pay_line"))
-    statement = LINES_SQL.format(of_a_document=LINES_A_DOCUMENT, of_a_debtor=OFFICES_A_DEBTOR, **vars(shape))
+    before = int(
+        await connection.fetchval("SELECT coalesce(max(pay_line_id), 0) FROM invoicer.pay_line")
+    )
+    statement = LINES_SQL.format(
+        of_a_document=LINES_A_DOCUMENT, of_a_debtor=OFFICES_A_DEBTOR, **vars(shape)
+    )
     await connection.execute(statement, COMPANY, f"{lot}-", lines, last_week, DERIVATION, debtors)
     await connection.execute(HEADS_SQL, f"{lot}-", lines, BODY_FILLER)
     return before
@@ -208,33 +231,73 @@ async def _open(connection: asyncpg.Connection, before: int, *, correction: bool
         await connection.execute(OPEN_SQL.format(schema=schema), before, correction)
 
 
-async def add_open_lines(connection: asyncpg.Connection, lot: str, lines: int, debtors: int, lots_to_come: int) -> None:
+async def add_open_lines(
+    connection: asyncpg.Connection, lot: str, lines: int, debtors: int, lots_to_come: int
+) -> None:
     """Lines that a batch will take, open in both worlds: of four weeks that no other lot has."""
     last_week = CUT_OFF - timedelta(weeks=WEEKS_OF_A_LOT * lots_to_come)
     await _open(connection, await _add_lines(connection, lot, lines, debtors, last_week, PLAIN))
 
 
-async def add_open_lines_of_cycles(connection: asyncpg.Connection, lot: str, lines: int, debtors: int) -> None:
+async def add_open_lines_of_cycles(
+    connection: asyncpg.Connection, lot: str, lines: int, debtors: int
+) -> None:
     """Lines that a batch will take, of which two in a hundred correct what is invoiced; and lines that it will leave open."""
     each = lines * OF_A_HUNDRED // 100
-    await _open(connection, await _add_lines(connection, lot, lines - 2 * each, debtors, CUT_OFF, CYCLES))
-    await _open(connection, await _add_lines(connection, f"{lot}-N", 3 * each, debtors, CUT_OFF, NOT_YET))
+    await _open(
+        connection, await _add_lines(connection, lot, lines - 2 * each, debtors, CUT_OFF, CYCLES)
+    )
+    await _open(
+        connection, await _add_lines(connection, f"{lot}-N", 3 * each, debtors, CUT_OFF, NOT_YET)
+    )
     before = int(await connection.fetchval("SELECT max(pay_line_id) FROM invoicer.pay_line"))
     await connection.execute(ADJUSTED_SQL, each)
     await _open(connection, before, correction=True)
 
 
-async def add_history(connection: asyncpg.Connection, lot: str, lines: int, debtors: int, shape: Shape = PLAIN) -> int:
+async def add_history(
+    connection: asyncpg.Connection, lot: str, lines: int, debtors: int, shape: Shape = PLAIN
+) -> int:
     """Lines on closed documents of earlier batches, in both worlds; how many."""
     on_each = max(1, lines // (debtors * HISTORY_BATCHES))
     count = on_each * debtors * HISTORY_BATCHES
-    old = replace(shape, po_number="'PO-1'" if shape.po_number != PLAIN.po_number else PLAIN.po_number, place=PLAIN.place, week=PLAIN.week)
+    old = replace(
+        shape,
+        po_number="'PO-1'" if shape.po_number != PLAIN.po_number else PLAIN.po_number,
+        place=PLAIN.place,
+        week=PLAIN.week,
+    )
     before = await _add_lines(connection, lot, count, debtors, date(2025, 1, 26), old)
     for schema in ("invoicer", BARE):
-        first_id = int(await connection.fetchval(f"SELECT coalesce(max(invoice_id), 0) + 1 FROM {schema}.invoice"))
-        await connection.execute(OLD_BATCH_SQL.format(schema=schema), COMPANY, f"{lot}-", debtors, on_each * debtors, HISTORY_BATCHES)
-        await connection.execute(OLD_INVOICES_SQL.format(schema=schema, shape=old), COMPANY, f"{lot}-", debtors, on_each, HISTORY_BATCHES)
-        await connection.execute(OLD_LINES_SQL.format(schema=schema, shape=old), before + 1, first_id, debtors, on_each, HISTORY_BATCHES)
+        first_id = int(
+            await connection.fetchval(
+                f"SELECT coalesce(max(invoice_id), 0) + 1 FROM {schema}.invoice"
+            )
+        )
+        await connection.execute(
+            OLD_BATCH_SQL.format(schema=schema),
+            COMPANY,
+            f"{lot}-",
+            debtors,
+            on_each * debtors,
+            HISTORY_BATCHES,
+        )
+        await connection.execute(
+            OLD_INVOICES_SQL.format(schema=schema, shape=old),
+            COMPANY,
+            f"{lot}-",
+            debtors,
+            on_each,
+            HISTORY_BATCHES,
+        )
+        await connection.execute(
+            OLD_LINES_SQL.format(schema=schema, shape=old),
+            before + 1,
+            first_id,
+            debtors,
+            on_each,
+            HISTORY_BATCHES,
+        )
         await connection.execute(OLD_SEALS_SQL.format(schema=schema), f"{lot}-")
     return count
 

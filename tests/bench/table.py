@@ -9,10 +9,10 @@ from statistics import median
 
 from tests.bench.batch import BatchRun
 from tests.bench.delivery import Delivered
-from tests.bench.ground import Took
 from tests.bench.ingest import Ingest
 from tests.bench.latency import Latency
 from tests.bench.replicas import Shared
+from tests.bench.setup import Took
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,14 @@ def _middle(rounds: Sequence[Took]) -> Took:
 
 def ingest_rows(rounds: Sequence[Ingest]) -> list[Row]:
     """Each round is compared within itself; what is shown is the middle of the ratios."""
-    workers, bare, alone = (_middle([getattr(one, name) for one in rounds]) for name in ("workers", "bare", "read_alone"))
-    quick, quick_alone, orm = (_middle([getattr(one, name) for one in rounds]) for name in ("quick_bare", "quick_read_alone", "one_by_one"))
+    workers, bare, alone = (
+        _middle([getattr(one, name) for one in rounds])
+        for name in ("workers", "bare", "read_alone")
+    )
+    quick, quick_alone, orm = (
+        _middle([getattr(one, name) for one in rounds])
+        for name in ("quick_bare", "quick_read_alone", "one_by_one")
+    )
     of_alone = _ratios([(one.bare, one.read_alone) for one in rounds])
     of_quick_alone = _ratios([(one.quick_bare, one.quick_read_alone) for one in rounds])
     of_bare = _ratios([(one.workers, one.bare) for one in rounds])
@@ -67,7 +73,9 @@ def ingest_rows(rounds: Sequence[Ingest]) -> list[Row]:
 
 def _ratios(pairs: Sequence[tuple[Took, Took]]) -> tuple[float, float]:
     """The middle ratio of rates, and of processor time."""
-    return median(one.rate / other.rate for one, other in pairs), median(other.cost / one.cost for one, other in pairs)
+    return median(one.rate / other.rate for one, other in pairs), median(
+        other.cost / one.cost for one, other in pairs
+    )
 
 
 def batch_rows(runs: Sequence[BatchRun]) -> list[Row]:
@@ -76,7 +84,10 @@ def batch_rows(runs: Sequence[BatchRun]) -> list[Row]:
     for size in sorted({run.lines for run in runs}):
         first, *_, last = [run for run in runs if run.lines == size] * 2
         if len(runs) > 1 and first.history != last.history:
-            ratio, cost = last.worker.seconds / first.worker.seconds, last.worker.computed / first.worker.computed
+            ratio, cost = (
+                last.worker.seconds / first.worker.seconds,
+                last.worker.computed / first.worker.computed,
+            )
             found.append(Row(f"the same {size:,} lines, {last.history:,} before", f"{last.worker.seconds:.2f} s", f"{first.history:,} before: "
                              f"{first.worker.seconds:.2f} s", f"{ratio:.2f} ({cost:.2f})", "flat (≤ 1.2)", min(ratio, cost) <= 1.2))  # fmt: skip
     return found + _memory_rows(runs, "memory of the worker")
@@ -84,7 +95,10 @@ def batch_rows(runs: Sequence[BatchRun]) -> list[Row]:
 
 def cycles_rows(runs: Sequence[BatchRun]) -> list[Row]:
     """The batches with billing cycles, five split keys and corrections."""
-    found = [_batch_row(run, "batch with cycles, five split keys, 2 % corrections, of", 2.0) for run in runs]
+    found = [
+        _batch_row(run, "batch with cycles, five split keys, 2 % corrections, of", 2.0)
+        for run in runs
+    ]
     return found + _memory_rows(runs, "memory of the worker, with cycles")
 
 
@@ -128,7 +142,11 @@ def memory(of: dict[str, int]) -> str:
 def shared_row(found: Shared) -> Row:
     """Several workers of each kind."""
     cost = found.one.cost / found.several.cost
-    slowed = f", each commit slowed by {found.commit_ms:g} ms, {found.records} records a transaction" if found.commit_ms else ""
+    slowed = (
+        f", each commit slowed by {found.commit_ms:g} ms, {found.records} records a transaction"
+        if found.commit_ms
+        else ""
+    )
     bound = 1.0 if found.commit_ms else 0.9
     return Row(
         f"{found.replicas} workers of each kind{slowed}",

@@ -6,11 +6,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shared.events.billing import BatchGenerated, CommandResult, CurrencyTotal, Finding, InvoiceClosed, TaxLine
-from shared.events.catalogue import DEAD_LETTER, DeadLetterSaid
+from shared.events.billing import (
+    BatchGenerated,
+    CommandResult,
+    CurrencyTotal,
+    Finding,
+    InvoiceClosed,
+    TaxLine,
+)
 from shared.events.commands import OPERATOR_COMMAND
-from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
-from shared.events.statements import DocumentHeld, DocumentReleased, PayLineDue
+from shared.events.ledgers import (
+    ArDocumentPosted,
+    ArDocumentRefused,
+    LedgerDriftFound,
+    PaymentRecorded,
+)
+from shared.events.realizations import DocumentHeld, DocumentReleased, PayLineDue
+from shared.events.registry import DEAD_LETTER, DeadLetterRecorded
 from tests import builders
 
 WHO = {"command_id": "7c0d6a5e", "actor": "pat@example.com", "reason": "month end"}
@@ -38,8 +50,17 @@ COMMANDS = {
         "percent_of_salary": "20",
         "plan": [{"share": "50", "day": 1}, {"share": "50", "day": 90}],
     },
-    "set-bill-rate": {"requirement_id": "REQ-1", "time_type": "REG", "effective_from": "2026-03-04", "bill_rate": "52.5000"},
-    "confirm-rates": {"requirement_id": "REQ-1", "time_type": "REG", "effective_from": "2026-03-04"},
+    "set-bill-rate": {
+        "requirement_id": "REQ-1",
+        "time_type": "REG",
+        "effective_from": "2026-03-04",
+        "bill_rate": "52.5000",
+    },
+    "confirm-rates": {
+        "requirement_id": "REQ-1",
+        "time_type": "REG",
+        "effective_from": "2026-03-04",
+    },
     "rates-impact": {"requirement_id": "REQ-1"},
     "retry-document": {"document_kind": "timesheet", "document_id": "T-1"},
     "snooze-pay-lines": COMPANY | {"pay_line_ids": [1, 2], "until": "2026-04-01"},
@@ -47,20 +68,41 @@ COMMANDS = {
     "edit-pay-line": COMPANY | {"pay_line_id": 1, "quantity": "38.5"},
     "set-time-group": {"time_group": "weekly-sunday", "cycle": "weekly", "ends_on": "sunday"},
     "set-debtor-terms": COMPANY
-    | {"account_name": "ACME-HOSPITAL", "from_date": "2026-03-01", "time_group": "weekly-sunday", "payment_terms": "net:15", "missing_timesheets": "wait:3"},
+    | {
+        "account_name": "ACME-HOSPITAL",
+        "from_date": "2026-03-01",
+        "time_group": "weekly-sunday",
+        "payment_terms": "net:15",
+        "missing_timesheets": "wait:3",
+    },
     "health-check": COMPANY | {"cut_off_date": "2026-03-31"},
     "preview-batch": COMPANY | {"cut_off_date": "2026-03-31"},
-    "generate-batch": COMPANY | {"cut_off_date": "2026-03-31", "digest": "4f1c", "invoice_date": "2026-04-01", "first_number": 7},
+    "generate-batch": COMPANY
+    | {
+        "cut_off_date": "2026-03-31",
+        "digest": "4f1c",
+        "invoice_date": "2026-04-01",
+        "first_number": 7,
+    },
     "list-batch-groups": COMPANY | {"cut_off_date": "2026-03-31"},
     "what-if": COMPANY | {"cut_off_dates": ["2026-03-29", "2026-03-31"]},
     "retry-parked": COMPANY | {"batch_id": "B-1"},
-    "credit-invoice": COMPANY | {"invoice_number": "US-000001", "lines": [{"line_no": 2, "quantity": "3.5"}], "to": "rebill"},
+    "credit-invoice": COMPANY
+    | {"invoice_number": "US-000001", "lines": [{"line_no": 2, "quantity": "3.5"}], "to": "rebill"},
     "explain": {"pay_line_id": 1, "cut_off_date": "2026-03-31"},
     "record-download": COMPANY | {"batch_id": "B-1", "file_format": "csv"},
-    "connect-ledger": {"ledger": "books", "kind": "tryton", "billing_company": "acme-us", "settings": {"base_url": "https://tryton.example"}},
+    "connect-ledger": {
+        "ledger": "books",
+        "kind": "tryton",
+        "billing_company": "acme-us",
+        "settings": {"base_url": "https://tryton.example"},
+    },
     "test-ledger": {"ledger": "books"},
     "disconnect-ledger": {"ledger": "books"},
-    "import-mapping": {"ledger": "books", "rows": [{"what": "account", "code": "", "remote": "4000"}]},
+    "import-mapping": {
+        "ledger": "books",
+        "rows": [{"what": "account", "code": "", "remote": "4000"}],
+    },
     "sync-batch": COMPANY | {"batch_id": "B-1"},
     "retry-delivery": {"ledger": "books", "invoice_number": "US-000001"},
     "resync-delivery": {"ledger": "books", "invoice_number": "US-000001"},
@@ -86,24 +128,48 @@ _DELIVERED: dict[str, Any] = {
 }
 
 EXAMPLES: dict[str, BaseModel] = {
-    "requirement-changed": builders.requirement(engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"}),
-    "billto-changed": builders.node(parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"),
-    "timesheet-approved": builders.timesheet("T-1a", 2, [builders.entry("7.5", po_number="PO-9")], adjusts="T-1", workflow=_STAMPS),
+    "requirement-changed": builders.requirement(
+        engagement={"project": "Ward 7", "cost_center": "CC-1", "po_number": "PO-9"}
+    ),
+    "billto-changed": builders.node(
+        parent_id="client-1", address="1 Main Street\nNew York", tax_id="12-3456789"
+    ),
+    "timesheet-approved": builders.timesheet(
+        "T-1a", 2, [builders.entry("7.5", po_number="PO-9")], adjusts="T-1", workflow=_STAMPS
+    ),
     "placement-created": builders.placement(end_date="2026-12-31", end_reason="resigned"),
     "command-results": CommandResult(
         command_id="7c0d6a5e",
         command="health-check",
         service="invoicer",
         outcome="accepted",
-        sentence="1 finding",
+        message="1 finding",
         details={"documents": 3, "net": "2000.00"},
-        findings=(Finding(severity="error", code="no_account_name", about="line", sentence="office-1 has no Account Name", mend="name it", ids=("office-1",)),),
+        findings=(
+            Finding(
+                severity="error",
+                code="no_account_name",
+                about="line",
+                message="office-1 has no Account Name",
+                fix="name it",
+                ids=("office-1",),
+            ),
+        ),
     ),
-    "pay-lines-realized": builders.statement("T-1", 3, builders.statement_line("7.5", "33.33", amount="249.98")),
+    "pay-lines-realized": builders.statement(
+        "T-1", 3, builders.statement_line("7.5", "33.33", amount="249.98")
+    ),
     "document-held": DocumentHeld(
-        document_kind="timesheet", document_id="T-1", revision=2, statement_no=3, code="no_bill_rate", sentence="REQ-1 has no bill rate for OT"
+        document_kind="timesheet",
+        document_id="T-1",
+        revision=2,
+        realization_no=3,
+        code="no_bill_rate",
+        message="REQ-1 has no bill rate for OT",
     ),
-    "document-released": DocumentReleased(document_kind="timesheet", document_id="T-1", revision=2, statement_no=4),
+    "document-released": DocumentReleased(
+        document_kind="timesheet", document_id="T-1", revision=2, realization_no=4
+    ),
     "pay-line-due": PayLineDue(
         pay_line_id=1,
         billing_company="acme-us",
@@ -123,7 +189,9 @@ EXAMPLES: dict[str, BaseModel] = {
         first_number="US-000007",
         last_number="US-000007",
         documents=1,
-        totals=(CurrencyTotal(currency="USD", documents=1, lines=1, total=Decimal("2177.50"), **_MONEY),),
+        totals=(
+            CurrencyTotal(currency="USD", documents=1, lines=1, total=Decimal("2177.50"), **_MONEY),
+        ),
         command_id="7c0d6a5e",
     ),
     "invoice-closed": InvoiceClosed(
@@ -143,9 +211,20 @@ EXAMPLES: dict[str, BaseModel] = {
         content_hash="9f86d081",
         **_MONEY,
     ),
-    "ar-document-posted": ArDocumentPosted(**_DELIVERED, currency="USD", total=Decimal("2177.50"), remote_id="77", remote_number="SI-0007", how="created"),
+    "ar-document-posted": ArDocumentPosted(
+        **_DELIVERED,
+        currency="USD",
+        total=Decimal("2177.50"),
+        remote_id="77",
+        remote_number="SI-0007",
+        how="created",
+    ),
     "ar-document-refused": ArDocumentRefused(
-        **_DELIVERED, attempt=1, code="http_422", sentence="the period is closed", mend="mend it in the ledger, then retry"
+        **_DELIVERED,
+        attempt=1,
+        code="http_422",
+        message="the period is closed",
+        fix="fix it in the ledger, then retry",
     ),
     "payment-recorded": PaymentRecorded(
         ledger="books",
@@ -167,10 +246,10 @@ EXAMPLES: dict[str, BaseModel] = {
         invoice_number="US-000007",
         remote_id="77",
         code="voided",
-        sentence="US-000007 is voided in the ledger",
-        mend="credit it here, or resync it",
+        message="US-000007 is voided in the ledger",
+        fix="credit it here, or resync it",
     ),
-    DEAD_LETTER: DeadLetterSaid(
+    DEAD_LETTER: DeadLetterRecorded(
         dead_letter_id=1,
         service="fee_realizer",
         topic="timesheet-approved",
@@ -178,6 +257,11 @@ EXAMPLES: dict[str, BaseModel] = {
         offset=41,
         sha256="9f86d081",
         code="bad_json",
-        sentence="the value is not JSON at line 1 column 2: send one JSON object",
+        message="the value is not JSON at line 1 column 2: send one JSON object",
     ),
-} | {f"operator-commands.{kind}": OPERATOR_COMMAND.validate_python({"command": kind, **WHO, **_values}, strict=False) for kind, _values in COMMANDS.items()}
+} | {
+    f"operator-commands.{kind}": OPERATOR_COMMAND.validate_python(
+        {"command": kind, **WHO, **_values}, strict=False
+    )
+    for kind, _values in COMMANDS.items()
+}

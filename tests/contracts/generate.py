@@ -14,8 +14,8 @@ from faststream.kafka import KafkaBroker
 from faststream.specification import AsyncAPI
 from pydantic import TypeAdapter
 
-from shared.broker.topics import FLOW, HEARD, SAID, Topic, dead_letter_topic
-from shared.events.catalogue import CATALOGUE, DEAD_LETTER, DeadLetterSaid
+from shared.broker.topics import CONSUMED, FLOW, PUBLISHED, Topic, dead_letter_topic
+from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.contracts.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -33,8 +33,13 @@ SERVICES = {
 
 def schemas() -> dict[Path, str]:
     """JSON Schema of each topic's value."""
-    types = CATALOGUE | {DEAD_LETTER: DeadLetterSaid}
-    return {SCHEMAS / f"{name}.json": as_text({"$schema": DIALECT, "$id": f"{name}.json", **TypeAdapter(of).json_schema()}) for name, of in types.items()}
+    types = EVENT_MODELS | {DEAD_LETTER: DeadLetterRecorded}
+    return {
+        SCHEMAS / f"{name}.json": as_text(
+            {"$schema": DIALECT, "$id": f"{name}.json", **TypeAdapter(of).json_schema()}
+        )
+        for name, of in types.items()
+    }
 
 
 def documents() -> dict[Path, str]:
@@ -46,23 +51,51 @@ def asyncapi(service: str) -> str:
     """What a worker hears and says. Built on a broker of its own with typed handlers: the worker's real subscribers take raw bytes."""
     broker = KafkaBroker("localhost:9092")
     held: list[Any] = []  # the broker itself holds its publishers by weak references
-    for topic in HEARD[service]:
-        held.append(broker.subscriber(topic.name, group_id=f"{service}.{topic.name}", title=topic.name, description=_in_words(topic))(_handler(topic)))
-    for topic in SAID[service]:
-        held.append(broker.publisher(topic.name, title=topic.name, description=_in_words(topic), schema=CATALOGUE[topic.name]))
-    for topic in HEARD[service]:
+    for topic in CONSUMED[service]:
+        held.append(
+            broker.subscriber(
+                topic.name,
+                group_id=f"{service}.{topic.name}",
+                title=topic.name,
+                description=_in_words(topic),
+            )(_handler(topic))
+        )
+    for topic in PUBLISHED[service]:
+        held.append(
+            broker.publisher(
+                topic.name,
+                title=topic.name,
+                description=_in_words(topic),
+                schema=EVENT_MODELS[topic.name],
+            )
+        )
+    for topic in CONSUMED[service]:
         name = dead_letter_topic(topic.name, service)
         words = f"Records of {topic.name} that nobody can read. Key: as the original."
-        held.append(broker.publisher(name, title=name, description=words, schema=DeadLetterSaid))
-    document = AsyncAPI(broker, title=service, version=version("staffing-back-office"), description=SERVICES[service])
-    return yaml.safe_dump(_in_order(document.to_specification().to_jsonable()), sort_keys=False, allow_unicode=True, width=120)
+        held.append(
+            broker.publisher(name, title=name, description=words, schema=DeadLetterRecorded)
+        )
+    document = AsyncAPI(
+        broker,
+        title=service,
+        version=version("staffing-back-office"),
+        description=SERVICES[service],
+    )
+    return yaml.safe_dump(
+        _in_order(document.to_specification().to_jsonable()),
+        sort_keys=False,
+        allow_unicode=True,
+        width=120,
+    )
 
 
 def _in_order(document: dict[str, Any]) -> dict[str, Any]:
     """FastStream keeps publishers in a set without order; the committed file needs one."""
     for part in ("channels", "operations"):
         document[part] = dict(sorted(document[part].items()))
-    document["components"] = {kind: dict(sorted(parts.items())) for kind, parts in sorted(document["components"].items())}
+    document["components"] = {
+        kind: dict(sorted(parts.items())) for kind, parts in sorted(document["components"].items())
+    }
     return document
 
 
@@ -70,19 +103,22 @@ def _handler(topic: Topic) -> Any:
     async def hear(event: Any) -> None:
         """Stands for the worker's lane."""
 
-    of = CATALOGUE[topic.name]
+    of = EVENT_MODELS[topic.name]
     hear.__annotations__["event"] = of | None if topic.compacted else of
     return hear
 
 
 def _in_words(topic: Topic) -> str:
     kept = "compacted, kept for ever" if topic.compacted else "kept 90 days"
-    return f"{topic.says[0].upper()}{topic.says[1:]}. Key: {topic.key}; {kept}."
+    return f"{topic.description[0].upper()}{topic.description[1:]}. Key: {topic.key}; {kept}."
 
 
 def golden() -> dict[Path, str]:
     """An example of each message, as it travels."""
-    return {GOLDEN / f"{name}.json": as_text(json.loads(event.model_dump_json())) for name, event in EXAMPLES.items()}
+    return {
+        GOLDEN / f"{name}.json": as_text(json.loads(event.model_dump_json()))
+        for name, event in EXAMPLES.items()
+    }
 
 
 def as_text(value: Any) -> str:
@@ -92,9 +128,17 @@ def as_text(value: Any) -> str:
 
 def write() -> list[Path]:
     """Writes what differs; the files it wrote."""
-    assert {topic.name for topic in FLOW} == CATALOGUE.keys(), "shared/events/catalogue.py and shared/broker/topics.py name different topics"
-    wanted = schemas() | documents() | {path: text for path, text in golden().items() if not path.exists()}
-    changed = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    assert {topic.name for topic in FLOW} == EVENT_MODELS.keys(), (
+        "shared/events/registry.py and shared/broker/topics.py name different topics"
+    )
+    wanted = (
+        schemas()
+        | documents()
+        | {path: text for path, text in golden().items() if not path.exists()}
+    )
+    changed = [
+        path for path, text in wanted.items() if not path.exists() or path.read_text() != text
+    ]
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(wanted[path])

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from services.console.cli import app
 from shared import telemetry
-from shared.broker.topics import FLOW, HEARD
+from shared.broker.topics import CONSUMED, FLOW
 from shared.settings import Settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -39,9 +39,11 @@ def topics_page() -> str:
         kept = (
             "the newest of each key" if topic.compacted else f"{topic.retention_ms // DAY_MS} days"
         )
-        of = [service for service, topics in HEARD.items() if topic in topics]
+        of = [service for service, topics in CONSUMED.items() if topic in topics]
         consumers = ", ".join(of) or "anyone"
-        rows.append(f"| `{topic.name}` | {topic.says} | {topic.key} | {kept} | {consumers} |")
+        rows.append(
+            f"| `{topic.name}` | {topic.description} | {topic.key} | {kept} | {consumers} |"
+        )
     return _page("Topics", "\n".join(rows))
 
 

@@ -34,7 +34,9 @@ def compose_file() -> dict[str, Any]:
 
 def dashboards() -> list[dict[str, Any]]:
     """Every dashboard that Grafana is given."""
-    return [json.loads(path.read_text()) for path in sorted((DASHBOARDS / "grafana").glob("*.json"))]
+    return [
+        json.loads(path.read_text()) for path in sorted((DASHBOARDS / "grafana").glob("*.json"))
+    ]
 
 
 def known_metrics() -> dict[str, set[str]]:
@@ -51,7 +53,12 @@ def known_metrics() -> dict[str, set[str]]:
 
 def expressions() -> list[tuple[str, str]]:
     """Every PromQL expression of the dashboards and the alerts, with where it stands."""
-    found = [(f"{board['title']}: {panel['title']}", target["expr"]) for board in dashboards() for panel in board["panels"] for target in panel["targets"]]
+    found = [
+        (f"{board['title']}: {panel['title']}", target["expr"])
+        for board in dashboards()
+        for panel in board["panels"]
+        for target in panel["targets"]
+    ]
     groups = yaml.safe_load((DASHBOARDS / "alerts.yml").read_text())["groups"]
     return found + [(rule["alert"], rule["expr"]) for group in groups for rule in group["rules"]]
 
@@ -80,7 +87,12 @@ def test_compose_brings_the_same_versions_and_every_worker() -> None:
 
 def test_files_that_compose_mounts_are_there() -> None:
     """A mount of a file that is missing would make Docker put an empty folder in its place."""
-    mounts = [mount.split(":")[0] for service in compose_file()["services"].values() for mount in service.get("volumes", []) if mount.startswith(".")]
+    mounts = [
+        mount.split(":")[0]
+        for service in compose_file()["services"].values()
+        for mount in service.get("volumes", [])
+        if mount.startswith(".")
+    ]
     assert len(mounts) >= 5
     for mount in mounts:
         assert (ROOT / mount).is_file(), mount
@@ -88,14 +100,18 @@ def test_files_that_compose_mounts_are_there() -> None:
 
 def test_ports_are_for_this_machine_alone() -> None:
     """Kafka and PostgreSQL trust who reaches them: no port is published to the network."""
-    ports = [port for service in compose_file()["services"].values() for port in service.get("ports", [])]
+    ports = [
+        port for service in compose_file()["services"].values() for port in service.get("ports", [])
+    ]
     assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
 def test_prometheus_asks_every_worker() -> None:
     """The targets are the workers of the compose file, on the port that the image serves."""
-    scrape = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["scrape_configs"][0]["dns_sd_configs"][0]
+    scrape = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["scrape_configs"][0][
+        "dns_sd_configs"
+    ][0]
     assert set(scrape["names"]) == set(STANDARD)
     assert f"BACKOFFICE_HTTP_PORT={scrape['port']}" in (ROOT / "Dockerfile").read_text()
 
@@ -119,7 +135,9 @@ def test_dashboards_load_with_unique_ids_and_a_data_source_to_choose() -> None:
                 assert part["datasource"]["uid"] == "${DS_PROMETHEUS}", panel["title"]
 
 
-@pytest.mark.parametrize(("place", "expression"), expressions(), ids=lambda value: value.partition(": ")[2] or value[:40])
+@pytest.mark.parametrize(
+    ("place", "expression"), expressions(), ids=lambda value: value.partition(": ")[2] or value[:40]
+)
 def test_metrics_of_dashboards_and_alerts_exist(place: str, expression: str) -> None:
     """Every metric that a panel or an alert asks for is served by a worker, and every label it groups by is one of that metric's."""
     known = known_metrics()
@@ -133,7 +151,12 @@ def test_metrics_of_dashboards_and_alerts_exist(place: str, expression: str) -> 
 
 def test_dashboard_shows_what_must_be_watched() -> None:
     """Lag, throughput, holds, dead letters and pending money each have a panel."""
-    asked = " ".join(target["expr"] for board in dashboards() for panel in board["panels"] for target in panel["targets"])
+    asked = " ".join(
+        target["expr"]
+        for board in dashboards()
+        for panel in board["panels"]
+        for target in panel["targets"]
+    )
     for metric in (
         "kafka_consumergroup_lag >= 0",
         "faststream_received_messages_total",
@@ -146,13 +169,26 @@ def test_dashboard_shows_what_must_be_watched() -> None:
 
 def _has_compose() -> bool:
     docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "compose", "version"], capture_output=True, timeout=20, check=False).returncode == 0
+    return (
+        docker is not None
+        and subprocess.run(
+            [docker, "compose", "version"], capture_output=True, timeout=20, check=False
+        ).returncode
+        == 0
+    )
 
 
 @pytest.mark.skipif(not _has_compose(), reason="needs the docker compose plugin")
 def test_compose_accepts_its_file() -> None:
     """`docker compose config` reads the file without a word of complaint."""
-    answer = subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(
+        ["docker", "compose", "config", "--quiet"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
@@ -160,5 +196,12 @@ def test_compose_accepts_its_file() -> None:
 def test_promtool_accepts_rules_and_configuration() -> None:
     """Prometheus' own checker accepts the alerts and the configuration."""
     for check in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
-        answer = subprocess.run(["promtool", *check], cwd=DASHBOARDS, capture_output=True, text=True, timeout=60, check=False)
+        answer = subprocess.run(
+            ["promtool", *check],
+            cwd=DASHBOARDS,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert answer.returncode == 0, answer.stdout + answer.stderr

@@ -13,18 +13,20 @@ from faststream.middlewares import AckPolicy
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
-from shared.broker.topics import FLOW, HEARD, SAID
+from shared.broker.topics import CONSUMED, FLOW, PUBLISHED
 from shared.consumer.records import Rejection
 from shared.consumer.worker import Service, Worker
-from shared.events.catalogue import CATALOGUE, DEAD_LETTER, DeadLetterSaid
 from shared.events.commands import OWNERS
+from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.builders import record
 from tests.conftest import Configure
 from tests.contracts.examples import EXAMPLES
 from tests.contracts.generate import GOLDEN, SERVICES, as_text, documents, schemas
 
-AGAIN = "run `python -m tests.contracts.generate` and look at what changed: other programs read this"
-TYPES = CATALOGUE | {DEAD_LETTER: DeadLetterSaid}
+AGAIN = (
+    "run `python -m tests.contracts.generate` and look at what changed: other programs read this"
+)
+TYPES = EVENT_MODELS | {DEAD_LETTER: DeadLetterRecorded}
 
 
 def type_of(name: str) -> Any:
@@ -61,47 +63,83 @@ def test_a_golden_message_is_read_and_said_as_ever(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_a_golden_message_fits_its_schema(name: str) -> None:
     """A program in another language that validates by the committed schema accepts what we accept."""
-    schema = json.loads(schemas()[next(path for path in schemas() if path.stem == name.partition(".")[0])])
+    schema = json.loads(
+        schemas()[next(path for path in schemas() if path.stem == name.partition(".")[0])]
+    )
     Draft202012Validator.check_schema(schema)
     Draft202012Validator(schema).validate(json.loads((GOLDEN / f"{name}.json").read_text()))
 
 
 def test_every_message_and_command_has_a_golden_file() -> None:
     """Nothing travels that no golden file holds fast."""
-    commands = {f"operator-commands.{kind}" for kind in [*OWNERS, "replay-dead-letter", "discard-dead-letter", "republish"]}
+    commands = {
+        f"operator-commands.{kind}"
+        for kind in [*OWNERS, "replay-dead-letter", "discard-dead-letter", "republish"]
+    }
     wanted = (TYPES.keys() - {"operator-commands"}) | commands
     assert {path.stem for path in GOLDEN.iterdir()} == wanted == EXAMPLES.keys()
 
 
 def test_the_catalogue_names_every_topic_and_each_is_said_and_heard() -> None:
     """Topics, messages and services agree: one producer each, inputs from the ATS and operators apart."""
-    assert list(CATALOGUE) == [topic.name for topic in FLOW]
-    said = [topic.name for topics in SAID.values() for topic in topics if topic.name != "command-results"]
+    assert list(EVENT_MODELS) == [topic.name for topic in FLOW]
+    said = [
+        topic.name
+        for topics in PUBLISHED.values()
+        for topic in topics
+        if topic.name != "command-results"
+    ]
     assert len(said) == len(set(said)), "a topic has one producer"
-    from_outside = {"requirement-changed", "billto-changed", "timesheet-approved", "placement-created", "operator-commands"}
-    assert {*said, "command-results"} | from_outside == CATALOGUE.keys()
+    from_outside = {
+        "requirement-changed",
+        "billto-changed",
+        "timesheet-approved",
+        "placement-created",
+        "operator-commands",
+    }
+    assert {*said, "command-results"} | from_outside == EVENT_MODELS.keys()
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_the_documents_tell_what_a_worker_really_hears(service: str) -> None:
     """The AsyncAPI document is of the lanes that the worker runs, not of another wish: same topics, same messages."""
-    lanes = lanes_of(service).lanes
-    assert sorted(lane.topic for lane in lanes) == sorted(topic.name for topic in HEARD[service])
-    for lane in lanes:
-        schema = lane.schema if isinstance(lane.schema, TypeAdapter) else TypeAdapter(lane.schema)
-        assert schema.json_schema() == TypeAdapter(CATALOGUE[lane.topic]).json_schema()
-    document = yaml.safe_load(next(text for path, text in documents().items() if path.stem == service))
-    heard = {channel["channel"]["$ref"].rpartition("/")[2] for channel in document["operations"].values() if channel["action"] == "receive"}
-    assert heard == {lane.topic for lane in lanes}
+    subscriptions = lanes_of(service).subscriptions
+    assert sorted(subscription.topic for subscription in subscriptions) == sorted(
+        topic.name for topic in CONSUMED[service]
+    )
+    for subscription in subscriptions:
+        schema = (
+            subscription.schema
+            if isinstance(subscription.schema, TypeAdapter)
+            else TypeAdapter(subscription.schema)
+        )
+        assert schema.json_schema() == TypeAdapter(EVENT_MODELS[subscription.topic]).json_schema()
+    document = yaml.safe_load(
+        next(text for path, text in documents().items() if path.stem == service)
+    )
+    heard = {
+        channel["channel"]["$ref"].rpartition("/")[2]
+        for channel in document["operations"].values()
+        if channel["action"] == "receive"
+    }
+    assert heard == {subscription.topic for subscription in subscriptions}
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning(service: str, configure: Configure) -> None:
+async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning(
+    service: str, configure: Configure
+) -> None:
     """FastStream's defaults would lose messages: a failed handler's (ACK_FIRST), and the first ones of a new partition (latest)."""
-    configure(kafka="127.0.0.1:1", database_url="postgresql+asyncpg://nobody@127.0.0.1:1/none", replica="r7")
+    configure(
+        kafka="127.0.0.1:1",
+        database_url="postgresql+asyncpg://nobody@127.0.0.1:1/none",
+        replica="r7",
+    )
     worker = Worker(lanes_of(service))
     broker = worker._broker()
-    assert {topic.name for subscriber in broker.subscribers for topic in subscriber.topics} == {topic.name for topic in HEARD[service]}
+    assert {topic.name for subscriber in broker.subscribers for topic in subscriber.topics} == {
+        topic.name for topic in CONSUMED[service]
+    }
     for subscriber in broker.subscribers:
         (topic,) = subscriber.topics
         assert subscriber.ack_policy is AckPolicy.MANUAL
@@ -111,19 +149,37 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
         assert given["group_instance_id"] == f"r7.{topic.name}"
         assert subscriber.group_id == f"{service}.{topic.name}"
         assert given["rebalance_timeout_ms"] > given["session_timeout_ms"]
-    await worker.books.engine.dispose()
+    await worker.unit_of_work.engine.dispose()
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_no_lane_ever_raises_on_what_it_reads(service: str) -> None:
-    """Whatever bytes come, reading gives an event, a rejection with code and sentence, or nothing (another service's command)."""
-    for lane in lanes_of(service).lanes:
-        for value in (None, b"", b"\xff", b"[]", b"{", b"nul", b"NaN", b'{"a": 1e999}', b"[" * 100_000, b'{"a":1,"a":2}', b"0" * 2_000_000):
-            read = lane.read(record(lane.topic, value, key=b"\xff"))
-            assert read is None or (isinstance(read, Rejection) and read.code and read.sentence)
+    """Whatever bytes come, reading gives an event, a rejection with code and message, or nothing (another service's command)."""
+    for subscription in lanes_of(service).subscriptions:
+        for value in (
+            None,
+            b"",
+            b"\xff",
+            b"[]",
+            b"{",
+            b"nul",
+            b"NaN",
+            b'{"a": 1e999}',
+            b"[" * 100_000,
+            b'{"a":1,"a":2}',
+            b"0" * 2_000_000,
+        ):
+            read = subscription.read(record(subscription.topic, value, key=b"\xff"))
+            assert read is None or (isinstance(read, Rejection) and read.code and read.message)
 
 
 def test_kafkas_client_knows_the_options_that_workers_set() -> None:
     """A renamed option would be swallowed by a keyword catch-all and the default would lose messages."""
     names = AIOKafkaConsumer.__init__.__code__.co_varnames
-    assert {"auto_offset_reset", "enable_auto_commit", "group_instance_id", "rebalance_timeout_ms", "session_timeout_ms"} <= set(names)
+    assert {
+        "auto_offset_reset",
+        "enable_auto_commit",
+        "group_instance_id",
+        "rebalance_timeout_ms",
+        "session_timeout_ms",
+    } <= set(names)

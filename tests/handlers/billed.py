@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.invoicer.app import DESK
-from services.invoicer.handlers.batches import SAYS
+from services.invoicer.app import DISPATCHER
+from services.invoicer.handlers.batches import MESSAGE_BUILDERS
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.verify import verify
 from tests.builders import COMPANY, OFFICE, command, node, record
@@ -22,7 +22,12 @@ class Biller(Invoicer):
 
     async def company(self, billing_company: str = COMPANY, **changes: Any) -> None:
         """Puts a billing company on file, or changes it."""
-        values = {"name": "Acme Staffing", "address": "1 Main St", "tax_id": "TX-1", "bank": "IBAN 1"} | changes
+        values = {
+            "name": "Acme Staffing",
+            "address": "1 Main St",
+            "tax_id": "TX-1",
+            "bank": "IBAN 1",
+        } | changes
         columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         await self.rows(
             f"INSERT INTO fee_realizer.billing_company (billing_company, known, {columns}) VALUES (:billing_company, true, {places})"
@@ -31,7 +36,9 @@ class Biller(Invoicer):
             **values,
         )
 
-    async def tax(self, code: str, percent: str, since: str = "2020-01-01", billing_company: str = COMPANY) -> None:
+    async def tax(
+        self, code: str, percent: str, since: str = "2020-01-01", billing_company: str = COMPANY
+    ) -> None:
         """A tax rate from a date on."""
         await self.rows(
             "INSERT INTO fee_realizer.tax_rate VALUES (:c, :code, CAST(CAST(:since AS text) AS date), CAST(CAST(:percent AS text) AS numeric))",
@@ -63,14 +70,24 @@ class Biller(Invoicer):
 
     async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
         """Gives a command and finds its answer among what was said."""
-        asked = command(kind, **values) if kind == "explain" else command(kind, **{"billing_company": COMPANY, **values})
-        await process(self.books, self.desk.lane(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)])
-        answers = [json.loads(each.value) for each in self.heard("command-results") if each.key == asked.command_id]
+        asked = (
+            command(kind, **values)
+            if kind == "explain"
+            else command(kind, **{"billing_company": COMPANY, **values})
+        )
+        await process(
+            self.books, self.desk.subscription(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)]
+        )
+        answers = [
+            json.loads(each.value)
+            for each in self.heard("command-results")
+            if each.key == asked.command_id
+        ]
         return answers[-1]  # type: ignore[no-any-return]
 
     def heard(self, topic: str) -> list[Any]:
         """What was said on a topic."""
-        return [each for each in self.books.producer.heard if each.topic == topic]  # type: ignore[attr-defined]
+        return [each for each in self.books.producer.published if each.topic == topic]  # type: ignore[attr-defined]
 
     async def documents(self) -> list[tuple[str, str, str, str, str, str]]:
         """Number, type, debtor, net, tax, currency of every closed document."""
@@ -107,7 +124,7 @@ class Biller(Invoicer):
         async with self.console.connect() as connection:
             report = await verify(connection)
         # These tests say statements themselves: fee_realizer never issued them.
-        found = [str(fault) for fault in report.faults if fault.check != "settled_statement"]
+        found = [str(fault) for fault in report.faults if fault.check != "settled_realization"]
         assert found == [], found
         await self.check()
 
@@ -117,7 +134,11 @@ async def biller(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -
     """The invoicer with a company that taxes nothing and an office that pays, on 2026-10-31."""
     configure(today=str(TODAY))
     base = invoicer(books_of, engine_of)
-    made = Biller(**{**vars(base), "books": books_of("invoicer", dict(SAYS)), "desk": DESK})
+    made = Biller(
+        **{**vars(base), "books": books_of("invoicer", dict(MESSAGE_BUILDERS)), "desk": DISPATCHER}
+    )
     await made.company()
-    await made.hear_nodes(node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd", tax_id="M-1"))
+    await made.hear_nodes(
+        node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd", tax_id="M-1")
+    )
     return made

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from services.invoicer.handlers import billto, lines, statements
 from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PAY_LINES_REALIZED
-from shared.consumer.commands import Answer, Desk
-from shared.consumer.protocol import Books
+from shared.consumer.commands import Answer, CommandDispatcher
+from shared.consumer.protocol import UnitOfWork
 from shared.events.ats import BilltoChanged
-from shared.events.statements import PayLinesRealized
+from shared.events.realizations import PayLinesRealized
 from shared.verify import verify
 from tests.builders import COMPANY, command, record
 from tests.conftest import BooksOf, EngineOf, process
@@ -22,11 +22,19 @@ from tests.conftest import BooksOf, EngineOf, process
 Place = tuple[str, str, str, str]
 """Document, quantity, amount, where the line is."""
 
-ABOUT_LINES = {"conservation", "one_place", "withheld", "open_copy", "line_amount", "minor_unit", "credits"}
+ABOUT_LINES = {
+    "conservation",
+    "one_place",
+    "withheld",
+    "open_copy",
+    "line_amount",
+    "minor_unit",
+    "credits",
+}
 
 CONSERVATION = """
 WITH head AS (
-  SELECT document_kind, document_id, statement_kind, CASE WHEN body = '' THEN '{}' ELSE body END::jsonb AS body FROM invoicer.settled_document),
+  SELECT document_kind, document_id, realization_kind, CASE WHEN body = '' THEN '{}' ELSE body END::jsonb AS body FROM invoicer.settled_document),
 worth AS (
   SELECT h.document_kind, h.document_id, l ->> 'line_key' AS line_key, (l ->> 'quantity')::numeric AS quantity, (l ->> 'amount')::numeric AS amount
   FROM head h, jsonb_array_elements(h.body -> 'lines') AS l
@@ -42,7 +50,7 @@ off AS (SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, 
 SELECT document_id, line_key FROM target FULL JOIN placed USING (document_kind, document_id, line_key)
 LEFT JOIN off USING (document_kind, document_id, line_key)
 JOIN head USING (document_kind, document_id)
-WHERE statement_kind = 'realized' AND (
+WHERE realization_kind = 'realized' AND (
   coalesce(target.quantity, 0) <> coalesce(placed.quantity, 0)
     + greatest(0, least(coalesce(off.quantity, 0), coalesce(target.quantity, 0) - coalesce(billed_quantity, 0)))
   OR coalesce(target.amount, 0) <> coalesce(placed.amount, 0)
@@ -54,24 +62,30 @@ WHERE statement_kind = 'realized' AND (
 class Invoicer:
     """The invoicer's lanes on the database of one test."""
 
-    books: Books
+    books: UnitOfWork
     owner: Callable[..., Awaitable[Any]]
-    desk: Desk
+    desk: CommandDispatcher
     console: AsyncEngine
 
     async def hear(self, *statements_said: PayLinesRealized) -> None:
         """A polled batch of statements."""
-        await process(self.books, statements.LANE, [record(PAY_LINES_REALIZED.name, said, said.document_id) for said in statements_said])
+        await process(
+            self.books,
+            statements.SUBSCRIPTION,
+            [record(PAY_LINES_REALIZED.name, said, said.document_id) for said in statements_said],
+        )
 
     async def hear_nodes(self, *nodes: BilltoChanged | str) -> None:
         """A polled batch of billto nodes; a bare id is a tombstone."""
-        await process(self.books, billto.LANE, [_node_record(one) for one in nodes])
+        await process(self.books, billto.SUBSCRIPTION, [_node_record(one) for one in nodes])
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """Gives a command; the answer as it is published."""
         asked = command(kind, **{"billing_company": COMPANY, **values})
-        await process(self.books, self.desk.lane(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)])
-        answer: dict[str, Any] = json.loads(self.books.producer.heard[-1].value)  # type: ignore[attr-defined]
+        await process(
+            self.books, self.desk.subscription(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)]
+        )
+        answer: dict[str, Any] = json.loads(self.books.producer.published[-1].value)  # type: ignore[attr-defined]
         return answer
 
     async def places(self, document_id: str = "T-1") -> list[Place]:
@@ -89,7 +103,11 @@ class Invoicer:
 
     async def open(self, document_id: str = "T-1") -> list[tuple[str, str]]:
         """Quantity and amount of the open lines of a document."""
-        return [(quantity, amount) for _, quantity, amount, place in await self.places(document_id) if place == "open"]
+        return [
+            (quantity, amount)
+            for _, quantity, amount, place in await self.places(document_id)
+            if place == "open"
+        ]
 
     async def rows(self, statement: str, **values: Any) -> list[Any]:
         """Reads as the owner."""
@@ -103,7 +121,10 @@ class Invoicer:
         assert [fault for fault in report.faults if fault.check in ABOUT_LINES] == []
         everywhere = await self.rows("SELECT DISTINCT document_id FROM invoicer.pay_line")
         for row in everywhere:
-            assert all(place in ("open", "draft", "invoiced", "replaced") for *_, place in await self.places(row.document_id))
+            assert all(
+                place in ("open", "draft", "invoiced", "replaced")
+                for *_, place in await self.places(row.document_id)
+            )
 
     async def invoice(self, document_id: str = "T-1") -> int:
         """Closes the open lines of a document on an invoice of its own; the invoice's id."""
@@ -145,9 +166,13 @@ def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
     async def no_republish(connection: AsyncConnection, asked: Any) -> Answer:
         raise NotImplementedError
 
-    desk = Desk("invoicer", lines.HANDLERS, dict, no_republish)
+    desk = CommandDispatcher("invoicer", lines.HANDLERS, dict, no_republish)
     return Invoicer(books_of("invoicer"), owner, desk, engine_of("console"))
 
 
 def _node_record(one: BilltoChanged | str) -> Any:
-    return record(BILLTO_CHANGED.name, None, one) if isinstance(one, str) else record(BILLTO_CHANGED.name, one, one.node_id)
+    return (
+        record(BILLTO_CHANGED.name, None, one)
+        if isinstance(one, str)
+        else record(BILLTO_CHANGED.name, one, one.node_id)
+    )

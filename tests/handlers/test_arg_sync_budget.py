@@ -9,7 +9,7 @@ from services.arg_sync.handlers.engine import Engine
 from tests.conftest import BooksOf, Configure, EngineOf
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, playing
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 pytestmark = pytest.mark.slow
 PER_MINUTE, WINDOW_SECONDS, DOCUMENTS = 300, 20.0, 120
@@ -29,7 +29,9 @@ async def toy() -> AsyncIterator[FakeServer]:
         yield server
 
 
-async def many(delivering: Delivering, toy: FakeServer, documents: int, **capabilities: object) -> ToyVendor:
+async def many(
+    delivering: Delivering, toy: FakeServer, documents: int, **capabilities: object
+) -> ToyVendor:
     """Documents of one customer, who is there."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
@@ -42,7 +44,9 @@ async def many(delivering: Delivering, toy: FakeServer, documents: int, **capabi
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-async def test_the_budget_is_used_and_never_exceeded(delivering: Delivering, toy: FakeServer, workers: int) -> None:
+async def test_the_budget_is_used_and_never_exceeded(
+    delivering: Delivering, toy: FakeServer, workers: int
+) -> None:
     """300 calls a minute over all workers: no twenty seconds hold more than 100, and all together take hardly longer than they must."""
     vendor = await many(delivering, toy, DOCUMENTS, per_minute=PER_MINUTE, concurrency=6)
     engines = [Engine(delivering.books, delivering.kinds, f"w{no}") for no in range(workers)]
@@ -58,7 +62,9 @@ async def test_the_budget_is_used_and_never_exceeded(delivering: Delivering, toy
     assert used >= 0.95, f"{used:.3f} of the budget was used"
 
 
-async def test_calls_of_a_day_are_counted_over_all_workers(delivering: Delivering, toy: FakeServer) -> None:
+async def test_calls_of_a_day_are_counted_over_all_workers(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """When they are used up, the connection rests and says so; nothing is refused."""
     vendor = await many(delivering, toy, 10, per_day=6)
     await delivering.deliver()
@@ -66,5 +72,7 @@ async def test_calls_of_a_day_are_counted_over_all_workers(delivering: Deliverin
     assert len(toy.calls) == 6 and len(vendor.journal) < 10
     states = set((await delivering.states()).values())
     assert states <= {"posted", "queued"}
-    (row,) = await delivering.rows("SELECT circuit_sentence, open_until > now() AS resting FROM arg_sync.connection")
-    assert row.resting and "of a day are used up" in row.circuit_sentence
+    (row,) = await delivering.rows(
+        "SELECT circuit_message, open_until > now() AS resting FROM arg_sync.connection"
+    )
+    assert row.resting and "of a day are used up" in row.circuit_message

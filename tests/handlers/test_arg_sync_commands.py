@@ -14,12 +14,14 @@ from tests.builders import COMPANY, record
 from tests.conftest import Configure, process
 from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.fake import FakeServer
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 SETTINGS = {"base_url": "https://tryton.example.com", "database": "books", "user": "sync"}
 
 
-async def connect(delivering: Delivering, command_id: str = "c-connect", **changes: Any) -> dict[str, Any]:
+async def connect(
+    delivering: Delivering, command_id: str = "c-connect", **changes: Any
+) -> dict[str, Any]:
     """Asks for a connection to Tryton; the answer."""
     values: dict[str, Any] = {
         "command_id": command_id,
@@ -28,11 +30,17 @@ async def connect(delivering: Delivering, command_id: str = "c-connect", **chang
         "kind": "tryton",
         "billing_company": COMPANY,
         "settings": SETTINGS,
-        "sealed_secrets": changes["sealed_secrets"] if "sealed_secrets" in changes else sealing.seal({"password": "canary-pw"}),
+        "sealed_secrets": changes["sealed_secrets"]
+        if "sealed_secrets" in changes
+        else sealing.seal({"password": "canary-pw"}),
         "auto_sync": True,
     }
     asked = ConnectLedger.model_validate(values | changes)
-    await process(delivering.books, desk.lanes()[OPERATOR_COMMANDS.name], [record(OPERATOR_COMMANDS.name, asked)])
+    await process(
+        delivering.books,
+        desk.subscriptions()[OPERATOR_COMMANDS.name],
+        [record(OPERATOR_COMMANDS.name, asked)],
+    )
     return delivering.answer(command_id)
 
 
@@ -51,7 +59,10 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"settings": {"base_url": "https://tryton.example.com", "user": "sync"}}, "setting_missing"),
+        (
+            {"settings": {"base_url": "https://tryton.example.com", "user": "sync"}},
+            "setting_missing",
+        ),
         ({"sealed_secrets": ""}, "setting_missing"),
         ({"settings": SETTINGS | {"colour": "blue"}}, "unknown_setting"),
         ({"settings": SETTINGS | {"password": "canary"}}, "secret_in_the_open"),
@@ -61,33 +72,45 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
         ({"sealed_secrets": "gAAAA-not-ours"}, "wrong_ledger_key"),
     ],
 )
-async def test_a_connection_that_cannot_be_is_refused_with_what_mends_it(delivering: Delivering, changes: dict[str, Any], code: str) -> None:
+async def test_a_connection_that_cannot_be_is_refused_with_what_mends_it(
+    delivering: Delivering, changes: dict[str, Any], code: str
+) -> None:
     """Before anything is stored."""
     answer = await connect(delivering, **changes)
     assert (answer["outcome"], answer["code"]) == ("refused", code), answer
-    assert answer["mend"] and await delivering.rows("SELECT * FROM arg_sync.connection") == []
+    assert answer["fix"] and await delivering.rows("SELECT * FROM arg_sync.connection") == []
 
 
-async def test_without_a_key_nothing_is_connected(delivering: Delivering, configure: Configure) -> None:
-    """The sentence says which setting, and how a key is made."""
+async def test_without_a_key_nothing_is_connected(
+    delivering: Delivering, configure: Configure
+) -> None:
+    """The message says which setting, and how a key is made."""
     sealed = sealing.seal({"password": "x"})
     configure(ledger_key="")
     answer = await connect(delivering, sealed_secrets=sealed)
-    assert answer["code"] == "no_ledger_key" and "backoffice ledger key" in answer["mend"]
+    assert answer["code"] == "no_ledger_key" and "backoffice ledger key" in answer["fix"]
 
 
-async def test_a_ledger_keeps_its_kind_and_company_and_may_keep_its_secrets(delivering: Delivering) -> None:
+async def test_a_ledger_keeps_its_kind_and_company_and_may_keep_its_secrets(
+    delivering: Delivering,
+) -> None:
     """Connecting anew changes settings; another company needs another name."""
     await connect(delivering)
-    answer = await connect(delivering, "c-2", sealed_secrets="", settings=SETTINGS | {"per_minute": "30"})
+    answer = await connect(
+        delivering, "c-2", sealed_secrets="", settings=SETTINGS | {"per_minute": "30"}
+    )
     assert answer["outcome"] == "accepted", answer
-    (row,) = await delivering.rows("SELECT generation, settings->>'per_minute' AS pace FROM arg_sync.connection")
+    (row,) = await delivering.rows(
+        "SELECT generation, settings->>'per_minute' AS pace FROM arg_sync.connection"
+    )
     assert (row.generation, row.pace) == (2, "30")
     assert len(await delivering.rows("SELECT * FROM arg_sync.secret")) == 1
     assert (await connect(delivering, "c-3", billing_company="other"))["code"] == "other_ledger"
 
 
-async def test_disconnecting_forgets_the_secrets_and_sends_nothing_more(delivering: Delivering, toy: FakeServer) -> None:
+async def test_disconnecting_forgets_the_secrets_and_sends_nothing_more(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """What was delivered stays known; what was queued stays queued."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
@@ -101,7 +124,9 @@ async def test_disconnecting_forgets_the_secrets_and_sends_nothing_more(deliveri
     assert (await delivering.tell("test-ledger", ledger=LEDGER))["code"] == "unknown_ledger"
 
 
-async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(delivering: Delivering, toy: FakeServer) -> None:
+async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """invoice-closed and batch-generated, each twice, in either order: one delivery a document; none for a ledger that delivers by command."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
@@ -111,13 +136,26 @@ async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(deliver
     await delivering.close("CN-2", credits=first)
     invoices, batches = await delivering.announced()
     for _ in range(2):
-        await process(delivering.books, hearing.INVOICES, [record("invoice-closed", one.value) for one in invoices * 2])
-        await process(delivering.books, hearing.BATCHES, [record("batch-generated", one.value) for one in batches])
-    found = [(row.ledger, row.invoice_number) for row in await delivering.rows("SELECT ledger, invoice_number FROM arg_sync.delivery ORDER BY 1, 2")]
+        await process(
+            delivering.books,
+            hearing.INVOICES,
+            [record("invoice-closed", one.value) for one in invoices * 2],
+        )
+        await process(
+            delivering.books,
+            hearing.BATCHES,
+            [record("batch-generated", one.value) for one in batches],
+        )
+    found = [
+        (row.ledger, row.invoice_number)
+        for row in await delivering.rows(
+            "SELECT ledger, invoice_number FROM arg_sync.delivery ORDER BY 1, 2"
+        )
+    ]
     assert found == [(LEDGER, "CN-2"), (LEDGER, "INV-1")]
     (correction,) = await delivering.rows("SELECT * FROM arg_sync.correction")
     assert (correction.corrects_number, correction.amount) == ("INV-1", first.total)
-    assert len(await delivering.rows("SELECT * FROM arg_sync.heard_document")) == 2
+    assert len(await delivering.rows("SELECT * FROM arg_sync.received_document")) == 2
 
 
 async def test_a_batch_is_delivered_by_command(delivering: Delivering, toy: FakeServer) -> None:
@@ -128,26 +166,44 @@ async def test_a_batch_is_delivered_by_command(delivering: Delivering, toy: Fake
     await delivering.close("INV-1")
     answer = await delivering.tell("sync-batch", billing_company=COMPANY, batch_id="B-1")
     assert (answer["outcome"], answer["details"]["queued"]) == ("accepted", 1), answer
-    assert (await delivering.tell("sync-batch", billing_company=COMPANY, batch_id="B-1"))["details"]["queued"] == 0
+    assert (await delivering.tell("sync-batch", billing_company=COMPANY, batch_id="B-1"))[
+        "details"
+    ]["queued"] == 0
     await delivering.deliver()
     assert await delivering.states() == {"INV-1": "posted"}
-    assert (await delivering.tell("sync-batch", billing_company="other", batch_id="B-1"))["code"] == "unknown_batch"
+    assert (await delivering.tell("sync-batch", billing_company="other", batch_id="B-1"))[
+        "code"
+    ] == "unknown_batch"
 
 
-async def test_a_batch_that_nobody_heard_of_is_waited_for_and_then_refused(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_batch_that_nobody_heard_of_is_waited_for_and_then_refused(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """The command is held; it is answered when the batch is there, or refused after a quarter of an hour."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
     await delivering.connect(toy_kind(vendor), toy.url, auto=False)
-    assert await delivering.tell("sync-batch", command_id="early", billing_company=COMPANY, batch_id="B-1") == {}
-    assert await delivering.tell("sync-batch", command_id="vain", billing_company=COMPANY, batch_id="B-9") == {}
+    assert (
+        await delivering.tell(
+            "sync-batch", command_id="early", billing_company=COMPANY, batch_id="B-1"
+        )
+        == {}
+    )
+    assert (
+        await delivering.tell(
+            "sync-batch", command_id="vain", billing_company=COMPANY, batch_id="B-9"
+        )
+        == {}
+    )
     await delivering.books.transact(answer_held)
     assert delivering.answer("early") == {}
     await delivering.close("INV-1")
     await delivering.books.transact(answer_held)
     assert delivering.answer("early")["details"]["queued"] == 1
     assert delivering.answer("vain") == {}
-    await delivering.rows("UPDATE arg_sync.held_command SET held_at = now() - interval '16 minutes'")
+    await delivering.rows(
+        "UPDATE arg_sync.held_command SET held_at = now() - interval '16 minutes'"
+    )
     await delivering.books.transact(answer_held)
     assert delivering.answer("vain")["code"] == "unknown_batch"
     assert await delivering.rows("SELECT * FROM arg_sync.held_command") == []
@@ -165,24 +221,43 @@ async def test_operators_adopt_mark_and_look_again(delivering: Delivering, toy: 
     await delivering.deliver()
     assert set((await delivering.states()).values()) == {"refused"}
     about = {"ledger": LEDGER, "invoice_number": "INV-1"}
-    assert (await delivering.tell("adopt-delivery", **about, remote_id="R77"))["outcome"] == "accepted"
-    assert (await delivering.tell("mark-posted", ledger=LEDGER, invoice_number="INV-2", remote_number="A-9"))["outcome"] == "accepted"
-    posted = {one["invoice_number"]: one for one in (json.loads(each.value) for each in delivering.said("ar-document-posted"))}
-    assert (posted["INV-1"]["how"], posted["INV-1"]["remote_id"], posted["INV-2"]["how"]) == ("adopted", "R77", "marked")
+    assert (await delivering.tell("adopt-delivery", **about, remote_id="R77"))[
+        "outcome"
+    ] == "accepted"
+    assert (
+        await delivering.tell(
+            "mark-posted", ledger=LEDGER, invoice_number="INV-2", remote_number="A-9"
+        )
+    )["outcome"] == "accepted"
+    posted = {
+        one["invoice_number"]: one
+        for one in (json.loads(each.value) for each in delivering.said("ar-document-posted"))
+    }
+    assert (posted["INV-1"]["how"], posted["INV-1"]["remote_id"], posted["INV-2"]["how"]) == (
+        "adopted",
+        "R77",
+        "marked",
+    )
     assert (await delivering.tell("retry-delivery", **about))["code"] == "not_now"
     vendor.closed_before = ""
     await delivering.tell("retry-delivery", ledger=LEDGER, invoice_number="INV-3")
     await delivering.deliver()
     first = (await delivering.delivery("INV-3")).request_key
     vendor.documents.clear()
-    assert (await delivering.tell("resync-delivery", ledger=LEDGER, invoice_number="INV-3"))["outcome"] == "accepted"
+    assert (await delivering.tell("resync-delivery", ledger=LEDGER, invoice_number="INV-3"))[
+        "outcome"
+    ] == "accepted"
     await delivering.deliver()
     row = await delivering.delivery("INV-3")
     assert (row.state, len(vendor.documents)) == ("posted", 1) and row.request_key != first
-    assert (await delivering.tell("retry-delivery", ledger=LEDGER, invoice_number="INV-9"))["code"] == "unknown_delivery"
+    assert (await delivering.tell("retry-delivery", ledger=LEDGER, invoice_number="INV-9"))[
+        "code"
+    ] == "unknown_delivery"
 
 
-async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stopped(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stopped(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """The answer stands with the connection."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
@@ -190,11 +265,17 @@ async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stop
     vendor.token = "another"
     await delivering.tell("test-ledger", ledger=LEDGER)
     await delivering.deliver()
-    (row,) = await delivering.rows("SELECT check_outcome, check_sentence FROM arg_sync.connection")
-    assert row.check_outcome == "failed" and "refuses our key" in row.check_sentence
+    (row,) = await delivering.rows("SELECT check_outcome, check_message FROM arg_sync.connection")
+    assert row.check_outcome == "failed" and "refuses our key" in row.check_message
     await delivering.rows("UPDATE arg_sync.connection SET state = 'stopped'")
     vendor.token = "toy-secret-7f3a"
     await delivering.tell("test-ledger", command_id="again", ledger=LEDGER)
     await delivering.deliver()
-    (row,) = await delivering.rows("SELECT state, check_outcome, check_sentence FROM arg_sync.connection")
-    assert (row.state, row.check_outcome, row.check_sentence) == ("connected", "ok", "connected to Toy Books")
+    (row,) = await delivering.rows(
+        "SELECT state, check_outcome, check_message FROM arg_sync.connection"
+    )
+    assert (row.state, row.check_outcome, row.check_message) == (
+        "connected",
+        "ok",
+        "connected to Toy Books",
+    )

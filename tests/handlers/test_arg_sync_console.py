@@ -15,11 +15,13 @@ from shared.errors import Refused
 from tests.conftest import Configure
 from tests.ledgers.delivering import KEY, LEDGER, Delivering
 from tests.ledgers.fake import FakeServer, Fault
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 
-async def test_what_became_of_deliveries_is_shown_with_its_reasons(delivering: Delivering, toy: FakeServer, database: str) -> None:
-    """States, sentences, attempts, progress; of secrets not even the sealed form."""
+async def test_what_became_of_deliveries_is_shown_with_its_reasons(
+    delivering: Delivering, toy: FakeServer, database: str
+) -> None:
+    """States, messages, attempts, progress; of secrets not even the sealed form."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
     await delivering.connect(toy_kind(vendor), toy.url)
@@ -30,14 +32,23 @@ async def test_what_became_of_deliveries_is_shown_with_its_reasons(delivering: D
     await delivering.deliver()
     async with reading(database) as connection:
         rows, total = await shown.deliveries(connection, state="refused")
-        assert (total, rows[0]["code"]) == (1, "http_422") and "inactive" in rows[0]["sentence"]
+        assert (total, rows[0]["code"]) == (1, "http_422") and "inactive" in rows[0]["message"]
         one = await shown.delivery(connection, rows[0]["invoice_number"])
-        assert one["attempts_made"][0]["steps"] == "create" and json.loads(one["request"])["kind"] == "invoice"
+        assert (
+            one["attempts_made"][0]["steps"] == "create"
+            and json.loads(one["request"])["kind"] == "invoice"
+        )
         progress = await shown.batch_progress(connection, "B-1")
-        assert (progress["deliveries"], progress["open"], progress["seconds_left"]) == ({"posted": 1, "refused": 1}, 0, 0)
+        assert (progress["deliveries"], progress["open"], progress["seconds_left"]) == (
+            {"posted": 1, "refused": 1},
+            0,
+            0,
+        )
         (ledger,) = await shown.ledgers(connection)
         assert ledger["deliveries"] == {"posted": 1, "refused": 1}
-        assert await shown.refused_numbers(connection, LEDGER, None) == [(LEDGER, rows[0]["invoice_number"])]
+        assert await shown.refused_numbers(connection, LEDGER, None) == [
+            (LEDGER, rows[0]["invoice_number"])
+        ]
         with pytest.raises(Refused):
             await shown.delivery(connection, "INV-9")
     async with reading(database) as connection:
@@ -45,7 +56,9 @@ async def test_what_became_of_deliveries_is_shown_with_its_reasons(delivering: D
             await found(connection, "SELECT sealed FROM arg_sync.secret")
 
 
-async def test_how_long_it_takes_follows_from_the_budget(delivering: Delivering, toy: FakeServer, database: str) -> None:
+async def test_how_long_it_takes_follows_from_the_budget(
+    delivering: Delivering, toy: FakeServer, database: str
+) -> None:
     """60 documents at 30 calls a minute are 2 minutes; what holds a batch up is said."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
@@ -53,7 +66,9 @@ async def test_how_long_it_takes_follows_from_the_budget(delivering: Delivering,
     for no in range(1, 61):
         await delivering.close(f"INV-{no}")
     await delivering.queue()
-    await delivering.rows("UPDATE arg_sync.connection SET state = 'stopped', sentence = 'the key is dead'")
+    await delivering.rows(
+        "UPDATE arg_sync.connection SET state = 'stopped', message = 'the key is dead'"
+    )
     async with reading(database) as connection:
         progress = await shown.batch_progress(connection, "B-1")
     assert (progress["open"], progress["seconds_left"]) == (60, 120)
@@ -78,11 +93,31 @@ def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: P
     """What leaves the console holds the password in no form that others can read."""
     configure(ledger_key=KEY)
     file = tmp_path / "tryton.json"
-    file.write_text(json.dumps({"base_url": "https://t.example", "password": "canary-9", "per_minute": 30, "company": None}))
+    file.write_text(
+        json.dumps(
+            {
+                "base_url": "https://t.example",
+                "password": "canary-9",
+                "per_minute": 30,
+                "company": None,
+            }
+        )
+    )
     given = _read_settings(file)
-    made = _connecting("t", "tryton", "acme", given, {"password"}, True, {"command_id": "c", "actor": "pat", "reason": ""})
+    made = _connecting(
+        "t",
+        "tryton",
+        "acme",
+        given,
+        {"password"},
+        True,
+        {"command_id": "c", "actor": "pat", "reason": ""},
+    )
     assert made.settings == {"base_url": "https://t.example", "per_minute": "30", "company": ""}
-    assert sealing.unseal(made.sealed_secrets) == {"password": "canary-9"} and "canary-9" not in made.model_dump_json()
+    assert (
+        sealing.unseal(made.sealed_secrets) == {"password": "canary-9"}
+        and "canary-9" not in made.model_dump_json()
+    )
 
 
 @pytest.mark.parametrize(
@@ -92,14 +127,20 @@ def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: P
         ("\ufeffWhat , Code,Remote\ncustomer,Mercy,C-1\n", 1, []),
         ("what,remote\naccount,4000\n", 0, ["line 1"]),
         ("what,code,remote\n", 0, ["holds no row"]),
-        ("what,code,remote\ncolour,,x\naccount,,\naccount,,1\naccount,,2\n", 1, ["line 2", "line 3", "line 5: account '' stands in line 4"]),
+        (
+            "what,code,remote\ncolour,,x\naccount,,\naccount,,1\naccount,,2\n",
+            1,
+            ["line 2", "line 3", "line 5: account '' stands in line 4"],
+        ),
         ("what,code,remote\naccount\n", 0, ["line 2"]),
     ],
 )
-def test_a_mapping_file_is_told_line_by_line(tmp_path: Path, text: str, rows: int, wrong: list[str]) -> None:
+def test_a_mapping_file_is_told_line_by_line(
+    tmp_path: Path, text: str, rows: int, wrong: list[str]
+) -> None:
     """Every wrong line with its number and what is wrong."""
     file = tmp_path / "map.csv"
     file.write_text(text, encoding="utf-8")
     made, told = _read_mapping(file)
     assert len(made) == rows and len(told) == len(wrong)
-    assert all(part in sentence for part, sentence in zip(wrong, told, strict=True)), told
+    assert all(part in message for part, message in zip(wrong, told, strict=True)), told

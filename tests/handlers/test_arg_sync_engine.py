@@ -1,4 +1,4 @@
-"""The delivery engine on a real database, against a ledger that plays and misbehaves: each document there once, or parked with a sentence."""
+"""The delivery engine on a real database, against a ledger that plays and misbehaves: each document there once, or parked with a message."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ from services.arg_sync.handlers import holders
 from services.arg_sync.rules.documents import ArDocument
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, Fault, Reply, playing
-from tests.ledgers.toy import ToyLedger, ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyLedger, ToyVendor, toy_kind
 from tests.running import Pauses, until
 
 
@@ -31,7 +31,9 @@ def vendor_of(server: FakeServer) -> ToyVendor:
 
 async def connected(delivering: Delivering, server: FakeServer, **capabilities: object) -> None:
     """A connection to it whose waits are short."""
-    kind = toy_kind(vendor_of(server), **({"request_seconds": 0.5, "server_seconds": 0.2} | capabilities))
+    kind = toy_kind(
+        vendor_of(server), **({"request_seconds": 0.5, "server_seconds": 0.2} | capabilities)
+    )
     await delivering.connect(kind, server.url)
 
 
@@ -45,7 +47,9 @@ def wanted(delivering: Delivering) -> list[tuple[str, str, Decimal, str]]:
     return sorted((one.number, one.kind, one.total, "posted") for one in delivering.closed)
 
 
-async def test_every_document_stands_there_once_and_is_announced(delivering: Delivering, toy: FakeServer) -> None:
+async def test_every_document_stands_there_once_and_is_announced(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Queued twice, delivered once, posted, to the cent; a credit note after its invoice and applied to it; each said once."""
     await connected(delivering, toy)
     first = await delivering.close("INV-1")
@@ -57,13 +61,20 @@ async def test_every_document_stands_there_once_and_is_announced(delivering: Del
     await delivering.deliver()
     assert set((await delivering.states()).values()) == {"posted"}
     assert there(toy) == wanted(delivering)
-    assert next(one["balance"] for one in vendor_of(toy).documents.values() if one["number"] == "INV-1") == 0
+    assert (
+        next(
+            one["balance"] for one in vendor_of(toy).documents.values() if one["number"] == "INV-1"
+        )
+        == 0
+    )
     assert len(delivering.said("ar-document-posted")) == 21
     assert len(vendor_of(toy).customers) == 4
 
 
 @pytest.mark.parametrize("fault", ["silence", "reset", "cut", "slow", "page-after"])
-async def test_a_lost_answer_is_looked_up_and_never_sent_again(delivering: Delivering, toy: FakeServer, fault: str) -> None:
+async def test_a_lost_answer_is_looked_up_and_never_sent_again(
+    delivering: Delivering, toy: FakeServer, fault: str
+) -> None:
     """The ledger has it, we don't know: after the wait a look finds it, and it is posted."""
     await connected(delivering, toy)
     await delivering.close("INV-1")
@@ -71,7 +82,7 @@ async def test_a_lost_answer_is_looked_up_and_never_sent_again(delivering: Deliv
     toy.plan(Fault(fault))  # type: ignore[arg-type]
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.doubt) == ("unknown", True), row.sentence
+    assert (row.state, row.doubt) == ("unknown", True), row.message
     await delivering.hurry()
     await delivering.deliver()
     assert there(toy) == wanted(delivering)
@@ -79,7 +90,7 @@ async def test_a_lost_answer_is_looked_up_and_never_sent_again(delivering: Deliv
 
 
 async def test_a_refused_document_stands_alone(delivering: Delivering, toy: FakeServer) -> None:
-    """One is refused with the ledger's sentence, the next one goes on; after the mend a retry delivers it."""
+    """One is refused with the ledger's message, the next one goes on; after the fix a retry delivers it."""
     await connected(delivering, toy, order="connection")
     vendor_of(toy).closed_before = "2026-03-02"
     await delivering.close("INV-1", day=0)
@@ -88,7 +99,7 @@ async def test_a_refused_document_stands_alone(delivering: Delivering, toy: Fake
     await delivering.deliver()
     assert await delivering.states() == {"INV-1": "refused", "INV-2": "posted"}
     row = await delivering.delivery("INV-1")
-    assert "the period of 2026-03-01 is closed" in row.sentence and "retry" in row.mend
+    assert "the period of 2026-03-01 is closed" in row.message and "retry" in row.fix
     (said,) = delivering.said("ar-document-refused")
     assert b"is closed" in said.value
     vendor_of(toy).closed_before = ""
@@ -98,23 +109,27 @@ async def test_a_refused_document_stands_alone(delivering: Delivering, toy: Fake
     assert there(toy) == wanted(delivering)
 
 
-async def test_another_amount_is_parked_and_nothing_is_posted(delivering: Delivering, toy: FakeServer) -> None:
-    """The ledger makes a cent more of it: the draft is not posted; after the mend it is made anew."""
+async def test_another_amount_is_parked_and_nothing_is_posted(
+    delivering: Delivering, toy: FakeServer
+) -> None:
+    """The ledger makes a cent more of it: the draft is not posted; after the fix it is made anew."""
     await connected(delivering, toy)
     await delivering.close("INV-1")
     await delivering.queue()
     toy.plan(Fault("wrong-amount"))
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.code) == ("refused", "different") and "its total is" in row.sentence
+    assert (row.state, row.code) == ("refused", "different") and "its total is" in row.message
     assert [one.state for one in toy.vendor.journal] == ["draft"]
     await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     await delivering.deliver()
     assert there(toy) == wanted(delivering)
 
 
-async def test_a_dead_key_stops_its_connection_only(delivering: Delivering, toy: FakeServer) -> None:
-    """401 after a renewal stops the connection with a sentence; its documents wait; another connection goes on."""
+async def test_a_dead_key_stops_its_connection_only(
+    delivering: Delivering, toy: FakeServer
+) -> None:
+    """401 after a renewal stops the connection with a message; its documents wait; another connection goes on."""
     await connected(delivering, toy)
     async with playing(ToyVendor()) as other:
         vendor_of(other).token = "changed"
@@ -123,10 +138,22 @@ async def test_a_dead_key_stops_its_connection_only(delivering: Delivering, toy:
         await delivering.close("INV-1")
         await delivering.queue()
         await delivering.deliver()
-        found = {row.ledger: (row.state, row.sentence) for row in await delivering.rows("SELECT ledger, state, sentence FROM arg_sync.connection")}
+        found = {
+            row.ledger: (row.state, row.message)
+            for row in await delivering.rows(
+                "SELECT ledger, state, message FROM arg_sync.connection"
+            )
+        }
         assert found["books"][0] == "connected"
-        assert found["other"][0] == "stopped" and "bad token" in found["other"][1] and "toy-secret" not in found["other"][1]
-        states = {row.ledger: row.state for row in await delivering.rows("SELECT ledger, state FROM arg_sync.delivery")}
+        assert (
+            found["other"][0] == "stopped"
+            and "bad token" in found["other"][1]
+            and "toy-secret" not in found["other"][1]
+        )
+        states = {
+            row.ledger: row.state
+            for row in await delivering.rows("SELECT ledger, state FROM arg_sync.delivery")
+        }
         assert states == {"books": "posted", "other": "queued"}
 
 
@@ -144,24 +171,35 @@ async def test_two_engines_make_one_document_each(delivering: Delivering, toy: F
     assert toy.most_at_once <= 4
 
 
-async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(delivering: Delivering, toy: FakeServer) -> None:
-    """All that is missing in one sentence; after the import a retry delivers it."""
+async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(
+    delivering: Delivering, toy: FakeServer
+) -> None:
+    """All that is missing in one message; after the import a retry delivers it."""
     await connected(delivering, toy)
     await delivering.rows("DELETE FROM arg_sync.mapping")
     await delivering.close("INV-1")
     await delivering.queue()
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert row.code == "mapping_missing" and "account REG" in row.sentence and "tax VAT" in row.sentence
+    assert (
+        row.code == "mapping_missing" and "account REG" in row.message and "tax VAT" in row.message
+    )
     assert [call for call in toy.calls if call[1] != "GET"] == []
-    rows = [{"what": "account", "code": "REG", "remote": "4000"}, {"what": "tax", "code": "VAT", "remote": "T10"}]
-    assert (await delivering.tell("import-mapping", ledger="books", rows=rows))["outcome"] == "accepted"
+    rows = [
+        {"what": "account", "code": "REG", "remote": "4000"},
+        {"what": "tax", "code": "VAT", "remote": "T10"},
+    ]
+    assert (await delivering.tell("import-mapping", ledger="books", rows=rows))[
+        "outcome"
+    ] == "accepted"
     await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     await delivering.deliver()
     assert there(toy) == wanted(delivering)
 
 
-async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(delivering: Delivering, toy: FakeServer) -> None:
+async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Dead for certain: the kernel has no such process. Of a holder on another machine nobody knows: its lease runs out."""
     await connected(delivering, toy)
     await delivering.close("INV-1")
@@ -170,7 +208,11 @@ async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(delivering: Del
     gone = await asyncio.create_subprocess_exec("true")
     await gone.wait()
     dead, elsewhere = f"1 {holders.place()} {gone.pid}", f"1 another-kernel/pid:[1] {gone.pid}"
-    assert holders.is_dead(dead) and not holders.is_dead(elsewhere) and not holders.is_dead(holders.holder_name("1"))
+    assert (
+        holders.is_dead(dead)
+        and not holders.is_dead(elsewhere)
+        and not holders.is_dead(holders.holder_name("1"))
+    )
     for number, holder in (("INV-1", dead), ("INV-2", elsewhere)):
         await delivering.rows(
             "UPDATE arg_sync.delivery SET state = 'sending', leased_by = :holder, next_attempt_at = now() + interval '1 hour' WHERE invoice_number = :n",
@@ -185,8 +227,10 @@ async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(delivering: Del
     assert (await delivering.rows("SELECT steps FROM arg_sync.attempt"))[0].steps.startswith("look")
 
 
-async def test_a_document_at_which_our_own_code_fails_is_parked_alone(delivering: Delivering, toy: FakeServer) -> None:
-    """The worker lives, the neighbour is delivered, the sentence says that it is our fault."""
+async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
+    delivering: Delivering, toy: FakeServer
+) -> None:
+    """The worker lives, the neighbour is delivered, the message says that it is our fault."""
     vendor = vendor_of(toy)
     kind = toy_kind(vendor, request_seconds=0.5, server_seconds=0.2)
 
@@ -205,7 +249,9 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(delivering
     assert (await delivering.delivery("INV-1")).code == "bug"
 
 
-async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(delivering: Delivering, toy: FakeServer, pauses: Pauses) -> None:
+async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
+    delivering: Delivering, toy: FakeServer, pauses: Pauses
+) -> None:
     """It made a draft, and before it could keep the id another had the lease and a draft of its own: this one is not posted, and goes."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
@@ -214,7 +260,9 @@ async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_dra
     async with delivering.engine() as engine:
         await engine.look()
         await until("the draft is made", lambda: made(toy))
-        await delivering.rows("UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'")
+        await delivering.rows(
+            "UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'"
+        )
         pauses.release("document_created")
         await engine.until_idle()
     assert vendor_of(toy).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
@@ -225,9 +273,18 @@ async def made(toy: FakeServer) -> bool:
     return bool(toy.vendor.journal)
 
 
-@pytest.mark.parametrize("body", ["<html>Out of order</html>".encode("utf-16"), b'{"error": "cut in the middle: \\ud83d"}', b'{"error": "a\\u0000b"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Out of order</html>".encode("utf-16"),
+        b'{"error": "cut in the middle: \\ud83d"}',
+        b'{"error": "a\\u0000b"}',
+    ],
+)
 @pytest.mark.parametrize("status", [422, 503])
-async def test_words_that_no_database_keeps_stop_no_worker(delivering: Delivering, toy: FakeServer, status: int, body: bytes) -> None:
+async def test_words_that_no_database_keeps_stop_no_worker(
+    delivering: Delivering, toy: FakeServer, status: int, body: bytes
+) -> None:
     """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words, and a check with them, too."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
@@ -237,13 +294,17 @@ async def test_words_that_no_database_keeps_stop_no_worker(delivering: Deliverin
     await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert row.state in ("refused", "queued") and str(status) in row.sentence
-    (checked,) = await delivering.rows("SELECT check_outcome, check_sentence FROM arg_sync.connection")
-    assert checked.check_outcome == "failed" and str(status) in checked.check_sentence
+    assert row.state in ("refused", "queued") and str(status) in row.message
+    (checked,) = await delivering.rows(
+        "SELECT check_outcome, check_message FROM arg_sync.connection"
+    )
+    assert checked.check_outcome == "failed" and str(status) in checked.check_message
 
 
 @pytest.mark.parametrize("change", ["disconnected", "connected anew"])
-async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: Delivering, toy: FakeServer, change: str) -> None:
+async def test_a_run_ends_when_its_connection_is_ended_or_changed(
+    delivering: Delivering, toy: FakeServer, change: str
+) -> None:
     """Ended in the middle of many, while a session there lasts: in a second nothing more is sent. Connected to another server: that one gets
     what was not sent yet."""
     await connected(delivering, toy, concurrency=1, request_seconds=5.0)
@@ -258,19 +319,30 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(delivering: De
             await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
         else:
             await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)", new=f'{{"base_url": "{other.url}"}}'
+                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)",
+                new=f'{{"base_url": "{other.url}"}}',
             )
         before = len(toy.vendor.journal)
         await engine.until_idle()
-        assert len(toy.vendor.journal) - before < 10, "a document takes at least 0.2 s: at most a second more is sent"
+        assert len(toy.vendor.journal) - before < 10, (
+            "a document takes at least 0.2 s: at most a second more is sent"
+        )
         await engine.until_idle()
-        sent = {one.number for one in toy.vendor.journal} | {one.number for one in other.vendor.journal}
-        assert len(toy.vendor.journal) + len(other.vendor.journal) == len(sent) == (len(sent) if change == "disconnected" else 40)
+        sent = {one.number for one in toy.vendor.journal} | {
+            one.number for one in other.vendor.journal
+        }
+        assert (
+            len(toy.vendor.journal) + len(other.vendor.journal)
+            == len(sent)
+            == (len(sent) if change == "disconnected" else 40)
+        )
     states = list((await delivering.states()).values())
     assert (states.count("posted"), states.count("queued")) == (len(sent), 40 - len(sent))
 
 
-async def test_an_answer_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer) -> None:
+async def test_an_answer_of_which_nobody_thought_stops_no_worker(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """200 with none of what belongs into it, to a check and to the question for a customer: both are told, and the worker goes on."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
@@ -278,13 +350,20 @@ async def test_an_answer_of_which_nobody_thought_stops_no_worker(delivering: Del
     await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
     vendor_of(toy).handle = lambda asked: Reply(200, b"{}")  # type: ignore[method-assign]
     await delivering.deliver()
-    (checked,) = await delivering.rows("SELECT check_outcome, check_sentence, check_asked_at FROM arg_sync.connection")
-    assert (checked.check_outcome, checked.check_asked_at) == ("failed", None) and "report it" in checked.check_sentence
+    (checked,) = await delivering.rows(
+        "SELECT check_outcome, check_message, check_asked_at FROM arg_sync.connection"
+    )
+    assert (checked.check_outcome, checked.check_asked_at) == (
+        "failed",
+        None,
+    ) and "report it" in checked.check_message
     row = await delivering.delivery("INV-1")
     assert (row.state, row.code) == ("refused", "bug")
 
 
-async def test_what_the_old_place_said_is_not_held_against_the_new_one(delivering: Delivering, toy: FakeServer) -> None:
+async def test_what_the_old_place_said_is_not_held_against_the_new_one(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Connected anew while a check and a document are under way there: neither the failed check nor the wish to wait an hour is the new one's."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
@@ -292,7 +371,10 @@ async def test_what_the_old_place_said_is_not_held_against_the_new_one(deliverin
     toy.delay = 0.5
     for asked in (True, False):
         vendor_of(toy).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
-        await delivering.rows("UPDATE arg_sync.connection SET state = 'connected', check_asked_at = CASE WHEN :asked THEN now() END", asked=asked)
+        await delivering.rows(
+            "UPDATE arg_sync.connection SET state = 'connected', check_asked_at = CASE WHEN :asked THEN now() END",
+            asked=asked,
+        )
         calls = len(toy.calls)
         async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
             await engine.look()
@@ -302,11 +384,18 @@ async def test_what_the_old_place_said_is_not_held_against_the_new_one(deliverin
                 " settings = CAST(:new AS jsonb)",
                 new=f'{{"base_url": "{other.url}"}}',
             )
-            await delivering.rows("UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued'")
+            await delivering.rows(
+                "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued'"
+            )
             await engine.until_idle()
-            (row,) = await delivering.rows("SELECT check_outcome, failures, open_until FROM arg_sync.connection")
+            (row,) = await delivering.rows(
+                "SELECT check_outcome, failures, open_until FROM arg_sync.connection"
+            )
             assert (row.check_outcome, row.failures, row.open_until) == ("ok", 0, None)
-        await delivering.rows("UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation = generation + 1", old=f'{{"base_url": "{toy.url}"}}')
+        await delivering.rows(
+            "UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation = generation + 1",
+            old=f'{{"base_url": "{toy.url}"}}',
+        )
         await delivering.hurry()
 
 
@@ -315,7 +404,9 @@ async def asked_more(toy: FakeServer, calls: int) -> bool:
     return len(toy.calls) > calls
 
 
-async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Made ready for one company there and refused for now; connected to another company, where that id is another customer's."""
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
@@ -327,7 +418,12 @@ async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
     async with playing(ToyVendor(steps=2)) as other:
         vendor_of(other).customers = {"Somebody Else": "C1", "Mercy Hospital": "C2"}
         new = f'{{"base_url": "{other.url}"}}'
-        await delivering.rows("UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)", new=new)
+        await delivering.rows(
+            "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)",
+            new=new,
+        )
         await delivering.hurry()
         await delivering.deliver()
-        assert [(one.number, one.customer, one.state) for one in other.vendor.journal] == [("INV-1", "C2", "posted")]
+        assert [(one.number, one.customer, one.state) for one in other.vendor.journal] == [
+            ("INV-1", "C2", "posted")
+        ]

@@ -7,7 +7,7 @@ import pytest
 from services.arg_sync.store import budget
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 from tests.running import Pauses, until
 
 
@@ -36,7 +36,7 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
         vendor.handle = lost_call_arrives  # type: ignore[method-assign]
         await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.code, len(vendor.journal)) == ("posted", "adopted", 1), row.sentence
+    assert (row.state, row.code, len(vendor.journal)) == ("posted", "adopted", 1), row.message
 
 
 async def test_a_draft_is_cleared_away_after_the_time_to_write(
@@ -53,7 +53,9 @@ async def test_a_draft_is_cleared_away_after_the_time_to_write(
     async with delivering.engine() as engine:
         await engine.look()
         await pauses.reached("document_created")
-        await delivering.rows("UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'")
+        await delivering.rows(
+            "UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'"
+        )
         await until("its time to write is over", lambda: over(delivering))
         pauses.release("document_created")
         await engine.until_idle()
@@ -76,16 +78,22 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeSer
         assert await budget.keep_slots(connection, "books", "two", 3600) == 2
         await budget.give_slots_back(connection, "books", "one")
         assert await budget.keep_slots(connection, "books", "two", 3600) == 2
-    held = await delivering.rows("SELECT slot_no, holder, until > now() + interval '50 minutes' AS kept FROM arg_sync.slot ORDER BY slot_no")
+    held = await delivering.rows(
+        "SELECT slot_no, holder, until > now() + interval '50 minutes' AS kept FROM arg_sync.call_slot ORDER BY slot_no"
+    )
     assert [tuple(row) for row in held] == [(3, "two", True), (4, "two", True)]
 
 
-async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
+    delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
     monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 3.0)
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), toy.url)
+    await delivering.connect(
+        toy_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), toy.url
+    )
     async with delivering.engine_of("arg_sync").begin() as connection:
         await budget.take_slots(connection, "books", "another", 2, 600)
     toy.delay = 0.07

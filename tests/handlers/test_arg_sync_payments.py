@@ -10,14 +10,14 @@ import pytest
 
 from services.console.client.ageing import ageing
 from services.console.client.invoices import invoice, invoice_payments, invoice_search
-from services.invoicer.handlers.payments import LANE
+from services.invoicer.handlers.payments import SUBSCRIPTION
 from shared.consumer.records import Record
 from tests.builders import COMPANY
 from tests.conftest import BooksOf, process
 from tests.ledgers.delivering import Closed, Delivering
 from tests.ledgers.fake import FakeServer, Reply
 from tests.ledgers.reads import book, read_payments, readers
-from tests.ledgers.toy import toy_kind
+from tests.ledgers.sample_ledger import toy_kind
 
 
 @pytest.fixture
@@ -30,13 +30,23 @@ async def paid(delivering: Delivering, toy: FakeServer) -> Closed:
     return closed
 
 
-async def hear(delivering: Delivering, books_of: BooksOf, said: list[Any] | None = None) -> list[str]:
+async def hear(
+    delivering: Delivering, books_of: BooksOf, said: list[Any] | None = None
+) -> list[str]:
     """The invoicer hears everything that was said of payments; the codes of what it set aside."""
     messages = delivering.said("payment-recorded") if said is None else said
     books = books_of("invoicer")
-    records = [Record("payment-recorded", 0, at, one.key.encode(), one.value) for at, one in enumerate(messages)]
-    await process(books, LANE, records)
-    return [row.code for row in await delivering.rows("SELECT code FROM invoicer.dead_letter ORDER BY dead_letter_id")]
+    records = [
+        Record("payment-recorded", 0, at, one.key.encode(), one.value)
+        for at, one in enumerate(messages)
+    ]
+    await process(books, SUBSCRIPTION, records)
+    return [
+        row.code
+        for row in await delivering.rows(
+            "SELECT code FROM invoicer.dead_letter ORDER BY dead_letter_id"
+        )
+    ]
 
 
 async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, Decimal]:
@@ -46,13 +56,19 @@ async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, D
     return found["state"], found["paid"], found["balance"]
 
 
-async def test_a_payment_is_read_said_and_written_once(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_a_payment_is_read_said_and_written_once(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """Part paid, then paid; polls that find nothing new and events heard twice change nothing."""
     book(toy, "P-1", paid, "1000.00")
     for _ in range(2):
         await read_payments(delivering)
     assert await hear(delivering, books_of) == []
-    assert await standing(delivering, "INV-1") == ("part paid", Decimal("1000.00"), paid.total - 1000)
+    assert await standing(delivering, "INV-1") == (
+        "part paid",
+        Decimal("1000.00"),
+        paid.total - 1000,
+    )
     book(toy, "P-2", paid, paid.total - 1000)
     await read_payments(delivering)
     assert len(delivering.said("payment-recorded")) == 2
@@ -68,7 +84,9 @@ async def test_a_payment_is_read_said_and_written_once(delivering: Delivering, t
         assert before["total"] == paid.total, "a payment counts from its own day on"
 
 
-async def test_a_reversal_is_negative_and_a_change_is_the_difference(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_a_reversal_is_negative_and_a_change_is_the_difference(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """The ledger takes a payment back, or makes another amount of it: the sum of its entries is what the ledger says now."""
     book(toy, "P-1", paid, "100.00")
     await read_payments(delivering)
@@ -85,9 +103,20 @@ async def test_a_reversal_is_negative_and_a_change_is_the_difference(delivering:
     assert b'"cancelled":true' in said[-1].value and b'"cancelled":false' in said[0].value
 
 
-async def test_a_payment_of_somebody_elses_document_is_no_payment_of_ours(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_a_payment_of_somebody_elses_document_is_no_payment_of_ours(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """Of documents that we did not deliver nothing is said; when one turns out to be ours, it is."""
-    toy.vendor.payments.append({"id": "P-9", "document": "R900", "number": "", "amount": "5.00", "currency": "USD", "on": "2026-04-20"})  # type: ignore[attr-defined]
+    toy.vendor.payments.append(
+        {
+            "id": "P-9",
+            "document": "R900",
+            "number": "",
+            "amount": "5.00",
+            "currency": "USD",
+            "on": "2026-04-20",
+        }
+    )  # type: ignore[attr-defined]
     await read_payments(delivering)
     assert delivering.said("payment-recorded") == []
     await delivering.rows("UPDATE arg_sync.delivery SET remote_id = 'R900'")
@@ -96,19 +125,23 @@ async def test_a_payment_of_somebody_elses_document_is_no_payment_of_ours(delive
     assert (await standing(delivering, "INV-1"))[1] == 5
 
 
-async def test_what_cannot_be_read_changes_nothing_and_is_read_later(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+async def test_what_cannot_be_read_changes_nothing_and_is_read_later(
+    delivering: Delivering, toy: FakeServer, paid: Closed
+) -> None:
     """The server is away: the cursor stays, nothing is taken back, and the next poll reads on."""
     book(toy, "P-1", paid, "100.00")
     await toy.stop()
     await read_payments(delivering)
-    (row,) = await delivering.rows("SELECT cursor, failures, sentence FROM arg_sync.payment_cursor")
-    assert (row.cursor, row.failures) == ("", 1) and row.sentence
+    (row,) = await delivering.rows("SELECT cursor, failures, message FROM arg_sync.payment_cursor")
+    assert (row.cursor, row.failures) == ("", 1) and row.message
     await toy.start()
     await read_payments(delivering)
     assert len(delivering.said("payment-recorded")) == 1
 
 
-async def test_two_workers_read_a_payment_once(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+async def test_two_workers_read_a_payment_once(
+    delivering: Delivering, toy: FakeServer, paid: Closed
+) -> None:
     """One polls at a time; who was overtaken keeps nothing."""
     toy.delay = 0.2
     book(toy, "P-1", paid, "100.00")
@@ -118,21 +151,29 @@ async def test_two_workers_read_a_payment_once(delivering: Delivering, toy: Fake
     assert len(delivering.said("payment-recorded")) == 1
 
 
-async def test_a_dead_key_stops_the_connection(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
-    """A poll finds it first: the connection is stopped with a sentence, as a delivery would."""
+async def test_a_dead_key_stops_the_connection(
+    delivering: Delivering, toy: FakeServer, paid: Closed
+) -> None:
+    """A poll finds it first: the connection is stopped with a message, as a delivery would."""
     toy.vendor.token = "changed"  # type: ignore[attr-defined]
     await read_payments(delivering)
-    (row,) = await delivering.rows("SELECT state, sentence FROM arg_sync.connection")
-    assert row.state == "stopped" and "toy-secret" not in row.sentence
+    (row,) = await delivering.rows("SELECT state, message FROM arg_sync.connection")
+    assert row.state == "stopped" and "toy-secret" not in row.message
 
 
-async def test_entries_that_cannot_be_are_set_aside(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_entries_that_cannot_be_are_set_aside(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """Another currency than the invoice's, an unknown invoice, the same entry with another amount: a person looks."""
     book(toy, "P-1", paid, "100.00", currency="EUR")
     await read_payments(delivering)
     (said,) = delivering.said("payment-recorded")
     assert await hear(delivering, books_of) == ["other_currency"]
-    for changes in ((b'"currency":"EUR"', b'"currency":"USD"'), (b'"amount":"100', b'"amount":"101'), (b'"invoice_id":', b'"invoice_id":99')):
+    for changes in (
+        (b'"currency":"EUR"', b'"currency":"USD"'),
+        (b'"amount":"100', b'"amount":"101'),
+        (b'"invoice_id":', b'"invoice_id":99'),
+    ):
         said = type(said)(said.topic, said.key, said.value.replace(*changes), said.event_id)
         await hear(delivering, books_of, [said])
     rows = await delivering.rows("SELECT code FROM invoicer.dead_letter ORDER BY dead_letter_id")
@@ -140,7 +181,9 @@ async def test_entries_that_cannot_be_are_set_aside(delivering: Delivering, toy:
     assert (await standing(delivering, "INV-1"))[1] == 100
 
 
-async def test_what_is_more_than_was_open_ages_by_its_own_date(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_what_is_more_than_was_open_ages_by_its_own_date(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """Domain rules 8: an invoice is paid, then credited: the credit belongs to nothing any more and ages by its own date."""
     book(toy, "P-1", paid, paid.total, on="2026-03-10")
     await read_payments(delivering)
@@ -152,7 +195,9 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(delivering: Deliv
     assert await standing(delivering, "INV-1") == ("overpaid", paid.total, -paid.total)
 
 
-async def test_a_payment_of_an_odd_day_is_recorded(delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed) -> None:
+async def test_a_payment_of_an_odd_day_is_recorded(
+    delivering: Delivering, toy: FakeServer, books_of: BooksOf, paid: Closed
+) -> None:
     """A clerk typed the year 1026: it is the day that the ledger has, and stops nobody."""
     book(toy, "P-1", paid, "100.00", on="1026-04-20")
     await read_payments(delivering)
@@ -162,13 +207,15 @@ async def test_a_payment_of_an_odd_day_is_recorded(delivering: Delivering, toy: 
     assert (await standing(delivering, "INV-1"))[0] == "part paid"
 
 
-async def test_a_payment_of_which_nobody_thought_stops_no_worker(delivering: Delivering, toy: FakeServer, paid: Closed) -> None:
+async def test_a_payment_of_which_nobody_thought_stops_no_worker(
+    delivering: Delivering, toy: FakeServer, paid: Closed
+) -> None:
     """An entry without what belongs into it: the poll fails and says so, the worker goes on, and the next poll begins at the same place."""
     handle = toy.vendor.handle
     toy.vendor.handle = lambda asked: Reply(200, b'{"next": "7", "payments": [{}]}')  # type: ignore[method-assign]
     await read_payments(delivering)
-    (row,) = await delivering.rows("SELECT cursor, failures, sentence FROM arg_sync.payment_cursor")
-    assert (row.cursor, row.failures) == ("", 1) and row.sentence.startswith("bug: ")
+    (row,) = await delivering.rows("SELECT cursor, failures, message FROM arg_sync.payment_cursor")
+    assert (row.cursor, row.failures) == ("", 1) and row.message.startswith("bug: ")
     toy.vendor.handle = handle  # type: ignore[method-assign]
     book(toy, "P-1", paid, "100.00")
     await read_payments(delivering)

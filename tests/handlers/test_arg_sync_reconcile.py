@@ -1,4 +1,4 @@
-"""The three-way check on a ledger that plays: each drift that was planted is found, once, with a mend, and no other."""
+"""The three-way check on a ledger that plays: each drift that was planted is found, once, with a fix, and no other."""
 
 import json
 from decimal import Decimal
@@ -8,10 +8,10 @@ import pytest
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer
 from tests.ledgers.reads import open_drifts, readers, reconcile, remote_id
-from tests.ledgers.toy import toy_kind
+from tests.ledgers.sample_ledger import toy_kind
 
 HEAR = """
-INSERT INTO arg_sync.heard_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, heard_at)
+INSERT INTO arg_sync.received_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, received_at)
 SELECT invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, coalesce(content_hash, ''), now() - interval '1 hour'
 FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[])) ON CONFLICT DO NOTHING"""
 
@@ -41,10 +41,14 @@ def double(server: FakeServer, number: str, an_id: str) -> None:
     server.vendor.documents[an_id] = document(server, number) | {"id": an_id}  # type: ignore[attr-defined]
 
 
-async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, toy: FakeServer) -> None:
+async def test_each_planted_drift_is_found_and_no_other(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Edited total, currency and number, another customer, voided, deleted, doubled; the rest is quiet. A second look says nothing anew."""
     run = await reconcile(delivering)
-    assert (run.state, run.documents, run.unread) == ("done", 13, 0) and await open_drifts(delivering) == set()
+    assert (run.state, run.documents, run.unread) == ("done", 13, 0) and await open_drifts(
+        delivering
+    ) == set()
     document(toy, "INV-1")["total"] = Decimal("1.00")
     document(toy, "INV-2")["currency"] = "EUR"
     document(toy, "INV-3")["customer"] = "C99"
@@ -71,24 +75,32 @@ async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, 
         assert await open_drifts(delivering) == planted
         assert len(delivering.said("ledger-drift-found")) == len(planted)
     said = [json.loads(one.value) for one in delivering.said("ledger-drift-found")]
-    assert all(one["sentence"] and one["mend"] for one in said)
+    assert all(one["message"] and one["fix"] for one in said)
     assert {one["remote_id"] for one in said if one["code"] == "duplicated"} == {"R600", "R601"}
     assert {method for _, method, _ in toy.calls[calls:]} == {"GET"}, "nothing is changed there"
-    assert set((await delivering.states()).values()) == {"posted"}, "nothing is delivered again by itself"
+    assert set((await delivering.states()).values()) == {"posted"}, (
+        "nothing is delivered again by itself"
+    )
 
 
 async def test_a_drift_that_is_mended_is_over(delivering: Delivering, toy: FakeServer) -> None:
     """Set right there, it is gone at the next look; when it comes again, it is said again."""
     kept = document(toy, "INV-1")["total"]
-    for amount, found in ((Decimal(1), {("edited", "INV-1")}), (kept, set()), (Decimal(2), {("edited", "INV-1")})):
+    for amount, found in (
+        (Decimal(1), {("edited", "INV-1")}),
+        (kept, set()),
+        (Decimal(2), {("edited", "INV-1")}),
+    ):
         document(toy, "INV-1")["total"] = amount
         await reconcile(delivering)
         assert await open_drifts(delivering) == found
     assert len(delivering.said("ledger-drift-found")) == 2
 
 
-async def test_a_deleted_one_is_delivered_again_when_an_operator_says_so(delivering: Delivering, toy: FakeServer) -> None:
-    """The mend that the drift proposes works, and ends the drift."""
+async def test_a_deleted_one_is_delivered_again_when_an_operator_says_so(
+    delivering: Delivering, toy: FakeServer
+) -> None:
+    """The fix that the drift proposes works, and ends the drift."""
     toy.vendor.documents.pop(remote_id(toy, "INV-5"))  # type: ignore[attr-defined]
     await reconcile(delivering)
     assert await open_drifts(delivering) == {("deleted", "INV-5")}
@@ -98,20 +110,26 @@ async def test_a_deleted_one_is_delivered_again_when_an_operator_says_so(deliver
     assert await open_drifts(delivering) == set()
 
 
-async def test_what_could_not_be_read_is_not_deleted(delivering: Delivering, toy: FakeServer) -> None:
+async def test_what_could_not_be_read_is_not_deleted(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """The server is away: no drift, the run waits and tries again; what was open before stays open."""
     document(toy, "INV-1")["total"] = Decimal("1.00")
     await reconcile(delivering)
     await toy.stop()
     run = await reconcile(delivering)
-    assert (run.state, run.documents) == ("waiting", 0) and "unreachable" in run.sentence
+    assert (run.state, run.documents) == ("waiting", 0) and "unreachable" in run.message
     for _ in range(6):
-        await delivering.rows("UPDATE arg_sync.reconciliation SET next_at = now() WHERE state = 'waiting'")
+        await delivering.rows(
+            "UPDATE arg_sync.reconciliation SET next_at = now() WHERE state = 'waiting'"
+        )
         await delivering.rows("UPDATE arg_sync.connection SET open_until = NULL")
         async with readers(delivering) as reader:
             await reader.until_idle()
-    (run,) = await delivering.rows("SELECT * FROM arg_sync.reconciliation ORDER BY run_id DESC LIMIT 1")
-    assert run.state == "failed" and "nothing that was not read counts as gone" in run.sentence
+    (run,) = await delivering.rows(
+        "SELECT * FROM arg_sync.reconciliation ORDER BY run_id DESC LIMIT 1"
+    )
+    assert run.state == "failed" and "nothing that was not read counts as gone" in run.message
     assert await open_drifts(delivering) == {("edited", "INV-1")}
 
 
@@ -123,7 +141,9 @@ async def test_a_dead_key_reads_nothing(delivering: Delivering, toy: FakeServer)
     assert (await delivering.tell("reconcile", ledger="books"))["code"] == "ledger_stopped"
 
 
-async def test_what_was_said_and_what_is_closed_are_compared(delivering: Delivering, toy: FakeServer) -> None:
+async def test_what_was_said_and_what_is_closed_are_compared(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Not heard, heard otherwise, heard of nothing, never queued: each by its code; what was closed a moment ago is given time."""
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
@@ -131,30 +151,44 @@ async def test_what_was_said_and_what_is_closed_are_compared(delivering: Deliver
     for table in ("invoice", "invoice_line"):
         await delivering.rows(f"ALTER TABLE invoicer.{table} DISABLE TRIGGER USER")
     await delivering.rows("UPDATE invoicer.invoice SET closed_at = now() - interval '1 hour'")
-    await delivering.rows("UPDATE arg_sync.connection SET connected_at = now() - interval '2 hours'")
-    await delivering.rows(HEAR, but=["INV-2"])
-    await delivering.rows("UPDATE arg_sync.heard_document SET total = 1 WHERE invoice_number = 'INV-3'")
     await delivering.rows(
-        "INSERT INTO arg_sync.heard_document SELECT 999, billing_company, 'INV-999', document_type, batch_id, currency, total, content_hash, heard_at"
-        " FROM arg_sync.heard_document WHERE invoice_number = 'INV-4'"
+        "UPDATE arg_sync.connection SET connected_at = now() - interval '2 hours'"
+    )
+    await delivering.rows(HEAR, but=["INV-2"])
+    await delivering.rows(
+        "UPDATE arg_sync.received_document SET total = 1 WHERE invoice_number = 'INV-3'"
+    )
+    await delivering.rows(
+        "INSERT INTO arg_sync.received_document SELECT 999, billing_company, 'INV-999', document_type, batch_id, currency, total, content_hash, received_at"
+        " FROM arg_sync.received_document WHERE invoice_number = 'INV-4'"
     )
     await reconcile(delivering)
     assert await open_drifts(delivering) == {
-        ("not-heard", "INV-2"),
-        ("said-otherwise", "INV-3"),
+        ("not-received", "INV-2"),
+        ("event-differs", "INV-3"),
         ("unknown-document", "INV-999"),
         ("missing", "INV-20"),
     }
     await delivering.rows(HEAR, but=[])
     await reconcile(delivering)
-    assert ("not-heard", "INV-2") not in await open_drifts(delivering)
+    assert ("not-received", "INV-2") not in await open_drifts(delivering)
 
 
-async def test_a_person_who_took_a_document_has_seen_it(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_person_who_took_a_document_has_seen_it(
+    delivering: Delivering, toy: FakeServer
+) -> None:
     """Adopted by hand, another total is no drift; voided it is."""
     document(toy, "INV-1")["total"] = Decimal("1.00")
-    await delivering.rows("UPDATE arg_sync.delivery SET state = 'refused' WHERE invoice_number = 'INV-1'")
-    answer = await delivering.tell("adopt-delivery", ledger="books", invoice_number="INV-1", remote_id=remote_id(toy, "INV-1"), reason="as agreed")
+    await delivering.rows(
+        "UPDATE arg_sync.delivery SET state = 'refused' WHERE invoice_number = 'INV-1'"
+    )
+    answer = await delivering.tell(
+        "adopt-delivery",
+        ledger="books",
+        invoice_number="INV-1",
+        remote_id=remote_id(toy, "INV-1"),
+        reason="as agreed",
+    )
     assert answer["outcome"] == "accepted"
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
@@ -170,5 +204,9 @@ async def test_the_night_asks_once(delivering: Delivering, toy: FakeServer) -> N
         async with readers(delivering) as reader:
             await reader.until_idle()
     (run,) = await delivering.rows("SELECT * FROM arg_sync.reconciliation")
-    (lately,) = await delivering.rows("SELECT count(*) AS n FROM arg_sync.delivery WHERE invoice_date >= :since", since=run.since)
-    assert (run.actor, run.state, run.documents) == ("night", "done", lately.n), "older documents are compared on demand"
+    (lately,) = await delivering.rows(
+        "SELECT count(*) AS n FROM arg_sync.delivery WHERE invoice_date >= :since", since=run.since
+    )
+    assert (run.actor, run.state, run.documents) == ("night", "done", lately.n), (
+        "older documents are compared on demand"
+    )

@@ -10,12 +10,17 @@ from tests.conftest import Configure
 from tests.handlers.working import until
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer
-from tests.ledgers.toy import toy_kind
+from tests.ledgers.sample_ledger import toy_kind
 
 
 @pytest.mark.parametrize("busy", [0.0, 0.6])
 async def test_a_stop_ends_what_is_in_hand(
-    delivering: Delivering, toy: FakeServer, stack: dict[str, str], configure: Configure, monkeypatch: pytest.MonkeyPatch, busy: float
+    delivering: Delivering,
+    toy: FakeServer,
+    stack: dict[str, str],
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: float,
 ) -> None:
     """Also when a batch in hand takes its time, and the loop that looks for deliveries has ended by itself meanwhile."""
     configure(sweep_seconds=0.3)

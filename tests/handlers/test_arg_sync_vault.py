@@ -8,7 +8,7 @@ from services.arg_sync.handlers.ports import LedgerVault
 from services.arg_sync.ledgers.port import Failure
 from tests.conftest import EngineOf
 from tests.ledgers.delivering import LEDGER, Delivering
-from tests.ledgers.toy import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ async def test_one_alone_may_renew_a_version(vaults: tuple[LedgerVault, LedgerVa
         await other.save(version, {"token": "old"})
 
 
-async def test_what_was_read_while_new_tokens_were_saved_is_not_remembered(vaults: tuple[LedgerVault, LedgerVault], delivering: Delivering) -> None:
+async def test_what_was_read_while_new_tokens_were_saved_is_not_remembered(
+    vaults: tuple[LedgerVault, LedgerVault], delivering: Delivering
+) -> None:
     """A reading in the middle of a saving sees what was there before. The next one sees what was saved, and not what that one saw."""
     vault, _ = vaults
     version = (await vault.read()).version

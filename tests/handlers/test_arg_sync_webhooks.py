@@ -38,8 +38,15 @@ async def delivering(delivering: Delivering, configure: Configure) -> Delivering
             kind=kind,
         )
         secrets = {"client_secret": "x"} | ({"webhook_key": HOOK_KEY} if ledger != "plain" else {})
-        await delivering.rows("INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)", ledger=ledger, sealed=sealing.seal(secrets))
-        await delivering.rows("INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1, now() + interval '1 hour')", ledger=ledger)
+        await delivering.rows(
+            "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)",
+            ledger=ledger,
+            sealed=sealing.seal(secrets),
+        )
+        await delivering.rows(
+            "INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1, now() + interval '1 hour')",
+            ledger=ledger,
+        )
     return delivering
 
 
@@ -50,7 +57,9 @@ async def worker(delivering: Delivering) -> AsyncIterator[httpx2.AsyncClient]:
 
     running = Worker(service())
     task = asyncio.create_task(running._serve())
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{settings().http_port}", trust_env=False) as client:
+    async with httpx2.AsyncClient(
+        base_url=f"http://127.0.0.1:{settings().http_port}", trust_env=False
+    ) as client:
         for _ in range(100):
             try:
                 await client.get("/livez")
@@ -60,19 +69,31 @@ async def worker(delivering: Delivering) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await running.books.engine.dispose()
+    await running.unit_of_work.engine.dispose()
 
 
 async def asked(delivering: Delivering) -> set[str]:
     """The connections whose payments are to be read now."""
-    return {row.ledger for row in await delivering.rows("SELECT ledger FROM arg_sync.payment_cursor WHERE asked")}
+    return {
+        row.ledger
+        for row in await delivering.rows("SELECT ledger FROM arg_sync.payment_cursor WHERE asked")
+    }
 
 
-BODY = json.dumps({"events": [{"resourceUrl": "http://169.254.169.254/", "eventCategory": "INVOICE"}], "entropy": "ABC"}).encode()
+BODY = json.dumps(
+    {
+        "events": [{"resourceUrl": "http://169.254.169.254/", "eventCategory": "INVOICE"}],
+        "entropy": "ABC",
+    }
+).encode()
 
 
-@pytest.mark.parametrize(("ledger", "header"), [("us", "x-xero-signature"), ("uk", "intuit-signature")])
-async def test_a_signed_webhook_asks_for_a_poll(delivering: Delivering, worker: httpx2.AsyncClient, ledger: str, header: str) -> None:
+@pytest.mark.parametrize(
+    ("ledger", "header"), [("us", "x-xero-signature"), ("uk", "intuit-signature")]
+)
+async def test_a_signed_webhook_asks_for_a_poll(
+    delivering: Delivering, worker: httpx2.AsyncClient, ledger: str, header: str
+) -> None:
     """200 without a body; of this connection payments are read soon, of no other."""
     answer = await worker.post(f"/webhooks/{ledger}", content=BODY, headers={header: signed(BODY)})
     assert (answer.status_code, answer.content) == (200, b"")
@@ -83,7 +104,12 @@ async def test_intent_to_receive(delivering: Delivering, worker: httpx2.AsyncCli
     """Xero checks the address with signatures that are good and others that are not: 200 and 401."""
     body = b'{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S0m3r4nd0mt3xt"}'
     good, bad = signed(body), signed(body, "another")
-    codes = [(await worker.post("/webhooks/us", content=body, headers={"x-xero-signature": signature})).status_code for signature in (good, bad, good)]
+    codes = [
+        (
+            await worker.post("/webhooks/us", content=body, headers={"x-xero-signature": signature})
+        ).status_code
+        for signature in (good, bad, good)
+    ]
     assert codes == [200, 401, 200]
 
 
@@ -102,7 +128,12 @@ async def test_intent_to_receive(delivering: Delivering, worker: httpx2.AsyncCli
     ],
 )
 async def test_anything_else_asks_for_nothing(
-    delivering: Delivering, worker: httpx2.AsyncClient, path: str, headers: dict[str, str], body: bytes, status: int
+    delivering: Delivering,
+    worker: httpx2.AsyncClient,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    status: int,
 ) -> None:
     """Another key, another body, another header, no header, no key of ours, no such connection: the same empty 401. Too large: 413."""
     answer = await worker.post(f"/webhooks/{path}", content=body, headers=headers)
@@ -110,14 +141,20 @@ async def test_anything_else_asks_for_nothing(
     assert await asked(delivering) == set()
 
 
-async def test_only_post_is_answered_and_health_stays(delivering: Delivering, worker: httpx2.AsyncClient) -> None:
+async def test_only_post_is_answered_and_health_stays(
+    delivering: Delivering, worker: httpx2.AsyncClient
+) -> None:
     """A browser that looks sees nothing; metrics and health are where they were."""
     assert (await worker.get("/webhooks/us")).status_code == 405
     assert (await worker.get("/metrics")).status_code == 200
 
 
-async def test_a_disconnected_ledger_takes_none(delivering: Delivering, worker: httpx2.AsyncClient) -> None:
+async def test_a_disconnected_ledger_takes_none(
+    delivering: Delivering, worker: httpx2.AsyncClient
+) -> None:
     """Nothing is read of a connection that was ended."""
     await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
-    assert (await worker.post("/webhooks/us", content=BODY, headers={"x-xero-signature": signed(BODY)})).status_code == 401
+    assert (
+        await worker.post("/webhooks/us", content=BODY, headers={"x-xero-signature": signed(BODY)})
+    ).status_code == 401
     assert await asked(delivering) == set()

@@ -4,7 +4,16 @@ import asyncio
 import json
 
 from shared.events.billing import BatchGenerated, InvoiceClosed
-from tests.builders import COMPANY, command, node, product_line, record, statement, statement_line, time_key
+from tests.builders import (
+    COMPANY,
+    command,
+    node,
+    product_line,
+    record,
+    statement,
+    statement_line,
+    time_key,
+)
 from tests.conftest import Configure, process
 from tests.handlers.billed import Biller, biller
 from tests.running import Pauses
@@ -14,15 +23,38 @@ __all__ = ["biller"]
 
 async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
     """Issue of the main road: pay lines become a batch of closed invoices, said once each, each line in exactly one place."""
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")), statement("T-2", 1, statement_line("30")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
+        statement("T-2", 1, statement_line("30")),
+    )
     answer = await biller.generate()
     assert answer["outcome"] == "accepted"
     details = answer["details"]
-    assert (details["documents"], details["lines"], details["first_number"], details["last_number"]) == (1, 3, "INV-000001", "INV-000001")
-    assert details["totals"] == [{"currency": "USD", "documents": 1, "lines": 3, "net": "3875.00", "tax": "0.00", "total": "3875.00"}]
-    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "3875", "0", "USD")]
+    assert (
+        details["documents"],
+        details["lines"],
+        details["first_number"],
+        details["last_number"],
+    ) == (1, 3, "INV-000001", "INV-000001")
+    assert details["totals"] == [
+        {
+            "currency": "USD",
+            "documents": 1,
+            "lines": 3,
+            "net": "3875.00",
+            "tax": "0.00",
+            "total": "3875.00",
+        }
+    ]
+    assert await biller.documents() == [
+        ("INV-000001", "invoice", "Mercy Hospital", "3875", "0", "USD")
+    ]
     # One worker, one week: by document, then by line key (OT before REG).
-    assert await biller.lines("INV-000001") == [(1, "T-1", "375", "0"), (2, "T-1", "2000", "0"), (3, "T-2", "1500", "0")]
+    assert await biller.lines("INV-000001") == [
+        (1, "T-1", "375", "0"),
+        (2, "T-1", "2000", "0"),
+        (3, "T-2", "1500", "0"),
+    ]
     assert await biller.open("T-1") == []
     await biller.check_seals()
     (said,) = biller.heard("batch-generated")
@@ -30,32 +62,46 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
     assert (batch.batch_id, batch.documents, said.key) == (details["batch_id"], 1, COMPANY)
     (said,) = biller.heard("invoice-closed")
     closed = InvoiceClosed.model_validate_json(said.value)
-    assert (said.key, closed.invoice_number, str(closed.due_date), closed.line_count) == ("Mercy Hospital", "INV-000001", "2026-11-30", 3)
+    assert (said.key, closed.invoice_number, str(closed.due_date), closed.line_count) == (
+        "Mercy Hospital",
+        "INV-000001",
+        "2026-11-30",
+        3,
+    )
     (seal,) = await biller.rows("SELECT content_hash FROM invoicer.invoice_seal")
     assert closed.content_hash == seal.content_hash
     (head,) = await biller.rows("SELECT seller, buyer, invoice_date FROM invoicer.invoice")
-    assert head.seller == {"name": "Acme Staffing", "address": "1 Main St", "tax_id": "TX-1", "bank": "IBAN 1"}
+    assert head.seller == {
+        "name": "Acme Staffing",
+        "address": "1 Main St",
+        "tax_id": "TX-1",
+        "bank": "IBAN 1",
+    }
     assert head.buyer == {"name": "office-1", "address": "2 Care Rd", "tax_id": "M-1"}
     assert str(head.invoice_date) == "2026-10-31"
 
 
 async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> None:
-    """Design 5: accepted with no documents and a sentence, no number and no declared jump."""
-    await biller.hear(statement("T-1", 1, statement_line("40", effective_date="2026-11-02", week_ending="2026-11-02")))
+    """Design 5: accepted with no documents and a message, no number and no declared jump."""
+    await biller.hear(
+        statement(
+            "T-1", 1, statement_line("40", effective_date="2026-11-02", week_ending="2026-11-02")
+        )
+    )
     answer = await biller.generate(first_number=500)
     assert answer["outcome"] == "accepted"
     assert answer["details"]["documents"] == 0
-    assert "nothing to bill" in answer["sentence"]
+    assert "nothing to bill" in answer["message"]
     assert answer["details"]["left_out"] == {"scheduled": 1}
     for table in ("batch", "invoice", "number_series", "number_jump"):
         assert await biller.rows(f"SELECT 1 FROM invoicer.{table}") == []
 
 
 async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> None:
-    """Domain rules 11: an unknown or disabled billing company refuses a command with a sentence."""
+    """Domain rules 11: an unknown or disabled billing company refuses a command with a message."""
     answer = await biller.generate(billing_company="acmee")
     assert (answer["outcome"], answer["code"]) == ("refused", "unknown_billing_company")
-    assert "billing-company set" in answer["mend"]
+    assert "billing-company set" in answer["fix"]
     await biller.company(enabled=False)
     assert (await biller.generate())["code"] == "company_disabled"
     assert (await biller.preview())["code"] == "company_disabled"
@@ -68,18 +114,31 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
         statement("IN", 1, statement_line("40")),
         statement("SCHEDULED", 1, product_line(effective="2026-11-01")),
         statement("SNOOZED", 1, statement_line("1")),
-        statement("LATER", 1, statement_line("2", week_ending="2026-10-25", effective_date="2026-10-25")),
+        statement(
+            "LATER", 1, statement_line("2", week_ending="2026-10-25", effective_date="2026-10-25")
+        ),
         statement("LATER-P", 1, product_line(effective="2026-10-20")),
         statement("NOWHERE", 1, statement_line("3", billto_node="office-9")),
         statement("NOBODY", 1, statement_line("4", billto_node="office-2")),
         statement("TAXLESS", 1, statement_line("5", tax_code="GST")),
     )
-    (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'SNOOZED'")
+    (line,) = await biller.rows(
+        "SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'SNOOZED'"
+    )
     await biller.tell("snooze-pay-lines", pay_line_ids=[line.pay_line_id])
     preview = await biller.preview("2026-10-18")
-    expected = {"scheduled": 1, "snoozed": 1, "not_in_cycle": 2, "unknown_node": 1, "no_account_name": 1, "no_tax_rate": 1}
+    expected = {
+        "scheduled": 1,
+        "snoozed": 1,
+        "not_in_cycle": 2,
+        "unknown_node": 1,
+        "no_account_name": 1,
+        "no_tax_rate": 1,
+    }
     assert preview["details"]["left_out"] == expected
-    found = await biller.rows("SELECT p.document_id, v.reason FROM invoicer.preview_line v JOIN invoicer.pay_line p USING (pay_line_id) ORDER BY 1")
+    found = await biller.rows(
+        "SELECT p.document_id, v.reason FROM invoicer.preview_line v JOIN invoicer.pay_line p USING (pay_line_id) ORDER BY 1"
+    )
     assert {row.document_id: row.reason for row in found} == {
         "IN": None,
         "SCHEDULED": "scheduled",
@@ -93,8 +152,12 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
     answer = await biller.generate("2026-10-18", digest=preview["details"]["digest"])
     assert answer["outcome"] == "accepted"
     assert answer["details"]["left_out"] == expected
-    assert {"no_account_name", "unknown_node", "no_tax_rate", "snoozed_lines"} <= {each["code"] for each in answer["findings"]}
-    assert next(each for each in answer["findings"] if each["code"] == "no_account_name")["ids"] == ["office-2"]
+    assert {"no_account_name", "unknown_node", "no_tax_rate", "snoozed_lines"} <= {
+        each["code"] for each in answer["findings"]
+    }
+    assert next(each for each in answer["findings"] if each["code"] == "no_account_name")[
+        "ids"
+    ] == ["office-2"]
     assert [line[1] for line in await biller.lines("INV-000001")] == ["IN"]
     await biller.check_seals()
 
@@ -106,10 +169,15 @@ async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
     await biller.tax("VAT", "21", "2026-03-05")
     await biller.tax("LOW", "9")
     old = {"effective_date": "2026-03-01", "week_ending": "2026-03-01"}
-    await biller.hear(statement("T-1", 1, statement_line("1", "25.06")), statement("T-2", 1, statement_line("1", "10.00", tax_code="LOW")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("1", "25.06")),
+        statement("T-2", 1, statement_line("1", "10.00", tax_code="LOW")),
+    )
     await biller.hear(statement("T-3", 1, statement_line("1", "100.00", **old)))
     await biller.generate()
-    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "135.06", "25.16", "USD")]
+    assert await biller.documents() == [
+        ("INV-000001", "invoice", "Mercy Hospital", "135.06", "25.16", "USD")
+    ]
     (head,) = await biller.rows("SELECT tax_totals FROM invoicer.invoice")
     assert head.tax_totals == [
         {"code": "LOW", "rate": "9", "net": "10.00", "tax": "0.90"},
@@ -123,9 +191,16 @@ async def test_tax_per_document(biller: Biller) -> None:
     """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
     await biller.company(default_tax="VAT", tax_basis="document")
     await biller.tax("VAT", "15")
-    await biller.hear(*(statement(f"T-{at}", 1, statement_line("1", price)) for at, price in enumerate(("25.06", "25.61", "25.63"))))
+    await biller.hear(
+        *(
+            statement(f"T-{at}", 1, statement_line("1", price))
+            for at, price in enumerate(("25.06", "25.61", "25.63"))
+        )
+    )
     await biller.generate()
-    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "76.3", "11.45", "USD")]
+    assert await biller.documents() == [
+        ("INV-000001", "invoice", "Mercy Hospital", "76.3", "11.45", "USD")
+    ]
     assert [line[3] for line in await biller.lines("INV-000001")] == ["3.76", "3.84", "3.85"]
     await biller.check_seals()
 
@@ -133,17 +208,34 @@ async def test_tax_per_document(biller: Biller) -> None:
 async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> None:
     """Domain rules 7: a debtor may be exempt or reverse charge, with the wording to print; no rate is needed."""
     await biller.company(default_tax="VAT")
-    await biller.terms("Mercy Hospital", tax_regime="reverse-charge", tax_wording="Art. 196", payment_terms="day:15", tax_id="NL1", address="There")
+    await biller.terms(
+        "Mercy Hospital",
+        tax_regime="reverse-charge",
+        tax_wording="Art. 196",
+        payment_terms="day:15",
+        tax_id="NL1",
+        address="There",
+    )
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
-    (head,) = await biller.rows("SELECT tax, tax_regime, tax_wording, due_date, buyer FROM invoicer.invoice")
-    assert (head.tax, head.tax_regime, head.tax_wording, str(head.due_date)) == (0, "reverse-charge", "Art. 196", "2026-11-15")
+    (head,) = await biller.rows(
+        "SELECT tax, tax_regime, tax_wording, due_date, buyer FROM invoicer.invoice"
+    )
+    assert (head.tax, head.tax_regime, head.tax_wording, str(head.due_date)) == (
+        0,
+        "reverse-charge",
+        "Art. 196",
+        "2026-11-15",
+    )
     assert head.buyer == {"name": "office-1", "address": "There", "tax_id": "NL1"}
 
 
 async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) -> None:
     """Design 5 and domain rules 8: by Account Name, currency, terms, PO number; never two PO numbers or currencies on one invoice."""
-    await biller.hear_nodes(node("office-2", account_name="Alpha"), node("office-3", account_name="Mercy Hospital", address="elsewhere"))
+    await biller.hear_nodes(
+        node("office-2", account_name="Alpha"),
+        node("office-3", account_name="Mercy Hospital", address="elsewhere"),
+    )
     await biller.hear(
         statement("T-1", 1, statement_line("1", po_number="PO-2")),
         statement("T-2", 1, statement_line("2", po_number="PO-1")),
@@ -161,8 +253,13 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
         ("Mercy Hospital", "USD", "PO-1", "350"),
         ("Mercy Hospital", "USD", "PO-2", "50"),
     ]
-    assert {row[4] for row in found[1:]} == {"2 Care Rd"}, "two nodes with one name are one debtor: the one with the lowest id is shown"
-    assert [(each["currency"], each["total"]) for each in answer["details"]["totals"]] == [("JPY", "3000"), ("USD", "600.00")]
+    assert {row[4] for row in found[1:]} == {"2 Care Rd"}, (
+        "two nodes with one name are one debtor: the one with the lowest id is shown"
+    )
+    assert [(each["currency"], each["total"]) for each in answer["details"]["totals"]] == [
+        ("JPY", "3000"),
+        ("USD", "600.00"),
+    ]
     assert "debtor_in_two_currencies" in {each["code"] for each in answer["findings"]}
     await biller.check_seals()
 
@@ -174,15 +271,21 @@ async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.tax("VAT", "25", "2020-02-01")
-    await biller.hear_nodes(node("office-1", revision=2, account_name="New Owner", address="New Rd"))
+    await biller.hear_nodes(
+        node("office-1", revision=2, account_name="New Owner", address="New Rd")
+    )
     await biller.terms("Mercy Hospital", payment_terms="on-receipt")
-    await biller.hear(statement("T-1", 2, statement_line("38"), statement_line("5", "75.00", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("38"), statement_line("5", "75.00", time_type="OT"))
+    )
     await biller.generate()
     assert (await biller.documents())[1:] == [
         ("INV-000002", "credit-note", "Mercy Hospital", "-100", "-20", "USD"),
         ("INV-000003", "invoice", "New Owner", "375", "93.75", "USD"),
     ]
-    (credit,) = await biller.rows("SELECT payment_terms, buyer FROM invoicer.invoice WHERE number = 2")
+    (credit,) = await biller.rows(
+        "SELECT payment_terms, buyer FROM invoicer.invoice WHERE number = 2"
+    )
     assert (credit.payment_terms, credit.buyer["address"]) == ("net:30", "2 Care Rd")
     (line,) = await biller.rows(
         "SELECT l.corrects_invoice, l.corrects_line_no, l.tax_rate FROM invoicer.closed_invoice_line l"
@@ -198,38 +301,58 @@ async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Bille
     await biller.tax("VAT", "8.875")
     await biller.hear(statement("T-1", 1, statement_line("3", "33.33")))
     await biller.generate()
-    for statement_no, hours in ((2, "2"), (3, "1")):
-        await biller.hear(statement("T-1", statement_no, statement_line(hours, "33.33")))
+    for realization_no, hours in ((2, "2"), (3, "1")):
+        await biller.hear(statement("T-1", realization_no, statement_line(hours, "33.33")))
         await biller.generate()
     await biller.hear(statement("T-1", 4))
     await biller.generate()
-    assert [(net, tax) for *_, net, tax, _ in await biller.documents()] == [("99.99", "8.87"), ("-33.33", "-2.96"), ("-33.33", "-2.96"), ("-33.33", "-2.95")]
+    assert [(net, tax) for *_, net, tax, _ in await biller.documents()] == [
+        ("99.99", "8.87"),
+        ("-33.33", "-2.96"),
+        ("-33.33", "-2.96"),
+        ("-33.33", "-2.95"),
+    ]
     await biller.check_seals()
 
 
 async def test_credits_netted_against_debits(biller: Biller) -> None:
     """Domain rules 5: one document if netted; below zero it is one credit note with all of its lines; exactly zero stays open."""
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    )
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT"))
+    )
     zero = await biller.generate()
     assert zero["details"]["documents"] == 0
     assert zero["details"]["left_out"] == {"zero_total": 2}
-    await biller.hear(statement("T-1", 3, statement_line("42"), statement_line("2", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 3, statement_line("42"), statement_line("2", time_type="OT"))
+    )
     await biller.generate()
-    assert (await biller.documents())[1:] == [("INV-000002", "credit-note", "Mercy Hospital", "-50", "0", "USD")]
+    assert (await biller.documents())[1:] == [
+        ("INV-000002", "credit-note", "Mercy Hospital", "-50", "0", "USD")
+    ]
     assert sorted(line[2] for line in await biller.lines("INV-000002")) == ["-150", "100"]
     await biller.check_seals()
 
 
 async def test_credits_stand_apart_by_default(biller: Biller) -> None:
     """Domain rules 5: default, credit notes; invoices before credit notes."""
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    )
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT"))
+    )
     await biller.generate()
-    assert [(each[1], each[3]) for each in (await biller.documents())[1:]] == [("invoice", "150"), ("credit-note", "-150")]
+    assert [(each[1], each[3]) for each in (await biller.documents())[1:]] == [
+        ("invoice", "150"),
+        ("credit-note", "-150"),
+    ]
     await biller.check_seals()
 
 
@@ -238,7 +361,10 @@ async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> No
     late = {"week_ending": "2026-10-25", "effective_date": "2026-10-25"}
     await biller.hear(statement("T-1", 1, statement_line("40", **late)))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("38", **late)), statement("T-2", 1, statement_line("8", **late)))
+    await biller.hear(
+        statement("T-1", 2, statement_line("38", **late)),
+        statement("T-2", 1, statement_line("8", **late)),
+    )
     answer = await biller.generate("2026-10-04")
     assert answer["details"]["left_out"] == {"not_in_cycle": 1}
     assert (await biller.documents())[-1][3] == "-100"
@@ -250,7 +376,9 @@ async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
     assert (await biller.generate())["details"]["left_out"] == {"zero_total": 1}
     await biller.terms("Mercy Hospital", zero_documents=True)
     await biller.generate()
-    assert await biller.documents() == [("INV-000001", "invoice", "Mercy Hospital", "0", "0", "USD")]
+    assert await biller.documents() == [
+        ("INV-000001", "invoice", "Mercy Hospital", "0", "0", "USD")
+    ]
 
 
 async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
@@ -261,8 +389,12 @@ async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
     used = await biller.generate(first_number=41)
     assert (used["code"], used["details"]["next_free"]) == ("number_used", 42)
     assert (await biller.generate(first_number=50, reason=""))["code"] == "reason_missing"
-    assert (await biller.generate(first_number=50, reason="new book"))["details"]["first_number"] == "INV-000050"
-    (jump,) = await biller.rows("SELECT from_number, to_number, actor, reason FROM invoicer.number_jump")
+    assert (await biller.generate(first_number=50, reason="new book"))["details"][
+        "first_number"
+    ] == "INV-000050"
+    (jump,) = await biller.rows(
+        "SELECT from_number, to_number, actor, reason FROM invoicer.number_jump"
+    )
     assert tuple(jump) == (42, 49, "pat", "new book")
     (series,) = await biller.rows("SELECT first_number, next_number FROM invoicer.number_series")
     assert tuple(series) == (41, 51)
@@ -282,9 +414,13 @@ async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
 async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
     """Design 1: the same command id with the same body returns the first result, and nothing is billed twice."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
-    asked = record("operator-commands", command("generate-batch", billing_company=COMPANY, cut_off_date="2026-10-31"), COMPANY)
+    asked = record(
+        "operator-commands",
+        command("generate-batch", billing_company=COMPANY, cut_off_date="2026-10-31"),
+        COMPANY,
+    )
     for _ in range(2):
-        await process(biller.books, biller.desk.lane(), [asked])
+        await process(biller.books, biller.desk.subscription(), [asked])
         await biller.hear(statement("T-2", 1, statement_line("2")))
     first, second = (json.loads(each.value) for each in biller.heard("command-results"))
     assert first == second
@@ -292,7 +428,9 @@ async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
     assert len(biller.heard("invoice-closed")) == 1
 
 
-async def test_a_batch_and_a_settlement_wait_for_each_other(biller: Biller, configure: Configure, pauses: Pauses) -> None:
+async def test_a_batch_and_a_settlement_wait_for_each_other(
+    biller: Biller, configure: Configure, pauses: Pauses
+) -> None:
     """Protocol 1: settlement met a batch; with the locks the document comes out right: what is invoiced stands, the rest is a credit."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     configure(today="2026-10-31")
@@ -304,14 +442,24 @@ async def test_a_batch_and_a_settlement_wait_for_each_other(biller: Biller, conf
     assert not settled.done(), "settlement must wait for the company's lock"
     pauses.release("batch_selected")
     await asyncio.gather(batch, settled)
-    assert await biller.places() == [("T-1", "40", "2000", "invoiced"), ("T-1", "-2", "-100", "open")]
+    assert await biller.places() == [
+        ("T-1", "40", "2000", "invoiced"),
+        ("T-1", "-2", "-100", "open"),
+    ]
     await biller.check_seals()
 
 
 async def test_line_keys_with_one_snoozed_key(biller: Biller) -> None:
     """Domain rules 2: a snooze belongs to document and line key; the other keys of the document are billed, credits are not held."""
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")))
-    (overtime,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE line_key = :key", key=time_key(time_type="OT"))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    )
+    (overtime,) = await biller.rows(
+        "SELECT pay_line_id FROM invoicer.pay_line WHERE line_key = :key",
+        key=time_key(time_type="OT"),
+    )
     await biller.tell("snooze-pay-lines", pay_line_ids=[overtime.pay_line_id], until="2026-10-31")
     await biller.generate()
-    assert len(await biller.lines("INV-000001")) == 2, "its until-date has come: the line is no longer on hold"
+    assert len(await biller.lines("INV-000001")) == 2, (
+        "its until-date has come: the line is no longer on hold"
+    )

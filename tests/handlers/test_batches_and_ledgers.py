@@ -9,8 +9,8 @@ from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller", "record"]
 CONNECT = """
-INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, sentence, actor, connected_at)
-VALUES ('books', 'xero', :company, '{}', true, :state, :sentence, 'pat', now())"""
+INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, message, actor, connected_at)
+VALUES ('books', 'xero', :company, '{}', true, :state, :message, 'pat', now())"""
 
 
 async def ledger_findings(biller: Biller, kind: str = "health-check") -> dict[str, dict[str, Any]]:
@@ -30,18 +30,38 @@ async def test_a_company_without_a_ledger_is_not_warned(biller: Biller) -> None:
     [
         ("stopped", "", "the token is dead"),
         ("disconnected", "", "disconnected"),
-        ("connected", "UPDATE arg_sync.connection SET open_until = now() + interval '1 minute', circuit_sentence = 'HTTP 503'", "HTTP 503"),
-        ("connected", "UPDATE arg_sync.connection SET check_outcome = 'failed', check_sentence = 'no such company'", "no such company"),
+        (
+            "connected",
+            "UPDATE arg_sync.connection SET open_until = now() + interval '1 minute', circuit_message = 'HTTP 503'",
+            "HTTP 503",
+        ),
+        (
+            "connected",
+            "UPDATE arg_sync.connection SET check_outcome = 'failed', check_message = 'no such company'",
+            "no such company",
+        ),
     ],
 )
-async def test_a_connection_that_is_not_well_is_told(biller: Biller, state: str, change: str, words: str) -> None:
+async def test_a_connection_that_is_not_well_is_told(
+    biller: Biller, state: str, change: str, words: str
+) -> None:
     """Its key is dead, it was ended, it does not answer, its last check failed: a warning with the reason; the batch may still close."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
-    await biller.rows(CONNECT, company=COMPANY, state=state, sentence="the token is dead" if state == "stopped" else "")
+    await biller.rows(
+        CONNECT,
+        company=COMPANY,
+        state=state,
+        message="the token is dead" if state == "stopped" else "",
+    )
     if change:
         await biller.rows(change)
     found = (await ledger_findings(biller))["ledger_not_well"]
-    assert found["severity"] == "warning" and words in found["sentence"] and found["ids"] == ["books"] and found["mend"]
+    assert (
+        found["severity"] == "warning"
+        and words in found["message"]
+        and found["ids"] == ["books"]
+        and found["fix"]
+    )
     assert "ledger_not_well" in await ledger_findings(biller, "preview-batch")
     assert (await biller.generate())["outcome"] == "accepted"
 
@@ -50,8 +70,10 @@ async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
     """What the delivery would refuse later is known now; after the import nothing is missing."""
     await biller.tax("VAT", "10")
     await biller.hear(statement("T-1", 1, statement_line("1", tax_code="VAT")))
-    await biller.rows(CONNECT, company=COMPANY, state="connected", sentence="")
+    await biller.rows(CONNECT, company=COMPANY, state="connected", message="")
     found = (await ledger_findings(biller))["ledger_mapping_missing"]
-    assert found["ids"] == ["account REG", "tax VAT"] and "books" in found["mend"]
-    await biller.rows("INSERT INTO arg_sync.mapping VALUES ('books', 'account', '', '4000', 'pat', now()), ('books', 'tax', 'VAT', 'T10', 'pat', now())")
+    assert found["ids"] == ["account REG", "tax VAT"] and "books" in found["fix"]
+    await biller.rows(
+        "INSERT INTO arg_sync.mapping VALUES ('books', 'account', '', '4000', 'pat', now()), ('books', 'tax', 'VAT', 'T10', 'pat', now())"
+    )
     assert await ledger_findings(biller) == {}

@@ -19,8 +19,14 @@ async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
     assert (seen["documents"], seen["listed"][0]["total"]) == (1, "50.00")
     await biller.hear(statement("T-2", 1, statement_line("2")))
     refused = await biller.generate(digest=seen["digest"])
-    (added,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'T-2'")
-    assert (refused["code"], refused["details"]["debtors"], refused["details"]["lines"]) == ("digest_differs", ["Mercy Hospital"], [added.pay_line_id])
+    (added,) = await biller.rows(
+        "SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'T-2'"
+    )
+    assert (refused["code"], refused["details"]["debtors"], refused["details"]["lines"]) == (
+        "digest_differs",
+        ["Mercy Hospital"],
+        [added.pay_line_id],
+    )
     assert refused["details"]["settings"] == []
     seen = (await biller.preview())["details"]
     await biller.company(payment_terms="net:10")
@@ -38,12 +44,15 @@ async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> N
     """The terms of a hundred debtors are imported between preview and batch: the refusal names the first and counts the others."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     seen = (await biller.preview())["details"]
-    for name in ["Mercy Hospital", *(f"A debtor with terms of its own, number {at}" for at in range(100))]:
+    for name in [
+        "Mercy Hospital",
+        *(f"A debtor with terms of its own, number {at}" for at in range(100)),
+    ]:
         await biller.terms(name, payment_terms="net:10")
     refused = await biller.generate(digest=seen["digest"])
     assert (refused["code"], len(refused["details"]["settings"])) == ("digest_differs", 20)
-    assert refused["sentence"].endswith(" and 182 more")
-    assert len(refused["sentence"]) < 2_000
+    assert refused["message"].endswith(" and 182 more")
+    assert len(refused["message"]) < 2_000
 
 
 async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
@@ -57,14 +66,17 @@ async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
 
 
 async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
-    """Issue of the main road: findings that name ids and mend; nodes without lines are only counted."""
+    """Issue of the main road: findings that name ids and fix; nodes without lines are only counted."""
     await biller.company(name="", default_time_group="weekly")
     await biller.hear_nodes(
         node("office-2", account_name=""),
         node("office-3", account_name="", parent_id="client-9"),
         node("client-1", "client", account_name="", parent_id="office-1"),
     )
-    await biller.hear(statement("T-1", 1, statement_line("1")), statement("T-2", 1, statement_line("1", billto_node="office-2")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("1")),
+        statement("T-2", 1, statement_line("1", billto_node="office-2")),
+    )
     answer = await biller.tell("health-check", cut_off_date="2026-11-07")
     found = {each["code"]: each for each in answer["findings"]}
     assert set(found) == {
@@ -82,27 +94,34 @@ async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
     assert found["parent_unknown"]["ids"] == ["office-3"]
     assert found["parent_of_wrong_level"]["ids"] == ["client-1"]
     assert found["nodes_without_lines"]["count"] == 1
-    assert all(each["mend"] for each in answer["findings"])
+    assert all(each["fix"] for each in answer["findings"])
     assert (await biller.generate())["code"] == "default_time_group_unknown"
 
 
 async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
     """Design 5: held documents by code, statements in flight, dead letters; what is another company's is not named."""
-    for document_id, code in (("H-1", "no_bill_rate"), ("H-2", "no_bill_rate"), ("F-1", None), ("F-2", None)):
+    for document_id, code in (
+        ("H-1", "no_bill_rate"),
+        ("H-2", "no_bill_rate"),
+        ("F-1", None),
+        ("F-2", None),
+    ):
         await biller.rows(
-            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, realization_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
             id=document_id,
             no=0 if code else 1,
             code=code,
         )
     for document_id, company in (("F-1", COMPANY), ("F-2", "other")):
         await biller.rows(
-            "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body)"
             " VALUES ('timesheet', :id, 1, 'realized', :id, 1, 'test', :body)",
             id=document_id,
             body=json.dumps({"lines": [{"billing_company": company, "line_key": "k"}]}),
         )
-    await process(biller.books, biller.desk.lane(), [record("operator-commands", b"{", "x")])
+    await process(
+        biller.books, biller.desk.subscription(), [record("operator-commands", b"{", "x")]
+    )
     found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
     assert (found["held_documents"]["count"], found["held_documents"]["ids"]) == (2, ["H-1", "H-2"])
     assert found["statements_in_flight"]["ids"] == ["F-1"]
@@ -117,10 +136,14 @@ async def test_a_download_is_recorded(biller: Biller) -> None:
     assert answer["outcome"] == "accepted"
     (row,) = await biller.rows("SELECT batch_id, file_format, actor FROM invoicer.download")
     assert tuple(row) == (batch_id, "csv", "pat")
-    assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))["code"] == "no_such_batch"
+    assert (await biller.tell("record-download", batch_id="B-0", file_format="csv"))[
+        "code"
+    ] == "no_such_batch"
 
 
-async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(biller: Biller) -> None:
+async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(
+    biller: Biller,
+) -> None:
     """What was closed in the first hours of a day (UTC) is said again since that day, and a seal holds, when a database says New York and German
     dates: as one may that is not ours."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
@@ -138,14 +161,16 @@ async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(bil
 
 async def why(biller: Biller, **values: Any) -> tuple[str, str]:
     answer = await biller.tell("explain", **values)
-    return answer["details"].get("reason", answer["code"]), answer["sentence"]
+    return answer["details"].get("reason", answer["code"]), answer["message"]
 
 
 async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
     """Issue of the main road: `why-not` gives one reason; for a snooze its text, who and when."""
     await biller.hear(
         statement("OPEN", 1, statement_line("1")),
-        statement("NEXT", 1, statement_line("1", week_ending="2026-10-25", effective_date="2026-10-25")),
+        statement(
+            "NEXT", 1, statement_line("1", week_ending="2026-10-25", effective_date="2026-10-25")
+        ),
         statement("SNOOZED", 1, statement_line("1")),
         statement("SCHEDULED", 1, product_line(effective="2026-12-24")),
         statement("NOBODY", 1, statement_line("1", billto_node="office-9")),
@@ -153,17 +178,28 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
         statement("EMPTY", 1),
         statement("WITHHELD", 1, statement_line("1")),
     )
-    lines = {row.document_id: row.pay_line_id for row in await biller.rows("SELECT document_id, pay_line_id FROM invoicer.pay_line")}
-    await biller.hear(statement("REPLACED", 2, statement_line("2")), statement("WITHHELD", 2, statement_kind="withheld"))
-    await biller.tell("snooze-pay-lines", pay_line_ids=[lines["SNOOZED"]], reason="client disputes it", until="2026-12-01")
+    lines = {
+        row.document_id: row.pay_line_id
+        for row in await biller.rows("SELECT document_id, pay_line_id FROM invoicer.pay_line")
+    }
+    await biller.hear(
+        statement("REPLACED", 2, statement_line("2")),
+        statement("WITHHELD", 2, realization_kind="withheld"),
+    )
+    await biller.tell(
+        "snooze-pay-lines",
+        pay_line_ids=[lines["SNOOZED"]],
+        reason="client disputes it",
+        until="2026-12-01",
+    )
     assert (await why(biller, document_id="OPEN"))[0] == "nothing"
     assert (await why(biller, document_id="NEXT", cut_off_date="2026-10-24"))[0] == "not_in_cycle"
-    reason, sentence = await why(biller, pay_line_id=lines["SNOOZED"])
+    reason, message = await why(biller, pay_line_id=lines["SNOOZED"])
     assert reason == "snoozed"
-    assert all(part in sentence for part in ("by pat", "until 2026-12-01", "client disputes it"))
-    reason, sentence = await why(biller, document_id="SCHEDULED")
+    assert all(part in message for part in ("by pat", "until 2026-12-01", "client disputes it"))
+    reason, message = await why(biller, document_id="SCHEDULED")
     assert reason == "scheduled"
-    assert "2026-12-24" in sentence
+    assert "2026-12-24" in message
     assert (await why(biller, document_id="NOBODY"))[0] == "unknown_node"
     assert (await why(biller, pay_line_id=lines["REPLACED"]))[0] == "replaced"
     assert (await why(biller, document_id="EMPTY"))[0] == "worth_nothing"
@@ -172,9 +208,9 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
     assert (await why(biller, pay_line_id=10**9))[0] == "not_known"
     assert (await why(biller))[0] == "nothing_named"
     await biller.generate()
-    reason, sentence = await why(biller, document_id="OPEN")
+    reason, message = await why(biller, document_id="OPEN")
     assert reason == "invoiced"
-    assert "INV-000001" in sentence
+    assert "INV-000001" in message
     assert (await why(biller, pay_line_id=lines["OPEN"]))[0] == "invoiced"
 
 
@@ -182,28 +218,47 @@ async def test_why_not_says_what_an_edit_took_away(biller: Biller) -> None:
     """Domain rules 5: a statement with hours that an operator edited to nothing is not one without lines; whose word it was, and how to undo it."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line")
-    await biller.tell("edit-pay-line", pay_line_id=line.pay_line_id, quantity="0", reason="a present")
+    await biller.tell(
+        "edit-pay-line", pay_line_id=line.pay_line_id, quantity="0", reason="a present"
+    )
     answer = await biller.tell("explain", document_id="T-1")
-    assert answer["sentence"] == "T-1 is worth nothing: pat edited away what its latest statement says: a present"
-    assert answer["details"]["mend"] == f"`backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT` brings it back"
-    reason, sentence = await why(biller, pay_line_id=line.pay_line_id)
-    assert (reason, sentence) == ("replaced", f"pay line {line.pay_line_id} was replaced: T-1 was settled again after an edit or a credit by hand")
+    assert (
+        answer["message"]
+        == "T-1 is worth nothing: pat edited away what its latest statement says: a present"
+    )
+    assert (
+        answer["details"]["fix"]
+        == f"`backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT` brings it back"
+    )
+    reason, message = await why(biller, pay_line_id=line.pay_line_id)
+    assert (reason, message) == (
+        "replaced",
+        f"pay line {line.pay_line_id} was replaced: T-1 was settled again after an edit or a credit by hand",
+    )
 
 
 async def test_why_not_says_what_stops_the_whole_batch(biller: Biller) -> None:
     """Domain rules 11: a disabled billing company bills nothing, whatever its lines are."""
-    await biller.hear(statement("T-1", 1, statement_line("1")), statement("T-2", 1, product_line(effective="2026-12-24")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("1")),
+        statement("T-2", 1, product_line(effective="2026-12-24")),
+    )
     await biller.company(enabled=False)
-    assert await why(biller, document_id="T-1") == ("company_disabled", f"billing company {COMPANY} is disabled: nothing is billed for it")
+    assert await why(biller, document_id="T-1") == (
+        "company_disabled",
+        f"billing company {COMPANY} is disabled: nothing is billed for it",
+    )
     assert (await why(biller, document_id="T-2"))[0] == "scheduled"
 
 
 async def test_a_held_document_says_what_it_waits_for(biller: Biller) -> None:
-    """Domain rules 2: a hold has a code and a sentence, and what mends it."""
+    """Domain rules 2: a hold has a code and a message, and what fixes it."""
     await biller.rows(
-        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, hold_code, hold_sentence)"
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, hold_code, hold_message)"
         " VALUES ('timesheet', 'H', 1, 'no_bill_rate', 'no rate for DT')"
     )
-    await biller.rows("INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, statement_no) VALUES ('timesheet', 'F', 1, 3)")
+    await biller.rows(
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, realization_no) VALUES ('timesheet', 'F', 1, 3)"
+    )
     assert await why(biller, document_id="H") == ("no_bill_rate", "H is held: no rate for DT")
     assert (await why(biller, document_id="F"))[0] == "in_flight"

@@ -28,18 +28,29 @@ def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
 async def test_a_node_is_kept_with_what_we_do_not_know(books: Invoicer) -> None:
     """Design 1: unknown fields from the ATS are ignored and kept in the stored body."""
     body = json.loads(node().model_dump_json()) | {"segment": "health"}
-    await process(books.books, billto.LANE, [record(BILLTO_CHANGED.name, body, "office-1")])
+    await process(books.books, billto.SUBSCRIPTION, [record(BILLTO_CHANGED.name, body, "office-1")])
     (row,) = await books.rows("SELECT level, account_name, body FROM invoicer.billto_node")
-    assert (row.level, row.account_name, row.body["segment"]) == (LEVEL_NUMBERS["office"], "office-1 account", "health")
+    assert (row.level, row.account_name, row.body["segment"]) == (
+        LEVEL_NUMBERS["office"],
+        "office-1 account",
+        "health",
+    )
 
 
 async def test_revisions_in_any_order_end_in_the_newest(books: Invoicer) -> None:
     """Design 1: the newest revision takes effect, older ones are recorded, equals are repeats, other values are dead letters."""
     await books.hear_nodes(node(revision=2, name="two"))
-    await books.hear_nodes(node(revision=1, name="one"), node(revision=3, name="three"), node(revision=2, name="two"), node(revision=3, name="drei"))
+    await books.hear_nodes(
+        node(revision=1, name="one"),
+        node(revision=3, name="three"),
+        node(revision=2, name="two"),
+        node(revision=3, name="drei"),
+    )
     assert [tuple(row) for row in await books.rows(NODES)] == [("office-1", 3, False, "three")]
     assert len(await books.rows("SELECT 1 FROM invoicer.billto_revision")) == 3
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["conflict"]
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+        "conflict"
+    ]
 
 
 async def test_a_tombstone_closes_the_node_and_keeps_it(books: Invoicer) -> None:
@@ -56,25 +67,45 @@ async def test_reading_the_topic_again_changes_nothing(books: Invoicer) -> None:
     """Protocol 1: a replay of a whole topic changes no table."""
     log = [node(), "office-1", node(revision=2), node("c", "client"), "c", node(revision=1)]
     await books.hear_nodes(*log)
-    tables = [await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1") for table in ("billto_node", "billto_revision", "dead_letter")]
+    tables = [
+        await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
+        for table in ("billto_node", "billto_revision", "dead_letter")
+    ]
     await books.hear_nodes(*log)
     for one in log:
         await books.hear_nodes(one)
-    again = [await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1") for table in ("billto_node", "billto_revision", "dead_letter")]
+    again = [
+        await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
+        for table in ("billto_node", "billto_revision", "dead_letter")
+    ]
     assert again == tables
 
 
 async def test_a_tombstone_without_a_key_is_a_dead_letter(books: Invoicer) -> None:
     """Protocol 2: what nobody can read goes to the dead letters; its neighbours go through."""
-    await process(books.books, billto.LANE, [record(BILLTO_CHANGED.name, node()), record(BILLTO_CHANGED.name, None, None)])
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["no_key"]
+    await process(
+        books.books,
+        billto.SUBSCRIPTION,
+        [record(BILLTO_CHANGED.name, node()), record(BILLTO_CHANGED.name, None, None)],
+    )
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+        "no_key"
+    ]
     assert len(await books.rows(NODES)) == 1
 
 
 def _tree(seed: int) -> dict[str, Node]:
     draw = random.Random(seed)
     ids = [f"n{number}" for number in range(40)]
-    return {one: Node(one, draw.choice(LEVELS), draw.choice([None, "unknown", *ids]), draw.choice(["", "", "A", "B"])) for one in ids}
+    return {
+        one: Node(
+            one,
+            draw.choice(LEVELS),
+            draw.choice([None, "unknown", *ids]),
+            draw.choice(["", "", "A", "B"]),
+        )
+        for one in ids
+    }
 
 
 @settings(max_examples=20, deadline=None)
@@ -92,8 +123,26 @@ async def test_sql_and_rule_find_the_same_debtor(books: Invoicer) -> None:
     for seed in range(10):
         tree = _tree(seed)
         revision = seed + 1
-        await books.hear_nodes(*(node(one.node_id, one.level, revision, parent_id=one.parent_id, account_name=one.account_name) for one in tree.values()))
+        await books.hear_nodes(
+            *(
+                node(
+                    one.node_id,
+                    one.level,
+                    revision,
+                    parent_id=one.parent_id,
+                    account_name=one.account_name,
+                )
+                for one in tree.values()
+            )
+        )
         for row in await books.rows(RESOLVED_NODE_SQL):
             debtor = resolve(tree, row.node_id)
-            expected = (None, None, None) if debtor is None else (debtor.node_id, LEVEL_NUMBERS[debtor.level], debtor.account_name)
-            assert (row.debtor_node, row.debtor_level, row.account_name) == expected, (seed, row.node_id)
+            expected = (
+                (None, None, None)
+                if debtor is None
+                else (debtor.node_id, LEVEL_NUMBERS[debtor.level], debtor.account_name)
+            )
+            assert (row.debtor_node, row.debtor_level, row.account_name) == expected, (
+                seed,
+                row.node_id,
+            )

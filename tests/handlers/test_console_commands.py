@@ -76,7 +76,12 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 def options(command: Any) -> set[str]:
     """The options of a command as they are typed."""
-    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    return {
+        option
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
 
 
 def test_every_promised_command_is_there() -> None:
@@ -98,18 +103,89 @@ WRONG_USE = [
     ["batch", "generate", "--billing-company", "acme-us"],
     ["batch", "generate", "--billing-company", "acme-us", "--cut-off", "31.10.2026"],
     ["batch", "download", "B-1", "--format", "docx", "--out", "x"],
-    ["batch", "preview", "--billing-company", "acme-us", "--cut-off", "2026-10-31", "--missing-timesheets", "bill"],
-    ["batch", "preview", "--billing-company", "acme-us", "--cut-off", "2026-10-31", "--missing-timesheets", "later", "--reason", "x"],
+    [
+        "batch",
+        "preview",
+        "--billing-company",
+        "acme-us",
+        "--cut-off",
+        "2026-10-31",
+        "--missing-timesheets",
+        "bill",
+    ],
+    [
+        "batch",
+        "preview",
+        "--billing-company",
+        "acme-us",
+        "--cut-off",
+        "2026-10-31",
+        "--missing-timesheets",
+        "later",
+        "--reason",
+        "x",
+    ],
     ["time-groups", "set", "w", "--cycle", "weekly"],
     ["time-groups", "set", "w", "--cycle", "weekly", "--ends-on", "someday"],
     ["time-groups", "set", "none", "--cycle", "monthly"],
-    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--exempt", "x", "--reverse-charge", "y"],
-    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--zero-documents", "perhaps"],
-    ["debtor-terms", "set", "--billing-company", "acme-us", "--account-name", "A", "--missing-timesheets", "hope"],
+    [
+        "debtor-terms",
+        "set",
+        "--billing-company",
+        "acme-us",
+        "--account-name",
+        "A",
+        "--exempt",
+        "x",
+        "--reverse-charge",
+        "y",
+    ],
+    [
+        "debtor-terms",
+        "set",
+        "--billing-company",
+        "acme-us",
+        "--account-name",
+        "A",
+        "--zero-documents",
+        "perhaps",
+    ],
+    [
+        "debtor-terms",
+        "set",
+        "--billing-company",
+        "acme-us",
+        "--account-name",
+        "A",
+        "--missing-timesheets",
+        "hope",
+    ],
     ["batch", "what-if", "--billing-company", "acme-us"],
     ["rates", "set", "REQ-1", "--time-type", "REG", "--effective-from", "2026-03-02"],
-    ["rates", "set", "REQ-1", "--time-type", "REG", "--effective-from", "2026-03-02", "--bill-rate", "-1", "--reason", "x"],
-    ["rates", "set", "REQ-1", "--time-type", "REG", "--effective-from", "2026-03-02", "--bill-rate", "50"],
+    [
+        "rates",
+        "set",
+        "REQ-1",
+        "--time-type",
+        "REG",
+        "--effective-from",
+        "2026-03-02",
+        "--bill-rate",
+        "-1",
+        "--reason",
+        "x",
+    ],
+    [
+        "rates",
+        "set",
+        "REQ-1",
+        "--time-type",
+        "REG",
+        "--effective-from",
+        "2026-03-02",
+        "--bill-rate",
+        "50",
+    ],
     ["rates", "confirm", "REQ-1", "--time-type", "REG", "--effective-from", "2026-03-02"],
     ["pay-lines", "edit", "1"],
     ["pay-lines", "edit", "1", "--quantity", "many"],
@@ -127,7 +203,20 @@ WRONG_USE = [
     ["credit", "INV-1", "--to", "nowhere", "--reason", "x"],
     ["credit", "INV-1", "--to", "rebill", "--reissue", "--reason", "x"],
     ["credit", "INV-1", "--line", "1", "--reissue", "--reason", "x"],
-    ["credit", "INV-1", "--line", "1", "--line", "2", "--quantity", "1", "--to", "rebill", "--reason", "x"],
+    [
+        "credit",
+        "INV-1",
+        "--line",
+        "1",
+        "--line",
+        "2",
+        "--quantity",
+        "1",
+        "--to",
+        "rebill",
+        "--reason",
+        "x",
+    ],
     ["credit", "INV-1", "--line", "1", "--quantity", "0", "--to", "rebill", "--reason", "x"],
     ["credit", "INV-1", "--line", "0", "--to", "rebill", "--reason", "x"],
     ["credit", "INV-1", "--to", "rebill"],
@@ -161,7 +250,9 @@ NEEDS_A_STACK = [
 
 
 @pytest.mark.parametrize("arguments", NEEDS_A_STACK, ids=" ".join)
-def test_where_nothing_runs_it_says_how_to_start(arguments: list[str], tmp_path: Path, configure: Configure) -> None:
+def test_where_nothing_runs_it_says_how_to_start(
+    arguments: list[str], tmp_path: Path, configure: Configure
+) -> None:
     """Exit 1, one JSON document, and the command that starts the stack."""
     configure(kafka="", database_url="")
     result = CliRunner().invoke(app, [*arguments, "--json", "--data", str(tmp_path)])

@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from services.console.client.addresses import find_addresses
-from services.console.client.wire import Client
-from shared.broker.say import Outgoing, Producer
+from services.console.client.kafka_client import Client
+from shared.broker.producer import OutgoingMessage, Producer
 from shared.broker.topics import full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
@@ -23,7 +23,12 @@ from tests.conftest import Configure
 
 async def read(topic: str, number: int) -> list[Any]:
     """The first records of a topic, all partitions, by offset."""
-    consumer = AIOKafkaConsumer(full_name(topic), bootstrap_servers=settings().kafka, auto_offset_reset="earliest", group_id=None)
+    consumer = AIOKafkaConsumer(
+        full_name(topic),
+        bootstrap_servers=settings().kafka,
+        auto_offset_reset="earliest",
+        group_id=None,
+    )
     await consumer.start()
     try:
         return [await asyncio.wait_for(consumer.getone(), 10) for _ in range(number)]
@@ -36,69 +41,106 @@ async def answer_everything(number: int) -> None:
     commands = [json.loads(record.value) for record in await read("operator-commands", number)]
     async with Producer("/test") as producer:
         for body in reversed(commands):
-            result = CommandResult(command_id=body["command_id"], command=body["command"], service="invoicer", outcome="accepted", sentence=body["actor"])
-            await producer.say([Outgoing("command-results", result.command_id, result.model_dump_json().encode(), result.command_id)])
+            result = CommandResult(
+                command_id=body["command_id"],
+                command=body["command"],
+                service="invoicer",
+                outcome="accepted",
+                message=body["actor"],
+            )
+            await producer.publish(
+                [
+                    OutgoingMessage(
+                        "command-results",
+                        result.command_id,
+                        result.model_dump_json().encode(),
+                        result.command_id,
+                    )
+                ]
+            )
 
 
 @pytest.mark.usefixtures("topics")
 async def test_an_answer_belongs_to_its_command() -> None:
     """Several commands on their way: each gets its own answer, in the order in which they were asked, whatever the order of the answers."""
-    commands = [builders.command("health-check", billing_company=f"c{number}", actor=f"actor-{number}") for number in range(5)]
+    commands = [
+        builders.command("health-check", billing_company=f"c{number}", actor=f"actor-{number}")
+        for number in range(5)
+    ]
     async with Client(settings().kafka) as client:
         answering = asyncio.create_task(answer_everything(5))
         results = await client.send_all(commands, 30)
         await answering
-    assert [result.sentence for result in results] == [f"actor-{number}" for number in range(5)]
+    assert [result.message for result in results] == [f"actor-{number}" for number in range(5)]
 
 
 @pytest.mark.usefixtures("topics")
 async def test_no_answer_names_who_should_answer() -> None:
-    """Nobody answers within the time: the sentence names the service and where to look, and the command's id."""
+    """Nobody answers within the time: the message names the service and where to look, and the command's id."""
     command = builders.command("health-check", billing_company="acme-us")
     async with Client(settings().kafka) as client:
         with pytest.raises(Unavailable) as caught:
             await client.send(command, 0.5)
-    assert "invoicer should answer" in caught.value.sentence
-    assert "backoffice lag" in caught.value.sentence
-    assert command.command_id in caught.value.sentence
+    assert "invoicer should answer" in caught.value.message
+    assert "backoffice lag" in caught.value.message
+    assert command.command_id in caught.value.message
 
 
 @pytest.mark.usefixtures("topics")
 async def test_publishing_keeps_key_value_and_order() -> None:
     """What is published stands on the topic byte for byte, a bad line too; of one key in the order in which it was given."""
     told: list[int] = []
-    records = [("T-1", f"{number}".encode()) for number in range(50)] + [("T-2", b'{"cut": '), ("N-1", None)]
+    records = [("T-1", f"{number}".encode()) for number in range(50)] + [
+        ("T-2", b'{"cut": '),
+        ("N-1", None),
+    ]
     async with Client(settings().kafka) as client:
         assert await client.publish("timesheet-approved", records, told.append) == 52
         with pytest.raises(Refused, match="too_large"):
             await client.publish("timesheet-approved", [("T-3", b"x" * 1_100_000)])
     assert told[-1] == 52
     found = await read("timesheet-approved", 52)
-    assert [record.value for record in found if record.key == b"T-1"] == [f"{number}".encode() for number in range(50)]
-    assert {record.key: record.value for record in found if record.key != b"T-1"} == {b"T-2": b'{"cut": ', b"N-1": None}
+    assert [record.value for record in found if record.key == b"T-1"] == [
+        f"{number}".encode() for number in range(50)
+    ]
+    assert {record.key: record.value for record in found if record.key != b"T-1"} == {
+        b"T-2": b'{"cut": ',
+        b"N-1": None,
+    }
 
 
 @pytest.mark.usefixtures("topics")
 async def test_kafka_that_is_not_there_is_said_so() -> None:
-    """No broker at the address: a sentence with the address, not a traceback."""
+    """No broker at the address: a message with the address, not a traceback."""
     async with Client("127.0.0.1:9") as client:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 does not answer"):
             await client.publish("timesheet-approved", [("a", b"{}")])
 
 
-def test_addresses_come_from_the_settings_else_from_the_running_stack(tmp_path: Path, configure: Configure) -> None:
+def test_addresses_come_from_the_settings_else_from_the_running_stack(
+    tmp_path: Path, configure: Configure
+) -> None:
     """Settings first; a folder that is named wins; a state file whose process is gone counts for nothing."""
-    configure(kafka="given:1", database_url="postgresql+asyncpg://given/db", data=str(tmp_path / "none"))
+    configure(
+        kafka="given:1", database_url="postgresql+asyncpg://given/db", data=str(tmp_path / "none")
+    )
     assert find_addresses().kafka == "given:1"
     configure(kafka="", database_url="")
     with pytest.raises(Unavailable, match="backoffice up --detach"):
         find_addresses()
     own = psutil.Process(os.getpid())
-    state = {"phase": "ready", "kafka": "own:2", "database_url": "postgresql+asyncpg://own/db", "supervisor": {"pid": own.pid, "started": own.create_time()}}
+    state = {
+        "phase": "ready",
+        "kafka": "own:2",
+        "database_url": "postgresql+asyncpg://own/db",
+        "supervisor": {"pid": own.pid, "started": own.create_time()},
+    }
     (tmp_path / "stack.json").write_text(json.dumps(state))
     assert find_addresses(tmp_path).kafka == "own:2"
     configure(kafka="given:1")
     assert find_addresses(tmp_path).kafka == "own:2"
-    (tmp_path / "stack.json").write_text(json.dumps(state | {"supervisor": {"pid": own.pid, "started": own.create_time() - 100}}))
+    (tmp_path / "stack.json").write_text(
+        json.dumps(state | {"supervisor": {"pid": own.pid, "started": own.create_time() - 100}})
+    )
     with pytest.raises(Unavailable, match="nothing runs"):
         find_addresses(tmp_path)

@@ -20,7 +20,9 @@ async def three_invoices(biller: Biller) -> None:
 
 async def after(biller: Biller, number: int = 3) -> list[Document]:
     """Type, debtor and net of the documents after so many."""
-    return [(kind, account, net) for _, kind, account, net, *_ in (await biller.documents())[number:]]
+    return [
+        (kind, account, net) for _, kind, account, net, *_ in (await biller.documents())[number:]
+    ]
 
 
 async def corrected(biller: Biller, number: str) -> list[tuple[str, str, int, str]]:
@@ -33,9 +35,14 @@ async def corrected(biller: Biller, number: str) -> list[tuple[str, str, int, st
     return [(row[0], str(row[1]), row[2], row[3]) for row in found]
 
 
-async def adjust(biller: Biller, statement_no: int, **hours: str) -> None:
+async def adjust(biller: Biller, realization_no: int, **hours: str) -> None:
     """Further statements of T-1, T-2, T-3."""
-    await biller.hear(*(statement(name.replace("_", "-"), statement_no, statement_line(count)) for name, count in hours.items()))
+    await biller.hear(
+        *(
+            statement(name.replace("_", "-"), realization_no, statement_line(count))
+            for name, count in hours.items()
+        )
+    )
 
 
 async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) -> None:
@@ -43,8 +50,14 @@ async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) ->
     await three_invoices(biller)
     await adjust(biller, 2, T_1="38", T_2="39", T_3="41")
     await biller.generate()
-    assert await after(biller) == [("invoice", "Mercy Hospital", "50"), ("credit-note", "Mercy Hospital", "-150")]
-    assert await corrected(biller, "INV-000005") == [("INV-000001", "2026-10-01", 1, "-100"), ("INV-000002", "2026-10-02", 1, "-50")]
+    assert await after(biller) == [
+        ("invoice", "Mercy Hospital", "50"),
+        ("credit-note", "Mercy Hospital", "-150"),
+    ]
+    assert await corrected(biller, "INV-000005") == [
+        ("INV-000001", "2026-10-01", 1, "-100"),
+        ("INV-000002", "2026-10-02", 1, "-50"),
+    ]
     await biller.check_seals()
 
 
@@ -54,8 +67,14 @@ async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
     await three_invoices(biller)
     await adjust(biller, 2, T_3="30", T_2="39", T_1="38")
     await biller.generate()
-    assert await after(biller) == [("credit-note", "Mercy Hospital", net) for net in ("-100", "-50", "-500")]
-    assert [(await corrected(biller, f"INV-00000{at}"))[0][0] for at in (4, 5, 6)] == ["INV-000001", "INV-000002", "INV-000003"]
+    assert await after(biller) == [
+        ("credit-note", "Mercy Hospital", net) for net in ("-100", "-50", "-500")
+    ]
+    assert [(await corrected(biller, f"INV-00000{at}"))[0][0] for at in (4, 5, 6)] == [
+        "INV-000001",
+        "INV-000002",
+        "INV-000003",
+    ]
     await biller.check_seals()
 
 
@@ -68,7 +87,10 @@ async def test_one_correction_over_several_invoices(biller: Biller) -> None:
     await biller.terms("Mercy Hospital", credits="per-invoice")
     await biller.hear(statement("T-1", 3, statement_line("38")))
     await biller.generate()
-    assert await after(biller, 2) == [("credit-note", "Mercy Hospital", "-100"), ("credit-note", "Mercy Hospital", "-50")]
+    assert await after(biller, 2) == [
+        ("credit-note", "Mercy Hospital", "-100"),
+        ("credit-note", "Mercy Hospital", "-50"),
+    ]
     await biller.check_seals()
 
 
@@ -80,7 +102,11 @@ async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> Non
     await biller.hear(statement("T-4", 1, statement_line("10")))
     await biller.generate()
     assert await after(biller) == [("invoice", "Mercy Hospital", "650")]
-    assert [amount for *_, amount in await corrected(biller, "INV-000004")] == ["-100", "250", "500"]
+    assert [amount for *_, amount in await corrected(biller, "INV-000004")] == [
+        "-100",
+        "250",
+        "500",
+    ]
     await biller.check_seals()
 
 
@@ -91,9 +117,14 @@ async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Bille
     await biller.terms("Mercy Hospital", credits="net")
     await three_invoices(biller)
     await adjust(biller, 2, T_1="30")
-    await biller.hear(statement("T-4", 1, statement_line("1", "25.06")), statement("T-5", 1, statement_line("1", "25.61")))
+    await biller.hear(
+        statement("T-4", 1, statement_line("1", "25.06")),
+        statement("T-5", 1, statement_line("1", "25.61")),
+    )
     await biller.generate()
-    assert [(kind, net, tax) for _, kind, _, net, tax, _ in (await biller.documents())[3:]] == [("credit-note", "-449.33", "-67.4")]
+    assert [(kind, net, tax) for _, kind, _, net, tax, _ in (await biller.documents())[3:]] == [
+        ("credit-note", "-449.33", "-67.4")
+    ]
     (head,) = await biller.rows("SELECT tax_basis FROM invoicer.invoice WHERE number = 4")
     assert head.tax_basis == "line", "a credit note never computes per document"
     await biller.check_seals()
@@ -104,13 +135,25 @@ async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(statement("T-1", 1, statement_line("40", po_number="PO-1")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("38", po_number="PO-1")), statement("T-2", 1, statement_line("8", po_number="PO-2")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("38", po_number="PO-1")),
+        statement("T-2", 1, statement_line("8", po_number="PO-2")),
+    )
     await biller.generate()
-    assert await after(biller, 1) == [("credit-note", "Mercy Hospital", "-100"), ("invoice", "Mercy Hospital", "400")]
+    assert await after(biller, 1) == [
+        ("credit-note", "Mercy Hospital", "-100"),
+        ("invoice", "Mercy Hospital", "400"),
+    ]
     await biller.rows("UPDATE invoicer.debtor_terms SET payment_terms = 'on-receipt'")
-    await biller.hear(statement("T-1", 3, statement_line("37", po_number="PO-1")), statement("T-3", 1, statement_line("8", po_number="PO-1")))
+    await biller.hear(
+        statement("T-1", 3, statement_line("37", po_number="PO-1")),
+        statement("T-3", 1, statement_line("8", po_number="PO-1")),
+    )
     await biller.generate()
-    assert sorted(await after(biller, 3)) == [("credit-note", "Mercy Hospital", "-50"), ("invoice", "Mercy Hospital", "400")]
+    assert sorted(await after(biller, 3)) == [
+        ("credit-note", "Mercy Hospital", "-50"),
+        ("invoice", "Mercy Hospital", "400"),
+    ]
     await biller.check_seals()
 
 
@@ -118,12 +161,19 @@ async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller)
     """Domain rules 5: an office moved between invoice and adjustment: the credit goes to the old debtor and nets with nothing of the new."""
     await biller.terms("Mercy Hospital", credits="net")
     await biller.terms("Alpha", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    )
     await biller.generate()
     await biller.hear_nodes(node("office-1", revision=2, account_name="Alpha"))
-    await biller.hear(statement("T-1", 2, statement_line("38"), statement_line("6", "75.00", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("38"), statement_line("6", "75.00", time_type="OT"))
+    )
     await biller.generate()
-    assert await after(biller, 1) == [("invoice", "Alpha", "75"), ("credit-note", "Mercy Hospital", "-100")]
+    assert await after(biller, 1) == [
+        ("invoice", "Alpha", "75"),
+        ("credit-note", "Mercy Hospital", "-100"),
+    ]
     await biller.check_seals()
 
 
@@ -166,7 +216,10 @@ async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Bi
         ("credit-note", "Mercy Hospital", "-50"),
     ]
     assert await after(biller) == expected
-    assert [(each["document_type"], each["account_name"], each["net"].removesuffix(".00")) for each in looked] == expected
+    assert [
+        (each["document_type"], each["account_name"], each["net"].removesuffix(".00"))
+        for each in looked
+    ] == expected
 
 
 async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> None:
@@ -177,16 +230,24 @@ async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> No
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("38")))
     await biller.generate()
-    said = [InvoiceClosed.model_validate_json(each.value) for each in biller.heard("invoice-closed")]
-    assert [(each.invoice_number, each.document_type, str(each.total), each.line_count) for each in said] == [
+    said = [
+        InvoiceClosed.model_validate_json(each.value) for each in biller.heard("invoice-closed")
+    ]
+    assert [
+        (each.invoice_number, each.document_type, str(each.total), each.line_count) for each in said
+    ] == [
         ("INV-000001", "invoice", "2400", 1),
         ("INV-000002", "credit-note", "-120", 1),
     ]
-    stored: list[Any] = await biller.rows("SELECT content_hash FROM invoicer.invoice_seal ORDER BY invoice_id")
+    stored: list[Any] = await biller.rows(
+        "SELECT content_hash FROM invoicer.invoice_seal ORDER BY invoice_id"
+    )
     assert [each.content_hash for each in said] == [row[0] for row in stored]
 
 
-async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(biller: Biller) -> None:
+async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
+    biller: Biller,
+) -> None:
     """Domain rules 5 and 7: 0.15 billed on one line and then on three comes to zero, 0.02 tax taken and 0.02 charged, though three lines of 0.05 at
     15 % round to 0.03: the lines stay open, and no number is taken by an invoice of zero."""
     await biller.company(tax_basis="document", default_tax="VAT")
@@ -194,9 +255,15 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(statement("T-1", 1, statement_line("3", "0.05")))
     assert (await biller.generate())["details"]["totals"][0]["total"] == "0.17"
-    await biller.hear(statement("T-1", 2), *(statement(f"T-{at}", 1, statement_line("1", "0.05")) for at in (2, 3, 4)))
+    await biller.hear(
+        statement("T-1", 2),
+        *(statement(f"T-{at}", 1, statement_line("1", "0.05")) for at in (2, 3, 4)),
+    )
     for answer in (await biller.preview(), await biller.generate()):
-        assert (answer["details"]["documents"], answer["details"]["left_out"]) == (0, {"zero_total": 4})
+        assert (answer["details"]["documents"], answer["details"]["left_out"]) == (
+            0,
+            {"zero_total": 4},
+        )
     assert len(await biller.documents()) == 1
     await biller.hear(statement("T-5", 1, statement_line("1")))
     await biller.generate()
@@ -216,6 +283,22 @@ async def test_what_lowers_the_debt_is_a_credit_note_whatever_its_net(biller: Bi
     await biller.generate()
     await biller.hear(statement("T-1", 2), statement("T-2", 1, statement_line("41")))
     answer = await biller.generate()
-    assert answer["details"]["totals"] == [{"currency": "USD", "documents": 1, "lines": 2, "net": "50.00", "tax": "-300.00", "total": "-250.00"}]
-    assert (await biller.documents())[1] == ("INV-000002", "credit-note", "Mercy Hospital", "50", "-300", "USD")
+    assert answer["details"]["totals"] == [
+        {
+            "currency": "USD",
+            "documents": 1,
+            "lines": 2,
+            "net": "50.00",
+            "tax": "-300.00",
+            "total": "-250.00",
+        }
+    ]
+    assert (await biller.documents())[1] == (
+        "INV-000002",
+        "credit-note",
+        "Mercy Hospital",
+        "50",
+        "-300",
+        "USD",
+    )
     await biller.check_seals()

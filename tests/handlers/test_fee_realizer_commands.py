@@ -17,7 +17,9 @@ TAX = [{"tax_code": "VAT", "percent": "21", "from_date": "2026-01-01"}]
 async def ask(realizer: Realizer, kind: str, **values: Any) -> CommandResult:
     """The answer to a command."""
     await realizer.hear(command(kind, **values))
-    return CommandResult.model_validate_json([one for one in realizer.heard if one.topic == "command-results"][-1].value)
+    return CommandResult.model_validate_json(
+        [one for one in realizer.heard if one.topic == "command-results"][-1].value
+    )
 
 
 async def company(realizer: Realizer, **values: Any) -> CommandResult:
@@ -28,7 +30,7 @@ async def company(realizer: Realizer, **values: Any) -> CommandResult:
 async def test_a_billing_company_has_defaults_at_first(realizer: Realizer) -> None:
     """UTC, net 30, no tax, gate approved; what is left out later stays (the command's own words)."""
     made = await company(realizer, name="Acme", series_prefix="A-")
-    assert (made.outcome, made.sentence) == ("accepted", "billing company acme-us is made")
+    assert (made.outcome, made.message) == ("accepted", "billing company acme-us is made")
     changed = await company(realizer, taxes=TAX, default_tax="VAT")
     settings = changed.details["settings"]
     expected = {
@@ -42,23 +44,34 @@ async def test_a_billing_company_has_defaults_at_first(realizer: Realizer) -> No
     }
     assert {name: settings[name] for name in expected} == expected
     assert settings["taxes"] == [{"tax_code": "VAT", "percent": "21", "from_date": "2026-01-01"}]
-    (kept,) = await realizer.select("SELECT before, after, subjects FROM fee_realizer.command WHERE before IS NOT NULL")
-    assert (kept.before["default_tax"], kept.after["default_tax"], kept.subjects) == ("", "VAT", [COMPANY])
+    (kept,) = await realizer.select(
+        "SELECT before, after, subjects FROM fee_realizer.command WHERE before IS NOT NULL"
+    )
+    assert (kept.before["default_tax"], kept.after["default_tax"], kept.subjects) == (
+        "",
+        "VAT",
+        [COMPANY],
+    )
 
 
 async def test_taxes_are_added_and_overwritten_by_code_and_date(realizer: Realizer) -> None:
     """A rate with dates per billing company (domain rules 7): the same code and date again replaces the percent."""
     await company(realizer, taxes=TAX)
-    again = await company(realizer, taxes=[TAX[0] | {"percent": "19"}, TAX[0] | {"from_date": "2027-01-01"}])
-    assert [(tax["from_date"], tax["percent"]) for tax in again.details["settings"]["taxes"]] == [("2026-01-01", "19"), ("2027-01-01", "21")]
+    again = await company(
+        realizer, taxes=[TAX[0] | {"percent": "19"}, TAX[0] | {"from_date": "2027-01-01"}]
+    )
+    assert [(tax["from_date"], tax["percent"]) for tax in again.details["settings"]["taxes"]] == [
+        ("2026-01-01", "19"),
+        ("2027-01-01", "21"),
+    ]
 
 
 async def test_a_default_tax_without_a_rate_is_refused(realizer: Realizer) -> None:
-    """... with a sentence, and nothing is changed."""
+    """... with a message, and nothing is changed."""
     refused = await company(realizer, default_tax="GST", taxes=TAX, name="never")
     assert (refused.outcome, refused.code) == ("refused", "default_tax_unknown")
-    assert "VAT" in refused.sentence
-    assert await realizer.select("SELECT * FROM fee_realizer.company_card") == []
+    assert "VAT" in refused.message
+    assert await realizer.select("SELECT * FROM fee_realizer.billing_company_settings") == []
     assert await realizer.select("SELECT * FROM fee_realizer.company_tax_rate") == []
 
 
@@ -67,23 +80,46 @@ async def test_import_does_not_change_what_is_known(ready: Realizer) -> None:
     await company(ready, name="Acme")
     same = await company(ready, name="other", only_if_unknown=True)
     assert same.details["settings"]["name"] == "Acme"
-    assert same.sentence.endswith("nothing was changed")
+    assert same.message.endswith("nothing was changed")
 
 
 async def test_a_catalog_item_that_changes_reprices_its_placements(ready: Realizer) -> None:
     """Catalog changes count as another worth (design 1); the same item again changes nothing."""
     plain_fee = placement(fees=[{"fee_id": "F-1", "item_id": "DIRECT-HIRE"}])
     await ready.hear(ITEM_SET, plain_fee)
-    await ready.hear(command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20.0"))
-    await ready.hear(command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", amount="7500.00", currency="USD"))
+    await ready.hear(
+        command(
+            "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20.0"
+        )
+    )
+    await ready.hear(
+        command(
+            "set-catalog-item",
+            item_id="DIRECT-HIRE",
+            name="Direct hire",
+            amount="7500.00",
+            currency="USD",
+        )
+    )
     assert ready.kinds("P-1") == [(1, "realized"), (2, "realized")]
     assert [line[3] for line in ready.worth("P-1")] == ["7500"]
-    assert [row.version for row in await ready.select("SELECT version FROM fee_realizer.catalog")] == [2]
+    assert [
+        row.version
+        for row in await ready.select("SELECT version FROM fee_realizer.known_catalog_item")
+    ] == [2]
 
 
 async def test_retry_names_a_held_document_or_all(ready: Realizer) -> None:
-    """Held documents are priced again; what is not held, or not known, is refused with a sentence; the same hold is not said again."""
-    await ready.hear(timesheet(), timesheet("T-2", entries=[json.loads(timesheet().entries[0].model_dump_json()) | {"requirement_id": "REQ-9"}]))
+    """Held documents are priced again; what is not held, or not known, is refused with a message; the same hold is not said again."""
+    await ready.hear(
+        timesheet(),
+        timesheet(
+            "T-2",
+            entries=[
+                json.loads(timesheet().entries[0].model_dump_json()) | {"requirement_id": "REQ-9"}
+            ],
+        ),
+    )
     waits = ready.waits()
     assert (await ask(ready, "retry-document", document_id="T-1")).code == "not_held"
     assert (await ask(ready, "retry-document", document_id="T-7")).code == "no_such_document"
@@ -98,7 +134,9 @@ async def test_republish_says_the_same_bytes_again(ready: Realizer) -> None:
     answer = await ask(ready, "republish", service="fee_realizer", since="2020-01-01")
     assert answer.details == {"statements": 1, "held": 1}
     assert [one for one in ready.heard if one.key in ("T-1", "T-2")][len(first) :] == first
-    assert (await ask(ready, "republish", service="fee_realizer", document_id="T-9")).code == "nothing_said"
+    assert (
+        await ask(ready, "republish", service="fee_realizer", document_id="T-9")
+    ).code == "nothing_said"
     assert (await ask(ready, "republish", service="fee_realizer")).code == "nothing_named"
 
 
@@ -106,15 +144,19 @@ async def test_republish_has_a_limit(ready: Realizer, monkeypatch: pytest.Monkey
     """Limits have numbers: more than fits a transaction is refused with what to do instead."""
     monkeypatch.setattr(commands, "REPUBLISHED_AT_MOST", 1)
     await ready.hear(timesheet(), timesheet("T-2"))
-    assert (await ask(ready, "republish", service="fee_realizer", since="2020-01-01")).code == "too_many"
+    assert (
+        await ask(ready, "republish", service="fee_realizer", since="2020-01-01")
+    ).code == "too_many"
 
 
 async def test_a_replayed_dead_letter_is_as_if_it_had_been_good(ready: Realizer) -> None:
-    """A conflict that was mended is priced like any other revision (protocol 2)."""
+    """A conflict that was fixed is priced like any other revision (protocol 2)."""
     await ready.hear(timesheet(), timesheet(worker_id="W-2"))
-    mended = timesheet(revision=2, worker_id="W-2").model_dump_json()
-    answer = await ask(ready, "replay-dead-letter", service="fee_realizer", dead_letter_id=1, value=mended)
-    assert answer.outcome == "accepted", answer.sentence
+    fixed = timesheet(revision=2, worker_id="W-2").model_dump_json()
+    answer = await ask(
+        ready, "replay-dead-letter", service="fee_realizer", dead_letter_id=1, value=fixed
+    )
+    assert answer.outcome == "accepted", answer.message
     assert [line.worker_id for line in ready.statements()[-1].lines] == ["W-2"]
 
 
@@ -122,7 +164,11 @@ async def test_the_same_command_twice_is_answered_once_and_the_same(ready: Reali
     """The same command id with the same body returns the first result (design 1)."""
     before = await ready.dump()
     await ready.hear(COMPANY_SET)
-    results = [one.value for one in ready.heard if one.topic == "command-results" and one.key == COMPANY_SET.command_id]
+    results = [
+        one.value
+        for one in ready.heard
+        if one.topic == "command-results" and one.key == COMPANY_SET.command_id
+    ]
     assert len(results) == 2
     assert results[0] == results[1]
     assert await ready.dump() == before

@@ -9,10 +9,10 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import all_topics, dead_letter_topic, full_name
-from shared.consumer.protocol import Lane
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, reader
 from shared.events.ats import TimesheetApproved
-from shared.events.catalogue import DeadLetterSaid
+from shared.events.registry import DeadLetterRecorded
 from shared.settings import settings
 from tests.builders import record
 from tests.conftest import BooksOf, EngineOf, process
@@ -23,16 +23,22 @@ async def test_each_test_has_an_empty_database(engine_of: EngineOf, turn: int) -
     """What one test writes no other test finds."""
     async with engine_of("scheduler").begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM scheduler.watermark")) == 0
-        await connection.execute(text("INSERT INTO scheduler.watermark VALUES ('acme', '2026-01-01', '2026-01-02', now())"))
+        await connection.execute(
+            text(
+                "INSERT INTO scheduler.watermark VALUES ('acme', '2026-01-01', '2026-01-02', now())"
+            )
+        )
 
 
-@pytest.mark.parametrize("service", ["fee_realizer", "scheduler", "invoicer", "arg_sync", "console"])
+@pytest.mark.parametrize(
+    "service", ["fee_realizer", "scheduler", "invoicer", "arg_sync", "console"]
+)
 async def test_a_service_writes_its_own_schema_only(engine_of: EngineOf, service: str) -> None:
     """A table has one writer: the service whose schema it is in."""
     for schema in {"fee_realizer", "scheduler", "invoicer", "arg_sync"} - {service}:
         with pytest.raises(ProgrammingError, match="permission denied"):
             async with engine_of(service).begin() as connection:
-                await connection.execute(text(f"INSERT INTO {schema}.unsaid VALUES ('x', 'y')"))
+                await connection.execute(text(f"INSERT INTO {schema}.outbox VALUES ('x', 'y')"))
 
 
 async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
@@ -50,15 +56,21 @@ async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
 async def test_what_is_said_of_a_dead_letter_is_what_its_schema_says(books_of: BooksOf) -> None:
     """Ids and reason, never what stood in the record; once, however often the record comes."""
 
-    async def none(connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]) -> Applied:
+    async def none(
+        connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]
+    ) -> Applied:
         return Applied()
 
     books = books_of("fee_realizer")
-    lane = Lane("timesheet-approved", reader(TimesheetApproved), none, TimesheetApproved)
+    subscription = Subscription(
+        "timesheet-approved", reader(TimesheetApproved), none, TimesheetApproved
+    )
     for _ in range(2):
-        await process(books, lane, [record("timesheet-approved", b'{"secret": 1}', offset=7)])
-    (said,) = books.producer.heard  # type: ignore[attr-defined]
-    letter = DeadLetterSaid.model_validate_json(said.value)
+        await process(
+            books, subscription, [record("timesheet-approved", b'{"secret": 1}', offset=7)]
+        )
+    (said,) = books.producer.published  # type: ignore[attr-defined]
+    letter = DeadLetterRecorded.model_validate_json(said.value)
     assert said.topic == dead_letter_topic("timesheet-approved", "fee_realizer")
     assert (letter.topic, letter.offset, letter.code) == ("timesheet-approved", 7, "missing_field")
     assert b"secret" not in said.value

@@ -30,14 +30,20 @@ TIMESHEETS = (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three of the four files; bill rates come later."""
-    for name, text in (("billto.csv", BILLTO), ("requirements.csv", REQUIREMENTS), ("timesheets.csv", TIMESHEETS)):
+    for name, text in (
+        ("billto.csv", BILLTO),
+        ("requirements.csv", REQUIREMENTS),
+        ("timesheets.csv", TIMESHEETS),
+    ):
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
 
 
 def imported(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON document and what was said on stderr."""
-    done = CliRunner().invoke(app, ["import", str(folder), "--billing-company", COMPANY, "--json", *options])
+    done = CliRunner().invoke(
+        app, ["import", str(folder), "--billing-company", COMPANY, "--json", *options]
+    )
     return done.exit_code, json.loads(done.stdout), done.stderr
 
 
@@ -46,7 +52,10 @@ def add_company(database: str) -> None:
 
     async def work() -> None:
         connection = await asyncpg.connect(plain_dsn(database))
-        await connection.execute("INSERT INTO fee_realizer.billing_company (billing_company, known) VALUES ($1, true)", COMPANY)
+        await connection.execute(
+            "INSERT INTO fee_realizer.billing_company (billing_company, known) VALUES ($1, true)",
+            COMPANY,
+        )
         await connection.close()
 
     asyncio.run(work())
@@ -58,7 +67,12 @@ def published(topics: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     names = ("billto-changed", "requirement-changed", "timesheet-approved", "operator-commands")
 
     async def read() -> dict[str, list[tuple[str, dict[str, Any]]]]:
-        consumer = AIOKafkaConsumer(*(topics + name for name in names), bootstrap_servers=settings().kafka, auto_offset_reset="earliest", group_id=None)
+        consumer = AIOKafkaConsumer(
+            *(topics + name for name in names),
+            bootstrap_servers=settings().kafka,
+            auto_offset_reset="earliest",
+            group_id=None,
+        )
         await consumer.start()
         found: dict[str, list[tuple[str, dict[str, Any]]]] = {name: [] for name in names}
         try:
@@ -68,7 +82,9 @@ def published(topics: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
             while sum([await consumer.position(one) for one in partitions]) < sum(ends.values()):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:
-                        found[record.topic.removeprefix(topics)].append((record.key.decode(), json.loads(record.value)))
+                        found[record.topic.removeprefix(topics)].append(
+                            (record.key.decode(), json.loads(record.value))
+                        )
         finally:
             await consumer.stop()
         return found
@@ -77,7 +93,7 @@ def published(topics: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
 
 
 def test_what_is_new_is_published_under_its_key(database: str, topics: str, folder: Path) -> None:
-    """Nodes, job orders and timesheets go out as ATS events, each under its own id; the known billing company is left alone."""
+    """Nodes, requirements and timesheets go out as ATS events, each under its own id; the known billing company is left alone."""
     add_company(database)
     code, document, _ = imported(folder)
     assert (code, document["published"], document["company_made"]) == (0, 5, None)
@@ -103,5 +119,9 @@ def test_one_wrong_cell_and_nothing_is_published(database: str, topics: str, fol
 def test_a_check_writes_nothing(database: str, topics: str, folder: Path) -> None:
     """--check says what would go out: new documents, an unknown billing company; no command, no event."""
     code, document, _ = imported(folder, "--check")
-    assert (code, document["billing_company_known"], document["documents"]["timesheet"]["new"]) == (0, False, 2)
+    assert (code, document["billing_company_known"], document["documents"]["timesheet"]["new"]) == (
+        0,
+        False,
+        2,
+    )
     assert not any(published(topics).values())

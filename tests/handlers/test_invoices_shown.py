@@ -24,7 +24,9 @@ async def read(biller: Biller, work: Any, *arguments: Any, **values: Any) -> Any
 async def credit(biller: Biller, number: str, *lines: tuple[int, str], to: str = "rebill") -> None:
     """A credit by hand."""
     named = [{"line_no": line_no, "quantity": quantity} for line_no, quantity in lines]
-    answer = await biller.tell("credit-invoice", invoice_number=number, lines=named, to=to, reason="agreed with the client")
+    answer = await biller.tell(
+        "credit-invoice", invoice_number=number, lines=named, to=to, reason="agreed with the client"
+    )
     assert answer["outcome"] == "accepted", answer
 
 
@@ -44,7 +46,15 @@ async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
         await biller.generate()
     await credit(biller, "INV-000002", (1, "10"), to="write-off")
     await credit(biller, "INV-000003")
-    await biller.hear(statement("P-1", 1, product_line().model_copy(update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE})))
+    await biller.hear(
+        statement(
+            "P-1",
+            1,
+            product_line().model_copy(
+                update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE}
+            ),
+        )
+    )
     await biller.terms("Mercy Hospital", zero_documents=True)
     await biller.hear(statement("T-4", 1, statement_line("1", "0.00", po_number="PO-0")))
     await biller.generate(invoice_date="2026-10-31")
@@ -58,17 +68,29 @@ async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
     ]
     assert sorted(found[5:]) == [("INV-000006", "open", "2364.00"), ("INV-000007", "zero", "0.00")]
     assert [number for number, *_ in await states(biller, state="credited")] == ["INV-000003"]
-    assert [number for number, *_ in await states(biller, state="applied", document_type="credit-note")] == ["INV-000004", "INV-000005"]
+    assert [
+        number for number, *_ in await states(biller, state="applied", document_type="credit-note")
+    ] == ["INV-000004", "INV-000005"]
     assert await states(biller, state="unapplied") == []
 
 
 async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> None:
     """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no part of an invoice."""
-    await biller.hear(statement("P-1", 1, product_line().model_copy(update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE})))
+    await biller.hear(
+        statement(
+            "P-1",
+            1,
+            product_line().model_copy(
+                update={"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE}
+            ),
+        )
+    )
     await biller.generate(invoice_date="2026-08-01")
     assert await states(biller) == [("INV-000001", "unapplied", "-30.00")]
     found = await read(biller, ageing.ageing, COMPANY, date(2026, 8, 31))
-    assert [(row["account_name"], str(row["1-30"]), str(row["total"])) for row in found["debtors"]] == [("Mercy Hospital", "-30.00", "-30.00")]
+    assert [
+        (row["account_name"], str(row["1-30"]), str(row["total"])) for row in found["debtors"]
+    ] == [("Mercy Hospital", "-30.00", "-30.00")]
 
 
 async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Biller) -> None:
@@ -76,41 +98,75 @@ async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Bill
     netted invoice, too."""
     await biller.hear_nodes(node("office-2", account_name="Alpha"))
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("40")), statement("T-2", 1, statement_line("3", "1000", currency="JPY", billto_node="office-2")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40")),
+        statement("T-2", 1, statement_line("3", "1000", currency="JPY", billto_node="office-2")),
+    )
     await biller.generate(invoice_date="2026-08-15")
-    await biller.hear(statement("T-1", 2, statement_line("38")), statement("T-3", 1, statement_line("10")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("38")), statement("T-3", 1, statement_line("10"))
+    )
     await biller.generate(invoice_date="2026-09-20")
     assert [row[3] for row in await biller.documents()] == ["3000", "2000", "400"]
 
     async def look(as_of: str) -> list[tuple[str, str, dict[str, str]]]:
         found = await read(biller, ageing.ageing, COMPANY, date.fromisoformat(as_of))
-        return [(row["account_name"], row["currency"], {age: str(row[age]) for age in (*found["ages"], "total") if row[age]}) for row in found["debtors"]]
+        return [
+            (
+                row["account_name"],
+                row["currency"],
+                {age: str(row[age]) for age in (*found["ages"], "total") if row[age]},
+            )
+            for row in found["debtors"]
+        ]
 
     yen = {"current": "3000", "total": "3000"}
     assert await look("2026-08-14") == []
-    assert await look("2026-09-14") == [("Alpha", "JPY", yen), ("Mercy Hospital", "USD", {"current": "2000.00", "total": "2000.00"})]
+    assert await look("2026-09-14") == [
+        ("Alpha", "JPY", yen),
+        ("Mercy Hospital", "USD", {"current": "2000.00", "total": "2000.00"}),
+    ]
     assert await look("2026-10-14") == [
         ("Alpha", "JPY", {"1-30": "3000", "total": "3000"}),
         ("Mercy Hospital", "USD", {"current": "500.00", "1-30": "1900.00", "total": "2400.00"}),
     ]
-    assert (await look("2026-10-21"))[1][2] == {"1-30": "500.00", "31-60": "1900.00", "total": "2400.00"}
+    assert (await look("2026-10-21"))[1][2] == {
+        "1-30": "500.00",
+        "31-60": "1900.00",
+        "total": "2400.00",
+    }
     await credit(biller, "INV-000002")
     assert (await look("2026-10-31"))[1][2] == {"1-30": "500.00", "total": "500.00"}
 
 
 async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller) -> None:
     """Issue: view with lines and history: what is left on each line, on which document, by whom, why and to what end it was credited."""
-    await biller.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    )
     await biller.generate()
     await credit(biller, "INV-000001", (2, "2"), to="write-off")
-    await biller.hear(statement("T-1", 2, statement_line("30"), statement_line("5", "75.00", time_type="OT")))
+    await biller.hear(
+        statement("T-1", 2, statement_line("30"), statement_line("5", "75.00", time_type="OT"))
+    )
     await biller.generate()
     head = await read(biller, invoices.invoice, "INV-000001", COMPANY)
     assert (head["state"], str(head["left_over"])) == ("partly credited", "1875.00")
     lines = await read(biller, invoices.invoice_lines, head["invoice_id"])
-    assert [(row["line_no"], str(row["quantity_left"]), str(row["amount_left"])) for row in lines] == [(1, "5", "375.00"), (2, "30", "1500.00")]
+    assert [
+        (row["line_no"], str(row["quantity_left"]), str(row["amount_left"])) for row in lines
+    ] == [(1, "5", "375.00"), (2, "30", "1500.00")]
     credits = await read(biller, invoices.invoice_credits, head["invoice_id"])
-    assert [(row["corrects_line"], row["invoice_number"], str(row["quantity"]), row["credited_to"], row["reason"]) for row in credits] == [
+    assert [
+        (
+            row["corrects_line"],
+            row["invoice_number"],
+            str(row["quantity"]),
+            row["credited_to"],
+            row["reason"],
+        )
+        for row in credits
+    ] == [
         (2, "INV-000002", "-2", "write-off", "agreed with the client"),
         (2, "INV-000003", "-8", "correction", "test"),
     ]
@@ -126,7 +182,9 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
     await biller.generate(invoice_date="2026-10-30")
     await credit(biller, "INV-000001", (1, "0.25"), to="write-off")
     async with biller.console.connect() as connection:
-        (row,) = await biller.rows("SELECT batch_id FROM invoicer.batch ORDER BY generated_at DESC LIMIT 1")
+        (row,) = await biller.rows(
+            "SELECT batch_id FROM invoicer.batch ORDER BY generated_at DESC LIMIT 1"
+        )
         (documents,) = [page async for page in closed_documents(connection, row.batch_id)]
         lines = [line async for _, line in closed_lines(connection, documents)]
     (document,) = documents
@@ -140,12 +198,24 @@ async def test_the_history_of_an_invoice_tells_its_credits(biller: Biller) -> No
     """Domain rules 11: every accepted or refused command is kept, and found by the number of the invoice, the debtor, and the document."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
-    await biller.tell("credit-invoice", invoice_number="INV-000001", lines=[{"line_no": 1, "quantity": "41"}], to="rebill")
+    await biller.tell(
+        "credit-invoice",
+        invoice_number="INV-000001",
+        lines=[{"line_no": 1, "quantity": "41"}],
+        to="rebill",
+    )
     await credit(biller, "INV-000001", (1, "2"), to="write-off")
     for subject in ("INV-000001", "INV-000002", "Mercy Hospital", "T-1"):
-        entries = [(row["what"], row["outcome"]) for row in await read(biller, history.history, subject) if row["what"] == "credit-invoice"]
+        entries = [
+            (row["what"], row["outcome"])
+            for row in await read(biller, history.history, subject)
+            if row["what"] == "credit-invoice"
+        ]
         assert entries[-1] == ("credit-invoice", "accepted"), subject
-    told = [(row["what"], row["outcome"], row["before"]) for row in await read(biller, history.history, "INV-000001")]
+    told = [
+        (row["what"], row["outcome"], row["before"])
+        for row in await read(biller, history.history, "INV-000001")
+    ]
     assert [(what, outcome) for what, outcome, _ in told] == [
         ("generate-batch", "accepted"),
         ("credit-invoice", "refused"),

@@ -29,10 +29,18 @@ async def test_a_snooze_needs_a_reason(books: Invoicer) -> None:
 async def test_a_snooze_is_kept_with_who_why_and_until_when(books: Invoicer) -> None:
     """Domain rules 11: kept with actor, time, reason, before and after; found by document and line."""
     await books.hear(statement("T-1", 1, statement_line("40")))
-    answer = await books.ask("snooze-pay-lines", pay_line_ids=[1], reason="client asks", until="2026-04-01")
+    answer = await books.ask(
+        "snooze-pay-lines", pay_line_ids=[1], reason="client asks", until="2026-04-01"
+    )
     assert answer["outcome"] == "accepted"
     (row,) = await books.rows(SNOOZES)
-    assert (row.line_key, row.code, row.reason, row.actor, str(row.until_date)) == (time_key(), "snoozed", "client asks", "pat", "2026-04-01")
+    assert (row.line_key, row.code, row.reason, row.actor, str(row.until_date)) == (
+        time_key(),
+        "snoozed",
+        "client asks",
+        "pat",
+        "2026-04-01",
+    )
     (kept,) = await books.rows("SELECT before, after, subjects FROM invoicer.command")
     assert (kept.before, kept.after["1"]["reason"]) == ({"1": None}, "client asks")
     assert {"T-1", "pay-line 1"} <= set(kept.subjects)
@@ -40,10 +48,16 @@ async def test_a_snooze_is_kept_with_who_why_and_until_when(books: Invoicer) -> 
 
 async def test_released_lines_are_on_hold_no_more(books: Invoicer) -> None:
     """Domain rules 2: it ends by release or its until-date only."""
-    await books.hear(statement("T-1", 1, statement_line("40")), statement("T-2", 1, statement_line("8")))
+    await books.hear(
+        statement("T-1", 1, statement_line("40")), statement("T-2", 1, statement_line("8"))
+    )
     await books.ask("snooze-pay-lines", pay_line_ids=[1])
     answer = await books.ask("release-pay-lines", pay_line_ids=[1, 2])
-    assert (answer["outcome"], answer["details"]["lines"], answer["details"]["not_on_hold"]) == ("accepted", 1, 1)
+    assert (answer["outcome"], answer["details"]["lines"], answer["details"]["not_on_hold"]) == (
+        "accepted",
+        1,
+        1,
+    )
     assert await books.rows(SNOOZES) == []
     assert (await books.ask("release-pay-lines", pay_line_ids=[1]))["code"] == "not_on_hold"
 
@@ -55,12 +69,18 @@ async def test_a_later_statement_inherits_the_snooze(books: Invoicer) -> None:
     await books.hear(statement("T-1", 2, statement_line("38")))
     assert [row.line_key for row in await books.rows(SNOOZES)] == [time_key()]
     await books.hear(statement("T-1", 3, statement_line("38", "55.00")))
-    assert [(row.line_key, row.reason) for row in await books.rows(SNOOZES)] == [(time_key(version="2020-01-01@55"), "client asks")]
+    assert [(row.line_key, row.reason) for row in await books.rows(SNOOZES)] == [
+        (time_key(version="2020-01-01@55"), "client asks")
+    ]
 
 
 REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("snooze-pay-lines", {"pay_line_ids": [99]}, "unknown_pay_line"),
-    ("snooze-pay-lines", {"pay_line_ids": [3], "billing_company": "globex"}, "other_billing_company"),
+    (
+        "snooze-pay-lines",
+        {"pay_line_ids": [3], "billing_company": "globex"},
+        "other_billing_company",
+    ),
     ("snooze-pay-lines", {"pay_line_ids": [1, 3]}, "not_open"),
     ("snooze-pay-lines", {"pay_line_ids": [2]}, "not_open"),
     ("snooze-pay-lines", {"pay_line_ids": [4]}, "credit_line"),
@@ -88,9 +108,9 @@ async def test_what_is_refused_names_the_lines_and_changes_nothing(books: Invoic
     for kind, values, code in REFUSALS:
         answer = await books.ask(kind, **values)
         assert (answer["outcome"], answer["code"]) == ("refused", code), (kind, values, answer)
-        assert answer["sentence"]
+        assert answer["message"]
         if code in ("unknown_pay_line", "not_open", "credit_line"):
-            assert "pay line" in answer["sentence"]
+            assert "pay line" in answer["message"]
             assert answer["details"]["pay_line_ids"]
     assert [await books.places(document) for document in ("T-1", "T-2")] == before
     assert await books.rows(SNOOZES) == []
@@ -99,12 +119,22 @@ async def test_what_is_refused_names_the_lines_and_changes_nothing(books: Invoic
 async def test_an_edit_replaces_the_line(books: Invoicer) -> None:
     """Domain rules 5: who, why, before, after, difference in quantity and money; the amount follows the quantity, rounded."""
     await books.hear(statement("T-1", 1, statement_line("2", "35.0350", amount="70.07")))
-    answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="1.5", reason="client signed less")
+    answer = await books.ask(
+        "edit-pay-line", pay_line_id=1, quantity="1.5", reason="client signed less"
+    )
     assert answer["details"]["before"] == {"quantity": "2", "amount": "70.07"}
     assert answer["details"]["after"] == {"quantity": "1.5", "amount": "52.55"}
-    assert await books.places() == [("T-1", "2", "70.07", "replaced"), ("T-1", "1.5", "52.55", "open")]
+    assert await books.places() == [
+        ("T-1", "2", "70.07", "replaced"),
+        ("T-1", "1.5", "52.55", "open"),
+    ]
     (row,) = await books.rows("SELECT * FROM invoicer.operator_edit")
-    assert (str(row.quantity_difference), str(row.amount_difference), row.actor, row.reason) == ("-0.5000", "-17.5200", "pat", "client signed less")
+    assert (str(row.quantity_difference), str(row.amount_difference), row.actor, row.reason) == (
+        "-0.5000",
+        "-17.5200",
+        "pat",
+        "client signed less",
+    )
     await books.check()
 
 
@@ -113,10 +143,15 @@ async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(books: In
     replaced is edited no more."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="0")
-    assert answer["sentence"].endswith("edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to bring it back")
+    assert answer["message"].endswith(
+        "edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to bring it back"
+    )
     assert await books.open() == []
     answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="39")
-    assert (answer["outcome"], answer["details"]["before"]) == ("accepted", {"quantity": "0", "amount": "0"})
+    assert (answer["outcome"], answer["details"]["before"]) == (
+        "accepted",
+        {"quantity": "0", "amount": "0"},
+    )
     assert await books.open() == [("39", "1950")]
     assert (await books.ask("edit-pay-line", pay_line_id=1, quantity="40"))["code"] == "not_open"
     await books.invoice()
@@ -147,17 +182,32 @@ async def test_edits_add_up(books: Invoicer) -> None:
 
 async def test_an_edit_is_added_to_later_statements_and_holds_the_line(books: Invoicer) -> None:
     """Domain rules 5: added to the worth of every later statement; a revision that touches the key holds it as edit-meets-revision."""
-    await books.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
+    await books.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    )
     await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
-    await books.hear(statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT")))
-    assert (sorted(await books.open()), await books.rows(SNOOZES)) == ([("38", "1900"), ("6", "450")], [])
-    await books.hear(statement("T-1", 3, statement_line("41"), statement_line("6", "75.00", time_type="OT")))
+    await books.hear(
+        statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT"))
+    )
+    assert (sorted(await books.open()), await books.rows(SNOOZES)) == (
+        [("38", "1900"), ("6", "450")],
+        [],
+    )
+    await books.hear(
+        statement("T-1", 3, statement_line("41"), statement_line("6", "75.00", time_type="OT"))
+    )
     assert sorted(await books.open()) == [("39", "1950"), ("6", "450")]
-    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [(time_key(), "edit-meets-revision")]
+    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [
+        (time_key(), "edit-meets-revision")
+    ]
     await books.check()
-    open_now = (await books.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE quantity = 39"))[0].pay_line_id
+    open_now = (await books.rows("SELECT pay_line_id FROM invoicer.pay_line WHERE quantity = 39"))[
+        0
+    ].pay_line_id
     await books.ask("release-pay-lines", pay_line_ids=[open_now])
-    await books.hear(statement("T-1", 4, statement_line("41"), statement_line("7", "75.00", time_type="OT")))
+    await books.hear(
+        statement("T-1", 4, statement_line("41"), statement_line("7", "75.00", time_type="OT"))
+    )
     assert await books.rows(SNOOZES) == []
 
 
@@ -167,12 +217,21 @@ async def test_an_edit_of_a_line_that_goes_is_set_aside(books: Invoicer) -> None
     await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
     await books.hear(statement("T-1", 2, statement_line("40", "55.00")))
     assert await books.open() == [("40", "2200")]
-    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [(time_key(version="2020-01-01@55"), "edit-meets-revision")]
-    assert [str(row.q) for row in await books.rows("SELECT sum(quantity_difference) AS q FROM invoicer.operator_edit")] == ["0.0000"]
+    assert [(row.line_key, row.code) for row in await books.rows(SNOOZES)] == [
+        (time_key(version="2020-01-01@55"), "edit-meets-revision")
+    ]
+    assert [
+        str(row.q)
+        for row in await books.rows(
+            "SELECT sum(quantity_difference) AS q FROM invoicer.operator_edit"
+        )
+    ] == ["0.0000"]
     await books.check()
 
 
-async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(books: Invoicer) -> None:
+async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(
+    books: Invoicer,
+) -> None:
     """Domain rules 5: invoiced at 38 h after an edit of 40 h; the document says 41 h: a debit of 1 h, on hold."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.ask("edit-pay-line", pay_line_id=1, quantity="38")

@@ -1,4 +1,4 @@
-"""Commands and dead letters on a real PostgreSQL: one answer an id, whoever asks and how often; what nobody could read is read when mended."""
+"""Commands and dead letters on a real PostgreSQL: one answer an id, whoever asks and how often; what nobody could read is read when fixed."""
 
 import asyncio
 import json
@@ -11,10 +11,10 @@ from aiokafka.errors import KafkaConnectionError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.say import Outgoing
-from shared.consumer import ledger
-from shared.consumer.commands import ANSWERS_FOR_NOBODY, Answer, Desk
-from shared.consumer.protocol import Books, Lane, say_left
+from shared.broker.producer import OutgoingMessage
+from shared.consumer import tables as ledger
+from shared.consumer.commands import FALLBACK_SERVICE, Answer, CommandDispatcher
+from shared.consumer.protocol import Subscription, UnitOfWork, publish_pending
 from shared.database import rows
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -22,148 +22,218 @@ from shared.events.commands import SetCatalogItem
 from tests import builders
 from tests.builders import record
 from tests.conftest import BooksOf, EngineOf, nothing, process
-from tests.toy import SERVICE, TOPIC, Playroom, make_table, toy
+from tests.sample_service import SERVICE, TOPIC, Playroom, make_table, toy
 
 ASK = "operator-commands"
 
 
 @pytest.fixture
-async def books(engine_of: EngineOf, books_of: BooksOf) -> Books:
+async def books(engine_of: EngineOf, books_of: BooksOf) -> UnitOfWork:
     """The toy service's books."""
     await make_table(engine_of("owner"))
     return books_of(SERVICE, {"toy": Playroom().say})
 
 
-def answers(books: Books) -> list[dict[str, Any]]:
+def answers(books: UnitOfWork) -> list[dict[str, Any]]:
     """Every answer that was said, in order."""
-    return [json.loads(message.value) for message in books.producer.heard if message.topic == "command-results"]  # type: ignore[attr-defined]
+    return [
+        json.loads(message.value)
+        for message in books.producer.published
+        if message.topic == "command-results"
+    ]  # type: ignore[attr-defined]
 
 
-async def ask(books: Books, kind: str, lane: Lane | None = None, **values: Any) -> dict[str, Any]:
+async def ask(
+    books: UnitOfWork, kind: str, subscription: Subscription | None = None, **values: Any
+) -> dict[str, Any]:
     """Gives a command; the answer that it got."""
-    await process(books, lane or Playroom().desk().lane(), [record(ASK, builders.command(kind, **values))])
+    await process(
+        books,
+        subscription or Playroom().desk().subscription(),
+        [record(ASK, builders.command(kind, **values))],
+    )
     return answers(books)[-1]
 
 
-async def state(books: Books) -> list[tuple[Any, ...]]:
+async def state(books: UnitOfWork) -> list[tuple[Any, ...]]:
     """Everything that a repeat might change."""
     async with books.engine.connect() as connection:
         found = []
         for table in ("toy", "command", "command_conflict", "dead_letter"):
-            found += [tuple(row) for row in await rows(connection, f"SELECT xmin::text, * FROM {SERVICE}.{table} ORDER BY 2")]
+            found += [
+                tuple(row)
+                for row in await rows(
+                    connection, f"SELECT xmin::text, * FROM {SERVICE}.{table} ORDER BY 2"
+                )
+            ]
     return found
 
 
-async def toys(books: Books) -> list[str]:
+async def toys(books: UnitOfWork) -> list[str]:
     """The toys that are there."""
     async with books.engine.connect() as connection:
-        return [row[0] for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy ORDER BY toy_id")]
+        return [
+            row[0]
+            for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy ORDER BY toy_id")
+        ]
 
 
-async def letter(books: Books, value: bytes, topic: str = TOPIC, lane: Lane | None = None) -> int:
+async def letter(
+    books: UnitOfWork, value: bytes, topic: str = TOPIC, subscription: Subscription | None = None
+) -> int:
     """Brings a record that nobody can read; the id of its dead letter."""
-    await process(books, lane or Playroom().lane(), [record(topic, value)])
+    await process(books, subscription or Playroom().subscription(), [record(topic, value)])
     async with books.engine.connect() as connection:
-        found = await connection.scalar(text(f"SELECT max(dead_letter_id) FROM {books.service}.dead_letter"))
+        found = await connection.scalar(
+            text(f"SELECT max(dead_letter_id) FROM {books.service}.dead_letter")
+        )
     assert isinstance(found, int)
     return found
 
 
-async def fate(books: Books, dead_letter_id: int) -> tuple[Any, ...]:
+async def fate(books: UnitOfWork, dead_letter_id: int) -> tuple[Any, ...]:
     """What became of a dead letter."""
     async with books.engine.connect() as connection:
-        found = await rows(connection, f"SELECT state, closed_by, closed_reason FROM {books.service}.dead_letter WHERE dead_letter_id = :id", id=dead_letter_id)
+        found = await rows(
+            connection,
+            f"SELECT state, closed_by, closed_reason FROM {books.service}.dead_letter WHERE dead_letter_id = :id",
+            id=dead_letter_id,
+        )
     return tuple(found[0])
 
 
 ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
 
 
-async def test_the_same_command_again_gets_the_first_answer(books: Books) -> None:
+async def test_the_same_command_again_gets_the_first_answer(books: UnitOfWork) -> None:
     """The same id with the same body, in whatever order its fields stand, is answered again and has no second effect."""
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     body = json.loads(command.model_dump_json())
     turned = dict(reversed(body.items()))
-    await process(books, Playroom().desk().lane(), [record(ASK, command)])
+    await process(books, Playroom().desk().subscription(), [record(ASK, command)])
     before = await state(books)
     for again in (body, turned):
-        await process(books, Playroom().desk().lane(), [record(ASK, again)])
+        await process(books, Playroom().desk().subscription(), [record(ASK, again)])
     first, *others = answers(books)
     assert first["outcome"] == "accepted"
     assert others == [first, first]
     assert await state(books) == before
 
 
-async def test_the_answer_comes_first(books: Books) -> None:
+async def test_the_answer_comes_first(books: UnitOfWork) -> None:
     """Somebody waits for the answer; what the command made true is said after it, and stands as unsaid until a later transaction."""
     await ask(books, "set-catalog-item", item_id="I-1", **ITEM)
-    assert [message.topic for message in books.producer.heard] == ["command-results", "document-held"]  # type: ignore[attr-defined]
+    assert [message.topic for message in books.producer.published] == [
+        "command-results",
+        "document-held",
+    ]  # type: ignore[attr-defined]
     async with books.engine.connect() as connection:
-        assert {kind for kind, _ in await ledger.unsaid(connection, SERVICE, 10)} == {"toy", "command-result"}
+        assert {kind for kind, _ in await ledger.outbox_entries(connection, SERVICE, 10)} == {
+            "toy",
+            "command-result",
+        }
     await books.transact(nothing)
     async with books.engine.connect() as connection:
-        assert await ledger.unsaid(connection, SERVICE, 10) == []
+        assert await ledger.outbox_entries(connection, SERVICE, 10) == []
 
 
-async def test_what_was_not_said_after_an_answer_is_left_to_say(books: Books) -> None:
+async def test_what_was_not_said_after_an_answer_is_left_to_say(books: UnitOfWork) -> None:
     """Kafka goes away between the answer and what follows: that stands as unsaid, and the command asked again gets its answer again."""
     command = record(ASK, builders.command("set-catalog-item", item_id="I-1", **ITEM))
-    say, books.says = books.says["toy"], {"toy": _away}
+    say, books.builders = books.builders["toy"], {"toy": _away}
     with pytest.raises(KafkaConnectionError):
-        await process(books, Playroom().desk().lane(), [command])
-    books.says = {"toy": say}
-    await process(books, Playroom().desk().lane(), [command])
+        await process(books, Playroom().desk().subscription(), [command])
+    books.builders = {"toy": say}
+    await process(books, Playroom().desk().subscription(), [command])
     assert [answer["outcome"] for answer in answers(books)] == ["accepted", "accepted"]
     async with books.engine.connect() as connection:
-        left = [an_id for an_id in await ledger.unsaid(connection, SERVICE, 10) if an_id not in books.said]
+        left = [
+            an_id
+            for an_id in await ledger.outbox_entries(connection, SERVICE, 10)
+            if an_id not in books.published
+        ]
     assert left == [("toy", "I-1")]
-    assert await say_left(books, left) == 1
+    assert await publish_pending(books, left) == 1
 
 
-async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     raise KafkaConnectionError
 
 
-async def test_one_id_for_two_commands_is_refused(books: Books) -> None:
+async def test_one_id_for_two_commands_is_refused(books: UnitOfWork) -> None:
     """Another body under a used id is refused, and the first answer stays; asked again, the refusal is the same."""
     body = json.loads(builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json())
-    lane = Playroom().desk().lane()
+    subscription = Playroom().desk().subscription()
     for item in ("I-1", "I-2", "I-2", "I-1"):
-        await process(books, lane, [record(ASK, body | {"item_id": item})])
-    assert [answer["code"] for answer in answers(books)] == ["ok", "command_id_reused", "command_id_reused", "ok"]
+        await process(books, subscription, [record(ASK, body | {"item_id": item})])
+    assert [answer["code"] for answer in answers(books)] == [
+        "ok",
+        "command_id_reused",
+        "command_id_reused",
+        "ok",
+    ]
     assert await toys(books) == ["I-1"]
 
 
-async def test_no_answer_is_longer_than_its_message(books: Books) -> None:
-    """A sentence that quotes a long reason or names many debtors is cut, and of details that no message can hold the longest are emptied: the
+async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
+    """A message that quotes a long reason or names many debtors is cut, and of details that no message can hold the longest are emptied: the
     command has its effect. Either stopped the worker, at every try again."""
     words = "a reason of many words " * 100
 
     async def wordy(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
         if command.item_id == "I-1":
             raise Refused("no", words, words)
-        return replace(await Playroom().set_item(connection, command), sentence=words)
+        return replace(await Playroom().set_item(connection, command), message=words)
 
     async def large(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
-        found = [Finding(severity="info", code="c", about="line", sentence="s", mend="m", ids=("é" * 300,) * 20)] * 100
-        return replace(await Playroom().set_item(connection, command), details={"listed": ["é" * 1_000] * 460, "total": "7"}, findings=found)
+        found = [
+            Finding(
+                severity="info", code="c", about="line", message="s", fix="m", ids=("é" * 300,) * 20
+            )
+        ] * 100
+        return replace(
+            await Playroom().set_item(connection, command),
+            details={"listed": ["é" * 1_000] * 460, "total": "7"},
+            findings=found,
+        )
 
     for item, outcome in (("I-1", "refused"), ("I-2", "accepted")):
-        said = await ask(books, "set-catalog-item", replace(Playroom().desk(), handlers={SetCatalogItem: wordy}).lane(), item_id=item, **ITEM)
-        assert (said["outcome"], len(said["sentence"]), said["sentence"][-4:]) == (outcome, 2_000, " ...")
-    said = await ask(books, "set-catalog-item", replace(Playroom().desk(), handlers={SetCatalogItem: large}).lane(), item_id="I-3", **ITEM)
-    assert (said["outcome"], said["details"]) == ("accepted", {"listed": [], "total": "7", "shortened": ["findings", "listed"]})
+        said = await ask(
+            books,
+            "set-catalog-item",
+            replace(Playroom().desk(), handlers={SetCatalogItem: wordy}).subscription(),
+            item_id=item,
+            **ITEM,
+        )
+        assert (said["outcome"], len(said["message"]), said["message"][-4:]) == (
+            outcome,
+            2_000,
+            " ...",
+        )
+    said = await ask(
+        books,
+        "set-catalog-item",
+        replace(Playroom().desk(), handlers={SetCatalogItem: large}).subscription(),
+        item_id="I-3",
+        **ITEM,
+    )
+    assert (said["outcome"], said["details"]) == (
+        "accepted",
+        {"listed": [], "total": "7", "shortened": ["findings", "listed"]},
+    )
     assert len(said["findings"]) == 50
     assert await toys(books) == ["I-2", "I-3"]
 
 
-async def test_one_command_at_two_workers_has_one_effect(books: Books, books_of: BooksOf) -> None:
+async def test_one_command_at_two_workers_has_one_effect(
+    books: UnitOfWork, books_of: BooksOf
+) -> None:
     """A zombie and its successor answer the same command side by side: one effect, and both give the one answer."""
     twin = books_of(SERVICE, {"toy": Playroom().say})
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     both = asyncio.Barrier(2)
 
-    def lane() -> Lane:
+    def subscription() -> Subscription:
         met: list[bool] = []
 
         async def meet(connection: AsyncConnection, asked: Any) -> Answer:
@@ -172,56 +242,104 @@ async def test_one_command_at_two_workers_has_one_effect(books: Books, books_of:
                 await both.wait()
             return await Playroom().set_item(connection, asked)
 
-        return Desk(SERVICE, {SetCatalogItem: meet}, dict, _nothing).lane()
+        return CommandDispatcher(SERVICE, {SetCatalogItem: meet}, dict, _nothing).subscription()
 
-    await asyncio.gather(*(process(each, lane(), [record(ASK, command)]) for each in (books, twin)))
+    await asyncio.gather(
+        *(process(each, subscription(), [record(ASK, command)]) for each in (books, twin))
+    )
     assert await toys(books) == ["I-1"]
     assert answers(books) == answers(twin)
     assert answers(books)[0]["outcome"] == "accepted"
 
 
-async def test_a_mended_dead_letter_is_as_if_it_had_been_good(books: Books) -> None:
-    """A record that was mended has the effect, and is announced, as if it had been good the first time; it is replayed once."""
+async def test_a_mended_dead_letter_is_as_if_it_had_been_good(books: UnitOfWork) -> None:
+    """A record that was fixed has the effect, and is announced, as if it had been good the first time; it is replayed once."""
     number = await letter(books, toy("bear")[:-1])
-    answer = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear").decode())
+    answer = await ask(
+        books,
+        "replay-dead-letter",
+        service=SERVICE,
+        dead_letter_id=number,
+        value=toy("bear").decode(),
+    )
     assert answer["outcome"] == "accepted"
     assert await toys(books) == ["bear"]
-    assert [message.key for message in books.producer.heard if message.topic == "document-held"] == ["bear"]  # type: ignore[attr-defined]
+    assert [
+        message.key for message in books.producer.published if message.topic == "document-held"
+    ] == ["bear"]  # type: ignore[attr-defined]
     assert await fate(books, number) == ("replayed", "pat", "test")
     again = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
     assert (again["outcome"], again["code"]) == ("refused", "dead_letter_closed")
 
 
-async def test_a_dead_letter_that_is_as_bad_as_before_stays_open(books: Books) -> None:
-    """Replaying without mending tells again what is wrong; so does a mend that meets what is there already."""
+async def test_a_dead_letter_that_is_as_bad_as_before_stays_open(books: UnitOfWork) -> None:
+    """Replaying without fixing tells again what is wrong; so does a fix that meets what is there already."""
     number = await letter(books, b"[1]")
-    await process(books, Playroom().lane(), [record(TOPIC, toy("bear", "2"))])
+    await process(books, Playroom().subscription(), [record(TOPIC, toy("bear", "2"))])
     as_it_was = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
     assert (as_it_was["outcome"], as_it_was["code"]) == ("refused", "not_an_object")
-    in_conflict = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear", "3").decode())
+    in_conflict = await ask(
+        books,
+        "replay-dead-letter",
+        service=SERVICE,
+        dead_letter_id=number,
+        value=toy("bear", "3").decode(),
+    )
     assert (in_conflict["outcome"], in_conflict["code"]) == ("refused", "conflict")
     assert (await fate(books, number))[0] == "open"
 
 
-async def test_a_mend_that_the_database_refuses_leaves_the_dead_letter_open(books: Books) -> None:
+async def test_a_mend_that_the_database_refuses_leaves_the_dead_letter_open(
+    books: UnitOfWork,
+) -> None:
     """The command is answered with the database's refusal, and can be given again with another value."""
     number = await letter(books, b"[1]")
-    lane = Playroom().desk().lane()
-    refused = await ask(books, "replay-dead-letter", lane, service=SERVICE, dead_letter_id=number, value=toy("bear", "13").decode())
+    subscription = Playroom().desk().subscription()
+    refused = await ask(
+        books,
+        "replay-dead-letter",
+        subscription,
+        service=SERVICE,
+        dead_letter_id=number,
+        value=toy("bear", "13").decode(),
+    )
     assert (refused["outcome"], refused["code"]) == ("refused", "against_the_books")
-    good = await ask(books, "replay-dead-letter", lane, service=SERVICE, dead_letter_id=number, value=toy("bear", "12").decode())
+    good = await ask(
+        books,
+        "replay-dead-letter",
+        subscription,
+        service=SERVICE,
+        dead_letter_id=number,
+        value=toy("bear", "12").decode(),
+    )
     assert good["outcome"] == "accepted"
     assert await toys(books) == ["bear"]
 
 
-async def test_a_dead_letter_is_discarded_with_a_reason_only(books: Books) -> None:
+async def test_a_dead_letter_is_discarded_with_a_reason_only(books: UnitOfWork) -> None:
     """What is set aside for good says why; then it can't be replayed."""
     number = await letter(books, b"{}")
-    bare = await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason="")
+    bare = await ask(
+        books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason=""
+    )
     assert (bare["outcome"], bare["code"]) == ("refused", "reason_missing")
-    assert (await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason="a test of the sender"))["outcome"] == "accepted"
+    assert (
+        await ask(
+            books,
+            "discard-dead-letter",
+            service=SERVICE,
+            dead_letter_id=number,
+            reason="a test of the sender",
+        )
+    )["outcome"] == "accepted"
     assert await fate(books, number) == ("discarded", "pat", "a test of the sender")
-    late = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number, value=toy("bear").decode())
+    late = await ask(
+        books,
+        "replay-dead-letter",
+        service=SERVICE,
+        dead_letter_id=number,
+        value=toy("bear").decode(),
+    )
     assert late["code"] == "dead_letter_closed"
     unknown = await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number + 999)
     assert unknown["code"] == "no_such_dead_letter"
@@ -229,9 +347,14 @@ async def test_a_dead_letter_is_discarded_with_a_reason_only(books: Books) -> No
 
 
 @pytest.fixture
-def invoicer(books_of: BooksOf) -> tuple[Books, Lane]:
+def invoicer(books_of: BooksOf) -> tuple[UnitOfWork, Subscription]:
     """The desk that answers for commands that nobody can read."""
-    return books_of(ANSWERS_FOR_NOBODY), Desk(ANSWERS_FOR_NOBODY, {}, lambda: {ASK: Desk(ANSWERS_FOR_NOBODY, {}, dict, _nothing).lane()}, _nothing).lane()
+    return books_of(FALLBACK_SERVICE), CommandDispatcher(
+        FALLBACK_SERVICE,
+        {},
+        lambda: {ASK: CommandDispatcher(FALLBACK_SERVICE, {}, dict, _nothing).subscription()},
+        _nothing,
+    ).subscription()
 
 
 async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
@@ -241,13 +364,19 @@ async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        pytest.param(b'{"command_id": "c-1", "command": "dance"}', ["c-1"], id="a command that nobody knows"),
+        pytest.param(
+            b'{"command_id": "c-1", "command": "dance"}', ["c-1"], id="a command that nobody knows"
+        ),
         pytest.param(b'{"command_id": "' + b"x" * 500 + b'"}', ["x" * 200], id="an id too long"),
         pytest.param(b'{"command_id": 5}', [], id="an id that is no text"),
         pytest.param(b'{"command_id": ""}', [], id="no id"),
         pytest.param(b'{"command_id": "\\ud800"}', [], id="an id of half a character"),
-        pytest.param(b'{"command_id": "c-1", "command": "\\udfff"}', ["c-1"], id="a kind of half a character"),
-        pytest.param(b'{"command_id": "c-1", "command": NaN}', ["c-1"], id="a kind that is no JSON"),
+        pytest.param(
+            b'{"command_id": "c-1", "command": "\\udfff"}', ["c-1"], id="a kind of half a character"
+        ),
+        pytest.param(
+            b'{"command_id": "c-1", "command": NaN}', ["c-1"], id="a kind that is no JSON"
+        ),
         pytest.param(b'["command_id"]', [], id="a list"),
         pytest.param(b'{"a":' * 3000, [], id="too deep"),
         pytest.param(b'{"command_id": ' + b"9" * 5000 + b"}", [], id="thousands of digits"),
@@ -255,21 +384,32 @@ async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
         pytest.param(b"\xff\xfe{", [], id="not text"),
     ],
 )
-async def test_who_sends_an_unreadable_command_is_answered_if_its_id_can_be_read(invoicer: tuple[Books, Lane], value: bytes, said: list[str]) -> None:
+async def test_who_sends_an_unreadable_command_is_answered_if_its_id_can_be_read(
+    invoicer: tuple[UnitOfWork, Subscription], value: bytes, said: list[str]
+) -> None:
     """Whatever is written to the command topic, the desk survives it, keeps it as a dead letter, and refuses it by its id."""
-    books, lane = invoicer
-    await letter(books, value, ASK, lane)
+    books, subscription = invoicer
+    await letter(books, value, ASK, subscription)
     assert [answer["command_id"] for answer in answers(books)] == said
     assert all(answer["outcome"] == "refused" for answer in answers(books))
     async with books.engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM invoicer.dead_letter")) == 1
 
 
-async def test_a_mended_command_of_another_service_is_not_swallowed(invoicer: tuple[Books, Lane]) -> None:
-    """The desk that kept an unreadable command can't do another service's work: it says where to send the mended one."""
-    books, lane = invoicer
-    number = await letter(books, b"{", ASK, lane)
-    mended = builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json()
-    answer = await ask(books, "replay-dead-letter", lane, service=ANSWERS_FOR_NOBODY, dead_letter_id=number, value=mended)
+async def test_a_mended_command_of_another_service_is_not_swallowed(
+    invoicer: tuple[UnitOfWork, Subscription],
+) -> None:
+    """The desk that kept an unreadable command can't do another service's work: it says where to send the fixed one."""
+    books, subscription = invoicer
+    number = await letter(books, b"{", ASK, subscription)
+    fixed = builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json()
+    answer = await ask(
+        books,
+        "replay-dead-letter",
+        subscription,
+        service=FALLBACK_SERVICE,
+        dead_letter_id=number,
+        value=fixed,
+    )
     assert (answer["outcome"], answer["code"]) == ("refused", "another_service")
     assert (await fate(books, number))[0] == "open"

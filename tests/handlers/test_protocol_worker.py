@@ -14,10 +14,10 @@ from faststream.middlewares import AckPolicy
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.say import partition_of
+from shared.broker.producer import partition_of
 from shared.broker.topics import full_name
-from shared.consumer.ledger import KEY_LENGTH
 from shared.consumer.records import Received
+from shared.consumer.tables import KEY_LENGTH
 from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import Configure, EngineOf
@@ -36,20 +36,24 @@ from tests.handlers.working import (
     until,
     working,
 )
-from tests.toy import SAID, SERVICE, TOPIC, Playroom, Toy, make_table, toy
+from tests.sample_service import PUBLISHED, SERVICE, TOPIC, Playroom, Toy, make_table, toy
 
 LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
 
 
 @pytest.fixture
-async def ground(engine_of: EngineOf, stack: dict[str, str], configure: Configure) -> dict[str, str]:
+async def ground(
+    engine_of: EngineOf, stack: dict[str, str], configure: Configure
+) -> dict[str, str]:
     """The toy table, topics of this test, and a worker that looks around often."""
     await make_table(engine_of("owner"))
     configure(sweep_seconds=0.3)
     return stack
 
 
-async def test_offsets_of_exactly_this_batch(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+async def test_offsets_of_exactly_this_batch(
+    ground: dict[str, str], engine_of: EngineOf, configure: Configure
+) -> None:
     """What was read ahead is not committed: in each transaction the committed offset is where this batch begins, or an earlier one, for the
     offsets of a batch are committed while the next one is worked on; never is it within or beyond the batch."""
     configure(max_batch_records=10)
@@ -72,12 +76,16 @@ async def _equals(find: Callable[[], Awaitable[Any]], wanted: Any) -> bool:
     return bool(await find() == wanted)
 
 
-async def test_while_the_world_is_away_order_is_kept_and_nothing_skipped(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+async def test_while_the_world_is_away_order_is_kept_and_nothing_skipped(
+    ground: dict[str, str], engine_of: EngineOf, configure: Configure
+) -> None:
     """PostgreSQL ends the connection inside the transaction, three times: the worker goes back to the first record of the batch each time."""
     configure(max_batch_records=10)
     gone: list[int] = []
 
-    async def end_own_connection(connection: AsyncConnection, received: Sequence[Received[Toy]]) -> None:
+    async def end_own_connection(
+        connection: AsyncConnection, received: Sequence[Received[Toy]]
+    ) -> None:
         if received[0].record.offset == 10 and len(gone) < 3:
             gone.append(await connection.scalar(text("SELECT pg_backend_pid()")) or 0)
             async with engine_of("owner").begin() as other:
@@ -94,7 +102,9 @@ async def test_while_the_world_is_away_order_is_kept_and_nothing_skipped(ground:
     assert sorted(await said()) == [name.encode() for name in names(30)]
 
 
-async def test_too_many_bad_records_pause_the_consumer(ground: dict[str, str], engine_of: EngineOf, configure: Configure, tmp_path: Path) -> None:
+async def test_too_many_bad_records_pause_the_consumer(
+    ground: dict[str, str], engine_of: EngineOf, configure: Configure, tmp_path: Path
+) -> None:
     """Over the limit the consumer pauses and says so, nothing past it is committed; with a higher limit a new start goes on from there."""
     configure(max_batch_records=20, bad_records_limit=15)
     await publish(*(toy(name) for name in names(20)))
@@ -102,9 +112,9 @@ async def test_too_many_bad_records_pause_the_consumer(ground: dict[str, str], e
         await until("the good ones", all_kept(engine_of, 20))
         await publish(*[b"{"] * 20, *(toy(name) for name in names(5, "u")))
         await until("the pause", lambda: _holds(lambda: TOPIC in worker.progress.paused))
-        ready, sentence = worker.progress.ready()
+        ready, message = worker.progress.ready()
         assert not ready
-        assert "BACKOFFICE_BAD_RECORDS_LIMIT" in sentence
+        assert "BACKOFFICE_BAD_RECORDS_LIMIT" in message
         await asyncio.sleep(1)
         assert not task.done()
         assert await committed() == {0: 20}
@@ -133,7 +143,9 @@ async def test_what_is_unsaid_is_said_at_start(ground: dict[str, str], engine_of
     assert sorted(await said()) == [name.encode() for name in names(3)], "once"
 
 
-async def test_what_is_left_unsaid_is_said_by_the_sweep(ground: dict[str, str], engine_of: EngineOf) -> None:
+async def test_what_is_left_unsaid_is_said_by_the_sweep(
+    ground: dict[str, str], engine_of: EngineOf
+) -> None:
     """What another replica left behind while this one runs is said by the slow sweep, once it was seen twice."""
     async with working(Playroom()) as (worker, _):
         await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
@@ -145,8 +157,13 @@ async def test_what_is_left_unsaid_is_said_by_the_sweep(ground: dict[str, str], 
 async def _leave_unsaid(engine_of: EngineOf, *ids: str) -> None:
     async with engine_of("owner").begin() as connection:
         for toy_id in ids:
-            await connection.execute(text("INSERT INTO fee_realizer.toy (toy_id, hours, body) VALUES (:id, 1, '{}')"), {"id": toy_id})
-            await connection.execute(text("INSERT INTO fee_realizer.unsaid VALUES ('toy', :id)"), {"id": toy_id})
+            await connection.execute(
+                text("INSERT INTO fee_realizer.toy (toy_id, hours, body) VALUES (:id, 1, '{}')"),
+                {"id": toy_id},
+            )
+            await connection.execute(
+                text("INSERT INTO fee_realizer.outbox VALUES ('toy', :id)"), {"id": toy_id}
+            )
 
 
 async def _said_are(ids: list[str]) -> bool:
@@ -155,10 +172,12 @@ async def _said_are(ids: list[str]) -> bool:
 
 async def _unsaid_is_empty(engine_of: EngineOf) -> bool:
     async with engine_of("owner").connect() as connection:
-        return bool(await connection.scalar(text("SELECT count(*) = 0 FROM fee_realizer.unsaid")))
+        return bool(await connection.scalar(text("SELECT count(*) = 0 FROM fee_realizer.outbox")))
 
 
-async def test_a_bug_stops_the_worker_and_loses_nothing(ground: dict[str, str], engine_of: EngineOf) -> None:
+async def test_a_bug_stops_the_worker_and_loses_nothing(
+    ground: dict[str, str], engine_of: EngineOf
+) -> None:
     """A bug outside a document's rule ends the process with code 3 and the places in its log; nothing is dead-lettered, committed or skipped."""
     await publish(*(toy(name) for name in names(5)), b"{")
     spoilt = await asyncio.to_thread(_toy_process, ground | {"TOY_BUG": "1"})
@@ -169,16 +188,26 @@ async def test_a_bug_stops_the_worker_and_loses_nothing(ground: dict[str, str], 
     assert await kept(engine_of) == []
     assert await said(LETTERS) == []
     async with working(Playroom()):
-        await until("all read by the mended one", all_kept(engine_of, 5))
+        await until("all read by the fixed one", all_kept(engine_of, 5))
     assert len(await said(LETTERS)) == 1
 
 
 def _toy_process(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     root = Path(__file__).parents[2]
-    return subprocess.run([sys.executable, "-m", "tests.toy"], cwd=root, env=os.environ | environment, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "tests.sample_service"],
+        cwd=root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
 
 
-async def test_a_rebalance_that_meets_the_stop_delays_nobody(ground: dict[str, str], engine_of: EngineOf) -> None:
+async def test_a_rebalance_that_meets_the_stop_delays_nobody(
+    ground: dict[str, str], engine_of: EngineOf
+) -> None:
     """A member joins while this worker stops: it gives its partitions up at once, and ends."""
     worker = Worker(Playroom().service())
     task = asyncio.create_task(worker.run())
@@ -190,17 +219,21 @@ async def test_a_rebalance_that_meets_the_stop_delays_nobody(ground: dict[str, s
     assert await asyncio.wait_for(task, 20) == 0
 
 
-async def test_after_a_refused_announcement_a_worker_begins_anew(ground: dict[str, str], engine_of: EngineOf) -> None:
+async def test_after_a_refused_announcement_a_worker_begins_anew(
+    ground: dict[str, str], engine_of: EngineOf
+) -> None:
     """The brokers count what they get of a producer: refused once, it could never say anything on that partition again. So the worker ends,
     and its successor says what was left as soon as the brokers take it."""
-    first, refused, later = [name for name in names(100) if partition_of(name.encode(), settings().partitions) == 0][:3]
+    first, refused, later = [
+        name for name in names(100) if partition_of(name.encode(), settings().partitions) == 0
+    ][:3]
     task = asyncio.create_task(Worker(Playroom().service()).run())
     await publish(toy(first))
     await until("the first is said", partial(has_said, first))
-    await take_at_most(SAID, 100)
+    await take_at_most(PUBLISHED, 100)
     await publish(toy(refused))
     assert await asyncio.wait_for(task, PATIENCE_SECONDS) == 3
-    await take_at_most(SAID, 1_000_000)
+    await take_at_most(PUBLISHED, 1_000_000)
     async with working(Playroom()):
         await publish(toy(later))
         await until("the refused and the later one are said", partial(has_said, refused, later))
@@ -222,11 +255,15 @@ async def test_a_name_is_taken_once(ground: dict[str, str], engine_of: EngineOf)
         pytest.param([("ce_id", None)], id="null"),
         pytest.param([("ce_id", b"\xff\xfe\x00")], id="not UTF-8"),
         pytest.param([("content-type", b"application/avro"), ("", b"")], id="misleading"),
-        pytest.param([("correlation_id", b"\xff"), ("reply_to", b"somewhere")], id="words of the framework"),
+        pytest.param(
+            [("correlation_id", b"\xff"), ("reply_to", b"somewhere")], id="words of the framework"
+        ),
         pytest.param([(f"h{at}", b"x" * 100) for at in range(500)], id="five hundred"),
     ],
 )
-async def test_a_header_can_not_hurt(ground: dict[str, str], engine_of: EngineOf, headers: list[tuple[str, bytes | None]]) -> None:
+async def test_a_header_can_not_hurt(
+    ground: dict[str, str], engine_of: EngineOf, headers: list[tuple[str, bytes | None]]
+) -> None:
     """Headers of input are optional and mean nothing: whatever they hold, the record has its effect, and so have its neighbours."""
     await publish(toy("a"))
     await publish(toy("b"), headers=headers)
@@ -257,10 +294,18 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("compression", ["", "gzip"])
-async def test_a_header_name_that_is_no_text_can_not_hurt(ground: dict[str, str], engine_of: EngineOf, compression: str) -> None:
+async def test_a_header_name_that_is_no_text_can_not_hurt(
+    ground: dict[str, str], engine_of: EngineOf, compression: str
+) -> None:
     """A header whose very name is not UTF-8 stops neither its record nor the neighbours in the same record batch."""
     run = [sys.executable, "-c", ODD_NAME, settings().kafka, full_name(TOPIC), compression]
-    await asyncio.to_thread(subprocess.run, run, env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"}, check=True, timeout=60)
+    await asyncio.to_thread(
+        subprocess.run,
+        run,
+        env=os.environ | {"AIOKAFKA_NO_EXTENSIONS": "1"},
+        check=True,
+        timeout=60,
+    )
     await publish(toy("t3"))
     async with working(Playroom()):
         await until("all four", all_kept(engine_of, 4))
@@ -268,7 +313,9 @@ async def test_a_header_name_that_is_no_text_can_not_hurt(ground: dict[str, str]
     assert await kept(engine_of) == ["t0", "t1", "t2", "t3"]
 
 
-async def test_a_consumer_that_does_not_read_is_not_ready(ground: dict[str, str], engine_of: EngineOf, configure: Configure) -> None:
+async def test_a_consumer_that_does_not_read_is_not_ready(
+    ground: dict[str, str], engine_of: EngineOf, configure: Configure
+) -> None:
     """Health is progress: a worker whose process is up but whose consumer leaves records lying is not ready; when it reads again it is."""
     configure(progress_limit_seconds=1.5)
     async with working(Playroom()) as (worker, _):
@@ -287,11 +334,17 @@ async def test_a_consumer_that_does_not_read_is_not_ready(ground: dict[str, str]
         await until("ready again", lambda: _holds(lambda: worker.progress.ready()[0]))
 
 
-async def test_a_key_as_long_as_a_message_can_not_hurt(ground: dict[str, str], engine_of: EngineOf) -> None:
+async def test_a_key_as_long_as_a_message_can_not_hurt(
+    ground: dict[str, str], engine_of: EngineOf
+) -> None:
     """A record that nobody can read may have a key that, as text, is longer than a message: its dead letter is told of all the same."""
     async with working(Playroom()):
         await publish(b"{bad", key=b"\xff" * 400_000)
-        await until("the dead letter is told of", partial(has_said, "\ufffd" * KEY_LENGTH, topic=LETTERS), 15)
+        await until(
+            "the dead letter is told of",
+            partial(has_said, "\ufffd" * KEY_LENGTH, topic=LETTERS),
+            15,
+        )
 
 
 async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
@@ -303,4 +356,4 @@ async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
         assert subscriber.ack_policy is AckPolicy.MANUAL
         assert subscriber._connection_args["auto_offset_reset"] == "earliest"  # type: ignore[attr-defined]
         assert subscriber._connection_args["enable_auto_commit"] is False  # type: ignore[attr-defined]
-    await worker.books.engine.dispose()
+    await worker.unit_of_work.engine.dispose()

@@ -8,50 +8,69 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from services.scheduler import app, store
-from services.scheduler.handlers import DESK, SAYS, companies_behind, on_new_day
+from services.scheduler.handlers import DISPATCHER, MESSAGE_BUILDERS, companies_behind, on_new_day
 from shared import clock
 from shared.broker.topics import OPERATOR_COMMANDS, PAY_LINE_DUE
-from shared.consumer import ledger
-from shared.consumer.protocol import Books, say_left
+from shared.consumer import tables as ledger
+from shared.consumer.protocol import UnitOfWork, publish_pending
 from shared.consumer.records import Applied
-from shared.events.statements import PayLineDue
+from shared.events.realizations import PayLineDue
 from shared.telemetry import REGISTRY
 from tests.builders import COMPANY, WEEK, command, product_line, record, requirement, timesheet
 from tests.conftest import BooksOf, Configure, EngineOf, process
-from tests.planting import Planter
-from tests.road import Road
+from tests.fault_injection import Planter
+from tests.in_process import Road
 
 FIRST = date(2026, 10, 1)
 
 
-def said(books: Books) -> Counter[int]:
+def said(books: UnitOfWork) -> Counter[int]:
     """How often each line was announced."""
-    found = [message for message in books.producer.heard if message.topic == PAY_LINE_DUE.name]  # type: ignore[attr-defined]
+    found = [message for message in books.producer.published if message.topic == PAY_LINE_DUE.name]  # type: ignore[attr-defined]
     for message in found:
         assert message.key == str(PayLineDue.model_validate_json(message.value).pay_line_id)
     return Counter(int(message.key) for message in found)
 
 
-async def plant(engine_of: EngineOf, *due: date, company: str = COMPANY, zone: str = "UTC") -> list[int]:
+async def plant(
+    engine_of: EngineOf, *due: date, company: str = COMPANY, zone: str = "UTC"
+) -> list[int]:
     """A company with one line born Scheduled for each date."""
     async with engine_of("owner").begin() as connection:
         planter = Planter(connection)
         await planter.company(company, time_zone=zone)
-        return [await planter.pay_line(product_line("100.00", day, billing_company=company), f"P-{company}-{at}", announce=True) for at, day in enumerate(due)]
+        return [
+            await planter.pay_line(
+                product_line("100.00", day, billing_company=company),
+                f"P-{company}-{at}",
+                announce=True,
+            )
+            for at, day in enumerate(due)
+        ]
 
 
-async def tick(books: Books) -> int:
+async def tick(books: UnitOfWork) -> int:
     """One look at the clock, without the rest; how many ranges were announced."""
     async with books.engine.connect() as connection:
         behind = await companies_behind(connection)
     return sum([await app.announce(books, company) for company in behind])
 
 
-async def test_lines_are_announced_when_their_day_comes(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_lines_are_announced_when_their_day_comes(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Not before, not twice, and a line that was born due not at all."""
-    first, second, later = await plant(engine_of, FIRST + timedelta(days=1), FIRST + timedelta(days=2), FIRST + timedelta(days=30))
-    books = books_of("scheduler", SAYS)
-    for day, expected in [(0, {}), (1, {first: 1}), (1, {first: 1}), (2, {first: 1, second: 1}), (29, {first: 1, second: 1})]:
+    first, second, later = await plant(
+        engine_of, FIRST + timedelta(days=1), FIRST + timedelta(days=2), FIRST + timedelta(days=30)
+    )
+    books = books_of("scheduler", MESSAGE_BUILDERS)
+    for day, expected in [
+        (0, {}),
+        (1, {first: 1}),
+        (1, {first: 1}),
+        (2, {first: 1, second: 1}),
+        (29, {first: 1, second: 1}),
+    ]:
         configure(today=FIRST + timedelta(days=day))
         await tick(books)
         assert said(books) == Counter(expected)
@@ -60,10 +79,12 @@ async def test_lines_are_announced_when_their_day_comes(engine_of: EngineOf, boo
     assert said(books) == Counter([first, second, later])
 
 
-async def test_a_clock_that_was_off_for_a_month_catches_up_once(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_a_clock_that_was_off_for_a_month_catches_up_once(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """One move over all the days, one announcement a line; then nothing, also when the clock is set back or the zone changes."""
     lines = await plant(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 31)])
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST)
     await tick(books)
     configure(today=FIRST + timedelta(days=30))
@@ -78,21 +99,25 @@ async def test_a_clock_that_was_off_for_a_month_catches_up_once(engine_of: Engin
         assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 2
 
 
-async def test_the_first_move_reaches_back_to_lines_that_waited(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_the_first_move_reaches_back_to_lines_that_waited(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Lines that fell due before a scheduler ever ran are announced by its first move."""
     lines = await plant(engine_of, FIRST, FIRST + timedelta(days=20))
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST + timedelta(days=20))
     await tick(books)
     assert said(books) == Counter(lines)
 
 
-async def test_each_company_has_its_own_midnight(engine_of: EngineOf, books_of: BooksOf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_company_has_its_own_midnight(
+    engine_of: EngineOf, books_of: BooksOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At 13:30 UTC it is tomorrow in Auckland, and in New York today; a day falls due where it has begun."""
     tomorrow = FIRST + timedelta(days=1)
     (east,) = await plant(engine_of, tomorrow, company="east", zone="Pacific/Auckland")
     (west,) = await plant(engine_of, tomorrow, company="west", zone="America/New_York")
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 10, 1, 13, 30, tzinfo=UTC))
     await tick(books)
     assert said(books) == Counter([east])
@@ -101,21 +126,25 @@ async def test_each_company_has_its_own_midnight(engine_of: EngineOf, books_of: 
     assert said(books) == Counter([east, west])
 
 
-async def test_two_schedulers_at_once_are_harmless(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_two_schedulers_at_once_are_harmless(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """They look at the same moment, ten times: one of them moves the watermark and announces."""
     lines = await plant(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 11)])
-    one, other = books_of("scheduler", SAYS), books_of("scheduler", SAYS)
+    one, other = books_of("scheduler", MESSAGE_BUILDERS), books_of("scheduler", MESSAGE_BUILDERS)
     for day in range(11):
         configure(today=FIRST + timedelta(days=day))
         await asyncio.gather(tick(one), tick(other))
     assert said(one) + said(other) == Counter(lines)
 
 
-async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """The move is stored with the ranges that it makes due: killed before the first is said, all of them are said later."""
     lines = await plant(engine_of, FIRST, FIRST)
     configure(today=FIRST)
-    killed = books_of("scheduler", SAYS)
+    killed = books_of("scheduler", MESSAGE_BUILDERS)
 
     async def move_only(connection):  # type: ignore[no-untyped-def]
         await on_new_day(connection, COMPANY)
@@ -123,21 +152,21 @@ async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(eng
 
     await killed.transact(move_only)
     assert said(killed) == Counter()
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     assert await tick(books) == 0
     async with books.engine.connect() as connection:
-        left = await ledger.unsaid(connection, "scheduler", 10)
-    await say_left(books, left)
+        left = await ledger.outbox_entries(connection, "scheduler", 10)
+    await publish_pending(books, left)
     assert said(books) == Counter(lines)
 
 
-async def test_many_lines_are_announced_range_by_range(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_many_lines_are_announced_range_by_range(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """No transaction and no message list grows with the lines that fall due: 2,500 lines are three ranges, each said by itself."""
     await plant(engine_of, FIRST)
     async with engine_of("owner").begin() as connection:
-        columns = (
-            "billing_company, document_kind, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective_date, service_from"
-        )
+        columns = "billing_company, document_kind, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective_date, service_from"
         rest = (
             "service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center, po_number,"
             " tax_code, rate_version, rate_book, description, derivation, announce"
@@ -147,13 +176,15 @@ async def test_many_lines_are_announced_range_by_range(engine_of: EngineOf, book
             f" SELECT {columns}, {rest}, 'P-many-' || n FROM invoicer.pay_line, generate_series(1, 2499) AS n"
         )
     configure(today=FIRST)
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     assert await tick(books) == 3
     assert len(said(books)) == 2500
     assert set(said(books).values()) == {1}
 
 
-async def test_a_line_with_the_longest_names_is_announced(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_a_line_with_the_longest_names_is_announced(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Job title and worker stand in a line's description, each as long as its own limit allows: the whole is longer, and is announced whole."""
     configure(today=WEEK - timedelta(days=7))
     road = Road(books_of)
@@ -161,15 +192,20 @@ async def test_a_line_with_the_longest_names_is_announced(engine_of: EngineOf, b
     road.send("requirement-changed", requirement(job_title="t" * 400))
     road.send("timesheet-approved", timesheet(worker_id="w" * 200))
     await road.settle()
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     await tick(books)
     configure(today=WEEK)
     await tick(books)
-    (message,) = books.producer.heard  # type: ignore[attr-defined]
-    assert PayLineDue.model_validate_json(message.value).description == f"{'t' * 400} · {'w' * 200} · REG · week ending {WEEK}"
+    (message,) = books.producer.published  # type: ignore[attr-defined]
+    assert (
+        PayLineDue.model_validate_json(message.value).description
+        == f"{'t' * 400} · {'w' * 200} · REG · week ending {WEEK}"
+    )
 
 
-async def test_a_line_that_was_replaced_is_announced_no_more(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_a_line_that_was_replaced_is_announced_no_more(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """A later statement took its place before its day came."""
     gone, there = await plant(engine_of, FIRST, FIRST)
     async with engine_of("owner").begin() as connection:
@@ -177,16 +213,18 @@ async def test_a_line_that_was_replaced_is_announced_no_more(engine_of: EngineOf
         await planter.run("DELETE FROM invoicer.open_line WHERE pay_line_id = :id", id=gone)
         await planter.run("INSERT INTO invoicer.replaced_line VALUES (:id, 2)", id=gone)
     configure(today=FIRST)
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     await tick(books)
     assert said(books) == Counter([there])
 
 
-async def test_republish_says_again_what_was_announced(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_republish_says_again_what_was_announced(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Of one document, or since a date; never a line whose day has not come. Without either it is refused."""
     first, _ = await plant(engine_of, FIRST, FIRST + timedelta(days=5))
     configure(today=FIRST)
-    books = books_of("scheduler", SAYS)
+    books = books_of("scheduler", MESSAGE_BUILDERS)
     await tick(books)
     asked = [
         command("republish", service="scheduler", document_id=f"P-{COMPANY}-0"),
@@ -195,22 +233,33 @@ async def test_republish_says_again_what_was_announced(engine_of: EngineOf, book
         command("republish", service="scheduler", since="2999-01-01"),
         command("republish", service="scheduler"),
     ]
-    await process(books, DESK.lane(), [record(OPERATOR_COMMANDS.name, one) for one in asked])
+    await process(
+        books, DISPATCHER.subscription(), [record(OPERATOR_COMMANDS.name, one) for one in asked]
+    )
     assert said(books) == Counter({first: 3})
-    answers = {m.key: json.loads(m.value) for m in books.producer.heard if m.topic == "command-results"}  # type: ignore[attr-defined]
+    answers = {
+        m.key: json.loads(m.value) for m in books.producer.published if m.topic == "command-results"
+    }  # type: ignore[attr-defined]
     assert [answers[one.command_id]["outcome"] for one in asked] == ["accepted"] * 4 + ["refused"]
     assert answers[asked[-1].command_id]["code"] == "nothing_named"
 
 
-async def test_the_metric_shows_days_behind(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_the_metric_shows_days_behind(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """A scheduler that was off is seen on the dashboard; a company that was never announced is not behind."""
     await plant(engine_of, FIRST)
     for today, expected in [(FIRST, 0), (FIRST + timedelta(days=3), 3)]:
         configure(today=today)
         async with engine_of("scheduler").connect() as connection:
-            await app.watch(connection)
-        assert REGISTRY.get_sample_value("backoffice_watermark_behind_days", {"billing_company": COMPANY}) == expected
-        await tick(books_of("scheduler", SAYS)) if not expected else None
+            await app.collect_metrics(connection)
+        assert (
+            REGISTRY.get_sample_value(
+                "backoffice_watermark_behind_days", {"billing_company": COMPANY}
+            )
+            == expected
+        )
+        await tick(books_of("scheduler", MESSAGE_BUILDERS)) if not expected else None
 
 
 async def test_companies_come_from_the_card_only(engine_of: EngineOf) -> None:

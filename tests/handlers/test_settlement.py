@@ -12,7 +12,7 @@ from services.invoicer.handlers import statements
 from shared.broker.topics import PAY_LINES_REALIZED
 from shared.database import lock_companies
 from shared.errors import Unavailable
-from shared.events.statements import PayLinesRealized
+from shared.events.realizations import PayLinesRealized
 from tests.builders import product_line, record, statement, statement_line, time_key
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.handlers.settled import Invoicer, invoicer
@@ -25,16 +25,34 @@ def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
 
 
 async def _digest(books: Invoicer) -> list[str]:
-    tables = ("pay_line", "open_line", "replaced_line", "settled_document", "snooze", "operator_edit", "invoice_line", "dead_letter", "unsaid")
+    tables = (
+        "pay_line",
+        "open_line",
+        "replaced_line",
+        "settled_document",
+        "snooze",
+        "operator_edit",
+        "invoice_line",
+        "dead_letter",
+        "outbox",
+    )
     found = []
     for table in tables:
-        found += [str(row) for row in await books.rows(f"SELECT '{table}', t::text FROM invoicer.{table} t ORDER BY 2")]
+        found += [
+            str(row)
+            for row in await books.rows(
+                f"SELECT '{table}', t::text FROM invoicer.{table} t ORDER BY 2"
+            )
+        ]
     return found
 
 
 async def test_a_first_statement_opens_its_lines(books: Invoicer) -> None:
     """Design 4: what was never settled is open as the statement says it, in the order of the statement."""
-    await books.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")), statement("T-2", 1, statement_line("30")))
+    await books.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
+        statement("T-2", 1, statement_line("30")),
+    )
     assert await books.open() == [("40", "2000"), ("5", "375")]
     assert await books.open("T-2") == [("30", "1500")]
     await books.check()
@@ -43,18 +61,29 @@ async def test_a_first_statement_opens_its_lines(books: Invoicer) -> None:
 async def test_every_column_comes_from_the_statement(books: Invoicer) -> None:
     """Design 3: a pay line is a fact: it says all that the statement said of it."""
     line = statement_line(
-        "7.5", "33.33", project="P", cost_center="C", po_number="PO-1", tax_code="VAT", item_id="", worker_id="W-9", rate_book=3, description="A · B"
+        "7.5",
+        "33.33",
+        project="P",
+        cost_center="C",
+        po_number="PO-1",
+        tax_code="VAT",
+        item_id="",
+        worker_id="W-9",
+        rate_book=3,
+        description="A · B",
     )
     await books.hear(statement("T-1", 4, line))
     (row,) = await books.rows("SELECT * FROM invoicer.pay_line")
     for name, value in line:
         assert getattr(row, name) == value, name
-    assert (row.statement_no, row.accounting_period, row.corrects_invoice_id) == (4, 202603, None)
+    assert (row.realization_no, row.accounting_period, row.corrects_invoice_id) == (4, 202603, None)
 
 
 async def test_the_highest_statement_of_a_batch_counts(books: Invoicer) -> None:
     """Design 1: the higher statement number wins."""
-    await books.hear(statement("T-1", 1, statement_line("40")), statement("T-1", 2, statement_line("38")))
+    await books.hear(
+        statement("T-1", 1, statement_line("40")), statement("T-1", 2, statement_line("38"))
+    )
     assert await books.places() == [("T-1", "38", "1900", "open")]
 
 
@@ -64,7 +93,7 @@ async def test_a_repeat_changes_no_table(books: Invoicer) -> None:
         statement("T-1", 1, statement_line("40")),
         statement("T-1", 2, statement_line("38")),
         statement("T-2", 1, statement_line("8")),
-        statement("T-2", 2, statement_kind="withheld"),
+        statement("T-2", 2, realization_kind="withheld"),
     ]
     await books.hear(*said)
     before = await _digest(books)
@@ -76,7 +105,13 @@ async def test_a_repeat_changes_no_table(books: Invoicer) -> None:
 
 async def test_however_the_statements_meet_the_end_is_the_same(books: Invoicer) -> None:
     """Protocol 1: batches are cut anywhere; what is open in the end does not depend on it."""
-    said = [[statement(f"T-{number}", at, statement_line(hours)) for at, hours in enumerate(("40", "38", "41"), 1)] for number in range(8)]
+    said = [
+        [
+            statement(f"T-{number}", at, statement_line(hours))
+            for at, hours in enumerate(("40", "38", "41"), 1)
+        ]
+        for number in range(8)
+    ]
     cuts = list(itertools.product((True, False), repeat=2))
     for document, (first, second) in zip(said, cuts + cuts, strict=True):
         batch: list[PayLinesRealized] = []
@@ -92,8 +127,12 @@ async def test_however_the_statements_meet_the_end_is_the_same(books: Invoicer) 
 
 async def test_unchanged_open_lines_are_not_written_again(books: Invoicer) -> None:
     """Design 4: what stays as it is keeps its place, its id and its day of birth."""
-    await books.hear(statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")))
-    await books.hear(statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT")))
+    await books.hear(
+        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    )
+    await books.hear(
+        statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT"))
+    )
     assert [place for *_, place in await books.places()] == ["open", "replaced", "open"]
 
 
@@ -102,7 +141,7 @@ async def test_withheld_withdraws_and_a_later_statement_brings_back(books: Invoi
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("41")))
-    await books.hear(statement("T-1", 3, statement_kind="withheld"))
+    await books.hear(statement("T-1", 3, realization_kind="withheld"))
     assert [place for *_, place in await books.places()] == ["invoiced", "replaced"]
     await books.hear(statement("T-1", 4, statement_line("41")))
     assert await books.open() == [("1", "50")]
@@ -112,7 +151,9 @@ async def test_withheld_withdraws_and_a_later_statement_brings_back(books: Invoi
 async def test_a_draft_loses_its_line(books: Invoicer) -> None:
     """Design 4: what is on a draft is replaced like what is open."""
     await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.rows("WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line SELECT pay_line_id, billing_company FROM d")
+    await books.rows(
+        "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line SELECT pay_line_id, billing_company FROM d"
+    )
     await books.hear(statement("T-1", 2, statement_line("38")))
     assert [place for *_, place in await books.places()] == ["replaced", "open"]
 
@@ -131,17 +172,26 @@ async def test_corrections_name_the_invoice_line(books: Invoicer) -> None:
         "SELECT trim_scale(quantity)::text AS q, trim_scale(amount)::text AS a, corrects_invoice_id, corrects_line_no, correction"
         " FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id"
     )
-    assert [tuple(row) for row in found] == [("-1", "-50", second, 1, True), ("-2", "-100", first, 1, True)]
+    assert [tuple(row) for row in found] == [
+        ("-1", "-50", second, 1, True),
+        ("-2", "-100", first, 1, True),
+    ]
     await books.check()
 
 
 async def test_a_debit_of_an_invoiced_key_is_a_correction(books: Invoicer) -> None:
     """Domain rules 4: a correction of an invoiced line is in whatever its week ending; an original is not one."""
     await books.hear(statement("T-1", 1, statement_line("40")))
-    assert [row.correction for row in await books.rows("SELECT correction FROM invoicer.open_line")] == [False]
+    assert [
+        row.correction for row in await books.rows("SELECT correction FROM invoicer.open_line")
+    ] == [False]
     await books.invoice()
-    await books.hear(statement("T-1", 2, statement_line("41"), statement_line("3", "75.00", time_type="OT")))
-    found = await books.rows("SELECT correction, time_type FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY time_type")
+    await books.hear(
+        statement("T-1", 2, statement_line("41"), statement_line("3", "75.00", time_type="OT"))
+    )
+    found = await books.rows(
+        "SELECT correction, time_type FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY time_type"
+    )
     assert [tuple(row) for row in found] == [(False, "OT"), (True, "REG")]
 
 
@@ -162,8 +212,13 @@ async def test_what_was_written_off_is_forgiven(books: Invoicer) -> None:
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("38")))
     await books.invoice()  # the credit note of the write-off
-    await books.rows("INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-1', :key, 'c-1', 2, 100, 'pat', 'goodwill')", key=time_key())
-    for number, (hours, expected) in enumerate([("40", []), ("39", []), ("38", []), ("36", [("-2", "-100")])], 3):
+    await books.rows(
+        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-1', :key, 'c-1', 2, 100, 'pat', 'goodwill')",
+        key=time_key(),
+    )
+    for number, (hours, expected) in enumerate(
+        [("40", []), ("39", []), ("38", []), ("36", [("-2", "-100")])], 3
+    ):
         await books.hear(statement("T-1", number, statement_line(hours)))
         assert await books.open() == expected, hours
         await books.check()
@@ -180,7 +235,7 @@ async def test_a_stale_price_basis_waits_for_the_next_statement(books: Invoicer)
     newer = statement("T-1", 2, statement_line("40", "55.00", rate_book=2))
     await books.hear(newer)
     assert await books.open() == []
-    stale = "SELECT statement_no, stale_statement_no FROM invoicer.stale_price_basis"
+    stale = "SELECT realization_no, stale_realization_no FROM invoicer.stale_price_basis"
     assert [tuple(row) for row in await books.rows(stale)] == [(1, 2)]
     before = await _digest(books)
     await books.hear(newer)
@@ -197,17 +252,31 @@ async def test_a_stale_price_basis_waits_for_the_next_statement(books: Invoicer)
 async def test_a_line_born_due_needs_no_announcement(books: Invoicer, configure: Configure) -> None:
     """Design 3: lines that were ever Scheduled are announced; without a watermark today of the company's zone decides."""
     configure(today="2026-03-10")
-    await books.hear(statement("P-1", 1, product_line("10.00", "2026-03-10"), product_line("20.00", "2026-03-11", 2)))
-    found = await books.rows("SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date")
+    await books.hear(
+        statement(
+            "P-1", 1, product_line("10.00", "2026-03-10"), product_line("20.00", "2026-03-11", 2)
+        )
+    )
+    found = await books.rows(
+        "SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date"
+    )
     assert [tuple(row) for row in found] == [(date(2026, 3, 10), False), (date(2026, 3, 11), True)]
 
 
 async def test_settlement_reads_the_watermark(books: Invoicer, configure: Configure) -> None:
     """Design 3: what lies after the watermark is still to be announced, whatever the clock says."""
     configure(today="2026-03-10")
-    await books.rows("INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-01-01', '2026-03-01', now())")
-    await books.hear(statement("P-1", 1, product_line("10.00", "2026-03-01"), product_line("20.00", "2026-03-02", 2)))
-    found = await books.rows("SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date")
+    await books.rows(
+        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-01-01', '2026-03-01', now())"
+    )
+    await books.hear(
+        statement(
+            "P-1", 1, product_line("10.00", "2026-03-01"), product_line("20.00", "2026-03-02", 2)
+        )
+    )
+    found = await books.rows(
+        "SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date"
+    )
     assert [tuple(row) for row in found] == [(date(2026, 3, 1), False), (date(2026, 3, 2), True)]
 
 
@@ -217,41 +286,58 @@ async def test_settlement_reads_the_watermark(books: Invoicer, configure: Config
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"statement_kind": "withheld"}, "withheld_with_lines"),
+        ({"realization_kind": "withheld"}, "withheld_with_lines"),
         ({"lines": ["twice"]}, "line_key_twice"),
         ({"lines": ["no key"]}, "bad_line_key"),
-        ({"statement_no": 0}, "too_low"),
+        ({"realization_no": 0}, "too_low"),
         ({"surprise": 1}, "unknown_field"),
     ],
 )
-async def test_an_unreadable_statement_is_a_dead_letter_and_its_neighbours_go_through(books: Invoicer, change: dict[str, object], code: str) -> None:
-    """Protocol 2: raw bytes, a reason code and a sentence; the neighbours in the batch go through."""
+async def test_an_unreadable_statement_is_a_dead_letter_and_its_neighbours_go_through(
+    books: Invoicer, change: dict[str, object], code: str
+) -> None:
+    """Protocol 2: raw bytes, a reason code and a message; the neighbours in the batch go through."""
     body = json.loads(statement("T-9", 1, statement_line("40")).model_dump_json()) | change
     if body["lines"] == ["twice"]:
         body["lines"] = [json.loads(statement_line("40").model_dump_json())] * 2
     if body["lines"] == ["no key"]:
         body["lines"] = [json.loads(statement_line("40", line_key="REG").model_dump_json())]
     bad = record(PAY_LINES_REALIZED.name, body)
-    good = [record(PAY_LINES_REALIZED.name, statement(f"T-{number}", 1, statement_line("40"))) for number in (1, 2)]
-    await process(books.books, statements.LANE, [good[0], bad, good[1]])
+    good = [
+        record(PAY_LINES_REALIZED.name, statement(f"T-{number}", 1, statement_line("40")))
+        for number in (1, 2)
+    ]
+    await process(books.books, statements.SUBSCRIPTION, [good[0], bad, good[1]])
     assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [code]
     assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 2
 
 
 async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Invoicer) -> None:
     """Protocol 2: bisect the batch; the one record is a dead letter."""
-    said = [statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1)) for number in range(1, 6)]
+    said = [
+        statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1))
+        for number in range(1, 6)
+    ]
     await books.hear(*said)
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["number_too_large"]
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+        "number_too_large"
+    ]
     assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 4
 
 
 @pytest.mark.parametrize("character", ["\x1f", "\x1e"])
-async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(books: Invoicer, character: str) -> None:
+async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
+    books: Invoicer, character: str
+) -> None:
     """Protocol 2: a statement whose unit holds what stands between values, or is what stands for none, is a dead letter alone."""
-    said = [statement(f"T-{number}", 1, statement_line("40", unit=character if number == 3 else "HUR")) for number in range(1, 6)]
+    said = [
+        statement(f"T-{number}", 1, statement_line("40", unit=character if number == 3 else "HUR"))
+        for number in range(1, 6)
+    ]
     await books.hear(*said)
-    found = {row.document_id for row in await books.rows("SELECT document_id FROM invoicer.pay_line")}
+    found = {
+        row.document_id for row in await books.rows("SELECT document_id FROM invoicer.pay_line")
+    }
     assert found == {"T-1", "T-2", "T-4", "T-5"}
     assert len(await books.rows("SELECT 1 FROM invoicer.dead_letter")) == 1
 
@@ -261,16 +347,20 @@ async def test_the_same_statement_with_other_values_is_a_conflict(books: Invoice
     await books.hear(statement("T-1", 1, statement_line("40")))
     same = json.loads(statement("T-1", 1, statement_line("40")).model_dump_json())
     same["lines"][0]["quantity"] = "40.0"
-    await process(books.books, statements.LANE, [record(PAY_LINES_REALIZED.name, same)])
+    await process(books.books, statements.SUBSCRIPTION, [record(PAY_LINES_REALIZED.name, same)])
     await books.hear(statement("T-1", 1, statement_line("41")))
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == ["conflict"]
+    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+        "conflict"
+    ]
     assert await books.open() == [("40", "2000")]
 
 
 # -- together
 
 
-async def test_settlement_waits_for_a_batch_of_its_company(books: Invoicer, engine_of: EngineOf) -> None:
+async def test_settlement_waits_for_a_batch_of_its_company(
+    books: Invoicer, engine_of: EngineOf
+) -> None:
     """Protocol 1: shared lock to change lines, exclusive to generate: what a batch closes is seen by the settlement that waited."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     async with engine_of("invoicer").begin() as batch:
@@ -284,19 +374,29 @@ async def test_settlement_waits_for_a_batch_of_its_company(books: Invoicer, engi
     await books.check()
 
 
-async def test_two_workers_on_one_document_settle_one_after_the_other(books: Invoicer, configure: Configure, tmp_path: Path, books_of: BooksOf) -> None:
+async def test_two_workers_on_one_document_settle_one_after_the_other(
+    books: Invoicer, configure: Configure, tmp_path: Path, books_of: BooksOf
+) -> None:
     """Protocol 1: a worker that was taken for dead may finish beside its successor: the head row's lock makes that harmless."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     hold = tmp_path / "after_locks.hold"
     hold.touch()
     configure(pause=tmp_path)
-    slow = asyncio.create_task(books.hear(statement("T-1", 2, statement_line("38")), statement("T-2", 1, statement_line("1"))))
+    slow = asyncio.create_task(
+        books.hear(
+            statement("T-1", 2, statement_line("38")), statement("T-2", 1, statement_line("1"))
+        )
+    )
     while not (tmp_path / "after_locks.reached").exists():
         await asyncio.sleep(0.01)
     hold.unlink()
     hold.touch()
     second = Invoicer(books_of("invoicer"), books.owner, books.desk, books.console)
-    quick = asyncio.create_task(second.hear(statement("T-2", 1, statement_line("1")), statement("T-1", 3, statement_line("41"))))
+    quick = asyncio.create_task(
+        second.hear(
+            statement("T-2", 1, statement_line("1")), statement("T-1", 3, statement_line("41"))
+        )
+    )
     await asyncio.sleep(0.2)
     assert not quick.done()
     hold.unlink()

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 
 from services.invoicer import app
 from shared import telemetry
-from shared.broker.topics import HEARD, OPERATOR_COMMANDS
+from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
 from shared.events.commands import OWNERS
 from tests.builders import COMPANY, command, product_line, record, statement, statement_line
 from tests.conftest import BooksOf, Configure, EngineOf, process
@@ -23,14 +23,20 @@ def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoi
 
 def test_the_invoicer_hears_its_topics() -> None:
     """Design 1: each topic has its listeners; a topic that nobody hears would pile up unread."""
-    lanes = app.service().lanes
-    assert {lane.topic for lane in lanes} == {topic.name for topic in HEARD["invoicer"]}
-    assert [lane.one_by_one for lane in lanes if lane.topic == OPERATOR_COMMANDS.name] == [True]
+    subscriptions = app.service().subscriptions
+    assert {subscription.topic for subscription in subscriptions} == {
+        topic.name for topic in CONSUMED["invoicer"]
+    }
+    assert [
+        subscription.one_by_one
+        for subscription in subscriptions
+        if subscription.topic == OPERATOR_COMMANDS.name
+    ] == [True]
 
 
 def test_each_of_its_commands_has_a_handler() -> None:
     """Design 1, owners of commands: what the invoicer owns it answers."""
-    answered = {kind.model_fields["command"].default for kind in app.DESK.handlers}  # type: ignore[attr-defined]
+    answered = {kind.model_fields["command"].default for kind in app.DISPATCHER.handlers}  # type: ignore[attr-defined]
     assert {name for name, owner in OWNERS.items() if owner == "invoicer"} <= answered
 
 
@@ -46,19 +52,22 @@ async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: En
     shown = generate_latest(telemetry.REGISTRY).decode()
     for status in ("Pending", "Snoozed", "Scheduled"):
         assert f'backoffice_pay_lines{{billing_company="{COMPANY}",status="{status}"}} 1.0' in shown
-    assert f'backoffice_pending_amount{{billing_company="{COMPANY}",currency="USD",kind="timesheet"}} 2000.0' in shown
+    assert (
+        f'backoffice_pending_amount{{billing_company="{COMPANY}",currency="USD",kind="timesheet"}} 2000.0'
+        in shown
+    )
 
 
 async def test_what_was_closed_can_be_said_again(books: Invoicer, books_of: BooksOf) -> None:
     """Protocol 1: republish says again on request, from the stored rows, and only then."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     invoice_id = await books.invoice()
-    again = books_of("invoicer", dict(app.service().says))
+    again = books_of("invoicer", dict(app.service().builders))
     asked = command("republish", service="invoicer", document_id="T-1")
-    await process(again, app.DESK.lane(), [record(OPERATOR_COMMANDS.name, asked)])
-    said = {message.topic: json.loads(message.value) for message in again.producer.heard}  # type: ignore[attr-defined]
+    await process(again, app.DISPATCHER.subscription(), [record(OPERATOR_COMMANDS.name, asked)])
+    said = {message.topic: json.loads(message.value) for message in again.producer.published}  # type: ignore[attr-defined]
     assert said["invoice-closed"]["invoice_id"] == invoice_id
     assert said["command-results"]["details"] == {"batch": 0, "invoice": 1}
     nothing = command("republish", service="invoicer", document_id="T-9")
-    await process(again, app.DESK.lane(), [record(OPERATOR_COMMANDS.name, nothing)])
-    assert json.loads(again.producer.heard[-1].value)["code"] == "nothing_to_say"  # type: ignore[attr-defined]
+    await process(again, app.DISPATCHER.subscription(), [record(OPERATOR_COMMANDS.name, nothing)])
+    assert json.loads(again.producer.published[-1].value)["code"] == "nothing_to_say"  # type: ignore[attr-defined]

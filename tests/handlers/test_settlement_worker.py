@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from shared.broker.say import Outgoing, Producer
+from shared.broker.producer import OutgoingMessage, Producer
 from shared.broker.topics import BILLTO_CHANGED, PAY_LINES_REALIZED
 from tests.builders import node, statement, statement_line
 from tests.conftest import BooksOf, EngineOf
@@ -23,12 +23,18 @@ def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
 
 
 def _start(environment: dict[str, str], **more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "services.invoicer.app"], env=environment | more, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.invoicer.app"],
+        env=environment | more,
+        stderr=subprocess.PIPE,
+    )
 
 
 async def _settled(books: Invoicer, worker: subprocess.Popen[bytes]) -> None:
     for _ in range(int(PATIENCE_SECONDS / 0.1)):
-        found = await books.rows("SELECT count(*) AS documents, min(statement_no) AS lowest FROM invoicer.settled_document")
+        found = await books.rows(
+            "SELECT count(*) AS documents, min(realization_no) AS lowest FROM invoicer.settled_document"
+        )
         if found[0].documents == DOCUMENTS and found[0].lowest == 2:
             return
         assert worker.poll() is None, worker.stderr and worker.stderr.read().decode()[-2000:]
@@ -37,18 +43,42 @@ async def _settled(books: Invoicer, worker: subprocess.Popen[bytes]) -> None:
 
 
 async def _publish() -> None:
-    said = [statement(f"T-{number}", at, statement_line(hours)) for at, hours in ((1, "40"), (2, "38")) for number in range(DOCUMENTS)]
+    said = [
+        statement(f"T-{number}", at, statement_line(hours))
+        for at, hours in ((1, "40"), (2, "38"))
+        for number in range(DOCUMENTS)
+    ]
     async with Producer("/test") as producer:
-        await producer.say([Outgoing(BILLTO_CHANGED.name, "office-1", node().model_dump_json().encode(), "n")])
-        await producer.say([Outgoing(PAY_LINES_REALIZED.name, one.document_id, one.model_dump_json().encode(), str(at)) for at, one in enumerate(said)])
+        await producer.publish(
+            [
+                OutgoingMessage(
+                    BILLTO_CHANGED.name, "office-1", node().model_dump_json().encode(), "n"
+                )
+            ]
+        )
+        await producer.publish(
+            [
+                OutgoingMessage(
+                    PAY_LINES_REALIZED.name,
+                    one.document_id,
+                    one.model_dump_json().encode(),
+                    str(at),
+                )
+                for at, one in enumerate(said)
+            ]
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["after_locks", "before_commit", "after_commit"])
-async def test_a_worker_that_is_killed_loses_nothing(books: Invoicer, stack: dict[str, str], point: str) -> None:
+async def test_a_worker_that_is_killed_loses_nothing(
+    books: Invoicer, stack: dict[str, str], point: str
+) -> None:
     """Protocol 1: a crash anywhere loses nothing and settles nothing twice: its successor begins where the books end."""
     await _publish()
-    killed = await asyncio.to_thread(_start, stack, BACKOFFICE_CRASH=f"{point}:2", BACKOFFICE_MAX_BATCH_RECORDS="100")
+    killed = await asyncio.to_thread(
+        _start, stack, BACKOFFICE_CRASH=f"{point}:2", BACKOFFICE_MAX_BATCH_RECORDS="100"
+    )
     _, said = await asyncio.to_thread(killed.communicate, timeout=PATIENCE_SECONDS)
     assert killed.returncode == -9, said.decode()[-3000:]
     successor = await asyncio.to_thread(_start, stack)
@@ -57,7 +87,9 @@ async def test_a_worker_that_is_killed_loses_nothing(books: Invoicer, stack: dic
     finally:
         successor.terminate()
         assert await asyncio.to_thread(successor.wait, PATIENCE_SECONDS) == 0
-    found = await books.rows("SELECT sum(p.quantity) AS hours, count(*) AS lines FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)")
+    found = await books.rows(
+        "SELECT sum(p.quantity) AS hours, count(*) AS lines FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)"
+    )
     assert (found[0].hours, found[0].lines) == (38 * DOCUMENTS, DOCUMENTS)
     assert await books.rows("SELECT 1 FROM invoicer.dead_letter") == []
     assert len(await books.rows("SELECT 1 FROM invoicer.billto_node")) == 1

@@ -15,8 +15,12 @@ __all__ = ["biller"]
 async def group(biller: Biller, name: str, cycle: str, **values: Any) -> dict[str, Any]:
     """Gives set-time-group, which is of no billing company; its answer."""
     asked = command("set-time-group", time_group=name, cycle=cycle, **values)
-    await process(biller.books, biller.desk.lane(), [record("operator-commands", asked)])
-    (answer,) = [json.loads(each.value) for each in biller.heard("command-results") if each.key == asked.command_id]
+    await process(biller.books, biller.desk.subscription(), [record("operator-commands", asked)])
+    (answer,) = [
+        json.loads(each.value)
+        for each in biller.heard("command-results")
+        if each.key == asked.command_id
+    ]
     return answer  # type: ignore[no-any-return]
 
 
@@ -26,35 +30,58 @@ def period(first: str, last: str) -> dict[str, str]:
 
 async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
     """A definition takes the place of the one before; who did it, and what stood there, is kept."""
-    assert (await group(biller, "weekly", "weekly", ends_on="sunday"))["sentence"] == "time group weekly is weekly, ends on Sunday"
+    assert (await group(biller, "weekly", "weekly", ends_on="sunday"))[
+        "message"
+    ] == "time group weekly is weekly, ends on Sunday"
     changed = await group(biller, "weekly", "weekly", ends_on="saturday")
-    assert changed["sentence"] == "time group weekly is weekly, ends on Saturday, weekly, ends on Sunday until now"
+    assert (
+        changed["message"]
+        == "time group weekly is weekly, ends on Saturday, weekly, ends on Sunday until now"
+    )
     await group(biller, "f", "fortnightly", anchor="2026-03-08")
     await group(biller, "m", "monthly")
     await group(biller, "any", "non-date")
-    found = await biller.rows("SELECT time_group, cycle, ends_on, CAST(anchor AS text) FROM invoicer.time_group ORDER BY time_group")
+    found = await biller.rows(
+        "SELECT time_group, cycle, ends_on, CAST(anchor AS text) FROM invoicer.time_group ORDER BY time_group"
+    )
     assert [tuple(row) for row in found] == [
         ("any", "non-date", None, None),
         ("f", "fortnightly", None, "2026-03-08"),
         ("m", "monthly", None, None),
         ("weekly", "weekly", "saturday", None),
     ]
-    (kept,) = await biller.rows("SELECT before, after, actor FROM invoicer.command WHERE 'weekly' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1")
-    assert (kept.before["ends_on"], kept.after["ends_on"], kept.actor) == ("sunday", "saturday", "pat")
+    (kept,) = await biller.rows(
+        "SELECT before, after, actor FROM invoicer.command WHERE 'weekly' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1"
+    )
+    assert (kept.before["ends_on"], kept.after["ends_on"], kept.actor) == (
+        "sunday",
+        "saturday",
+        "pat",
+    )
 
 
 @pytest.mark.parametrize(
     ("periods", "code", "named"),
     [
-        ([("2026-01-01", "2026-01-31"), ("2026-02-02", "2026-02-28")], "periods_gap", "2026-01-01 to 2026-01-31 and 2026-02-02 to 2026-02-28 leave days"),
-        ([("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-02-01")], "periods_overlap", "2026-01-01 to 2026-02-01 and 2026-02-01 to 2026-02-28 share days"),
+        (
+            [("2026-01-01", "2026-01-31"), ("2026-02-02", "2026-02-28")],
+            "periods_gap",
+            "2026-01-01 to 2026-01-31 and 2026-02-02 to 2026-02-28 leave days",
+        ),
+        (
+            [("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-02-01")],
+            "periods_overlap",
+            "2026-01-01 to 2026-02-01 and 2026-02-01 to 2026-02-28 share days",
+        ),
     ],
 )
-async def test_custom_periods_with_a_gap_or_an_overlap_are_refused(biller: Biller, periods: list[tuple[str, str]], code: str, named: str) -> None:
+async def test_custom_periods_with_a_gap_or_an_overlap_are_refused(
+    biller: Biller, periods: list[tuple[str, str]], code: str, named: str
+) -> None:
     """Domain rules 4: no gap, no overlap; the refusal names the two periods, and nothing is kept."""
     answer = await group(biller, "retail", "custom", periods=[period(*each) for each in periods])
     assert (answer["outcome"], answer["code"]) == ("refused", code)
-    assert named in answer["sentence"]
+    assert named in answer["message"]
     assert await biller.rows("SELECT 1 FROM invoicer.time_group") == []
 
 
@@ -67,16 +94,30 @@ async def test_terms_hold_from_a_day(biller: Biller) -> None:
     the one in force; one that is followed by a later one says until when it holds."""
     await group(biller, "weekly", "weekly", ends_on="sunday")
     first = await terms(biller, time_group="weekly")
-    assert first["sentence"] == "terms of Mercy Hospital hold from 1970-01-01 on"
+    assert first["message"] == "terms of Mercy Hospital hold from 1970-01-01 on"
     later = await terms(biller, payment_terms="net:10")
-    assert (later["details"]["from_date"], later["details"]["time_group"], later["details"]["payment_terms"]) == ("2026-10-31", "weekly", "net:10")
+    assert (
+        later["details"]["from_date"],
+        later["details"]["time_group"],
+        later["details"]["payment_terms"],
+    ) == ("2026-10-31", "weekly", "net:10")
     between = await terms(biller, credits="net", from_date="2026-03-01")
-    assert between["sentence"].endswith("hold from 2026-03-01 on until the day before 2026-10-31, when later terms begin")
+    assert between["message"].endswith(
+        "hold from 2026-03-01 on until the day before 2026-10-31, when later terms begin"
+    )
     again = await terms(biller, credits="per-invoice", from_date="2026-03-01")
     assert (again["details"]["credits"], again["details"]["payment_terms"]) == ("per-invoice", "")
-    found = await biller.rows("SELECT CAST(from_date AS text), credits FROM invoicer.debtor_terms ORDER BY from_date")
-    assert [tuple(row) for row in found] == [("1970-01-01", "separate"), ("2026-03-01", "per-invoice"), ("2026-10-31", "separate")]
-    (kept,) = await biller.rows("SELECT before, after FROM invoicer.command WHERE 'Mercy Hospital' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1")
+    found = await biller.rows(
+        "SELECT CAST(from_date AS text), credits FROM invoicer.debtor_terms ORDER BY from_date"
+    )
+    assert [tuple(row) for row in found] == [
+        ("1970-01-01", "separate"),
+        ("2026-03-01", "per-invoice"),
+        ("2026-10-31", "separate"),
+    ]
+    (kept,) = await biller.rows(
+        "SELECT before, after FROM invoicer.command WHERE 'Mercy Hospital' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1"
+    )
     assert (kept.before["credits"], kept.after["credits"]) == ("net", "per-invoice")
 
 
@@ -84,10 +125,15 @@ async def test_terms_that_make_no_sense_are_refused(biller: Biller) -> None:
     """An unknown time group would park the debtor; nothing to change and nobody to change it for are slips."""
     await group(biller, "weekly", "weekly", ends_on="sunday")
     unknown = await terms(biller, time_group="wekly")
-    assert (unknown["code"], "there are weekly" in unknown["sentence"]) == ("unknown_time_group", True)
+    assert (unknown["code"], "there are weekly" in unknown["message"]) == (
+        "unknown_time_group",
+        True,
+    )
     assert (await terms(biller))["code"] == "nothing_given"
     assert (await terms(biller, account_name=" ", credits="net"))["code"] == "no_account_name"
-    assert (await terms(biller, billing_company="acme-xx", credits="net"))["code"] == "unknown_billing_company"
+    assert (await terms(biller, billing_company="acme-xx", credits="net"))[
+        "code"
+    ] == "unknown_billing_company"
     assert await biller.rows("SELECT 1 FROM invoicer.debtor_terms") == []
 
 
@@ -95,4 +141,6 @@ async def test_terms_of_a_name_that_no_node_has_say_so(biller: Biller) -> None:
     """Terms may come before the hierarchy; a misspelt name must not go unseen."""
     answer = await terms(biller, account_name="Mercy Hopsital", credits="net")
     assert answer["outcome"] == "accepted"
-    assert "no billto node has this Account Name yet (there is 'Mercy Hospital')" in answer["sentence"]
+    assert (
+        "no billto node has this Account Name yet (there is 'Mercy Hospital')" in answer["message"]
+    )

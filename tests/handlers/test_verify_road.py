@@ -11,10 +11,21 @@ import pytest
 
 from shared.events.ats import RequirementChanged, TimesheetApproved
 from shared.verify import Report, verify
-from tests.builders import COMPANY, OFFICE, command, days, entry, node, placement, rate, requirement, timesheet
+from tests.builders import (
+    COMPANY,
+    OFFICE,
+    command,
+    days,
+    entry,
+    node,
+    placement,
+    rate,
+    requirement,
+    timesheet,
+)
 from tests.conftest import BooksOf, Configure, EngineOf
-from tests.planting import Planter
-from tests.road import Road
+from tests.fault_injection import Planter
+from tests.in_process import Road
 
 TODAY = date(2026, 4, 30)
 SUNDAYS = [date(2026, 3, 1) + timedelta(weeks=week) for week in range(8)]
@@ -28,34 +39,73 @@ async def look(engine_of: EngineOf) -> Report:
 
 
 def orders(revision: int = 1, price: str = "50.00") -> Sequence[RequirementChanged]:
-    """Five job orders, one with a rate that changes in the middle of a week."""
-    plain = [requirement(f"REQ-{at}", revision, office_id=f"office-{at % 3}", rates=[rate(price=price), rate("OT", "75.05")]) for at in range(4)]
-    return [*plain, requirement("REQ-4", revision, rates=[rate(price=price), rate(price="51.11", since="2026-03-25"), rate("OT", "75.05")])]
+    """Five requirements, one with a rate that changes in the middle of a week."""
+    plain = [
+        requirement(
+            f"REQ-{at}",
+            revision,
+            office_id=f"office-{at % 3}",
+            rates=[rate(price=price), rate("OT", "75.05")],
+        )
+        for at in range(4)
+    ]
+    return [
+        *plain,
+        requirement(
+            "REQ-4",
+            revision,
+            rates=[rate(price=price), rate(price="51.11", since="2026-03-25"), rate("OT", "75.05")],
+        ),
+    ]
 
 
 def sheets(rng: random.Random, revision: int, count: int = 60) -> list[TimesheetApproved]:
-    """Timesheets of some weeks, workers and job orders; what they say is drawn."""
+    """Timesheets of some weeks, workers and requirements; what they say is drawn."""
     found = []
     for at in range(count):
         sunday = SUNDAYS[at % len(SUNDAYS)]
         order = f"REQ-{at % 5}"
-        kinds = [days(str(rng.choice([0, 6.25, 7.5, 8])), rng.randint(1, 5), sunday, requirement_id=order)]
+        kinds = [
+            days(
+                str(rng.choice([0, 6.25, 7.5, 8])), rng.randint(1, 5), sunday, requirement_id=order
+            )
+        ]
         if rng.random() < 0.4:
             kinds.append([entry(str(rng.choice([1.5, 2.25])), sunday, "OT", order)])
         if rng.random() < 0.1:
             kinds = []
-        found.append(timesheet(f"T-{at}", revision, [one for kind in kinds for one in kind], worker_id=f"W-{at}", week_ending=str(sunday)))
+        found.append(
+            timesheet(
+                f"T-{at}",
+                revision,
+                [one for kind in kinds for one in kind],
+                worker_id=f"W-{at}",
+                week_ending=str(sunday),
+            )
+        )
     return found
 
 
 def opening() -> list[tuple[str, list[object]]]:
-    """Company, catalog, billto and job orders."""
+    """Company, catalog, billto and requirements."""
     company = command(
-        "set-billing-company", billing_company=COMPANY, taxes=[{"tax_code": "VAT", "percent": "8.875", "from_date": "2020-01-01"}], default_tax="VAT"
+        "set-billing-company",
+        billing_company=COMPANY,
+        taxes=[{"tax_code": "VAT", "percent": "8.875", "from_date": "2020-01-01"}],
+        default_tax="VAT",
     )
-    item = command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20")
-    nodes = [node(f"office-{at}", parent_id="client-1", account_name="" if at else "Ward 0") for at in range(3)] + [node(OFFICE), node("client-1", "client")]
-    return [("operator-commands", [company, item]), ("billto-changed", list(nodes)), ("requirement-changed", list(orders()))]
+    item = command(
+        "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20"
+    )
+    nodes = [
+        node(f"office-{at}", parent_id="client-1", account_name="" if at else "Ward 0")
+        for at in range(3)
+    ] + [node(OFFICE), node("client-1", "client")]
+    return [
+        ("operator-commands", [company, item]),
+        ("billto-changed", list(nodes)),
+        ("requirement-changed", list(orders())),
+    ]
 
 
 async def pay_lines(engine_of: EngineOf, how_many: int, *, place: str = "open_line") -> list[int]:
@@ -68,13 +118,17 @@ async def pay_lines(engine_of: EngineOf, how_many: int, *, place: str = "open_li
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_busy_month_leaves_clean_books(engine_of: EngineOf, books_of: BooksOf, configure: Configure, seed: int) -> None:
+async def test_a_busy_month_leaves_clean_books(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure, seed: int
+) -> None:
     """Any order of arrival, revisions, edits, snoozes, a rate change, holds and releases, two batches with corrections between them:
     `verify` is clean after every step."""
     configure(today=TODAY)
     rng = random.Random(seed)
     road = Road(books_of, rng)
-    first = [(topic, [event]) for topic, events in opening() for event in events] + [("timesheet-approved", [one]) for one in sheets(rng, 1)]
+    first = [(topic, [event]) for topic, events in opening() for event in events] + [
+        ("timesheet-approved", [one]) for one in sheets(rng, 1)
+    ]
     first.append(("placement-created", [placement(requirement_id="REQ-0")]))
     rng.shuffle(first)
     steps = [
@@ -85,7 +139,13 @@ async def test_a_busy_month_leaves_clean_books(engine_of: EngineOf, books_of: Bo
         [("requirement-changed", list(orders(2, "52.00")))],
         [("timesheet-approved", sheets(rng, 3, 30))],
         "batch",
-        [("timesheet-approved", sheets(rng, 4, 45)), ("billto-changed", [node("office-1", revision=2, parent_id="client-1", account_name="Ward 1")])],
+        [
+            ("timesheet-approved", sheets(rng, 4, 45)),
+            (
+                "billto-changed",
+                [node("office-1", revision=2, parent_id="client-1", account_name="Ward 1")],
+            ),
+        ],
         [("requirement-changed", [requirement("REQ-0", 3, office_id="office-0", rates=[])])],
         "batch",
     ]
@@ -94,11 +154,16 @@ async def test_a_busy_month_leaves_clean_books(engine_of: EngineOf, books_of: Bo
             edited, *snoozed = await pay_lines(engine_of, 4)
             road.send(
                 "operator-commands",
-                command("edit-pay-line", billing_company=COMPANY, pay_line_id=edited, quantity="3.5"),
+                command(
+                    "edit-pay-line", billing_company=COMPANY, pay_line_id=edited, quantity="3.5"
+                ),
                 command("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=snoozed),
             )
         elif step == "batch":
-            road.send("operator-commands", command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF))
+            road.send(
+                "operator-commands",
+                command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
+            )
         else:
             for topic, events in step:
                 road.send(topic, *events)
@@ -110,10 +175,14 @@ async def test_a_busy_month_leaves_clean_books(engine_of: EngineOf, books_of: Bo
     assert report.looked_at["invoices"] > 5
     assert report.looked_at["batches"] == 3
     outcomes = [json.loads(answer) for answer in road.answers().values()]
-    assert all(answer["outcome"] == "accepted" for answer in outcomes), [answer for answer in outcomes if answer["outcome"] != "accepted"]
+    assert all(answer["outcome"] == "accepted" for answer in outcomes), [
+        answer for answer in outcomes if answer["outcome"] != "accepted"
+    ]
 
 
-async def test_verify_is_quiet_while_everybody_works(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_verify_is_quiet_while_everybody_works(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Settlement, batches and revisions go on while it looks, again and again: one snapshot is never seen by halves."""
     configure(today=TODAY)
     rng = random.Random(7)
@@ -124,23 +193,30 @@ async def test_verify_is_quiet_while_everybody_works(engine_of: EngineOf, books_
     over = asyncio.Event()
     reports: list[Report] = []
 
-    async def watch() -> None:
+    async def collect_metrics() -> None:
         while not over.is_set():
             reports.append(await look(engine_of))
 
-    watching = asyncio.create_task(watch())
+    watching = asyncio.create_task(collect_metrics())
     for revision in range(1, 6):
         road.send("timesheet-approved", *sheets(rng, revision))
-        road.send("operator-commands", command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF))
+        road.send(
+            "operator-commands",
+            command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
+        )
         await road.settle(batch=20)
     over.set()
     await watching
     assert len(reports) >= 5
     assert [report.faults for report in reports if report.faults] == []
-    assert any(report.in_flight_count for report in reports), "nothing was on its way while it looked: the test proves little"
+    assert any(report.in_flight_count for report in reports), (
+        "nothing was on its way while it looked: the test proves little"
+    )
 
 
-async def test_the_hours_that_came_in_are_the_hours_in_the_books(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> None:
+async def test_the_hours_that_came_in_are_the_hours_in_the_books(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+) -> None:
     """Outside oracle: hours counted from the messages equal those that are open or invoiced less credited."""
     configure(today=TODAY)
     rng = random.Random(3)
@@ -149,7 +225,10 @@ async def test_the_hours_that_came_in_are_the_hours_in_the_books(engine_of: Engi
         road.send(topic, *events)
     road.send("timesheet-approved", *sheets(rng, 1))
     await road.settle()
-    road.send("operator-commands", command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF))
+    road.send(
+        "operator-commands",
+        command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
+    )
     last = sheets(rng, 2)
     road.send("timesheet-approved", *last)
     await road.settle()

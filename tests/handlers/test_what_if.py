@@ -21,22 +21,30 @@ async def compared(biller: Biller, *cut_offs: str) -> dict[str, Any]:
 
 async def contents(biller: Biller) -> dict[str, int]:
     """How many rows each table of the invoicer has, commands aside."""
-    tables = await biller.rows("SELECT relname FROM pg_class WHERE relnamespace = 'invoicer'::regnamespace AND relkind = 'r' ORDER BY relname")
+    tables = await biller.rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'invoicer'::regnamespace AND relkind = 'r' ORDER BY relname"
+    )
     return {
-        row.relname: (await biller.rows(f"SELECT count(*) AS n FROM invoicer.{row.relname}"))[0].n for row in tables if row.relname not in ("command", "unsaid")
+        row.relname: (await biller.rows(f"SELECT count(*) AS n FROM invoicer.{row.relname}"))[0].n
+        for row in tables
+        if row.relname not in ("command", "outbox")
     }
 
 
 def sheet(document_id: str, week: str, quantity: str = "40", **changes: Any) -> Any:
     """The first statement of a timesheet of that week."""
-    return statement(document_id, 1, statement_line(quantity, week_ending=week, effective_date=week, **changes))
+    return statement(
+        document_id, 1, statement_line(quantity, week_ending=week, effective_date=week, **changes)
+    )
 
 
 async def test_cut_offs_side_by_side(biller: Biller) -> None:
     """Difference in documents, lines and money, with the reason per line; nothing written."""
     await biller.hear_nodes(node("office-2", account_name="Grace"))
     weekly = command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday")
-    await process(biller.books, biller.desk.lane(), [record(OPERATOR_COMMANDS.name, weekly)])
+    await process(
+        biller.books, biller.desk.subscription(), [record(OPERATOR_COMMANDS.name, weekly)]
+    )
     await biller.tell("set-debtor-terms", account_name="Grace", time_group="weekly")
     await biller.hear(
         sheet("T-1", "2026-09-06"),
@@ -46,14 +54,35 @@ async def test_cut_offs_side_by_side(biller: Biller) -> None:
     )
     await biller.hear(statement("P-1", 1, product_line("300.00", "2026-09-11", billto_node=OFFICE)))
     found = await compared(biller, "2026-09-13", "2026-09-10", "2026-09-12")
-    assert [(each["cut_off_date"], each["documents"], each["lines"], each["totals"][0]["net"]) for each in found["cut_offs"]] == [
-        *(("2026-09-10", 2, 2, "4000.00"), ("2026-09-12", 2, 4, "4800.00"), ("2026-09-13", 2, 5, "5800.00")),
+    assert [
+        (each["cut_off_date"], each["documents"], each["lines"], each["totals"][0]["net"])
+        for each in found["cut_offs"]
+    ] == [
+        *(
+            ("2026-09-10", 2, 2, "4000.00"),
+            ("2026-09-12", 2, 4, "4800.00"),
+            ("2026-09-13", 2, 5, "5800.00"),
+        ),
     ]
-    assert [(each["account_name"], each["cut_off_date"], each["lines"], each["net"]) for each in found["debtors"]] == [
-        *(("Grace", "2026-09-10", 1, "2000.00"), ("Grace", "2026-09-12", 1, "2000.00"), ("Grace", "2026-09-13", 2, "3000.00")),
-        *(("Mercy Hospital", "2026-09-10", 1, "2000.00"), ("Mercy Hospital", "2026-09-12", 3, "2800.00"), ("Mercy Hospital", "2026-09-13", 3, "2800.00")),
+    assert [
+        (each["account_name"], each["cut_off_date"], each["lines"], each["net"])
+        for each in found["debtors"]
+    ] == [
+        *(
+            ("Grace", "2026-09-10", 1, "2000.00"),
+            ("Grace", "2026-09-12", 1, "2000.00"),
+            ("Grace", "2026-09-13", 2, "3000.00"),
+        ),
+        *(
+            ("Mercy Hospital", "2026-09-10", 1, "2000.00"),
+            ("Mercy Hospital", "2026-09-12", 3, "2800.00"),
+            ("Mercy Hospital", "2026-09-13", 3, "2800.00"),
+        ),
     ]
-    assert [(each["account_name"], each["from"], each["to"], each["is"], each["lines"], each["amount"]) for each in found["differences"]] == [
+    assert [
+        (each["account_name"], each["from"], each["to"], each["is"], each["lines"], each["amount"])
+        for each in found["differences"]
+    ] == [
         ("Mercy Hospital", "2026-09-10", "2026-09-12", "in", 2, "800.00"),
         ("Grace", "2026-09-12", "2026-09-13", "in", 1, "1000.00"),
     ]
@@ -71,8 +100,12 @@ async def test_each_cut_off_says_what_a_batch_would(biller: Biller) -> None:
     await biller.tax("VAT", "21")
     await biller.company(default_tax="VAT")
     for at in range(6):
-        await biller.hear(sheet(f"T-{at}", f"2026-09-{6 + at:02d}", str(10 + at), po_number=f"PO-{at % 2}"))
+        await biller.hear(
+            sheet(f"T-{at}", f"2026-09-{6 + at:02d}", str(10 + at), po_number=f"PO-{at % 2}")
+        )
     found = await compared(biller, "2026-09-08", "2026-09-30")
     made = (await biller.generate("2026-09-08"))["details"]
-    assert [found["cut_offs"][0][name] for name in ("documents", "lines", "totals")] == [made[name] for name in ("documents", "lines", "totals")]
+    assert [found["cut_offs"][0][name] for name in ("documents", "lines", "totals")] == [
+        made[name] for name in ("documents", "lines", "totals")
+    ]
     assert len((await compared(biller, "2026-09-30"))["cut_offs"]) == 1

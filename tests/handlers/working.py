@@ -16,7 +16,7 @@ from shared.broker.topics import full_name, group_name
 from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import EngineOf
-from tests.toy import SAID, SERVICE, TOPIC, Playroom
+from tests.sample_service import PUBLISHED, SERVICE, TOPIC, Playroom
 
 PATIENCE_SECONDS = 40.0
 HOLDING_A_NAME = "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -34,7 +34,9 @@ async def working(room: Playroom) -> AsyncIterator[tuple[Worker, "asyncio.Task[i
         await task
 
 
-async def until(what: str, holds: Callable[[], Awaitable[bool]], within: float = PATIENCE_SECONDS) -> None:
+async def until(
+    what: str, holds: Callable[[], Awaitable[bool]], within: float = PATIENCE_SECONDS
+) -> None:
     """Waits until something holds; says what did not."""
     for _ in range(int(within / 0.05)):
         if await holds():
@@ -43,12 +45,23 @@ async def until(what: str, holds: Callable[[], Awaitable[bool]], within: float =
     pytest.fail(f"after {within:.0f} s still not: {what}")
 
 
-async def publish(*values: bytes | None, partition: int = 0, headers: Any = (), topic: str = TOPIC, key: bytes = b"k") -> None:
+async def publish(
+    *values: bytes | None,
+    partition: int = 0,
+    headers: Any = (),
+    topic: str = TOPIC,
+    key: bytes = b"k",
+) -> None:
     """Puts records on one partition, in one go."""
     producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, linger_ms=50)
     await producer.start()
     try:
-        waiting = [await producer.send(full_name(topic), value, key=key, partition=partition, headers=list(headers)) for value in values]
+        waiting = [
+            await producer.send(
+                full_name(topic), value, key=key, partition=partition, headers=list(headers)
+            )
+            for value in values
+        ]
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()
@@ -62,22 +75,30 @@ async def committed(topic: str = TOPIC) -> dict[int, int]:
         found = await admin.list_consumer_group_offsets(group_name(SERVICE, topic))
     finally:
         await admin.close()
-    return {partition.partition: meta.offset for partition, meta in found.items() if meta.offset >= 0}
+    return {
+        partition.partition: meta.offset for partition, meta in found.items() if meta.offset >= 0
+    }
 
 
-async def said(topic: str = SAID) -> list[bytes]:
+async def said(topic: str = PUBLISHED) -> list[bytes]:
     """The keys of all that stands on a topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
     await consumer.start()
     try:
         partitions = [
-            TopicPartition(full_name(topic), number) for number in sorted(consumer.partitions_for_topic(full_name(topic)) or await _partitions(consumer, topic))
+            TopicPartition(full_name(topic), number)
+            for number in sorted(
+                consumer.partitions_for_topic(full_name(topic))
+                or await _partitions(consumer, topic)
+            )
         ]
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         found: list[bytes] = []
-        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+        while any(
+            [await consumer.position(partition) < ends[partition] for partition in partitions]
+        ):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += [record.key for record in records]
         return found
@@ -97,7 +118,11 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
 async def kept(engine_of: EngineOf) -> list[str]:
     """The toys, in the order in which they were written."""
     async with engine_of("owner").connect() as connection:
-        return list((await connection.execute(text("SELECT toy_id FROM fee_realizer.toy ORDER BY place"))).scalars())
+        return list(
+            (
+                await connection.execute(text("SELECT toy_id FROM fee_realizer.toy ORDER BY place"))
+            ).scalars()
+        )
 
 
 def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
@@ -114,7 +139,7 @@ def names(count: int, letter: str = "t") -> list[str]:
     return [f"{letter}{at:04}" for at in range(count)]
 
 
-async def has_said(*keys: str, topic: str = SAID) -> bool:
+async def has_said(*keys: str, topic: str = PUBLISHED) -> bool:
     """Whether these keys stand on a topic."""
     return {key.encode() for key in keys} <= set(await said(topic))
 
@@ -122,7 +147,15 @@ async def has_said(*keys: str, topic: str = SAID) -> bool:
 async def take_at_most(topic: str, length: int) -> None:
     """From now on the brokers take no longer batch on this topic."""
     await (admin := AIOKafkaAdminClient(bootstrap_servers=settings().kafka)).start()
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, full_name(topic), configs={"max.message.bytes": str(length)})])
+    await admin.alter_configs(
+        [
+            ConfigResource(
+                ConfigResourceType.TOPIC,
+                full_name(topic),
+                configs={"max.message.bytes": str(length)},
+            )
+        ]
+    )
     await admin.close()
     await asyncio.sleep(1)  # until the broker goes by it
 

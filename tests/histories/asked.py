@@ -11,10 +11,10 @@ from hypothesis.stateful import precondition, rule
 from tests import builders
 from tests.histories import world
 from tests.histories.compare import told_by, told_of
-from tests.histories.ground import Ground
 from tests.histories.reference.billing import Invoice, Narrowed, of_line
 from tests.histories.reference.ledger import Billed, Hold
 from tests.histories.reference.values import Pair, money
+from tests.histories.setup import Ground
 
 
 class Asked(Ground):
@@ -27,7 +27,10 @@ class Asked(Ground):
         one = self.pick(pick, self.debits())
         holds, named = (
             self.reference.ledger.pages[one.document].holds,
-            {"billing_company": one.line.company, "pay_line_ids": [self.run(self.office.pay_line(one))]},
+            {
+                "billing_company": one.line.company,
+                "pay_line_ids": [self.run(self.office.pay_line(one))],
+            },
         )
         if one.line.key in holds:
             self.ask("release-pay-lines", **named)
@@ -38,7 +41,11 @@ class Asked(Ground):
         holds[one.line.key] = Hold("snoozed", last)
 
     @precondition(lambda self: self.debits())
-    @rule(pick=world.picks, quantity=st.sampled_from(["0", "1", "2.5", "7.77", "41"]), amount=st.sampled_from([None, None, "0", "1", "777"]))
+    @rule(
+        pick=world.picks,
+        quantity=st.sampled_from(["0", "1", "2.5", "7.77", "41"]),
+        amount=st.sampled_from([None, None, "0", "1", "777"]),
+    )
     def a_line_is_edited(self, pick: int, quantity: str, amount: str | None) -> None:
         """Another quantity, or another amount: the difference is added to every later statement."""
         one = self.pick(pick, self.debits())
@@ -50,18 +57,34 @@ class Asked(Ground):
         if after == one.worth:
             return
         values = {"quantity": quantity} if amount is None else {"amount": amount}
-        self.ask("edit-pay-line", billing_company=one.line.company, pay_line_id=self.run(self.office.pay_line(one)), **values)
+        self.ask(
+            "edit-pay-line",
+            billing_company=one.line.company,
+            pay_line_id=self.run(self.office.pay_line(one)),
+            **values,
+        )
         self.reference.edit(one, after)
 
     # -- rates
 
     @precondition(lambda self: self.priced())
-    @rule(pick=world.picks, since=st.sampled_from(world.RATE_DAYS), price=world.prices, overtaken=st.booleans())
+    @rule(
+        pick=world.picks,
+        since=st.sampled_from(world.RATE_DAYS),
+        price=world.prices,
+        overtaken=st.booleans(),
+    )
     def a_rate_is_set(self, pick: int, since: date, price: str, overtaken: bool) -> None:
         """An operator's rate wins over the ATS's of the same date; open lines are priced again at once. Sometimes batches close while the new
         statements are still under way: then they were priced from rates that the invoiced lines do not cite."""
         order_id, kind = self.pick(pick, self.priced())
-        self.ask("set-bill-rate", requirement_id=order_id, time_type=kind, effective_from=str(since), bill_rate=price)
+        self.ask(
+            "set-bill-rate",
+            requirement_id=order_id,
+            time_type=kind,
+            effective_from=str(since),
+            bill_rate=price,
+        )
         order = self.reference.pricing.orders[order_id]
         if order.by_command.get((kind, since)) != Decimal(price):
             order.by_command[kind, since] = Decimal(price)
@@ -76,13 +99,18 @@ class Asked(Ground):
     def a_rate_is_confirmed(self, pick: int) -> None:
         """Invoiced lines are credited whole at the old price and debited at the new one. Where nothing would change it is refused."""
         order_id, kind, since = self.pick(pick, self.unconfirmed())
-        asked = builders.command("confirm-rates", requirement_id=order_id, time_type=kind, effective_from=str(since))
+        asked = builders.command(
+            "confirm-rates", requirement_id=order_id, time_type=kind, effective_from=str(since)
+        )
         answer: dict[str, Any] = self.run(self.office.ask(asked))
         then = copy.deepcopy(self.reference)
         order = then.pricing.orders[order_id]
         order.confirmed.append((kind, since, order.book))
         then.pricing.rates_change(order_id)
-        changes = any(len(paper.statements) > len(self.reference.pricing.papers[document].statements) for document, paper in then.pricing.papers.items())
+        changes = any(
+            len(paper.statements) > len(self.reference.pricing.papers[document].statements)
+            for document, paper in then.pricing.papers.items()
+        )
         assert (answer["outcome"] == "accepted") == changes, answer
         if changes:
             self.reference = then
@@ -90,10 +118,15 @@ class Asked(Ground):
         self.flow()
 
     def priced(self) -> list[tuple[str, str]]:
-        """Job orders and time types by which open lines are priced; if there are none, those of all settled statements."""
+        """Requirements and time types by which open lines are priced; if there are none, those of all settled statements."""
         pages = self.reference.ledger.pages.values()
         of_open = {one.line.rates_of for page in pages for one in page.open}
-        of_all = {line.rates_of for page in pages if page.settled is not None for line in page.settled.lines}
+        of_all = {
+            line.rates_of
+            for page in pages
+            if page.settled is not None
+            for line in page.settled.lines
+        }
         return sorted(of for of in (of_open - {None} or of_all) if of is not None)
 
     def unconfirmed(self) -> list[tuple[str, str, date]]:
@@ -105,34 +138,64 @@ class Asked(Ground):
                 books = self.reference.pricing.orders[order_id].books
                 for of, since in books[-1]:
                     if of == kind:
-                        (differing if books[book].get((of, since)) != books[-1][of, since] else others).add((order_id, kind, since))
+                        (
+                            differing
+                            if books[book].get((of, since)) != books[-1][of, since]
+                            else others
+                        ).add((order_id, kind, since))
         return sorted(differing or others)
 
     # -- batches and credits
 
-    @rule(company=st.sampled_from(sorted(world.COMPANIES)), passed=st.integers(0, 8), days=world.cut_offs, groups=world.groups, without=st.none() | world.picks)
-    def a_batch_closes(self, company: str, passed: int, days: int, groups: set[str], without: int | None) -> None:
+    @rule(
+        company=st.sampled_from(sorted(world.COMPANIES)),
+        passed=st.integers(0, 8),
+        days=world.cut_offs,
+        groups=world.groups,
+        without=st.none() | world.picks,
+    )
+    def a_batch_closes(
+        self, company: str, passed: int, days: int, groups: set[str], without: int | None
+    ) -> None:
         """Some days later: Scheduled lines fell due, snoozes ended. What is in by the cut-off is on documents, what is not is open for a reason.
         Some time groups only, or not all debtors."""
         self.reference.day_comes(self.reference.today + timedelta(days=passed))
         self.today_is(self.reference.today)
         lines = [one for one in self.reference.ledger.lines() if one.line.company == company]
-        accounts = {one.corrects.account if one.corrects else self.reference.billing.account_of(one.line.node) for one in lines}
+        accounts = {
+            one.corrects.account
+            if one.corrects
+            else self.reference.billing.account_of(one.line.node)
+            for one in lines
+        }
         known = sorted(account for account in accounts if account is not None)
         left_out = frozenset([self.pick(without, known)] if known and without is not None else [])
-        self.close(company, Narrowed(self.reference.today + timedelta(days=days), frozenset(groups), left_out))
+        self.close(
+            company,
+            Narrowed(self.reference.today + timedelta(days=days), frozenset(groups), left_out),
+        )
 
-    @rule(company=st.sampled_from(sorted(world.COMPANIES)), days=world.cut_offs, more=st.integers(0, 9), what=st.sampled_from(["preview", "what-if", "rest"]))
+    @rule(
+        company=st.sampled_from(sorted(world.COMPANIES)),
+        days=world.cut_offs,
+        more=st.integers(0, 9),
+        what=st.sampled_from(["preview", "what-if", "rest"]),
+    )
     def somebody_looks(self, company: str, days: int, more: int, what: str) -> None:
         """A preview and a what-if tell what a batch would be; they and the rest change nothing."""
         first = self.reference.today + timedelta(days=days)
         cut_offs = sorted({first, first + timedelta(days=more)})
-        wanted = [told_of(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one))) for one in cut_offs]
+        wanted = [
+            told_of(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one)))
+            for one in cut_offs
+        ]
         if what == "preview":
             preview = self.ask("preview-batch", billing_company=company, cut_off_date=str(first))
             assert told_by(preview["details"]) == wanted[0], preview
         elif what == "what-if":
-            sides = self.ask("what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs])
+            sides = self.ask(
+                "what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs]
+            )
             assert [told_by(side) for side in sides["details"]["cut_offs"]] == wanted, sides
         else:
             self.ask("health-check", billing_company=company, cut_off_date=str(first))
@@ -140,7 +203,11 @@ class Asked(Ground):
             self.ask("rates-impact")
 
     @precondition(lambda self: self.creditable())
-    @rule(pick=world.picks, part=st.sampled_from([None, "0.25", "1", "2.5"]), to=st.sampled_from(["rebill", "write-off"]))
+    @rule(
+        pick=world.picks,
+        part=st.sampled_from([None, "0.25", "1", "2.5"]),
+        to=st.sampled_from(["rebill", "write-off"]),
+    )
     def a_line_is_credited_by_hand(self, pick: int, part: str | None, to: str) -> None:
         """A quantity of an invoice line, or all that stands on it, to be billed again or never."""
         one = self.pick(pick, self.creditable())
@@ -149,7 +216,13 @@ class Asked(Ground):
             return  # so little that it comes to nothing is refused
         line_no = self.run(self.office.line_no(one))
         line = {"line_no": line_no} | ({} if quantity is None else {"quantity": part})
-        self.ask("credit-invoice", billing_company=one.line.company, invoice_number=one.number, lines=[line], to=to)
+        self.ask(
+            "credit-invoice",
+            billing_company=one.line.company,
+            invoice_number=one.number,
+            lines=[line],
+            to=to,
+        )
         self.reference.billing.credit(one.number, [(one, quantity)], to)
         self.ran.met["credited to rebill" if to == "rebill" else "written off"] += 1
 
@@ -166,11 +239,20 @@ class Asked(Ground):
         self._credit_whole(self.pick(pick, self.with_write_offs()), "reissue")
 
     def _credit_whole(self, invoice: Invoice, to: str) -> None:
-        offs = [off for page in self.reference.ledger.pages.values() for off in page.written_off if off[1] == invoice.number]
+        offs = [
+            off
+            for page in self.reference.ledger.pages.values()
+            for off in page.written_off
+            if off[1] == invoice.number
+        ]
         stands = any(one.left for one in invoice.lines if one.corrects is None)
-        asked = builders.command("credit-invoice", billing_company=invoice.company, invoice_number=invoice.number, to=to)
+        asked = builders.command(
+            "credit-invoice", billing_company=invoice.company, invoice_number=invoice.number, to=to
+        )
         answer: dict[str, Any] = self.run(self.office.ask(asked))
-        assert (answer["outcome"] == "accepted") == (stands or (to == "reissue" and bool(offs))), answer
+        assert (answer["outcome"] == "accepted") == (stands or (to == "reissue" and bool(offs))), (
+            answer
+        )
         if answer["outcome"] == "accepted":
             self.reference.billing.credit(invoice.number, [], to)
             self.ran.met["issued again" if to == "reissue" else f"whole invoice to {to}"] += 1
@@ -178,7 +260,12 @@ class Asked(Ground):
 
     def creditable(self) -> list[Billed]:
         """Lines of documents on which something stands."""
-        return [one for invoice in self.reference.billing.invoices for one in invoice.lines if one.corrects is None and one.left.amount]
+        return [
+            one
+            for invoice in self.reference.billing.invoices
+            for one in invoice.lines
+            if one.corrects is None and one.left.amount
+        ]
 
     def invoices(self) -> list[Invoice]:
         """Documents that may be credited whole."""
@@ -186,5 +273,7 @@ class Asked(Ground):
 
     def with_write_offs(self) -> list[Invoice]:
         """Documents on which something was written off."""
-        numbers = {off[1] for page in self.reference.ledger.pages.values() for off in page.written_off}
+        numbers = {
+            off[1] for page in self.reference.ledger.pages.values() for off in page.written_off
+        }
         return [invoice for invoice in self.invoices() if invoice.number in numbers]

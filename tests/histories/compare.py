@@ -12,10 +12,10 @@ from tests.histories.reference.reference import Reference
 from tests.histories.reference.values import ZERO, short
 
 STATEMENTS = """
-SELECT d.document_kind, d.document_id, d.statement_no, coalesce(d.hold_code, '') AS held, coalesce(s.statement_kind = 'realized', false) AS realized,
-       t.statement_no AS settled, t.stale_statement_no AS stale
+SELECT d.document_kind, d.document_id, d.realization_no, coalesce(d.hold_code, '') AS held, coalesce(s.realization_kind = 'realized', false) AS realized,
+       t.realization_no AS settled, t.stale_realization_no AS stale
 FROM fee_realizer.document_state d
-LEFT JOIN fee_realizer.latest_statement s USING (document_kind, document_id)
+LEFT JOIN fee_realizer.latest_realization s USING (document_kind, document_id)
 LEFT JOIN invoicer.settled_document t USING (document_kind, document_id) WHERE d.revision >= 0"""
 LINES = """
 SELECT p.document_kind, p.document_id, p.line_key, p.quantity, p.amount, p.billing_company, p.billto_node, p.currency, p.effective_date, p.week_ending,
@@ -33,25 +33,52 @@ HOLDS = "SELECT document_kind, document_id, line_key, code, until_date FROM invo
 
 
 @dataclass
-class Books:
+class UnitOfWork:
     """Everything that both sides must agree on, as rows of text that can be counted."""
 
     rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
 
     def add(self, what: str, *values: object) -> None:
         """One fact."""
-        self.rows[(what, *(short(value) if isinstance(value, Decimal) else value for value in values))] += 1
+        self.rows[
+            (what, *(short(value) if isinstance(value, Decimal) else value for value in values))
+        ] += 1
 
 
-async def books_of(office: Office) -> Books:
+async def books_of(office: Office) -> UnitOfWork:
     """What stands in the tables."""
-    books = Books()
+    books = UnitOfWork()
     for row in await office.select(STATEMENTS):
-        books.add("document", row.document_kind, row.document_id, row.statement_no, row.realized, row.held, row.settled or 0, row.stale)
+        books.add(
+            "document",
+            row.document_kind,
+            row.document_id,
+            row.realization_no,
+            row.realized,
+            row.held,
+            row.settled or 0,
+            row.stale,
+        )
     for row in await office.select(LINES):
-        what = (row.document_kind, row.document_id, row.line_key, row.quantity, row.amount, row.corrects)
+        what = (
+            row.document_kind,
+            row.document_id,
+            row.line_key,
+            row.quantity,
+            row.amount,
+            row.corrects,
+        )
         if row.number is None:
-            books.add("open", *what, row.billing_company, row.billto_node, row.currency, row.effective_date, row.week_ending, row.correction)
+            books.add(
+                "open",
+                *what,
+                row.billing_company,
+                row.billto_node,
+                row.currency,
+                row.effective_date,
+                row.week_ending,
+                row.correction,
+            )
         else:
             books.add("billed", row.number, *what, row.tax, row.rate)
     for row in await office.select(INVOICES):
@@ -61,16 +88,24 @@ async def books_of(office: Office) -> Books:
     return books
 
 
-def books_by(reference: Reference) -> Books:
+def books_by(reference: Reference) -> UnitOfWork:
     """What must stand there."""
-    books = Books()
+    books = UnitOfWork()
     for document, paper in reference.pricing.papers.items():
         if paper.in_force is None:
             continue
         page = reference.ledger.pages.get(document)
         settled = page.settled.number if page is not None and page.settled is not None else 0
         realized = bool(paper.statements) and paper.statements[-1].realized
-        books.add("document", *document, len(paper.statements), realized, paper.held, settled, page.stale if page else None)
+        books.add(
+            "document",
+            *document,
+            len(paper.statements),
+            realized,
+            paper.held,
+            settled,
+            page.stale if page else None,
+        )
     for one in reference.ledger.lines():
         line, corrects = one.line, one.corrects.number if one.corrects else None
         books.add(
@@ -80,7 +115,13 @@ def books_by(reference: Reference) -> Books:
     for invoice in reference.billing.invoices:
         for billed in invoice.lines:
             corrects = billed.corrects.number if billed.corrects else None
-            what = (*billed.document, billed.line.key, billed.worth.quantity, billed.worth.amount, corrects)
+            what = (
+                *billed.document,
+                billed.line.key,
+                billed.worth.quantity,
+                billed.worth.amount,
+                corrects,
+            )
             books.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
         terms = invoice.terms
         books.add(
@@ -93,10 +134,13 @@ def books_by(reference: Reference) -> Books:
     return books
 
 
-def differences(there: Books, wanted: Books) -> list[str]:
+def differences(there: UnitOfWork, wanted: UnitOfWork) -> list[str]:
     """What one side has and the other has not."""
     told = [f"the books have  {row}" for row in (there.rows - wanted.rows).elements()]
-    return sorted(told + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()], key=lambda line: line[17:])
+    return sorted(
+        told + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()],
+        key=lambda line: line[17:],
+    )
 
 
 def told_of(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]:
@@ -108,11 +152,27 @@ def told_of(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]
         sums[invoice.currency] = [one + other for one, other in zip(was, own, strict=True)]
     totals = [(currency, *(short(value) for value in sums[currency])) for currency in sorted(sums)]
     lines = sum(len(invoice.lines) for invoice in closed)
-    return {"documents": len(closed), "lines": lines, "totals": totals, "left_out": {reason: count for reason, count in sorted(out.items()) if count}}
+    return {
+        "documents": len(closed),
+        "lines": lines,
+        "totals": totals,
+        "left_out": {reason: count for reason, count in sorted(out.items()) if count},
+    }
 
 
 def told_by(details: Mapping[str, Any]) -> dict[str, Any]:
     """The same of what a service answered."""
-    totals = [(row["currency"], *(short(Decimal(row[name])) for name in ("documents", "lines", "net", "tax"))) for row in details["totals"]]
+    totals = [
+        (
+            row["currency"],
+            *(short(Decimal(row[name])) for name in ("documents", "lines", "net", "tax")),
+        )
+        for row in details["totals"]
+    ]
     left_out = {reason: count for reason, count in sorted(details["left_out"].items()) if count}
-    return {"documents": details["documents"], "lines": details["lines"], "totals": totals, "left_out": left_out}
+    return {
+        "documents": details["documents"],
+        "lines": details["lines"],
+        "totals": totals,
+        "left_out": left_out,
+    }

@@ -25,19 +25,28 @@ def met(reference: Reference) -> Iterator[str]:
         for one in credits:
             assert one.corrects is not None
             yield "part of a line credited" if one.corrects.left.quantity else "line used up"
-            if any(other.account != one.account for other in reference.ledger.pages[one.document].billed if other.line.key == one.line.key):
+            if any(
+                other.account != one.account
+                for other in reference.ledger.pages[one.document].billed
+                if other.line.key == one.line.key
+            ):
                 yield "credit at another debtor than the debit"
     for document, page in reference.ledger.pages.items():
         corrected = [one.line.key for one in page.open if one.corrects is not None]
         facts = {
             "credit of several lines": len(corrected) > len(set(corrected)),
-            "withheld after invoicing": bool(page.billed) and page.settled is not None and not page.settled.realized,
+            "withheld after invoicing": bool(page.billed)
+            and page.settled is not None
+            and not page.settled.realized,
             "edit": any(edit.difference for edit in page.edits.values()),
-            "edit meets revision": any(hold.code == EDIT_MEETS_REVISION for hold in page.holds.values()),
+            "edit meets revision": any(
+                hold.code == EDIT_MEETS_REVISION for hold in page.holds.values()
+            ),
             "snoozed": any(hold.code != EDIT_MEETS_REVISION for hold in page.holds.values()),
             "forgiven": bool(page.written_off) and not page.open,
             "scheduled": any(one.line.effective > reference.today for one in page.open),
             "written off": bool(page.written_off),
-            "adjustment in force": (reference.pricing.papers[document].in_force or ("",))[0] not in ("", document[1]),
+            "adjustment in force": (reference.pricing.papers[document].in_force or ("",))[0]
+            not in ("", document[1]),
         }
         yield from (name for name, there in facts.items() if there)

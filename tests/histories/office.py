@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
-from shared.broker.say import Outgoing
-from shared.consumer.protocol import Books
+from shared.broker.producer import OutgoingMessage
+from shared.consumer.protocol import UnitOfWork
 from shared.consumer.records import Applied, Record
 from shared.consumer.worker import Service
 from shared.database import engine_for
@@ -55,10 +55,10 @@ class Office:
 
     url: str
     services: dict[str, Service] = field(default_factory=dict)
-    books: dict[str, Books] = field(default_factory=dict)
+    books: dict[str, UnitOfWork] = field(default_factory=dict)
     engines: dict[str, AsyncEngine] = field(default_factory=dict)
     under_way: list[Record] = field(default_factory=list)
-    said: list[Outgoing] = field(default_factory=list)
+    said: list[OutgoingMessage] = field(default_factory=list)
 
     async def open(self) -> None:
         """Connects and sets up; commits need not reach the disk here, nothing is killed."""
@@ -81,7 +81,9 @@ class Office:
                 await self.engines[service.name].dispose()
             self.engines[service.name] = engine_for(service.name, self.url)
             self.services[service.name] = service
-            self.books[service.name] = Books(service.name, self.engines[service.name], Ear(), dict(service.says))  # type: ignore[arg-type]
+            self.books[service.name] = UnitOfWork(
+                service.name, self.engines[service.name], Ear(), dict(service.builders)
+            )  # type: ignore[arg-type]
 
     async def empty(self) -> None:
         """Empties every table but those of companies, catalog and time groups, and forgets what was under way."""
@@ -99,42 +101,46 @@ class Office:
     # -- messages
 
     async def hear(self, service: str, records: Sequence[Record]) -> None:
-        """A polled batch of one topic at one service, its chores, and what it said: statements are put on their way."""
-        for lane in self.services[service].lanes:
-            mine = [one for one in records if one.topic == lane.topic]
+        """A polled batch of one topic at one service, its background jobs, and what it said: statements are put on their way."""
+        for subscription in self.services[service].subscriptions:
+            mine = [one for one in records if one.topic == subscription.topic]
             if mine:
-                chores = await process(self.books[service], lane, mine)
+                jobs = await process(self.books[service], subscription, mine)
                 self._carry(service)
-                if chores:
-                    await self.chores(service)
+                if jobs:
+                    await self.jobs_due(service)
 
-    async def chores(self, service: str) -> None:
+    async def jobs(self, service: str) -> None:
         """What is due without a message."""
-        for _, chore in self.services[service].chores:
+        for _, job in self.services[service].jobs:
             while True:
-                applied: Applied = await self.books[service].transact(chore)
+                applied: Applied = await self.books[service].transact(job)
                 self._carry(service)
-                if not applied.chores:
+                if not applied.jobs_due:
                     break
 
     def _carry(self, service: str) -> None:
         ear = self.books[service].producer
         heard, ear.heard = ear.heard, []  # type: ignore[attr-defined]
         self.said += heard
-        self.under_way += [record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS]
+        self.under_way += [
+            record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS
+        ]
 
     async def tell(self, topic: str, *events: BaseModel) -> None:
         """Events to whoever hears their topic."""
         records = [record(topic, event) for event in events]
         for name, service in self.services.items():
-            if any(lane.topic == topic for lane in service.lanes):
+            if any(subscription.topic == topic for subscription in service.subscriptions):
                 await self.hear(name, records)
 
     async def ask(self, asked: AnyCommand) -> dict[str, Any]:
         """Gives a command to every service, of which one answers; the answer."""
         for name in self.services:
             await self.hear(name, [record(COMMANDS, asked, key_of(asked))])
-        answers = [one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id]
+        answers = [
+            one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id
+        ]
         assert answers, f"nobody answered {asked.command}"
         found: dict[str, Any] = json.loads(answers[-1])
         return found
@@ -152,13 +158,17 @@ class Office:
 
     async def pay_line(self, one: Open) -> int:
         """The id of an open debit: a key has one at most."""
-        found = await self.select(OPEN_DEBIT, kind=one.document[0], id=one.document[1], key=one.line.key)
+        found = await self.select(
+            OPEN_DEBIT, kind=one.document[0], id=one.document[1], key=one.line.key
+        )
         ((pay_line_id,),) = found
         return int(pay_line_id)
 
     async def line_no(self, one: Billed) -> int:
         """The number of a line on its document: a key stands there once as a debit."""
-        found = await self.select(LINE_NO, number=one.number, kind=one.document[0], id=one.document[1], key=one.line.key)
+        found = await self.select(
+            LINE_NO, number=one.number, kind=one.document[0], id=one.document[1], key=one.line.key
+        )
         ((line_no,),) = found
         return int(line_no)
 

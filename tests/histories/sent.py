@@ -1,4 +1,4 @@
-"""What the ATS sends in a history: timesheets with revisions and adjustments, placements, job orders with rates, nodes; each perhaps again."""
+"""What the ATS sends in a history: timesheets with revisions and adjustments, placements, requirements with rates, nodes; each perhaps again."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -8,9 +8,9 @@ from hypothesis.stateful import precondition, rule
 
 from tests import builders
 from tests.histories import world
-from tests.histories.ground import Ground
 from tests.histories.reference.billing import Narrowed, Way
 from tests.histories.reference.pricing import Fees
+from tests.histories.setup import Ground
 
 
 class Sent(Ground):
@@ -22,8 +22,16 @@ class Sent(Ground):
         self.sheet(self.stamps.new("T"), week, drawn, stamp)
 
     @precondition(lambda self: self.stamps.weeks)
-    @rule(pick=world.picks, drawn=world.entries, stamp=world.stamps, what=world.revisions, billed=st.booleans())
-    def a_revision_comes(self, pick: int, drawn: list[world.Drawn], stamp: str, what: str, billed: bool) -> None:
+    @rule(
+        pick=world.picks,
+        drawn=world.entries,
+        stamp=world.stamps,
+        what=world.revisions,
+        billed=st.booleans(),
+    )
+    def a_revision_comes(
+        self, pick: int, drawn: list[world.Drawn], stamp: str, what: str, billed: bool
+    ) -> None:
         """A later revision with other time, or without entries; an adjustment timesheet, approved or not; or a revision below the newest, which
         is recorded without effect on the worth. What it opens is billed at once or not."""
         original = self.pick(pick, sorted(self.stamps.weeks))
@@ -46,11 +54,17 @@ class Sent(Ground):
         billed=st.booleans(),
         swapped=st.booleans(),
     )
-    def hours_go_up_and_down(self, pick: int, at: int, turns: list[str], moves: str | None, billed: bool, swapped: bool) -> None:
+    def hours_go_up_and_down(
+        self, pick: int, at: int, turns: list[str], moves: str | None, billed: bool, swapped: bool
+    ) -> None:
         """Revisions that differ in the hours of one day only, each billed, or each but the last: so a key comes to stand on several invoices, is
         credited bit by bit down to nothing, and has several debtors if the office moves meanwhile. With the last one some hours turn out to
         have been of the other time type: a credit and a debit."""
-        on_documents = [document[1] for document, page in self.reference.ledger.pages.items() if page.billed and document[1] in self.stamps.weeks]
+        on_documents = [
+            document[1]
+            for document, page in self.reference.ledger.pages.items()
+            if page.billed and document[1] in self.stamps.weeks
+        ]
         original = self.pick(pick, sorted(on_documents or self.stamps.weeks))
         company = world.NORTH
         for number, hours in enumerate(turns, 1):
@@ -60,54 +74,121 @@ class Sent(Ground):
                 drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
                 company = world.ORDERS[drawn[place][0]][0]
                 if swapped and number == len(turns) and len(drawn) < world.WEEK_DAYS:
-                    drawn.append((drawn[place][0], "OT" if drawn[place][1] == "REG" else "REG", "1", drawn[place][3]))
+                    drawn.append(
+                        (
+                            drawn[place][0],
+                            "OT" if drawn[place][1] == "REG" else "REG",
+                            "1",
+                            drawn[place][3],
+                        )
+                    )
             self.sheet(original, self.stamps.weeks[original], drawn, "imported")
             if number == 1 and moves is not None:
-                self.send("billto-changed", *(self.node(office, "office", None, moves) for office in world.OFFICES))
+                self.send(
+                    "billto-changed",
+                    *(self.node(office, "office", None, moves) for office in world.OFFICES),
+                )
             if billed or number < len(turns):
                 self.close(company, Narrowed(self.reference.today + world.LATER))
 
-    @rule(pick=world.picks, new=st.booleans(), order_id=st.sampled_from(sorted(world.ORDERS)), drawn=world.fees, start=st.integers(-10, 3))
-    def a_placement_comes(self, pick: int, new: bool, order_id: str, drawn: list[tuple[str, list[tuple[str, int]]]], start: int) -> None:
+    @rule(
+        pick=world.picks,
+        new=st.booleans(),
+        order_id=st.sampled_from(sorted(world.ORDERS)),
+        drawn=world.fees,
+        start=st.integers(-10, 3),
+    )
+    def a_placement_comes(
+        self,
+        pick: int,
+        new: bool,
+        order_id: str,
+        drawn: list[tuple[str, list[tuple[str, int]]]],
+        start: int,
+    ) -> None:
         """A direct hire, or a later revision of one: other fees, another start, none at all."""
         known = sorted(self.stamps.placements)
         placement_id = self.stamps.new("P") if new or not known else self.pick(pick, known)
         order_id = self.stamps.placements.setdefault(placement_id, order_id)
-        currency, revision, day = world.ORDERS[order_id][2], self.stamps.next(placement_id), world.FIRST_DAY + timedelta(days=start)
+        currency, revision, day = (
+            world.ORDERS[order_id][2],
+            self.stamps.next(placement_id),
+            world.FIRST_DAY + timedelta(days=start),
+        )
         plans = [{"fee_id": f"F{at}", "item_id": world.ITEM, "amount": amount, "plan": [{"share": share, "day": due} for share, due in plan]}
                  for at, (amount, plan) in enumerate(drawn)]  # fmt: skip
-        event = builders.placement(placement_id, revision, requirement_id=order_id, start_date=str(day), salary=None, currency=currency, fees=plans)
+        event = builders.placement(
+            placement_id,
+            revision,
+            requirement_id=order_id,
+            start_date=str(day),
+            salary=None,
+            currency=currency,
+            fees=plans,
+        )
         self.send("placement-created", event)
-        fees = tuple((f"F{at}", world.ITEM, Decimal(amount), tuple((Decimal(share), due) for share, due in plan)) for at, (amount, plan) in enumerate(drawn))
-        self.reference.pricing.placement_comes(placement_id, Fees(revision, order_id, builders.WORKER, day, currency, fees))
+        fees = tuple(
+            (
+                f"F{at}",
+                world.ITEM,
+                Decimal(amount),
+                tuple((Decimal(share), due) for share, due in plan),
+            )
+            for at, (amount, plan) in enumerate(drawn)
+        )
+        self.reference.pricing.placement_comes(
+            placement_id, Fees(revision, order_id, builders.WORKER, day, currency, fees)
+        )
         self.flow()
 
     @rule(
         order_id=st.sampled_from(sorted(world.ORDERS)),
-        rates=st.dictionaries(st.tuples(st.sampled_from(world.TIME_TYPES), st.sampled_from(world.RATE_DAYS)), world.prices, max_size=4),
+        rates=st.dictionaries(
+            st.tuples(st.sampled_from(world.TIME_TYPES), st.sampled_from(world.RATE_DAYS)),
+            world.prices,
+            max_size=4,
+        ),
         billable=st.sampled_from([True, True, True, False]),
         office=st.sampled_from(["", "", *world.OFFICES]),
     )
-    def a_job_order_changes(self, order_id: str, rates: dict[tuple[str, date], str], billable: bool, office: str) -> None:
+    def a_job_order_changes(
+        self, order_id: str, rates: dict[tuple[str, date], str], billable: bool, office: str
+    ) -> None:
         """Other rates, another office, no longer Filled: open lines follow at once, invoiced ones keep what they cite."""
-        order = self.order(order_id, {("REG", world.LONG_SINCE): "50", ("OT", world.LONG_SINCE): "75.1255", **rates}, billable=billable, office=office)
+        order = self.order(
+            order_id,
+            {("REG", world.LONG_SINCE): "50", ("OT", world.LONG_SINCE): "75.1255", **rates},
+            billable=billable,
+            office=office,
+        )
         self.send("requirement-changed", order)
         self.flow()
 
-    @rule(node_id=st.sampled_from(sorted(world.NODES)), account=st.sampled_from(["", *world.ACCOUNTS]), parent=st.booleans(), way=st.none() | world.ways)
+    @rule(
+        node_id=st.sampled_from(sorted(world.NODES)),
+        account=st.sampled_from(["", *world.ACCOUNTS]),
+        parent=st.booleans(),
+        way=st.none() | world.ways,
+    )
     def who_pays_changes(self, node_id: str, account: str, parent: bool, way: Way | None) -> None:
         """Another Account Name, or none, or no parent any more: open debits move, documents and their credits do not. Or a debtor is billed in
         another way from today on: cycle, credits and documents of zero, terms."""
         level, above, _ = world.NODES[node_id]
         if way is None or not account:
-            self.send("billto-changed", self.node(node_id, level, above if parent else None, account))
+            self.send(
+                "billto-changed", self.node(node_id, level, above if parent else None, account)
+            )
         else:
             self.way(world.NORTH if parent else world.SOUTH, account, way)
 
     # -- repeats and reorderings
 
     @precondition(lambda self: self.statements)
-    @rule(pick=world.picks, other=world.picks, what=st.sampled_from(["event", "command", "statements", "worker"]))
+    @rule(
+        pick=world.picks,
+        other=world.picks,
+        what=st.sampled_from(["event", "command", "statements", "worker"]),
+    )
     def something_comes_again(self, pick: int, other: int, what: str) -> None:
         """A repeat has no effect: an event, a command, statements that were settled long ago in any order; and workers may start anew."""
         if what == "worker":

@@ -50,4 +50,4 @@ class Stamps:
     def of_statement(record: Record) -> tuple[Document, int]:
         """Which statement a record is."""
         body = json.loads(record.value or b"")
-        return (body["document_kind"], body["document_id"]), body["statement_no"]
+        return (body["document_kind"], body["document_id"]), body["realization_no"]

@@ -15,22 +15,32 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Configure
-from tests.histories.ground import Ran
 from tests.histories.machine import Histories
 from tests.histories.meetings import WANTED
 from tests.histories.office import Office
+from tests.histories.setup import Ran
 
 HISTORIES, STEPS = 100, 16
 MORE, ROUNDS = 50, 6
 NIGHTLY, NIGHTLY_STEPS = 2_000, 25
-PROFILE = settings(stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, database=None)
+PROFILE = settings(
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    database=None,
+)
 
 
 @contextmanager
 def office(url: str, configure: Configure) -> Iterator[Ran]:
     """The services on this database, for as many histories as come."""
     with asyncio.Runner() as runner:
-        Histories.office, Histories.run, Histories.ran = Office(url), staticmethod(runner.run), Ran()
+        Histories.office, Histories.run, Histories.ran = (
+            Office(url),
+            staticmethod(runner.run),
+            Ran(),
+        )
 
         def today_is(today: date) -> None:
             configure(today=str(today))
@@ -42,17 +52,26 @@ def office(url: str, configure: Configure) -> Iterator[Ran]:
 
 
 @pytest.mark.slow
-def test_a_hundred_histories(database: str, configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_hundred_histories(
+    database: str, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Documents, revisions, adjustments, cancellations, holds, rates, snoozes, edits, moves, batches, credits, repeats: after every step
     conservation holds per document and key, each line is in one place, credits never exceed, numbers are explained, and the reference agrees."""
     with office(database, configure) as ran:
         for number in range(ROUNDS):
             if number == 0 or _not_met(ran):
                 run_state_machine_as_test(
-                    seed(number)(Histories), settings=settings(PROFILE, max_examples=HISTORIES if number == 0 else MORE, phases=(Phase.generate, Phase.shrink))
+                    seed(number)(Histories),
+                    settings=settings(
+                        PROFILE,
+                        max_examples=HISTORIES if number == 0 else MORE,
+                        phases=(Phase.generate, Phase.shrink),
+                    ),
                 )
     with capsys.disabled():
-        print(f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified")
+        print(
+            f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified"
+        )
     assert ran.histories >= HISTORIES
     assert _not_met(ran) == []
 
@@ -64,11 +83,18 @@ def _not_met(ran: Ran) -> list[str]:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(6 * 3600)
-def test_two_thousand_histories(database: str, configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_thousand_histories(
+    database: str, configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The same, with other histories each night."""
     with office(database, configure) as ran:
         tonight = random.SystemRandom().randrange(2**32)
-        run_state_machine_as_test(seed(tonight)(Histories), settings=settings(PROFILE, max_examples=NIGHTLY, stateful_step_count=NIGHTLY_STEPS))
+        run_state_machine_as_test(
+            seed(tonight)(Histories),
+            settings=settings(PROFILE, max_examples=NIGHTLY, stateful_step_count=NIGHTLY_STEPS),
+        )
     with capsys.disabled():
-        print(f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified")
+        print(
+            f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified"
+        )
     assert ran.histories >= NIGHTLY

@@ -20,14 +20,21 @@ WEEK = date(2026, 3, 8)
 TIMESHEET = ("timesheet", "T")
 
 
-class Books:
+class UnitOfWork:
     """One timesheet of one debtor, told statement by statement."""
 
     def __init__(self, credits: str = "separate") -> None:
         self.ledger = Ledger()
         company = Company("acme", "A-", {date(2000, 1, 1): Decimal(15)})
         ways = {("acme", "Mercy"): {date(1970, 1, 1): Way(credits=credits)}}
-        self.billing = Billing(self.ledger, WEEK, {"acme": company}, {"office": Node("office", None, "Mercy")}, {}, ways)
+        self.billing = Billing(
+            self.ledger,
+            WEEK,
+            {"acme": company},
+            {"office": Node("office", None, "Mercy")},
+            {},
+            ways,
+        )
         self.number = 0
 
     def worth(self, **hours: str) -> None:
@@ -38,7 +45,22 @@ class Books:
             quantity, _, price = said.partition("@")
             amount = money(Decimal(quantity) * Decimal(price or "50"), "USD")
             worth, key = Pair(Decimal(quantity), amount), f'["t","R","{kind}"]'
-            lines.append(Line(key, ("t", "R", kind), "acme", "office", "USD", worth, Decimal(price or "50"), WEEK, WEEK, (WEEK, WEEK), "W", ""))
+            lines.append(
+                Line(
+                    key,
+                    ("t", "R", kind),
+                    "acme",
+                    "office",
+                    "USD",
+                    worth,
+                    Decimal(price or "50"),
+                    WEEK,
+                    WEEK,
+                    (WEEK, WEEK),
+                    "W",
+                    "",
+                )
+            )
         self.ledger.hear(TIMESHEET, Statement(self.number, True, tuple(lines)))
 
     def batch(self) -> list[tuple[str, str]]:
@@ -66,9 +88,11 @@ class Books:
         (["40"], []),
     ],
 )
-def test_an_adjustment_of_forty_hours(said: Sequence[str], documents: list[tuple[str, str]]) -> None:
+def test_an_adjustment_of_forty_hours(
+    said: Sequence[str], documents: list[tuple[str, str]]
+) -> None:
     """Original invoiced at 2,000.00: adjusted to 38 h a credit note of 100.00, to 41 h an invoice of 50.00, to 38 and then 41 only that."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="40")
     assert books.batch() == [("invoice", "2000.00")]
     for hours in said:
@@ -79,7 +103,7 @@ def test_an_adjustment_of_forty_hours(said: Sequence[str], documents: list[tuple
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
     """2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="2@35.0350")
     books.batch()
     books.worth(REG="1@35.0350")
@@ -88,20 +112,27 @@ def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
 
 def test_the_newest_invoice_is_credited_first() -> None:
     """40 h on invoice 1, 1 h on invoice 2, then 38 h: 1 h of invoice 2 and 2 h of invoice 1."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="40")
     books.batch()
     books.worth(REG="41")
     books.batch()
     books.worth(REG="38")
-    corrected = [(one.corrects.number, int(one.worth.quantity)) for one in books.ledger.lines() if one.corrects is not None]
+    corrected = [
+        (one.corrects.number, int(one.worth.quantity))
+        for one in books.ledger.lines()
+        if one.corrects is not None
+    ]
     assert corrected == [("A-000002", -1), ("A-000001", -2)]
 
 
-@pytest.mark.parametrize(("credits", "documents"), [("separate", [("invoice", "150.00"), ("credit-note", "-150.00")]), ("net", [])])
+@pytest.mark.parametrize(
+    ("credits", "documents"),
+    [("separate", [("invoice", "150.00"), ("credit-note", "-150.00")]), ("net", [])],
+)
 def test_a_swap_of_time_types(credits: str, documents: list[tuple[str, str]]) -> None:
     """40 REG + 5 OT, both at 50.00, then 43 REG + 2 OT: two documents; netted they come to zero and wait."""
-    books = Books(credits)
+    books = UnitOfWork(credits)
     books.worth(REG="40", OT="5")
     books.batch()
     books.worth(REG="43", OT="2")
@@ -110,7 +141,7 @@ def test_a_swap_of_time_types(credits: str, documents: list[tuple[str, str]]) ->
 
 def test_forgiven_is_computed_afresh() -> None:
     """40 h invoiced, 2 h written off: worth 40, 39 and 38 open nothing; 36 credits 2 h; back to 39 bills 1 h."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="40")
     books.batch()
     books.credit("A-000001", "2", "write-off")
@@ -126,7 +157,7 @@ def test_forgiven_is_computed_afresh() -> None:
 
 def test_hours_to_rebill_are_open_once() -> None:
     """8 h invoiced, 3.5 h credited to rebill, then 9 h: 4.5 h are open, never 9."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="8")
     books.batch()
     books.credit("A-000001", "3.5", "rebill")
@@ -137,7 +168,7 @@ def test_hours_to_rebill_are_open_once() -> None:
 
 def test_the_last_credit_takes_the_rest_of_the_tax() -> None:
     """33.33 at 15 % is 5.00 tax; credited by thirds it gives 1.67, 1.67, 1.66."""
-    books = Books()
+    books = UnitOfWork()
     books.worth(REG="3@11.11")
     books.batch()
     for _ in range(3):
@@ -147,11 +178,17 @@ def test_the_last_credit_takes_the_rest_of_the_tax() -> None:
 
 @pytest.mark.parametrize(
     ("total", "percents", "shares"),
-    [("100", ["33.34", "33.33", "33.33"], "33.34 33.33 33.33"), ("10000", ["50", "50"], "5000 5000"), ("0.05", ["50", "50"], "0.03 0.02")],
+    [
+        ("100", ["33.34", "33.33", "33.33"], "33.34 33.33 33.33"),
+        ("10000", ["50", "50"], "5000 5000"),
+        ("0.05", ["50", "50"], "0.03 0.02"),
+    ],
 )
 def test_parts_sum_to_the_whole(total: str, percents: list[str], shares: str) -> None:
     """100.00 in three is 33.34, 33.33, 33.33."""
-    assert parts(Decimal(total), [Decimal(one) for one in percents], "USD") == [Decimal(one) for one in shares.split()]
+    assert parts(Decimal(total), [Decimal(one) for one in percents], "USD") == [
+        Decimal(one) for one in shares.split()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +198,16 @@ def test_parts_sum_to_the_whole(total: str, percents: list[str], shares: str) ->
         (Cycle("weekly", 6), "2010-09-05"),
         (Cycle("fortnightly", anchor=date(2010, 9, 5)), "2010-09-05"),
         (Cycle("fortnightly", anchor=date(2010, 9, 12)), "2010-08-29"),
-        (Cycle("custom", periods=((date(2010, 8, 20), date(2010, 9, 8)), (date(2010, 9, 9), date(2010, 9, 30)))), "2010-09-08"),
+        (
+            Cycle(
+                "custom",
+                periods=(
+                    (date(2010, 8, 20), date(2010, 9, 8)),
+                    (date(2010, 9, 9), date(2010, 9, 30)),
+                ),
+            ),
+            "2010-09-08",
+        ),
     ],
 )
 def test_the_last_complete_cycle(cycle: Cycle, last_day: str) -> None:
@@ -173,5 +219,13 @@ def test_the_reference_shares_nothing_with_the_services() -> None:
     """It imports the standard library and itself: what it proves it proves from outside."""
     for path in (Path(__file__).parent / "reference").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not [name for name in names if name.split(".")[0] in ("services", "shared")], f"{path.name} imports {names}"
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            assert not [name for name in names if name.split(".")[0] in ("services", "shared")], (
+                f"{path.name} imports {names}"
+            )

@@ -1,6 +1,6 @@
-"""The small world of a history: two billing companies, a hierarchy of who pays, four job orders in three currencies; and what may happen in it.
+"""The small world of a history: two billing companies, a hierarchy of who pays, four requirements in three currencies; and what may happen in it.
 
-It is small so that things meet: few weeks, few job orders, few prices, all with decimals that round.
+It is small so that things meet: few weeks, few requirements, few prices, all with decimals that round.
 """
 
 from dataclasses import dataclass
@@ -24,11 +24,19 @@ COMPANIES: dict[str, dict[str, Any]] = {
     NORTH: {
         "series_prefix": "N-",
         "default_tax": "VAT",
-        "taxes": [{"tax_code": "VAT", "percent": "15", "from_date": "1990-01-01"}, {"tax_code": "VAT", "percent": "20.5", "from_date": "2026-03-05"}],
+        "taxes": [
+            {"tax_code": "VAT", "percent": "15", "from_date": "1990-01-01"},
+            {"tax_code": "VAT", "percent": "20.5", "from_date": "2026-03-05"},
+        ],
     },
     SOUTH: {"series_prefix": "S-", "payment_terms": "net:14"},
 }
-NODES = {"group": ("company", None, ""), "client": ("client", "group", "Client"), "east": ("office", "client", "Alpha"), "west": ("office", "client", "")}
+NODES = {
+    "group": ("company", None, ""),
+    "client": ("client", "group", "Client"),
+    "east": ("office", "client", "Alpha"),
+    "west": ("office", "client", ""),
+}
 OFFICES = ("east", "west")
 ACCOUNTS = ("Alpha", "Client", "Gamma")
 TIME_GROUPS: dict[str, dict[str, Any]] = {
@@ -47,7 +55,12 @@ TIME_GROUPS: dict[str, dict[str, Any]] = {
     "whenever": {"cycle": "non-date"},
 }
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-ORDERS = {"R-USD": (NORTH, "east", "USD"), "R-JPY": (NORTH, "west", "JPY"), "R-KWD": (SOUTH, "east", "KWD"), "R-TWO": (NORTH, "west", "USD")}
+ORDERS = {
+    "R-USD": (NORTH, "east", "USD"),
+    "R-JPY": (NORTH, "west", "JPY"),
+    "R-KWD": (SOUTH, "east", "KWD"),
+    "R-TWO": (NORTH, "west", "USD"),
+}
 PRICES = ["50", "0", "35.035", "33.33", "17.1234", "60.5", "1234.5678"]
 HOURS = ["8", "7.6", "7.5", "0.25", "3.3333", "4.5", "0", "6.9999"]
 TIME_TYPES = ("REG", "OT")
@@ -58,16 +71,26 @@ PLANS = [[("100", 1)], [("50", 1), ("50", 9)], [("33.34", 1), ("33.33", 5), ("33
 WEEK_DAYS = 7
 LATER = timedelta(days=40)
 Drawn = tuple[str, str, str, str]
-"""Job order, time type, hours and PO of a day, as a history draws them."""
+"""Requirement, time type, hours and PO of a day, as a history draws them."""
 
 prices = st.sampled_from(PRICES)
 picks = st.integers(0, 9_999)
 """Which of the things that are there is meant: the number is taken modulo how many there are."""
 entries = st.lists(
-    st.tuples(st.sampled_from(sorted(ORDERS)), st.sampled_from(TIME_TYPES), st.sampled_from(HOURS), st.sampled_from(POS)), min_size=1, max_size=5
+    st.tuples(
+        st.sampled_from(sorted(ORDERS)),
+        st.sampled_from(TIME_TYPES),
+        st.sampled_from(HOURS),
+        st.sampled_from(POS),
+    ),
+    min_size=1,
+    max_size=5,
 )
 """Time, each on a day of its own, so that no worker has more than 24 hours a day."""
-fees = st.lists(st.tuples(st.sampled_from(["100.01", "333.333", "1000", "0"]), st.sampled_from(PLANS)), max_size=2)
+fees = st.lists(
+    st.tuples(st.sampled_from(["100.01", "333.333", "1000", "0"]), st.sampled_from(PLANS)),
+    max_size=2,
+)
 ways = st.builds(
     Way,
     payment=st.sampled_from(["", "net:7"]),
@@ -77,10 +100,14 @@ ways = st.builds(
     time_group=st.sampled_from(["", "", *sorted(TIME_GROUPS)]),
 )
 revisions = st.sampled_from(["revision", "revision", "A", "B", "cancelled", "late"])
-turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4) | st.sampled_from([["8", "5", "2", "0"], ["7.6", "3.3333", "0"], ["8", "6.9999", "1", "0"]])
+turns = st.lists(st.sampled_from(HOURS), min_size=1, max_size=4) | st.sampled_from(
+    [["8", "5", "2", "0"], ["7.6", "3.3333", "0"], ["8", "6.9999", "1", "0"]]
+)
 """Hours of a day, revision by revision: any, or bit by bit down to nothing."""
 stamps = st.sampled_from(["imported", "imported", "imported", "imported", "stamped", "unapproved"])
-groups = st.just(set[str]()) | st.sets(st.sampled_from(["none", *sorted(TIME_GROUPS)]), min_size=1, max_size=4)
+groups = st.just(set[str]()) | st.sets(
+    st.sampled_from(["none", *sorted(TIME_GROUPS)]), min_size=1, max_size=4
+)
 cut_offs = st.integers(-20, 12) | st.just(LATER.days)
 """Days from today; a late cut-off takes nearly everything, so that there is much to correct."""
 
@@ -98,20 +125,34 @@ class Entry:
     @property
     def wire(self) -> dict[str, Any]:
         """As the ATS sends it."""
-        return {"requirement_id": self.order_id, "work_date": str(self.day), "time_type": self.time_type, "hours": str(self.hours), "po_number": self.po}
+        return {
+            "requirement_id": self.order_id,
+            "work_date": str(self.day),
+            "time_type": self.time_type,
+            "hours": str(self.hours),
+            "po_number": self.po,
+        }
 
 
 def week_of(drawn: list[Drawn], week: date) -> list[Entry]:
     """Drawn time on the days of a week, from Monday on."""
-    return [Entry(order, week - timedelta(days=6 - at), kind, Decimal(hours), po) for at, (order, kind, hours, po) in enumerate(drawn)]
+    return [
+        Entry(order, week - timedelta(days=6 - at), kind, Decimal(hours), po)
+        for at, (order, kind, hours, po) in enumerate(drawn)
+    ]
 
 
 def companies() -> dict[str, Company]:
     """The billing companies, with no document yet."""
     found = {}
     for name, values in COMPANIES.items():
-        taxes = {date.fromisoformat(one["from_date"]): Decimal(one["percent"]) for one in values.get("taxes", ())}
-        found[name] = Company(name, values["series_prefix"], taxes, values.get("payment_terms", "net:30"))
+        taxes = {
+            date.fromisoformat(one["from_date"]): Decimal(one["percent"])
+            for one in values.get("taxes", ())
+        }
+        found[name] = Company(
+            name, values["series_prefix"], taxes, values.get("payment_terms", "net:30")
+        )
     return found
 
 
@@ -119,14 +160,26 @@ def cycles() -> dict[str, Cycle]:
     """The time groups."""
     found = {}
     for name, values in TIME_GROUPS.items():
-        periods = tuple((date.fromisoformat(one["first_day"]), date.fromisoformat(one["last_day"])) for one in values.get("periods", ()))
+        periods = tuple(
+            (date.fromisoformat(one["first_day"]), date.fromisoformat(one["last_day"]))
+            for one in values.get("periods", ())
+        )
         anchor = date.fromisoformat(values.get("anchor", "1970-01-01"))
-        found[name] = Cycle(values["cycle"], WEEKDAYS.index(values.get("ends_on", "monday")), anchor, periods)
+        found[name] = Cycle(
+            values["cycle"], WEEKDAYS.index(values.get("ends_on", "monday")), anchor, periods
+        )
     return found
 
 
 def commands() -> list[AnyCommand]:
     """What sets up a world: companies, a catalog item, time groups."""
-    found = [command("set-billing-company", billing_company=name, **values) for name, values in COMPANIES.items()]
-    found.append(command("set-catalog-item", item_id=ITEM, name="Direct hire", amount="1", currency="USD"))
-    return found + [command("set-time-group", time_group=name, **values) for name, values in TIME_GROUPS.items()]
+    found = [
+        command("set-billing-company", billing_company=name, **values)
+        for name, values in COMPANIES.items()
+    ]
+    found.append(
+        command("set-catalog-item", item_id=ITEM, name="Direct hire", amount="1", currency="USD")
+    )
+    return found + [
+        command("set-time-group", time_group=name, **values) for name, values in TIME_GROUPS.items()
+    ]

@@ -15,16 +15,16 @@ from sqlalchemy import text
 from services.arg_sync.app import desk
 from services.arg_sync.handlers.engine import Engine
 from services.arg_sync.ledgers.port import Kind
-from services.arg_sync.store.announced import SAYS
+from services.arg_sync.store.announced import MESSAGE_BUILDERS
 from services.invoicer.store import closing
 from shared import sealing
-from shared.broker.say import Outgoing
+from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 from tests.builders import COMPANY, command, record
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.ledgers.fake import FakeServer, playing
-from tests.ledgers.toy import TOKEN, ToyVendor
+from tests.ledgers.sample_ledger import TOKEN, ToyVendor
 
 LEDGER = "books"
 KEY = Fernet.generate_key().decode()
@@ -41,7 +41,7 @@ VALUES (:company, :batch, 'INV-', :no, :number, :type, :account, 'USD', 'net:30'
   :lines, CAST(:taxes AS jsonb), '{"name": "Acme"}', CAST(:buyer AS jsonb), now()) RETURNING invoice_id"""
 LINE = """
 WITH p AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
     po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
   VALUES (:company, 'timesheet', :doc, 1, :doc, 'timesheet', :quantity, 'HUR', :price, :amount, 'USD', :day, :day, :day, 202603, :day, 'office-1', 'REQ-1',
@@ -71,7 +71,7 @@ class Delivering:
     closed: list[Closed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.books: Books = self.books_of("arg_sync", dict(SAYS))
+        self.books: UnitOfWork = self.books_of("arg_sync", dict(MESSAGE_BUILDERS))
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         """As the owner."""
@@ -79,7 +79,9 @@ class Delivering:
             result = await connection.execute(text(sql), values)
             return list(result.all()) if result.returns_rows else []
 
-    async def connect(self, kind: Kind, url: str, ledger: str = LEDGER, auto: bool = True, **settings: str) -> None:
+    async def connect(
+        self, kind: Kind, url: str, ledger: str = LEDGER, auto: bool = True, **settings: str
+    ) -> None:
         """A connection as the command leaves it, and a mapping of everything."""
         self.kinds[kind.name] = kind
         await self.rows(
@@ -91,8 +93,12 @@ class Delivering:
             settings=json.dumps({"base_url": url} | settings),
             auto=auto,
         )
-        await self.rows("INSERT INTO arg_sync.pace VALUES (:ledger, now())", ledger=ledger)
-        await self.rows("INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)", ledger=ledger, sealed=sealing.seal({"token": TOKEN}))
+        await self.rows("INSERT INTO arg_sync.call_pacing VALUES (:ledger, now())", ledger=ledger)
+        await self.rows(
+            "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)",
+            ledger=ledger,
+            sealed=sealing.seal({"token": TOKEN}),
+        )
         await self.map(ledger, account="4000", tax="T10")
 
     async def map(self, ledger: str = LEDGER, **codes: str) -> None:
@@ -108,17 +114,32 @@ class Delivering:
             )
 
     async def close(
-        self, number: str, *, account: str = "Mercy Hospital", credits: Closed | None = None, batch: str = "B-1", day: int = 0, due: date | None = None
+        self,
+        number: str,
+        *,
+        account: str = "Mercy Hospital",
+        credits: Closed | None = None,
+        batch: str = "B-1",
+        day: int = 0,
+        due: date | None = None,
     ) -> Closed:
         """A document of two lines, the amounts of which follow its number; a credit note credits the whole of an invoice."""
         no = int("".join(filter(str.isdigit, number)))
         when = FIRST_DAY + timedelta(days=day)
-        worth = [(Decimal(40), Decimal("50.00")), (Decimal("7.25"), Decimal("33.33") + Decimal(no) / 100)]
+        worth = [
+            (Decimal(40), Decimal("50.00")),
+            (Decimal("7.25"), Decimal("33.33") + Decimal(no) / 100),
+        ]
         cent = Decimal("0.01")
         if credits is not None:
             no_of = int("".join(filter(str.isdigit, credits.number)))
-            worth = [(-quantity, price if at == 0 else Decimal("33.33") + Decimal(no_of) / 100) for at, (quantity, price) in enumerate(worth)]
-        amounts = [(quantity * price).quantize(cent, rounding="ROUND_HALF_UP") for quantity, price in worth]
+            worth = [
+                (-quantity, price if at == 0 else Decimal("33.33") + Decimal(no_of) / 100)
+                for at, (quantity, price) in enumerate(worth)
+            ]
+        amounts = [
+            (quantity * price).quantize(cent, rounding="ROUND_HALF_UP") for quantity, price in worth
+        ]
         taxes = [(amount / 10).quantize(cent, rounding="ROUND_HALF_UP") for amount in amounts]
         net, tax = sum(amounts, Decimal(0)), sum(taxes, Decimal(0))
         await self.rows(BATCH, batch=batch, company=COMPANY)
@@ -129,25 +150,37 @@ class Delivering:
             net=net, tax=tax,
             total=net + tax, lines=2, taxes=parts, buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
         )  # fmt: skip
-        for at, ((quantity, price), amount, due) in enumerate(zip(worth, amounts, taxes, strict=True), 1):
+        for at, ((quantity, price), amount, due) in enumerate(
+            zip(worth, amounts, taxes, strict=True), 1
+        ):
             await self.rows(
                 LINE, company=COMPANY, doc=f"{number}-{at}", quantity=quantity, price=price, amount=amount, day=when, code="VAT", words=f"Nurse · line {at}",
                 corrects=credits.invoice_id if credits else None, corrects_line=at if credits else None, invoice=invoice_id, line_no=at,
                 rate=Decimal(10), tax=due,
             )  # fmt: skip
-        await self.rows("INSERT INTO invoicer.invoice_seal VALUES (:id, :seal)", id=invoice_id, seal=f"seal of {number}")
+        await self.rows(
+            "INSERT INTO invoicer.invoice_seal VALUES (:id, :seal)",
+            id=invoice_id,
+            seal=f"seal of {number}",
+        )
         self.closed.append(Closed(invoice_id, number, kind, abs(net + tax), account))
         return self.closed[-1]
 
-    async def announced(self) -> tuple[list[Outgoing], list[Outgoing]]:
+    async def announced(self) -> tuple[list[OutgoingMessage], list[OutgoingMessage]]:
         """What the invoicer says of all that is closed: of the documents, and of their batch."""
-        ids = [an_id for _, an_id in closing.invoice_parcels([one.invoice_id for one in self.closed])]
+        ids = [
+            an_id for _, an_id in closing.invoice_chunks([one.invoice_id for one in self.closed])
+        ]
         async with self.engine_of("invoicer").connect() as connection:
-            return await closing.say_invoices(connection, ids), await closing.say_batches(connection, ["B-1"])
+            return await closing.say_invoices(connection, ids), await closing.say_batches(
+                connection, ["B-1"]
+            )
 
     async def queue(self, *closed: Closed) -> None:
         """As `invoice-closed` does."""
-        await self.books.transact(lambda connection: _queue(connection, [one.invoice_id for one in closed or self.closed]))
+        await self.books.transact(
+            lambda connection: _queue(connection, [one.invoice_id for one in closed or self.closed])
+        )
 
     @contextlib.asynccontextmanager
     async def engine(self, holder: str = "w1") -> AsyncIterator[Engine]:
@@ -165,34 +198,49 @@ class Delivering:
 
     async def hurry(self) -> None:
         """Time passes: what waits, waits no more; circuits close; leases end."""
-        await self.rows("UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued', 'unknown', 'sending')")
+        await self.rows(
+            "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued', 'unknown', 'sending')"
+        )
         await self.rows("UPDATE arg_sync.connection SET open_until = NULL")
         await self.rows("UPDATE arg_sync.customer SET asked_until = now() - interval '1 second'")
-        await self.rows("DELETE FROM arg_sync.slot")
+        await self.rows("DELETE FROM arg_sync.call_slot")
 
     async def states(self) -> dict[str, str]:
         """State by number."""
-        return {row.invoice_number: row.state for row in await self.rows("SELECT invoice_number, state FROM arg_sync.delivery ORDER BY invoice_number")}
+        return {
+            row.invoice_number: row.state
+            for row in await self.rows(
+                "SELECT invoice_number, state FROM arg_sync.delivery ORDER BY invoice_number"
+            )
+        }
 
     async def delivery(self, number: str) -> Any:
         """One."""
-        (row,) = await self.rows("SELECT * FROM arg_sync.delivery WHERE invoice_number = :n", n=number)
+        (row,) = await self.rows(
+            "SELECT * FROM arg_sync.delivery WHERE invoice_number = :n", n=number
+        )
         return row
 
     async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
         """Gives a command to the desk; its answer."""
         asked = command(kind, **values)
-        await process(self.books, desk.lanes()[OPERATOR_COMMANDS.name], [record(OPERATOR_COMMANDS.name, asked)])
+        await process(
+            self.books,
+            desk.subscriptions()[OPERATOR_COMMANDS.name],
+            [record(OPERATOR_COMMANDS.name, asked)],
+        )
         return self.answer(asked.command_id)
 
     def answer(self, command_id: str) -> dict[str, Any]:
         """The last answer to a command; empty if there was none."""
-        found = [json.loads(one.value) for one in self.said("command-results") if one.key == command_id]
+        found = [
+            json.loads(one.value) for one in self.said("command-results") if one.key == command_id
+        ]
         return found[-1] if found else {}
 
     def said(self, topic: str) -> list[Any]:
         """What was said on a topic."""
-        return [one for one in self.books.producer.heard if one.topic == topic]  # type: ignore[attr-defined]
+        return [one for one in self.books.producer.published if one.topic == topic]  # type: ignore[attr-defined]
 
 
 @pytest.fixture

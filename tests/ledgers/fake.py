@@ -171,24 +171,44 @@ class FakeServer:
             await asyncio.sleep(self.delay)
         fault = None
         if self.vendor.makes_document(asked):
-            fault = self.choose(asked) if self.choose is not None else self.faults.popleft() if self.faults else None
+            fault = (
+                self.choose(asked)
+                if self.choose is not None
+                else self.faults.popleft()
+                if self.faults
+                else None
+            )
         if fault is None:
             await _send(writer, self.vendor.handle(asked))
             return True
         return await self._misbehave(fault, asked, writer)
 
     async def _misbehave(self, fault: Fault, asked: Asked, writer: asyncio.StreamWriter) -> bool:
-        page = Reply(503, b"<html><body><h1>Service Unavailable</h1></body></html>", {"content-type": "text/html"})
+        page = Reply(
+            503,
+            b"<html><body><h1>Service Unavailable</h1></body></html>",
+            {"content-type": "text/html"},
+        )
         if fault.name == "page-503":
             await _send(writer, page)
         elif fault.name == "429":
             await _send(
-                writer, Reply(429, b'{"error":"slow down"}', {"content-type": "application/json", "retry-after": fault.words or f"{fault.seconds:.0f}"})
+                writer,
+                Reply(
+                    429,
+                    b'{"error":"slow down"}',
+                    {
+                        "content-type": "application/json",
+                        "retry-after": fault.words or f"{fault.seconds:.0f}",
+                    },
+                ),
             )
         elif fault.name == "expired":
             await _send(writer, Reply(401, b'{"error":"token expired"}'))
         elif fault.name == "redirect":
-            await _send(writer, Reply(308, b"", {"location": fault.words or "http://169.254.169.254/"}))
+            await _send(
+                writer, Reply(308, b"", {"location": fault.words or "http://169.254.169.254/"})
+            )
         elif fault.name in ("error-200", "refuse"):
             await _send(writer, self.vendor.refusal(asked, in_200=fault.name == "error-200"))
         elif fault.name == "late":
@@ -202,14 +222,21 @@ class FakeServer:
 
     async def _break_off(self, fault: Fault, asked: Asked, writer: asyncio.StreamWriter) -> bool:
         """Carries it out, and lets the client be in doubt."""
-        reply = self.vendor.with_wrong_amount(asked) if fault.name == "wrong-amount" else self.vendor.handle(asked)
+        reply = (
+            self.vendor.with_wrong_amount(asked)
+            if fault.name == "wrong-amount"
+            else self.vendor.handle(asked)
+        )
         if fault.name == "wrong-amount":
             await _send(writer, reply)
             return True
         if fault.name == "silence":
             await asyncio.sleep(3600)
         if fault.name == "page-after":
-            await _send(writer, Reply(502, b"<html><body>Bad Gateway</body></html>", {"content-type": "text/html"}))
+            await _send(
+                writer,
+                Reply(502, b"<html><body>Bad Gateway</body></html>", {"content-type": "text/html"}),
+            )
             return True
         # An answer without a body is cut, and is slow, in its head.
         head, body = (_head(reply), reply.body) if reply.body else (b"", _head(reply))
@@ -246,14 +273,23 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
-    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines if line)
+    }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     parts = urlsplit(target)
-    return Asked(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers, body)
+    return Asked(
+        method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers, body
+    )
 
 
 def _head(reply: Reply) -> bytes:
-    lines = [f"HTTP/1.1 {reply.status} X", f"content-length: {len(reply.body)}", *(f"{name}: {value}" for name, value in reply.headers.items())]
+    lines = [
+        f"HTTP/1.1 {reply.status} X",
+        f"content-length: {len(reply.body)}",
+        *(f"{name}: {value}" for name, value in reply.headers.items()),
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from services.arg_sync.handlers.engine import Engine
 from services.arg_sync.handlers.holders import holder_name
-from services.arg_sync.store.announced import SAYS
-from shared.consumer.protocol import Books
+from services.arg_sync.store.announced import MESSAGE_BUILDERS
+from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
 from tests.builders import COMPANY
 from tests.ledgers.delivering import BATCH, FIRST_DAY, Delivering
-from tests.ledgers.toy import CAPABILITIES, TOY
+from tests.ledgers.sample_ledger import CAPABILITIES, TOY
 
 DOCUMENTS = """
 INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
@@ -25,7 +25,7 @@ SELECT :company, 'B-1', 'INV-', n, 'INV-' || lpad(n::text, 6, '0'), 'invoice', '
   :day, :day, 50, 0, 50, 1, '[]', '{"name": "Acme"}', '{"name": "Mercy Hospital"}', now() FROM generate_series(1, CAST(:most AS integer)) AS n"""
 LINES = """
 WITH p AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
     po_number, tax_code, rate_version, rate_book, description, derivation, announce)
   SELECT :company, 'timesheet', 'T-' || i.invoice_id, 1, CAST(i.invoice_id AS text), 'timesheet', 1, 'HUR', 50, 50, 'USD', :day, :day, :day, 202603, :day,
@@ -55,14 +55,17 @@ async def queue_many(delivering: Delivering, documents: int) -> None:
 class Silent:
     """Stands where the producer stands."""
 
-    async def say(self, records: object) -> None:
+    async def publish(self, records: object) -> None:
         """To nobody."""
 
 
 async def work(concurrency: int) -> None:
     """Delivers to the toy until it is killed."""
-    kind = replace(TOY, capabilities=replace(CAPABILITIES, unique_number=True, concurrency=concurrency, **TIMES))
-    books = Books("arg_sync", engine_for("arg_sync"), Silent(), dict(SAYS))  # type: ignore[arg-type]
+    kind = replace(
+        TOY,
+        capabilities=replace(CAPABILITIES, unique_number=True, concurrency=concurrency, **TIMES),
+    )
+    books = UnitOfWork("arg_sync", engine_for("arg_sync"), Silent(), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
     engine = Engine(books, {kind.name: kind}, holder_name("1"))
     while True:
         await engine.look()

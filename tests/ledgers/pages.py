@@ -16,8 +16,17 @@ def table_of(kind: Kind) -> str:
     rows = ["| setting | what it is | default |", "|---|---|---|"]
     for each in settings_of(kind):
         default = f"`{each.default}`" if each.default else "required" if each.required else "none"
-        rows.append(f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} | {default} |")
-    limits = ", ".join(f"{number:,} calls a {unit}" for number, unit in ((can.per_minute, "minute"), (can.per_day, "day")) if number) or "none of its own"
+        rows.append(
+            f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} | {default} |"
+        )
+    limits = (
+        ", ".join(
+            f"{number:,} calls a {unit}"
+            for number, unit in ((can.per_minute, "minute"), (can.per_day, "day"))
+            if number
+        )
+        or "none of its own"
+    )
     yes = {True: "yes", False: "no"}
     facts = [
         "",
@@ -37,7 +46,9 @@ def table_of(kind: Kind) -> str:
 
 def page_with(text: str, kind: Kind) -> str:
     """The page with its table made anew."""
-    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table_of(kind), text, flags=re.DOTALL)
+    return re.sub(
+        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table_of(kind), text, flags=re.DOTALL
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ async def readers(delivering: Delivering, holder: str = "w1") -> AsyncIterator[R
 
 async def read_payments(delivering: Delivering) -> None:
     """Time passes, and payments are read until nothing is due."""
-    await delivering.rows("UPDATE arg_sync.payment_cursor SET next_at = now(), polling_until = NULL")
+    await delivering.rows(
+        "UPDATE arg_sync.payment_cursor SET next_at = now(), polling_until = NULL"
+    )
     await delivering.rows("UPDATE arg_sync.connection SET open_until = NULL, failures = 0")
     async with readers(delivering) as reader:
         await reader.until_idle()
@@ -35,13 +37,20 @@ async def reconcile(delivering: Delivering, ledger: str = "books") -> Any:
     assert answer["outcome"] == "accepted", answer
     async with readers(delivering) as reader:
         await reader.until_idle()
-    (run,) = await delivering.rows("SELECT * FROM arg_sync.reconciliation WHERE run_id = :id", id=answer["details"]["run_id"])
+    (run,) = await delivering.rows(
+        "SELECT * FROM arg_sync.reconciliation WHERE run_id = :id", id=answer["details"]["run_id"]
+    )
     return run
 
 
 async def open_drifts(delivering: Delivering) -> set[tuple[str, str]]:
     """Code and number of what is open."""
-    return {(row.code, row.invoice_number) for row in await delivering.rows("SELECT code, invoice_number FROM arg_sync.drift WHERE gone_at IS NULL")}
+    return {
+        (row.code, row.invoice_number)
+        for row in await delivering.rows(
+            "SELECT code, invoice_number FROM arg_sync.drift WHERE gone_at IS NULL"
+        )
+    }
 
 
 def remote_id(server: FakeServer, number: str) -> str:
@@ -49,9 +58,23 @@ def remote_id(server: FakeServer, number: str) -> str:
     return next(one.remote_id for one in server.vendor.journal if one.number == number)
 
 
-def book(server: FakeServer, payment: str, closed: Closed, amount: str | Decimal, on: str = "2026-04-20", **more: Any) -> None:
+def book(
+    server: FakeServer,
+    payment: str,
+    closed: Closed,
+    amount: str | Decimal,
+    on: str = "2026-04-20",
+    **more: Any,
+) -> None:
     """The ledger books a payment."""
-    entry = {"id": payment, "document": remote_id(server, closed.number), "number": closed.number, "amount": str(amount), "currency": "USD", "on": on}
+    entry = {
+        "id": payment,
+        "document": remote_id(server, closed.number),
+        "number": closed.number,
+        "amount": str(amount),
+        "currency": "USD",
+        "on": on,
+    }
     server.vendor.payments.append(entry | more)  # type: ignore[attr-defined]
 
 

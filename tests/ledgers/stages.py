@@ -13,15 +13,31 @@ from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRE
 
 @contextlib.asynccontextmanager
 async def staged(
-    kind: Kind, vendor: Any, settings: Mapping[str, str], codes: Mapping[str, str], base: str = "", secrets: Mapping[str, str] | None = None
+    kind: Kind,
+    vendor: Any,
+    settings: Mapping[str, str],
+    codes: Mapping[str, str],
+    base: str = "",
+    secrets: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Stage]:
     """The stage. `base` is the path of the API on the server."""
     async with playing(vendor) as server:
-        vault = OpenVault(dict(secrets or {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH}))
-        urls = {"base_url": server.url + base, "token_url": server.url + "/token", "client_id": CLIENT_ID}
-        defaults = {each.name: each.default for each in kind.settings if each.default is not None and not each.secret}
+        vault = OpenVault(
+            dict(secrets or {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH})
+        )
+        urls = {
+            "base_url": server.url + base,
+            "token_url": server.url + "/token",
+            "client_id": CLIENT_ID,
+        }
+        defaults = {
+            each.name: each.default
+            for each in kind.settings
+            if each.default is not None and not each.secret
+        }
         hosts = [
-            Host("books", {**defaults, **urls, **settings}, vault, at_once, can) for can in (kind.capabilities, replace(kind.capabilities, request_seconds=0.5))
+            Host("books", {**defaults, **urls, **settings}, vault, at_once, can)
+            for can in (kind.capabilities, replace(kind.capabilities, request_seconds=0.5))
         ]
         ports = [kind.make(host) for host in hosts]
         yield Stage(ports[0], ports[1], server, SECRETS, codes)

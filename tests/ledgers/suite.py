@@ -15,13 +15,29 @@ from typing import Any
 
 import pytest
 
-from services.arg_sync.ledgers.port import Capabilities, Failure, Found, Host, Keyed, Port, Secrets, Setting
+from services.arg_sync.ledgers.port import (
+    Capabilities,
+    Failure,
+    Found,
+    Host,
+    Keyed,
+    Port,
+    Secrets,
+    Setting,
+)
 from services.arg_sync.rules.documents import ArDocument, Corrected, Customer, Line, TaxPart
 from tests.ledgers.fake import FakeServer, Fault, FaultName
 
 CENT = Decimal("0.01")
 IN_DOUBT: tuple[FaultName, ...] = ("silence", "reset", "cut", "slow", "page-after")
-DID_NOT_HAPPEN: tuple[FaultName, ...] = ("page-503", "429", "expired", "error-200", "refuse", "redirect")
+DID_NOT_HAPPEN: tuple[FaultName, ...] = (
+    "page-503",
+    "429",
+    "expired",
+    "error-200",
+    "refuse",
+    "redirect",
+)
 
 
 @dataclass
@@ -56,9 +72,18 @@ async def at_once() -> None:
     """A turn that comes at once."""
 
 
-def host(capabilities: Capabilities, settings: Mapping[str, str], secrets: Mapping[str, str], explained: Sequence[Setting] = ()) -> Host:
+def host(
+    capabilities: Capabilities,
+    settings: Mapping[str, str],
+    secrets: Mapping[str, str],
+    explained: Sequence[Setting] = (),
+) -> Host:
     """What a port is made with in tests of adapters alone."""
-    defaults = {each.name: each.default for each in explained if each.default is not None and not each.secret}
+    defaults = {
+        each.name: each.default
+        for each in explained
+        if each.default is not None and not each.secret
+    }
     return Host("books", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities)
 
 
@@ -83,14 +108,29 @@ class Stage:
         return [(one.number, one.kind, one.total) for one in self.server.vendor.journal]
 
 
-def document(stage: Stage, number: str = "INV-000001", kind: str = "invoice", **changes: Any) -> ArDocument:
+def document(
+    stage: Stage, number: str = "INV-000001", kind: str = "invoice", **changes: Any
+) -> ArDocument:
     """40 h at 50.00 and a fee of 100.01, taxed with 10 % if the system has a tax code: a total to the cent."""
     tax = stage.codes.get("tax", "")
-    worth = [(Decimal(40), Decimal("50.0000"), Decimal("2000.00")), (Decimal("1"), Decimal("100.0100"), Decimal("100.01"))]
+    worth = [
+        (Decimal(40), Decimal("50.0000"), Decimal("2000.00")),
+        (Decimal("1"), Decimal("100.0100"), Decimal("100.01")),
+    ]
     taxes = [(amount / 10).quantize(CENT) if tax else Decimal(0) for *_, amount in worth]
     lines = tuple(
         Line(
-            at, f"Nurse · W-{at} · week ending 2026-03-08", quantity, "HUR", price, amount, stage.codes["account"], stage.codes.get("item", ""), tax, "VAT", due
+            at,
+            f"Nurse · W-{at} · week ending 2026-03-08",
+            quantity,
+            "HUR",
+            price,
+            amount,
+            stage.codes["account"],
+            stage.codes.get("item", ""),
+            tax,
+            "VAT",
+            due,
         )
         for at, ((quantity, price, amount), due) in enumerate(zip(worth, taxes, strict=True), 1)
     )
@@ -100,7 +140,9 @@ def document(stage: Stage, number: str = "INV-000001", kind: str = "invoice", **
         "number": number,
         "kind": kind,
         "billing_company": "acme-us",
-        "customer": Customer("Mercy Hospital", "Mercy Hospital Inc.", "2 Care Rd\nSpringfield", "M-1"),
+        "customer": Customer(
+            "Mercy Hospital", "Mercy Hospital Inc.", "2 Care Rd\nSpringfield", "M-1"
+        ),
         "invoice_date": date(2026, 3, 31),
         "due_date": date(2026, 4, 30),
         "currency": stage.currency,
@@ -157,17 +199,19 @@ class LedgerSuite:
         assert await stage.port.customer_for(mercy) == made
 
     async def test_a_mapped_customer_that_is_not_there_is_said(self, stage: Stage) -> None:
-        """An operator's mapping that leads nowhere is parked with a sentence, and no customer is made in its place."""
+        """An operator's mapping that leads nowhere is parked with a message, and no customer is made in its place."""
         with pytest.raises(Failure) as failed:
             await stage.port.customer_for(Customer("Mercy", mapped="no-such-customer-1"))
-        assert failed.value.failure == "permanent" and "no-such-customer-1" in failed.value.sentence
+        assert failed.value.failure == "permanent" and "no-such-customer-1" in failed.value.message
 
     async def test_rendering_is_pure(self, stage: Stage) -> None:
         """The same document gives the same request, byte for byte: what is sent again is what was sent."""
         assert stage.port.render(document(stage), "7") == stage.port.render(document(stage), "7")
 
     @pytest.mark.parametrize("kind", ["invoice", "credit-note"])
-    async def test_a_document_stands_there_once_with_our_total(self, stage: Stage, kind: Any) -> None:
+    async def test_a_document_stands_there_once_with_our_total(
+        self, stage: Stage, kind: Any
+    ) -> None:
         """Number, kind, currency, customer and total are ours, to the cent; of a credit note the total is positive."""
         made = document(stage, "D-000042", kind)
         there = await deliver(stage.port, made)
@@ -175,7 +219,13 @@ class LedgerSuite:
         found = await stage.port.find(kind, ["D-000042", "D-000043"])
         assert found["D-000043"] == []
         (one,) = found["D-000042"]
-        assert (one.number, one.kind, one.total, one.currency, one.remote_id) == ("D-000042", kind, made.total, made.currency, there.remote_id)
+        assert (one.number, one.kind, one.total, one.currency, one.remote_id) == (
+            "D-000042",
+            kind,
+            made.total,
+            made.currency,
+            there.remote_id,
+        )
         assert one.customer == await stage.port.customer_for(made.customer)
         assert stage.accepted == [("D-000042", kind, made.total)]
 
@@ -190,7 +240,12 @@ class LedgerSuite:
             return  # this system has no way to apply a credit note to an invoice
         invoice = await deliver(stage.port, document(stage, "D-000050"))
         whole = document(stage, "D-000051", "credit-note")
-        credit = document(stage, "D-000051", "credit-note", corrects=(Corrected("D-000050", whole.total, invoice.remote_id),))
+        credit = document(
+            stage,
+            "D-000051",
+            "credit-note",
+            corrects=(Corrected("D-000050", whole.total, invoice.remote_id),),
+        )
         posted = await deliver(stage.port, credit)
         for _ in range(2):
             await stage.port.allocate(posted, credit)
@@ -200,12 +255,34 @@ class LedgerSuite:
     async def test_an_amount_that_is_no_product_stands(self, stage: Stage) -> None:
         """What was invoiced is the amount, even where quantity × price rounds to another cent."""
         made = document(stage, "D-000060")
-        first = Line(1, "edited", Decimal("3"), "HUR", Decimal("33.3333"), Decimal("99.99"), made.lines[0].account, made.lines[0].item, "", "", Decimal(0))
-        odd = document(stage, "D-000060", lines=(first,), net=Decimal("99.99"), tax=Decimal(0), total=Decimal("99.99"), taxes=())
+        first = Line(
+            1,
+            "edited",
+            Decimal("3"),
+            "HUR",
+            Decimal("33.3333"),
+            Decimal("99.99"),
+            made.lines[0].account,
+            made.lines[0].item,
+            "",
+            "",
+            Decimal(0),
+        )
+        odd = document(
+            stage,
+            "D-000060",
+            lines=(first,),
+            net=Decimal("99.99"),
+            tax=Decimal(0),
+            total=Decimal("99.99"),
+            taxes=(),
+        )
         assert not first.multiplies("USD")
         assert (await deliver(stage.port, odd)).total == Decimal("99.99")
 
-    async def test_what_is_not_there_is_none_and_what_cannot_be_read_raises(self, stage: Stage) -> None:
+    async def test_what_is_not_there_is_none_and_what_cannot_be_read_raises(
+        self, stage: Stage
+    ) -> None:
         """A server that is away never means that a document was deleted."""
         one = await deliver(stage.port, document(stage, "D-000070"))
         assert (await stage.port.status("invoice", [one.remote_id]))[one.remote_id] is not None
@@ -218,37 +295,53 @@ class LedgerSuite:
 
     async def test_a_server_that_is_away_is_transient(self, stage: Stage) -> None:
         """Nothing left this machine: it did not happen, and may be tried again."""
-        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        request = stage.port.render(
+            document(stage), await customer_of(stage.port, document(stage).customer)
+        )
         await stage.server.stop()
         failed = await outcome_of(stage.port, request)
         assert (failed.failure, failed.everywhere) == ("transient", True)
 
     @pytest.mark.parametrize("fault", IN_DOUBT)
-    async def test_in_doubt_is_unknown_and_found_by_number(self, stage: Stage, fault: FaultName) -> None:
+    async def test_in_doubt_is_unknown_and_found_by_number(
+        self, stage: Stage, fault: FaultName
+    ) -> None:
         """Accepted, and the answer is lost: unknown, never a refusal; a look-up finds the one document."""
-        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        request = stage.port.render(
+            document(stage), await customer_of(stage.port, document(stage).customer)
+        )
         stage.server.plan(Fault(fault))
         failed = await outcome_of(stage.impatient, request)
-        assert failed.failure == "unknown", failed.sentence
+        assert failed.failure == "unknown", failed.message
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
         assert len(stage.accepted) == 1
 
     @pytest.mark.parametrize("fault", DID_NOT_HAPPEN)
-    async def test_what_did_not_happen_is_told_from_doubt(self, stage: Stage, fault: FaultName) -> None:
+    async def test_what_did_not_happen_is_told_from_doubt(
+        self, stage: Stage, fault: FaultName
+    ) -> None:
         """Each answer has its class; no document is there, and no other host was asked."""
-        expected = {"429": {"transient"}, "expired": {"auth"}, "page-503": {"transient", "unknown"}}.get(fault, {"permanent"})
-        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        expected = {
+            "429": {"transient"},
+            "expired": {"auth"},
+            "page-503": {"transient", "unknown"},
+        }.get(fault, {"permanent"})
+        request = stage.port.render(
+            document(stage), await customer_of(stage.port, document(stage).customer)
+        )
         stage.server.plan(Fault(fault, 17))
         failed = await outcome_of(stage.port, request)
-        assert failed.failure in expected, failed.sentence
+        assert failed.failure in expected, failed.message
         if fault == "429":
             assert failed.retry_after == 17
         assert stage.accepted == []
-        assert not any(secret in f"{failed} {failed.sentence}" for secret in stage.secrets)
+        assert not any(secret in f"{failed} {failed.message}" for secret in stage.secrets)
 
     async def test_a_document_that_came_late_is_found(self, stage: Stage) -> None:
         """The server carries it out after we gave up: that is what waiting before the look-up is for."""
-        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        request = stage.port.render(
+            document(stage), await customer_of(stage.port, document(stage).customer)
+        )
         stage.server.plan(Fault("late", stage.patience * 2))
         assert (await outcome_of(stage.impatient, request)).failure == "unknown"
         assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []
@@ -265,7 +358,10 @@ class LedgerSuite:
         """Where the system knows request keys, a repeat is answered like the first time."""
         if not stage.port.capabilities.request_key:
             return  # nothing is promised
-        first, again = await create(stage.port, document(stage)), await create(stage.port, document(stage))
+        first, again = (
+            await create(stage.port, document(stage)),
+            await create(stage.port, document(stage)),
+        )
         assert first.remote_id == again.remote_id and len(stage.accepted) == 1
 
     async def test_a_number_that_is_taken_is_a_duplicate(self, stage: Stage) -> None:
@@ -273,7 +369,9 @@ class LedgerSuite:
         if not stage.port.capabilities.unique_number:
             return  # nothing is promised
         await create(stage.port, document(stage))
-        request = stage.port.render(document(stage), await customer_of(stage.port, document(stage).customer))
+        request = stage.port.render(
+            document(stage), await customer_of(stage.port, document(stage).customer)
+        )
         assert (await outcome_of(stage.port, request, a_key=key("another"))).failure == "duplicate"
         assert len(stage.accepted) == 1
 
@@ -286,7 +384,9 @@ class LedgerSuite:
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 2
 
 
-async def outcome_of(port: Port, request: str, number: str = "INV-000001", a_key: str = "") -> Failure:
+async def outcome_of(
+    port: Port, request: str, number: str = "INV-000001", a_key: str = ""
+) -> Failure:
     """The failure of one create, raised or given."""
     try:
         (outcome,) = await port.create([Keyed(a_key or key(number), request, "invoice", number)])

@@ -16,5 +16,10 @@ class TestBusinessCentral(LedgerSuite):
     @pytest.fixture
     async def stage(self) -> AsyncIterator[Stage]:
         """A server that plays it."""
-        async with staged(LEDGER, BusinessCentralVendor(), {"tenant": TENANT, "company_id": COMPANY}, {"account": "6110", "tax": "T10"}) as stage:
+        async with staged(
+            LEDGER,
+            BusinessCentralVendor(),
+            {"tenant": TENANT, "company_id": COMPANY},
+            {"account": "6110", "tax": "T10"},
+        ) as stage:
             yield stage

@@ -23,5 +23,7 @@ class TestNetSuite(LedgerSuite):
         vendor = NetSuiteVendor()
         vendor.login.certificate = pair
         secrets = {"private_key": pair.as_pem(private=True).decode()}
-        async with staged(LEDGER, vendor, SETTINGS, {"account": "4000", "item": "42", "tax": "5"}, secrets=secrets) as stage:
+        async with staged(
+            LEDGER, vendor, SETTINGS, {"account": "4000", "item": "42", "tax": "5"}, secrets=secrets
+        ) as stage:
             yield stage

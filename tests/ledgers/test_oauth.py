@@ -1,4 +1,4 @@
-"""Tokens: renewed by one alone, saved before they are used, dead ones told; and no secret in any sentence."""
+"""Tokens: renewed by one alone, saved before they are used, dead ones told; and no secret in any message."""
 
 import asyncio
 import base64
@@ -12,10 +12,10 @@ import pytest
 
 from services.arg_sync.ledgers import oauth
 from services.arg_sync.ledgers.business_central import LEDGER as BUSINESS_CENTRAL
+from services.arg_sync.ledgers.http_client import Wire
 from services.arg_sync.ledgers.oauth import Tokens, refresh_or_client
 from services.arg_sync.ledgers.port import Failure, Kind, Secrets
 from services.arg_sync.ledgers.quickbooks import LEDGER as QUICKBOOKS
-from services.arg_sync.ledgers.wire import Wire
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
 from tests.ledgers.stages import staged
 from tests.ledgers.suite import OpenVault, Stage, at_once, create, document, outcome_of
@@ -97,7 +97,12 @@ def vendor_of(server: FakeServer) -> TokenVendor:
 
 def tokens_on(server: FakeServer, vault: OpenVault) -> Tokens:
     """One process's tokens."""
-    return Tokens("books", vault, Wire(server.url + "/token", at_once, request_seconds=2.0), refresh_or_client(CLIENT_ID))
+    return Tokens(
+        "books",
+        vault,
+        Wire(server.url + "/token", at_once, request_seconds=2.0),
+        refresh_or_client(CLIENT_ID),
+    )
 
 
 def vault() -> Watched:
@@ -111,7 +116,10 @@ async def test_twenty_calls_in_three_processes_renew_once(server: FakeServer) ->
     processes = [tokens_on(server, held) for _ in range(3)]
     found = await asyncio.gather(*(processes[at % 3].current() for at in range(20)))
     assert {one.values["access_token"] for one in found} == {"canary-access-1"}
-    assert len(vendor_of(server).login.asked) == 1 and held.values["refresh_token"] == "canary-refresh-1"
+    assert (
+        len(vendor_of(server).login.asked) == 1
+        and held.values["refresh_token"] == "canary-refresh-1"
+    )
     for each in processes:
         await each.close()
 
@@ -145,7 +153,9 @@ async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> Non
     await tokens.close()
 
 
-async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(server: FakeServer) -> None:
+async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(
+    server: FakeServer,
+) -> None:
     """The renewal under way is the only one: the next caller gets what it brings."""
     tokens = tokens_on(server, vault())
     await given_up(server, tokens)
@@ -154,7 +164,9 @@ async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(server
     await tokens.close()
 
 
-async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_with_it(server: FakeServer) -> None:
+async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_with_it(
+    server: FakeServer,
+) -> None:
     """A reading that began before the new tokens were saved: the old refresh token, used once more, would end the connection."""
     held = vault()
     tokens = tokens_on(server, held)
@@ -175,17 +187,24 @@ async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: Fak
         with pytest.raises(ConnectionError):
             await tokens.current()
     assert (await tokens.current()).values["access_token"] == "canary-access-1"
-    assert len(vendor_of(server).login.asked) == 1 and held.values["refresh_token"] == "canary-refresh-1"
+    assert (
+        len(vendor_of(server).login.asked) == 1
+        and held.values["refresh_token"] == "canary-refresh-1"
+    )
     await tokens.close()
 
 
-async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that was stopped between the reservation and the call: another may have renewed meanwhile."""
     monkeypatch.setattr(oauth, "MINE_SECONDS", -1.0)
     tokens = tokens_on(server, vault())
     with pytest.raises(Failure) as failed:
         await tokens.current()
-    assert (failed.value.failure, failed.value.code) == ("transient", "late") and not vendor_of(server).login.asked
+    assert (failed.value.failure, failed.value.code) == ("transient", "late") and not vendor_of(
+        server
+    ).login.asked
     await tokens.close()
 
 
@@ -207,7 +226,10 @@ async def test_a_token_that_is_over_is_renewed_before_it_is_used(server: FakeSer
     held = vault()
     vendor_of(server).login.life_seconds = 50
     tokens = tokens_on(server, held)
-    assert [(await tokens.current()).values["access_token"] for _ in range(2)] == ["canary-access-1", "canary-access-2"]
+    assert [(await tokens.current()).values["access_token"] for _ in range(2)] == [
+        "canary-access-1",
+        "canary-access-2",
+    ]
     await tokens.close()
 
 
@@ -225,21 +247,42 @@ async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> No
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_a_dead_token_says_so_without_saying_it(server: FakeServer, status: int) -> None:
-    """The class is auth, the sentence names the connection and what to do; the vendor quotes our secrets, we don't."""
+    """The class is auth, the message names the connection and what to do; the vendor quotes our secrets, we don't."""
     quoted = base64.b64encode(f"{CLIENT_ID}:{quote(CLIENT_SECRET, safe='')}".encode()).decode()
     vendor_of(server).instead = [
-        said(status, {"error": "invalid_grant", "error_description": f"{REFRESH} {CLIENT_SECRET} {quoted} " + CLIENT_SECRET.replace("/", "\\/")})
+        said(
+            status,
+            {
+                "error": "invalid_grant",
+                "error_description": f"{REFRESH} {CLIENT_SECRET} {quoted} "
+                + CLIENT_SECRET.replace("/", "\\/"),
+            },
+        )
     ]
     tokens = tokens_on(server, vault())
     with pytest.raises(Failure) as failed:
         await tokens.current()
-    assert failed.value.failure == "auth" and "books is dead" in failed.value.sentence and "connect it again" in failed.value.sentence
+    assert (
+        failed.value.failure == "auth"
+        and "books is dead" in failed.value.message
+        and "connect it again" in failed.value.message
+    )
     assert not any(secret in f"{failed.value!r} {failed.value}" for secret in (*SECRETS, quoted))
     await tokens.close()
 
 
-@pytest.mark.parametrize("reply", [Reply(503, b"<html>busy</html>"), Reply(429, b"{}", {"retry-after": "17"}), Reply(200, b"{}"), Reply(200, b"[1]")])
-async def test_a_token_endpoint_that_is_not_well_is_no_dead_token(server: FakeServer, reply: Reply) -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(503, b"<html>busy</html>"),
+        Reply(429, b"{}", {"retry-after": "17"}),
+        Reply(200, b"{}"),
+        Reply(200, b"[1]"),
+    ],
+)
+async def test_a_token_endpoint_that_is_not_well_is_no_dead_token(
+    server: FakeServer, reply: Reply
+) -> None:
     """It may pass: the connection is not stopped for it."""
     vendor_of(server).instead = [reply]
     tokens = tokens_on(server, vault())
@@ -250,7 +293,13 @@ async def test_a_token_endpoint_that_is_not_well_is_no_dead_token(server: FakeSe
 
 
 KINDS: list[tuple[Kind, Any, dict[str, str], dict[str, str], str]] = [
-    (QUICKBOOKS, quickbooks.QuickBooksVendor, {"realm_id": quickbooks.REALM}, {"account": "4000", "item": "11", "tax": "3"}, ""),
+    (
+        QUICKBOOKS,
+        quickbooks.QuickBooksVendor,
+        {"realm_id": quickbooks.REALM},
+        {"account": "4000", "item": "11", "tax": "3"},
+        "",
+    ),
     (
         BUSINESS_CENTRAL,
         business_central.BusinessCentralVendor,
@@ -261,8 +310,12 @@ KINDS: list[tuple[Kind, Any, dict[str, str], dict[str, str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "vendor", "settings", "codes", "base"), KINDS, ids=lambda one: getattr(one, "name", ""))
-async def test_a_token_that_expires_in_mid_run(kind: Kind, vendor: Any, settings: dict[str, str], codes: dict[str, str], base: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "vendor", "settings", "codes", "base"), KINDS, ids=lambda one: getattr(one, "name", "")
+)
+async def test_a_token_that_expires_in_mid_run(
+    kind: Kind, vendor: Any, settings: dict[str, str], codes: dict[str, str], base: str
+) -> None:
     """The call fails as auth, nothing was made; after one renewal the same request goes through; no secret is in what was said."""
     async with staged(kind, vendor(), settings, codes, base) as stage:
         await create(stage.port, document(stage, "INV-1"))
@@ -270,7 +323,9 @@ async def test_a_token_that_expires_in_mid_run(kind: Kind, vendor: Any, settings
         request = stage.port.render(document(stage, "INV-2"), await _customer(stage))
         stage.server.vendor.login.expire()  # type: ignore[attr-defined]
         failed = await outcome_of(stage.port, request, "INV-2")
-        assert failed.failure == "auth" and not any(secret in f"{failed!r} {failed.sentence}" for secret in SECRETS)
+        assert failed.failure == "auth" and not any(
+            secret in f"{failed!r} {failed.message}" for secret in SECRETS
+        )
         await stage.port.renew()
         await create(stage.port, document(stage, "INV-2"))
         assert len(stage.accepted) == 2
@@ -288,5 +343,10 @@ async def _customer(stage: Stage) -> str:
 def test_nothing_shows_a_secret() -> None:
     """`repr` of what holds secrets does not show them."""
     secrets = Secrets(1, {"refresh_token": REFRESH})
-    shown = repr(secrets) + str(secrets) + repr(replace(secrets)) + json.dumps({"secrets": repr(secrets)})
+    shown = (
+        repr(secrets)
+        + str(secrets)
+        + repr(replace(secrets))
+        + json.dumps({"secrets": repr(secrets)})
+    )
     assert REFRESH not in shown

@@ -16,14 +16,18 @@ from tests.ledgers.vendors.xero import BASE, TENANT, XeroVendor
 
 def xero_stage() -> AbstractAsyncContextManager[Stage]:
     """Xero."""
-    return staged(xero.LEDGER, XeroVendor(), {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE)
+    return staged(
+        xero.LEDGER, XeroVendor(), {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE
+    )
 
 
 STAGES = {"xero": xero_stage, "quickbooks": quickbooks_stage, "netsuite": netsuite_stage}
 
 
 @pytest.fixture(params=list(STAGES))
-async def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stage]:
+async def stage(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stage]:
     """Each vendor, with pages of two."""
     monkeypatch.setattr(f"services.arg_sync.ledgers.{request.param}.PAGE", 2)
     async with STAGES[request.param]() as made:
@@ -45,9 +49,13 @@ async def test_no_payment_is_missed_when_one_changes_between_two_pages(stage: St
 
     vendor.handle = changes_after_the_first_page
     read = await stage.port.payments("")
-    assert {one.payment_id: int(one.amount) for one in read.payments} == {an_id(one): amount for amount, one in enumerate(paid, 1)}
+    assert {one.payment_id: int(one.amount) for one in read.payments} == {
+        an_id(one): amount for amount, one in enumerate(paid, 1)
+    }
     again = await stage.port.payments(read.cursor)
-    assert {one.payment_id for one in again.payments} <= {an_id(one) for one in paid} and again.cursor == read.cursor
+    assert {one.payment_id for one in again.payments} <= {
+        an_id(one) for one in paid
+    } and again.cursor == read.cursor
 
 
 def an_id(payment: dict[str, Any]) -> str:

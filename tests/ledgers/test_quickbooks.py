@@ -16,5 +16,10 @@ class TestQuickBooks(LedgerSuite):
     @pytest.fixture
     async def stage(self) -> AsyncIterator[Stage]:
         """A server that plays it."""
-        async with staged(LEDGER, QuickBooksVendor(), {"realm_id": REALM}, {"account": "4000", "item": "11", "tax": "3"}) as stage:
+        async with staged(
+            LEDGER,
+            QuickBooksVendor(),
+            {"realm_id": REALM},
+            {"account": "4000", "item": "11", "tax": "3"},
+        ) as stage:
             yield stage

@@ -6,10 +6,16 @@ from dataclasses import replace
 import pytest
 
 from tests.ledgers.fake import playing
+from tests.ledgers.sample_ledger import TOKEN, TOY, ToyVendor, toy_kind
 from tests.ledgers.suite import LedgerSuite, Stage, host
-from tests.ledgers.toy import TOKEN, TOY, ToyVendor, toy_kind
 
-WAYS = {"neither": (False, False, 1), "number": (False, True, 1), "key": (True, False, 1), "both": (True, True, 1), "drafts": (False, False, 2)}
+WAYS = {
+    "neither": (False, False, 1),
+    "number": (False, True, 1),
+    "key": (True, False, 1),
+    "both": (True, True, 1),
+    "drafts": (False, False, 2),
+}
 
 
 class TestToy(LedgerSuite):
@@ -22,7 +28,9 @@ class TestToy(LedgerSuite):
         async with playing(vendor) as server:
             can = toy_kind(vendor).capabilities
             ports = [
-                TOY.make(host(capabilities, {"base_url": server.url}, {"token": TOKEN}, TOY.settings))
+                TOY.make(
+                    host(capabilities, {"base_url": server.url}, {"token": TOKEN}, TOY.settings)
+                )
                 for capabilities in (can, replace(can, request_seconds=0.5))
             ]
             yield Stage(*ports, server, (TOKEN,), {"account": "4000", "tax": "T10"})

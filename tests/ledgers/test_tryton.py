@@ -42,25 +42,42 @@ class TestTryton(LedgerSuite):
                 LEDGER.make(host(capabilities, settings, {"password": PASSWORD}, LEDGER.settings))
                 for capabilities in (can, replace(can, request_seconds=PATIENCE_SECONDS))
             ]
-            yield Stage(*ports, wire, (PASSWORD,), {"account": ACCOUNT, "tax": TAX}, patience=PATIENCE_SECONDS)
+            yield Stage(
+                *ports,
+                wire,
+                (PASSWORD,),
+                {"account": ACCOUNT, "tax": TAX},
+                patience=PATIENCE_SECONDS,
+            )
             for port in ports:
                 await port.close()
 
     async def test_a_wrong_password_is_auth(self, stage: Stage, server: TrytonServer) -> None:
-        """The connection stops, not the one invoice; the password is in no sentence."""
-        port = LEDGER.make(host(LEDGER.capabilities, server.settings, {"password": "canary-wrong-77"}, LEDGER.settings))
+        """The connection stops, not the one invoice; the password is in no message."""
+        port = LEDGER.make(
+            host(
+                LEDGER.capabilities,
+                server.settings,
+                {"password": "canary-wrong-77"},
+                LEDGER.settings,
+            )
+        )
         with pytest.raises(Failure) as failed:
             await port.check()
         assert failed.value.failure == "auth" and "canary" not in str(failed.value)
         await port.close()
 
-    async def test_a_closed_period_is_told_in_trytons_words(self, stage: Stage, server: TrytonServer) -> None:
+    async def test_a_closed_period_is_told_in_trytons_words(
+        self, stage: Stage, server: TrytonServer
+    ) -> None:
         """The draft stays; when the period is open again, it is posted."""
         await server.close_period(date(2026, 2, 10))
-        made = document(stage, "D-000090", invoice_date=date(2026, 2, 10), due_date=date(2026, 3, 10))
+        made = document(
+            stage, "D-000090", invoice_date=date(2026, 2, 10), due_date=date(2026, 3, 10)
+        )
         with pytest.raises(Failure) as failed:
             await deliver(stage.port, made)
-        assert failed.value.failure == "permanent" and "period" in failed.value.sentence
+        assert failed.value.failure == "permanent" and "period" in failed.value.message
         (draft,) = (await stage.port.find("invoice", ["D-000090"]))["D-000090"]
         assert draft.state == "draft"
 
@@ -70,40 +87,97 @@ class TestTryton(LedgerSuite):
         await server.block("Blocked Client")
         with pytest.raises(Failure) as failed:
             await stage.port.customer_for(Customer("Blocked Client"))
-        assert failed.value.failure == "permanent" and "inactive" in failed.value.sentence
+        assert failed.value.failure == "permanent" and "inactive" in failed.value.message
 
     async def test_an_older_date_is_refused_in_trytons_words(self, stage: Stage) -> None:
         """That is why documents go in the order of their dates."""
-        await deliver(stage.port, document(stage, "D-000091", invoice_date=date(2026, 8, 2), due_date=date(2026, 9, 1)))
+        await deliver(
+            stage.port,
+            document(stage, "D-000091", invoice_date=date(2026, 8, 2), due_date=date(2026, 9, 1)),
+        )
         with pytest.raises(Failure) as failed:
-            await deliver(stage.port, document(stage, "D-000092", invoice_date=date(2026, 8, 1), due_date=date(2026, 9, 1)))
-        assert failed.value.failure == "permanent" and "SI-" in failed.value.sentence
+            await deliver(
+                stage.port,
+                document(
+                    stage, "D-000092", invoice_date=date(2026, 8, 1), due_date=date(2026, 9, 1)
+                ),
+            )
+        assert failed.value.failure == "permanent" and "SI-" in failed.value.message
 
     async def test_our_tax_stands_to_the_cent(self, stage: Stage) -> None:
         """Three lines of 0.05 at 10 %: rounded line by line 0.03, of the sum 0.02. Tryton keeps what we invoiced, either way."""
         for at, due in enumerate((Decimal("0.03"), Decimal("0.02"))):
             parts = [due - Decimal("0.01") * 2, Decimal("0.01"), Decimal("0.01")]
             lines = tuple(
-                Line(no, "cents", Decimal(1), "C62", Decimal("0.0500"), Decimal("0.05"), ACCOUNT, "", TAX, "VAT", tax) for no, tax in enumerate(parts, 1)
+                Line(
+                    no,
+                    "cents",
+                    Decimal(1),
+                    "C62",
+                    Decimal("0.0500"),
+                    Decimal("0.05"),
+                    ACCOUNT,
+                    "",
+                    TAX,
+                    "VAT",
+                    tax,
+                )
+                for no, tax in enumerate(parts, 1)
             )
             net = Decimal("0.15")
-            values = {"invoice_date": date(2026, 8, 3), "due_date": date(2026, 9, 1), "net": net, "tax": due, "total": net + due, "lines": lines}
-            made = document(stage, f"D-00009{5 + at}", **values, taxes=(TaxPart("VAT", TAX, Decimal(10), net, due),))
+            values = {
+                "invoice_date": date(2026, 8, 3),
+                "due_date": date(2026, 9, 1),
+                "net": net,
+                "tax": due,
+                "total": net + due,
+                "lines": lines,
+            }
+            made = document(
+                stage,
+                f"D-00009{5 + at}",
+                **values,
+                taxes=(TaxPart("VAT", TAX, Decimal(10), net, due),),
+            )
             assert (await deliver(stage.port, made)).total == net + due
 
     async def test_half_a_cent_stands_as_we_rounded_it(self, stage: Stage) -> None:
         """7.25 × 33.38 is 242.005: 242.01 on our invoice, and 242.00 if Tryton multiplied."""
-        line = Line(1, "half a cent", Decimal("7.25"), "HUR", Decimal("33.3800"), Decimal("242.01"), ACCOUNT, "", "", "", Decimal(0))
-        values = {"invoice_date": date(2026, 8, 3), "due_date": date(2026, 9, 1), "net": line.amount, "tax": Decimal(0), "total": line.amount}
-        assert (await deliver(stage.port, document(stage, "D-000098", **values, lines=(line,), taxes=()))).total == line.amount
+        line = Line(
+            1,
+            "half a cent",
+            Decimal("7.25"),
+            "HUR",
+            Decimal("33.3800"),
+            Decimal("242.01"),
+            ACCOUNT,
+            "",
+            "",
+            "",
+            Decimal(0),
+        )
+        values = {
+            "invoice_date": date(2026, 8, 3),
+            "due_date": date(2026, 9, 1),
+            "net": line.amount,
+            "tax": Decimal(0),
+            "total": line.amount,
+        }
+        assert (
+            await deliver(
+                stage.port, document(stage, "D-000098", **values, lines=(line,), taxes=())
+            )
+        ).total == line.amount
 
     async def test_a_credit_note_of_two_invoices_is_told(self, stage: Stage) -> None:
         """Tryton applies a credit note to one invoice: a person applies the other."""
         days = {"invoice_date": date(2026, 8, 4), "due_date": date(2026, 9, 1)}
-        both = [await deliver(stage.port, document(stage, f"D-00010{at}", **days)) for at in range(2)]
+        both = [
+            await deliver(stage.port, document(stage, f"D-00010{at}", **days)) for at in range(2)
+        ]
         corrects = tuple(Corrected(one.number, Decimal(1), one.remote_id) for one in both)
         credit = document(stage, "D-000102", "credit-note", corrects=corrects, **days)
         posted = await deliver(stage.port, credit)
         with pytest.raises(Failure) as failed:
             await stage.port.allocate(posted, credit)
-        assert failed.value.failure == "permanent" and "one invoice only" in failed.value.sentence
+        assert failed.value.failure == "permanent" and "one invoice only" in failed.value.message

@@ -30,13 +30,21 @@ def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
 
 
 @pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure, server: TrytonServer) -> Delivering:
+async def delivering(
+    engine_of: EngineOf, books_of: BooksOf, configure: Configure, server: TrytonServer
+) -> Delivering:
     """Eight invoices of two customers and a credit note, delivered to Tryton."""
     configure(ledger_key=KEY)
     await server.rename_all()
     made = Delivering(engine_of, books_of)
-    await made.connect(LEDGER, server.url, **{name: value for name, value in server.settings.items() if name != "base_url"})
-    await made.rows("UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal({"password": PASSWORD}))
+    await made.connect(
+        LEDGER,
+        server.url,
+        **{name: value for name, value in server.settings.items() if name != "base_url"},
+    )
+    await made.rows(
+        "UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal({"password": PASSWORD})
+    )
     await made.map(account=ACCOUNT, tax=TAX)
     first = await made.close("INV-1", due=date(2099, 12, 31))
     for at in range(2, INVOICES + 1):
@@ -44,27 +52,42 @@ async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configur
     await made.close("CN-9", credits=first, due=date(2099, 12, 31))
     await made.queue()
     await made.deliver()
-    assert set((await made.states()).values()) == {"posted"}, await made.rows("SELECT invoice_number, sentence FROM arg_sync.delivery")
+    assert set((await made.states()).values()) == {"posted"}, await made.rows(
+        "SELECT invoice_number, message FROM arg_sync.delivery"
+    )
     return made
 
 
 async def again(delivering: Delivering, server: TrytonServer, number: str) -> None:
     """Another program enters the same document once more, and posts it."""
     row = await delivering.delivery(number)
-    port = LEDGER.make(host(LEDGER.capabilities, server.settings, {"password": PASSWORD}, LEDGER.settings))
+    port = LEDGER.make(
+        host(LEDGER.capabilities, server.settings, {"password": PASSWORD}, LEDGER.settings)
+    )
     (found,) = await port.create([Keyed(row.request_key, row.request, "invoice", number)])
     await port.post(found.remote_id, "invoice")  # type: ignore[union-attr]
     await port.close()
 
 
-async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, server: TrytonServer) -> None:
-    """A total that was edited, a customer that was merged, cancelled, deleted, entered twice, renumbered: each found with a mend, the rest quiet."""
+async def test_each_planted_drift_is_found_and_no_other(
+    delivering: Delivering, server: TrytonServer
+) -> None:
+    """A total that was edited, a customer that was merged, cancelled, deleted, entered twice, renumbered: each found with a fix, the rest quiet."""
     run = await reconcile(delivering)
-    assert (run.state, run.documents, run.unread) == ("done", INVOICES + 1, 0), run.sentence
+    assert (run.state, run.documents, run.unread) == ("done", INVOICES + 1, 0), run.message
     assert await open_drifts(delivering) == set()
-    ids = {row.invoice_number: int(row.remote_id) for row in await delivering.rows("SELECT invoice_number, remote_id FROM arg_sync.delivery")}
-    await server.rows("UPDATE account_invoice SET total_amount_cache = total_amount_cache + 1 WHERE id = $1", ids["INV-2"])
-    await server.rows("UPDATE account_invoice SET party = (SELECT id FROM party_party WHERE name = 'Client 1') WHERE id = $1", ids["INV-4"])
+    ids = {
+        row.invoice_number: int(row.remote_id)
+        for row in await delivering.rows("SELECT invoice_number, remote_id FROM arg_sync.delivery")
+    }
+    await server.rows(
+        "UPDATE account_invoice SET total_amount_cache = total_amount_cache + 1 WHERE id = $1",
+        ids["INV-2"],
+    )
+    await server.rows(
+        "UPDATE account_invoice SET party = (SELECT id FROM party_party WHERE name = 'Client 1') WHERE id = $1",
+        ids["INV-4"],
+    )
     await server.rows("UPDATE account_invoice SET state = 'cancelled' WHERE id = $1", ids["INV-3"])
     await server.rows(ANYWAY.format(f"DELETE FROM account_invoice WHERE id = {ids['INV-5']};"))
     await again(delivering, server, "INV-6")
@@ -77,16 +100,23 @@ async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, 
         ("duplicated", "INV-6"),
         ("edited", "INV-7"),
     }
-    before = await server.rows("SELECT id, state, reference, party FROM account_invoice ORDER BY id")
+    before = await server.rows(
+        "SELECT id, state, reference, party FROM account_invoice ORDER BY id"
+    )
     for _ in range(2):
         run = await reconcile(delivering)
-        assert run.state == "done", run.sentence
+        assert run.state == "done", run.message
         assert await open_drifts(delivering) == planted
         assert len(delivering.said("ledger-drift-found")) == len(planted)
-    assert await server.rows("SELECT id, state, reference, party FROM account_invoice ORDER BY id") == before, "nothing is changed there"
+    assert (
+        await server.rows("SELECT id, state, reference, party FROM account_invoice ORDER BY id")
+        == before
+    ), "nothing is changed there"
 
 
-async def test_what_could_not_be_read_is_not_deleted(delivering: Delivering, server: TrytonServer) -> None:
+async def test_what_could_not_be_read_is_not_deleted(
+    delivering: Delivering, server: TrytonServer
+) -> None:
     """Tryton is killed: no drift; when it is back, all is well."""
     server.kill()
     run = await reconcile(delivering)
@@ -102,7 +132,14 @@ async def test_payments_are_read_once(delivering: Delivering, server: TrytonServ
     """What Tryton has no payment of gives none: a credit note that was applied is not money."""
     for _ in range(2):
         await read_payments(delivering)
-    assert await delivering.rows("SELECT payment_id FROM arg_sync.payment WHERE invoice_id IS NOT NULL") == []
-    (row,) = await delivering.rows("SELECT failures, sentence FROM arg_sync.payment_cursor")
-    assert row.failures == 0, row.sentence
-    assert sum((one.total for one in delivering.closed if one.kind == "credit-note"), Decimal(0)) > 0
+    assert (
+        await delivering.rows(
+            "SELECT payment_id FROM arg_sync.payment WHERE invoice_id IS NOT NULL"
+        )
+        == []
+    )
+    (row,) = await delivering.rows("SELECT failures, message FROM arg_sync.payment_cursor")
+    assert row.failures == 0, row.message
+    assert (
+        sum((one.total for one in delivering.closed if one.kind == "credit-note"), Decimal(0)) > 0
+    )

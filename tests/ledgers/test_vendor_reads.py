@@ -28,7 +28,9 @@ async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, 
     played = PLAYED[name]
     can = replace(played.kind.capabilities, per_minute=None, per_day=None)
     async with playing(played.vendor()) as server:
-        await connected(delivering, replace(played, kind=replace(played.kind, capabilities=can)), server)
+        await connected(
+            delivering, replace(played, kind=replace(played.kind, capabilities=can)), server
+        )
         first = await delivering.close("INV-1")
         for at in range(2, 6):
             await delivering.close(f"INV-{at}")
@@ -37,11 +39,13 @@ async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, 
         await delivering.deliver()
         assert set((await delivering.states()).values()) == {"posted"}
         await read_payments(delivering)
-        (poll,) = await delivering.rows("SELECT failures, sentence FROM arg_sync.payment_cursor")
-        assert poll.failures == 0, poll.sentence
-        assert delivering.said("payment-recorded") == [], "a credit note that was applied is not money"
+        (poll,) = await delivering.rows("SELECT failures, message FROM arg_sync.payment_cursor")
+        assert poll.failures == 0, poll.message
+        assert delivering.said("payment-recorded") == [], (
+            "a credit note that was applied is not money"
+        )
         run = await reconcile(delivering)
-        assert (run.state, run.documents, run.unread) == ("done", 6, 0), run.sentence
+        assert (run.state, run.documents, run.unread) == ("done", 6, 0), run.message
         assert await open_drifts(delivering) == set()
         kept, total = INVOICES_OF[name]
         stored = kept(server.vendor)
@@ -50,7 +54,9 @@ async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, 
         planted = {("deleted", "INV-2"), ("edited", "INV-3")}
         if name == "business-central":
             an_id = remote_id(server, "INV-4")
-            stored["00000000-0000-0000-0000-0000000000aa"] = stored[an_id] | {"id": "00000000-0000-0000-0000-0000000000aa"}
+            stored["00000000-0000-0000-0000-0000000000aa"] = stored[an_id] | {
+                "id": "00000000-0000-0000-0000-0000000000aa"
+            }
             planted.add(("duplicated", "INV-4"))
         for _ in range(2):
             assert (await reconcile(delivering)).state == "done"
@@ -63,7 +69,14 @@ async def test_the_second_draft_of_the_stated_window_is_found(delivering: Delive
     played = PLAYED["business-central"]
     times = {"request_seconds": 0.5, "server_seconds": 0.2, "per_minute": None}
     async with playing(played.vendor()) as server:
-        await connected(delivering, replace(played, kind=replace(played.kind, capabilities=replace(played.kind.capabilities, **times))), server)
+        await connected(
+            delivering,
+            replace(
+                played,
+                kind=replace(played.kind, capabilities=replace(played.kind.capabilities, **times)),
+            ),
+            server,
+        )
         await delivering.close("INV-1")
         await delivering.queue()
         server.plan(Fault("late", 60.0))
@@ -78,5 +91,8 @@ async def test_the_second_draft_of_the_stated_window_is_found(delivering: Delive
         an_id = remote_id(server, "INV-1")
         stored["late"] = stored[an_id] | {"id": "late", "status": "Draft"}
         await reconcile(delivering)
-        (row,) = await delivering.rows("SELECT code, remote_id, mend FROM arg_sync.drift")
-        assert (row.code, row.remote_id) == ("duplicated", "late") and "delete the draft late" in row.mend
+        (row,) = await delivering.rows("SELECT code, remote_id, fix FROM arg_sync.drift")
+        assert (row.code, row.remote_id) == (
+            "duplicated",
+            "late",
+        ) and "delete the draft late" in row.fix

@@ -13,9 +13,9 @@ from services.arg_sync.ledgers import business_central as bc
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers import quickbooks as qb
 from services.arg_sync.ledgers import xero
+from services.arg_sync.ledgers.http_client import Answer
 from services.arg_sync.ledgers.kinds import all_kinds
 from services.arg_sync.ledgers.port import Customer, Failure, Found, Keyed
-from services.arg_sync.ledgers.wire import Answer
 from services.arg_sync.rules.documents import Corrected, Line
 from services.arg_sync.rules.folding import folded
 from tests.ledgers import pages
@@ -31,22 +31,37 @@ PAIR = ECKey.generate_key("P-256")
 def quickbooks_stage(**settings: str) -> AbstractAsyncContextManager[Stage]:
     """QuickBooks."""
     codes = {"account": "4000", "item": "11", "tax": "3"}
-    return staged(qb.LEDGER, quickbooks.QuickBooksVendor(), {"realm_id": quickbooks.REALM} | settings, codes)
+    return staged(
+        qb.LEDGER, quickbooks.QuickBooksVendor(), {"realm_id": quickbooks.REALM} | settings, codes
+    )
 
 
 def central_stage(**settings: str) -> AbstractAsyncContextManager[Stage]:
     """Business Central."""
     at = {"tenant": business_central.TENANT, "company_id": business_central.COMPANY}
-    return staged(bc.LEDGER, business_central.BusinessCentralVendor(), at | settings, {"account": "6110", "tax": "T10"})
+    return staged(
+        bc.LEDGER,
+        business_central.BusinessCentralVendor(),
+        at | settings,
+        {"account": "6110", "tax": "T10"},
+    )
 
 
-def netsuite_stage(pair: ECKey | RSAKey = PAIR, **settings: str) -> AbstractAsyncContextManager[Stage]:
+def netsuite_stage(
+    pair: ECKey | RSAKey = PAIR, **settings: str
+) -> AbstractAsyncContextManager[Stage]:
     """NetSuite."""
     vendor = netsuite.NetSuiteVendor()
     vendor.login.certificate = pair
     at = {"account_id": "123456_SB1", "certificate_id": "cert-1", "currencies": "USD=1,EUR=4"}
     secrets = {"private_key": pair.as_pem(private=True).decode()}
-    return staged(ns.LEDGER, vendor, at | settings, {"account": "4000", "item": "42", "tax": "5"}, secrets=secrets)
+    return staged(
+        ns.LEDGER,
+        vendor,
+        at | settings,
+        {"account": "4000", "item": "42", "tax": "5"},
+        secrets=secrets,
+    )
 
 
 STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
@@ -65,19 +80,29 @@ async def stage(request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
 
 async def asked(stage: Stage, number: str = "INV-000001", **changes: Any) -> str:
     """A request."""
-    return stage.port.render(document(stage, number, **changes), await customer_of(stage.port, document(stage).customer))
+    return stage.port.render(
+        document(stage, number, **changes), await customer_of(stage.port, document(stage).customer)
+    )
 
 
 async def test_a_closed_period_is_told_in_the_vendors_words(stage: Stage) -> None:
-    """Permanent, with its sentence; after the mend the same document goes through."""
+    """Permanent, with its message; after the fix the same document goes through."""
     stage.server.vendor.closed_before = "2026-04-01"  # type: ignore[attr-defined]
     with pytest.raises(Failure) as failed:
         await deliver(stage.port, document(stage))
     assert failed.value.failure == "permanent"
-    assert any(word in failed.value.sentence for word in ("Period Closed", "allowed posting dates", "accounting period")), failed.value.sentence
+    assert any(
+        word in failed.value.message
+        for word in ("Period Closed", "allowed posting dates", "accounting period")
+    ), failed.value.message
     stage.server.vendor.closed_before = ""  # type: ignore[attr-defined]
     if stage.port.capabilities.steps == 2:
-        assert (await stage.port.post((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"][0].remote_id, "invoice")).state == "posted"
+        assert (
+            await stage.port.post(
+                (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"][0].remote_id,
+                "invoice",
+            )
+        ).state == "posted"
     else:
         assert (await create(stage.port, document(stage))).state == "posted"
 
@@ -86,7 +111,9 @@ async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> N
     """What was paid, what came since, and what was taken back; a credit note is no payment."""
     invoice = await deliver(stage.port, document(stage, "INV-1"))
     whole = document(stage, "CN-2", "credit-note")
-    credit = document(stage, "CN-2", "credit-note", corrects=(Corrected("INV-1", whole.total, invoice.remote_id),))
+    credit = document(
+        stage, "CN-2", "credit-note", corrects=(Corrected("INV-1", whole.total, invoice.remote_id),)
+    )
     other = await deliver(stage.port, document(stage, "INV-3"))
     posted = await deliver(stage.port, credit)
     await stage.port.allocate(posted, credit)
@@ -98,7 +125,11 @@ async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> N
     assert (one.remote_id, one.amount, one.currency) == (other.remote_id, Decimal("1000.00"), "USD")
     stage.server.vendor.cancel(paid)  # type: ignore[attr-defined]
     third = await stage.port.payments(second.cursor)
-    assert [(each.payment_id, each.cancelled) for each in third.payments if each.payment_id == one.payment_id][-1] == (one.payment_id, True)
+    assert [
+        (each.payment_id, each.cancelled)
+        for each in third.payments
+        if each.payment_id == one.payment_id
+    ][-1] == (one.payment_id, True)
     assert third.cursor >= second.cursor
 
 
@@ -124,7 +155,7 @@ async def test_a_line_without_its_codes_is_refused_before_anything_is_sent(stage
     for line in (replace(made.lines[0], account="", item=""), replace(made.lines[0], tax="")):
         with pytest.raises(Failure) as failed:
             stage.port.render(replace(made, lines=(line,)), "1")
-        assert failed.value.failure == "permanent" and "retry" in failed.value.sentence
+        assert failed.value.failure == "permanent" and "retry" in failed.value.message
     assert len(stage.server.calls) == before
 
 
@@ -137,13 +168,21 @@ async def test_quickbooks_says_in_many_ways_that_a_number_is_taken(code: str, in
         assert isinstance(vendor, quickbooks.QuickBooksVendor)
         vendor.taken_code, vendor.taken_in_200 = code, in_200
         await create(stage.port, document(stage))
-        assert (await outcome_of(stage.port, await asked(stage), a_key=key("another"))).failure == "duplicate"
+        assert (
+            await outcome_of(stage.port, await asked(stage), a_key=key("another"))
+        ).failure == "duplicate"
 
 
-@pytest.mark.parametrize("words", ["This record already exists", "A record with the same external ID already exists: duplicate externalId"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This record already exists",
+        "A record with the same external ID already exists: duplicate externalId",
+    ],
+)
 @pytest.mark.parametrize("code", ["DUP_RCRD", "USER_ERROR", "UNIQUE_CUST_ID_REQD"])
 def test_netsuite_says_in_many_ways_that_an_id_is_taken(code: str, words: str) -> None:
-    """The sentence counts as well as the code."""
+    """The message counts as well as the code."""
     reply = netsuite.NetSuiteVendor().error(400, code, words)
     failed = ns.reading(Answer(reply.status, reply.headers, reply.body), True)
     assert failed is not None and failed.failure == "duplicate"
@@ -152,31 +191,135 @@ def test_netsuite_says_in_many_ways_that_an_id_is_taken(code: str, words: str) -
 @pytest.mark.parametrize(
     ("reading", "status", "body", "writes", "failure"),
     [
-        (qb.reading, 200, b'{"Fault":{"Error":[{"Message":"x","code":"6000"}],"type":"ValidationFault"}}', True, "permanent"),
-        (qb.reading, 400, b'{"fault":{"error":[{"message":"x","code":"003001"}]}}', True, "transient"),
+        (
+            qb.reading,
+            200,
+            b'{"Fault":{"Error":[{"Message":"x","code":"6000"}],"type":"ValidationFault"}}',
+            True,
+            "permanent",
+        ),
+        (
+            qb.reading,
+            400,
+            b'{"fault":{"error":[{"message":"x","code":"003001"}]}}',
+            True,
+            "transient",
+        ),
         (qb.reading, 403, b'{"Fault":{"Error":[{"Message":"x","code":"3100"}]}}', True, "auth"),
-        (qb.reading, 400, b'{"Fault":{"Error":[{"Message":"subscription ended","code":"6190"}]}}', True, "auth"),
-        (qb.reading, 500, b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}', True, "unknown"),
-        (qb.reading, 500, b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}', False, "transient"),
-        (xero.reading, 400, b'{"ErrorNumber":10,"Type":"ValidationException","Elements":[{"ValidationErrors":[{"Message":"no"}]}]}', True, "permanent"),
-        (xero.reading, 400, b'{"ErrorNumber":10,"Elements":[{"ValidationErrors":[{"Message":"Invoice # must be unique."}]}]}', True, "duplicate"),
+        (
+            qb.reading,
+            400,
+            b'{"Fault":{"Error":[{"Message":"subscription ended","code":"6190"}]}}',
+            True,
+            "auth",
+        ),
+        (
+            qb.reading,
+            500,
+            b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}',
+            True,
+            "unknown",
+        ),
+        (
+            qb.reading,
+            500,
+            b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}',
+            False,
+            "transient",
+        ),
+        (
+            xero.reading,
+            400,
+            b'{"ErrorNumber":10,"Type":"ValidationException","Elements":[{"ValidationErrors":[{"Message":"no"}]}]}',
+            True,
+            "permanent",
+        ),
+        (
+            xero.reading,
+            400,
+            b'{"ErrorNumber":10,"Elements":[{"ValidationErrors":[{"Message":"Invoice # must be unique."}]}]}',
+            True,
+            "duplicate",
+        ),
         (xero.reading, 403, b"{}", True, "auth"),
         (xero.reading, 504, b"<html>", True, "unknown"),
-        (bc.reading, 400, b'{"error":{"code":"Internal_EntityWithSameKeyExists","message":"x"}}', True, "duplicate"),
-        (bc.reading, 401, b'{"error":{"code":"Authentication_InvalidCredentials","message":"x"}}', True, "auth"),
-        (bc.reading, 400, b'{"error":{"code":"Authorization_RequestDenied","message":"x"}}', True, "auth"),
-        (bc.reading, 409, b'{"error":{"code":"Request_EntityChanged","message":"x"}}', True, "transient"),
+        (
+            bc.reading,
+            400,
+            b'{"error":{"code":"Internal_EntityWithSameKeyExists","message":"x"}}',
+            True,
+            "duplicate",
+        ),
+        (
+            bc.reading,
+            401,
+            b'{"error":{"code":"Authentication_InvalidCredentials","message":"x"}}',
+            True,
+            "auth",
+        ),
+        (
+            bc.reading,
+            400,
+            b'{"error":{"code":"Authorization_RequestDenied","message":"x"}}',
+            True,
+            "auth",
+        ),
+        (
+            bc.reading,
+            409,
+            b'{"error":{"code":"Request_EntityChanged","message":"x"}}',
+            True,
+            "transient",
+        ),
         (bc.reading, 408, b"", True, "unknown"),
         (bc.reading, 504, b"", False, "transient"),
-        (bc.reading, 400, b'{"error":{"code":"Application_DialogException","message":"x"}}', True, "permanent"),
-        (ns.reading, 400, b'{"o:errorDetails":[{"detail":"x","o:errorCode":"SSS_REQUEST_LIMIT_EXCEEDED"}]}', True, "transient"),
-        (ns.reading, 401, b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_LOGIN"}]}', True, "auth"),
-        (ns.reading, 500, b'{"o:errorDetails":[{"detail":"x","o:errorCode":"UNEXPECTED_ERROR"}]}', True, "unknown"),
-        (ns.reading, 400, b'{"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}', True, "duplicate"),
-        (ns.reading, 400, b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_CONTENT"}]}', True, "permanent"),
+        (
+            bc.reading,
+            400,
+            b'{"error":{"code":"Application_DialogException","message":"x"}}',
+            True,
+            "permanent",
+        ),
+        (
+            ns.reading,
+            400,
+            b'{"o:errorDetails":[{"detail":"x","o:errorCode":"SSS_REQUEST_LIMIT_EXCEEDED"}]}',
+            True,
+            "transient",
+        ),
+        (
+            ns.reading,
+            401,
+            b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_LOGIN"}]}',
+            True,
+            "auth",
+        ),
+        (
+            ns.reading,
+            500,
+            b'{"o:errorDetails":[{"detail":"x","o:errorCode":"UNEXPECTED_ERROR"}]}',
+            True,
+            "unknown",
+        ),
+        (
+            ns.reading,
+            400,
+            b'{"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}',
+            True,
+            "duplicate",
+        ),
+        (
+            ns.reading,
+            400,
+            b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_CONTENT"}]}',
+            True,
+            "permanent",
+        ),
     ],
 )
-def test_what_an_answer_means(reading: Any, status: int, body: bytes, writes: bool, failure: str) -> None:
+def test_what_an_answer_means(
+    reading: Any, status: int, body: bytes, writes: bool, failure: str
+) -> None:
     """The class by the body, whatever the status."""
     failed = reading(Answer(status, {}, body), writes)
     assert failed is not None and failed.failure == failure
@@ -192,18 +335,22 @@ async def test_quickbooks_knows_a_customer_by_currency() -> None:
         for _ in range(2):
             assert await stage.port.customer_for(Customer("Mercy", currency="USD")) == dollars
             assert await stage.port.customer_for(Customer("Mercy", currency="EUR")) == euros
-        found = await create(stage.port, document(stage, currency="EUR", customer=Customer("Mercy", currency="EUR")))
+        found = await create(
+            stage.port, document(stage, currency="EUR", customer=Customer("Mercy", currency="EUR"))
+        )
         assert found.currency == "EUR" and found.customer == euros
 
 
 async def test_quickbooks_in_the_world_has_a_tax_code_a_line() -> None:
-    """In the USA one for the document; more of them are refused in a sentence."""
+    """In the USA one for the document; more of them are refused in a message."""
     async with quickbooks_stage() as usa, quickbooks_stage(tax_model="global") as world:
         made = document(usa)
         two = replace(made, lines=(made.lines[0], replace(made.lines[1], tax="4")))
         with pytest.raises(Failure, match="one a document"):
             usa.port.render(two, "1")
-        assert '"TaxCodeRef":{"value":"4"}' in world.port.render(two, "1") and '"TotalTax":210.00' in world.port.render(two, "1")
+        assert '"TaxCodeRef":{"value":"4"}' in world.port.render(
+            two, "1"
+        ) and '"TotalTax":210.00' in world.port.render(two, "1")
         with pytest.raises(Failure, match="21 characters"):
             usa.port.render(document(usa, "INV-" + "0" * 20), "1")
 
@@ -225,7 +372,9 @@ async def test_business_central_posts_once_and_deletes_drafts_only() -> None:
         draft = await create(stage.port, document(stage))
         assert draft.state == "draft" and draft.total == document(stage).total
         posted = await stage.port.post(draft.remote_id, "invoice")
-        assert await stage.port.post(draft.remote_id, "invoice") == posted and posted.remote_number.startswith("S-")
+        assert await stage.port.post(
+            draft.remote_id, "invoice"
+        ) == posted and posted.remote_number.startswith("S-")
         with pytest.raises(Failure, match="posted"):
             await stage.port.discard(draft.remote_id, "invoice")
         second = await create(stage.port, document(stage, "INV-2"))
@@ -242,14 +391,18 @@ async def test_a_draft_that_cannot_be_read_again_is_unknown() -> None:
         request = await asked(stage)
         vendor = stage.server.vendor
         handle = vendor.handle
-        vendor.handle = lambda each, *more: Reply(503, b"") if each.method == "GET" else handle(each, *more)  # type: ignore[method-assign]
+        vendor.handle = lambda each, *more: (
+            Reply(503, b"") if each.method == "GET" else handle(each, *more)
+        )  # type: ignore[method-assign]
         assert (await outcome_of(stage.port, request)).failure == "unknown"
 
 
 async def test_a_credit_memo_for_two_invoices_is_told() -> None:
     """Business Central applies one to one invoice: the rest is for a person, and said."""
     async with central_stage() as stage:
-        invoices = [await deliver(stage.port, document(stage, number)) for number in ("INV-1", "INV-2")]
+        invoices = [
+            await deliver(stage.port, document(stage, number)) for number in ("INV-1", "INV-2")
+        ]
         corrects = tuple(Corrected(one.number, Decimal("10.00"), one.remote_id) for one in invoices)
         credit = document(stage, "CN-3", "credit-note", corrects=corrects)
         with pytest.raises(Failure, match="INV-1, INV-2"):
@@ -272,7 +425,9 @@ async def test_a_blocked_customer_is_told() -> None:
 def test_an_external_id_is_our_number_and_back(number: str) -> None:
     """Letters, digits, _ and - only; invoices and credit notes apart."""
     ids = {ns.external_id("invoice", number), ns.external_id("credit-note", number)}
-    assert len(ids) == 2 and all(part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in ids)
+    assert len(ids) == 2 and all(
+        part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in ids
+    )
     assert {ns.number_in(each) for each in ids} == {number}
 
 
@@ -283,10 +438,20 @@ async def test_netsuite_takes_an_rsa_key_and_says_when_a_key_is_none() -> None:
         assert "123456_SB1" in await stage.port.check()
     vendor = netsuite.NetSuiteVendor()
     at = {"account_id": "1", "certificate_id": "c", "currencies": "USD=1"}
-    async with staged(ns.LEDGER, vendor, at, {"item": "42", "account": ""}, secrets={"private_key": "canary-no-key"}) as stage:
+    async with staged(
+        ns.LEDGER,
+        vendor,
+        at,
+        {"item": "42", "account": ""},
+        secrets={"private_key": "canary-no-key"},
+    ) as stage:
         with pytest.raises(Failure) as failed:
             await stage.port.check()
-        assert failed.value.failure == "auth" and "PEM" in failed.value.sentence and "canary" not in failed.value.sentence
+        assert (
+            failed.value.failure == "auth"
+            and "PEM" in failed.value.message
+            and "canary" not in failed.value.message
+        )
 
 
 async def test_netsuite_waits_for_nobodys_approval() -> None:
@@ -294,7 +459,9 @@ async def test_netsuite_waits_for_nobodys_approval() -> None:
     async with netsuite_stage() as stage:
         made = await create(stage.port, document(stage))
         stage.server.vendor.records["invoice"][made.remote_id]["status"] = {"id": "pendingApproval"}  # type: ignore[attr-defined]
-        assert (await stage.port.status("invoice", [made.remote_id]))[made.remote_id].state == "draft"  # type: ignore[union-attr]
+        assert (await stage.port.status("invoice", [made.remote_id]))[
+            made.remote_id
+        ].state == "draft"  # type: ignore[union-attr]
         with pytest.raises(Failure, match="waits for approval"):
             await stage.port.post(made.remote_id, "invoice")
 
@@ -310,10 +477,20 @@ async def test_currencies_that_cannot_be_read_are_told(text: str) -> None:
 def test_lines_are_summed_to_the_cent(xero_stage: Stage) -> None:
     """Lines of one account, item and tax become one; more kinds than the limit are refused; without a limit nothing changes."""
     made = document(xero_stage)
-    many = replace(made, lines=tuple(replace(made.lines[at % 2], line_no=at, account=str(at % 3)) for at in range(1, 100)))
+    many = replace(
+        made,
+        lines=tuple(
+            replace(made.lines[at % 2], line_no=at, account=str(at % 3)) for at in range(1, 100)
+        ),
+    )
     few = folded(many, 3)
-    assert len(few.lines) == 3 and sum(one.amount for one in few.lines) == sum(one.amount for one in many.lines)
-    assert sum(one.tax_amount for one in few.lines) == sum(one.tax_amount for one in many.lines) and "33 lines of" in few.lines[0].description
+    assert len(few.lines) == 3 and sum(one.amount for one in few.lines) == sum(
+        one.amount for one in many.lines
+    )
+    assert (
+        sum(one.tax_amount for one in few.lines) == sum(one.tax_amount for one in many.lines)
+        and "33 lines of" in few.lines[0].description
+    )
     assert folded(many, 0) is many and folded(many, 99) is many
     with pytest.raises(Failure, match="over 2 lines"):
         folded(many, 2)
@@ -323,7 +500,13 @@ def test_lines_are_summed_to_the_cent(xero_stage: Stage) -> None:
 async def xero_stage() -> AsyncIterator[Stage]:
     """Xero."""
     codes = {"account": "200", "tax": "OUTPUT"}
-    async with staged(xero.LEDGER, played_xero.XeroVendor(), {"tenant_id": played_xero.TENANT}, codes, played_xero.BASE) as made:
+    async with staged(
+        xero.LEDGER,
+        played_xero.XeroVendor(),
+        {"tenant_id": played_xero.TENANT},
+        codes,
+        played_xero.BASE,
+    ) as made:
         yield made
 
 

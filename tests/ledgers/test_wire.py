@@ -9,11 +9,11 @@ from decimal import Decimal
 
 import pytest
 
-from services.arg_sync.ledgers import wire as wire_module
+from services.arg_sync.ledgers import http_client as wire_module
+from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, retry_after, writing
 from services.arg_sync.ledgers.kinds import all_kinds
 from services.arg_sync.ledgers.network import may_be_reached
 from services.arg_sync.ledgers.port import Failure
-from services.arg_sync.ledgers.wire import Answer, Wire, exact_json, retry_after, writing
 from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
 from tests.ledgers.suite import at_once
 
@@ -59,7 +59,9 @@ def page(server: FakeServer) -> Page:
     return server.vendor
 
 
-def wire_to(url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = (), private: bool = False) -> Wire:
+def wire_to(
+    url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = (), private: bool = False
+) -> Wire:
     """A wire."""
     return Wire(url, at_once, request_seconds=seconds, allowed_hosts=hosts, allow_private=private)
 
@@ -120,12 +122,16 @@ def test_each_vendor_has_a_list_of_hosts(kind: str) -> None:
         ("100.64.0.1", False, False, False),
     ],
 )
-def test_which_addresses_may_be_reached(address: str, loopback: bool, private: bool, may: bool) -> None:
+def test_which_addresses_may_be_reached(
+    address: str, loopback: bool, private: bool, may: bool
+) -> None:
     """A name may resolve to public addresses only, unless the connection says that it is at home."""
     assert may_be_reached(address, loopback=loopback, private=private) is may
 
 
-async def test_a_name_that_means_an_inner_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_means_an_inner_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An allowed host whose name points inside (a poisoned name): nothing is connected to."""
 
     async def inside(*asked: object, **more: object) -> list[object]:
@@ -150,7 +156,9 @@ async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
         await wire.close()
 
 
-async def test_an_answer_is_not_read_without_end(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_is_not_read_without_end(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More than the cap: a read fails, of a write nobody knows."""
     monkeypatch.setattr(wire_module, "ANSWER_BYTES", 1000)
     page(server).reply = Reply(200, b"x" * 2000)
@@ -163,10 +171,14 @@ async def test_an_answer_is_not_read_without_end(server: FakeServer, monkeypatch
 
 
 @pytest.mark.parametrize("packed", [True, False])
-async def test_what_is_said_of_compression_is_not_believed(server: FakeServer, packed: bool) -> None:
+async def test_what_is_said_of_compression_is_not_believed(
+    server: FakeServer, packed: bool
+) -> None:
     """Some compress though we ask for none; Tryton says of large answers that they are compressed when they are not: only the bytes tell."""
     text = b'{"a": 1}' * 50
-    page(server).reply = Reply(200, gzip.compress(text) if packed else text, {"content-encoding": "gzip"})
+    page(server).reply = Reply(
+        200, gzip.compress(text) if packed else text, {"content-encoding": "gzip"}
+    )
     wire = wire_to(server.url)
     assert (await wire.call("GET", "/", writes=False)).body == text
     await wire.close()
@@ -206,7 +218,9 @@ async def test_nothing_of_a_write_leaves_after_its_time(server: FakeServer) -> N
     await wire.close()
 
 
-async def test_no_proxy_of_the_machine_is_used(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proxy_of_the_machine_is_used(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where a token goes is not for an environment variable to say."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
@@ -246,7 +260,11 @@ def test_what_no_database_keeps_is_not_in_what_was_said() -> None:
     """NUL and half a character, spelt out or in another encoding: a sign stands in their place; a whole character stays."""
     said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
     for body in (said, said.decode().encode("utf-16")):
-        assert Answer(200, {}, body).json(writes=False) == {"nul": ["a\ufffdb"], "half": "\ufffd", "whole": "\U0001f600"}
+        assert Answer(200, {}, body).json(writes=False) == {
+            "nul": ["a\ufffdb"],
+            "half": "\ufffd",
+            "whole": "\U0001f600",
+        }
     assert "\0" not in Answer(503, {}, "<p>Out of order</p>".encode("utf-16")).words
 
 

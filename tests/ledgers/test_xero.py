@@ -17,14 +17,19 @@ from tests.ledgers.stages import staged
 from tests.ledgers.suite import LedgerSuite, Stage, create, customer_of, deliver, document, key
 from tests.ledgers.vendors.xero import BASE, TENANT, XeroVendor
 
-described = pytest.mark.skipif(not xero_description.FILE.exists(), reason="the official description is not here: set XERO_OPENAPI to its path")
+described = pytest.mark.skipif(
+    not xero_description.FILE.exists(),
+    reason="the official description is not here: set XERO_OPENAPI to its path",
+)
 
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     """A server that plays Xero, and holds all traffic against the description where that is at hand."""
     vendor = XeroVendor(check=xero_description.check if xero_description.FILE.exists() else None)
-    async with staged(LEDGER, vendor, {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE) as made:
+    async with staged(
+        LEDGER, vendor, {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE
+    ) as made:
         yield made
 
 
@@ -41,20 +46,51 @@ def vendor_of(stage: Stage) -> XeroVendor:
 async def keyed(stage: Stage, *numbers: str, **changes: Any) -> list[Keyed]:
     """Requests."""
     customer = await customer_of(stage.port, document(stage).customer)
-    return [Keyed(key(number), stage.port.render(document(stage, number, **changes), customer), "invoice", number) for number in numbers]
+    return [
+        Keyed(
+            key(number),
+            stage.port.render(document(stage, number, **changes), customer),
+            "invoice",
+            number,
+        )
+        for number in numbers
+    ]
 
 
 def invoice(**changes: Any) -> dict[str, Any]:
     """A request that is right."""
-    line = {"Description": "x", "Quantity": 1, "UnitAmount": 1, "LineAmount": 1, "AccountCode": "200"}
-    right = {"Type": "ACCREC", "Contact": {"ContactID": TENANT}, "Date": "2026-03-31", "DueDate": "2026-04-30", "InvoiceNumber": "1", "LineItems": [line]}
-    return right | {"CurrencyCode": "USD", "LineAmountTypes": "NoTax", "Status": "AUTHORISED"} | changes
+    line = {
+        "Description": "x",
+        "Quantity": 1,
+        "UnitAmount": 1,
+        "LineAmount": 1,
+        "AccountCode": "200",
+    }
+    right = {
+        "Type": "ACCREC",
+        "Contact": {"ContactID": TENANT},
+        "Date": "2026-03-31",
+        "DueDate": "2026-04-30",
+        "InvoiceNumber": "1",
+        "LineItems": [line],
+    }
+    return (
+        right
+        | {"CurrencyCode": "USD", "LineAmountTypes": "NoTax", "Status": "AUTHORISED"}
+        | changes
+    )
 
 
 def asked(element: Any, path: str = "/Invoices", method: str = "PUT", **headers: str) -> Asked:
     """A request of one element."""
     body = {path.strip("/").partition("/")[0]: [element]} if element is not None else {}
-    return Asked(method, BASE + path, {}, {"accept": "application/json", "xero-tenant-id": TENANT} | headers, json.dumps(body).encode())
+    return Asked(
+        method,
+        BASE + path,
+        {},
+        {"accept": "application/json", "xero-tenant-id": TENANT} | headers,
+        json.dumps(body).encode(),
+    )
 
 
 @described
@@ -75,13 +111,28 @@ class TestDescription:
             invoice(CurrencyCode="DOLLAR"),
             invoice(Date="31.03.2026"),
             invoice(LineItems=[{}]),
-            invoice(LineItems=[{"Description": "x", "Quantity": "1", "UnitAmount": 1, "LineAmount": 1}]),
+            invoice(
+                LineItems=[{"Description": "x", "Quantity": "1", "UnitAmount": 1, "LineAmount": 1}]
+            ),
             invoice(Contact={"ContactID": "C-1"}),
             invoice(Total=1),
             invoice(Amount=1),
             {name: value for name, value in invoice().items() if name != "Contact"},
         ],
-        ids=["nothing", "empty", "type", "status", "currency", "date", "line", "number", "uuid", "read-only", "unknown", "missing"],
+        ids=[
+            "nothing",
+            "empty",
+            "type",
+            "status",
+            "currency",
+            "date",
+            "line",
+            "number",
+            "uuid",
+            "read-only",
+            "unknown",
+            "missing",
+        ],
     )
     def test_it_refuses_what_is_wrong(self, element: Any) -> None:
         """`{}`, a wrong Type, an unknown, read-only or missing field, a wrong form of a date, number or id: none passes."""
@@ -99,7 +150,13 @@ class TestDescription:
                 xero_description.check(request, path, None)
 
     @pytest.mark.parametrize(
-        "said", [{"Invoices": {}}, {"Invoices": [{"Type": "SALE"}]}, {"Invoices": [{"Date": "2026-03-31"}]}, {"Invoices": [{"Total": "ten"}]}]
+        "said",
+        [
+            {"Invoices": {}},
+            {"Invoices": [{"Type": "SALE"}]},
+            {"Invoices": [{"Date": "2026-03-31"}]},
+            {"Invoices": [{"Total": "ten"}]},
+        ],
     )
     def test_it_refuses_wrong_answers(self, said: Any) -> None:
         """What the played server says is held against the description, too."""
@@ -109,26 +166,42 @@ class TestDescription:
     async def test_a_wrong_request_of_ours_would_be_seen(self, stage: Stage) -> None:
         """The server of the suite refuses what the description refuses: the connection breaks."""
         (one,) = await keyed(stage, "INV-000001")
-        (outcome,) = await stage.port.create([replace(one, request=one.request.replace('"ACCREC"', '"SALE"'))])
-        assert isinstance(outcome, Failure) and outcome.failure == "unknown" and stage.accepted == []
+        (outcome,) = await stage.port.create(
+            [replace(one, request=one.request.replace('"ACCREC"', '"SALE"'))]
+        )
+        assert (
+            isinstance(outcome, Failure) and outcome.failure == "unknown" and stage.accepted == []
+        )
 
 
 async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stage) -> None:
     """Each document of a batch has an outcome of its own, in our order."""
     requests = await keyed(stage, *(f"INV-{at:06d}" for at in range(1, 51)))
-    requests[7] = replace(requests[7], request=requests[7].request.replace('"AccountCode":"200"', '"AccountCode":"999"'))
+    requests[7] = replace(
+        requests[7],
+        request=requests[7].request.replace('"AccountCode":"200"', '"AccountCode":"999"'),
+    )
     before = len(stage.server.calls)
     outcomes = await stage.port.create(requests)
     assert len(stage.server.calls) == before + 1
-    assert isinstance(outcomes[7], Failure) and outcomes[7].failure == "permanent" and "999" in outcomes[7].sentence
-    assert [one.number for one in outcomes if isinstance(one, Found)] == [one.number for one in requests if one is not requests[7]]
+    assert (
+        isinstance(outcomes[7], Failure)
+        and outcomes[7].failure == "permanent"
+        and "999" in outcomes[7].message
+    )
+    assert [one.number for one in outcomes if isinstance(one, Found)] == [
+        one.number for one in requests if one is not requests[7]
+    ]
 
 
 async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
     """Whole and in parts, under the same keys: what is there is told as there, or as a number that is taken."""
     requests = await keyed(stage, "INV-1", "INV-2", "INV-3")
     stage.server.plan(Fault("silence"))
-    assert all(isinstance(one, Failure) and one.failure == "unknown" for one in await stage.impatient.create(requests))
+    assert all(
+        isinstance(one, Failure) and one.failure == "unknown"
+        for one in await stage.impatient.create(requests)
+    )
     assert all(isinstance(one, Found) for one in await stage.port.create(requests))
     for outcome in await stage.port.create(requests[1:]):
         assert isinstance(outcome, Failure) and outcome.failure == "duplicate"
@@ -145,11 +218,25 @@ async def test_a_call_refused_as_a_whole_is_asked_one_by_one(stage: Stage) -> No
 async def test_a_document_of_9727_lines_goes_with_the_others(stage: Stage) -> None:
     """The total is ours to the cent, and each of the batch has its outcome."""
     lines = tuple(
-        Line(at, f"Nurse · line {at}", Decimal(8), "HUR", Decimal("31.2500"), Decimal("250.00"), "200", "", "OUTPUT", "VAT", Decimal("25.00"))
+        Line(
+            at,
+            f"Nurse · line {at}",
+            Decimal(8),
+            "HUR",
+            Decimal("31.2500"),
+            Decimal("250.00"),
+            "200",
+            "",
+            "OUTPUT",
+            "VAT",
+            Decimal("25.00"),
+        )
         for at in range(1, 9728)
     )
     net = Decimal("250.00") * 9727
-    (large,) = await keyed(stage, "INV-9", lines=lines, net=net, tax=net / 10, total=net * Decimal("1.1"))
+    (large,) = await keyed(
+        stage, "INV-9", lines=lines, net=net, tax=net / 10, total=net * Decimal("1.1")
+    )
     small = await keyed(stage, "INV-1", "INV-2")
     outcomes = await stage.port.create([small[0], large, small[1]])
     assert [one.total for one in outcomes if isinstance(one, Found)][1] == net * Decimal("1.1")
@@ -158,8 +245,15 @@ async def test_a_document_of_9727_lines_goes_with_the_others(stage: Stage) -> No
 
 def test_bodies_are_kept_small() -> None:
     """What does not fit into one call goes in the next, kinds apart."""
-    requests = [Keyed(str(at), "x" * 1_000_000, "invoice", str(at)) for at in range(5)] + [Keyed("c", "x", "credit-note", "c")]
-    assert [[one.key for one in part] for part in _parts(requests)] == [["0", "1"], ["2", "3"], ["4"], ["c"]]
+    requests = [Keyed(str(at), "x" * 1_000_000, "invoice", str(at)) for at in range(5)] + [
+        Keyed("c", "x", "credit-note", "c")
+    ]
+    assert [[one.key for one in part] for part in _parts(requests)] == [
+        ["0", "1"],
+        ["2", "3"],
+        ["4"],
+        ["c"],
+    ]
 
 
 async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> None:
@@ -167,12 +261,15 @@ async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> N
     await deliver(stage.port, document(stage, "INV-1"))
     paid = vendor_of(stage).pay("INV-1", "1000.00")
     first = await stage.port.payments("")
-    assert [(one.number, one.amount, one.currency, str(one.paid_on), one.cancelled) for one in first.payments] == [
-        ("INV-1", Decimal("1000.00"), "USD", "2026-04-10", False)
-    ]
+    assert [
+        (one.number, one.amount, one.currency, str(one.paid_on), one.cancelled)
+        for one in first.payments
+    ] == [("INV-1", Decimal("1000.00"), "USD", "2026-04-10", False)]
     vendor_of(stage).pay("INV-1", "10.00")
     second = await stage.port.payments(first.cursor)
-    assert [str(one.amount) for one in second.payments][-1] == "10.00" and second.cursor > first.cursor
+    assert [str(one.amount) for one in second.payments][
+        -1
+    ] == "10.00" and second.cursor > first.cursor
     vendor_of(stage).cancel(paid)
     (last,) = [one for one in (await stage.port.payments(second.cursor)).payments if one.cancelled]
     assert last.payment_id == paid["PaymentID"]
@@ -210,7 +307,10 @@ async def test_an_archived_contact_is_said(stage: Stage) -> None:
 def test_a_code_that_is_missing_is_said(stage: Stage) -> None:
     """Nothing is guessed: a line without an account, a tax without a code."""
     made = document(stage)
-    for line, words in ((replace(made.lines[0], account=""), "no account"), (replace(made.lines[0], tax=""), "not mapped")):
+    for line, words in (
+        (replace(made.lines[0], account=""), "no account"),
+        (replace(made.lines[0], tax=""), "not mapped"),
+    ):
         with pytest.raises(Failure, match=words):
             stage.port.render(replace(made, lines=(line,)), TENANT)
 

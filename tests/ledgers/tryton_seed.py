@@ -9,7 +9,12 @@ import sys
 from decimal import Decimal
 
 from proteus import Model, config
-from trytond.modules.account.tests.tools import create_chart, create_fiscalyear, create_tax, get_accounts
+from trytond.modules.account.tests.tools import (
+    create_chart,
+    create_fiscalyear,
+    create_tax,
+    get_accounts,
+)
 from trytond.modules.account_invoice.tests.tools import set_fiscalyear_invoice_sequences
 from trytond.modules.company.tests.tools import create_company, get_company
 
@@ -32,7 +37,15 @@ def main(configuration: str, database: str) -> None:
     sequence.prefix = "SI-"
     sequence.save()
     Model.get("party.party")(name="Nobody").save()
-    print(json.dumps({"company": company.party.name, "revenue": accounts["revenue"].code or accounts["revenue"].name, "tax": tax.name}))
+    print(
+        json.dumps(
+            {
+                "company": company.party.name,
+                "revenue": accounts["revenue"].code or accounts["revenue"].name,
+                "tax": tax.name,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ ACCOUNT, TAX = "4.1.1", "VAT 10"
 
 def _folder() -> Path:
     """One for each version of what it is made of."""
-    made_of = hashlib.sha256(REQUIREMENTS.read_bytes() + SEED.read_bytes() + f"{sys.version_info[:2]}".encode()).hexdigest()[:16]
+    made_of = hashlib.sha256(
+        REQUIREMENTS.read_bytes() + SEED.read_bytes() + f"{sys.version_info[:2]}".encode()
+    ).hexdigest()[:16]
     folder = cache_folder() / "tryton" / made_of
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -54,8 +56,17 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _run(*command: object, **environment: str) -> str:
-    done = subprocess.run([str(part) for part in command], env=os.environ | environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
-    assert done.returncode == 0, f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
@@ -72,7 +83,16 @@ def python_of_tryton() -> Path:
                 _run(uv, "pip", "install", "--quiet", "--python", python, "-r", REQUIREMENTS)
             else:
                 _run(sys.executable, "-m", "venv", folder / "venv")
-                _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS)
+                _run(
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "-r",
+                    REQUIREMENTS,
+                )
             (folder / "installed").touch()
     return python
 
@@ -100,7 +120,11 @@ class TrytonServer:
     @property
     def dsn(self) -> str:
         """Its database."""
-        return plain_dsn(make_url(self.postgres_url).set(database=self.database).render_as_string(hide_password=False))
+        return plain_dsn(
+            make_url(self.postgres_url)
+            .set(database=self.database)
+            .render_as_string(hide_password=False)
+        )
 
     @property
     def _configuration(self) -> Path:
@@ -115,7 +139,9 @@ class TrytonServer:
         """Makes the database: from the dump in the cache, else from nothing, which makes the dump."""
         self.folder.mkdir(parents=True, exist_ok=True)
         python = python_of_tryton()
-        base = plain_dsn(make_url(self.postgres_url).set(database="").render_as_string(hide_password=False))
+        base = plain_dsn(
+            make_url(self.postgres_url).set(database="").render_as_string(hide_password=False)
+        )
         self._configuration.write_text(
             f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten = 127.0.0.1:{self.port}\n"
             "[session]\ntimeout = 36000\n[queue]\nworker = True\n"  # reports of invoices are printed by a worker, which we don't start
@@ -128,24 +154,58 @@ class TrytonServer:
                 return
             (self.folder / "password").write_text(PASSWORD + "\n")
             admin = python.with_name("trytond-admin")
-            about = ("-c", self._configuration, "-d", self.database, "-u", "account_invoice", "--activate-dependencies", "--email", "pat@example.com")
+            about = (
+                "-c",
+                self._configuration,
+                "-d",
+                self.database,
+                "-u",
+                "account_invoice",
+                "--activate-dependencies",
+                "--email",
+                "pat@example.com",
+            )
             _run(admin, *about, TRYTONPASSFILE=str(self.folder / "password"))
-            _run(python, SEED, self._configuration, self.database, TRYTOND_DATABASE_URI=f"{base.rstrip('/')}/")
-            with contextlib.suppress(AssertionError):  # a server newer than our pg_dump: then each session seeds anew
+            _run(
+                python,
+                SEED,
+                self._configuration,
+                self.database,
+                TRYTOND_DATABASE_URI=f"{base.rstrip('/')}/",
+            )
+            with contextlib.suppress(
+                AssertionError
+            ):  # a server newer than our pg_dump: then each session seeds anew
                 _run(PROGRAMS / "pg_dump", "-Fc", "-Z1", "-f", dump.with_suffix(".new"), self.dsn)
                 dump.with_suffix(".new").rename(dump)
 
     def start(self) -> None:
         """Starts it and waits until it answers."""
         with self.log.open("ab") as sink:
-            self.process = subprocess.Popen([python_of_tryton().with_name("trytond"), "-c", self._configuration, "-d", self.database], stdout=sink, stderr=sink)
+            self.process = subprocess.Popen(
+                [
+                    python_of_tryton().with_name("trytond"),
+                    "-c",
+                    self._configuration,
+                    "-d",
+                    self.database,
+                ],
+                stdout=sink,
+                stderr=sink,
+            )
         last = time.monotonic() + START_SECONDS
         while not self._answers():
-            assert self.process.poll() is None and time.monotonic() < last, f"Tryton did not start:\n{self.log.read_text()[-2000:]}"
+            assert self.process.poll() is None and time.monotonic() < last, (
+                f"Tryton did not start:\n{self.log.read_text()[-2000:]}"
+            )
             time.sleep(0.2)
 
     def _answers(self) -> bool:
-        asked = urllib.request.Request(f"{self.url}/rpc/", b'{"id":0,"method":"common.server.version","params":[]}', {"content-type": "application/json"})
+        asked = urllib.request.Request(
+            f"{self.url}/rpc/",
+            b'{"id":0,"method":"common.server.version","params":[]}',
+            {"content-type": "application/json"},
+        )
         try:
             with urllib.request.urlopen(asked, timeout=5) as answer:
                 return bool(answer.status == 200)
@@ -162,7 +222,12 @@ class TrytonServer:
     def stop(self) -> None:
         """Ends it, and drops its database."""
         self.kill()
-        _thread(self._sql(plain_dsn(self.postgres_url), f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)"))
+        _thread(
+            self._sql(
+                plain_dsn(self.postgres_url),
+                f"DROP DATABASE IF EXISTS {self.database} WITH (FORCE)",
+            )
+        )
 
     async def _sql(self, dsn: str, statement: str, *values: Any) -> list[Any]:
         connection = await asyncpg.connect(dsn)
@@ -186,7 +251,11 @@ class TrytonServer:
 
     async def close_period(self, day: date, *, closed: bool = True) -> None:
         """Closes the period of a day, or opens it again."""
-        await self.rows("UPDATE account_period SET state = $1 WHERE $2 BETWEEN start_date AND end_date", "closed" if closed else "open", day)
+        await self.rows(
+            "UPDATE account_period SET state = $1 WHERE $2 BETWEEN start_date AND end_date",
+            "closed" if closed else "open",
+            day,
+        )
 
     async def block(self, party: str, *, blocked: bool = True) -> None:
         """Makes a party inactive, or active again."""
@@ -194,7 +263,9 @@ class TrytonServer:
 
     async def rename_all(self) -> None:
         """What earlier tests made is out of the way."""
-        await self.rows("UPDATE account_invoice SET reference = reference || '/old/' || id WHERE reference NOT LIKE '%/old/%'")
+        await self.rows(
+            "UPDATE account_invoice SET reference = reference || '/old/' || id WHERE reference NOT LIKE '%/old/%'"
+        )
 
 
 def _thread(work: Any) -> Any:

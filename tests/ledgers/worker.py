@@ -14,9 +14,9 @@ from typing import Any
 from services.arg_sync.handlers import running
 from services.arg_sync.handlers.engine import Engine
 from services.arg_sync.ledgers.kinds import all_kinds
-from services.arg_sync.store.announced import SAYS
-from shared.broker.say import Outgoing
-from shared.consumer.protocol import Books
+from services.arg_sync.store.announced import MESSAGE_BUILDERS
+from shared.broker.producer import OutgoingMessage
+from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
 
 REQUEST_SECONDS, SERVER_SECONDS, HOLD_SECONDS = 0.5, 1.0, 2.0
@@ -28,7 +28,7 @@ class File:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def say(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[OutgoingMessage]) -> None:
         """Writes them down."""
         with self._path.open("ab") as file:
             for each in records:
@@ -37,10 +37,18 @@ class File:
 
 async def work(path: Path) -> None:
     """Until it is killed."""
-    times: dict[str, Any] = {"per_minute": None, "per_day": None, "request_seconds": REQUEST_SECONDS, "server_seconds": SERVER_SECONDS}
-    kinds = {name: replace(kind, capabilities=replace(kind.capabilities, **times)) for name, kind in all_kinds().items()}
+    times: dict[str, Any] = {
+        "per_minute": None,
+        "per_day": None,
+        "request_seconds": REQUEST_SECONDS,
+        "server_seconds": SERVER_SECONDS,
+    }
+    kinds = {
+        name: replace(kind, capabilities=replace(kind.capabilities, **times))
+        for name, kind in all_kinds().items()
+    }
     running.hold_seconds = lambda *asked, **more: HOLD_SECONDS
-    books = Books("arg_sync", engine_for("arg_sync"), File(path), dict(SAYS))  # type: ignore[arg-type]
+    books = UnitOfWork("arg_sync", engine_for("arg_sync"), File(path), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
     engine = Engine(books, kinds, f"worker {os.getpid()}")
     while True:
         await engine.look()

@@ -18,16 +18,49 @@ from referencing.jsonschema import DRAFT202012
 
 from tests.ledgers.fake import Asked, Reply
 
-FILE = Path(os.environ.get("XERO_OPENAPI", str(Path(__file__).parents[3] / "shared/specs/xero_accounting.yaml")))
+FILE = Path(
+    os.environ.get(
+        "XERO_OPENAPI", str(Path(__file__).parents[3] / "shared/specs/xero_accounting.yaml")
+    )
+)
 REQUIRED_IN_REQUESTS = {
-    "Invoice": ["Type", "Contact", "LineItems", "Date", "DueDate", "InvoiceNumber", "CurrencyCode", "LineAmountTypes", "Status"],
-    "CreditNote": ["Type", "Contact", "LineItems", "Date", "CreditNoteNumber", "CurrencyCode", "LineAmountTypes", "Status"],
+    "Invoice": [
+        "Type",
+        "Contact",
+        "LineItems",
+        "Date",
+        "DueDate",
+        "InvoiceNumber",
+        "CurrencyCode",
+        "LineAmountTypes",
+        "Status",
+    ],
+    "CreditNote": [
+        "Type",
+        "Contact",
+        "LineItems",
+        "Date",
+        "CreditNoteNumber",
+        "CurrencyCode",
+        "LineAmountTypes",
+        "Status",
+    ],
     "LineItem": ["Description", "Quantity", "UnitAmount", "LineAmount"],
     "Contact": [],
     "Allocation": ["Amount", "Date", "Invoice"],
 }
-REQUIRED_IN_ANSWERS = {"Invoice": [], "CreditNote": [], "Contact": [], "Payment": ["PaymentID", "Amount", "Date", "Status", "Invoice"]}
-LISTS = {"Invoices": "Invoice", "CreditNotes": "CreditNote", "Contacts": "Contact", "Allocations": "Allocation"}
+REQUIRED_IN_ANSWERS = {
+    "Invoice": [],
+    "CreditNote": [],
+    "Contact": [],
+    "Payment": ["PaymentID", "Amount", "Date", "Status", "Invoice"],
+}
+LISTS = {
+    "Invoices": "Invoice",
+    "CreditNotes": "CreditNote",
+    "Contacts": "Contact",
+    "Allocations": "Allocation",
+}
 WRITTEN_DATE, READ_DATE = r"^\d{4}-\d\d-\d\d$", r"^/Date\(-?\d+([+-]\d{4})?\)/$"
 METHODS = ("get", "put", "post", "delete")
 
@@ -58,7 +91,9 @@ def _registry(requests: bool) -> Registry[Any]:
                 del properties[field]
         if requests:
             schema["additionalProperties"] = False
-        schema["required"] = (REQUIRED_IN_REQUESTS if requests else REQUIRED_IN_ANSWERS).get(name, schema.get("required", []))
+        schema["required"] = (REQUIRED_IN_REQUESTS if requests else REQUIRED_IN_ANSWERS).get(
+            name, schema.get("required", [])
+        )
         if name in LISTS and requests:
             schema["required"] = [name]
             properties[name]["minItems"] = 1
@@ -69,24 +104,38 @@ def _registry(requests: bool) -> Registry[Any]:
             "properties": {"InvoiceID": {"type": "string", "format": "uuid"}},
             "required": ["InvoiceID"],
         }
-    document = {"components": {"schemas": schemas, "responses": description()["components"]["responses"]}}
-    return Registry().with_resource("urn:xero", Resource.from_contents(document, default_specification=DRAFT202012))
+    document = {
+        "components": {"schemas": schemas, "responses": description()["components"]["responses"]}
+    }
+    return Registry().with_resource(
+        "urn:xero", Resource.from_contents(document, default_specification=DRAFT202012)
+    )
 
 
 def wrong_in(schema: dict[str, Any], value: Any, *, requests: bool) -> list[str]:
-    """What is wrong with a value, in sentences."""
+    """What is wrong with a value, in messages."""
     absolute = _absolute(schema)
-    validator = Draft202012Validator(absolute, registry=_registry(requests), format_checker=FormatChecker())
-    return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(_plain(value))]
+    validator = Draft202012Validator(
+        absolute, registry=_registry(requests), format_checker=FormatChecker()
+    )
+    return [
+        f"{error.json_path}: {error.message[:200]}"
+        for error in validator.iter_errors(_plain(value))
+    ]
 
 
 def operation_of(method: str, path: str) -> dict[str, Any]:
     """The operation of a request, or none such is described."""
     for template, operations in description()["paths"].items():
-        pattern = "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in template.split("/"))
+        pattern = "/".join(
+            "[^/]+" if part.startswith("{") else re.escape(part) for part in template.split("/")
+        )
         if re.fullmatch(pattern, path) and method.lower() in operations:
             found = operations[method.lower()]
-            shared = [_resolved(each) for each in [*operations.get("parameters", ()), *found.get("parameters", ())]]
+            shared = [
+                _resolved(each)
+                for each in [*operations.get("parameters", ()), *found.get("parameters", ())]
+            ]
             return {**found, "parameters": shared}
     raise NotDescribed(f"{method} {path} is not described")
 
@@ -109,21 +158,35 @@ def check(asked: Asked, path: str, reply: Reply | None) -> None:
 
 
 def _check_request(asked: Asked, operation: dict[str, Any]) -> None:
-    known = {each["name"].lower(): each for each in operation["parameters"] if each["in"] == "query"}
+    known = {
+        each["name"].lower(): each for each in operation["parameters"] if each["in"] == "query"
+    }
     unknown = sorted(set(map(str.lower, asked.query)) - set(known))
     if unknown:
         raise NotDescribed(f"{operation['operationId']} knows no parameter {', '.join(unknown)}")
     for each in operation["parameters"]:
-        if each["in"] == "header" and each.get("required") and each["name"].lower() not in asked.headers:
+        if (
+            each["in"] == "header"
+            and each.get("required")
+            and each["name"].lower() not in asked.headers
+        ):
             raise NotDescribed(f"{operation['operationId']} needs the header {each['name']}")
-        if each["in"] == "query" and each["name"] in asked.query and each["schema"].get("type") == "integer":
+        if (
+            each["in"] == "query"
+            and each["name"] in asked.query
+            and each["schema"].get("type") == "integer"
+        ):
             int(asked.query[each["name"]])
     if asked.headers.get("accept") != "application/json":
         raise NotDescribed("without Accept: application/json Xero answers XML")
     if len(asked.headers.get("idempotency-key", "")) > 128:
         raise NotDescribed("the key is longer than 128 characters")
     if "requestBody" in operation:
-        said = wrong_in(operation["requestBody"]["content"]["application/json"]["schema"], asked.json(), requests=True)
+        said = wrong_in(
+            operation["requestBody"]["content"]["application/json"]["schema"],
+            asked.json(),
+            requests=True,
+        )
         if said:
             raise NotDescribed(f"the request of {operation['operationId']}: {'; '.join(said)}")
 
@@ -131,7 +194,10 @@ def _check_request(asked: Asked, operation: dict[str, Any]) -> None:
 def _absolute(schema: Any) -> Any:
     """With references that lead into the registered file."""
     if isinstance(schema, dict):
-        return {name: f"urn:xero{part}" if name == "$ref" else _absolute(part) for name, part in schema.items()}
+        return {
+            name: f"urn:xero{part}" if name == "$ref" else _absolute(part)
+            for name, part in schema.items()
+        }
     return [_absolute(part) for part in schema] if isinstance(schema, list) else schema
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.console.client.ageing import aged, summed
-from shared.calendar import AGES, age_of
+from shared.calendar import AGEING_BUCKETS, ageing_bucket
 
 DUE = date(2026, 8, 30)
 
@@ -21,19 +21,30 @@ DUE = date(2026, 8, 30)
 )  # fmt: skip
 def test_the_age_by_days_past_due(days: int, age: str) -> None:
     """Domain rules 8: current, 1-30, 31-60, 61-90, 91-120, 121+ days past due; 30 days is in 1-30."""
-    assert age_of(DUE, DUE + timedelta(days=days)) == age
+    assert ageing_bucket(DUE, DUE + timedelta(days=days)) == age
 
 
 def test_the_ages_have_no_gap_and_no_overlap() -> None:
     """Every day has one age, and ages only grow."""
-    places = [AGES.index(age_of(DUE, DUE + timedelta(days=days))) for days in range(-40, 400)]
+    places = [
+        AGEING_BUCKETS.index(ageing_bucket(DUE, DUE + timedelta(days=days)))
+        for days in range(-40, 400)
+    ]
     assert places == sorted(places)
     assert [places.count(at) for at in range(1, 5)] == [30, 30, 30, 30]
 
 
-def owed(account: str, day: date, amount: str, currency: str = "USD", documents: int = 1) -> dict[str, Any]:
+def owed(
+    account: str, day: date, amount: str, currency: str = "USD", documents: int = 1
+) -> dict[str, Any]:
     """What a debtor owes of one day."""
-    return {"account_name": account, "currency": currency, "day": day, "amount": Decimal(amount), "documents": documents}
+    return {
+        "account_name": account,
+        "currency": currency,
+        "day": day,
+        "amount": Decimal(amount),
+        "documents": documents,
+    }
 
 
 def test_sums_by_debtor_and_currency() -> None:
@@ -46,8 +57,16 @@ def test_sums_by_debtor_and_currency() -> None:
         owed("Mercy", date(2026, 1, 1), "9.99"),
     ]
     alpha, yen, mercy = aged(rows, date(2026, 9, 30))
-    assert {age: str(alpha[age]) for age in (*AGES, "total")} == {
+    assert {age: str(alpha[age]) for age in (*AGEING_BUCKETS, "total")} == {
         "current": "100.00", "1-30": "50.50", "31-60": "-20.00", "61-90": "0.00", "91-120": "0.00", "121+": "0.00", "total": "130.50",
     }  # fmt: skip
-    assert (str(yen["31-60"]), yen["currency"], str(mercy["121+"]), alpha["documents"]) == ("700", "JPY", "9.99", 4)
-    assert [(row["currency"], str(row["total"]), str(row["121+"])) for row in summed([alpha, yen, mercy])] == [("JPY", "700", "0"), ("USD", "140.49", "9.99")]
+    assert (str(yen["31-60"]), yen["currency"], str(mercy["121+"]), alpha["documents"]) == (
+        "700",
+        "JPY",
+        "9.99",
+        4,
+    )
+    assert [
+        (row["currency"], str(row["total"]), str(row["121+"]))
+        for row in summed([alpha, yen, mercy])
+    ] == [("JPY", "700", "0"), ("USD", "140.49", "9.99")]

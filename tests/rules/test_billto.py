@@ -10,7 +10,9 @@ from tests.builders import node
 
 def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, Node]:
     """Nodes by id: level, parent, Account Name."""
-    return {node_id: Node(node_id, level, parent, account) for node_id, level, parent, account in rows}
+    return {
+        node_id: Node(node_id, level, parent, account) for node_id, level, parent, account in rows
+    }
 
 
 @pytest.mark.parametrize(
@@ -23,16 +25,25 @@ def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, Node]:
         ("", "", "", None),
     ],
 )
-def test_the_lowest_node_with_an_account_name_wins(company: str, client: str, office: str, debtor: str | None) -> None:
+def test_the_lowest_node_with_an_account_name_wins(
+    company: str, client: str, office: str, debtor: str | None
+) -> None:
     """Domain rules 9 (BM): Company → Client → Office, the lowest node with a non-empty Account Name wins."""
-    tree = nodes(("company", "company", None, company), ("client", "client", "company", client), ("office", "office", "client", office))
+    tree = nodes(
+        ("company", "company", None, company),
+        ("client", "client", "company", client),
+        ("office", "office", "client", office),
+    )
     found = resolve(tree, "office")
     assert (found and found.node_id) == debtor
 
 
 def test_a_staffing_hierarchy_starts_at_the_client() -> None:
     """Domain rules 9 (BM): Company exists in the RPO edition; a Staffing hierarchy starts at Client."""
-    assert [one.node_id for one in path(nodes(("c", "client", None, "C"), ("o", "office", "c", "")), "o")] == ["o", "c"]
+    assert [
+        one.node_id
+        for one in path(nodes(("c", "client", None, "C"), ("o", "office", "c", "")), "o")
+    ] == ["o", "c"]
 
 
 def test_an_office_may_hang_on_a_company() -> None:
@@ -50,7 +61,12 @@ def test_an_unknown_parent_ends_the_path() -> None:
 
 def test_a_parent_that_is_not_higher_is_passed_over() -> None:
     """Domain rules 9: a parent is always of a higher level; a circle leads nowhere."""
-    tree = nodes(("a", "client", "b", ""), ("b", "client", "a", "B"), ("o", "office", "o", ""), ("c", "company", "a", ""))
+    tree = nodes(
+        ("a", "client", "b", ""),
+        ("b", "client", "a", "B"),
+        ("o", "office", "o", ""),
+        ("c", "company", "a", ""),
+    )
     assert [resolve(tree, node_id) for node_id in ("a", "o", "c")] == [None, None, None]
 
 
@@ -62,7 +78,13 @@ def said(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
 def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
     """Design 1: the same again is a repeat, other values are a conflict, an older revision is recorded without effect."""
     three = node(revision=3)
-    events = [three, node(revision=2), node(revision=5), node(revision=3), node(revision=3, name="other")]
+    events = [
+        three,
+        node(revision=2),
+        node(revision=5),
+        node(revision=3),
+        node(revision=3, name="other"),
+    ]
     followed = follow({}, {}, events)
     assert followed.effects == ("takes effect", "recorded", "takes effect", "repeat", "conflict")
     assert followed.states["office-1"] == State(5, closed=False)

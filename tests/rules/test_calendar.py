@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.calendar import day_of_month, due_date, known_time_zone, local_date, month_end, next_month, terms_in_words
+from shared.calendar import (
+    day_of_month,
+    describe_payment_terms,
+    due_date,
+    is_time_zone,
+    local_date,
+    month_end,
+    next_month,
+)
 
 days = st.dates(min_value=date(1970, 1, 1), max_value=date(2900, 1, 1))
 
@@ -33,25 +41,35 @@ def test_due_dates_by_terms(invoice_date: str, terms: str, due: str) -> None:
     assert due_date(date.fromisoformat(invoice_date), terms) == date.fromisoformat(due)
 
 
-@given(days, st.sampled_from(["on-receipt", "net:0", "net:30", "end-of-next-month", "day:1", "day:15", "day:31"]))
+@given(
+    days,
+    st.sampled_from(
+        ["on-receipt", "net:0", "net:30", "end-of-next-month", "day:1", "day:15", "day:31"]
+    ),
+)
 def test_nothing_falls_due_before_its_date(invoice_date: date, terms: str) -> None:
     """Whatever the terms, the due date is the document's date or later."""
     assert due_date(invoice_date, terms) >= invoice_date
 
 
 def test_terms_that_nobody_knows_are_said_so() -> None:
-    """A sentence that lists what there is."""
+    """A message that lists what there is."""
     with pytest.raises(ValueError, match="on-receipt, net:N, end-of-next-month, day:N"):
         due_date(date(2026, 1, 1), "soon")
 
 
 @pytest.mark.parametrize(
     ("terms", "words"),
-    [("on-receipt", "Due on receipt"), ("net:30", "Net 30 days"), ("end-of-next-month", "End of next month"), ("day:15", "Day 15 of the month")],
+    [
+        ("on-receipt", "Due on receipt"),
+        ("net:30", "Net 30 days"),
+        ("end-of-next-month", "End of next month"),
+        ("day:15", "Day 15 of the month"),
+    ],
 )
 def test_terms_in_words(terms: str, words: str) -> None:
     """As a document prints them."""
-    assert terms_in_words(terms) == words
+    assert describe_payment_terms(terms) == words
 
 
 @pytest.mark.parametrize(
@@ -64,7 +82,14 @@ def test_terms_in_words(terms: str, words: str) -> None:
         (datetime(2026, 12, 31, 11, 0, tzinfo=UTC), "Pacific/Auckland", "2027-01-01"),
         (datetime(2028, 2, 28, 23, 30, tzinfo=UTC), "Europe/Amsterdam", "2028-02-29"),
     ],
-    ids=["before midnight", "midnight in winter time", "before midnight, clocks went forward", "midnight in summer time", "year end", "29 February"],
+    ids=[
+        "before midnight",
+        "midnight in winter time",
+        "before midnight, clocks went forward",
+        "midnight in summer time",
+        "year end",
+        "29 February",
+    ],
 )
 def test_the_local_day_of_a_company(instant: datetime, zone: str, day: str) -> None:
     """A day begins when it begins on the wall of the billing company, also when the clocks change."""
@@ -83,7 +108,10 @@ def test_a_day_that_a_month_does_not_have() -> None:
     assert [day_of_month(year, 2, 31).day for year in (2026, 2028)] == [28, 29]
 
 
-@pytest.mark.parametrize(("zone", "known"), [("Europe/Amsterdam", True), ("UTC", True), ("Europe/Nowhere", False), ("", False)])
+@pytest.mark.parametrize(
+    ("zone", "known"),
+    [("Europe/Amsterdam", True), ("UTC", True), ("Europe/Nowhere", False), ("", False)],
+)
 def test_time_zones_of_the_database_only(zone: str, known: bool) -> None:
     """A billing company's zone is one that the IANA database has."""
-    assert known_time_zone(zone) is known
+    assert is_time_zone(zone) is known

@@ -10,25 +10,64 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.invoicer.rules.companies import Terms
-from services.invoicer.rules.credits import Credited, Issued, IssuedLine, check_date, credit_line, credit_of, decide, document_of
+from services.invoicer.rules.credits import (
+    Credited,
+    Issued,
+    IssuedLine,
+    check_date,
+    credit_line,
+    credit_of,
+    decide,
+    document_of,
+)
 from services.invoicer.rules.settlement import Worth
 from services.invoicer.rules.totals import line_tax
 from shared.errors import Refused
 from shared.money import minor_unit, rounded
 from tests.builders import statement_line
 
-INVOICE = Issued(7, "INV-7", "invoice", "Mercy Hospital", "USD", Terms("standard", "", "net:30"), "", date(2026, 3, 31), date(2026, 3, 29), Decimal("2177.50"))
+INVOICE = Issued(
+    7,
+    "INV-7",
+    "invoice",
+    "Mercy Hospital",
+    "USD",
+    Terms("standard", "", "net:30"),
+    "",
+    date(2026, 3, 31),
+    date(2026, 3, 29),
+    Decimal("2177.50"),
+)
 
 
-def issued(quantity: str = "40", price: str = "50.00", line_no: int = 1, tax: str = "0", rate: str = "0", **changes: Any) -> IssuedLine:
+def issued(
+    quantity: str = "40",
+    price: str = "50.00",
+    line_no: int = 1,
+    tax: str = "0",
+    rate: str = "0",
+    **changes: Any,
+) -> IssuedLine:
     """A line on the invoice, nothing of it credited yet."""
     line = statement_line(quantity, price, **changes)
-    return IssuedLine(line_no, ("timesheet", f"T-{line_no}"), line, False, "office-1", 3, "VAT" if Decimal(rate) else "", Decimal(rate), Decimal(tax))
+    return IssuedLine(
+        line_no,
+        ("timesheet", f"T-{line_no}"),
+        line,
+        False,
+        "office-1",
+        3,
+        "VAT" if Decimal(rate) else "",
+        Decimal(rate),
+        Decimal(tax),
+    )
 
 
 def after(one: IssuedLine, credited: Credited) -> IssuedLine:
     """The line once that credit stands on a document."""
-    return replace(one, credited=one.credited + credited.worth, tax_credited=one.tax_credited + credited.tax)
+    return replace(
+        one, credited=one.credited + credited.worth, tax_credited=one.tax_credited + credited.tax
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,24 +90,39 @@ def after(one: IssuedLine, credited: Credited) -> IssuedLine:
         "a line below zero", "worth nothing",
     ],
 )  # fmt: skip
-def test_what_a_quantity_is_worth(line: Any, credited: str, quantity: str, expected: tuple[str, str]) -> None:
+def test_what_a_quantity_is_worth(
+    line: Any, credited: str, quantity: str, expected: tuple[str, str]
+) -> None:
     """Domain rules 5: what stands on that invoice line minus the rounded amount of the quantity that remains on it."""
-    standing = Worth(line.quantity, line.amount) - Worth(Decimal(credited), rounded(Decimal(credited) * line.unit_price, line.currency))
-    assert credit_of(line, standing, Decimal(quantity)) == Worth(Decimal(expected[0]), Decimal(expected[1]))
+    standing = Worth(line.quantity, line.amount) - Worth(
+        Decimal(credited), rounded(Decimal(credited) * line.unit_price, line.currency)
+    )
+    assert credit_of(line, standing, Decimal(quantity)) == Worth(
+        Decimal(expected[0]), Decimal(expected[1])
+    )
 
 
 parts = st.lists(st.integers(1, 4000), min_size=1, max_size=6)
 
 
-@given(parts, st.integers(1, 999_999), st.sampled_from(["USD", "JPY", "KWD"]), st.sampled_from(["0", "8.875", "20"]))
-def test_credits_one_after_the_other_end_at_nothing(shares: list[int], price: int, currency: str, rate: str) -> None:
+@given(
+    parts,
+    st.integers(1, 999_999),
+    st.sampled_from(["USD", "JPY", "KWD"]),
+    st.sampled_from(["0", "8.875", "20"]),
+)
+def test_credits_one_after_the_other_end_at_nothing(
+    shares: list[int], price: int, currency: str, rate: str
+) -> None:
     """Domain rules 5 and 7: whatever the parts, none is below zero, their sum never exceeds the line, and the last takes the rest in quantity,
     money and tax."""
     quantities = [Decimal(share).scaleb(-2) for share in shares]
     whole, unit_price = sum(quantities, Decimal(0)), Decimal(price).scaleb(-4)
     amount = rounded(whole * unit_price, currency)
     tax = line_tax(amount, Decimal(rate), currency)
-    one = issued(str(whole), str(unit_price), amount=str(amount), currency=currency, tax=str(tax), rate=rate)
+    one = issued(
+        str(whole), str(unit_price), amount=str(amount), currency=currency, tax=str(tax), rate=rate
+    )
     invoice = replace(INVOICE, currency=currency, total=Decimal(0))
     for quantity in quantities:
         (credit,) = decide(invoice, [one], [(1, quantity)])
@@ -82,40 +136,60 @@ def test_credits_one_after_the_other_end_at_nothing(shares: list[int], price: in
     assert (one.standing, one.tax + one.tax_credited) == (Worth(), 0)
 
 
-def refused(lines: list[IssuedLine], asked: list[tuple[int, Decimal | None]], invoice: Issued = INVOICE) -> tuple[str, str]:
-    """Code and sentence of the refusal."""
+def refused(
+    lines: list[IssuedLine], asked: list[tuple[int, Decimal | None]], invoice: Issued = INVOICE
+) -> tuple[str, str]:
+    """Code and message of the refusal."""
     with pytest.raises(Refused) as no:
         decide(invoice, lines, asked)
-    return no.value.code, no.value.sentence
+    return no.value.code, no.value.message
 
 
 def test_never_more_than_is_creditable() -> None:
     """Issue: the refusal names the line and what is left of it."""
     part = after(issued(), decide(INVOICE, [issued()], [(1, Decimal(2))])[0])
-    assert refused([part], [(1, Decimal("38.0001"))]) == ("more_than_left", "line 1 of INV-7: 38.0001 asked, 38 HUR and 1900.00 USD left")
+    assert refused([part], [(1, Decimal("38.0001"))]) == (
+        "more_than_left",
+        "line 1 of INV-7: 38.0001 asked, 38 HUR and 1900.00 USD left",
+    )
     gone = after(part, decide(INVOICE, [part], [(1, None)])[0])
     assert refused([gone], [(1, None)])[0] == "nothing_left"
     assert refused([gone], [(1, Decimal(1))])[0] == "nothing_left"
-    assert refused([gone], []) == ("nothing_left", "nothing stands on INV-7 any more: all of it is credited")
+    assert refused([gone], []) == (
+        "nothing_left",
+        "nothing stands on INV-7 any more: all of it is credited",
+    )
     assert refused([issued()], [(9, None)]) == ("no_such_line", "INV-7 has no line 9")
 
 
 def test_a_credit_of_a_credit_is_refused_with_what_to_do() -> None:
     """Issue: a wrong credit is undone by a further document; crediting a credit note is refused and says how."""
     credit = replace(issued(), is_credit=True)
-    assert refused([credit], [], replace(INVOICE, document_type="credit-note"))[0] == "is_credit_note"
-    assert refused([credit], [(1, None)], replace(INVOICE, document_type="credit-note"))[0] == "is_credit_note"
+    assert (
+        refused([credit], [], replace(INVOICE, document_type="credit-note"))[0] == "is_credit_note"
+    )
+    assert (
+        refused([credit], [(1, None)], replace(INVOICE, document_type="credit-note"))[0]
+        == "is_credit_note"
+    )
     assert refused([credit], [(1, None)])[0] == "credit_line"
     with pytest.raises(Refused) as no:
         decide(replace(INVOICE, document_type="credit-note"), [credit], [])
-    assert "billed by the next batch" in no.value.mend
-    assert "--reissue" in no.value.mend
+    assert "billed by the next batch" in no.value.fix
+    assert "--reissue" in no.value.fix
 
 
 def test_the_whole_document_leaves_out_what_is_no_debit() -> None:
     """On a netted invoice the credits of other invoices stand; debits with something left are credited whole."""
-    lines = [issued("40"), replace(issued("2", line_no=2), is_credit=True), issued("5", "75.00", line_no=3)]
-    assert [(each.of.line_no, each.worth.amount) for each in decide(INVOICE, lines, [])] == [(1, Decimal("-2000.00")), (3, Decimal("-375.00"))]
+    lines = [
+        issued("40"),
+        replace(issued("2", line_no=2), is_credit=True),
+        issued("5", "75.00", line_no=3),
+    ]
+    assert [(each.of.line_no, each.worth.amount) for each in decide(INVOICE, lines, [])] == [
+        (1, Decimal("-2000.00")),
+        (3, Decimal("-375.00")),
+    ]
 
 
 def test_a_credit_of_nothing_is_refused() -> None:
@@ -132,7 +206,11 @@ def test_a_credit_note_is_not_dated_before_its_invoice() -> None:
 
 def test_the_document_repeats_what_it_corrects() -> None:
     """Domain rules 5: debtor, currency, tax and terms from the invoice; domain rules 7: tax of a credit note is the sum of its lines."""
-    lines = [issued("40", tax="177.50", rate="8.875"), issued("5", "75.00", line_no=2, tax="33.28", rate="8.875"), issued("1", line_no=3)]
+    lines = [
+        issued("40", tax="177.50", rate="8.875"),
+        issued("5", "75.00", line_no=2, tax="33.28", rate="8.875"),
+        issued("1", line_no=3),
+    ]
     credits = decide(INVOICE, lines, [(3, None), (1, Decimal(2)), (2, Decimal(5))])
     assert [each.of.line_no for each in credits] == [1, 2, 3]
     document = document_of(INVOICE, credits)
@@ -142,12 +220,23 @@ def test_the_document_repeats_what_it_corrects() -> None:
     assert [(part.code, part.net, part.tax) for part in document.group.tax_parts] == [
         ("", Decimal("-50.00"), 0), ("VAT", Decimal("-475.00"), Decimal("-42.16")),
     ]  # fmt: skip
-    assert (document.group.line_count, document.group.credit_count, document.group.newest_corrected) == (3, 3, 7)
+    assert (
+        document.group.line_count,
+        document.group.credit_count,
+        document.group.newest_corrected,
+    ) == (3, 3, 7)
 
 
 def test_a_credit_says_where_it_comes_from() -> None:
     """Design 4: every amount can be explained: what stood, what remains, which invoice line, to what end."""
     (credit,) = decide(INVOICE, [issued("7.5", "33.33", amount="249.98")], [(1, Decimal("0.25"))])
     words = credit_line(INVOICE, credit, "rebill", "c-9").derivation["credit"]
-    assert (words["formula"], words["to"], words["corrects"]) == ("249.98 − 241.64 = 8.34", "rebill", {"invoice": "INV-7", "line": 1})
-    assert (words["stood"], words["remains"]) == ({"quantity": "7.5", "amount": "249.98"}, {"quantity": "7.25", "amount": "241.64"})
+    assert (words["formula"], words["to"], words["corrects"]) == (
+        "249.98 − 241.64 = 8.34",
+        "rebill",
+        {"invoice": "INV-7", "line": 1},
+    )
+    assert (words["stood"], words["remains"]) == (
+        {"quantity": "7.5", "amount": "249.98"},
+        {"quantity": "7.25", "amount": "241.64"},
+    )

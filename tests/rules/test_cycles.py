@@ -30,10 +30,24 @@ FORTNIGHTLY = TimeGroup("fortnightly", "fortnightly", anchor=date(2026, 3, 8))
 MONTHLY = TimeGroup("monthly", "monthly")
 NON_DATE = TimeGroup("any", "non-date")
 RETAIL = TimeGroup(
-    "retail", "custom", periods=(Span(date(2026, 1, 4), date(2026, 1, 31)), Span(date(2026, 2, 1), date(2026, 2, 28)), Span(date(2026, 3, 1), date(2026, 4, 4)))
+    "retail",
+    "custom",
+    periods=(
+        Span(date(2026, 1, 4), date(2026, 1, 31)),
+        Span(date(2026, 2, 1), date(2026, 2, 28)),
+        Span(date(2026, 3, 1), date(2026, 4, 4)),
+    ),
 )
 DAYS = st.dates(date(1971, 1, 1), date(2999, 12, 1))
-GROUPS = st.sampled_from([WEEKLY, SATURDAYS, FORTNIGHTLY, MONTHLY, TimeGroup("f", "fortnightly", anchor=date(2031, 7, 16))])
+GROUPS = st.sampled_from(
+    [
+        WEEKLY,
+        SATURDAYS,
+        FORTNIGHTLY,
+        MONTHLY,
+        TimeGroup("f", "fortnightly", anchor=date(2031, 7, 16)),
+    ]
+)
 
 
 def cycle(first: str, last: str) -> Span:
@@ -65,7 +79,13 @@ def test_fasttracks_scenarios(group: TimeGroup, week_ending: str, expected: str)
     """FastTrack360, scenarios 1 and 2 and non date-based, time group date 09/09/2010, a Thursday: by the week ending date. A week ending
     2010-09-05 with work on 08-30 and 08-31 is of September: a timesheet is never split at a month end."""
     day, cut = date.fromisoformat(week_ending), window(group, THURSDAY)
-    found = "out" if not in_window("timesheet", day, day, False, cut) else "late" if cut.weeks_from is not None and day < cut.weeks_from else "in"
+    found = (
+        "out"
+        if not in_window("timesheet", day, day, False, cut)
+        else "late"
+        if cut.weeks_from is not None and day < cut.weeks_from
+        else "in"
+    )
     assert found == expected
 
 
@@ -115,7 +135,18 @@ def test_the_last_complete_cycle(group: TimeGroup, cut_off: str, expected: Span 
     assert last_complete_cycle(group, date.fromisoformat(cut_off)) == expected
 
 
-@pytest.mark.parametrize("zone", ["Pacific/Midway", "America/New_York", "UTC", "Europe/Amsterdam", "Asia/Kolkata", "Pacific/Auckland", "Pacific/Kiritimati"])
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "Pacific/Midway",
+        "America/New_York",
+        "UTC",
+        "Europe/Amsterdam",
+        "Asia/Kolkata",
+        "Pacific/Auckland",
+        "Pacific/Kiritimati",
+    ],
+)
 def test_a_day_is_the_billing_companys_day(zone: str) -> None:
     """Domain rules 4: from zone -11 to +14 the same instant is of two days; the cycle goes by the local one, and is 7 days in each zone."""
     instant = datetime(2026, 3, 8, 10, 30, tzinfo=UTC)
@@ -137,7 +168,10 @@ def test_every_week_ending_is_in_exactly_one_cycle(group: TimeGroup, day: date) 
     assert mine is not None
     assert mine.first_day <= day <= mine.last_day
     assert cycle_with(group, mine.first_day) == cycle_with(group, mine.last_day) == mine
-    before, after = cycle_with(group, mine.first_day - timedelta(days=1)), cycle_with(group, mine.last_day + timedelta(days=1))
+    before, after = (
+        cycle_with(group, mine.first_day - timedelta(days=1)),
+        cycle_with(group, mine.last_day + timedelta(days=1)),
+    )
     assert before is not None
     assert before.last_day + timedelta(days=1) == mine.first_day
     assert after is not None
@@ -155,15 +189,31 @@ def test_the_last_complete_cycle_is_the_last(group: TimeGroup, cut_off: date) ->
     assert following.last_day > cut_off
 
 
-@given(st.one_of(GROUPS, st.none()), st.lists(DAYS, min_size=1, max_size=8), st.lists(DAYS, max_size=30))
-def test_batches_one_after_the_other_take_each_timesheet_once(group: TimeGroup | None, cut_offs: list[date], week_endings: list[date]) -> None:
+@given(
+    st.one_of(GROUPS, st.none()),
+    st.lists(DAYS, min_size=1, max_size=8),
+    st.lists(DAYS, max_size=30),
+)
+def test_batches_one_after_the_other_take_each_timesheet_once(
+    group: TimeGroup | None, cut_offs: list[date], week_endings: list[date]
+) -> None:
     """Domain rules 4: whatever the cut-offs on the way, all batches together bill what one batch at the last cut-off bills."""
     ways = sorted(cut_offs)
     left, billed = list(week_endings), []
     for cut_off in ways:
-        billed += [day for day in left if in_window("timesheet", day, day, False, window(group, cut_off))]
-        left = [day for day in left if not in_window("timesheet", day, day, False, window(group, cut_off))]
-    at_once = [day for day in week_endings if in_window("timesheet", day, day, False, window(group, ways[-1]))]
+        billed += [
+            day for day in left if in_window("timesheet", day, day, False, window(group, cut_off))
+        ]
+        left = [
+            day
+            for day in left
+            if not in_window("timesheet", day, day, False, window(group, cut_off))
+        ]
+    at_once = [
+        day
+        for day in week_endings
+        if in_window("timesheet", day, day, False, window(group, ways[-1]))
+    ]
     assert sorted(billed) == sorted(at_once)
 
 
@@ -173,7 +223,10 @@ def test_batches_one_after_the_other_take_each_timesheet_once(group: TimeGroup |
 def test_a_cut_off_beyond_the_last_period_is_an_error_that_says_so() -> None:
     """Domain rules 4: nobody knows which cycle it would close. On the last day of the last period it closes that one."""
     assert beyond_periods(RETAIL, date(2026, 4, 4)) == ""
-    assert "beyond the last period of time group 'retail', which ends on 2026-04-04" in beyond_periods(RETAIL, date(2026, 4, 5))
+    assert (
+        "beyond the last period of time group 'retail', which ends on 2026-04-04"
+        in beyond_periods(RETAIL, date(2026, 4, 5))
+    )
     assert beyond_periods(WEEKLY, date(2999, 1, 1)) == ""
 
 
@@ -196,12 +249,21 @@ def test_before_the_first_custom_period_ends_nothing_is_complete() -> None:
         ([("2026-02-01", "2026-02-28"), ("2026-01-01", "2026-01-31")], None),
         ([("2026-01-01", "2026-01-31"), ("2026-02-02", "2026-02-28")], "gap"),
         ([("2026-01-01", "2026-01-31"), ("2026-01-31", "2026-02-28")], "overlap"),
-        ([("2026-01-01", "2026-12-31"), ("2026-03-01", "2026-03-02"), ("2027-01-01", "2027-01-31")], "overlap"),
+        (
+            [
+                ("2026-01-01", "2026-12-31"),
+                ("2026-03-01", "2026-03-02"),
+                ("2027-01-01", "2027-01-31"),
+            ],
+            "overlap",
+        ),
         ([("2026-01-01", "2026-01-31"), ("2026-01-01", "2026-01-31")], "overlap"),
         ([("2026-01-01", "2026-01-31")], None),
     ],
 )
-def test_custom_periods_leave_no_gap_and_no_overlap(periods: list[tuple[str, str]], expected: str | None) -> None:
+def test_custom_periods_leave_no_gap_and_no_overlap(
+    periods: list[tuple[str, str]], expected: str | None
+) -> None:
     """Domain rules 4: no gap, no overlap, in whatever order they are given; the two neighbours are named."""
     found = faulty_periods([cycle(*each) for each in periods])
     assert (found[0] if found else None) == expected
@@ -235,7 +297,9 @@ def test_a_debtor_without_a_time_group_is_billed_up_to_the_cut_off(
 def test_products_know_no_cycle(group: TimeGroup | None) -> None:
     """Domain rules 4: product lines by effective date <= cut-off, whatever the cycle."""
     assert in_window("product", None, THURSDAY, False, window(group, THURSDAY))
-    assert not in_window("product", None, THURSDAY + timedelta(days=1), False, window(group, THURSDAY))
+    assert not in_window(
+        "product", None, THURSDAY + timedelta(days=1), False, window(group, THURSDAY)
+    )
 
 
 def test_a_debtors_own_time_group_wins_over_the_companys_default() -> None:
@@ -247,6 +311,12 @@ def test_a_debtors_own_time_group_wins_over_the_companys_default() -> None:
 
 def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
     """Domain rules 4: expected are the weeks of the cycle; who has none is asked for the week that ended last, never for one in the future."""
-    assert weeks_asked(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle("2010-08-01", "2010-08-31")
-    assert weeks_asked(window(None, THURSDAY), THURSDAY, date(2010, 9, 20)) == cycle("2010-09-03", "2010-09-09")
-    assert weeks_asked(window(NON_DATE, date(2010, 12, 31)), date(2010, 12, 31), THURSDAY) == cycle("2010-09-03", "2010-09-09")
+    assert weeks_asked(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle(
+        "2010-08-01", "2010-08-31"
+    )
+    assert weeks_asked(window(None, THURSDAY), THURSDAY, date(2010, 9, 20)) == cycle(
+        "2010-09-03", "2010-09-09"
+    )
+    assert weeks_asked(window(NON_DATE, date(2010, 12, 31)), date(2010, 12, 31), THURSDAY) == cycle(
+        "2010-09-03", "2010-09-09"
+    )

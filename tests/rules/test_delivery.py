@@ -9,14 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, failure_of, retry_after
 from services.arg_sync.ledgers.network import may_be_reached
-from services.arg_sync.ledgers.wire import Answer, Wire, exact_json, failure_of, retry_after
-from services.arg_sync.rules.backoff import LONGEST_RETRY_AFTER_SECONDS, LONGEST_SECONDS, after_trouble, backoff, capped
+from services.arg_sync.rules.backoff import (
+    LONGEST_RETRY_AFTER_SECONDS,
+    LONGEST_SECONDS,
+    after_trouble,
+    backoff,
+    capped,
+)
 from services.arg_sync.rules.claiming import Waiting, lease_for, next_in_order, pause_seconds
 from services.arg_sync.rules.documents import Corrected, Found
 from services.arg_sync.rules.failures import Failure
 from services.arg_sync.rules.mapping import SoldLine, in_ledger_words
-from services.arg_sync.rules.states import PATIENCE_SECONDS, Expected, Standing, after_failure, after_look
+from services.arg_sync.rules.states import (
+    PATIENCE_SECONDS,
+    Expected,
+    Standing,
+    after_failure,
+    after_look,
+)
 from shared.errors import Refused
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxTotal
 
@@ -53,7 +65,7 @@ def test_what_a_look_means(there: list[Found], ours: str | None, verdict: str, c
     look = after_look(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
     if verdict == "park":
-        assert "deliveries" in look.mend
+        assert "deliveries" in look.fix
     if verdict == "post" and ours:
         assert look.found is not None and look.found.remote_id == ours
 
@@ -61,12 +73,17 @@ def test_what_a_look_means(there: list[Found], ours: str | None, verdict: str, c
 def test_a_difference_names_both_sides() -> None:
     """An operator reads what stands there and what is ours."""
     look = after_look(EXPECTED, [replace(THERE, total=Decimal("99.5"), customer="C9")], None)
-    assert "99.5" in look.sentence and "110" in look.sentence and "C9" in look.sentence
+    assert "99.5" in look.message and "110" in look.message and "C9" in look.message
 
 
 def standing(**changes: Any) -> Standing:
     """Neither key nor doubt."""
-    return replace(Standing(tries=0, doubt=False, troubled_seconds=0.0, safe_repeat=False, settle_seconds=62.0), **changes)
+    return replace(
+        Standing(
+            tries=0, doubt=False, troubled_seconds=0.0, safe_repeat=False, settle_seconds=62.0
+        ),
+        **changes,
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,16 +99,30 @@ def standing(**changes: Any) -> Standing:
         (Failure("permanent", "http_422", "x"), {}, "refused", True, 0.0),
         (Failure("auth", "http_401", "x"), {}, "queued", False, 0.0),
         (Failure("auth", "http_401", "x"), {"doubt": True}, "unknown", True, 0.0),
-        (Failure("transient", "http_503", "x"), {"troubled_seconds": PATIENCE_SECONDS + 1}, "refused", True, 0.0),
-        (Failure("transient", "cut", "x", everywhere=True), {"troubled_seconds": PATIENCE_SECONDS + 1}, "queued", False, 1.0),
+        (
+            Failure("transient", "http_503", "x"),
+            {"troubled_seconds": PATIENCE_SECONDS + 1},
+            "refused",
+            True,
+            0.0,
+        ),
+        (
+            Failure("transient", "cut", "x", everywhere=True),
+            {"troubled_seconds": PATIENCE_SECONDS + 1},
+            "queued",
+            False,
+            1.0,
+        ),
     ],
 )
-def test_what_a_failure_means(failed: Failure, changes: dict[str, Any], state: str, doubt: bool, at_least: float) -> None:
+def test_what_a_failure_means(
+    failed: Failure, changes: dict[str, Any], state: str, doubt: bool, at_least: float
+) -> None:
     """Of five classes each has its consequence; doubt never goes away by a failure, and what may have happened is looked up after the ledger's limit."""
     after = after_failure(failed, standing(**changes), middle)
     assert (after.state, after.doubt) == (state, doubt)
     assert after.wait_seconds >= at_least
-    assert after.state != "refused" or (after.sentence and after.mend)
+    assert after.state != "refused" or (after.message and after.fix)
 
 
 @given(st.integers(0, 10_000), st.floats(0, 1))
@@ -112,7 +143,9 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
         ("soon", None), ("-5", None), ("9" * 12, 999999999999.0), ("nan", None), ("1e9", None),
     ],
 )  # fmt: skip
-def test_retry_after_is_read_in_both_forms_and_capped(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read_in_both_forms_and_capped(
+    header: str | None, seconds: float | None
+) -> None:
     """Seconds or a date; nonsense counts as none; an absurd wish is heard for an hour."""
     assert retry_after(header, NOW) == seconds
     assert 0 <= capped(seconds) <= LONGEST_RETRY_AFTER_SECONDS
@@ -120,7 +153,12 @@ def test_retry_after_is_read_in_both_forms_and_capped(header: str | None, second
 
 def test_the_circuit_opens_at_the_third_failure_and_grows() -> None:
     """One or two cuts do not stop a connection; a wish to wait is obeyed at once."""
-    assert [after_trouble(failures, None, middle).open_seconds > 0 for failures in range(4)] == [False, False, True, True]
+    assert [after_trouble(failures, None, middle).open_seconds > 0 for failures in range(4)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
     assert after_trouble(9, None, middle).open_seconds > after_trouble(3, None, middle).open_seconds
     assert after_trouble(0, 30.0, middle).open_seconds == 30.0
 
@@ -134,7 +172,11 @@ def waiting(*spec: tuple[int, str, bool, int]) -> list[Waiting]:
     ("order", "spec", "taken"),
     [
         ("none", [(1, "A", True, 0), (2, "A", False, 0), (3, "A", True, 0)], [1, 3]),
-        ("connection", [(1, "A", True, 0), (2, "B", True, 0), (3, "C", False, 0), (4, "D", True, 0)], [1, 2]),
+        (
+            "connection",
+            [(1, "A", True, 0), (2, "B", True, 0), (3, "C", False, 0), (4, "D", True, 0)],
+            [1, 2],
+        ),
         ("connection", [(1, "A", False, 0), (2, "B", True, 0)], []),
         ("connection", [(1, "A", False, 3), (2, "B", True, 0)], [2]),
         ("customer", [(1, "A", True, 0), (2, "A", True, 0), (3, "B", True, 0)], [1, 3]),
@@ -142,7 +184,9 @@ def waiting(*spec: tuple[int, str, bool, int]) -> list[Waiting]:
         ("customer", [(1, "A", False, 3), (2, "A", True, 0)], [2]),
     ],
 )
-def test_order_is_kept_and_one_that_fails_steps_aside(order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]) -> None:
+def test_order_is_kept_and_one_that_fails_steps_aside(
+    order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]
+) -> None:
     """By date within the connection or the customer; a document that failed three times holds up nobody."""
     assert next_in_order(waiting(*spec), order, 10) == taken
     assert next_in_order(waiting(*spec), order, 1) == taken[:1]
@@ -168,7 +212,9 @@ def test_the_pace_stays_within_the_budget() -> None:
         ("224.0.0.1", False, True, False), ("100.64.0.1", False, False, False),
     ],
 )  # fmt: skip
-def test_which_addresses_are_talked_to(address: str, loopback: bool, private: bool, reached: bool) -> None:
+def test_which_addresses_are_talked_to(
+    address: str, loopback: bool, private: bool, reached: bool
+) -> None:
     """Public ones; private and link-local ones if allowed; the loopback only if the URL itself says so."""
     assert may_be_reached(address, loopback=loopback, private=private) is reached
 
@@ -186,7 +232,9 @@ async def no_turn() -> None:
         ("https://api.xero.com/api.xro/2.0", (".xero.com",), ""), ("http://127.0.0.1:1", (".xero.com",), ""),
     ],
 )  # fmt: skip
-async def test_base_urls_come_from_the_list_and_use_https(url: str, hosts: tuple[str, ...], code: str) -> None:
+async def test_base_urls_come_from_the_list_and_use_https(
+    url: str, hosts: tuple[str, ...], code: str
+) -> None:
     """A look-alike, a password in the URL, or http to another machine is refused when the connection is made."""
     try:
         await Wire(url, no_turn, request_seconds=1, allowed_hosts=hosts).close()
@@ -209,7 +257,7 @@ def test_what_a_status_means(status: int, writes: bool, failure: str | None) -> 
     """A 5xx after a write may have happened; the same after a read did nothing."""
     found = failure_of(Answer(status, {}, b"<html><body>Away</body></html>"), writes=writes)
     assert (found.failure if found else None) == failure
-    assert found is None or "Away" in found.sentence or status == 308
+    assert found is None or "Away" in found.message or status == 308
 
 
 def test_decimals_travel_exactly() -> None:
@@ -219,7 +267,9 @@ def test_decimals_travel_exactly() -> None:
     assert Answer(200, {}, exact_json(value).encode()).json(writes=False) == value
 
 
-def closed(kind: str = "invoice", sign: int = 1, **changes: Any) -> tuple[ClosedDocument, list[SoldLine]]:
+def closed(
+    kind: str = "invoice", sign: int = 1, **changes: Any
+) -> tuple[ClosedDocument, list[SoldLine]]:
     """40 h at 50 with 10 % and 1 untaxed fee of 5."""
     day = date(2026, 3, 31)
     d = Decimal
@@ -228,7 +278,30 @@ def closed(kind: str = "invoice", sign: int = 1, **changes: Any) -> tuple[Closed
         "", "", "", "", None,
     )  # fmt: skip
     two = ClosedLine(
-        1, 2, "Fee", "placement", "P-1", 2, "W-1", "R-1", None, day, day, "", d(1) * sign, "C62", d(5), d(5) * sign, "", d(0), d(0), "", "", "", "", None
+        1,
+        2,
+        "Fee",
+        "placement",
+        "P-1",
+        2,
+        "W-1",
+        "R-1",
+        None,
+        day,
+        day,
+        "",
+        d(1) * sign,
+        "C62",
+        d(5),
+        d(5) * sign,
+        "",
+        d(0),
+        d(0),
+        "",
+        "",
+        "",
+        "",
+        None,
     )
     head = ClosedDocument(
         1, "INV-1", kind, "B-1", "acme-us", "Mercy", Party("Acme"), Party("Mercy Inc."), day, day, day, "USD", "net:30", "PO", "", d(2005) * sign,  # type: ignore[arg-type]
@@ -237,7 +310,13 @@ def closed(kind: str = "invoice", sign: int = 1, **changes: Any) -> tuple[Closed
     return replace(head, **changes), [SoldLine(one, ""), SoldLine(two, "DIRECT-HIRE")]
 
 
-CODES = {("account", ""): "4000", ("account", "DIRECT-HIRE"): "4100", ("tax", "VAT"): "T10", ("term", "net:30"): "30 days", ("customer", "Mercy"): "C-77"}
+CODES = {
+    ("account", ""): "4000",
+    ("account", "DIRECT-HIRE"): "4100",
+    ("tax", "VAT"): "T10",
+    ("term", "net:30"): "30 days",
+    ("customer", "Mercy"): "C-77",
+}
 
 
 @pytest.mark.parametrize(("kind", "sign"), [("invoice", 1), ("credit-note", -1)])
@@ -251,16 +330,20 @@ def test_a_document_in_the_ledgers_words(kind: str, sign: int) -> None:
         ("4100", "", Decimal(1), Decimal(5)),
     ]
     assert (made.terms, made.customer.mapped, made.customer.currency) == ("30 days", "C-77", "USD")
-    assert [(part.tax, part.net, part.amount) for part in made.taxes] == [("T10", Decimal(2000), Decimal(200))]
+    assert [(part.tax, part.net, part.amount) for part in made.taxes] == [
+        ("T10", Decimal(2000), Decimal(200))
+    ]
 
 
 def test_all_that_is_not_mapped_is_told_at_once() -> None:
-    """One import mends it."""
+    """One import fixes it."""
     head, lines = closed()
     with pytest.raises(Refused) as refused:
         in_ledger_words(head, lines, {}, [])
     assert refused.value.code == "mapping_missing"
-    assert all(word in refused.value.sentence for word in ("account DIRECT-HIRE", "account REG", "tax VAT"))
+    assert all(
+        word in refused.value.message for word in ("account DIRECT-HIRE", "account REG", "tax VAT")
+    )
 
 
 def test_a_document_that_does_not_add_up_is_not_sent() -> None:

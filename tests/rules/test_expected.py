@@ -6,15 +6,36 @@ from typing import Any
 import pytest
 
 from services.invoicer.rules.cycles import Span
-from services.invoicer.rules.expected import Arrived, Placed, Sheet, arrivals, may_wait, waits, weeks_of
+from services.invoicer.rules.expected import (
+    Arrived,
+    Placed,
+    Sheet,
+    arrivals,
+    may_wait,
+    waits,
+    weeks_of,
+)
 
 WEEK = Span(date(2026, 3, 2), date(2026, 3, 8))
 MARCH = Span(date(2026, 3, 1), date(2026, 3, 31))
 SUNDAY = date(2026, 3, 8)
 
 
-def placed(worker: str = "w", start: str = "2026-01-01", end: str | None = None, account: str = "Mercy", **changes: Any) -> Placed:
-    return Placed(account, "REQ", worker, date.fromisoformat(start), date.fromisoformat(end) if end else None, **changes)
+def placed(
+    worker: str = "w",
+    start: str = "2026-01-01",
+    end: str | None = None,
+    account: str = "Mercy",
+    **changes: Any,
+) -> Placed:
+    return Placed(
+        account,
+        "REQ",
+        worker,
+        date.fromisoformat(start),
+        date.fromisoformat(end) if end else None,
+        **changes,
+    )
 
 
 @pytest.mark.parametrize(
@@ -28,7 +49,9 @@ def placed(worker: str = "w", start: str = "2026-01-01", end: str | None = None,
         ("2026-03-04", "2026-03-04", 1),
     ],
 )
-def test_a_placement_that_is_active_on_any_day_of_the_week_is_expected(start: str, end: str | None, expected: int) -> None:
+def test_a_placement_that_is_active_on_any_day_of_the_week_is_expected(
+    start: str, end: str | None, expected: int
+) -> None:
     """Domain rules 4: expected = placements active on any day of the week, one timesheet a week."""
     assert len(weeks_of(placed(start=start, end=end), WEEK)) == expected
 
@@ -41,15 +64,29 @@ def test_a_months_weeks_are_those_that_end_in_it() -> None:
 
 def test_weeks_in_which_the_order_was_not_filled_bring_no_timesheet() -> None:
     """Domain rules 3: Filled as of the week ending; a timesheet of another week could not be billed, so nobody waits for it."""
-    assert weeks_of(placed(filled_from=date(2026, 3, 8), filled_to=date(2026, 3, 22)), MARCH) == [date(2026, 3, 8), date(2026, 3, 15)]
+    assert weeks_of(placed(filled_from=date(2026, 3, 8), filled_to=date(2026, 3, 22)), MARCH) == [
+        date(2026, 3, 8),
+        date(2026, 3, 15),
+    ]
 
 
 def test_what_is_in_and_what_is_missing() -> None:
     """Domain rules 4: one timesheet a week; the group shows how many of how many are in."""
     workers = [placed(f"w{n}") for n in range(4)]
-    received = [Sheet("REQ", "w0", SUNDAY), Sheet("REQ", "w1", SUNDAY - timedelta(days=1)), Sheet("REQ", "w2", SUNDAY - timedelta(days=7))]
-    found = arrivals([*workers, placed("w0", account="Mercy"), placed("x", account="Other")], received, {"Mercy": WEEK}, {})
-    assert found == {"Mercy": Arrived(4, 2, (Sheet("REQ", "w2", SUNDAY), Sheet("REQ", "w3", SUNDAY)))}
+    received = [
+        Sheet("REQ", "w0", SUNDAY),
+        Sheet("REQ", "w1", SUNDAY - timedelta(days=1)),
+        Sheet("REQ", "w2", SUNDAY - timedelta(days=7)),
+    ]
+    found = arrivals(
+        [*workers, placed("w0", account="Mercy"), placed("x", account="Other")],
+        received,
+        {"Mercy": WEEK},
+        {},
+    )
+    assert found == {
+        "Mercy": Arrived(4, 2, (Sheet("REQ", "w2", SUNDAY), Sheet("REQ", "w3", SUNDAY)))
+    }
     assert found["Mercy"].words == "2 of 4 in"
 
 

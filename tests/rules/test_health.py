@@ -1,11 +1,11 @@
-"""The health check: each rule finds its own, names ids and what mends it. Source: design 5."""
+"""The health check: each rule finds its own, names ids and what fixes it. Source: design 5."""
 
 from datetime import date
 from typing import Any
 
 import pytest
 
-from services.invoicer.rules.books import Books, Named
+from services.invoicer.rules.books import Named, UnitOfWork
 from services.invoicer.rules.companies import Company
 from services.invoicer.rules.findings import MOST_IDS
 from services.invoicer.rules.health import RULES, findings, refusal
@@ -16,9 +16,15 @@ WELL = Company("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN"
 TODAY = date(2026, 8, 15)
 
 
-def books(**changes: Any) -> Books:
-    values: dict[str, Any] = {"company": WELL, "today": TODAY, "cut_off": TODAY, "series": Series("INV-", 6), "documents": 1}
-    return Books(**(values | changes))
+def books(**changes: Any) -> UnitOfWork:
+    values: dict[str, Any] = {
+        "company": WELL,
+        "today": TODAY,
+        "cut_off": TODAY,
+        "series": Series("INV-", 6),
+        "documents": 1,
+    }
+    return UnitOfWork(**(values | changes))
 
 
 def test_nothing_is_found_when_all_is_well() -> None:
@@ -27,17 +33,47 @@ def test_nothing_is_found_when_all_is_well() -> None:
 
 
 SICK: list[tuple[str, str, str, dict[str, Any]]] = [
-    ("company_disabled", "error", "billing_company", {"company": Company("acme", False, "Acme", "1 Main St", "T", "IBAN")}),
-    ("default_time_group_unknown", "error", "billing_company", {"company": Company("acme", True, "A", "B", "C", "D", default_time_group="weekly")}),
+    (
+        "company_disabled",
+        "error",
+        "billing_company",
+        {"company": Company("acme", False, "Acme", "1 Main St", "T", "IBAN")},
+    ),
+    (
+        "default_time_group_unknown",
+        "error",
+        "billing_company",
+        {"company": Company("acme", True, "A", "B", "C", "D", default_time_group="weekly")},
+    ),
     ("debtor_parked", "error", "debtor", {"parked": {"Mercy": "time group weekly does not exist"}}),
-    ("waits_for_timesheets", "warning", "debtor", {"waiting": {"Mercy": "waits for timesheets: 14 of 16 in"}}),
+    (
+        "waits_for_timesheets",
+        "warning",
+        "debtor",
+        {"waiting": {"Mercy": "waits for timesheets: 14 of 16 in"}},
+    ),
     ("no_account_name", "error", "line", {"nodes_without_account": {"office-9": 3}}),
     ("unknown_node", "error", "line", {"unknown_nodes": {"office-7": 2}}),
     ("no_tax_rate", "error", "line", {"taxless": {"VAT": 4}}),
     ("seller_details_missing", "warning", "billing_company", {"company": Company("acme")}),
-    ("number_outgrows_width", "warning", "batch", {"series": Series("A", 1, next_number=9), "documents": 2}),
-    ("ledger_not_well", "warning", "billing_company", {"ledgers": (Ledger("books", "stopped", sentence="the token is dead"),)}),
-    ("ledger_mapping_missing", "warning", "billing_company", {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}}),
+    (
+        "number_outgrows_width",
+        "warning",
+        "batch",
+        {"series": Series("A", 1, next_number=9), "documents": 2},
+    ),
+    (
+        "ledger_not_well",
+        "warning",
+        "billing_company",
+        {"ledgers": (Ledger("books", "stopped", message="the token is dead"),)},
+    ),
+    (
+        "ledger_mapping_missing",
+        "warning",
+        "billing_company",
+        {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}},
+    ),
     ("parent_of_wrong_level", "warning", "debtor", {"wrong_parents": Named(1, ("office-1",))}),
     ("parent_unknown", "warning", "debtor", {"unknown_parents": Named(1, ("office-1",))}),
     ("one_name_two_addresses", "warning", "debtor", {"two_addresses": ("Mercy",)}),
@@ -47,7 +83,12 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
     ("dead_letters_open", "warning", "document", {"dead_letters": Named(1, ("1",))}),
     ("edit_meets_revision", "warning", "line", {"edit_meets_revision": Named(1, ("17",))}),
     ("rate-impact", "warning", "document", {"rate_impact": Named(1, ("T-1",))}),
-    ("worker_day_on_two_requirements", "warning", "line", {"double_days": Named(1, ("W-1 2026-03-02",))}),
+    (
+        "worker_day_on_two_requirements",
+        "warning",
+        "line",
+        {"double_days": Named(1, ("W-1 2026-03-02",))},
+    ),
     ("cut_off_in_future", "warning", "batch", {"cut_off": date(2026, 8, 16)}),
     ("snoozed_lines", "info", "line", {"snoozed": Named(1, ("17",))}),
     ("very_late_lines", "info", "line", {"very_late": Named(1, ("17",))}),
@@ -58,13 +99,17 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "severity", "about", "changes"), SICK, ids=[case[0] for case in SICK])
-def test_each_rule_finds_its_own(code: str, severity: str, about: str, changes: dict[str, Any]) -> None:
-    """Design 5: each finding has a severity, a code, a sentence, and what mends it."""
+@pytest.mark.parametrize(
+    ("code", "severity", "about", "changes"), SICK, ids=[case[0] for case in SICK]
+)
+def test_each_rule_finds_its_own(
+    code: str, severity: str, about: str, changes: dict[str, Any]
+) -> None:
+    """Design 5: each finding has a severity, a code, a message, and what fixes it."""
     (found,) = findings(books(**changes))
     assert (found.code, found.severity, found.about) == (code, severity, about)
-    assert found.sentence
-    assert found.mend
+    assert found.message
+    assert found.fix
 
 
 def test_every_rule_is_tried() -> None:
@@ -74,7 +119,13 @@ def test_every_rule_is_tried() -> None:
 
 def test_errors_come_first_and_ids_are_limited() -> None:
     """At most so many ids; the count says how many there are."""
-    found = findings(books(company=Company("acme"), documents=0, nodes_without_account={f"office-{at:02}": 2 for at in range(40)}))
+    found = findings(
+        books(
+            company=Company("acme"),
+            documents=0,
+            nodes_without_account={f"office-{at:02}": 2 for at in range(40)},
+        )
+    )
     assert [each.severity for each in found] == ["error", "warning", "info"]
     assert len(found[0].ids) == MOST_IDS
     assert found[0].count == 80
@@ -82,7 +133,10 @@ def test_errors_come_first_and_ids_are_limited() -> None:
 
 def test_only_an_error_about_the_company_refuses_the_batch() -> None:
     """Design 5: an error about a line sets the line aside, about a debtor parks it, about the billing company stops the batch."""
-    assert refusal(findings(books(nodes_without_account={"office-9": 3}, parked={"Mercy": "why"}))) is None
+    assert (
+        refusal(findings(books(nodes_without_account={"office-9": 3}, parked={"Mercy": "why"})))
+        is None
+    )
     stop = refusal(findings(books(company=Company("acme", False))))
     assert stop is not None
     assert stop.code == "company_disabled"

@@ -39,7 +39,9 @@ def write(folder: Path, **changes: str | None) -> Path:
     return folder
 
 
-def planned(folder: Path, known: Known | None = None, today: date = TODAY) -> tuple[Plan, list[str]]:
+def planned(
+    folder: Path, known: Known | None = None, today: date = TODAY
+) -> tuple[Plan, list[str]]:
     """The plan and what is wrong, as people read it."""
     problems = Problems()
     plan = plan_import(read_folder(folder, problems), known or Known(), COMPANY, today, problems)
@@ -49,24 +51,42 @@ def planned(folder: Path, known: Known | None = None, today: date = TODAY) -> tu
 def taken(plan: Plan, before: Known | None = None) -> Known:
     """The books after the plan went out."""
     known = before or Known()
-    known.nodes |= {an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]}
-    known.requirements |= {an_id: RequirementChanged.model_validate_json(value) for an_id, value in plan.going["requirement"]}
-    known.timesheets |= {an_id: TimesheetApproved.model_validate_json(value) for an_id, value in plan.going["timesheet"]}
+    known.nodes |= {
+        an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]
+    }
+    known.requirements |= {
+        an_id: RequirementChanged.model_validate_json(value)
+        for an_id, value in plan.going["requirement"]
+    }
+    known.timesheets |= {
+        an_id: TimesheetApproved.model_validate_json(value)
+        for an_id, value in plan.going["timesheet"]
+    }
     return known
 
 
 def test_a_folder_becomes_what_an_ats_would_say(tmp_path: Path) -> None:
-    """Rows of one timesheet are one document, wherever they stand; an imported row has no workflow stamps; rates go with their job order."""
+    """Rows of one timesheet are one document, wherever they stand; an imported row has no workflow stamps; rates go with their requirement."""
     plan, problems = planned(write(tmp_path))
     known = taken(plan)
     assert not problems
     assert known.nodes["of-1"].address == "1 Main St\nBROOKLYN, NY 11201-1234"
     job = known.requirements["req-1"]
-    assert (job.billing_company, job.job_title, job.statuses[0].from_date) == (COMPANY, "Nurse, registered", date(1970, 1, 1))
-    assert [(rate.time_type, rate.bill_rate) for rate in job.rates] == [("REG", Decimal("79.50")), ("WKD", Decimal("87.45"))]
+    assert (job.billing_company, job.job_title, job.statuses[0].from_date) == (
+        COMPANY,
+        "Nurse, registered",
+        date(1970, 1, 1),
+    )
+    assert [(rate.time_type, rate.bill_rate) for rate in job.rates] == [
+        ("REG", Decimal("79.50")),
+        ("WKD", Decimal("87.45")),
+    ]
     sheet = known.timesheets["ts-1"]
     assert sheet.workflow is None
-    assert [(entry.work_date.isoformat(), entry.hours) for entry in sheet.entries] == [("2026-09-28", Decimal(8)), ("2026-10-03", Decimal("4.25"))]
+    assert [(entry.work_date.isoformat(), entry.hours) for entry in sheet.entries] == [
+        ("2026-09-28", Decimal(8)),
+        ("2026-10-03", Decimal("4.25")),
+    ]
     assert (plan.new["billto"], plan.new["requirement"], plan.new["timesheet"]) == (3, 1, 2)
     assert json.loads(dict(plan.going["timesheet"])["ts-2"])["entries"][0]["hours"] == "7.5"
 
@@ -81,16 +101,27 @@ def test_the_same_folder_again_says_nothing(tmp_path: Path) -> None:
     plan, problems = planned(write(tmp_path, timesheets=shuffled, bill_rates=turned), known)
     assert not problems
     assert plan.records == 0
-    assert (plan.unchanged["billto"], plan.unchanged["requirement"], plan.unchanged["timesheet"]) == (3, 1, 2)
+    assert (
+        plan.unchanged["billto"],
+        plan.unchanged["requirement"],
+        plan.unchanged["timesheet"],
+    ) == (3, 1, 2)
 
 
 def test_a_changed_document_is_the_next_revision(tmp_path: Path) -> None:
     """Changed documents go out as the next revision of their id, whatever number the books have; the others stay at home."""
     known = taken(planned(write(tmp_path))[0])
     known.timesheets["ts-2"] = known.timesheets["ts-2"].model_copy(update={"revision": 41})
-    plan, _ = planned(write(tmp_path, timesheets=FILES["timesheets.csv"].replace("7.5", "7.25")), known)
+    plan, _ = planned(
+        write(tmp_path, timesheets=FILES["timesheets.csv"].replace("7.5", "7.25")), known
+    )
     ((an_id, value),) = plan.going["timesheet"]
-    assert (an_id, json.loads(value)["revision"], plan.changed["timesheet"], plan.records) == ("ts-2", 42, 1, 1)
+    assert (an_id, json.loads(value)["revision"], plan.changed["timesheet"], plan.records) == (
+        "ts-2",
+        42,
+        1,
+        1,
+    )
 
 
 def test_a_status_that_changed_counts_from_today(tmp_path: Path) -> None:
@@ -98,90 +129,204 @@ def test_a_status_that_changed_counts_from_today(tmp_path: Path) -> None:
     known = taken(planned(write(tmp_path))[0])
     closed = FILES["requirements.csv"].replace("Filled", "Closed")
     known = taken(planned(write(tmp_path, requirements=closed), known)[0], known)
-    statuses = [(status.from_date.isoformat(), status.status) for status in known.requirements["req-1"].statuses]
+    statuses = [
+        (status.from_date.isoformat(), status.status)
+        for status in known.requirements["req-1"].statuses
+    ]
     assert statuses == [("1970-01-01", "Filled"), ("2026-10-31", "Closed")]
     again, _ = planned(write(tmp_path, requirements=closed), known, today=date(2026, 11, 5))
     assert again.records == 0
 
 
 def test_what_a_file_does_not_have_stays_as_the_books_have_it(tmp_path: Path) -> None:
-    """New rates without requirements.csv change the rates of the job order in the books and nothing else of it."""
+    """New rates without requirements.csv change the rates of the requirement in the books and nothing else of it."""
     known = taken(planned(write(tmp_path))[0])
     known.requirements["req-1"] = RequirementChanged.model_validate_json(
-        known.requirements["req-1"].model_dump_json(exclude={"engagement"})[:-1] + ',"engagement":{"po_number":"PO-9"}}'
+        known.requirements["req-1"].model_dump_json(exclude={"engagement"})[:-1]
+        + ',"engagement":{"po_number":"PO-9"}}'
     )
     known.nodes["of-1"] = known.nodes["of-1"].model_copy(update={"tax_id": "EIN 1"})
     dearer = FILES["bill_rates.csv"].replace("79.50", "81.00")
-    plan, problems = planned(write(tmp_path, requirements=None, timesheets=None, bill_rates=dearer), known)
+    plan, problems = planned(
+        write(tmp_path, requirements=None, timesheets=None, bill_rates=dearer), known
+    )
     assert not problems
     after = taken(plan, known).requirements["req-1"]
-    assert (after.revision, after.engagement.po_number, after.rates[0].bill_rate, after.job_title) == (2, "PO-9", Decimal(81), "Nurse, registered")
+    assert (
+        after.revision,
+        after.engagement.po_number,
+        after.rates[0].bill_rate,
+        after.job_title,
+    ) == (2, "PO-9", Decimal(81), "Nurse, registered")
     assert plan.unchanged["billto"] == 3
 
 
 def test_a_name_with_a_no_break_space_is_a_name(tmp_path: Path) -> None:
     """Real files hold no-break spaces in names: they count as plain ones."""
-    plan, problems = planned(write(tmp_path, billto=FILES["billto.csv"].replace("Acme West", "Acme\u00a0 West")))
+    plan, problems = planned(
+        write(tmp_path, billto=FILES["billto.csv"].replace("Acme West", "Acme\u00a0 West"))
+    )
     assert not problems
     assert taken(plan).nodes["cl-1"].name == "Acme West"
 
 
 WRONG = {
-    "hours": ("timesheets", "2026-09-29,REG,7.5", "2026-09-29,REG,25", "timesheets.csv, line 3, hours: '25' is not a number of hours from 0 to 24"),
-    "hours with a comma": ("timesheets", "REG,7.5", 'REG,"7,5"', "timesheets.csv, line 3, hours: '7,5' is not a number of hours"),
-    "day": ("timesheets", "2026-09-29", "2026-02-31", "timesheets.csv, line 3, work_date: '2026-02-31' is not a date such as"),
-    "week": ("timesheets", "2026-09-29", "2026-10-05", "timesheets.csv, line 3, work_date: 2026-10-05 is not in the week that ends on 2026-10-04"),
-    "worker": ("timesheets", "ts-2,req-1,W-2", "ts-1,req-1,W-2", "timesheets.csv, line 3, worker_id: is W-2, but ts-1 is of W-1 on line 2"),
-    "job order": ("timesheets", "ts-2,req-1", "ts-2,req-9", "timesheets.csv, line 3, requirement_id: req-9 is neither in requirements.csv nor in the books"),
-    "cells": ("timesheets", "ts-2,req-1", "ts-2,req-1,x", "timesheets.csv, line 3: has 8 cells where the first line names 7 columns"),
-    "column": ("timesheets", "hours", "amount", "timesheets.csv, line 1, hours: is missing; the columns are timesheet_id"),
-    "price": ("bill_rates", "79.50", "-1", "bill_rates.csv, line 2, bill_rate: '-1' is not a price such as 79.50"),
-    "rate twice": ("bill_rates", "WKD", "REG", "bill_rates.csv, line 3, effective_from: req-1 has a rate for REG from 2026-01-01 already"),
-    "currency": ("requirements", "USD", "UST", "requirements.csv, line 2, currency: 'UST' is not a currency code such as USD or EUR"),
-    "office": ("requirements", "of-1", "of-9", "requirements.csv, line 2, office_id: of-9 is neither in billto.csv nor in the books"),
-    "level": ("billto", "client,", "branch,", "billto.csv, line 3, level: 'branch' is not one of company, client, office"),
-    "parent": ("billto", "cl-1,co-1", "cl-1,co-9", "billto.csv, line 3, parent_id: co-9 is neither in billto.csv nor in the books"),
+    "hours": (
+        "timesheets",
+        "2026-09-29,REG,7.5",
+        "2026-09-29,REG,25",
+        "timesheets.csv, line 3, hours: '25' is not a number of hours from 0 to 24",
+    ),
+    "hours with a comma": (
+        "timesheets",
+        "REG,7.5",
+        'REG,"7,5"',
+        "timesheets.csv, line 3, hours: '7,5' is not a number of hours",
+    ),
+    "day": (
+        "timesheets",
+        "2026-09-29",
+        "2026-02-31",
+        "timesheets.csv, line 3, work_date: '2026-02-31' is not a date such as",
+    ),
+    "week": (
+        "timesheets",
+        "2026-09-29",
+        "2026-10-05",
+        "timesheets.csv, line 3, work_date: 2026-10-05 is not in the week that ends on 2026-10-04",
+    ),
+    "worker": (
+        "timesheets",
+        "ts-2,req-1,W-2",
+        "ts-1,req-1,W-2",
+        "timesheets.csv, line 3, worker_id: is W-2, but ts-1 is of W-1 on line 2",
+    ),
+    "requirement": (
+        "timesheets",
+        "ts-2,req-1",
+        "ts-2,req-9",
+        "timesheets.csv, line 3, requirement_id: req-9 is neither in requirements.csv nor in the books",
+    ),
+    "cells": (
+        "timesheets",
+        "ts-2,req-1",
+        "ts-2,req-1,x",
+        "timesheets.csv, line 3: has 8 cells where the first line names 7 columns",
+    ),
+    "column": (
+        "timesheets",
+        "hours",
+        "amount",
+        "timesheets.csv, line 1, hours: is missing; the columns are timesheet_id",
+    ),
+    "price": (
+        "bill_rates",
+        "79.50",
+        "-1",
+        "bill_rates.csv, line 2, bill_rate: '-1' is not a price such as 79.50",
+    ),
+    "rate twice": (
+        "bill_rates",
+        "WKD",
+        "REG",
+        "bill_rates.csv, line 3, effective_from: req-1 has a rate for REG from 2026-01-01 already",
+    ),
+    "currency": (
+        "requirements",
+        "USD",
+        "UST",
+        "requirements.csv, line 2, currency: 'UST' is not a currency code such as USD or EUR",
+    ),
+    "office": (
+        "requirements",
+        "of-1",
+        "of-9",
+        "requirements.csv, line 2, office_id: of-9 is neither in billto.csv nor in the books",
+    ),
+    "level": (
+        "billto",
+        "client,",
+        "branch,",
+        "billto.csv, line 3, level: 'branch' is not one of company, client, office",
+    ),
+    "parent": (
+        "billto",
+        "cl-1,co-1",
+        "cl-1,co-9",
+        "billto.csv, line 3, parent_id: co-9 is neither in billto.csv nor in the books",
+    ),
     "upside down": (
         "billto",
         "co-1,,Acme",
         "co-1,of-1,Acme",
         "billto.csv, line 2, parent_id: of-1 is on the level office and cannot stand above the company co-1",
     ),
-    "id twice": ("billto", "client,cl-1", "client,co-1", "billto.csv, line 3, id: co-1 stands on line 2 already"),
-    "id empty": ("billto", "company,co-1", "company,", "billto.csv, line 2, id: is empty; it should be an id"),
-    "not UTF-8": ("billto", "Acme West", "Acme \udce9", "billto.csv, line 3, name: 'Acme \ufffd' is not UTF-8; save the file as CSV UTF-8"),
+    "id twice": (
+        "billto",
+        "client,cl-1",
+        "client,co-1",
+        "billto.csv, line 3, id: co-1 stands on line 2 already",
+    ),
+    "id empty": (
+        "billto",
+        "company,co-1",
+        "company,",
+        "billto.csv, line 2, id: is empty; it should be an id",
+    ),
+    "not UTF-8": (
+        "billto",
+        "Acme West",
+        "Acme \udce9",
+        "billto.csv, line 3, name: 'Acme \ufffd' is not UTF-8; save the file as CSV UTF-8",
+    ),
     "open quotation mark": (
         "billto",
         "company,co-1,,Acme Health,ACME,,,,",
         'company,co-1,,Acme Health,ACME,,,,"',
         "billto.csv, line 2: is no CSV from here on",
     ),
-    "text behind a quotation": ("billto", "Acme West", '"Acme" West', "billto.csv, line 3: is no CSV from here on"),
-    "empty file": ("bill_rates", FILES["bill_rates.csv"], "", "bill_rates.csv, line 1: is empty; the first line should name the columns"),
+    "text behind a quotation": (
+        "billto",
+        "Acme West",
+        '"Acme" West',
+        "billto.csv, line 3: is no CSV from here on",
+    ),
+    "empty file": (
+        "bill_rates",
+        FILES["bill_rates.csv"],
+        "",
+        "bill_rates.csv, line 1: is empty; the first line should name the columns",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_named_by_file_line_and_column(case: str, tmp_path: Path) -> None:
     """A row error says file, line, column and what should stand there; then nothing at all goes out."""
-    file, right, wrong, sentence = WRONG[case]
+    file, right, wrong, message = WRONG[case]
     text = FILES[f"{file}.csv"]
     assert text.count(right) >= 1
     write(tmp_path)
-    (tmp_path / f"{file}.csv").write_bytes(text.replace(right, wrong, 1).encode("utf-8", "surrogateescape"))
+    (tmp_path / f"{file}.csv").write_bytes(
+        text.replace(right, wrong, 1).encode("utf-8", "surrogateescape")
+    )
     plan, problems = planned(tmp_path)
-    assert any(problem.startswith(sentence) for problem in problems), problems
+    assert any(problem.startswith(message) for problem in problems), problems
     assert plan.records == 0
 
 
 def test_who_refers_to_a_wrong_row_is_not_called_wrong_for_it(tmp_path: Path) -> None:
     """One wrong cell is one error, not one for every row below it."""
-    _, problems = planned(write(tmp_path, billto=FILES["billto.csv"].replace("office,of-1", "offices,of-1")))
-    assert problems == ["billto.csv, line 4, level: 'offices' is not one of company, client, office"]
+    _, problems = planned(
+        write(tmp_path, billto=FILES["billto.csv"].replace("office,of-1", "offices,of-1"))
+    )
+    assert problems == [
+        "billto.csv, line 4, level: 'offices' is not one of company, client, office"
+    ]
 
 
 def test_all_that_is_wrong_is_counted_and_the_first_fifty_are_shown(tmp_path: Path) -> None:
-    """One run names what must be mended; a file that is wrong throughout does not flood the screen."""
+    """One run names what must be fixed; a file that is wrong throughout does not flood the screen."""
     rows = "".join(f"ts-{at},req-1,W-1,2026-10-04,2026-09-28,REG,x\n" for at in range(120))
     write(tmp_path, timesheets=FILES["timesheets.csv"].splitlines()[0] + "\n" + rows)
     problems = Problems()
@@ -190,21 +335,27 @@ def test_all_that_is_wrong_is_counted_and_the_first_fifty_are_shown(tmp_path: Pa
 
 
 def test_a_job_order_of_another_billing_company_is_not_taken_over(tmp_path: Path) -> None:
-    """An import for the wrong billing company would move a client's job orders: it is refused by line."""
+    """An import for the wrong billing company would move a client's requirements: it is refused by line."""
     known = taken(planned(write(tmp_path))[0])
-    known.requirements["req-1"] = known.requirements["req-1"].model_copy(update={"billing_company": "other-eu"})
+    known.requirements["req-1"] = known.requirements["req-1"].model_copy(
+        update={"billing_company": "other-eu"}
+    )
     _, problems = planned(write(tmp_path), known)
-    assert problems == ["requirements.csv, line 2, requirement_id: req-1 is a job order of the billing company other-eu in the books, not of acme-us"]
+    assert problems == [
+        "requirements.csv, line 2, requirement_id: req-1 is a requirement of the billing company other-eu in the books, not of acme-us"
+    ]
 
 
 def test_an_adjustment_in_the_books_is_no_original(tmp_path: Path) -> None:
     """A sheet belongs to one original for good."""
     _, problems = planned(write(tmp_path), Known(adjustments={"ts-2": "ts-0"}))
-    assert problems == ["timesheets.csv, line 3, timesheet_id: ts-2 is an adjustment of ts-0 in the books and cannot come as a timesheet of its own"]
+    assert problems == [
+        "timesheets.csv, line 3, timesheet_id: ts-2 is an adjustment of ts-0 in the books and cannot come as a timesheet of its own"
+    ]
 
 
 def test_a_folder_without_files_says_what_it_should_hold(tmp_path: Path) -> None:
-    """Wrong folder: a sentence, not an empty success."""
+    """Wrong folder: a message, not an empty success."""
     with pytest.raises(Refused, match="holds none of billto"):
         read_folder(tmp_path, Problems())
     with pytest.raises(Refused, match="is not a folder"):
@@ -220,6 +371,8 @@ def test_a_folder_without_files_says_what_it_should_hold(tmp_path: Path) -> None
         (("", "", "", ""), ""),
     ],
 )
-def test_an_address_is_written_as_on_an_envelope(cells: tuple[str, str, str, str], address: str) -> None:
+def test_an_address_is_written_as_on_an_envelope(
+    cells: tuple[str, str, str, str], address: str
+) -> None:
     """Street, then city, state and zip on one line; what is missing leaves no comma behind."""
     assert postal_address(*cells) == address

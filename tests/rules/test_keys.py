@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from shared.consumer.keys import surely_once
+from shared.consumer.keys import has_unique_keys
 from shared.consumer.records import Record, Rejection, reader
 from tests.builders import statement, statement_line, timesheet
 
@@ -38,10 +38,23 @@ SCALAR = st.sampled_from(["1", "null", "true", '"x"', '"a\\":1"', '": "', '" :"'
 def objects(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
     """The text of an object, with keys that may be there twice and spaces where JSON lets them be."""
     pairs = draw(st.lists(st.tuples(KEY, SPACE, SPACE, values, SPACE), max_size=4))
-    return "{" + ",".join(f'{before}"{key}"{before}:{after}{value}{behind}' for key, before, after, value, behind in pairs) + "}"
+    return (
+        "{"
+        + ",".join(
+            f'{before}"{key}"{before}:{after}{value}{behind}'
+            for key, before, after, value, behind in pairs
+        )
+        + "}"
+    )
 
 
-TEXT = st.recursive(objects(SCALAR), lambda inner: objects(SCALAR | inner | st.lists(inner, max_size=2).map(lambda of: f"[{','.join(of)}]")), max_leaves=4)
+TEXT = st.recursive(
+    objects(SCALAR),
+    lambda inner: objects(
+        SCALAR | inner | st.lists(inner, max_size=2).map(lambda of: f"[{','.join(of)}]")
+    ),
+    max_leaves=4,
+)
 
 
 def _twice(text: str) -> bool:
@@ -60,24 +73,38 @@ def _twice(text: str) -> bool:
 def test_what_has_a_key_twice_is_never_sure(text: str) -> None:
     """A twin key would go unheard: the reader keeps the last and says nothing."""
     if _twice(text):
-        assert not surely_once(text.encode(), Open.model_validate_json(text))
+        assert not has_unique_keys(text.encode(), Open.model_validate_json(text))
 
 
 @given(st.lists(objects(SCALAR), min_size=3, max_size=3), st.lists(SPACE, min_size=3, max_size=3))
 def test_nor_where_the_model_knows_every_key(values: list[str], spaces: list[str]) -> None:
     """Then the keys of the model are counted, and those of the free part below it."""
-    text = "{" + ",".join(f'"{name}"{space}:{value}' for name, space, value in zip("abc", spaces, values, strict=True)) + "}"
+    text = (
+        "{"
+        + ",".join(
+            f'"{name}"{space}:{value}'
+            for name, space, value in zip("abc", spaces, values, strict=True)
+        )
+        + "}"
+    )
     if _twice(text):
-        assert not surely_once(text.encode(), Closed.model_validate_json(text))
+        assert not has_unique_keys(text.encode(), Closed.model_validate_json(text))
 
 
 def test_what_is_plainly_written_is_sure() -> None:
     """Statements and timesheets as programs write them take the short way, or nothing is gained."""
-    for event in (statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")), timesheet("T-1")):
+    for event in (
+        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")),
+        timesheet("T-1"),
+    ):
         body = event.model_dump_json().encode()
-        assert surely_once(body, type(event).model_validate_json(body))
-    spread = json.dumps(json.loads(timesheet("T-1").model_dump_json()) | {"approver": {"name": "Ann", "at": [{"step": 1}]}}, indent=2)
-    assert surely_once(spread.encode(), timesheet("T-1"))
+        assert has_unique_keys(body, type(event).model_validate_json(body))
+    spread = json.dumps(
+        json.loads(timesheet("T-1").model_dump_json())
+        | {"approver": {"name": "Ann", "at": [{"step": 1}]}},
+        indent=2,
+    )
+    assert has_unique_keys(spread.encode(), timesheet("T-1"))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])

@@ -10,7 +10,12 @@ from services.arg_sync.rules.mapping import SoldLine, _line
 from services.invoicer.rules.ledgers import Ledger, Sold, that_count, unmapped
 from shared.terms import ClosedLine
 
-ITEMS, TIMES, TAXES, RATES = ("", "DIRECT-HIRE", "LAPTOP"), ("", "REG", "OT"), ("", "VAT", "LOW"), (Decimal(0), Decimal("10.0000"))
+ITEMS, TIMES, TAXES, RATES = (
+    ("", "DIRECT-HIRE", "LAPTOP"),
+    ("", "REG", "OT"),
+    ("", "VAT", "LOW"),
+    (Decimal(0), Decimal("10.0000")),
+)
 
 
 def refused_for(sold: Sold, codes: set[tuple[str, str]]) -> set[str]:
@@ -36,10 +41,18 @@ def test_both_name_the_same_codes(seed: int) -> None:
     for _ in range(100):
         codes = {(rng.choice(kinds), rng.choice(names)) for _ in range(rng.randrange(4))}
         sold = [
-            Sold(rng.choice(("timesheet", "product")), rng.choice(ITEMS), rng.choice(TIMES), rng.choice(TAXES), rng.choice(RATES))
+            Sold(
+                rng.choice(("timesheet", "product")),
+                rng.choice(ITEMS),
+                rng.choice(TIMES),
+                rng.choice(TAXES),
+                rng.choice(RATES),
+            )
             for _ in range(rng.randrange(4))
         ]
-        assert unmapped(sold, codes) == sorted({one for each in sold for one in refused_for(each, codes)})
+        assert unmapped(sold, codes) == sorted(
+            {one for each in sold for one in refused_for(each, codes)}
+        )
 
 
 def test_a_ledger_that_was_ended_counts_if_none_took_its_place() -> None:
@@ -47,4 +60,7 @@ def test_a_ledger_that_was_ended_counts_if_none_took_its_place() -> None:
     old, new = Ledger("old", "disconnected"), Ledger("new", "connected")
     assert that_count([old, new]) == [new]
     assert that_count([old]) == [old] and "disconnected" in old.trouble
-    assert new.trouble == "" and "does not answer" in Ledger("new", "connected", resting=True, sentence="503").trouble
+    assert (
+        new.trouble == ""
+        and "does not answer" in Ledger("new", "connected", resting=True, message="503").trouble
+    )

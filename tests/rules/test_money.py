@@ -6,13 +6,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.money import ZERO, Money, known_currency, minor_unit, plain, rounded, rounded_rate, split
+from shared.money import (
+    ZERO,
+    Money,
+    known_currency,
+    minor_unit,
+    plain,
+    rounded,
+    rounded_rate,
+    split,
+)
 
 CENT = Decimal("0.01")
 amounts = st.decimals(min_value=-(10**9), max_value=10**9, places=2)
 
 
-@pytest.mark.parametrize(("currency", "step"), [("JPY", "1"), ("USD", "0.01"), ("EUR", "0.01"), ("KWD", "0.001"), ("CLP", "1"), ("BHD", "0.001")])
+@pytest.mark.parametrize(
+    ("currency", "step"),
+    [
+        ("JPY", "1"),
+        ("USD", "0.01"),
+        ("EUR", "0.01"),
+        ("KWD", "0.001"),
+        ("CLP", "1"),
+        ("BHD", "0.001"),
+    ],
+)
 def test_the_minor_unit_is_the_currencys(currency: str, step: str) -> None:
     """JPY has none, USD two decimals, KWD three (domain rules 7)."""
     assert minor_unit(currency) == Decimal(step)
@@ -32,7 +51,9 @@ def test_the_minor_unit_is_the_currencys(currency: str, step: str) -> None:
         ("0", "50.00", "USD", "0.00"),
     ],
 )
-def test_a_line_is_quantity_times_price_rounded_half_up(quantity: str, price: str, currency: str, amount: str) -> None:
+def test_a_line_is_quantity_times_price_rounded_half_up(
+    quantity: str, price: str, currency: str, amount: str
+) -> None:
     """Half up, away from zero below it, so that a credit mirrors its debit (domain rules 5 and 7)."""
     assert Money.of(Decimal(quantity), Decimal(price), currency) == Money(Decimal(amount), currency)
 
@@ -51,7 +72,11 @@ def test_a_credit_mirrors_its_debit(amount: Decimal) -> None:
 
 def test_a_hundred_in_three_parts() -> None:
     """100.00 in three is 33.34, 33.33, 33.33 (domain rules 2, Products & Services)."""
-    assert split(Decimal("100.00"), [Decimal(1)] * 3, CENT) == [Decimal("33.34"), Decimal("33.33"), Decimal("33.33")]
+    assert split(Decimal("100.00"), [Decimal(1)] * 3, CENT) == [
+        Decimal("33.34"),
+        Decimal("33.33"),
+        Decimal("33.33"),
+    ]
 
 
 def test_half_and_half_of_a_fee() -> None:
@@ -59,7 +84,9 @@ def test_half_and_half_of_a_fee() -> None:
     assert split(Decimal("20000.00"), [Decimal(50), Decimal(50)], CENT) == [Decimal("10000.00")] * 2
 
 
-@given(amounts, st.lists(st.decimals(min_value=0, max_value=1000, places=4), min_size=1, max_size=30))
+@given(
+    amounts, st.lists(st.decimals(min_value=0, max_value=1000, places=4), min_size=1, max_size=30)
+)
 def test_parts_sum_to_the_whole(total: Decimal, weights: list[Decimal]) -> None:
     """No cent is lost or made, each part is a multiple of the cent and at most a cent away from its exact share, none has another sign."""
     parts = split(total, weights, CENT)
@@ -75,30 +102,53 @@ def test_parts_sum_to_the_whole(total: Decimal, weights: list[Decimal]) -> None:
 
 def test_equal_remainders_go_to_the_earlier_part() -> None:
     """0.05 in two is 0.03 and 0.02 (domain rules 7)."""
-    assert split(Decimal("0.05"), [Decimal(1), Decimal(1)], CENT) == [Decimal("0.03"), Decimal("0.02")]
-
-
-@pytest.mark.parametrize(("total", "weights", "parts"), [("5.00", [], []), ("5.00", ["0", "0"], ["5.00", "0"])])
-def test_weights_that_say_nothing(total: str, weights: list[str], parts: list[str]) -> None:
-    """No parts get nothing; parts without weight leave all to the first."""
-    assert split(Decimal(total), [Decimal(one) for one in weights], CENT) == [Decimal(one) for one in parts]
+    assert split(Decimal("0.05"), [Decimal(1), Decimal(1)], CENT) == [
+        Decimal("0.03"),
+        Decimal("0.02"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [("40.0", "40"), ("40", "40"), ("1E+3", "1000"), ("0.0000", "0"), ("-0.0", "0"), ("31.8500", "31.85"), ("-2.50", "-2.5")]
+    ("total", "weights", "parts"), [("5.00", [], []), ("5.00", ["0", "0"], ["5.00", "0"])]
+)
+def test_weights_that_say_nothing(total: str, weights: list[str], parts: list[str]) -> None:
+    """No parts get nothing; parts without weight leave all to the first."""
+    assert split(Decimal(total), [Decimal(one) for one in weights], CENT) == [
+        Decimal(one) for one in parts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("40.0", "40"),
+        ("40", "40"),
+        ("1E+3", "1000"),
+        ("0.0000", "0"),
+        ("-0.0", "0"),
+        ("31.8500", "31.85"),
+        ("-2.50", "-2.5"),
+    ],
 )
 def test_one_value_is_written_in_one_way(value: str, text: str) -> None:
     """40 is 40.0: the form in line keys and messages has neither exponent nor useless zeros (design 1)."""
     assert plain(Decimal(value)) == text
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**12), max_value=10**12))
+@given(
+    st.decimals(
+        allow_nan=False, allow_infinity=False, places=4, min_value=-(10**12), max_value=10**12
+    )
+)
 def test_the_plain_form_reads_back(value: Decimal) -> None:
     """Nothing of a value is lost on the wire."""
     assert Decimal(plain(value)) == value
 
 
-@pytest.mark.parametrize(("code", "known"), [("USD", True), ("EUR", True), ("XXQ", False), ("usd", False), ("", False), ("EURO", False)])
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [("USD", True), ("EUR", True), ("XXQ", False), ("usd", False), ("", False), ("EURO", False)],
+)
 def test_only_currencies_of_the_standard_are_known(code: str, known: bool) -> None:
     """Three capital letters of ISO 4217."""
     assert known_currency(code) is known

@@ -4,7 +4,15 @@ from datetime import date
 
 import pytest
 
-from services.invoicer.rules.numbers import Jump, Series, Start, invoice_date, outgrows, start, written
+from services.invoicer.rules.numbers import (
+    Jump,
+    Series,
+    Start,
+    invoice_date,
+    outgrows,
+    start,
+    written,
+)
 from shared.errors import Refused
 
 TODAY = date(2026, 8, 15)

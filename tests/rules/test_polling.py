@@ -45,7 +45,9 @@ async def test_batches_that_end_while_a_commit_is_under_way_go_with_the_next_one
     assert broker.commits == [{ONE: 5}, {ONE: 9, OTHER: 2}]
 
 
-async def test_a_commit_that_failed_is_made_again_with_what_became_due(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_that_failed_is_made_again_with_what_became_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An offset that could not be committed never takes the place of a newer one."""
     monkeypatch.setattr(polling, "AGAIN_SECONDS", 0.01)
     broker = Broker(refusals=2)

@@ -1,58 +1,76 @@
-"""Why nobody can read a record: each kind of mistake has its code, a sentence that helps, and no value of the record in it."""
+"""Why nobody can read a record: each kind of mistake has its code, a message that helps, and no value of the record in it."""
 
 import pytest
 
 from shared.broker.topics import FLOW
 from shared.consumer.records import Record, Rejection, Tombstone, reader
 from shared.events import ats
-from shared.events.wire import MESSAGE_BYTES
+from shared.events.field_types import MESSAGE_BYTES
 from tests import builders
-from tests.poison import CANARY, DATABASE_ONLY, MODELS, TIME, UNREADABLE, Poison
+from tests.bad_messages import CANARY, DATABASE_ONLY, MODELS, TIME, UNREADABLE, BadMessage
 
 COMPACTED = {topic.name for topic in FLOW if topic.compacted}
 
 
 @pytest.mark.parametrize("poison", UNREADABLE, ids=str)
-def test_an_unreadable_record_gets_its_own_code_and_a_sentence_that_helps(poison: Poison) -> None:
+def test_an_unreadable_record_gets_its_own_code_and_a_sentence_that_helps(
+    bad_message: BadMessage,
+) -> None:
     """What is wrong, where, and what to send instead; never a value of the record, which may be personal."""
-    read = reader(MODELS[poison.topic], compacted=poison.topic in COMPACTED)
-    rejection = read(Record(poison.topic, 0, 0, poison.key, poison.value))
+    read = reader(MODELS[bad_message.topic], compacted=bad_message.topic in COMPACTED)
+    rejection = read(Record(bad_message.topic, 0, 0, bad_message.key, bad_message.value))
     assert isinstance(rejection, Rejection)
-    assert rejection.code == poison.code
-    assert poison.says in rejection.sentence
-    assert CANARY not in rejection.sentence
-    assert "{" not in rejection.sentence.replace("{...}", "").replace("{1,", "").replace("{0,", ""), "a place in the sentence was not filled in"
+    assert rejection.code == bad_message.code
+    assert bad_message.expected_text in rejection.message
+    assert CANARY not in rejection.message
+    assert "{" not in rejection.message.replace("{...}", "").replace("{1,", "").replace(
+        "{0,", ""
+    ), "a place in the message was not filled in"
 
 
 def test_there_are_more_than_forty_kinds() -> None:
     """Programs tell kinds apart by their code."""
-    assert len({poison.code for poison in (*UNREADABLE, *DATABASE_ONLY)}) >= 40
+    assert len({bad_message.code for bad_message in (*UNREADABLE, *DATABASE_ONLY)}) >= 40
 
 
 @pytest.mark.parametrize("poison", DATABASE_ONLY, ids=str)
-def test_what_only_the_database_refuses_reads_well(poison: Poison) -> None:
+def test_what_only_the_database_refuses_reads_well(bad_message: BadMessage) -> None:
     """No reader can know every limit of the database: these pass, and the batch is cut in halves."""
-    assert not isinstance(reader(MODELS[poison.topic])(Record(poison.topic, 0, 0, b"k", poison.value)), Rejection)
+    assert not isinstance(
+        reader(MODELS[bad_message.topic])(Record(bad_message.topic, 0, 0, b"k", bad_message.value)),
+        Rejection,
+    )
 
 
 @pytest.mark.parametrize("hours", ["0", "0.00", "24", "24.0000", "0.2500"])
 def test_zero_hours_and_a_full_day_are_good(hours: str) -> None:
     """Zero hours is good input, worth 0; so are 24 in one entry."""
     value = builders.timesheet(entries=[builders.entry(hours)]).model_dump_json().encode()
-    assert isinstance(reader(ats.TimesheetApproved)(Record(TIME, 0, 0, b"k", value)), ats.TimesheetApproved)
+    assert isinstance(
+        reader(ats.TimesheetApproved)(Record(TIME, 0, 0, b"k", value)), ats.TimesheetApproved
+    )
 
 
 def test_a_value_of_exactly_the_limit_is_good() -> None:
     """The limit itself is allowed: it is checked by bytes."""
     value = builders.timesheet().model_dump_json().encode()
-    value = value[:-1] + b', "free": "' + b"x" * (MESSAGE_BYTES - len(value) - len(b', "free": ""')) + b'"}'
+    value = (
+        value[:-1]
+        + b', "free": "'
+        + b"x" * (MESSAGE_BYTES - len(value) - len(b', "free": ""'))
+        + b'"}'
+    )
     assert len(value) == MESSAGE_BYTES
-    assert isinstance(reader(ats.TimesheetApproved)(Record(TIME, 0, 0, b"k", value)), ats.TimesheetApproved)
+    assert isinstance(
+        reader(ats.TimesheetApproved)(Record(TIME, 0, 0, b"k", value)), ats.TimesheetApproved
+    )
 
 
 def test_a_null_value_closes_on_a_compacted_topic() -> None:
     """A tombstone names what it closes by its key."""
-    assert reader(ats.RequirementChanged, compacted=True)(Record("requirement-changed", 0, 0, b"REQ-1", None)) == Tombstone("REQ-1")
+    assert reader(ats.RequirementChanged, compacted=True)(
+        Record("requirement-changed", 0, 0, b"REQ-1", None)
+    ) == Tombstone("REQ-1")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "CANARY of a person", "\u202e", "", "a.b"])
@@ -61,10 +79,13 @@ def test_a_made_up_name_of_a_field_is_not_repeated(name: str) -> None:
     value = ('{"command": "explain", "command_id": "c", "actor": "a", "' + name + '": 1}').encode()
     rejection = reader(MODELS["operator-commands"])(Record("operator-commands", 0, 0, b"k", value))
     assert rejection.code == "unknown_field"
-    assert rejection.sentence.startswith("explain.(a field): ")
+    assert rejection.message.startswith("explain.(a field): ")
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u3000"])
 def test_every_kind_of_space_in_a_name_is_a_plain_one(space: str) -> None:
     """Real names hold no-break spaces; names are compared exactly, so that what looks the same must be the same."""
-    assert builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name == "SAINT MARY"
+    assert (
+        builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name
+        == "SAINT MARY"
+    )

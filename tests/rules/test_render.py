@@ -14,22 +14,58 @@ from pypdf import PdfReader
 
 from shared.errors import Refused
 from shared.money import ZERO, rounded
-from shared.render import CSV_COLUMNS, CSV_HEADER, PRINTABLE_LINES, ControlTotals, CurrencyTotals, csv_row, csv_rows, pdf_document
-from shared.render.printed import RUNNING_LETTERS, UNBROKEN_LETTERS, clean
+from shared.render import (
+    CSV_COLUMNS,
+    CSV_HEADER,
+    PRINTABLE_LINES,
+    ControlTotals,
+    CurrencyTotals,
+    csv_row,
+    csv_rows,
+    pdf_document,
+)
+from shared.render.printed import RUNNING_LENGTH, UNBROKEN_LENGTH, clean
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 
-SELLER = Party("Harbor Staffing LLC", "12 Quay Street\nBoston, MA 02110", "04-3456789", "Harbor Bank\nAccount 4711")
+SELLER = Party(
+    "Harbor Staffing LLC",
+    "12 Quay Street\nBoston, MA 02110",
+    "04-3456789",
+    "Harbor Bank\nAccount 4711",
+)
 BUYER = Party("Magnolia Health", "88 Meridian Way\nRaleigh, NC 27601", "58-1190022")
 CORRECTED = CorrectedInvoice("HAR-000041", date(2026, 3, 3))
 PUBLISHED_COLUMNS = [
-    *("invoice_number", "document_type", "billing_company", "account_name", "invoice_date", "due_date", "currency"),
-    *("line_no", "description", "worker_id", "week_ending", "service_from", "service_to", "time_type"),
+    *(
+        "invoice_number",
+        "document_type",
+        "billing_company",
+        "account_name",
+        "invoice_date",
+        "due_date",
+        "currency",
+    ),
+    *(
+        "line_no",
+        "description",
+        "worker_id",
+        "week_ending",
+        "service_from",
+        "service_to",
+        "time_type",
+    ),
     *("quantity", "unit", "unit_price", "amount", "tax_code", "tax_rate", "tax_amount"),
     *("po_number", "document_id", "pay_line_id", "corrects_invoice", "corrects_line"),
 ]
 
 
-def a_line(number: int = 1, quantity: str = "40", price: str = "79.50", currency: str = "USD", **changes: Any) -> ClosedLine:
+def a_line(
+    number: int = 1,
+    quantity: str = "40",
+    price: str = "79.50",
+    currency: str = "USD",
+    **changes: Any,
+) -> ClosedLine:
     """A week of a nurse's regular hours at 10 % tax."""
     week = date(2026, 3, 8) + timedelta(days=7 * (number % 4))
     amount = rounded(Decimal(quantity) * Decimal(price), currency)
@@ -68,7 +104,10 @@ def a_document(lines: list[ClosedLine], **changes: Any) -> ClosedDocument:
     for line in lines:
         net, tax = sums.get((line.tax_code, line.tax_rate), (ZERO, ZERO))
         sums[line.tax_code, line.tax_rate] = (net + line.amount, tax + line.tax_amount)
-    net, tax = sum((each[0] for each in sums.values()), ZERO), sum((each[1] for each in sums.values()), ZERO)
+    net, tax = (
+        sum((each[0] for each in sums.values()), ZERO),
+        sum((each[1] for each in sums.values()), ZERO),
+    )
     document = ClosedDocument(
         invoice_id=7,
         invoice_number="HAR-000042",
@@ -101,10 +140,20 @@ def a_document(lines: list[ClosedLine], **changes: Any) -> ClosedDocument:
 def a_credit_note() -> tuple[ClosedDocument, list[ClosedLine]]:
     """35.03 for an hour of a line of 2 × 35.0350 (the cent that quantity × price would lose), and two whole hours."""
     lines = [
-        a_line(1, "-1", "35.0350", amount=Decimal("-35.03"), tax_amount=Decimal("-3.50"), corrects_invoice="HAR-000041", corrects_line=3),
+        a_line(
+            1,
+            "-1",
+            "35.0350",
+            amount=Decimal("-35.03"),
+            tax_amount=Decimal("-3.50"),
+            corrects_invoice="HAR-000041",
+            corrects_line=3,
+        ),
         a_line(2, "-2", "79.50", corrects_invoice="HAR-000041", corrects_line=9),
     ]
-    return a_document(lines, document_type="credit-note", invoice_number="HAR-000043", corrects=(CORRECTED,)), lines
+    return a_document(
+        lines, document_type="credit-note", invoice_number="HAR-000043", corrects=(CORRECTED,)
+    ), lines
 
 
 def records(text: str) -> list[dict[str, str]]:
@@ -114,7 +163,9 @@ def records(text: str) -> list[dict[str, str]]:
 
 def text_of(pdf: bytes) -> str:
     """The words of a PDF, every run of blanks as one."""
-    return " ".join(" ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages).split())
+    return " ".join(
+        " ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages).split()
+    )
 
 
 # CSV
@@ -135,15 +186,31 @@ def test_csv_sums_to_the_control_totals() -> None:
     for document, lines in ((a_document(invoice_lines), invoice_lines), (credit, credit_lines)):
         text += "".join(csv_rows(document, lines, totals))
     rows = records(text)
-    column = {name: sum((Decimal(row[name]) for row in rows), ZERO) for name in ("quantity", "amount", "tax_amount")}
+    column = {
+        name: sum((Decimal(row[name]) for row in rows), ZERO)
+        for name in ("quantity", "amount", "tax_amount")
+    }
     counted = totals.by_currency["USD"]
-    assert (counted.quantity, counted.net, counted.tax) == (column["quantity"], column["amount"], column["tax_amount"])
+    assert (counted.quantity, counted.net, counted.tax) == (
+        column["quantity"],
+        column["amount"],
+        column["tax_amount"],
+    )
     assert counted == CurrencyTotals(
-        2, 9, Decimal("259.5"), 7 * Decimal("1250.00") - Decimal("194.03"), 7 * Decimal("125.00") - Decimal("19.40"), counted.total
+        2,
+        9,
+        Decimal("259.5"),
+        7 * Decimal("1250.00") - Decimal("194.03"),
+        7 * Decimal("125.00") - Decimal("19.40"),
+        counted.total,
     )
     assert counted.total == counted.net + counted.tax
     assert (totals.documents, totals.lines, totals.mismatches()) == (2, len(rows), [])
-    assert rows[7]["amount"] == "-35.03" and rows[7]["corrects_line"] == "3" and rows[7]["document_type"] == "credit-note"
+    assert (
+        rows[7]["amount"] == "-35.03"
+        and rows[7]["corrects_line"] == "3"
+        and rows[7]["document_type"] == "credit-note"
+    )
 
 
 def test_a_lost_line_is_told() -> None:
@@ -151,7 +218,7 @@ def test_a_lost_line_is_told() -> None:
     lines = [a_line(1), a_line(2)]
     totals = ControlTotals()
     list(csv_rows(a_document(lines), lines[:1], totals))
-    assert [sentence.split(";")[0] for sentence in totals.mismatches()] == [
+    assert [message.split(";")[0] for message in totals.mismatches()] == [
         "USD: the file's lines have lines 1, the heads of its documents say 2",
         "USD: the file's lines have net 3180.00, the heads of its documents say 6360.00",
         "USD: the file's lines have tax 318.00, the heads of its documents say 636.00",
@@ -163,7 +230,15 @@ def test_a_lost_line_is_told() -> None:
 def test_text_is_no_formula(start: str) -> None:
     """Text that a spreadsheet would run as a formula gets an apostrophe; a negative number stays a number."""
     hostile = start + 'HYPERLINK("http://x","y")'
-    texts = ("description", "worker_id", "time_type", "po_number", "document_id", "project", "cost_center")
+    texts = (
+        "description",
+        "worker_id",
+        "time_type",
+        "po_number",
+        "document_id",
+        "project",
+        "cost_center",
+    )
     line = a_line(1, "-2", unit="HUR", **dict.fromkeys(texts, hostile))
     row = records(CSV_HEADER + csv_row(a_document([line], account_name=hostile), line))[0]
     assert {row[name] for name in (*texts, "account_name")} == {"'" + hostile}
@@ -179,12 +254,19 @@ def test_csv_quotes_as_rfc_4180_says() -> None:
     assert records(CSV_HEADER + text.encode().decode())[0]["description"] == name
 
 
-@pytest.mark.parametrize(("currency", "amount"), [("JPY", "3180"), ("USD", "3180.00"), ("KWD", "3180.000")])
+@pytest.mark.parametrize(
+    ("currency", "amount"), [("JPY", "3180"), ("USD", "3180.00"), ("KWD", "3180.000")]
+)
 def test_amounts_have_the_minor_unit_of_the_currency(currency: str, amount: str) -> None:
     """JPY has no decimals, USD two, KWD three; quantities, prices and rates are written without useless zeros."""
     line = a_line(1, "40.0000", "79.5000", currency)
     row = records(CSV_HEADER + csv_row(a_document([line], currency=currency), line))[0]
-    assert (row["amount"], row["quantity"], row["unit_price"], row["tax_rate"]) == (amount, "40", "79.5", "10")
+    assert (row["amount"], row["quantity"], row["unit_price"], row["tax_rate"]) == (
+        amount,
+        "40",
+        "79.5",
+        "10",
+    )
 
 
 def test_csv_memory_is_flat() -> None:
@@ -209,16 +291,56 @@ def test_csv_memory_is_flat() -> None:
 
 def test_an_invoice_shows_all_that_it_must() -> None:
     """Domain rules 8: what an invoice shows; the cut-off stands there as the period, never as the date."""
-    lines = [a_line(1), a_line(2, "1", "10000", unit="C62", tax_code="X", tax_rate=ZERO, tax_amount=ZERO, description="Placement fee")]
+    lines = [
+        a_line(1),
+        a_line(
+            2,
+            "1",
+            "10000",
+            unit="C62",
+            tax_code="X",
+            tax_rate=ZERO,
+            tax_amount=ZERO,
+            description="Placement fee",
+        ),
+    ]
     text = text_of(pdf_document(a_document(lines, tax_wording="Exempt under article 44."), lines))
     for item in (
-        *("Invoice number HAR-000042", "Invoice date 2026-04-02", "Due date 2026-05-02", "Net 30 days", "Currency USD"),
-        *("Harbor Staffing LLC", "12 Quay Street", "Tax ID 04-3456789", "Harbor Bank", "Account 4711"),
+        *(
+            "Invoice number HAR-000042",
+            "Invoice date 2026-04-02",
+            "Due date 2026-05-02",
+            "Net 30 days",
+            "Currency USD",
+        ),
+        *(
+            "Harbor Staffing LLC",
+            "12 Quay Street",
+            "Tax ID 04-3456789",
+            "Harbor Bank",
+            "Account 4711",
+        ),
         *("Magnolia Health", "88 Meridian Way", "Tax ID 58-1190022", "PO-117", "Magnolia #3862"),
-        *("Billing period up to 2026-03-31", "Service period 2026-03-09 – 2026-03-20", "Page 1 of 1"),
-        *("2026-03-09 – 2026-03-13", "40.00 hours 79.50 MA 10 % 3,180.00", "1.00 units 10,000.00 X 0 % 10,000.00"),
-        *("worker RN-01 · w/e 2026-03-15 · project Apollo · cost center ICU-4", "Subtotal, net of tax 13,180.00"),
-        *("Tax MA 10 % on 3,180.00 318.00", "Tax X 0 % on 10,000.00 0.00", "Exempt under article 44.", "Total USD 13,498.00"),
+        *(
+            "Billing period up to 2026-03-31",
+            "Service period 2026-03-09 – 2026-03-20",
+            "Page 1 of 1",
+        ),
+        *(
+            "2026-03-09 – 2026-03-13",
+            "40.00 hours 79.50 MA 10 % 3,180.00",
+            "1.00 units 10,000.00 X 0 % 10,000.00",
+        ),
+        *(
+            "worker RN-01 · w/e 2026-03-15 · project Apollo · cost center ICU-4",
+            "Subtotal, net of tax 13,180.00",
+        ),
+        *(
+            "Tax MA 10 % on 3,180.00 318.00",
+            "Tax X 0 % on 10,000.00 0.00",
+            "Exempt under article 44.",
+            "Total USD 13,498.00",
+        ),
     ):
         assert item in text, item
     assert "date 2026-03-31" not in text
@@ -229,8 +351,16 @@ def test_a_credit_note_is_titled_so_with_turned_signs() -> None:
     document, lines = a_credit_note()
     text = text_of(pdf_document(document, lines))
     for item in (
-        *("Credit note number HAR-000043", "Credit note date 2026-04-02", "HAR-000041 of 2026-03-03", "Total USD 213.43"),
-        *("credits line 3 of invoice HAR-000041 of 2026-03-03", "credits line 9 of invoice HAR-000041 of 2026-03-03"),
+        *(
+            "Credit note number HAR-000043",
+            "Credit note date 2026-04-02",
+            "HAR-000041 of 2026-03-03",
+            "Total USD 213.43",
+        ),
+        *(
+            "credits line 3 of invoice HAR-000041 of 2026-03-03",
+            "credits line 9 of invoice HAR-000041 of 2026-03-03",
+        ),
         *("1.00 35.035 35.03", "2.00 79.500 159.00", "Tax MA 10 % on 194.03 19.40"),
     ):
         assert item in text, item
@@ -242,7 +372,11 @@ def test_a_netted_credit_line_stays_negative_on_an_invoice() -> None:
     """Only a credit note turns its signs: a credit that nets against debits lowers the invoice."""
     lines = [a_line(1), a_line(2, "-3", corrects_invoice="HAR-000041", corrects_line=1)]
     text = text_of(pdf_document(a_document(lines, corrects=(CORRECTED,)), lines))
-    assert "-3.00 79.50 -238.50" in text and "credits line 1 of invoice HAR-000041" in text and "Total USD 3,235.65" in text
+    assert (
+        "-3.00 79.50 -238.50" in text
+        and "credits line 1 of invoice HAR-000041" in text
+        and "Total USD 3,235.65" in text
+    )
 
 
 def test_the_same_document_gives_the_same_bytes() -> None:
@@ -253,13 +387,20 @@ def test_the_same_document_gives_the_same_bytes() -> None:
     assert first == pdf_document(document, iter(lines))
     assert first != pdf_document(replace(document, total=document.total + 1), lines)
     made = PdfReader(io.BytesIO(first)).metadata
-    assert made is not None and made.creation_date is not None and made.creation_date.date() == document.invoice_date
+    assert (
+        made is not None
+        and made.creation_date is not None
+        and made.creation_date.date() == document.invoice_date
+    )
 
 
 def test_head_and_pages_repeat() -> None:
     """On many pages each has the column heads, the document's number and page x of y, and no line is missing."""
     lines = [a_line(number) for number in range(1, 121)]
-    pages = [page.extract_text() for page in PdfReader(io.BytesIO(pdf_document(a_document(lines), lines))).pages]
+    pages = [
+        page.extract_text()
+        for page in PdfReader(io.BytesIO(pdf_document(a_document(lines), lines))).pages
+    ]
     assert len(pages) >= 3
     for number, page in enumerate(pages, start=1):
         assert f"Page {number} of {len(pages)}" in page and "HAR-000042" in page
@@ -268,7 +409,10 @@ def test_head_and_pages_repeat() -> None:
     assert all(f"worker RN-{number:02d} " in whole for number in range(1, 121))
 
 
-@pytest.mark.parametrize(("currency", "total"), [("JPY", "JPY 1,358,025"), ("EUR", "EUR 1,358,024.68"), ("KWD", "KWD 1,358,024.679")])
+@pytest.mark.parametrize(
+    ("currency", "total"),
+    [("JPY", "JPY 1,358,025"), ("EUR", "EUR 1,358,024.68"), ("KWD", "KWD 1,358,024.679")],
+)
 def test_amounts_are_printed_in_the_currency(currency: str, total: str) -> None:
     """Thousands are separated; decimals are the currency's own."""
     line = a_line(1, "1", "1234567.8901", currency)
@@ -278,10 +422,17 @@ def test_amounts_are_printed_in_the_currency(currency: str, total: str) -> None:
 def test_user_text_is_printed_and_never_run() -> None:
     """Names come from other systems: code of the typesetter, control and direction marks, half letters, no text at all."""
     code = "#panic(1) $x$ *b* _i_ \\ @ref <lab> // c [x] `r` ]"
-    lines = [a_line(1, description=code, worker_id=""), a_line(2, description="\u202egnp.exe\u202c \x00\x07\ud800 عامل עובד 看護師 🙂")]
-    text = text_of(pdf_document(a_document(lines, buyer=Party(code), account_name="Σίσυφος Żółć"), lines))
+    lines = [
+        a_line(1, description=code, worker_id=""),
+        a_line(2, description="\u202egnp.exe\u202c \x00\x07\ud800 عامل עובד 看護師 🙂"),
+    ]
+    text = text_of(
+        pdf_document(a_document(lines, buyer=Party(code), account_name="Σίσυφος Żółć"), lines)
+    )
     assert text.count(code) == 2 and "Σίσυφος Żółć" in text and "gnp.exe" in text
-    nobody = a_document([], seller=Party(""), buyer=Party(""), account_name="", po_number="", content_hash="")
+    nobody = a_document(
+        [], seller=Party(""), buyer=Party(""), account_name="", po_number="", content_hash=""
+    )
     assert "Total USD 0.00" in text_of(pdf_document(nobody, []))
 
 
@@ -290,14 +441,14 @@ def test_long_names_wrap_and_lose_nothing() -> None:
     name = "Wolfeschlegelsteinhausenbergerdorff" * 8
     lines = [a_line(number, description=name) for number in range(1, 12)]
     pages = PdfReader(io.BytesIO(pdf_document(a_document(lines, buyer=Party(name)), lines))).pages
-    assert len(pages) > 1 and f"{name[: RUNNING_LETTERS - 1]}…" in pages[-1].extract_text()
+    assert len(pages) > 1 and f"{name[: RUNNING_LENGTH - 1]}…" in pages[-1].extract_text()
     whole = "".join("".join(page.extract_text().split()) for page in pages).replace("\u200b", "")
     assert whole.count(name) == 12
-    assert max(len(piece) for piece in clean(name).split("\u200b")) == UNBROKEN_LETTERS
+    assert max(len(piece) for piece in clean(name).split("\u200b")) == UNBROKEN_LENGTH
 
 
 def test_a_book_is_refused_with_a_way_out() -> None:
-    """What no page can hold in memory is refused before the work, and the sentence names the CSV."""
+    """What no page can hold in memory is refused before the work, and the message names the CSV."""
     with pytest.raises(Refused) as refused:
         pdf_document(a_document([]), (a_line(1) for _ in range(PRINTABLE_LINES + 1)))
-    assert refused.value.code == "too_many_lines_for_pdf" and "CSV" in refused.value.mend
+    assert refused.value.code == "too_many_lines_for_pdf" and "CSV" in refused.value.fix

@@ -16,12 +16,18 @@ Row = dict[str, str]
 ZERO_TAX = {"tax_code": "", "tax_rate": Decimal(0), "tax_amount": Decimal(0)}
 
 
-def text_of(*documents: tuple[ClosedDocument, list[ClosedLine]], accounts: Accounts | None = None) -> str:
+def text_of(
+    *documents: tuple[ClosedDocument, list[ClosedLine]], accounts: Accounts | None = None
+) -> str:
     """The file, through its encoding."""
     rows = IifRows(accounts)
     parts = list(rows.opening())
     for document, lines in documents:
-        parts += [*rows.begin(document), *(rows.line(document, line) for line in lines), *rows.end(document)]
+        parts += [
+            *rows.begin(document),
+            *(rows.line(document, line) for line in lines),
+            *rows.end(document),
+        ]
     return "".join(parts).encode(ENCODING).decode(ENCODING)
 
 
@@ -59,7 +65,10 @@ def read(text: str) -> tuple[list[Row], list[list[Row]]]:
 
 def test_an_invoice_debits_receivables_and_credits_income_and_tax() -> None:
     """TRNS is positive, SPL negative with negative quantities; they sum to zero; quantity times price is the amount."""
-    lines = [a_line(1), a_line(2, "1", "10000", unit="C62", description="Placement fee", **ZERO_TAX)]
+    lines = [
+        a_line(1),
+        a_line(2, "1", "10000", unit="C62", description="Placement fee", **ZERO_TAX),
+    ]
     entries, (transaction,) = read(text_of((a_document(lines), lines)))
     head, *splits = transaction
     assert head == {
@@ -67,12 +76,17 @@ def test_an_invoice_debits_receivables_and_credits_income_and_tax() -> None:
         "DOCNUM": "HAR-000042", "MEMO": "", "TOPRINT": "N", "ADDR1": "Magnolia Health", "ADDR2": "88 Meridian Way", "ADDR3": "Raleigh, NC 27601",
         "ADDR4": "", "ADDR5": "", "DUEDATE": "05/02/2026", "PONUM": "PO-117",
     }  # fmt: skip
-    assert [(row["ACCNT"], row["AMOUNT"], row["QNTY"], row["PRICE"], row["INVITEM"]) for row in splits] == [
+    assert [
+        (row["ACCNT"], row["AMOUNT"], row["QNTY"], row["PRICE"], row["INVITEM"]) for row in splits
+    ] == [
         ("Staffing Income", "-3180.00", "-40", "79.5", "Staffing"),
         ("Staffing Income", "-10000.00", "-1", "10000", "Staffing"),
         ("Tax on Sales", "-318.00", "-1", "318", "Tax MA"),
     ]
-    assert [(entry[""], entry["NAME"], entry.get("ACCNTTYPE", entry.get("INVITEMTYPE"))) for entry in entries] == [
+    assert [
+        (entry[""], entry["NAME"], entry.get("ACCNTTYPE", entry.get("INVITEMTYPE")))
+        for entry in entries
+    ] == [
         ("ACCNT", "Accounts Receivable", "AR"),
         ("ACCNT", "Staffing Income", "INC"),
         ("ACCNT", "Tax on Sales", "OCLIAB"),
@@ -85,36 +99,69 @@ def test_a_credit_memo_is_the_mirror() -> None:
     """TRNS is negative, SPL positive; each line names what it corrects; a line that quantity × price would miss by a cent goes as 1 × amount."""
     _, (transaction,) = read(text_of(a_credit_note()))
     head, *splits = transaction
-    assert (head["TRNSTYPE"], head["AMOUNT"], head["MEMO"]) == ("CREDIT MEMO", "-213.43", "corrects HAR-000041 of 2026-03-03")
-    assert [(row["AMOUNT"], row["QNTY"], row["PRICE"]) for row in splits] == [("35.03", "1", "35.03"), ("159.00", "2", "79.5"), ("19.40", "1", "19.4")]
-    assert "-1 hours at 35.035" in splits[0]["MEMO"] and "corrects HAR-000041 line 3" in splits[0]["MEMO"]
+    assert (head["TRNSTYPE"], head["AMOUNT"], head["MEMO"]) == (
+        "CREDIT MEMO",
+        "-213.43",
+        "corrects HAR-000041 of 2026-03-03",
+    )
+    assert [(row["AMOUNT"], row["QNTY"], row["PRICE"]) for row in splits] == [
+        ("35.03", "1", "35.03"),
+        ("159.00", "2", "79.5"),
+        ("19.40", "1", "19.4"),
+    ]
+    assert (
+        "-1 hours at 35.035" in splits[0]["MEMO"]
+        and "corrects HAR-000041 line 3" in splits[0]["MEMO"]
+    )
 
 
 def test_every_transaction_sums_to_zero_and_multiplies() -> None:
     """Whatever stands on it: netted credits, several taxes, a total of zero, the rounding of a correction."""
-    netted = [a_line(1), a_line(2, "-3", corrects_invoice="HAR-000041", corrects_line=1), a_line(3, "7.5", "33.33", tax_code="B", tax_rate=Decimal(5))]
+    netted = [
+        a_line(1),
+        a_line(2, "-3", corrects_invoice="HAR-000041", corrects_line=1),
+        a_line(3, "7.5", "33.33", tax_code="B", tax_rate=Decimal(5)),
+    ]
     netted[2] = replace(netted[2], tax_amount=rounded(netted[2].amount * 5 / 100, "USD"))
     nothing = [a_line(1), a_line(2, "-40", corrects_invoice="HAR-000041", corrects_line=1)]
-    batch = [(a_document(netted), netted), (a_document(nothing, invoice_number="HAR-44"), nothing), a_credit_note(), (a_document([]), [])]
+    batch = [
+        (a_document(netted), netted),
+        (a_document(nothing, invoice_number="HAR-44"), nothing),
+        a_credit_note(),
+        (a_document([]), []),
+    ]
     _, transactions = read(text_of(*batch))
     for (document, lines), (head, *splits) in zip(batch, transactions, strict=True):
         assert Decimal(head["AMOUNT"]) == document.total
         assert Decimal(head["AMOUNT"]) + sum(Decimal(row["AMOUNT"]) for row in splits) == 0
         for row in splits:
-            assert rounded(Decimal(row["QNTY"]) * Decimal(row["PRICE"]), "USD") == Decimal(row["AMOUNT"])
+            assert rounded(Decimal(row["QNTY"]) * Decimal(row["PRICE"]), "USD") == Decimal(
+                row["AMOUNT"]
+            )
         ours = [row for row in splits if row["ACCNT"] == "Staffing Income"]
         assert [-Decimal(row["AMOUNT"]) for row in ours] == [line.amount for line in lines]
-        assert not any(row["AMOUNT"].startswith("-0.00") for row in splits) and head["AMOUNT"] != "-0.00"
+        assert (
+            not any(row["AMOUNT"].startswith("-0.00") for row in splits)
+            and head["AMOUNT"] != "-0.00"
+        )
 
 
 def test_free_text_cannot_break_a_row() -> None:
     """No escape exists for tabs, line ends and quotes, and a letter that the encoding lacks would fail the import."""
-    line = a_line(1, description='tab\there, "quoted"\r\nENDTRNS\nTRNS\t看護師 – Zoë €5', worker_id="\t")
-    document = a_document([line], po_number='PO "9"', buyer=Party('Say "hi"', "a\tb\n\nc\nd\ne\nf\ng"))
+    line = a_line(
+        1, description='tab\there, "quoted"\r\nENDTRNS\nTRNS\t看護師 – Zoë €5', worker_id="\t"
+    )
+    document = a_document(
+        [line], po_number='PO "9"', buyer=Party('Say "hi"', "a\tb\n\nc\nd\ne\nf\ng")
+    )
     _, (transaction,) = read(text_of((document, [line])))
     assert len(transaction) == 3
     assert transaction[1]["MEMO"].startswith("tab here, 'quoted' ENDTRNS TRNS ??? – Zoë €5")
-    assert (transaction[0]["ADDR1"], transaction[0]["ADDR2"], transaction[0]["PONUM"]) == ("Say 'hi'", "a b", "PO '9'")
+    assert (transaction[0]["ADDR1"], transaction[0]["ADDR2"], transaction[0]["PONUM"]) == (
+        "Say 'hi'",
+        "a b",
+        "PO '9'",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +189,11 @@ def test_accounts_are_named_by_the_operator() -> None:
     """The names are those of the company file."""
     accounts = Accounts.named(["receivable=Debtors", "item=Nurse hours"])
     entries, (transaction,) = read(text_of(a_credit_note(), accounts=accounts))
-    assert (transaction[0]["ACCNT"], transaction[1]["INVITEM"], entries[0]["NAME"]) == ("Debtors", "Nurse hours", "Debtors")
+    assert (transaction[0]["ACCNT"], transaction[1]["INVITEM"], entries[0]["NAME"]) == (
+        "Debtors",
+        "Nurse hours",
+        "Debtors",
+    )
     for wrong in ("debtors=x", "item", "item= ", 'item="x"', "item=" + "n" * 32):
         with pytest.raises(Refused, match="bad_account"):
             Accounts.named([wrong])

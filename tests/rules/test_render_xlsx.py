@@ -25,11 +25,20 @@ Documents = list[tuple[ClosedDocument, list[ClosedLine]]]
 
 def a_batch() -> Documents:
     """An invoice of seven lines, another in yen, and a credit note."""
-    usd, jpy = [a_line(number, "37.5", "33.3333") for number in range(1, 8)], [a_line(1, "3", "1001", "JPY"), a_line(2, "1", "4.4", "JPY")]
-    return [(a_document(usd), usd), (a_document(jpy, currency="JPY", invoice_number="HAR-000044"), jpy), a_credit_note()]
+    usd, jpy = (
+        [a_line(number, "37.5", "33.3333") for number in range(1, 8)],
+        [a_line(1, "3", "1001", "JPY"), a_line(2, "1", "4.4", "JPY")],
+    )
+    return [
+        (a_document(usd), usd),
+        (a_document(jpy, currency="JPY", invoice_number="HAR-000044"), jpy),
+        a_credit_note(),
+    ]
 
 
-def written(place: Path, batch: Documents, lines_a_sheet: int = 1_000_000, off: Decimal = Decimal(0)) -> ControlTotals:
+def written(
+    place: Path, batch: Documents, lines_a_sheet: int = 1_000_000, off: Decimal = Decimal(0)
+) -> ControlTotals:
     """The batch as a workbook at that place."""
     book, totals = XlsxBook(place, CLOSED_AT, lines_a_sheet), ControlTotals()
     for document, lines in batch:
@@ -40,7 +49,13 @@ def written(place: Path, batch: Documents, lines_a_sheet: int = 1_000_000, off: 
             book.line(document, line)
         book.end(document)
     announced = {
-        currency: {"documents": Decimal(each.documents), "lines": Decimal(each.lines), "net": each.net + off, "tax": each.tax, "total": each.total}
+        currency: {
+            "documents": Decimal(each.documents),
+            "lines": Decimal(each.lines),
+            "net": each.net + off,
+            "tax": each.tax,
+            "total": each.total,
+        }
         for currency, each in totals.by_currency.items()
     }
     book.close(totals.by_currency, announced)
@@ -57,10 +72,16 @@ class Workbook:
     def table(self, name: str) -> list[dict[str, Any]]:
         """The rows of a sheet by the heads of its columns, as they are shown."""
         head, *rows = self.shown[name].iter_rows(values_only=True)
-        return [dict(zip((str(each).replace(" ", "_") for each in head), row, strict=True)) for row in rows]
+        return [
+            dict(zip((str(each).replace(" ", "_") for each in head), row, strict=True))
+            for row in rows
+        ]
 
     def cells(self, sheet: str, column: str, first: str, last: str) -> list[Any]:
-        return [self.value(self.formulas[sheet][f"{column}{row}"], sheet) for row in range(int(first), int(last) + 1)]
+        return [
+            self.value(self.formulas[sheet][f"{column}{row}"], sheet)
+            for row in range(int(first), int(last) + 1)
+        ]
 
     def value(self, cell: Any, sheet: str) -> Any:
         return self.compute(str(cell.value)[1:], sheet) if cell.data_type == "f" else cell.value
@@ -82,12 +103,17 @@ class Workbook:
             return value if isinstance(value, str) else number(value)
 
         def sumifs(values: list[Any], keys: list[Any], wanted: Any) -> Decimal:
-            return sum((number(value) for value, each in zip(values, keys, strict=True) if each == wanted), Decimal(0))
+            return sum(
+                (number(value) for value, each in zip(values, keys, strict=True) if each == wanted),
+                Decimal(0),
+            )
 
         names = {
             "cells": self.cells,
             "at": lambda where: key(self.value(self.formulas[sheet][where], sheet)),
-            "SUM": lambda *lists: sum((number(value) for values in lists for value in values), Decimal(0)),
+            "SUM": lambda *lists: sum(
+                (number(value) for values in lists for value in values), Decimal(0)
+            ),
             "ROWS": len,
             "SUMIFS": sumifs,
             "COUNTIF": lambda keys, wanted: Decimal(keys.count(wanted)),
@@ -104,7 +130,11 @@ class Workbook:
                 for cell in row:
                     if cell.data_type == "f":
                         shown = self.shown[sheet.title][cell.coordinate].value
-                        assert self.compute(cell.value[1:], sheet.title) == Decimal(str(shown)), (sheet.title, cell.coordinate, cell.value)
+                        assert self.compute(cell.value[1:], sheet.title) == Decimal(str(shown)), (
+                            sheet.title,
+                            cell.coordinate,
+                            cell.value,
+                        )
                         count += 1
         return count
 
@@ -123,9 +153,22 @@ def test_the_sheets_add_up_to_the_batch(tmp_path: Path) -> None:
         counted = totals.by_currency[row["currency"]]
         for name in ("documents", "lines", "quantity", "net", "tax", "total"):
             assert Decimal(str(row[name])) == getattr(counted, name), name
-        assert Decimal(str(sum(Decimal(str(each["amount"])) for each in lines if each["currency"] == row["currency"]))) == counted.net
+        assert (
+            Decimal(
+                str(
+                    sum(
+                        Decimal(str(each["amount"]))
+                        for each in lines
+                        if each["currency"] == row["currency"]
+                    )
+                )
+            )
+            == counted.net
+        )
         assert (Decimal(str(row["tax_by_rate"])), row["difference"]) == (counted.tax, 0)
-    assert [(row["invoice_number"], row["net"], row["tax"], row["total"]) for row in documents][2] == ("HAR-000043", -194.03, -19.4, -213.43)
+    assert [(row["invoice_number"], row["net"], row["tax"], row["total"]) for row in documents][
+        2
+    ] == ("HAR-000043", -194.03, -19.4, -213.43)
     assert book.check_formulas() == 4 * len(documents) + 8 * 2
 
 
@@ -135,8 +178,17 @@ def test_numbers_and_dates_are_real(tmp_path: Path) -> None:
     written(tmp_path / "b.xlsx", [(a_document([line]), [line]), a_batch()[1]])
     sheet = Workbook(tmp_path / "b.xlsx").shown["lines"]
     row = dict(zip(CSV_COLUMNS, sheet[2], strict=True))
-    assert (row["invoice_date"].value.date(), row["invoice_date"].is_date, row["week_ending"].value) == (date(2026, 4, 2), True, None)
-    assert (row["quantity"].value, row["unit_price"].value, row["amount"].value, row["amount"].number_format) == (40, 79.5, 3180, "#,##0.00")
+    assert (
+        row["invoice_date"].value.date(),
+        row["invoice_date"].is_date,
+        row["week_ending"].value,
+    ) == (date(2026, 4, 2), True, None)
+    assert (
+        row["quantity"].value,
+        row["unit_price"].value,
+        row["amount"].value,
+        row["amount"].number_format,
+    ) == (40, 79.5, 3180, "#,##0.00")
     assert dict(zip(CSV_COLUMNS, sheet[3], strict=True))["amount"].number_format == "#,##0"
 
 
@@ -148,26 +200,58 @@ def test_a_wrong_announcement_shows_in_the_difference(tmp_path: Path) -> None:
     book.check_formulas()
 
 
-HOSTILE = ['=HYPERLINK("http://x","y")', "+1", "<r><t>x</t></r>", "_x0041_", "a\x00b\ud800\ufffe", "http://example.org", "0012", " two\nlines ", "{=1}"]
+HOSTILE = [
+    '=HYPERLINK("http://x","y")',
+    "+1",
+    "<r><t>x</t></r>",
+    "_x0041_",
+    "a\x00b\ud800\ufffe",
+    "http://example.org",
+    "0012",
+    " two\nlines ",
+    "{=1}",
+]
 
 
 def test_text_stays_text(tmp_path: Path) -> None:
     """User text is never a formula, a link, a number or markup, and nothing in it makes the file unreadable."""
-    lines = [a_line(at, description=text, worker_id=text, project=text) for at, text in enumerate(HOSTILE, 1)]
-    written(tmp_path / "b.xlsx", [(a_document(lines, account_name=HOSTILE[0], po_number=HOSTILE[2]), lines)])
+    lines = [
+        a_line(at, description=text, worker_id=text, project=text)
+        for at, text in enumerate(HOSTILE, 1)
+    ]
+    written(
+        tmp_path / "b.xlsx",
+        [(a_document(lines, account_name=HOSTILE[0], po_number=HOSTILE[2]), lines)],
+    )
     book = Workbook(tmp_path / "b.xlsx")
-    found = [unescape(row["description"]) for row in book.table("lines")]  # Excel does so; the reader leaves it to its caller
+    found = [
+        unescape(row["description"]) for row in book.table("lines")
+    ]  # Excel does so; the reader leaves it to its caller
     assert found == [*HOSTILE[:2], " <r><t>x</t></r>", "_x0041_", "a b  ", *HOSTILE[5:]]
-    assert all(cell.data_type != "f" and cell.hyperlink is None for row in book.formulas["lines"].iter_rows(min_row=2) for cell in row)
+    assert all(
+        cell.data_type != "f" and cell.hyperlink is None
+        for row in book.formulas["lines"].iter_rows(min_row=2)
+        for cell in row
+    )
 
 
 def test_more_lines_than_a_sheet_holds_go_on(tmp_path: Path) -> None:
     """A batch of more than a million lines is not refused: lines go on in another sheet, and sums reach over both."""
     written(tmp_path / "b.xlsx", a_batch(), lines_a_sheet=5)
     book = Workbook(tmp_path / "b.xlsx")
-    assert book.shown.sheetnames == ["documents", "lines", "tax", "control totals", "lines 2", "lines 3"]
+    assert book.shown.sheetnames == [
+        "documents",
+        "lines",
+        "tax",
+        "control totals",
+        "lines 2",
+        "lines 3",
+    ]
     assert [len(book.table(name)) for name in ("lines", "lines 2", "lines 3")] == [5, 5, 1]
-    assert "'lines'" in book.formulas["documents"]["S2"].value and "'lines 2'" in book.formulas["documents"]["S2"].value
+    assert (
+        "'lines'" in book.formulas["documents"]["S2"].value
+        and "'lines 2'" in book.formulas["documents"]["S2"].value
+    )
     book.check_formulas()
 
 
@@ -175,7 +259,9 @@ def test_a_document_without_lines_is_in_the_book(tmp_path: Path) -> None:
     """Nothing divides by it and no range is turned over."""
     written(tmp_path / "b.xlsx", [(a_document([]), [])])
     book = Workbook(tmp_path / "b.xlsx")
-    assert [(row["lines"], row["net"], row["total"]) for row in book.table("documents")] == [(0, 0, 0)]
+    assert [(row["lines"], row["net"], row["total"]) for row in book.table("documents")] == [
+        (0, 0, 0)
+    ]
     book.check_formulas()
 
 

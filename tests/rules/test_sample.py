@@ -20,7 +20,10 @@ READERS = {
 
 def test_the_files_are_what_the_generator_writes() -> None:
     """Generated things are regenerated and compared."""
-    written = {path.name: path.read_text(encoding="utf-8").splitlines() for path in sorted(month.FOLDER.glob("*.jsonl"))}
+    written = {
+        path.name: path.read_text(encoding="utf-8").splitlines()
+        for path in sorted(month.FOLDER.glob("*.jsonl"))
+    }
     assert written == month.files()
 
 
@@ -38,6 +41,14 @@ def test_every_line_but_one_can_be_read() -> None:
 
 def test_no_timesheet_lies_beyond_the_cut_off_but_those_that_should() -> None:
     """A month: weeks up to the cut-off date, and the two sheets of the week after it."""
-    sheets = [json.loads(line) for line in month.files()["03-timesheet-approved.jsonl"] if line != month.CUT_SHORT]
-    late = [(sheet["worker_id"], date.fromisoformat(sheet["week_ending"])) for sheet in sheets if sheet["week_ending"] > str(month.CUT_OFF)]
+    sheets = [
+        json.loads(line)
+        for line in month.files()["03-timesheet-approved.jsonl"]
+        if line != month.CUT_SHORT
+    ]
+    late = [
+        (sheet["worker_id"], date.fromisoformat(sheet["week_ending"]))
+        for sheet in sheets
+        if sheet["week_ending"] > str(month.CUT_OFF)
+    ]
     assert sorted(late) == sorted(month.EARLY)

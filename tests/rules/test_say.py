@@ -6,7 +6,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.broker.say import partition_of, stable_id
+from shared.broker.producer import partition_of, stable_id
 
 
 @given(st.binary(max_size=60), st.integers(1, 50))
@@ -19,7 +19,13 @@ def test_a_key_lies_where_every_kafka_client_puts_it(key: bytes, partitions: int
     assert partition_of(key, partitions) == DefaultPartitioner()(key, numbers, numbers)
 
 
-@given(st.lists(st.one_of(st.text(st.characters(codec="utf-8"), max_size=20), st.integers()), max_size=5))
+@given(
+    st.lists(
+        st.one_of(st.text(st.characters(codec="utf-8"), max_size=20), st.integers()), max_size=5
+    )
+)
 def test_an_event_id_is_the_uuid_of_what_is_announced(parts: list[object]) -> None:
     """The same announcement has the same id for ever, whatever version of this program says it."""
-    assert stable_id(*parts) == str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(str(part) for part in parts)))
+    assert stable_id(*parts) == str(
+        uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(str(part) for part in parts))
+    )

@@ -23,9 +23,19 @@ TODAY = date(2026, 10, 15)
         (None, date(2026, 10, 3), Move(date(2026, 10, 2), TODAY)),
         (None, date(2026, 12, 1), Move(date(2026, 10, 14), TODAY)),
     ],
-    ids=["next day", "off for a month", "same day", "clock went back", "first ever", "first ever, lines waited", "first ever, lines in the future"],
+    ids=[
+        "next day",
+        "off for a month",
+        "same day",
+        "clock went back",
+        "first ever",
+        "first ever, lines waited",
+        "first ever, lines in the future",
+    ],
 )
-def test_a_watermark_moves_to_today(watermark: date | None, earliest: date | None, expected: Move | None) -> None:
+def test_a_watermark_moves_to_today(
+    watermark: date | None, earliest: date | None, expected: Move | None
+) -> None:
     """From where it stood to today; the first move reaches back to the first line that waits."""
     assert move(watermark, TODAY, earliest) == expected
 

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.invoicer.rules.settlement import NOTHING, NewLine, Settlement, Spot, Standing, Worth, settle, withhold, worth_of
-from shared.events.statements import StatementLine
+from services.invoicer.rules.settlement import (
+    NOTHING,
+    NewLine,
+    Settlement,
+    Spot,
+    Standing,
+    Worth,
+    settle,
+    withhold,
+    worth_of,
+)
+from shared.events.realizations import RealizationLine
 from shared.money import rounded
 from tests.builders import product_key, product_line, statement_line, time_key
 
@@ -23,11 +33,11 @@ class Document:
     standing: list[Standing] = field(default_factory=list)
     edits: dict[str, Worth] = field(default_factory=dict)
     written_off: dict[str, Worth] = field(default_factory=dict)
-    said: tuple[StatementLine, ...] = ()
+    said: tuple[RealizationLine, ...] = ()
     invoices: int = 0
     born: int = 0
 
-    def state(self, *lines: StatementLine) -> Settlement:
+    def state(self, *lines: RealizationLine) -> Settlement:
         """A statement comes: what it opens and replaces, after it was applied."""
         self.said = lines
         settled = settle(lines, self.standing, self.edits, self.written_off)
@@ -46,7 +56,9 @@ class Document:
         self.invoices += 1
         for at, one in enumerate(self.standing):
             if one.place == "open":
-                self.standing[at] = replace(one, place="invoiced", spot=Spot(self.invoices, at + 1, f"INV-{self.invoices}"))
+                self.standing[at] = replace(
+                    one, place="invoiced", spot=Spot(self.invoices, at + 1, f"INV-{self.invoices}")
+                )
 
     def credit_by_hand(self, one: Standing, given: Worth, *, write_off: bool) -> None:
         """A credit note that closes at once, for part of an invoice line."""
@@ -55,16 +67,20 @@ class Document:
         self.invoices += 1
         line = one.line.model_copy(update={"quantity": -given.quantity, "amount": -given.amount})
         spot = Spot(self.invoices, 1, f"INV-{self.invoices}")
-        self.standing.append(Standing(self.born, "invoiced", line, spot, (one.spot.invoice_id, one.spot.line_no)))
+        self.standing.append(
+            Standing(self.born, "invoiced", line, spot, (one.spot.invoice_id, one.spot.line_no))
+        )
         if write_off:
             self.written_off[line.line_key] = self.written_off.get(line.line_key, NOTHING) + given
 
     def open(self) -> list[tuple[Decimal, Decimal]]:
         """Quantity and amount of what is open."""
-        return [(one.line.quantity, one.line.amount) for one in self.standing if one.place == "open"]
+        return [
+            (one.line.quantity, one.line.amount) for one in self.standing if one.place == "open"
+        ]
 
 
-def invoiced(*lines: StatementLine) -> Document:
+def invoiced(*lines: RealizationLine) -> Document:
     """A document of which everything is on invoice 1."""
     document = Document()
     document.state(*lines)
@@ -74,7 +90,10 @@ def invoiced(*lines: StatementLine) -> Document:
 
 def opened(settled: Settlement) -> list[tuple[str, str, tuple[int, int] | None]]:
     """Quantity, amount and what it corrects, of each line opened."""
-    return [(f"{new.line.quantity.normalize():f}", f"{new.line.amount:f}", new.corrects) for new in settled.opened]
+    return [
+        (f"{new.line.quantity.normalize():f}", f"{new.line.amount:f}", new.corrects)
+        for new in settled.opened
+    ]
 
 
 def only(settled: Settlement) -> NewLine:
@@ -100,7 +119,10 @@ def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
     settled = invoiced(statement_line("40")).state(statement_line("38"))
     assert opened(settled) == [("-2", "-100.00", (1, 1))]
     assert only(settled).correction
-    assert only(settled).line.derivation["correction"]["corrects"] == {"invoice": "INV-1", "line": 1}
+    assert only(settled).line.derivation["correction"]["corrects"] == {
+        "invoice": "INV-1",
+        "line": 1,
+    }
 
 
 def test_original_invoiced_more_is_a_debit() -> None:
@@ -121,7 +143,10 @@ def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
     """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would be 35.04, a cent lost)."""
-    two, one = statement_line("2", "35.0350", amount="70.07"), statement_line("1", "35.0350", amount="35.04")
+    two, one = (
+        statement_line("2", "35.0350", amount="70.07"),
+        statement_line("1", "35.0350", amount="35.04"),
+    )
     assert opened(invoiced(two).state(one)) == [("-1", "-35.03", (1, 1))]
 
 
@@ -137,16 +162,24 @@ def test_credits_take_the_newest_invoice_first() -> None:
     document = invoiced(statement_line("40"))
     document.state(statement_line("41"))
     document.invoice()
-    assert opened(document.state(statement_line("38"))) == [("-1", "-50.00", (2, 2)), ("-2", "-100.00", (1, 1))]
+    assert opened(document.state(statement_line("38"))) == [
+        ("-1", "-50.00", (2, 2)),
+        ("-2", "-100.00", (1, 1)),
+    ]
 
 
 def test_credits_never_exceed_what_is_still_creditable() -> None:
     """Domain rules 5: never more than is still creditable on each; a line used up gives all that stands on it, the last takes the rest."""
-    two, three = statement_line("2", "35.0350", amount="70.07"), statement_line("3", "35.0350", amount="105.11")
+    two, three = (
+        statement_line("2", "35.0350", amount="70.07"),
+        statement_line("3", "35.0350", amount="105.11"),
+    )
     document = invoiced(two)
     document.state(three)
     document.invoice()
-    document.credit_by_hand(document.standing[1], Worth(Decimal("0.5"), Decimal("17.52")), write_off=False)
+    document.credit_by_hand(
+        document.standing[1], Worth(Decimal("0.5"), Decimal("17.52")), write_off=False
+    )
     settled = document.state(statement_line("1", "35.0350", amount="35.04"))
     assert opened(settled) == [("-0.5", "-17.52", (2, 2)), ("-1", "-35.03", (1, 1))]
 
@@ -182,12 +215,18 @@ def test_a_cancelled_timesheet_is_credited_whole() -> None:
 
 def test_a_rebilled_part_is_billed_once() -> None:
     """Domain rules 5: 4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills 4.5 h, never 9.0 h."""
-    first, second, third = invoiced(statement_line("4.5")), invoiced(statement_line("3.5")), Document()
+    first, second, third = (
+        invoiced(statement_line("4.5")),
+        invoiced(statement_line("3.5")),
+        Document(),
+    )
     second.credit_by_hand(second.standing[0], Worth(Decimal("3.5"), Decimal(175)), write_off=False)
     first.state(statement_line("4.5"))
     second.state(statement_line("3.5"))
     third.state(statement_line("1"))
-    assert sum(quantity for document in (first, second, third) for quantity, _ in document.open()) == Decimal("4.5")
+    assert sum(
+        quantity for document in (first, second, third) for quantity, _ in document.open()
+    ) == Decimal("4.5")
 
 
 def test_billing_is_per_line_never_per_timesheet() -> None:
@@ -198,13 +237,18 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
     document.standing[0] = replace(document.standing[0], place="invoiced", spot=Spot(1, 1, "INV-1"))
     settled = document.state(one, other)
     assert (settled.opened, settled.replaced) == ((), ())
-    assert [one.line.requirement_id for one in document.standing if one.place == "open"] == ["REQ-2"]
+    assert [one.line.requirement_id for one in document.standing if one.place == "open"] == [
+        "REQ-2"
+    ]
 
 
 def test_a_moved_office_is_credited_where_it_was_billed() -> None:
     """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old debtor, a debit to the new one."""
     old, new = statement_line("40", billto_node="office-old"), {"billto_node": "office-new"}
-    less, more = invoiced(old).state(statement_line("38", **new)), invoiced(old).state(statement_line("41", **new))
+    less, more = (
+        invoiced(old).state(statement_line("38", **new)),
+        invoiced(old).state(statement_line("41", **new)),
+    )
     assert only(less).line.billto_node == "office-old"
     assert only(more).line.billto_node == "office-new"
 
@@ -215,24 +259,44 @@ def test_a_moved_office_is_credited_where_it_was_billed() -> None:
 def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
     """Domain rules 5: a credit line takes currency, tax, PO and node from the invoice line; its dates are those of the statement."""
     was = statement_line("40", tax_code="VAT", description="as invoiced")
-    now = statement_line("38", tax_code="NEW", description="as said now", week_ending="2026-03-15", effective_date="2026-03-15", billing_company="other")
+    now = statement_line(
+        "38",
+        tax_code="NEW",
+        description="as said now",
+        week_ending="2026-03-15",
+        effective_date="2026-03-15",
+        billing_company="other",
+    )
     line = only(invoiced(was).state(now)).line
-    assert (line.tax_code, line.description, line.billing_company) == ("VAT", "as invoiced", "acme-us")
+    assert (line.tax_code, line.description, line.billing_company) == (
+        "VAT",
+        "as invoiced",
+        "acme-us",
+    )
     assert str(line.effective_date) == str(line.week_ending) == "2026-03-15"
 
 
 def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
     """Domain rules 6: an edited price is a new line key: the old one is credited whole, the new one is billed whole."""
-    was, now = statement_line("40", "50.00"), statement_line("40", "55.00", effective_date="2026-03-15")
+    was, now = (
+        statement_line("40", "50.00"),
+        statement_line("40", "55.00", effective_date="2026-03-15"),
+    )
     credit, debit = sorted(invoiced(was).state(now).opened, key=lambda new: new.line.amount)
-    assert (credit.line.amount, credit.line.effective_date) == (Decimal("-2000.00"), was.effective_date)
+    assert (credit.line.amount, credit.line.effective_date) == (
+        Decimal("-2000.00"),
+        was.effective_date,
+    )
     assert (debit.line.amount, debit.correction) == (Decimal("2200.00"), False)
 
 
 def test_currencies_never_mix() -> None:
     """Domain rules 7: one document has one currency; a line that is said in another one is credited whole and billed anew."""
     settled = invoiced(statement_line("40")).state(statement_line("40", currency="EUR"))
-    assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [("EUR", Decimal(2000)), ("USD", Decimal(-2000))]
+    assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [
+        ("EUR", Decimal(2000)),
+        ("USD", Decimal(-2000)),
+    ]
 
 
 def test_unchanged_open_lines_stay() -> None:
@@ -298,12 +362,17 @@ PRICES = (Decimal("50.00"), Decimal("35.0350"), Decimal("0.3333"), Decimal("12.3
 CURRENCIES = ("USD", "JPY", "KWD")
 
 hours = st.decimals("0", "60", places=4)
-worths = st.lists(st.tuples(st.sampled_from(KEYS), hours), max_size=3, unique_by=lambda pair: pair[0])
+worths = st.lists(
+    st.tuples(st.sampled_from(KEYS), hours), max_size=3, unique_by=lambda pair: pair[0]
+)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("state"), worths),
         st.tuples(st.just("invoice"), st.none()),
-        st.tuples(st.just("credit"), st.tuples(st.integers(0, 20), st.decimals("0.05", "1", places=2), st.booleans())),
+        st.tuples(
+            st.just("credit"),
+            st.tuples(st.integers(0, 20), st.decimals("0.05", "1", places=2), st.booleans()),
+        ),
         st.tuples(st.just("edit"), st.tuples(st.integers(0, 20), hours)),
     ),
     min_size=1,
@@ -315,17 +384,38 @@ def check(document: Document) -> None:
     """worth + edits = open + drafted + invoiced - credited + forgiven, per key in quantity and money; credits never exceed."""
     said = {line.line_key: line for line in document.said}
     for key in said.keys() | {one.line.line_key for one in document.standing}:
-        target = (worth_of(said[key]) + document.edits.get(key, NOTHING)) if key in said else NOTHING
-        net = sum((one.worth for one in document.standing if one.place == "invoiced" and one.line.line_key == key), NOTHING)
-        still_open = sum((one.worth for one in document.standing if one.place == "open" and one.line.line_key == key), NOTHING)
+        target = (
+            (worth_of(said[key]) + document.edits.get(key, NOTHING)) if key in said else NOTHING
+        )
+        net = sum(
+            (
+                one.worth
+                for one in document.standing
+                if one.place == "invoiced" and one.line.line_key == key
+            ),
+            NOTHING,
+        )
+        still_open = sum(
+            (
+                one.worth
+                for one in document.standing
+                if one.place == "open" and one.line.line_key == key
+            ),
+            NOTHING,
+        )
         off, rest = document.written_off.get(key, NOTHING), target - net
-        given_up = Worth(max(Decimal(0), min(off.quantity, rest.quantity)), max(Decimal(0), min(off.amount, rest.amount)))
+        given_up = Worth(
+            max(Decimal(0), min(off.quantity, rest.quantity)),
+            max(Decimal(0), min(off.amount, rest.amount)),
+        )
         assert target == still_open + net + given_up, key
     for one in document.standing:
         assert rounded(one.line.amount, one.line.currency) == one.line.amount
         if one.spot is not None and one.corrects is None:
             at = (one.spot.invoice_id, one.spot.line_no)
-            left = one.worth + sum((credit.worth for credit in document.standing if credit.corrects == at), NOTHING)
+            left = one.worth + sum(
+                (credit.worth for credit in document.standing if credit.corrects == at), NOTHING
+            )
             assert left.quantity >= 0
             assert left.amount >= 0
 
@@ -347,10 +437,20 @@ def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
     if spots:
         one = spots[at % len(spots)]
         place = (one.spot.invoice_id, one.spot.line_no) if one.spot else (0, 0)
-        credited = sum((other.worth for other in document.standing if other.corrects == place and other.place == "invoiced"), NOTHING)
+        credited = sum(
+            (
+                other.worth
+                for other in document.standing
+                if other.corrects == place and other.place == "invoiced"
+            ),
+            NOTHING,
+        )
         left = one.worth + credited
         quantity = (left.quantity * part).quantize(Decimal("0.0001"))
-        given_back = Worth(min(quantity, left.quantity), min(rounded(left.amount * part, one.line.currency), left.amount))
+        given_back = Worth(
+            min(quantity, left.quantity),
+            min(rounded(left.amount * part, one.line.currency), left.amount),
+        )
         document.credit_by_hand(one, given_back, write_off=write_off)
         document.state(*document.said)
 
@@ -364,10 +464,17 @@ def test_conservation(history: list[tuple[str, object]], price: Decimal, currenc
         if what == "state":
             worth = {key: quantity for key, quantity in values}  # type: ignore[attr-defined]  # noqa: C416
             for key in KEYS:
-                total = Worth(worth.get(key, Decimal(0)), rounded(worth.get(key, Decimal(0)) * price, currency)) + document.edits.get(key, NOTHING)
+                total = Worth(
+                    worth.get(key, Decimal(0)),
+                    rounded(worth.get(key, Decimal(0)) * price, currency),
+                ) + document.edits.get(key, NOTHING)
                 if key not in worth or total.quantity < 0 or total.amount < 0:
-                    document.edits.pop(key, None)  # such an edit is set aside before settlement (test_settlement_holds)
-            document.state(*(_line(key, quantity, price, currency) for key, quantity in worth.items()))
+                    document.edits.pop(
+                        key, None
+                    )  # such an edit is set aside before settlement (test_settlement_holds)
+            document.state(
+                *(_line(key, quantity, price, currency) for key, quantity in worth.items())
+            )
         elif what == "invoice":
             document.invoice()
         elif what == "edit":
@@ -377,9 +484,15 @@ def test_conservation(history: list[tuple[str, object]], price: Decimal, currenc
         check(document)
 
 
-def _line(key: str, quantity: Decimal, price: Decimal, currency: str) -> StatementLine:
+def _line(key: str, quantity: Decimal, price: Decimal, currency: str) -> RealizationLine:
     return statement_line().model_copy(
-        update={"line_key": key, "quantity": quantity, "unit_price": price, "currency": currency, "amount": rounded(quantity * price, currency)}
+        update={
+            "line_key": key,
+            "quantity": quantity,
+            "unit_price": price,
+            "currency": currency,
+            "amount": rounded(quantity * price, currency),
+        }
     )
 
 
@@ -388,6 +501,8 @@ def test_the_check_catches_a_wrong_rule() -> None:
     document = invoiced(statement_line("2", "35.0350", amount="70.07"))
     document.state(statement_line("1", "35.0350", amount="35.04"))
     wrong = document.standing[-1]
-    document.standing[-1] = replace(wrong, line=wrong.line.model_copy(update={"amount": Decimal("-35.04")}))
+    document.standing[-1] = replace(
+        wrong, line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})
+    )
     with pytest.raises(AssertionError):
         check(document)

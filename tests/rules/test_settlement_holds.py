@@ -11,7 +11,7 @@ from services.invoicer.rules.settlement import Worth, worth_of
 from services.invoicer.rules.statements import Head, judge
 from services.invoicer.rules.status import on_hold, status_of
 from shared.errors import Refused
-from shared.events.statements import PayLinesRealized, StatementLine
+from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import product_key, product_line, statement, statement_line, time_key
 
 AT = datetime(2026, 3, 10, tzinfo=UTC)
@@ -20,7 +20,9 @@ REG, OT = time_key(), time_key(time_type="OT", version="2020-01-01@75")
 DEAR = statement_line("40", "55.00")
 
 
-def followed(before: PayLinesRealized, *later: tuple[StatementLine, ...], **added: dict[str, object]) -> Followed:
+def followed(
+    before: PayLinesRealized, *later: tuple[RealizationLine, ...], **added: dict[str, object]
+) -> Followed:
     """Follows statements 2, 3 ... of a document after `before`."""
     statements = [statement("T-1", number, *lines) for number, lines in enumerate(later, 2)]
     return follow(before, statements, added.get("holds", {}), added.get("edits", {}), AT)  # type: ignore[arg-type]
@@ -34,19 +36,25 @@ FIRST = statement("T-1", 1, statement_line("40"))
 
 def test_a_snooze_stays_with_its_key() -> None:
     """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key, inherit it."""
-    assert followed(FIRST, (statement_line("38"),), (statement_line("41"),), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+    assert followed(
+        FIRST, (statement_line("38"),), (statement_line("41"),), holds={REG: SNOOZED}
+    ).holds == {REG: SNOOZED}
 
 
 def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
     """Domain rules 2: a snoozed key without worth gives its snooze to keys of the same requirement and time type that are new (re-pricing)."""
-    after = followed(FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), holds={REG: SNOOZED})
+    after = followed(
+        FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), holds={REG: SNOOZED}
+    )
     assert after.holds == {DEAR.line_key: SNOOZED}
 
 
 def test_a_snooze_passes_to_every_heir() -> None:
     """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both are on hold."""
     heirs = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
-    assert set(followed(FIRST, heirs, holds={REG: SNOOZED}).holds) == {line.line_key for line in heirs}
+    assert set(followed(FIRST, heirs, holds={REG: SNOOZED}).holds) == {
+        line.line_key for line in heirs
+    }
 
 
 def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
@@ -57,7 +65,9 @@ def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
 
 def test_a_snooze_waits_for_its_key_to_come_back() -> None:
     """Domain rules 2: it ends by release or its until-date only: cancelled and entered again, the line is on hold again."""
-    assert followed(FIRST, (), (statement_line("40"),), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+    assert followed(FIRST, (), (statement_line("40"),), holds={REG: SNOOZED}).holds == {
+        REG: SNOOZED
+    }
     assert followed(FIRST, (), (DEAR,), holds={REG: SNOOZED}).holds == {DEAR.line_key: SNOOZED}
 
 
@@ -86,15 +96,19 @@ def test_of_two_snoozes_the_longer_one_lasts() -> None:
     soon, late = (Hold("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
     before = statement("T-1", 1, statement_line("40"), statement_line("1", "51.00"))
     holds = {REG: late, statement_line("1", "51.00").line_key: soon}
-    assert followed(before, (DEAR,), holds=holds).holds[DEAR.line_key].until_date == date(2026, 4, 9)
+    assert followed(before, (DEAR,), holds=holds).holds[DEAR.line_key].until_date == date(
+        2026, 4, 9
+    )
 
 
 # -- edits
 
 
-def edit(quantity: str, amount: str, seen: StatementLine | None = None) -> dict[str, object]:
+def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dict[str, object]:
     """An edit of the REG line, made when it was worth 40 h."""
-    return {REG: Edit(Worth(Decimal(quantity), Decimal(amount)), worth_of(seen or statement_line("40")))}
+    return {
+        REG: Edit(Worth(Decimal(quantity), Decimal(amount)), worth_of(seen or statement_line("40")))
+    }
 
 
 def test_an_edit_meets_a_revision() -> None:
@@ -111,16 +125,22 @@ def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
     """Domain rules 3: withheld and realized again with the same worth: the edit has met no revision."""
-    withheld = statement("T-1", 2, statement_kind="withheld")
-    same = follow(FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT)  # type: ignore[arg-type]
-    other = follow(FIRST, [withheld, statement("T-1", 3, statement_line("39"))], {}, edit("-2", "-100"), AT)  # type: ignore[arg-type]
+    withheld = statement("T-1", 2, realization_kind="withheld")
+    same = follow(
+        FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT
+    )  # type: ignore[arg-type]
+    other = follow(
+        FIRST, [withheld, statement("T-1", 3, statement_line("39"))], {}, edit("-2", "-100"), AT
+    )  # type: ignore[arg-type]
     assert (set(same.holds), set(other.holds)) == (set(), {REG})
 
 
 def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> None:
     """Domain rules 5: nothing is left to change, so nothing is taken away; whoever takes the key's place waits for somebody to look."""
     after = followed(FIRST, (DEAR,), edits=edit("-2", "-100"))
-    assert [(one.line_key, one.difference) for one in after.set_aside] == [(REG, Worth(Decimal(2), Decimal(100)))]
+    assert [(one.line_key, one.difference) for one in after.set_aside] == [
+        (REG, Worth(Decimal(2), Decimal(100)))
+    ]
     assert after.holds[DEAR.line_key].code == "edit-meets-revision"
     assert not after.edits[REG].difference
 
@@ -139,7 +159,12 @@ def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
 
 @pytest.mark.parametrize(
     ("quantity", "amount", "code"),
-    [("-1", None, "below_zero"), (None, "-5", "below_zero"), (None, "10.005", "not_a_whole_unit"), ("40", None, "nothing_changes")],
+    [
+        ("-1", None, "below_zero"),
+        (None, "-5", "below_zero"),
+        (None, "10.005", "not_a_whole_unit"),
+        ("40", None, "nothing_changes"),
+    ],
 )
 def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code: str) -> None:
     """Domain rules 5 and 7: no line below zero, no part of a cent, no edit that changes nothing."""
@@ -163,22 +188,34 @@ def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
     head = Head(1, FIRST.model_dump_json())
     newer = statement("T-1", 2, statement_line("38", rate_book=2))
     cited = {("REQ-1", "REG"): 1}
-    assert judge(head, [newer], cited).stale_statement_no == 2
+    assert judge(head, [newer], cited).stale_realization_no == 2
     assert judge(head, [newer], {}).settling == (newer,)
     again = statement("T-1", 3, statement_line("38", rate_book=1))
     assert judge(Head(1, "", 2), [newer, again], cited).settling == (again,)
     both = judge(head, [newer, again], cited)
-    assert (both.settling, both.stale_statement_no) == ((again,), None)
+    assert (both.settling, both.stale_realization_no) == ((again,), None)
 
 
 def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None:
     """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes the invoiced price."""
-    assert judge(Head(1, ""), [statement("T-1", 2, statement_line("38"))], {("REQ-1", "OT"): 7}).stale_statement_no is None
+    assert (
+        judge(
+            Head(1, ""), [statement("T-1", 2, statement_line("38"))], {("REQ-1", "OT"): 7}
+        ).stale_realization_no
+        is None
+    )
 
 
 def test_the_higher_statement_wins() -> None:
     """Design 1: downstream knows only document and statement; the higher wins, a repeat has no effect."""
-    assert judge(Head(3, ""), [statement("T-1", number, statement_line("38")) for number in (1, 2, 3)], {}).settling == ()
+    assert (
+        judge(
+            Head(3, ""),
+            [statement("T-1", number, statement_line("38")) for number in (1, 2, 3)],
+            {},
+        ).settling
+        == ()
+    )
 
 
 # -- status
@@ -205,7 +242,11 @@ def test_the_status_of_an_open_line(effective: date, held: bool, status: str) ->
 
 def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
     """Domain rules 2: out of every batch until released, or until its date; credit lines do not inherit it."""
-    assert [on_hold(until, TODAY) for until in (None, date(2026, 3, 9), TODAY)] == [True, True, False]
+    assert [on_hold(until, TODAY) for until in (None, date(2026, 3, 9), TODAY)] == [
+        True,
+        True,
+        False,
+    ]
     assert not on_hold(None, TODAY, is_credit=True)
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.invoicer.rules.companies import TaxRate
-from services.invoicer.rules.totals import credit_taxes, document_tax, line_tax, rate_on, tax_spans, totals
+from services.invoicer.rules.totals import (
+    credit_taxes,
+    document_tax,
+    line_tax,
+    rate_on,
+    tax_spans,
+    totals,
+)
 from shared.money import minor_unit, rounded
 
 D = Decimal
@@ -18,7 +25,13 @@ PERCENTS = st.sampled_from([D(0), D("6.25"), D("8.875"), D(15), D(21)])
 
 def test_the_rate_in_force_on_the_effective_date_applies() -> None:
     """Domain rules 7: rates with dates; a code without a rate on that date has none; no code is no tax."""
-    spans = tax_spans([TaxRate("VAT", date(2026, 1, 1), D(21)), TaxRate("VAT", date(2020, 1, 1), D(19)), TaxRate("LOW", date(2020, 1, 1), D(9))])
+    spans = tax_spans(
+        [
+            TaxRate("VAT", date(2026, 1, 1), D(21)),
+            TaxRate("VAT", date(2020, 1, 1), D(19)),
+            TaxRate("LOW", date(2020, 1, 1), D(9)),
+        ]
+    )
     assert rate_on(spans, "VAT", date(2025, 12, 31)) == D(19)
     assert rate_on(spans, "VAT", date(2026, 1, 1)) == D(21)
     assert rate_on(spans, "LOW", date(2090, 1, 1)) == D(9)
@@ -30,7 +43,11 @@ def test_the_rate_in_force_on_the_effective_date_applies() -> None:
 def test_tax_per_line_and_per_document() -> None:
     """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.44 per line and 11.45 per document."""
     amounts = [D("25.06"), D("25.61"), D("25.63")]
-    assert [line_tax(amount, D(15), "USD") for amount in amounts] == [D("3.76"), D("3.84"), D("3.84")]
+    assert [line_tax(amount, D(15), "USD") for amount in amounts] == [
+        D("3.76"),
+        D("3.84"),
+        D("3.84"),
+    ]
     assert document_tax(amounts, D(15), "USD") == [D("3.76"), D("3.84"), D("3.85")]
 
 
@@ -40,23 +57,40 @@ def test_equal_remainders_go_to_the_earlier_line() -> None:
 
 
 @given(st.lists(CENTS, min_size=1, max_size=30), PERCENTS, st.sampled_from(["USD", "JPY", "KWD"]))
-def test_parts_of_a_documents_tax_sum_to_the_whole(amounts: list[Decimal], percent: Decimal, currency: str) -> None:
+def test_parts_of_a_documents_tax_sum_to_the_whole(
+    amounts: list[Decimal], percent: Decimal, currency: str
+) -> None:
     """Domain rules 7: spread by largest remainder; no part is more than one step away from its own share."""
     parts = document_tax(amounts, percent, currency)
     assert sum(parts) == rounded(sum(amounts, D(0)) * percent / 100, currency)
-    assert all(abs(part - amount * percent / 100) <= minor_unit(currency) for part, amount in zip(parts, amounts, strict=True))
+    assert all(
+        abs(part - amount * percent / 100) <= minor_unit(currency)
+        for part, amount in zip(parts, amounts, strict=True)
+    )
 
 
 def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_rest() -> None:
     """Domain rules 7: 100.00 with 8.88 tax, credited by thirds: 2.96 each; what is left goes with the last."""
     assert credit_taxes(D(100), D("8.88"), D(0), D(0), [D("-33.33")], "USD") == [D("-2.96")]
-    assert credit_taxes(D(100), D("8.88"), D("-33.33"), D("-2.96"), [D("-33.33"), D("-33.34")], "USD") == [D("-2.96"), D("-2.96")]
-    assert credit_taxes(D("0.04"), D("0.02"), D(0), D(0), [D("-0.01")] * 4, "USD") == [D("-0.01"), D("-0.01"), D(0), D(0)]
+    assert credit_taxes(
+        D(100), D("8.88"), D("-33.33"), D("-2.96"), [D("-33.33"), D("-33.34")], "USD"
+    ) == [D("-2.96"), D("-2.96")]
+    assert credit_taxes(D("0.04"), D("0.02"), D(0), D(0), [D("-0.01")] * 4, "USD") == [
+        D("-0.01"),
+        D("-0.01"),
+        D(0),
+        D(0),
+    ]
     assert credit_taxes(D(0), D(0), D(0), D(0), [D(0)], "USD") == [D(0)]
 
 
-@given(st.lists(st.decimals(min_value="0.01", max_value=500, places=2), min_size=1, max_size=12), PERCENTS)
-def test_credits_of_a_whole_line_take_exactly_its_tax(parts: list[Decimal], percent: Decimal) -> None:
+@given(
+    st.lists(st.decimals(min_value="0.01", max_value=500, places=2), min_size=1, max_size=12),
+    PERCENTS,
+)
+def test_credits_of_a_whole_line_take_exactly_its_tax(
+    parts: list[Decimal], percent: Decimal
+) -> None:
     """Domain rules 5: a line used up gives all that stands on it in quantity, money and tax; no credit raises the debt."""
     amount = sum(parts, D(0))
     tax = line_tax(amount, percent, "USD")
@@ -67,14 +101,32 @@ def test_credits_of_a_whole_line_take_exactly_its_tax(parts: list[Decimal], perc
 
 def test_totals_are_kept_apart_by_currency() -> None:
     """Domain rules 7: one document has one currency; credits count negative."""
-    found = totals([("USD", 2, D(100), D(8)), ("EUR", 1, D(50), D(0)), ("USD", 1, D(-30), D("-2.4"))])
+    found = totals(
+        [("USD", 2, D(100), D(8)), ("EUR", 1, D(50), D(0)), ("USD", 1, D(-30), D("-2.4"))]
+    )
     assert [each.row for each in found] == [
-        {"currency": "EUR", "documents": 1, "lines": 1, "net": "50.00", "tax": "0.00", "total": "50.00"},
-        {"currency": "USD", "documents": 2, "lines": 3, "net": "70.00", "tax": "5.60", "total": "75.60"},
+        {
+            "currency": "EUR",
+            "documents": 1,
+            "lines": 1,
+            "net": "50.00",
+            "tax": "0.00",
+            "total": "50.00",
+        },
+        {
+            "currency": "USD",
+            "documents": 2,
+            "lines": 3,
+            "net": "70.00",
+            "tax": "5.60",
+            "total": "75.60",
+        },
     ]
 
 
-@pytest.mark.parametrize(("currency", "expected"), [("JPY", "3"), ("USD", "2.51"), ("KWD", "2.506")])
+@pytest.mark.parametrize(
+    ("currency", "expected"), [("JPY", "3"), ("USD", "2.51"), ("KWD", "2.506")]
+)
 def test_tax_is_rounded_to_the_currencys_minor_unit(currency: str, expected: str) -> None:
     """Domain rules 7: JPY 0, USD 2, KWD 3."""
     assert line_tax(D("25.06"), D(10), currency) == D(expected)

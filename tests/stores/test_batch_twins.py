@@ -26,7 +26,7 @@ PERCENTS = (D("6.25"), D("8.875"), D(15), D(21))
 
 LINE = """
 WITH born AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
     po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
   SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency, :effective, :effective, :effective, 202601,
@@ -57,15 +57,33 @@ async def add_line(connection: AsyncConnection, company: str = "acme", **changes
 
 async def node(connection: AsyncConnection) -> None:
     """The office that pays."""
-    await connection.execute(text("INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office', 'Mercy', '', '', '{}')"))
+    await connection.execute(
+        text(
+            "INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office', 'Mercy', '', '', '{}')"
+        )
+    )
 
 
-async def picked(connection: AsyncConnection, company: Company, rates: list[TaxRate]) -> dict[int, Any]:
+async def picked(
+    connection: AsyncConnection, company: Company, rates: list[TaxRate]
+) -> dict[int, Any]:
     """The selection of a company, by line."""
     sited = await selection.locate(connection, company.billing_company)
     decided = debtors(sited.account_names, company, {}, CUT_OFF)
-    await selection.pick(connection, company, decided, tax_spans(rates), sited.corrected_terms, today=TODAY, cut_off=CUT_OFF, sealed=True)
-    return {row.pay_line_id: row for row in (await connection.execute(text("SELECT * FROM picked"))).all()}
+    await selection.pick(
+        connection,
+        company,
+        decided,
+        tax_spans(rates),
+        sited.corrected_terms,
+        today=TODAY,
+        cut_off=CUT_OFF,
+        sealed=True,
+    )
+    return {
+        row.pay_line_id: row
+        for row in (await connection.execute(text("SELECT * FROM picked"))).all()
+    }
 
 
 @pytest.mark.parametrize("neighbours", [0, 9], ids=["lines lie together", "others lie between"])
@@ -73,7 +91,11 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
     """Which lines are in, for which reason they are out, and their tax: the same in SQL as in the rules, by both ways to the facts."""
     draw = random.Random(7)
     company = Company("acme", default_tax="VAT")
-    rates = [TaxRate("VAT", date(2026, 1, 1), D(19)), TaxRate("VAT", date(2026, 8, 1), D("8.875")), TaxRate("LOW", date(2026, 7, 1), D("6.25"))]
+    rates = [
+        TaxRate("VAT", date(2026, 1, 1), D(19)),
+        TaxRate("VAT", date(2026, 8, 1), D("8.875")),
+        TaxRate("LOW", date(2026, 7, 1), D("6.25")),
+    ]
 
     async def work(connection: AsyncConnection) -> None:
         await node(connection)
@@ -126,18 +148,43 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
     async def work(connection: AsyncConnection) -> None:
         names = [f"D{at:02}" for at in range(40)]
         for name in names:
-            await connection.execute(text("INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '', '', '{}')"), {"n": name})
-        decided = {debtor.account_name: decorated(draw, debtor) for debtor in debtors(names, company, {}, CUT_OFF)}
+            await connection.execute(
+                text(
+                    "INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '', '', '{}')"
+                ),
+                {"n": name},
+            )
+        decided = {
+            debtor.account_name: decorated(draw, debtor)
+            for debtor in debtors(names, company, {}, CUT_OFF)
+        }
         lines: dict[int, tuple[Debtor, dict[str, Any]]] = {}
         for at in range(1500):
             effective = date(2026, 6, 1) + timedelta(days=draw.randrange(200))
             kind = draw.choice(("timesheet", "product"))
             correction = draw.random() < 0.2
-            line = {"kind": kind, "week": effective if kind == "timesheet" else None, "effective": effective, "correction": correction}
+            line = {
+                "kind": kind,
+                "week": effective if kind == "timesheet" else None,
+                "effective": effective,
+                "correction": correction,
+            }
             name = draw.choice(names)
-            lines[await add_line(connection, document=f"T-{at}", office=name, **line)] = (decided[name], line)
+            lines[await add_line(connection, document=f"T-{at}", office=name, **line)] = (
+                decided[name],
+                line,
+            )
         sited = await selection.locate(connection, "acme")
-        await selection.pick(connection, company, list(decided.values()), [], sited.corrected_terms, today=TODAY, cut_off=CUT_OFF, sealed=False)
+        await selection.pick(
+            connection,
+            company,
+            list(decided.values()),
+            [],
+            sited.corrected_terms,
+            today=TODAY,
+            cut_off=CUT_OFF,
+            sealed=False,
+        )
         seen = set()
         for row in (await connection.execute(text("SELECT pay_line_id, out_no FROM picked"))).all():
             debtor, line = lines[row.pay_line_id]
@@ -153,7 +200,10 @@ def decorated(draw: random.Random, debtor: Debtor) -> Debtor:
     """A debtor with a window of its own, now and then parked, left out or waiting."""
     left_out = draw.choice(("", "", "", reasons.GROUP_NOT_CHOSEN, reasons.DEBTOR_LEFT_OUT))
     return debtor._replace(
-        window=draw.choice(WINDOWS), left_out=left_out, parked=draw.choice(("", "", "", "wrong")), waiting=draw.choice(("", "", "1 of 2 in"))
+        window=draw.choice(WINDOWS),
+        left_out=left_out,
+        parked=draw.choice(("", "", "", "wrong")),
+        waiting=draw.choice(("", "", "1 of 2 in")),
     )
 
 
@@ -161,7 +211,9 @@ def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
     """What the rules say of a debit of this debtor: its reason, empty for in."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED
-    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], debtor.window):
+    if not in_window(
+        line["kind"], line["week"], line["effective"], line["correction"], debtor.window
+    ):
         return reasons.NOT_IN_CYCLE
     if debtor.left_out:
         return debtor.left_out
@@ -174,7 +226,9 @@ def expected(line: dict[str, Any], company: Company, rates: list[TaxRate]) -> tu
     """What the rules say of a line: its reason, empty for in, and its tax."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED, D(0)
-    if not in_window(line["kind"], line["week"], line["effective"], line["correction"], window(None, CUT_OFF)):
+    if not in_window(
+        line["kind"], line["week"], line["effective"], line["correction"], window(None, CUT_OFF)
+    ):
         return reasons.NOT_IN_CYCLE, D(0)
     percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, line["effective"])
     if percent is None:
@@ -190,7 +244,10 @@ async def test_tax_over_a_document(transact: Transact) -> None:
         currency = draw.choice(CURRENCIES)
         step = minor_unit(currency)
         # Few different amounts make equal remainders.
-        amounts = [draw.choice((draw.randrange(-300, 9000), 10, 25)) * step for _ in range(draw.randrange(1, 40))]
+        amounts = [
+            draw.choice((draw.randrange(-300, 9000), 10, 25)) * step
+            for _ in range(draw.randrange(1, 40))
+        ]
         groups.append((currency, draw.choice(PERCENTS), amounts))
 
     async def work(connection: AsyncConnection) -> None:
@@ -198,7 +255,12 @@ async def test_tax_over_a_document(transact: Transact) -> None:
         ids: dict[int, list[int]] = {}
         company = Company("acme", default_tax="VAT")
         for at, (currency, _, amounts) in enumerate(groups):
-            ids[at] = [await add_line(connection, document=f"{at:03}-{n:03}", currency=currency, amount=amount) for n, amount in enumerate(amounts)]
+            ids[at] = [
+                await add_line(
+                    connection, document=f"{at:03}-{n:03}", currency=currency, amount=amount
+                )
+                for n, amount in enumerate(amounts)
+            ]
         await picked(connection, company, [TaxRate("VAT", date(2020, 1, 1), D(1))])
         for at, (_, percent, _) in enumerate(groups):
             statement = """
@@ -206,9 +268,14 @@ async def test_tax_over_a_document(transact: Transact) -> None:
                 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS u(i, n) WHERE i = pay_line_id"""
             await connection.execute(text(statement), {"at": at, "rate": percent, "ids": ids[at]})
         sums = await selection.spread_tax(connection, list(ids))
-        found = {row.pay_line_id: row.tax for row in (await connection.execute(text("SELECT pay_line_id, tax FROM picked"))).all()}
+        found = {
+            row.pay_line_id: row.tax
+            for row in (await connection.execute(text("SELECT pay_line_id, tax FROM picked"))).all()
+        }
         for at, (currency, percent, amounts) in enumerate(groups):
-            assert [found[pay_line_id] for pay_line_id in ids[at]] == document_tax(amounts, percent, currency), groups[at]
+            assert [found[pay_line_id] for pay_line_id in ids[at]] == document_tax(
+                amounts, percent, currency
+            ), groups[at]
             assert list(sums[at].values()) == [sum(document_tax(amounts, percent, currency))]
 
     await transact("owner", work)
@@ -220,7 +287,11 @@ async def test_tax_of_credits(transact: Transact) -> None:
 
     async def work(connection: AsyncConnection) -> None:
         await node(connection)
-        await connection.execute(text("INSERT INTO invoicer.batch VALUES ('B', 'acme', 'c', '2026-01-01', '2026-01-01', '1', '1', 1, 1, '[]', 'x', '', now())"))
+        await connection.execute(
+            text(
+                "INSERT INTO invoicer.batch VALUES ('B', 'acme', 'c', '2026-01-01', '2026-01-01', '1', '1', 1, 1, '[]', 'x', '', now())"
+            )
+        )
         wanted: dict[int, Decimal] = {}
         for at in range(120):
             cents = draw.randrange(0, 400)
@@ -230,10 +301,28 @@ async def test_tax_of_credits(transact: Transact) -> None:
             invoice_id = await invoiced(connection, at, amount, tax, percent)
             taxes_before = credit_taxes(amount, tax, D(0), D(0), before, "USD")
             for number, (credit, credit_tax) in enumerate(zip(before, taxes_before, strict=True)):
-                await invoiced(connection, 1000 + at * 10 + number, credit, credit_tax, percent, corrects=invoice_id)
-            taxes = credit_taxes(amount, tax, sum(before, D(0)), sum(taxes_before, D(0)), after, "USD")
+                await invoiced(
+                    connection,
+                    1000 + at * 10 + number,
+                    credit,
+                    credit_tax,
+                    percent,
+                    corrects=invoice_id,
+                )
+            taxes = credit_taxes(
+                amount, tax, sum(before, D(0)), sum(taxes_before, D(0)), after, "USD"
+            )
             for credit, credit_tax in zip(after, taxes, strict=True):
-                wanted[await add_line(connection, document=f"T-{at}", amount=credit, invoice=invoice_id, line=1, correction=True)] = credit_tax
+                wanted[
+                    await add_line(
+                        connection,
+                        document=f"T-{at}",
+                        amount=credit,
+                        invoice=invoice_id,
+                        line=1,
+                        correction=True,
+                    )
+                ] = credit_tax
         found = await picked(connection, Company("acme"), [])
         assert {pay_line_id: found[pay_line_id].tax for pay_line_id in wanted} == wanted
         assert len(wanted) > 100
@@ -252,10 +341,25 @@ def parts_of(draw: random.Random, cents: int) -> tuple[list[Decimal], list[Decim
     return parts[:cut], parts[cut:]
 
 
-async def invoiced(connection: AsyncConnection, number: int, amount: Decimal, tax: Decimal, percent: Decimal, corrects: int | None = None) -> int:
+async def invoiced(
+    connection: AsyncConnection,
+    number: int,
+    amount: Decimal,
+    tax: Decimal,
+    percent: Decimal,
+    corrects: int | None = None,
+) -> int:
     """A document of one line; its id."""
-    line_id = await add_line(connection, amount=amount, invoice=corrects, line=None if corrects is None else 1, correction=corrects is not None)
-    await connection.execute(text("DELETE FROM invoicer.open_line WHERE pay_line_id = :id"), {"id": line_id})
+    line_id = await add_line(
+        connection,
+        amount=amount,
+        invoice=corrects,
+        line=None if corrects is None else 1,
+        correction=corrects is not None,
+    )
+    await connection.execute(
+        text("DELETE FROM invoicer.open_line WHERE pay_line_id = :id"), {"id": line_id}
+    )
     statement = """
         WITH made AS (
           INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,

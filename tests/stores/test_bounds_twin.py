@@ -7,7 +7,15 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.rules.bounds import HOURS_OVER_BOUND, WORKED_TWICE, Offence, Unsafe, Worked, offences, parked
+from services.invoicer.rules.bounds import (
+    HOURS_OVER_BOUND,
+    WORKED_TWICE,
+    Offence,
+    Unsafe,
+    Worked,
+    offences,
+    parked,
+)
 from services.invoicer.store import bounds
 from shared.database import rows, run
 from tests.conftest import Transact
@@ -17,7 +25,7 @@ MOST = 12
 
 
 def workdays(rng: random.Random) -> list[Worked]:
-    """Days of a few workers on a few job orders, so that many of them meet."""
+    """Days of a few workers on a few requirements, so that many of them meet."""
     found: dict[tuple[str, date, str, str, str], Worked] = {}
     for _ in range(60):
         key = (
@@ -46,7 +54,10 @@ async def in_sql(connection: AsyncConnection, worked: list[Worked]) -> list[Offe
         hours=[one.hours for one in worked],
     )
     await run(connection, bounds.OFFENCE_SQL, most=MOST)
-    found = await rows(connection, "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM offence")
+    found = await rows(
+        connection,
+        "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM offence",
+    )
     return sorted(Offence(*row[:6], tuple(sorted(row.document_ids))) for row in found)
 
 
@@ -60,12 +71,20 @@ async def test_both_find_the_same_days(transact: Transact, seed: int) -> None:
 
 
 def test_a_debtor_is_parked_for_one_reason() -> None:
-    """Too many hours come before time that is there twice; the sentence names the first day and how many more there are."""
+    """Too many hours come before time that is there twice; the message names the first day and how many more there are."""
     over = Offence(HOURS_OVER_BOUND, "W-1", MONDAY, "", "", Decimal("25.50"), ("T-1", "T-2"))
     twice = Offence(WORKED_TWICE, "W-1", MONDAY, "R-1", "REG", Decimal(16), ("T-1", "T-2"))
-    unsafe = [Unsafe(2, WORKED_TWICE, 1, twice, ("T-1",)), Unsafe(1, WORKED_TWICE, 3, twice, ("T-1",)), Unsafe(1, HOURS_OVER_BOUND, 1, over, ("T-2",))]
+    unsafe = [
+        Unsafe(2, WORKED_TWICE, 1, twice, ("T-1",)),
+        Unsafe(1, WORKED_TWICE, 3, twice, ("T-1",)),
+        Unsafe(1, HOURS_OVER_BOUND, 1, over, ("T-2",)),
+    ]
     found = parked(unsafe, {1: "Mercy", 2: "Grace"}, 24)
-    assert [(one.account_name, one.code, one.sentence) for one in found] == [
-        ("Grace", WORKED_TWICE, "worker W-1 has REG on 2026-03-02 for R-1 in two originals (T-1, T-2)"),
+    assert [(one.account_name, one.code, one.message) for one in found] == [
+        (
+            "Grace",
+            WORKED_TWICE,
+            "worker W-1 has REG on 2026-03-02 for R-1 in two originals (T-1, T-2)",
+        ),
         ("Mercy", HOURS_OVER_BOUND, "worker W-1 has 25.5 h on 2026-03-02, more than 24 (T-1, T-2)"),
     ]

@@ -17,18 +17,27 @@ RELEASED = FOLDER / "released.sha256"
 
 def released() -> dict[str, str]:
     """Fingerprint by file, as `sha256sum` writes them."""
-    return {name: digest for digest, name in (line.split() for line in RELEASED.read_text().splitlines())}
+    return {
+        name: digest
+        for digest, name in (line.split() for line in RELEASED.read_text().splitlines())
+    }
 
 
 @pytest.mark.parametrize("name", sorted(released()))
 def test_a_released_migration_is_never_edited(name: str) -> None:
     """Kept books were made by it: what is to change goes into a new revision."""
-    assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == released()[name], f"{name} is released: undo the edit, write a new revision"
+    assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == released()[name], (
+        f"{name} is released: undo the edit, write a new revision"
+    )
 
 
 def test_every_migration_is_released_knowingly() -> None:
     """A new one is added to the list when its version is released: `sha256sum sql/*.sql versions/0*.py > released.sha256` in its folder."""
-    there = {str(path.relative_to(FOLDER)) for pattern in ("sql/*.sql", "versions/0*.py") for path in FOLDER.glob(pattern)}
+    there = {
+        str(path.relative_to(FOLDER))
+        for pattern in ("sql/*.sql", "versions/0*.py")
+        for path in FOLDER.glob(pattern)
+    }
     assert there == set(released())
 
 
@@ -36,16 +45,26 @@ async def test_migrating_twice_changes_nothing(database: str, engine_of: EngineO
     """The second time finds nothing to do, and two at once wait for each other."""
     await asyncio.gather(migrate(database), migrate(database))
     async with engine_of("owner").begin() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM public.schema_version"))).scalar_one() == 1
+        assert (
+            await connection.execute(text("SELECT count(*) FROM public.schema_version"))
+        ).scalar_one() == 1
 
 
-async def test_books_of_an_unknown_schema_are_left_alone(database: str, engine_of: EngineOf) -> None:
-    """A newer version made them, or one that was never released: nothing is done to them, up or down, and the sentence says what to do."""
+async def test_books_of_an_unknown_schema_are_left_alone(
+    database: str, engine_of: EngineOf
+) -> None:
+    """A newer version made them, or one that was never released: nothing is done to them, up or down, and the message says what to do."""
     async with engine_of("owner").begin() as connection:
         await connection.execute(text("UPDATE public.schema_version SET version_num = '0999'"))
     for direction in ("upgrade", "downgrade"):
-        with pytest.raises(Refused, match="have schema 0999, which this version does not know") as refused:
+        with pytest.raises(
+            Refused, match="have schema 0999, which this version does not know"
+        ) as refused:
             await migrate(database, direction)
-        assert "--fresh" in refused.value.mend
+        assert "--fresh" in refused.value.fix
     async with engine_of("owner").begin() as connection:
-        assert (await connection.execute(text("SELECT count(*) FROM fee_realizer.company_card"))).scalar_one() == 0
+        assert (
+            await connection.execute(
+                text("SELECT count(*) FROM fee_realizer.billing_company_settings")
+            )
+        ).scalar_one() == 0

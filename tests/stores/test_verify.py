@@ -7,7 +7,7 @@ from shared.verify import Report, verify
 from shared.verify.checks import CHECKS
 from tests.builders import product_line, statement, statement_line
 from tests.conftest import EngineOf
-from tests.planting import InvoiceLine, Planter
+from tests.fault_injection import InvoiceLine, Planter
 
 MARCH = date(2026, 3, 31)
 APRIL = date(2026, 4, 30)
@@ -23,28 +23,40 @@ async def small_books(plant: Planter) -> None:
     forgiven = await plant.pay_line(forty, "T-2", "invoice")
     await plant.batch("B-1", [7, 8], MARCH)
     vat = {"code": "VAT", "rate": Decimal("8.875")}
-    first = await plant.invoice("B-1", 7, MARCH, [InvoiceLine(corrected, Decimal(2000), Decimal("177.50"), **vat)])
-    second = await plant.invoice("B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **vat)])
+    first = await plant.invoice(
+        "B-1", 7, MARCH, [InvoiceLine(corrected, Decimal(2000), Decimal("177.50"), **vat)]
+    )
+    second = await plant.invoice(
+        "B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **vat)]
+    )
     await plant.close_batch("B-1")
 
-    off = statement_line("-2", tax_code="VAT", derivation={"credit": {"to": "write-off", "command_id": "B-2"}})
+    off = statement_line(
+        "-2", tax_code="VAT", derivation={"credit": {"to": "write-off", "command_id": "B-2"}}
+    )
     given_back = await plant.pay_line(off, "T-2", "invoice", corrects=(second, 1))
     instalment = await plant.pay_line(product_line("10000.00"), "P-1", "invoice")
     await plant.batch("B-2", [12, 13], APRIL)
     await plant.invoice("B-2", 12, APRIL, [InvoiceLine(instalment, Decimal(10000))])
-    await plant.invoice("B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **vat)])
+    await plant.invoice(
+        "B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **vat)]
+    )
     await plant.close_batch("B-2")
     await plant.run(
         "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat', 'goodwill')",
         key=forty.line_key,
     )
-    await plant.run("INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted pad', 'c-2', now())")
+    await plant.run(
+        "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted pad', 'c-2', now())"
+    )
     await plant.series(7, 14, APRIL)
     await plant.seal()
 
     await plant.statement(statement("T-1", 1, forty))
     await plant.statement(statement("T-1", 2, thirty_eight))
-    await plant.pay_line(statement_line("-2", tax_code="VAT"), "T-1", "open", statement_no=2, corrects=(first, 1))
+    await plant.pay_line(
+        statement_line("-2", tax_code="VAT"), "T-1", "open", realization_no=2, corrects=(first, 1)
+    )
     await plant.statement(statement("T-2", 1, forty))
 
     await plant.statement(statement("T-3", 1, forty))
@@ -56,12 +68,14 @@ async def small_books(plant: Planter) -> None:
     )
     await plant.pay_line(forty, "T-4", "replaced")
     await plant.statement(statement("T-4", 1, forty))
-    await plant.statement(statement("T-4", 2, statement_kind="withheld"), hold="not_approved")
+    await plant.statement(statement("T-4", 2, realization_kind="withheld"), hold="not_approved")
 
     later = product_line("10000.00", "2026-05-30", instalment=2)
     await plant.statement(statement("P-1", 1, product_line("10000.00"), later))
     await plant.pay_line(later, "P-1", "draft", announce=True)
-    await plant.run("INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()), ('acme-us', '2026-03-31', '2026-04-30', now())")
+    await plant.run(
+        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()), ('acme-us', '2026-03-31', '2026-04-30', now())"
+    )
 
 
 async def look(engine_of: EngineOf, minutes: int = 5) -> Report:
@@ -77,7 +91,14 @@ async def test_right_books_are_clean(engine_of: EngineOf) -> None:
     report = await look(engine_of)
     assert report.faults == ()
     assert report.in_flight == ()
-    assert report.looked_at == {"documents": 5, "pay_lines": 9, "open_lines": 2, "invoices": 4, "invoice_lines": 4, "batches": 2}
+    assert report.looked_at == {
+        "documents": 5,
+        "pay_lines": 9,
+        "open_lines": 2,
+        "invoices": 4,
+        "invoice_lines": 4,
+        "batches": 2,
+    }
     assert report.checks == tuple(check.name for check in CHECKS)
 
 
@@ -104,8 +125,14 @@ FAULTS = {
         " WHERE document_id IN ('T-1', 'T-2') AND quantity = 40",
         {"conservation", "line_amount", "invoice_sums", "seal"},
     ),
-    "a cent off in a tax": ("UPDATE invoicer.invoice_line SET tax_amount = 177.51 WHERE invoice_id = 1", {"invoice_sums", "tax_totals", "seal"}),
-    "a cent off in an open line": ("UPDATE invoicer.pay_line SET amount = -99.99 WHERE document_id = 'T-1' AND quantity = -2", {"conservation"}),
+    "a cent off in a tax": (
+        "UPDATE invoicer.invoice_line SET tax_amount = 177.51 WHERE invoice_id = 1",
+        {"invoice_sums", "tax_totals", "seal"},
+    ),
+    "a cent off in an open line": (
+        "UPDATE invoicer.pay_line SET amount = -99.99 WHERE document_id = 'T-1' AND quantity = -2",
+        {"conservation"},
+    ),
     "a cent off on a document": (
         "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id = 'T-1' AND quantity = 40",
         {"conservation", "line_amount", "invoice_sums", "tax_totals", "seal"},
@@ -119,12 +146,18 @@ FAULTS = {
         " FROM invoicer.pay_line WHERE document_id = 'T-2' AND quantity = 40",
         {"one_place", "conservation"},
     ),
-    "a place without a pay line": ("INSERT INTO invoicer.draft_line VALUES (999999, 'acme-us')", {"one_place"}),
+    "a place without a pay line": (
+        "INSERT INTO invoicer.draft_line VALUES (999999, 'acme-us')",
+        {"one_place"},
+    ),
     "quantity off, money right": (
         "UPDATE invoicer.pay_line SET quantity = 38.5 WHERE document_id = 'T-3' AND quantity = 39",
         {"conservation"},
     ),
-    "a line of another document's key": ("UPDATE invoicer.pay_line SET line_key = 'x' WHERE document_id = 'T-3' AND quantity = 39", {"conservation"}),
+    "a line of another document's key": (
+        "UPDATE invoicer.pay_line SET line_key = 'x' WHERE document_id = 'T-3' AND quantity = 39",
+        {"conservation"},
+    ),
     "a line in another currency": (
         "UPDATE invoicer.pay_line SET currency = 'EUR' WHERE document_id = 'P-1' AND effective_date = '2026-05-30'",
         {"conservation"},
@@ -135,7 +168,10 @@ FAULTS = {
         "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, 'c-9', 1, 50, actor, reason FROM invoicer.write_off",
         {"written_off"},
     ),
-    "more forgiven than credited": ("UPDATE invoicer.write_off SET quantity = 3, amount = 150", {"written_off"}),
+    "more forgiven than credited": (
+        "UPDATE invoicer.write_off SET quantity = 3, amount = 150",
+        {"written_off"},
+    ),
     "a write-off taken back in part": (
         "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, ' undone: B-2', -1, -50, actor, reason FROM invoicer.write_off",
         {"written_off", "conservation"},
@@ -145,34 +181,70 @@ FAULTS = {
         " RETURNING p.*) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false FROM gone",
         {"withheld"},
     ),
-    "settled what was never issued": ("UPDATE invoicer.settled_document SET statement_no = 9 WHERE document_id = 'T-3'", {"settled_statement"}),
+    "settled what was never issued": (
+        "UPDATE invoicer.settled_document SET realization_no = 9 WHERE document_id = 'T-3'",
+        {"settled_realization"},
+    ),
     "settled with other content": (
         "UPDATE invoicer.settled_document SET body = replace(body, '\"revision\":1', '\"revision\":7') WHERE document_id = 'T-3'",
-        {"settled_statement"},
+        {"settled_realization"},
     ),
     "a held document goes on being billed": (
         "UPDATE fee_realizer.source_document SET hold_code = 'no_bill_rate' WHERE document_id = 'T-3'",
         {"held_is_withheld"},
     ),
-    "the open copy tells another date": ("UPDATE invoicer.open_line SET effective_date = effective_date + 1", {"open_copy"}),
+    "the open copy tells another date": (
+        "UPDATE invoicer.open_line SET effective_date = effective_date + 1",
+        {"open_copy"},
+    ),
     "an amount finer than cents": (
         "UPDATE invoicer.pay_line SET amount = 9999.995, unit_price = 9999.995 WHERE document_id = 'P-1' AND effective_date = '2026-05-30'",
         {"minor_unit", "conservation"},
     ),
-    "a tax finer than cents": ("UPDATE invoicer.invoice_line SET tax_amount = 177.505 WHERE invoice_id = 1", {"minor_unit", "invoice_sums", "seal"}),
-    "price times quantity off": ("UPDATE invoicer.pay_line SET unit_price = 51 WHERE document_id = 'T-2' AND quantity = 40", {"line_amount", "seal"}),
-    "an invoice's net off": ("UPDATE invoicer.invoice SET net = net + 1, total = total + 1 WHERE number = 7", {"invoice_sums", "batch_sums", "seal"}),
-    "an invoice's total off": ("UPDATE invoicer.invoice SET total = total + 1 WHERE number = 7", {"invoice_sums", "batch_sums"}),
-    "an invoice line lost": ("DELETE FROM invoicer.invoice_line WHERE invoice_id = 1", {"invoice_sums", "one_place", "conservation", "credits"}),
-    "an invoice head lost": ("DELETE FROM invoicer.invoice WHERE number = 12", {"invoice_sums", "batch_sums", "gap_certificate", "seal"}),
+    "a tax finer than cents": (
+        "UPDATE invoicer.invoice_line SET tax_amount = 177.505 WHERE invoice_id = 1",
+        {"minor_unit", "invoice_sums", "seal"},
+    ),
+    "price times quantity off": (
+        "UPDATE invoicer.pay_line SET unit_price = 51 WHERE document_id = 'T-2' AND quantity = 40",
+        {"line_amount", "seal"},
+    ),
+    "an invoice's net off": (
+        "UPDATE invoicer.invoice SET net = net + 1, total = total + 1 WHERE number = 7",
+        {"invoice_sums", "batch_sums", "seal"},
+    ),
+    "an invoice's total off": (
+        "UPDATE invoicer.invoice SET total = total + 1 WHERE number = 7",
+        {"invoice_sums", "batch_sums"},
+    ),
+    "an invoice line lost": (
+        "DELETE FROM invoicer.invoice_line WHERE invoice_id = 1",
+        {"invoice_sums", "one_place", "conservation", "credits"},
+    ),
+    "an invoice head lost": (
+        "DELETE FROM invoicer.invoice WHERE number = 12",
+        {"invoice_sums", "batch_sums", "gap_certificate", "seal"},
+    ),
     "tax moved to another code": (
         "UPDATE invoicer.invoice SET tax_totals = replace(tax_totals::text, 'VAT', 'GST')::jsonb WHERE number = 8",
         {"tax_totals", "seal"},
     ),
-    "two currencies on one document": ("UPDATE invoicer.invoice SET currency = 'EUR' WHERE number = 12", {"line_belongs", "batch_sums", "seal"}),
-    "a foreign PO number": ("UPDATE invoicer.pay_line SET po_number = 'PO-9' WHERE document_id = 'P-1' AND effective_date = '2026-03-02'", {"line_belongs"}),
-    "a batch's totals off": ("UPDATE invoicer.batch SET totals = replace(totals::text, '4000', '4001')::jsonb WHERE batch_id = 'B-1'", {"batch_sums"}),
-    "a batch's count off": ("UPDATE invoicer.batch SET documents = 3 WHERE batch_id = 'B-1'", {"batch_sums"}),
+    "two currencies on one document": (
+        "UPDATE invoicer.invoice SET currency = 'EUR' WHERE number = 12",
+        {"line_belongs", "batch_sums", "seal"},
+    ),
+    "a foreign PO number": (
+        "UPDATE invoicer.pay_line SET po_number = 'PO-9' WHERE document_id = 'P-1' AND effective_date = '2026-03-02'",
+        {"line_belongs"},
+    ),
+    "a batch's totals off": (
+        "UPDATE invoicer.batch SET totals = replace(totals::text, '4000', '4001')::jsonb WHERE batch_id = 'B-1'",
+        {"batch_sums"},
+    ),
+    "a batch's count off": (
+        "UPDATE invoicer.batch SET documents = 3 WHERE batch_id = 'B-1'",
+        {"batch_sums"},
+    ),
     "a credit over its line": (
         "UPDATE invoicer.pay_line SET quantity = -41, amount = -2050 WHERE document_id = 'T-1' AND quantity = -2",
         {"credits", "conservation"},
@@ -193,9 +265,18 @@ FAULTS = {
         "UPDATE invoicer.pay_line SET corrects_invoice_id = 4 WHERE document_id = 'T-1' AND quantity = -2",
         {"credits"},
     ),
-    "a credit to another debtor": ("UPDATE invoicer.invoice SET account_name = 'somebody else' WHERE number = 13", {"credit_of", "seal"}),
-    "a credit at another rate": ("UPDATE invoicer.invoice_line SET tax_rate = 9 WHERE tax_amount < 0", {"credit_of", "tax_totals", "seal"}),
-    "a credit of a line that is not there": ("UPDATE invoicer.pay_line SET corrects_line_no = 7 WHERE document_id = 'T-1' AND quantity = -2", {"credits"}),
+    "a credit to another debtor": (
+        "UPDATE invoicer.invoice SET account_name = 'somebody else' WHERE number = 13",
+        {"credit_of", "seal"},
+    ),
+    "a credit at another rate": (
+        "UPDATE invoicer.invoice_line SET tax_rate = 9 WHERE tax_amount < 0",
+        {"credit_of", "tax_totals", "seal"},
+    ),
+    "a credit of a line that is not there": (
+        "UPDATE invoicer.pay_line SET corrects_line_no = 7 WHERE document_id = 'T-1' AND quantity = -2",
+        {"credits"},
+    ),
     "a credit that takes more tax than there is": (
         "UPDATE invoicer.invoice_line SET tax_amount = -200 WHERE tax_amount < 0",
         {"credits", "invoice_sums", "seal"},
@@ -205,19 +286,52 @@ FAULTS = {
         "UPDATE invoicer.pay_line SET description = 'something else' WHERE document_id = 'T-1' AND quantity = 40",
         {"seal"},
     ),
-    "a changed closed invoice: its buyer": ('UPDATE invoicer.invoice SET buyer = \'{"name": "other"}\' WHERE number = 7', {"seal"}),
+    "a changed closed invoice: its buyer": (
+        'UPDATE invoicer.invoice SET buyer = \'{"name": "other"}\' WHERE number = 7',
+        {"seal"},
+    ),
     "an unexplained number": ("DELETE FROM invoicer.number_jump", {"gap_certificate"}),
-    "a number used in a jump": ("UPDATE invoicer.number_jump SET from_number = 8", {"gap_certificate"}),
-    "the counter goes back": ("UPDATE invoicer.number_series SET next_number = 13", {"gap_certificate"}),
-    "the series begins elsewhere": ("UPDATE invoicer.number_series SET first_number = 1", {"gap_certificate"}),
+    "a number used in a jump": (
+        "UPDATE invoicer.number_jump SET from_number = 8",
+        {"gap_certificate"},
+    ),
+    "the counter goes back": (
+        "UPDATE invoicer.number_series SET next_number = 13",
+        {"gap_certificate"},
+    ),
+    "the series begins elsewhere": (
+        "UPDATE invoicer.number_series SET first_number = 1",
+        {"gap_certificate"},
+    ),
     "no counter": ("DELETE FROM invoicer.number_series", {"gap_certificate"}),
-    "another number printed": ("UPDATE invoicer.invoice SET invoice_number = 'INV-000099' WHERE number = 8", {"printed_number", "batch_sums", "seal"}),
-    "a date goes back": ("UPDATE invoicer.invoice SET invoice_date = '2026-03-30', due_date = '2026-04-29' WHERE number = 8", {"dates_along_numbers", "seal"}),
-    "the counter forgot the last date": ("UPDATE invoicer.number_series SET last_date = '2026-01-01'", {"dates_along_numbers"}),
-    "due on another day": ("UPDATE invoicer.invoice SET due_date = due_date + 1 WHERE number = 8", {"due_date", "seal"}),
-    "terms nobody knows": ("UPDATE invoicer.invoice SET payment_terms = 'whenever' WHERE number = 8", {"due_date", "seal"}),
-    "a day announced twice": ("UPDATE scheduler.watermark SET from_date = '2026-03-15' WHERE to_date = '2026-04-30'", {"watermark"}),
-    "days never announced": ("UPDATE scheduler.watermark SET from_date = '2026-04-02' WHERE to_date = '2026-04-30'", {"watermark"}),
+    "another number printed": (
+        "UPDATE invoicer.invoice SET invoice_number = 'INV-000099' WHERE number = 8",
+        {"printed_number", "batch_sums", "seal"},
+    ),
+    "a date goes back": (
+        "UPDATE invoicer.invoice SET invoice_date = '2026-03-30', due_date = '2026-04-29' WHERE number = 8",
+        {"dates_along_numbers", "seal"},
+    ),
+    "the counter forgot the last date": (
+        "UPDATE invoicer.number_series SET last_date = '2026-01-01'",
+        {"dates_along_numbers"},
+    ),
+    "due on another day": (
+        "UPDATE invoicer.invoice SET due_date = due_date + 1 WHERE number = 8",
+        {"due_date", "seal"},
+    ),
+    "terms nobody knows": (
+        "UPDATE invoicer.invoice SET payment_terms = 'whenever' WHERE number = 8",
+        {"due_date", "seal"},
+    ),
+    "a day announced twice": (
+        "UPDATE scheduler.watermark SET from_date = '2026-03-15' WHERE to_date = '2026-04-30'",
+        {"watermark"},
+    ),
+    "days never announced": (
+        "UPDATE scheduler.watermark SET from_date = '2026-04-02' WHERE to_date = '2026-04-30'",
+        {"watermark"},
+    ),
 }
 
 
@@ -232,12 +346,17 @@ async def test_planted_faults_are_caught_by_name(engine_of: EngineOf) -> None:
             async with connection.begin() as transaction:
                 plant = Planter(connection)
                 await plant.without_triggers()
-                assert (await connection.exec_driver_sql(sql)).rowcount > 0, f"the fault was not planted: {fault}"
+                assert (await connection.exec_driver_sql(sql)).rowcount > 0, (
+                    f"the fault was not planted: {fault}"
+                )
                 await plant.run("SET LOCAL ROLE console")
                 report = await verify(connection)
                 await transaction.rollback()
         found = {one.check for one in report.faults}
-        if not expected <= found or not all(one.count >= 1 and one.offenders[0].id and one.offenders[0].detail for one in report.faults):
+        if not expected <= found or not all(
+            one.count >= 1 and one.offenders[0].id and one.offenders[0].detail
+            for one in report.faults
+        ):
             missed[fault] = (expected - found, report.faults)
     assert not missed
     assert (await look(engine_of)).clean, "the last fault was not taken back"
@@ -254,10 +373,14 @@ async def test_statements_in_flight_are_listed_and_become_a_fault(engine_of: Eng
     async with engine_of("owner").begin() as connection:
         plant = Planter(connection)
         await plant.statement(statement("T-new", 1, statement_line()), settled=False)
-        await plant.statement(statement("T-late", 1, statement_line()), settled=False, minutes_ago=7)
+        await plant.statement(
+            statement("T-late", 1, statement_line()), settled=False, minutes_ago=7
+        )
     report = await look(engine_of)
     assert [one.id for one in report.in_flight] == ["timesheet T-late", "timesheet T-new"]
-    assert [(one.check, one.count, one.offenders[0].id) for one in report.faults] == [("in_flight", 1, "timesheet T-late")]
+    assert [(one.check, one.count, one.offenders[0].id) for one in report.faults] == [
+        ("in_flight", 1, "timesheet T-late")
+    ]
     assert (await look(engine_of, minutes=10)).clean
 
 
@@ -267,8 +390,10 @@ async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
         plant = Planter(connection)
         await plant.statement(statement("T-1", 1, statement_line()))
         await plant.pay_line(statement_line(), "T-1")
-        await plant.statement(statement("T-1", 2, statement_line("39")), settled=False, minutes_ago=3)
-        await plant.run("UPDATE invoicer.settled_document SET stale_statement_no = 2")
+        await plant.statement(
+            statement("T-1", 2, statement_line("39")), settled=False, minutes_ago=3
+        )
+        await plant.run("UPDATE invoicer.settled_document SET stale_realization_no = 2")
     report = await look(engine_of)
     assert report.clean
     assert "waits to be priced again" in report.in_flight[0].detail
@@ -279,7 +404,9 @@ async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf)
     """What commits while it looks is not seen by halves: the transaction is REPEATABLE READ and read only."""
     async with engine_of("console").connect() as connection:
         await verify(connection)
-        assert (await connection.exec_driver_sql("SHOW transaction_isolation")).scalar() == "repeatable read"
+        assert (
+            await connection.exec_driver_sql("SHOW transaction_isolation")
+        ).scalar() == "repeatable read"
         assert (await connection.exec_driver_sql("SHOW transaction_read_only")).scalar() == "on"
 
 
@@ -288,7 +415,11 @@ async def test_many_offenders_are_counted_and_the_first_shown(engine_of: EngineO
     async with engine_of("owner").begin() as connection:
         plant = Planter(connection)
         for at in range(130):
-            await plant.pay_line(statement_line(effective_date=date(2026, 1, 1) + timedelta(days=at)), f"T-{at}", "nowhere")
+            await plant.pay_line(
+                statement_line(effective_date=date(2026, 1, 1) + timedelta(days=at)),
+                f"T-{at}",
+                "nowhere",
+            )
     (fault,) = (await look(engine_of)).faults
     assert (fault.check, fault.count, len(fault.offenders)) == ("one_place", 130, 100)
     assert fault.offenders[0].id.startswith("pay line ")

@@ -76,7 +76,11 @@ class Keeper:
         left = self._left.setdefault(service, deque())
         while not self._over:
             worker = self._now[service] = self._start(service, left.popleft() if left else "")
-            asking = asyncio.create_task(worker.shut_down_when_ready()) if worker.point.startswith(SHUTDOWN) else None
+            asking = (
+                asyncio.create_task(worker.shut_down_when_ready())
+                if worker.point.startswith(SHUTDOWN)
+                else None
+            )
             code = await worker.end()
             if asking is not None:
                 asking.cancel()
@@ -84,18 +88,33 @@ class Keeper:
                 return
             self.restarts += 1
             name = worker.point.partition(":")[0].partition("@")[0]
-            if code == -signal.SIGKILL and (self.folder / f"{name}.{worker.process.pid}.fired").exists():
+            if (
+                code == -signal.SIGKILL
+                and (self.folder / f"{name}.{worker.process.pid}.fired").exists()
+            ):
                 self.fired[name] += 1
                 continue
             if worker.point:
-                left.appendleft(worker.point)  # it died of something else: its name was still taken, a server was away
+                left.appendleft(
+                    worker.point
+                )  # it died of something else: its name was still taken, a server was away
             await asyncio.sleep(REST_SECONDS)
 
     def _start(self, service: str, point: str) -> Kept:
-        given = {"crash": point, "pause": self.folder, "max_batch_records": self.batch_records, "sweep_seconds": 0.3, "log_format": "json"}
-        environment = self.environment | {f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()}
+        given = {
+            "crash": point,
+            "pause": self.folder,
+            "max_batch_records": self.batch_records,
+            "sweep_seconds": 0.3,
+            "log_format": "json",
+        }
+        environment = self.environment | {
+            f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()
+        }
         log = self.folder / f"{service}-{uuid.uuid4().hex[:8]}.log"
-        process = forks().Process(target=live, args=(service, environment, str(log), self.bug), daemon=True)
+        process = forks().Process(
+            target=live, args=(service, environment, str(log), self.bug), daemon=True
+        )
         process.start()
         return Kept(process, point, log)
 

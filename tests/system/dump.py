@@ -2,7 +2,7 @@
 
 Left out are surrogate ids, statement numbers, instants, rate book numbers and `replaced_line`: they depend on how messages met in a
 batch. What a line says is found through its document and line key, what a document says through its number. A statement that withholds
-is left out, too: a job order and a revision without approval arrive in either order, and only in one of them was there anything to
+is left out, too: a requirement and a revision without approval arrive in either order, and only in one of them was there anything to
 withhold. What the document waits for, and which of its lines are open or invoiced, is compared.
 """
 
@@ -18,23 +18,23 @@ BOOKS: dict[str, str] = {
     "statuses": "SELECT to_jsonb(s) AS row FROM fee_realizer.requirement_status s",
     "bill rates in force": "SELECT to_jsonb(v) - '{since_book,until_book}'::text[] AS row FROM fee_realizer.rate_version v WHERE until_book IS NULL",
     "catalog": "SELECT to_jsonb(i) AS row FROM fee_realizer.catalog_item i",
-    "documents": "SELECT jsonb_build_array(document_kind, document_id, sheet_id, revision, hold_code, hold_sentence) AS row FROM fee_realizer.source_document",
+    "documents": "SELECT jsonb_build_array(document_kind, document_id, source_id, revision, hold_code, hold_message) AS row FROM fee_realizer.source_document",
     "revisions": "SELECT to_jsonb(r) - 'received_at' AS row FROM fee_realizer.source_revision r",
-    "adjustments": "SELECT to_jsonb(a) AS row FROM fee_realizer.adjustment_sheet a",
+    "adjustments": "SELECT to_jsonb(a) AS row FROM fee_realizer.adjustment_timesheet a",
     "facts of documents": "SELECT to_jsonb(f) AS row FROM fee_realizer.document_fact f",
     "latest worth": f"""
         SELECT jsonb_build_array(document_kind, document_id, {LINES}) AS row
-        FROM fee_realizer.latest_statement WHERE statement_kind = 'realized'""",
+        FROM fee_realizer.latest_realization WHERE realization_kind = 'realized'""",
     "settled worth": f"""
-        SELECT jsonb_build_array(document_kind, document_id, stale_statement_no IS NULL, {LINES}) AS row
-        FROM invoicer.settled_document WHERE statement_kind = 'realized'""",
+        SELECT jsonb_build_array(document_kind, document_id, stale_realization_no IS NULL, {LINES}) AS row
+        FROM invoicer.settled_document WHERE realization_kind = 'realized'""",
     "open lines": """
-        SELECT to_jsonb(p) - '{pay_line_id,statement_no,born_at,rate_book,corrects_invoice_id,derivation}'::text[]
+        SELECT to_jsonb(p) - '{pay_line_id,realization_no,created_at,rate_book,corrects_invoice_id,derivation}'::text[]
                || jsonb_build_object('corrects', i.invoice_number, 'correction', o.correction) AS row
         FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id) LEFT JOIN invoicer.invoice i ON i.invoice_id = p.corrects_invoice_id""",
     "invoices": "SELECT to_jsonb(i) - '{invoice_id,closed_at}'::text[] AS row FROM invoicer.invoice i",
     "invoice lines": """
-        SELECT to_jsonb(l) - '{invoice_id,pay_line_id,statement_no,corrects_invoice_id}'::text[] || jsonb_build_object('number', i.invoice_number) AS row
+        SELECT to_jsonb(l) - '{invoice_id,pay_line_id,realization_no,corrects_invoice_id}'::text[] || jsonb_build_object('number', i.invoice_number) AS row
         FROM invoicer.closed_invoice_line l JOIN invoicer.invoice i USING (invoice_id)""",
     "seals": "SELECT jsonb_build_array(i.invoice_number, s.content_hash) AS row FROM invoicer.invoice_seal s JOIN invoicer.invoice i USING (invoice_id)",
     "batches": "SELECT to_jsonb(b) - 'generated_at' AS row FROM invoicer.batch b",
@@ -67,8 +67,13 @@ def differences(one: dict[str, list[str]], other: dict[str, list[str]]) -> list[
     """Rows that stand in one dump only, at most five of each kind."""
     told = []
     for name in one:
-        only_one, only_other = sorted(set(one[name]) - set(other[name])), sorted(set(other[name]) - set(one[name]))
+        only_one, only_other = (
+            sorted(set(one[name]) - set(other[name])),
+            sorted(set(other[name]) - set(one[name])),
+        )
         if len(one[name]) != len(other[name]):
             told.append(f"{name}: {len(one[name])} rows against {len(other[name])}")
-        told += [f"{name}, only in the first: {row}" for row in only_one[:5]] + [f"{name}, only in the second: {row}" for row in only_other[:5]]
+        told += [f"{name}, only in the first: {row}" for row in only_one[:5]] + [
+            f"{name}, only in the second: {row}" for row in only_other[:5]
+        ]
     return told

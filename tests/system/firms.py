@@ -9,7 +9,7 @@ from sqlalchemy import text
 from shared.verify import verify
 from tests.builders import COMPANY, command, entry, node, placement, rate, requirement, timesheet
 from tests.conftest import BooksOf, Configure, EngineOf
-from tests.road import Road
+from tests.in_process import Road
 
 SCENARIO_TODAY = "2010-09-20"
 THURSDAY = "2010-09-09"
@@ -23,41 +23,82 @@ class Firm:
         self.road, self.engine_of, self.configure = road, engine_of, configure
 
     async def opens(self, *debtors: str, **company: Any) -> None:
-        """Billing company, and for each debtor an office that pays and a job order Filled as Temp since 2000 at 50.00 an hour."""
-        self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY, **company))
+        """Billing company, and for each debtor an office that pays and a requirement Filled as Temp since 2000 at 50.00 an hour."""
+        self.road.send(
+            "operator-commands", command("set-billing-company", billing_company=COMPANY, **company)
+        )
         for name in debtors:
             self.road.send("billto-changed", node(f"office-{name}", account_name=name))
             self.order(name)
         await self.settle()
 
     def order(self, name: str, revision: int = 1, **changes: Any) -> None:
-        """The debtor's job order."""
-        since = {"statuses": [{"from_date": "2000-01-01", "status": "Filled", "position_type": "Temp"}], "rates": [rate(since="2000-01-01")]}
-        self.road.send("requirement-changed", requirement(f"REQ-{name}", revision, **{"office_id": f"office-{name}"} | since | changes))
+        """The debtor's requirement."""
+        since = {
+            "statuses": [{"from_date": "2000-01-01", "status": "Filled", "position_type": "Temp"}],
+            "rates": [rate(since="2000-01-01")],
+        }
+        self.road.send(
+            "requirement-changed",
+            requirement(
+                f"REQ-{name}", revision, **{"office_id": f"office-{name}"} | since | changes
+            ),
+        )
 
     async def group(self, name: str, cycle: str, *debtors: str, **values: Any) -> None:
         """A time group, and debtors who have it."""
-        assert (await self.ask("set-time-group", time_group=name, cycle=cycle, **values))["outcome"] == "accepted"
+        assert (await self.ask("set-time-group", time_group=name, cycle=cycle, **values))[
+            "outcome"
+        ] == "accepted"
         for debtor in debtors:
             await self.terms(debtor, time_group=name)
 
     async def terms(self, debtor: str, **values: Any) -> None:
         """What differs for a debtor."""
-        assert (await self.ask("set-debtor-terms", billing_company=COMPANY, account_name=debtor, **values))["outcome"] == "accepted"
+        assert (
+            await self.ask(
+                "set-debtor-terms", billing_company=COMPANY, account_name=debtor, **values
+            )
+        )["outcome"] == "accepted"
 
-    async def sheets(self, debtor: str, *week_endings: str, worker: str = "w", hours: str = "8", revision: int = 1, **changes: Any) -> None:
+    async def sheets(
+        self,
+        debtor: str,
+        *week_endings: str,
+        worker: str = "w",
+        hours: str = "8",
+        revision: int = 1,
+        **changes: Any,
+    ) -> None:
         """One timesheet a week, of eight hours on its last day."""
         for week in week_endings:
             entries = [entry(hours, week, requirement_id=f"REQ-{debtor}")]
-            sheet = timesheet(f"{debtor} {worker} {week}", revision, entries, worker_id=f"{worker}-{debtor}", week_ending=week, **changes)
+            sheet = timesheet(
+                f"{debtor} {worker} {week}",
+                revision,
+                entries,
+                worker_id=f"{worker}-{debtor}",
+                week_ending=week,
+                **changes,
+            )
             self.road.send("timesheet-approved", sheet)
         await self.settle()
 
-    async def placed(self, debtor: str, *workers: str, start: str = "2000-01-03", **changes: Any) -> None:
-        """Temps on the debtor's job order."""
+    async def placed(
+        self, debtor: str, *workers: str, start: str = "2000-01-03", **changes: Any
+    ) -> None:
+        """Temps on the debtor's requirement."""
         for worker in workers:
             own: dict[str, Any] = {"salary": None, "currency": None, "fees": []}
-            values = {"requirement_id": f"REQ-{debtor}", "worker_id": f"{worker}-{debtor}", "start_date": start} | own | changes
+            values = (
+                {
+                    "requirement_id": f"REQ-{debtor}",
+                    "worker_id": f"{worker}-{debtor}",
+                    "start_date": start,
+                }
+                | own
+                | changes
+            )
             self.road.send("placement-created", placement(f"P {debtor} {worker}", **values))
         await self.settle()
 
@@ -70,7 +111,9 @@ class Firm:
 
     async def batch(self, cut_off: str, **values: Any) -> list[str]:
         """A batch; the ids of the documents that it took, in their order."""
-        answer = await self.ask("generate-batch", billing_company=COMPANY, cut_off_date=cut_off, **values)
+        answer = await self.ask(
+            "generate-batch", billing_company=COMPANY, cut_off_date=cut_off, **values
+        )
         assert answer["outcome"] == "accepted", answer
         return await self.taken(answer["details"]["batch_id"])
 
@@ -84,14 +127,18 @@ class Firm:
 
     async def groups(self, cut_off: str | None = None) -> dict[str, dict[str, Any]]:
         """The batch groups of a cut-off by name."""
-        answer = await self.ask("list-batch-groups", billing_company=COMPANY, **{"cut_off_date": cut_off} if cut_off else {})
+        answer = await self.ask(
+            "list-batch-groups",
+            billing_company=COMPANY,
+            **{"cut_off_date": cut_off} if cut_off else {},
+        )
         assert answer["outcome"] == "accepted", answer
         return {group["group"]: group for group in answer["details"]["groups"]}
 
     async def why_not(self, document_id: str, cut_off: str) -> tuple[str, str, str]:
-        """Reason, sentence and what mends it."""
+        """Reason, message and what fixes it."""
         answer = await self.ask("explain", document_id=document_id, cut_off_date=cut_off)
-        return answer["details"]["reason"], answer["sentence"], answer["details"]["mend"]
+        return answer["details"]["reason"], answer["message"], answer["details"]["fix"]
 
     async def settle(self) -> None:
         """Everything reaches who hears it."""

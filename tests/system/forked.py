@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerContext
 
 from shared.consumer.worker import main
 from shared.settings import settings
-from shared.stack.tether import PR_SET_PDEATHSIG
+from shared.stack.parent_watch import PR_SET_PDEATHSIG
 
 SERVICES = ("fee_realizer", "invoicer", "scheduler")
 
@@ -19,14 +19,23 @@ SERVICES = ("fee_realizer", "invoicer", "scheduler")
 def forks() -> ForkServerContext:
     """Where workers come from: a process that has imported them all."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest.__main__", *(f"services.{service}.app" for service in SERVICES), "tests.system.planted", __name__])
+    context.set_forkserver_preload(
+        [
+            "pytest.__main__",
+            *(f"services.{service}.app" for service in SERVICES),
+            "tests.system.planted",
+            __name__,
+        ]
+    )
     return context
 
 
 def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> None:
     """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `bug`: one that is planted."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a test that is killed itself leaves no worker behind
+        ctypes.CDLL(None).prctl(
+            PR_SET_PDEATHSIG, signal.SIGKILL
+        )  # a test that is killed itself leaves no worker behind
     os.environ.clear()
     os.environ.update(environment)
     settings.cache_clear()

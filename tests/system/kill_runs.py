@@ -115,7 +115,13 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     await migrate(url)
     folder = made.folder / name
     folder.mkdir()
-    configure(kafka=made.kafka.address, database_url=url, topic_prefix=f"{name}.", partitions=2, today=TODAY)
+    configure(
+        kafka=made.kafka.address,
+        database_url=url,
+        topic_prefix=f"{name}.",
+        partitions=2,
+        today=TODAY,
+    )
     await create_topics(made.kafka.address)
     engine = create_async_engine(url, poolclass=NullPool)
 
@@ -134,7 +140,9 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     await engine.dispose()
 
 
-async def play(run: Run, workload: Workload, keeper: Keeper, deaths: Deaths | None = None) -> list[Sent]:
+async def play(
+    run: Run, workload: Workload, keeper: Keeper, deaths: Deaths | None = None
+) -> list[Sent]:
     """Sends the phases, waits for quiet between them, asks the commands; meanwhile workers and servers die as `deaths` says."""
     sent: list[Sent] = []
     deaths = deaths or Deaths()
@@ -161,18 +169,27 @@ def _arm(keeper: Keeper, points: Mapping[str, Sequence[str]]) -> None:
         keeper.arm(service, of_one)
 
 
-async def _all_fired(keeper: Keeper, sent: Sequence[Sent], rng: random.Random, asked: Sequence[AnyCommand] = ()) -> None:
+async def _all_fired(
+    keeper: Keeper, sent: Sequence[Sent], rng: random.Random, asked: Sequence[AnyCommand] = ()
+) -> None:
     """Sends what was sent before, and what the services said, again, until every point has fired: repeats lead past the points and change nothing."""
     good = [one for one in sent if named(one.value) is not None]
     last = asyncio.get_running_loop().time() + FIRE_SECONDS
     while keeper.waiting and asyncio.get_running_loop().time() < last:
         await asyncio.sleep(1.0)
         said = await records_of("pay-lines-realized")
-        repeats = [Sent("pay-lines-realized", one.key, one.value) for one in rng.sample(said, min(len(said), REPEATS))]
+        repeats = [
+            Sent("pay-lines-realized", one.key, one.value)
+            for one in rng.sample(said, min(len(said), REPEATS))
+        ]
         by_topic: dict[str, list[Sent]] = {}
         for one in good:
             by_topic.setdefault(one.topic, []).append(one)
-        repeats += [one for of_topic in by_topic.values() for one in rng.sample(of_topic, min(len(of_topic), REPEATS))]
+        repeats += [
+            one
+            for of_topic in by_topic.values()
+            for one in rng.sample(of_topic, min(len(of_topic), REPEATS))
+        ]
         await publish(repeats + [command(one) for one in asked])
 
 
@@ -197,11 +214,21 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
     )
     asked: list[AnyCommand] = []
     for at, line in enumerate(lines[::HOLD_EVERY][: phase.holds + phase.edits]):
-        about: dict[str, Any] = {"billing_company": line.billing_company, "command_id": f"mark-{line.document_id}-{at}", "reason": "asked by the client"}
+        about: dict[str, Any] = {
+            "billing_company": line.billing_company,
+            "command_id": f"mark-{line.document_id}-{at}",
+            "reason": "asked by the client",
+        }
         if at < phase.holds:
-            asked.append(builders.command("snooze-pay-lines", pay_line_ids=[line.pay_line_id], **about))
+            asked.append(
+                builders.command("snooze-pay-lines", pay_line_ids=[line.pay_line_id], **about)
+            )
         else:
-            asked.append(builders.command("edit-pay-line", pay_line_id=line.pay_line_id, quantity="3.5", **about))
+            asked.append(
+                builders.command(
+                    "edit-pay-line", pay_line_id=line.pay_line_id, quantity="3.5", **about
+                )
+            )
     return asked
 
 
@@ -224,10 +251,13 @@ async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
 
 async def unaccounted(watching: Watching, sent: Sequence[Sent]) -> list[str]:
     """Holds the journal of what was sent against the books, one by one: a revision, or a dead letter, and nothing else."""
-    letters = {bytes(row[0]) for row in await watching.select("SELECT record_value FROM fee_realizer.dead_letter")}
+    letters = {
+        bytes(row[0])
+        for row in await watching.select("SELECT record_value FROM fee_realizer.dead_letter")
+    }
     kept = {
-        "timesheet-approved": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
-        "placement-created": "SELECT sheet_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
+        "timesheet-approved": "SELECT source_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
+        "placement-created": "SELECT source_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
         "requirement-changed": "SELECT requirement_id || '@' || revision FROM fee_realizer.requirement_revision",
         "billto-changed": "SELECT node_id || '@' || revision FROM invoicer.billto_revision",
     }
@@ -238,12 +268,20 @@ async def unaccounted(watching: Watching, sent: Sequence[Sent]) -> list[str]:
     for one in sent:
         name = named(one.value)
         if name is None:
-            missing += [] if one.value in letters else [f"{one.topic}: {one.value!r} is no dead letter"]
+            missing += (
+                [] if one.value in letters else [f"{one.topic}: {one.value!r} is no dead letter"]
+            )
             continue
         due[one.topic].add(name)
     for topic in kept:
-        missing += [f"{topic} {name} was sent and is not in the books" for name in sorted(due[topic] - there[topic])]
-        missing += [f"{topic} {name} is in the books and was never sent" for name in sorted(there[topic] - due[topic])]
+        missing += [
+            f"{topic} {name} was sent and is not in the books"
+            for name in sorted(due[topic] - there[topic])
+        ]
+        missing += [
+            f"{topic} {name} is in the books and was never sent"
+            for name in sorted(there[topic] - due[topic])
+        ]
     return missing
 
 
@@ -255,7 +293,11 @@ def named(value: bytes | None) -> str | None:
         body = json.loads(value)
         if len(json.loads(value, object_pairs_hook=list)) != len(body):
             return None
-        an_id = next(body[key] for key in ("timesheet_id", "placement_id", "node_id", "requirement_id") if key in body)
+        an_id = next(
+            body[key]
+            for key in ("timesheet_id", "placement_id", "node_id", "requirement_id")
+            if key in body
+        )
         return f"{an_id}@{body['revision']}"
     except (ValueError, TypeError, KeyError, StopIteration):
         return None

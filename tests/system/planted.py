@@ -17,7 +17,7 @@ from services.invoicer.rules.companies import Company
 from services.invoicer.rules.numbers import Series
 from services.invoicer.store import numbers, settlement
 from shared import database
-from shared.consumer import ledger
+from shared.consumer import tables as ledger
 from shared.consumer.polling import offsets_after
 from shared.consumer.worker import Worker
 from shared.money import rounded
@@ -30,9 +30,11 @@ def offset_before_commit(put: Put) -> None:
     """The offsets are committed first, the transaction comes after."""
     right = Worker._batch
 
-    async def batch(self: Worker, lane: Any, consumer: Any, raw: Sequence[Any], bad_records: Any) -> None:
+    async def batch(
+        self: Worker, subscription: Any, consumer: Any, raw: Sequence[Any], bad_records: Any
+    ) -> None:
         await self._commit(consumer, offsets_after(raw))
-        await right(self, lane, consumer, raw, bad_records)
+        await right(self, subscription, consumer, raw, bad_records)
 
     put(Worker, "_batch", batch)
 
@@ -40,10 +42,12 @@ def offset_before_commit(put: Put) -> None:
 def no_unsaid(put: Put) -> None:
     """What must be said is published after the commit, and stored nowhere."""
 
-    async def add_unsaid(connection: AsyncConnection, service: str, ids: Any, said: Any = ()) -> None:
+    async def update_outbox(
+        connection: AsyncConnection, service: str, ids: Any, said: Any = ()
+    ) -> None:
         return None
 
-    put(ledger, "add_unsaid", add_unsaid)
+    put(ledger, "update_outbox", update_outbox)
 
 
 def no_document_lock(put: Put) -> None:
@@ -59,7 +63,9 @@ def no_document_lock(put: Put) -> None:
 def no_company_lock(put: Put) -> None:
     """Settlement and batches take no lock of the billing company."""
 
-    async def lock_companies(connection: AsyncConnection, companies: Any, *, exclusive: bool = False) -> None:
+    async def lock_companies(
+        connection: AsyncConnection, companies: Any, *, exclusive: bool = False
+    ) -> None:
         return None
 
     for module in (statements, batches):
@@ -67,10 +73,12 @@ def no_company_lock(put: Put) -> None:
 
 
 def no_lock_on_facts(put: Put) -> None:
-    """Pricing reads facts, and job orders change, without locking their rows."""
+    """Pricing reads facts, and requirements change, without locking their rows."""
 
     async def rows(connection: AsyncConnection, statement: str, /, **values: Any) -> list[Any]:
-        return await database.rows(connection, statement.removesuffix(" FOR SHARE").removesuffix(" FOR UPDATE"), **values)
+        return await database.rows(
+            connection, statement.removesuffix(" FOR SHARE").removesuffix(" FOR UPDATE"), **values
+        )
 
     for module in (facts, requirements):
         put(module, "rows", rows)

@@ -23,7 +23,7 @@ from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApprov
 from shared.verify import verify
 from tests.builders import command
 from tests.conftest import BooksOf, Configure, EngineOf
-from tests.road import Road
+from tests.in_process import Road
 from tests.system.test_agency_nursing import COMPANY, DATA, account_name_of_the_owner, control_hours
 
 YEAR = 2019
@@ -37,7 +37,10 @@ WEEK = timedelta(days=7)
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"the agency's files are not at {DATA}: name their folder with BACKOFFICE_TEST_DATA"),
+    pytest.mark.skipif(
+        not DATA.is_dir(),
+        reason=f"the agency's files are not at {DATA}: name their folder with BACKOFFICE_TEST_DATA",
+    ),
 ]
 
 BILLED = """
@@ -63,7 +66,7 @@ END $$"""
 
 @dataclass(frozen=True)
 class Agency:
-    """The import's events: the facility's way up to who pays, its job orders, and timesheets."""
+    """The import's events: the facility's way up to who pays, its requirements, and timesheets."""
 
     nodes: list[BilltoChanged]
     requirements: list[RequirementChanged]
@@ -77,18 +80,26 @@ def agency() -> Agency:
     contents: Contents = read_folder(DATA, problems)
     plan = plan_import(contents, Known(), COMPANY, date(2026, 1, 1), problems)
     assert not problems.count, problems.shown
-    requirements = [RequirementChanged.model_validate_json(value) for _, value in plan.going["requirement"]]
-    nodes = {an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]}
+    requirements = [
+        RequirementChanged.model_validate_json(value) for _, value in plan.going["requirement"]
+    ]
+    nodes = {
+        an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]
+    }
     way: list[BilltoChanged] = []
     at: str | None = requirements[0].office_id
     while at is not None:
         way.append(nodes[at])
         at = nodes[at].parent_id
-    return Agency(way, requirements, [TimesheetApproved.model_validate_json(value) for _, value in plan.going["timesheet"]])
+    return Agency(
+        way,
+        requirements,
+        [TimesheetApproved.model_validate_json(value) for _, value in plan.going["timesheet"]],
+    )
 
 
 @dataclass
-class Desk:
+class CommandDispatcher:
     """The services, told the day; batches are asked for one after the other."""
 
     road: Road
@@ -96,10 +107,16 @@ class Desk:
     configure: Configure
 
     async def open(self, agency: Agency) -> None:
-        """The billing company, weekly from Monday to Sunday, who pays, and the job orders."""
+        """The billing company, weekly from Monday to Sunday, who pays, and the requirements."""
         self.configure(today=str(FIRST_CUT_OFF))
-        self.road.send("operator-commands", command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday"))
-        self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY, default_time_group="weekly"))
+        self.road.send(
+            "operator-commands",
+            command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday"),
+        )
+        self.road.send(
+            "operator-commands",
+            command("set-billing-company", billing_company=COMPANY, default_time_group="weekly"),
+        )
         self.road.send("billto-changed", *agency.nodes)
         self.road.send("requirement-changed", *agency.requirements)
         await self.road.settle()
@@ -112,21 +129,34 @@ class Desk:
     async def bill(self, cut_off: date) -> None:
         """A batch, closed some days after its cut-off."""
         self.configure(today=str(cut_off + BILLED_AFTER))
-        self.road.send("operator-commands", asked := command("generate-batch", billing_company=COMPANY, cut_off_date=str(cut_off)))
+        self.road.send(
+            "operator-commands",
+            asked := command("generate-batch", billing_company=COMPANY, cut_off_date=str(cut_off)),
+        )
         await self.road.settle()
         answer = json.loads(self.road.answers()[asked.command_id])
         assert answer["outcome"] == "accepted", answer
 
-    async def weekly(self, agency: Agency, sheets: Sequence[TimesheetApproved], late: Mapping[str, int]) -> list[Any]:
+    async def weekly(
+        self, agency: Agency, sheets: Sequence[TimesheetApproved], late: Mapping[str, int]
+    ) -> list[Any]:
         """The year on empty books, batch by batch: a timesheet comes on the Monday after its week, a late one so many batches later."""
         await self.clear()
         await self.open(agency)
         arrives = {one.timesheet_id: one.week_ending + timedelta(days=1) for one in sheets}
-        arrives |= {one.timesheet_id: arrives[one.timesheet_id] + WEEK * (late[one.timesheet_id] + 1) for one in sheets if one.timesheet_id in late}
+        arrives |= {
+            one.timesheet_id: arrives[one.timesheet_id] + WEEK * (late[one.timesheet_id] + 1)
+            for one in sheets
+            if one.timesheet_id in late
+        }
         before = date.min
         for at in range((LAST_CUT_OFF - FIRST_CUT_OFF) // WEEK + 1 + (LATEST_WEEKS if late else 0)):
             cut_off = FIRST_CUT_OFF + WEEK * at
-            await self.receive(one for one in sheets if before < arrives[one.timesheet_id] <= cut_off + BILLED_AFTER)
+            await self.receive(
+                one
+                for one in sheets
+                if before < arrives[one.timesheet_id] <= cut_off + BILLED_AFTER
+            )
             await self.bill(cut_off)
             before = cut_off + BILLED_AFTER
         return await self.lines()
@@ -146,14 +176,17 @@ class Desk:
 
 
 @pytest.fixture
-def desk(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Desk:
+def desk(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> CommandDispatcher:
     """The services on an empty database."""
-    return Desk(Road(books_of), engine_of, configure)
+    return CommandDispatcher(Road(books_of), engine_of, configure)
 
 
 def worth(lines: Sequence[Any]) -> list[tuple[Any, ...]]:
     """What was billed, whatever the batch."""
-    return [(line.document_id, line.line_key, line.quantity, line.amount, line.account_name) for line in lines]
+    return [
+        (line.document_id, line.line_key, line.quantity, line.amount, line.account_name)
+        for line in lines
+    ]
 
 
 def batch_of(cut_off: date) -> date:
@@ -161,7 +194,7 @@ def batch_of(cut_off: date) -> date:
     return cut_off - timedelta(days=cut_off.isoweekday() % 7)
 
 
-async def test_a_year_billed_week_by_week(desk: Desk, agency: Agency) -> None:
+async def test_a_year_billed_week_by_week(desk: CommandDispatcher, agency: Agency) -> None:
     """2019 in 52 weekly batches by cut-off: each takes the week that ended on the Sunday before and nothing else. The same year in one
     batch gives the same lines, hours and money. With a tenth of the timesheets up to eight weeks late, in random order, lines are on other
     batches and no total is another. Hours of every week and role are those of the source."""
@@ -172,18 +205,27 @@ async def test_a_year_billed_week_by_week(desk: Desk, agency: Agency) -> None:
     whole = await desk.lines()
     assert not any(line.open for line in whole)
     assert {line.account_name for line in whole} == {account_name_of_the_owner()}
-    assert hours_by_week_and_role(whole) == {key: hours for key, hours in control_hours().items() if key[0].startswith(str(YEAR)) and hours}
+    assert hours_by_week_and_role(whole) == {
+        key: hours
+        for key, hours in control_hours().items()
+        if key[0].startswith(str(YEAR)) and hours
+    }
 
     weekly = await desk.weekly(agency, sheets, {})
     assert worth(weekly) == worth(whole)
     assert all(batch_of(line.cut_off_date) == line.week_ending for line in weekly)
 
     rng = random.Random(LATE_SEED)
-    late = {sheet.timesheet_id: rng.randint(1, LATEST_WEEKS) for sheet in rng.sample(sheets, len(sheets) // LATE_SHARE)}
+    late = {
+        sheet.timesheet_id: rng.randint(1, LATEST_WEEKS)
+        for sheet in rng.sample(sheets, len(sheets) // LATE_SHARE)
+    }
     with_late = await desk.weekly(agency, rng.sample(sheets, len(sheets)), late)
     assert worth(with_late) == worth(whole)
     for line in with_late:
-        assert batch_of(line.cut_off_date) == line.week_ending + WEEK * late.get(line.document_id, 0), "a line is on the first batch after its timesheet came"
+        assert batch_of(line.cut_off_date) == line.week_ending + WEEK * late.get(
+            line.document_id, 0
+        ), "a line is on the first batch after its timesheet came"
     assert len(late) > LATE_SHARE
 
 
@@ -197,7 +239,9 @@ def hours_by_week_and_role(lines: Sequence[Any]) -> dict[tuple[str, str], Decima
 
 
 @pytest.mark.parametrize("changed", CHANGES, ids=str)
-async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(desk: Desk, agency: Agency, changed: date) -> None:
+async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(
+    desk: CommandDispatcher, agency: Agency, changed: date
+) -> None:
     """The hours before the Wednesday are billed at the old rate and those from it on at the new one, on lines of their own; hours and money
     are those that the source's rows give by hand."""
     week_ending = changed + timedelta(days=4)
@@ -208,9 +252,15 @@ async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(desk: Desk, ag
     lines = await desk.lines()
     by_hand = _by_hand(week_ending)
     assert {(line.document_id, line.unit_price, line.quantity, line.amount) for line in lines} == {
-        (sheet, price, hours, (hours * price).quantize(Decimal("0.01"), ROUND_HALF_UP)) for (sheet, price), hours in by_hand.items()
+        (sheet, price, hours, (hours * price).quantize(Decimal("0.01"), ROUND_HALF_UP))
+        for (sheet, price), hours in by_hand.items()
     }
-    split = [list(of) for _, of in itertools.groupby(lines, key=lambda line: (line.document_id, '"REG"' in line.line_key))]
+    split = [
+        list(of)
+        for _, of in itertools.groupby(
+            lines, key=lambda line: (line.document_id, '"REG"' in line.line_key)
+        )
+    ]
     both = [of for of in split if len(of) == 2]
     assert both, "no timesheet of that week has regular hours on both sides of the Wednesday"
     for before, after in both:
@@ -221,12 +271,25 @@ async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(desk: Desk, ag
 def _by_hand(week_ending: date) -> dict[tuple[str, Decimal], Decimal]:
     """Hours of a week by timesheet and price, from the rows of the files."""
     with (DATA / "bill_rates.csv").open(encoding="utf-8", newline="") as file:
-        rates = sorted((row["effective_from"], row["requirement_id"], row["time_type"], Decimal(row["bill_rate"])) for row in csv.DictReader(file))
+        rates = sorted(
+            (
+                row["effective_from"],
+                row["requirement_id"],
+                row["time_type"],
+                Decimal(row["bill_rate"]),
+            )
+            for row in csv.DictReader(file)
+        )
     hours: dict[tuple[str, Decimal], Decimal] = {}
     with (DATA / "timesheets.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["week_ending"] == str(week_ending):
-                of = [price for since, order, kind, price in rates if (order, kind) == (row["requirement_id"], row["time_type"]) and since <= row["work_date"]]
+                of = [
+                    price
+                    for since, order, kind, price in rates
+                    if (order, kind) == (row["requirement_id"], row["time_type"])
+                    and since <= row["work_date"]
+                ]
                 key = (row["timesheet_id"], of[-1])
                 hours[key] = hours.get(key, Decimal(0)) + Decimal(row["hours"])
     return {key: value for key, value in hours.items() if value}

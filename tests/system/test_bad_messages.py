@@ -16,24 +16,72 @@ from shared.broker.topics import dead_letter_topic, full_name
 from shared.consumer.lag import LagReader, groups_of
 from shared.settings import settings
 from tests import builders
+from tests.bad_messages import (
+    ASK,
+    CANARY,
+    DATABASE_ONLY,
+    FEE,
+    NODE,
+    ORDER,
+    TIME,
+    UNREADABLE,
+    BadMessage,
+    order,
+    sheet,
+)
 from tests.builders import COMPANY
 from tests.conftest import EngineOf, finish
-from tests.poison import ASK, CANARY, DATABASE_ONLY, FEE, NODE, ORDER, TIME, UNREADABLE, Poison, order, sheet
-from tests.running import Sent, Watching, answered, command, event, publish, records_of, running, start, until
+from tests.running import (
+    Sent,
+    Watching,
+    answered,
+    command,
+    event,
+    publish,
+    records_of,
+    running,
+    start,
+    until,
+)
 
-KEPT_BY = {TIME: "fee_realizer", ORDER: "fee_realizer", FEE: "fee_realizer", NODE: "invoicer", ASK: "invoicer"}
+KEPT_BY = {
+    TIME: "fee_realizer",
+    ORDER: "fee_realizer",
+    FEE: "fee_realizer",
+    NODE: "invoicer",
+    ASK: "invoicer",
+}
 CONFLICTS = (
-    Poison("conflict", "higher revision", TIME, sheet(timesheet_id="T-known", revision=1), name="conflict of a timesheet"),
-    Poison("adjusts_itself", "name the original", TIME, sheet(timesheet_id="T-self", adjusts="T-self")),
-    Poison("adjusts_adjustment", "name the original", TIME, sheet(timesheet_id="T-third", adjusts="T-second")),
-    Poison("conflict", "higher revision", ORDER, order(requirement_id="REQ-1", revision=1), name="conflict of a job order"),
+    BadMessage(
+        "conflict",
+        "higher revision",
+        TIME,
+        sheet(timesheet_id="T-known", revision=1),
+        name="conflict of a timesheet",
+    ),
+    BadMessage(
+        "adjusts_itself", "name the original", TIME, sheet(timesheet_id="T-self", adjusts="T-self")
+    ),
+    BadMessage(
+        "adjusts_adjustment",
+        "name the original",
+        TIME,
+        sheet(timesheet_id="T-third", adjusts="T-second"),
+    ),
+    BadMessage(
+        "conflict",
+        "higher revision",
+        ORDER,
+        order(requirement_id="REQ-1", revision=1),
+        name="conflict of a requirement",
+    ),
 )
 """What reads well and is refused for what stands in the books."""
 KINDS = (*UNREADABLE, *CONFLICTS, *DATABASE_ONLY)
 IN_BOOKS = {
-    TIME: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE sheet_id = :id",
+    TIME: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE source_id = :id",
     ORDER: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.requirement_revision WHERE requirement_id = :id",
-    FEE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE sheet_id = :id",
+    FEE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE source_id = :id",
     NODE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM invoicer.billto_revision WHERE node_id = :id",
     ASK: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.command WHERE command_id = :id",
 }
@@ -42,7 +90,17 @@ IN_BOOKS = {
 def good(topic: str, name: str) -> Sent:
     """A neighbour: a good record of a topic."""
     if topic == ASK:
-        return event(topic, name, {"command": "set-billing-company", "command_id": name, "actor": "pat", "billing_company": COMPANY}, 0)
+        return event(
+            topic,
+            name,
+            {
+                "command": "set-billing-company",
+                "command_id": name,
+                "actor": "pat",
+                "billing_company": COMPANY,
+            },
+            0,
+        )
     made: dict[str, Callable[[], BaseModel]] = {
         TIME: lambda: builders.timesheet(name),
         ORDER: lambda: builders.requirement(name),
@@ -79,12 +137,19 @@ def outcome(request: pytest.FixtureRequest, tmp_path: Path) -> Outcome:
 def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
     """The records of every topic in order; of each kind: its offset, and the good records before and behind it."""
     records: dict[str, list[Sent]] = {topic: [] for topic in KEPT_BY}
-    records[TIME] += [event(TIME, "k", builders.timesheet("T-known"), 0), event(TIME, "k", builders.timesheet("T-second", adjusts="T-known"), 0)]
+    records[TIME] += [
+        event(TIME, "k", builders.timesheet("T-known"), 0),
+        event(TIME, "k", builders.timesheet("T-second", adjusts="T-known"), 0),
+    ]
     records[ORDER] += [event(ORDER, "k", builders.requirement(), 0)]
     places = {}
     for at, kind in enumerate(KINDS):
         before, behind = f"good-{at}-before", f"good-{at}-behind"
-        records[kind.topic] += [good(kind.topic, before), Sent(kind.topic, kind.key, kind.value, 0), good(kind.topic, behind)]
+        records[kind.topic] += [
+            good(kind.topic, before),
+            Sent(kind.topic, kind.key, kind.value, 0),
+            good(kind.topic, behind),
+        ]
         places[str(kind)] = (len(records[kind.topic]) - 2, before, behind)
     return [one for of in records.values() for one in of], places
 
@@ -95,13 +160,17 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     books = Watching(lambda role: engine, ("fee_realizer", "invoicer"))
     records, places = lay_out()
     await publish(records)
-    async with running(stack, folder, "fee_realizer", "invoicer", bad_records_limit=1000) as workers:
+    async with running(
+        stack, folder, "fee_realizer", "invoicer", bad_records_limit=1000
+    ) as workers:
         await books.settled()
         pages = "".join(worker.page("/metrics")[1] for worker in workers)
     letters: dict[tuple[str, int], Any] = {}
     said: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for service in ("fee_realizer", "invoicer"):
-        found = await books.select(f"SELECT CAST(CAST(xmin AS text) AS bigint) AS transaction_id, d.* FROM {service}.dead_letter d")
+        found = await books.select(
+            f"SELECT CAST(CAST(xmin AS text) AS bigint) AS transaction_id, d.* FROM {service}.dead_letter d"
+        )
         letters |= {(row.topic, row.record_offset): row for row in found}
         for topic in {row.topic for row in found}:
             for one in await records_of(dead_letter_topic(topic, service)):
@@ -112,42 +181,78 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
         for name in places[str(kind)][1:]:
             rows = await books.select(IN_BOOKS[kind.topic], id=name)
             transactions[name] = rows[0][0] if rows else 0
-    aloud = pages + "".join(worker.log.read_text() for worker in workers) + json.dumps([*said.values()])
-    held = await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE hold_code <> 'unknown_billing_company'")
+    aloud = (
+        pages + "".join(worker.log.read_text() for worker in workers) + json.dumps([*said.values()])
+    )
+    held = await books.one(
+        "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code <> 'unknown_billing_company'"
+    )
     await engine.dispose()
-    return Outcome(letters, places, transactions, {topic: _polls(pages, topic) for topic in KEPT_BY}, said, aloud, held)
+    return Outcome(
+        letters,
+        places,
+        transactions,
+        {topic: _polls(pages, topic) for topic in KEPT_BY},
+        said,
+        aloud,
+        held,
+    )
 
 
 def _polls(pages: str, topic: str) -> float:
     """How many polls brought records of a topic, from the workers' own metrics; the command topic has two hearers."""
-    lines = [line for line in pages.splitlines() if line.startswith("faststream_received_messages_size_bytes_count") and f'"{full_name(topic)}"' in line]
+    lines = [
+        line
+        for line in pages.splitlines()
+        if line.startswith("faststream_received_messages_size_bytes_count")
+        and f'"{full_name(topic)}"' in line
+    ]
     return max((float(line.rsplit(" ", 1)[1]) for line in lines), default=0)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-async def test_each_kind_is_a_dead_letter_and_its_neighbours_go_through(outcome: Outcome, kind: Poison) -> None:
-    """In one Kafka batch with good neighbours: a dead letter with the raw bytes, its code and a sentence that helps; the neighbours are in
+async def test_each_kind_is_a_dead_letter_and_its_neighbours_go_through(
+    outcome: Outcome, kind: BadMessage
+) -> None:
+    """In one Kafka batch with good neighbours: a dead letter with the raw bytes, its code and a message that helps; the neighbours are in
     the books, in the same transaction unless the database itself refused a record, or each command is a transaction of its own."""
     offset, *neighbours = outcome.places[str(kind)]
     letter = outcome.letters.get((kind.topic, offset))
     assert letter is not None, "no dead letter"
     assert letter.code == kind.code
-    assert kind.says in letter.sentence
-    assert CANARY not in letter.sentence
+    assert kind.expected_text in letter.message
+    assert CANARY not in letter.message
     assert (letter.record_key, letter.record_value, letter.state) == (kind.key, kind.value, "open")
     assert outcome.polls[kind.topic] == 1, "all records of the topic came in one poll"
-    assert all(outcome.transactions[name] for name in neighbours), "a neighbour is missing in the books"
+    assert all(outcome.transactions[name] for name in neighbours), (
+        "a neighbour is missing in the books"
+    )
     if kind.topic in (TIME, ORDER, NODE):
         assert {outcome.transactions[name] for name in neighbours} == {letter.transaction_id}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-async def test_each_dead_letter_is_said_once_with_ids_and_reason_only(outcome: Outcome, kind: Poison) -> None:
+async def test_each_dead_letter_is_said_once_with_ids_and_reason_only(
+    outcome: Outcome, kind: BadMessage
+) -> None:
     """The dead-letter topic tells where the record is and what is wrong, never what stood in it."""
     offset = outcome.places[str(kind)][0]
     (said,) = outcome.said[kind.topic, offset]
-    assert set(said) == {"dead_letter_id", "service", "topic", "partition", "offset", "sha256", "code", "sentence"}
-    assert (said["code"], said["service"], said["topic"]) == (kind.code, KEPT_BY[kind.topic], kind.topic)
+    assert set(said) == {
+        "dead_letter_id",
+        "service",
+        "topic",
+        "partition",
+        "offset",
+        "sha256",
+        "code",
+        "message",
+    }
+    assert (said["code"], said["service"], said["topic"]) == (
+        kind.code,
+        KEPT_BY[kind.topic],
+        kind.topic,
+    )
 
 
 async def test_nothing_of_a_record_is_said_aloud(outcome: Outcome) -> None:
@@ -168,25 +273,31 @@ async def test_the_broker_refuses_five_megabytes(stack: dict[str, str]) -> None:
         await publish([Sent(TIME, b"k", b"x" * 5_000_000)])
 
 
-async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
-    """Over the limit the consumer pauses and says so: /readyz is 503 with the sentence, nothing past the good ones is committed. Started
+async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
+    """Over the limit the consumer pauses and says so: /readyz is 503 with the message, nothing past the good ones is committed. Started
     again with a higher limit it goes on where it stood; the other lanes of the worker never stopped."""
     books = Watching(engine_of, ("fee_realizer",))
     await publish([good(TIME, f"T-{at}") for at in range(10)])
-    worker = await start("fee_realizer", stack, tmp_path, bad_records_limit=20, max_batch_records=10)
+    worker = await start(
+        "fee_realizer", stack, tmp_path, bad_records_limit=20, max_batch_records=10
+    )
     await books.settled()
     await publish([*[Sent(TIME, b"k", b"{", 0)] * 30, *(good(TIME, f"U-{at}") for at in range(10))])
 
     async def is_paused() -> bool:
-        status, sentence = worker.page("/readyz")
-        return status == 503 and "BACKOFFICE_BAD_RECORDS_LIMIT" in sentence and TIME in sentence
+        status, message = worker.page("/readyz")
+        return status == 503 and "BACKOFFICE_BAD_RECORDS_LIMIT" in message and TIME in message
 
     await until("the pause", is_paused)
     assert '"paused"' in worker.log.read_text()
     assert await committed(TIME) == 20, "ten of the bad ones were under the limit"
     assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 10
     await publish([event(ORDER, "REQ-1", builders.requirement(), 0)])
-    await until("the other lane", lambda: books.one("SELECT count(*) FROM fee_realizer.job_order"))
+    await until(
+        "the other lane", lambda: books.one("SELECT count(*) FROM fee_realizer.known_requirement")
+    )
     await worker.stop()
     async with running(stack, tmp_path, "fee_realizer", bad_records_limit=1000):
         await books.settled()
@@ -198,7 +309,9 @@ async def committed(topic: str) -> int:
     """What fee_realizer has committed of partition 0 of a topic."""
     async with LagReader(settings().kafka) as lag:
         found = await lag.lag(groups_of(("fee_realizer",)))
-    return next(one.committed for one in found if one.topic == full_name(topic) and one.partition == 0)
+    return next(
+        one.committed for one in found if one.topic == full_name(topic) and one.partition == 0
+    )
 
 
 BROKEN = """
@@ -219,19 +332,31 @@ main(service)
 """A fee_realizer with a rule that fails on one document."""
 
 
-async def test_a_document_that_breaks_a_rule_is_held_alone(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_a_document_that_breaks_a_rule_is_held_alone(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """A rule that raises on one document holds that one with the code `bug` and a traceback in the log; its neighbours in the same batch
     are realized, the worker goes on, and a new version prices the document by itself."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"))
     names = ["T-1", "T-broken", "T-2"]
     company = builders.command("set-billing-company", billing_company=COMPANY)
-    await publish([command(company, 0), event(ORDER, "REQ-1", builders.requirement(), 0), *(good(TIME, name) for name in names)])
+    await publish(
+        [
+            command(company, 0),
+            event(ORDER, "REQ-1", builders.requirement(), 0),
+            *(good(TIME, name) for name in names),
+        ]
+    )
     spoilt = await start("fee_realizer", stack, tmp_path, "-c", BROKEN)
     async with running(stack, tmp_path, "invoicer"):
         await books.settled()
-        found = await books.select("SELECT document_id, hold_code FROM fee_realizer.source_document ORDER BY document_id")
+        found = await books.select(
+            "SELECT document_id, hold_code FROM fee_realizer.source_document ORDER BY document_id"
+        )
         assert [tuple(row) for row in found] == [("T-1", None), ("T-2", None), ("T-broken", "bug")]
-        same = await books.one("SELECT count(DISTINCT CAST(xmin AS text)) FROM fee_realizer.source_revision")
+        same = await books.one(
+            "SELECT count(DISTINCT CAST(xmin AS text)) FROM fee_realizer.source_revision"
+        )
         assert same == 1, "one transaction"
         assert await books.one("SELECT count(*) FROM invoicer.open_line") == 2
         assert "ZeroDivisionError" in spoilt.log.read_text()
@@ -239,26 +364,46 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(stack: dict[str, str]
         assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 0
         await spoilt.stop()
         async with running(stack, tmp_path, "fee_realizer"):
-            await until("the mended rule", lambda: books.one("SELECT count(*) = 3 FROM invoicer.open_line"))
+            await until(
+                "the fixed rule", lambda: books.one("SELECT count(*) = 3 FROM invoicer.open_line")
+            )
             await books.settled()
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL") == 0
+    assert (
+        await books.one(
+            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
+        )
+        == 0
+    )
 
 
-async def test_a_mended_dead_letter_is_as_if_it_had_been_good(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
-    """Replayed with a mended value, a dead letter is priced and settled like its neighbours; the same command again changes nothing."""
+async def test_a_mended_dead_letter_is_as_if_it_had_been_good(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
+    """Replayed with a fixed value, a dead letter is priced and settled like its neighbours; the same command again changes nothing."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"))
     company = builders.command("set-billing-company", billing_company=COMPANY)
-    await publish([command(company), event(ORDER, "REQ-1", builders.requirement()), Sent(TIME, b"T-1", sheet(timesheet_id="T-1")[:-1]), good(TIME, "T-2")])
+    await publish(
+        [
+            command(company),
+            event(ORDER, "REQ-1", builders.requirement()),
+            Sent(TIME, b"T-1", sheet(timesheet_id="T-1")[:-1]),
+            good(TIME, "T-2"),
+        ]
+    )
     async with running(stack, tmp_path, "fee_realizer", "invoicer"):
         await books.settled()
         number = await books.one("SELECT dead_letter_id FROM fee_realizer.dead_letter")
-        mended = builders.timesheet("T-1").model_dump_json()
-        replay = builders.command("replay-dead-letter", service="fee_realizer", dead_letter_id=number, value=mended)
+        fixed = builders.timesheet("T-1").model_dump_json()
+        replay = builders.command(
+            "replay-dead-letter", service="fee_realizer", dead_letter_id=number, value=fixed
+        )
         first, again = await answered(replay), await answered(replay)
         assert first == again
         assert first[0]["outcome"] == "accepted"
         await books.settled()
-    lines = await books.select("SELECT document_id, quantity, amount, line_key FROM invoicer.pay_line ORDER BY document_id")
+    lines = await books.select(
+        "SELECT document_id, quantity, amount, line_key FROM invoicer.pay_line ORDER BY document_id"
+    )
     assert [row[0] for row in lines] == ["T-1", "T-2"]
     assert tuple(lines[0][1:]) == tuple(lines[1][1:])
     assert await books.one("SELECT state FROM fee_realizer.dead_letter") == "replayed"

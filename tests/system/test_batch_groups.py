@@ -30,7 +30,9 @@ async def test_groups_are_chosen_and_debtors_left_out(firm: Firm) -> None:
     both = ("2010-08-29", "2010-09-05")
     assert await firm.batch(THURSDAY, groups=["weekly"], exclude_debtors=["X"]) == of("W", *both)
     assert await firm.batch(THURSDAY, groups=["none"]) == of("P", *both)
-    assert await firm.batch(THURSDAY, groups=["weekly", "monthly"], exclude_debtors=["M"]) == of("X", *both)
+    assert await firm.batch(THURSDAY, groups=["weekly", "monthly"], exclude_debtors=["M"]) == of(
+        "X", *both
+    )
     assert await firm.batch(THURSDAY) == of("M", "2010-08-29")
     assert await firm.batch(THURSDAY) == []
     await firm.check()
@@ -39,26 +41,56 @@ async def test_groups_are_chosen_and_debtors_left_out(firm: Firm) -> None:
 async def test_what_does_not_exist_is_not_narrowed_to(firm: Firm) -> None:
     """An unknown group is refused with those that there are, an unknown debtor with names that look like it."""
     await three_groups(firm)
-    unknown = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY, groups=["weekley"])
-    assert (unknown["code"], "there are monthly, none, weekly" in unknown["sentence"]) == ("unknown_time_group", True)
+    unknown = await firm.ask(
+        "generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY, groups=["weekley"]
+    )
+    assert (unknown["code"], "there are monthly, none, weekly" in unknown["message"]) == (
+        "unknown_time_group",
+        True,
+    )
     firm.road.send("billto-changed", node("office-H", account_name="Mercy Hospital"))
-    nobody = await firm.ask("preview-batch", billing_company=COMPANY, cut_off_date=THURSDAY, exclude_debtors=["Mercy hopital"])
-    assert (nobody["code"], nobody["mend"]) == ("unknown_debtor", "did you mean 'Mercy Hospital'?")
-    assert (await firm.ask("preview-batch", billing_company=COMPANY, cut_off_date=THURSDAY, exclude_debtors=["Mercy Hospital"]))["outcome"] == "accepted"
+    nobody = await firm.ask(
+        "preview-batch",
+        billing_company=COMPANY,
+        cut_off_date=THURSDAY,
+        exclude_debtors=["Mercy hopital"],
+    )
+    assert (nobody["code"], nobody["fix"]) == ("unknown_debtor", "did you mean 'Mercy Hospital'?")
+    assert (
+        await firm.ask(
+            "preview-batch",
+            billing_company=COMPANY,
+            cut_off_date=THURSDAY,
+            exclude_debtors=["Mercy Hospital"],
+        )
+    )["outcome"] == "accepted"
 
 
 async def test_a_digest_is_of_a_narrowed_batch(firm: Firm) -> None:
     """Preview equals commit: the digest of a narrowed preview holds for the same narrowing only, and the refusal says which differs."""
     await three_groups(firm)
     narrowed = {"groups": ["weekly"], "exclude_debtors": ["X"]}
-    preview = await firm.ask("preview-batch", billing_company=COMPANY, cut_off_date=THURSDAY, **narrowed)
-    out = Counter(row[0] for row in await firm.select("SELECT reason FROM invoicer.preview_line WHERE reason IS NOT NULL"))
+    preview = await firm.ask(
+        "preview-batch", billing_company=COMPANY, cut_off_date=THURSDAY, **narrowed
+    )
+    out = Counter(
+        row[0]
+        for row in await firm.select(
+            "SELECT reason FROM invoicer.preview_line WHERE reason IS NOT NULL"
+        )
+    )
     assert out == {"debtor_left_out": 2, "group_not_chosen": 3, "not_in_cycle": 1}
-    cited = {"billing_company": COMPANY, "cut_off_date": THURSDAY, "digest": preview["details"]["digest"]}
+    cited = {
+        "billing_company": COMPANY,
+        "cut_off_date": THURSDAY,
+        "digest": preview["details"]["digest"],
+    }
     for other in ({}, {"groups": ["weekly"]}, narrowed | {"missing_timesheets": "bill"}):
         refused = await firm.ask("generate-batch", **cited, **other)
         assert refused["code"] == "digest_differs"
-        assert {"groups", "excluded debtors", "rule for missing timesheets"} & set(refused["details"]["settings"])
+        assert {"groups", "excluded debtors", "rule for missing timesheets"} & set(
+            refused["details"]["settings"]
+        )
     await firm.ask("set-time-group", time_group="weekly", cycle="weekly", ends_on="saturday")
     changed = await firm.ask("generate-batch", **cited, **narrowed)
     assert "time group weekly" in changed["details"]["settings"]
@@ -69,11 +101,26 @@ async def test_a_digest_is_of_a_narrowed_batch(firm: Firm) -> None:
 async def test_a_debtors_products_go_with_his_group(firm: Firm) -> None:
     """Domain rules 4: products by effective date <= cut-off, no cycle; but in no batch that does not take the debtor's group."""
     await three_groups(firm)
-    firm.road.send("operator-commands", command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"))
+    firm.road.send(
+        "operator-commands",
+        command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"),
+    )
     fee = [{"fee_id": "F", "item_id": "FEE"}]
     for number, start in enumerate(("2010-09-09", "2010-09-10")):
-        firm.road.send("placement-created", placement(f"P-{number}", requirement_id="REQ-M", start_date=start, salary=None, currency=None, fees=fee))
-    assert await firm.batch(THURSDAY, groups=["weekly", "none"]) == sorted(of("W", *WEEKS[2:4]) + of("X", *WEEKS[2:4]) + of("P", *WEEKS[2:4]))
+        firm.road.send(
+            "placement-created",
+            placement(
+                f"P-{number}",
+                requirement_id="REQ-M",
+                start_date=start,
+                salary=None,
+                currency=None,
+                fees=fee,
+            ),
+        )
+    assert await firm.batch(THURSDAY, groups=["weekly", "none"]) == sorted(
+        of("W", *WEEKS[2:4]) + of("X", *WEEKS[2:4]) + of("P", *WEEKS[2:4])
+    )
     assert await firm.batch(THURSDAY, groups=["monthly"]) == [*of("M", "2010-08-29"), "P-0"]
     assert (await firm.why_not("P-1", THURSDAY))[0] == "not_in_cycle"
 
@@ -98,20 +145,32 @@ async def test_the_companys_default_is_for_debtors_without_a_time_group(firm: Fi
     await firm.group("weekly", "weekly", "B", ends_on="sunday")
     for name in "AB":
         await firm.sheets(name, "2010-08-29", "2010-09-05")
-    assert await firm.batch(THURSDAY) == [*of("A", "2010-08-29"), *of("B", "2010-08-29", "2010-09-05")]
+    assert await firm.batch(THURSDAY) == [
+        *of("A", "2010-08-29"),
+        *of("B", "2010-08-29", "2010-09-05"),
+    ]
 
 
 async def test_a_cut_off_beyond_the_last_period_parks_the_group(firm: Firm) -> None:
     """Domain rules 4: it is an error that says so; the other groups are billed, and asking for that group alone is refused."""
     await firm.opens("A", "B")
-    await firm.group("retail", "custom", "A", periods=[{"first_day": "2010-08-01", "last_day": "2010-09-04"}])
+    await firm.group(
+        "retail", "custom", "A", periods=[{"first_day": "2010-08-01", "last_day": "2010-09-04"}]
+    )
     for name in "AB":
         await firm.sheets(name, "2010-08-29")
-    refused = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date="2010-09-05", groups=["retail"])
-    assert (refused["code"], "beyond the last period of time group 'retail'" in refused["sentence"]) == ("cut_off_beyond_periods", True)
+    refused = await firm.ask(
+        "generate-batch", billing_company=COMPANY, cut_off_date="2010-09-05", groups=["retail"]
+    )
+    assert (
+        refused["code"],
+        "beyond the last period of time group 'retail'" in refused["message"],
+    ) == ("cut_off_beyond_periods", True)
     answer = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date="2010-09-05")
     assert await firm.taken(answer["details"]["batch_id"]) == of("B", "2010-08-29")
-    assert [(each["code"], each["ids"]) for each in answer["findings"] if each["severity"] == "error"] == [("debtor_parked", ["A"])]
+    assert [
+        (each["code"], each["ids"]) for each in answer["findings"] if each["severity"] == "error"
+    ] == [("debtor_parked", ["A"])]
     assert (await firm.groups("2010-09-05"))["retail"]["listed"][0]["state"] == "parked"
     assert (await firm.why_not("A w 2010-08-29", "2010-09-05"))[0] == "debtor_parked"
     assert await firm.batch("2010-09-03") == []
@@ -134,23 +193,47 @@ async def waiting(firm: Firm, rule: str = "wait") -> None:
 async def test_who_waits_waits_with_all_timesheets(firm: Firm) -> None:
     """Domain rules 4: expected = active placements, one timesheet a week; who waits, waits with timesheets of all cycles, not with products."""
     await waiting(firm)
-    firm.road.send("operator-commands", command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"))
+    firm.road.send(
+        "operator-commands",
+        command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"),
+    )
     fee = [{"fee_id": "F", "item_id": "FEE"}]
-    hire = placement("HIRE", requirement_id="REQ-A", worker_id="boss", start_date="2010-09-01", salary="90000.00", currency="USD", fees=fee)
+    hire = placement(
+        "HIRE",
+        requirement_id="REQ-A",
+        worker_id="boss",
+        start_date="2010-09-01",
+        salary="90000.00",
+        currency="USD",
+        fees=fee,
+    )
     firm.road.send("placement-created", hire)
     await firm.settle()
     shown = (await firm.groups(THURSDAY))["weekly"]
     (debtor,) = shown["listed"]
-    assert (shown["received"], shown["expected"], debtor["state"], debtor["missing"]) == (2, 3, "waits", ["y-A on REQ-A, week ending 2010-09-05"])
+    assert (shown["received"], shown["expected"], debtor["state"], debtor["missing"]) == (
+        2,
+        3,
+        "waits",
+        ["y-A on REQ-A, week ending 2010-09-05"],
+    )
     assert shown["amounts"] == [{"currency": "USD", "lines": 1, "net": "100.00", "kept": "1200.00"}]
     answer = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY)
     assert await firm.taken(answer["details"]["batch_id"]) == ["HIRE"]
-    assert [each["code"] for each in answer["findings"] if each["about"] == "debtor"] == ["waits_for_timesheets"]
-    reason, sentence, _ = await firm.why_not("A x 2010-08-29", THURSDAY)
+    assert [each["code"] for each in answer["findings"] if each["about"] == "debtor"] == [
+        "waits_for_timesheets"
+    ]
+    reason, message, _ = await firm.why_not("A x 2010-08-29", THURSDAY)
     assert reason == "waits_for_timesheets"
-    assert "2 of 3 in" in sentence
+    assert "2 of 3 in" in message
     await firm.sheets("A", "2010-09-05", worker="y")
-    assert await firm.batch(THURSDAY) == sorted([*of("A", "2010-09-05"), *of("A", "2010-08-29", "2010-09-05", worker="x"), *of("A", "2010-09-05", worker="y")])
+    assert await firm.batch(THURSDAY) == sorted(
+        [
+            *of("A", "2010-09-05"),
+            *of("A", "2010-08-29", "2010-09-05", worker="x"),
+            *of("A", "2010-09-05", worker="y"),
+        ]
+    )
     await firm.check()
 
 
@@ -164,9 +247,16 @@ async def test_a_correction_waits_with_its_debtors_timesheets(firm: Firm) -> Non
     await firm.sheets("A", "2010-09-12")
     assert await firm.batch("2010-09-12") == []
     shown = (await firm.groups("2010-09-12"))["weekly"]
-    assert (shown["timesheets"], shown["corrections"], shown["received"], shown["expected"]) == (1, 2, 1, 3)
+    assert (shown["timesheets"], shown["corrections"], shown["received"], shown["expected"]) == (
+        1,
+        2,
+        1,
+        3,
+    )
     taken = await firm.batch("2010-09-12", missing_timesheets="bill", reason="the client agreed")
-    assert taken == sorted([*of("A", "2010-09-05", "2010-09-12"), *of("A", "2010-09-05", worker="x")])
+    assert taken == sorted(
+        [*of("A", "2010-09-05", "2010-09-12"), *of("A", "2010-09-05", worker="x")]
+    )
     await firm.check()
 
 
@@ -184,7 +274,13 @@ async def test_one_rule_for_the_batch_needs_a_reason(firm: Firm) -> None:
     await waiting(firm, "bill")
     assert await firm.batch(THURSDAY, missing_timesheets="wait", reason="the auditors asked") == []
     with pytest.raises(ValueError, match="needs a reason"):
-        command("generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY, missing_timesheets="bill", reason="")
+        command(
+            "generate-batch",
+            billing_company=COMPANY,
+            cut_off_date=THURSDAY,
+            missing_timesheets="bill",
+            reason="",
+        )
 
 
 async def test_what_counts_as_expected_and_as_in(firm: Firm) -> None:
@@ -195,10 +291,20 @@ async def test_what_counts_as_expected_and_as_in(firm: Firm) -> None:
     assert (await firm.groups(THURSDAY))["weekly"]["received"] == 3
     await firm.placed("A", "z")
     await firm.placed("A", "gone", end_date="2010-08-29")
-    await firm.sheets("A", "2010-09-05", worker="z", workflow={"submitted_at": "2010-09-06T08:00:00Z"})
+    await firm.sheets(
+        "A", "2010-09-05", worker="z", workflow={"submitted_at": "2010-09-06T08:00:00Z"}
+    )
     (debtor,) = (await firm.groups(THURSDAY))["weekly"]["listed"]
-    assert (debtor["received"], debtor["expected"], debtor["held_by_code"], debtor["state"]) == (3, 4, {"not_approved": 1}, "waits")
-    statuses = [{"from_date": "2000-01-01", "status": "Filled", "position_type": "Temp"}, {"from_date": "2010-09-01", "status": "Closed"}]
+    assert (debtor["received"], debtor["expected"], debtor["held_by_code"], debtor["state"]) == (
+        3,
+        4,
+        {"not_approved": 1},
+        "waits",
+    )
+    statuses = [
+        {"from_date": "2000-01-01", "status": "Filled", "position_type": "Temp"},
+        {"from_date": "2010-09-01", "status": "Closed"},
+    ]
     firm.order("A", 2, statuses=statuses)
     await firm.settle()
     assert (await firm.groups(THURSDAY))["weekly"]["expected"] == 0
@@ -209,16 +315,25 @@ async def test_a_debtor_with_nothing_but_missing_timesheets_is_shown(firm: Firm)
     await firm.opens("A", "B")
     await firm.placed("B", "w")
     shown = (await firm.groups(THURSDAY))["none"]
-    assert [(each["account_name"], each["received"], each["expected"], each["state"]) for each in shown["listed"]] == [("B", 0, 1, "nothing")]
+    assert [
+        (each["account_name"], each["received"], each["expected"], each["state"])
+        for each in shown["listed"]
+    ] == [("B", 0, 1, "nothing")]
 
 
 async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm: Firm) -> None:
     """Domain rules 3: a timesheet that lost its approval is withheld, but what is on a document stands; nobody waits for it again."""
     await waiting(firm, "bill")
     assert len(await firm.batch(THURSDAY)) == 3
-    await firm.sheets("A", "2010-09-05", revision=2, workflow={"submitted_at": "2010-09-06T08:00:00Z"})
+    await firm.sheets(
+        "A", "2010-09-05", revision=2, workflow={"submitted_at": "2010-09-06T08:00:00Z"}
+    )
     (debtor,) = (await firm.groups(THURSDAY))["weekly"]["listed"]
-    assert (debtor["received"], debtor["expected"], debtor["held_by_code"]) == (2, 3, {"not_approved": 1})
+    assert (debtor["received"], debtor["expected"], debtor["held_by_code"]) == (
+        2,
+        3,
+        {"not_approved": 1},
+    )
 
 
 async def test_the_groups_of_many_debtors_fit_a_message(firm: Firm) -> None:
@@ -227,11 +342,22 @@ async def test_the_groups_of_many_debtors_fit_a_message(firm: Firm) -> None:
     await firm.opens(default_time_group="monthly")
     await firm.group("monthly", "monthly")
     for at in range(many):
-        office, order, worker = (f"{kind}-{at:03}".ljust(200, "x") for kind in ("office", "order", "worker"))
+        office, order, worker = (
+            f"{kind}-{at:03}".ljust(200, "x") for kind in ("office", "order", "worker")
+        )
         firm.road.send("billto-changed", node(office, account_name=f"D {at:03}"))
         firm.road.send("requirement-changed", requirement(order, office_id=office))
         firm.road.send(
-            "placement-created", placement(f"P-{at}", requirement_id=order, worker_id=worker, start_date="2020-01-06", salary=None, currency=None, fees=[])
+            "placement-created",
+            placement(
+                f"P-{at}",
+                requirement_id=order,
+                worker_id=worker,
+                start_date="2020-01-06",
+                salary=None,
+                currency=None,
+                fees=[],
+            ),
         )
     await firm.settle()
     answer = await firm.ask("list-batch-groups", billing_company=COMPANY, cut_off_date="2026-03-31")

@@ -9,7 +9,20 @@ from tests.bench.__main__ import PARTS, main
 TINY = [
     *("--messages", "300", "--rounds", "1", "--one-by-one", "20", "--requirements", "20"),
     *("--lines", "200,600", "--history", "2400", "--debtors", "50"),
-    *("--rate", "50", "--seconds", "2", "--shared-messages", "200", "--replicas", "2", "--slow-records", "50", "--documents", "100"),
+    *(
+        "--rate",
+        "50",
+        "--seconds",
+        "2",
+        "--shared-messages",
+        "200",
+        "--replicas",
+        "2",
+        "--slow-records",
+        "50",
+        "--documents",
+        "100",
+    ),
 ]
 
 
@@ -17,7 +30,9 @@ TINY = [
 def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path) -> None:
     """One command measures ingest, batches, latency and replicas, and writes one table with date and machine."""
     out = tmp_path / "table.md"
-    assert stack["BACKOFFICE_KAFKA"]  # the servers of the tests: the benchmarks take those that the settings name
+    assert stack[
+        "BACKOFFICE_KAFKA"
+    ]  # the servers of the tests: the benchmarks take those that the settings name
     text = main([*TINY, "--data", str(tmp_path / "bench"), "--out", str(out)])
     assert out.read_text(encoding="utf-8") == text + "\n"
     rows = [line for line in text.splitlines() if line.startswith("| ")]

@@ -47,7 +47,9 @@ def typed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
 
     def run(*words: object, exit_code: int = 0) -> Any:
         result = CliRunner().invoke(app, [*map(str, words), "--json", "--data", str(data)])
-        assert result.exit_code == exit_code, f"{words}: exit {result.exit_code}\n{result.stdout}\n{result.stderr}\n{result.exception!r}"
+        assert result.exit_code == exit_code, (
+            f"{words}: exit {result.exit_code}\n{result.stdout}\n{result.stderr}\n{result.exception!r}"
+        )
         return json.loads(result.stdout)
 
     return run
@@ -72,18 +74,35 @@ def until(what: Callable[[], Any]) -> Any:
 def publish(typed: Type, folder: Path, topic: str, *events: Any) -> None:
     """Publishes events (models, or text as it is) as an ATS does."""
     file = folder / f"{topic}.jsonl"
-    file.write_text("".join((event if isinstance(event, str) else event.model_dump_json()) + "\n" for event in events))
+    file.write_text(
+        "".join(
+            (event if isinstance(event, str) else event.model_dump_json()) + "\n"
+            for event in events
+        )
+    )
     assert typed("publish", topic, file)["published"] == len(events)
 
 
 def facts(typed: Type, folder: Path, company: str) -> None:
-    """A billing company with tax, an office that pays for itself, a job order."""
+    """A billing company with tax, an office that pays for itself, a requirement."""
     typed(
         "billing-company", "set", company, "--name", f"{company} Inc.", "--address", "1 Main St", "--tax-id", "EIN 1", "--bank", "IBAN 1",
         "--series", f"{company}-:4", "--tax", "VAT=10@2020-01-01", "--default-tax", "VAT", "--actor", "kim", "--reason", "new entity",
     )  # fmt: skip
-    publish(typed, folder, "billto-changed", builders.node(f"office-{company}", account_name=f"Client of {company}"))
-    publish(typed, folder, "requirement-changed", builders.requirement(f"R-{company}", billing_company=company, office_id=f"office-{company}"))
+    publish(
+        typed,
+        folder,
+        "billto-changed",
+        builders.node(f"office-{company}", account_name=f"Client of {company}"),
+    )
+    publish(
+        typed,
+        folder,
+        "requirement-changed",
+        builders.requirement(
+            f"R-{company}", billing_company=company, office_id=f"office-{company}"
+        ),
+    )
 
 
 def sheet(company: str, number: int, **changes: Any) -> Any:
@@ -101,16 +120,47 @@ def lines_of(typed: Type, company: str, number: int) -> list[dict[str, Any]]:
 def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> None:
     """Published timesheets become lines, a preview, a batch that cites it, and files whose totals are those of the batch."""
     facts(typed, tmp_path, "acme")
-    publish(typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2"))
+    publish(
+        typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2")
+    )
     lines_of(typed, "acme", 2)
     (pending,) = typed("batch", "list", "--billing-company", "acme")["pending"]
-    assert (pending["amount_timesheets"], pending["amount_products_and_services"]) == ("4000.00", "0.00")
+    assert (pending["amount_timesheets"], pending["amount_products_and_services"]) == (
+        "4000.00",
+        "0.00",
+    )
 
-    assert typed("health-check", "--billing-company", "acme", "--cut-off", CUT_OFF)["outcome"] == "accepted"
-    preview = typed("batch", "preview", "--billing-company", "acme", "--cut-off", CUT_OFF)["details"]
-    made = typed("batch", "generate", "--billing-company", "acme", "--cut-off", CUT_OFF, "--digest", preview["digest"], "--reason", "March")
+    assert (
+        typed("health-check", "--billing-company", "acme", "--cut-off", CUT_OFF)["outcome"]
+        == "accepted"
+    )
+    preview = typed("batch", "preview", "--billing-company", "acme", "--cut-off", CUT_OFF)[
+        "details"
+    ]
+    made = typed(
+        "batch",
+        "generate",
+        "--billing-company",
+        "acme",
+        "--cut-off",
+        CUT_OFF,
+        "--digest",
+        preview["digest"],
+        "--reason",
+        "March",
+    )
     batch = made["details"]["batch_id"]
-    again = typed("batch", "generate", "--billing-company", "acme", "--cut-off", CUT_OFF, "--digest", preview["digest"], exit_code=1)
+    again = typed(
+        "batch",
+        "generate",
+        "--billing-company",
+        "acme",
+        "--cut-off",
+        CUT_OFF,
+        "--digest",
+        preview["digest"],
+        exit_code=1,
+    )
     assert (again["outcome"], again["code"]) == ("refused", "digest_differs")
 
     (total,) = typed("batch", "show", batch)["totals"]
@@ -118,26 +168,66 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
     written = typed("batch", "download", batch, "--format", "csv", "--out", tmp_path / "b.csv")
     with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert sum(Decimal(row["amount"]) for row in rows) == Decimal(written["totals"][0]["net"]) == Decimal(total["net"])
+    assert (
+        sum(Decimal(row["amount"]) for row in rows)
+        == Decimal(written["totals"][0]["net"])
+        == Decimal(total["net"])
+    )
     assert {row["invoice_number"] for row in rows} == {"acme-0001"}
-    typed("batch", "download", batch, "--format", "pdf", "--out", tmp_path / "one.pdf", "--actor", "lou")
+    typed(
+        "batch",
+        "download",
+        batch,
+        "--format",
+        "pdf",
+        "--out",
+        tmp_path / "one.pdf",
+        "--actor",
+        "lou",
+    )
     assert "acme-0001" in PdfReader(tmp_path / "one.pdf").pages[0].extract_text()
-    for file_format, name in (("xlsx", "b.xlsx"), ("iif", "b.iif"), ("ubl", "one.xml"), ("pdfa", "one.a.pdf")):
+    for file_format, name in (
+        ("xlsx", "b.xlsx"),
+        ("iif", "b.iif"),
+        ("ubl", "one.xml"),
+        ("pdfa", "one.a.pdf"),
+    ):
         asked = ("batch", "download", batch, "--format", file_format, "--country", "us", "--out")
         first = typed(*asked, tmp_path / name)
-        assert (first["files"], first["totals"], first["recorded"]["outcome"]) == (1, written["totals"], "accepted")
+        assert (first["files"], first["totals"], first["recorded"]["outcome"]) == (
+            1,
+            written["totals"],
+            "accepted",
+        )
         typed(*asked, tmp_path / f"again-{name}")
-        assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes(), "downloaded again, the bytes are the same"
-    assert typed("batch", "download", batch, "--format", "ubl", "--out", tmp_path / "no.xml", exit_code=1)["code"] == "not_in_this_format"
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes(), (
+            "downloaded again, the bytes are the same"
+        )
+    assert (
+        typed(
+            "batch", "download", batch, "--format", "ubl", "--out", tmp_path / "no.xml", exit_code=1
+        )["code"]
+        == "not_in_this_format"
+    )
     downloads = typed("batch", "show", batch)["downloads"]
     assert [(each["file_format"], each["actor"]) for each in downloads][1] == ("pdf", "lou")
-    assert {each["file_format"] for each in downloads} == {"csv", "xlsx", "iif", "ubl", "pdf", "pdfa"}, "Downloaded on is kept for every format"
+    assert {each["file_format"] for each in downloads} == {
+        "csv",
+        "xlsx",
+        "iif",
+        "ubl",
+        "pdf",
+        "pdfa",
+    }, "Downloaded on is kept for every format"
 
     (series,) = typed("numbers", "--billing-company", "acme")["series"]
     assert (series["first"], series["last"], series["used"], series["unexplained"]) == (1, 1, 1, 0)
     assert typed("verify")["clean"] is True
     assert typed("lag")["behind"] == 0
-    assert re.search(r"acme-0001\s+invoice\s+acme\s+Client of acme", shown(data, "invoices", "search", "--billing-company", "acme"))
+    assert re.search(
+        r"acme-0001\s+invoice\s+acme\s+Client of acme",
+        shown(data, "invoices", "search", "--billing-company", "acme"),
+    )
 
 
 def test_what_is_billed_can_be_explained(typed: Type, data: Path, tmp_path: Path) -> None:
@@ -146,22 +236,47 @@ def test_what_is_billed_can_be_explained(typed: Type, data: Path, tmp_path: Path
     publish(typed, tmp_path, "timesheet-approved", sheet("bolt", 1))
     (line,) = lines_of(typed, "bolt", 1)
     assert typed("why", line["pay_line_id"])["billto"]["level"] == "office"
-    typed("batch", "generate", "--billing-company", "bolt", "--cut-off", CUT_OFF, "--actor", "kim", "--reason", "the March run")
+    typed(
+        "batch",
+        "generate",
+        "--billing-company",
+        "bolt",
+        "--cut-off",
+        CUT_OFF,
+        "--actor",
+        "kim",
+        "--reason",
+        "the March run",
+    )
     explained = typed("why", line["pay_line_id"])
-    assert (explained["place"]["invoice_number"], explained["document"]["statement_no"]) == ("bolt-0001", 1)
+    assert (explained["place"]["invoice_number"], explained["document"]["realization_no"]) == (
+        "bolt-0001",
+        1,
+    )
     assert typed("why-not", line["pay_line_id"])["details"]["reason"] == "invoiced"
     for subject in ("T-bolt-1", "bolt-0001", "Client of bolt"):
         entries = typed("history", subject)["entries"]
-        assert ("kim", "the March run") in {(entry["actor"], entry.get("reason")) for entry in entries}, subject
+        assert ("kim", "the March run") in {
+            (entry["actor"], entry.get("reason")) for entry in entries
+        }, subject
 
     # An adjustment to 38 h: the credit names the invoice that it corrects, before and after it is on a credit note.
-    entries = [builders.entry("6", requirement_id="R-bolt"), *builders.days("8", 4, requirement_id="R-bolt")]
+    entries = [
+        builders.entry("6", requirement_id="R-bolt"),
+        *builders.days("8", 4, requirement_id="R-bolt"),
+    ]
     publish(typed, tmp_path, "timesheet-approved", sheet("bolt", 1, revision=2, entries=entries))
     (credit,) = lines_of(typed, "bolt", 1)
     assert (credit["amount"], credit["quantity"]) == ("-100.00", "-2")
     billto = typed("why", credit["pay_line_id"])["billto"]
-    assert (billto["as"], billto["corrects_invoice"], billto["corrects_line"]) == ("the invoice that it corrects", "bolt-0001", 1)
-    assert "as the invoice that it corrects: bolt-0001 line 1" in shown(data, "why", credit["pay_line_id"])
+    assert (billto["as"], billto["corrects_invoice"], billto["corrects_line"]) == (
+        "the invoice that it corrects",
+        "bolt-0001",
+        1,
+    )
+    assert "as the invoice that it corrects: bolt-0001 line 1" in shown(
+        data, "why", credit["pay_line_id"]
+    )
 
 
 def test_lines_are_held_released_and_edited(typed: Type, tmp_path: Path) -> None:
@@ -172,11 +287,13 @@ def test_lines_are_held_released_and_edited(typed: Type, tmp_path: Path) -> None
     number = line["pay_line_id"]
     assert typed("pay-lines", "snooze", number, exit_code=1)["outcome"] == "refused"
     typed("pay-lines", "snooze", number, "--reason", "disputed by the client", "--actor", "kim")
-    (held,) = typed("pay-lines", "list", "--billing-company", "crew", "--status", "snoozed")["pay_lines"]
+    (held,) = typed("pay-lines", "list", "--billing-company", "crew", "--status", "snoozed")[
+        "pay_lines"
+    ]
     assert (held["hold_reason"], held["held_by"]) == ("disputed by the client", "kim")
     reason = typed("why-not", number)
-    assert "disputed by the client" in reason["sentence"]
-    assert "kim" in reason["sentence"]
+    assert "disputed by the client" in reason["message"]
+    assert "kim" in reason["message"]
     typed("pay-lines", "release", number, "--reason", "settled")
     typed("pay-lines", "edit", number, "--quantity", "39.5", "--reason", "agreed by phone")
     (edited,) = lines_of(typed, "crew", 1)
@@ -186,28 +303,80 @@ def test_lines_are_held_released_and_edited(typed: Type, tmp_path: Path) -> None
 
 
 def test_a_bad_record_is_mended_and_another_set_aside(typed: Type, tmp_path: Path) -> None:
-    """A line that is no JSON goes out as it is and comes back as a dead letter; replayed with a mended value it counts as if it had been good."""
+    """A line that is no JSON goes out as it is and comes back as a dead letter; replayed with a fixed value it counts as if it had been good."""
     facts(typed, tmp_path, "dune")
     good = sheet("dune", 1)
-    publish(typed, tmp_path, "timesheet-approved", '{"timesheet_id": "T-dune-1", "secret-field": ', '{"timesheet_id": "T-dune-2"}')
-    letters = until(lambda: found if len(found := typed("dead-letters", "list", "--service", "fee_realizer")["dead_letters"]) == 2 else None)
-    bad, incomplete = (next(letter["dead_letter_id"] for letter in letters if letter["code"] == code) for code in ("bad_json", "missing_field"))
-    assert "T-dune" not in json.dumps(typed("dead-letters", "show", incomplete, "--service", "fee_realizer"))
-    assert typed("dead-letters", "replay", bad, "--service", "fee_realizer", exit_code=1)["code"] == "bad_json"
-    (tmp_path / "mended.json").write_text(good.model_dump_json())
-    typed("dead-letters", "replay", bad, "--service", "fee_realizer", "--value", tmp_path / "mended.json", "--reason", "the ATS cut it")
-    assert typed("dead-letters", "discard", incomplete, "--service", "fee_realizer", exit_code=1)["code"] == "reason_missing"
-    typed("dead-letters", "discard", incomplete, "--service", "fee_realizer", "--reason", "a test of theirs")
+    publish(
+        typed,
+        tmp_path,
+        "timesheet-approved",
+        '{"timesheet_id": "T-dune-1", "secret-field": ',
+        '{"timesheet_id": "T-dune-2"}',
+    )
+    letters = until(
+        lambda: (
+            found
+            if len(
+                found := typed("dead-letters", "list", "--service", "fee_realizer")["dead_letters"]
+            )
+            == 2
+            else None
+        )
+    )
+    bad, incomplete = (
+        next(letter["dead_letter_id"] for letter in letters if letter["code"] == code)
+        for code in ("bad_json", "missing_field")
+    )
+    assert "T-dune" not in json.dumps(
+        typed("dead-letters", "show", incomplete, "--service", "fee_realizer")
+    )
+    assert (
+        typed("dead-letters", "replay", bad, "--service", "fee_realizer", exit_code=1)["code"]
+        == "bad_json"
+    )
+    (tmp_path / "fixed.json").write_text(good.model_dump_json())
+    typed(
+        "dead-letters",
+        "replay",
+        bad,
+        "--service",
+        "fee_realizer",
+        "--value",
+        tmp_path / "fixed.json",
+        "--reason",
+        "the ATS cut it",
+    )
+    assert (
+        typed("dead-letters", "discard", incomplete, "--service", "fee_realizer", exit_code=1)[
+            "code"
+        ]
+        == "reason_missing"
+    )
+    typed(
+        "dead-letters",
+        "discard",
+        incomplete,
+        "--service",
+        "fee_realizer",
+        "--reason",
+        "a test of theirs",
+    )
     assert typed("dead-letters", "list")["total"] == 0
     assert [line["document_id"] for line in lines_of(typed, "dune", 1)] == ["T-dune-1"]
 
 
 def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path) -> None:
-    """An unknown requirement holds a timesheet with a code and a sentence; retrying changes nothing; when the fact arrives it goes on."""
+    """An unknown requirement holds a timesheet with a code and a message; retrying changes nothing; when the fact arrives it goes on."""
     publish(typed, tmp_path, "timesheet-approved", sheet("echo", 1))
-    (held,) = until(lambda: [each for each in typed("documents", "held")["documents"] if each["document_id"] == "T-echo-1"])
+    (held,) = until(
+        lambda: [
+            each
+            for each in typed("documents", "held")["documents"]
+            if each["document_id"] == "T-echo-1"
+        ]
+    )
     assert held["code"] == "unknown_requirement"
-    assert "R-echo" in held["sentence"]
+    assert "R-echo" in held["message"]
     assert typed("documents", "retry", "T-echo-1")["outcome"] == "accepted"
     assert typed("documents", "retry", "T-nobody", exit_code=1)["code"] == "unknown_document"
     assert typed("why-not", "T-echo-1")["details"]["reason"] == "unknown_requirement"
@@ -217,12 +386,16 @@ def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path)
 
 
 def test_a_refusal_has_code_sentence_and_mend(typed: Type) -> None:
-    """The business says no with exit 1: one JSON document with code, sentence and what to do."""
-    refused = typed("batch", "generate", "--billing-company", "nobody", "--cut-off", CUT_OFF, exit_code=1)
+    """The business says no with exit 1: one JSON document with code, message and what to do."""
+    refused = typed(
+        "batch", "generate", "--billing-company", "nobody", "--cut-off", CUT_OFF, exit_code=1
+    )
     assert (refused["outcome"], refused["code"]) == ("refused", "unknown_billing_company")
-    assert refused["sentence"]
-    assert refused["mend"]
-    assert typed("billing-company", "show", "nobody", exit_code=1)["code"] == "unknown_billing_company"
+    assert refused["message"]
+    assert refused["fix"]
+    assert (
+        typed("billing-company", "show", "nobody", exit_code=1)["code"] == "unknown_billing_company"
+    )
     assert typed("batch", "show", "B-none", exit_code=1)["code"] == "unknown_batch"
     assert typed("invoices", "show", "X-1", exit_code=1)["code"] == "unknown_invoice"
     assert typed("publish", "no-topic", "--tombstone", "k", exit_code=1)["code"] == "unknown_topic"
@@ -244,11 +417,16 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
     ]
     (tmp_path / "items.json").write_text(json.dumps(items))
     typed("catalog", "set", tmp_path / "items.json")
-    assert {item["item_id"]: (item["amount"], item["percent_of_salary"]) for item in typed("catalog", "list")["catalog"]} == {
+    assert {
+        item["item_id"]: (item["amount"], item["percent_of_salary"])
+        for item in typed("catalog", "list")["catalog"]
+    } == {
         "check": ("85.00", None),
         "hire": (None, "20"),
     }
-    (tmp_path / "items.json").write_text(json.dumps([items[0], {"item_id": "half", "name": "no price"}]))
+    (tmp_path / "items.json").write_text(
+        json.dumps([items[0], {"item_id": "half", "name": "no price"}])
+    )
     result = CliRunner().invoke(app, ["catalog", "set", str(tmp_path / "items.json"), "--json"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert "give either amount with currency, or percent_of_salary" in result.stderr
@@ -262,13 +440,62 @@ def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path)
     generate = ("batch", "generate", "--billing-company", "credo", "--cut-off", CUT_OFF)
     number = typed(*generate, "--invoice-date", "2026-04-01")["details"]["first_number"]
     said = ("--reason", "agreed", "--actor", "jo")
-    credited = typed("credit", number, "--line", 1, "--quantity", "3.5", "--to", "rebill", "--invoice-date", "2026-04-02", *said)["details"]
-    assert (credited["listed"][0]["net"], credited["listed"][0]["tax"], credited["open_again"]["net"]) == ("175.00", "17.50", "175.00")
-    assert typed("credit", number, "--line", 1, "--quantity", "37", "--to", "write-off", *said, exit_code=1)["code"] == "more_than_left"
-    typed("credit", number, "--line", 1, "--quantity", "1.5", "--to", "write-off", "--billing-company", "credo", *said)
-    assert "credit note" in shown(data, "credit", number, "--line", "1", "--quantity", "5", "--to", "rebill", *said)
-    assert typed("credit", credited["invoice_number"], "--to", "rebill", *said, exit_code=1)["code"] == "is_credit_note"
-    (head,) = typed("invoices", "search", "--billing-company", "credo", "--state", "partly credited")["invoices"]
+    credited = typed(
+        "credit",
+        number,
+        "--line",
+        1,
+        "--quantity",
+        "3.5",
+        "--to",
+        "rebill",
+        "--invoice-date",
+        "2026-04-02",
+        *said,
+    )["details"]
+    assert (
+        credited["listed"][0]["net"],
+        credited["listed"][0]["tax"],
+        credited["open_again"]["net"],
+    ) == ("175.00", "17.50", "175.00")
+    assert (
+        typed(
+            "credit",
+            number,
+            "--line",
+            1,
+            "--quantity",
+            "37",
+            "--to",
+            "write-off",
+            *said,
+            exit_code=1,
+        )["code"]
+        == "more_than_left"
+    )
+    typed(
+        "credit",
+        number,
+        "--line",
+        1,
+        "--quantity",
+        "1.5",
+        "--to",
+        "write-off",
+        "--billing-company",
+        "credo",
+        *said,
+    )
+    assert "credit note" in shown(
+        data, "credit", number, "--line", "1", "--quantity", "5", "--to", "rebill", *said
+    )
+    assert (
+        typed("credit", credited["invoice_number"], "--to", "rebill", *said, exit_code=1)["code"]
+        == "is_credit_note"
+    )
+    (head,) = typed(
+        "invoices", "search", "--billing-company", "credo", "--state", "partly credited"
+    )["invoices"]
     assert (head["invoice_number"], head["left_over"]) == (number, "1650.00")
     seen = typed("invoices", "show", number)
     assert [(one["credited_to"], one["quantity"], one["actor"]) for one in seen["credits"]] == [
@@ -276,7 +503,11 @@ def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path)
     ]  # fmt: skip
     assert "write-off" in shown(data, "invoices", "show", number)
     assert typed(*generate)["details"]["totals"][0]["net"] == "425.00"
-    (debtor,) = typed("invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31")["debtors"]
+    (debtor,) = typed("invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31")[
+        "debtors"
+    ]
     assert (debtor["current"], debtor["1-30"], debtor["total"]) == ("0.00", "2117.50", "2117.50")
-    assert "Client of credo" in shown(data, "invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31")
+    assert "Client of credo" in shown(
+        data, "invoices", "ageing", "--billing-company", "credo", "--as-of", "2026-05-31"
+    )
     assert typed("verify")["clean"]

@@ -29,17 +29,25 @@ def test_time_groups_are_set_and_listed(typed: Type, data: Path, tmp_path: Path)
     file = tmp_path / "periods.csv"
     file.write_text("first_day,last_day\n2026-01-04,2026-01-31\n2026-02-01,2026-02-28\n")
     made = typed("time-groups", "set", "retail", "--cycle", "custom", "--file", file)
-    assert made["sentence"] == "time group retail is custom, 2 periods from 2026-01-04 to 2026-02-28"
+    assert made["message"] == "time group retail is custom, 2 periods from 2026-01-04 to 2026-02-28"
     groups = {group["time_group"]: group for group in typed("time-groups", "list")["time_groups"]}
     assert set(groups) == {"weekly", "fortnightly", "monthly", "any", "retail"}
     assert groups["retail"]["periods"][1] == {"first_day": "2026-02-01", "last_day": "2026-02-28"}
     assert "fortnightly" in shown(data, "time-groups", "list")
-    file.write_text("first_day,last_day\n2026-01-04,2026-01-31\n2026-02-29,2026-03-31\n2026-03-31,2026-03-01\n")
+    file.write_text(
+        "first_day,last_day\n2026-01-04,2026-01-31\n2026-02-29,2026-03-31\n2026-03-31,2026-03-01\n"
+    )
     wrong = refused(data, "time-groups", "set", "retail", "--cycle", "custom", "--file", file)
-    assert [(each["line"], each["column"]) for each in wrong["details"]["problems"]] == [(3, "first_day"), (4, "first_day")]
+    assert [(each["line"], each["column"]) for each in wrong["details"]["problems"]] == [
+        (3, "first_day"),
+        (4, "first_day"),
+    ]
     file.write_text("first_day,last_day\n2026-01-04,2026-01-31\n2026-02-02,2026-02-28\n")
     gap = refused(data, "time-groups", "set", "retail", "--cycle", "custom", "--file", file)
-    assert (gap["code"], "2026-01-04 to 2026-01-31 and 2026-02-02 to 2026-02-28" in gap["sentence"]) == ("periods_gap", True)
+    assert (
+        gap["code"],
+        "2026-01-04 to 2026-01-31 and 2026-02-02 to 2026-02-28" in gap["message"],
+    ) == ("periods_gap", True)
 
 
 TERMS = """account_name,time_group,payment_terms,missing_timesheets,zero_documents,from_date
@@ -54,19 +62,56 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
     company = ("--billing-company", "terms")
     typed("time-groups", "set", "weekly", "--cycle", "weekly", "--ends-on", "sunday")
     file = tmp_path / "terms.csv"
-    file.write_text("account_name,time_group,credits,zero_documents\nA,weekly,sometimes,yes\nB,weekly,net,perhaps\n")
+    file.write_text(
+        "account_name,time_group,credits,zero_documents\nA,weekly,sometimes,yes\nB,weekly,net,perhaps\n"
+    )
     wrong = refused(data, "debtor-terms", "import", file, *company)
-    assert {(each["line"], each["column"]) for each in wrong["details"]["problems"]} == {(2, "credits"), (3, "zero_documents")}
+    assert {(each["line"], each["column"]) for each in wrong["details"]["problems"]} == {
+        (2, "credits"),
+        (3, "zero_documents"),
+    }
     file.write_text("account_name,tim_group\nA,weekly\n")
-    assert refused(data, "debtor-terms", "import", file, *company)["details"]["problems"][0]["column"] == "tim_group"
+    assert (
+        refused(data, "debtor-terms", "import", file, *company)["details"]["problems"][0]["column"]
+        == "tim_group"
+    )
     file.write_text("account_name,time_group\nA,weekly\nB,daily\n")
     half = refused(data, "debtor-terms", "import", file, *company)
-    assert [(each["line"], each["outcome"]) for each in half["results"]] == [(2, "accepted"), (3, "refused")]
+    assert [(each["line"], each["outcome"]) for each in half["results"]] == [
+        (2, "accepted"),
+        (3, "refused"),
+    ]
     file.write_text(TERMS)
-    assert [each["outcome"] for each in typed("debtor-terms", "import", file, *company, "--reason", "new contracts")["results"]] == ["accepted", "accepted"]
-    typed("debtor-terms", "set", *company, "--account-name", "Client of terms", "--from", "2026-04-01", "--exempt", "Art. 132", "--credits", "net")
+    assert [
+        each["outcome"]
+        for each in typed("debtor-terms", "import", file, *company, "--reason", "new contracts")[
+            "results"
+        ]
+    ] == ["accepted", "accepted"]
+    typed(
+        "debtor-terms",
+        "set",
+        *company,
+        "--account-name",
+        "Client of terms",
+        "--from",
+        "2026-04-01",
+        "--exempt",
+        "Art. 132",
+        "--credits",
+        "net",
+    )
     versions = typed("debtor-terms", "show", "Client of terms", *company)["terms"]
-    assert [(each["from_date"], each["to_date"], each["time_group"], each["tax_regime"], each["credits"]) for each in versions] == [
+    assert [
+        (
+            each["from_date"],
+            each["to_date"],
+            each["time_group"],
+            each["tax_regime"],
+            each["credits"],
+        )
+        for each in versions
+    ] == [
         ("1970-01-01", "2026-03-31", "weekly", "standard", "separate"),
         ("2026-04-01", None, "weekly", "exempt", "net"),
     ]
@@ -74,7 +119,10 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
     assert versions[1]["missing_timesheets"] == "wait:2"
     assert "Art. 132" in shown(data, "debtor-terms", "show", *company)
     history = typed("history", "Client of terms")["entries"]
-    assert [(each["what"], each["reason"]) for each in history] == [("set-debtor-terms", "new contracts"), ("set-debtor-terms", "")]
+    assert [(each["what"], each["reason"]) for each in history] == [
+        ("set-debtor-terms", "new contracts"),
+        ("set-debtor-terms", ""),
+    ]
     assert history[1]["before"]["payment_terms"] == "net:15"
 
 
@@ -82,20 +130,64 @@ def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: 
     """The batch groups of a cut-off, a preview and a batch of one group without a debtor, and the rest later."""
     for name in ("alpha", "beta"):
         facts(typed, tmp_path, name)
-    publish(typed, tmp_path, "requirement-changed", builders.requirement("R-beta", 2, billing_company="alpha", office_id="office-beta"))
-    publish(typed, tmp_path, "timesheet-approved", sheet("alpha", 1), sheet("beta", 1, worker_id="W-2"))
+    publish(
+        typed,
+        tmp_path,
+        "requirement-changed",
+        builders.requirement("R-beta", 2, billing_company="alpha", office_id="office-beta"),
+    )
+    publish(
+        typed, tmp_path, "timesheet-approved", sheet("alpha", 1), sheet("beta", 1, worker_id="W-2")
+    )
     lines_of(typed, "alpha", 2)
     company = ("--billing-company", "alpha", "--cut-off", CUT_OFF)
     typed("time-groups", "set", "monthly", "--cycle", "monthly")
-    typed("debtor-terms", "set", "--billing-company", "alpha", "--account-name", "Client of alpha", "--time-group", "monthly")
-    groups = {group["group"]: group for group in typed("batch", "groups", *company)["details"]["groups"]}
-    assert {name: (group["first_day"], group["timesheets"]) for name, group in groups.items()} == {"monthly": ("2026-03-01", 1), "none": (None, 1)}
+    typed(
+        "debtor-terms",
+        "set",
+        "--billing-company",
+        "alpha",
+        "--account-name",
+        "Client of alpha",
+        "--time-group",
+        "monthly",
+    )
+    groups = {
+        group["group"]: group for group in typed("batch", "groups", *company)["details"]["groups"]
+    }
+    assert {name: (group["first_day"], group["timesheets"]) for name, group in groups.items()} == {
+        "monthly": ("2026-03-01", 1),
+        "none": (None, 1),
+    }
     people = shown(data, "batch", "groups", *company)
     assert "monthly, 2026-03-01 to 2026-03-31" in people
     assert "2,000.00 USD" in people
-    none = typed("batch", "preview", *company, "--group", "none", "--exclude-debtor", "Client of beta")
-    assert (none["details"]["documents"], none["details"]["left_out"]) == (0, {"group_not_chosen": 1, "debtor_left_out": 1})
+    none = typed(
+        "batch", "preview", *company, "--group", "none", "--exclude-debtor", "Client of beta"
+    )
+    assert (none["details"]["documents"], none["details"]["left_out"]) == (
+        0,
+        {"group_not_chosen": 1, "debtor_left_out": 1},
+    )
     one = typed("batch", "preview", *company, "--group", "monthly")
-    assert refused(data, "batch", "generate", *company, "--digest", one["details"]["digest"])["details"]["settings"] == ["groups"]
-    assert typed("batch", "generate", *company, "--group", "monthly", "--digest", one["details"]["digest"])["details"]["documents"] == 1
-    assert typed("batch", "generate", *company, "--missing-timesheets", "bill", "--reason", "month end")["details"]["documents"] == 1
+    assert refused(data, "batch", "generate", *company, "--digest", one["details"]["digest"])[
+        "details"
+    ]["settings"] == ["groups"]
+    assert (
+        typed(
+            "batch",
+            "generate",
+            *company,
+            "--group",
+            "monthly",
+            "--digest",
+            one["details"]["digest"],
+        )["details"]["documents"]
+        == 1
+    )
+    assert (
+        typed(
+            "batch", "generate", *company, "--missing-timesheets", "bill", "--reason", "month end"
+        )["details"]["documents"]
+        == 1
+    )

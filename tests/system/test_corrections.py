@@ -12,35 +12,45 @@ from shared.money import plain
 from shared.verify import verify
 from tests.builders import COMPANY, OFFICE, WEEK, command, entry, node, rate, requirement, timesheet
 from tests.conftest import BooksOf, Configure, EngineOf
-from tests.road import Road
+from tests.in_process import Road
 
 TODAY = date(2026, 10, 31)
 OTHER = "REQ-2"
 
 
 class Agency:
-    """Both workers and the books of one agency: one job order at 50.00 an hour, one office that pays."""
+    """Both workers and the books of one agency: one requirement at 50.00 an hour, one office that pays."""
 
     def __init__(self, road: Road, engine_of: EngineOf) -> None:
         self.road, self.engine_of = road, engine_of
         self.revisions: dict[str, int] = {}
 
     async def opens(self, price: str = "50.00") -> None:
-        """Billing company, debtor, job orders."""
+        """Billing company, debtor, requirements."""
         self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
-        self.road.send("billto-changed", node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd"))
-        self.road.send("requirement-changed", requirement(rates=[rate(price=price), rate("OT", "75.00")]), requirement(OTHER, office_id=OFFICE))
+        self.road.send(
+            "billto-changed", node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd")
+        )
+        self.road.send(
+            "requirement-changed",
+            requirement(rates=[rate(price=price), rate("OT", "75.00")]),
+            requirement(OTHER, office_id=OFFICE),
+        )
         await self.road.settle()
 
-    async def sheet(self, name: str = "T-1", week: date = WEEK, adjusts: str | None = None, **hours: str) -> None:
-        """A timesheet, or the next revision of it, with these hours of each time type: `REG="40"`; of another job order: `REG_2="8"`."""
+    async def sheet(
+        self, name: str = "T-1", week: date = WEEK, adjusts: str | None = None, **hours: str
+    ) -> None:
+        """A timesheet, or the next revision of it, with these hours of each time type: `REG="40"`; of another requirement: `REG_2="8"`."""
         revision = self.revisions[name] = self.revisions.get(name, 0) + 1
         entries: list[dict[str, Any]] = []
         for kind, count in hours.items():
             time_type, _, order = kind.partition("_")
             entries += _days(Decimal(count), week, time_type, OTHER if order else "REQ-1")
         more = {"adjusts": adjusts, "approved_at": "2026-10-30T12:00:00Z"} if adjusts else {}
-        self.road.send("timesheet-approved", timesheet(name, revision, entries, week_ending=str(week), **more))
+        self.road.send(
+            "timesheet-approved", timesheet(name, revision, entries, week_ending=str(week), **more)
+        )
         await self.settle()
 
     async def settle(self) -> None:
@@ -65,14 +75,19 @@ class Agency:
         assert answer["outcome"] == "accepted", answer
         return await self.documents(answer["details"]["batch_id"])
 
-    async def credit(self, number: str, *lines: tuple[int, str], to: str = "rebill") -> dict[str, Any]:
+    async def credit(
+        self, number: str, *lines: tuple[int, str], to: str = "rebill"
+    ) -> dict[str, Any]:
         """A credit by hand."""
         named = [{"line_no": line_no, "quantity": quantity} for line_no, quantity in lines]
         return await self.ask("credit-invoice", invoice_number=number, lines=named, to=to)
 
     async def documents(self, batch_id: str | None) -> list[tuple[str, str]]:
         """Type and net of the documents of a batch."""
-        found = await self.select("SELECT document_type, net FROM invoicer.invoice WHERE batch_id = :id ORDER BY number", id=batch_id)
+        found = await self.select(
+            "SELECT document_type, net FROM invoicer.invoice WHERE batch_id = :id ORDER BY number",
+            id=batch_id,
+        )
         return [(row[0], plain(row[1])) for row in found]
 
     async def lines(self, number: str) -> list[tuple[str, str, str | None]]:
@@ -86,7 +101,9 @@ class Agency:
 
     async def open(self) -> list[tuple[str, str]]:
         """Quantity and amount of what is open."""
-        found = await self.select("SELECT quantity, amount FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id")
+        found = await self.select(
+            "SELECT quantity, amount FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id"
+        )
         return [(plain(row[0]), plain(row[1])) for row in found]
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
@@ -117,7 +134,9 @@ async def agency(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -
 # -- the table
 
 
-async def test_an_adjustment_before_the_batch_takes_the_place_of_the_original(agency: Agency) -> None:
+async def test_an_adjustment_before_the_batch_takes_the_place_of_the_original(
+    agency: Agency,
+) -> None:
     """FT: original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h, 1,900.00; the original's line is replaced."""
     await agency.sheet(REG="40")
     await agency.sheet("T-1-A", adjusts="T-1", REG="38")
@@ -151,7 +170,9 @@ async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agen
     assert await agency.batch() == [("invoice", "50")]
 
 
-async def test_a_correction_is_never_quantity_times_price(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> None:
+async def test_a_correction_is_never_quantity_times_price(
+    books_of: BooksOf, engine_of: EngineOf, configure: Configure
+) -> None:
     """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would lose a cent)."""
     configure(today=str(TODAY))
     agency = Agency(Road(books_of), engine_of)
@@ -162,8 +183,16 @@ async def test_a_correction_is_never_quantity_times_price(books_of: BooksOf, eng
     assert await agency.batch() == [("credit-note", "-35.03")]
 
 
-@pytest.mark.parametrize(("credits", "expected"), [("separate", [("invoice", "150"), ("credit-note", "-225")]), ("net", [("credit-note", "-75")])])
-async def test_a_swap_of_time_types_is_two_documents_or_one(agency: Agency, credits: str, expected: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize(
+    ("credits", "expected"),
+    [
+        ("separate", [("invoice", "150"), ("credit-note", "-225")]),
+        ("net", [("credit-note", "-75")]),
+    ],
+)
+async def test_a_swap_of_time_types_is_two_documents_or_one(
+    agency: Agency, credits: str, expected: list[tuple[str, str]]
+) -> None:
     """Domain rules 5: 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: an invoice and a credit note, or one document if netted."""
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
@@ -187,7 +216,10 @@ async def test_credits_take_the_newest_invoice_first(agency: Agency) -> None:
     await agency.batch()
     await agency.sheet(REG="38")
     assert await agency.batch() == [("credit-note", "-150")]
-    assert sorted(await agency.lines("INV-000003")) == [("-1", "-50", "INV-000002"), ("-2", "-100", "INV-000001")]
+    assert sorted(await agency.lines("INV-000003")) == [
+        ("-1", "-50", "INV-000002"),
+        ("-2", "-100", "INV-000001"),
+    ]
 
 
 async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
@@ -241,7 +273,12 @@ async def test_hours_to_rebill_are_billed_once(agency: Agency) -> None:
     await agency.sheet("T-2", date(2022, 7, 24), REG="3.5")
     assert await agency.batch("2022-07-24") == [("invoice", "400")]
     answer = await agency.credit("INV-000001", (2, "3.5"))
-    assert answer["details"]["open_again"] == {"lines": 1, "net": "175.00", "was_open": "0.00", "currency": "USD"}
+    assert answer["details"]["open_again"] == {
+        "lines": 1,
+        "net": "175.00",
+        "was_open": "0.00",
+        "currency": "USD",
+    }
     await agency.sheet("T-3", date(2022, 7, 31), REG="1")
     assert await agency.batch("2022-07-31") == [("invoice", "225")]
     assert await agency.lines("INV-000003") == [("3.5", "175", None), ("1", "50", None)]
@@ -260,7 +297,9 @@ async def test_hours_of_one_sheet_to_rebill_are_billed_once(agency: Agency) -> N
 async def test_billing_is_per_line_never_per_timesheet(agency: Agency) -> None:
     """Domain rules 5: two requirements on one timesheet, one invoiced: the other stays open."""
     await agency.sheet(REG="40", REG_2="8")
-    held = await agency.select("SELECT pay_line_id FROM invoicer.pay_line WHERE requirement_id = :order", order=OTHER)
+    held = await agency.select(
+        "SELECT pay_line_id FROM invoicer.pay_line WHERE requirement_id = :order", order=OTHER
+    )
     await agency.ask("snooze-pay-lines", pay_line_ids=[row[0] for row in held])
     assert await agency.batch() == [("invoice", "2000")]
     assert await agency.open() == [("8", "400")]
@@ -276,12 +315,22 @@ async def test_a_credit_goes_to_the_old_debtor_and_a_debit_to_the_new_one(agency
     agency.road.send("billto-changed", node(OFFICE, revision=2, account_name="Alpha Health"))
     await agency.sheet(REG="41", OT="4")
     await agency.batch()
-    found = await agency.select("SELECT account_name, document_type, net FROM invoicer.invoice ORDER BY number")
-    assert [(row[0], row[1], plain(row[2])) for row in found[1:]] == [("Alpha Health", "invoice", "50"), ("Mercy Hospital", "credit-note", "-75")]
+    found = await agency.select(
+        "SELECT account_name, document_type, net FROM invoicer.invoice ORDER BY number"
+    )
+    assert [(row[0], row[1], plain(row[2])) for row in found[1:]] == [
+        ("Alpha Health", "invoice", "50"),
+        ("Mercy Hospital", "credit-note", "-75"),
+    ]
     await agency.credit("INV-000001", (2, "10"))
     await agency.batch()
-    found = await agency.select("SELECT account_name, document_type, net FROM invoicer.invoice ORDER BY number")
-    assert [(row[0], row[1], plain(row[2])) for row in found[3:]] == [("Mercy Hospital", "credit-note", "-500"), ("Alpha Health", "invoice", "500")]
+    found = await agency.select(
+        "SELECT account_name, document_type, net FROM invoicer.invoice ORDER BY number"
+    )
+    assert [(row[0], row[1], plain(row[2])) for row in found[3:]] == [
+        ("Mercy Hospital", "credit-note", "-500"),
+        ("Alpha Health", "invoice", "500"),
+    ]
 
 
 # -- credits by hand, and what comes after
@@ -307,7 +356,11 @@ async def test_a_whole_write_off_is_undone_without_a_credit_note(agency: Agency)
     await agency.credit("INV-000001", to="write-off")
     assert await agency.open() == []
     answer = await agency.credit("INV-000001", to="reissue")
-    assert (answer["outcome"], answer["details"]["batch_id"], await agency.open()) == ("accepted", None, [("40", "2000")])
+    assert (answer["outcome"], answer["details"]["batch_id"], await agency.open()) == (
+        "accepted",
+        None,
+        [("40", "2000")],
+    )
     assert (await agency.credit("INV-000001", to="reissue"))["code"] == "nothing_left"
     assert await agency.batch() == [("invoice", "2000")]
 
@@ -316,7 +369,13 @@ async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: A
     """Domain rules 3: a withheld document has nothing open. What is credited to rebill is opened when it is released."""
     await agency.sheet(REG="40")
     await agency.batch()
-    agency.road.send("requirement-changed", requirement(revision=2, statuses=[{"from_date": "2020-01-01", "status": "Open", "position_type": "Temp"}]))
+    agency.road.send(
+        "requirement-changed",
+        requirement(
+            revision=2,
+            statuses=[{"from_date": "2020-01-01", "status": "Open", "position_type": "Temp"}],
+        ),
+    )
     await agency.settle()
     answer = await agency.credit("INV-000001", (1, "3.5"))
     assert [each["code"] for each in answer["findings"]] == ["withheld"]
@@ -334,7 +393,11 @@ async def test_a_whole_invoice_of_which_part_was_adjusted(agency: Agency) -> Non
     await agency.sheet(REG="38")
     answer = await agency.credit("INV-000001")
     assert answer["details"]["totals"][0]["net"] == "-2000.00"
-    assert (answer["details"]["open_again"]["net"], answer["details"]["open_again"]["was_open"], answer["findings"]) == ("1900.00", "-100.00", [])
+    assert (
+        answer["details"]["open_again"]["net"],
+        answer["details"]["open_again"]["was_open"],
+        answer["findings"],
+    ) == ("1900.00", "-100.00", [])
     assert await agency.open() == [("38", "1900")]
     assert await agency.batch() == [("invoice", "1900")]
 
@@ -345,7 +408,10 @@ async def test_written_off_hours_stay_forgiven_when_the_rate_changes(agency: Age
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", to="write-off")
-    agency.road.send("requirement-changed", requirement(revision=2, rates=[rate(price="60.00"), rate("OT", "75.00")]))
+    agency.road.send(
+        "requirement-changed",
+        requirement(revision=2, rates=[rate(price="60.00"), rate("OT", "75.00")]),
+    )
     await agency.settle()
     assert await agency.open() == []
     await agency.sheet(REG="41")

@@ -22,21 +22,51 @@ __all__ = ["firm"]
     ("cycle", "first_day", "last_day", "late", "cycles_own", "out"),
     [
         ({"cycle": "monthly"}, "2010-08-01", "2010-08-31", WEEKS[:1], WEEKS[1:3], WEEKS[3:]),
-        ({"cycle": "weekly", "ends_on": "sunday"}, "2010-08-30", "2010-09-05", WEEKS[:3], WEEKS[3:4], WEEKS[4:]),
-        ({"cycle": "fortnightly", "anchor": "2010-09-05"}, "2010-08-23", "2010-09-05", WEEKS[:2], WEEKS[2:4], WEEKS[4:]),
+        (
+            {"cycle": "weekly", "ends_on": "sunday"},
+            "2010-08-30",
+            "2010-09-05",
+            WEEKS[:3],
+            WEEKS[3:4],
+            WEEKS[4:],
+        ),
+        (
+            {"cycle": "fortnightly", "anchor": "2010-09-05"},
+            "2010-08-23",
+            "2010-09-05",
+            WEEKS[:2],
+            WEEKS[2:4],
+            WEEKS[4:],
+        ),
         ({"cycle": "non-date"}, None, None, (), WEEKS, ()),
     ],
     ids=lambda value: value["cycle"] if isinstance(value, dict) else None,
 )
 async def test_fasttracks_scenarios(
-    firm: Firm, cycle: dict[str, str], first_day: str | None, last_day: str | None, late: Sequence[str], cycles_own: Sequence[str], out: Sequence[str]
+    firm: Firm,
+    cycle: dict[str, str],
+    first_day: str | None,
+    last_day: str | None,
+    late: Sequence[str],
+    cycles_own: Sequence[str],
+    out: Sequence[str],
 ) -> None:
     """FastTrack360, time group date 09/09/2010: the last complete billing cycle, the late timesheets before it, nothing of the next cycle."""
     await firm.opens("A")
-    await firm.group("cycle", cycle["cycle"], "A", **{name: value for name, value in cycle.items() if name != "cycle"})
+    await firm.group(
+        "cycle",
+        cycle["cycle"],
+        "A",
+        **{name: value for name, value in cycle.items() if name != "cycle"},
+    )
     await firm.sheets("A", *WEEKS)
     shown = (await firm.groups(THURSDAY))["cycle"]
-    assert (shown["first_day"], shown["last_day"], shown["timesheets"], shown["late"]) == (first_day, last_day, len(cycles_own), len(late))
+    assert (shown["first_day"], shown["last_day"], shown["timesheets"], shown["late"]) == (
+        first_day,
+        last_day,
+        len(cycles_own),
+        len(late),
+    )
     assert await firm.batch(THURSDAY) == of("A", *late, *cycles_own)
     assert await firm.batch("2010-12-31") == of("A", *out)
     await firm.check()
@@ -52,7 +82,9 @@ async def test_fasttracks_scenarios(
         ("2010-09-30", "2010-09-01", True),
     ],
 )
-async def test_by_the_day_at_a_months_end(firm: Firm, cut_off: str, week_ending: str, is_in: bool) -> None:
+async def test_by_the_day_at_a_months_end(
+    firm: Firm, cut_off: str, week_ending: str, is_in: bool
+) -> None:
     """Domain rules 4: a cut-off on the last day of a cycle takes that cycle, the day before does not; week ending decides, to the day."""
     firm.day("2010-10-20")
     await firm.opens("A")
@@ -61,20 +93,30 @@ async def test_by_the_day_at_a_months_end(firm: Firm, cut_off: str, week_ending:
     assert (await firm.batch(cut_off) != []) is is_in
 
 
-async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_ends(firm: Firm) -> None:
+async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_ends(
+    firm: Firm,
+) -> None:
     """Domain rules 4: a timesheet is never split; week ending 2010-09-05 with work on 08-30 and 08-31 is of September, whole."""
     await firm.opens("A")
     await firm.group("monthly", "monthly", "A")
-    entries = [entry("8", day, requirement_id="REQ-A") for day in ("2010-08-30", "2010-08-31", "2010-09-01")]
+    entries = [
+        entry("8", day, requirement_id="REQ-A")
+        for day in ("2010-08-30", "2010-08-31", "2010-09-01")
+    ]
     firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     assert await firm.batch(THURSDAY) == []
-    reason, sentence, mend = await firm.why_not("T-1", THURSDAY)
+    reason, message, fix = await firm.why_not("T-1", THURSDAY)
     assert reason == "not_in_cycle"
-    assert "the last cycle of time group monthly (monthly) that is complete by the cut-off 2010-09-09 is 2010-08-01 to 2010-08-31" in sentence
-    assert mend == "take a cut-off of 2010-09-30 or later"
+    assert (
+        "the last cycle of time group monthly (monthly) that is complete by the cut-off 2010-09-09 is 2010-08-01 to 2010-08-31"
+        in message
+    )
+    assert fix == "take a cut-off of 2010-09-30 or later"
     firm.day("2010-10-01")
     assert await firm.batch("2010-09-30") == ["T-1"]
-    assert [plain(row[0]) for row in await firm.select("SELECT net FROM invoicer.invoice")] == ["1200"]
+    assert [plain(row[0]) for row in await firm.select("SELECT net FROM invoicer.invoice")] == [
+        "1200"
+    ]
 
 
 async def test_a_late_timesheet_and_a_correction_join_the_next_batch(firm: Firm) -> None:
@@ -87,12 +129,20 @@ async def test_a_late_timesheet_and_a_correction_join_the_next_batch(firm: Firm)
     (shown,) = (await firm.groups(THURSDAY))["weekly"]["listed"]
     assert (shown["timesheets"], shown["held_by_code"]) == (1, {"not_approved": 1})
     assert await firm.batch(THURSDAY) == of("A", "2010-09-05")
-    await firm.sheets("A", "2010-09-05", worker="late", revision=2, workflow=stamps | {"approved_at": "2010-09-14T08:00:00Z"})
+    await firm.sheets(
+        "A",
+        "2010-09-05",
+        worker="late",
+        revision=2,
+        workflow=stamps | {"approved_at": "2010-09-14T08:00:00Z"},
+    )
     await firm.sheets("A", "2010-09-05", hours="10", revision=2)
     await firm.sheets("A", "2010-09-12", "2010-09-19")
     shown = (await firm.groups("2010-09-16"))["weekly"]
     assert (shown["timesheets"], shown["late"], shown["corrections"]) == (1, 1, 1)
-    assert await firm.batch("2010-09-16") == sorted([*of("A", "2010-09-05", "2010-09-12"), *of("A", "2010-09-05", worker="late")])
+    assert await firm.batch("2010-09-16") == sorted(
+        [*of("A", "2010-09-05", "2010-09-12"), *of("A", "2010-09-05", worker="late")]
+    )
     await firm.check()
 
 
@@ -145,17 +195,34 @@ async def test_the_cut_off_is_today_where_the_billing_company_is(
         ({"cycle": "weekly", "ends_on": "sunday"}, "2027-01-02", "2026-12-21", "2026-12-27"),
         ({"cycle": "weekly", "ends_on": "sunday"}, "2027-01-03", "2026-12-28", "2027-01-03"),
         ({"cycle": "weekly", "ends_on": "saturday"}, "2026-10-25", "2026-10-18", "2026-10-24"),
-        ({"cycle": "fortnightly", "anchor": "2026-03-08"}, "2027-01-03", "2026-12-14", "2026-12-27"),
+        (
+            {"cycle": "fortnightly", "anchor": "2026-03-08"},
+            "2027-01-03",
+            "2026-12-14",
+            "2026-12-27",
+        ),
     ],
 )
-async def test_cycles_at_leap_days_and_year_ends(firm: Firm, cycle: dict[str, str], cut_off: str, first_day: str, last_day: str) -> None:
+async def test_cycles_at_leap_days_and_year_ends(
+    firm: Firm, cycle: dict[str, str], cut_off: str, first_day: str, last_day: str
+) -> None:
     """Domain rules 4: the days of a cycle as the batch groups show them, and the lines at both of its ends as a batch takes them."""
     firm.day("2027-03-01")
     await firm.opens("A")
-    await firm.group("cycle", cycle["cycle"], "A", **{name: value for name, value in cycle.items() if name != "cycle"})
+    await firm.group(
+        "cycle",
+        cycle["cycle"],
+        "A",
+        **{name: value for name, value in cycle.items() if name != "cycle"},
+    )
     after = str(date.fromordinal(date.fromisoformat(last_day).toordinal() + 1))
     before = str(date.fromordinal(date.fromisoformat(first_day).toordinal() - 1))
     await firm.sheets("A", before, first_day, last_day, after)
     shown = (await firm.groups(cut_off))["cycle"]
-    assert (shown["first_day"], shown["last_day"], shown["timesheets"], shown["late"]) == (first_day, last_day, 2, 1)
+    assert (shown["first_day"], shown["last_day"], shown["timesheets"], shown["late"]) == (
+        first_day,
+        last_day,
+        2,
+        1,
+    )
     assert await firm.batch(cut_off) == of("A", before, first_day, last_day)

@@ -65,7 +65,12 @@ async def test_a_cycle_is_complete_when_its_last_day_begins(
     begins = midnight(last_day, zone)
     at(monkeypatch, firm, begins - MINUTE)
     await firm.opens("A", time_zone=zone)
-    await firm.group("cycle", cycle["cycle"], "A", **{name: value for name, value in cycle.items() if name != "cycle"})
+    await firm.group(
+        "cycle",
+        cycle["cycle"],
+        "A",
+        **{name: value for name, value in cycle.items() if name != "cycle"},
+    )
     day_before = str(date.fromisoformat(last_day) - timedelta(days=1))
     long_ago = str(date.fromisoformat(last_day) - timedelta(days=70))
     await firm.sheets("A", long_ago, day_before, last_day)
@@ -76,7 +81,9 @@ async def test_a_cycle_is_complete_when_its_last_day_begins(
     await firm.sheets("A", long_ago, worker="late")
     shown = (await firm.groups())["cycle"]
     assert (shown["last_day"], shown["timesheets"], shown["late"]) == (last_day, 2, 1)
-    assert await firm.batch(last_day) == sorted(of("A", day_before, last_day) + of("A", long_ago, worker="late"))
+    assert await firm.batch(last_day) == sorted(
+        of("A", day_before, last_day) + of("A", long_ago, worker="late")
+    )
     assert [str(one["invoice_date"]) for one in await documents(firm)] == [day_before, last_day]
     await firm.check()
 
@@ -94,20 +101,30 @@ async def test_a_cycle_is_complete_when_its_last_day_begins(
         ("Pacific/Kiritimati", "2027-01-01"),
     ],
 )
-async def test_a_document_is_dated_where_the_billing_company_is(firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, local: str) -> None:
+async def test_a_document_is_dated_where_the_billing_company_is(
+    firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, local: str
+) -> None:
     """Domain rules 8: the billing company's local date at close, at one instant in two years; or the one given, not after that date and not
     before the last in the series. The cut-off is never the date."""
     at(monkeypatch, firm, datetime(2026, 12, 31, 10, 59, tzinfo=UTC))
     await firm.opens("A", time_zone=zone)
     await firm.sheets("A", "2026-12-06", "2026-12-13", "2026-12-20")
-    tomorrow, yesterday = (str(date.fromisoformat(local) + timedelta(days=days)) for days in (1, -1))
-    refused = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date="2026-12-06", invoice_date=tomorrow)
+    tomorrow, yesterday = (
+        str(date.fromisoformat(local) + timedelta(days=days)) for days in (1, -1)
+    )
+    refused = await firm.ask(
+        "generate-batch", billing_company=COMPANY, cut_off_date="2026-12-06", invoice_date=tomorrow
+    )
     assert (refused["outcome"], refused["code"]) == ("refused", "date_in_future")
     assert await firm.batch("2026-12-06", invoice_date=yesterday) == of("A", "2026-12-06")
     assert await firm.batch("2026-12-13") == of("A", "2026-12-13")
-    refused = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date="2026-12-20", invoice_date=yesterday)
+    refused = await firm.ask(
+        "generate-batch", billing_company=COMPANY, cut_off_date="2026-12-20", invoice_date=yesterday
+    )
     assert (refused["outcome"], refused["code"]) == ("refused", "date_goes_back")
-    assert [(str(one["invoice_date"]), str(one["cut_off_date"])) for one in await documents(firm)] == [(yesterday, "2026-12-06"), (local, "2026-12-13")]
+    assert [
+        (str(one["invoice_date"]), str(one["cut_off_date"])) for one in await documents(firm)
+    ] == [(yesterday, "2026-12-06"), (local, "2026-12-13")]
     await firm.check()
 
 
@@ -135,9 +152,14 @@ async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
     await firm.sheets("A", week)
     assert await firm.batch(today) == of("A", week)
     (number,) = [one["invoice_number"] for one in await documents(firm)]
-    answer = await firm.ask("credit-invoice", billing_company=COMPANY, invoice_number=number, to="write-off")
+    answer = await firm.ask(
+        "credit-invoice", billing_company=COMPANY, invoice_number=number, to="write-off"
+    )
     assert answer["outcome"] == "accepted", answer
-    assert [(one["document_type"], str(one["invoice_date"]), str(one["due_date"])) for one in await documents(firm)] == [
+    assert [
+        (one["document_type"], str(one["invoice_date"]), str(one["due_date"]))
+        for one in await documents(firm)
+    ] == [
         ("invoice", today, due),
         ("credit-note", today, due),
     ]
@@ -160,12 +182,17 @@ async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
         ("KWD", "1", "0.0005", "0.001"),
     ],
 )
-async def test_an_amount_is_rounded_once_to_the_currency(firm: Firm, currency: str, hours: str, price: str, amount: str) -> None:
+async def test_an_amount_is_rounded_once_to_the_currency(
+    firm: Firm, currency: str, hours: str, price: str, amount: str
+) -> None:
     """Domain rules 7: rates and quantities to 4 decimals; round half up (quantity × rate) to JPY 0, USD 2, KWD 3; hours are summed first."""
     await firm.opens("A")
     firm.order("A", 2, currency=currency, rates=[rate(price=price, since="2000-01-01")])
     parts = (plain(Decimal(hours) - Decimal("0.1")), "0.1")
-    entries = [entry(part, day, requirement_id="REQ-A") for part, day in zip(parts, ("2010-08-30", "2010-08-31"), strict=True)]
+    entries = [
+        entry(part, day, requirement_id="REQ-A")
+        for part, day in zip(parts, ("2010-08-30", "2010-08-31"), strict=True)
+    ]
     firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     await firm.settle()
     assert await firm.batch("2010-09-05") == ["T-1"]
@@ -174,25 +201,45 @@ async def test_an_amount_is_rounded_once_to_the_currency(firm: Firm, currency: s
     await firm.check()
 
 
-@pytest.mark.parametrize(("basis", "taxes", "total"), [("line", ["3.76", "3.84", "3.84"], "11.44"), ("document", ["3.76", "3.84", "3.85"], "11.45")])
-async def test_tax_per_line_and_per_document(firm: Firm, basis: str, taxes: list[str], total: str) -> None:
+@pytest.mark.parametrize(
+    ("basis", "taxes", "total"),
+    [("line", ["3.76", "3.84", "3.84"], "11.44"), ("document", ["3.76", "3.84", "3.85"], "11.45")],
+)
+async def test_tax_per_line_and_per_document(
+    firm: Firm, basis: str, taxes: list[str], total: str
+) -> None:
     """Domain rules 7: 25.06, 25.61, 25.63 at 15 % → 3.76 + 3.84 + 3.84 = 11.44 per line; 3.76 + 3.84 + 3.85 = 11.45 per document. Credited by
     hand line by line, each credit takes the tax of its line and nothing is left."""
-    codes = {"taxes": [{"tax_code": "VAT", "percent": "15", "from_date": "2000-01-01"}], "default_tax": "VAT"}
+    codes = {
+        "taxes": [{"tax_code": "VAT", "percent": "15", "from_date": "2000-01-01"}],
+        "default_tax": "VAT",
+    }
     await firm.opens("A", tax_basis=basis, **codes)
-    rates = [rate(kind, price, "2000-01-01") for kind, price in (("A", "25.06"), ("B", "25.61"), ("C", "25.63"))]
+    rates = [
+        rate(kind, price, "2000-01-01")
+        for kind, price in (("A", "25.06"), ("B", "25.61"), ("C", "25.63"))
+    ]
     firm.order("A", 2, rates=rates)
     entries = [entry("1", "2010-09-05", kind, "REQ-A") for kind in ("A", "B", "C")]
     firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     await firm.settle()
     assert await firm.batch("2010-09-05") == ["T-1"]
     (document,) = await documents(firm)
-    lines = await firm.select("SELECT tax_amount FROM invoicer.closed_invoice_line ORDER BY line_no")
+    lines = await firm.select(
+        "SELECT tax_amount FROM invoicer.closed_invoice_line ORDER BY line_no"
+    )
     assert ([plain(row[0]) for row in lines], plain(document["tax"])) == (taxes, total)
     for line_no in (1, 2, 3):
-        asked = {"billing_company": COMPANY, "invoice_number": document["invoice_number"], "lines": [{"line_no": line_no}], "to": "write-off"}
+        asked = {
+            "billing_company": COMPANY,
+            "invoice_number": document["invoice_number"],
+            "lines": [{"line_no": line_no}],
+            "to": "write-off",
+        }
         assert (await firm.ask("credit-invoice", **asked))["outcome"] == "accepted"
-    assert [plain(one["tax"]) for one in (await documents(firm))[1:]] == [f"-{tax}" for tax in taxes]
+    assert [plain(one["tax"]) for one in (await documents(firm))[1:]] == [
+        f"-{tax}" for tax in taxes
+    ]
     await firm.check()
 
 
@@ -201,11 +248,17 @@ async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(
     whatever is in force by then."""
     firm.day("2010-09-20")
     since = [("15", "2000-01-01"), ("20", "2010-09-01")]
-    await firm.opens("A", taxes=[{"tax_code": "VAT", "percent": percent, "from_date": day} for percent, day in since], default_tax="VAT")
+    await firm.opens(
+        "A",
+        taxes=[{"tax_code": "VAT", "percent": percent, "from_date": day} for percent, day in since],
+        default_tax="VAT",
+    )
     await firm.sheets("A", "2010-08-29", "2010-09-05")
     assert await firm.batch("2010-09-19") == of("A", "2010-08-29", "2010-09-05")
     later = [{"tax_code": "VAT", "percent": "25", "from_date": "2010-08-01"}]
-    assert (await firm.ask("set-billing-company", billing_company=COMPANY, taxes=later))["outcome"] == "accepted"
+    assert (await firm.ask("set-billing-company", billing_company=COMPANY, taxes=later))[
+        "outcome"
+    ] == "accepted"
     await firm.sheets("A", "2010-08-29", revision=2, hours="7")
     assert await firm.batch("2010-09-19") == of("A", "2010-08-29")
     taxed = await firm.select(
@@ -219,14 +272,26 @@ async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(
     await firm.check()
 
 
-@pytest.mark.parametrize(("unit", "quantity", "amount"), [("HUR", "2", "100"), ("DAY", "1", "50"), ("C62", "3", "150")])
+@pytest.mark.parametrize(
+    ("unit", "quantity", "amount"), [("HUR", "2", "100"), ("DAY", "1", "50"), ("C62", "3", "150")]
+)
 async def test_kinds_of_rates(firm: Firm, unit: str, quantity: str, amount: str) -> None:
     """Domain rules 6: per hour, day, unit: the quantity counts the unit of the rate, and the document prints it."""
     await firm.opens("A")
     firm.order("A", 2, rates=[rate(price="50", since="2000-01-01", unit=unit)])
-    firm.road.send("timesheet-approved", timesheet("T-1", 1, [entry(quantity, "2010-09-05", requirement_id="REQ-A")], week_ending="2010-09-05"))
+    firm.road.send(
+        "timesheet-approved",
+        timesheet(
+            "T-1",
+            1,
+            [entry(quantity, "2010-09-05", requirement_id="REQ-A")],
+            week_ending="2010-09-05",
+        ),
+    )
     await firm.settle()
     assert await firm.batch("2010-09-05") == ["T-1"]
-    ((printed, taken, net),) = await firm.select("SELECT unit, quantity, amount FROM invoicer.closed_invoice_line")
+    ((printed, taken, net),) = await firm.select(
+        "SELECT unit, quantity, amount FROM invoicer.closed_invoice_line"
+    )
     assert (printed, plain(taken), plain(net)) == (unit, quantity, amount)
     await firm.check()

@@ -34,16 +34,36 @@ def folder() -> Iterator[Path]:
 
 def environment() -> dict[str, str]:
     """No address and no setting of the machine that runs the tests, but for the folder of the jars; a day on which instalments are due later."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_") or name == "BACKOFFICE_CACHE"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BACKOFFICE_") or name == "BACKOFFICE_CACHE"
+    }
     return kept | {"BACKOFFICE_STACK": "embedded", "BACKOFFICE_TODAY": "2026-11-22"}
 
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
     """The demonstration in a process group of its own."""
-    command = [str(BACKOFFICE), "demo", "--data", str(folder / "data"), "--out", str(folder / "out"), *options]
+    command = [
+        str(BACKOFFICE),
+        "demo",
+        "--data",
+        str(folder / "data"),
+        "--out",
+        str(folder / "out"),
+        *options,
+    ]
     # Whoever starts the tests in the background may have set Ctrl-C to be ignored, and processes inherit that.
     heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True, preexec_fn=heeding)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+        preexec_fn=heeding,
+    )
 
 
 def left_running(folder: Path) -> list[str]:
@@ -51,7 +71,9 @@ def left_running(folder: Path) -> list[str]:
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder / "data") in " ".join(process.cmdline()) or process.cwd().startswith(str(folder)):
+            if str(folder / "data") in " ".join(process.cmdline()) or process.cwd().startswith(
+                str(folder)
+            ):
                 found.append(" ".join(process.cmdline()))
         except psutil.Error:
             continue
@@ -73,8 +95,14 @@ def test_the_demonstration_waits_with_what_must_wait(story: dict[str, Any]) -> N
     by_what: dict[str, list[str]] = {}
     for row in story["not_invoiced"]:
         by_what.setdefault(row["what"], []).append(row["which"])
-    assert sorted(row["code"] for row in story["held"]) == ["no_bill_rate", "not_approved", "not_reviewed"]
-    assert sorted(by_what["held"]) == sorted(month.timesheet_id(*one) for one in (month.NOT_APPROVED, month.NOT_REVIEWED, month.NO_RATE))
+    assert sorted(row["code"] for row in story["held"]) == [
+        "no_bill_rate",
+        "not_approved",
+        "not_reviewed",
+    ]
+    assert sorted(by_what["held"]) == sorted(
+        month.timesheet_id(*one) for one in (month.NOT_APPROVED, month.NOT_REVIEWED, month.NO_RATE)
+    )
     assert by_what["snoozed"] == [month.timesheet_id(*month.IN_DISPUTE)]
     assert sorted(by_what["scheduled"]) == ["PL-1001", "PL-1002"]
     assert sorted(by_what["next month"]) == sorted(month.timesheet_id(*one) for one in month.EARLY)
@@ -82,7 +110,9 @@ def test_the_demonstration_waits_with_what_must_wait(story: dict[str, Any]) -> N
     assert [letter["code"] for letter in story["dead_letters"]] == ["bad_json"]
 
 
-def test_the_files_of_the_demonstration_add_up_to_the_batch(story: dict[str, Any], folder: Path) -> None:
+def test_the_files_of_the_demonstration_add_up_to_the_batch(
+    story: dict[str, Any], folder: Path
+) -> None:
     """Screen, CSV and PDF show the same money, each counted by itself; numbers are gapless from 1."""
     for batch in story["batches"]:
         company = batch["billing_company"]
@@ -96,7 +126,9 @@ def test_the_files_of_the_demonstration_add_up_to_the_batch(story: dict[str, Any
         for row in rows:
             totals[row["invoice_number"]] += Decimal(row["amount"]) + Decimal(row["tax_amount"])  # type: ignore[assignment]
         numbers = sorted(totals)
-        assert [int(number.split("-")[1]) for number in numbers] == list(range(1, batch["documents"] + 1))
+        assert [int(number.split("-")[1]) for number in numbers] == list(
+            range(1, batch["documents"] + 1)
+        )
         files = sorted((folder / "out" / company).glob("*.pdf"))
         assert [file.stem for file in files] == numbers
         for file in files:
@@ -109,15 +141,27 @@ def test_the_demonstration_shows_the_rules_at_work(story: dict[str, Any], folder
     """A rate that changes on a Wednesday gives two lines; an adjustment takes its original's place; a direct hire's halves fall due apart."""
     rows: list[dict[str, str]] = []
     for batch in story["batches"]:
-        with (folder / "out" / f"{batch['billing_company']}.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / "out" / f"{batch['billing_company']}.csv").open(
+            encoding="utf-8", newline=""
+        ) as file:
             rows += csv.DictReader(file)
-    changed = [row for row in rows if row["worker_id"] == "amara.okafor" and row["week_ending"] == "2026-10-18" and row["time_type"] == "REG"]
+    changed = [
+        row
+        for row in rows
+        if row["worker_id"] == "amara.okafor"
+        and row["week_ending"] == "2026-10-18"
+        and row["time_type"] == "REG"
+    ]
     assert {Decimal(row["unit_price"]) for row in changed} == {Decimal("92.50"), Decimal(96)}
     adjusted = [row for row in rows if row["document_id"] == month.timesheet_id(*month.ADJUSTED)]
     assert [Decimal(row["quantity"]) for row in adjusted] == [Decimal(38)]
     signed = [row for row in rows if row["document_id"] == month.timesheet_id(*month.SIGNED_LATER)]
     assert signed
-    fees = {row["document_id"]: Decimal(row["amount"]) for row in rows if row["document_id"] in ("PL-1001", "PL-1002")}
+    fees = {
+        row["document_id"]: Decimal(row["amount"])
+        for row in rows
+        if row["document_id"] in ("PL-1001", "PL-1002")
+    }
     assert fees == {"PL-1001": Decimal(10800), "PL-1002": Decimal(14800)}
 
 
@@ -128,8 +172,14 @@ def test_the_books_are_clean_and_nothing_stays_running(story: dict[str, Any], fo
     assert left_running(folder) == []
 
 
-@pytest.mark.parametrize(("by", "at"), [(signal.SIGINT, "[3/7]"), (signal.SIGTERM, "PostgreSQL works")], ids=["in the middle", "while starting"])
-def test_a_demonstration_that_is_stopped_leaves_nothing_running(folder: Path, by: signal.Signals, at: str, story: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("by", "at"),
+    [(signal.SIGINT, "[3/7]"), (signal.SIGTERM, "PostgreSQL works")],
+    ids=["in the middle", "while starting"],
+)
+def test_a_demonstration_that_is_stopped_leaves_nothing_running(
+    folder: Path, by: signal.Signals, at: str, story: dict[str, Any]
+) -> None:
     """Ctrl-C in the middle of the work, and a kill while servers start, stop servers and workers, too."""
     process = start(folder)
     assert process.stdout is not None

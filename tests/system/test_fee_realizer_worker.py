@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from shared.broker.say import Outgoing, Producer
+from shared.broker.producer import OutgoingMessage, Producer
 from shared.broker.topics import full_name
-from shared.events.statements import PayLinesRealized
+from shared.events.realizations import PayLinesRealized
 from shared.settings import settings
 from tests.builders import COMPANY, command, record, requirement, timesheet
 
@@ -22,8 +22,18 @@ COUNT = 30
 @contextlib.asynccontextmanager
 async def worker(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A fee_realizer process; asked to stop at the end if it still runs."""
-    environment = stack | {"BACKOFFICE_SWEEP_SECONDS": "0.3"} | {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.fee_realizer.app", env=environment, stderr=asyncio.subprocess.DEVNULL)
+    environment = (
+        stack
+        | {"BACKOFFICE_SWEEP_SECONDS": "0.3"}
+        | {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.fee_realizer.app",
+        env=environment,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
@@ -34,17 +44,36 @@ async def worker(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.su
 
 async def publish() -> None:
     """Timesheets before their requirement, and that before its billing company."""
-    records = [record("timesheet-approved", timesheet(f"T-{at}"), key=f"T-{at}") for at in range(COUNT)]
+    records = [
+        record("timesheet-approved", timesheet(f"T-{at}"), key=f"T-{at}") for at in range(COUNT)
+    ]
     records.append(record("requirement-changed", requirement(), key="REQ-1"))
-    records.append(record("operator-commands", command("set-billing-company", billing_company=COMPANY), key=COMPANY))
+    records.append(
+        record(
+            "operator-commands",
+            command("set-billing-company", billing_company=COMPANY),
+            key=COMPANY,
+        )
+    )
     async with Producer("/test") as producer:
-        await producer.say([Outgoing(one.topic, (one.key or b"").decode(), one.value or b"", str(one.offset)) for one in records])
+        await producer.publish(
+            [
+                OutgoingMessage(
+                    one.topic, (one.key or b"").decode(), one.value or b"", str(one.offset)
+                )
+                for one in records
+            ]
+        )
 
 
 async def realized() -> dict[str, PayLinesRealized]:
     """The latest statement of each document, when all have one."""
     heard: dict[str, PayLinesRealized] = {}
-    async with AIOKafkaConsumer(full_name("pay-lines-realized"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(
+        full_name("pay-lines-realized"),
+        bootstrap_servers=settings().kafka,
+        auto_offset_reset="earliest",
+    ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(heard) < COUNT:
                 said = PayLinesRealized.model_validate_json((await consumer.getone()).value)
@@ -62,4 +91,7 @@ async def test_killed_at_a_named_point(stack: dict[str, str], point: str) -> Non
         said = await realized()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
-    assert {(one.statement_no, one.statement_kind, *(str(line.amount) for line in one.lines)) for one in said.values()} == {(1, "realized", "2000")}
+    assert {
+        (one.realization_no, one.realization_kind, *(str(line.amount) for line in one.lines))
+        for one in said.values()
+    } == {(1, "realized", "2000")}

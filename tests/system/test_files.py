@@ -22,12 +22,19 @@ from services.console.client.books import reading
 from shared.errors import Refused
 from tests.builders import statement_line
 from tests.conftest import EngineOf
-from tests.planting import InvoiceLine, Planter
+from tests.fault_injection import InvoiceLine, Planter
 from tests.rules.test_render_iif import read as read_iif
 
 MARCH = date(2026, 3, 31)
 VAT: dict[str, Any] = {"code": "VAT", "rate": Decimal("10")}
-SELLER = json.dumps({"name": "Acme B.V.", "address": "1 Main St\nNetherlands", "tax_id": "NL000044712B01", "bank": "IBAN 1"})
+SELLER = json.dumps(
+    {
+        "name": "Acme B.V.",
+        "address": "1 Main St\nNetherlands",
+        "tax_id": "NL000044712B01",
+        "bank": "IBAN 1",
+    }
+)
 BUYER = json.dumps({"name": "Mercy Hospital", "address": "2 Main St\nBelgium", "tax_id": ""})
 A_SHORT_DOCUMENT = 2_000
 """More than the cursor reads at once."""
@@ -52,14 +59,49 @@ def plant(engine_of: EngineOf) -> Plant:
 async def a_batch(planter: Planter) -> None:
     """Two invoices, one in euro, and a credit note on the first."""
     await planter.company(name="Acme B.V.")
-    ids = {name: await planter.pay_line(statement_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice") for name in ("T-1", "T-2")}
-    ids["T-3"] = await planter.pay_line(statement_line("8", tax_code="VAT", currency="EUR"), "T-3", "invoice")
+    ids = {
+        name: await planter.pay_line(
+            statement_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice"
+        )
+        for name in ("T-1", "T-2")
+    }
+    ids["T-3"] = await planter.pay_line(
+        statement_line("8", tax_code="VAT", currency="EUR"), "T-3", "invoice"
+    )
     await planter.batch("B-1", [7, 8, 9], MARCH)
     parties = {"seller": SELLER, "buyer": BUYER}
-    first = await planter.invoice("B-1", 7, MARCH, [InvoiceLine(ids[name], Decimal("2000.00"), Decimal("200.00"), **VAT) for name in ("T-1", "T-2")], **parties)
-    credit = await planter.pay_line(statement_line("-2", tax_code="VAT"), "T-1", "invoice", statement_no=2, corrects=(first, 1))
-    await planter.invoice("B-1", 8, MARCH, [InvoiceLine(credit, Decimal("-100.00"), Decimal("-10.00"), **VAT)], **parties)
-    await planter.invoice("B-1", 9, MARCH, [InvoiceLine(ids["T-3"], Decimal("400.00"), Decimal("40.00"), **VAT)], currency="EUR", **parties)
+    first = await planter.invoice(
+        "B-1",
+        7,
+        MARCH,
+        [
+            InvoiceLine(ids[name], Decimal("2000.00"), Decimal("200.00"), **VAT)
+            for name in ("T-1", "T-2")
+        ],
+        **parties,
+    )
+    credit = await planter.pay_line(
+        statement_line("-2", tax_code="VAT"),
+        "T-1",
+        "invoice",
+        realization_no=2,
+        corrects=(first, 1),
+    )
+    await planter.invoice(
+        "B-1",
+        8,
+        MARCH,
+        [InvoiceLine(credit, Decimal("-100.00"), Decimal("-10.00"), **VAT)],
+        **parties,
+    )
+    await planter.invoice(
+        "B-1",
+        9,
+        MARCH,
+        [InvoiceLine(ids["T-3"], Decimal("400.00"), Decimal("40.00"), **VAT)],
+        currency="EUR",
+        **parties,
+    )
     await planter.close_batch("B-1")
 
 
@@ -93,12 +135,16 @@ def saved(database: str, batch_id: str, file_format: files.FileFormat, place: Pa
 
     async def run() -> files.Saved:
         async with reading(database) as connection:
-            return await files.save(connection, await batches.batch(connection, batch_id), file_format, place)
+            return await files.save(
+                connection, await batches.batch(connection, batch_id), file_format, place
+            )
 
     return asyncio.run(run())
 
 
-async def take(database: str, file_format: files.FileFormat, place: Path, batch_id: str = "B-1") -> files.Saved:
+async def take(
+    database: str, file_format: files.FileFormat, place: Path, batch_id: str = "B-1"
+) -> files.Saved:
     """The same, from a test that runs on a loop."""
     return await asyncio.to_thread(saved, database, batch_id, file_format, place)
 
@@ -109,41 +155,69 @@ def sums(places: list[Path]) -> dict[str, Decimal]:
     for place in places:
         terms = parse_ubl_cii_xml(place.read_bytes())
         sign = -1 if terms["BT-3"] == "381" else 1
-        found[terms["BT-5"]] = found.get(terms["BT-5"], Decimal(0)) + sign * Decimal(terms["BT-112"])
+        found[terms["BT-5"]] = found.get(terms["BT-5"], Decimal(0)) + sign * Decimal(
+            terms["BT-112"]
+        )
     return found
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
-    return {str(place.relative_to(folder)): place.read_bytes() for place in sorted(folder.rglob("*")) if place.is_file()}
+    return {
+        str(place.relative_to(folder)): place.read_bytes()
+        for place in sorted(folder.rglob("*"))
+        if place.is_file()
+    }
 
 
 BATCH = {"USD": Decimal("4290.00"), "EUR": Decimal("440.00")}
 NUMBERS = ["INV-000007", "INV-000008", "INV-000009"]
 
 
-async def test_every_format_adds_up_to_the_batch(database: str, plant: Plant, tmp_path: Path) -> None:
+async def test_every_format_adds_up_to_the_batch(
+    database: str, plant: Plant, tmp_path: Path
+) -> None:
     """Read back by readers that are not ours: CSV, XLSX, IIF, UBL and PDF/A-3 give the batch's total in each currency."""
     await plant(a_batch)
-    announced = {name: (await take(database, "csv", tmp_path / "b.csv")).totals.by_currency[name].total for name in BATCH}
+    announced = {
+        name: (await take(database, "csv", tmp_path / "b.csv")).totals.by_currency[name].total
+        for name in BATCH
+    }
     assert announced == BATCH
     with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {name: sum(Decimal(row["amount"]) + Decimal(row["tax_amount"]) for row in rows if row["currency"] == name) for name in BATCH} == BATCH
+    assert {
+        name: sum(
+            Decimal(row["amount"]) + Decimal(row["tax_amount"])
+            for row in rows
+            if row["currency"] == name
+        )
+        for name in BATCH
+    } == BATCH
 
     await take(database, "xlsx", tmp_path / "b.xlsx")
-    control = list(openpyxl.load_workbook(tmp_path / "b.xlsx", data_only=True)["control totals"].iter_rows(values_only=True))
-    assert {row[0]: Decimal(str(row[6])) for row in control[1:]} == BATCH and {row[-1] for row in control[1:]} == {0}
+    control = list(
+        openpyxl.load_workbook(tmp_path / "b.xlsx", data_only=True)["control totals"].iter_rows(
+            values_only=True
+        )
+    )
+    assert {row[0]: Decimal(str(row[6])) for row in control[1:]} == BATCH and {
+        row[-1] for row in control[1:]
+    } == {0}
 
     assert (await take(database, "iif", tmp_path / "iif")).files == 2
     for currency, total in BATCH.items():
-        _, transactions = read_iif((tmp_path / "iif" / f"B-1-{currency}.iif").read_bytes().decode("cp1252"))
+        _, transactions = read_iif(
+            (tmp_path / "iif" / f"B-1-{currency}.iif").read_bytes().decode("cp1252")
+        )
         assert sum(Decimal(transaction[0]["AMOUNT"]) for transaction in transactions) == total
     with pytest.raises(Refused, match="several_currencies"):
         await take(database, "iif", tmp_path / "b.iif")
 
     await take(database, "ubl", tmp_path / "ubl")
-    assert sorted(place.name for place in (tmp_path / "ubl").iterdir()) == [f"{number}.xml" for number in NUMBERS]
+    assert sorted(place.name for place in (tmp_path / "ubl").iterdir()) == [
+        f"{number}.xml" for number in NUMBERS
+    ]
     assert sums(list((tmp_path / "ubl").iterdir())) == BATCH
 
     await take(database, "pdfa", tmp_path / "all.zip")
@@ -154,10 +228,19 @@ async def test_every_format_adds_up_to_the_batch(database: str, plant: Plant, tm
     assert sums([tmp_path / f"{number}.pdf.xml" for number in NUMBERS]) == BATCH
 
 
-async def test_downloaded_again_the_bytes_are_the_same(database: str, plant: Plant, tmp_path: Path) -> None:
+async def test_downloaded_again_the_bytes_are_the_same(
+    database: str, plant: Plant, tmp_path: Path
+) -> None:
     """Whenever a batch is taken again, two seconds or two years later: no clock, no random id, no order of a database is in a file."""
     await plant(a_batch)
-    places = {"csv": "b.csv", "xlsx": "b.xlsx", "iif": "iif", "ubl": "ubl.zip", "pdf": "pdf.zip", "pdfa": "pdfa.zip"}
+    places = {
+        "csv": "b.csv",
+        "xlsx": "b.xlsx",
+        "iif": "iif",
+        "ubl": "ubl.zip",
+        "pdf": "pdf.zip",
+        "pdfa": "pdfa.zip",
+    }
 
     async def all_bytes(folder: Path) -> dict[str, bytes]:
         for file_format in files.FORMATS:
@@ -174,7 +257,9 @@ FAULT = "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id =
 
 
 @pytest.mark.parametrize("file_format", files.FORMATS)
-async def test_a_file_that_does_not_add_up_is_not_kept(database: str, plant: Plant, tmp_path: Path, file_format: files.FileFormat) -> None:
+async def test_a_file_that_does_not_add_up_is_not_kept(
+    database: str, plant: Plant, tmp_path: Path, file_format: files.FileFormat
+) -> None:
     """A cent off on a line, and no format leaves a file or a draft behind."""
     await plant(a_batch)
 
@@ -188,18 +273,26 @@ async def test_a_file_that_does_not_add_up_is_not_kept(database: str, plant: Pla
     assert os.listdir(tmp_path) == []
 
 
-async def test_what_does_not_fit_is_named_before_anything_is_written(database: str, plant: Plant, tmp_path: Path) -> None:
+async def test_what_does_not_fit_is_named_before_anything_is_written(
+    database: str, plant: Plant, tmp_path: Path
+) -> None:
     """A buyer without a country in one document of three: the refusal names the document, and what to do."""
     await plant(a_batch)
 
     async def homeless(planter: Planter) -> None:
         await planter.without_triggers()
-        await planter.run("UPDATE invoicer.invoice SET buyer = jsonb_set(buyer, '{address}', '\"2 Main St\"') WHERE number = 8")
+        await planter.run(
+            "UPDATE invoicer.invoice SET buyer = jsonb_set(buyer, '{address}', '\"2 Main St\"') WHERE number = 8"
+        )
 
     await plant(homeless)
     with pytest.raises(Refused, match="not_in_this_format") as refused:
         await take(database, "ubl", tmp_path / "ubl")
-    assert refused.value.sentence.startswith("INV-000008: ") and ";" not in refused.value.sentence and "--country" in refused.value.mend
+    assert (
+        refused.value.message.startswith("INV-000008: ")
+        and ";" not in refused.value.message
+        and "--country" in refused.value.fix
+    )
     assert os.listdir(tmp_path) == []
 
 
@@ -222,22 +315,45 @@ print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 @pytest.mark.slow
 async def test_a_long_document_streams(database: str, plant: Plant, tmp_path: Path) -> None:
     """A document of 9,727 lines takes no more memory than one of 2,000, in every format that has no pages."""
-    for batch_id, number, lines in (("B-short", 1, A_SHORT_DOCUMENT), ("B-long", 2, A_LONG_DOCUMENT)):
+    for batch_id, number, lines in (
+        ("B-short", 1, A_SHORT_DOCUMENT),
+        ("B-long", 2, A_LONG_DOCUMENT),
+    ):
 
-        async def add(planter: Planter, batch_id: str = batch_id, number: int = number, lines: int = lines) -> None:
+        async def add(
+            planter: Planter, batch_id: str = batch_id, number: int = number, lines: int = lines
+        ) -> None:
             await a_long_document(planter, batch_id, number, lines)
 
         await plant(add)
 
     def peak(batch_id: str, file_format: str) -> int:
-        words = [sys.executable, "-c", PEAK, database, batch_id, file_format, str(tmp_path / f"{batch_id}.{file_format}")]
-        return int(subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout)
+        words = [
+            sys.executable,
+            "-c",
+            PEAK,
+            database,
+            batch_id,
+            file_format,
+            str(tmp_path / f"{batch_id}.{file_format}"),
+        ]
+        return int(
+            subprocess.run(
+                words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+            ).stdout
+        )
 
     for batch_id in ("B-short", "B-long"):
         (tmp_path / f"{batch_id}.ubl").mkdir()
-    peaks = {each: (peak("B-short", each), peak("B-long", each)) for each in ("csv", "xlsx", "iif", "ubl")}
+    peaks = {
+        each: (peak("B-short", each), peak("B-long", each))
+        for each in ("csv", "xlsx", "iif", "ubl")
+    }
     more = {file_format: long - short for file_format, (short, long) in peaks.items()}
     print(f"memory in KB for {A_SHORT_DOCUMENT} and for {A_LONG_DOCUMENT} lines: {peaks}")
     assert max(more.values()) < MORE_MEMORY_KB, peaks
     terms = parse_ubl_cii_xml((tmp_path / "B-long.ubl" / "INV-000002.xml").read_bytes())
-    assert len(terms["BG-25"]) == A_LONG_DOCUMENT and Decimal(terms["BT-112"]) == Decimal("2200.00") * A_LONG_DOCUMENT
+    assert (
+        len(terms["BG-25"]) == A_LONG_DOCUMENT
+        and Decimal(terms["BT-112"]) == Decimal("2200.00") * A_LONG_DOCUMENT
+    )

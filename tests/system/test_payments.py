@@ -41,18 +41,28 @@ async def webhook(worker: Running, key: str = HOOK_KEY) -> int:
     body = b'{"events": [{"eventCategory": "INVOICE", "eventType": "UPDATE"}]}'
     signature = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest()).decode()
     async with httpx2.AsyncClient(trust_env=False) as client:
-        answer = await client.post(f"http://127.0.0.1:{worker.port}/webhooks/books", content=body, headers={"x-xero-signature": signature})
+        answer = await client.post(
+            f"http://127.0.0.1:{worker.port}/webhooks/books",
+            content=body,
+            headers={"x-xero-signature": signature},
+        )
     return answer.status_code
 
 
 async def posted(delivering: Delivering) -> bool:
     """Whether all is delivered, and payments were read once."""
-    polls = await delivering.rows("SELECT 1 FROM arg_sync.payment_cursor WHERE read_at IS NOT NULL AND polling_until IS NULL")
+    polls = await delivering.rows(
+        "SELECT 1 FROM arg_sync.payment_cursor WHERE read_at IS NOT NULL AND polling_until IS NULL"
+    )
     return bool(polls) and set((await delivering.states()).values()) == {"posted"}
 
 
 async def test_a_payment_comes_back_within_seconds_of_its_webhook(
-    stack: dict[str, str], engine_of: EngineOf, books_of: BooksOf, configure: Configure, tmp_path: Path
+    stack: dict[str, str],
+    engine_of: EngineOf,
+    books_of: BooksOf,
+    configure: Configure,
+    tmp_path: Path,
 ) -> None:
     """Part paid, paid, taken back: the books of the invoicer follow; a reconciliation by command finds the ledger as it should be."""
     key = Fernet.generate_key().decode()
@@ -60,10 +70,20 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     delivering = Delivering(engine_of, books_of)
     vendor = xero.XeroVendor()
     async with playing(vendor) as server:
-        urls = {"token_url": server.url + "/token", "client_id": CLIENT_ID, "tenant_id": xero.TENANT}
+        urls = {
+            "token_url": server.url + "/token",
+            "client_id": CLIENT_ID,
+            "tenant_id": xero.TENANT,
+        }
         await delivering.connect(XERO, server.url + xero.BASE, **urls)
-        secrets = {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH, "webhook_key": HOOK_KEY}
-        await delivering.rows("UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal(secrets))
+        secrets = {
+            "client_secret": CLIENT_SECRET,
+            "refresh_token": REFRESH,
+            "webhook_key": HOOK_KEY,
+        }
+        await delivering.rows(
+            "UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal(secrets)
+        )
         await delivering.map(account="200", tax="OUTPUT")
         closed = await delivering.close("INV-1")
         await delivering.queue()
@@ -73,13 +93,17 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
             first = vendor.pay("INV-1", "1000.00")
             assert await webhook(worker, "another") == 401
             assert await webhook(worker) == 200
-            await paid("part paid", partial(standing, delivering, ("part paid", Decimal("1000.00"))))
+            await paid(
+                "part paid", partial(standing, delivering, ("part paid", Decimal("1000.00")))
+            )
             vendor.pay("INV-1", str(closed.total - 1000))
             assert await webhook(worker) == 200
             await paid("paid", partial(standing, delivering, ("paid", closed.total)))
             vendor.cancel(first)
             assert await webhook(worker) == 200
-            await paid("taken back", partial(standing, delivering, ("part paid", closed.total - 1000)))
+            await paid(
+                "taken back", partial(standing, delivering, ("part paid", closed.total - 1000))
+            )
             done = await _console(stack, "reconcile", "--ledger", "books", "--json")
             assert '"outcome": "done"' in done and '"drifts": []' in done, done
         check_logs(tmp_path, HOOK_KEY, key)
@@ -94,7 +118,14 @@ def check_logs(folder: Path, *secrets: str) -> None:
 async def _console(environment: dict[str, str], *arguments: str) -> str:
     """What `backoffice` prints."""
     program = Path(sys.executable).with_name("backoffice")
-    run = await asyncio.create_subprocess_exec(program, *arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     out, err = await asyncio.wait_for(run.communicate(), 90)
     assert run.returncode == 0, f"{out.decode()}\n{err.decode()}"
     return out.decode()

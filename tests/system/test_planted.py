@@ -17,14 +17,25 @@ from services.invoicer import app as invoicer
 from services.invoicer.handlers import batches, statements
 from shared import faults
 from shared.consumer.lag import LagReader, groups_of
-from shared.consumer.protocol import Books, Lane
+from shared.consumer.protocol import Subscription, UnitOfWork
 from shared.consumer.records import Received, Record
 from shared.settings import settings
 from shared.verify import verify
-from tests.builders import COMPANY, OFFICE, command, days, entry, node, rate, record, requirement, timesheet
+from tests.builders import (
+    COMPANY,
+    OFFICE,
+    command,
+    days,
+    entry,
+    node,
+    rate,
+    record,
+    requirement,
+    timesheet,
+)
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.handlers.realizing import Realizer
-from tests.road import Road
+from tests.in_process import Road
 from tests.running import TABLES, Watching, event, publish, until
 from tests.running import command as sent_command
 from tests.system.driver import Keeper, kept
@@ -46,14 +57,14 @@ def right_and(bug: str) -> pytest.MarkDecorator:
 
 @dataclass
 class Scene:
-    """A company with a job order on the road, the invoicer's transactions beside it, and what the checker finds."""
+    """A company with a requirement on the road, the invoicer's transactions beside it, and what the checker finds."""
 
     road: Road
-    books: Books
+    books: UnitOfWork
     engine_of: EngineOf
 
     async def open(self, price: str = "50.00") -> None:
-        """A billing company, its job order and who pays."""
+        """A billing company, its requirement and who pays."""
         self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
         self.road.send("billto-changed", node(OFFICE))
         self.road.send("requirement-changed", requirement(rates=[rate(price=price)]))
@@ -71,12 +82,18 @@ class Scene:
 
     async def settle(self, said: Sequence[Record]) -> None:
         """The invoicer hears statements."""
-        await process(self.books, statements.LANE, said)
+        await process(self.books, statements.SUBSCRIPTION, said)
 
     async def generate(self, command_id: str = "c-batch") -> None:
         """The invoicer is asked for a batch."""
-        asked = command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, command_id=command_id)
-        await process(self.books, invoicer.DESK.lane(), [record("operator-commands", asked, COMPANY)])
+        asked = command(
+            "generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, command_id=command_id
+        )
+        await process(
+            self.books,
+            invoicer.DISPATCHER.subscription(),
+            [record("operator-commands", asked, COMPANY)],
+        )
 
     async def found(self) -> set[str]:
         """The checks that do not hold."""
@@ -89,7 +106,7 @@ class Scene:
 def scene(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Scene:
     """An empty database."""
     configure(today=TODAY)
-    return Scene(Road(books_of), books_of("invoicer", dict(batches.SAYS)), engine_of)
+    return Scene(Road(books_of), books_of("invoicer", dict(batches.MESSAGE_BUILDERS)), engine_of)
 
 
 async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:
@@ -101,17 +118,27 @@ async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:
     await until("the second one is done, or waits", stuck, every=0.05)
 
 
-async def beside(engine_of: EngineOf, books: Books, lane: Lane, first: Sequence[Record], second: Any) -> None:
+async def run_in_thread(
+    engine_of: EngineOf,
+    books: UnitOfWork,
+    subscription: Subscription,
+    first: Sequence[Record],
+    second: Any,
+) -> None:
     """`second` begins when the transaction of `first` has done its work and not yet committed: two workers at one moment."""
     async with books.engine.connect() as connection, connection.begin():
-        await lane.apply(connection, [Received(lane.read(one), one) for one in first])
+        await subscription.apply(
+            connection, [Received(subscription.read(one), one) for one in first]
+        )
         task = asyncio.create_task(second)
         await met(engine_of, task)
     await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
 @right_and("no document lock")
-async def test_two_statements_of_one_document_side_by_side(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+async def test_two_statements_of_one_document_side_by_side(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+) -> None:
     """A worker taken for dead settles statement 3 while its successor settles statement 4: without the lock both leave their hours open."""
     await scene.open()
     await scene.hear(timesheet(revision=1))
@@ -119,12 +146,16 @@ async def test_two_statements_of_one_document_side_by_side(scene: Scene, monkeyp
     third = await scene.statements_of(timesheet(revision=3))
     fourth = await scene.statements_of(timesheet(revision=4, entries=days("8.5")))
     plant(bug, monkeypatch.setattr)
-    await beside(scene.engine_of, scene.books, statements.LANE, third, scene.settle(fourth))
+    await run_in_thread(
+        scene.engine_of, scene.books, statements.SUBSCRIPTION, third, scene.settle(fourth)
+    )
     assert await scene.found() == ({"conservation"} if bug else set())
 
 
 @right_and("no company lock")
-async def test_a_revision_meets_a_batch(scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, bug: str) -> None:
+async def test_a_revision_meets_a_batch(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, bug: str
+) -> None:
     """A batch has chosen its lines when a revision replaces one of them: without the lock the line is on a document and replaced."""
     configure(pause=tmp_path)
     await scene.open()
@@ -145,42 +176,66 @@ async def test_a_revision_meets_a_batch(scene: Scene, monkeypatch: pytest.Monkey
 
 
 @right_and("no company lock")
-async def test_a_batch_meets_a_revision(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+async def test_a_batch_meets_a_revision(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+) -> None:
     """The other order: a revision has replaced a line and not yet committed when a batch looks for open lines."""
     await scene.open()
     await scene.hear(timesheet(revision=1))
     said = await scene.statements_of(timesheet(revision=2, entries=days("7")))
     plant(bug, monkeypatch.setattr)
-    await beside(scene.engine_of, scene.books, statements.LANE, said, scene.generate())
+    await run_in_thread(
+        scene.engine_of, scene.books, statements.SUBSCRIPTION, said, scene.generate()
+    )
     found = await scene.found()
     assert ({"conservation", "one_place"} <= found) if bug else not found
 
 
 @right_and("no lock on facts")
-async def test_a_timesheet_meets_the_job_order_that_it_waits_for(books_of: BooksOf, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
-    """A timesheet finds no job order at the moment at which the job order looks for who waits: without the lock it is held for ever,
+async def test_a_timesheet_meets_the_job_order_that_it_waits_for(
+    books_of: BooksOf, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str
+) -> None:
+    """A timesheet finds no requirement at the moment at which the requirement looks for who waits: without the lock it is held for ever,
     and the books are not those in which one came after the other."""
     watching = Watching(engine_of)
     company = command("set-billing-company", billing_company=COMPANY)
-    calm = Realizer(books_of("fee_realizer", fee_realizer.SAYS), engine_of)
+    calm = Realizer(books_of("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
     await calm.hear(company, timesheet("T-0"), timesheet("T-1"), requirement())
     expected = await dump(watching)
     await _emptied(engine_of)
-    realizer = Realizer(books_of("fee_realizer", fee_realizer.SAYS), engine_of)
-    lanes = {lane.topic: lane for lane in fee_realizer.LANES}
+    realizer = Realizer(books_of("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
+    subscriptions = {
+        subscription.topic: subscription for subscription in fee_realizer.SUBSCRIPTIONS
+    }
     await realizer.hear(company, timesheet("T-0"))
     plant(bug, monkeypatch.setattr)
-    change = process(realizer.books, lanes["requirement-changed"], [record("requirement-changed", requirement())])
-    await beside(engine_of, realizer.books, lanes["timesheet-approved"], [record("timesheet-approved", timesheet("T-1"))], change)
-    await realizer.do_chores()
+    change = process(
+        realizer.books,
+        subscriptions["requirement-changed"],
+        [record("requirement-changed", requirement())],
+    )
+    await run_in_thread(
+        engine_of,
+        realizer.books,
+        subscriptions["timesheet-approved"],
+        [record("timesheet-approved", timesheet("T-1"))],
+        change,
+    )
+    await realizer.do_jobs()
     assert await realizer.held() == ({"T-1": "unknown_requirement"} if bug else {})
     told = differences(expected, await dump(watching))
-    assert {one.partition(":")[0].partition(",")[0] for one in told} == ({"documents", "latest worth"} if bug else set())
+    assert {one.partition(":")[0].partition(",")[0] for one in told} == (
+        {"documents", "latest worth"} if bug else set()
+    )
 
 
 async def _emptied(engine_of: EngineOf) -> None:
     """Takes every row out of the books."""
-    names = [f"{row.schema}.{row.name}" for row in await Watching(engine_of).select(TABLES) if row.schema != "public"]
+    names = [
+        f"{row.schema}.{row.name}"
+        for row in await Watching(engine_of).select(TABLES)
+        if row.schema != "public"
+    ]
     async with engine_of("owner").begin() as connection:
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
         await connection.execute(text(f"TRUNCATE {', '.join(names)}"))
@@ -196,7 +251,9 @@ async def test_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: s
 
 
 @right_and("round(difference × price)")
-async def test_a_correction_of_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+async def test_a_correction_of_half_a_cent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+) -> None:
     """1.5 h at 0.33 were billed as 0.50; 3 h are worth 0.99: the correction is 0.49, and not 1.5 × 0.33 rounded to 0.50."""
     plant(bug, monkeypatch.setattr)
     await scene.open(price="0.33")
@@ -207,7 +264,9 @@ async def test_a_correction_of_half_a_cent(scene: Scene, monkeypatch: pytest.Mon
 
 
 @right_and("a sequence for numbers")
-async def test_a_batch_dies_after_it_took_its_numbers(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
+async def test_a_batch_dies_after_it_took_its_numbers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+) -> None:
     """What a batch that was rolled back had taken is taken by the next one; a sequence goes on, and leaves a gap that nobody declared."""
     async with scene.engine_of("owner").begin() as connection:
         await connection.execute(text(f"CREATE SEQUENCE {SEQUENCE}"))
@@ -245,16 +304,23 @@ async def test_a_batch_dies_after_it_took_its_numbers(scene: Scene, monkeypatch:
         pytest.param("no unsaid", "after_commit", id="no unsaid"),
     ],
 )
-async def test_a_worker_dies(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, bug: str, point: str) -> None:
+async def test_a_worker_dies(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, bug: str, point: str
+) -> None:
     """kill -9 inside the transaction: with the offsets already committed the records are gone, which only the list of what was sent
     can tell. kill -9 between commit and publish: what stands nowhere as unsaid is never said, and its statement stays in flight."""
     services = ("fee_realizer", "invoicer")
     keeper = Keeper(stack | {"BACKOFFICE_TODAY": TODAY}, tmp_path, bug=bug)
     watching = Watching(engine_of)
-    opening = [event("requirement-changed", "REQ-1", requirement()), event("billto-changed", OFFICE, node(OFFICE))]
+    opening = [
+        event("requirement-changed", "REQ-1", requirement()),
+        event("billto-changed", OFFICE, node(OFFICE)),
+    ]
     sheets = [event("timesheet-approved", f"T-{at}", timesheet(f"T-{at}")) for at in range(30)]
     async with kept(keeper, services):
-        await publish([*opening, sent_command(command("set-billing-company", billing_company=COMPANY))])
+        await publish(
+            [*opening, sent_command(command("set-billing-company", billing_company=COMPANY))]
+        )
         await Watching(engine_of, services).settled()
         keeper.arm("fee_realizer", [f"{point}@timesheet-approved"])
         await publish(sheets)

@@ -12,17 +12,24 @@ from typing import Any
 
 from shared.events.commands import AnyCommand
 from tests import builders
-from tests.arena import Arena, Replica, arena
 from tests.builders import WEEK, days
 from tests.conftest import EngineOf
+from tests.race_harness import Arena, Replica, arena
 from tests.running import Sent, Watching, answers, command, event, publish, until
 
 TODAY = "2026-05-15"
-TIME, SAID, ASK = "timesheet-approved", "pay-lines-realized", "operator-commands"
+TIME, PUBLISHED, ASK = "timesheet-approved", "pay-lines-realized", "operator-commands"
 NEXT_WEEK = WEEK + timedelta(days=7)
 
 
-def sheet(company: str, revision: int = 1, hours: str = "8", week: date = WEEK, partition: int | None = None, name: str = "T") -> Sent:
+def sheet(
+    company: str,
+    revision: int = 1,
+    hours: str = "8",
+    week: date = WEEK,
+    partition: int | None = None,
+    name: str = "T",
+) -> Sent:
     """The timesheet `company-T`: five days of these hours at 50.00."""
     entries = days(hours, week_ending=week, requirement_id=f"{company}-REQ")
     made = builders.timesheet(f"{company}-{name}", revision, entries, week_ending=str(week))
@@ -30,10 +37,20 @@ def sheet(company: str, revision: int = 1, hours: str = "8", week: date = WEEK, 
 
 
 def ground(company: str) -> list[Sent]:
-    """A billing company with a job order and a debtor of its own, so that races do not meet."""
+    """A billing company with a requirement and a debtor of its own, so that races do not meet."""
     return [
-        command(builders.command("set-billing-company", billing_company=company, series_prefix=f"{company}-")),
-        event("requirement-changed", company, builders.requirement(f"{company}-REQ", billing_company=company, office_id=f"{company}-office")),
+        command(
+            builders.command(
+                "set-billing-company", billing_company=company, series_prefix=f"{company}-"
+            )
+        ),
+        event(
+            "requirement-changed",
+            company,
+            builders.requirement(
+                f"{company}-REQ", billing_company=company, office_id=f"{company}-office"
+            ),
+        ),
         event("billto-changed", company, builders.node(f"{company}-office")),
     ]
 
@@ -69,11 +86,16 @@ async def lines_of(books: Watching, company: str) -> list[tuple[str, Decimal, De
 
 async def statements_of(books: Watching, company: str) -> list[tuple[int, int]]:
     """Number and revision of each statement about a company's timesheet."""
-    found = await books.select("SELECT statement_no, revision FROM fee_realizer.statement WHERE document_id = :id ORDER BY 1", id=f"{company}-T")
+    found = await books.select(
+        "SELECT realization_no, revision FROM fee_realizer.realization WHERE document_id = :id ORDER BY 1",
+        id=f"{company}-T",
+    )
     return [tuple(row) for row in found]
 
 
-def line(place: str, quantity: int, amount: int, corrects: str | None = None) -> tuple[str, Decimal, Decimal, str | None]:
+def line(
+    place: str, quantity: int, amount: int, corrects: str | None = None
+) -> tuple[str, Decimal, Decimal, str | None]:
     """A line as `lines_of` tells it."""
     return place, Decimal(quantity), Decimal(amount), corrects
 
@@ -89,14 +111,21 @@ async def meet(ring: Arena, first: tuple[Replica, str, Sent], second: Sent) -> N
     replica.release(point)
 
 
-async def test_a_revision_while_a_batch_closes(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_a_revision_while_a_batch_closes(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """40 h are open when a batch closes and a revision says 38 h. Legal: the batch is first, bills 40 h, and 2 h are credited on the
     invoice that billed them; or the revision is first, and the batch bills 38 h. Never both lines billed, never neither."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with arena(stack, tmp_path, books, TODAY) as ring:
         (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
         await ring.also("fee_realizer")
-        cases = {"selected": "batch_selected", "numbered": "batch_numbered", "locked": "after_locks", "settled": "after_locks"}
+        cases = {
+            "selected": "batch_selected",
+            "numbered": "batch_numbered",
+            "locked": "after_locks",
+            "settled": "after_locks",
+        }
         for company in cases:
             await publish([*ground(company), sheet(company)])
         await books.settled()
@@ -111,26 +140,41 @@ async def test_a_revision_while_a_batch_closes(stack: dict[str, str], engine_of:
             await books.settled()
             number = f"{company}-000001"
             if company == "settled":
-                assert await lines_of(books, company) == [line("replaced", 40, 2000), line(number, 38, 1900)]
+                assert await lines_of(books, company) == [
+                    line("replaced", 40, 2000),
+                    line(number, 38, 1900),
+                ]
             else:
-                assert await lines_of(books, company) == [line(number, 40, 2000), line("open", -2, -100, number)]
+                assert await lines_of(books, company) == [
+                    line(number, 40, 2000),
+                    line("open", -2, -100, number),
+                ]
         report = await books.verified()
         assert report.clean, report.faults
 
 
-async def test_two_revisions_from_two_workers(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_two_revisions_from_two_workers(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """Revisions 2 (38 h) and 3 (36 h) of one document are at two workers at once. Legal: 2 then 3, each with a statement; or 3 alone,
     because 2 came late and is recorded without effect. In both the books end with 36 h, whether the document was known before or not."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with arena(stack, tmp_path, books, TODAY) as ring:
         left, right = await ring.start("fee_realizer", TIME)
         await ring.also("invoicer")
-        cases = {(known, newer_first): f"{known}-{newer_first}".lower() for known in (True, False) for newer_first in (True, False)}
+        cases = {
+            (known, newer_first): f"{known}-{newer_first}".lower()
+            for known in (True, False)
+            for newer_first in (True, False)
+        }
         for (known, _), company in cases.items():
             await publish([*ground(company), *([sheet(company)] if known else [])])
         await books.settled()
         for (known, newer_first), company in cases.items():
-            older, newer = sheet(company, 2, "7.6", partition=left.partition), sheet(company, 3, "7.2", partition=right.partition)
+            older, newer = (
+                sheet(company, 2, "7.6", partition=left.partition),
+                sheet(company, 3, "7.2", partition=right.partition),
+            )
             if newer_first:
                 await meet(ring, (right, "inside_transaction", newer), older)
             else:
@@ -138,46 +182,74 @@ async def test_two_revisions_from_two_workers(stack: dict[str, str], engine_of: 
             await books.settled()
             said = [1] * known + [3] if newer_first else [*[1] * known, 2, 3]
             assert await statements_of(books, company) == list(enumerate(said, 1))
-            kept = await books.select("SELECT revision FROM fee_realizer.source_revision WHERE document_id = :id ORDER BY 1", id=f"{company}-T")
+            kept = await books.select(
+                "SELECT revision FROM fee_realizer.source_revision WHERE document_id = :id ORDER BY 1",
+                id=f"{company}-T",
+            )
             assert [row[0] for row in kept] == [*[1] * known, 2, 3]
-            assert [one for one in await lines_of(books, company) if one[0] == "open"] == [line("open", 36, 1800)]
+            assert [one for one in await lines_of(books, company) if one[0] == "open"] == [
+                line("open", 36, 1800)
+            ]
         report = await books.verified()
         assert report.clean, report.faults
 
 
-async def test_two_statements_at_two_invoicers(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_two_statements_at_two_invoicers(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """A worker taken for dead settles statement 1 (40 h) beside its successor's statement 2 (38 h). Legal: 1 is settled and replaced by 2;
     or 2 is settled and 1 is a repeat. In both one line of 38 h is open."""
     books = Watching(engine_of, ("invoicer",), sweeping=False)
     async with arena(stack, tmp_path, books, TODAY) as ring:
-        left, right = await ring.start("invoicer", SAID)
+        left, right = await ring.start("invoicer", PUBLISHED)
         for newer_first, company in ((False, "older"), (True, "newer")):
             hours = ((left, 1, "40"), (right, 2, "38"))
             sent = [
                 (
                     replica,
-                    event(SAID, company, builders.statement(f"{company}-T", number, builders.statement_line(h, billing_company=company)), replica.partition),
+                    event(
+                        PUBLISHED,
+                        company,
+                        builders.statement(
+                            f"{company}-T",
+                            number,
+                            builders.statement_line(h, billing_company=company),
+                        ),
+                        replica.partition,
+                    ),
                 )
                 for replica, number, h in hours
             ]
             (replica, first), (_, second) = reversed(sent) if newer_first else sent
             await meet(ring, (replica, "inside_transaction", first), second)
-            await until("both are read", lambda company=company: _settled_at(books, f"{company}-T", 2))  # type: ignore[misc]
+            await until(
+                "both are read", lambda company=company: _settled_at(books, f"{company}-T", 2)
+            )  # type: ignore[misc]
             await until("nobody waits", lambda: _nobody_waits(books))
-            wanted = [line("open", 38, 1900)] if newer_first else [line("replaced", 40, 2000), line("open", 38, 1900)]
+            wanted = (
+                [line("open", 38, 1900)]
+                if newer_first
+                else [line("replaced", 40, 2000), line("open", 38, 1900)]
+            )
             assert await lines_of(books, company) == wanted
         assert await books.one("SELECT count(*) FROM invoicer.dead_letter") == 0
 
 
 async def _settled_at(books: Watching, document_id: str, number: int) -> Any:
-    return await books.one("SELECT count(*) FROM invoicer.settled_document WHERE document_id = :id AND statement_no = :no", id=document_id, no=number)
+    return await books.one(
+        "SELECT count(*) FROM invoicer.settled_document WHERE document_id = :id AND realization_no = :no",
+        id=document_id,
+        no=number,
+    )
 
 
 async def _nobody_waits(books: Watching) -> bool:
     return await books.waiting_for_locks() == 0
 
 
-async def test_batches_at_two_invoicers(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_batches_at_two_invoicers(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """Two weeks are open, and two batches are asked for at two workers at once. Legal, by the order alone:
     first week then both weeks: two batches, a week each, numbers 1 and 2; both weeks then first week: one batch with both, number 1, and
     nothing left to bill for the other; the same command twice: one batch, and the one answer is given twice."""
@@ -185,16 +257,28 @@ async def test_batches_at_two_invoicers(stack: dict[str, str], engine_of: Engine
     async with arena(stack, tmp_path, books, TODAY) as ring:
         left, right = await ring.start("invoicer", ASK)
         await ring.also("fee_realizer")
-        companies = [f"{case}-{side}" for case in ("rising", "falling", "same") for side in ("left", "right")]
+        companies = [
+            f"{case}-{side}" for case in ("rising", "falling", "same") for side in ("left", "right")
+        ]
         for company in companies:
-            await publish([*ground(company), sheet(company), sheet(company, week=NEXT_WEEK, name="U")])
+            await publish(
+                [*ground(company), sheet(company), sheet(company, week=NEXT_WEEK, name="U")]
+            )
         await books.settled()
         for company in companies:
             case, _, side = company.partition("-")
             one, other = (left, right) if side == "left" else (right, left)
             short, long = generate(company, WEEK), generate(company, NEXT_WEEK)
-            first, second = {"rising": (short, long), "falling": (long, short), "same": (long, long)}[case]
-            await meet(ring, (one, "batch_numbered", command(first, one.partition)), command(second, other.partition))
+            first, second = {
+                "rising": (short, long),
+                "falling": (long, short),
+                "same": (long, long),
+            }[case]
+            await meet(
+                ring,
+                (one, "batch_numbered", command(first, one.partition)),
+                command(second, other.partition),
+            )
             told = await _told(first, second)
             await books.settled()
             await _check(books, company, case, told)
@@ -210,7 +294,9 @@ async def _told(first: AnyCommand, second: AnyCommand) -> list[dict[str, Any]]:
 
 async def _check(books: Watching, company: str, case: str, told: Sequence[dict[str, Any]]) -> None:
     numbers = [f"{company}-000001", f"{company}-000002"]
-    batches = await books.one("SELECT count(*) FROM invoicer.batch WHERE billing_company = :company", company=company)
+    batches = await books.one(
+        "SELECT count(*) FROM invoicer.batch WHERE billing_company = :company", company=company
+    )
     documents = [answer["details"]["documents"] for answer in told]
     places = [place for place, *_ in await lines_of(books, company)]
     assert [answer["outcome"] for answer in told] == ["accepted", "accepted"]
@@ -222,5 +308,8 @@ async def _check(books: Watching, company: str, case: str, told: Sequence[dict[s
     else:
         assert (batches, documents, places) == (1, [1, 1], [numbers[0]] * 2)
         assert told[0] == told[1]
-    following = await books.one("SELECT next_number FROM invoicer.number_series WHERE billing_company = :company", company=company)
+    following = await books.one(
+        "SELECT next_number FROM invoicer.number_series WHERE billing_company = :company",
+        company=company,
+    )
     assert following == (3 if case == "rising" else 2), "a number is taken for a document only"

@@ -9,27 +9,54 @@ from typing import Any
 
 from shared.events.commands import AnyCommand
 from tests import builders
-from tests.arena import arena
 from tests.builders import WEEK, days
 from tests.conftest import EngineOf
+from tests.race_harness import arena
 from tests.running import Sent, Watching, answered, command, event, publish
-from tests.system.test_races import ASK, NEXT_WEEK, TIME, TODAY, answers_of, generate, ground, line, lines_of, meet, sheet
+from tests.system.test_races import (
+    ASK,
+    NEXT_WEEK,
+    TIME,
+    TODAY,
+    answers_of,
+    generate,
+    ground,
+    line,
+    lines_of,
+    meet,
+    sheet,
+)
 
 
 def adjustment(company: str, hours: str) -> Sent:
     """A timesheet of its own that adjusts `company-T`, on the topic under the original's key."""
     entries = days(hours, requirement_id=f"{company}-REQ")
-    made = builders.timesheet(f"{company}-T-A", 1, entries, adjusts=f"{company}-T", week_ending=str(WEEK), workflow={"approved_at": "2026-05-01T09:00:00Z"})
+    made = builders.timesheet(
+        f"{company}-T-A",
+        1,
+        entries,
+        adjusts=f"{company}-T",
+        week_ending=str(WEEK),
+        workflow={"approved_at": "2026-05-01T09:00:00Z"},
+    )
     return event(TIME, f"{company}-T", made)
 
 
 def credit(company: str, quantity: str) -> AnyCommand:
     """The command that credits so many hours of the first line of the company's first invoice, to be billed again."""
     lines = [{"line_no": 1, "quantity": quantity}]
-    return builders.command("credit-invoice", billing_company=company, invoice_number=f"{company}-000001", lines=lines, to="rebill")
+    return builders.command(
+        "credit-invoice",
+        billing_company=company,
+        invoice_number=f"{company}-000001",
+        lines=lines,
+        to="rebill",
+    )
 
 
-async def test_an_adjustment_while_a_batch_closes(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_an_adjustment_while_a_batch_closes(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """An adjustment to 38 h comes while a batch closes. Of 40 h that are open, legal: the batch is first, bills 40 h, and 2 h are credited on
     its invoice; or the adjustment is first, and the batch bills 38 h. Of 40 h that are invoiced, legal: the batch is first, has nothing of
     the document, and the credit is open; or the adjustment is first, and the batch closes a credit note. Never both, never neither."""
@@ -37,8 +64,16 @@ async def test_an_adjustment_while_a_batch_closes(stack: dict[str, str], engine_
     async with arena(stack, tmp_path, books, TODAY) as ring:
         (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
         await ring.also("fee_realizer")
-        points = {"selected": "batch_selected", "numbered": "batch_numbered", "settled": "after_locks"}
-        cases = {f"{state}-{name}": point for state in ("open", "billed") for name, point in points.items()}
+        points = {
+            "selected": "batch_selected",
+            "numbered": "batch_numbered",
+            "settled": "after_locks",
+        }
+        cases = {
+            f"{state}-{name}": point
+            for state in ("open", "billed")
+            for name, point in points.items()
+        }
         for company in cases:
             await publish([*ground(company), sheet(company)])
         await books.settled()
@@ -59,17 +94,27 @@ async def test_an_adjustment_while_a_batch_closes(stack: dict[str, str], engine_
             found = [one for one in await lines_of(books, company) if one[0] != "replaced"]
             if company.startswith("open"):
                 assert answer["details"]["documents"] == 1
-                assert found == ([line(first, 38, 1900)] if company.endswith("settled") else [line(first, 40, 2000), line("open", -2, -100, first)])
+                assert found == (
+                    [line(first, 38, 1900)]
+                    if company.endswith("settled")
+                    else [line(first, 40, 2000), line("open", -2, -100, first)]
+                )
             else:
                 assert answer["details"]["documents"] == (2 if company.endswith("settled") else 1)
                 place = f"{company}-000003" if company.endswith("settled") else "open"
-                wanted = [line(first, 40, 2000), line(second, 40, 2000), line(place, -2, -100, first)]
+                wanted = [
+                    line(first, 40, 2000),
+                    line(second, 40, 2000),
+                    line(place, -2, -100, first),
+                ]
                 assert sorted(found, key=_order) == sorted(wanted, key=_order)
         report = await books.verified()
         assert report.clean, report.faults
 
 
-async def test_a_credit_while_a_batch_runs(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_a_credit_while_a_batch_runs(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """3.5 h of an invoiced 40 h are credited to be billed again, while a batch bills the next week, at another worker. Legal: the batch is
     first, takes number 2, the credit note takes 3, and 3.5 h are open; or the credit is first, takes 2, and the batch bills the next week
     and the 3.5 h on number 3. Numbers have no gap, and no hour is billed twice."""
@@ -77,7 +122,11 @@ async def test_a_credit_while_a_batch_runs(stack: dict[str, str], engine_of: Eng
     async with arena(stack, tmp_path, books, TODAY) as ring:
         left, right = await ring.start("invoicer", ASK)
         await ring.also("fee_realizer")
-        cases = [(first, point) for first in ("batch", "credit") for point in ("after_locks", "batch_selected", "batch_numbered")]
+        cases = [
+            (first, point)
+            for first in ("batch", "credit")
+            for point in ("after_locks", "batch_selected", "batch_numbered")
+        ]
         names = {f"{first}-{point.rpartition('_')[2]}": (first, point) for first, point in cases}
         for company in names:
             await publish([*ground(company), sheet(company)])
@@ -89,7 +138,9 @@ async def test_a_credit_while_a_batch_runs(stack: dict[str, str], engine_of: Eng
         for company, (first, point) in names.items():
             batch, credited = generate(company), credit(company, "3.5")
             one, other = (batch, credited) if first == "batch" else (credited, batch)
-            await meet(ring, (left, point, command(one, left.partition)), command(other, right.partition))
+            await meet(
+                ring, (left, point, command(one, left.partition)), command(other, right.partition)
+            )
             told = [*await answers_of(batch), *await answers_of(credited)]
             assert [answer["outcome"] for answer in told] == ["accepted", "accepted"], told
             await books.settled()
@@ -102,9 +153,20 @@ async def _check(books: Watching, company: str, *, batch_first: bool) -> None:
     first, second, third = (f"{company}-{number:06}" for number in (1, 2, 3))
     note, billed, again = (third, second, "open") if batch_first else (second, third, third)
     hours, money = Decimal("3.5"), Decimal(175)
-    wanted: list[Any] = [line(first, 40, 2000), line(billed, 40, 2000), (note, -hours, -money, first), (again, hours, money, None)]
+    wanted: list[Any] = [
+        line(first, 40, 2000),
+        line(billed, 40, 2000),
+        (note, -hours, -money, first),
+        (again, hours, money, None),
+    ]
     assert sorted(await _lines(books, company), key=_order) == sorted(wanted, key=_order)
-    assert await books.one("SELECT next_number FROM invoicer.number_series WHERE billing_company = :company", company=company) == 4
+    assert (
+        await books.one(
+            "SELECT next_number FROM invoicer.number_series WHERE billing_company = :company",
+            company=company,
+        )
+        == 4
+    )
 
 
 def _order(one: tuple[Any, ...]) -> tuple[str, Decimal]:
@@ -115,7 +177,9 @@ async def _lines(books: Watching, company: str) -> list[Any]:
     return [one for one in await lines_of(books, company) if one[0] != "replaced"]
 
 
-async def test_a_credit_while_its_document_is_settled(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_a_credit_while_its_document_is_settled(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """3.5 h of an invoiced 40 h are credited to be billed again, while an adjustment to 38 h arrives. In both orders one line of 1.5 h is
     open: 38 h are the worth, and 36.5 h are billed."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
@@ -128,12 +192,20 @@ async def test_a_credit_while_its_document_is_settled(stack: dict[str, str], eng
         for company in ("credit-first", "settled-first"):
             await answered(generate(company, WEEK))
             credited, adjusted = credit(company, "3.5"), adjustment(company, "7.6")
-            pair = (command(credited), adjusted) if company == "credit-first" else (adjusted, command(credited))
+            pair = (
+                (command(credited), adjusted)
+                if company == "credit-first"
+                else (adjusted, command(credited))
+            )
             await meet(ring, (invoicer, "after_locks", pair[0]), pair[1])
             (answer,) = await answers_of(credited)
             assert answer["outcome"] == "accepted", answer
             await books.settled()
             found = {place: quantity for place, quantity, _, _ in await _lines(books, company)}
-            assert found == {f"{company}-000001": 40, f"{company}-000002": Decimal("-3.5"), "open": Decimal("1.5")}
+            assert found == {
+                f"{company}-000001": 40,
+                f"{company}-000002": Decimal("-3.5"),
+                "open": Decimal("1.5"),
+            }
         report = await books.verified()
         assert report.clean, report.faults

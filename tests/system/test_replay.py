@@ -17,26 +17,45 @@ from shared.settings import settings
 from tests import builders
 from tests.builders import COMPANY, WEEK, days
 from tests.conftest import EngineOf
-from tests.running import OUTPUT, Sent, Watching, answered, command, ends, event, publish, running, until
+from tests.running import (
+    OUTPUT,
+    Sent,
+    Watching,
+    answered,
+    command,
+    ends,
+    event,
+    publish,
+    running,
+    until,
+)
 
 DOCUMENTS = 10_000
 REQUIREMENTS = 200
 TODAY = "2026-05-15"
 CUT_OFF = str(WEEK + timedelta(days=7))
-ANNOUNCED = "SELECT count(*) FROM scheduler.watermark WHERE to_date = CAST(CAST(:today AS text) AS date)"
+ANNOUNCED = (
+    "SELECT count(*) FROM scheduler.watermark WHERE to_date = CAST(CAST(:today AS text) AS date)"
+)
 MAY_CHANGE: frozenset[str] = frozenset()
-"""Tables that a replay may change: none. What is answered again passes through `unsaid`, which is empty before and after."""
+"""Tables that a replay may change: none. What is answered again passes through `outbox`, which is empty before and after."""
 
 
 def requirement_id(at: int) -> str:
-    """One job order for fifty documents."""
+    """One requirement for fifty documents."""
     return f"REQ-{at % REQUIREMENTS:03}"
 
 
 def job_order(at: int, revision: int = 1, price: str = "50.00") -> Sent:
-    """A job order at some price."""
+    """A requirement at some price."""
     rates = [builders.rate(price=price), builders.rate("OT", "75.00")]
-    return event("requirement-changed", requirement_id(at), builders.requirement(requirement_id(at), revision, office_id=f"office-{at % 20}", rates=rates))
+    return event(
+        "requirement-changed",
+        requirement_id(at),
+        builders.requirement(
+            requirement_id(at), revision, office_id=f"office-{at % 20}", rates=rates
+        ),
+    )
 
 
 def week(at: int) -> date:
@@ -48,26 +67,48 @@ def sheet(at: int, revision: int = 1, hours: str = "8", **changes: Any) -> Sent:
     """The timesheet of a document."""
     entries = days(hours, week_ending=week(at), requirement_id=requirement_id(at))
     name = changes.pop("timesheet_id", f"T-{at:05}")
-    made = builders.timesheet(name, revision, entries, worker_id=f"W-{at}", week_ending=str(week(at)), **changes)
+    made = builders.timesheet(
+        name, revision, entries, worker_id=f"W-{at}", week_ending=str(week(at)), **changes
+    )
     return event("timesheet-approved", f"T-{at:05}", made)
 
 
 def hire(at: int, revision: int = 1, salary: str = "100000.00") -> Sent:
     """A placement with a fee in two halves."""
-    return event("placement-created", f"P-{at:03}", builders.placement(f"P-{at:03}", revision, requirement_id=requirement_id(at), salary=salary))
+    return event(
+        "placement-created",
+        f"P-{at:03}",
+        builders.placement(
+            f"P-{at:03}", revision, requirement_id=requirement_id(at), salary=salary
+        ),
+    )
 
 
 def before_the_batch(rng: random.Random) -> list[Sent]:
-    """What the ATS says first: documents, a tenth of them revised at once, adjustments, repeats, poison; half of the job orders are late."""
-    nodes = [event("billto-changed", f"office-{at}", builders.node(f"office-{at}")) for at in range(20)]
+    """What the ATS says first: documents, a tenth of them revised at once, adjustments, repeats, poison; half of the requirements are late."""
+    nodes = [
+        event("billto-changed", f"office-{at}", builders.node(f"office-{at}")) for at in range(20)
+    ]
     orders = [job_order(at) for at in range(0, REQUIREMENTS, 2)]
     sheets = [sheet(at) for at in range(DOCUMENTS)]
     revised = [sheet(at, 2, "7.5") for at in range(0, DOCUMENTS, 10)]
-    adjusted = [sheet(at, 1, "6", timesheet_id=f"A-{at}", adjusts=f"T-{at:05}") for at in range(5, DOCUMENTS, 100)]
+    adjusted = [
+        sheet(at, 1, "6", timesheet_id=f"A-{at}", adjusts=f"T-{at:05}")
+        for at in range(5, DOCUMENTS, 100)
+    ]
     repeats = rng.sample(sheets, 300)
     conflicts = [sheet(at, 1, "1") for at in range(7, DOCUMENTS, 500)]
-    poison = [Sent("timesheet-approved", f"T-{at:05}".encode(), b"{" * (at + 1)) for at in range(40)]
-    later = [*revised, *adjusted, *repeats, *conflicts, *poison, *(hire(at) for at in range(100))]
+    bad_message = [
+        Sent("timesheet-approved", f"T-{at:05}".encode(), b"{" * (at + 1)) for at in range(40)
+    ]
+    later = [
+        *revised,
+        *adjusted,
+        *repeats,
+        *conflicts,
+        *bad_message,
+        *(hire(at) for at in range(100)),
+    ]
     rng.shuffle(later)
     return [*nodes, *orders, *sheets, *later]
 
@@ -89,35 +130,71 @@ def after_the_batch() -> Iterator[Sent]:
 async def history(books: Watching) -> None:
     """A month: documents, holds that are released, snoozes, an edit, a closed batch, corrections of what it billed, a second batch."""
     rng = random.Random(20260308)
-    company = builders.command("set-billing-company", billing_company=COMPANY, address="1 Main St", tax_id="12-345", bank="IBAN")
-    item = builders.command("set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20")
+    company = builders.command(
+        "set-billing-company",
+        billing_company=COMPANY,
+        address="1 Main St",
+        tax_id="12-345",
+        bank="IBAN",
+    )
+    item = builders.command(
+        "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20"
+    )
     await publish([command(company), command(item), *before_the_batch(rng)])
     await books.settled(600)
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE hold_code = 'unknown_requirement'") >= DOCUMENTS // 2
+    assert (
+        await books.one(
+            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code = 'unknown_requirement'"
+        )
+        >= DOCUMENTS // 2
+    )
     await publish(job_order(at) for at in range(1, REQUIREMENTS, 2))
     await books.settled(600)
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL") == 0
+    assert (
+        await books.one(
+            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
+        )
+        == 0
+    )
     await operators(books)
     await publish(after_the_batch())
     await books.settled(600)
-    (second,) = await answered(builders.command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF))
+    (second,) = await answered(
+        builders.command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF)
+    )
     assert second["outcome"] == "accepted"
     await books.settled(600)
 
 
 async def operators(books: Watching) -> None:
     """Snoozes, an edit, health check, preview, the batch that cites it, and commands that are refused."""
-    lines = [row[0] for row in await books.select("SELECT pay_line_id FROM invoicer.open_line ORDER BY 1 LIMIT 60")]
+    lines = [
+        row[0]
+        for row in await books.select(
+            "SELECT pay_line_id FROM invoicer.open_line ORDER BY 1 LIMIT 60"
+        )
+    ]
     snooze = builders.command("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=lines[:50])
-    edit = builders.command("edit-pay-line", billing_company=COMPANY, pay_line_id=lines[55], quantity="33")
+    edit = builders.command(
+        "edit-pay-line", billing_company=COMPANY, pay_line_id=lines[55], quantity="33"
+    )
     check = builders.command("health-check", billing_company=COMPANY, cut_off_date=CUT_OFF)
     preview = builders.command("preview-batch", billing_company=COMPANY, cut_off_date=CUT_OFF)
     refused = builders.command("generate-batch", billing_company="nobody", cut_off_date=CUT_OFF)
     *_, seen, no = await answered(snooze, edit, check, preview, refused)
     assert no["outcome"] == "refused"
-    (batch,) = await answered(builders.command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, digest=seen["details"]["digest"]))
+    (batch,) = await answered(
+        builders.command(
+            "generate-batch",
+            billing_company=COMPANY,
+            cut_off_date=CUT_OFF,
+            digest=seen["details"]["digest"],
+        )
+    )
     assert batch["outcome"] == "accepted", batch
-    release = builders.command("release-pay-lines", billing_company=COMPANY, pay_line_ids=lines[:25])
+    release = builders.command(
+        "release-pay-lines", billing_company=COMPANY, pay_line_ids=lines[:25]
+    )
     await answered(release, snooze)
     await books.settled(600)
 
@@ -127,10 +204,14 @@ async def to_the_beginning() -> None:
     async with LagReader(settings().kafka) as lag:
         found = await lag.lag(groups_of())
     for group in sorted({one.group for one in found}):
-        wanted = {TopicPartition(one.topic, one.partition): 0 for one in found if one.group == group}
+        wanted = {
+            TopicPartition(one.topic, one.partition): 0 for one in found if one.group == group
+        }
 
         async def reset(group: str = group, wanted: dict[TopicPartition, int] = wanted) -> bool:
-            consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+            )
             await consumer.start()
             try:
                 consumer.assign(list(wanted))
@@ -146,27 +227,43 @@ async def to_the_beginning() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-async def test_replay_changes_no_table_and_says_nothing(stack: dict[str, str], engine_of: EngineOf, tmp_path: Path) -> None:
+async def test_replay_changes_no_table_and_says_nothing(
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+) -> None:
     """After more than ten thousand documents with revisions, released holds, snoozes and closed batches, everything is heard again from
     offset 0: every table of every schema is the same, row by row, and no output topic but that of the answers has a new record."""
     books = Watching(engine_of)
     async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
         await history(books)
-        await until("the scheduler has announced the day", lambda: books.one(ANNOUNCED, today=TODAY))
+        await until(
+            "the scheduler has announced the day", lambda: books.one(ANNOUNCED, today=TODAY)
+        )
         await asyncio.sleep(1)
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE sheet_id <> ''") >= DOCUMENTS
+    assert (
+        await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE source_id <> ''")
+        >= DOCUMENTS
+    )
     assert await books.one("SELECT count(*) FROM invoicer.batch") == 2
-    assert await books.one("SELECT count(*) FROM invoicer.pay_line WHERE corrects_invoice_id IS NOT NULL") > 100
+    assert (
+        await books.one(
+            "SELECT count(*) FROM invoicer.pay_line WHERE corrects_invoice_id IS NOT NULL"
+        )
+        > 100
+    )
     tables, said = await books.digest(MAY_CHANGE), await ends(OUTPUT)
     assert len(tables) > 40, "the digest looks at everything"
     await to_the_beginning()
     async with running(stack, tmp_path, today=TODAY):
         await books.settled(600)
         await asyncio.sleep(2)
-    changed = {name for name, digest in (await books.digest(MAY_CHANGE)).items() if digest != tables[name]}
+    changed = {
+        name for name, digest in (await books.digest(MAY_CHANGE)).items() if digest != tables[name]
+    }
     assert changed == set(), "tables that the replay changed"
     again = await ends(OUTPUT)
-    assert again.pop(COMMAND_RESULTS.name) > said.pop(COMMAND_RESULTS.name), "commands are answered again"
+    assert again.pop(COMMAND_RESULTS.name) > said.pop(COMMAND_RESULTS.name), (
+        "commands are answered again"
+    )
     assert again == said
     report = await books.verified()
     assert report.clean, report.faults

@@ -16,7 +16,7 @@ from shared.broker.topics import full_name, group_name
 from shared.settings import settings
 from tests.builders import COMPANY, product_line
 from tests.conftest import EngineOf
-from tests.planting import Planter
+from tests.fault_injection import Planter
 
 DUE = date(2026, 10, 1)
 PATIENCE_SECONDS = 40
@@ -48,11 +48,27 @@ async def within_patience(true: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def scheduler(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def scheduler(
+    stack: dict[str, str], **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A scheduler process; stopped at the end if it still runs."""
     given = {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
-    environment = stack | {"BACKOFFICE_TODAY": str(DUE), "BACKOFFICE_TICK_SECONDS": "0.2", "BACKOFFICE_SWEEP_SECONDS": "0.3"} | given
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.scheduler.app", env=environment, stderr=asyncio.subprocess.DEVNULL)
+    environment = (
+        stack
+        | {
+            "BACKOFFICE_TODAY": str(DUE),
+            "BACKOFFICE_TICK_SECONDS": "0.2",
+            "BACKOFFICE_SWEEP_SECONDS": "0.3",
+        }
+        | given
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.scheduler.app",
+        env=environment,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
     try:
         yield process
     finally:
@@ -71,7 +87,9 @@ async def announced(count: int) -> Counter[str]:
         heard[key] += 1
         assert ids.setdefault(key, dict(record.headers)["ce_id"]) == dict(record.headers)["ce_id"]
 
-    async with AIOKafkaConsumer(full_name("pay-line-due"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest") as consumer:
+    async with AIOKafkaConsumer(
+        full_name("pay-line-due"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest"
+    ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(heard) < count:
                 hear(await consumer.getone())
@@ -87,17 +105,27 @@ async def plant(engine_of: EngineOf, count: int) -> set[str]:
     async with engine_of("owner").begin() as connection:
         planter = Planter(connection)
         await planter.company()
-        return {str(await planter.pay_line(product_line("1.00", DUE), f"P-{at}", announce=True)) for at in range(count)}
+        return {
+            str(await planter.pay_line(product_line("1.00", DUE), f"P-{at}", announce=True))
+            for at in range(count)
+        }
 
 
-async def test_killed_inside_the_move_and_after_its_commit(stack: dict[str, str], engine_of: EngineOf) -> None:
+async def test_killed_inside_the_move_and_after_its_commit(
+    stack: dict[str, str], engine_of: EngineOf
+) -> None:
     """kill -9 with the watermark moved and not committed, then committed and not said: the third one announces every line."""
     lines = await plant(engine_of, 20)
-    for point in ("watermark_moved", "after_commit:2"):  # the first commit is the start's own, before the clock is looked at
+    for point in (
+        "watermark_moved",
+        "after_commit:2",
+    ):  # the first commit is the start's own, before the clock is looked at
         async with scheduler(stack, crash=point) as killed:
             assert await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
         async with engine_of("owner").connect() as connection:
-            assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == (1 if point == "after_commit:2" else 0)
+            assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == (
+                1 if point == "after_commit:2" else 0
+            )
     async with scheduler(stack):
         assert set(await announced(20)) == lines
 
@@ -111,7 +139,9 @@ async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf
         assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 1
 
 
-async def test_the_health_page_tells_lag_and_progress(stack: dict[str, str], engine_of: EngineOf) -> None:
+async def test_the_health_page_tells_lag_and_progress(
+    stack: dict[str, str], engine_of: EngineOf
+) -> None:
     """Ready when work flows; the lag of its own group under kafka_exporter's name, -1 until something is committed; exit 0 on SIGTERM."""
     await plant(engine_of, 1)
     port = free_port()
@@ -125,7 +155,9 @@ async def test_the_health_page_tells_lag_and_progress(stack: dict[str, str], eng
         assert f'backoffice_watermark_behind_days{{billing_company="{COMPANY}"}} 0.0' in metrics
         consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
         await consumer.start()
-        assert (await consumer.end_offsets([TopicPartition(topic, 0)]))[TopicPartition(topic, 0)] == 0
+        assert (await consumer.end_offsets([TopicPartition(topic, 0)]))[
+            TopicPartition(topic, 0)
+        ] == 0
         await consumer.stop()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0

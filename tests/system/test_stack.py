@@ -31,14 +31,16 @@ from shared.stack.process import Launch, Record, start_child
 PATIENCE_SECONDS = 30.0
 
 
-def silent(sentence: str) -> None:
+def silent(message: str) -> None:
     """Says nothing."""
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """A folder that stays open to the user PostgreSQL runs as; pytest's own is closed to others by every pytest that starts as root."""
-    with tempfile.TemporaryDirectory(prefix="backoffice-tests-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="backoffice-tests-", ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)
 
 
@@ -67,7 +69,11 @@ def processes_of(data: Path) -> list[str]:
         with contextlib.suppress(psutil.Error, OSError):
             line = " ".join(process.cmdline())
             beneath = Path(process.cwd()).is_relative_to(data)
-            if process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE and (str(data) in line or beneath):
+            if (
+                process.pid != os.getpid()
+                and process.status() != psutil.STATUS_ZOMBIE
+                and (str(data) in line or beneath)
+            ):
                 found.append(f"{process.pid} {line[:80]}")
     return found
 
@@ -121,7 +127,11 @@ def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None
     """A record and a row are there after a stop in good order, and after kill -9 of both servers, under the same addresses."""
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         offset = append(stack.kafka_address, b"kept")
-        sql(stack.postgres.dsn, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('kept') RETURNING word")
+        sql(
+            stack.postgres.dsn,
+            "CREATE TABLE kept (word text)",
+            "INSERT INTO kept VALUES ('kept') RETURNING word",
+        )
         addresses = stack.kafka_address, stack.database_url
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert (stack.kafka_address, stack.database_url) == addresses
@@ -138,7 +148,10 @@ def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None
         kafka.start()
         assert read(stack.kafka_address, later) == b"later"
         assert sql(postgres.socket_dsn, "SELECT word FROM kept ORDER BY 1") == ["kept", "later"]
-        assert sql(postgres.dsn, "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')") == ["on", "on"]
+        assert sql(
+            postgres.dsn,
+            "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')",
+        ) == ["on", "on"]
     assert processes_of(tmp_path / "data") == []
 
 
@@ -151,7 +164,7 @@ def test_a_server_that_somebody_kills_comes_back(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         assert within_patience(lambda: stack.postgres.pid not in (None, first))
         assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
-    assert any("started again" in sentence for sentence in said)
+    assert any("started again" in message for message in said)
 
 
 def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
@@ -164,11 +177,18 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         assert within_patience(lambda: worker.pid not in (None, first) and worker.is_ready())
         (seen,) = status(tmp_path / "data")["workers"]
-        assert (seen["restarts"], seen["port"], seen["alive"], seen["ready"]) == (1, port, True, True)
+        assert (seen["restarts"], seen["port"], seen["alive"], seen["ready"]) == (
+            1,
+            port,
+            True,
+            True,
+        )
     assert processes_of(tmp_path / "data") == []
 
 
-def test_a_full_disk_while_looking_around_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_looking_around_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server was killed, and its new state cannot be written down: said once, and tried again until it can."""
     said: list[str] = []
     full = threading.Event()
@@ -201,7 +221,10 @@ def test_up_and_down(tmp_path: Path) -> None:
     assert now["running"]
     assert all(server["alive"] for server in now["servers"].values())
     said: list[str] = []
-    assert up(data, detach=True, workers=(), say=said.append, provision=False)["supervisor_pid"] == now["supervisor_pid"]
+    assert (
+        up(data, detach=True, workers=(), say=said.append, provision=False)["supervisor_pid"]
+        == now["supervisor_pid"]
+    )
     assert said == [f"a stack already runs on {data}"]
     with pytest.raises(Refused, match="stack-in-use"):
         up(data, workers=(), say=silent, provision=False)
@@ -224,8 +247,14 @@ def test_killed_supervisor(tmp_path: Path) -> None:
     assert processes_of(data) == []
 
 
-@pytest.mark.parametrize(("number", "after_seconds"), [(signal.SIGINT, 0.7), (signal.SIGTERM, None)], ids=["ctrl-c-while-it-starts", "sigterm-when-it-is-up"])
-def test_stopped_in_the_foreground(tmp_path: Path, number: signal.Signals, after_seconds: float | None) -> None:
+@pytest.mark.parametrize(
+    ("number", "after_seconds"),
+    [(signal.SIGINT, 0.7), (signal.SIGTERM, None)],
+    ids=["ctrl-c-while-it-starts", "sigterm-when-it-is-up"],
+)
+def test_stopped_in_the_foreground(
+    tmp_path: Path, number: signal.Signals, after_seconds: float | None
+) -> None:
     """Ctrl-C or SIGTERM, while it starts or when it is up: exit 0 and nothing is left running."""
     data = tmp_path / "data"
     command = [sys.executable, "-m", "shared.stack", str(data), "--no-provision"]
@@ -250,8 +279,12 @@ def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
     try:
         started = psutil.Process(leftover.pid).create_time()
         Record("worker-1", leftover.pid, started, command, int(signal.SIGTERM)).save(folder.path)
-        Record("worker-2", stranger.pid, started - 1000, command, int(signal.SIGTERM)).save(folder.path)
-        Record("worker-3", stranger.pid, started, ("another", "command"), int(signal.SIGTERM)).save(folder.path)
+        Record("worker-2", stranger.pid, started - 1000, command, int(signal.SIGTERM)).save(
+            folder.path
+        )
+        Record("worker-3", stranger.pid, started, ("another", "command"), int(signal.SIGTERM)).save(
+            folder.path
+        )
         said: list[str] = []
         assert [record.name for record in folder.sweep(said.append)] == ["worker-1"]
         assert leftover.wait(PATIENCE_SECONDS) == -signal.SIGTERM
@@ -265,11 +298,20 @@ def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
             process.wait()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux ties a child's life to its parent's"
+)
 def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     """kill -9 of the command takes a worker with it at once, without waiting for a next command; a thread that ends takes nothing."""
     log = tmp_path / "log"
-    launch = Launch("sleeper", (sys.executable, "-c", "import time; time.sleep(100)"), log, dict(os.environ), signal.SIGTERM, signal.SIGKILL)
+    launch = Launch(
+        "sleeper",
+        (sys.executable, "-c", "import time; time.sleep(100)"),
+        log,
+        dict(os.environ),
+        signal.SIGTERM,
+        signal.SIGKILL,
+    )
     children = []
     thread = threading.Thread(target=lambda: children.append(start_child(tmp_path, launch)))
     thread.start()
@@ -282,13 +324,23 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
         f"launch = Launch('sleeper', {launch.command!r}, Path({str(log)!r}), dict(os.environ), signal.SIGTERM, signal.SIGKILL);"
         f"print(start_child(Path({str(tmp_path)!r}), launch).pid, flush=True); time.sleep(0.5); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    parent = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    parent = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
     assert parent.returncode == -signal.SIGKILL
     pid = int(parent.stdout)
-    assert within_patience(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    assert within_patience(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    )
 
 
-@pytest.mark.skipif(why_no_containers() is not None, reason=f"needs containers: {why_no_containers()}")
+@pytest.mark.skipif(
+    why_no_containers() is not None, reason=f"needs containers: {why_no_containers()}"
+)
 def test_containers_hold_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a Docker engine answers, the same stack runs in containers."""
     monkeypatch.setenv("BACKOFFICE_STACK", "docker")

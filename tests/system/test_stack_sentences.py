@@ -21,7 +21,7 @@ from shared.stack.ports import HOST, LOWEST, Ports, free_port
 from shared.stack.workers import replicas_of
 
 
-def silent(sentence: str) -> None:
+def silent(message: str) -> None:
     """Says nothing."""
 
 
@@ -48,19 +48,21 @@ def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path)
     folder = DataFolder(tmp_path)
     with pytest.raises(Refused, match="data-folder-version") as refused:
         folder.open(fresh=False, say=silent)
-    assert "kafka 3.9.1 instead of 4.3.1" in refused.value.sentence
-    assert "--fresh" in refused.value.mend
+    assert "kafka 3.9.1 instead of 4.3.1" in refused.value.message
+    assert "--fresh" in refused.value.fix
     folder.open(fresh=True, say=silent)
     assert not (tmp_path / "kafka").exists()
     folder.release()
 
 
-def test_full_disk_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too little space is a sentence with the folder and the need, not a server that dies later."""
+def test_full_disk_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too little space is a message with the folder and the need, not a server that dies later."""
     monkeypatch.setattr("shared.stack.folder.LEAST_FREE_BYTES", 10**18)
     with pytest.raises(Refused, match="disk-full") as refused:
         Stack(tmp_path / "data", say=silent).start()
-    assert str(tmp_path / "data") in refused.value.sentence
+    assert str(tmp_path / "data") in refused.value.message
 
 
 def test_port_taken(tmp_path: Path) -> None:
@@ -70,12 +72,14 @@ def test_port_taken(tmp_path: Path) -> None:
     with socket.create_server((HOST, port)):
         with pytest.raises(Refused, match="port-taken") as refused:
             Stack(tmp_path / "data", say=silent, provision=False, ports={"kafka": port}).start()
-        assert str(port) in refused.value.sentence
+        assert str(port) in refused.value.message
         (tmp_path / "ports.json").write_text(json.dumps({"kafka": port}))
         other = Ports(tmp_path, said.append).take("kafka")
     assert other != port
     assert other >= LOWEST
-    assert said == [f"port {port}, used for kafka last time, is taken by another program: another one is used"]
+    assert said == [
+        f"port {port}, used for kafka last time, is taken by another program: another one is used"
+    ]
     assert Ports(tmp_path, silent).take("kafka") == other
 
 
@@ -93,31 +97,38 @@ def repository(tmp_path: Path) -> Iterator[tuple[str, Jar]]:
     handler = functools.partial(_Quiet, directory=str(tmp_path / "repository"))
     with http.server.ThreadingHTTPServer((HOST, 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{HOST}:{server.server_address[1]}", Jar("org.example", "thing", "1.0", hashlib.sha256(b"jar").hexdigest())
+        yield (
+            f"http://{HOST}:{server.server_address[1]}",
+            Jar("org.example", "thing", "1.0", hashlib.sha256(b"jar").hexdigest()),
+        )
         server.shutdown()
 
 
-def test_jars_are_fetched_once_and_then_need_no_network(tmp_path: Path, repository: tuple[str, Jar]) -> None:
+def test_jars_are_fetched_once_and_then_need_no_network(
+    tmp_path: Path, repository: tuple[str, Jar]
+) -> None:
     """The first start fetches and says so; the second uses the cache, even if the repository is gone; a spoiled jar is fetched anew."""
     address, jar = repository
     said: list[str] = []
     path = Path(class_path(said.append, tmp_path / "cache", [jar], address))
     assert path.read_bytes() == b"jar"
-    assert any("1 of 1 jars" in sentence for sentence in said)
+    assert any("1 of 1 jars" in message for message in said)
     assert class_path(pytest.fail, tmp_path / "cache", [jar], f"http://{HOST}:9") == str(path)
     path.write_bytes(b"spoiled")
     class_path(silent, tmp_path / "cache", [jar], address)
     assert path.read_bytes() == b"jar"
 
 
-def test_wrong_jar_never_reaches_the_class_path(tmp_path: Path, repository: tuple[str, Jar]) -> None:
-    """A jar with another sum than the list's is thrown away; the sentence names it and the way out."""
+def test_wrong_jar_never_reaches_the_class_path(
+    tmp_path: Path, repository: tuple[str, Jar]
+) -> None:
+    """A jar with another sum than the list's is thrown away; the message names it and the way out."""
     address, jar = repository
     wrong = Jar(jar.group, jar.artifact, jar.version, "0" * 64)
     with pytest.raises(Refused, match="jar-wrong") as refused:
         class_path(silent, tmp_path / "cache", [wrong], address)
-    assert jar.coordinate in refused.value.sentence
-    assert jar.file in refused.value.mend
+    assert jar.coordinate in refused.value.message
+    assert jar.file in refused.value.fix
     assert not list((tmp_path / "cache").rglob("*.jar"))
 
 
@@ -126,9 +137,11 @@ def test_missing_jar_is_named(tmp_path: Path, repository: tuple[str, Jar]) -> No
     address, _ = repository
     for place in (address, f"http://{HOST}:9"):
         with pytest.raises(Refused, match="jar-missing") as refused:
-            class_path(silent, tmp_path / "cache", [Jar("org.example", "absent", "2.0", "0" * 64)], place)
-        assert "org.example:absent:2.0" in refused.value.sentence
-        assert "BACKOFFICE_KAFKA" in refused.value.mend
+            class_path(
+                silent, tmp_path / "cache", [Jar("org.example", "absent", "2.0", "0" * 64)], place
+            )
+        assert "org.example:absent:2.0" in refused.value.message
+        assert "BACKOFFICE_KAFKA" in refused.value.fix
 
 
 def test_list_of_jars_is_whole() -> None:
@@ -156,13 +169,17 @@ def test_choice(tmp_path: Path, wish: str, given: str, kind: str) -> None:
 def test_choice_by_itself(tmp_path: Path) -> None:
     """Without wish and address: the embedded one if the folder holds its data, else Docker if an engine tells its version, else the embedded one."""
     assert choose("auto", "", "BACKOFFICE_KAFKA", tmp_path).why == "the data folder holds its data"
-    assert choose("auto", "", "BACKOFFICE_KAFKA", tmp_path / "none").kind == ("embedded" if why_no_containers() else "docker")
+    assert choose("auto", "", "BACKOFFICE_KAFKA", tmp_path / "none").kind == (
+        "embedded" if why_no_containers() else "docker"
+    )
 
 
 def test_a_docker_client_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A docker command that is there but reaches no server starts no containers."""
     client = tmp_path / "docker"
-    client.write_text('#!/bin/sh\necho "Client: 29.0"\necho "Cannot connect to the Docker daemon" >&2\nexit 1\n')
+    client.write_text(
+        '#!/bin/sh\necho "Client: 29.0"\necho "Cannot connect to the Docker daemon" >&2\nexit 1\n'
+    )
     client.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert why_no_containers() == "no Docker engine answers"
@@ -171,28 +188,35 @@ def test_a_docker_client_is_no_engine(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_wish_without_address_is_refused(tmp_path: Path) -> None:
-    """BACKOFFICE_STACK=address without an address is a sentence, and so is a word that means nothing."""
+    """BACKOFFICE_STACK=address without an address is a message, and so is a word that means nothing."""
     with pytest.raises(Refused, match="address-missing"):
         choose("address", "", "BACKOFFICE_KAFKA", tmp_path)
     with pytest.raises(Refused, match="stack-unknown"):
         choose("cloud", "", "BACKOFFICE_KAFKA", tmp_path)
 
 
-def test_given_servers_that_do_not_answer_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address at which nothing answers is a sentence with the setting to mend, and no password."""
-    monkeypatch.setattr("shared.stack.given.GivenDatabase.patience_seconds", 0.2)
+def test_given_servers_that_do_not_answer_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An address at which nothing answers is a message with the setting to fix, and no password."""
+    monkeypatch.setattr("shared.stack.external.ExternalDatabase.patience_seconds", 0.2)
     monkeypatch.setenv("BACKOFFICE_STACK", "address")
     monkeypatch.setenv("BACKOFFICE_KAFKA", f"{HOST}:9")
-    monkeypatch.setenv("BACKOFFICE_DATABASE_URL", f"postgresql+asyncpg://app:secret@{HOST}:9/backoffice")
+    monkeypatch.setenv(
+        "BACKOFFICE_DATABASE_URL", f"postgresql+asyncpg://app:secret@{HOST}:9/backoffice"
+    )
     with pytest.raises(Unavailable, match="BACKOFFICE_DATABASE_URL") as away:
         Stack(tmp_path / "data", say=silent, provision=False).start()
-    assert "secret" not in away.value.sentence
-    assert f"{HOST}:9" in away.value.sentence
+    assert "secret" not in away.value.message
+    assert f"{HOST}:9" in away.value.message
 
 
 def test_numbers_of_replicas() -> None:
     """BACKOFFICE_WORKERS changes how many replicas of a worker run; a name that is no worker and a text that cannot be read are refused."""
-    assert replicas_of(("fee_realizer", "invoicer"), "invoicer=2") == {"fee_realizer": 1, "invoicer": 2}
+    assert replicas_of(("fee_realizer", "invoicer"), "invoicer=2") == {
+        "fee_realizer": 1,
+        "invoicer": 2,
+    }
     assert replicas_of(("fee_realizer",), "invoicer=2") == {"fee_realizer": 1}
     for setting, code in (("invoicr=2", "worker-unknown"), ("invoicer:2", "setting-unreadable")):
         with pytest.raises(Refused, match=code):

@@ -1,4 +1,4 @@
-"""Ten thousand timesheets and their job orders at the same moment, on different partitions, at two workers: none stays held."""
+"""Ten thousand timesheets and their requirements at the same moment, on different partitions, at two workers: none stays held."""
 
 import random
 import time
@@ -17,7 +17,7 @@ SEEDS = range(10)
 
 
 def together(seed: int) -> list[Sent]:
-    """Job orders and their timesheets in one shuffled stream; each seed has ids of its own."""
+    """Requirements and their timesheets in one shuffled stream; each seed has ids of its own."""
     rng = random.Random(seed)
     orders = [f"S{seed}-REQ-{at:04}" for at in range(RECORDS // (SHEETS_OF_AN_ORDER + 1))]
     sent = [event("requirement-changed", order, builders.requirement(order)) for order in orders]
@@ -36,14 +36,19 @@ async def test_none_stays_held(stack: dict[str, str], engine_of: EngineOf, tmp_p
     saw timesheets that waited and were released."""
     books = Watching(engine_of, ("fee_realizer",))
     await publish([command(builders.command("set-billing-company", billing_company=COMPANY))])
-    workers = [await start("fee_realizer", stack, tmp_path, replica=f"r{number}", sweep_seconds=2) for number in range(2)]
+    workers = [
+        await start("fee_realizer", stack, tmp_path, replica=f"r{number}", sweep_seconds=2)
+        for number in range(2)
+    ]
     try:
         await books.settled()
         for seed in SEEDS:
             sent = together(seed)
             began = time.monotonic()
             await publish(sent)
-            await until(f"all of seed {seed} realized", lambda seed=seed: _realized(books, seed), within=600)  # type: ignore[misc]
+            await until(
+                f"all of seed {seed} realized", lambda seed=seed: _realized(books, seed), within=600
+            )  # type: ignore[misc]
             print(f"seed {seed}: {len(sent)} records in {time.monotonic() - began:.1f} s")
         await books.settled()
         for worker in workers:
@@ -52,19 +57,33 @@ async def test_none_stays_held(stack: dict[str, str], engine_of: EngineOf, tmp_p
         for worker in workers:
             if worker.process.returncode is None:
                 worker.process.kill()
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL") == 0
-    assert await books.one("SELECT count(*) FROM fee_realizer.to_price") == 0
-    worth = await books.select("SELECT statement_kind, count(*) FROM fee_realizer.latest_statement GROUP BY 1")
-    assert [tuple(row) for row in worth] == [("realized", len(SEEDS) * RECORDS * SHEETS_OF_AN_ORDER // (SHEETS_OF_AN_ORDER + 1))]
-    assert await books.one("SELECT max(statement_no) FROM fee_realizer.latest_statement") == 1, "priced once, when its job order was there"
+    assert (
+        await books.one(
+            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
+        )
+        == 0
+    )
+    assert await books.one("SELECT count(*) FROM fee_realizer.pricing_queue") == 0
+    worth = await books.select(
+        "SELECT realization_kind, count(*) FROM fee_realizer.latest_realization GROUP BY 1"
+    )
+    assert [tuple(row) for row in worth] == [
+        ("realized", len(SEEDS) * RECORDS * SHEETS_OF_AN_ORDER // (SHEETS_OF_AN_ORDER + 1))
+    ]
+    assert (
+        await books.one("SELECT max(realization_no) FROM fee_realizer.latest_realization") == 1
+    ), "priced once, when its requirement was there"
     assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 0
-    met = await books.select("SELECT left(document_id, 2), count(*) FILTER (WHERE hold_no > 0) FROM fee_realizer.source_document GROUP BY 1")
-    assert all(waited > 0 for _, waited in met), "some came before their job order"
+    met = await books.select(
+        "SELECT left(document_id, 2), count(*) FILTER (WHERE hold_no > 0) FROM fee_realizer.source_document GROUP BY 1"
+    )
+    assert all(waited > 0 for _, waited in met), "some came before their requirement"
 
 
 async def _realized(books: Watching, seed: int) -> bool:
     count = RECORDS * SHEETS_OF_AN_ORDER // (SHEETS_OF_AN_ORDER + 1)
     found = await books.one(
-        "SELECT count(*) FROM fee_realizer.source_document WHERE document_id LIKE :ids AND statement_no > 0 AND hold_code IS NULL", ids=f"S{seed}-%"
+        "SELECT count(*) FROM fee_realizer.source_document WHERE document_id LIKE :ids AND realization_no > 0 AND hold_code IS NULL",
+        ids=f"S{seed}-%",
     )
     return bool(found == count)

@@ -1,6 +1,6 @@
 """The whole delivery against a real Tryton: running workers, real Kafka, everything said twice, workers and Tryton killed at random.
 
-Tryton's own tables are the oracle: each document once, posted, to the cent; those that Tryton refuses wait with its sentence for the mend.
+Tryton's own tables are the oracle: each document once, posted, to the cent; those that Tryton refuses wait with its message for the fix.
 """
 
 import asyncio
@@ -60,7 +60,13 @@ class Workers:
 
     async def start(self, replica: str) -> None:
         """Starts one."""
-        self.running[replica] = await start("arg_sync", self.environment, self.folder, replica=replica, ledger_key=self.environment["BACKOFFICE_LEDGER_KEY"])
+        self.running[replica] = await start(
+            "arg_sync",
+            self.environment,
+            self.folder,
+            replica=replica,
+            ledger_key=self.environment["BACKOFFICE_LEDGER_KEY"],
+        )
 
     async def kill(self) -> None:
         """kill -9 of one, whatever it is doing."""
@@ -77,7 +83,9 @@ class Workers:
 
 
 @contextlib.asynccontextmanager
-async def two_workers(environment: dict[str, str], folder: Path, rng: random.Random) -> AsyncIterator[Workers]:
+async def two_workers(
+    environment: dict[str, str], folder: Path, rng: random.Random
+) -> AsyncIterator[Workers]:
     """They run while the block lasts, and end well."""
     workers = Workers(environment, folder, rng)
     try:
@@ -109,24 +117,42 @@ async def plant(delivering: Delivering) -> None:
         elif no > INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY:
             await delivering.close(f"INV-{no:04d}", account=BLOCKED, day=MARCH, due=DUE)
         else:
-            first.append(await delivering.close(f"INV-{no:04d}", account=f"Client {no % 7}", day=MARCH, due=DUE))
+            first.append(
+                await delivering.close(
+                    f"INV-{no:04d}", account=f"Client {no % 7}", day=MARCH, due=DUE
+                )
+            )
     for no, invoice in enumerate(first[:CREDITS], INVOICES + 1):
-        await delivering.close(f"CN-{no:04d}", credits=invoice, account=invoice.account, day=MARCH, due=DUE)
+        await delivering.close(
+            f"CN-{no:04d}", credits=invoice, account=invoice.account, day=MARCH, due=DUE
+        )
 
 
 async def settled(delivering: Delivering) -> Counter[str] | None:
     """How many deliveries are in which state, once none is under way."""
     states = Counter((await delivering.states()).values())
-    return states if sum(states.values()) == INVOICES + CREDITS and not states.keys() & {"queued", "sending", "unknown"} else None
+    return (
+        states
+        if sum(states.values()) == INVOICES + CREDITS
+        and not states.keys() & {"queued", "sending", "unknown"}
+        else None
+    )
 
 
-async def havoc(delivering: Delivering, workers: Workers, server: TrytonServer, rng: random.Random) -> None:
+async def havoc(
+    delivering: Delivering, workers: Workers, server: TrytonServer, rng: random.Random
+) -> None:
     """Kills, at moments that the seed chooses, each after something was delivered since the last: so they fall into work, not into waiting."""
     ahead = ["worker"] * KILLS_OF_WORKERS + ["tryton"] * KILLS_OF_TRYTON
     rng.shuffle(ahead)
     done = 0
     for which in ahead:
-        done = await until("something is delivered", partial(more_than, delivering, done), SETTLE_SECONDS, every=0.2)
+        done = await until(
+            "something is delivered",
+            partial(more_than, delivering, done),
+            SETTLE_SECONDS,
+            every=0.2,
+        )
         await asyncio.sleep(rng.uniform(0.0, 3.0))
         if which == "worker":
             await workers.kill()
@@ -144,17 +170,31 @@ async def more_than(delivering: Delivering, done: int) -> int:
 
 def wanted(delivering: Delivering, *numbers: str) -> list[tuple[str, str, Decimal]]:
     """What Tryton must hold, posted."""
-    return sorted((one.number, "posted", one.total if one.kind == "invoice" else -one.total) for one in delivering.closed if one.number not in numbers)
+    return sorted(
+        (one.number, "posted", one.total if one.kind == "invoice" else -one.total)
+        for one in delivering.closed
+        if one.number not in numbers
+    )
 
 
 async def connect(server: TrytonServer) -> None:
     """As an operator does."""
     sealed = sealing.seal({"password": PASSWORD})
     settings = server.settings | TIMES
-    rows = [{"what": "account", "code": "", "remote": ACCOUNT}, {"what": "tax", "code": "VAT", "remote": TAX}]
+    rows = [
+        {"what": "account", "code": "", "remote": ACCOUNT},
+        {"what": "tax", "code": "VAT", "remote": TAX},
+    ]
     asked: list[Any] = [
         ConnectLedger(
-            command_id="connect", actor="pat", ledger=LEDGER, kind="tryton", billing_company=COMPANY, settings=settings, sealed_secrets=sealed, auto_sync=True
+            command_id="connect",
+            actor="pat",
+            ledger=LEDGER,
+            kind="tryton",
+            billing_company=COMPANY,
+            settings=settings,
+            sealed_secrets=sealed,
+            auto_sync=True,
         ),
         command("import-mapping", ledger=LEDGER, rows=rows),
     ]
@@ -163,7 +203,12 @@ async def connect(server: TrytonServer) -> None:
 
 
 async def test_tryton_holds_each_document_once(
-    stack: dict[str, str], engine_of: EngineOf, books_of: BooksOf, configure: Configure, server: TrytonServer, tmp_path: Path
+    stack: dict[str, str],
+    engine_of: EngineOf,
+    books_of: BooksOf,
+    configure: Configure,
+    server: TrytonServer,
+    tmp_path: Path,
 ) -> None:
     """Everything said twice, two workers, five kills of a worker, three of Tryton: each document once, posted, to the cent."""
     rng = random.Random(11)
@@ -171,18 +216,26 @@ async def test_tryton_holds_each_document_once(
     configure(ledger_key=key)
     delivering = Delivering(engine_of, books_of)
     await plant(delivering)
-    await server.rows("INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1, $1, 'BL-1', false)", BLOCKED)
+    await server.rows(
+        "INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1, $1, 'BL-1', false)",
+        BLOCKED,
+    )
     await server.close_period(date(2026, 6, 30))
-    refused = [f"INV-{no:04d}" for no in range(INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY + 1, INVOICES + 1)]
+    refused = [
+        f"INV-{no:04d}"
+        for no in range(INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY + 1, INVOICES + 1)
+    ]
     async with two_workers(stack | {"BACKOFFICE_LEDGER_KEY": key}, tmp_path, rng) as workers:
         await connect(server)
         await publish(await said(delivering))
         await havoc(delivering, workers, server, rng)
         states = await until("all settled", lambda: settled(delivering), SETTLE_SECONDS, every=1.0)
         workers.check_alive()
-        assert states == {"posted": INVOICES + CREDITS - len(refused), "refused": len(refused)}, await sentences(delivering)
+        assert states == {"posted": INVOICES + CREDITS - len(refused), "refused": len(refused)}, (
+            await messages(delivering)
+        )
         await check_parked(delivering, server, refused)
-        await mend(delivering, server, refused)
+        await fix(delivering, server, refused)
         await until("all posted", lambda: all_posted(delivering), SETTLE_SECONDS, every=1.0)
         assert await server.invoices() == wanted(delivering)
         await publish(await said(delivering))  # a replay of everything
@@ -201,16 +254,22 @@ def check_logs(folder: Path, *secrets: str) -> None:
 
 
 async def check_parked(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
-    """Those that Tryton refuses stand alone, with its sentence; of them it holds no posted one."""
-    assert [one for one in await server.invoices() if one[1] != "draft"] == wanted(delivering, *refused)
-    found = await sentences(delivering)
+    """Those that Tryton refuses stand alone, with its message; of them it holds no posted one."""
+    assert [one for one in await server.invoices() if one[1] != "draft"] == wanted(
+        delivering, *refused
+    )
+    found = await messages(delivering)
     assert sorted(found) == refused
     closed, blocked = refused[OF_BLOCKED_PARTY:], refused[:OF_BLOCKED_PARTY]
-    assert all("reopen the period" in found[number] and "2026-06" in found[number] for number in closed), found
-    assert all(BLOCKED in found[number] and "inactive" in found[number] for number in blocked), found
+    assert all(
+        "reopen the period" in found[number] and "2026-06" in found[number] for number in closed
+    ), found
+    assert all(BLOCKED in found[number] and "inactive" in found[number] for number in blocked), (
+        found
+    )
 
 
-async def mend(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
+async def fix(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
     """The period is opened, the party made active with an address; each is retried by command."""
     await server.close_period(date(2026, 6, 30), closed=False)
     await server.block(BLOCKED, blocked=False)
@@ -224,15 +283,17 @@ async def mend(delivering: Delivering, server: TrytonServer, refused: list[str])
         assert answer["outcome"] == "accepted", answer
 
 
-async def sentences(delivering: Delivering) -> dict[str, str]:
+async def messages(delivering: Delivering) -> dict[str, str]:
     """Why those that are refused are."""
-    rows = await delivering.rows("SELECT invoice_number, sentence FROM arg_sync.delivery WHERE state = 'refused'")
-    return {row.invoice_number: row.sentence for row in rows}
+    rows = await delivering.rows(
+        "SELECT invoice_number, message FROM arg_sync.delivery WHERE state = 'refused'"
+    )
+    return {row.invoice_number: row.message for row in rows}
 
 
 async def all_posted(delivering: Delivering) -> bool:
     """Nothing is left; a second refusal ends the wait."""
-    refused = await sentences(delivering)
+    refused = await messages(delivering)
     states = Counter((await delivering.states()).values())
     waiting = states["queued"] + states["sending"] + states["unknown"]
     assert waiting or not refused, json.dumps(refused, indent=1)
@@ -241,5 +302,7 @@ async def all_posted(delivering: Delivering) -> bool:
 
 async def check_applied(server: TrytonServer) -> None:
     """Each credit note pays its invoice."""
-    found = await server.rows('SELECT i.reference FROM "account_invoice-account_move_line" p JOIN account_invoice i ON i.id = p.invoice ORDER BY i.reference')
+    found = await server.rows(
+        'SELECT i.reference FROM "account_invoice-account_move_line" p JOIN account_invoice i ON i.id = p.invoice ORDER BY i.reference'
+    )
     assert [row["reference"] for row in found] == [f"INV-{no:04d}" for no in range(1, CREDITS + 1)]

@@ -52,7 +52,9 @@ class Workload:
     def _company(self, requirement: int) -> str:
         return COMPANIES[requirement % 2]
 
-    def _requirement(self, number: int, revision: int = 1, price: str = "50.00", **changes: Any) -> Sent:
+    def _requirement(
+        self, number: int, revision: int = 1, price: str = "50.00", **changes: Any
+    ) -> Sent:
         company = self._company(number)
         body = builders.requirement(
             f"REQ-{number}",
@@ -60,16 +62,32 @@ class Workload:
             billing_company=company,
             office_id=f"office-{number % 4}",
             currency="USD" if company == "kill-us" else "EUR",
-            rates=[builders.rate("REG", price), builders.rate("OT", "75.1234"), builders.rate("REG", "61.3333", "2026-10-14")],
+            rates=[
+                builders.rate("REG", price),
+                builders.rate("OT", "75.1234"),
+                builders.rate("REG", "61.3333", "2026-10-14"),
+            ],
             **changes,
         )
         return event("requirement-changed", body.requirement_id, body)
 
     def _facts(self) -> Phase:
-        nodes = [builders.node("client-0", "client", account_name="Client 0"), builders.node("client-1", "client", account_name="Client 1")]
-        nodes += [builders.node(f"office-{at}", parent_id=f"client-{at % 2}", account_name="Office 3" if at == 3 else "") for at in range(4)]
+        nodes = [
+            builders.node("client-0", "client", account_name="Client 0"),
+            builders.node("client-1", "client", account_name="Client 1"),
+        ]
+        nodes += [
+            builders.node(
+                f"office-{at}",
+                parent_id=f"client-{at % 2}",
+                account_name="Office 3" if at == 3 else "",
+            )
+            for at in range(4)
+        ]
         records = [event("billto-changed", node.node_id, node) for node in nodes]
-        records += [self._requirement(number) for number in range(REQUIREMENTS) if number not in (5, 6)]
+        records += [
+            self._requirement(number) for number in range(REQUIREMENTS) if number not in (5, 6)
+        ]
         self._random.shuffle(records)
         commands = [
             builders.command(
@@ -95,16 +113,23 @@ class Workload:
         )
         return Phase(records, commands)
 
-    def _timesheet(self, sheet_id: str, **changes: Any) -> Sent:
-        revision = self._revisions[sheet_id] = self._revisions.get(sheet_id, 0) + self._random.randint(1, 3)
-        body = self._bodies[sheet_id] = self._bodies.get(sheet_id, {}) | changes
-        sheet = builders.timesheet(sheet_id, revision, **body)
-        return event("timesheet-approved", sheet.adjusts or sheet_id, sheet)
+    def _timesheet(self, source_id: str, **changes: Any) -> Sent:
+        revision = self._revisions[source_id] = self._revisions.get(
+            source_id, 0
+        ) + self._random.randint(1, 3)
+        body = self._bodies[source_id] = self._bodies.get(source_id, {}) | changes
+        sheet = builders.timesheet(source_id, revision, **body)
+        return event("timesheet-approved", sheet.adjusts or source_id, sheet)
 
     def _entries(self, requirement: int, week: date) -> list[dict[str, Any]]:
         hours = [self._random.choice(["8", "7.5", "6.25", "0", "10.75"]) for _ in range(5)]
         return [
-            builders.entry(each, week - timedelta(days=6 - at), self._random.choice(["REG", "REG", "REG", "OT"]), f"REQ-{requirement}")
+            builders.entry(
+                each,
+                week - timedelta(days=6 - at),
+                self._random.choice(["REG", "REG", "REG", "OT"]),
+                f"REQ-{requirement}",
+            )
             for at, each in enumerate(hours)
         ]
 
@@ -112,7 +137,12 @@ class Workload:
         records = []
         for at in range(self.documents):
             requirement, week = self._random.randrange(REQUIREMENTS), self._random.choice(WEEKS)
-            sheet = self._timesheet(f"TS-{self.seed}-{at}", worker_id=f"W-{at}", week_ending=str(week), entries=self._entries(requirement, week))
+            sheet = self._timesheet(
+                f"TS-{self.seed}-{at}",
+                worker_id=f"W-{at}",
+                week_ending=str(week),
+                entries=self._entries(requirement, week),
+            )
             records += [sheet] * self._random.choice([1, 1, 1, 2])
         for at in range(12):
             placed = builders.placement(
@@ -122,7 +152,9 @@ class Workload:
                 salary=f"{80_000 + 1_237 * at}.50",
             )
             records.append(event("placement-created", placed.placement_id, placed))
-        records += [Sent("timesheet-approved", f"bad-{at}".encode(), value) for at, value in enumerate(BAD)]
+        records += [
+            Sent("timesheet-approved", f"bad-{at}".encode(), value) for at, value in enumerate(BAD)
+        ]
         self._random.shuffle(records)
         return Phase(records, self._batches(0), holds=6, edits=2)
 
@@ -140,24 +172,39 @@ class Workload:
     def _corrections(self, number: int) -> Phase:
         records = []
         for at in self._random.sample(range(self.documents), self.documents // 4):
-            sheet_id = f"TS-{self.seed}-{at}"
-            body = self._bodies[sheet_id]
-            kind = self._random.choice(["hours", "hours", "hours", "cancel", "adjustment", "unapproved"])
+            source_id = f"TS-{self.seed}-{at}"
+            body = self._bodies[source_id]
+            kind = self._random.choice(
+                ["hours", "hours", "hours", "cancel", "adjustment", "unapproved"]
+            )
             week = date.fromisoformat(body["week_ending"])
             requirement = self._random.randrange(REQUIREMENTS)
             if kind == "hours":
-                records.append(self._timesheet(sheet_id, entries=self._entries(requirement, week)))
+                records.append(self._timesheet(source_id, entries=self._entries(requirement, week)))
             elif kind == "cancel":
-                records.append(self._timesheet(sheet_id, entries=[]))
+                records.append(self._timesheet(source_id, entries=[]))
             elif kind == "unapproved":
-                records.append(self._timesheet(sheet_id, workflow={"submitted_at": "2026-10-30T08:00:00Z"}))
+                records.append(
+                    self._timesheet(source_id, workflow={"submitted_at": "2026-10-30T08:00:00Z"})
+                )
             else:
                 approved = f"2026-10-{20 + number}T{self._random.randrange(10, 23)}:00:00Z"
-                changes = body | {"adjusts": sheet_id, "entries": self._entries(requirement, week), "workflow": {"approved_at": approved}}
-                records.append(self._timesheet(f"{sheet_id}-adj-{number}", **changes))
+                changes = body | {
+                    "adjusts": source_id,
+                    "entries": self._entries(requirement, week),
+                    "workflow": {"approved_at": approved},
+                }
+                records.append(self._timesheet(f"{source_id}-adj-{number}", **changes))
         records.append(self._requirement(5 + number))  # the fact that held documents wait for
-        records.append(self._requirement(number, 2, "52.5000"))  # open lines are priced again, invoiced ones keep their price
-        moved = builders.node(f"office-{number}", revision=2 + number, parent_id=f"client-{number}", account_name=f"Moved {number}")
+        records.append(
+            self._requirement(number, 2, "52.5000")
+        )  # open lines are priced again, invoiced ones keep their price
+        moved = builders.node(
+            f"office-{number}",
+            revision=2 + number,
+            parent_id=f"client-{number}",
+            account_name=f"Moved {number}",
+        )
         records.append(event("billto-changed", moved.node_id, moved))
         self._random.shuffle(records)
         return Phase(records, self._batches(1) if number == 0 else (), holds=0)

@@ -12,8 +12,8 @@ from services.arg_sync.rules.backoff import HELD_MINUTES
 from services.arg_sync.store import announced, connections, deliveries, held
 from services.arg_sync.store.customers import forget_customer
 from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer.commands import Answer, Desk, Handle
-from shared.consumer.protocol import Lane
+from shared.consumer.commands import Answer, CommandDispatcher, Handle
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, Record
 from shared.errors import Refused
 from shared.events.commands import (
@@ -36,18 +36,31 @@ async def on_sync_batch(connection: AsyncConnection, command: SyncBatch) -> Answ
     """Queues what was not delivered yet, for every connection of the billing company."""
     company = await deliveries.batch_company(connection, command.batch_id)
     if company is None or company != command.billing_company:
-        raise Refused("unknown_batch", f"{command.billing_company} has no batch {command.batch_id}", "see `backoffice batch list`")
+        raise Refused(
+            "unknown_batch",
+            f"{command.billing_company} has no batch {command.batch_id}",
+            "see `backoffice batch list`",
+        )
     ledgers = await connections.connections_of(connection, company)
     if not ledgers:
-        raise Refused("no_ledger", f"{company} is connected to no ledger", "connect one with `backoffice ledger connect`, or take the batch as files")
+        raise Refused(
+            "no_ledger",
+            f"{company} is connected to no ledger",
+            "connect one with `backoffice ledger connect`, or take the batch as files",
+        )
     new = await deliveries.queue(connection, batch_ids=[command.batch_id], auto=False)
     states = await deliveries.batch_states(connection, command.batch_id)
     stopped = [each for each in ledgers if each.state == "stopped"]
-    warning = "".join(f"; {each.ledger} is stopped: {each.sentence}" for each in stopped)
+    warning = "".join(f"; {each.ledger} is stopped: {each.message}" for each in stopped)
     names = [each.ledger for each in ledgers]
     return Answer(
         f"{counted(new, 'document')} of {command.batch_id} queued for {', '.join(names)}{warning}",
-        details={"batch_id": command.batch_id, "queued": new, "ledgers": names, "deliveries": states},
+        details={
+            "batch_id": command.batch_id,
+            "queued": new,
+            "ledgers": names,
+            "deliveries": states,
+        },
         subjects=[command.batch_id, *names],
     )
 
@@ -79,8 +92,10 @@ async def on_adopt(connection: AsyncConnection, command: AdoptDelivery) -> Answe
     row = await _delivery(connection, command.ledger, command.invoice_number)
     if row.state not in ("refused", "unknown"):
         raise _not_now(row, "adopted")
-    words = f"{command.actor} took {command.remote_id} for it: {command.reason or row.sentence}"
-    await deliveries.settle_by_hand(connection, row.delivery_id, "adopted", command.remote_id, row.remote_number, words)
+    words = f"{command.actor} took {command.remote_id} for it: {command.reason or row.message}"
+    await deliveries.settle_by_hand(
+        connection, row.delivery_id, "adopted", command.remote_id, row.remote_number, words
+    )
     return _changed(row, f"stands in the ledger as {command.remote_id}", "posted", said=True)
 
 
@@ -90,22 +105,40 @@ async def on_mark_posted(connection: AsyncConnection, command: MarkPosted) -> An
     if row.state not in ("refused", "unknown", "queued"):
         raise _not_now(row, "marked as posted")
     if row.doubt and row.state == "unknown" and not command.reason:
-        raise Refused("reason_missing", "what became of it is not known: it is marked with a reason only", "look in the ledger, then give --reason")
+        raise Refused(
+            "reason_missing",
+            "what became of it is not known: it is marked with a reason only",
+            "look in the ledger, then give --reason",
+        )
     words = f"{command.actor} says that it stands there: {command.reason}"
-    await deliveries.settle_by_hand(connection, row.delivery_id, "marked", None, command.remote_number or "", words)
+    await deliveries.settle_by_hand(
+        connection, row.delivery_id, "marked", None, command.remote_number or "", words
+    )
     return _changed(row, "is marked as posted", "posted", said=True)
 
 
 async def _delivery(connection: AsyncConnection, ledger: str, invoice_number: str) -> Any:
     row = await deliveries.delivery_for(connection, ledger, invoice_number)
     if row is None:
-        raise Refused("unknown_delivery", f"{invoice_number} was never to go to {ledger}", "see `backoffice deliveries list`, or queue it with `batch sync`")
+        raise Refused(
+            "unknown_delivery",
+            f"{invoice_number} was never to go to {ledger}",
+            "see `backoffice deliveries list`, or queue it with `batch sync`",
+        )
     return row
 
 
 def _not_now(row: Any, what: str) -> Refused:
-    mends = {"sending": "it is in hand: look again in a minute", "unknown": "it is looked up by itself as soon as that is safe", "posted": "it is there"}
-    return Refused("not_now", f"{row.invoice_number} is {row.state} and cannot be {what}", mends.get(row.state, "see `backoffice deliveries show`"))
+    fixes = {
+        "sending": "it is in hand: look again in a minute",
+        "unknown": "it is looked up by itself as soon as that is safe",
+        "posted": "it is there",
+    }
+    return Refused(
+        "not_now",
+        f"{row.invoice_number} is {row.state} and cannot be {what}",
+        fixes.get(row.state, "see `backoffice deliveries show`"),
+    )
 
 
 def _changed(row: Any, words: str, state: str, *, said: bool = False) -> Answer:
@@ -115,7 +148,7 @@ def _changed(row: Any, words: str, state: str, *, said: bool = False) -> Answer:
         before={"state": row.state, "code": row.code, "remote_id": row.remote_id},
         after={"state": state},
         subjects=[row.invoice_number, row.ledger],
-        unsaid=[announced.of("posted", row.delivery_id, 0)] if said else [],
+        publish_after=[announced.of("posted", row.delivery_id, 0)] if said else [],
     )
 
 
@@ -126,21 +159,34 @@ async def on_republish(connection: AsyncConnection, command: Republish) -> Answe
     elif command.since is not None:
         ids = await announced.announced_since(connection, command.since)
     else:
-        raise Refused("nothing_named", "republish needs to know what", "give the number of a document, or a day with --since")
-    return Answer(f"{counted(len(ids), 'delivery', 'deliveries')} are said again", details={"deliveries": len(ids)}, unsaid=ids)
+        raise Refused(
+            "nothing_named",
+            "republish needs to know what",
+            "give the number of a document, or a day with --since",
+        )
+    return Answer(
+        f"{counted(len(ids), 'delivery', 'deliveries')} are said again",
+        details={"deliveries": len(ids)},
+        publish_after=ids,
+    )
 
 
 # -- commands about a batch that we have not heard of
 
 
-async def apply_or_hold(connection: AsyncConnection, received: Sequence[Received[AnyCommand]]) -> Applied:
+async def apply_or_hold(
+    connection: AsyncConnection, received: Sequence[Received[AnyCommand]]
+) -> Applied:
     """Answers a command; one about a batch that is not there yet is held: the invoicer may be about to commit it."""
     (one,) = received
     command = one.event
-    if isinstance(command, SyncBatch) and await deliveries.batch_company(connection, command.batch_id) is None:
+    if (
+        isinstance(command, SyncBatch)
+        and await deliveries.batch_company(connection, command.batch_id) is None
+    ):
         await held.hold(connection, command.command_id, command.model_dump_json())
         return Applied()
-    return await DESK.apply(connection, received)
+    return await DISPATCHER.apply(connection, received)
 
 
 async def answer_held(connection: AsyncConnection) -> Applied:
@@ -150,14 +196,17 @@ async def answer_held(connection: AsyncConnection) -> Applied:
         if await held.let_go(connection, row.command_id):
             body = row.body if isinstance(row.body, str) else json.dumps(row.body)
             command = OPERATOR_COMMAND.validate_json(body)
-            answered = await DESK.apply(connection, [Received(command, Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode()))])
-            applied.unsaid += answered.unsaid
+            answered = await DISPATCHER.apply(
+                connection,
+                [Received(command, Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode()))],
+            )
+            applied.publish_now += answered.publish_after
     return applied
 
 
-def lanes() -> Mapping[str, Lane]:
+def subscriptions() -> Mapping[str, Subscription]:
     """What the service hears, by topic."""
-    commands = replace(DESK.lane(), apply=apply_or_hold)
+    commands = replace(DISPATCHER.subscription(), apply=apply_or_hold)
     return {lane.topic: lane for lane in (hearing.INVOICES, hearing.BATCHES, commands)}
 
 
@@ -170,4 +219,6 @@ HANDLERS: Mapping[type[Any], Handle] = {
     MarkPosted: on_mark_posted,
     Reconcile: reconcile.on_reconcile,
 }
-DESK = Desk(NAME, handlers=HANDLERS, lanes=lanes, republish=on_republish)
+DISPATCHER = CommandDispatcher(
+    NAME, handlers=HANDLERS, subscriptions=subscriptions, republish=on_republish
+)

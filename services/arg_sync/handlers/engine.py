@@ -18,7 +18,7 @@ from services.arg_sync.rules.backoff import Chances, after_trouble
 from services.arg_sync.rules.claiming import MARGIN_SECONDS
 from services.arg_sync.store import claims, connections
 from services.arg_sync.store.connections import Connection
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 
 DRAIN_SECONDS = 40.0
 INHERIT_SECONDS = 2.0
@@ -27,7 +27,13 @@ INHERIT_SECONDS = 2.0
 class Engine:
     """The runs of one worker process. `holder`: the name under which it holds leases and slots."""
 
-    def __init__(self, books: Books, kinds: Mapping[str, Kind], holder: str, chances: Chances = random.random) -> None:
+    def __init__(
+        self,
+        books: UnitOfWork,
+        kinds: Mapping[str, Kind],
+        holder: str,
+        chances: Chances = random.random,
+    ) -> None:
         self._books = books
         self._ports = PortBook(books.engine, kinds)
         self._kinds = kinds
@@ -55,7 +61,11 @@ class Engine:
             return
         self._inherit_at = now + INHERIT_SECONDS
         async with self._books.engine.connect() as connection:
-            dead = [(ledger, holder) for ledger, holder in await claims.holders(connection) if is_dead(holder)]
+            dead = [
+                (ledger, holder)
+                for ledger, holder in await claims.holders(connection)
+                if is_dead(holder)
+            ]
         for ledger, holder in dead:
             async with self._books.engine.begin() as connection:
                 await self._inherit_from(connection, ledger, holder)
@@ -86,23 +96,25 @@ class Engine:
         if ledger.check_asked_at is not None:
             await self._check(ledger)
         if ledger.state == "connected" and not ledger.open:
-            await Run(self._books, ledger, plugged, self._holder, self._chances, self._stopping).go()
+            await Run(
+                self._books, ledger, plugged, self._holder, self._chances, self._stopping
+            ).go()
 
     async def _check(self, ledger: Connection) -> None:
         """Looks whether a connection works; one that was stopped goes on if it does."""
         plugged = await self._ports.port_for(ledger)
         try:
-            sentence = await plugged.asked(plugged.port.check)
+            message = await plugged.asked(plugged.port.check)
         except Failure as failed:
-            await self._checked(ledger, "failed", f"{failed.code}: {failed.sentence}")
+            await self._checked(ledger, "failed", f"{failed.code}: {failed.message}")
             return
-        await self._checked(ledger, "ok", sentence)
+        await self._checked(ledger, "ok", message)
 
-    async def _checked(self, ledger: Connection, outcome: str, sentence: str) -> None:
+    async def _checked(self, ledger: Connection, outcome: str, message: str) -> None:
         async with self._books.engine.begin() as connection:
             if (now := await outcomes.still(connection, ledger)) is None:
                 return  # its own check is to come
-            await connections.add_check(connection, ledger.ledger, outcome, sentence)
+            await connections.add_check(connection, ledger.ledger, outcome, message)
             if outcome == "ok" and now.state == "stopped":
                 await connections.set_state(connection, ledger.ledger, "connected")
             if outcome == "ok":
@@ -114,8 +126,15 @@ class Engine:
             if await outcomes.still(connection, ledger) is None:
                 return
             if ledger.check_asked_at is not None:
-                await connections.add_check(connection, ledger.ledger, "failed", f"{failed.code}: {failed.sentence}")
+                await connections.add_check(
+                    connection, ledger.ledger, "failed", f"{failed.code}: {failed.message}"
+                )
             if failed.failure == "auth":
-                await outcomes.stop(connection, ledger, failed.sentence)
+                await outcomes.stop(connection, ledger, failed.message)
             else:
-                await connections.set_circuit(connection, ledger.ledger, after_trouble(ledger.failures, None, self._chances), failed.sentence)
+                await connections.set_circuit(
+                    connection,
+                    ledger.ledger,
+                    after_trouble(ledger.failures, None, self._chances),
+                    failed.message,
+                )

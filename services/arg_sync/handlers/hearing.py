@@ -6,12 +6,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.store import deliveries
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
-from shared.consumer.protocol import Lane
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, reader
 from shared.events.billing import BatchGenerated, InvoiceClosed
 
 
-async def on_invoice_closed(connection: AsyncConnection, received: Sequence[Received[InvoiceClosed]]) -> Applied:
+async def on_invoice_closed(
+    connection: AsyncConnection, received: Sequence[Received[InvoiceClosed]]
+) -> Applied:
     """Keeps what was said, and queues the documents; what was heard before changes nothing. What is sent is read from the invoicer's view."""
     by_id = {one.event.invoice_id: one.event for one in received}
     heard = [by_id[an_id] for an_id in sorted(by_id)]
@@ -20,11 +22,19 @@ async def on_invoice_closed(connection: AsyncConnection, received: Sequence[Rece
     return Applied()
 
 
-async def on_batch_generated(connection: AsyncConnection, received: Sequence[Received[BatchGenerated]]) -> Applied:
+async def on_batch_generated(
+    connection: AsyncConnection, received: Sequence[Received[BatchGenerated]]
+) -> Applied:
     """Queues all documents of the batches: an `invoice-closed` that comes late, or twice, finds its delivery there."""
-    await deliveries.queue(connection, batch_ids=sorted({one.event.batch_id for one in received}), auto=True)
+    await deliveries.queue(
+        connection, batch_ids=sorted({one.event.batch_id for one in received}), auto=True
+    )
     return Applied()
 
 
-INVOICES = Lane(INVOICE_CLOSED.name, reader(InvoiceClosed), on_invoice_closed, InvoiceClosed)
-BATCHES = Lane(BATCH_GENERATED.name, reader(BatchGenerated), on_batch_generated, BatchGenerated)
+INVOICES = Subscription(
+    INVOICE_CLOSED.name, reader(InvoiceClosed), on_invoice_closed, InvoiceClosed
+)
+BATCHES = Subscription(
+    BATCH_GENERATED.name, reader(BatchGenerated), on_batch_generated, BatchGenerated
+)

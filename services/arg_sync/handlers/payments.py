@@ -30,9 +30,11 @@ async def poll(reading: Reading) -> None:
     except Failure as failed:
         await _failed(reading, mine, failed)
         return
-    applied = await reading.books.transact(lambda connection: _keep(connection, ledger, mine, given))
-    if applied.unsaid:
-        telemetry.log().info("payments read", ledger=ledger, entries=len(applied.unsaid))
+    applied = await reading.books.transact(
+        lambda connection: _keep(connection, ledger, mine, given)
+    )
+    if applied.publish_now:
+        telemetry.log().info("payments read", ledger=ledger, entries=len(applied.publish_now))
 
 
 async def _keep(connection: AsyncConnection, ledger: str, mine: Poll, given: Payments) -> Applied:
@@ -43,16 +45,30 @@ async def _keep(connection: AsyncConnection, ledger: str, mine: Poll, given: Pay
     ours = await payments.add(connection, ledger, new_entries(kept, given.payments))
     ours += await payments.match(connection, ledger)
     more = bool(given.payments) and given.cursor != mine.cursor
-    await payments.end(connection, ledger, mine, given.cursor, MORE_SECONDS if more else EVERY_SECONDS)
-    return Applied(unsaid=[announced.of_payment(ledger, *each) for each in ours])
+    await payments.end(
+        connection, ledger, mine, given.cursor, MORE_SECONDS if more else EVERY_SECONDS
+    )
+    return Applied(publish_now=[announced.of_payment(ledger, *each) for each in ours])
 
 
 async def _failed(reading: Reading, mine: Poll, failed: Failure) -> None:
     busy = failed.code == BUSY
-    wait = BUSY_SECONDS if busy else backoff(mine.failures + 1, reading.chances, longest=EVERY_SECONDS)
+    wait = (
+        BUSY_SECONDS if busy else backoff(mine.failures + 1, reading.chances, longest=EVERY_SECONDS)
+    )
     async with reading.books.engine.begin() as connection:
         failures = mine.failures if busy else mine.failures + 1
-        await payments.end(connection, reading.connection.ledger, mine, mine.cursor, wait, max(failures, 1), f"{failed.code}: {failed.sentence}")
+        await payments.end(
+            connection,
+            reading.connection.ledger,
+            mine,
+            mine.cursor,
+            wait,
+            max(failures, 1),
+            f"{failed.code}: {failed.message}",
+        )
     if not busy:
         await reading.trouble(failed)
-        telemetry.log().warning("payments could not be read", ledger=reading.connection.ledger, code=failed.code)
+        telemetry.log().warning(
+            "payments could not be read", ledger=reading.connection.ledger, code=failed.code
+        )

@@ -15,7 +15,7 @@ from services.arg_sync.rules.claiming import pause_seconds
 from services.arg_sync.store import budget, secrets
 from services.arg_sync.store.connections import Connection
 from shared import sealing, telemetry
-from shared.database import sqlstate, world_is_away
+from shared.database import infrastructure_unavailable, sqlstate
 from shared.errors import Refused
 
 DAY_REST_SECONDS = 900.0
@@ -54,7 +54,9 @@ class LedgerVault:
         try:
             return Secrets(found[0], sealing.unseal(found[1]))
         except Refused as refused:
-            raise Failure("transient", refused.code, f"{refused.sentence}; {refused.mend}", everywhere=True) from refused
+            raise Failure(
+                "transient", refused.code, f"{refused.message}; {refused.fix}", everywhere=True
+            ) from refused
 
     async def may_renew(self, version: int) -> bool:
         """Whether the caller alone may renew this version."""
@@ -66,8 +68,14 @@ class LedgerVault:
         """The next version, committed before anybody uses it."""
         with self._changing():
             async with self.engine.begin() as connection:
-                if not await secrets.save_sealed(connection, self.ledger, version, sealing.seal(values)):
-                    raise Failure("transient", "renewed_elsewhere", "the tokens were renewed by another process meanwhile")
+                if not await secrets.save_sealed(
+                    connection, self.ledger, version, sealing.seal(values)
+                ):
+                    raise Failure(
+                        "transient",
+                        "renewed_elsewhere",
+                        "the tokens were renewed by another process meanwhile",
+                    )
         return Secrets(version + 1, dict(values))
 
     @contextmanager
@@ -91,7 +99,9 @@ class Plugged:
     renewals: int = 0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def asked(self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None = None) -> Result:
+    async def asked(
+        self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None = None
+    ) -> Result:
         """One call of the port, through the gate if so many may be under way at once. A key that is no longer good is renewed, outside of
         the gate and once for all who saw the same failure, and the call is made again."""
         seen = self.renewals
@@ -106,7 +116,9 @@ class Plugged:
                 self.renewals += 1
         return await self._called(call, gate)
 
-    async def _called(self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None) -> Result:
+    async def _called(
+        self, call: Callable[[], Awaitable[Result]], gate: asyncio.Semaphore | None
+    ) -> Result:
         """The call. An answer of which nobody thought is the failure of what was asked for: it stops neither the worker nor other connections."""
         try:
             async with gate or nullcontext():
@@ -114,9 +126,11 @@ class Plugged:
         except Failure:
             raise
         except Exception as error:
-            if world_is_away(error) or sqlstate(error):
+            if infrastructure_unavailable(error) or sqlstate(error):
                 raise
-            telemetry.log().error("a bug: an answer could not be used", ledger=self.connection.ledger, exc_info=error)
+            telemetry.log().error(
+                "a bug: an answer could not be used", ledger=self.connection.ledger, exc_info=error
+            )
             words = f"our own code failed at what the ledger said ({type(error).__name__}): see the worker's log and report it"
             raise Failure("permanent", "bug", words) from error
 
@@ -139,15 +153,25 @@ class PortBook:
             await known.port.close()
         kind = self._kinds.get(connection.kind)
         if kind is None:
-            raise Failure("auth", "unknown_kind", f"this version knows no ledger of kind {connection.kind}")
+            raise Failure(
+                "auth", "unknown_kind", f"this version knows no ledger of kind {connection.kind}"
+            )
         try:
             capabilities = capabilities_of(kind, dict(connection.settings))
             vault = LedgerVault(self._engine, connection.ledger)
-            port = kind.make(Host(connection.ledger, connection.settings, vault, self._turn(connection.ledger, capabilities), capabilities))
+            port = kind.make(
+                Host(
+                    connection.ledger,
+                    connection.settings,
+                    vault,
+                    self._turn(connection.ledger, capabilities),
+                    capabilities,
+                )
+            )
         except (ValueError, KeyError) as error:
             raise Failure("auth", "bad_settings", f"a setting is no good: {error}") from error
         except Failure as failed:  # an address that we do not talk to
-            raise Failure("auth", failed.code, failed.sentence) from failed
+            raise Failure("auth", failed.code, failed.message) from failed
         self._ports[connection.ledger] = Plugged(connection, kind, capabilities, port)
         return self._ports[connection.ledger]
 
@@ -162,7 +186,9 @@ class PortBook:
                 mine = await budget.take_turn(connection, ledger, pause, per_day)
             if mine.used_up:
                 words = f"its {per_day:,} calls of a day are used up"
-                raise Failure("transient", "day_used_up", words, retry_after=DAY_REST_SECONDS, everywhere=True)
+                raise Failure(
+                    "transient", "day_used_up", words, retry_after=DAY_REST_SECONDS, everywhere=True
+                )
             await asyncio.sleep(mine.wait_seconds)
 
         return turn

@@ -11,7 +11,7 @@ from services.arg_sync.ledgers.port import Failure, Kind
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.store import connections, reconciliations
 from services.arg_sync.store import payments as polls
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 
 WORKS = {"payments": payments.poll, "reconcile": reconcile.carry_on}
 DRAIN_SECONDS = 5.0
@@ -20,9 +20,17 @@ DRAIN_SECONDS = 5.0
 class Readers:
     """What one worker reads. Reads may be broken off at any moment: nothing of them is kept before its transaction."""
 
-    def __init__(self, books: Books, kinds: Mapping[str, Kind], holder: str, chances: Chances = random.random) -> None:
+    def __init__(
+        self,
+        books: UnitOfWork,
+        kinds: Mapping[str, Kind],
+        holder: str,
+        chances: Chances = random.random,
+    ) -> None:
         self._books = books
-        self._ports = {what: PortBook(books.engine, kinds) for what in WORKS}  # one each: a changed port is closed when nobody works with it
+        self._ports = {
+            what: PortBook(books.engine, kinds) for what in WORKS
+        }  # one each: a changed port is closed when nobody works with it
         self._holder = holder
         self._chances = chances
         self._tasks = Tasks()
@@ -32,7 +40,9 @@ class Readers:
         self._tasks.forget_ended()
         async with self._books.engine.begin() as connection:
             await reconciliations.ask_nightly(connection)
-            due = [("payments", each) for each in await polls.due(connection)] + [("reconcile", each) for each in await reconciliations.due(connection)]
+            due = [("payments", each) for each in await polls.due(connection)] + [
+                ("reconcile", each) for each in await reconciliations.due(connection)
+            ]
         for what, ledger in due:
             if (name := f"{what} {ledger}") not in self._tasks:
                 self._tasks.begin(name, self._work(what, ledger))
@@ -47,9 +57,11 @@ class Readers:
             plugged = await self._ports[what].port_for(known)
         except Failure as failed:
             async with self._books.engine.begin() as connection:
-                await outcomes.stop(connection, known, failed.sentence)
+                await outcomes.stop(connection, known, failed.message)
             return
-        await WORKS[what](Reading(self._books, known, plugged, f"{what}/{self._holder}", self._chances))
+        await WORKS[what](
+            Reading(self._books, known, plugged, f"{what}/{self._holder}", self._chances)
+        )
 
     async def until_idle(self, seconds: float = 60.0) -> None:
         """Works until nothing is due: for tests and for one-shot use."""

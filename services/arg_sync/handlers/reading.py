@@ -15,7 +15,7 @@ from services.arg_sync.ledgers.port import Failure
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.store import budget
 from services.arg_sync.store.connections import Connection
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 
 SLOT_SECONDS = 600.0
 BUSY = "busy"
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 class Reading:
     """One reader: `name` tells what it reads, `holder` who."""
 
-    books: Books
+    books: UnitOfWork
     connection: Connection
     plugged: Plugged
     holder: str
@@ -44,9 +44,15 @@ class Reading:
             yield
             return
         async with self.books.engine.begin() as connection:
-            mine = await budget.take_one_slot(connection, ledger, self.holder, can.concurrency, SLOT_SECONDS)
+            mine = await budget.take_one_slot(
+                connection, ledger, self.holder, can.concurrency, SLOT_SECONDS
+            )
         if not mine:
-            raise Failure("transient", BUSY, f"all {can.concurrency} calls that {ledger} takes at once are in use")
+            raise Failure(
+                "transient",
+                BUSY,
+                f"all {can.concurrency} calls that {ledger} takes at once are in use",
+            )
         try:
             yield
         finally:
@@ -57,6 +63,8 @@ class Reading:
         """What a failed read means for the connection, as with deliveries: a dead key stops it, a wish to wait holds for all."""
         async with self.books.engine.begin() as connection:
             if failed.failure == "auth":
-                await outcomes.stop(connection, self.connection, failed.sentence)
+                await outcomes.stop(connection, self.connection, failed.message)
             elif failed.everywhere:
-                await outcomes.open_circuit(connection, self.connection, failed.retry_after, failed.sentence, self.chances)
+                await outcomes.open_circuit(
+                    connection, self.connection, failed.retry_after, failed.message, self.chances
+                )

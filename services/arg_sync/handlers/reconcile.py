@@ -1,6 +1,6 @@
 """The three-way check of what was said, our documents, and what stands in the accounting system: on command and nightly, a part at a time.
 
-Nothing is changed there and nothing is delivered again: each drift is kept, said once, and proposes a mend. A part that could not be read
+Nothing is changed there and nothing is delivered again: each drift is kept, said once, and proposes a fix. A part that could not be read
 is counted as unread, and what was known of it stays as it was.
 """
 
@@ -12,7 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.arg_sync.handlers.reading import BUSY, Reading
 from services.arg_sync.ledgers.port import Failure, Found
 from services.arg_sync.rules.backoff import backoff
-from services.arg_sync.rules.reconcile import LATE_MINUTES, OF_THE_BOOKS, OF_THE_LEDGER, Drift, Ours, drift_of_the_books, drifts_of, must_be_asked_by_id
+from services.arg_sync.rules.reconcile import (
+    LATE_MINUTES,
+    OF_THE_BOOKS,
+    OF_THE_LEDGER,
+    Drift,
+    Ours,
+    drift_of_the_books,
+    drifts_of,
+    must_be_asked_by_id,
+)
 from services.arg_sync.store import announced, connections, drift, reconciliations
 from services.arg_sync.store.reconciliations import Run
 from shared import telemetry
@@ -32,11 +41,23 @@ async def on_reconcile(connection: AsyncConnection, command: Reconcile) -> Answe
     """Asks for a run; a worker does it."""
     known = await connections.connection_for(connection, command.ledger, lock=True)
     if known is None or known.state == "disconnected":
-        raise Refused("unknown_ledger", f"there is no connection {command.ledger}", "see `backoffice ledger status`")
+        raise Refused(
+            "unknown_ledger",
+            f"there is no connection {command.ledger}",
+            "see `backoffice ledger status`",
+        )
     if known.state == "stopped":
-        raise Refused("ledger_stopped", f"{command.ledger} is stopped: {known.sentence}", "give it a good key, then reconcile")
+        raise Refused(
+            "ledger_stopped",
+            f"{command.ledger} is stopped: {known.message}",
+            "give it a good key, then reconcile",
+        )
     run_id = await reconciliations.ask(connection, command.ledger, command.actor)
-    return Answer(f"{command.ledger} is being compared", details={"ledger": command.ledger, "run_id": run_id}, subjects=[command.ledger])
+    return Answer(
+        f"{command.ledger} is being compared",
+        details={"ledger": command.ledger, "run_id": run_id},
+        subjects=[command.ledger],
+    )
 
 
 @dataclass
@@ -56,13 +77,20 @@ async def carry_on(reading: Reading) -> None:
     if mine is None:
         return
     if reading.connection.state != "connected":
-        await _end(reading, mine, "failed", f"{ledger} is {reading.connection.state}: {reading.connection.sentence}")
+        await _end(
+            reading,
+            mine,
+            "failed",
+            f"{ledger} is {reading.connection.state}: {reading.connection.message}",
+        )
         return
     position = mine.position
     try:
         while True:
             async with reading.books.engine.connect() as connection:
-                ours = await reconciliations.ours_after(connection, ledger, mine.since, position, AT_ONCE)
+                ours = await reconciliations.ours_after(
+                    connection, ledger, mine.since, position, AT_ONCE
+                )
             if not ours:
                 break
             part = await _compared(reading, ours)
@@ -82,7 +110,9 @@ async def _compared(reading: Reading, ours: Sequence[Ours]) -> Part:
         of_kind = [each for each in ours if each.kind == kind]
         if of_kind:
             part = await _of_kind(reading, kind, of_kind)
-            whole = Part(whole.drifts + part.drifts, whole.read + part.read, whole.unread + part.unread)
+            whole = Part(
+                whole.drifts + part.drifts, whole.read + part.read, whole.unread + part.unread
+            )
     return whole
 
 
@@ -92,15 +122,25 @@ async def _of_kind(reading: Reading, kind: DocumentType, ours: Sequence[Ours]) -
     try:
         by_number = await reading.ask(lambda: port.find(kind, [each.number for each in ours]))
         ids = [each.remote_id for each in ours if must_be_asked_by_id(each, by_number[each.number])]
-        by_id: dict[str, Found | None] = await reading.ask(lambda: port.status(kind, ids)) if ids else {}
+        by_id: dict[str, Found | None] = (
+            await reading.ask(lambda: port.status(kind, ids)) if ids else {}
+        )
     except Failure as failed:
         if failed.failure != "permanent" or failed.everywhere:
             raise
         if len(ours) == 1:
             return Part(unread=1)
         parts = [await _of_kind(reading, kind, [each]) for each in ours]
-        return Part([one for part in parts for one in part.drifts], [one for part in parts for one in part.read], sum(part.unread for part in parts))
-    drifts = [one for each in ours for one in drifts_of(each, by_number[each.number], by_id.get(each.remote_id))]
+        return Part(
+            [one for part in parts for one in part.drifts],
+            [one for part in parts for one in part.read],
+            sum(part.unread for part in parts),
+        )
+    drifts = [
+        one
+        for each in ours
+        for one in drifts_of(each, by_number[each.number], by_id.get(each.remote_id))
+    ]
     return Part(drifts, list(ours))
 
 
@@ -109,14 +149,16 @@ async def _keep(reading: Reading, mine: Run, position: int, part: Part) -> bool:
     ledger, kept = reading.connection.ledger, []
 
     async def keep(connection: AsyncConnection) -> Applied:
-        kept.append(await reconciliations.advance(connection, mine, position, len(part.read), part.unread))
+        kept.append(
+            await reconciliations.advance(connection, mine, position, len(part.read), part.unread)
+        )
         if not kept[0]:
             return Applied()
         still = await reconciliations.unchanged(connection, part.read)
         numbers = {each.number for each in part.read if each.delivery_id in still}
         found = [each for each in part.drifts if each.number in numbers]
         new = await drift.keep(connection, ledger, found, sorted(numbers), OF_THE_LEDGER)
-        return Applied(unsaid=[(announced.DRIFT, str(an_id)) for an_id in new])
+        return Applied(publish_now=[(announced.DRIFT, str(an_id)) for an_id in new])
 
     await reading.books.transact(keep)
     return bool(kept[0])
@@ -127,21 +169,29 @@ async def _finish(reading: Reading, mine: Run) -> None:
     ledger = reading.connection.ledger
 
     async def finish(connection: AsyncConnection) -> Applied:
-        found = [drift_of_the_books(one) for one in await drift.disagreements(connection, ledger, LATE_MINUTES)]
+        found = [
+            drift_of_the_books(one)
+            for one in await drift.disagreements(connection, ledger, LATE_MINUTES)
+        ]
         before = await drift.open_numbers(connection, ledger, OF_THE_BOOKS)
         new = await drift.keep(connection, ledger, found, before, OF_THE_BOOKS)
         read = await reconciliations.summary(connection, mine.run_id)
         number = await drift.open_count(connection, ledger)
         unread = f", {read.unread} could not be read" if read.unread else ""
-        await reconciliations.end(connection, mine, "done", f"{counted(read.documents, 'document')} compared{unread}, {counted(number, 'open drift')}")
-        return Applied(unsaid=[(announced.DRIFT, str(an_id)) for an_id in new])
+        await reconciliations.end(
+            connection,
+            mine,
+            "done",
+            f"{counted(read.documents, 'document')} compared{unread}, {counted(number, 'open drift')}",
+        )
+        return Applied(publish_now=[(announced.DRIFT, str(an_id)) for an_id in new])
 
     await reading.books.transact(finish)
     telemetry.log().info("reconciled", ledger=ledger)
 
 
 async def _failed(reading: Reading, mine: Run, failed: Failure) -> None:
-    words = f"{failed.code}: {failed.sentence}"
+    words = f"{failed.code}: {failed.message}"
     if failed.code == BUSY:
         await _put_back(reading, mine, BUSY_SECONDS, words, tried=False)
         return
@@ -150,10 +200,17 @@ async def _failed(reading: Reading, mine: Run, failed: Failure) -> None:
         wait = max(backoff(mine.tries + 1, reading.chances), failed.retry_after or 0.0)
         await _put_back(reading, mine, min(wait, 3600.0), words, tried=True)
     else:
-        await _end(reading, mine, "failed", f"not everything could be read, and nothing that was not read counts as gone: {words}")
+        await _end(
+            reading,
+            mine,
+            "failed",
+            f"not everything could be read, and nothing that was not read counts as gone: {words}",
+        )
 
 
-async def _put_back(reading: Reading, mine: Run, seconds: float, words: str, *, tried: bool) -> None:
+async def _put_back(
+    reading: Reading, mine: Run, seconds: float, words: str, *, tried: bool
+) -> None:
     async with reading.books.engine.begin() as connection:
         await reconciliations.put_back(connection, mine, seconds, words, tried=tried)
 

@@ -21,7 +21,7 @@ from services.arg_sync.store import budget, claims, connections
 from services.arg_sync.store.claims import Taken
 from services.arg_sync.store.connections import Connection
 from shared import faults
-from shared.consumer.protocol import Books
+from shared.consumer.protocol import UnitOfWork
 
 AHEAD = 12
 RUN_IN_ORDER = 10
@@ -36,7 +36,7 @@ LINGER_SECONDS = 0.02
 class Run:
     """What one worker does for one connection until there is nothing left to do. `connection` as it stands now, `plugged` its port."""
 
-    books: Books
+    books: UnitOfWork
     connection: Connection
     plugged: Plugged
     holder: str
@@ -57,7 +57,11 @@ class Run:
     def __post_init__(self) -> None:
         can = self.plugged.capabilities
         self._can = can
-        self._lease: Lease = lease_for(can.request_seconds, can.server_seconds, hold_seconds(can.per_minute, can.concurrency, can.request_seconds))
+        self._lease: Lease = lease_for(
+            can.request_seconds,
+            can.server_seconds,
+            hold_seconds(can.per_minute, can.concurrency, can.request_seconds),
+        )
         self._proved = self.connection.failures == 0
 
     async def go(self) -> None:
@@ -70,7 +74,10 @@ class Run:
         self._preparer = Preparer(self.plugged, gate, self.chances, self.books.engine)
         self._sender = Sender(self.plugged, gate, self.chances, self)
         recorder, watcher = asyncio.create_task(self._record()), asyncio.create_task(self._watch())
-        workers = [asyncio.create_task(self._feed()), *(asyncio.create_task(self._lane()) for _ in range(self._slots))]
+        workers = [
+            asyncio.create_task(self._feed()),
+            *(asyncio.create_task(self._lane()) for _ in range(self._slots)),
+        ]
         try:
             await _all_or_none([*workers, recorder, watcher], workers)
             await self._ring(sent=True)
@@ -86,16 +93,24 @@ class Run:
         while not self._over:
             await asyncio.sleep(WATCH_SECONDS)
             async with self.books.engine.connect() as connection:
-                self._broken |= not await connections.may_send(connection, self.connection.ledger, self.connection.generation)
+                self._broken |= not await connections.may_send(
+                    connection, self.connection.ledger, self.connection.generation
+                )
         await self._ring()
 
     # -- taking
 
     async def _feed(self) -> None:
-        ahead = RUN_IN_ORDER if self._can.order == "connection" else min(MOST_TAKEN, self._slots * AHEAD * self._can.batch_max)
+        ahead = (
+            RUN_IN_ORDER
+            if self._can.order == "connection"
+            else min(MOST_TAKEN, self._slots * AHEAD * self._can.batch_max)
+        )
         try:
             while not self._over:
-                room = ahead - len(self._ready) if self._proved else 0 if self._busy else 1  # in trouble lately: one goes ahead
+                room = (
+                    ahead - len(self._ready) if self._proved else 0 if self._busy else 1
+                )  # in trouble lately: one goes ahead
                 if room > ahead // 3 or (room and not self._proved):
                     taken, write_before = await self._claim(room)
                     if taken:
@@ -113,10 +128,17 @@ class Run:
         async with self.books.engine.begin() as connection:
             if began > self._slots_until:  # long before they run out
                 self._slots_until = began + self._lease.whole_seconds / 3
-                if await budget.keep_slots(connection, self.connection.ledger, self.holder, self._lease.whole_seconds) < self._slots:
+                if (
+                    await budget.keep_slots(
+                        connection, self.connection.ledger, self.holder, self._lease.whole_seconds
+                    )
+                    < self._slots
+                ):
                     self._broken = True  # they ran out, and another has them
                     return [], 0.0
-            taken = await claims.take(connection, self.connection.ledger, self.holder, self._can.order, room, self._lease)
+            taken = await claims.take(
+                connection, self.connection.ledger, self.holder, self._can.order, room, self._lease
+            )
         await faults.point("delivery_taken")
         return taken, began + self._lease.write_seconds
 
@@ -155,7 +177,12 @@ class Run:
     def _group(self) -> list[Prepared]:
         """One, or several that were never sent, where the ledger takes several in a call."""
         group = [self._ready.popleft()]
-        while len(group) < self._can.batch_max and self._ready and _never_sent(group[0]) and _never_sent(self._ready[0]):
+        while (
+            len(group) < self._can.batch_max
+            and self._ready
+            and _never_sent(group[0])
+            and _never_sent(self._ready[0])
+        ):
             group.append(self._ready.popleft())
         return group
 
@@ -175,7 +202,9 @@ class Run:
     async def keep(self, taken: Taken, found: Found) -> bool:
         """Keeps the id of a draft before it is posted; False if the lease is another's by now."""
         async with self.books.engine.begin() as connection:
-            return await claims.keep_draft(connection, taken, found.remote_id, found.remote_number, "draft")
+            return await claims.keep_draft(
+                connection, taken, found.remote_id, found.remote_number, "draft"
+            )
 
     async def remote_id(self, taken: Taken) -> str | None:
         """The id that is kept for the delivery now."""
@@ -209,7 +238,9 @@ class Run:
 
     async def _take_slots(self, wished: int) -> int:
         async with self.books.engine.begin() as connection:
-            return await budget.take_slots(connection, self.connection.ledger, self.holder, wished, self._lease.whole_seconds)
+            return await budget.take_slots(
+                connection, self.connection.ledger, self.holder, wished, self._lease.whole_seconds
+            )
 
     async def _ring(self, sent: bool = False) -> None:
         async with self._bell:
@@ -226,7 +257,9 @@ def _never_sent(one: Prepared) -> bool:
     return not one.taken.doubt and one.taken.remote_id is None
 
 
-async def _all_or_none(watched: Sequence[asyncio.Task[None]], awaited: Sequence[asyncio.Task[None]]) -> None:
+async def _all_or_none(
+    watched: Sequence[asyncio.Task[None]], awaited: Sequence[asyncio.Task[None]]
+) -> None:
     """Waits for the awaited; the first of the watched that fails is raised."""
     waiting = set(watched)
     while not all(task.done() for task in awaited):

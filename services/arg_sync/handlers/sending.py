@@ -10,16 +10,24 @@ from typing import Literal, Protocol, TypeVar
 import tenacity
 
 from services.arg_sync.handlers.ports import Plugged
+from services.arg_sync.ledgers.http_client import writing
 from services.arg_sync.ledgers.port import Failure, Found, Keyed
-from services.arg_sync.ledgers.wire import writing
 from services.arg_sync.rules.backoff import Chances
 from services.arg_sync.rules.claiming import MARGIN_SECONDS
 from services.arg_sync.rules.comparing import differences
 from services.arg_sync.rules.documents import ArDocument
-from services.arg_sync.rules.states import Expected, Look, Next, Standing, after_failure, after_look, parked
+from services.arg_sync.rules.states import (
+    Expected,
+    Look,
+    Next,
+    Standing,
+    after_failure,
+    after_look,
+    parked,
+)
 from services.arg_sync.store.claims import Taken
 from shared import faults, telemetry
-from shared.database import sqlstate, world_is_away
+from shared.database import infrastructure_unavailable, sqlstate
 
 READ_TRIES = 3
 CLEAR_AWAY_TRIES, CLEAR_AWAY_SECONDS = 30, 1.0
@@ -60,7 +68,13 @@ class Prepared:
     @property
     def expected(self) -> Expected:
         """What must stand in the ledger."""
-        return Expected(self.document.number, self.document.kind, self.document.currency, self.document.total, self.customer)
+        return Expected(
+            self.document.number,
+            self.document.kind,
+            self.document.currency,
+            self.document.total,
+            self.customer,
+        )
 
     @property
     def keyed(self) -> Keyed:
@@ -101,7 +115,9 @@ class Sender:
     async def send(self, group: Sequence[Prepared]) -> list[Outcome]:
         """Delivers one, or several in one call where the ledger takes several. Of those that were overtaken there is no outcome."""
         created = await self._created(group) if len(group) > 1 else [None]
-        outcomes = [await self._one(one, outcome) for one, outcome in zip(group, created, strict=True)]
+        outcomes = [
+            await self._one(one, outcome) for one, outcome in zip(group, created, strict=True)
+        ]
         return [each for each in outcomes if each is not None]
 
     async def _created(self, group: Sequence[Prepared]) -> Sequence[Found | Failure]:
@@ -112,8 +128,10 @@ class Sender:
             try:
                 return await self._asked(lambda: self._port.create([one.keyed for one in group]))
             except Failure as failed:
-                if failed.code == "bug":  # it may be about any of them: each is looked up and goes alone
-                    failed = Failure("unknown", failed.code, failed.sentence)
+                if (
+                    failed.code == "bug"
+                ):  # it may be about any of them: each is looked up and goes alone
+                    failed = Failure("unknown", failed.code, failed.message)
                 return [failed] * len(group)
 
     async def _one(self, one: Prepared, created: Found | Failure | None) -> Outcome | None:
@@ -122,30 +140,46 @@ class Sender:
             with writing(one.write_before):
                 found, how, warning = await self._through(one, created)
         except Failure as failed:
-            return self._outcome(one, self._after(one, failed), failure=failed if failed.everywhere or failed.failure == "auth" else None)
+            return self._outcome(
+                one,
+                self._after(one, failed),
+                failure=failed if failed.everywhere or failed.failure == "auth" else None,
+            )
         except _Parked as stop:
             return self._outcome(one, stop.next, stop.found)
         except Overtaken:
             return None
         except Exception as error:
-            if world_is_away(error) or sqlstate(error):
+            if infrastructure_unavailable(error) or sqlstate(error):
                 raise
             return self._outcome(one, bug(error, one.taken.invoice_number))
         return self._outcome(one, replace(warning or Next("posted")), found, how)
 
-    async def _through(self, one: Prepared, created: Found | Failure | None) -> tuple[Found, How, Next | None]:
+    async def _through(
+        self, one: Prepared, created: Found | Failure | None
+    ) -> tuple[Found, How, Next | None]:
         found, how = created, "created"
         if isinstance(found, Failure):
             raise found
         if found is None and (one.taken.doubt or one.taken.remote_id):
             found = await self._looked(one)
-            how = "adopted" if found is not None and found.remote_id != one.taken.remote_id else "created"
+            how = (
+                "adopted"
+                if found is not None and found.remote_id != one.taken.remote_id
+                else "created"
+            )
         if found is None:
             one.steps.append("create")
             found, how = await self._made(one)
         await faults.point("document_created")
-        one.doubt = True  # from here on the document is there: whatever fails, the next attempt looks first
-        if found.state == "draft" and found.remote_id != one.taken.remote_id and not await self._drafts.keep(one.taken, found):
+        one.doubt = (
+            True  # from here on the document is there: whatever fails, the next attempt looks first
+        )
+        if (
+            found.state == "draft"
+            and found.remote_id != one.taken.remote_id
+            and not await self._drafts.keep(one.taken, found)
+        ):
             await self._clear_away(one, found)
             raise Overtaken(one.taken.invoice_number)
         self._compare(one, found)
@@ -165,7 +199,11 @@ class Sender:
                 raise answer
             return answer, "created"
         except Failure as failed:
-            found = await self._looked(one) if failed.failure == "duplicate" and one.taken.doubt else None
+            found = (
+                await self._looked(one)
+                if failed.failure == "duplicate" and one.taken.doubt
+                else None
+            )
             if found is None:
                 raise
             return found, "adopted"
@@ -182,12 +220,14 @@ class Sender:
             await self._asked(lambda: self._port.discard(wrong, one.document.kind))
             return None
         if look.verdict == "park":
-            raise _Parked(parked(look.code, look.sentence, look.mend), look.found)
+            raise _Parked(parked(look.code, look.message, look.fix), look.found)
         return look.found
 
     def _may_discard(self, one: Prepared, found: Found) -> bool:
-        """A draft of ours from before a mend: it is made anew."""
-        return self._can.discards and found.state == "draft" and found.remote_id == one.taken.remote_id
+        """A draft of ours from before a fix: it is made anew."""
+        return (
+            self._can.discards and found.state == "draft" and found.remote_id == one.taken.remote_id
+        )
 
     async def _clear_away(self, one: Prepared, found: Found) -> None:
         """We were overtaken, and made a draft that nobody will post: it goes, as soon as the successor has one of its own."""
@@ -196,31 +236,58 @@ class Sender:
             if theirs == found.remote_id:
                 return
             if theirs is not None:
-                with writing(math.inf):  # our time to write is over by now, but this draft is nobody's
-                    await self._asked(lambda: self._port.discard(found.remote_id, one.document.kind))
+                with writing(
+                    math.inf
+                ):  # our time to write is over by now, but this draft is nobody's
+                    await self._asked(
+                        lambda: self._port.discard(found.remote_id, one.document.kind)
+                    )
                 return
             await asyncio.sleep(CLEAR_AWAY_SECONDS)
 
     def _compare(self, one: Prepared, found: Found) -> None:
         unlike = differences(one.expected, found)
         if unlike:
-            mend = "correct the tax or account mapping, then `backoffice deliveries retry`" if found.state == "draft" else ""
-            sentence = f"the ledger made {found.remote_id} of {one.document.number}, but {'; '.join(unlike)}"
-            raise _Parked(parked("different", sentence, mend or "void it in the ledger and retry, or take it with `backoffice deliveries adopt`"), found)
+            fix = (
+                "correct the tax or account mapping, then `backoffice deliveries retry`"
+                if found.state == "draft"
+                else ""
+            )
+            message = f"the ledger made {found.remote_id} of {one.document.number}, but {'; '.join(unlike)}"
+            raise _Parked(
+                parked(
+                    "different",
+                    message,
+                    fix
+                    or "void it in the ledger and retry, or take it with `backoffice deliveries adopt`",
+                ),
+                found,
+            )
 
     async def _apply(self, one: Prepared, found: Found) -> Next | None:
         """Applies a credit note; that it cannot be is told, but the document stands."""
-        if one.document.kind != "credit-note" or not any(each.remote_id for each in one.document.corrects):
+        if one.document.kind != "credit-note" or not any(
+            each.remote_id for each in one.document.corrects
+        ):
             return None
         if not self._can.allocates:
-            return Next("posted", code="not_applied", sentence="this ledger has no way to apply a credit note: apply it there by hand")
+            return Next(
+                "posted",
+                code="not_applied",
+                message="this ledger has no way to apply a credit note: apply it there by hand",
+            )
         one.steps.append("apply")
         try:
             await self._asked(lambda: self._port.allocate(found, one.document))
         except Failure as failed:
             if failed.failure != "permanent":
                 raise
-            return Next("posted", code="not_applied", sentence=failed.sentence, mend="apply the credit note to its invoice in the ledger by hand")
+            return Next(
+                "posted",
+                code="not_applied",
+                message=failed.message,
+                fix="apply the credit note to its invoice in the ledger by hand",
+            )
         return None
 
     async def _asked(self, call: Callable[[], Awaitable[Result]]) -> Result:
@@ -233,9 +300,20 @@ class Sender:
     def _after(self, one: Prepared, failed: Failure) -> Next:
         settle = 0.0 if self._can.request_key else self._can.server_seconds + MARGIN_SECONDS
         taken = one.taken
-        return after_failure(failed, Standing(taken.tries, one.doubt, taken.troubled_seconds, self._can.request_key, settle), self._chances)
+        return after_failure(
+            failed,
+            Standing(taken.tries, one.doubt, taken.troubled_seconds, self._can.request_key, settle),
+            self._chances,
+        )
 
-    def _outcome(self, one: Prepared, after: Next, found: Found | None = None, how: How = "created", failure: Failure | None = None) -> Outcome:
+    def _outcome(
+        self,
+        one: Prepared,
+        after: Next,
+        found: Found | None = None,
+        how: How = "created",
+        failure: Failure | None = None,
+    ) -> Outcome:
         return Outcome(one.taken, after, found, how, " ".join(one.steps), one.began, failure)
 
 
@@ -243,7 +321,9 @@ def bug(error: Exception, invoice_number: str) -> Next:
     """A document at which our own code fails is parked alone: its neighbours go on."""
     telemetry.log().error("a bug: the document is parked", invoice=invoice_number, exc_info=error)
     return parked(
-        "bug", f"our own code failed at it: {type(error).__name__}", "see the worker's log, report it; with a mended version `backoffice deliveries retry`"
+        "bug",
+        f"our own code failed at it: {type(error).__name__}",
+        "see the worker's log, report it; with a fixed version `backoffice deliveries retry`",
     )
 
 
@@ -260,7 +340,12 @@ async def short_retries(call: Callable[[], Awaitable[Result]]) -> Result:
     """Tries a read again at once, when its failure may pass and nobody asked us to wait."""
 
     def passing(error: BaseException) -> bool:
-        return isinstance(error, Failure) and error.failure in ("transient", "unknown") and error.retry_after is None and error.code != "unreachable"
+        return (
+            isinstance(error, Failure)
+            and error.failure in ("transient", "unknown")
+            and error.retry_after is None
+            and error.code != "unreachable"
+        )
 
     async for attempt in tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(passing),

@@ -15,7 +15,7 @@ from services.arg_sync.handlers.ports import LedgerVault
 from services.arg_sync.ledgers.port import Failure
 from services.arg_sync.rules.webhooks import HEADERS, KEY, is_signed
 from services.arg_sync.store import connections, payments
-from shared.database import world_is_away
+from shared.database import infrastructure_unavailable
 
 PATH = "/webhooks/"
 BODY_BYTES = 1_000_000
@@ -25,7 +25,9 @@ BODY_SECONDS = 5.0
 async def answer_webhook(engine: AsyncEngine, scope: Any, receive: Any, send: Any) -> None:
     """200 if it is signed, 401 if not, 405, 408, 413 if it is none that we read, 503 if the books are away: then it is sent again."""
     status = await _status(engine, scope, receive)
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send(
+        {"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
+    )
     await send({"type": "http.response.body", "body": b""})
 
 
@@ -41,9 +43,13 @@ async def _status(engine: AsyncEngine, scope: Any, receive: Any) -> int:
         return 413
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     try:
-        return 200 if await _taken(engine, unquote(scope["path"].removeprefix(PATH)), headers, body) else 401
+        return (
+            200
+            if await _taken(engine, unquote(scope["path"].removeprefix(PATH)), headers, body)
+            else 401
+        )
     except Exception as error:
-        if world_is_away(error):
+        if infrastructure_unavailable(error):
             return 503
         raise
 

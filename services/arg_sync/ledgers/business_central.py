@@ -11,10 +11,28 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from services.arg_sync.ledgers.http_client import Answer, exact_json, failure_of
 from services.arg_sync.ledgers.oauth import client_in_form
-from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, by_number, doubtful, if_there, object_in, read_back
-from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
+from services.arg_sync.ledgers.port import (
+    ArDocument,
+    Capabilities,
+    Customer,
+    Failure,
+    Found,
+    Host,
+    Keyed,
+    Kind,
+    Payments,
+    Setting,
+)
+from services.arg_sync.ledgers.session import (
+    Session,
+    by_number,
+    doubtful,
+    if_there,
+    object_in,
+    read_back,
+)
 from services.arg_sync.rules.documents import Payment, RemoteState
 from services.arg_sync.rules.folding import folded, mapped_or_refused, short
 from shared.terms import DocumentType
@@ -40,10 +58,15 @@ class BusinessCentral:
         at = host.settings
         self._most_lines = int(at.get("most_lines") or 0)
         self._at = f"/v2.0/{quote(at['tenant'], safe='')}/{quote(at['environment'], safe='')}/api/v2.0/companies({quote(at['company_id'], safe='')})"
-        token_url = at.get("token_url") or f"https://login.microsoftonline.com/{quote(at['tenant'], safe='')}/oauth2/v2.0/token"
+        token_url = (
+            at.get("token_url")
+            or f"https://login.microsoftonline.com/{quote(at['tenant'], safe='')}/oauth2/v2.0/token"
+        )
         grant = client_in_form(at["client_id"], "https://api.businesscentral.dynamics.com/.default")
         hosts, token_hosts = LEDGER.allowed_hosts, ("login.microsoftonline.com",)
-        self._api = Session(host, at["base_url"], token_url, grant, reading, hosts=hosts, token_hosts=token_hosts)
+        self._api = Session(
+            host, at["base_url"], token_url, grant, reading, hosts=hosts, token_hosts=token_hosts
+        )
 
     async def check(self) -> str:
         """The company's name and its currency."""
@@ -62,17 +85,38 @@ class BusinessCentral:
             one = await if_there(self._read(f"/customers({customer.mapped})"))
             found = [one] if one is not None else []
         elif customer.mapped:
-            found = _values(await self._read("/customers", {"$filter": f"number eq '{_quoted(customer.mapped)}'"}))
+            found = _values(
+                await self._read(
+                    "/customers", {"$filter": f"number eq '{_quoted(customer.mapped)}'"}
+                )
+            )
         else:
-            found = _values(await self._read("/customers", {"$filter": f"displayName eq '{_quoted(short(customer.account_name, 100))}'"}))
+            found = _values(
+                await self._read(
+                    "/customers",
+                    {"$filter": f"displayName eq '{_quoted(short(customer.account_name, 100))}'"},
+                )
+            )
         if customer.mapped and not found:
-            raise Failure("permanent", "no_such_customer", f"there is no customer {customer.mapped}, to which {customer.account_name} is mapped")
+            raise Failure(
+                "permanent",
+                "no_such_customer",
+                f"there is no customer {customer.mapped}, to which {customer.account_name} is mapped",
+            )
         if len(found) > 1:
             numbers = ", ".join(str(one.get("number")) for one in found)
-            raise Failure("permanent", "several_customers", f"customers {numbers} are all named {customer.account_name}: map one of them")
+            raise Failure(
+                "permanent",
+                "several_customers",
+                f"customers {numbers} are all named {customer.account_name}: map one of them",
+            )
         if found and str(found[0].get("blocked", "")) not in NOT_BLOCKED:
             number = found[0].get("number")
-            raise Failure("permanent", "blocked_customer", f"customer {number} {customer.account_name} is blocked: release it, then retry")
+            raise Failure(
+                "permanent",
+                "blocked_customer",
+                f"customer {number} {customer.account_name} is blocked: release it, then retry",
+            )
         return str(found[0]["id"]) if found else None
 
     async def add_customer(self, customer: Customer) -> str:
@@ -100,7 +144,9 @@ class BusinessCentral:
         body: dict[str, Any] = {
             "externalDocumentNumber": document.number,
             "customerId": customer,
-            "invoiceDate" if document.kind == "invoice" else "creditMemoDate": document.invoice_date.isoformat(),
+            "invoiceDate"
+            if document.kind == "invoice"
+            else "creditMemoDate": document.invoice_date.isoformat(),
             "postingDate": document.invoice_date.isoformat(),
             "dueDate": document.due_date.isoformat(),
             "currencyCode": document.currency,
@@ -110,7 +156,10 @@ class BusinessCentral:
         known = [each.remote_id for each in document.corrects if each.remote_id]
         if len(known) == 1:
             body["invoiceId"] = known[0]
-        return exact_json(body | {LINES[document.kind]: [_line(line, document.currency) for line in document.lines]})
+        return exact_json(
+            body
+            | {LINES[document.kind]: [_line(line, document.currency) for line in document.lines]}
+        )
 
     async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
         """A draft, read again: the totals are computed after the lines are in."""
@@ -124,28 +173,50 @@ class BusinessCentral:
         """Posts the draft unless it is posted; looks by our number if its id is not known any more."""
         draft = await self._get(kind, remote_id)
         if draft is None:
-            raise Failure("unknown", "draft_gone", f"there is no draft {remote_id}: it is looked for by our number")
+            raise Failure(
+                "unknown",
+                "draft_gone",
+                f"there is no draft {remote_id}: it is looked for by our number",
+            )
         if draft.state != "draft":
             return draft
-        await self._api.call("POST", f"{self._at}/{PLURAL[kind]}({remote_id})/Microsoft.NAV.post", writes=True)
-        return await read_back(f"{draft.number} was posted", self._posted(kind, remote_id, draft.number))
+        await self._api.call(
+            "POST", f"{self._at}/{PLURAL[kind]}({remote_id})/Microsoft.NAV.post", writes=True
+        )
+        return await read_back(
+            f"{draft.number} was posted", self._posted(kind, remote_id, draft.number)
+        )
 
     async def _posted(self, kind: DocumentType, remote_id: str, number: str) -> Found | None:
         """The posted document of a draft: by its id, else by our number."""
         posted = await self._get(kind, remote_id)
         if posted is not None and posted.state != "draft":
             return posted
-        return next((each for each in (await self.find(kind, [number]))[number] if each.state != "draft"), None)
+        return next(
+            (each for each in (await self.find(kind, [number]))[number] if each.state != "draft"),
+            None,
+        )
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """Posting applied it to the one invoice that it names; more than one have to be applied by hand."""
         known = [each for each in document.corrects if each.remote_id]
         if len(known) > 1:
             numbers = ", ".join(each.number for each in known)
-            raise Failure("permanent", "several_invoices", f"Business Central applies a credit memo to one invoice, {document.number} corrects {numbers}")
+            raise Failure(
+                "permanent",
+                "several_invoices",
+                f"Business Central applies a credit memo to one invoice, {document.number} corrects {numbers}",
+            )
         one = await if_there(self._read(f"/salesCreditMemos({credit.remote_id})"))
-        if known and (one is None or (one.get("invoiceId") != known[0].remote_id and one.get("status") != "Paid")):
-            raise Failure("permanent", "not_applied", f"{document.number} was posted without being applied to {known[0].number}")
+        if known and (
+            one is None
+            or (one.get("invoiceId") != known[0].remote_id and one.get("status") != "Paid")
+        ):
+            raise Failure(
+                "permanent",
+                "not_applied",
+                f"{document.number} was posted without being applied to {known[0].number}",
+            )
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Deletes a draft."""
@@ -153,25 +224,43 @@ class BusinessCentral:
         if one is None:
             return
         if STATES.get(str(one.get("status"))) != "draft":
-            raise Failure("permanent", "posted", f"{remote_id} is posted ({one.get('status')}) and cannot be deleted")
+            raise Failure(
+                "permanent",
+                "posted",
+                f"{remote_id} is posted ({one.get('status')}) and cannot be deleted",
+            )
         tag = {"if-match": str(one.get("@odata.etag", "*"))}
-        await if_there(self._api.call("DELETE", f"{self._at}/{PLURAL[kind]}({remote_id})", writes=True, headers=tag))
+        await if_there(
+            self._api.call(
+                "DELETE", f"{self._at}/{PLURAL[kind]}({remote_id})", writes=True, headers=tag
+            )
+        )
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By externalDocumentNumber, which any number of documents may bear."""
         there: list[Found] = []
         for at in range(0, len(numbers), ASKED_AT_ONCE):
-            asked = " or ".join(f"externalDocumentNumber eq '{_quoted(number)}'" for number in numbers[at : at + ASKED_AT_ONCE])
-            there += [_found(one, kind) for one in _values(await self._read(f"/{PLURAL[kind]}", {"$filter": asked}))]
+            asked = " or ".join(
+                f"externalDocumentNumber eq '{_quoted(number)}'"
+                for number in numbers[at : at + ASKED_AT_ONCE]
+            )
+            there += [
+                _found(one, kind)
+                for one in _values(await self._read(f"/{PLURAL[kind]}", {"$filter": asked}))
+            ]
         return by_number(numbers, there)
 
-    async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
+    async def status(
+        self, kind: DocumentType, remote_ids: Sequence[str]
+    ) -> dict[str, Found | None]:
         """One by one."""
         return {remote_id: await self._get(kind, remote_id) for remote_id in remote_ids}
 
     async def payments(self, cursor: str) -> Payments:
         """There is no list of posted payments: what is paid of an invoice that changed is its total less what is left and what was credited."""
-        asked = {"$orderby": "lastModifiedDateTime", "$top": str(PAGE)} | ({"$filter": f"lastModifiedDateTime ge {cursor}"} if cursor else {})
+        asked = {"$orderby": "lastModifiedDateTime", "$top": str(PAGE)} | (
+            {"$filter": f"lastModifiedDateTime ge {cursor}"} if cursor else {}
+        )
         newest, made = cursor, []
         for one in _values(await self._read("/salesInvoices", asked)):
             newest = max(newest, str(one.get("lastModifiedDateTime", "")))
@@ -182,11 +271,23 @@ class BusinessCentral:
             if paid > 0:
                 paid -= await self._credited(found.remote_id)
             on = date.fromisoformat(str(one["lastModifiedDateTime"])[:10])
-            made.append(Payment(found.remote_id, found.remote_id, found.number, max(paid, Decimal(0)), found.currency, on, cancelled=paid <= 0))
+            made.append(
+                Payment(
+                    found.remote_id,
+                    found.remote_id,
+                    found.number,
+                    max(paid, Decimal(0)),
+                    found.currency,
+                    on,
+                    cancelled=paid <= 0,
+                )
+            )
         return Payments(newest, tuple(made))
 
     async def _credited(self, invoice: str) -> Decimal:
-        notes = _values(await self._read("/salesCreditMemos", {"$filter": f"invoiceId eq {invoice}"}))
+        notes = _values(
+            await self._read("/salesCreditMemos", {"$filter": f"invoiceId eq {invoice}"})
+        )
         found = [_found(one, "credit-note") for one in notes]
         return sum((one.total for one in found if one.state in ("posted", "paid")), Decimal(0))
 
@@ -243,9 +344,17 @@ def _found(one: Mapping[str, Any], kind: DocumentType) -> Found:
 
 def _line(line: Any, currency: str) -> dict[str, Any]:
     quantity, price = line.shown(currency)
-    which = {"lineType": "Item", "lineObjectNumber": line.item} if line.item else {"lineType": "Account", "lineObjectNumber": line.account}
+    which = (
+        {"lineType": "Item", "lineObjectNumber": line.item}
+        if line.item
+        else {"lineType": "Account", "lineObjectNumber": line.account}
+    )
     tax = {"taxCode": line.tax} if line.tax else {}
-    return which | {"description": short(line.description, 100), "quantity": quantity, "unitPrice": price} | tax
+    return (
+        which
+        | {"description": short(line.description, 100), "quantity": quantity, "unitPrice": price}
+        | tax
+    )
 
 
 def _values(said: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -264,14 +373,28 @@ LEDGER = Kind(
     title="Microsoft Dynamics 365 Business Central",
     settings=(
         Setting("tenant", "the Entra tenant: its id or domain", required=True),
-        Setting("environment", "the environment, as in the address of Business Central", default="Production"),
+        Setting(
+            "environment",
+            "the environment, as in the address of Business Central",
+            default="Production",
+        ),
         Setting("company_id", "the company: `id` of GET .../api/v2.0/companies", required=True),
         Setting("client_id", "of the app registered in Entra", required=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
-        Setting("refresh_token", "only if a user gave consent instead of an administrator", secret=True),
+        Setting(
+            "refresh_token", "only if a user gave consent instead of an administrator", secret=True
+        ),
         Setting("base_url", "the API", default="https://api.businesscentral.dynamics.com"),
-        Setting("token_url", "where tokens are renewed; empty: the tenant's at login.microsoftonline.com", default=""),
-        Setting("most_lines", "above so many lines those of one account, item and tax are summed; 0: never", default="1000"),
+        Setting(
+            "token_url",
+            "where tokens are renewed; empty: the tenant's at login.microsoftonline.com",
+            default="",
+        ),
+        Setting(
+            "most_lines",
+            "above so many lines those of one account, item and tax are summed; 0: never",
+            default="1000",
+        ),
     ),
     capabilities=Capabilities(
         request_key=False,

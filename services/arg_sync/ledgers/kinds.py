@@ -24,7 +24,10 @@ TIMES = {
 def all_kinds() -> dict[str, Kind]:
     """The kinds by name."""
     package = importlib.import_module("services.arg_sync.ledgers")
-    modules = [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+    modules = [
+        importlib.import_module(f"{package.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(package.__path__)
+    ]
     return {module.LEDGER.name: module.LEDGER for module in modules if hasattr(module, "LEDGER")}
 
 

@@ -45,7 +45,9 @@ def may_be_reached(address: str, *, loopback: bool, private: bool) -> bool:
         ip = ip.ipv4_mapped
     if ip.is_loopback:
         return loopback
-    return (ip.is_global and not ip.is_multicast) or (private and not ip.is_multicast and not ip.is_unspecified)
+    return (ip.is_global and not ip.is_multicast) or (
+        private and not ip.is_multicast and not ip.is_unspecified
+    )
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
@@ -68,7 +70,12 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def aclose(self) -> None:
         await self._inner.aclose()
 
-    async def start_tls(self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None) -> httpcore2.AsyncNetworkStream:
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
@@ -92,17 +99,25 @@ class Guarded(httpcore2.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(
+                host, port, type=socket.SOCK_STREAM
+            )
         except OSError as error:
             raise httpcore2.ConnectError(str(error)) from error
         addresses = [str(one[4][0]) for one in found]
         for address in addresses:
-            if not may_be_reached(address.partition("%")[0], loopback=self._loopback, private=self._private):
+            if not may_be_reached(
+                address.partition("%")[0], loopback=self._loopback, private=self._private
+            ):
                 raise Forbidden(address)
         last: Exception | None = None
         for address in addresses:
             try:
-                return _Stream(await self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
+                return _Stream(
+                    await self._inner.connect_tcp(
+                        address, port, timeout, local_address, socket_options
+                    )
+                )
             except httpcore2.ConnectError as failed:
                 last = failed
         raise last or httpcore2.ConnectError(f"{host} has no address")

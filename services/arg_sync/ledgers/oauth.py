@@ -23,14 +23,16 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
+from services.arg_sync.ledgers.http_client import Answer, Wire, writing
 from services.arg_sync.ledgers.port import Failure, Secrets, Vault
-from services.arg_sync.ledgers.wire import Answer, Wire, writing
 from shared import clock
 
 MARGIN = timedelta(seconds=60)
 WAIT_SECONDS = 45.0
 CALL_SECONDS = 15.0
-MINE_SECONDS = 60.0 - CALL_SECONDS - 10.0  # a vault reserves for a minute: no call may last beyond it
+MINE_SECONDS = (
+    60.0 - CALL_SECONDS - 10.0
+)  # a vault reserves for a minute: no call may last beyond it
 POLL_SECONDS = 0.25
 TOKEN_SECONDS = 3600
 NOTHING_MINE = (-1, 0.0)
@@ -51,7 +53,12 @@ Grant = Callable[[Mapping[str, str]], Asking]
 
 def basic(client_id: str, secret: str) -> str:
     """The header by which a client names itself."""
-    return "Basic " + base64.b64encode(f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()).decode()
+    return (
+        "Basic "
+        + base64.b64encode(
+            f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()
+        ).decode()
+    )
 
 
 def refresh_or_client(client_id: str, scope: str = "") -> Grant:
@@ -70,7 +77,12 @@ def client_in_form(client_id: str, scope: str) -> Grant:
     """The same with the client named in the form, as Microsoft wants it."""
 
     def asking(secrets: Mapping[str, str]) -> Asking:
-        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secrets.get("client_secret", ""), "scope": scope}
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": secrets.get("client_secret", ""),
+            "scope": scope,
+        }
         if secrets.get("refresh_token"):
             form |= {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
         return Asking(form, {})
@@ -88,9 +100,21 @@ def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: 
         try:
             signed = _signed(pem, certificate_id, claims)
         except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise Failure("auth", "bad_private_key", f"the private key cannot sign: {type(error).__name__}; give it as PEM", everywhere=True) from None
+            raise Failure(
+                "auth",
+                "bad_private_key",
+                f"the private key cannot sign: {type(error).__name__}; give it as PEM",
+                everywhere=True,
+            ) from None
         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        return Asking({"grant_type": "client_credentials", "client_assertion_type": kind, "client_assertion": signed}, {})
+        return Asking(
+            {
+                "grant_type": "client_credentials",
+                "client_assertion_type": kind,
+                "client_assertion": signed,
+            },
+            {},
+        )
 
     return asking
 
@@ -102,7 +126,9 @@ def _signed(pem: str, certificate_id: str, claims: dict[str, Any]) -> str:
         algorithm = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[str(key.get("crv"))]
     else:
         key, algorithm = RSAKey.import_key(pem), "PS256"
-    return jwt.encode({"alg": algorithm, "kid": certificate_id}, claims, key, algorithms=[algorithm])
+    return jwt.encode(
+        {"alg": algorithm, "kid": certificate_id}, claims, key, algorithms=[algorithm]
+    )
 
 
 class Tokens:
@@ -156,7 +182,12 @@ class Tokens:
                     self._under_way = asyncio.create_task(self._renewed(secrets))
                     continue
                 if time.monotonic() > until:
-                    raise Failure("transient", "renewing", f"another worker renews the token of {self._ledger} and has not finished", everywhere=True)
+                    raise Failure(
+                        "transient",
+                        "renewing",
+                        f"another worker renews the token of {self._ledger} and has not finished",
+                        everywhere=True,
+                    )
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _may_renew(self, version: int) -> bool:
@@ -177,30 +208,53 @@ class Tokens:
             self._unsaved = (secrets.version, values)
         version, values = self._unsaved
         saved = await self._vault.save(version, values)
-        self._unsaved, self._mine = None, NOTHING_MINE  # whoever still sees the old version has no right to its token any more
+        self._unsaved, self._mine = (
+            None,
+            NOTHING_MINE,
+        )  # whoever still sees the old version has no right to its token any more
         return saved
 
     async def _asked_for(self, secrets: Secrets) -> dict[str, str] | None:
         """What the token endpoint gives for these; None if another was faster."""
         self._wire.hide = hidden(secrets)
         asking = self._grant(secrets.values)
-        self._wire.hide |= {value for name, value in asking.form.items() if name not in ("grant_type", "scope", "client_id", "client_assertion_type")}
+        self._wire.hide |= {
+            value
+            for name, value in asking.form.items()
+            if name not in ("grant_type", "scope", "client_id", "client_assertion_type")
+        }
         self._wire.hide |= {value.rpartition(" ")[2] for value in asking.headers.values()}
         headers = {"content-type": "application/x-www-form-urlencoded"} | dict(asking.headers)
         try:
-            with writing(self._mine[1]):  # an old token that leaves after our time may meet a new one in use
-                answer = await self._wire.call("POST", "", writes=True, content=urlencode(asking.form), headers=headers)
+            with writing(
+                self._mine[1]
+            ):  # an old token that leaves after our time may meet a new one in use
+                answer = await self._wire.call(
+                    "POST", "", writes=True, content=urlencode(asking.form), headers=headers
+                )
         except Failure as failed:
             # A lost answer is asked for again with the old token: vendors take it until the new one was used.
-            raise Failure("transient", failed.code, failed.sentence, everywhere=True) if failed.failure == "unknown" else failed from None
+            raise (
+                Failure("transient", failed.code, failed.message, everywhere=True)
+                if failed.failure == "unknown"
+                else failed
+            ) from None
         if answer.status != 200:
             if (await self._vault.read()).version > secrets.version:
                 return None
             raise self._refusal(answer)
         said = answer.json(writes=False)
         if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
-            raise Failure("transient", "unreadable", f"the token endpoint of {self._ledger} answered without a token", everywhere=True)
-        values = dict(secrets.values) | {"access_token": said["access_token"], "access_expires_at": _expires(said)}
+            raise Failure(
+                "transient",
+                "unreadable",
+                f"the token endpoint of {self._ledger} answered without a token",
+                everywhere=True,
+            )
+        values = dict(secrets.values) | {
+            "access_token": said["access_token"],
+            "access_expires_at": _expires(said),
+        }
         if isinstance(said.get("refresh_token"), str):
             values["refresh_token"] = said["refresh_token"]
         return values
@@ -212,18 +266,39 @@ class Tokens:
             words = f"the token of {self._ledger} is dead (HTTP {answer.status}: {said}); connect it again"
             return Failure("auth", "dead_token", self._wire.clean(words), everywhere=True)
         if 300 <= answer.status < 400:
-            return Failure("permanent", "redirect", f"the token endpoint of {self._ledger} wants to send us elsewhere: we follow no redirect", everywhere=True)
+            return Failure(
+                "permanent",
+                "redirect",
+                f"the token endpoint of {self._ledger} wants to send us elsewhere: we follow no redirect",
+                everywhere=True,
+            )
         words = f"the token endpoint of {self._ledger}: HTTP {answer.status}: {said}"
-        return Failure("transient", f"token_{answer.status}", self._wire.clean(words), retry_after=answer.retry_after, everywhere=True)
+        return Failure(
+            "transient",
+            f"token_{answer.status}",
+            self._wire.clean(words),
+            retry_after=answer.retry_after,
+            everywhere=True,
+        )
 
 
 def hidden(secrets: Secrets) -> set[str]:
     """What must never be seen of the secrets, as they are and as they travel."""
-    plain = {value for name, value in secrets.values.items() if name not in NOT_SECRET and len(value) >= 4}
-    return plain | {quote(value, safe="") for value in plain} | {value.replace("/", "\\/") for value in plain}
+    plain = {
+        value
+        for name, value in secrets.values.items()
+        if name not in NOT_SECRET and len(value) >= 4
+    }
+    return (
+        plain
+        | {quote(value, safe="") for value in plain}
+        | {value.replace("/", "\\/") for value in plain}
+    )
 
 
 def _expires(said: Mapping[str, Any]) -> str:
     seconds = said.get("expires_in", TOKEN_SECONDS)
     known = isinstance(seconds, int | str | Decimal) and str(seconds).replace(".", "", 1).isdigit()
-    return (clock.now() + timedelta(seconds=int(Decimal(str(seconds))) if known else TOKEN_SECONDS)).isoformat()
+    return (
+        clock.now() + timedelta(seconds=int(Decimal(str(seconds))) if known else TOKEN_SECONDS)
+    ).isoformat()

@@ -7,7 +7,7 @@ How to add a system
 
 What the engine promises to a port
 - The request is rendered once (`render`), stored, and the same text with the same key is given to `create` every time, until an operator
-  retries after a mend: that is a new rendering under a new key. What was never sent is rendered anew if its customer is to be found again.
+  retries after a fix: that is a new rendering under a new key. What was never sent is rendered anew if its customer is to be found again.
 - `create` is called only after a look-up (`find`) told that the document is not there, if an earlier call may have reached the server.
 - Where there are two steps, the id that `create` gave is stored before `post` is called; a worker that was overtaken does not call `post`.
 - One document is in the hands of one worker; at most `Capabilities.concurrency` documents of a connection at once, over all workers;
@@ -22,7 +22,7 @@ What a port promises to the engine
 - `find`, `status`, `customer_for`, `check`, `payments` change nothing there. "Could not read" raises; it is never "not there".
 - `render` is pure: no clock, no network, no random number.
 - `post`, `allocate` and `discard` may be called again after an unknown outcome: they look first, or the system makes a repeat harmless.
-- No secret is in a sentence, a request, a log line or a `repr`.
+- No secret is in a message, a request, a log line or a `repr`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -142,7 +142,7 @@ class Port(Protocol):
     capabilities: Capabilities
 
     async def check(self) -> str:
-        """Says in a sentence whom we talk to (company, user, version) and whether what is set up there will do; raises what is wrong."""
+        """Says in a message whom we talk to (company, user, version) and whether what is set up there will do; raises what is wrong."""
         ...
 
     async def renew(self) -> None:
@@ -152,7 +152,7 @@ class Port(Protocol):
     async def customer_for(self, customer: Customer) -> str | None:
         """The id of a customer: by `mapped` if it is given (permanent failure if that one is not there), else by Account Name; None if unknown.
 
-        Blocked, archived or several: a permanent failure with the sentence.
+        Blocked, archived or several: a permanent failure with the message.
         """
         ...
 
@@ -184,7 +184,9 @@ class Port(Protocol):
         """By our number all documents of that kind that bear it, drafts too, voided and deleted ones not; every number asked is a key."""
         ...
 
-    async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
+    async def status(
+        self, kind: DocumentType, remote_ids: Sequence[str]
+    ) -> dict[str, Found | None]:
         """By id how documents stand now, voided ones as `voided`; None only if the system itself says that there is none of that id."""
         ...
 

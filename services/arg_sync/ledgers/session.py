@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json
 from services.arg_sync.ledgers.oauth import CALL_SECONDS, Grant, Tokens, hidden
 from services.arg_sync.ledgers.port import Failure, Found, Host
-from services.arg_sync.ledgers.wire import Answer, Wire, exact_json
 
 KEYS = uuid.UUID("5e8b4ac6-31a1-4d9c-9a0c-0b4a5c4f6a10")
 
@@ -28,11 +28,31 @@ class Session:
     """The API of one connection, logged in."""
 
     def __init__(
-        self, host: Host, base_url: str, token_url: str, grant: Grant, reading: Reading, *, hosts: tuple[str, ...], token_hosts: tuple[str, ...]
+        self,
+        host: Host,
+        base_url: str,
+        token_url: str,
+        grant: Grant,
+        reading: Reading,
+        *,
+        hosts: tuple[str, ...],
+        token_hosts: tuple[str, ...],
     ) -> None:
         can = host.capabilities
-        self.wire = Wire(base_url, host.turn, request_seconds=can.request_seconds, allowed_hosts=hosts, concurrency=can.concurrency)
-        tokens = Wire(token_url, _at_once, request_seconds=CALL_SECONDS, allowed_hosts=token_hosts, concurrency=1)
+        self.wire = Wire(
+            base_url,
+            host.turn,
+            request_seconds=can.request_seconds,
+            allowed_hosts=hosts,
+            concurrency=can.concurrency,
+        )
+        tokens = Wire(
+            token_url,
+            _at_once,
+            request_seconds=CALL_SECONDS,
+            allowed_hosts=token_hosts,
+            concurrency=1,
+        )
         self.tokens = Tokens(host.ledger, host.vault, tokens, grant)
         self._reading = reading
 
@@ -50,9 +70,18 @@ class Session:
         secrets = await self.tokens.current()
         self.wire.hide = hidden(secrets)
         content = body if isinstance(body, str) or body is None else exact_json(body)
-        asked = {"authorization": f"Bearer {secrets.values['access_token']}"} | ({"content-type": "application/json"} if content is not None else {})
+        asked = {"authorization": f"Bearer {secrets.values['access_token']}"} | (
+            {"content-type": "application/json"} if content is not None else {}
+        )
         try:
-            answer = await self.wire.call(method, path, writes=writes, content=content, params=params, headers=asked | dict(headers or {}))
+            answer = await self.wire.call(
+                method,
+                path,
+                writes=writes,
+                content=content,
+                params=params,
+                headers=asked | dict(headers or {}),
+            )
             failed = self._reading(answer, writes)
         except Failure as raised:
             failed = raised
@@ -60,25 +89,50 @@ class Session:
             return answer
         if failed.failure == "auth":
             self.tokens.refused(secrets)
-        raise Failure(failed.failure, failed.code, self.wire.clean(failed.sentence), retry_after=failed.retry_after, everywhere=failed.everywhere) from None
+        raise Failure(
+            failed.failure,
+            failed.code,
+            self.wire.clean(failed.message),
+            retry_after=failed.retry_after,
+            everywhere=failed.everywhere,
+        ) from None
 
-    async def read(self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def read(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         """The JSON object that a GET gives."""
-        return self._object(await self.call("GET", path, writes=False, params=params, headers=headers), writes=False)
+        return self._object(
+            await self.call("GET", path, writes=False, params=params, headers=headers), writes=False
+        )
 
     async def write(
-        self, method: str, path: str, body: Any = None, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The JSON object that a write gives."""
-        return self._object(await self.call(method, path, writes=True, body=body, params=params, headers=headers), writes=True)
+        return self._object(
+            await self.call(method, path, writes=True, body=body, params=params, headers=headers),
+            writes=True,
+        )
 
     def _object(self, answer: Answer, *, writes: bool) -> dict[str, Any]:
         try:
             value = answer.json(writes=writes)
         except Failure as failed:
-            raise Failure(failed.failure, failed.code, self.wire.clean(failed.sentence)) from None
+            raise Failure(failed.failure, failed.code, self.wire.clean(failed.message)) from None
         if not isinstance(value, dict):
-            raise Failure("unknown" if writes else "transient", "unreadable", f"the answer is no JSON object: {answer.words}")
+            raise Failure(
+                "unknown" if writes else "transient",
+                "unreadable",
+                f"the answer is no JSON object: {answer.words}",
+            )
         return value
 
     async def close(self) -> None:
@@ -111,7 +165,12 @@ async def read_back(done: str, call: Awaitable[Found | None]) -> Found:
     try:
         there = await call
     except Failure as failed:
-        raise Failure("unknown", failed.code, f"{done}, and could not be read: {failed.sentence}", retry_after=failed.retry_after) from None
+        raise Failure(
+            "unknown",
+            failed.code,
+            f"{done}, and could not be read: {failed.message}",
+            retry_after=failed.retry_after,
+        ) from None
     if there is None:
         raise Failure("unknown", "unreadable", f"{done}, and is not there")
     return there
@@ -119,9 +178,16 @@ async def read_back(done: str, call: Awaitable[Found | None]) -> Found:
 
 def by_number(numbers: Sequence[str], there: Sequence[Found]) -> dict[str, list[Found]]:
     """Under each number that was asked for the documents that bear it, voided ones not."""
-    return {number: [one for one in there if one.number == number and one.state != "voided"] for number in numbers}
+    return {
+        number: [one for one in there if one.number == number and one.state != "voided"]
+        for number in numbers
+    }
 
 
 def doubtful(what: str, error: Exception, *, writes: bool) -> Failure:
     """An answer without what it must hold: of a write nobody knows."""
-    return Failure("unknown" if writes else "transient", "unreadable", f"{what} lacks what it must hold ({type(error).__name__}: {error})")
+    return Failure(
+        "unknown" if writes else "transient",
+        "unreadable",
+        f"{what} lacks what it must hold ({type(error).__name__}: {error})",
+    )

@@ -11,10 +11,28 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+from services.arg_sync.ledgers.http_client import Answer, exact_json, failure_of
 from services.arg_sync.ledgers.oauth import refresh_or_client
-from services.arg_sync.ledgers.port import ArDocument, Capabilities, Customer, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.session import Session, by_number, doubtful, if_there, key_of, object_in
-from services.arg_sync.ledgers.wire import Answer, exact_json, failure_of
+from services.arg_sync.ledgers.port import (
+    ArDocument,
+    Capabilities,
+    Customer,
+    Failure,
+    Found,
+    Host,
+    Keyed,
+    Kind,
+    Payments,
+    Setting,
+)
+from services.arg_sync.ledgers.session import (
+    Session,
+    by_number,
+    doubtful,
+    if_there,
+    key_of,
+    object_in,
+)
 from services.arg_sync.rules.documents import Payment, RemoteState
 from services.arg_sync.rules.folding import folded, mapped_or_refused
 from shared.terms import DocumentType
@@ -42,8 +60,18 @@ class Xero:
         self._ledger = host.ledger
         self._most_lines = int(at.get("most_lines") or 0)
         self._tenant = {"xero-tenant-id": at["tenant_id"]}
-        grant = refresh_or_client(at["client_id"], "accounting.transactions accounting.contacts accounting.settings.read")
-        self._api = Session(host, at["base_url"], at["token_url"], grant, reading, hosts=LEDGER.allowed_hosts, token_hosts=(".xero.com",))
+        grant = refresh_or_client(
+            at["client_id"], "accounting.transactions accounting.contacts accounting.settings.read"
+        )
+        self._api = Session(
+            host,
+            at["base_url"],
+            at["token_url"],
+            grant,
+            reading,
+            hosts=LEDGER.allowed_hosts,
+            token_hosts=(".xero.com",),
+        )
 
     async def check(self) -> str:
         """The organisation's name and currency."""
@@ -60,8 +88,15 @@ class Xero:
             said = await if_there(self._get(f"/Contacts/{quote(customer.mapped, safe='')}"))
             found = [] if said is None else _list(said, "Contacts")
         else:
-            where = {"where": f'Name=="{_escaped(customer.account_name)}"', "includeArchived": "true"}
-            found = [one for one in _list(await self._get("/Contacts", where), "Contacts") if _same(one.get("Name", ""), customer.account_name)]
+            where = {
+                "where": f'Name=="{_escaped(customer.account_name)}"',
+                "includeArchived": "true",
+            }
+            found = [
+                one
+                for one in _list(await self._get("/Contacts", where), "Contacts")
+                if _same(one.get("Name", ""), customer.account_name)
+            ]
         return _only_contact(found, customer)
 
     async def add_customer(self, customer: Customer) -> str:
@@ -71,8 +106,15 @@ class Xero:
             contact["TaxNumber"] = customer.tax_id[:50]
         lines = [line for line in (customer.name, *customer.address.splitlines()) if line]
         if lines:
-            contact["Addresses"] = [{"AddressType": "POBOX"} | {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}]
-        said = await self._put("/Contacts", {"Contacts": [contact]}, key_of(self._ledger, "customer", customer.account_name))
+            contact["Addresses"] = [
+                {"AddressType": "POBOX"}
+                | {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}
+            ]
+        said = await self._put(
+            "/Contacts",
+            {"Contacts": [contact]},
+            key_of(self._ledger, "customer", customer.account_name),
+        )
         try:
             return str(_list(said, "Contacts", writes=True)[0]["ContactID"])
         except LookupError as error:
@@ -104,7 +146,12 @@ class Xero:
         over: Failure | None = None
         for part in _parts(requests):
             if over is not None:
-                outcomes |= {one.key: Failure("transient", "not_sent", f"not sent after: {over.sentence}", everywhere=True) for one in part}
+                outcomes |= {
+                    one.key: Failure(
+                        "transient", "not_sent", f"not sent after: {over.message}", everywhere=True
+                    )
+                    for one in part
+                }
                 continue
             try:
                 outcomes |= await self._create(part)
@@ -118,7 +165,9 @@ class Xero:
         key = part[0].key if len(part) == 1 else key_of(*(one.key for one in part))
         content = f'{{"{plural}":[{",".join(one.request for one in part)}]}}'
         try:
-            said = await self._put(f"/{plural}", content, key, {"summarizeErrors": "false", "unitdp": "4"})
+            said = await self._put(
+                f"/{plural}", content, key, {"summarizeErrors": "false", "unitdp": "4"}
+            )
         except Failure as failed:
             if failed.failure != "permanent" or failed.everywhere or len(part) == 1:
                 raise
@@ -130,29 +179,62 @@ class Xero:
                 except Failure as refused:
                     alone[one.key] = refused
             return alone
-        there = {str(one.get(f"{SINGULAR[part[0].kind]}Number", "")): one for one in _list(said, plural, writes=True)}
+        there = {
+            str(one.get(f"{SINGULAR[part[0].kind]}Number", "")): one
+            for one in _list(said, plural, writes=True)
+        }
         return {one.key: _outcome(there.get(one.number), one) for one in part}
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
         """What we make is authorised at once: a draft under our number is somebody else's, and a person decides."""
         found = await self._one(kind, remote_id)
         if found is None or found.state != "draft":
-            raise Failure("unknown", "moved", f"{remote_id} is no draft any more: it is looked for by our number")
-        raise Failure("permanent", "foreign_draft", f"{found.number} stands in Xero as a draft that we did not make: approve or delete it there, then retry")
+            raise Failure(
+                "unknown",
+                "moved",
+                f"{remote_id} is no draft any more: it is looked for by our number",
+            )
+        raise Failure(
+            "permanent",
+            "foreign_draft",
+            f"{found.number} stands in Xero as a draft that we did not make: approve or delete it there, then retry",
+        )
 
     async def allocate(self, credit: Found, document: ArDocument) -> None:
         """PUT .../Allocations for the invoices to which nothing is allocated yet."""
         (now,) = _list(await self._get(f"/CreditNotes/{credit.remote_id}"), "CreditNotes")
-        done = {part.get("Invoice", {}).get("InvoiceID") for part in now.get("Allocations") or () if not part.get("IsDeleted")}
-        missing = [each for each in document.corrects if each.remote_id and each.remote_id not in done]
+        done = {
+            part.get("Invoice", {}).get("InvoiceID")
+            for part in now.get("Allocations") or ()
+            if not part.get("IsDeleted")
+        }
+        missing = [
+            each for each in document.corrects if each.remote_id and each.remote_id not in done
+        ]
         for each in missing:
-            part = {"Amount": each.amount, "Date": document.invoice_date.isoformat(), "Invoice": {"InvoiceID": each.remote_id}}
-            key = key_of(self._ledger, credit.remote_id, each.remote_id, str(each.amount), str(now.get("RemainingCredit", "")))
-            await self._put(f"/CreditNotes/{credit.remote_id}/Allocations", {"Allocations": [part]}, key)
+            part = {
+                "Amount": each.amount,
+                "Date": document.invoice_date.isoformat(),
+                "Invoice": {"InvoiceID": each.remote_id},
+            }
+            key = key_of(
+                self._ledger,
+                credit.remote_id,
+                each.remote_id,
+                str(each.amount),
+                str(now.get("RemainingCredit", "")),
+            )
+            await self._put(
+                f"/CreditNotes/{credit.remote_id}/Allocations", {"Allocations": [part]}, key
+            )
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """There are no drafts of ours."""
-        raise Failure("permanent", "no_drafts", f"{remote_id} is not deleted: what we make in Xero is no draft")
+        raise Failure(
+            "permanent",
+            "no_drafts",
+            f"{remote_id} is not deleted: what we make in Xero is no draft",
+        )
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By our number, bills and voided ones left out."""
@@ -162,17 +244,36 @@ class Xero:
             if kind == "invoice" and not any("," in number for number in some):
                 asked = {"InvoiceNumbers": ",".join(some)}
             else:
-                asked = {"where": " OR ".join(f'{SINGULAR[kind]}Number=="{_escaped(number)}"' for number in some)}
-            there += [_found(one, kind) for one in _list(await self._get(f"/{PLURAL[kind]}", asked), PLURAL[kind]) if one.get("Type") == TYPES[kind]]
+                asked = {
+                    "where": " OR ".join(
+                        f'{SINGULAR[kind]}Number=="{_escaped(number)}"' for number in some
+                    )
+                }
+            there += [
+                _found(one, kind)
+                for one in _list(await self._get(f"/{PLURAL[kind]}", asked), PLURAL[kind])
+                if one.get("Type") == TYPES[kind]
+            ]
         return by_number(numbers, there)
 
-    async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
+    async def status(
+        self, kind: DocumentType, remote_ids: Sequence[str]
+    ) -> dict[str, Found | None]:
         """Many in one call; for one that is not in the answer Xero is asked by its id, and only its own no counts."""
         found: dict[str, Found | None] = {}
         for at in range(0, len(remote_ids), ASKED_AT_ONCE):
             some = remote_ids[at : at + ASKED_AT_ONCE]
-            where = {"IDs": ",".join(some)} if kind == "invoice" else {"where": " OR ".join(f'CreditNoteID==guid("{_escaped(each)}")' for each in some)}
-            read = [_found(one, kind) for one in _list(await self._get(f"/{PLURAL[kind]}", where), PLURAL[kind])]
+            where = (
+                {"IDs": ",".join(some)}
+                if kind == "invoice"
+                else {
+                    "where": " OR ".join(f'CreditNoteID==guid("{_escaped(each)}")' for each in some)
+                }
+            )
+            read = [
+                _found(one, kind)
+                for one in _list(await self._get(f"/{PLURAL[kind]}", where), PLURAL[kind])
+            ]
             found |= {one.remote_id: one for one in read if one.remote_id in some}
         for remote_id in remote_ids:
             if remote_id not in found:
@@ -193,7 +294,14 @@ class Xero:
         newest, since, page = cursor, cursor, 1
         for _ in range(PAGES_AT_ONCE):
             headers = {"if-modified-since": since} if since else {}
-            read = _list(await self._get("/Payments", {"page": str(page), "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC"}, headers), "Payments")
+            read = _list(
+                await self._get(
+                    "/Payments",
+                    {"page": str(page), "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC"},
+                    headers,
+                ),
+                "Payments",
+            )
             for one in read:
                 newest = max(newest, _instant(one.get("UpdatedDateUTC", "")))
                 if one.get("PaymentType") == "ACCRECPAYMENT" and one.get("Invoice"):
@@ -207,41 +315,76 @@ class Xero:
         """Ends the connections."""
         await self._api.close()
 
-    async def _get(self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def _get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
         return await self._api.read(path, params, self._tenant | dict(headers or {}))
 
-    async def _put(self, path: str, body: Any, key: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return await self._api.write("PUT", path, body, params, self._tenant | {"idempotency-key": key})
+    async def _put(
+        self, path: str, body: Any, key: str, params: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        return await self._api.write(
+            "PUT", path, body, params, self._tenant | {"idempotency-key": key}
+        )
 
 
 def reading(answer: Answer, writes: bool) -> Failure | None:
-    """A refusal has its sentences in `Elements`; one of them may say that the number is taken."""
+    """A refusal has its messages in `Elements`; one of them may say that the number is taken."""
     said = object_in(answer)
-    if answer.status == 400 or (answer.status < 300 and said.get("ErrorNumber") and said.get("Type")):
+    if answer.status == 400 or (
+        answer.status < 300 and said.get("ErrorNumber") and said.get("Type")
+    ):
         words = _sentences(said)
-        return Failure("duplicate" if TAKEN.search(words) else "permanent", f"xero_{said.get('ErrorNumber', 400)}", words or answer.words)
+        return Failure(
+            "duplicate" if TAKEN.search(words) else "permanent",
+            f"xero_{said.get('ErrorNumber', 400)}",
+            words or answer.words,
+        )
     problem = answer.headers.get("x-rate-limit-problem", "")
-    return failure_of(answer, writes=writes, words=f"the limit for a {problem} is reached" if problem and answer.status == 429 else "")
+    return failure_of(
+        answer,
+        writes=writes,
+        words=f"the limit for a {problem} is reached" if problem and answer.status == 429 else "",
+    )
 
 
 def _sentences(said: Mapping[str, Any]) -> str:
-    deep = [error.get("Message", "") for element in said.get("Elements") or () for error in element.get("ValidationErrors") or ()]
+    deep = [
+        error.get("Message", "")
+        for element in said.get("Elements") or ()
+        for error in element.get("ValidationErrors") or ()
+    ]
     own = [error.get("Message", "") for error in said.get("ValidationErrors") or ()]
-    return "; ".join(dict.fromkeys(filter(None, deep + own))) or str(said.get("Message") or said.get("Detail") or "")
+    return "; ".join(dict.fromkeys(filter(None, deep + own))) or str(
+        said.get("Message") or said.get("Detail") or ""
+    )
 
 
 def _outcome(one: Mapping[str, Any] | None, asked: Keyed) -> Found | Failure:
     """What stands there now for one document of a batch, or its refusal."""
     if one is None:
         return Failure("unknown", "unreadable", f"the answer says nothing about {asked.number}")
-    if one.get("StatusAttributeString") == "ERROR" or one.get("HasErrors") or one.get("ValidationErrors"):
+    if (
+        one.get("StatusAttributeString") == "ERROR"
+        or one.get("HasErrors")
+        or one.get("ValidationErrors")
+    ):
         words = _sentences(one) or "refused without a word"
         return Failure("duplicate" if TAKEN.search(words) else "permanent", "xero_refused", words)
     try:
         found = _found(one, asked.kind)
     except Failure:
-        return Failure("unknown", "unreadable", f"the answer about {asked.number} lacks what it must hold")
-    return found if found.remote_id != NO_ID else Failure("unknown", "unreadable", f"{asked.number} came back without an id")
+        return Failure(
+            "unknown", "unreadable", f"the answer about {asked.number} lacks what it must hold"
+        )
+    return (
+        found
+        if found.remote_id != NO_ID
+        else Failure("unknown", "unreadable", f"{asked.number} came back without an id")
+    )
 
 
 def _found(one: Mapping[str, Any], kind: DocumentType) -> Found:
@@ -270,7 +413,15 @@ def _payment(one: Mapping[str, Any]) -> Payment:
     if day is None:
         raise Failure("transient", "unreadable", f"payment {one.get('PaymentID')} has no date")
     currency, number = str(invoice.get("CurrencyCode", "")), str(invoice.get("InvoiceNumber", ""))
-    return Payment(str(one["PaymentID"]), str(invoice["InvoiceID"]), number, Decimal(one["Amount"]), currency, day, one.get("Status") == "DELETED")
+    return Payment(
+        str(one["PaymentID"]),
+        str(invoice["InvoiceID"]),
+        number,
+        Decimal(one["Amount"]),
+        currency,
+        day,
+        one.get("Status") == "DELETED",
+    )
 
 
 def _line(line: Any, currency: str, taxed: bool) -> dict[str, Any]:
@@ -278,7 +429,16 @@ def _line(line: Any, currency: str, taxed: bool) -> dict[str, Any]:
     coded = {"ItemCode": line.item} if line.item else {}
     coded |= {"AccountCode": line.account} if line.account else {}
     tax = {"TaxType": line.tax or "NONE", "TaxAmount": line.tax_amount} if taxed else {}
-    return {"Description": line.description[:4000] or "-", "Quantity": quantity, "UnitAmount": price, "LineAmount": line.amount} | coded | tax
+    return (
+        {
+            "Description": line.description[:4000] or "-",
+            "Quantity": quantity,
+            "UnitAmount": price,
+            "LineAmount": line.amount,
+        }
+        | coded
+        | tax
+    )
 
 
 def _parts(requests: Sequence[Keyed]) -> list[list[Keyed]]:
@@ -298,13 +458,25 @@ def _parts(requests: Sequence[Keyed]) -> list[list[Keyed]]:
 def _only_contact(found: Sequence[Mapping[str, Any]], customer: Customer) -> str | None:
     active = [one for one in found if one.get("ContactStatus", "ACTIVE") == "ACTIVE"]
     if len(active) > 1:
-        raise Failure("permanent", "several_customers", f"there are {len(active)} contacts named {customer.account_name}: map one of them")
+        raise Failure(
+            "permanent",
+            "several_customers",
+            f"there are {len(active)} contacts named {customer.account_name}: map one of them",
+        )
     if active:
         return str(active[0]["ContactID"])
     if found:
-        raise Failure("permanent", "archived_customer", f"the contact {customer.mapped or customer.account_name} is archived: restore it, then retry")
+        raise Failure(
+            "permanent",
+            "archived_customer",
+            f"the contact {customer.mapped or customer.account_name} is archived: restore it, then retry",
+        )
     if customer.mapped:
-        raise Failure("permanent", "no_such_customer", f"there is no contact {customer.mapped}, to which {customer.account_name} is mapped")
+        raise Failure(
+            "permanent",
+            "no_such_customer",
+            f"there is no contact {customer.mapped}, to which {customer.account_name} is mapped",
+        )
     return None
 
 
@@ -312,7 +484,9 @@ def _list(said: Mapping[str, Any], name: str, *, writes: bool = False) -> list[d
     """A list of the answer; an answer without it tells nothing, least of all that something is not there."""
     value = said.get(name)
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise Failure("unknown" if writes else "transient", "unreadable", f"the answer holds no {name}")
+        raise Failure(
+            "unknown" if writes else "transient", "unreadable", f"the answer holds no {name}"
+        )
     return value
 
 
@@ -329,7 +503,9 @@ def _instant(text: str) -> str:
     found = re.fullmatch(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/", text or "")
     if found is None:
         return ""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found[1]))).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(found[1]))).strftime(
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def _day(text: str) -> date | None:
@@ -341,17 +517,45 @@ LEDGER = Kind(
     name="xero",
     title="Xero",
     settings=(
-        Setting("tenant_id", "the organisation: `tenantId` of GET https://api.xero.com/connections", required=True),
+        Setting(
+            "tenant_id",
+            "the organisation: `tenantId` of GET https://api.xero.com/connections",
+            required=True,
+        ),
         Setting("client_id", "of the app at developer.xero.com", required=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
-        Setting("refresh_token", "from the consent of a user of the organisation; leave it out for a custom connection", secret=True),
-        Setting("webhook_key", "signs webhooks; give it to have payments read at once: they go to https://<your host>/webhooks/<connection>", secret=True),
+        Setting(
+            "refresh_token",
+            "from the consent of a user of the organisation; leave it out for a custom connection",
+            secret=True,
+        ),
+        Setting(
+            "webhook_key",
+            "signs webhooks; give it to have payments read at once: they go to https://<your host>/webhooks/<connection>",
+            secret=True,
+        ),
         Setting("base_url", "the API", default="https://api.xero.com/api.xro/2.0"),
-        Setting("token_url", "where tokens are renewed", default="https://identity.xero.com/connect/token"),
-        Setting("most_lines", "above so many lines those of one account, item and tax are summed; 0: never", default="0"),
+        Setting(
+            "token_url",
+            "where tokens are renewed",
+            default="https://identity.xero.com/connect/token",
+        ),
+        Setting(
+            "most_lines",
+            "above so many lines those of one account, item and tax are summed; 0: never",
+            default="0",
+        ),
     ),
     capabilities=Capabilities(
-        request_key=True, unique_number=True, steps=1, batch_max=50, per_minute=60, per_day=5000, concurrency=5, request_seconds=60.0, server_seconds=60.0
+        request_key=True,
+        unique_number=True,
+        steps=1,
+        batch_max=50,
+        per_minute=60,
+        per_day=5000,
+        concurrency=5,
+        request_seconds=60.0,
+        server_seconds=60.0,
     ),
     make=Xero,
     allowed_hosts=("api.xero.com",),

@@ -17,7 +17,9 @@ Chances = Callable[[], float]
 """A number from 0 to 1: the jitter comes from outside, rules draw nothing."""
 
 
-def backoff(tries: int, chances: Chances, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS) -> float:
+def backoff(
+    tries: int, chances: Chances, first: float = FIRST_SECONDS, longest: float = LONGEST_SECONDS
+) -> float:
     """Seconds before the next try: doubled each time, half of it by chance, so that many do not come back at one moment."""
     whole: float = min(longest, first * 2.0 ** min(max(tries - 1, 0), 20))
     return whole * (0.5 + chances() / 2)
@@ -39,5 +41,9 @@ class Circuit:
 def after_trouble(failures: int, retry_after: float | None, chances: Chances) -> Circuit:
     """One more failure of the connection itself: from the third on it rests, longer each time; a wish of the other side counts at once."""
     failures += 1
-    rest = backoff(failures - OPENS_AFTER + 1, chances, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS) if failures >= OPENS_AFTER else 0.0
+    rest = (
+        backoff(failures - OPENS_AFTER + 1, chances, FIRST_OPEN_SECONDS, LONGEST_OPEN_SECONDS)
+        if failures >= OPENS_AFTER
+        else 0.0
+    )
     return Circuit(failures, max(rest, capped(retry_after)))

@@ -38,7 +38,9 @@ def next_in_order(waiting: Sequence[Waiting], order: Order, most: int) -> list[i
         if each.due:
             taken.append(each.delivery_id)
         if order == "customer" or not each.due:
-            held.add(lane)  # one of a customer at a time; of a whole connection as many as are due in a row
+            held.add(
+                lane
+            )  # one of a customer at a time; of a whole connection as many as are due in a row
     return taken
 
 
@@ -55,7 +57,9 @@ def lease_for(request_seconds: float, server_seconds: float, hold_seconds: float
     return Lease(hold_seconds, hold_seconds + request_seconds + server_seconds + MARGIN_SECONDS)
 
 
-def hold_seconds(per_minute: int | None, concurrency: int, request_seconds: float, calls: int = 4) -> float:
+def hold_seconds(
+    per_minute: int | None, concurrency: int, request_seconds: float, calls: int = 4
+) -> float:
     """How long after the claim a write may begin: as long as the budget makes those before it wait, one slow call, and some."""
     pause = 60.0 / per_minute if per_minute else 0.0
     return 15.0 + request_seconds + pause * concurrency * calls

@@ -32,7 +32,9 @@ def differences(wanted: Wanted, there: Found) -> list[str]:
     if there.currency != wanted.currency:
         found.append(f"its currency is {there.currency}, ours is {wanted.currency}")
     if Decimal(there.total) != Decimal(str(wanted.total)):
-        found.append(f"its total is {plain(there.total)}, ours is {plain(Decimal(str(wanted.total)))}")
+        found.append(
+            f"its total is {plain(there.total)}, ours is {plain(Decimal(str(wanted.total)))}"
+        )
     if wanted.customer and there.customer != wanted.customer:
         found.append(f"it belongs to customer {there.customer}, ours to {wanted.customer}")
     if there.state == "voided":

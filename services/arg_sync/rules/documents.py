@@ -51,7 +51,11 @@ class Line:
 
     def shown(self, currency: str) -> "tuple[Decimal, Decimal]":
         """Quantity and price whose product is the amount."""
-        return (self.quantity, self.unit_price) if self.multiplies(currency) else (Decimal(1), self.amount)
+        return (
+            (self.quantity, self.unit_price)
+            if self.multiplies(currency)
+            else (Decimal(1), self.amount)
+        )
 
 
 @dataclass(frozen=True, slots=True)

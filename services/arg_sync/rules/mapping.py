@@ -29,19 +29,33 @@ def code_for(codes: Codes, what: str, candidates: Iterable[str]) -> str:
     return codes.get((what, ""), "")
 
 
-def in_ledger_words(document: ClosedDocument, lines: Sequence[SoldLine], codes: Codes, corrects: Sequence[Corrected]) -> ArDocument:
-    """The document for a ledger. Refused with everything that is not mapped, so that one import mends all of it."""
+def in_ledger_words(
+    document: ClosedDocument, lines: Sequence[SoldLine], codes: Codes, corrects: Sequence[Corrected]
+) -> ArDocument:
+    """The document for a ledger. Refused with everything that is not mapped, so that one import fixes all of it."""
     sign = -1 if document.document_type == "credit-note" else 1
     missing: set[str] = set()
     made = tuple(_line(each, codes, sign, missing) for each in lines)
-    taxes = tuple(TaxPart(part.code, _tax(codes, part.code, part.rate, missing), part.rate, sign * part.net, sign * part.tax) for part in document.tax_totals)
+    taxes = tuple(
+        TaxPart(
+            part.code,
+            _tax(codes, part.code, part.rate, missing),
+            part.rate,
+            sign * part.net,
+            sign * part.tax,
+        )
+        for part in document.tax_totals
+    )
     if missing:
         raise Refused(
             "mapping_missing",
             f"{document.invoice_number}: the ledger's code is not known for {', '.join(sorted(missing))}",
             "give it with `backoffice ledger map import FILE.csv --ledger NAME`, then `backoffice deliveries retry`",
         )
-    if sum((line.amount for line in made), ZERO) != sign * document.net or document.net + document.tax != document.total:
+    if (
+        sum((line.amount for line in made), ZERO) != sign * document.net
+        or document.net + document.tax != document.total
+    ):
         raise Refused(
             "sums_differ",
             f"{document.invoice_number}: its lines do not add up to its net, or net and tax not to its total: nothing was sent",

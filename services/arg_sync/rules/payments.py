@@ -50,6 +50,12 @@ def new_entries(kept: Sequence[Kept], given: Sequence[Payment]) -> list[Entry]:
                 continue
             on = max(before.paid_on, payment.paid_on)
             currency = payment.currency or before.currency
-            known[name] = replace(before, amount=before.amount + difference, entries=before.entries + 1, paid_on=on, currency=currency)
+            known[name] = replace(
+                before,
+                amount=before.amount + difference,
+                entries=before.entries + 1,
+                paid_on=on,
+                currency=currency,
+            )
             made.append(Entry(*name, payment.number, before.entries + 1, difference, currency, on))
     return made

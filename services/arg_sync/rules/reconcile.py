@@ -1,4 +1,4 @@
-"""Where an accounting system differs from what we delivered: each drift with a code, a sentence and a proposed mend. Nothing is changed here.
+"""Where an accounting system differs from what we delivered: each drift with a code, a message and a proposed fix. Nothing is changed here.
 
 What could not be read is no drift: these rules are asked only about documents that the accounting system itself told of.
 """
@@ -14,17 +14,39 @@ from services.arg_sync.rules.states import Expected
 from shared.money import plain
 from shared.terms import DocumentType
 
-Code = Literal["missing", "deleted", "voided", "edited", "duplicated", "customer-changed", "not-heard", "said-otherwise", "unknown-document"]
+Code = Literal[
+    "missing",
+    "deleted",
+    "voided",
+    "edited",
+    "duplicated",
+    "customer-changed",
+    "not-received",
+    "event-differs",
+    "unknown-document",
+]
 OF_THE_LEDGER: tuple[Code, ...] = ("deleted", "voided", "edited", "duplicated", "customer-changed")
 LATE_MINUTES = 15
 """A document that was closed so lately may not have been heard yet, nor one that was heard so lately be queued."""
 OUR_BOOKS: dict[Code, tuple[str, str]] = {
-    "not-heard": ("{number} is closed, and no invoice-closed of it was heard", "say it again: `backoffice republish --service invoicer`"),
-    "said-otherwise": ("{number} was heard as {had}, which is not what our books hold", "run `backoffice verify`: somebody changed a closed document"),
-    "unknown-document": ("{number} was heard, and our books hold no such document", "run `backoffice verify`: the books may be older than what was said"),
-    "missing": ("{number} was to be delivered by itself and was never queued", "queue its batch: `backoffice batch sync`"),
+    "not-received": (
+        "{number} is closed, and no invoice-closed of it was heard",
+        "say it again: `backoffice republish --service invoicer`",
+    ),
+    "event-differs": (
+        "{number} was heard as {had}, which is not what our books hold",
+        "run `backoffice verify`: somebody changed a closed document",
+    ),
+    "unknown-document": (
+        "{number} was heard, and our books hold no such document",
+        "run `backoffice verify`: the books may be older than what was said",
+    ),
+    "missing": (
+        "{number} was to be delivered by itself and was never queued",
+        "queue its batch: `backoffice batch sync`",
+    ),
 }
-"""Sentence and mend where our own books disagree. `had`: what was heard instead."""
+"""MessageText and fix where our own books disagree. `had`: what was heard instead."""
 OF_THE_BOOKS: tuple[Code, ...] = tuple(OUR_BOOKS)
 
 
@@ -49,7 +71,13 @@ class Ours:
     @property
     def expected(self) -> Expected:
         """What must stand there, in the accounting system's signs."""
-        return Expected(self.number, self.kind, self.currency, -self.total if self.kind == "credit-note" else self.total, self.customer)
+        return Expected(
+            self.number,
+            self.kind,
+            self.currency,
+            -self.total if self.kind == "credit-note" else self.total,
+            self.customer,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +88,8 @@ class Drift:
     number: str
     code: Code
     remote_id: str
-    sentence: str
-    mend: str
+    message: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +104,11 @@ class Disagreement:
 
 def must_be_asked_by_id(ours: Ours, by_number: Sequence[Found]) -> bool:
     """Whether the document is not among those that bear its number: then it was voided, deleted, or given another number."""
-    return ours.posted and bool(ours.remote_id) and all(one.remote_id != ours.remote_id for one in by_number)
+    return (
+        ours.posted
+        and bool(ours.remote_id)
+        and all(one.remote_id != ours.remote_id for one in by_number)
+    )
 
 
 def drifts_of(ours: Ours, by_number: Sequence[Found], by_id: Found | None) -> list[Drift]:
@@ -86,7 +118,12 @@ def drifts_of(ours: Ours, by_number: Sequence[Found], by_id: Found | None) -> li
         return _doubles(ours, sorted(by_number, key=_age)[1:])
     others = [one for one in by_number if one.remote_id != ours.remote_id]
     if mine is None or mine.state == "voided":
-        if mine is None and len(others) == 1 and not differences(ours.expected, others[0]) and others[0].state != "draft":
+        if (
+            mine is None
+            and len(others) == 1
+            and not differences(ours.expected, others[0])
+            and others[0].state != "draft"
+        ):
             return []  # it stands there under another id: some systems give a document a new one when it is posted
         return [_gone(ours, mine, others)]
     return [*_changes(ours, mine), *_doubles(ours, others)]
@@ -94,8 +131,15 @@ def drifts_of(ours: Ours, by_number: Sequence[Found], by_id: Found | None) -> li
 
 def drift_of_the_books(one: Disagreement) -> Drift:
     """A disagreement of our own books, in words."""
-    sentence, mend = OUR_BOOKS[one.code]
-    return Drift(one.invoice_id, one.number, one.code, "", sentence.format(number=one.number, had=one.had), mend)
+    message, fix = OUR_BOOKS[one.code]
+    return Drift(
+        one.invoice_id,
+        one.number,
+        one.code,
+        "",
+        message.format(number=one.number, had=one.had),
+        fix,
+    )
 
 
 def _age(one: Found) -> tuple[bool, int, str]:
@@ -118,17 +162,23 @@ def _gone(ours: Ours, mine: Found | None, others: Sequence[Found]) -> Drift:
 def _changes(ours: Ours, mine: Found) -> list[Drift]:
     found = []
     wanted = ours.expected
-    edited = [] if ours.by_hand else differences(Expected(wanted.number, wanted.kind, wanted.currency, wanted.total, ""), mine)
+    edited = (
+        []
+        if ours.by_hand
+        else differences(
+            Expected(wanted.number, wanted.kind, wanted.currency, wanted.total, ""), mine
+        )
+    )
     if mine.state == "draft":
         edited.append("it is a draft again")
     if edited:
         words = f"{ours.number} ({ours.remote_id}) was changed there: {'; '.join(edited)}"
-        mend = "set it right there; or if the change is meant, credit the document here and bill it anew: `backoffice credit`"
-        found.append(_drift(ours, "edited", ours.remote_id, words, mend))
+        fix = "set it right there; or if the change is meant, credit the document here and bill it anew: `backoffice credit`"
+        found.append(_drift(ours, "edited", ours.remote_id, words, fix))
     if wanted.customer and mine.customer != wanted.customer and not ours.by_hand:
         words = f"{ours.number} ({ours.remote_id}) now belongs to customer {mine.customer}, it was delivered to {wanted.customer}"
-        mend = f"if the customers were merged there, map {mine.customer} with `backoffice ledger map import` for what is to come; else set it right there"
-        found.append(_drift(ours, "customer-changed", ours.remote_id, words, mend))
+        fix = f"if the customers were merged there, map {mine.customer} with `backoffice ledger map import` for what is to come; else set it right there"
+        found.append(_drift(ours, "customer-changed", ours.remote_id, words, fix))
     return found
 
 
@@ -139,15 +189,19 @@ def _doubles(ours: Ours, others: Sequence[Found]) -> list[Drift]:
             "duplicated",
             one.remote_id,
             f"{ours.number} stands there twice: besides {ours.remote_id or 'ours'} also as {_named([one])}",
-            f"delete the draft {one.remote_id} there" if one.state == "draft" else f"void {one.remote_id} there, if nothing is paid on it",
+            f"delete the draft {one.remote_id} there"
+            if one.state == "draft"
+            else f"void {one.remote_id} there, if nothing is paid on it",
         )
         for one in others
     ]
 
 
 def _named(there: Sequence[Found]) -> str:
-    return ", ".join(f"{one.remote_id} ({one.state}, {plain(one.total)} {one.currency})" for one in there)
+    return ", ".join(
+        f"{one.remote_id} ({one.state}, {plain(one.total)} {one.currency})" for one in there
+    )
 
 
-def _drift(ours: Ours, code: Code, remote_id: str, sentence: str, mend: str) -> Drift:
-    return Drift(ours.invoice_id, ours.number, code, remote_id, sentence, mend)
+def _drift(ours: Ours, code: Code, remote_id: str, message: str, fix: str) -> Drift:
+    return Drift(ours.invoice_id, ours.number, code, remote_id, message, fix)

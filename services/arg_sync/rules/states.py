@@ -49,8 +49,8 @@ class Next:
     doubt: bool = False
     tries: int = 0
     code: str = ""
-    sentence: str = ""
-    mend: str = ""
+    message: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Look:
     verdict: Literal["send", "post", "adopt", "park"]
     found: Found | None = None
     code: str = ""
-    sentence: str = ""
-    mend: str = ""
+    message: str = ""
+    fix: str = ""
 
 
 def after_look(expected: "Expected", there: Sequence[Found], ours: str | None) -> Look:
@@ -73,7 +73,9 @@ def after_look(expected: "Expected", there: Sequence[Found], ours: str | None) -
     if not there:
         return Look("send")
     if len(there) > 1:
-        kept = [one for one in there if one.remote_id == ours] or [one for one in there if one.state != "draft"]
+        kept = [one for one in there if one.remote_id == ours] or [
+            one for one in there if one.state != "draft"
+        ]
         if not kept and not any(differences(expected, one) for one in there):
             kept = [min(there, key=lambda one: (len(one.remote_id), one.remote_id))]
         strangers = [one for one in there if one not in kept]
@@ -104,14 +106,26 @@ def after_failure(failed: Failure, standing: Standing, chances: Chances) -> Next
     """What a failed call makes of a delivery. `auth` is the connection's trouble: the delivery waits as it was."""
     tries = standing.tries + 1
     if failed.failure == "permanent":
-        return parked(failed.code, failed.sentence)
+        return parked(failed.code, failed.message)
     if failed.failure == "auth":
-        return Next("unknown" if standing.doubt else "queued", 0.0, standing.doubt, standing.tries, failed.code, failed.sentence)
+        return Next(
+            "unknown" if standing.doubt else "queued",
+            0.0,
+            standing.doubt,
+            standing.tries,
+            failed.code,
+            failed.message,
+        )
     if failed.code == "late":
-        return Next("unknown" if standing.doubt else "queued", LATE_SECONDS, standing.doubt, standing.tries)
+        return Next(
+            "unknown" if standing.doubt else "queued", LATE_SECONDS, standing.doubt, standing.tries
+        )
     doubt = standing.doubt or failed.failure in ("unknown", "duplicate")
     if standing.troubled_seconds > PATIENCE_SECONDS and not failed.everywhere:
-        return parked("gave_up", f"it did not get through for {PATIENCE_SECONDS / 3600:.0f} hours; at last: {failed.sentence}")
+        return parked(
+            "gave_up",
+            f"it did not get through for {PATIENCE_SECONDS / 3600:.0f} hours; at last: {failed.message}",
+        )
     wait = max(backoff(tries, chances), capped(failed.retry_after))
     if failed.failure == "unknown" and not standing.safe_repeat:
         wait = max(wait, standing.settle_seconds)
@@ -120,12 +134,20 @@ def after_failure(failed: Failure, standing: Standing, chances: Chances) -> Next
     if failed.failure == "duplicate" and standing.doubt:
         return parked(
             "number_taken",
-            f"the ledger says that the number is taken, and shows no such document: {failed.sentence}",
+            f"the ledger says that the number is taken, and shows no such document: {failed.message}",
             "look for a voided or deleted document of that number in the ledger; free the number there, then `backoffice deliveries retry`",
         )
-    return Next("unknown" if doubt else "queued", wait, doubt, tries, failed.code, failed.sentence)
+    return Next("unknown" if doubt else "queued", wait, doubt, tries, failed.code, failed.message)
 
 
-def parked(code: str, sentence: str, mend: str = "") -> Next:
+def parked(code: str, message: str, fix: str = "") -> Next:
     """Refused: it waits for a person."""
-    return Next("refused", 0.0, True, 0, code, sentence, mend or "mend it in the ledger or in the mapping, then `backoffice deliveries retry`")
+    return Next(
+        "refused",
+        0.0,
+        True,
+        0,
+        code,
+        message,
+        fix or "fix it in the ledger or in the mapping, then `backoffice deliveries retry`",
+    )

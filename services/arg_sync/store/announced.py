@@ -6,25 +6,48 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.say import Outgoing, stable_id
-from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, LEDGER_DRIFT_FOUND, PAYMENT_RECORDED, Topic
-from shared.consumer.protocol import Say
-from shared.consumer.records import UnsaidId
+from shared.broker.producer import OutgoingMessage, stable_id
+from shared.broker.topics import (
+    AR_DOCUMENT_POSTED,
+    AR_DOCUMENT_REFUSED,
+    LEDGER_DRIFT_FOUND,
+    PAYMENT_RECORDED,
+    Topic,
+)
+from shared.consumer.protocol import MessageBuilder
+from shared.consumer.records import OutboxId
 from shared.database import rows
-from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused, LedgerDriftFound, PaymentRecorded
-from shared.events.wire import TEXT_LENGTH, Message
+from shared.events.field_types import TEXT_LENGTH, Message
+from shared.events.ledgers import (
+    ArDocumentPosted,
+    ArDocumentRefused,
+    LedgerDriftFound,
+    PaymentRecorded,
+)
 
 POSTED, REFUSED, PAYMENT, DRIFT = "posted", "refused", "payment", "drift"
-DOCUMENT = ("ledger", "kind", "billing_company", "invoice_id", "invoice_number", "document_type", "batch_id")
+DOCUMENT = (
+    "ledger",
+    "kind",
+    "billing_company",
+    "invoice_id",
+    "invoice_number",
+    "document_type",
+    "batch_id",
+)
 HOW = {"adopted": "adopted", "marked": "marked"}
 
 
-def of(state: str, delivery_id: int, attempt_no: int) -> UnsaidId:
+def of(state: str, delivery_id: int, attempt_no: int) -> OutboxId:
     """The announcement of a delivery that was posted or refused."""
-    return (POSTED, str(delivery_id)) if state == "posted" else (REFUSED, f"{delivery_id}:{attempt_no}")
+    return (
+        (POSTED, str(delivery_id))
+        if state == "posted"
+        else (REFUSED, f"{delivery_id}:{attempt_no}")
+    )
 
 
-async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     """ar-document-posted, one a delivery."""
     found = await rows(
         connection,
@@ -35,22 +58,26 @@ async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> li
     return [_posted(row) for row in found]
 
 
-def _posted(row: Any) -> Outgoing:
+def _posted(row: Any) -> OutgoingMessage:
     event = ArDocumentPosted(
         **_values(row, *DOCUMENT, "currency", "total", "remote_number"),
         remote_id=row.remote_id or "",
         how=HOW.get(row.code, "created"),  # type: ignore[arg-type]
-        warning=row.sentence[:TEXT_LENGTH] if row.code == "not_applied" else "",
+        warning=row.message[:TEXT_LENGTH] if row.code == "not_applied" else "",
     )
-    return _outgoing(AR_DOCUMENT_POSTED, row.invoice_id, event, row.ledger, row.invoice_id, row.revision)
+    return _outgoing(
+        AR_DOCUMENT_POSTED, row.invoice_id, event, row.ledger, row.invoice_id, row.revision
+    )
 
 
-async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def refused_messages(
+    connection: AsyncConnection, ids: Sequence[str]
+) -> list[OutgoingMessage]:
     """ar-document-refused, one an attempt that was."""
     pairs = [an_id.split(":") for an_id in ids]
     found = await rows(
         connection,
-        "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number, d.document_type, d.batch_id, a.attempt_no, a.code, a.sentence, a.mend"
+        "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number, d.document_type, d.batch_id, a.attempt_no, a.code, a.message, a.fix"
         " FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[])) AS s(delivery_id, attempt_no)"
         " JOIN arg_sync.attempt a USING (delivery_id, attempt_no) JOIN arg_sync.delivery d USING (delivery_id) JOIN arg_sync.connection c USING (ledger)"
         " ORDER BY d.delivery_id, a.attempt_no",
@@ -60,17 +87,26 @@ async def refused_messages(connection: AsyncConnection, ids: Sequence[str]) -> l
     return [_refused(row) for row in found]
 
 
-def _refused(row: Any) -> Outgoing:
-    event = ArDocumentRefused(**_values(row, *DOCUMENT, "code"), attempt=row.attempt_no, sentence=row.sentence[:TEXT_LENGTH], mend=row.mend[:TEXT_LENGTH])
-    return _outgoing(AR_DOCUMENT_REFUSED, row.invoice_id, event, row.ledger, row.invoice_id, row.attempt_no)
+def _refused(row: Any) -> OutgoingMessage:
+    event = ArDocumentRefused(
+        **_values(row, *DOCUMENT, "code"),
+        attempt=row.attempt_no,
+        message=row.message[:TEXT_LENGTH],
+        fix=row.fix[:TEXT_LENGTH],
+    )
+    return _outgoing(
+        AR_DOCUMENT_REFUSED, row.invoice_id, event, row.ledger, row.invoice_id, row.attempt_no
+    )
 
 
-def of_payment(ledger: str, payment_id: str, remote_id: str, entry_no: int) -> UnsaidId:
+def of_payment(ledger: str, payment_id: str, remote_id: str, entry_no: int) -> OutboxId:
     """The announcement of an entry of a payment."""
     return PAYMENT, "\x1f".join((ledger, payment_id, remote_id, str(entry_no)))
 
 
-async def payment_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def payment_messages(
+    connection: AsyncConnection, ids: Sequence[str]
+) -> list[OutgoingMessage]:
     """payment-recorded, one an entry that belongs to a document of ours."""
     parts = [an_id.split("\x1f") for an_id in ids]
     found = await rows(
@@ -89,12 +125,20 @@ async def payment_messages(connection: AsyncConnection, ids: Sequence[str]) -> l
     return [_payment(row) for row in found]
 
 
-def _payment(row: Any) -> Outgoing:
+def _payment(row: Any) -> OutgoingMessage:
     event = PaymentRecorded(**_values(row, *PaymentRecorded.model_fields))
-    return _outgoing(PAYMENT_RECORDED, row.invoice_id, event, row.ledger, row.payment_id, row.remote_id, row.entry_no)
+    return _outgoing(
+        PAYMENT_RECORDED,
+        row.invoice_id,
+        event,
+        row.ledger,
+        row.payment_id,
+        row.remote_id,
+        row.entry_no,
+    )
 
 
-async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     """ledger-drift-found, one a drift."""
     found = await rows(
         connection,
@@ -104,21 +148,31 @@ async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
     return [_drift(row) for row in found]
 
 
-def _drift(row: Any) -> Outgoing:
-    values = _values(row, *LedgerDriftFound.model_fields) | {"sentence": row.sentence[:TEXT_LENGTH], "mend": row.mend[:TEXT_LENGTH]}
-    return _outgoing(LEDGER_DRIFT_FOUND, row.invoice_id or row.remote_id, LedgerDriftFound(**values), row.drift_id)
+def _drift(row: Any) -> OutgoingMessage:
+    values = _values(row, *LedgerDriftFound.model_fields) | {
+        "message": row.message[:TEXT_LENGTH],
+        "fix": row.fix[:TEXT_LENGTH],
+    }
+    return _outgoing(
+        LEDGER_DRIFT_FOUND,
+        row.invoice_id or row.remote_id,
+        LedgerDriftFound(**values),
+        row.drift_id,
+    )
 
 
 def _values(row: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _outgoing(topic: Topic, key: object, event: Message, *identity: object) -> Outgoing:
+def _outgoing(topic: Topic, key: object, event: Message, *identity: object) -> OutgoingMessage:
     """A message. `identity`: what makes it this one, however often it is said."""
-    return Outgoing(topic.name, str(key), event.model_dump_json().encode(), stable_id(topic.name, *identity))
+    return OutgoingMessage(
+        topic.name, str(key), event.model_dump_json().encode(), stable_id(topic.name, *identity)
+    )
 
 
-async def announced_since(connection: AsyncConnection, since: date) -> list[UnsaidId]:
+async def announced_since(connection: AsyncConnection, since: date) -> list[OutboxId]:
     """What was posted or refused on that day (UTC) or later, and stands so."""
     found = await rows(
         connection,
@@ -129,7 +183,7 @@ async def announced_since(connection: AsyncConnection, since: date) -> list[Unsa
     return [of(row.state, row.delivery_id, row.attempts) for row in found]
 
 
-async def announced_of(connection: AsyncConnection, invoice_number: str) -> list[UnsaidId]:
+async def announced_of(connection: AsyncConnection, invoice_number: str) -> list[OutboxId]:
     """The same of one document, by its number."""
     found = await rows(
         connection,
@@ -139,4 +193,9 @@ async def announced_of(connection: AsyncConnection, invoice_number: str) -> list
     return [of(row.state, row.delivery_id, row.attempts) for row in found]
 
 
-SAYS: Mapping[str, Say] = {POSTED: posted_messages, REFUSED: refused_messages, PAYMENT: payment_messages, DRIFT: drift_messages}
+MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
+    POSTED: posted_messages,
+    REFUSED: refused_messages,
+    PAYMENT: payment_messages,
+    DRIFT: drift_messages,
+}

@@ -32,7 +32,7 @@ UPDATE arg_sync.delivery d SET
 FROM before WHERE before.delivery_id = d.delivery_id
 RETURNING d.delivery_id, d.lease, d.invoice_id, d.invoice_number, d.document_type, d.account_name, d.invoice_date, d.currency, d.total, d.revision,
   d.request_key, d.request, d.customer, d.doubt, d.remote_id, d.remote_state, d.attempts, d.tries,
-  coalesce(CAST(extract(epoch FROM clock_timestamp() - d.troubled_since) AS float8), 0) AS troubled_seconds"""
+  coalesce(CAST(extract(epoch FROM clock_timestamp() - d.failing_since) AS float8), 0) AS troubled_seconds"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +60,37 @@ class Taken:
     troubled_seconds: float
 
 
-async def take(connection: AsyncConnection, ledger: str, holder: str, order: Order, most: int, lease: Lease) -> list[Taken]:
+async def take(
+    connection: AsyncConnection, ledger: str, holder: str, order: Order, most: int, lease: Lease
+) -> list[Taken]:
     """Takes at most so many deliveries whose turn it is. One claimer of a ledger at a time: the order holds over all workers."""
-    await run(connection, "SELECT next_at FROM arg_sync.pace WHERE ledger = :ledger FOR UPDATE", ledger=ledger)
+    await run(
+        connection,
+        "SELECT next_at FROM arg_sync.call_pacing WHERE ledger = :ledger FOR UPDATE",
+        ledger=ledger,
+    )
     if order == "none":
-        found = await rows(connection, f"{WAITING} AND d.next_attempt_at <= clock_timestamp() {IN_PLACE}", ledger=ledger, most=most)
+        found = await rows(
+            connection,
+            f"{WAITING} AND d.next_attempt_at <= clock_timestamp() {IN_PLACE}",
+            ledger=ledger,
+            most=most,
+        )
     else:
         found = await rows(connection, f"{WAITING} {IN_PLACE}", ledger=ledger, most=MOST_LOOKED_AT)
     ids = next_in_order([Waiting(*row) for row in found], order, most)
     if not ids:
         return []
-    taken = [Taken(*row) for row in await rows(connection, TAKE, ids=ids, holder=holder, seconds=lease.whole_seconds)]
+    taken = [
+        Taken(*row)
+        for row in await rows(connection, TAKE, ids=ids, holder=holder, seconds=lease.whole_seconds)
+    ]
     return sorted(taken, key=lambda each: ids.index(each.delivery_id))
 
 
-async def freeze(connection: AsyncConnection, frozen: Sequence[tuple[Taken, str, str, str]]) -> set[int]:
+async def freeze(
+    connection: AsyncConnection, frozen: Sequence[tuple[Taken, str, str, str]]
+) -> set[int]:
     """Keeps request, key and customer before the first call; the deliveries that still are ours."""
     found = await rows(
         connection,
@@ -91,7 +107,9 @@ async def freeze(connection: AsyncConnection, frozen: Sequence[tuple[Taken, str,
     return {row.delivery_id for row in found}
 
 
-async def keep_draft(connection: AsyncConnection, taken: Taken, remote_id: str, remote_number: str, remote_state: str) -> bool:
+async def keep_draft(
+    connection: AsyncConnection, taken: Taken, remote_id: str, remote_number: str, remote_state: str
+) -> bool:
     """Keeps the id that the ledger gave, before the next call; False if the lease is another's by now."""
     return bool(
         await run(
@@ -110,18 +128,18 @@ async def keep_draft(connection: AsyncConnection, taken: Taken, remote_id: str, 
 SETTLE = """
 WITH o AS (
   SELECT * FROM jsonb_to_recordset(CAST(:outcomes AS jsonb)) AS o(delivery_id bigint, lease bigint, state text, wait float8, doubt boolean, tries integer,
-    code text, sentence text, mend text, remote_id text, remote_number text, remote_state text, steps text, took_ms integer)),
+    code text, message text, fix text, remote_id text, remote_number text, remote_state text, steps text, duration_ms integer)),
 done AS (
-  UPDATE arg_sync.delivery d SET state = o.state, doubt = o.doubt, tries = o.tries, code = o.code, sentence = o.sentence, mend = o.mend,
+  UPDATE arg_sync.delivery d SET state = o.state, doubt = o.doubt, tries = o.tries, code = o.code, message = o.message, fix = o.fix,
     remote_id = coalesce(o.remote_id, d.remote_id), remote_number = coalesce(o.remote_number, d.remote_number),
     remote_state = coalesce(o.remote_state, d.remote_state), lease = d.lease + 1, leased_by = '',
-    troubled_since = CASE WHEN o.tries > 0 THEN coalesce(d.troubled_since, now()) END,
+    failing_since = CASE WHEN o.tries > 0 THEN coalesce(d.failing_since, now()) END,
     settled_at = CASE WHEN o.state IN ('posted', 'refused') THEN now() END,
     next_attempt_at = clock_timestamp() + make_interval(secs => o.wait)
   FROM o WHERE d.delivery_id = o.delivery_id AND d.lease = o.lease
   RETURNING d.delivery_id, d.attempts, d.revision, d.state)
-INSERT INTO arg_sync.attempt (delivery_id, attempt_no, revision, state, code, sentence, mend, steps, worker, took_ms)
-SELECT done.delivery_id, done.attempts, done.revision, done.state, o.code, o.sentence, o.mend, o.steps, :worker, o.took_ms
+INSERT INTO arg_sync.attempt (delivery_id, attempt_no, revision, state, code, message, fix, steps, worker, duration_ms)
+SELECT done.delivery_id, done.attempts, done.revision, done.state, o.code, o.message, o.fix, o.steps, :worker, o.duration_ms
 FROM done JOIN o USING (delivery_id)
 RETURNING delivery_id, attempt_no, state"""
 
@@ -146,19 +164,31 @@ async def give_back(connection: AsyncConnection, taken: Sequence[Taken]) -> None
 
 async def remote_id_of(connection: AsyncConnection, delivery_id: int) -> str | None:
     """The id that is kept for a delivery."""
-    found = await rows(connection, "SELECT remote_id FROM arg_sync.delivery WHERE delivery_id = :id", id=delivery_id)
+    found = await rows(
+        connection,
+        "SELECT remote_id FROM arg_sync.delivery WHERE delivery_id = :id",
+        id=delivery_id,
+    )
     return found[0].remote_id if found else None
 
 
 async def holders(connection: AsyncConnection) -> list[tuple[str, str]]:
     """Ledger and name of those who have something in hand."""
-    found = await rows(connection, "SELECT DISTINCT ledger, leased_by FROM arg_sync.delivery WHERE state = 'sending'")
+    found = await rows(
+        connection,
+        "SELECT DISTINCT ledger, leased_by FROM arg_sync.delivery WHERE state = 'sending'",
+    )
     return [(row.ledger, row.leased_by) for row in found]
 
 
 async def inherit(connection: AsyncConnection, ledger: str, holder: str, seconds: float) -> int:
     """The leases of a holder that is dead for certain end when its last call can no longer take effect; its slots are free."""
-    await run(connection, "DELETE FROM arg_sync.slot WHERE ledger = :ledger AND holder = :holder", ledger=ledger, holder=holder)
+    await run(
+        connection,
+        "DELETE FROM arg_sync.call_slot WHERE ledger = :ledger AND holder = :holder",
+        ledger=ledger,
+        holder=holder,
+    )
     return await run(
         connection,
         "UPDATE arg_sync.delivery SET leased_by = '',"

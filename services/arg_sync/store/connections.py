@@ -12,7 +12,7 @@ from shared.database import rows, run
 from shared.stored import as_json
 
 COLUMNS = (
-    "ledger, kind, billing_company, settings, auto_sync, state, sentence, generation, failures, open_until, circuit_sentence, check_asked_at,"
+    "ledger, kind, billing_company, settings, auto_sync, state, message, generation, failures, open_until, circuit_message, check_asked_at,"
     " coalesce(open_until > clock_timestamp(), false) AS open"
 )
 
@@ -27,18 +27,24 @@ class Connection:
     settings: Mapping[str, str]
     auto_sync: bool
     state: str
-    sentence: str
+    message: str
     generation: int
     failures: int
     open_until: datetime | None
-    circuit_sentence: str
+    circuit_message: str
     check_asked_at: datetime | None
     open: bool
 
 
-async def connection_for(connection: AsyncConnection, ledger: str, *, lock: bool = False) -> Connection | None:
+async def connection_for(
+    connection: AsyncConnection, ledger: str, *, lock: bool = False
+) -> Connection | None:
     """A connection by name; None if there never was one."""
-    found = await rows(connection, f"SELECT {COLUMNS} FROM arg_sync.connection WHERE ledger = :ledger{' FOR NO KEY UPDATE' if lock else ''}", ledger=ledger)
+    found = await rows(
+        connection,
+        f"SELECT {COLUMNS} FROM arg_sync.connection WHERE ledger = :ledger{' FOR NO KEY UPDATE' if lock else ''}",
+        ledger=ledger,
+    )
     return _connection(found[0]) if found else None
 
 
@@ -80,18 +86,24 @@ def _connection(row: Any) -> Connection:
     return Connection(**(row._asdict() | {"settings": as_json(row.settings)}))
 
 
-async def put_connection(connection: AsyncConnection, values: Mapping[str, Any], sealed: str) -> None:
+async def put_connection(
+    connection: AsyncConnection, values: Mapping[str, Any], sealed: str
+) -> None:
     """Makes a connection or changes it; its circuit is closed, its customers are asked for again."""
     await run(
         connection,
         "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)"
         " VALUES (:ledger, :kind, :billing_company, CAST(:settings AS jsonb), :auto_sync, 'connected', :actor, now())"
-        " ON CONFLICT (ledger) DO UPDATE SET settings = excluded.settings, auto_sync = excluded.auto_sync, state = 'connected', sentence = '',"
-        " generation = connection.generation + 1, failures = 0, open_until = NULL, circuit_sentence = '', check_asked_at = NULL, checked_at = NULL,"
-        " check_outcome = '', check_sentence = '', actor = excluded.actor, connected_at = excluded.connected_at",
+        " ON CONFLICT (ledger) DO UPDATE SET settings = excluded.settings, auto_sync = excluded.auto_sync, state = 'connected', message = '',"
+        " generation = connection.generation + 1, failures = 0, open_until = NULL, circuit_message = '', check_asked_at = NULL, checked_at = NULL,"
+        " check_outcome = '', check_message = '', actor = excluded.actor, connected_at = excluded.connected_at",
         **values,
     )
-    await run(connection, "INSERT INTO arg_sync.pace (ledger, next_at) VALUES (:ledger, now()) ON CONFLICT DO NOTHING", ledger=values["ledger"])
+    await run(
+        connection,
+        "INSERT INTO arg_sync.call_pacing (ledger, next_at) VALUES (:ledger, now()) ON CONFLICT DO NOTHING",
+        ledger=values["ledger"],
+    )
     if sealed:
         await run(
             connection,
@@ -102,10 +114,16 @@ async def put_connection(connection: AsyncConnection, values: Mapping[str, Any],
         )
 
 
-async def set_state(connection: AsyncConnection, ledger: str, state: str, sentence: str = "") -> None:
-    """Connected, stopped with a sentence, or disconnected."""
+async def set_state(
+    connection: AsyncConnection, ledger: str, state: str, message: str = ""
+) -> None:
+    """Connected, stopped with a message, or disconnected."""
     await run(
-        connection, "UPDATE arg_sync.connection SET state = :state, sentence = :sentence WHERE ledger = :ledger", ledger=ledger, state=state, sentence=sentence
+        connection,
+        "UPDATE arg_sync.connection SET state = :state, message = :message WHERE ledger = :ledger",
+        ledger=ledger,
+        state=state,
+        message=message,
     )
 
 
@@ -114,18 +132,20 @@ async def drop_secret(connection: AsyncConnection, ledger: str) -> None:
     await run(connection, "DELETE FROM arg_sync.secret WHERE ledger = :ledger", ledger=ledger)
 
 
-async def set_circuit(connection: AsyncConnection, ledger: str, circuit: Circuit, sentence: str) -> None:
+async def set_circuit(
+    connection: AsyncConnection, ledger: str, circuit: Circuit, message: str
+) -> None:
     """Keeps failures in a row, and how long the connection rests; a rest is never made shorter."""
     await run(
         connection,
-        "UPDATE arg_sync.connection SET failures = :failures, circuit_sentence = :sentence,"
+        "UPDATE arg_sync.connection SET failures = :failures, circuit_message = :message,"
         " open_until = CASE WHEN CAST(:open AS float8) > 0"
         "   THEN greatest(open_until, clock_timestamp() + make_interval(secs => CAST(:open AS float8))) ELSE open_until END"
         " WHERE ledger = :ledger",
         ledger=ledger,
         failures=circuit.failures,
         open=circuit.open_seconds,
-        sentence=sentence,
+        message=message,
     )
 
 
@@ -133,7 +153,7 @@ async def close_circuit(connection: AsyncConnection, ledger: str) -> None:
     """The connection works again."""
     await run(
         connection,
-        "UPDATE arg_sync.connection SET failures = 0, open_until = NULL, circuit_sentence = '' WHERE ledger = :ledger AND failures > 0",
+        "UPDATE arg_sync.connection SET failures = 0, open_until = NULL, circuit_message = '' WHERE ledger = :ledger AND failures > 0",
         ledger=ledger,
     )
 
@@ -142,19 +162,19 @@ async def ask_for_check(connection: AsyncConnection, ledger: str) -> None:
     """A worker is to look whether the connection works."""
     await run(
         connection,
-        "UPDATE arg_sync.connection SET check_asked_at = now(), check_outcome = '', check_sentence = '', checked_at = NULL WHERE ledger = :ledger",
+        "UPDATE arg_sync.connection SET check_asked_at = now(), check_outcome = '', check_message = '', checked_at = NULL WHERE ledger = :ledger",
         ledger=ledger,
     )
 
 
-async def add_check(connection: AsyncConnection, ledger: str, outcome: str, sentence: str) -> None:
+async def add_check(connection: AsyncConnection, ledger: str, outcome: str, message: str) -> None:
     """What the look said."""
     await run(
         connection,
-        "UPDATE arg_sync.connection SET check_asked_at = NULL, checked_at = now(), check_outcome = :outcome, check_sentence = :sentence WHERE ledger = :ledger",
+        "UPDATE arg_sync.connection SET check_asked_at = NULL, checked_at = now(), check_outcome = :outcome, check_message = :message WHERE ledger = :ledger",
         ledger=ledger,
         outcome=outcome,
-        sentence=sentence,
+        message=message,
     )
 
 

@@ -10,7 +10,9 @@ Name = tuple[str, str]
 """Account Name and currency: in some ledgers a customer has one currency."""
 
 
-async def known_customers(connection: AsyncConnection, ledger: str, generation: int, names: Sequence[str]) -> Mapping[Name, str]:
+async def known_customers(
+    connection: AsyncConnection, ledger: str, generation: int, names: Sequence[str]
+) -> Mapping[Name, str]:
     """The ids that are known since the connection was last changed."""
     found = await rows(
         connection,
@@ -23,7 +25,9 @@ async def known_customers(connection: AsyncConnection, ledger: str, generation: 
     return {(row.account_name, row.currency): row.remote_id for row in found}
 
 
-async def claim_customer(connection: AsyncConnection, ledger: str, generation: int, name: Name, seconds: float) -> bool:
+async def claim_customer(
+    connection: AsyncConnection, ledger: str, generation: int, name: Name, seconds: float
+) -> bool:
     """Whether the caller alone may look for this customer, and make it, for so long."""
     return bool(
         await run(
@@ -42,7 +46,9 @@ async def claim_customer(connection: AsyncConnection, ledger: str, generation: i
     )
 
 
-async def keep_customer(connection: AsyncConnection, ledger: str, generation: int, name: Name, remote_id: str | None) -> None:
+async def keep_customer(
+    connection: AsyncConnection, ledger: str, generation: int, name: Name, remote_id: str | None
+) -> None:
     """Keeps its id; None: it was looked for in vain and nothing was made, others may try."""
     await run(
         connection,

@@ -19,23 +19,33 @@ SELECT {", ".join(LINE_COLUMNS)}, item_id
 FROM invoicer.closed_invoice_line WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id, line_no"""
 
 
-async def documents_for(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[int, ClosedDocument]:
+async def documents_for(
+    connection: AsyncConnection, invoice_ids: Sequence[int]
+) -> dict[int, ClosedDocument]:
     """The heads of closed documents."""
     found = await rows(connection, HEADS, ids=list(invoice_ids))
-    return {row.invoice_id: closed_document(row._mapping, (), rounded) for row in found}  # what they correct is in `corrected_by`
+    return {
+        row.invoice_id: closed_document(row._mapping, (), rounded) for row in found
+    }  # what they correct is in `corrected_by`
 
 
-async def lines_for(connection: AsyncConnection, documents: Iterable[ClosedDocument]) -> dict[int, list[SoldLine]]:
+async def lines_for(
+    connection: AsyncConnection, documents: Iterable[ClosedDocument]
+) -> dict[int, list[SoldLine]]:
     """The lines of documents."""
     currencies = {document.invoice_id: document.currency for document in documents}
     found: dict[int, list[SoldLine]] = {an_id: [] for an_id in currencies}
     for row in await rows(connection, LINES, ids=list(currencies)):
         *line, item = row
-        found[row.invoice_id].append(SoldLine(closed_line(line, currencies[row.invoice_id], rounded), item or ""))
+        found[row.invoice_id].append(
+            SoldLine(closed_line(line, currencies[row.invoice_id], rounded), item or "")
+        )
     return found
 
 
-async def corrected_by(connection: AsyncConnection, ledger: str, invoice_id: int) -> list[Corrected]:
+async def corrected_by(
+    connection: AsyncConnection, ledger: str, invoice_id: int
+) -> list[Corrected]:
     """The invoices that a credit note corrects, by how much, with their ids in this ledger."""
     found = await rows(
         connection,
@@ -50,11 +60,17 @@ async def corrected_by(connection: AsyncConnection, ledger: str, invoice_id: int
 
 async def codes_for(connection: AsyncConnection, ledger: str) -> Codes:
     """The mapping of a ledger."""
-    found = await rows(connection, "SELECT what, code, remote FROM arg_sync.mapping WHERE ledger = :ledger", ledger=ledger)
+    found = await rows(
+        connection,
+        "SELECT what, code, remote FROM arg_sync.mapping WHERE ledger = :ledger",
+        ledger=ledger,
+    )
     return {(row.what, row.code): row.remote for row in found}
 
 
-async def put_mapping(connection: AsyncConnection, ledger: str, mapped: Sequence[tuple[str, str, str]], actor: str) -> None:
+async def put_mapping(
+    connection: AsyncConnection, ledger: str, mapped: Sequence[tuple[str, str, str]], actor: str
+) -> None:
     """Sets rows of the mapping."""
     await run(
         connection,

@@ -30,4 +30,8 @@ async def ripe(connection: AsyncConnection, minutes: int) -> list[Any]:
 
 async def let_go(connection: AsyncConnection, command_id: str) -> bool:
     """Takes a command from the held ones; False if another worker did."""
-    return bool(await run(connection, "DELETE FROM arg_sync.held_command WHERE command_id = :id", id=command_id))
+    return bool(
+        await run(
+            connection, "DELETE FROM arg_sync.held_command WHERE command_id = :id", id=command_id
+        )
+    )

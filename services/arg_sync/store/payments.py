@@ -56,38 +56,58 @@ async def due(connection: AsyncConnection) -> list[str]:
 
 async def claim(connection: AsyncConnection, ledger: Connection, seconds: float) -> Poll | None:
     """Takes the poll, for so long; None if another has it. A connection that was changed is read from its beginning."""
-    found = await rows(connection, CLAIM, ledger=ledger.ledger, generation=ledger.generation, seconds=seconds)
+    found = await rows(
+        connection, CLAIM, ledger=ledger.ledger, generation=ledger.generation, seconds=seconds
+    )
     return Poll(*found[0]) if found else None
 
 
 async def still_ours(connection: AsyncConnection, ledger: str, poll: Poll) -> bool:
     """Whether nobody has taken the poll meanwhile; the row stays locked."""
-    found = await rows(connection, "SELECT polls FROM arg_sync.payment_cursor WHERE ledger = :ledger FOR UPDATE", ledger=ledger)
+    found = await rows(
+        connection,
+        "SELECT polls FROM arg_sync.payment_cursor WHERE ledger = :ledger FOR UPDATE",
+        ledger=ledger,
+    )
     return bool(found and found[0].polls == poll.number)
 
 
-async def end(connection: AsyncConnection, ledger: str, poll: Poll, cursor: str, seconds: float, failures: int = 0, sentence: str = "") -> None:
+async def end(
+    connection: AsyncConnection,
+    ledger: str,
+    poll: Poll,
+    cursor: str,
+    seconds: float,
+    failures: int = 0,
+    message: str = "",
+) -> None:
     """Ends the poll: where the next one begins, and when."""
     await run(
         connection,
         "UPDATE arg_sync.payment_cursor SET cursor = :cursor, polling_until = NULL, next_at = clock_timestamp() + make_interval(secs => CAST(:secs AS float8)),"
-        " failures = :failures, sentence = :sentence, read_at = CASE WHEN :failures = 0 THEN clock_timestamp() ELSE read_at END"
+        " failures = :failures, message = :message, read_at = CASE WHEN :failures = 0 THEN clock_timestamp() ELSE read_at END"
         " WHERE ledger = :ledger AND polls = :number",
         ledger=ledger,
         number=poll.number,
         cursor=cursor,
         secs=seconds,
         failures=failures,
-        sentence=sentence,
+        message=message,
     )
 
 
 async def ask(connection: AsyncConnection, ledger: str) -> None:
     """Payments are to be read soon."""
-    await run(connection, "UPDATE arg_sync.payment_cursor SET asked = true WHERE ledger = :ledger AND NOT asked", ledger=ledger)
+    await run(
+        connection,
+        "UPDATE arg_sync.payment_cursor SET asked = true WHERE ledger = :ledger AND NOT asked",
+        ledger=ledger,
+    )
 
 
-async def kept_of(connection: AsyncConnection, ledger: str, payment_ids: Sequence[str]) -> list[Kept]:
+async def kept_of(
+    connection: AsyncConnection, ledger: str, payment_ids: Sequence[str]
+) -> list[Kept]:
     """What is kept of these payments."""
     found = await rows(
         connection,
@@ -99,7 +119,9 @@ async def kept_of(connection: AsyncConnection, ledger: str, payment_ids: Sequenc
     return [Kept(*row) for row in found]
 
 
-async def add(connection: AsyncConnection, ledger: str, entries: Sequence[Entry]) -> list[tuple[str, str, int]]:
+async def add(
+    connection: AsyncConnection, ledger: str, entries: Sequence[Entry]
+) -> list[tuple[str, str, int]]:
     """Keeps entries; payment, remote id and number of those that belong to an invoice of ours."""
     found = await rows(
         connection,
@@ -113,9 +135,14 @@ async def add(connection: AsyncConnection, ledger: str, entries: Sequence[Entry]
         currencies=[each.currency for each in entries],
         days=[each.paid_on for each in entries],
     )
-    return [(row.payment_id, row.remote_id, row.entry_no) for row in found if row.invoice_id is not None]
+    return [
+        (row.payment_id, row.remote_id, row.entry_no) for row in found if row.invoice_id is not None
+    ]
 
 
 async def match(connection: AsyncConnection, ledger: str) -> list[tuple[str, str, int]]:
     """Entries whose document was not known when they were read, and is by now."""
-    return [(row.payment_id, row.remote_id, row.entry_no) for row in await rows(connection, MATCH, ledger=ledger)]
+    return [
+        (row.payment_id, row.remote_id, row.entry_no)
+        for row in await rows(connection, MATCH, ledger=ledger)
+    ]

@@ -29,7 +29,7 @@ RETURNING run_id, takes, since, position, tries"""
 # `adopted` with words in it: a person said so; an engine that adopts says nothing more.
 OURS = """
 SELECT delivery_id, lease, ledger, invoice_id, invoice_number AS number, document_type AS kind, currency, total, coalesce(customer, '') AS customer,
-  coalesce(remote_id, '') AS remote_id, state = 'posted' AS posted, code = 'marked' OR (code = 'adopted' AND sentence <> '') AS by_hand
+  coalesce(remote_id, '') AS remote_id, state = 'posted' AS posted, code = 'marked' OR (code = 'adopted' AND message <> '') AS by_hand
 FROM arg_sync.delivery
 WHERE ledger = :ledger AND state IN ('posted', 'refused') AND delivery_id > :after AND (CAST(:since AS date) IS NULL OR invoice_date >= :since)
 ORDER BY delivery_id LIMIT :most"""
@@ -48,7 +48,12 @@ class Run:
 
 async def ask(connection: AsyncConnection, ledger: str, actor: str) -> int:
     """Asks for a run of all documents; one that is under way already is the answer."""
-    await run(connection, "INSERT INTO arg_sync.reconciliation (ledger, actor) VALUES (:ledger, :actor) ON CONFLICT DO NOTHING", ledger=ledger, actor=actor)
+    await run(
+        connection,
+        "INSERT INTO arg_sync.reconciliation (ledger, actor) VALUES (:ledger, :actor) ON CONFLICT DO NOTHING",
+        ledger=ledger,
+        actor=actor,
+    )
     await run(
         connection,
         "UPDATE arg_sync.reconciliation SET since = NULL, position = 0, documents = 0, unread = 0, actor = :actor, takes = takes + 1, state = 'waiting',"
@@ -56,7 +61,11 @@ async def ask(connection: AsyncConnection, ledger: str, actor: str) -> int:
         ledger=ledger,
         actor=actor,
     )
-    (row,) = await rows(connection, "SELECT run_id FROM arg_sync.reconciliation WHERE ledger = :ledger AND state IN ('waiting', 'reading')", ledger=ledger)
+    (row,) = await rows(
+        connection,
+        "SELECT run_id FROM arg_sync.reconciliation WHERE ledger = :ledger AND state IN ('waiting', 'reading')",
+        ledger=ledger,
+    )
     return int(row.run_id)
 
 
@@ -81,12 +90,19 @@ async def take(connection: AsyncConnection, ledger: str) -> Run | None:
     return Run(*found[0]) if found else None
 
 
-async def ours_after(connection: AsyncConnection, ledger: str, since: date | None, after: int, most: int) -> list[Ours]:
+async def ours_after(
+    connection: AsyncConnection, ledger: str, since: date | None, after: int, most: int
+) -> list[Ours]:
     """The next deliveries that are to be compared."""
-    return [Ours(*row) for row in await rows(connection, OURS, ledger=ledger, since=since, after=after, most=most)]
+    return [
+        Ours(*row)
+        for row in await rows(connection, OURS, ledger=ledger, since=since, after=after, most=most)
+    ]
 
 
-async def advance(connection: AsyncConnection, one: Run, position: int, documents: int, unread: int) -> bool:
+async def advance(
+    connection: AsyncConnection, one: Run, position: int, documents: int, unread: int
+) -> bool:
     """So far it is compared; False if the run is another's by now."""
     return bool(
         await run(
@@ -103,27 +119,29 @@ async def advance(connection: AsyncConnection, one: Run, position: int, document
     )
 
 
-async def end(connection: AsyncConnection, one: Run, state: str, sentence: str) -> None:
+async def end(connection: AsyncConnection, one: Run, state: str, message: str) -> None:
     """Done, or failed: what was compared until then stands."""
     await run(
         connection,
-        "UPDATE arg_sync.reconciliation SET state = :state, sentence = :sentence, ended_at = clock_timestamp() WHERE run_id = :id AND takes = :takes",
+        "UPDATE arg_sync.reconciliation SET state = :state, message = :message, ended_at = clock_timestamp() WHERE run_id = :id AND takes = :takes",
         id=one.run_id,
         takes=one.takes,
         state=state,
-        sentence=sentence,
+        message=message,
     )
 
 
-async def put_back(connection: AsyncConnection, one: Run, seconds: float, sentence: str, *, tried: bool) -> None:
+async def put_back(
+    connection: AsyncConnection, one: Run, seconds: float, message: str, *, tried: bool
+) -> None:
     """It goes on later where it stood."""
     await run(
         connection,
-        "UPDATE arg_sync.reconciliation SET state = 'waiting', sentence = :sentence, tries = tries + CAST(:tried AS integer),"
+        "UPDATE arg_sync.reconciliation SET state = 'waiting', message = :message, tries = tries + CAST(:tried AS integer),"
         " next_at = clock_timestamp() + make_interval(secs => CAST(:seconds AS float8)) WHERE run_id = :id AND takes = :takes",
         id=one.run_id,
         takes=one.takes,
-        sentence=sentence,
+        message=message,
         tried=int(tried),
         seconds=seconds,
     )
@@ -144,4 +162,10 @@ async def unchanged(connection: AsyncConnection, compared: Sequence[Ours]) -> se
 
 async def summary(connection: AsyncConnection, run_id: int) -> Any:
     """How far a run is."""
-    return (await rows(connection, "SELECT documents, unread FROM arg_sync.reconciliation WHERE run_id = :id", id=run_id))[0]
+    return (
+        await rows(
+            connection,
+            "SELECT documents, unread FROM arg_sync.reconciliation WHERE run_id = :id",
+            id=run_id,
+        )
+    )[0]

@@ -9,7 +9,11 @@ RENEWING_SECONDS = 60
 
 async def sealed_for(connection: AsyncConnection, ledger: str) -> tuple[int, str] | None:
     """Version and sealed text; None if the connection has no secrets."""
-    found = await rows(connection, "SELECT version, sealed FROM arg_sync.secret WHERE ledger = :ledger", ledger=ledger)
+    found = await rows(
+        connection,
+        "SELECT version, sealed FROM arg_sync.secret WHERE ledger = :ledger",
+        ledger=ledger,
+    )
     return (found[0].version, found[0].sealed) if found else None
 
 

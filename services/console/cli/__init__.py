@@ -24,7 +24,7 @@ MODULES = (
     "credits",
     "ageing",
     "explaining",
-    "letters",
+    "dead_letters",
     "ledgers",
     "deliveries",
     "reconcile",

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, ask_all, read_books, said_by
 from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, must_be_one_of
-from services.console.cli.screen import Column, screen_for
+from services.console.cli.output import Column, screen_for
+from services.console.cli.send_command import ask, ask_all, read_books, said_by
 
 app = typer.Typer(help="Documents on their way to the accounting systems.", no_args_is_help=True)
 STATES = ("queued", "sending", "posted", "unknown", "refused")
@@ -22,19 +22,29 @@ LIST = [
     Column("remote_number", "there"),
     Column("attempts", figures=True),
     Column("code"),
-    Column("sentence", most=400),
+    Column("message", most=400),
 ]
 ATTEMPTS = [
     Column("attempt_no", "", figures=True),
     Column("ended_at", "at"),
     Column("steps"),
     Column("state"),
-    Column("took_ms", "ms", figures=True),
+    Column("duration_ms", "ms", figures=True),
     Column("code"),
-    Column("sentence", most=400),
+    Column("message", most=400),
 ]
-Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Number of the invoice or credit note.")]
-Ledger = Annotated[str | None, typer.Option("--ledger", metavar="NAME", help="Which ledger; needed where a document goes to several.", show_default=False)]
+Number = Annotated[
+    str, typer.Argument(metavar="NUMBER", help="Number of the invoice or credit note.")
+]
+Ledger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="NAME",
+        help="Which ledger; needed where a document goes to several.",
+        show_default=False,
+    ),
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -56,19 +66,29 @@ def list_deliveries(
     with screen_for(as_json) as screen:
         from services.console.client.deliveries import deliveries
 
-        rows, total = read_books(data, lambda connection: deliveries(connection, ledger, state, batch, limit))
+        rows, total = read_books(
+            data, lambda connection: deliveries(connection, ledger, state, batch, limit)
+        )
         screen.document({"deliveries": rows, "total": total})
         screen.table(rows, LIST, empty="no delivery: `backoffice batch sync ID` queues a batch")
         screen.shortened(len(rows), total)
 
 
 @app.command("show")
-def show_delivery(number: Number, ledger: Ledger = None, as_json: AsJson = False, data: Data = None) -> None:
+def show_delivery(
+    number: Number, ledger: Ledger = None, as_json: AsJson = False, data: Data = None
+) -> None:
     """Show one: where it stands, every attempt, and the request as it is sent."""
     with screen_for(as_json) as screen:
         found = _delivery(data, number, ledger)
         screen.document(found)
-        screen.facts({name: value for name, value in found.items() if name not in ("attempts_made", "request", "delivery_id")})
+        screen.facts(
+            {
+                name: value
+                for name, value in found.items()
+                if name not in ("attempts_made", "request", "delivery_id")
+            }
+        )
         screen.table(found["attempts_made"], ATTEMPTS, title="attempts", empty="not tried yet")
         if found["request"]:
             screen.say("request", "bold")
@@ -83,16 +103,27 @@ def _delivery(data: Path | None, number: str, ledger: str | None) -> dict[str, A
 
 @app.command()
 def retry(
-    numbers: Annotated[list[str] | None, typer.Argument(metavar="[NUMBER]...", help="Numbers of documents.", show_default=False)] = None,
-    refused: Annotated[bool, typer.Option("--refused", help="All that are refused, of one ledger or code if named.")] = False,
-    code: Annotated[str | None, typer.Option("--code", metavar="CODE", help="With --refused: only of this code.", show_default=False)] = None,
+    numbers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NUMBER]...", help="Numbers of documents.", show_default=False),
+    ] = None,
+    refused: Annotated[
+        bool,
+        typer.Option("--refused", help="All that are refused, of one ledger or code if named."),
+    ] = False,
+    code: Annotated[
+        str | None,
+        typer.Option(
+            "--code", metavar="CODE", help="With --refused: only of this code.", show_default=False
+        ),
+    ] = None,
     ledger: Ledger = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Try refused deliveries again, after the mend. The ledger is looked at before anything is sent."""
+    """Try refused deliveries again, after the fix. The ledger is looked at before anything is sent."""
     if bool(numbers) == refused:
         raise typer.BadParameter("name documents, or say --refused")
     with screen_for(as_json) as screen:
@@ -102,33 +133,57 @@ def retry(
         if refused:
             pairs = read_books(data, lambda connection: refused_numbers(connection, ledger, code))
         else:
-            pairs = [(_delivery(data, number, ledger)["ledger"], number) for number in numbers or []]
+            pairs = [
+                (_delivery(data, number, ledger)["ledger"], number) for number in numbers or []
+            ]
         if not pairs:
             screen.document({"results": []})
             screen.say("no delivery is refused")
             return
         who = said_by(actor, reason)
         commands = [
-            RetryDelivery.model_validate({**who, "command_id": f"{who['command_id']}-{at}", "ledger": one, "invoice_number": number})
+            RetryDelivery.model_validate(
+                {
+                    **who,
+                    "command_id": f"{who['command_id']}-{at}",
+                    "ledger": one,
+                    "invoice_number": number,
+                }
+            )
             for at, (one, number) in enumerate(pairs)
         ]
         ask_all(screen, data, commands)
 
 
 @app.command()
-def resync(number: Number, ledger: Ledger = None, actor: Actor = "", reason: Reason = "", as_json: AsJson = False, data: Data = None) -> None:
+def resync(
+    number: Number,
+    ledger: Ledger = None,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """Look a document up in the ledger again, and deliver it anew if it is not there."""
     with screen_for(as_json) as screen:
         from shared.events.commands import ResyncDelivery
 
         where = _delivery(data, number, ledger)["ledger"]
-        ask(screen, data, ResyncDelivery.model_validate({**said_by(actor, reason), "ledger": where, "invoice_number": number}))
+        ask(
+            screen,
+            data,
+            ResyncDelivery.model_validate(
+                {**said_by(actor, reason), "ledger": where, "invoice_number": number}
+            ),
+        )
 
 
 @app.command()
 def adopt(
     number: Number,
-    remote_id: Annotated[str, typer.Option("--remote-id", metavar="ID", help="Its id in the ledger.")],
+    remote_id: Annotated[
+        str, typer.Option("--remote-id", metavar="ID", help="Its id in the ledger.")
+    ],
     ledger: Ledger = None,
     actor: Actor = "",
     reason: Reason = "",
@@ -140,13 +195,29 @@ def adopt(
         from shared.events.commands import AdoptDelivery
 
         where = _delivery(data, number, ledger)["ledger"]
-        ask(screen, data, AdoptDelivery.model_validate({**said_by(actor, reason), "ledger": where, "invoice_number": number, "remote_id": remote_id}))
+        ask(
+            screen,
+            data,
+            AdoptDelivery.model_validate(
+                {
+                    **said_by(actor, reason),
+                    "ledger": where,
+                    "invoice_number": number,
+                    "remote_id": remote_id,
+                }
+            ),
+        )
 
 
 @app.command("mark-posted")
 def mark_posted(
     number: Number,
-    remote_number: Annotated[str | None, typer.Option("--remote-number", metavar="N", help="Its number in the ledger.", show_default=False)] = None,
+    remote_number: Annotated[
+        str | None,
+        typer.Option(
+            "--remote-number", metavar="N", help="Its number in the ledger.", show_default=False
+        ),
+    ] = None,
     ledger: Ledger = None,
     actor: Actor = "",
     reason: Reason = "",
@@ -158,4 +229,15 @@ def mark_posted(
         from shared.events.commands import MarkPosted
 
         where = _delivery(data, number, ledger)["ledger"]
-        ask(screen, data, MarkPosted.model_validate({**said_by(actor, reason), "ledger": where, "invoice_number": number, "remote_number": remote_number}))
+        ask(
+            screen,
+            data,
+            MarkPosted.model_validate(
+                {
+                    **said_by(actor, reason),
+                    "ledger": where,
+                    "invoice_number": number,
+                    "remote_number": remote_number,
+                }
+            ),
+        )

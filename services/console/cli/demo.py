@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.console.cli.options import AsJson
-from services.console.cli.screen import Screen, finish, screen_for
+from services.console.cli.output import Screen, finish, screen_for
 from services.console.cli.steps import Steps
 
 if TYPE_CHECKING:
@@ -31,13 +31,15 @@ def register(backoffice: typer.Typer) -> None:
 
 
 def demo(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="Data folder; emptied first.")] = DATA,
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Data folder; emptied first.")
+    ] = DATA,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")] = OUT,
     as_json: AsJson = False,
 ) -> None:
     """Play the month of a sample agency: events, pay lines, a batch for each billing company, files. Stops all that it started."""
     with screen_for(as_json) as screen:
-        from services.console.cli.telling import document_of, tell
+        from services.console.cli.demo_report import document_of, tell
 
         began = time.monotonic()
         _own_stack(screen)
@@ -46,14 +48,20 @@ def demo(
         screen.document(document_of(story, data, out))
         tell(screen, story, data, out, time.monotonic() - began)
         if story.report is None or not story.report.clean:
-            screen.no("not_clean", "verify found faults; see above", "please report it with the data folder")
+            screen.no(
+                "not_clean",
+                "verify found faults; see above",
+                "please report it with the data folder",
+            )
 
 
 def _own_stack(screen: Screen) -> None:
     """The demonstration never plays into books that are in use, whatever addresses the environment names."""
     for name in FOREIGN:
         if os.environ.pop(name, None):
-            screen.aside(f"{name} is set; the demonstration does not use it and starts servers of its own")
+            screen.aside(
+                f"{name} is set; the demonstration does not use it and starts servers of its own"
+            )
     if os.environ.get("BACKOFFICE_STACK") == "address":
         del os.environ["BACKOFFICE_STACK"]
 
@@ -80,14 +88,14 @@ class _Steps:
         self._screen = screen
         self._number = 0
 
-    def heading(self, sentence: str) -> None:
+    def heading(self, message: str) -> None:
         """The next step begins."""
         self._number += 1
-        self._screen.say(f"[{self._number}/{STEPS}] {sentence}", "bold")
+        self._screen.say(f"[{self._number}/{STEPS}] {message}", "bold")
 
-    def note(self, sentence: str) -> None:
+    def note(self, message: str) -> None:
         """Something worth knowing about the step."""
-        self._screen.say(f"      {sentence}", "dim")
+        self._screen.say(f"      {message}", "dim")
 
 
 def _play(steps: _Steps, data: Path, out: Path) -> "Story":
@@ -118,13 +126,20 @@ async def _month(addresses: "Addresses", out: Path, story: "Story", steps: _Step
         await play.wait_until_still(addresses, show)
     await play.look_around(addresses, story)
     await play.snooze_the_dispute(addresses, story)
-    steps.note(", ".join(f"{number} {status}" for status, number in story.lines.items() if number) + f"; {len(story.held)} documents held")
-    steps.heading("Health check, preview, and a batch that cites the preview, for each billing company")
+    steps.note(
+        ", ".join(f"{number} {status}" for status, number in story.lines.items() if number)
+        + f"; {len(story.held)} documents held"
+    )
+    steps.heading(
+        "Health check, preview, and a batch that cites the preview, for each billing company"
+    )
     for company in play.COMPANIES:
         closed = await play.close_batch(addresses, company, story)
         head = closed.head
         steps.note(f"{company}: health check found {_findings(closed.findings)}")
-        steps.note(f"{company}: {head['documents']} documents, {head['line_count']} lines, {head['first_number']} to {head['last_number']}")
+        steps.note(
+            f"{company}: {head['documents']} documents, {head['line_count']} lines, {head['first_number']} to {head['last_number']}"
+        )
     steps.heading("Taking the files: CSV and PDF")
     for closed in story.closed:
         with Steps(keep=False) as show:

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, read_books, said_by
 from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, read_date
-from services.console.cli.screen import Column, Screen, fact, screen_for
+from services.console.cli.output import Column, Screen, fact, screen_for
+from services.console.cli.send_command import ask, read_books, said_by
 
 HISTORY = [
     Column("at"),
@@ -15,7 +15,7 @@ HISTORY = [
     Column("what", most=40),
     Column("outcome"),
     Column("reason", most=40),
-    Column("sentence", most=400),
+    Column("message", most=400),
 ]
 
 
@@ -26,7 +26,11 @@ def register(backoffice: typer.Typer) -> None:
     backoffice.command()(history)
 
 
-def why(pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pay line.")], as_json: AsJson = False, data: Data = None) -> None:
+def why(
+    pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pay line.")],
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """Explain a pay line: document, statement, rate version, how it was computed, and who pays."""
     with screen_for(as_json) as screen:
         from services.console.client.why import why as explain
@@ -38,13 +42,16 @@ def why(pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pa
 
 def _show_why(screen: Screen, found: dict[str, Any]) -> None:
     line, document, billto = found["line"], found["document"], found["billto"]
-    screen.say(f"pay line {found['pay_line_id']} of {found['billing_company']}: {line['description']}", "bold")
+    screen.say(
+        f"pay line {found['pay_line_id']} of {found['billing_company']}: {line['description']}",
+        "bold",
+    )
     about = {
         "worth": f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])} → {fact(line['amount'])} {line['currency']}",
         "effective": f"{line['effective_date']}, service {line['service_from']} to {line['service_to']}",
         "is": _where(found["place"]),
-        "document": f"{document['document_kind']} {document['document_id']}, sheet {document['sheet_id']} revision {document['revision']}",
-        "statement": f"{document['statement_no']} ({document['cause']})",
+        "document": f"{document['document_kind']} {document['document_id']}, sheet {document['source_id']} revision {document['revision']}",
+        "statement": f"{document['realization_no']} ({document['cause']})",
         "line key": document["line_key"],
         "rate": _rate(found["rate"]) if found["rate"] else "",
     }
@@ -53,11 +60,15 @@ def _show_why(screen: Screen, found: dict[str, Any]) -> None:
     screen.facts(found["derivation"])
     screen.say("billed to", "bold")
     if billto.get("corrects_invoice"):
-        screen.say(f"{billto['account_name']}, as {billto['as']}: {billto['corrects_invoice']} line {billto['corrects_line']}")
+        screen.say(
+            f"{billto['account_name']}, as {billto['as']}: {billto['corrects_invoice']} line {billto['corrects_line']}"
+        )
     elif billto["account_name"] is None:
         screen.say(f"nobody: {billto['as']} ({billto['node']})", "yellow")
     else:
-        screen.say(f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}")
+        screen.say(
+            f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}"
+        )
 
 
 def _rate(rate: dict[str, Any]) -> str:
@@ -74,16 +85,30 @@ def _where(place: dict[str, Any]) -> str:
         tax = f", tax {place['tax_code']} {fact(place['tax_rate'])} %" if place["tax_code"] else ""
         return f"{place['document_type']} {place['invoice_number']} line {place['line_no']}, batch {place['batch_id']}{tax}"
     if place["is"] == "replaced":
-        return f"replaced when statement {place['replaced_by_statement']} was settled"
+        return f"replaced when statement {place['replaced_by_realization']} was settled"
     return str(place["is"])
 
 
 def why_not(
-    what: Annotated[str, typer.Argument(metavar="DOCUMENT|LINE", help="Id of a timesheet or placement, or of a pay line.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="DOCUMENT|LINE", help="Id of a timesheet or placement, or of a pay line."
+        ),
+    ],
     cut_off: Annotated[
-        date | None, typer.Option(parser=read_date, metavar="DATE", help="For a batch with this cut-off (default: today).", show_default=False)
+        date | None,
+        typer.Option(
+            parser=read_date,
+            metavar="DATE",
+            help="For a batch with this cut-off (default: today).",
+            show_default=False,
+        ),
     ] = None,
-    is_document: Annotated[bool, typer.Option("--document", help="It is a document, though it looks like a line's number.")] = False,
+    is_document: Annotated[
+        bool,
+        typer.Option("--document", help="It is a document, though it looks like a line's number."),
+    ] = False,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
@@ -94,15 +119,28 @@ def why_not(
         from services.console.client.explained import is_line
         from shared.events.commands import Explain
 
-        line = what.isascii() and what.isdigit() and not is_document and read_books(data, lambda connection: is_line(connection, int(what)))
+        line = (
+            what.isascii()
+            and what.isdigit()
+            and not is_document
+            and read_books(data, lambda connection: is_line(connection, int(what)))
+        )
         about: dict[str, Any] = {"pay_line_id": int(what)} if line else {"document_id": what}
         command = Explain(**said_by(actor, reason), **about, cut_off_date=cut_off)
         ask(screen, data, command, show=lambda result: screen.facts(result.details))
 
 
 def history(
-    subject: Annotated[str, typer.Argument(metavar="DOCUMENT|INVOICE|DEBTOR|NUMBER", help="Also a batch, a billing company, `pay-line N`, or a command id.")],
-    changes: Annotated[bool, typer.Option("--changes", help="Show before and after of each command.")] = False,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="DOCUMENT|INVOICE|DEBTOR|NUMBER",
+            help="Also a batch, a billing company, `pay-line N`, or a command id.",
+        ),
+    ],
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Show before and after of each command.")
+    ] = False,
     limit: Limit = 200,
     as_json: AsJson = False,
     data: Data = None,
@@ -114,9 +152,25 @@ def history(
         entries = read_books(data, lambda connection: entries_of(connection, subject, limit))
         screen.document({"subject": subject, "entries": entries})
         if not changes:
-            screen.table(entries, HISTORY, empty=f"nothing is known of {subject}: look at its spelling, or at `backoffice invoices search --text {subject}`")
+            screen.table(
+                entries,
+                HISTORY,
+                empty=f"nothing is known of {subject}: look at its spelling, or at `backoffice invoices search --text {subject}`",
+            )
             return
         for entry in entries:
-            names = ("at", "actor", "what", "service", "outcome", "code", "reason", "sentence", "before", "after", "command_id")
+            names = (
+                "at",
+                "actor",
+                "what",
+                "service",
+                "outcome",
+                "code",
+                "reason",
+                "message",
+                "before",
+                "after",
+                "command_id",
+            )
             screen.facts({name: entry.get(name) for name in names})
             screen.say()

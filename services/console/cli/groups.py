@@ -6,10 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, said_by
 from services.console.cli.batches import app
-from services.console.cli.options import LONG_SECONDS, Actor, AsJson, Company, Data, Reason, Timeout, read_date
-from services.console.cli.screen import Column, Screen, fact, screen_for
+from services.console.cli.options import (
+    LONG_SECONDS,
+    Actor,
+    AsJson,
+    Company,
+    Data,
+    Reason,
+    Timeout,
+    read_date,
+)
+from services.console.cli.output import Column, Screen, fact, screen_for
+from services.console.cli.send_command import ask, said_by
 
 FIGURES = [
     Column("timesheets", "in", figures=True),
@@ -22,9 +31,26 @@ FIGURES = [
     Column("amount", figures=True),
     Column("kept", "kept back", figures=True),
 ]
-GROUPS = [Column("group"), Column("cycle"), Column("first_day", "from"), Column("last_day", "to"), Column("debtors", figures=True), *FIGURES]
-DEBTORS = [Column("account_name", "debtor", most=40), Column("state", "a batch"), *FIGURES, Column("why", most=400)]
-STATES = {"in": "takes it", "waits": "leaves its timesheets", "parked": "parks it", "nothing": "finds nothing"}
+GROUPS = [
+    Column("group"),
+    Column("cycle"),
+    Column("first_day", "from"),
+    Column("last_day", "to"),
+    Column("debtors", figures=True),
+    *FIGURES,
+]
+DEBTORS = [
+    Column("account_name", "debtor", most=40),
+    Column("state", "a batch"),
+    *FIGURES,
+    Column("why", most=400),
+]
+STATES = {
+    "in": "takes it",
+    "waits": "leaves its timesheets",
+    "parked": "parks it",
+    "nothing": "finds nothing",
+}
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -35,7 +61,14 @@ def register(backoffice: typer.Typer) -> None:
 def show_groups(
     billing_company: Company,
     cut_off: Annotated[
-        date | None, typer.Option("--cut-off", parser=read_date, metavar="DATE", help="The cut-off date (default: today there).", show_default=False)
+        date | None,
+        typer.Option(
+            "--cut-off",
+            parser=read_date,
+            metavar="DATE",
+            help="The cut-off date (default: today there).",
+            show_default=False,
+        ),
     ] = None,
     timeout: Timeout = LONG_SECONDS,
     actor: Actor = "",
@@ -47,21 +80,34 @@ def show_groups(
     with screen_for(as_json) as screen:
         from shared.events.commands import ListBatchGroups
 
-        command = ListBatchGroups(**said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off)
+        command = ListBatchGroups(
+            **said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off
+        )
         ask(screen, data, command, timeout, show=lambda result: _show(screen, result.details))
 
 
 def _show(screen: Screen, details: dict[str, Any]) -> None:
     groups = details["groups"]
-    screen.table([_row(group) for group in groups], GROUPS, title="batch groups", empty="nothing is open, held or expected")
+    screen.table(
+        [_row(group) for group in groups],
+        GROUPS,
+        title="batch groups",
+        empty="nothing is open, held or expected",
+    )
     for group in groups:
         rows = [_row(debtor) | {"state": STATES[debtor["state"]]} for debtor in group["listed"]]
         cycle = f", {group['first_day']} to {group['last_day']}" if group["first_day"] else ""
         screen.table(rows, DEBTORS, title=f"{group['group']}{cycle}")
     if details["debtors_not_listed"]:
-        screen.say(f"{details['debtors_not_listed']:,} more debtors are counted in their groups and not listed", "dim")
+        screen.say(
+            f"{details['debtors_not_listed']:,} more debtors are counted in their groups and not listed",
+            "dim",
+        )
     if groups:
-        screen.say("to bill some only: backoffice batch preview ... --group NAME --exclude-debtor ACCOUNT_NAME", "dim")
+        screen.say(
+            "to bill some only: backoffice batch preview ... --group NAME --exclude-debtor ACCOUNT_NAME",
+            "dim",
+        )
 
 
 def _row(sums: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +121,15 @@ def _row(sums: dict[str, Any]) -> dict[str, Any]:
         | {
             "first_missing_step": steps,
             "arrived": f"{sums['received']} of {sums['expected']} in" if sums["expected"] else "",
-            "amount": ", ".join(f"{fact(Decimal(each['net']))} {each['currency']}" for each in amounts if each["lines"]),
-            "kept": ", ".join(f"{fact(Decimal(each['kept']))} {each['currency']}" for each in amounts if Decimal(each["kept"])),
+            "amount": ", ".join(
+                f"{fact(Decimal(each['net']))} {each['currency']}"
+                for each in amounts
+                if each["lines"]
+            ),
+            "kept": ", ".join(
+                f"{fact(Decimal(each['kept']))} {each['currency']}"
+                for each in amounts
+                if Decimal(each["kept"])
+            ),
         }
     )

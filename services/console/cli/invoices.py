@@ -6,10 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import read_books
 from services.console.cli.explaining import HISTORY
-from services.console.cli.options import AnyCompany, AsJson, Company, Data, Limit, must_be_one_of, read_date, read_decimal
-from services.console.cli.screen import Column, screen_for
+from services.console.cli.options import (
+    AnyCompany,
+    AsJson,
+    Company,
+    Data,
+    Limit,
+    must_be_one_of,
+    read_date,
+    read_decimal,
+)
+from services.console.cli.output import Column, screen_for
+from services.console.cli.send_command import read_books
 
 app = typer.Typer(help="Closed invoices and credit notes.", no_args_is_help=True)
 FOUND = [
@@ -57,8 +66,18 @@ CREDITS = [
     Column("actor"),
     Column("reason", most=40),
 ]
-PAYMENTS = [Column("paid_on", "paid on"), Column("amount", figures=True), Column("currency", ""), Column("ledger"), Column("payment_id", "payment")]
-DOWNLOADS = [Column("downloaded_at", "downloaded on"), Column("file_format", "format"), Column("actor")]
+PAYMENTS = [
+    Column("paid_on", "paid on"),
+    Column("amount", figures=True),
+    Column("currency", ""),
+    Column("ledger"),
+    Column("payment_id", "payment"),
+]
+DOWNLOADS = [
+    Column("downloaded_at", "downloaded on"),
+    Column("file_format", "format"),
+    Column("actor"),
+]
 SERIES = [
     Column("series"),
     Column("first", figures=True),
@@ -77,7 +96,17 @@ JUMPS = [
     Column("jumped_at", "at"),
 ]
 TYPES = ("invoice", "credit-note")
-STATES = ("open", "part paid", "paid", "overpaid", "partly credited", "credited", "zero", "applied", "unapplied")
+STATES = (
+    "open",
+    "part paid",
+    "paid",
+    "overpaid",
+    "partly credited",
+    "credited",
+    "zero",
+    "applied",
+    "unapplied",
+)
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -89,15 +118,56 @@ def register(backoffice: typer.Typer) -> None:
 @app.command()
 def search(
     billing_company: AnyCompany = None,
-    number: Annotated[str | None, typer.Option(help="Invoice number, or the bare number in its series.", show_default=False)] = None,
-    since: Annotated[date | None, typer.Option("--from", parser=read_date, metavar="DATE", help="Invoice date from.", show_default=False)] = None,
-    until: Annotated[date | None, typer.Option("--to", parser=read_date, metavar="DATE", help="Invoice date up to.", show_default=False)] = None,
-    account_name: Annotated[str | None, typer.Option("--account-name", "--debtor", help="The debtor's Account Name.", show_default=False)] = None,
-    document_type: Annotated[str | None, typer.Option("--type", metavar="invoice|credit-note", show_default=False)] = None,
-    amount: Annotated[Decimal | None, typer.Option(parser=read_decimal, metavar="A", help="Net or total, whatever the sign.", show_default=False)] = None,
+    number: Annotated[
+        str | None,
+        typer.Option(help="Invoice number, or the bare number in its series.", show_default=False),
+    ] = None,
+    since: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            parser=read_date,
+            metavar="DATE",
+            help="Invoice date from.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        date | None,
+        typer.Option(
+            "--to", parser=read_date, metavar="DATE", help="Invoice date up to.", show_default=False
+        ),
+    ] = None,
+    account_name: Annotated[
+        str | None,
+        typer.Option(
+            "--account-name", "--debtor", help="The debtor's Account Name.", show_default=False
+        ),
+    ] = None,
+    document_type: Annotated[
+        str | None, typer.Option("--type", metavar="invoice|credit-note", show_default=False)
+    ] = None,
+    amount: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=read_decimal,
+            metavar="A",
+            help="Net or total, whatever the sign.",
+            show_default=False,
+        ),
+    ] = None,
     batch: Annotated[str | None, typer.Option(metavar="ID", show_default=False)] = None,
-    text: Annotated[str | None, typer.Option(help="In number, debtor, buyer, PO; or the id of a timesheet or placement.", show_default=False)] = None,
-    state: Annotated[str | None, typer.Option("--state", metavar="STATE", help=f"{', '.join(STATES)}.", show_default=False)] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="In number, debtor, buyer, PO; or the id of a timesheet or placement.",
+            show_default=False,
+        ),
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", metavar="STATE", help=f"{', '.join(STATES)}.", show_default=False),
+    ] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data: Data = None,
@@ -126,7 +196,11 @@ def search(
             ),
         )
         screen.document({"invoices": rows, "total": total})
-        screen.table(rows, FOUND, empty="no such document; without conditions `backoffice invoices search` lists all")
+        screen.table(
+            rows,
+            FOUND,
+            empty="no such document; without conditions `backoffice invoices search` lists all",
+        )
         screen.shortened(len(rows), total)
 
 
@@ -142,7 +216,12 @@ def show(
     with screen_for(as_json) as screen:
         from services.console.client.batches import batch_downloads
         from services.console.client.history import history
-        from services.console.client.invoices import invoice, invoice_credits, invoice_lines, invoice_payments
+        from services.console.client.invoices import (
+            invoice,
+            invoice_credits,
+            invoice_lines,
+            invoice_payments,
+        )
 
         async def read(connection: Any) -> dict[str, Any]:
             head = await invoice(connection, number, billing_company)
@@ -150,22 +229,47 @@ def show(
             credits = await invoice_credits(connection, head["invoice_id"], limit)
             payments = await invoice_payments(connection, head["invoice_id"], limit)
             downloads = await batch_downloads(connection, head["batch_id"])
-            parts = {"lines": lines, "credits": credits, "payments": payments, "downloads": downloads}
+            parts = {
+                "lines": lines,
+                "credits": credits,
+                "payments": payments,
+                "downloads": downloads,
+            }
             return head | parts | {"history": await history(connection, number, 50)}
 
         found = read_books(data, read)
         screen.document(found)
-        names = ("invoice_number", "document_type", "billing_company", "account_name", "invoice_date", "due_date", "payment_terms", "po_number")
+        names = (
+            "invoice_number",
+            "document_type",
+            "billing_company",
+            "account_name",
+            "invoice_date",
+            "due_date",
+            "payment_terms",
+            "po_number",
+        )
         more = ("cut_off_date", "batch_id", "closed_at", "tax_wording", "content_hash", "state")
         screen.facts({name: found[name] for name in (*names, *more)})
         rows = [_line(row) for row in found["lines"]]
         screen.table(rows, LINES, title="lines")
         screen.shortened(len(rows), found["line_count"])
-        columns = [Column("code", "tax"), Column("rate", "%", figures=True), Column("net", figures=True), Column("tax", "amount", figures=True)]
+        columns = [
+            Column("code", "tax"),
+            Column("rate", "%", figures=True),
+            Column("net", figures=True),
+            Column("tax", "amount", figures=True),
+        ]
         screen.table(found["tax_totals"], columns, title="taxes")
-        screen.say(f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f} {found['currency']}", "bold")
+        screen.say(
+            f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f} {found['currency']}",
+            "bold",
+        )
         if found["paid"]:
-            screen.say(f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}", "bold")
+            screen.say(
+                f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}",
+                "bold",
+            )
         screen.table(found["credits"], CREDITS, title="credits of its lines")
         screen.table(found["payments"], PAYMENTS, title="payments")
         screen.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
@@ -176,7 +280,15 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
     """A line as it is shown: which invoice line it corrects; what is left, where a part is credited."""
     untouched = row["quantity_left"] == row["quantity"] and row["amount_left"] == row["amount"]
     left = {"quantity_left": None, "amount_left": None} if untouched else {}
-    return row | left | {"corrects": f"{row['corrects_invoice']} line {row['corrects_line']}" if row["corrects_invoice"] else ""}
+    return (
+        row
+        | left
+        | {
+            "corrects": f"{row['corrects_invoice']} line {row['corrects_line']}"
+            if row["corrects_invoice"]
+            else ""
+        }
+    )
 
 
 def numbers(billing_company: Company, as_json: AsJson = False, data: Data = None) -> None:
@@ -186,9 +298,23 @@ def numbers(billing_company: Company, as_json: AsJson = False, data: Data = None
 
         series = read_books(data, lambda connection: gap_certificate(connection, billing_company))
         unexplained = sum(one["unexplained"] for one in series)
-        screen.document({"billing_company": billing_company, "series": series, "unexplained": unexplained})
+        screen.document(
+            {"billing_company": billing_company, "series": series, "unexplained": unexplained}
+        )
         screen.table(series, SERIES, empty=f"no number of {billing_company} was taken yet")
-        screen.table([jump | {"series": one["series"]} for one in series for jump in one["jumps"]], JUMPS, title="declared jumps")
+        screen.table(
+            [jump | {"series": one["series"]} for one in series for jump in one["jumps"]],
+            JUMPS,
+            title="declared jumps",
+        )
         if unexplained:
-            ranges = ", ".join(f"{one['series']} {each['from_number']}-{each['to_number']}" for one in series for each in one["unexplained_ranges"])
-            screen.no("unexplained_numbers", f"{unexplained} number(s) of {billing_company} are explained by nothing: {ranges}", "run `backoffice verify`")
+            ranges = ", ".join(
+                f"{one['series']} {each['from_number']}-{each['to_number']}"
+                for one in series
+                for each in one["unexplained_ranges"]
+            )
+            screen.no(
+                "unexplained_numbers",
+                f"{unexplained} number(s) of {billing_company} are explained by nothing: {ranges}",
+                "run `backoffice verify`",
+            )

@@ -6,9 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, read_books, said_by
-from services.console.cli.options import Actor, AnyCompany, AsJson, Company, Data, Limit, Reason, read_date, read_decimal
-from services.console.cli.screen import Column, Screen, screen_for
+from services.console.cli.options import (
+    Actor,
+    AnyCompany,
+    AsJson,
+    Company,
+    Data,
+    Limit,
+    Reason,
+    read_date,
+    read_decimal,
+)
+from services.console.cli.output import Column, Screen, screen_for
+from services.console.cli.send_command import ask, read_books, said_by
 
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
 LINES = [
@@ -31,7 +41,9 @@ PENDING = [
     Column("amount_timesheets", "Amount: Timesheets", figures=True),
     Column("amount_products_and_services", "Amount: Products & Services", figures=True),
 ]
-LineIds = Annotated[list[int], typer.Argument(metavar="LINE...", help="Ids of pay lines, as in `pay-lines list`.")]
+LineIds = Annotated[
+    list[int], typer.Argument(metavar="LINE...", help="Ids of pay lines, as in `pay-lines list`.")
+]
 OneLine = Annotated[int, typer.Argument(metavar="LINE")]
 
 
@@ -46,16 +58,29 @@ def show_pending(screen: Screen, pending: list[dict[str, Any]], held: list[dict[
     screen.table(pending, PENDING, title="Pending", empty="nothing is pending")
     for each in held:
         company = f" for {each['billing_company']}" if each["billing_company"] else ""
-        screen.say(f"held beside: {each['documents']:,} document(s){company}, {each['code']}; see `backoffice documents held`", "yellow")
+        screen.say(
+            f"held beside: {each['documents']:,} document(s){company}, {each['code']}; see `backoffice documents held`",
+            "yellow",
+        )
 
 
 @app.command("list")
 def list_lines(
     billing_company: AnyCompany = None,
     status: Annotated[
-        list[str] | None, typer.Option("--status", metavar="STATUS", help="Pending, Scheduled, Snoozed, Draft or Invoiced; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="Pending, Scheduled, Snoozed, Draft or Invoiced; may be repeated.",
+        ),
     ] = None,
-    document: Annotated[str | None, typer.Option(metavar="ID", help="Only lines of this timesheet or placement.", show_default=False)] = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="Only lines of this timesheet or placement.", show_default=False
+        ),
+    ] = None,
     limit: Limit = 100,
     as_json: AsJson = False,
     data: Data = None,
@@ -65,14 +90,21 @@ def list_lines(
         from services.console.client import lines
         from services.console.client.books import companies_today
 
-        chosen = [each.capitalize() for each in status or []] or list(lines.STATUSES if document else lines.OPEN_STATUSES)
+        chosen = [each.capitalize() for each in status or []] or list(
+            lines.STATUSES if document else lines.OPEN_STATUSES
+        )
         unknown = sorted(set(chosen) - set(lines.STATUSES))
         if unknown:
-            raise typer.BadParameter(f"{', '.join(unknown)} is not one of {', '.join(lines.STATUSES)}", param_hint="--status")
+            raise typer.BadParameter(
+                f"{', '.join(unknown)} is not one of {', '.join(lines.STATUSES)}",
+                param_hint="--status",
+            )
 
         async def read(connection: Any) -> dict[str, Any]:
             todays = await companies_today(connection, billing_company)
-            rows, total = await lines.pay_lines(connection, todays, statuses=chosen, document=document, limit=limit)
+            rows, total = await lines.pay_lines(
+                connection, todays, statuses=chosen, document=document, limit=limit
+            )
             return {
                 "today": todays,
                 "pay_lines": rows,
@@ -84,7 +116,9 @@ def list_lines(
         found = read_books(data, read)
         screen.document(found)
         screen.table(
-            found["pay_lines"], LINES, empty="no such line; publish timesheets with `backoffice import` or `publish`, or see `backoffice documents held`"
+            found["pay_lines"],
+            LINES,
+            empty="no such line; publish timesheets with `backoffice import` or `publish`, or see `backoffice documents held`",
         )
         screen.shortened(len(found["pay_lines"]), found["total"])
         if document is None:
@@ -95,7 +129,15 @@ def list_lines(
 @app.command()
 def snooze(
     pay_lines: LineIds,
-    until: Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", help="Ends by itself on this date.", show_default=False)] = None,
+    until: Annotated[
+        date | None,
+        typer.Option(
+            parser=read_date,
+            metavar="DATE",
+            help="Ends by itself on this date.",
+            show_default=False,
+        ),
+    ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
@@ -107,25 +149,62 @@ def snooze(
         from shared.events.commands import SnoozePayLines
 
         company = read_books(data, lambda connection: company_of_lines(connection, pay_lines))
-        ask(screen, data, SnoozePayLines(**said_by(actor, reason), billing_company=company, pay_line_ids=tuple(pay_lines), until=until))
+        ask(
+            screen,
+            data,
+            SnoozePayLines(
+                **said_by(actor, reason),
+                billing_company=company,
+                pay_line_ids=tuple(pay_lines),
+                until=until,
+            ),
+        )
 
 
 @app.command()
-def release(pay_lines: LineIds, actor: Actor = "", reason: Reason = "", as_json: AsJson = False, data: Data = None) -> None:
+def release(
+    pay_lines: LineIds,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """End the hold of lines."""
     with screen_for(as_json) as screen:
         from services.console.client.lines import company_of_lines
         from shared.events.commands import ReleasePayLines
 
         company = read_books(data, lambda connection: company_of_lines(connection, pay_lines))
-        ask(screen, data, ReleasePayLines(**said_by(actor, reason), billing_company=company, pay_line_ids=tuple(pay_lines)))
+        ask(
+            screen,
+            data,
+            ReleasePayLines(
+                **said_by(actor, reason), billing_company=company, pay_line_ids=tuple(pay_lines)
+            ),
+        )
 
 
 @app.command()
 def edit(
     pay_line: OneLine,
-    quantity: Annotated[Decimal | None, typer.Option(parser=read_decimal, metavar="Q", help="The quantity that it should have.", show_default=False)] = None,
-    amount: Annotated[Decimal | None, typer.Option(parser=read_decimal, metavar="A", help="The amount that it should have.", show_default=False)] = None,
+    quantity: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=read_decimal,
+            metavar="Q",
+            help="The quantity that it should have.",
+            show_default=False,
+        ),
+    ] = None,
+    amount: Annotated[
+        Decimal | None,
+        typer.Option(
+            parser=read_decimal,
+            metavar="A",
+            help="The amount that it should have.",
+            show_default=False,
+        ),
+    ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
@@ -139,22 +218,41 @@ def edit(
         from shared.events.commands import EditPayLine
 
         company = read_books(data, lambda connection: company_of_lines(connection, [pay_line]))
-        command = EditPayLine(**said_by(actor, reason), billing_company=company, pay_line_id=pay_line, quantity=quantity, amount=amount)
+        command = EditPayLine(
+            **said_by(actor, reason),
+            billing_company=company,
+            pay_line_id=pay_line,
+            quantity=quantity,
+            amount=amount,
+        )
         ask(screen, data, command, show=lambda result: screen.facts(result.details))
 
 
 def health_check(
     billing_company: Company,
     cut_off: Annotated[
-        date | None, typer.Option(parser=read_date, metavar="DATE", help="Look as a batch with this cut-off would (default: today).", show_default=False)
+        date | None,
+        typer.Option(
+            parser=read_date,
+            metavar="DATE",
+            help="Look as a batch with this cut-off would (default: today).",
+            show_default=False,
+        ),
     ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Look at all that a batch would take, and say what stands in its way and what mends it."""
+    """Look at all that a batch would take, and say what stands in its way and what fixes it."""
     with screen_for(as_json) as screen:
         from shared.events.commands import HealthCheck
 
-        ask(screen, data, HealthCheck(**said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off), 600.0)
+        ask(
+            screen,
+            data,
+            HealthCheck(
+                **said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off
+            ),
+            600.0,
+        )

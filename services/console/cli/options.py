@@ -55,29 +55,87 @@ def login_name() -> str:
         return f"uid-{os.getuid()}"
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; messages on stderr.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout; messages on stderr.")
+]
 Data = Annotated[
-    Path | None, typer.Option("--data", metavar="DIR", help="Data folder of the stack (else BACKOFFICE_DATA, else .backoffice).", show_default=False)
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Data folder of the stack (else BACKOFFICE_DATA, else .backoffice).",
+        show_default=False,
+    ),
 ]
 Actor = Annotated[
-    str, typer.Option("--actor", metavar="NAME", help="Who asks (default: the login name).", show_default=False, callback=lambda name: name or login_name())
+    str,
+    typer.Option(
+        "--actor",
+        metavar="NAME",
+        help="Who asks (default: the login name).",
+        show_default=False,
+        callback=lambda name: name or login_name(),
+    ),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.", show_default=False)]
-Company = Annotated[str, typer.Option("--billing-company", metavar="ID", help="The billing company.", show_default=False)]
-AnyCompany = Annotated[str | None, typer.Option("--billing-company", metavar="ID", help="Only this billing company.", show_default=False)]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")]
-CutOff = Annotated[date, typer.Option("--cut-off", parser=read_date, metavar="DATE", help="The cut-off date (time group date).", show_default=False)]
+Reason = Annotated[
+    str,
+    typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.", show_default=False),
+]
+Company = Annotated[
+    str,
+    typer.Option(
+        "--billing-company", metavar="ID", help="The billing company.", show_default=False
+    ),
+]
+AnyCompany = Annotated[
+    str | None,
+    typer.Option(
+        "--billing-company", metavar="ID", help="Only this billing company.", show_default=False
+    ),
+]
+Limit = Annotated[
+    int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")
+]
+CutOff = Annotated[
+    date,
+    typer.Option(
+        "--cut-off",
+        parser=read_date,
+        metavar="DATE",
+        help="The cut-off date (time group date).",
+        show_default=False,
+    ),
+]
 Groups = Annotated[
     list[str] | None,
-    typer.Option("--group", metavar="TIME_GROUP", help="Only this batch group (`none`: debtors without one); may be repeated.", show_default=False),
+    typer.Option(
+        "--group",
+        metavar="TIME_GROUP",
+        help="Only this batch group (`none`: debtors without one); may be repeated.",
+        show_default=False,
+    ),
 ]
 Excluded = Annotated[
-    list[str] | None, typer.Option("--exclude-debtor", metavar="ACCOUNT_NAME", help="Leave this debtor for a later batch; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        "--exclude-debtor",
+        metavar="ACCOUNT_NAME",
+        help="Leave this debtor for a later batch; may be repeated.",
+        show_default=False,
+    ),
 ]
 MissingTimesheets = Annotated[
     str | None,
-    typer.Option("--missing-timesheets", metavar="wait|bill|wait:N", help="In place of each debtor's own rule; needs --reason.", show_default=False),
+    typer.Option(
+        "--missing-timesheets",
+        metavar="wait|bill|wait:N",
+        help="In place of each debtor's own rule; needs --reason.",
+        show_default=False,
+    ),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer.")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer."),
+]
 LONG_SECONDS = 3_600.0
 """How long a batch may take before we stop waiting for its answer; it goes on without us."""

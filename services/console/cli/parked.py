@@ -4,13 +4,18 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, read_books, said_by
 from services.console.cli.batches import app, show_made
 from services.console.cli.options import LONG_SECONDS, Actor, AsJson, Data, Limit, Reason, Timeout
-from services.console.cli.screen import Column, screen_for
+from services.console.cli.output import Column, screen_for
+from services.console.cli.send_command import ask, read_books, said_by
 
 Batch = Annotated[str, typer.Argument(metavar="ID", help="Id of a batch.")]
-PARKED = [Column("account_name", most=40), Column("code"), Column("sentence", most=400), Column("billed_in", "billed since in")]
+PARKED = [
+    Column("account_name", most=40),
+    Column("code"),
+    Column("message", most=400),
+    Column("billed_in", "billed since in"),
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -26,21 +31,34 @@ def parked(batch_id: Batch, limit: Limit = 200, as_json: AsJson = False, data: D
 
         async def read(connection: Any) -> dict[str, Any]:
             head = await batch(connection, batch_id)
-            return {"batch_id": batch_id, "billing_company": head["billing_company"], "parked": await parked_debtors(connection, batch_id, limit)}
+            return {
+                "batch_id": batch_id,
+                "billing_company": head["billing_company"],
+                "parked": await parked_debtors(connection, batch_id, limit),
+            }
 
         found = read_books(data, read)
         screen.document(found)
         screen.table(found["parked"], PARKED, empty=f"batch {batch_id} parked nobody")
         if any(row["billed_in"] is None for row in found["parked"]):
-            screen.say(f"when it is mended: backoffice batch retry-parked {batch_id}", "dim")
+            screen.say(f"when it is fixed: backoffice batch retry-parked {batch_id}", "dim")
 
 
-def retry_parked(batch_id: Batch, timeout: Timeout = LONG_SECONDS, actor: Actor = "", reason: Reason = "", as_json: AsJson = False, data: Data = None) -> None:
+def retry_parked(
+    batch_id: Batch,
+    timeout: Timeout = LONG_SECONDS,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """Bill the debtors that a batch parked, against the same cut-off, as a batch of its own."""
     with screen_for(as_json) as screen:
         from services.console.client.batches import batch
         from shared.events.commands import RetryParked
 
         head = read_books(data, lambda connection: batch(connection, batch_id))
-        command = RetryParked(**said_by(actor, reason), billing_company=head["billing_company"], batch_id=batch_id)
+        command = RetryParked(
+            **said_by(actor, reason), billing_company=head["billing_company"], batch_id=batch_id
+        )
         ask(screen, data, command, timeout, show=lambda result: show_made(screen, result))

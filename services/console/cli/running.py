@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.asking import read_books
 from services.console.cli.options import AsJson, Data
-from services.console.cli.screen import Column, Screen, finish, screen_for
+from services.console.cli.output import Column, Screen, finish, screen_for
+from services.console.cli.send_command import read_books
 
 if TYPE_CHECKING:
     from shared.verify import Report
@@ -76,7 +76,11 @@ def status(as_json: AsJson = False, data: Data = None) -> None:
         screen.document(answer)
         _show_status(screen, answer)
         if not answer["running"]:
-            screen.no("not_running", f"no stack runs on {answer['data']} ({answer['phase']})", "start it with `backoffice up --detach`")
+            screen.no(
+                "not_running",
+                f"no stack runs on {answer['data']} ({answer['phase']})",
+                "start it with `backoffice up --detach`",
+            )
         if wrong:
             screen.no("not_ready", f"{', '.join(wrong)} not ready", "see the logs named above")
 
@@ -86,14 +90,22 @@ def _sayer(screen: Screen) -> Any:
 
 
 def _show_status(screen: Screen, answer: dict[str, Any]) -> None:
-    screen.facts({name: answer[name] for name in ("data", "phase", "kafka", "database_url", "left_behind")})
+    screen.facts(
+        {name: answer[name] for name in ("data", "phase", "kafka", "database_url", "left_behind")}
+    )
     servers = [{"name": name, **server} for name, server in answer["servers"].items()]
-    screen.table(servers, [Column("name"), Column("kind"), Column("alive"), Column("why"), Column("log", most=120)], title="servers")
+    screen.table(
+        servers,
+        [Column("name"), Column("kind"), Column("alive"), Column("why"), Column("log", most=120)],
+        title="servers",
+    )
     screen.table(answer["workers"], WORKERS, title="workers")
 
 
 def lag(
-    everything: Annotated[bool, typer.Option("--all", help="Every partition, not only those that are behind.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every partition, not only those that are behind.")
+    ] = False,
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
@@ -108,12 +120,26 @@ def lag(
         try:
             rows = finish(lag_of(kafka))
         except KafkaError as error:
-            screen.refuse("unavailable", f"Kafka at {kafka} does not answer ({type(error).__name__})", "see `backoffice status`")
-        found = [{name: getattr(row, name) for name in ("group", "topic", "partition", "committed", "end", "lag", "behind")} for row in rows]
+            screen.refuse(
+                "unavailable",
+                f"Kafka at {kafka} does not answer ({type(error).__name__})",
+                "see `backoffice status`",
+            )
+        found = [
+            {
+                name: getattr(row, name)
+                for name in ("group", "topic", "partition", "committed", "end", "lag", "behind")
+            }
+            for row in rows
+        ]
         behind = sum(row["behind"] for row in found)
         screen.document({"groups": found, "behind": behind})
         screen.table(found if everything else [row for row in found if row["behind"]], LAG)
-        screen.say(f"{behind:,} record(s) to be read" if behind else f"nothing to be read: all {len({row['group'] for row in found})} groups are at the end")
+        screen.say(
+            f"{behind:,} record(s) to be read"
+            if behind
+            else f"nothing to be read: all {len({row['group'] for row in found})} groups are at the end"
+        )
 
 
 def verify(as_json: AsJson = False, data: Data = None) -> None:
@@ -129,16 +155,26 @@ def show_report(screen: Screen, report: "Report") -> None:
     """What the checks found; anything that is off ends with exit 1."""
     screen.document(report.as_dict())
     for fault in report.faults:
-        screen.say(f"{fault.check}: {fault.sentence} ({fault.count:,})", "red")
-        screen.table([{"id": one.id, "detail": one.detail} for one in fault.offenders[:MOST_OFFENDERS]], [Column("id", most=80), Column("detail", most=600)])
+        screen.say(f"{fault.check}: {fault.message} ({fault.count:,})", "red")
+        screen.table(
+            [{"id": one.id, "detail": one.detail} for one in fault.offenders[:MOST_OFFENDERS]],
+            [Column("id", most=80), Column("detail", most=600)],
+        )
         screen.shortened(min(len(fault.offenders), MOST_OFFENDERS), fault.count, "--json")
     if report.in_flight_count:
-        screen.say(f"{report.in_flight_count:,} statement(s) in flight: issued and not settled yet", "yellow")
-    looked_at = ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items())
+        screen.say(
+            f"{report.in_flight_count:,} statement(s) in flight: issued and not settled yet",
+            "yellow",
+        )
+    looked_at = ", ".join(
+        f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items()
+    )
     if report.clean:
         screen.say(f"clean: {len(report.checks)} checks hold over {looked_at}", "green")
         return
     names = ", ".join(fault.check for fault in report.faults)
     screen.no(
-        "books_off", f"{len(report.faults)} of {len(report.checks)} checks do not hold ({names}); looked at {looked_at}", "give these ids to the engineers"
+        "books_off",
+        f"{len(report.faults)} of {len(report.checks)} checks do not hold ({names}); looked at {looked_at}",
+        "give these ids to the engineers",
     )

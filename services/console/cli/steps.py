@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from services.console.cli.screen import PIPE_WIDTH
+from services.console.cli.output import PIPE_WIDTH
 
 
 class Steps:
@@ -20,7 +20,9 @@ class Steps:
     def __init__(self, keep: bool = True) -> None:
         self._keep = keep
         self._terminal = sys.stderr.isatty()
-        self._console = Console(stderr=True, highlight=False, width=None if self._terminal else PIPE_WIDTH)
+        self._console = Console(
+            stderr=True, highlight=False, width=None if self._terminal else PIPE_WIDTH
+        )
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -39,7 +41,12 @@ class Steps:
         self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._end()
         self._bar.stop()
 
@@ -57,5 +64,7 @@ class Steps:
             self._bar.remove_task(self._task)
         if self._task is not None and self._keep:
             number = f" {self._done:,}" if self._done else ""
-            self._console.print(f"  {self._step}{number} ({time.monotonic() - self._began:.1f} s)", style="dim")
+            self._console.print(
+                f"  {self._step}{number} ({time.monotonic() - self._began:.1f} s)", style="dim"
+            )
         self._task = None

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, read_books, said_by
 from services.console.cli.options import Actor, AsJson, Data, Reason, read_date
-from services.console.cli.screen import Column, Screen, screen_for
+from services.console.cli.output import Column, Screen, screen_for
+from services.console.cli.send_command import ask, read_books, said_by
 
 if TYPE_CHECKING:
     from services.console.importing.sheets import Problems
@@ -36,11 +36,33 @@ def register(backoffice: typer.Typer) -> None:
 def set_time_group(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     cycle: Annotated[str, typer.Option(metavar=CYCLES, help="How the debtor is billed.")],
-    ends_on: Annotated[str | None, typer.Option(metavar="WEEKDAY", help="weekly: the day on which it ends, e.g. sunday.", show_default=False)] = None,
-    anchor: Annotated[date | None, typer.Option(parser=read_date, metavar="DATE", help="fortnightly: the last day of one cycle.", show_default=False)] = None,
+    ends_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEEKDAY",
+            help="weekly: the day on which it ends, e.g. sunday.",
+            show_default=False,
+        ),
+    ] = None,
+    anchor: Annotated[
+        date | None,
+        typer.Option(
+            parser=read_date,
+            metavar="DATE",
+            help="fortnightly: the last day of one cycle.",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--file", metavar="FILE.csv", exists=True, dir_okay=False, help="custom: columns first_day and last_day.", show_default=False),
+        typer.Option(
+            "--file",
+            metavar="FILE.csv",
+            exists=True,
+            dir_okay=False,
+            help="custom: columns first_day and last_day.",
+            show_default=False,
+        ),
     ] = None,
     actor: Actor = "",
     reason: Reason = "",
@@ -76,9 +98,17 @@ def refuse_wrong_lines(screen: Screen, file: Path, problems: "Problems") -> None
         return
     for problem in problems.shown:
         screen.aside(str(problem), "red")
-    found = [{"file": one.file, "line": one.line, "column": one.column, "sentence": one.sentence} for one in problems.shown]
+    found = [
+        {"file": one.file, "line": one.line, "column": one.column, "message": one.message}
+        for one in problems.shown
+    ]
     many = "one thing is wrong" if problems.count == 1 else f"{problems.count:,} things are wrong"
-    screen.refuse("wrong_rows", f"{many} in {file}; nothing was changed", "mend the lines named above", {"count": problems.count, "problems": found})
+    screen.refuse(
+        "wrong_rows",
+        f"{many} in {file}; nothing was changed",
+        "fix the lines named above",
+        {"count": problems.count, "problems": found},
+    )
 
 
 @app.command("list")
@@ -89,5 +119,16 @@ def list_time_groups(as_json: AsJson = False, data: Data = None) -> None:
 
         groups: list[dict[str, Any]] = read_books(data, time_groups)
         screen.document({"time_groups": groups})
-        rows = [group | {"periods": len(group["periods"]) or None, "until": group["periods"][-1]["last_day"] if group["periods"] else None} for group in groups]
-        screen.table(rows, GROUPS, empty="no time group yet: `backoffice time-groups set NAME --cycle weekly --ends-on sunday`")
+        rows = [
+            group
+            | {
+                "periods": len(group["periods"]) or None,
+                "until": group["periods"][-1]["last_day"] if group["periods"] else None,
+            }
+            for group in groups
+        ]
+        screen.table(
+            rows,
+            GROUPS,
+            empty="no time group yet: `backoffice time-groups set NAME --cycle weekly --ends-on sunday`",
+        )

@@ -5,10 +5,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.asking import ask, said_by
 from services.console.cli.batches import app
-from services.console.cli.options import LONG_SECONDS, Actor, AsJson, Company, Data, Reason, Timeout, read_date
-from services.console.cli.screen import Column, Screen, screen_for
+from services.console.cli.options import (
+    LONG_SECONDS,
+    Actor,
+    AsJson,
+    Company,
+    Data,
+    Reason,
+    Timeout,
+    read_date,
+)
+from services.console.cli.output import Column, Screen, screen_for
+from services.console.cli.send_command import ask, said_by
 
 if TYPE_CHECKING:
     from shared.events.billing import CommandResult
@@ -40,7 +49,16 @@ def register(backoffice: typer.Typer) -> None:
 
 def what_if(
     billing_company: Company,
-    cut_off: Annotated[list[date], typer.Option("--cut-off", parser=read_date, metavar="DATE", help="A cut-off date; give several.", show_default=False)],
+    cut_off: Annotated[
+        list[date],
+        typer.Option(
+            "--cut-off",
+            parser=read_date,
+            metavar="DATE",
+            help="A cut-off date; give several.",
+            show_default=False,
+        ),
+    ],
     timeout: Timeout = LONG_SECONDS,
     actor: Actor = "",
     reason: Reason = "",
@@ -51,7 +69,9 @@ def what_if(
     with screen_for(as_json) as screen:
         from shared.events.commands import WhatIf
 
-        command = WhatIf(**said_by(actor, reason), billing_company=billing_company, cut_off_dates=tuple(cut_off))
+        command = WhatIf(
+            **said_by(actor, reason), billing_company=billing_company, cut_off_dates=tuple(cut_off)
+        )
         ask(screen, data, command, timeout, show=lambda result: _show(screen, result))
 
 
@@ -60,9 +80,20 @@ def _show(screen: Screen, result: "CommandResult") -> None:
     rows: list[dict[str, Any]] = []
     for each in details["cut_offs"]:
         nothing = [{"documents": 0, "lines": 0}]
-        rows += [{"cut_off_date": each["cut_off_date"]} | total for total in each["totals"] or nothing]
+        rows += [
+            {"cut_off_date": each["cut_off_date"]} | total for total in each["totals"] or nothing
+        ]
     screen.table(rows, [Column("cut_off_date", "cut-off"), *SUMS])
-    screen.table(details["debtors"], [Column("account_name", most=40), Column("cut_off_date", "cut-off"), *SUMS], title="debtors that differ")
-    screen.table(details["differences"], DIFFERENCES, title="lines that make the difference", empty="the cut-offs take the same lines")
+    screen.table(
+        details["debtors"],
+        [Column("account_name", most=40), Column("cut_off_date", "cut-off"), *SUMS],
+        title="debtors that differ",
+    )
+    screen.table(
+        details["differences"],
+        DIFFERENCES,
+        title="lines that make the difference",
+        empty="the cut-offs take the same lines",
+    )
     for name in ("debtors", "differences"):
         screen.shortened(len(details[name]), len(details[name]) + details[f"{name}_not_listed"])

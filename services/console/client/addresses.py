@@ -31,11 +31,16 @@ def data_folder(data: Path | None = None) -> Path:
 def find_addresses(data: Path | None = None) -> Addresses:
     """Both addresses. Raises `Unavailable` with what to do if one is neither given nor known from a running stack."""
     kafka, database_url = settings().kafka, settings().database_url
-    if data is not None:  # a folder that was named is meant: never another stack that the environment happens to know
+    if (
+        data is not None
+    ):  # a folder that was named is meant: never another stack that the environment happens to know
         kafka, database_url = "", ""
     if not (kafka and database_url):
         state = _running(data_folder(data))
-        kafka, database_url = kafka or state.get("kafka", ""), database_url or state.get("database_url", "")
+        kafka, database_url = (
+            kafka or state.get("kafka", ""),
+            database_url or state.get("database_url", ""),
+        )
     if not (kafka and database_url):
         raise Unavailable(
             f"nothing runs on {data_folder(data)}: start it with `backoffice up --detach`, name the folder of a running stack with --data,"

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row, found
 from services.console.client.figures import at_minor_unit
-from shared.calendar import AGES, age_of
+from shared.calendar import AGEING_BUCKETS, ageing_bucket
 
 OUTSTANDING = """
 WITH said AS (
@@ -52,15 +52,27 @@ async def ageing(connection: AsyncConnection, billing_company: str, as_of: date)
     """What each debtor owes as of a day, by age, and the sums per currency."""
     rows = await found(connection, OUTSTANDING, company=billing_company, as_of=as_of)
     debtors = aged(rows, as_of)
-    return {"billing_company": billing_company, "as_of": as_of, "ages": AGES, "debtors": debtors, "totals": summed(debtors)}
+    return {
+        "billing_company": billing_company,
+        "as_of": as_of,
+        "ages": AGEING_BUCKETS,
+        "debtors": debtors,
+        "totals": summed(debtors),
+    }
 
 
 def aged(rows: Iterable[Row], as_of: date) -> list[Row]:
     """Outstanding amounts of one day each (account_name, currency, day, amount, documents), by debtor and currency over the ages."""
     debtors: dict[tuple[str, str], Row] = {}
     for row in rows:
-        debtor = debtors.setdefault((row["account_name"], row["currency"]), _empty(row["account_name"], row["currency"]))
-        _add(debtor, {age_of(row["day"], as_of): row["amount"], "total": row["amount"]}, row["documents"])
+        debtor = debtors.setdefault(
+            (row["account_name"], row["currency"]), _empty(row["account_name"], row["currency"])
+        )
+        _add(
+            debtor,
+            {ageing_bucket(row["day"], as_of): row["amount"], "total": row["amount"]},
+            row["documents"],
+        )
     return [_whole(debtor) for debtor in debtors.values()]
 
 
@@ -68,12 +80,18 @@ def summed(debtors: Iterable[Row]) -> list[Row]:
     """The sums of all debtors, per currency."""
     sums: dict[str, Row] = {}
     for debtor in debtors:
-        _add(sums.setdefault(debtor["currency"], _empty("", debtor["currency"])), {name: debtor[name] for name in (*AGES, "total")}, debtor["documents"])
+        _add(
+            sums.setdefault(debtor["currency"], _empty("", debtor["currency"])),
+            {name: debtor[name] for name in (*AGEING_BUCKETS, "total")},
+            debtor["documents"],
+        )
     return [_whole(sums[currency]) for currency in sorted(sums)]
 
 
 def _empty(account_name: str, currency: str) -> Row:
-    return {"account_name": account_name, "currency": currency, "documents": 0} | {name: Decimal(0) for name in (*AGES, "total")}
+    return {"account_name": account_name, "currency": currency, "documents": 0} | {
+        name: Decimal(0) for name in (*AGEING_BUCKETS, "total")
+    }
 
 
 def _add(row: Row, amounts: dict[str, Decimal], documents: int) -> None:
@@ -83,4 +101,6 @@ def _add(row: Row, amounts: dict[str, Decimal], documents: int) -> None:
 
 
 def _whole(row: Row) -> Row:
-    return row | {name: at_minor_unit(row[name], row["currency"]) for name in (*AGES, "total")}
+    return row | {
+        name: at_minor_unit(row[name], row["currency"]) for name in (*AGEING_BUCKETS, "total")
+    }

@@ -11,13 +11,13 @@ BATCH = (
     "b.batch_id, b.billing_company, b.cut_off_date, b.invoice_date, b.first_number, b.last_number, b.documents, b.line_count, b.totals,"
     " b.actor, b.reason, b.generated_at, b.command_id, d.downloaded_on, d.downloads"
 )
-DOWNLOADS = (
-    "LEFT JOIN LATERAL (SELECT max(downloaded_at) AS downloaded_on, count(*) AS downloads FROM invoicer.download d WHERE d.batch_id = b.batch_id) d ON true"
-)
+DOWNLOADS = "LEFT JOIN LATERAL (SELECT max(downloaded_at) AS downloaded_on, count(*) AS downloads FROM invoicer.download d WHERE d.batch_id = b.batch_id) d ON true"
 DOCUMENT = "invoice_id, invoice_number, document_type, account_name, currency, payment_terms, po_number, invoice_date, due_date, line_count, net, tax, total"
 
 
-async def batches(connection: AsyncConnection, billing_company: str | None = None, limit: int = 50) -> list[Row]:
+async def batches(
+    connection: AsyncConnection, billing_company: str | None = None, limit: int = 50
+) -> list[Row]:
     """The newest batches first."""
     rows = await found(
         connection,
@@ -31,13 +31,21 @@ async def batches(connection: AsyncConnection, billing_company: str | None = Non
 
 async def batch(connection: AsyncConnection, batch_id: str) -> Row:
     """One batch. Refused if there is none of that id."""
-    rows = await found(connection, f"SELECT {BATCH} FROM invoicer.batch b {DOWNLOADS} WHERE b.batch_id = :id", id=batch_id)
+    rows = await found(
+        connection,
+        f"SELECT {BATCH} FROM invoicer.batch b {DOWNLOADS} WHERE b.batch_id = :id",
+        id=batch_id,
+    )
     if not rows:
-        raise Refused("unknown_batch", f"there is no batch {batch_id}", "see `backoffice batch list`")
+        raise Refused(
+            "unknown_batch", f"there is no batch {batch_id}", "see `backoffice batch list`"
+        )
     return rows[0] | {"totals": as_json(rows[0]["totals"])}
 
 
-async def batch_documents(connection: AsyncConnection, batch_id: str, limit: int = 100) -> list[Row]:
+async def batch_documents(
+    connection: AsyncConnection, batch_id: str, limit: int = 100
+) -> list[Row]:
     """The documents of a batch in the order of their numbers, at most `limit`."""
     rows = await found(
         connection,
@@ -52,7 +60,7 @@ async def parked_debtors(connection: AsyncConnection, batch_id: str, limit: int 
     """Whom a batch parked and why, and the batch that billed them since."""
     return await found(
         connection,
-        "SELECT account_name, code, sentence, ids, billed_in FROM invoicer.batch_parked WHERE batch_id = :id"
+        "SELECT account_name, code, message, ids, billed_in FROM invoicer.parked_debtor WHERE batch_id = :id"
         " ORDER BY billed_in IS NOT NULL, account_name LIMIT :most",
         id=batch_id,
         most=limit,
@@ -61,7 +69,11 @@ async def parked_debtors(connection: AsyncConnection, batch_id: str, limit: int 
 
 async def batch_downloads(connection: AsyncConnection, batch_id: str) -> list[Row]:
     """Who took the files of a batch, and when."""
-    return await found(connection, "SELECT file_format, actor, downloaded_at FROM invoicer.download WHERE batch_id = :id ORDER BY downloaded_at", id=batch_id)
+    return await found(
+        connection,
+        "SELECT file_format, actor, downloaded_at FROM invoicer.download WHERE batch_id = :id ORDER BY downloaded_at",
+        id=batch_id,
+    )
 
 
 async def preview(connection: AsyncConnection, preview_id: str, limit: int = 100) -> Row | None:
@@ -86,4 +98,8 @@ async def preview(connection: AsyncConnection, preview_id: str, limit: int = 100
         " FROM invoicer.preview_line WHERE preview_id = :id AND reason IS NOT NULL GROUP BY reason ORDER BY reason",
         id=preview_id,
     )
-    return heads[0] | {"totals": as_json(heads[0]["totals"]), "documents": [with_money(row, "net", "tax") for row in documents], "out": out}
+    return heads[0] | {
+        "totals": as_json(heads[0]["totals"]),
+        "documents": [with_money(row, "net", "tax") for row in documents],
+        "out": out,
+    }

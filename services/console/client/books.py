@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.clock import today_of
-from shared.database import engine_for, sqlstate, world_is_away
+from shared.database import engine_for, infrastructure_unavailable, sqlstate
 from shared.errors import Unavailable
 
 ROLE = "console"
@@ -28,13 +28,17 @@ async def reading(database_url: str) -> AsyncIterator[AsyncConnection]:
         try:
             plain = await engine.connect()
         except Exception as error:
-            if world_is_away(error) or sqlstate(error).startswith(NOT_OURS):
+            if infrastructure_unavailable(error) or sqlstate(error).startswith(NOT_OURS):
                 raise _away(error) from error
             raise
         try:
-            yield await plain.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield await plain.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
         except DBAPIError as error:
-            if (world_is_away(error) and sqlstate(error) != READ_ONLY) or sqlstate(error).startswith(NOT_OURS):
+            if (infrastructure_unavailable(error) and sqlstate(error) != READ_ONLY) or sqlstate(
+                error
+            ).startswith(NOT_OURS):
                 raise _away(error) from error
             raise
         finally:
@@ -48,13 +52,15 @@ async def found(connection: AsyncConnection, statement: str, /, **values: Any) -
     return [dict(row) for row in (await connection.execute(text(statement), values)).mappings()]
 
 
-async def companies_today(connection: AsyncConnection, billing_company: str | None = None) -> dict[str, date]:
+async def companies_today(
+    connection: AsyncConnection, billing_company: str | None = None
+) -> dict[str, date]:
     """Each known billing company with its local date; only the named one (in UTC if it is unknown) if one is named."""
     rows = await found(
         connection,
         "SELECT c.billing_company, coalesce(k.time_zone, 'UTC') AS time_zone FROM ("
-        " SELECT billing_company FROM fee_realizer.company_card UNION SELECT CAST(:company AS text) WHERE CAST(:company AS text) IS NOT NULL) c"
-        " LEFT JOIN fee_realizer.company_card k USING (billing_company)"
+        " SELECT billing_company FROM fee_realizer.billing_company_settings UNION SELECT CAST(:company AS text) WHERE CAST(:company AS text) IS NOT NULL) c"
+        " LEFT JOIN fee_realizer.billing_company_settings k USING (billing_company)"
         " WHERE CAST(:company AS text) IS NULL OR c.billing_company = :company ORDER BY 1",
         company=billing_company,
     )
@@ -63,7 +69,7 @@ async def companies_today(connection: AsyncConnection, billing_company: str | No
 
 def _away(error: BaseException) -> Unavailable:
     return Unavailable(
-        f"the database does not answer ({_first_line(error)}): see `backoffice status`, start it with `backoffice up --detach`, or mend BACKOFFICE_DATABASE_URL"
+        f"the database does not answer ({_first_line(error)}): see `backoffice status`, start it with `backoffice up --detach`, or fix BACKOFFICE_DATABASE_URL"
     )
 
 

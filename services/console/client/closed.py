@@ -31,24 +31,37 @@ LINES = f"""
 """
 
 
-async def closed_documents(connection: AsyncConnection, batch_id: str) -> AsyncIterator[list[ClosedDocument]]:
+async def closed_documents(
+    connection: AsyncConnection, batch_id: str
+) -> AsyncIterator[list[ClosedDocument]]:
     """The heads of a batch in the order of their numbers, page by page."""
     series, number = "", -1
     while True:
-        rows = await found(connection, HEADS, batch=batch_id, series=series, number=number, most=HEADS_AT_ONCE)
+        rows = await found(
+            connection, HEADS, batch=batch_id, series=series, number=number, most=HEADS_AT_ONCE
+        )
         if not rows:
             return
         corrected: dict[int, list[CorrectedInvoice]] = {}
         for each in await found(connection, CORRECTED, ids=[row["invoice_id"] for row in rows]):
-            corrected.setdefault(each["invoice_id"], []).append(CorrectedInvoice(each["corrects_invoice"], each["corrects_date"]))
-        yield [closed_document(row, corrected.get(row["invoice_id"], ()), at_minor_unit) for row in rows]
+            corrected.setdefault(each["invoice_id"], []).append(
+                CorrectedInvoice(each["corrects_invoice"], each["corrects_date"])
+            )
+        yield [
+            closed_document(row, corrected.get(row["invoice_id"], ()), at_minor_unit)
+            for row in rows
+        ]
         series, number = rows[-1]["series"], rows[-1]["number"]
 
 
-async def closed_lines(connection: AsyncConnection, documents: Sequence[ClosedDocument]) -> AsyncGenerator[tuple[ClosedDocument, ClosedLine], None]:
+async def closed_lines(
+    connection: AsyncConnection, documents: Sequence[ClosedDocument]
+) -> AsyncGenerator[tuple[ClosedDocument, ClosedLine], None]:
     """The lines of these documents, document by document, in the order of the lines."""
     heads = {document.invoice_id: document for document in documents}
-    result = await connection.stream(text(LINES), {"ids": list(heads)}, execution_options={"yield_per": LINES_AT_ONCE})
+    result = await connection.stream(
+        text(LINES), {"ids": list(heads)}, execution_options={"yield_per": LINES_AT_ONCE}
+    )
     async for page in result.partitions(LINES_AT_ONCE):  # without a size it would fetch all
         for row in page:
             document = heads[row.invoice_id]

@@ -16,7 +16,7 @@ async def companies(connection: AsyncConnection, billing_company: str | None = N
     """The cards of all billing companies, or of the named one, each with its taxes."""
     cards = await found(
         connection,
-        f"SELECT {CARD} FROM fee_realizer.company_card WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY billing_company",
+        f"SELECT {CARD} FROM fee_realizer.billing_company_settings WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY billing_company",
         company=billing_company,
     )
     taxes = await found(
@@ -27,7 +27,10 @@ async def companies(connection: AsyncConnection, billing_company: str | None = N
     )
     for card in cards:
         own = [tax for tax in taxes if tax["billing_company"] == card["billing_company"]]
-        card["taxes"] = [with_money({name: tax[name] for name in ("tax_code", "percent", "from_date")}) for tax in own]
+        card["taxes"] = [
+            with_money({name: tax[name] for name in ("tax_code", "percent", "from_date")})
+            for tax in own
+        ]
     return cards
 
 
@@ -36,6 +39,6 @@ async def catalog(connection: AsyncConnection) -> list[Row]:
     rows = await found(
         connection,
         "SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version"
-        " FROM fee_realizer.catalog ORDER BY item_id",
+        " FROM fee_realizer.known_catalog_item ORDER BY item_id",
     )
     return [with_money(row, "amount") | {"plan": as_json(row["plan"])} for row in rows]

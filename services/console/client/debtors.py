@@ -19,12 +19,19 @@ async def time_groups(connection: AsyncConnection) -> list[Row]:
     )
     return [
         {name: row[name] for name in ("time_group", "cycle", "ends_on", "anchor", "debtors")}
-        | {"periods": [{"first_day": first, "last_day": last} for first, last in zip(row["first_days"] or (), row["last_days"] or (), strict=True)]}
+        | {
+            "periods": [
+                {"first_day": first, "last_day": last}
+                for first, last in zip(row["first_days"] or (), row["last_days"] or (), strict=True)
+            ]
+        }
         for row in rows
     ]
 
 
-async def debtor_terms(connection: AsyncConnection, billing_company: str, account_name: str | None = None) -> list[Row]:
+async def debtor_terms(
+    connection: AsyncConnection, billing_company: str, account_name: str | None = None
+) -> list[Row]:
     """Every version of the terms of one debtor, or of all, each with the last day on which it holds (None: no end)."""
     rows = await found(
         connection,

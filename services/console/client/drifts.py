@@ -1,4 +1,4 @@
-"""What reconciliation found: runs and the drifts that are open, with what would mend each."""
+"""What reconciliation found: runs and the drifts that are open, with what would fix each."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,7 +8,9 @@ from services.console.client.books import Row, found
 async def reconciliation(connection: AsyncConnection, run_id: int) -> Row:
     """A run: how far it is, and what it says."""
     (row,) = await found(
-        connection, "SELECT run_id, ledger, actor, state, sentence, documents, unread, ended_at FROM arg_sync.reconciliation WHERE run_id = :id", id=run_id
+        connection,
+        "SELECT run_id, ledger, actor, state, message, documents, unread, ended_at FROM arg_sync.reconciliation WHERE run_id = :id",
+        id=run_id,
     )
     return row
 
@@ -17,7 +19,7 @@ async def open_drifts(connection: AsyncConnection, ledger: str) -> list[Row]:
     """The drifts of a connection that the last look still found."""
     return await found(
         connection,
-        "SELECT drift_id, invoice_number, code, remote_id, sentence, mend, found_at FROM arg_sync.drift WHERE ledger = :ledger AND gone_at IS NULL"
+        "SELECT drift_id, invoice_number, code, remote_id, message, fix, found_at FROM arg_sync.drift WHERE ledger = :ledger AND gone_at IS NULL"
         " ORDER BY invoice_number, code, remote_id",
         ledger=ledger,
     )

@@ -10,13 +10,27 @@ LARGEST_LINE = 2**63 - 1
 
 async def kinds_of(connection: AsyncConnection, document_id: str) -> list[str]:
     """The kinds of document that have this id: none if it is unknown."""
-    rows = await found(connection, "SELECT document_kind FROM fee_realizer.document_state WHERE document_id = :id ORDER BY 1", id=document_id)
+    rows = await found(
+        connection,
+        "SELECT document_kind FROM fee_realizer.document_state WHERE document_id = :id ORDER BY 1",
+        id=document_id,
+    )
     return [row["document_kind"] for row in rows]
 
 
 async def is_line(connection: AsyncConnection, number: int) -> bool:
     """Whether a number is a pay line's. Refused if it is a document's as well."""
-    line = number <= LARGEST_LINE and bool(await found(connection, "SELECT 1 AS there FROM invoicer.pay_line WHERE pay_line_id = :id", id=number))
+    line = number <= LARGEST_LINE and bool(
+        await found(
+            connection,
+            "SELECT 1 AS there FROM invoicer.pay_line WHERE pay_line_id = :id",
+            id=number,
+        )
+    )
     if line and await kinds_of(connection, str(number)):
-        raise Refused("ambiguous_id", f"{number} is a pay line and a document", "say --document for the document, or name another line of it")
+        raise Refused(
+            "ambiguous_id",
+            f"{number} is a pay line and a document",
+            "say --document for the document, or name another line of it",
+        )
     return line

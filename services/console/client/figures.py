@@ -16,5 +16,13 @@ def at_minor_unit(amount: Decimal, currency: str) -> Decimal:
 
 def with_money(row: Row, *names: str) -> Row:
     """The row with these columns as amounts of its currency and its quantities and prices plain."""
-    amounts = {name: at_minor_unit(row[name], row["currency"]) for name in names if row.get(name) is not None}
-    return row | {name: Decimal(plain(row[name])) for name in PLAIN if isinstance(row.get(name), Decimal)} | amounts
+    amounts = {
+        name: at_minor_unit(row[name], row["currency"])
+        for name in names
+        if row.get(name) is not None
+    }
+    return (
+        row
+        | {name: Decimal(plain(row[name])) for name in PLAIN if isinstance(row.get(name), Decimal)}
+        | amounts
+    )

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row, found
-from services.console.client.letters import SERVICES
+from services.console.client.dead_letters import SERVICES
 from shared.stored import as_json
 
 MOST_LINES = 10_000
 COMMAND = (
-    "c.answered_at AS at, c.command AS what, c.actor, c.reason, c.outcome, c.result->>'code' AS code, c.result->>'sentence' AS sentence,"
+    "c.answered_at AS at, c.command AS what, c.actor, c.reason, c.outcome, c.result->>'code' AS code, c.result->>'message' AS message,"
     " c.before, c.after, c.command_id"
 )
 
@@ -33,7 +33,9 @@ async def history(connection: AsyncConnection, subject: str, limit: int = 200) -
             ids=sorted(command_ids),
             most=limit,
         )
-        entries += [row | {"before": as_json(row["before"]), "after": as_json(row["after"])} for row in rows]
+        entries += [
+            row | {"before": as_json(row["before"]), "after": as_json(row["after"])} for row in rows
+        ]
     return sorted(entries, key=lambda entry: entry["at"])[-limit:]
 
 
@@ -56,7 +58,11 @@ async def _widened(connection: AsyncConnection, subject: str) -> tuple[set[str],
         batches=sorted({row["batch_id"] for row in lines if row["batch_id"]}),
         number=_number(subject),
     )
-    subjects = {subject, *(f"pay-line {row['pay_line_id']}" for row in lines), *(row["batch_id"] for row in batches)}
+    subjects = {
+        subject,
+        *(f"pay-line {row['pay_line_id']}" for row in lines),
+        *(row["batch_id"] for row in batches),
+    }
     if _number(subject) is not None:
         subjects.add(f"pay-line {subject}")
     return subjects, {subject, *(row["command_id"] for row in batches)}
@@ -66,26 +72,26 @@ async def _facts(connection: AsyncConnection, document_id: str) -> list[Row]:
     """What the ATS said of a document, what it was worth, and on which documents it was invoiced."""
     said = await found(
         connection,
-        "SELECT received_at AS at, 'ATS' AS actor, 'revision ' || revision || CASE WHEN sheet_id NOT IN ('', document_id)"
-        " THEN ' of adjustment ' || sheet_id ELSE '' END AS what, '' AS sentence FROM fee_realizer.document_revision WHERE document_id = :id",
+        "SELECT received_at AS at, 'ATS' AS actor, 'revision ' || revision || CASE WHEN source_id NOT IN ('', document_id)"
+        " THEN ' of adjustment ' || source_id ELSE '' END AS what, '' AS message FROM fee_realizer.document_revision WHERE document_id = :id",
         id=document_id,
     )
     worth = await found(
         connection,
-        "SELECT issued_at AS at, 'fee_realizer' AS actor, 'statement ' || statement_no AS what, statement_kind, cause, body"
-        " FROM fee_realizer.document_statement WHERE document_id = :id",
+        "SELECT issued_at AS at, 'fee_realizer' AS actor, 'statement ' || realization_no AS what, realization_kind, cause, body"
+        " FROM fee_realizer.document_realization WHERE document_id = :id",
         id=document_id,
     )
     held = await found(
         connection,
-        "SELECT held_since AS at, 'fee_realizer' AS actor, 'held' AS what, hold_code || ': ' || hold_sentence AS sentence"
+        "SELECT held_since AS at, 'fee_realizer' AS actor, 'held' AS what, hold_code || ': ' || hold_message AS message"
         " FROM fee_realizer.document_state WHERE document_id = :id AND hold_code IS NOT NULL",
         id=document_id,
     )
     billed = await found(
         connection,
         "SELECT i.closed_at AS at, 'invoicer' AS actor, 'invoiced' AS what, i.document_type || ' ' || i.invoice_number || ' of ' || i.account_name"
-        " || ', line ' || string_agg(CAST(il.line_no AS text), ', ' ORDER BY il.line_no) AS sentence"
+        " || ', line ' || string_agg(CAST(il.line_no AS text), ', ' ORDER BY il.line_no) AS message"
         " FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id) JOIN invoicer.invoice i USING (invoice_id)"
         " WHERE p.document_id = :id GROUP BY i.invoice_id, i.closed_at, i.document_type, i.invoice_number, i.account_name",
         id=document_id,
@@ -95,9 +101,11 @@ async def _facts(connection: AsyncConnection, document_id: str) -> list[Row]:
 
 def _statement(row: Row) -> Row:
     lines: list[dict[str, Any]] = json.loads(row.pop("body")).get("lines", [])
-    kind, cause = row.pop("statement_kind"), row.pop("cause")
+    kind, cause = row.pop("realization_kind"), row.pop("cause")
     number = f"{len(lines)} line{'' if len(lines) == 1 else 's'}"
-    return row | {"sentence": f"{kind}, {number} ({cause})" if kind == "realized" else f"{kind} ({cause})"}
+    return row | {
+        "message": f"{kind}, {number} ({cause})" if kind == "realized" else f"{kind} ({cause})"
+    }
 
 
 async def _numbers(connection: AsyncConnection, subject: str) -> list[Row]:
@@ -105,7 +113,7 @@ async def _numbers(connection: AsyncConnection, subject: str) -> list[Row]:
     return await found(
         connection,
         "SELECT jumped_at AS at, actor, reason, command_id, 'number passed over' AS what,"
-        " billing_company || ' ' || series || ': ' || from_number || ' to ' || to_number || ' were passed over' AS sentence"
+        " billing_company || ' ' || series || ': ' || from_number || ' to ' || to_number || ' were passed over' AS message"
         " FROM invoicer.number_jump WHERE CAST(:number AS bigint) BETWEEN from_number AND to_number",
         number=_number(subject),
     )

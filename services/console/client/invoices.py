@@ -74,7 +74,13 @@ async def invoice_search(
         "text": text,
         "state": state,
     }
-    total = (await found(connection, f"SELECT count(*) AS number FROM invoicer.closed_invoice i WHERE {SEARCH}", **values))[0]["number"]
+    total = (
+        await found(
+            connection,
+            f"SELECT count(*) AS number FROM invoicer.closed_invoice i WHERE {SEARCH}",
+            **values,
+        )
+    )[0]["number"]
     rows = await found(
         connection,
         f"SELECT i.*, s.state, s.left_over, s.paid, s.balance FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
@@ -83,10 +89,14 @@ async def invoice_search(
         **values,
         most=limit,
     )
-    return [with_money(row, "net", "tax", "total", "left_over", "paid", "balance") for row in rows], total
+    return [
+        with_money(row, "net", "tax", "total", "left_over", "paid", "balance") for row in rows
+    ], total
 
 
-async def invoice(connection: AsyncConnection, invoice_number: str, billing_company: str | None = None) -> Row:
+async def invoice(
+    connection: AsyncConnection, invoice_number: str, billing_company: str | None = None
+) -> Row:
     """The head of one document. Refused if there is none, or more than one billing company has that number."""
     rows = await found(
         connection,
@@ -97,16 +107,32 @@ async def invoice(connection: AsyncConnection, invoice_number: str, billing_comp
         company=billing_company,
     )
     if not rows:
-        raise Refused("unknown_invoice", f"there is no document {invoice_number}", "see `backoffice invoices search`")
+        raise Refused(
+            "unknown_invoice",
+            f"there is no document {invoice_number}",
+            "see `backoffice invoices search`",
+        )
     if len(rows) > 1:
         companies = ", ".join(sorted(row["billing_company"] for row in rows))
-        raise Refused("ambiguous_number", f"{invoice_number} is a number of {companies}", "name one with --billing-company")
+        raise Refused(
+            "ambiguous_number",
+            f"{invoice_number} is a number of {companies}",
+            "name one with --billing-company",
+        )
     return with_money(
-        rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")}, "net", "tax", "total", "left_over", "paid", "balance"
+        rows[0] | {name: as_json(rows[0][name]) for name in ("tax_totals", "seller", "buyer")},
+        "net",
+        "tax",
+        "total",
+        "left_over",
+        "paid",
+        "balance",
     )
 
 
-async def invoice_lines(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+async def invoice_lines(
+    connection: AsyncConnection, invoice_id: int, limit: int = 200
+) -> list[Row]:
     """The lines of a document, at most `limit`."""
     rows = await found(
         connection,
@@ -125,7 +151,9 @@ async def invoice_lines(connection: AsyncConnection, invoice_id: int, limit: int
     return [with_money(row, "amount", "tax_amount", "amount_left") for row in rows]
 
 
-async def invoice_credits(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+async def invoice_credits(
+    connection: AsyncConnection, invoice_id: int, limit: int = 200
+) -> list[Row]:
     """What credits the lines of a document, at most `limit` lines: on which document, how much, by whom and why, and to what end."""
     rows = await found(
         connection,
@@ -140,11 +168,13 @@ async def invoice_credits(connection: AsyncConnection, invoice_id: int, limit: i
     return [with_money(row, "amount", "tax_amount") for row in rows]
 
 
-async def invoice_payments(connection: AsyncConnection, invoice_id: int, limit: int = 200) -> list[Row]:
+async def invoice_payments(
+    connection: AsyncConnection, invoice_id: int, limit: int = 200
+) -> list[Row]:
     """What was paid of a document, as its accounting systems say, at most `limit` entries; a negative one takes back."""
     rows = await found(
         connection,
-        "SELECT ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, heard_at FROM invoicer.payment WHERE invoice_id = :id"
+        "SELECT ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at FROM invoicer.payment WHERE invoice_id = :id"
         " ORDER BY paid_on, ledger, payment_id, entry_no LIMIT :most",
         id=invoice_id,
         most=limit,
@@ -172,7 +202,14 @@ async def _certificate(connection: AsyncConnection, billing_company: str, one: R
         company=billing_company,
         series=one["series"],
     )
-    missing = await found(connection, MISSING, company=billing_company, series=one["series"], first=one["first_number"], next=one["next_number"])
+    missing = await found(
+        connection,
+        MISSING,
+        company=billing_company,
+        series=one["series"],
+        first=one["first_number"],
+        next=one["next_number"],
+    )
     passed_over = sum(jump["to_number"] - jump["from_number"] + 1 for jump in jumps)
     return {
         "series": one["series"],

@@ -18,7 +18,7 @@ OPEN_STATUSES = ("Pending", "Scheduled", "Snoozed")
 STATUSES = (*OPEN_STATUSES, "Draft", "Invoiced")
 
 LINE = (
-    "p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_kind, p.description, p.worker_id, p.requirement_id,"
+    "p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no, p.line_kind, p.description, p.worker_id, p.requirement_id,"
     " p.time_type, p.item_id, p.week_ending, p.effective_date, p.quantity, p.unit, p.unit_price, p.amount, p.currency, p.po_number, p.billto_node"
 )
 TODAY = "unnest(CAST(:companies AS text[]), CAST(:todays AS date[])) AS t(billing_company, today)"
@@ -33,7 +33,9 @@ INVOICED_FROM = (
     f"FROM {TODAY} JOIN invoicer.pay_line p USING (billing_company) JOIN invoicer.invoice_line il USING (pay_line_id)"
     " JOIN invoicer.invoice i USING (invoice_id)"
 )
-HOLD = "s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until"
+HOLD = (
+    "s.code AS hold_code, s.reason AS hold_reason, s.actor AS held_by, s.until_date AS held_until"
+)
 NO_HOLD = "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until"
 NO_INVOICE = "NULL AS invoice_number, NULL AS line_no"
 OF_DOCUMENT = "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
@@ -48,12 +50,24 @@ async def pay_lines(
     limit: int = 100,
 ) -> tuple[list[Row], int]:
     """Lines in these statuses, oldest first, at most `limit`, and how many there are in all."""
-    values = {"companies": list(todays), "todays": list(todays.values()), "document": document, "statuses": list(statuses)}
+    values = {
+        "companies": list(todays),
+        "todays": list(todays.values()),
+        "document": document,
+        "statuses": list(statuses),
+    }
     rows: list[Row] = []
     total = 0
     for columns, which in _places(statuses):
-        total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0]["number"]
-        rows += await found(connection, f"SELECT {LINE}, {columns} {which} ORDER BY p.pay_line_id LIMIT :most", **values, most=max(0, limit - len(rows)))
+        total += (await found(connection, f"SELECT count(*) AS number {which}", **values))[0][
+            "number"
+        ]
+        rows += await found(
+            connection,
+            f"SELECT {LINE}, {columns} {which} ORDER BY p.pay_line_id LIMIT :most",
+            **values,
+            most=max(0, limit - len(rows)),
+        )
     return [with_money(row, "amount") for row in rows], total
 
 
@@ -61,11 +75,23 @@ def _places(statuses: Sequence[str]) -> list[tuple[str, str]]:
     """Where lines of these statuses are: the columns that differ from place to place, and the place."""
     places: list[tuple[str, str]] = []
     if set(statuses) & set(OPEN_STATUSES):
-        places.append((f"{STATUS} AS status, {HOLD}, {NO_INVOICE}", f"{OPEN_FROM} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))"))
+        places.append(
+            (
+                f"{STATUS} AS status, {HOLD}, {NO_INVOICE}",
+                f"{OPEN_FROM} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))",
+            )
+        )
     if "Draft" in statuses:
-        places.append((f"'Draft' AS status, {NO_HOLD}, {NO_INVOICE}", f"{DRAFT_FROM} WHERE {OF_DOCUMENT}"))
+        places.append(
+            (f"'Draft' AS status, {NO_HOLD}, {NO_INVOICE}", f"{DRAFT_FROM} WHERE {OF_DOCUMENT}")
+        )
     if "Invoiced" in statuses:
-        places.append((f"'Invoiced' AS status, {NO_HOLD}, i.invoice_number, il.line_no", f"{INVOICED_FROM} WHERE {OF_DOCUMENT}"))
+        places.append(
+            (
+                f"'Invoiced' AS status, {NO_HOLD}, i.invoice_number, il.line_no",
+                f"{INVOICED_FROM} WHERE {OF_DOCUMENT}",
+            )
+        )
     return places
 
 
@@ -82,13 +108,17 @@ async def pending_amounts(connection: AsyncConnection, todays: Mapping[str, date
     return [with_money(row, "amount_timesheets", "amount_products_and_services") for row in rows]
 
 
-async def held_documents(connection: AsyncConnection, billing_company: str | None = None, limit: int = 100) -> tuple[list[Row], int]:
-    """Documents that wait, longest first, with code and sentence; and how many there are in all."""
+async def held_documents(
+    connection: AsyncConnection, billing_company: str | None = None, limit: int = 100
+) -> tuple[list[Row], int]:
+    """Documents that wait, longest first, with code and message; and how many there are in all."""
     which = "FROM fee_realizer.held_document WHERE CAST(:company AS text) IS NULL OR billing_company = :company"
-    total = (await found(connection, f"SELECT count(*) AS number {which}", company=billing_company))[0]["number"]
+    total = (
+        await found(connection, f"SELECT count(*) AS number {which}", company=billing_company)
+    )[0]["number"]
     rows = await found(
         connection,
-        "SELECT document_kind, document_id, sheet_id, revision, billing_company, hold_code AS code, hold_sentence AS sentence, held_since"
+        "SELECT document_kind, document_id, source_id, revision, billing_company, hold_code AS code, hold_message AS message, held_since"
         f" {which} ORDER BY held_since, document_id LIMIT :most",
         company=billing_company,
         most=limit,
@@ -116,8 +146,17 @@ async def company_of_lines(connection: AsyncConnection, pay_line_ids: Sequence[i
     missing = sorted(set(pay_line_ids) - {row["pay_line_id"] for row in rows})
     if missing:
         listed = ", ".join(str(each) for each in missing[:20])
-        raise Refused("unknown_pay_line", f"there is no pay line {listed}", "see `backoffice pay-lines list`", pay_line_ids=missing[:20])
+        raise Refused(
+            "unknown_pay_line",
+            f"there is no pay line {listed}",
+            "see `backoffice pay-lines list`",
+            pay_line_ids=missing[:20],
+        )
     companies = sorted({row["billing_company"] for row in rows})
     if len(companies) != 1:
-        raise Refused("several_companies", f"these lines belong to {', '.join(companies)}", "name the lines of one billing company at a time")
+        raise Refused(
+            "several_companies",
+            f"these lines belong to {', '.join(companies)}",
+            "name the lines of one billing company at a time",
+        )
     return str(companies[0])

@@ -6,7 +6,7 @@ from services.console.client.books import Row, found
 
 
 async def rates(connection: AsyncConnection, requirement_id: str, limit: int) -> list[Row]:
-    """The versions of a job order, by time type and from-date, those in force first."""
+    """The versions of a requirement, by time type and from-date, those in force first."""
     rows = await found(
         connection,
         "SELECT requirement_id, time_type, effective_from, source, trim_scale(unit_price) AS unit_price, unit, since_book, until_book, actor"
@@ -26,5 +26,12 @@ async def rates(connection: AsyncConnection, requirement_id: str, limit: int) ->
 
 def _about(confirmed: Row, row: Row) -> bool:
     """Whether what was confirmed is this version: of one source, a command's before the ATS's, in that rate book."""
-    same = (confirmed["time_type"], confirmed["effective_from"]) == (row["time_type"], row["effective_from"])
-    return bool(same and row["since_book"] <= confirmed["rate_book"] and (row["until_book"] is None or confirmed["rate_book"] < row["until_book"]))
+    same = (confirmed["time_type"], confirmed["effective_from"]) == (
+        row["time_type"],
+        row["effective_from"],
+    )
+    return bool(
+        same
+        and row["since_book"] <= confirmed["rate_book"]
+        and (row["until_book"] is None or confirmed["rate_book"] < row["until_book"])
+    )

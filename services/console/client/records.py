@@ -14,7 +14,7 @@ KEY_FIELDS = {
     "operator-commands": ("billing_company", "service"),
 }
 """From which field of the body a record's key is taken, by topic: the first that is there."""
-ANSWERS_FOR_NOBODY = "invoicer"
+FALLBACK_SERVICE = "invoicer"
 
 
 def record_key(topic: str, value: bytes) -> str | None:
@@ -29,7 +29,7 @@ def record_key(topic: str, value: bytes) -> str | None:
         if isinstance(body.get(field), str) and body[field]:
             return str(body[field])
     if topic == "operator-commands":
-        return OWNERS.get(str(body.get("command")), ANSWERS_FOR_NOBODY)
+        return OWNERS.get(str(body.get("command")), FALLBACK_SERVICE)
     return None
 
 

@@ -15,16 +15,16 @@ from shared.stored import as_json
 from shared.terms import LEVELS
 
 FACTS = """
-  SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.statement_no, p.line_key, p.line_kind, p.description, p.quantity, p.unit,
+  SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no, p.line_key, p.line_kind, p.description, p.quantity, p.unit,
          p.unit_price, p.amount, p.currency, p.effective_date, p.service_from, p.service_to, p.week_ending, p.rate_version, p.rate_book,
          p.derivation,
          p.requirement_id, p.time_type,
-         p.billto_node AS work_node, s.sheet_id, s.revision, s.cause, i.invoice_number, i.document_type, i.account_name, i.batch_id,
+         p.billto_node AS work_node, s.source_id, s.revision, s.cause, i.invoice_number, i.document_type, i.account_name, i.batch_id,
          il.line_no, il.billto_node, il.billto_level, il.tax_code, il.tax_rate, c.invoice_number AS corrects_invoice, p.corrects_line_no AS corrects_line,
          c.account_name AS corrects_account, r.replaced_by, o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
   FROM invoicer.pay_line p
-  LEFT JOIN fee_realizer.document_statement s
-    ON s.document_kind = p.document_kind AND s.document_id = p.document_id AND s.statement_no = p.statement_no
+  LEFT JOIN fee_realizer.document_realization s
+    ON s.document_kind = p.document_kind AND s.document_id = p.document_id AND s.realization_no = p.realization_no
   LEFT JOIN invoicer.invoice_line il ON il.pay_line_id = p.pay_line_id
   LEFT JOIN invoicer.invoice i ON i.invoice_id = il.invoice_id
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
@@ -40,7 +40,15 @@ PATH = """
     SELECT n.node_id, n.level, n.parent_id, n.name, n.account_name FROM path p JOIN invoicer.billto_node n ON n.node_id = p.parent_id AND n.level < p.level)
   SELECT node_id, level, name, account_name FROM path ORDER BY level DESC
 """
-STATEMENT = ("document_kind", "document_id", "sheet_id", "revision", "statement_no", "cause", "line_key")
+STATEMENT = (
+    "document_kind",
+    "document_id",
+    "source_id",
+    "revision",
+    "realization_no",
+    "cause",
+    "line_key",
+)
 RATE = ("rate_version", "rate_book")
 
 
@@ -48,9 +56,25 @@ async def why(connection: AsyncConnection, pay_line_id: int) -> Row:
     """All that explains one pay line. Refused if there is none."""
     rows = await found(connection, FACTS, id=pay_line_id)
     if not rows:
-        raise Refused("unknown_pay_line", f"there is no pay line {pay_line_id}", "see `backoffice pay-lines list`")
+        raise Refused(
+            "unknown_pay_line",
+            f"there is no pay line {pay_line_id}",
+            "see `backoffice pay-lines list`",
+        )
     row = with_money(rows[0], "amount")
-    line = ("description", "line_kind", "quantity", "unit", "unit_price", "amount", "currency", "effective_date", "service_from", "service_to", "week_ending")
+    line = (
+        "description",
+        "line_kind",
+        "quantity",
+        "unit",
+        "unit_price",
+        "amount",
+        "currency",
+        "effective_date",
+        "service_from",
+        "service_to",
+        "week_ending",
+    )
     return {
         "pay_line_id": row["pay_line_id"],
         "billing_company": row["billing_company"],
@@ -69,7 +93,7 @@ def _place(row: Row) -> dict[str, Any]:
         names = ("invoice_number", "document_type", "line_no", "batch_id", "tax_code", "tax_rate")
         return {"is": "invoiced", **{name: row[name] for name in names}}
     if row["replaced_by"] is not None:
-        return {"is": "replaced", "replaced_by_statement": row["replaced_by"]}
+        return {"is": "replaced", "replaced_by_realization": row["replaced_by"]}
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}
 
 
@@ -104,7 +128,11 @@ async def _billto(connection: AsyncConnection, row: Row) -> dict[str, Any]:
             "corrects_line": row["corrects_line"],
         }
     if row["billto_node"] is not None:
-        names = await found(connection, "SELECT name FROM invoicer.billto_node WHERE node_id = :node", node=row["billto_node"])
+        names = await found(
+            connection,
+            "SELECT name FROM invoicer.billto_node WHERE node_id = :node",
+            node=row["billto_node"],
+        )
         return {
             "account_name": row["account_name"],
             "as": "kept on the document",
@@ -114,11 +142,21 @@ async def _billto(connection: AsyncConnection, row: Row) -> dict[str, Any]:
         }
     path = await found(connection, PATH, node=row["work_node"])
     winner = next((node for node in path if node["account_name"]), None)
-    walked = [{"node": node["node_id"], "level": LEVELS[node["level"] - 1], "name": node["name"], "account_name": node["account_name"]} for node in path]
+    walked = [
+        {
+            "node": node["node_id"],
+            "level": LEVELS[node["level"] - 1],
+            "name": node["name"],
+            "account_name": node["account_name"],
+        }
+        for node in path
+    ]
     if winner is None:
         return {
             "account_name": None,
-            "as": "no node of the path has an Account Name" if path else "the node is not known yet",
+            "as": "no node of the path has an Account Name"
+            if path
+            else "the node is not known yet",
             "node": row["work_node"],
             "path": walked,
         }

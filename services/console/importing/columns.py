@@ -1,6 +1,6 @@
-"""Reading one cell: a value, or a ValueError whose sentence says what stands there and what should.
+"""Reading one cell: a value, or a ValueError whose message says what stands there and what should.
 
-The limits are those of the wire types (`shared.events.wire`); only the sentences are our own, because a person with a spreadsheet
+The limits are those of the wire types (`shared.events.field_types`); only the messages are our own, because a person with a spreadsheet
 reads them.
 """
 
@@ -12,7 +12,16 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.events.wire import FIRST_DATE, LAST_DATE, Code, Currency, Hours, Identifier, Name, UnitPrice
+from shared.events.field_types import (
+    FIRST_DATE,
+    LAST_DATE,
+    Code,
+    Currency,
+    Hours,
+    Identifier,
+    Name,
+    UnitPrice,
+)
 from shared.terms import LEVELS
 
 CACHED_CELLS = 100_000
@@ -30,7 +39,9 @@ def _reader(kind: Any, should: str) -> Read:
         try:
             return adapter.validate_python(cell)
         except ValidationError:
-            raise ValueError(f"{cell!r} is not {should}" if cell else f"is empty; it should be {should}") from None
+            raise ValueError(
+                f"{cell!r} is not {should}" if cell else f"is empty; it should be {should}"
+            ) from None
 
     return read
 
@@ -59,7 +70,11 @@ def day(cell: str) -> date:
         if not FIRST_DATE <= found <= LAST_DATE:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{cell!r} is not a date such as 2026-10-31" if cell else "is empty; it should be a date such as 2026-10-31") from None
+        raise ValueError(
+            f"{cell!r} is not a date such as 2026-10-31"
+            if cell
+            else "is empty; it should be a date such as 2026-10-31"
+        ) from None
     return found
 
 
@@ -75,4 +90,15 @@ def optional(read: Read) -> Read:
     return lambda cell: read(cell) if cell else None
 
 
-__all__ = ["Read", "bill_rate", "code", "currency", "day", "hours", "identifier", "level", "name", "optional"]
+__all__ = [
+    "Read",
+    "bill_rate",
+    "code",
+    "currency",
+    "day",
+    "hours",
+    "identifier",
+    "level",
+    "name",
+    "optional",
+]

@@ -14,9 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.console.client.addresses import Addresses
 from services.console.client.books import companies_today, reading
 from services.console.client.companies import companies
-from services.console.client.flow import Worth, arrived, moving, refused_records, worth_of
-from services.console.client.revisions import adjustments_said, nodes_said, requirements_said, timesheets_besides, timesheets_said
-from services.console.client.wire import Client, new_command_id
+from services.console.client.kafka_client import Client, new_command_id
+from services.console.client.progress import Worth, arrived, moving, refused_records, worth_of
+from services.console.client.revisions import (
+    adjustments_said,
+    nodes_said,
+    requirements_said,
+    timesheets_besides,
+    timesheets_said,
+)
 from services.console.importing.folder import Contents, read_folder
 from services.console.importing.plan import KINDS, Kind, Known, Plan, plan_import
 from services.console.importing.sheets import Problems
@@ -25,7 +31,11 @@ from shared.errors import Refused, Unavailable
 from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
 from shared.events.commands import SetBillingCompany
 
-TOPICS: dict[Kind, str] = {"billto": BILLTO_CHANGED.name, "requirement": REQUIREMENT_CHANGED.name, "timesheet": TIMESHEET_APPROVED.name}
+TOPICS: dict[Kind, str] = {
+    "billto": BILLTO_CHANGED.name,
+    "requirement": REQUIREMENT_CHANGED.name,
+    "timesheet": TIMESHEET_APPROVED.name,
+}
 POLL_SECONDS = 0.4
 NO_PROGRESS_SECONDS = 120.0
 
@@ -57,13 +67,19 @@ class Published:
 async def look(addresses: Addresses, folder: Path, billing_company: str, show: Show) -> Looked:
     """Reads the folder and holds it against the books; publishes nothing."""
     problems = Problems()
-    contents = await asyncio.to_thread(read_folder, folder, problems, lambda file, rows: show(f"reading {file}", rows, 0))
+    contents = await asyncio.to_thread(
+        read_folder, folder, problems, lambda file, rows: show(f"reading {file}", rows, 0)
+    )
     async with reading(addresses.database_url) as connection:
         show("comparing with the books", 0, 0)
         known = await known_of(connection, contents)
         company = await companies(connection, billing_company)
         today = (await companies_today(connection, billing_company))[billing_company]
-        besides = await timesheets_besides(connection, billing_company, list(contents.timesheets)) if contents.timesheets and company else 0
+        besides = (
+            await timesheets_besides(connection, billing_company, list(contents.timesheets))
+            if contents.timesheets and company
+            else 0
+        )
     plan = await asyncio.to_thread(plan_import, contents, known, billing_company, today, problems)
     return Looked(contents, problems, plan, bool(company), besides)
 
@@ -75,14 +91,26 @@ async def known_of(connection: AsyncConnection, contents: Contents) -> Known:
     requirements = {*contents.requirements, *contents.rates, *contents.requirement_lines}
     timesheets = await timesheets_said(connection, contents.timesheets)
     return Known(
-        nodes={an_id: BilltoChanged.model_validate_json(body) for an_id, body in (await nodes_said(connection, nodes)).items()},
-        requirements={an_id: RequirementChanged.model_validate_json(body) for an_id, body in (await requirements_said(connection, requirements)).items()},
-        timesheets={an_id: TimesheetApproved.model_validate_json(body) for an_id, body in timesheets.items()},
-        adjustments=await adjustments_said(connection, [an_id for an_id in contents.timesheets if an_id not in timesheets]),
+        nodes={
+            an_id: BilltoChanged.model_validate_json(body)
+            for an_id, body in (await nodes_said(connection, nodes)).items()
+        },
+        requirements={
+            an_id: RequirementChanged.model_validate_json(body)
+            for an_id, body in (await requirements_said(connection, requirements)).items()
+        },
+        timesheets={
+            an_id: TimesheetApproved.model_validate_json(body) for an_id, body in timesheets.items()
+        },
+        adjustments=await adjustments_said(
+            connection, [an_id for an_id in contents.timesheets if an_id not in timesheets]
+        ),
     )
 
 
-async def publish(addresses: Addresses, looked: Looked, billing_company: str, actor: str, reason: str, show: Show) -> Published:
+async def publish(
+    addresses: Addresses, looked: Looked, billing_company: str, actor: str, reason: str, show: Show
+) -> Published:
     """Makes an unknown billing company with the defaults, then publishes what is new or changed."""
     done = Published()
     async with Client(addresses.kafka) as client:
@@ -91,7 +119,9 @@ async def publish(addresses: Addresses, looked: Looked, billing_company: str, ac
         for kind in KINDS:
             going = looked.plan.going[kind]
             if going:
-                done.records += await client.publish(TOPICS[kind], going, _counting(show, f"publishing {TOPICS[kind]}", len(going)))
+                done.records += await client.publish(
+                    TOPICS[kind], going, _counting(show, f"publishing {TOPICS[kind]}", len(going))
+                )
     return done
 
 
@@ -100,7 +130,9 @@ def _counting(show: Show, step: str, of: int) -> Callable[[int], None]:
     return lambda sent: show(step, sent, of)
 
 
-async def _make_company(client: Client, looked: Looked, billing_company: str, actor: str, reason: str) -> dict[str, object]:
+async def _make_company(
+    client: Client, looked: Looked, billing_company: str, actor: str, reason: str
+) -> dict[str, object]:
     currencies = {row.currency for row in looked.contents.requirements.values()}
     answer = await client.send(
         SetBillingCompany(
@@ -113,7 +145,7 @@ async def _make_company(client: Client, looked: Looked, billing_company: str, ac
         )
     )
     if answer.outcome == "refused":
-        raise Refused(answer.code, answer.sentence, answer.mend)
+        raise Refused(answer.code, answer.message, answer.fix)
     return dict(answer.details)
 
 
@@ -129,21 +161,33 @@ async def wait_until_settled(addresses: Addresses, looked: Looked, show: Show) -
         async with reading(addresses.database_url) as connection:
             for kind in KINDS:
                 there = await arrived(connection, kind, waiting[kind])
-                waiting[kind] -= {an_id for an_id, revision in there.items() if revision >= revisions[kind][an_id]}
+                waiting[kind] -= {
+                    an_id for an_id, revision in there.items() if revision >= revisions[kind][an_id]
+                }
             left = sum(map(len, waiting.values()))
             now = await moving(connection)
             show("arriving in the books", looked.plan.records - left, looked.plan.records)
             if not left:
-                show("being priced and settled", 0, now.to_price + now.in_flight)
+                show("being priced and settled", 0, now.pricing_queue + now.in_flight)
                 if now.still:
                     return await worth_of(connection, looked.contents.timesheets)
-            elif now.still and await refused_records(connection, [an_id for ids in waiting.values() for an_id in ids]) >= left:
-                raise Refused("not_taken", f"{left:,} of the published records could not be taken", "see `backoffice dead-letters list`")
-        if (left, now.to_price, now.in_flight) != last:
-            last, since = (left, now.to_price, now.in_flight), time.monotonic()
+            elif (
+                now.still
+                and await refused_records(
+                    connection, [an_id for ids in waiting.values() for an_id in ids]
+                )
+                >= left
+            ):
+                raise Refused(
+                    "not_taken",
+                    f"{left:,} of the published records could not be taken",
+                    "see `backoffice dead-letters list`",
+                )
+        if (left, now.pricing_queue, now.in_flight) != last:
+            last, since = (left, now.pricing_queue, now.in_flight), time.monotonic()
         elif time.monotonic() - since > NO_PROGRESS_SECONDS:
             raise Unavailable(
-                f"{left:,} documents have not arrived and {now.to_price + now.in_flight:,} are under way, and nothing moved for"
+                f"{left:,} documents have not arrived and {now.pricing_queue + now.in_flight:,} are under way, and nothing moved for"
                 f" {NO_PROGRESS_SECONDS:.0f} s: see whether all workers are up with `backoffice status`, and `backoffice lag`"
             )
         await asyncio.sleep(POLL_SECONDS)

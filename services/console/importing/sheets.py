@@ -1,6 +1,6 @@
 """Reading one CSV file: its columns by name, its rows with their line numbers, and everything that stands wrong in it.
 
-A file is read as a stream; a wrong row is reported and left out, so that one run names all that must be mended.
+A file is read as a stream; a wrong row is reported and left out, so that one run names all that must be fixed.
 """
 
 import csv
@@ -22,11 +22,11 @@ class Problem:
     file: str
     line: int
     column: str
-    sentence: str
+    message: str
 
     def __str__(self) -> str:
         where = f"{self.file}, line {self.line}" + (f", {self.column}" if self.column else "")
-        return f"{where}: {self.sentence}"
+        return f"{where}: {self.message}"
 
 
 @dataclass(slots=True)
@@ -40,14 +40,16 @@ class Problems:
     shown: list[Problem] = field(default_factory=list)
     broken: dict[str, set[str]] = field(default_factory=dict)
 
-    def add(self, file: str, line: int, column: str, sentence: str) -> None:
+    def add(self, file: str, line: int, column: str, message: str) -> None:
         """Notes one."""
         self.count += 1
         if len(self.shown) < SHOWN_PROBLEMS:
-            self.shown.append(Problem(file, line, column, sentence))
+            self.shown.append(Problem(file, line, column, message))
 
 
-def rows_of(path: Path, columns: Mapping[str, Read], problems: Problems, key: str) -> Iterator[tuple[int, Sequence[Any]]]:
+def rows_of(
+    path: Path, columns: Mapping[str, Read], problems: Problems, key: str
+) -> Iterator[tuple[int, Sequence[Any]]]:
     """Line number and values, in the order of `columns`, of every row that can be read; what can't is noted.
 
     `key` is the column of the id, by which a row that can't be read is remembered.
@@ -55,7 +57,9 @@ def rows_of(path: Path, columns: Mapping[str, Read], problems: Problems, key: st
     Columns are found by the names in the first line, in any order; those that nobody asked for are passed over.
     """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        reader = csv.reader(stream, strict=True)  # else a quotation mark that is not closed takes the rest of a file into one cell
+        reader = csv.reader(
+            stream, strict=True
+        )  # else a quotation mark that is not closed takes the rest of a file into one cell
         line = 1
         try:
             places = _places(path.name, next(reader, []), columns, key, problems)
@@ -73,7 +77,12 @@ def rows_of(path: Path, columns: Mapping[str, Read], problems: Problems, key: st
                     elif len(row) > places.key:
                         problems.broken.setdefault(path.name, set()).add(row[places.key].strip())
         except csv.Error as error:
-            problems.add(path.name, line, "", f"is no CSV from here on ({error}); look for a quotation mark that is not closed")
+            problems.add(
+                path.name,
+                line,
+                "",
+                f"is no CSV from here on ({error}); look for a quotation mark that is not closed",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +99,14 @@ class _Places:
     wanted: tuple[_Place, ...]
 
 
-def _places(file: str, header: Sequence[str], columns: Mapping[str, Read], key: str, problems: Problems) -> _Places | None:
+def _places(
+    file: str, header: Sequence[str], columns: Mapping[str, Read], key: str, problems: Problems
+) -> _Places | None:
     names = [cell.strip() for cell in header]
     if not any(names):
-        problems.add(file, 1, "", f"is empty; the first line should name the columns {', '.join(columns)}")
+        problems.add(
+            file, 1, "", f"is empty; the first line should name the columns {', '.join(columns)}"
+        )
         return None
     missing = [column for column in columns if column not in names]
     twice = [column for column in columns if names.count(column) > 1]
@@ -103,12 +116,23 @@ def _places(file: str, header: Sequence[str], columns: Mapping[str, Read], key: 
         problems.add(file, 1, column, "is there twice")
     if missing or twice:
         return None
-    return _Places(len(names), names.index(key), tuple(_Place(column, names.index(column), read) for column, read in columns.items()))
+    return _Places(
+        len(names),
+        names.index(key),
+        tuple(_Place(column, names.index(column), read) for column, read in columns.items()),
+    )
 
 
-def _values(file: str, line: int, row: Sequence[str], places: _Places, problems: Problems) -> list[Any] | None:
+def _values(
+    file: str, line: int, row: Sequence[str], places: _Places, problems: Problems
+) -> list[Any] | None:
     if len(row) != places.width:
-        problems.add(file, line, "", f"has {len(row)} cells where the first line names {places.width} columns; a text with a comma belongs in quotation marks")
+        problems.add(
+            file,
+            line,
+            "",
+            f"has {len(row)} cells where the first line names {places.width} columns; a text with a comma belongs in quotation marks",
+        )
         return None
     values: list[Any] = []
     good = True

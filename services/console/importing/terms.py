@@ -48,19 +48,35 @@ TERMS: Mapping[str, Read] = {
 PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 
 
-def read_terms(path: Path, said: Mapping[str, Any], billing_company: str, new_id: Any) -> tuple[list[tuple[int, SetDebtorTerms]], Problems]:
+def read_terms(
+    path: Path, said: Mapping[str, Any], billing_company: str, new_id: Any
+) -> tuple[list[tuple[int, SetDebtorTerms]], Problems]:
     """The command of each line, and all that is wrong. `said` is what every command carries, `new_id()` gives each its own id."""
     problems = Problems()
     columns = _columns(path, TERMS, "account_name", problems)
     found: list[tuple[int, SetDebtorTerms]] = []
     if not problems.count:
         for line, values in rows_of(path, columns, problems, "account_name"):
-            given = {column: value for column, value in zip(columns, values, strict=True) if value is not None}
+            given = {
+                column: value
+                for column, value in zip(columns, values, strict=True)
+                if value is not None
+            }
             try:
-                found.append((line, SetDebtorTerms.model_validate({**said, "command_id": new_id(), "billing_company": billing_company} | given)))
+                found.append(
+                    (
+                        line,
+                        SetDebtorTerms.model_validate(
+                            {**said, "command_id": new_id(), "billing_company": billing_company}
+                            | given
+                        ),
+                    )
+                )
             except ValidationError as error:
                 for each in error.errors():
-                    problems.add(path.name, line, ".".join(str(part) for part in each["loc"]), each["msg"])
+                    problems.add(
+                        path.name, line, ".".join(str(part) for part in each["loc"]), each["msg"]
+                    )
         if not found and not problems.count:
             problems.add(path.name, 1, "", "has no rows below its columns")
     return found, problems
@@ -72,17 +88,23 @@ def read_periods(path: Path) -> tuple[tuple[Period, ...], Problems]:
     found: list[Period] = []
     for line, (first_day, last_day) in rows_of(path, PERIODS, problems, "first_day"):
         if first_day > last_day:
-            problems.add(path.name, line, "first_day", f"{first_day} is after the last_day {last_day}")
+            problems.add(
+                path.name, line, "first_day", f"{first_day} is after the last_day {last_day}"
+            )
         else:
             found.append(Period(first_day=first_day, last_day=last_day))
     return tuple(found), problems
 
 
-def _columns(path: Path, known: Mapping[str, Read], key: str, problems: Problems) -> dict[str, Read]:
+def _columns(
+    path: Path, known: Mapping[str, Read], key: str, problems: Problems
+) -> dict[str, Read]:
     """The columns that the first line names; one that is misspelt must not be passed over."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         header: Sequence[str] = [cell.strip() for cell in next(csv.reader(stream), [])]
     for column in header:
         if column and column not in known:
-            problems.add(path.name, 1, column, f"is no column of terms; the columns are {', '.join(known)}")
+            problems.add(
+                path.name, 1, column, f"is no column of terms; the columns are {', '.join(known)}"
+            )
     return {column: read for column, read in known.items() if column in header or column == key}

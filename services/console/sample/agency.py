@@ -1,4 +1,4 @@
-"""Who is who in the sample agency: billing companies, catalog, billto nodes, job orders, people and the shape of their weeks."""
+"""Who is who in the sample agency: billing companies, catalog, billto nodes, requirements, people and the shape of their weeks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +40,30 @@ BILLING_COMPANIES: tuple[dict[str, Any], ...] = (
 
 HALVES = [{"share": "50", "day": 1}, {"share": "50", "day": 90}]
 CATALOG: tuple[dict[str, Any], ...] = (
-    {"item_id": "direct-hire-fee", "name": "Direct hire fee", "item_class": "Placement", "family": "Direct hire", "percent_of_salary": "20", "plan": HALVES},
-    {"item_id": "background-check", "name": "Background check", "item_class": "Service", "family": "Screening", "amount": "85.00", "currency": "USD"},
-    {"item_id": "security-screening", "name": "Security screening", "item_class": "Service", "family": "Screening", "amount": "120.00", "currency": "EUR"},
+    {
+        "item_id": "direct-hire-fee",
+        "name": "Direct hire fee",
+        "item_class": "Placement",
+        "family": "Direct hire",
+        "percent_of_salary": "20",
+        "plan": HALVES,
+    },
+    {
+        "item_id": "background-check",
+        "name": "Background check",
+        "item_class": "Service",
+        "family": "Screening",
+        "amount": "85.00",
+        "currency": "USD",
+    },
+    {
+        "item_id": "security-screening",
+        "name": "Security screening",
+        "item_class": "Service",
+        "family": "Screening",
+        "amount": "120.00",
+        "currency": "EUR",
+    },
 )
 
 
@@ -61,19 +82,54 @@ class Node:
 
 NODES: tuple[Node, ...] = (
     # One payer for all hospitals of a group (the company), another for its rehabilitation homes (the client).
-    Node("co-stella", "company", None, "Stella Maris Health Group", "STELLA MARIS HEALTH", "1 Harbor Plaza\nNew York, NY 10006\nUnited States"),
+    Node(
+        "co-stella",
+        "company",
+        None,
+        "Stella Maris Health Group",
+        "STELLA MARIS HEALTH",
+        "1 Harbor Plaza\nNew York, NY 10006\nUnited States",
+    ),
     Node("cl-stella-hospitals", "client", "co-stella", "Stella Maris Hospitals"),
     Node("of-stella-brooklyn", "office", "cl-stella-hospitals", "Stella Maris Brooklyn"),
     Node("of-stella-queens", "office", "cl-stella-hospitals", "Stella Maris Queens"),
-    Node("cl-stella-rehab", "client", "co-stella", "Stella Maris Rehabilitation", "STELLA MARIS REHAB", "77 Palisade Avenue\nYonkers, NY 10701\nUnited States"),
+    Node(
+        "cl-stella-rehab",
+        "client",
+        "co-stella",
+        "Stella Maris Rehabilitation",
+        "STELLA MARIS REHAB",
+        "77 Palisade Avenue\nYonkers, NY 10701\nUnited States",
+    ),
     Node("of-stella-yonkers", "office", "cl-stella-rehab", "Stella Maris Yonkers"),
     # The client pays, but its laboratory has a budget of its own: the lowest Account Name wins.
-    Node("cl-kestrel", "client", None, "Kestrel Robotics, Inc.", "KESTREL ROBOTICS", "300 Summer Street\nBoston, MA 02210\nUnited States"),
+    Node(
+        "cl-kestrel",
+        "client",
+        None,
+        "Kestrel Robotics, Inc.",
+        "KESTREL ROBOTICS",
+        "300 Summer Street\nBoston, MA 02210\nUnited States",
+    ),
     Node("of-kestrel-boston", "office", "cl-kestrel", "Kestrel Boston"),
-    Node("of-kestrel-labs", "office", "cl-kestrel", "Kestrel Labs", "KESTREL LABS", "12 Cummings Park\nWoburn, MA 01801\nUnited States"),
+    Node(
+        "of-kestrel-labs",
+        "office",
+        "cl-kestrel",
+        "Kestrel Labs",
+        "KESTREL LABS",
+        "12 Cummings Park\nWoburn, MA 01801\nUnited States",
+    ),
     # Nobody has said yet who pays for Camden: its lines are set aside, the others close.
     Node("cl-bluewater", "client", None, "Bluewater Logistics LLC"),
-    Node("of-bluewater-newark", "office", "cl-bluewater", "Bluewater Newark", "BLUEWATER NEWARK", "5 Doremus Avenue\nNewark, NJ 07105\nUnited States"),
+    Node(
+        "of-bluewater-newark",
+        "office",
+        "cl-bluewater",
+        "Bluewater Newark",
+        "BLUEWATER NEWARK",
+        "5 Doremus Avenue\nNewark, NJ 07105\nUnited States",
+    ),
     Node("of-bluewater-camden", "office", "cl-bluewater", "Bluewater Camden"),
     Node("co-oranje", "company", None, "Oranje Zorg Groep"),
     Node(
@@ -86,9 +142,25 @@ NODES: tuple[Node, ...] = (
         "NL000030101B01",
     ),
     Node("of-oranje-west", "office", "cl-oranje-amsterdam", "Oranje Zorg West"),
-    Node("cl-tulp", "client", None, "Tulp Software B.V.", "TULP SOFTWARE", "Croeselaan 15\n3521 BJ Utrecht\nNetherlands", "NL000015210B01"),
+    Node(
+        "cl-tulp",
+        "client",
+        None,
+        "Tulp Software B.V.",
+        "TULP SOFTWARE",
+        "Croeselaan 15\n3521 BJ Utrecht\nNetherlands",
+        "NL000015210B01",
+    ),
     Node("of-tulp-utrecht", "office", "cl-tulp", "Tulp Utrecht"),
-    Node("cl-waag", "client", None, "De Waag Fintech N.V.", "DE WAAG FINTECH", "Nieuwmarkt 4\n1012 CR Amsterdam\nNetherlands", "NL000040120B01"),
+    Node(
+        "cl-waag",
+        "client",
+        None,
+        "De Waag Fintech N.V.",
+        "DE WAAG FINTECH",
+        "Nieuwmarkt 4\n1012 CR Amsterdam\nNetherlands",
+        "NL000040120B01",
+    ),
     Node("of-waag-amsterdam", "office", "cl-waag", "De Waag Amsterdam"),
 )
 
@@ -98,7 +170,7 @@ WEDNESDAY = "2026-10-14"
 
 @dataclass(frozen=True)
 class Job:
-    """A job order with its bill rates: (time type, from, price) and the unit."""
+    """A requirement with its bill rates: (time type, from, price) and the unit."""
 
     requirement_id: str
     billing_company: str
@@ -127,7 +199,13 @@ JOBS: tuple[Job, ...] = (
             ("WKD", WEDNESDAY, "105.6000"),
         ),
     ),
-    Job("job-cna-queens", US, "of-stella-queens", "Certified Nurse Aide", (("REG", ALWAYS, "41.20"), ("OT", ALWAYS, "61.80"), ("WKD", ALWAYS, "45.3200"))),
+    Job(
+        "job-cna-queens",
+        US,
+        "of-stella-queens",
+        "Certified Nurse Aide",
+        (("REG", ALWAYS, "41.20"), ("OT", ALWAYS, "61.80"), ("WKD", ALWAYS, "45.3200")),
+    ),
     Job(
         "job-lpn-yonkers",
         US,
@@ -145,15 +223,66 @@ JOBS: tuple[Job, ...] = (
         project="Fleet planner",
         po_number="PO-77120",
     ),
-    Job("job-sre-labs", US, "of-kestrel-labs", "Site Reliability Engineer", (("REG", ALWAYS, "134.50"), ("OT", ALWAYS, "168.1250")), "Contract"),
-    Job("job-picker-newark", US, "of-bluewater-newark", "Warehouse Associate", (("REG", ALWAYS, "27.80"), ("OT", ALWAYS, "41.70"))),
-    Job("job-picker-camden", US, "of-bluewater-camden", "Warehouse Associate", (("REG", ALWAYS, "26.90"), ("OT", ALWAYS, "40.35"))),
+    Job(
+        "job-sre-labs",
+        US,
+        "of-kestrel-labs",
+        "Site Reliability Engineer",
+        (("REG", ALWAYS, "134.50"), ("OT", ALWAYS, "168.1250")),
+        "Contract",
+    ),
+    Job(
+        "job-picker-newark",
+        US,
+        "of-bluewater-newark",
+        "Warehouse Associate",
+        (("REG", ALWAYS, "27.80"), ("OT", ALWAYS, "41.70")),
+    ),
+    Job(
+        "job-picker-camden",
+        US,
+        "of-bluewater-camden",
+        "Warehouse Associate",
+        (("REG", ALWAYS, "26.90"), ("OT", ALWAYS, "40.35")),
+    ),
     Job("job-vp-boston", US, "of-kestrel-boston", "VP Engineering", position_type="Direct Hire"),
-    Job("job-nurse-west", NL, "of-oranje-west", "Verpleegkundige", (("REG", ALWAYS, "48.50"), ("WKD", ALWAYS, "60.6250")), currency="EUR"),
-    Job("job-dev-utrecht", NL, "of-tulp-utrecht", "Python Developer", (("DAY", ALWAYS, "780.00"),), "Contract", "EUR", "DAY", po_number="TS-2026-118"),
+    Job(
+        "job-nurse-west",
+        NL,
+        "of-oranje-west",
+        "Verpleegkundige",
+        (("REG", ALWAYS, "48.50"), ("WKD", ALWAYS, "60.6250")),
+        currency="EUR",
+    ),
+    Job(
+        "job-dev-utrecht",
+        NL,
+        "of-tulp-utrecht",
+        "Python Developer",
+        (("DAY", ALWAYS, "780.00"),),
+        "Contract",
+        "EUR",
+        "DAY",
+        po_number="TS-2026-118",
+    ),
     # No rate for overtime: the first sheet that has some waits for one.
-    Job("job-data-amsterdam", NL, "of-waag-amsterdam", "Data Engineer", (("REG", ALWAYS, "96.00"),), "Contract", "EUR"),
-    Job("job-cfo-amsterdam", NL, "of-waag-amsterdam", "Chief Financial Officer", position_type="Direct Hire", currency="EUR"),
+    Job(
+        "job-data-amsterdam",
+        NL,
+        "of-waag-amsterdam",
+        "Data Engineer",
+        (("REG", ALWAYS, "96.00"),),
+        "Contract",
+        "EUR",
+    ),
+    Job(
+        "job-cfo-amsterdam",
+        NL,
+        "of-waag-amsterdam",
+        "Chief Financial Officer",
+        position_type="Direct Hire",
+        currency="EUR",
+    ),
 )
 
 Day = tuple[int, str, str]
@@ -161,9 +290,21 @@ Day = tuple[int, str, str]
 
 FIVE_EIGHTS: tuple[Day, ...] = tuple((day, "REG", "8") for day in range(5))
 TWELVES: tuple[Day, ...] = ((0, "REG", "12"), (2, "REG", "12"), (3, "REG", "12"))
-LATE_WEEK: tuple[Day, ...] = ((1, "REG", "8"), (2, "REG", "8"), (3, "REG", "8"), (5, "WKD", "8"), (6, "WKD", "8"))
+LATE_WEEK: tuple[Day, ...] = (
+    (1, "REG", "8"),
+    (2, "REG", "8"),
+    (3, "REG", "8"),
+    (5, "WKD", "8"),
+    (6, "WKD", "8"),
+)
 OVERTIME: tuple[Day, ...] = (*FIVE_EIGHTS, (2, "OT", "2.5"), (4, "OT", "1.75"))
-SHORT: tuple[Day, ...] = ((0, "REG", "7.5"), (1, "REG", "7.5"), (2, "REG", "7.5"), (3, "REG", "7.25"), (4, "REG", "6.25"))
+SHORT: tuple[Day, ...] = (
+    (0, "REG", "7.5"),
+    (1, "REG", "7.5"),
+    (2, "REG", "7.5"),
+    (3, "REG", "7.25"),
+    (4, "REG", "6.25"),
+)
 RELEASE_NIGHT: tuple[Day, ...] = (*FIVE_EIGHTS, (3, "OT", "3"))
 FIVE_DAYS: tuple[Day, ...] = tuple((day, "DAY", "1") for day in range(5))
 FOUR_AND_HALF: tuple[Day, ...] = (*FIVE_DAYS[:4], (4, "DAY", "0.5"))

@@ -9,8 +9,24 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from services.console.sample.agency import ACTOR, BILLING_COMPANIES, CATALOG, JOBS, NODES, PEOPLE, Day, Job, Node
-from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from services.console.sample.agency import (
+    ACTOR,
+    BILLING_COMPANIES,
+    CATALOG,
+    JOBS,
+    NODES,
+    PEOPLE,
+    Day,
+    Job,
+    Node,
+)
+from shared.broker.topics import (
+    BILLTO_CHANGED,
+    OPERATOR_COMMANDS,
+    PLACEMENT_CREATED,
+    REQUIREMENT_CHANGED,
+    TIMESHEET_APPROVED,
+)
 
 FOLDER = Path(__file__).parent
 CUT_OFF = date(2026, 10, 31)
@@ -20,8 +36,11 @@ LAST_WEEK = WEEKS[-1]
 
 NOT_APPROVED = ("noah.price", LAST_WEEK)  # the supervisor has not signed: held
 NOT_REVIEWED = ("roos.jansen", LAST_WEEK)  # this billing company wants a review, too: held
-NO_RATE = ("umut.kaya", LAST_WEEK)  # overtime, for which the job order has no rate: held
-SIGNED_LATER = ("grace.kim", WEEKS[2])  # comes without a signature, then with one: held, and released by itself
+NO_RATE = ("umut.kaya", LAST_WEEK)  # overtime, for which the requirement has no rate: held
+SIGNED_LATER = (
+    "grace.kim",
+    WEEKS[2],
+)  # comes without a signature, then with one: held, and released by itself
 ADJUSTED = ("emil.novak", WEEKS[1])  # an adjustment takes its place before anything is invoiced
 IN_DISPUTE = ("kavya.rao", LAST_WEEK)  # the demonstration snoozes its overtime
 EARLY = (("amara.okafor", NEXT_WEEK), ("sven.mulder", NEXT_WEEK))  # beyond the cut-off date
@@ -76,7 +95,7 @@ def timesheet_id(worker: str, week_ending: date) -> str:
 def files() -> dict[str, list[str]]:
     """Every event file with its lines, in the order in which they are published.
 
-    Timesheets go out before the job orders that price them: any order of arrival ends in the same state.
+    Timesheets go out before the requirements that price them: any order of arrival ends in the same state.
     """
     return {
         f"01-{OPERATOR_COMMANDS.name}.jsonl": [_json(command) for command in _commands()],
@@ -94,14 +113,34 @@ def _json(event: dict[str, Any]) -> str:
 def _commands() -> Iterator[dict[str, Any]]:
     for company in BILLING_COMPANIES:
         command_id = f"sample-company-{company['billing_company']}"
-        yield {"command": "set-billing-company", "command_id": command_id, "actor": ACTOR, "reason": "the sample agency", **company}
+        yield {
+            "command": "set-billing-company",
+            "command_id": command_id,
+            "actor": ACTOR,
+            "reason": "the sample agency",
+            **company,
+        }
     for item in CATALOG:
-        yield {"command": "set-catalog-item", "command_id": f"sample-item-{item['item_id']}", "actor": ACTOR, "reason": "the sample agency", **item}
+        yield {
+            "command": "set-catalog-item",
+            "command_id": f"sample-item-{item['item_id']}",
+            "actor": ACTOR,
+            "reason": "the sample agency",
+            **item,
+        }
 
 
 def _node(node: Node) -> dict[str, Any]:
-    fields = {"node_id": node.node_id, "revision": 1, "level": node.level, "parent_id": node.parent_id, "name": node.name}
-    return _without_empty(fields | {"account_name": node.account_name, "address": node.address, "tax_id": node.tax_id})
+    fields = {
+        "node_id": node.node_id,
+        "revision": 1,
+        "level": node.level,
+        "parent_id": node.parent_id,
+        "name": node.name,
+    }
+    return _without_empty(
+        fields | {"account_name": node.account_name, "address": node.address, "tax_id": node.tax_id}
+    )
 
 
 def _requirement(job: Job) -> dict[str, Any]:
@@ -113,8 +152,13 @@ def _requirement(job: Job) -> dict[str, Any]:
             "office_id": job.office_id,
             "job_title": job.job_title,
             "currency": job.currency,
-            "statuses": [{"from_date": "2026-09-01", "status": "Filled", "position_type": job.position_type}],
-            "rates": [{"time_type": kind, "effective_from": since, "bill_rate": price, "unit": job.unit} for kind, since, price in job.rates],
+            "statuses": [
+                {"from_date": "2026-09-01", "status": "Filled", "position_type": job.position_type}
+            ],
+            "rates": [
+                {"time_type": kind, "effective_from": since, "bill_rate": price, "unit": job.unit}
+                for kind, since, price in job.rates
+            ],
             "engagement": _without_empty({"project": job.project, "po_number": job.po_number}),
         }
     )
@@ -133,16 +177,31 @@ def _timesheets() -> Iterator[str]:
             yield CUT_SHORT
     worker, week_ending = ADJUSTED
     job = _job_of(worker)
-    fewer = [entry | {"hours": "6"} if at == 4 else entry for at, entry in enumerate(_entries(job, week_ending, patterns_of(worker)[0]))]
+    fewer = [
+        entry | {"hours": "6"} if at == 4 else entry
+        for at, entry in enumerate(_entries(job, week_ending, patterns_of(worker)[0]))
+    ]
     yield _json(
         _sheet(worker, week_ending, fewer, stamps(NEXT_WEEK))
-        | {"timesheet_id": f"{timesheet_id(worker, week_ending)}-A1", "adjusts": timesheet_id(worker, week_ending)}
+        | {
+            "timesheet_id": f"{timesheet_id(worker, week_ending)}-A1",
+            "adjusts": timesheet_id(worker, week_ending),
+        }
     )
     for worker, week_ending in EARLY:
-        yield _json(_sheet(worker, week_ending, _entries(_job_of(worker), week_ending, patterns_of(worker)[0]), stamps(week_ending)))
+        yield _json(
+            _sheet(
+                worker,
+                week_ending,
+                _entries(_job_of(worker), week_ending, patterns_of(worker)[0]),
+                stamps(week_ending),
+            )
+        )
 
 
-def _sheets(worker: str, job: str, week_ending: date, pattern: tuple[Day, ...]) -> Iterable[dict[str, Any]]:
+def _sheets(
+    worker: str, job: str, week_ending: date, pattern: tuple[Day, ...]
+) -> Iterable[dict[str, Any]]:
     """The revisions of one worker's week: one, but for the cases that have a name."""
     done = stamps(week_ending)
     one = (worker, week_ending)
@@ -154,14 +213,23 @@ def _sheets(worker: str, job: str, week_ending: date, pattern: tuple[Day, ...]) 
     if one == NOT_APPROVED:
         return [_sheet(worker, week_ending, entries, {"submitted_at": done["submitted_at"]})]
     if one == NOT_REVIEWED:
-        return [_sheet(worker, week_ending, entries, {name: at for name, at in done.items() if name != "reviewed_at"})]
+        return [
+            _sheet(
+                worker,
+                week_ending,
+                entries,
+                {name: at for name, at in done.items() if name != "reviewed_at"},
+            )
+        ]
     if one == SIGNED_LATER:
         early = _sheet(worker, week_ending, entries, {"submitted_at": done["submitted_at"]})
         return [early, _sheet(worker, week_ending, entries, done) | {"revision": 2}]
     return [_sheet(worker, week_ending, entries, done)]
 
 
-def _sheet(worker: str, week_ending: date, entries: list[dict[str, str]], workflow: dict[str, str]) -> dict[str, Any]:
+def _sheet(
+    worker: str, week_ending: date, entries: list[dict[str, str]], workflow: dict[str, str]
+) -> dict[str, Any]:
     return {
         "timesheet_id": timesheet_id(worker, week_ending),
         "revision": 1,
@@ -174,7 +242,15 @@ def _sheet(worker: str, week_ending: date, entries: list[dict[str, str]], workfl
 
 def _entries(job: str, week_ending: date, pattern: tuple[Day, ...]) -> list[dict[str, str]]:
     monday = week_ending - timedelta(days=6)
-    return [{"requirement_id": job, "work_date": str(monday + timedelta(days=day)), "time_type": kind, "hours": hours} for day, kind, hours in pattern]
+    return [
+        {
+            "requirement_id": job,
+            "work_date": str(monday + timedelta(days=day)),
+            "time_type": kind,
+            "hours": hours,
+        }
+        for day, kind, hours in pattern
+    ]
 
 
 def _job_of(worker: str) -> str:
@@ -190,7 +266,9 @@ def stamps(week_ending: date) -> dict[str, str]:
     """All steps done: submitted on Sunday evening, the rest on Monday."""
     steps = ("submitted_at", "approved_at", "released_at", "interpreted_at", "reviewed_at")
     sunday = datetime.combine(week_ending, time(18))
-    return {step: (sunday + timedelta(hours=5 * at)).isoformat() + "Z" for at, step in enumerate(steps)}
+    return {
+        step: (sunday + timedelta(hours=5 * at)).isoformat() + "Z" for at, step in enumerate(steps)
+    }
 
 
 def main() -> None:

@@ -15,18 +15,26 @@ from typing import Any
 from services.console.client.addresses import Addresses
 from services.console.client.batches import batch
 from services.console.client.books import Row, companies_today, reading
+from services.console.client.dead_letters import dead_letters
 from services.console.client.files import Saved, save
-from services.console.client.flow import moving
-from services.console.client.letters import dead_letters
+from services.console.client.kafka_client import Client, new_command_id
 from services.console.client.lines import STATUSES, held_documents, pay_lines, pending_amounts
-from services.console.client.wire import Client, new_command_id
+from services.console.client.progress import moving
 from services.console.sample import month
 from services.console.sample.agency import BILLING_COMPANIES
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer.lag import LagReader, groups_of
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult, Finding
-from shared.events.commands import OPERATOR_COMMAND, AnyCommand, GenerateBatch, HealthCheck, PreviewBatch, RecordDownload, SnoozePayLines
+from shared.events.commands import (
+    OPERATOR_COMMAND,
+    AnyCommand,
+    GenerateBatch,
+    HealthCheck,
+    PreviewBatch,
+    RecordDownload,
+    SnoozePayLines,
+)
 from shared.verify import Report, verify
 
 ACTOR = "demo"
@@ -81,10 +89,14 @@ async def publish_month(addresses: Addresses, story: Story, show: Show) -> None:
             topic = name[3:].removesuffix(".jsonl")
             show(f"publishing {name}", 0, len(lines))
             if topic == OPERATOR_COMMANDS.name:
-                for answer in await client.send_all([OPERATOR_COMMAND.validate_json(line) for line in lines]):
+                for answer in await client.send_all(
+                    [OPERATOR_COMMAND.validate_json(line) for line in lines]
+                ):
                     _accepted(answer)
             else:
-                await client.publish(topic, [(record_key(topic, line), line.encode()) for line in lines])
+                await client.publish(
+                    topic, [(record_key(topic, line), line.encode()) for line in lines]
+                )
             show(f"publishing {name}", len(lines), len(lines))
             story.published[name] = len(lines)
 
@@ -108,7 +120,7 @@ async def wait_until_still(addresses: Addresses, show: Show) -> None:
             behind = sum(one.behind for one in await lags.lag(groups))
             async with reading(addresses.database_url) as connection:
                 now = await moving(connection)
-            left = behind + now.to_price + now.in_flight
+            left = behind + now.pricing_queue + now.in_flight
             most = max(most, left)
             show("pricing and settling", most - left, most)
             if left == 0 and behind == 0 and last == (0, 0):
@@ -116,7 +128,9 @@ async def wait_until_still(addresses: Addresses, show: Show) -> None:
             if (behind, left) != last:
                 last, since = (behind, left), time.monotonic()
             elif time.monotonic() - since > NO_PROGRESS_SECONDS:
-                raise Unavailable(f"{left} records and documents are under way and nothing moved for {NO_PROGRESS_SECONDS:.0f} s: see the workers' logs")
+                raise Unavailable(
+                    f"{left} records and documents are under way and nothing moved for {NO_PROGRESS_SECONDS:.0f} s: see the workers' logs"
+                )
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -143,7 +157,9 @@ async def snooze_the_dispute(addresses: Addresses, story: Story) -> None:
     overtime = [line for line in lines if line["time_type"] == "OT"] or lines
     ids = tuple(int(line["pay_line_id"]) for line in overtime)
     company = str(overtime[0]["billing_company"])
-    await _send(addresses, SnoozePayLines(**_said("snooze"), billing_company=company, pay_line_ids=ids))
+    await _send(
+        addresses, SnoozePayLines(**_said("snooze"), billing_company=company, pay_line_ids=ids)
+    )
     story.snoozed = overtime
 
 
@@ -151,11 +167,22 @@ async def close_batch(addresses: Addresses, company: str, story: Story) -> Close
     """Health check, preview, and the batch that cites the preview."""
     closed = Closed(company)
     story.closed.append(closed)
-    health = await _send(addresses, HealthCheck(**_said("health"), billing_company=company, cut_off_date=month.CUT_OFF))
+    health = await _send(
+        addresses,
+        HealthCheck(**_said("health"), billing_company=company, cut_off_date=month.CUT_OFF),
+    )
     closed.findings = health.findings
-    closed.preview = await _send(addresses, PreviewBatch(**_said("preview"), billing_company=company, cut_off_date=month.CUT_OFF))
+    closed.preview = await _send(
+        addresses,
+        PreviewBatch(**_said("preview"), billing_company=company, cut_off_date=month.CUT_OFF),
+    )
     digest = str(closed.preview.details["digest"])
-    closed.generated = await _send(addresses, GenerateBatch(**_said("month end"), billing_company=company, cut_off_date=month.CUT_OFF, digest=digest))
+    closed.generated = await _send(
+        addresses,
+        GenerateBatch(
+            **_said("month end"), billing_company=company, cut_off_date=month.CUT_OFF, digest=digest
+        ),
+    )
     async with reading(addresses.database_url) as connection:
         closed.head = await batch(connection, str(closed.generated.details["batch_id"]))
     return closed
@@ -170,10 +197,19 @@ async def take_files(addresses: Addresses, closed: Closed, out: Path, show: Show
     async with reading(addresses.database_url) as connection:
         closed.csv = await save(connection, closed.head, "csv", out / f"{company}.csv")
     async with reading(addresses.database_url) as connection:
-        closed.pdf = await save(connection, closed.head, "pdf", folder, lambda done, of: show(f"drawing PDFs of {company}", done, of))
+        closed.pdf = await save(
+            connection,
+            closed.head,
+            "pdf",
+            folder,
+            lambda done, of: show(f"drawing PDFs of {company}", done, of),
+        )
     async with Client(addresses.kafka) as client:
         commands: list[AnyCommand] = [
-            RecordDownload(**_said("demo"), billing_company=company, batch_id=batch_id, file_format=file_format) for file_format in ("csv", "pdf")
+            RecordDownload(
+                **_said("demo"), billing_company=company, batch_id=batch_id, file_format=file_format
+            )
+            for file_format in ("csv", "pdf")
         ]
         for answer in await client.send_all(commands):
             _accepted(answer)
@@ -184,7 +220,9 @@ async def check_the_books(addresses: Addresses, story: Story) -> None:
     async with reading(addresses.database_url) as connection:
         story.report = await verify(connection)
     async with reading(addresses.database_url) as connection:
-        story.left, _ = await pay_lines(connection, await companies_today(connection), limit=MOST_LINES)
+        story.left, _ = await pay_lines(
+            connection, await companies_today(connection), limit=MOST_LINES
+        )
 
 
 async def _send(addresses: Addresses, command: AnyCommand) -> CommandResult:
@@ -194,9 +232,13 @@ async def _send(addresses: Addresses, command: AnyCommand) -> CommandResult:
 
 def _accepted(answer: CommandResult) -> CommandResult:
     if answer.outcome == "refused":
-        raise Refused(answer.code, f"{answer.command}: {answer.sentence}", answer.mend)
+        raise Refused(answer.code, f"{answer.command}: {answer.message}", answer.fix)
     return answer
 
 
 def _said(reason: str) -> dict[str, Any]:
-    return {"command_id": new_command_id(), "actor": ACTOR, "reason": DISPUTE if reason == "snooze" else reason}
+    return {
+        "command_id": new_command_id(),
+        "actor": ACTOR,
+        "reason": DISPUTE if reason == "snooze" else reason,
+    }

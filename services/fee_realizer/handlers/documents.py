@@ -36,12 +36,12 @@ class Sheet:
     @property
     def key(self) -> RevisionKey:
         """What makes it a repeat."""
-        return self.document_id, self.mark.sheet_id, self.mark.revision
+        return self.document_id, self.mark.source_id, self.mark.revision
 
     @property
     def adjusts(self) -> bool:
         """Whether it is an adjustment of another sheet."""
-        return self.mark.sheet_id != self.document_id
+        return self.mark.source_id != self.document_id
 
 
 @dataclass
@@ -53,38 +53,55 @@ class Folded:
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
 
 
-async def on_timesheet_approved(connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]) -> Applied:
+async def on_timesheet_approved(
+    connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]
+) -> Applied:
     """Timesheets: an adjustment belongs to the original that it names, one level deep."""
     sheets, rejected = [], []
     for one in received:
         event = one.event
         if event.adjusts == event.timesheet_id:
-            sentence = f"timesheet {event.timesheet_id} adjusts itself: name the original, or leave adjusts out and send a higher revision"
-            rejected.append((one.record, Rejection("adjusts_itself", sentence)))
+            message = f"timesheet {event.timesheet_id} adjusts itself: name the original, or leave adjusts out and send a higher revision"
+            rejected.append((one.record, Rejection("adjusts_itself", message)))
             continue
         stamp = event.workflow.approved_at if event.workflow else None
-        mark = RevisionMark(event.timesheet_id, event.revision, event.workflow is None or stamp is not None, stamp)
+        mark = RevisionMark(
+            event.timesheet_id, event.revision, event.workflow is None or stamp is not None, stamp
+        )
         requirement_ids = frozenset(entry.requirement_id for entry in event.entries if entry.hours)
-        sheets.append(Sheet(event.adjusts or event.timesheet_id, mark, event, one.record, requirement_ids))
+        sheets.append(
+            Sheet(event.adjusts or event.timesheet_id, mark, event, one.record, requirement_ids)
+        )
     applied = await _arrive(connection, "timesheet", sheets)
     applied.rejected += rejected
     return applied
 
 
-async def on_placement_created(connection: AsyncConnection, received: Sequence[Received[PlacementCreated]]) -> Applied:
+async def on_placement_created(
+    connection: AsyncConnection, received: Sequence[Received[PlacementCreated]]
+) -> Applied:
     """Placements: a placement is its own document."""
     sheets = []
     for one in received:
         event = one.event
         requirement_ids = frozenset([event.requirement_id] if event.fees else [])
         mark = RevisionMark(event.placement_id, event.revision)
-        sheets.append(Sheet(event.placement_id, mark, event, one.record, requirement_ids, frozenset(fee.item_id for fee in event.fees)))
+        sheets.append(
+            Sheet(
+                event.placement_id,
+                mark,
+                event,
+                one.record,
+                requirement_ids,
+                frozenset(fee.item_id for fee in event.fees),
+            )
+        )
     return await _arrive(connection, "placement", sheets)
 
 
 async def _arrive(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet]) -> Applied:
     """Locks facts, then documents; folds; prices; writes."""
-    ids = {sheet.document_id for sheet in sheets} | {sheet.mark.sheet_id for sheet in sheets}
+    ids = {sheet.document_id for sheet in sheets} | {sheet.mark.source_id for sheet in sheets}
     seen = await documents.heads_for(connection, kind, ids, lock=False)
     requirement_ids, item_ids = named_facts(seen.values())
     for sheet in sheets:
@@ -102,20 +119,46 @@ async def _arrive(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet
     fact_rows = _name_facts(changed, folded.new)
     cases = _due(changed, folded.new, marks)
     priced = await price(connection, kind, facts, cases)
-    revisions = [NewRevision(kind, sheet.document_id, sheet.mark, _body(sheet.record)) for sheet in folded.new]
+    revisions = [
+        NewRevision(kind, sheet.document_id, sheet.mark, _body(sheet.record))
+        for sheet in folded.new
+    ]
     await documents.save(connection, changed.values(), revisions, fact_rows, priced.statements)
     await documents.add_adjustment_sheets(connection, folded.originals)
-    return Applied(unsaid=priced.unsaid, built=priced.built, rejected=folded.rejected)
+    return Applied(
+        publish_now=priced.publish_now, prebuilt=priced.prebuilt, rejected=folded.rejected
+    )
 
 
-async def _fold(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet], heads: Mapping[str, Head], marks: Mapping[str, list[RevisionMark]]) -> Folded:
+async def _fold(
+    connection: AsyncConnection,
+    kind: str,
+    sheets: Sequence[Sheet],
+    heads: Mapping[str, Head],
+    marks: Mapping[str, list[RevisionMark]],
+) -> Folded:
     """Takes repeats and conflicts out, in the order in which they came."""
-    stored = {(document_id, mark.sheet_id, mark.revision) for document_id, of in marks.items() for mark in of}
+    stored = {
+        (document_id, mark.source_id, mark.revision)
+        for document_id, of in marks.items()
+        for mark in of
+    }
     bodies = await documents.bodies_for(connection, kind, {sheet.key for sheet in sheets} & stored)
     model = TimesheetApproved if kind == "timesheet" else PlacementCreated
-    known: dict[RevisionKey, Any] = {key: model.model_validate_json(body) for key, body in bodies.items()}
-    asked = {name for sheet in sheets if sheet.adjusts for name in (sheet.document_id, sheet.mark.sheet_id)}
-    asked |= {document_id for document_id, head in heads.items() if head.revision == documents.STUB_REVISION}
+    known: dict[RevisionKey, Any] = {
+        key: model.model_validate_json(body) for key, body in bodies.items()
+    }
+    asked = {
+        name
+        for sheet in sheets
+        if sheet.adjusts
+        for name in (sheet.document_id, sheet.mark.source_id)
+    }
+    asked |= {
+        document_id
+        for document_id, head in heads.items()
+        if head.revision == documents.STUB_REVISION
+    }
     document_of = await documents.originals_of(connection, asked) if kind == "timesheet" else {}
     originals = {document_id for document_id, of in marks.items() if of}
     folded = Folded()
@@ -123,17 +166,19 @@ async def _fold(connection: AsyncConnection, kind: str, sheets: Sequence[Sheet],
         before = known.get(sheet.key)
         if before is not None:
             if before != sheet.event:
-                sentence = f"{kind} {sheet.mark.sheet_id} revision {sheet.mark.revision} came before with other values: send the change as a higher revision"
-                folded.rejected.append((sheet.record, Rejection("conflict", sentence)))
+                message = f"{kind} {sheet.mark.source_id} revision {sheet.mark.revision} came before with other values: send the change as a higher revision"
+                folded.rejected.append((sheet.record, Rejection("conflict", message)))
             continue
-        wrong = misplaced(sheet.document_id, sheet.mark.sheet_id, document_of, originals)
+        wrong = misplaced(sheet.document_id, sheet.mark.source_id, document_of, originals)
         if wrong is not None:
             folded.rejected.append((sheet.record, Rejection(*wrong)))
             continue
         known[sheet.key] = sheet.event
         originals.add(sheet.document_id)
-        if sheet.adjusts and sheet.mark.sheet_id not in document_of:
-            document_of[sheet.mark.sheet_id] = folded.originals[sheet.mark.sheet_id] = sheet.document_id
+        if sheet.adjusts and sheet.mark.source_id not in document_of:
+            document_of[sheet.mark.source_id] = folded.originals[sheet.mark.source_id] = (
+                sheet.document_id
+            )
         folded.new.append(sheet)
     return folded
 
@@ -143,10 +188,12 @@ def _heads_of(kind: str, folded: Folded, heads: Mapping[str, Head]) -> dict[str,
     changed: dict[str, Head] = {}
     for sheet in folded.new:
         if sheet.document_id not in changed:
-            changed[sheet.document_id] = heads.get(sheet.document_id) or Head(kind, sheet.document_id)
-    for sheet_id in folded.originals:
-        if sheet_id not in heads:
-            changed[sheet_id] = Head(kind, sheet_id)
+            changed[sheet.document_id] = heads.get(sheet.document_id) or Head(
+                kind, sheet.document_id
+            )
+    for source_id in folded.originals:
+        if source_id not in heads:
+            changed[source_id] = Head(kind, source_id)
     return changed
 
 
@@ -167,7 +214,9 @@ def _name_facts(heads: Mapping[str, Head], sheets: Iterable[Sheet]) -> list[Fact
     return found
 
 
-def _due(heads: Mapping[str, Head], sheets: Sequence[Sheet], marks: Mapping[str, list[RevisionMark]]) -> list[Case]:
+def _due(
+    heads: Mapping[str, Head], sheets: Sequence[Sheet], marks: Mapping[str, list[RevisionMark]]
+) -> list[Case]:
     """The documents for which another revision counts now, each once, however many revisions came."""
     new: dict[str, list[Sheet]] = {}
     for sheet in sheets:
@@ -176,9 +225,9 @@ def _due(heads: Mapping[str, Head], sheets: Sequence[Sheet], marks: Mapping[str,
     for document_id, came in new.items():
         head = heads[document_id]
         mark = chosen(document_id, [*marks.get(document_id, ()), *(sheet.mark for sheet in came)])
-        if mark is None or (mark.sheet_id, mark.revision) == (head.sheet_id, head.revision):
+        if mark is None or (mark.source_id, mark.revision) == (head.source_id, head.revision):
             continue
-        head.sheet_id, head.revision = mark.sheet_id, mark.revision
+        head.source_id, head.revision = mark.source_id, mark.revision
         event = next((sheet.event for sheet in came if sheet.mark == mark), None)
         cases.append(Case(head, REVISION_CAME, event))
     return cases

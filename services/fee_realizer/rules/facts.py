@@ -1,4 +1,4 @@
-"""The facts that a document is priced from, frozen: billing companies, job orders with their rates, catalog items.
+"""The facts that a document is priced from, frozen: billing companies, requirements with their rates, catalog items.
 
 A fact that nobody has told us yet is there as a stub (`known` false), so that a document that waits for it can lock it.
 """
@@ -16,9 +16,9 @@ from shared.money import plain
 
 HOUR = "HUR"
 LINES_KEPT = 16
-"""Of each job order: as many as it has keys in a usual week. Ten thousand job orders are kept."""
+"""Of each requirement: as many as it has keys in a usual week. Ten thousand requirements are kept."""
 Line = dict[str, Any]
-"""A line of worth under the field names of `StatementLine`, as JSON takes it (a model for each would cost half the speed)."""
+"""A line of worth under the field names of `RealizationLine`, as JSON takes it (a model for each would cost half the speed)."""
 
 
 def in_json(value: Any) -> str:
@@ -39,7 +39,7 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class StatusAt:
-    """Status and position type of a job order from a date on."""
+    """Status and position type of a requirement from a date on."""
 
     from_date: date
     status: str
@@ -80,7 +80,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A job order. `statuses` in the order of their dates; `confirmed` newest book first, read only for documents with invoiced lines."""
+    """A requirement. `statuses` in the order of their dates; `confirmed` newest book first, read only for documents with invoiced lines."""
 
     requirement_id: str
     known: bool = False
@@ -95,9 +95,13 @@ class Requirement:
     statuses: tuple[StatusAt, ...] = ()
     rates: tuple[RateVersion, ...] = ()
     confirmed: tuple[Confirmed, ...] = ()
-    _tables: "dict[tuple[str, int], RateTable]" = field(default_factory=dict, init=False, compare=False, repr=False)
-    """Built when first asked for; a job order with other rates has its own."""
-    _always: "dict[tuple[Any, ...], Line]" = field(default_factory=dict, init=False, compare=False, repr=False)
+    _tables: "dict[tuple[str, int], RateTable]" = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
+    """Built when first asked for; a requirement with other rates has its own."""
+    _always: "dict[tuple[Any, ...], Line]" = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     def rate_table(self, time_type: str, book: int) -> "RateTable":
         """The bill rates of a time type in a rate book."""
@@ -155,7 +159,11 @@ class RateTable:
         """Builds the table of a time type."""
         by_day: dict[date, RateVersion] = {}
         for version in rates:
-            if version.time_type == time_type and version.in_book(book) and (version.source == "command" or version.effective_from not in by_day):
+            if (
+                version.time_type == time_type
+                and version.in_book(book)
+                and (version.source == "command" or version.effective_from not in by_day)
+            ):
                 by_day[version.effective_from] = version
         days = sorted(by_day)
         return cls(days, [(by_day[day], by_day[day].name) for day in days])
@@ -175,7 +183,7 @@ class Facts:
     items: dict[str, Item] = field(default_factory=dict)
 
     def requirement(self, requirement_id: str) -> Requirement:
-        """The job order, or a stub."""
+        """The requirement, or a stub."""
         return self.requirements.get(requirement_id) or Requirement(requirement_id)
 
     def company(self, billing_company: str) -> Company:
@@ -186,7 +194,9 @@ class Facts:
         """The catalog item, or a stub."""
         return self.items.get(item_id) or Item(item_id)
 
-    def cited_rate(self, requirement: Requirement, time_type: str, book: int, day: date) -> tuple[RateVersion, str] | None:
+    def cited_rate(
+        self, requirement: Requirement, time_type: str, book: int, day: date
+    ) -> tuple[RateVersion, str] | None:
         """The version for lines on documents that cite a rate book: the one in that book, unless a later one was confirmed for the day.
         A day that the cited book does not reach (an adjustment adds it) takes the newest book."""
         for one in requirement.confirmed:
@@ -194,4 +204,6 @@ class Facts:
                 found = requirement.rate_table(time_type, one.rate_book).on(day)
                 if found is not None and found[0].effective_from == one.effective_from:
                     return found
-        return requirement.rate_table(time_type, book).on(day) or requirement.rate_table(time_type, requirement.rate_book).on(day)
+        return requirement.rate_table(time_type, book).on(day) or requirement.rate_table(
+            time_type, requirement.rate_book
+        ).on(day)

@@ -1,6 +1,6 @@
-"""What a document still lacks: facts that nobody sent, a step of its way to the invoice, a job order that is Filled.
+"""What a document still lacks: facts that nobody sent, a step of its way to the invoice, a requirement that is Filled.
 
-Each hold is a code and a sentence that says what is missing and what to send. Source: domain rules 2 and 3.
+Each hold is a code and a message that says what is missing and what to send. Source: domain rules 2 and 3.
 """
 
 from collections.abc import Iterable
@@ -23,18 +23,21 @@ BILLABLE_POSITIONS = frozenset({"contract", "temp"})
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A document waits: for what, in a code for programs and a sentence for people."""
+    """A document waits: for what, in a code for programs and a message for people."""
 
     code: str
-    sentence: str
+    message: str
 
 
 def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
-    """The first job order or billing company that nobody told us about, or that may not bill."""
+    """The first requirement or billing company that nobody told us about, or that may not bill."""
     for requirement_id in requirement_ids:
         requirement = facts.requirement(requirement_id)
         if not requirement.known:
-            return Held("unknown_requirement", f"requirement {requirement_id} is not known: send it on requirement-changed")
+            return Held(
+                "unknown_requirement",
+                f"requirement {requirement_id} is not known: send it on requirement-changed",
+            )
         company = facts.company(requirement.billing_company)
         if not company.known:
             return Held(
@@ -50,7 +53,9 @@ def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
     return None
 
 
-def missing_step(sheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts) -> Held | None:
+def missing_step(
+    sheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
+) -> Held | None:
     """The first step that the gate of its billing companies asks for and the timesheet has not passed.
 
     No workflow at all means an imported row, which passed them all. A sheet without hours names no requirement, so no company
@@ -59,15 +64,23 @@ def missing_step(sheet: TimesheetApproved, requirement_ids: Iterable[str], facts
     workflow = sheet.workflow
     if workflow is None:
         return None
-    strict = any(facts.company(facts.requirement(requirement_id).billing_company).gate == REVIEWED for requirement_id in requirement_ids)
+    strict = any(
+        facts.company(facts.requirement(requirement_id).billing_company).gate == REVIEWED
+        for requirement_id in requirement_ids
+    )
     for stamp, code, word in STEPS:
         if (strict or stamp == "approved_at") and getattr(workflow, stamp) is None:
-            return Held(code, f"timesheet {sheet.timesheet_id} was not {word}: send its next revision with {stamp} when it is")
+            return Held(
+                code,
+                f"timesheet {sheet.timesheet_id} was not {word}: send its next revision with {stamp} when it is",
+            )
     return None
 
 
-def not_billable(sheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts) -> Held | None:
-    """The first job order that was not Filled, or neither Contract nor Temp, on the timesheet's week ending."""
+def not_billable(
+    sheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
+) -> Held | None:
+    """The first requirement that was not Filled, or neither Contract nor Temp, on the timesheet's week ending."""
     for requirement_id in requirement_ids:
         status = facts.requirement(requirement_id).status_on(sheet.week_ending)
         if status is None or status.status.casefold() != BILLABLE_STATUS:

@@ -41,7 +41,9 @@ class Moved:
     new_amount: Decimal
 
 
-def impact(sheet: TimesheetApproved, facts: Facts, cited: Cited, now: Realized) -> dict[Change, list[Moved]]:
+def impact(
+    sheet: TimesheetApproved, facts: Facts, cited: Cited, now: Realized
+) -> dict[Change, list[Moved]]:
     """What each unconfirmed change would do to the lines that a timesheet is worth `now`, each change by itself."""
     changes: set[Change] = set()
     for entry in sheet.entries:
@@ -66,7 +68,9 @@ def confirmed(facts: Facts, change: Change) -> Facts:
     requirement = facts.requirement(change.requirement_id)
     newest = Confirmed(change.time_type, change.effective_from, requirement.rate_book)
     changed = replace(requirement, confirmed=(newest, *requirement.confirmed))
-    return Facts(facts.requirements | {change.requirement_id: changed}, facts.companies, facts.items)
+    return Facts(
+        facts.requirements | {change.requirement_id: changed}, facts.companies, facts.items
+    )
 
 
 def moved(before: Iterable[Line], after: Iterable[Line]) -> list[Moved]:
@@ -76,7 +80,9 @@ def moved(before: Iterable[Line], after: Iterable[Line]) -> list[Moved]:
     for at, lines in enumerate((before, after)):
         for line in lines:
             if line["line_kind"] == "timesheet":
-                kinds.setdefault((line["requirement_id"], line["time_type"]), ({}, {}))[at][line["line_key"]] = line
+                kinds.setdefault((line["requirement_id"], line["time_type"]), ({}, {}))[at][
+                    line["line_key"]
+                ] = line
     return [one for kind in sorted(kinds) for one in _moved(*kinds[kind])]
 
 
@@ -89,7 +95,9 @@ def _moved(before: Mapping[str, Line], after: Mapping[str, Line]) -> list[Moved]
         return []
     currency = str(gone[0][0]["currency"])
     back = sum((amount for _, _, amount in come), ZERO)
-    shares: Sequence[Decimal] = split(back, [quantity for _, quantity, _ in gone], minor_unit(currency))
+    shares: Sequence[Decimal] = split(
+        back, [quantity for _, quantity, _ in gone], minor_unit(currency)
+    )
     new_price = Decimal(come[0][0]["unit_price"])
     return [
         Moved(
@@ -113,7 +121,9 @@ def _less(line: Line, other: Line | None) -> tuple[Decimal, Decimal]:
     """By how much a line is more than the one of the same key."""
     if other is None:
         return Decimal(line["quantity"]), Decimal(line["amount"])
-    return Decimal(line["quantity"]) - Decimal(other["quantity"]), Decimal(line["amount"]) - Decimal(other["amount"])
+    return Decimal(line["quantity"]) - Decimal(other["quantity"]), Decimal(
+        line["amount"]
+    ) - Decimal(other["amount"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from services.fee_realizer.rules.facts import Facts, Item, Line, Part, Requireme
 from services.fee_realizer.rules.gates import Held, missing_fact
 from services.fee_realizer.rules.timesheets import Realized, Worth, printed
 from shared.events.ats import PlacementCreated, PlacementFee
-from shared.events.wire import LAST_DATE
+from shared.events.field_types import LAST_DATE
 from shared.money import minor_unit, plain, rounded, split
 
 PIECE = "C62"
@@ -33,7 +33,10 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> Worth:
     for fee in placement.fees:
         item = facts.item(fee.item_id)
         if not item.known:
-            return Held("unknown_catalog_item", f"catalog item {fee.item_id} of fee {fee.fee_id} is not known: set it with set-catalog-item")
+            return Held(
+                "unknown_catalog_item",
+                f"catalog item {fee.item_id} of fee {fee.fee_id} is not known: set it with set-catalog-item",
+            )
         whole = _whole(placement, fee, item, requirement)
         if isinstance(whole, Held):
             return whole
@@ -45,7 +48,9 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> Worth:
     return Realized(lines)
 
 
-def _whole(placement: PlacementCreated, fee: PlacementFee, item: Item, requirement: Requirement) -> tuple[Decimal, str, str, str] | Held:
+def _whole(
+    placement: PlacementCreated, fee: PlacementFee, item: Item, requirement: Requirement
+) -> tuple[Decimal, str, str, str] | Held:
     """The fee before it is parted: amount, currency, and how it came about (base, percent). The fee's own terms win over the item's."""
     percent = None if fee.amount is not None else fee.percent
     if percent is None and fee.amount is None and item.amount is None:
@@ -57,29 +62,52 @@ def _whole(placement: PlacementCreated, fee: PlacementFee, item: Item, requireme
     else:
         currency = item.currency or ""
     if not currency:
-        return Held("no_currency", f"fee {fee.fee_id} of catalog item {fee.item_id} has no currency: send the placement with one")
+        return Held(
+            "no_currency",
+            f"fee {fee.fee_id} of catalog item {fee.item_id} has no currency: send the placement with one",
+        )
     if percent is None:
-        amount = rounded((fee.amount if fee.amount is not None else item.amount) or Decimal(0), currency)
+        amount = rounded(
+            (fee.amount if fee.amount is not None else item.amount) or Decimal(0), currency
+        )
         return amount, currency, printed(amount, currency), ""
     if placement.salary is None:
-        return Held("no_salary", f"fee {fee.fee_id} is {plain(percent)} % of the salary, and the placement has none: send its next revision with salary")
+        return Held(
+            "no_salary",
+            f"fee {fee.fee_id} is {plain(percent)} % of the salary, and the placement has none: send its next revision with salary",
+        )
     amount = rounded((placement.salary * percent).scaleb(-2), currency)
     return amount, currency, printed(placement.salary, currency), plain(percent)
 
 
-def _parts(placement: PlacementCreated, fee: PlacementFee, item: Item, requirement: Requirement, whole: tuple[Decimal, str, str, str]) -> list[Line] | Held:
+def _parts(
+    placement: PlacementCreated,
+    fee: PlacementFee,
+    item: Item,
+    requirement: Requirement,
+    whole: tuple[Decimal, str, str, str],
+) -> list[Line] | Held:
     amount, currency, base, percent = whole
     if abs(amount) >= PRICE_LIMIT:
-        return Held("amount_too_large", f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {currency} or more: send the right amount, percent or salary")
+        return Held(
+            "amount_too_large",
+            f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {currency} or more: send the right amount, percent or salary",
+        )
     plan: Sequence[Part] = AT_ONCE
     if fee.plan is not None:
         plan = [Part(part.share, part.day) for part in fee.plan]
     elif item.plan is not None:
         plan = item.plan
     lines = []
-    for number, (part, share) in enumerate(zip(plan, split(amount, [part.share for part in plan], minor_unit(currency)), strict=True), 1):
+    for number, (part, share) in enumerate(
+        zip(plan, split(amount, [part.share for part in plan], minor_unit(currency)), strict=True),
+        1,
+    ):
         if part.day - 1 > (LAST_DATE - placement.start_date).days:
-            return Held("date_out_of_range", f"instalment {number} of fee {fee.fee_id} would fall due after {LAST_DATE}: send the right start date or plan")
+            return Held(
+                "date_out_of_range",
+                f"instalment {number} of fee {fee.fee_id} would fall due after {LAST_DATE}: send the right start date or plan",
+            )
         if share:
             due = placement.start_date + timedelta(days=part.day - 1)
             formula = f"{base} × {percent} % = {printed(amount, currency)}" if percent else base
@@ -93,11 +121,20 @@ def _parts(placement: PlacementCreated, fee: PlacementFee, item: Item, requireme
                 "revision": str(placement.revision),
                 "formula": formula,
             }
-            lines.append(_line(placement, fee, item, requirement, (share, currency, due, number, len(plan))) | {"derivation": derivation})
+            lines.append(
+                _line(placement, fee, item, requirement, (share, currency, due, number, len(plan)))
+                | {"derivation": derivation}
+            )
     return lines
 
 
-def _line(placement: PlacementCreated, fee: PlacementFee, item: Item, requirement: Requirement, part: tuple[Decimal, str, date, int, int]) -> Line:
+def _line(
+    placement: PlacementCreated,
+    fee: PlacementFee,
+    item: Item,
+    requirement: Requirement,
+    part: tuple[Decimal, str, date, int, int],
+) -> Line:
     share, currency, due, number, of = part
     day = due.isoformat()
     instalment = f" · instalment {number} of {of}" if of > 1 else ""

@@ -14,7 +14,7 @@ _EARLIEST = datetime.min.replace(tzinfo=UTC)
 class RevisionMark(NamedTuple):
     """What the choice needs to know of a revision. Approved without a stamp: an imported row, the earliest of all."""
 
-    sheet_id: str
+    source_id: str
     revision: int
     approved: bool = True
     approved_at: datetime | None = None
@@ -27,36 +27,47 @@ def chosen(document_id: str, marks: Iterable[RevisionMark]) -> RevisionMark | No
     approved stands below every sheet that was: it is the document only while it is alone, and waits for its approval.
     """
     every = list(marks)
-    if len(every) == 1 and every[0].sheet_id == document_id:  # how most documents come
+    if len(every) == 1 and every[0].source_id == document_id:  # how most documents come
         return every[0]
     sheets: dict[str, list[RevisionMark]] = {}
     for mark in every:
-        sheets.setdefault(mark.sheet_id, []).append(mark)
+        sheets.setdefault(mark.source_id, []).append(mark)
     best: tuple[tuple[bool, datetime, str], RevisionMark] | None = None
-    for sheet_id, revisions in sheets.items():
+    for source_id, revisions in sheets.items():
         revisions.sort(key=lambda mark: mark.revision, reverse=True)
         approved = next((mark for mark in revisions if mark.approved), None)
-        if approved is None and sheet_id != document_id:
+        if approved is None and source_id != document_id:
             continue
-        order = (approved is not None, (approved and approved.approved_at) or _EARLIEST, sheet_id)
+        order = (approved is not None, (approved and approved.approved_at) or _EARLIEST, source_id)
         if best is None or order > best[0]:
             best = (order, revisions[0])
     return best[1] if best else None
 
 
-def misplaced(document_id: str, sheet_id: str, document_of: Mapping[str, str], originals: Iterable[str]) -> tuple[str, str] | None:
-    """Why a sheet cannot belong to the document that it names, in code and sentence; None if it can.
+def misplaced(
+    document_id: str, source_id: str, document_of: Mapping[str, str], originals: Iterable[str]
+) -> tuple[str, str] | None:
+    """Why a sheet cannot belong to the document that it names, in code and message; None if it can.
 
     `document_of` says of known adjustment sheets which original they adjust, `originals` which ids are documents themselves.
     """
-    if document_of.get(sheet_id, document_id) != document_id:
-        before = document_of[sheet_id]
-        return "conflict", f"timesheet {sheet_id} came before as an adjustment of {before}: a sheet never changes its original; send a new id"
-    if sheet_id == document_id:
+    if document_of.get(source_id, document_id) != document_id:
+        before = document_of[source_id]
+        return (
+            "conflict",
+            f"timesheet {source_id} came before as an adjustment of {before}: a sheet never changes its original; send a new id",
+        )
+    if source_id == document_id:
         return None
-    if sheet_id in originals:
-        return "conflict", f"timesheet {sheet_id} is an original itself: it can't adjust {document_id}; send the adjustment under an id of its own"
+    if source_id in originals:
+        return (
+            "conflict",
+            f"timesheet {source_id} is an original itself: it can't adjust {document_id}; send the adjustment under an id of its own",
+        )
     if document_id in document_of:
         original = document_of[document_id]
-        return "adjusts_adjustment", f"timesheet {sheet_id} adjusts {document_id}, which is itself an adjustment: name the original, {original}"
+        return (
+            "adjusts_adjustment",
+            f"timesheet {source_id} adjusts {document_id}, which is itself an adjustment: name the original, {original}",
+        )
     return None

@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 from services.fee_realizer.rules.facts import Line, in_json
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.timesheets import Realized, Worth
-from shared.events.wire import MESSAGE_BYTES
+from shared.events.field_types import MESSAGE_BYTES
 
-StatementKind = Literal["realized", "withheld"]
+RealizationKind = Literal["realized", "withheld"]
 KEY_BYTES = 1_800
 """A line is found by its document and its key, beside a requirement or a command: what an index takes has 2,704 bytes in all. Names in
 Latin letters have never so many."""
@@ -22,17 +22,17 @@ NOT_WORTH = frozenset({"rate_book", "derivation"})
 class Standing(NamedTuple):
     """Where a document stands: its latest statement (0 none) with the lines it said, and its hold."""
 
-    statement_no: int = 0
-    statement_kind: str = ""
+    realization_no: int = 0
+    realization_kind: str = ""
     lines: Sequence[Line] = ()
     hold_code: str | None = None
-    hold_sentence: str | None = None
+    hold_message: str | None = None
 
 
 class Step(NamedTuple):
     """What follows from a document's worth: a new statement or none, its hold, and what must be said of that."""
 
-    statement: StatementKind | None
+    statement: RealizationKind | None
     hold: Held | None
     says_hold: Literal["held", "released"] | None
 
@@ -40,26 +40,40 @@ class Step(NamedTuple):
 def step(standing: Standing, worth: Worth, *, stale: bool = False) -> Step:
     """Compares what a document is worth now with what was said of it. A stale statement is said anew whatever it says."""
     if isinstance(worth, Held):
-        withheld: StatementKind | None = "withheld" if standing.statement_kind == "realized" else None
-        other = (worth.code, worth.sentence) != (standing.hold_code, standing.hold_sentence)
+        withheld: RealizationKind | None = (
+            "withheld" if standing.realization_kind == "realized" else None
+        )
+        other = (worth.code, worth.message) != (standing.hold_code, standing.hold_message)
         return Step(withheld, worth, "held" if other or withheld else None)
-    changed = standing.statement_kind != "realized" or stale or not same_worth(standing.lines, worth.lines)
-    return Step("realized" if changed else None, None, "released" if standing.hold_code is not None else None)
+    changed = (
+        standing.realization_kind != "realized"
+        or stale
+        or not same_worth(standing.lines, worth.lines)
+    )
+    return Step(
+        "realized" if changed else None,
+        None,
+        "released" if standing.hold_code is not None else None,
+    )
 
 
 def same_worth(before: Sequence[Line], after: Sequence[Line]) -> bool:
     """Whether two lists of lines are the same by value: derivations and rate books aside. Both are in the order of their keys."""
-    return len(before) == len(after) and all(_worth(one) == _worth(other) for one, other in zip(before, after, strict=True))
+    return len(before) == len(after) and all(
+        _worth(one) == _worth(other) for one, other in zip(before, after, strict=True)
+    )
 
 
 def _worth(line: Line) -> Line:
     return {name: value for name, value in line.items() if name not in NOT_WORTH}
 
 
-def statement_body(head: dict[str, Any], kind: StatementKind, worth: Worth) -> str:
-    """The event's value. `head` brings document_kind, document_id, statement_no, sheet_id, revision and cause."""
+def realization_body(head: dict[str, Any], kind: RealizationKind, worth: Worth) -> str:
+    """The event's value. `head` brings document_kind, document_id, realization_no, source_id, revision and cause."""
     realized = worth if kind == "realized" and isinstance(worth, Realized) else Realized([])
-    return in_json(head | {"statement_kind": kind, "basis": realized.basis, "lines": realized.lines})
+    return in_json(
+        head | {"realization_kind": kind, "basis": realized.basis, "lines": realized.lines}
+    )
 
 
 def too_long(body: str) -> Held | None:
@@ -79,6 +93,13 @@ def key_too_long(document_id: str, worth: Worth) -> Held | None:
     for line in lines:
         named = document_id + line["line_key"]
         if len(named) * 4 > KEY_BYTES and len(named.encode()) > KEY_BYTES:
-            which = "fee and catalog item" if line["line_kind"] == "product" else "requirement, project, cost centre and purchase order number"
-            return Held("line_key_too_long", f"{which} of a line have, with the document's id, more than {KEY_BYTES:,} bytes: send shorter ones")
+            which = (
+                "fee and catalog item"
+                if line["line_kind"] == "product"
+                else "requirement, project, cost centre and purchase order number"
+            )
+            return Held(
+                "line_key_too_long",
+                f"{which} of a line have, with the document's id, more than {KEY_BYTES:,} bytes: send shorter ones",
+            )
     return None

@@ -45,28 +45,50 @@ def realize_timesheet(sheet: TimesheetApproved, facts: Facts, cited: Cited) -> W
     """The lines that a timesheet is worth, or what it waits for. Entries of zero hours are good input and worth nothing."""
     entries = [entry for entry in sheet.entries if entry.hours]
     requirement_ids = sorted({entry.requirement_id for entry in entries})
-    held = missing_fact(requirement_ids, facts) or missing_step(sheet, requirement_ids, facts) or not_billable(sheet, requirement_ids, facts)
+    held = (
+        missing_fact(requirement_ids, facts)
+        or missing_step(sheet, requirement_ids, facts)
+        or not_billable(sheet, requirement_ids, facts)
+    )
     if held is not None:
         return held
     keys: dict[tuple[str, str, tuple[str, str, str]], _Key] = {}
     basis: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in entries:
         requirement = facts.requirements[entry.requirement_id]
-        fields = (entry.project or requirement.project, entry.cost_center or requirement.cost_center, entry.po_number or requirement.po_number)
+        fields = (
+            entry.project or requirement.project,
+            entry.cost_center or requirement.cost_center,
+            entry.po_number or requirement.po_number,
+        )
         named = (entry.requirement_id, entry.time_type, fields)
         key = keys.get(named)
         if key is None:
-            key = keys[named] = _Key(requirement, entry.time_type, fields, _basis_of(requirement, entry.time_type, cited, basis))
+            key = keys[named] = _Key(
+                requirement,
+                entry.time_type,
+                fields,
+                _basis_of(requirement, entry.time_type, cited, basis),
+            )
         missing = _add(entry, key, facts)
         if missing is not None:
             return missing
-    lines = [_line(sheet, key, name, version, by_day) for key in keys.values() for name, (version, by_day) in key.times.items()]
+    lines = [
+        _line(sheet, key, name, version, by_day)
+        for key in keys.values()
+        for name, (version, by_day) in key.times.items()
+    ]
     lines.sort(key=lambda line: line["line_key"])
     return Realized(lines, [basis[named] for named in sorted(basis)])
 
 
-def _basis_of(requirement: Requirement, time_type: str, cited: Cited, basis: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
-    """From which rate book a time type of a job order is priced: the one that invoiced lines cite, else the newest."""
+def _basis_of(
+    requirement: Requirement,
+    time_type: str,
+    cited: Cited,
+    basis: dict[tuple[str, str], dict[str, Any]],
+) -> dict[str, Any]:
+    """From which rate book a time type of a requirement is priced: the one that invoiced lines cite, else the newest."""
     named = (requirement.requirement_id, time_type)
     if named not in basis:
         wanted = cited.get(named)
@@ -102,10 +124,19 @@ def _add(entry: TimesheetEntry, key: _Key, facts: Facts) -> Held | None:
     return None
 
 
-def _line(sheet: TimesheetApproved, key: _Key, name: str, version: RateVersion, by_day: dict[date, Decimal]) -> Line:
+def _line(
+    sheet: TimesheetApproved,
+    key: _Key,
+    name: str,
+    version: RateVersion,
+    by_day: dict[date, Decimal],
+) -> Line:
     """The line of one key: what holds for every timesheet, taken over, and what is this one's."""
     requirement = key.requirement
-    always = requirement.always((version.time_type, name, version.source, version.since_book, key.fields), lambda: _always(key, name, version))
+    always = requirement.always(
+        (version.time_type, name, version.source, version.since_book, key.fields),
+        lambda: _always(key, name, version),
+    )
     days = sorted(by_day)
     quantity = sum(by_day.values(), ZERO)
     amount = rounded(quantity * version.unit_price, requirement.currency)
@@ -119,7 +150,9 @@ def _line(sheet: TimesheetApproved, key: _Key, name: str, version: RateVersion, 
     line["service_to"] = days[-1].isoformat()
     line["worker_id"] = sheet.worker_id
     line["rate_book"] = key.basis["rate_book"]
-    line["description"] = f"{requirement.job_title or requirement.requirement_id} · {sheet.worker_id} · {version.time_type} · week ending {week}"
+    line["description"] = (
+        f"{requirement.job_title or requirement.requirement_id} · {sheet.worker_id} · {version.time_type} · week ending {week}"
+    )
     line["derivation"] = {
         "sheet": sheet.timesheet_id,
         "revision": str(sheet.revision),
@@ -135,7 +168,17 @@ def _always(key: _Key, name: str, version: RateVersion) -> Line:
     requirement = key.requirement
     project, cost_center, po_number = key.fields
     return {
-        "line_key": in_json(["t", requirement.requirement_id, version.time_type, name, project, cost_center, po_number]),
+        "line_key": in_json(
+            [
+                "t",
+                requirement.requirement_id,
+                version.time_type,
+                name,
+                project,
+                cost_center,
+                po_number,
+            ]
+        ),
         "line_kind": "timesheet",
         "billing_company": requirement.billing_company,
         "billto_node": requirement.office_id,

@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.rules.gates import Held
 from services.fee_realizer.rules.sheets import RevisionMark
 from services.fee_realizer.store.facts import text_array
-from services.fee_realizer.store.statements import NewStatement
+from services.fee_realizer.store.statements import NewRealization
 from shared.database import columns, joined, rows, run
 
 STUB_REVISION = -1
-_COLUMNS = "document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, hold_no, requirement_ids, item_ids"
+_COLUMNS = "document_id, source_id, revision, realization_no, hold_code, hold_message, hold_no, requirement_ids, item_ids"
 
 
 @dataclass(slots=True)
@@ -23,11 +23,11 @@ class Head:
 
     document_kind: str
     document_id: str
-    sheet_id: str = ""
+    source_id: str = ""
     revision: int = STUB_REVISION
-    statement_no: int = 0
+    realization_no: int = 0
     hold_code: str | None = None
-    hold_sentence: str | None = None
+    hold_message: str | None = None
     hold_no: int = 0
     requirement_ids: set[str] = field(default_factory=set)
     item_ids: set[str] = field(default_factory=set)
@@ -36,7 +36,7 @@ class Head:
     def hold(self, held: Held | None) -> None:
         """Takes over a hold, or none."""
         self.hold_code = held.code if held else None
-        self.hold_sentence = held.sentence if held else None
+        self.hold_message = held.message if held else None
 
 
 class NewRevision(NamedTuple):
@@ -48,7 +48,9 @@ class NewRevision(NamedTuple):
     body: str
 
 
-async def heads_for(connection: AsyncConnection, kind: str, ids: Iterable[str], *, lock: bool) -> dict[str, Head]:
+async def heads_for(
+    connection: AsyncConnection, kind: str, ids: Iterable[str], *, lock: bool
+) -> dict[str, Head]:
     """The head rows that exist, by document id; locked for the transaction, in order, or only looked at."""
     wanted = sorted(set(ids))
     if not wanted:
@@ -64,11 +66,11 @@ async def heads_for(connection: AsyncConnection, kind: str, ids: Iterable[str], 
         row.document_id: Head(
             kind,
             row.document_id,
-            row.sheet_id,
+            row.source_id,
             row.revision,
-            row.statement_no,
+            row.realization_no,
             row.hold_code,
-            row.hold_sentence,
+            row.hold_message,
             row.hold_no,
             set(row.requirement_ids),
             set(row.item_ids),
@@ -78,13 +80,15 @@ async def heads_for(connection: AsyncConnection, kind: str, ids: Iterable[str], 
     }
 
 
-async def marks_for(connection: AsyncConnection, kind: str, ids: Sequence[str]) -> dict[str, list[RevisionMark]]:
+async def marks_for(
+    connection: AsyncConnection, kind: str, ids: Sequence[str]
+) -> dict[str, list[RevisionMark]]:
     """What the choice of the sheet needs of all stored revisions."""
     found: dict[str, list[RevisionMark]] = {}
     if ids:
         for row in await rows(
             connection,
-            "SELECT document_id, sheet_id, revision, approved, approved_at FROM fee_realizer.source_revision"
+            "SELECT document_id, source_id, revision, approved, approved_at FROM fee_realizer.source_revision"
             " WHERE document_kind = :kind AND document_id = ANY(CAST(:ids AS text[]))",
             kind=kind,
             ids=list(ids),
@@ -97,23 +101,25 @@ RevisionKey = tuple[str, str, int]
 """Document id, sheet id, revision."""
 
 
-async def bodies_for(connection: AsyncConnection, kind: str, keys: Iterable[RevisionKey]) -> dict[RevisionKey, str]:
+async def bodies_for(
+    connection: AsyncConnection, kind: str, keys: Iterable[RevisionKey]
+) -> dict[RevisionKey, str]:
     """Stored bodies, as JSON text."""
     wanted = sorted(set(keys))
     if not wanted:
         return {}
     found = await rows(
         connection,
-        "SELECT r.document_id, r.sheet_id, r.revision, CAST(r.body AS text) AS body"
-        " FROM unnest(CAST(:documents AS text[]), CAST(:sheets AS text[]), CAST(:revisions AS bigint[])) AS s(document_id, sheet_id, revision)"
+        "SELECT r.document_id, r.source_id, r.revision, CAST(r.body AS text) AS body"
+        " FROM unnest(CAST(:documents AS text[]), CAST(:sheets AS text[]), CAST(:revisions AS bigint[])) AS s(document_id, source_id, revision)"
         " JOIN fee_realizer.source_revision r ON r.document_kind = :kind"
-        " AND r.document_id = s.document_id AND r.sheet_id = s.sheet_id AND r.revision = s.revision",
+        " AND r.document_id = s.document_id AND r.source_id = s.source_id AND r.revision = s.revision",
         kind=kind,
         documents=[key[0] for key in wanted],
         sheets=[key[1] for key in wanted],
         revisions=[key[2] for key in wanted],
     )
-    return {(row.document_id, row.sheet_id, row.revision): row.body for row in found}
+    return {(row.document_id, row.source_id, row.revision): row.body for row in found}
 
 
 async def originals_of(connection: AsyncConnection, sheet_ids: Iterable[str]) -> dict[str, str]:
@@ -121,8 +127,12 @@ async def originals_of(connection: AsyncConnection, sheet_ids: Iterable[str]) ->
     wanted = sorted(set(sheet_ids))
     if not wanted:
         return {}
-    found = await rows(connection, "SELECT sheet_id, document_id FROM fee_realizer.adjustment_sheet WHERE sheet_id = ANY(CAST(:ids AS text[]))", ids=wanted)
-    return {row.sheet_id: row.document_id for row in found}
+    found = await rows(
+        connection,
+        "SELECT source_id, document_id FROM fee_realizer.adjustment_timesheet WHERE source_id = ANY(CAST(:ids AS text[]))",
+        ids=wanted,
+    )
+    return {row.source_id: row.document_id for row in found}
 
 
 async def add_adjustment_sheets(connection: AsyncConnection, documents: Mapping[str, str]) -> None:
@@ -130,7 +140,7 @@ async def add_adjustment_sheets(connection: AsyncConnection, documents: Mapping[
     if documents:
         await run(
             connection,
-            "INSERT INTO fee_realizer.adjustment_sheet SELECT * FROM unnest(CAST(:sheets AS text[]), CAST(:documents AS text[])) ON CONFLICT DO NOTHING",
+            "INSERT INTO fee_realizer.adjustment_timesheet SELECT * FROM unnest(CAST(:sheets AS text[]), CAST(:documents AS text[])) ON CONFLICT DO NOTHING",
             sheets=list(documents),
             documents=list(documents.values()),
         )
@@ -145,7 +155,7 @@ async def save(
     heads: Iterable[Head],
     revisions: Sequence[NewRevision] = (),
     facts: Sequence[FactRow] = (),
-    statements: Sequence[NewStatement] = (),
+    statements: Sequence[NewRealization] = (),
 ) -> None:
     """Writes what a batch of documents comes to: known heads in place, everything new in one statement, each table in its order.
 
@@ -153,7 +163,10 @@ async def save(
     used twice.
     """
     by_id = sorted(heads, key=lambda head: (head.document_kind, head.document_id))
-    known, new = [head for head in by_id if head.stored], [head for head in by_id if not head.stored]
+    known, new = (
+        [head for head in by_id if head.stored],
+        [head for head in by_id if not head.stored],
+    )
     if known:
         await run(connection, _UPDATE_HEADS, **_head_values(known))
     tables = (
@@ -163,7 +176,9 @@ async def save(
         (bool(statements), _ADD_STATEMENTS, _statement_values(statements)),
     )
     parts = [part for wanted, part, _ in tables if wanted]
-    values = {name: column for wanted, _, columns in tables if wanted for name, column in columns.items()}
+    values = {
+        name: column for wanted, _, columns in tables if wanted for name, column in columns.items()
+    }
     if parts:
         besides = ", ".join(f"part_{at} AS ({part})" for at, part in enumerate(parts[:-1]))
         await run(connection, f"WITH {besides} {parts[-1]}" if besides else parts[-1], **values)
@@ -172,11 +187,11 @@ async def save(
 _HEAD = {
     "document_kind": "text",
     "document_id": "text",
-    "sheet_id": "text",
+    "source_id": "text",
     "revision": "bigint",
-    "statement_no": "integer",
+    "realization_no": "integer",
     "hold_code": "text",
-    "hold_sentence": "text",
+    "hold_message": "text",
     "hold_no": "integer",
     "requirement_ids": "text",
     "item_ids": "text",
@@ -188,8 +203,8 @@ _ADD_HEADS = (
     f" CASE WHEN hold_code IS NOT NULL THEN now() END FROM {_HEADS} ORDER BY document_kind, document_id"
 )
 _UPDATE_HEADS = (
-    "UPDATE fee_realizer.source_document d SET sheet_id = s.sheet_id, revision = s.revision, statement_no = s.statement_no,"
-    " hold_code = s.hold_code, hold_sentence = s.hold_sentence, hold_no = s.hold_no,"
+    "UPDATE fee_realizer.source_document d SET source_id = s.source_id, revision = s.revision, realization_no = s.realization_no,"
+    " hold_code = s.hold_code, hold_message = s.hold_message, hold_no = s.hold_no,"
     " held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,"
     " requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])"
     f" FROM {_HEADS} AND d.document_kind = s.document_kind AND d.document_id = s.document_id"
@@ -204,11 +219,16 @@ _REVISION = {
     "came_body": "text",
 }
 _ADD_REVISIONS = (
-    "INSERT INTO fee_realizer.source_revision (document_kind, document_id, sheet_id, revision, approved, approved_at, body)"
-    " SELECT document_kind, document_id, sheet_id, revision, approved, approved_at, CAST(body AS jsonb)"
-    f" FROM unnest({columns(_REVISION)}) AS r(document_kind, document_id, sheet_id, revision, approved, approved_at, body) WHERE document_id IS NOT NULL"
+    "INSERT INTO fee_realizer.source_revision (document_kind, document_id, source_id, revision, approved, approved_at, body)"
+    " SELECT document_kind, document_id, source_id, revision, approved, approved_at, CAST(body AS jsonb)"
+    f" FROM unnest({columns(_REVISION)}) AS r(document_kind, document_id, source_id, revision, approved, approved_at, body) WHERE document_id IS NOT NULL"
 )
-_FACT = {"fact_kind": "text", "fact_id": "text", "fact_document_kind": "text", "fact_document": "text"}
+_FACT = {
+    "fact_kind": "text",
+    "fact_id": "text",
+    "fact_document_kind": "text",
+    "fact_document": "text",
+}
 _ADD_FACTS = (
     f"INSERT INTO fee_realizer.document_fact SELECT * FROM unnest({columns(_FACT)}) AS f(kind, id, document_kind, document_id)"
     " WHERE id IS NOT NULL ON CONFLICT DO NOTHING"
@@ -224,8 +244,8 @@ _STATEMENT = {
     "said_body": "text",
 }
 _ADD_STATEMENTS = (
-    "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
-    f" SELECT * FROM unnest({columns(_STATEMENT)}) AS s(document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body)"
+    "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body)"
+    f" SELECT * FROM unnest({columns(_STATEMENT)}) AS s(document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body)"
     " WHERE document_id IS NOT NULL"
 )
 
@@ -234,11 +254,11 @@ def _head_values(heads: Sequence[Head]) -> dict[str, str]:
     return {
         "document_kind": joined([head.document_kind for head in heads]),
         "document_id": joined([head.document_id for head in heads]),
-        "sheet_id": joined([head.sheet_id for head in heads]),
+        "source_id": joined([head.source_id for head in heads]),
         "revision": joined([str(head.revision) for head in heads]),
-        "statement_no": joined([str(head.statement_no) for head in heads]),
+        "realization_no": joined([str(head.realization_no) for head in heads]),
         "hold_code": joined([head.hold_code for head in heads]),
-        "hold_sentence": joined([head.hold_sentence for head in heads]),
+        "hold_message": joined([head.hold_message for head in heads]),
         "hold_no": joined([str(head.hold_no) for head in heads]),
         "requirement_ids": joined([text_array(sorted(head.requirement_ids)) for head in heads]),
         "item_ids": joined([text_array(sorted(head.item_ids)) for head in heads]),
@@ -250,10 +270,12 @@ def _revision_values(revisions: Sequence[NewRevision]) -> dict[str, str]:
     return {
         "came_kind": joined([new.document_kind for new in revisions]),
         "came_document": joined([new.document_id for new in revisions]),
-        "came_sheet": joined([new.mark.sheet_id for new in revisions]),
+        "came_sheet": joined([new.mark.source_id for new in revisions]),
         "came_revision": joined([str(new.mark.revision) for new in revisions]),
         "came_approved": joined([str(new.mark.approved) for new in revisions]),
-        "came_stamp": joined([None if stamp is None else stamp.astimezone(UTC).isoformat() for stamp in stamps]),
+        "came_stamp": joined(
+            [None if stamp is None else stamp.astimezone(UTC).isoformat() for stamp in stamps]
+        ),
         "came_body": joined([new.body for new in revisions]),
     }
 
@@ -262,13 +284,13 @@ def _fact_values(facts: Sequence[FactRow]) -> dict[str, str]:
     return {name: joined([fact[at] for fact in facts]) for at, name in enumerate(_FACT)}
 
 
-def _statement_values(statements: Sequence[NewStatement]) -> dict[str, str]:
+def _statement_values(statements: Sequence[NewRealization]) -> dict[str, str]:
     return {
         "said_kind": joined([new.document_kind for new in statements]),
         "said_document": joined([new.document_id for new in statements]),
-        "said_number": joined([str(new.statement_no) for new in statements]),
-        "said_statement_kind": joined([new.statement_kind for new in statements]),
-        "said_sheet": joined([new.sheet_id for new in statements]),
+        "said_number": joined([str(new.realization_no) for new in statements]),
+        "said_statement_kind": joined([new.realization_kind for new in statements]),
+        "said_sheet": joined([new.source_id for new in statements]),
         "said_revision": joined([str(new.revision) for new in statements]),
         "said_cause": joined([new.cause for new in statements]),
         "said_body": joined([new.body for new in statements]),

@@ -1,4 +1,4 @@
-"""Facts as pricing reads them: rows of job orders, billing companies and catalog items, locked FOR SHARE behind stubs.
+"""Facts as pricing reads them: rows of requirements, billing companies and catalog items, locked FOR SHARE behind stubs.
 
 The order is always requirement, catalog item, billing company, each sorted; stubs are inserted before anything of a kind is locked,
 so that two workers never wait for each other in a circle. Whoever changes a fact takes its row FOR UPDATE and so waits for
@@ -14,12 +14,24 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.rules.facts import Company, Facts, Item, Part, RateVersion, Requirement, StatusAt
+from services.fee_realizer.rules.facts import (
+    Company,
+    Facts,
+    Item,
+    Part,
+    RateVersion,
+    Requirement,
+    StatusAt,
+)
 from services.fee_realizer.store.rates import confirmations
 from shared.database import rows, run
 
 ORDERS_KEPT = 10_000
-_KEYS = {"requirement": "requirement_id", "catalog_item": "item_id", "billing_company": "billing_company"}
+_KEYS = {
+    "requirement": "requirement_id",
+    "catalog_item": "item_id",
+    "billing_company": "billing_company",
+}
 
 
 async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str]) -> None:
@@ -33,8 +45,14 @@ async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str])
     )
 
 
-async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str], item_ids: Iterable[str], *, lock: bool = True) -> Facts:
-    """Locks what documents are priced from FOR SHARE and reads it: job orders, items, then the companies of the job orders.
+async def lock_facts(
+    connection: AsyncConnection,
+    requirement_ids: Iterable[str],
+    item_ids: Iterable[str],
+    *,
+    lock: bool = True,
+) -> Facts:
+    """Locks what documents are priced from FOR SHARE and reads it: requirements, items, then the companies of the requirements.
 
     Without `lock` it only looks, for who asks what would be: a fact that is not there is made all the same.
     """
@@ -68,7 +86,7 @@ async def lock_facts(connection: AsyncConnection, requirement_ids: Iterable[str]
 
 @dataclass(slots=True)
 class _Seen:
-    """What this process has read of facts whose rows are there for good. A job order's row names its revision and its rate book: who
+    """What this process has read of facts whose rows are there for good. A requirement's row names its revision and its rate book: who
     changes a status turns the one, who changes a rate the other, so what was read beside an equal row still holds. Only rows that were
     locked are kept: those are committed."""
 
@@ -79,7 +97,9 @@ class _Seen:
 _SEEN: WeakKeyDictionary[Engine, _Seen] = WeakKeyDictionary()
 
 
-async def _lock(connection: AsyncConnection, table: str, statement: str, ids: set[str], there: Collection[str]) -> list[Any]:
+async def _lock(
+    connection: AsyncConnection, table: str, statement: str, ids: set[str], there: Collection[str]
+) -> list[Any]:
     """The rows of facts, all of them: stubs are made first, unless all are known to be `there`."""
     if not ids:
         return []
@@ -102,12 +122,27 @@ async def _lock_items(connection: AsyncConnection, facts: Facts, item_ids: Seque
         " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[])) ORDER BY item_id FOR SHARE",
         ids=item_ids,
     ):
-        plan = None if row.plan is None else tuple(Part(Decimal(part["share"]), part["day"]) for part in row.plan)
-        facts.items[row.item_id] = Item(row.item_id, row.known, row.name, row.amount, row.currency, row.percent_of_salary, plan, row.tax_code)
+        plan = (
+            None
+            if row.plan is None
+            else tuple(Part(Decimal(part["share"]), part["day"]) for part in row.plan)
+        )
+        facts.items[row.item_id] = Item(
+            row.item_id,
+            row.known,
+            row.name,
+            row.amount,
+            row.currency,
+            row.percent_of_salary,
+            plan,
+            row.tax_code,
+        )
 
 
-async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: Sequence[Any], seen: _Seen, *, keep: bool) -> None:
-    """The locked job orders, with their statuses and the rates of the newest book, read anew where the row has changed."""
+async def _add_requirements(
+    connection: AsyncConnection, facts: Facts, locked: Sequence[Any], seen: _Seen, *, keep: bool
+) -> None:
+    """The locked requirements, with their statuses and the rates of the newest book, read anew where the row has changed."""
     fresh: list[Any] = []
     for row in locked:
         kept = seen.orders.get(row.requirement_id)
@@ -124,18 +159,26 @@ async def _add_requirements(connection: AsyncConnection, facts: Facts, locked: S
             " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id, from_date",
             ids=known,
         ):
-            statuses.setdefault(row.requirement_id, []).append(StatusAt(row.from_date, row.status, row.position_type))
+            statuses.setdefault(row.requirement_id, []).append(
+                StatusAt(row.from_date, row.status, row.position_type)
+            )
     rates = await rate_versions(connection, known) if known else {}
     if len(seen.orders) + len(known) > ORDERS_KEPT:
         seen.orders.clear()
     for row in fresh:
-        values: list[Any] = [*row[:-1], tuple(statuses.get(row.requirement_id, ())), tuple(rates.get(row.requirement_id, ()))]
+        values: list[Any] = [
+            *row[:-1],
+            tuple(statuses.get(row.requirement_id, ())),
+            tuple(rates.get(row.requirement_id, ())),
+        ]
         requirement = facts.requirements[row.requirement_id] = Requirement(*values)
         if row.known and keep:
             seen.orders[row.requirement_id] = (tuple(row), requirement)
 
 
-async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[str], *, ended: bool = False) -> dict[str, list[RateVersion]]:
+async def rate_versions(
+    connection: AsyncConnection, requirement_ids: Sequence[str], *, ended: bool = False
+) -> dict[str, list[RateVersion]]:
     """The versions of the newest book, or those that have ended."""
     found: dict[str, list[RateVersion]] = {}
     for row in await rows(
@@ -148,7 +191,9 @@ async def rate_versions(connection: AsyncConnection, requirement_ids: Sequence[s
     return found
 
 
-async def with_ended_rates(connection: AsyncConnection, facts: Facts, requirement_ids: Iterable[str]) -> None:
+async def with_ended_rates(
+    connection: AsyncConnection, facts: Facts, requirement_ids: Iterable[str]
+) -> None:
     """Adds the versions of earlier rate books and what was confirmed, for documents whose invoiced lines cite them."""
     cited = sorted(set(requirement_ids) & facts.requirements.keys())
     if cited:
@@ -157,14 +202,18 @@ async def with_ended_rates(connection: AsyncConnection, facts: Facts, requiremen
         for requirement_id in ended.keys() | confirmed.keys():
             requirement = facts.requirements[requirement_id]
             rates = (*requirement.rates, *ended.get(requirement_id, ()))
-            facts.requirements[requirement_id] = replace(requirement, rates=rates, confirmed=confirmed.get(requirement_id, ()))
+            facts.requirements[requirement_id] = replace(
+                requirement, rates=rates, confirmed=confirmed.get(requirement_id, ())
+            )
 
 
-async def queue_dependents(connection: AsyncConnection, fact_kind: str, fact_ids: Sequence[str], cause: str) -> int:
+async def queue_dependents(
+    connection: AsyncConnection, fact_kind: str, fact_ids: Sequence[str], cause: str
+) -> int:
     """Puts the documents that name these facts in line to be priced again; call it with the facts locked FOR UPDATE."""
     return await run(
         connection,
-        "INSERT INTO fee_realizer.to_price SELECT DISTINCT document_kind, document_id, CAST(:cause AS text) FROM fee_realizer.document_fact"
+        "INSERT INTO fee_realizer.pricing_queue SELECT DISTINCT document_kind, document_id, CAST(:cause AS text) FROM fee_realizer.document_fact"
         " WHERE fact_kind = :kind AND fact_id = ANY(CAST(:ids AS text[])) ORDER BY document_kind, document_id ON CONFLICT DO NOTHING",
         kind=fact_kind,
         ids=list(fact_ids),
@@ -173,10 +222,10 @@ async def queue_dependents(connection: AsyncConnection, fact_kind: str, fact_ids
 
 
 async def queue_company(connection: AsyncConnection, billing_company: str, cause: str) -> int:
-    """Puts the documents of a billing company's job orders in line."""
+    """Puts the documents of a billing company's requirements in line."""
     return await run(
         connection,
-        "INSERT INTO fee_realizer.to_price SELECT DISTINCT f.document_kind, f.document_id, CAST(:cause AS text)"
+        "INSERT INTO fee_realizer.pricing_queue SELECT DISTINCT f.document_kind, f.document_id, CAST(:cause AS text)"
         " FROM fee_realizer.requirement r JOIN fee_realizer.document_fact f ON f.fact_kind = 'requirement' AND f.fact_id = r.requirement_id"
         " WHERE r.billing_company = :company ORDER BY f.document_kind, f.document_id ON CONFLICT DO NOTHING",
         company=billing_company,

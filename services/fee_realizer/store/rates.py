@@ -15,8 +15,10 @@ DocumentMoves = Mapping[str, Mapping[Change, Sequence[Moved]]]
 """By document id, what each change of rates would do to it."""
 
 
-async def turn(connection: AsyncConnection, requirement_id: str, turned: Turned, actor: str) -> None:
-    """Keeps the new state of a rate book that an operator turned. The job order is locked FOR UPDATE."""
+async def turn(
+    connection: AsyncConnection, requirement_id: str, turned: Turned, actor: str
+) -> None:
+    """Keeps the new state of a rate book that an operator turned. The requirement is locked FOR UPDATE."""
     for version in turned.ended:
         await run(
             connection,
@@ -43,10 +45,17 @@ async def turn(connection: AsyncConnection, requirement_id: str, turned: Turned,
             since=version.since_book,
             actor=actor,
         )
-    await run(connection, "UPDATE fee_realizer.requirement SET rate_book = :book WHERE requirement_id = :id", book=turned.book, id=requirement_id)
+    await run(
+        connection,
+        "UPDATE fee_realizer.requirement SET rate_book = :book WHERE requirement_id = :id",
+        book=turned.book,
+        id=requirement_id,
+    )
 
 
-async def confirmations(connection: AsyncConnection, requirement_ids: Sequence[str]) -> dict[str, tuple[Confirmed, ...]]:
+async def confirmations(
+    connection: AsyncConnection, requirement_ids: Sequence[str]
+) -> dict[str, tuple[Confirmed, ...]]:
     """What operators confirmed, the newest rate book first."""
     found: dict[str, tuple[Confirmed, ...]] = {}
     for row in await rows(
@@ -55,11 +64,22 @@ async def confirmations(connection: AsyncConnection, requirement_ids: Sequence[s
         " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id, rate_book DESC, time_type, effective_from",
         ids=list(requirement_ids),
     ):
-        found[row.requirement_id] = (*found.get(row.requirement_id, ()), Confirmed(row.time_type, row.effective_from, row.rate_book))
+        found[row.requirement_id] = (
+            *found.get(row.requirement_id, ()),
+            Confirmed(row.time_type, row.effective_from, row.rate_book),
+        )
     return found
 
 
-async def add_confirmation(connection: AsyncConnection, change: Change, book: int, *, actor: str, reason: str, command_id: str) -> None:
+async def add_confirmation(
+    connection: AsyncConnection,
+    change: Change,
+    book: int,
+    *,
+    actor: str,
+    reason: str,
+    command_id: str,
+) -> None:
     """Keeps that an operator let a version take its place on documents."""
     await run(
         connection,
@@ -75,11 +95,22 @@ async def add_confirmation(connection: AsyncConnection, change: Change, book: in
     )
 
 
-async def save_impact(connection: AsyncConnection, document_ids: Sequence[str], found: DocumentMoves) -> None:
+async def save_impact(
+    connection: AsyncConnection, document_ids: Sequence[str], found: DocumentMoves
+) -> None:
     """Replaces what is known of these timesheets."""
     if document_ids:
-        await run(connection, "DELETE FROM fee_realizer.rate_impact WHERE document_id = ANY(CAST(:ids AS text[]))", ids=list(document_ids))
-    flat = [(document_id, change, one) for document_id, changes in found.items() for change, moves in changes.items() for one in moves]
+        await run(
+            connection,
+            "DELETE FROM fee_realizer.rate_impact WHERE document_id = ANY(CAST(:ids AS text[]))",
+            ids=list(document_ids),
+        )
+    flat = [
+        (document_id, change, one)
+        for document_id, changes in found.items()
+        for change, moves in changes.items()
+        for one in moves
+    ]
     if flat:
         await run(
             connection,
@@ -111,8 +142,10 @@ _IMPACT = (
 )
 
 
-async def impacts(connection: AsyncConnection, requirement_id: str | None) -> list[tuple[str, Change, Moved]]:
-    """What is known of unconfirmed changes: of one job order, or of all."""
+async def impacts(
+    connection: AsyncConnection, requirement_id: str | None
+) -> list[tuple[str, Change, Moved]]:
+    """What is known of unconfirmed changes: of one requirement, or of all."""
     found = await rows(connection, _IMPACT, id=requirement_id)
     return [
         (
@@ -139,12 +172,16 @@ async def impacts(connection: AsyncConnection, requirement_id: str | None) -> li
 async def impact_count(connection: AsyncConnection, requirement_id: str | None) -> int:
     """How many rows `impacts` would give."""
     ((count,),) = await rows(
-        connection, "SELECT count(*) FROM fee_realizer.rate_impact WHERE (CAST(:id AS text) IS NULL OR requirement_id = :id)", id=requirement_id
+        connection,
+        "SELECT count(*) FROM fee_realizer.rate_impact WHERE (CAST(:id AS text) IS NULL OR requirement_id = :id)",
+        id=requirement_id,
     )
     return int(count)
 
 
-async def impacts_added_up(connection: AsyncConnection, requirement_id: str | None, most: int) -> list[dict[str, Any]]:
+async def impacts_added_up(
+    connection: AsyncConnection, requirement_id: str | None, most: int
+) -> list[dict[str, Any]]:
     """What is known of unconfirmed changes, by change and currency, the largest first: for when there are too many to look at each."""
     found = await rows(
         connection,
@@ -171,27 +208,38 @@ async def impacts_added_up(connection: AsyncConnection, requirement_id: str | No
     ]
 
 
-async def on_documents(connection: AsyncConnection, moves: Sequence[tuple[str, Change, Moved]]) -> list[Impacted]:
+async def on_documents(
+    connection: AsyncConnection, moves: Sequence[tuple[str, Change, Moved]]
+) -> list[Impacted]:
     """The same, each with the newest document on which its line key stands."""
     placed: dict[tuple[str, str], tuple[str, str]] = {}
     if moves:
         for row in await rows(
             connection,
-            "SELECT document_id, line_key, invoice_number, account_name FROM invoicer.billed_key"
+            "SELECT document_id, line_key, invoice_number, account_name FROM invoicer.invoiced_line_key"
             " WHERE document_kind = 'timesheet' AND document_id = ANY(CAST(:ids AS text[])) ORDER BY invoice_id",
             ids=sorted({document_id for document_id, _, _ in moves}),
         ):
             placed[row.document_id, row.line_key] = (row.invoice_number, row.account_name)
-    return [Impacted(document_id, change, one, *placed.get((document_id, one.line_key), ("", ""))) for document_id, change, one in moves]
+    return [
+        Impacted(document_id, change, one, *placed.get((document_id, one.line_key), ("", "")))
+        for document_id, change, one in moves
+    ]
 
 
-async def documents_of(connection: AsyncConnection, requirement_id: str, after: str, most: int, *, queued: bool) -> list[str]:
-    """Timesheets that name a job order, in the order of their ids, after one. `queued`: only those in line to be priced again."""
+async def documents_of(
+    connection: AsyncConnection, requirement_id: str, after: str, most: int, *, queued: bool
+) -> list[str]:
+    """Timesheets that name a requirement, in the order of their ids, after one. `queued`: only those in line to be priced again."""
     found: list[Any] = await rows(
         connection,
         "SELECT f.document_id FROM fee_realizer.document_fact f WHERE f.fact_kind = 'requirement' AND f.fact_id = :id"
         " AND f.document_kind = 'timesheet' AND f.document_id > :after"
-        + (" AND EXISTS (SELECT FROM fee_realizer.to_price t WHERE t.document_kind = f.document_kind AND t.document_id = f.document_id)" if queued else "")
+        + (
+            " AND EXISTS (SELECT FROM fee_realizer.pricing_queue t WHERE t.document_kind = f.document_kind AND t.document_id = f.document_id)"
+            if queued
+            else ""
+        )
         + " ORDER BY f.document_id LIMIT :most",
         id=requirement_id,
         after=after,
@@ -201,10 +249,10 @@ async def documents_of(connection: AsyncConnection, requirement_id: str, after: 
 
 
 async def queued_count(connection: AsyncConnection, requirement_id: str | None) -> int:
-    """How many timesheets are in line to be priced again: of one job order, or all."""
+    """How many timesheets are in line to be priced again: of one requirement, or all."""
     ((count,),) = await rows(
         connection,
-        "SELECT count(*) FROM fee_realizer.to_price t WHERE t.document_kind = 'timesheet' AND (CAST(:id AS text) IS NULL OR EXISTS ("
+        "SELECT count(*) FROM fee_realizer.pricing_queue t WHERE t.document_kind = 'timesheet' AND (CAST(:id AS text) IS NULL OR EXISTS ("
         " SELECT FROM fee_realizer.document_fact f WHERE f.fact_kind = 'requirement' AND f.fact_id = :id"
         " AND f.document_kind = t.document_kind AND f.document_id = t.document_id))",
         id=requirement_id,

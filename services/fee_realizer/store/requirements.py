@@ -1,4 +1,4 @@
-"""Job orders as the ATS says them: each revision, the newest in force, statuses, and the versions of the rate book."""
+"""Requirements as the ATS says them: each revision, the newest in force, statuses, and the versions of the rate book."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ ENGAGEMENT = ("project", "cost_center", "po_number")
 
 @dataclass(slots=True)
 class Order:
-    """A job order, locked FOR UPDATE, to be changed and written back."""
+    """A requirement, locked FOR UPDATE, to be changed and written back."""
 
     requirement_id: str
     known: bool
@@ -31,8 +31,10 @@ class Order:
     begun: list[RateVersion] = field(default_factory=list)
 
 
-async def lock_orders(connection: AsyncConnection, requirement_ids: Iterable[str]) -> dict[str, Order]:
-    """Locks job orders for change, in order; those that nobody told us about are made."""
+async def lock_orders(
+    connection: AsyncConnection, requirement_ids: Iterable[str]
+) -> dict[str, Order]:
+    """Locks requirements for change, in order; those that nobody told us about are made."""
     wanted = sorted(set(requirement_ids))
     await add_stubs(connection, "requirement", wanted)
     found = await rows(
@@ -41,10 +43,17 @@ async def lock_orders(connection: AsyncConnection, requirement_ids: Iterable[str
         " WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id FOR UPDATE",
         ids=wanted,
     )
-    return {row.requirement_id: Order(row.requirement_id, row.known, row.closed, row.revision, row.rate_book) for row in found}
+    return {
+        row.requirement_id: Order(
+            row.requirement_id, row.known, row.closed, row.revision, row.rate_book
+        )
+        for row in found
+    }
 
 
-async def order_bodies(connection: AsyncConnection, keys: Iterable[RevisionKey]) -> dict[RevisionKey, str]:
+async def order_bodies(
+    connection: AsyncConnection, keys: Iterable[RevisionKey]
+) -> dict[RevisionKey, str]:
     """Stored revisions, as JSON text."""
     wanted = sorted(set(keys))
     if not wanted:
@@ -75,7 +84,7 @@ async def add_order_revisions(connection: AsyncConnection, revisions: Bodies) ->
 
 
 async def save_orders(connection: AsyncConnection, orders: Sequence[Order]) -> None:
-    """Writes the newest state of job orders: fields, statuses, rate versions."""
+    """Writes the newest state of requirements: fields, statuses, rate versions."""
     told = [(order, order.event) for order in orders if order.event is not None]
     if not told:
         return
@@ -100,7 +109,7 @@ async def save_orders(connection: AsyncConnection, orders: Sequence[Order]) -> N
 
 
 async def close_orders(connection: AsyncConnection, requirement_ids: Sequence[str]) -> None:
-    """Marks job orders as closed from now on: what exists, and what comes later, is judged by its statuses all the same."""
+    """Marks requirements as closed from now on: what exists, and what comes later, is judged by its statuses all the same."""
     if requirement_ids:
         await run(
             connection,
@@ -146,7 +155,9 @@ async def _save_rates(connection: AsyncConnection, orders: Sequence[Order]) -> N
             since=[version.since_book for _, version in begun],
             until=[version.until_book for _, version in begun],
         )
-    ended = [(order.requirement_id, version, book) for order in orders for version, book in order.ended]
+    ended = [
+        (order.requirement_id, version, book) for order in orders for version, book in order.ended
+    ]
     if ended:
         await run(
             connection,

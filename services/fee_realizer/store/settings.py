@@ -16,7 +16,18 @@ COMPANY_FIELDS = (
     "name", "address", "tax_id", "bank", "time_zone", "currency", "series_prefix", "series_width", "default_tax", "tax_basis",
     "default_time_group", "payment_terms", "gate", "enabled", "max_day_hours",
 )  # fmt: skip
-ITEM_FIELDS = ("name", "item_class", "family", "variant", "product_kind", "amount", "currency", "percent_of_salary", "plan", "tax_code")
+ITEM_FIELDS = (
+    "name",
+    "item_class",
+    "family",
+    "variant",
+    "product_kind",
+    "amount",
+    "currency",
+    "percent_of_salary",
+    "plan",
+    "tax_code",
+)
 
 
 async def lock_company(connection: AsyncConnection, billing_company: str) -> dict[str, Any]:
@@ -32,11 +43,27 @@ async def lock_company(connection: AsyncConnection, billing_company: str) -> dic
         "SELECT tax_code, from_date, percent FROM fee_realizer.tax_rate WHERE billing_company = :id ORDER BY tax_code, from_date",
         id=billing_company,
     )
-    listed = [{"tax_code": tax.tax_code, "from_date": tax.from_date.isoformat(), "percent": plain(tax.percent)} for tax in taxes]
-    return {"known": row.known} | {name: getattr(row, name) for name in COMPANY_FIELDS} | {"taxes": listed}
+    listed = [
+        {
+            "tax_code": tax.tax_code,
+            "from_date": tax.from_date.isoformat(),
+            "percent": plain(tax.percent),
+        }
+        for tax in taxes
+    ]
+    return (
+        {"known": row.known}
+        | {name: getattr(row, name) for name in COMPANY_FIELDS}
+        | {"taxes": listed}
+    )
 
 
-async def save_company(connection: AsyncConnection, billing_company: str, changes: dict[str, Any], taxes: Sequence[TaxRateFrom]) -> None:
+async def save_company(
+    connection: AsyncConnection,
+    billing_company: str,
+    changes: dict[str, Any],
+    taxes: Sequence[TaxRateFrom],
+) -> None:
     """Writes what changes and makes the billing company known. The names of `changes` are COMPANY_FIELDS."""
     await run(
         connection,
@@ -63,17 +90,30 @@ async def lock_item(connection: AsyncConnection, item_id: str) -> dict[str, Any]
     """A catalog item, locked for change, with `known` and `version`."""
     await add_stubs(connection, "catalog_item", [item_id])
     (row,) = await rows(
-        connection, f"SELECT known, version, {', '.join(ITEM_FIELDS)} FROM fee_realizer.catalog_item WHERE item_id = :id FOR UPDATE", id=item_id
+        connection,
+        f"SELECT known, version, {', '.join(ITEM_FIELDS)} FROM fee_realizer.catalog_item WHERE item_id = :id FOR UPDATE",
+        id=item_id,
     )
-    found = {"known": row.known, "version": row.version} | {name: getattr(row, name) for name in ITEM_FIELDS}
-    return {name: plain(value) if isinstance(value, Decimal) else value for name, value in found.items()}
+    found = {"known": row.known, "version": row.version} | {
+        name: getattr(row, name) for name in ITEM_FIELDS
+    }
+    return {
+        name: plain(value) if isinstance(value, Decimal) else value for name, value in found.items()
+    }
 
 
 def item_values(command: SetCatalogItem) -> dict[str, Any]:
     """What a command says of a catalog item, in the form in which `lock_item` gives it."""
     values = {name: getattr(command, name) for name in ITEM_FIELDS}
-    values["plan"] = None if command.plan is None else [{"share": plain(part.share), "day": part.day} for part in command.plan]
-    return {name: plain(value) if isinstance(value, Decimal) else value for name, value in values.items()}
+    values["plan"] = (
+        None
+        if command.plan is None
+        else [{"share": plain(part.share), "day": part.day} for part in command.plan]
+    )
+    return {
+        name: plain(value) if isinstance(value, Decimal) else value
+        for name, value in values.items()
+    }
 
 
 async def save_item(connection: AsyncConnection, command: SetCatalogItem) -> None:
@@ -84,5 +124,8 @@ async def save_item(connection: AsyncConnection, command: SetCatalogItem) -> Non
         connection,
         "UPDATE fee_realizer.catalog_item SET known = true, version = version + 1, plan = CAST(CAST(:plan AS text) AS jsonb),"
         f" {', '.join(f'{name} = :{name}' for name in ITEM_FIELDS if name != 'plan')} WHERE item_id = :item_id",
-        **(values | {"plan": None if plan is None else json.dumps(plan), "item_id": command.item_id}),
+        **(
+            values
+            | {"plan": None if plan is None else json.dumps(plan), "item_id": command.item_id}
+        ),
     )

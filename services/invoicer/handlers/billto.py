@@ -13,19 +13,26 @@ from services.invoicer.store import billto
 from services.invoicer.store.billto import Said
 from shared import faults
 from shared.broker.topics import BILLTO_CHANGED
-from shared.consumer.protocol import Lane
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, Tombstone, reader
 from shared.database import lock_billto
 from shared.events.ats import BilltoChanged
 
 
-async def on_billto_changed(connection: AsyncConnection, received: Sequence[Received[BilltoChanged | Tombstone]]) -> Applied:
+async def on_billto_changed(
+    connection: AsyncConnection, received: Sequence[Received[BilltoChanged | Tombstone]]
+) -> Applied:
     """Follows a batch of nodes in the caller's transaction."""
     await lock_billto(connection, exclusive=True)
     await faults.point("after_locks")
     events = [one.event.key if isinstance(one.event, Tombstone) else one.event for one in received]
-    known = await billto.states_for(connection, [event if isinstance(event, str) else event.node_id for event in events])
-    said = await billto.said_for(connection, [(event.node_id, event.revision) for event in events if not isinstance(event, str)])
+    known = await billto.states_for(
+        connection, [event if isinstance(event, str) else event.node_id for event in events]
+    )
+    said = await billto.said_for(
+        connection,
+        [(event.node_id, event.revision) for event in events if not isinstance(event, str)],
+    )
     followed = follow(known, said, events)
     new: list[Said] = []
     in_force: dict[str, Said] = {}
@@ -40,14 +47,26 @@ async def on_billto_changed(connection: AsyncConnection, received: Sequence[Rece
         if effect == "takes effect":
             in_force[event.node_id] = new[-1]
     await billto.add_revisions(connection, new)
-    await billto.save_nodes(connection, [(in_force[node_id], followed.states[node_id].closed) for node_id in sorted(in_force)])
-    marked = {node: state.closed for node, state in sorted(followed.states.items()) if node not in in_force and known.get(node) != state}
+    await billto.save_nodes(
+        connection,
+        [(in_force[node_id], followed.states[node_id].closed) for node_id in sorted(in_force)],
+    )
+    marked = {
+        node: state.closed
+        for node, state in sorted(followed.states.items())
+        if node not in in_force and known.get(node) != state
+    }
     await billto.mark_nodes(connection, marked)
     return Applied(rejected=rejected)
 
 
-LANE = Lane(BILLTO_CHANGED.name, reader(BilltoChanged, compacted=True), on_billto_changed, BilltoChanged)
+SUBSCRIPTION = Subscription(
+    BILLTO_CHANGED.name, reader(BilltoChanged, compacted=True), on_billto_changed, BilltoChanged
+)
 
 
 def _conflict(event: BilltoChanged) -> Rejection:
-    return Rejection("conflict", f"revision {event.revision} of this node was said before with other values: send the change as a higher revision")
+    return Rejection(
+        "conflict",
+        f"revision {event.revision} of this node was said before with other values: send the change as a higher revision",
+    )

@@ -31,7 +31,7 @@ from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.billing import Finding
 from shared.events.commands import CreditInvoice
-from shared.events.statements import PayLinesRealized
+from shared.events.realizations import PayLinesRealized
 from shared.money import ZERO, plain, rounded
 from shared.terms import counted
 
@@ -46,17 +46,29 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     standing = await credits.issued_lines(connection, issued.invoice_id)
     undone = {}
     if command.to == "reissue":
-        undone = await credits.undo_write_offs(connection, issued.invoice_id, actor=command.actor, reason=command.reason)
+        undone = await credits.undo_write_offs(
+            connection, issued.invoice_id, actor=command.actor, reason=command.reason
+        )
     asked = [(one.line_no, one.quantity) for one in command.lines]
     decided = rules.decide(issued, standing, asked, nothing_is_right=bool(undone))
     await faults.point("batch_selected")
     note = await _close(connection, command, issued, decided, heads) if decided else None
     if command.to == "write-off":
-        await credits.add_write_offs(connection, decided, command_id=command.command_id, actor=command.actor, reason=command.reason)
+        await credits.add_write_offs(
+            connection,
+            decided,
+            command_id=command.command_id,
+            actor=command.actor,
+            reason=command.reason,
+        )
     await faults.point("batch_numbered")
-    changes, withheld = await _settle(connection, {each.of.document for each in decided} | undone.keys(), heads)
+    changes, withheld = await _settle(
+        connection, {each.of.document for each in decided} | undone.keys(), heads
+    )
     if note is not None:
-        await series.move_series(connection, note.batch.company, note.number, note.number + 1, note.batch.invoice_date)
+        await series.move_series(
+            connection, note.batch.company, note.number, note.number + 1, note.batch.invoice_date
+        )
     return _answer(command, issued, decided, note, changes, withheld, sum(undone.values(), ZERO))
 
 
@@ -65,12 +77,16 @@ async def _issued(connection: AsyncConnection, command: CreditInvoice) -> Issued
     issued = await credits.issued_for(connection, command.billing_company, command.invoice_number)
     if issued is None:
         raise Refused(
-            "unknown_invoice", f"{command.billing_company} has no document {command.invoice_number}", "see `backoffice invoices search`, look at its spelling"
+            "unknown_invoice",
+            f"{command.billing_company} has no document {command.invoice_number}",
+            "see `backoffice invoices search`, look at its spelling",
         )
     return issued
 
 
-async def _locked(connection: AsyncConnection, command: CreditInvoice, issued: Issued) -> dict[DocKey, Head]:
+async def _locked(
+    connection: AsyncConnection, command: CreditInvoice, issued: Issued
+) -> dict[DocKey, Head]:
     """The heads of the documents behind the invoice, with every company and document locked. Which documents those are never changes."""
     documents = await credits.documents_of(connection, issued.invoice_id)
     concerned = {command.billing_company} | await lines.companies_of(connection, documents)
@@ -92,21 +108,46 @@ class Note:
     invoice_id: int
 
 
-async def _close(connection: AsyncConnection, command: CreditInvoice, issued: Issued, decided: Sequence[Credited], heads: Mapping[DocKey, Head]) -> Note:
+async def _close(
+    connection: AsyncConnection,
+    command: CreditInvoice,
+    issued: Issued,
+    decided: Sequence[Credited],
+    heads: Mapping[DocKey, Head],
+) -> Note:
     """A batch of one: the credit lines are opened, numbered and closed like any other."""
     company = await company_of(connection, command.billing_company)
     if not company.enabled:
-        mend = f"enable it: `backoffice billing-company set {company.billing_company} --enabled`"
-        raise Refused("company_disabled", f"billing company {company.billing_company} is disabled: nothing is billed or credited for it", mend)
+        fix = f"enable it: `backoffice billing-company set {company.billing_company} --enabled`"
+        raise Refused(
+            "company_disabled",
+            f"billing company {company.billing_company} is disabled: nothing is billed or credited for it",
+            fix,
+        )
     counter = await series.series_for(connection, company)
-    invoice_date = numbers.invoice_date(command.invoice_date, clock.today_of(company.time_zone), counter)
+    invoice_date = numbers.invoice_date(
+        command.invoice_date, clock.today_of(company.time_zone), counter
+    )
     rules.check_date(issued, invoice_date)
     number = numbers.start(counter, None, "").number
     invoice_number = numbers.written(company.series_prefix, company.series_width, number)
-    if await series.taken_numbers(connection, company.billing_company, company.series_prefix, [invoice_number]):
-        raise Refused("number_used", f"another series used {invoice_number} already", "give the billing company another series prefix")
-    new = [NewLine(rules.credit_line(issued, each, command.to, command.command_id), (issued.invoice_id, each.of.line_no), correction=True) for each in decided]
-    await lines.add_lines(connection, [Opened(each.of.document, heads[each.of.document].statement_no, one) for each, one in zip(decided, new, strict=True)],
+    if await series.taken_numbers(
+        connection, company.billing_company, company.series_prefix, [invoice_number]
+    ):
+        raise Refused(
+            "number_used",
+            f"another series used {invoice_number} already",
+            "give the billing company another series prefix",
+        )
+    new = [
+        NewLine(
+            rules.credit_line(issued, each, command.to, command.command_id),
+            (issued.invoice_id, each.of.line_no),
+            correction=True,
+        )
+        for each in decided
+    ]
+    await lines.add_lines(connection, [Opened(each.of.document, heads[each.of.document].realization_no, one) for each, one in zip(decided, new, strict=True)],
                           lambda line: False)  # fmt: skip
     await credits.lay_out(connection, issued, decided, command.command_id)
     document = rules.document_of(issued, decided)
@@ -117,19 +158,31 @@ async def _close(connection: AsyncConnection, command: CreditInvoice, issued: Is
         command_id=command.command_id,
         cut_off=issued.cut_off,
         invoice_date=invoice_date,
-        totals=[each.row for each in totals([(group.currency, group.line_count, group.net, group.tax)])],
+        totals=[
+            each.row for each in totals([(group.currency, group.line_count, group.net, group.tax)])
+        ],
         actor=command.actor,
         reason=command.reason,
         generated_at=clock.now(),
     )
     buyer = (await companies.corrected_buyers(connection, [issued.invoice_id]))[issued.invoice_id]
-    numbered = [Numbered(document, number, invoice_number, due_date(invoice_date, issued.terms.payment_terms), buyer)]
+    numbered = [
+        Numbered(
+            document,
+            number,
+            invoice_number,
+            due_date(invoice_date, issued.terms.payment_terms),
+            buyer,
+        )
+    ]
     await closing.add_batch(connection, batch, numbered)
     (invoice_id,) = await closing.add_documents(connection, batch, numbered)
     return Note(batch, number, invoice_number, invoice_id)
 
 
-async def _settle(connection: AsyncConnection, documents: set[DocKey], heads: Mapping[DocKey, Head]) -> tuple[Changes, list[str]]:
+async def _settle(
+    connection: AsyncConnection, documents: set[DocKey], heads: Mapping[DocKey, Head]
+) -> tuple[Changes, list[str]]:
     """Settles documents again from their settled statement: what was credited to rebill is opened, an open credit that the one by hand
     took the place of goes. A withheld document stays as it is until its next statement; those are named."""
     standing = await lines.standing_for(connection, documents)
@@ -138,27 +191,58 @@ async def _settle(connection: AsyncConnection, documents: set[DocKey], heads: Ma
     for document in sorted(documents):
         head = heads[document]
         statement = PayLinesRealized.model_validate_json(head.body)
-        if statement.statement_kind == "withheld":
+        if statement.realization_kind == "withheld":
             withheld.append(document[1])
             continue
-        settle_document(changes, document, head, [statement], head.body, standing.get(document, ()), added.get(document, Added()), at)
+        settle_document(
+            changes,
+            document,
+            head,
+            [statement],
+            head.body,
+            standing.get(document, ()),
+            added.get(document, Added()),
+            at,
+        )
     changes.heads.clear()  # the settled statement is the same; a statement that waits for a fresh price goes on waiting
     await write(connection, changes)
     return changes, withheld
 
 
 def _answer(
-    command: CreditInvoice, issued: Issued, decided: Sequence[Credited], note: Note | None, changes: Changes, withheld: Sequence[str], undone: Decimal
+    command: CreditInvoice,
+    issued: Issued,
+    decided: Sequence[Credited],
+    note: Note | None,
+    changes: Changes,
+    withheld: Sequence[str],
+    undone: Decimal,
 ) -> Answer:
     currency = issued.currency
-    net, tax = sum((each.worth.amount for each in decided), ZERO), sum((each.tax for each in decided), ZERO)
-    opened, gone = sum((one.line.line.amount for one in changes.opened), ZERO), sum((one.standing.line.amount for one in changes.replaced), ZERO)
-    words = [f"credit note {note.invoice_number} for {issued.invoice_number}: {_money(-net, currency)} net, {_money(-tax, currency)} tax"] if note else []
+    net, tax = (
+        sum((each.worth.amount for each in decided), ZERO),
+        sum((each.tax for each in decided), ZERO),
+    )
+    opened, gone = (
+        sum((one.line.line.amount for one in changes.opened), ZERO),
+        sum((one.standing.line.amount for one in changes.replaced), ZERO),
+    )
+    words = (
+        [
+            f"credit note {note.invoice_number} for {issued.invoice_number}: {_money(-net, currency)} net, {_money(-tax, currency)} tax"
+        ]
+        if note
+        else []
+    )
     if command.to == "write-off":
         words.append("written off")
     else:
-        place = f", in the place of {_money(gone, currency)} that was open" if changes.replaced else ""
-        words.append(f"open again: {_money(opened, currency)} in {counted(len(changes.opened), 'line')}{place}")
+        place = (
+            f", in the place of {_money(gone, currency)} that was open" if changes.replaced else ""
+        )
+        words.append(
+            f"open again: {_money(opened, currency)} in {counted(len(changes.opened), 'line')}{place}"
+        )
     if undone:
         words.append(f"written off before and taken back: {_money(undone, currency)}")
     made = {"batch_id": None, "invoice_number": None} if note is None else {
@@ -170,7 +254,12 @@ def _answer(
         "to": command.to,
         "lines": len(decided),
         "listed": [_listed(each, currency) for each in decided[:MOST_LISTED]],
-        "open_again": {"lines": len(changes.opened), "net": _money(opened, currency), "was_open": _money(gone, currency), "currency": currency},
+        "open_again": {
+            "lines": len(changes.opened),
+            "net": _money(opened, currency),
+            "was_open": _money(gone, currency),
+            "currency": currency,
+        },
         "written_off_taken_back": _money(undone, currency),
     }
     named = [] if note is None else [note.batch.batch_id, note.invoice_number]
@@ -178,15 +267,30 @@ def _answer(
         "; ".join(words),
         details=details,
         findings=_findings(command, decided, opened - gone, net, undone, withheld, currency),
-        before={str(each.of.line_no): each.of.standing.in_words() for each in decided[:MOST_LISTED]},
+        before={
+            str(each.of.line_no): each.of.standing.in_words() for each in decided[:MOST_LISTED]
+        },
         after={str(each.of.line_no): each.left.in_words() for each in decided[:MOST_LISTED]},
-        subjects=[*named, issued.invoice_number, issued.account_name, *sorted({each.of.document[1] for each in decided})[:MOST_LISTED]],
-        unsaid=[] if note is None else [("batch", note.batch.batch_id), *closing.invoice_parcels([note.invoice_id])],
+        subjects=[
+            *named,
+            issued.invoice_number,
+            issued.account_name,
+            *sorted({each.of.document[1] for each in decided})[:MOST_LISTED],
+        ],
+        publish_after=[]
+        if note is None
+        else [("batch", note.batch.batch_id), *closing.invoice_chunks([note.invoice_id])],
     )
 
 
 def _findings(
-    command: CreditInvoice, decided: Sequence[Credited], again: Decimal, net: Decimal, undone: Decimal, withheld: Sequence[str], currency: str
+    command: CreditInvoice,
+    decided: Sequence[Credited],
+    again: Decimal,
+    net: Decimal,
+    undone: Decimal,
+    withheld: Sequence[str],
+    currency: str,
 ) -> list[Finding]:
     """What an operator would not expect: that another amount is open again than was credited, because more or less of it is forgiven now."""
     found = []
@@ -196,8 +300,8 @@ def _findings(
                 severity="warning",
                 code="withheld",
                 about="document",
-                sentence=f"{counted(len(withheld), 'document')} waits: what was credited of it is opened when it is released",
-                mend="see `backoffice documents held`",
+                message=f"{counted(len(withheld), 'document')} waits: what was credited of it is opened when it is released",
+                fix="see `backoffice documents held`",
                 count=len(withheld),
                 ids=tuple(withheld[:MOST_NAMED]),
             )
@@ -208,9 +312,9 @@ def _findings(
                 severity="info",
                 code="other_than_credited",
                 about="document",
-                sentence=f"{_money(again, currency)} more is open for {_money(undone - net, currency)} credited or taken back:"
+                message=f"{_money(again, currency)} more is open for {_money(undone - net, currency)} credited or taken back:"
                 " earlier write-offs of the same hours make the difference",
-                mend="`backoffice why LINE` of the open lines tells the sum",
+                fix="`backoffice why LINE` of the open lines tells the sum",
                 ids=tuple(sorted({each.of.document[1] for each in decided})[:MOST_NAMED]),
             )
         )

@@ -41,33 +41,71 @@ class Decided:
     arrived: Mapping[str, Arrived]
 
 
-async def decide(connection: AsyncConnection, company: Company, names: Collection[str], wish: Wish, *, today: date, cut_off: date) -> Decided:
+async def decide(
+    connection: AsyncConnection,
+    company: Company,
+    names: Collection[str],
+    wish: Wish,
+    *,
+    today: date,
+    cut_off: date,
+) -> Decided:
     """Decides the debtors of a batch. Refused if the narrowing names groups or debtors that do not exist."""
     on = wish.on or today
     own_terms = await companies.debtor_terms_for(connection, company.billing_company, on)
-    on_cut_off = own_terms if on == cut_off else await companies.debtor_terms_for(connection, company.billing_company, cut_off)
+    on_cut_off = (
+        own_terms
+        if on == cut_off
+        else await companies.debtor_terms_for(connection, company.billing_company, cut_off)
+    )
     known = await time_groups.time_group_names(connection)
-    used = {terms.time_group for terms in on_cut_off.values()} | {company.default_time_group} | wish.narrowing.groups
+    used = (
+        {terms.time_group for terms in on_cut_off.values()}
+        | {company.default_time_group}
+        | wish.narrowing.groups
+    )
     groups = await time_groups.time_groups_for(connection, used)
     check_groups(wish.narrowing, known, groups, cut_off)
     await _check_debtors(connection, company, wish.narrowing, names)
-    decided = debtors({*names, *wish.also}, company, own_terms, cut_off, on_cut_off=on_cut_off, time_groups=groups, narrowing=wish.narrowing, today=today)
+    decided = debtors(
+        {*names, *wish.also},
+        company,
+        own_terms,
+        cut_off,
+        on_cut_off=on_cut_off,
+        time_groups=groups,
+        narrowing=wish.narrowing,
+        today=today,
+    )
     asked_of = decided if wish.everybody else may_be_waiting(decided, today)
-    arrived = await arrived_for(connection, company.billing_company, {each.account_name: each.asked for each in asked_of if each.asked})
-    return Decided(with_waiting(decided, arrived, today), own_terms, on_cut_off, groups, known, arrived)
+    arrived = await arrived_for(
+        connection,
+        company.billing_company,
+        {each.account_name: each.asked for each in asked_of if each.asked},
+    )
+    return Decided(
+        with_waiting(decided, arrived, today), own_terms, on_cut_off, groups, known, arrived
+    )
 
 
-async def arrived_for(connection: AsyncConnection, billing_company: str, asked: Mapping[str, Span]) -> dict[str, Arrived]:
+async def arrived_for(
+    connection: AsyncConnection, billing_company: str, asked: Mapping[str, Span]
+) -> dict[str, Arrived]:
     """By Account Name, how many timesheets are expected for the weeks that end in these days, and how many are in."""
     if not asked:
         return {}
     placed = await placed_for(connection, billing_company, asked)
-    days = Span(min(each.first_day for each in asked.values()), max(each.last_day for each in asked.values()))
+    days = Span(
+        min(each.first_day for each in asked.values()),
+        max(each.last_day for each in asked.values()),
+    )
     sheets, week_ends = await sheets_for(connection, {each.requirement_id for each in placed}, days)
     return arrivals(placed, sheets, asked, week_ends)
 
 
-async def _check_debtors(connection: AsyncConnection, company: Company, narrowing: Narrowing, names: Collection[str]) -> None:
+async def _check_debtors(
+    connection: AsyncConnection, company: Company, narrowing: Narrowing, names: Collection[str]
+) -> None:
     missing = narrowing.excluded.difference(names)
     if missing:
         known = await companies.account_names(connection, company.billing_company)

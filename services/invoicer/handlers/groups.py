@@ -18,7 +18,7 @@ from services.invoicer.store import expected, groups
 from services.invoicer.store.groups import Amount, Counts
 from shared.consumer.commands import Answer, Handle
 from shared.events.commands import ListBatchGroups
-from shared.events.wire import MESSAGE_BYTES
+from shared.events.field_types import MESSAGE_BYTES
 from shared.money import rounded
 from shared.terms import counted
 
@@ -46,7 +46,15 @@ class Entry:
     @property
     def state(self) -> str:
         """What a batch would do with the debtor now."""
-        return "parked" if self.debtor.parked else "waits" if self.debtor.waiting else "in" if any(each.lines for each in self.amounts) else "nothing"
+        return (
+            "parked"
+            if self.debtor.parked
+            else "waits"
+            if self.debtor.waiting
+            else "in"
+            if any(each.lines for each in self.amounts)
+            else "nothing"
+        )
 
 
 async def on_list_batch_groups(connection: AsyncConnection, command: ListBatchGroups) -> Answer:
@@ -55,7 +63,9 @@ async def on_list_batch_groups(connection: AsyncConnection, command: ListBatchGr
     placed = await expected.placed_for(connection, company.billing_company)
     held = await expected.held_for(connection, company.billing_company)
     also = {each.account_name for each in placed} | {each.account_name for each in held}
-    built = await build(connection, company.billing_company, command.cut_off_date, Wish(also=also, everybody=True))
+    built = await build(
+        connection, company.billing_company, command.cut_off_date, Wish(also=also, everybody=True)
+    )
     entries = await _entries(connection, built, held)
     listed, left = _listed(built, entries)
     findings = await judge(connection, built, whole=False)
@@ -74,7 +84,9 @@ async def on_list_batch_groups(connection: AsyncConnection, command: ListBatchGr
     )
 
 
-async def _entries(connection: AsyncConnection, built: Built, held: Iterable[expected.Held]) -> list[Entry]:
+async def _entries(
+    connection: AsyncConnection, built: Built, held: Iterable[expected.Held]
+) -> list[Entry]:
     """The debtors of whom there is something to say, in the order of their Account Names."""
     counts = await groups.counts_by_debtor(connection)
     amounts = await groups.amounts_by_debtor(connection)
@@ -128,7 +140,10 @@ def _group(built: Built, name: str, entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _debtor(entry: Entry) -> dict[str, Any]:
-    missing = [f"{each.worker_id} on {each.requirement_id}, week ending {each.week_ending}" for each in entry.arrived.missing[:MOST_MISSING]]
+    missing = [
+        f"{each.worker_id} on {each.requirement_id}, week ending {each.week_ending}"
+        for each in entry.arrived.missing[:MOST_MISSING]
+    ]
     return {
         "account_name": entry.debtor.account_name,
         "state": entry.state,
@@ -166,7 +181,12 @@ def _amounts(amounts: Iterable[Amount]) -> list[dict[str, Any]]:
         net[each.currency] = net.get(each.currency, Decimal(0)) + each.net
         kept[each.currency] = kept.get(each.currency, Decimal(0)) + each.kept
     return [
-        {"currency": currency, "lines": lines[currency], "net": str(rounded(net[currency], currency)), "kept": str(rounded(kept[currency], currency))}
+        {
+            "currency": currency,
+            "lines": lines[currency],
+            "net": str(rounded(net[currency], currency)),
+            "kept": str(rounded(kept[currency], currency)),
+        }
         for currency in sorted(net)
     ]
 

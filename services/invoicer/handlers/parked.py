@@ -23,15 +23,32 @@ async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> 
     await faults.point("after_locks")
     then = await parked.parked_in(connection, command.billing_company, command.batch_id)
     if then is None:
-        raise Refused("no_such_batch", f"{command.billing_company} has no batch {command.batch_id}", "see `backoffice batch list`")
+        raise Refused(
+            "no_such_batch",
+            f"{command.billing_company} has no batch {command.batch_id}",
+            "see `backoffice batch list`",
+        )
     if not then.account_names:
-        raise Refused("nobody_parked", f"batch {command.batch_id} parked nobody who is not billed yet", f"see `backoffice batch parked {command.batch_id}`")
-    built = await build(connection, command.billing_company, then.cut_off, Wish(Narrowing(only=then.account_names)), sealed=True)
+        raise Refused(
+            "nobody_parked",
+            f"batch {command.batch_id} parked nobody who is not billed yet",
+            f"see `backoffice batch parked {command.batch_id}`",
+        )
+    built = await build(
+        connection,
+        command.billing_company,
+        then.cut_off,
+        Wish(Narrowing(only=then.account_names)),
+        sealed=True,
+    )
     found = await judge(connection, built, whole=False)
     check(found)
     await parked.add_parked(connection, command.batch_id, built.parked)
     answer = await close(connection, command, built, found)
-    answer.details |= {"retried_batch": command.batch_id, "still_parked": answer.details.pop("parked")}
+    answer.details |= {
+        "retried_batch": command.batch_id,
+        "still_parked": answer.details.pop("parked"),
+    }
     answer.subjects = [*answer.subjects, command.batch_id, *sorted(then.account_names)[:100]]
     return answer
 

@@ -10,13 +10,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.rules.payments import why_not
 from services.invoicer.store import payments
 from shared.broker.topics import PAYMENT_RECORDED
-from shared.consumer.protocol import Lane
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, Rejection, reader
 from shared.events.ledgers import PaymentRecorded
 
 
-async def on_payment_recorded(connection: AsyncConnection, received: Sequence[Received[PaymentRecorded]]) -> Applied:
-    """Writes entries; one that names no invoice of ours, or another amount than an earlier one of its number, is set aside with a sentence."""
+async def on_payment_recorded(
+    connection: AsyncConnection, received: Sequence[Received[PaymentRecorded]]
+) -> Applied:
+    """Writes entries; one that names no invoice of ours, or another amount than an earlier one of its number, is set aside with a message."""
     events = [one.event for one in received]
     currencies = await payments.currencies_of(connection, [event.invoice_id for event in events])
     known = await payments.entries_of(connection, [event.invoice_id for event in events])
@@ -25,7 +27,9 @@ async def on_payment_recorded(connection: AsyncConnection, received: Sequence[Re
     for one in received:
         event = one.event
         name = (event.invoice_id, event.ledger, event.payment_id, event.entry_no)
-        refusal = why_not(currencies.get(event.invoice_id), event.currency, known.get(name), event.amount)
+        refusal = why_not(
+            currencies.get(event.invoice_id), event.currency, known.get(name), event.amount
+        )
         if refusal is not None:
             rejected.append((one.record, Rejection(*refusal)))
         elif name not in known:
@@ -35,4 +39,6 @@ async def on_payment_recorded(connection: AsyncConnection, received: Sequence[Re
     return Applied(rejected=rejected)
 
 
-LANE = Lane(PAYMENT_RECORDED.name, reader(PaymentRecorded), on_payment_recorded, PaymentRecorded)
+SUBSCRIPTION = Subscription(
+    PAYMENT_RECORDED.name, reader(PaymentRecorded), on_payment_recorded, PaymentRecorded
+)

@@ -38,7 +38,11 @@ async def on_set_time_group(connection: AsyncConnection, command: SetTimeGroup) 
     if faulty is not None:
         kind, first, second = faulty
         words = "share days" if kind == "overlap" else "leave days between them"
-        raise Refused(f"periods_{kind}", f"the periods {first} and {second} {words}", "every day from the first to the last belongs to one period")
+        raise Refused(
+            f"periods_{kind}",
+            f"the periods {first} and {second} {words}",
+            "every day from the first to the last belongs to one period",
+        )
     group = TimeGroup(command.time_group, command.cycle, command.ends_on, command.anchor, periods)
     await lock_billto(connection, exclusive=True)
     before = (await time_groups.time_groups_for(connection, [group.name])).get(group.name)
@@ -55,27 +59,48 @@ async def on_set_time_group(connection: AsyncConnection, command: SetTimeGroup) 
 
 def _definition(group: TimeGroup) -> dict[str, Any]:
     periods = (
-        {"periods": len(group.periods), "first_day": str(group.periods[0].first_day), "last_day": str(group.periods[-1].last_day)} if group.periods else {}
+        {
+            "periods": len(group.periods),
+            "first_day": str(group.periods[0].first_day),
+            "last_day": str(group.periods[-1].last_day),
+        }
+        if group.periods
+        else {}
     )
-    return {"cycle": group.cycle, "ends_on": group.ends_on, "anchor": str(group.anchor) if group.anchor else None} | periods
+    return {
+        "cycle": group.cycle,
+        "ends_on": group.ends_on,
+        "anchor": str(group.anchor) if group.anchor else None,
+    } | periods
 
 
 async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTerms) -> Answer:
     """Keeps a version of a debtor's terms: the one in force on its first day, with what is given changed."""
     given = {name: value for name in TERMS if (value := getattr(command, name)) is not None}
     if not command.account_name:
-        raise Refused("no_account_name", "terms are of one debtor", "name the debtor's Account Name")
+        raise Refused(
+            "no_account_name", "terms are of one debtor", "name the debtor's Account Name"
+        )
     if not given:
-        raise Refused("nothing_given", f"nothing was given to change for {command.account_name}", f"give one of {', '.join(TERMS)}")
+        raise Refused(
+            "nothing_given",
+            f"nothing was given to change for {command.account_name}",
+            f"give one of {', '.join(TERMS)}",
+        )
     await lock_companies(connection, [command.billing_company], exclusive=True)
     company = await company_of(connection, command.billing_company)
     await _check_group(connection, given)
-    versions = await companies.terms_versions(connection, command.billing_company, command.account_name)
-    change = terms_changed(command.account_name, versions, given, command.from_date, today_of(company.time_zone))
+    versions = await companies.terms_versions(
+        connection, command.billing_company, command.account_name
+    )
+    change = terms_changed(
+        command.account_name, versions, given, command.from_date, today_of(company.time_zone)
+    )
     await companies.save_terms(connection, command.billing_company, change.after)
     return Answer(
         await _sentence(connection, command, change),
-        details={"account_name": command.account_name, "until": _text(change.until)} | _version(change.after),
+        details={"account_name": command.account_name, "until": _text(change.until)}
+        | _version(change.after),
         before=_version(change.before) if change.before else None,
         after=_version(change.after),
         subjects=[command.account_name],
@@ -95,12 +120,18 @@ async def _check_group(connection: AsyncConnection, given: Mapping[str, Any]) ->
         )
 
 
-async def _sentence(connection: AsyncConnection, command: SetDebtorTerms, change: TermsChange) -> str:
+async def _sentence(
+    connection: AsyncConnection, command: SetDebtorTerms, change: TermsChange
+) -> str:
     until = f" until the day before {change.until}, when later terms begin" if change.until else ""
     known = await companies.account_names(connection, command.billing_company)
     nodes = await companies.buyers_for(connection, [command.account_name])
     alike = close_names(command.account_name, known - {command.account_name})
-    note = "" if nodes else f"; no billto node has this Account Name yet{f' (there is {alike[0]!r})' if alike else ''}"
+    note = (
+        ""
+        if nodes
+        else f"; no billto node has this Account Name yet{f' (there is {alike[0]!r})' if alike else ''}"
+    )
     return f"terms of {command.account_name} hold from {change.after.from_date} on{until}{note}"
 
 
@@ -112,4 +143,7 @@ def _text(day: date | None) -> str | None:
     return None if day is None else str(day)
 
 
-HANDLERS: Mapping[type[Any], Handle] = {SetTimeGroup: on_set_time_group, SetDebtorTerms: on_set_debtor_terms}
+HANDLERS: Mapping[type[Any], Handle] = {
+    SetTimeGroup: on_set_time_group,
+    SetDebtorTerms: on_set_debtor_terms,
+}

@@ -32,14 +32,26 @@ async def on_what_if(connection: AsyncConnection, command: WhatIf) -> Answer:
         built = await build(connection, command.billing_company, cut_off)
         check(await judge(connection, built, whole=False))
         told.append(_told(built))
-        sides.append(Side(cut_off, {debtor.debtor_no: debtor for debtor in built.debtors}, built.decided.time_groups))
+        sides.append(
+            Side(
+                cut_off,
+                {debtor.debtor_no: debtor for debtor in built.debtors},
+                built.decided.time_groups,
+            )
+        )
         sums.append(_sums(built))
         await what_if.keep(connection, number)
     differences: list[dict[str, Any]] = []
     for before, after in pairwise(range(len(cut_offs))):
-        differences += [_difference(each, sides[before], sides[after]) for each in await what_if.apart(connection, before, after)]
+        differences += [
+            _difference(each, sides[before], sides[after])
+            for each in await what_if.apart(connection, before, after)
+        ]
     debtors = _debtors(cut_offs, sums)
-    words = ", ".join(f"{each['cut_off_date']}: {counted(each['documents'], 'document')} with {counted(each['lines'], 'line')}" for each in told)
+    words = ", ".join(
+        f"{each['cut_off_date']}: {counted(each['documents'], 'document')} with {counted(each['lines'], 'line')}"
+        for each in told
+    )
     return Answer(
         f"{command.billing_company} by {counted(len(cut_offs), 'cut-off')} over the same state: {words}; nothing was written",
         details={
@@ -67,8 +79,14 @@ def _told(built: Built) -> dict[str, Any]:
 def _sums(built: Built) -> Sums:
     by_debtor: dict[str, list[tuple[str, int, Any, Any]]] = {}
     for each in built.documents:
-        by_debtor.setdefault(each.group.account_name, []).append((each.group.currency, each.group.line_count, each.group.net, each.group.tax))
-    return {(name, one.currency): one.row for name, documents in by_debtor.items() for one in totals(documents)}
+        by_debtor.setdefault(each.group.account_name, []).append(
+            (each.group.currency, each.group.line_count, each.group.net, each.group.tax)
+        )
+    return {
+        (name, one.currency): one.row
+        for name, documents in by_debtor.items()
+        for one in totals(documents)
+    }
 
 
 def _debtors(cut_offs: Sequence[date], sums: Sequence[Sums]) -> list[dict[str, Any]]:
@@ -79,7 +97,12 @@ def _debtors(cut_offs: Sequence[date], sums: Sequence[Sums]) -> list[dict[str, A
         if all(row == rows[0] for row in rows):
             continue
         for cut_off, row in zip(cut_offs, rows, strict=True):
-            values = row or {"currency": currency, "documents": 0, "lines": 0, **dict.fromkeys(("net", "tax", "total"), str(rounded(ZERO, currency)))}
+            values = row or {
+                "currency": currency,
+                "documents": 0,
+                "lines": 0,
+                **dict.fromkeys(("net", "tax", "total"), str(rounded(ZERO, currency))),
+            }
             found.append({"account_name": name, "cut_off_date": str(cut_off)} | values)
     return found
 

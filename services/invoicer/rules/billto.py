@@ -34,7 +34,11 @@ def path(nodes: Mapping[str, Node], node_id: str) -> list[Node]:
     while node is not None:
         found.append(node)
         parent = nodes.get(node.parent_id) if node.parent_id is not None else None
-        node = parent if parent is not None and LEVEL_NUMBERS[parent.level] < LEVEL_NUMBERS[node.level] else None
+        node = (
+            parent
+            if parent is not None and LEVEL_NUMBERS[parent.level] < LEVEL_NUMBERS[node.level]
+            else None
+        )
     return found
 
 
@@ -59,7 +63,11 @@ class Followed:
     states: Mapping[str, State]
 
 
-def follow(known: Mapping[str, State], said: Mapping[tuple[str, int], BilltoChanged], events: Sequence[BilltoChanged | str]) -> Followed:
+def follow(
+    known: Mapping[str, State],
+    said: Mapping[tuple[str, int], BilltoChanged],
+    events: Sequence[BilltoChanged | str],
+) -> Followed:
     """Goes through what the ATS says of nodes; a bare id is a tombstone: the node is closed from now on and kept.
 
     When the revision in force, or a later one, is said after a tombstone, the node is open again: the last word of the topic counts, so
@@ -79,13 +87,21 @@ def follow(known: Mapping[str, State], said: Mapping[tuple[str, int], BilltoChan
         effects.append(effect)
         if effect in ("takes effect", "recorded"):
             before[place] = event
-        if effect == "takes effect" or (effect == "repeat" and there is not None and there.revision == event.revision):
+        if effect == "takes effect" or (
+            effect == "repeat" and there is not None and there.revision == event.revision
+        ):
             states[event.node_id] = State(event.revision, closed=False)
     return Followed(tuple(effects), states)
 
 
-def judge(event: BilltoChanged, current_revision: int | None, said_before: BilltoChanged | None) -> Effect:
+def judge(
+    event: BilltoChanged, current_revision: int | None, said_before: BilltoChanged | None
+) -> Effect:
     """What a revision does: a new one takes effect, an older one is recorded, the same again is a repeat or, with other values, a conflict."""
     if said_before is not None:
         return "repeat" if said_before == event else "conflict"
-    return "takes effect" if current_revision is None or event.revision > current_revision else "recorded"
+    return (
+        "takes effect"
+        if current_revision is None or event.revision > current_revision
+        else "recorded"
+    )

@@ -21,7 +21,7 @@ NONE = Named()
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class UnitOfWork:
     """What the rules look at. `documents` is how many documents a batch would close now."""
 
     company: Company

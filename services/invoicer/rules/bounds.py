@@ -58,11 +58,11 @@ class Unsafe:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A debtor that is left out of a batch: why, in a code and a sentence, and the documents that it is about."""
+    """A debtor that is left out of a batch: why, in a code and a message, and the documents that it is about."""
 
     account_name: str
     code: str
-    sentence: str
+    message: str
     ids: tuple[str, ...] = ()
 
 
@@ -72,7 +72,9 @@ def offences(worked: Iterable[Worked], most: int) -> list[Offence]:
     by_kind: dict[tuple[str, date, str, str], list[Worked]] = {}
     for one in worked:
         by_day.setdefault((one.worker_id, one.day), []).append(one)
-        by_kind.setdefault((one.worker_id, one.day, one.requirement_id, one.time_type), []).append(one)
+        by_kind.setdefault((one.worker_id, one.day, one.requirement_id, one.time_type), []).append(
+            one
+        )
     found = []
     for (worker, day), of_day in by_day.items():
         hours = sum((one.hours for one in of_day), ZERO)
@@ -80,7 +82,17 @@ def offences(worked: Iterable[Worked], most: int) -> list[Offence]:
             found.append(Offence(HOURS_OVER_BOUND, worker, day, "", "", hours, _documents(of_day)))
     for (worker, day, requirement, time_type), of_kind in by_kind.items():
         if len(_documents(of_kind)) > 1:
-            found.append(Offence(WORKED_TWICE, worker, day, requirement, time_type, sum((one.hours for one in of_kind), ZERO), _documents(of_kind)))
+            found.append(
+                Offence(
+                    WORKED_TWICE,
+                    worker,
+                    day,
+                    requirement,
+                    time_type,
+                    sum((one.hours for one in of_kind), ZERO),
+                    _documents(of_kind),
+                )
+            )
     return sorted(found)
 
 
@@ -88,7 +100,7 @@ def _documents(worked: Iterable[Worked]) -> tuple[str, ...]:
     return tuple(sorted({one.document_id for one in worked}))
 
 
-def sentence(unsafe: Unsafe, most: int) -> str:
+def message(unsafe: Unsafe, most: int) -> str:
     """Why a debtor is parked: the first day, and how many more there are."""
     first = unsafe.first
     documents = ", ".join(first.document_ids[:5])
@@ -104,5 +116,8 @@ def parked(unsafe: Iterable[Unsafe], names: dict[int, str], most: int) -> list[P
     found: dict[int, Unsafe] = {}
     for one in sorted(unsafe, key=lambda one: (one.debtor_no, one.code)):
         found.setdefault(one.debtor_no, one)
-    told = [Parked(names[number], one.code, sentence(one, most), one.document_ids) for number, one in found.items()]
+    told = [
+        Parked(names[number], one.code, message(one, most), one.document_ids)
+        for number, one in found.items()
+    ]
     return sorted(told, key=lambda one: one.account_name)

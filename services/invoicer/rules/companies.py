@@ -11,7 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 Regime = Literal["standard", "exempt", "reverse-charge"]
 Credits = Literal["separate", "net", "per-invoice"]
-DEFAULT_WORDING: dict[Regime, str] = {"standard": "", "exempt": "Exempt from tax", "reverse-charge": "Reverse charge: tax is due by the buyer"}
+DEFAULT_WORDING: dict[Regime, str] = {
+    "standard": "",
+    "exempt": "Exempt from tax",
+    "reverse-charge": "Reverse charge: tax is due by the buyer",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,12 @@ class Company:
     @property
     def seller(self) -> dict[str, str]:
         """The snapshot that a document keeps of who issues it."""
-        return {"name": self.name or self.billing_company, "address": self.address, "tax_id": self.tax_id, "bank": self.bank}
+        return {
+            "name": self.name or self.billing_company,
+            "address": self.address,
+            "tax_id": self.tax_id,
+            "bank": self.bank,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,11 @@ class DebtorTerms:
     @property
     def values(self) -> dict[str, Any]:
         """By name, what they say."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "account_name"}
+        return {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name != "account_name"
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +103,21 @@ class TermsChange:
 FROM_THE_BEGINNING = date(1970, 1, 1)
 
 
-def terms_changed(account_name: str, versions: Sequence[TermsFrom], given: Mapping[str, Any], from_date: date | None, today: date) -> TermsChange:
+def terms_changed(
+    account_name: str,
+    versions: Sequence[TermsFrom],
+    given: Mapping[str, Any],
+    from_date: date | None,
+    today: date,
+) -> TermsChange:
     """Copies the version in force and changes what is given. Without a date the first terms of a debtor hold from the beginning, later
     ones from today on."""
     since = from_date or (today if versions else FROM_THE_BEGINNING)
-    before = max((each for each in versions if each.from_date <= since), key=lambda each: each.from_date, default=None)
+    before = max(
+        (each for each in versions if each.from_date <= since),
+        key=lambda each: each.from_date,
+        default=None,
+    )
     held = before.terms if before else DebtorTerms(account_name, "")
     terms = replace(held, **given)
     if terms.tax_regime != held.tax_regime and "tax_wording" not in given:

@@ -21,7 +21,7 @@ from services.invoicer.rules.grouping import Document, Group
 from services.invoicer.rules.settlement import NOTHING, Worth, worth_of
 from services.invoicer.rules.totals import TaxPart, credit_taxes
 from shared.errors import Refused
-from shared.events.statements import StatementLine
+from shared.events.realizations import RealizationLine
 from shared.money import ZERO, minor_unit, plain, rounded
 from shared.terms import DocumentType, counted
 
@@ -52,7 +52,7 @@ class IssuedLine:
 
     line_no: int
     document: tuple[str, str]
-    line: StatementLine
+    line: RealizationLine
     is_credit: bool
     node: str
     level: int
@@ -82,26 +82,48 @@ class Credited:
         return self.of.standing + self.worth
 
 
-def decide(issued: Issued, lines: Sequence[IssuedLine], asked: Sequence[tuple[int, Decimal | None]], *, nothing_is_right: bool = False) -> list[Credited]:
+def decide(
+    issued: Issued,
+    lines: Sequence[IssuedLine],
+    asked: Sequence[tuple[int, Decimal | None]],
+    *,
+    nothing_is_right: bool = False,
+) -> list[Credited]:
     """The credits of the lines that are asked for (line number and quantity; no quantity: all that is left), in the order of the lines;
     none named: all that stands on the document. Raises `Refused`, naming line and what is left. `nothing_is_right`: nothing may stand."""
     if not asked:
         _check_not_a_credit_note(issued)
-        found = [_credited(issued, one, None) for one in lines if one.standing and not one.is_credit]
+        found = [
+            _credited(issued, one, None) for one in lines if one.standing and not one.is_credit
+        ]
         if not found and not nothing_is_right:
-            raise Refused("nothing_left", f"nothing stands on {issued.invoice_number} any more: all of it is credited", _look(issued))
+            raise Refused(
+                "nothing_left",
+                f"nothing stands on {issued.invoice_number} any more: all of it is credited",
+                _look(issued),
+            )
         return found
     by_number = {one.line_no: one for one in lines}
     unknown = [line_no for line_no, _ in asked if line_no not in by_number]
     if unknown:
-        raise Refused("no_such_line", f"{issued.invoice_number} has no line {_named(unknown)}", _look(issued))
+        raise Refused(
+            "no_such_line", f"{issued.invoice_number} has no line {_named(unknown)}", _look(issued)
+        )
     credits = [line_no for line_no, _ in asked if by_number[line_no].is_credit]
     if credits:
         _check_not_a_credit_note(issued)
-        raise Refused("credit_line", f"line {_named(credits)} of {issued.invoice_number} is a credit of an invoice line", _undo(issued))
+        raise Refused(
+            "credit_line",
+            f"line {_named(credits)} of {issued.invoice_number} is a credit of an invoice line",
+            _undo(issued),
+        )
     found = [_credited(issued, by_number[line_no], quantity) for line_no, quantity in sorted(asked)]
     if issued.total and not any(one.worth.amount or one.tax for one in found):
-        raise Refused("zero_credit", f"so little of {issued.invoice_number} comes to {plain(ZERO)} {issued.currency}", "credit more of the line")
+        raise Refused(
+            "zero_credit",
+            f"so little of {issued.invoice_number} comes to {plain(ZERO)} {issued.currency}",
+            "credit more of the line",
+        )
     return found
 
 
@@ -119,11 +141,18 @@ def _credited(issued: Issued, one: IssuedLine, quantity: Decimal | None) -> Cred
             left=standing.in_words(),
         )
     taken = -credit_of(one.line, standing, left if quantity is None else quantity)
-    (tax,) = credit_taxes(one.line.amount, one.tax, one.credited.amount, one.tax_credited, [taken.amount], issued.currency)
+    (tax,) = credit_taxes(
+        one.line.amount,
+        one.tax,
+        one.credited.amount,
+        one.tax_credited,
+        [taken.amount],
+        issued.currency,
+    )
     return Credited(one, taken, tax)
 
 
-def credit_of(line: StatementLine, standing: Worth, quantity: Decimal) -> Worth:
+def credit_of(line: RealizationLine, standing: Worth, quantity: Decimal) -> Worth:
     """What so much of a line is worth: what stands minus the rounded amount of the quantity that remains; all of it when it is used up.
 
     Where an operator's edit made another amount of the line than quantity × price, what remains is in proportion instead.
@@ -134,12 +163,15 @@ def credit_of(line: StatementLine, standing: Worth, quantity: Decimal) -> Worth:
         return standing
     step = minor_unit(line.currency)
     priced = abs(standing.amount - standing.quantity * line.unit_price) <= step
-    amount = rounded(remains * line.unit_price if priced else standing.amount * remains / standing.quantity, line.currency)
+    amount = rounded(
+        remains * line.unit_price if priced else standing.amount * remains / standing.quantity,
+        line.currency,
+    )
     least, most = sorted((ZERO, standing.amount))
     return Worth(direction * quantity, standing.amount - min(max(amount, least), most))
 
 
-def credit_line(issued: Issued, credited: Credited, to: To, command_id: str) -> StatementLine:
+def credit_line(issued: Issued, credited: Credited, to: To, command_id: str) -> RealizationLine:
     """The pay line of a credit: the invoiced line with what is taken from it, and where that came from."""
     one, standing, left = credited.of, credited.of.standing, credited.left
     words = {
@@ -152,7 +184,11 @@ def credit_line(issued: Issued, credited: Credited, to: To, command_id: str) -> 
         "formula": f"{plain(standing.amount)} − {plain(left.amount)} = {plain(-credited.worth.amount)}",
     }
     return one.line.model_copy(
-        update={"quantity": credited.worth.quantity, "amount": credited.worth.amount, "derivation": {"credit": words}},
+        update={
+            "quantity": credited.worth.quantity,
+            "amount": credited.worth.amount,
+            "derivation": {"credit": words},
+        },
     )
 
 
@@ -193,7 +229,9 @@ def check_date(issued: Issued, invoice_date: date) -> None:
 def _check_not_a_credit_note(issued: Issued) -> None:
     if issued.document_type == "credit-note":
         raise Refused(
-            "is_credit_note", f"{issued.invoice_number} is a credit note: a credit is undone by a further document, not by crediting it", _undo(issued)
+            "is_credit_note",
+            f"{issued.invoice_number} is a credit note: a credit is undone by a further document, not by crediting it",
+            _undo(issued),
         )
 
 
@@ -210,5 +248,9 @@ def _look(issued: Issued) -> str:
 
 
 def _named(line_nos: Sequence[int]) -> str:
-    more = f" and {counted(len(line_nos) - MOST_NAMED, 'more', 'more')}" if len(line_nos) > MOST_NAMED else ""
+    more = (
+        f" and {counted(len(line_nos) - MOST_NAMED, 'more', 'more')}"
+        if len(line_nos) > MOST_NAMED
+        else ""
+    )
     return ", ".join(str(line_no) for line_no in line_nos[:MOST_NAMED]) + more

@@ -70,7 +70,11 @@ class Window:
     @property
     def cycle(self) -> Span | None:
         """The cycle, where there is one."""
-        return None if self.weeks_from is None or self.weeks_to is None else Span(self.weeks_from, self.weeks_to)
+        return (
+            None
+            if self.weeks_from is None or self.weeks_to is None
+            else Span(self.weeks_from, self.weeks_to)
+        )
 
 
 def time_group_of(debtors_own: str, company_default: str) -> str:
@@ -92,10 +96,18 @@ def faulty_periods(periods: Sequence[Span]) -> tuple[Literal["gap", "overlap"], 
 def cycle_with(group: TimeGroup, day: date) -> Span | None:
     """The cycle in which a day lies: exactly one, but for non-date and for days outside of all custom periods."""
     if group.cycle == "weekly":
-        return _ending(day + timedelta(days=(WEEKDAYS.index(group.ends_on or "sunday") - day.weekday()) % WEEK_DAYS), WEEK_DAYS)
+        return _ending(
+            day
+            + timedelta(
+                days=(WEEKDAYS.index(group.ends_on or "sunday") - day.weekday()) % WEEK_DAYS
+            ),
+            WEEK_DAYS,
+        )
     if group.cycle == "fortnightly":
         assert group.anchor is not None
-        return _ending(day + timedelta(days=(group.anchor - day).days % FORTNIGHT_DAYS), FORTNIGHT_DAYS)
+        return _ending(
+            day + timedelta(days=(group.anchor - day).days % FORTNIGHT_DAYS), FORTNIGHT_DAYS
+        )
     if group.cycle == "monthly":
         return Span(day.replace(day=1), month_end(day))
     at = bisect_right(group.periods, day, key=lambda period: period.first_day)
@@ -141,7 +153,9 @@ def weeks_asked(cycle: Window, cut_off: date, today: date) -> Span | None:
     return _ending(min(cut_off, today), WEEK_DAYS)
 
 
-def in_window(kind: LineKind, week_ending: date | None, effective_date: date, correction: bool, cycle: Window) -> bool:
+def in_window(
+    kind: LineKind, week_ending: date | None, effective_date: date, correction: bool, cycle: Window
+) -> bool:
     """Whether a line that is due is in the cycle. A correction of an invoiced timesheet is in whatever its week ending.
 
     Its twin in SQL is the column `out_no` of the store's selection.

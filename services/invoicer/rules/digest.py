@@ -30,19 +30,32 @@ class PreviewDocument:
     @property
     def content(self) -> str:
         """What the digest is made of: everything but the place in the list."""
-        return json.dumps([plain(value) if isinstance(value, Decimal) else value for value in astuple(self)[1:]], ensure_ascii=False)
+        return json.dumps(
+            [plain(value) if isinstance(value, Decimal) else value for value in astuple(self)[1:]],
+            ensure_ascii=False,
+        )
 
 
-def digest(billing_company: str, cut_off: date, documents: Iterable[PreviewDocument], narrowed: str = "") -> str:
+def digest(
+    billing_company: str, cut_off: date, documents: Iterable[PreviewDocument], narrowed: str = ""
+) -> str:
     """The hash over billing company, cut-off, what the batch was narrowed to, and the sorted documents."""
     rows = sorted(document.content for document in documents)
     about = [billing_company, cut_off.isoformat(), *([narrowed] if narrowed else [])]
     return hashlib.sha256("\n".join([*about, *rows]).encode()).hexdigest()
 
 
-def debtors_that_differ(then: Sequence[PreviewDocument], now: Sequence[PreviewDocument]) -> list[str]:
+def debtors_that_differ(
+    then: Sequence[PreviewDocument], now: Sequence[PreviewDocument]
+) -> list[str]:
     """Account Names whose documents are not the same in both, in order."""
-    return sorted({account for account, _ in {(each.account_name, each.content) for each in then} ^ {(each.account_name, each.content) for each in now}})
+    return sorted(
+        {
+            account
+            for account, _ in {(each.account_name, each.content) for each in then}
+            ^ {(each.account_name, each.content) for each in now}
+        }
+    )
 
 
 def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Expected timesheets: of every placement that is active in a week, one a week (domain rules 4). A debtor may wait for them.
 
-A direct hire sends no timesheets, and neither does a job order in a week at whose end it was not Filled as Contract or Temp: the view
+A direct hire sends no timesheets, and neither does a requirement in a week at whose end it was not Filled as Contract or Temp: the view
 that says who is placed leaves both out. A timesheet is in when its worth is settled, or on a document.
 """
 
@@ -17,7 +17,7 @@ BILL, WAIT = "bill", "wait"
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A worker on a requirement from a day on, for a debtor. `filled`: the week endings on which its job order may be billed."""
+    """A worker on a requirement from a day on, for a debtor. `filled`: the week endings on which its requirement may be billed."""
 
     account_name: str
     requirement_id: str
@@ -57,18 +57,29 @@ NONE_EXPECTED = Arrived()
 def weeks_of(placed: Placed, asked: Span, week_ends: int = SUNDAY) -> list[date]:
     """The endings, within the days asked, of the weeks in which the placement is active on any day. `week_ends`: the day on which a week
     ends, 1 Monday ... 7 Sunday."""
-    week_ending = asked.first_day + timedelta(days=(week_ends - asked.first_day.isoweekday()) % WEEK_DAYS)
+    week_ending = asked.first_day + timedelta(
+        days=(week_ends - asked.first_day.isoweekday()) % WEEK_DAYS
+    )
     found = []
     while week_ending <= asked.last_day:
-        active = placed.start_date <= week_ending and (placed.end_date is None or placed.end_date > week_ending - WEEK)
-        filled = placed.filled_from <= week_ending and (placed.filled_to is None or week_ending < placed.filled_to)
+        active = placed.start_date <= week_ending and (
+            placed.end_date is None or placed.end_date > week_ending - WEEK
+        )
+        filled = placed.filled_from <= week_ending and (
+            placed.filled_to is None or week_ending < placed.filled_to
+        )
         if active and filled:
             found.append(week_ending)
         week_ending += WEEK
     return found
 
 
-def arrivals(placements: Iterable[Placed], received: Iterable[Sheet], asked: Mapping[str, Span], week_ends: Mapping[str, int]) -> dict[str, Arrived]:
+def arrivals(
+    placements: Iterable[Placed],
+    received: Iterable[Sheet],
+    asked: Mapping[str, Span],
+    week_ends: Mapping[str, int],
+) -> dict[str, Arrived]:
     """By Account Name, what is expected and what is in. `week_ends`: by requirement, the day on which its weeks end (Sunday, if none of its
     timesheets has told). A sheet is of the week in which its week ending lies, whatever the weekday; two placements of one worker on one
     requirement in one week make one timesheet."""
@@ -78,11 +89,19 @@ def arrivals(placements: Iterable[Placed], received: Iterable[Sheet], asked: Map
     expected: dict[str, set[Sheet]] = {}
     for placed in placements:
         if placed.account_name in asked:
-            for week_ending in weeks_of(placed, asked[placed.account_name], week_ends.get(placed.requirement_id, SUNDAY)):
-                expected.setdefault(placed.account_name, set()).add(Sheet(placed.requirement_id, placed.worker_id, week_ending))
+            for week_ending in weeks_of(
+                placed, asked[placed.account_name], week_ends.get(placed.requirement_id, SUNDAY)
+            ):
+                expected.setdefault(placed.account_name, set()).add(
+                    Sheet(placed.requirement_id, placed.worker_id, week_ending)
+                )
     found = {}
     for name, sheets in expected.items():
-        missing = sorted(sheet for sheet in sheets if not _is_in(sheet, weeks.get((sheet.requirement_id, sheet.worker_id), ())))
+        missing = sorted(
+            sheet
+            for sheet in sheets
+            if not _is_in(sheet, weeks.get((sheet.requirement_id, sheet.worker_id), ()))
+        )
         found[name] = Arrived(len(sheets), len(sheets) - len(missing), tuple(missing))
     return found
 

@@ -24,7 +24,7 @@ def lines(count: int) -> str:
     return counted(count, "line")
 
 
-def by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> list[Finding]:
+def by_cause(causes: Mapping[str, str], severity: str, code: str, fix: str) -> list[Finding]:
     """One finding for each cause, about all debtors that have it."""
     names: dict[str, list[str]] = {}
     for name, why in sorted(causes.items()):
@@ -35,8 +35,8 @@ def by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> 
                 "severity": severity,
                 "code": code,
                 "about": "debtor",
-                "sentence": f"{alike[0] if len(alike) == 1 else counted(len(alike), 'debtor')}: {why}",
-                "mend": mend,
+                "message": f"{alike[0] if len(alike) == 1 else counted(len(alike), 'debtor')}: {why}",
+                "fix": fix,
                 "count": len(alike),
                 "ids": tuple(alike[:MOST_IDS]),
             }
@@ -45,18 +45,27 @@ def by_cause(causes: Mapping[str, str], severity: str, code: str, mend: str) -> 
     ]
 
 
-def warning(these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+def warning(these: Named, code: str, about: str, what: str, fix: str) -> list[Finding]:
     """A warning, if there are any."""
-    return _counted("warning", these, code, about, what, mend)
+    return _counted("warning", these, code, about, what, fix)
 
 
-def info(these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+def info(these: Named, code: str, about: str, what: str, fix: str) -> list[Finding]:
     """A note, if there are any."""
-    return _counted("info", these, code, about, what, mend)
+    return _counted("info", these, code, about, what, fix)
 
 
-def _counted(severity: str, these: Named, code: str, about: str, what: str, mend: str) -> list[Finding]:
+def _counted(
+    severity: str, these: Named, code: str, about: str, what: str, fix: str
+) -> list[Finding]:
     if not these.count:
         return []
-    body = {"severity": severity, "code": code, "about": about, "sentence": f"{these.count:,} {what}", "mend": mend, "count": these.count}
+    body = {
+        "severity": severity,
+        "code": code,
+        "about": about,
+        "message": f"{these.count:,} {what}",
+        "fix": fix,
+        "count": these.count,
+    }
     return [Finding.model_validate(body | {"ids": these.ids})]

@@ -10,7 +10,16 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.invoicer.rules.companies import DEFAULT_WORDING, Company, Credits, DebtorTerms, Terms
-from services.invoicer.rules.cycles import NO_GROUP, Span, TimeGroup, Window, beyond_periods, time_group_of, weeks_asked, window
+from services.invoicer.rules.cycles import (
+    NO_GROUP,
+    Span,
+    TimeGroup,
+    Window,
+    beyond_periods,
+    time_group_of,
+    weeks_asked,
+    window,
+)
 from services.invoicer.rules.expected import NONE_EXPECTED, Arrived, may_wait, waits
 from services.invoicer.rules.narrowing import WHOLE, Narrowing
 from services.invoicer.rules.totals import TaxPart
@@ -62,7 +71,15 @@ class Group(NamedTuple):
     tax_parts: tuple[TaxPart, ...]
     newest_corrected: int | None = None
 
-    def joined(self, part: TaxPart, line_count: int, credit_count: int, service_from: date, service_to: date, newest_corrected: int | None) -> "Group":
+    def joined(
+        self,
+        part: TaxPart,
+        line_count: int,
+        credit_count: int,
+        service_from: date,
+        service_to: date,
+        newest_corrected: int | None,
+    ) -> "Group":
         """The group with the lines of one more tax code and rate."""
         return self._replace(
             tax_parts=(*self.tax_parts, part),
@@ -70,12 +87,19 @@ class Group(NamedTuple):
             credit_count=self.credit_count + credit_count,
             service_from=min(self.service_from, service_from),
             service_to=max(self.service_to, service_to),
-            newest_corrected=max((each for each in (self.newest_corrected, newest_corrected) if each is not None), default=None),
+            newest_corrected=max(
+                (each for each in (self.newest_corrected, newest_corrected) if each is not None),
+                default=None,
+            ),
         )
 
     def taxed(self, taxes: Mapping[tuple[str, Decimal], Decimal]) -> "Group":
         """The group with other tax for its codes and rates."""
-        return self._replace(tax_parts=tuple(part._replace(tax=taxes[(part.code, part.rate)]) for part in self.tax_parts))
+        return self._replace(
+            tax_parts=tuple(
+                part._replace(tax=taxes[(part.code, part.rate)]) for part in self.tax_parts
+            )
+        )
 
     @property
     def net(self) -> Decimal:
@@ -126,23 +150,49 @@ def debtors(
         then = on_cut_off.get(name)
         time_group = time_group_of(then.time_group if then else "", company.default_time_group)
         if time_group not in cycles:
-            cycles[time_group] = _cycle(time_group, groups.get(time_group), cut_off, today or cut_off)
+            cycles[time_group] = _cycle(
+                time_group, groups.get(time_group), cut_off, today or cut_off
+            )
         parked, cycle, asked = cycles[time_group]
         rule = narrowing.missing_timesheets or own.missing_timesheets
         left_out = narrowing.left_out(name, time_group)
-        found.append(Debtor(at, name, terms, own.credits, own.zero_documents, cycle, parked, time_group, left_out, rule, asked))
+        found.append(
+            Debtor(
+                at,
+                name,
+                terms,
+                own.credits,
+                own.zero_documents,
+                cycle,
+                parked,
+                time_group,
+                left_out,
+                rule,
+                asked,
+            )
+        )
     return found
 
 
 def _terms(own: DebtorTerms, company: Company) -> Terms:
     """The split keys of a debtor's terms."""
-    wording = "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
+    wording = (
+        "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
+    )
     return Terms(own.tax_regime, wording, own.payment_terms or company.payment_terms)
 
 
-def _cycle(name: str, group: TimeGroup | None, cut_off: date, today: date) -> tuple[str, Window, Span | None]:
+def _cycle(
+    name: str, group: TimeGroup | None, cut_off: date, today: date
+) -> tuple[str, Window, Span | None]:
     """What all debtors of a time group have in common: why they are parked, their window, the days whose weeks are asked for."""
-    parked = beyond_periods(group, cut_off) if group else f"the debtor's time group {name!r} does not exist" if name else ""
+    parked = (
+        beyond_periods(group, cut_off)
+        if group
+        else f"the debtor's time group {name!r} does not exist"
+        if name
+        else ""
+    )
     if parked:
         return parked, Window(weeks_to=cut_off, products_to=cut_off), None
     cycle = window(group, cut_off)
@@ -151,10 +201,18 @@ def _cycle(name: str, group: TimeGroup | None, cut_off: date, today: date) -> tu
 
 def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
     """The debtors who wait if a timesheet is missing: only of them need anybody ask what is expected."""
-    return [each for each in decided if each.is_in and each.asked is not None and may_wait(each.missing_timesheets, each.asked.last_day, today)]
+    return [
+        each
+        for each in decided
+        if each.is_in
+        and each.asked is not None
+        and may_wait(each.missing_timesheets, each.asked.last_day, today)
+    ]
 
 
-def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], today: date) -> list[Debtor]:
+def with_waiting(
+    decided: Iterable[Debtor], arrived: Mapping[str, Arrived], today: date
+) -> list[Debtor]:
     """The debtors, and why some of them wait: with the timesheets of all cycles, not with products."""
     if not arrived:
         return list(decided)
@@ -162,7 +220,12 @@ def with_waiting(decided: Iterable[Debtor], arrived: Mapping[str, Arrived], toda
     for each in decided:
         why = ""
         if each.is_in and each.asked is not None:
-            why = waits(each.missing_timesheets, arrived.get(each.account_name, NONE_EXPECTED), each.asked, today)
+            why = waits(
+                each.missing_timesheets,
+                arrived.get(each.account_name, NONE_EXPECTED),
+                each.asked,
+                today,
+            )
         found.append(each._replace(waiting=why) if why else each)
     return found
 
@@ -180,22 +243,32 @@ def per_document(closed: Sequence[Document], basis: str) -> list[Document]:
     """The documents whose tax is computed over their sums: invoices of a company with that basis; a credit note never."""
     if basis != "document":
         return []
-    return [each for each in closed if each.document_type == "invoice" and each.group.credit_count < each.group.line_count]
+    return [
+        each
+        for each in closed
+        if each.document_type == "invoice" and each.group.credit_count < each.group.line_count
+    ]
 
 
-def weighed_again(taxed: Sequence[Document], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
+def weighed_again(
+    taxed: Sequence[Document], zero_wanted: frozenset[str] = frozenset()
+) -> tuple[list[Document], list[Group]]:
     """Where credits take what debits come to, tax over the sum of the debits may leave nothing to pay, or less, of an invoice that tax line
     by line had made: then its lines stay open, as those of any sum of zero."""
     closed: list[Document] = []
     zero: list[Group] = []
     for each in taxed:
         kind = document_type(each.group) if each.tax_basis == "document" else each.document_type
-        good = kind == each.document_type or (kind is None and each.group.account_name in zero_wanted)
+        good = kind == each.document_type or (
+            kind is None and each.group.account_name in zero_wanted
+        )
         closed.append(each) if good else zero.append(each.group)
     return closed, zero
 
 
-def documents(groups: Sequence[Group], zero_wanted: frozenset[str] = frozenset()) -> tuple[list[Document], list[Group]]:
+def documents(
+    groups: Sequence[Group], zero_wanted: frozenset[str] = frozenset()
+) -> tuple[list[Document], list[Group]]:
     """The documents of a batch in the order of their numbers, and the groups that stay open with a total of zero.
 
     `zero_wanted`: Account Names of debtors who ask for documents of zero, too.
@@ -211,5 +284,11 @@ def documents(groups: Sequence[Group], zero_wanted: frozenset[str] = frozenset()
         else:
             closed.append(Document(group, kind))
     # Invoices before credit notes; one debtor's documents with the same keys follow the invoices that they correct.
-    closed.sort(key=lambda document: (document.group.split_keys, document.document_type == "credit-note", document.group.apart))
+    closed.sort(
+        key=lambda document: (
+            document.group.split_keys,
+            document.document_type == "credit-note",
+            document.group.apart,
+        )
+    )
     return closed, zero

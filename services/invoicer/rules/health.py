@@ -1,12 +1,12 @@
 """The health check: a literal list of rules over a snapshot of what a batch would take (design 5, section Batches).
 
 An error about a line sets the line aside, about a debtor parks the debtor, about the billing company refuses the batch. A warning or an
-info stops nothing. Each finding names the first ids and what mends it.
+info stops nothing. Each finding names the first ids and what fixes it.
 """
 
 from collections.abc import Callable, Sequence
 
-from services.invoicer.rules.books import Books, Named
+from services.invoicer.rules.books import Named, UnitOfWork
 from services.invoicer.rules.findings import MOST_IDS, by_cause, info, lines, named, some, warning
 from services.invoicer.rules.ledgers import that_count
 from services.invoicer.rules.numbers import outgrows
@@ -16,7 +16,7 @@ from shared.terms import counted
 VERY_LATE_DAYS = 60
 
 
-def company_disabled(books: Books) -> list[Finding]:
+def company_disabled(books: UnitOfWork) -> list[Finding]:
     """A disabled billing company issues nothing."""
     if books.company.enabled:
         return []
@@ -26,14 +26,14 @@ def company_disabled(books: Books) -> list[Finding]:
             severity="error",
             code="company_disabled",
             about="billing_company",
-            sentence=f"billing company {company} is disabled: nothing is billed for it",
-            mend=f"enable it: `backoffice billing-company set {company} --enabled`",
+            message=f"billing company {company} is disabled: nothing is billed for it",
+            fix=f"enable it: `backoffice billing-company set {company} --enabled`",
             ids=(company,),
         )
     ]
 
 
-def default_time_group_unknown(books: Books) -> list[Finding]:
+def default_time_group_unknown(books: UnitOfWork) -> list[Finding]:
     """The default billing cycle must exist, or every debtor would be billed by another one than meant."""
     group = books.company.default_time_group
     if not group or group in books.known_time_groups:
@@ -43,25 +43,30 @@ def default_time_group_unknown(books: Books) -> list[Finding]:
             severity="error",
             code="default_time_group_unknown",
             about="billing_company",
-            sentence=f"the default time group {group!r} of {books.company.billing_company} does not exist",
-            mend="name one that exists as the default time group, or take the default away",
+            message=f"the default time group {group!r} of {books.company.billing_company} does not exist",
+            fix="name one that exists as the default time group, or take the default away",
             ids=(group,),
         )
     ]
 
 
-def debtors_parked(books: Books) -> list[Finding]:
+def debtors_parked(books: UnitOfWork) -> list[Finding]:
     """A debtor about whom something is wrong waits, the others are billed. Many with one and the same cause are one finding."""
-    return by_cause(books.parked, "error", "debtor_parked", "mend what it says; the lines stay open: `backoffice batch retry-parked`, or a later batch")
+    return by_cause(
+        books.parked,
+        "error",
+        "debtor_parked",
+        "fix what it says; the lines stay open: `backoffice batch retry-parked`, or a later batch",
+    )
 
 
-def debtors_wait(books: Books) -> list[Finding]:
+def debtors_wait(books: UnitOfWork) -> list[Finding]:
     """A debtor's rule may say that timesheets which are in wait for those that are not."""
-    mend = "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
-    return by_cause(books.waiting, "warning", "waits_for_timesheets", mend)
+    fix = "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`"
+    return by_cause(books.waiting, "warning", "waits_for_timesheets", fix)
 
 
-def no_account_name(books: Books) -> list[Finding]:
+def no_account_name(books: UnitOfWork) -> list[Finding]:
     """Nobody can be invoiced for a line on whose path no node has an Account Name."""
     found = named(books.nodes_without_account)
     if not found.count:
@@ -73,14 +78,14 @@ def no_account_name(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{lines(found.count)} of {counted(len(books.nodes_without_account), 'billto node')} without an Account Name on their path:"
+            message=f"{lines(found.count)} of {counted(len(books.nodes_without_account), 'billto node')} without an Account Name on their path:"
             f" {', '.join(found.ids[:5])}",
-            mend="give the node, its client or its company an Account Name in the ATS; the lines go into the next batch",
+            fix="give the node, its client or its company an Account Name in the ATS; the lines go into the next batch",
         )
     ]
 
 
-def unknown_node(books: Books) -> list[Finding]:
+def unknown_node(books: UnitOfWork) -> list[Finding]:
     """A line waits for a billto node that the ATS has not sent."""
     found = named(books.unknown_nodes)
     if not found.count:
@@ -92,13 +97,13 @@ def unknown_node(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{lines(found.count)} of {counted(len(books.unknown_nodes), 'billto node')} never sent: {', '.join(found.ids[:5])}",
-            mend="let the ATS publish these nodes on billto-changed",
+            message=f"{lines(found.count)} of {counted(len(books.unknown_nodes), 'billto node')} never sent: {', '.join(found.ids[:5])}",
+            fix="let the ATS publish these nodes on billto-changed",
         )
     ]
 
 
-def no_tax_rate(books: Books) -> list[Finding]:
+def no_tax_rate(books: UnitOfWork) -> list[Finding]:
     """A tax code without a rate on the effective date can't be computed."""
     found = named(books.taxless)
     if not found.count:
@@ -111,16 +116,25 @@ def no_tax_rate(books: Books) -> list[Finding]:
             about="line",
             count=found.count,
             ids=found.ids,
-            sentence=f"{lines(found.count)} with a tax code that has no rate on the effective date: {', '.join(found.ids)}",
-            mend=f"`backoffice billing-company set {company} --tax CODE=PERCENT@FROM_DATE`",
+            message=f"{lines(found.count)} with a tax code that has no rate on the effective date: {', '.join(found.ids)}",
+            fix=f"`backoffice billing-company set {company} --tax CODE=PERCENT@FROM_DATE`",
         )
     ]
 
 
-def seller_details_missing(books: Books) -> list[Finding]:
+def seller_details_missing(books: UnitOfWork) -> list[Finding]:
     """A document should show legal name, address, tax id and bank of its seller."""
     company = books.company
-    missing = [name for name, value in (("name", company.name), ("address", company.address), ("tax id", company.tax_id), ("bank", company.bank)) if not value]
+    missing = [
+        name
+        for name, value in (
+            ("name", company.name),
+            ("address", company.address),
+            ("tax id", company.tax_id),
+            ("bank", company.bank),
+        )
+        if not value
+    ]
     if not missing:
         return []
     return [
@@ -128,14 +142,14 @@ def seller_details_missing(books: Books) -> list[Finding]:
             severity="warning",
             code="seller_details_missing",
             about="billing_company",
-            sentence=f"documents of {company.billing_company} will not show its {', '.join(missing)}",
-            mend=f"`backoffice billing-company set {company.billing_company} --name ... --address ... --tax-id ... --bank ...`",
+            message=f"documents of {company.billing_company} will not show its {', '.join(missing)}",
+            fix=f"`backoffice billing-company set {company.billing_company} --name ... --address ... --tax-id ... --bank ...`",
             ids=(company.billing_company,),
         )
     ]
 
 
-def number_outgrows_width(books: Books) -> list[Finding]:
+def number_outgrows_width(books: UnitOfWork) -> list[Finding]:
     """A number with more digits than the series is wide is right, but sorts badly in other programs."""
     if not outgrows(books.series, books.documents):
         return []
@@ -145,21 +159,21 @@ def number_outgrows_width(books: Books) -> list[Finding]:
             severity="warning",
             code="number_outgrows_width",
             about="batch",
-            sentence=f"the last number would be {last}, more than the {books.series.width} digits of series {books.series.prefix!r}",
-            mend="widen the series: `backoffice billing-company set ID --series PREFIX:WIDTH`",
+            message=f"the last number would be {last}, more than the {books.series.width} digits of series {books.series.prefix!r}",
+            fix="widen the series: `backoffice billing-company set ID --series PREFIX:WIDTH`",
         )
     ]
 
 
-def ledger_not_well(books: Books) -> list[Finding]:
+def ledger_not_well(books: UnitOfWork) -> list[Finding]:
     """Documents that nobody can deliver now wait until the connection works again; it is better known before they are numbered."""
     return [
         Finding(
             severity="warning",
             code="ledger_not_well",
             about="billing_company",
-            sentence=f"documents of {books.company.billing_company} cannot be delivered to {each.ledger} now: {each.trouble}",
-            mend=f"`backoffice ledger status {each.ledger}`, then `backoffice ledger connect` or `backoffice ledger test {each.ledger}`",
+            message=f"documents of {books.company.billing_company} cannot be delivered to {each.ledger} now: {each.trouble}",
+            fix=f"`backoffice ledger status {each.ledger}`, then `backoffice ledger connect` or `backoffice ledger test {each.ledger}`",
             ids=(each.ledger,),
         )
         for each in that_count(books.ledgers)
@@ -167,15 +181,15 @@ def ledger_not_well(books: Books) -> list[Finding]:
     ]
 
 
-def ledger_mapping_missing(books: Books) -> list[Finding]:
+def ledger_mapping_missing(books: UnitOfWork) -> list[Finding]:
     """A document with a code that the mapping lacks would be closed and then refused by the delivery."""
     return [
         Finding(
             severity="warning",
             code="ledger_mapping_missing",
             about="billing_company",
-            sentence=f"the mapping of {ledger} lacks {counted(len(missing), 'code')} that this batch needs: {', '.join(missing[:5])}",
-            mend=f"`backoffice ledger map import FILE.csv --ledger {ledger}`",
+            message=f"the mapping of {ledger} lacks {counted(len(missing), 'code')} that this batch needs: {', '.join(missing[:5])}",
+            fix=f"`backoffice ledger map import FILE.csv --ledger {ledger}`",
             count=len(missing),
             ids=tuple(missing[:MOST_IDS]),
         )
@@ -184,18 +198,18 @@ def ledger_mapping_missing(books: Books) -> list[Finding]:
     ]
 
 
-def parent_of_wrong_level(books: Books) -> list[Finding]:
+def parent_of_wrong_level(books: UnitOfWork) -> list[Finding]:
     """A parent is always of a higher level; another one is ignored."""
     return warning(
         books.wrong_parents,
         "parent_of_wrong_level",
         "debtor",
         "billto nodes name a parent that is not of a higher level; it is ignored",
-        "mend the hierarchy in the ATS",
+        "fix the hierarchy in the ATS",
     )
 
 
-def parent_unknown(books: Books) -> list[Finding]:
+def parent_unknown(books: UnitOfWork) -> list[Finding]:
     """A parent may be unknown for a while; until it comes its Account Name can't win."""
     return warning(
         books.unknown_parents,
@@ -206,7 +220,7 @@ def parent_unknown(books: Books) -> list[Finding]:
     )
 
 
-def one_name_two_addresses(books: Books) -> list[Finding]:
+def one_name_two_addresses(books: UnitOfWork) -> list[Finding]:
     """Two nodes with one Account Name are one debtor; the document shows the details of the one with the lowest id."""
     return warning(
         some(books.two_addresses),
@@ -217,8 +231,8 @@ def one_name_two_addresses(books: Books) -> list[Finding]:
     )
 
 
-def held_documents(books: Books) -> list[Finding]:
-    """What is held is not billed; by code, so that one mend releases many."""
+def held_documents(books: UnitOfWork) -> list[Finding]:
+    """What is held is not billed; by code, so that one fix releases many."""
     return [
         Finding(
             severity="warning",
@@ -226,15 +240,15 @@ def held_documents(books: Books) -> list[Finding]:
             about="document",
             count=these.count,
             ids=these.ids,
-            sentence=f"{counted(these.count, 'document')} held: {code}",
-            mend="`backoffice documents held` says what each waits for",
+            message=f"{counted(these.count, 'document')} held: {code}",
+            fix="`backoffice documents held` says what each waits for",
         )
         for code, these in sorted(books.held.items())
         if these.count
     ]
 
 
-def statements_in_flight(books: Books) -> list[Finding]:
+def statements_in_flight(books: UnitOfWork) -> list[Finding]:
     """What is priced and not settled yet is not in the batch."""
     return warning(
         books.in_flight,
@@ -245,7 +259,7 @@ def statements_in_flight(books: Books) -> list[Finding]:
     )
 
 
-def stale_price_basis(books: Books) -> list[Finding]:
+def stale_price_basis(books: UnitOfWork) -> list[Finding]:
     """A batch closed between pricing and settling; the document is priced again."""
     return warning(
         books.stale,
@@ -256,7 +270,7 @@ def stale_price_basis(books: Books) -> list[Finding]:
     )
 
 
-def dead_letters_open(books: Books) -> list[Finding]:
+def dead_letters_open(books: UnitOfWork) -> list[Finding]:
     """A message that nobody could read may be a line that is missing."""
     return warning(
         books.dead_letters,
@@ -267,7 +281,7 @@ def dead_letters_open(books: Books) -> list[Finding]:
     )
 
 
-def edit_meets_revision(books: Books) -> list[Finding]:
+def edit_meets_revision(books: UnitOfWork) -> list[Finding]:
     """An operator's edit and a later revision disagree; somebody must look."""
     return warning(
         books.edit_meets_revision,
@@ -278,7 +292,7 @@ def edit_meets_revision(books: Books) -> list[Finding]:
     )
 
 
-def rate_impact(books: Books) -> list[Finding]:
+def rate_impact(books: UnitOfWork) -> list[Finding]:
     """Lines on documents keep their price when a rate changes, until an operator confirms it."""
     return warning(
         books.rate_impact,
@@ -289,8 +303,8 @@ def rate_impact(books: Books) -> list[Finding]:
     )
 
 
-def double_days(books: Books) -> list[Finding]:
-    """One worker on two job orders on one day may be right, but somebody should look."""
+def double_days(books: UnitOfWork) -> list[Finding]:
+    """One worker on two requirements on one day may be right, but somebody should look."""
     return warning(
         books.double_days,
         "worker_day_on_two_requirements",
@@ -300,7 +314,7 @@ def double_days(books: Books) -> list[Finding]:
     )
 
 
-def cut_off_in_future(books: Books) -> list[Finding]:
+def cut_off_in_future(books: UnitOfWork) -> list[Finding]:
     """What is Scheduled never goes in, whatever the cut-off."""
     if books.cut_off <= books.today:
         return []
@@ -309,40 +323,68 @@ def cut_off_in_future(books: Books) -> list[Finding]:
             severity="warning",
             code="cut_off_in_future",
             about="batch",
-            sentence=f"the cut-off {books.cut_off} is after today, {books.today}: lines that fall due until then are not in",
-            mend="bill up to today, or wait",
+            message=f"the cut-off {books.cut_off} is after today, {books.today}: lines that fall due until then are not in",
+            fix="bill up to today, or wait",
         )
     ]
 
 
-def snoozed_lines(books: Books) -> list[Finding]:
+def snoozed_lines(books: UnitOfWork) -> list[Finding]:
     """On hold with a reason: out of every batch until released."""
-    return info(books.snoozed, "snoozed_lines", "line", "lines are snoozed", "`backoffice pay-lines release` ends a snooze")
-
-
-def very_late_lines(books: Books) -> list[Finding]:
-    """Late work is billed, but somebody may ask."""
     return info(
-        books.very_late, "very_late_lines", "line", f"lines in the batch are of work more than {VERY_LATE_DAYS} days before the cut-off", "nothing to do"
+        books.snoozed,
+        "snoozed_lines",
+        "line",
+        "lines are snoozed",
+        "`backoffice pay-lines release` ends a snooze",
     )
 
 
-def debtor_in_two_currencies(books: Books) -> list[Finding]:
+def very_late_lines(books: UnitOfWork) -> list[Finding]:
+    """Late work is billed, but somebody may ask."""
+    return info(
+        books.very_late,
+        "very_late_lines",
+        "line",
+        f"lines in the batch are of work more than {VERY_LATE_DAYS} days before the cut-off",
+        "nothing to do",
+    )
+
+
+def debtor_in_two_currencies(books: UnitOfWork) -> list[Finding]:
     """One document has one currency: the debtor gets two."""
-    return info(some(books.two_currencies), "debtor_in_two_currencies", "debtor", "debtors get documents in more than one currency", "nothing to do")
+    return info(
+        some(books.two_currencies),
+        "debtor_in_two_currencies",
+        "debtor",
+        "debtors get documents in more than one currency",
+        "nothing to do",
+    )
 
 
-def zero_total(books: Books) -> list[Finding]:
+def zero_total(books: UnitOfWork) -> list[Finding]:
     """Lines that come to exactly zero stay open and join the next batch."""
-    return info(some(books.zero_groups), "zero_total", "debtor", "groups of lines come to zero and stay open", "nothing to do; they join the next batch")
+    return info(
+        some(books.zero_groups),
+        "zero_total",
+        "debtor",
+        "groups of lines come to zero and stay open",
+        "nothing to do; they join the next batch",
+    )
 
 
-def nodes_without_lines(books: Books) -> list[Finding]:
+def nodes_without_lines(books: UnitOfWork) -> list[Finding]:
     """Nodes that nobody works for need no Account Name; they are only counted."""
-    return info(Named(books.idle_nodes), "nodes_without_lines", "debtor", "billto nodes without open lines have no Account Name", "nothing to do")
+    return info(
+        Named(books.idle_nodes),
+        "nodes_without_lines",
+        "debtor",
+        "billto nodes without open lines have no Account Name",
+        "nothing to do",
+    )
 
 
-def nothing_to_bill(books: Books) -> list[Finding]:
+def nothing_to_bill(books: UnitOfWork) -> list[Finding]:
     """An empty batch is no error."""
     if books.documents:
         return []
@@ -351,13 +393,13 @@ def nothing_to_bill(books: Books) -> list[Finding]:
             severity="info",
             code="nothing_to_bill",
             about="batch",
-            sentence=f"there is nothing to bill for {books.company.billing_company} up to {books.cut_off}",
-            mend="`backoffice why-not DOCUMENT` says why a document is not in",
+            message=f"there is nothing to bill for {books.company.billing_company} up to {books.cut_off}",
+            fix="`backoffice why-not DOCUMENT` says why a document is not in",
         )
     ]
 
 
-RULES: tuple[Callable[[Books], list[Finding]], ...] = (
+RULES: tuple[Callable[[UnitOfWork], list[Finding]], ...] = (
     company_disabled,
     default_time_group_unknown,
     debtors_parked,
@@ -389,7 +431,7 @@ RULES: tuple[Callable[[Books], list[Finding]], ...] = (
 )
 
 
-def findings(books: Books) -> list[Finding]:
+def findings(books: UnitOfWork) -> list[Finding]:
     """Everything that the rules find, errors first."""
     found = [finding for rule in RULES for finding in rule(books)]
     return sorted(found, key=lambda finding: ("error", "warning", "info").index(finding.severity))
@@ -397,4 +439,11 @@ def findings(books: Books) -> list[Finding]:
 
 def refusal(found: Sequence[Finding]) -> Finding | None:
     """The finding that refuses the batch: an error about the billing company."""
-    return next((finding for finding in found if finding.severity == "error" and finding.about == "billing_company"), None)
+    return next(
+        (
+            finding
+            for finding in found
+            if finding.severity == "error" and finding.about == "billing_company"
+        ),
+        None,
+    )

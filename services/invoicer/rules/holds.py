@@ -17,7 +17,7 @@ from typing import Final, Literal
 from pydantic_core import from_json
 
 from services.invoicer.rules.settlement import NOTHING, Worth, worth_of
-from shared.events.statements import PayLinesRealized, StatementLine
+from shared.events.realizations import PayLinesRealized, RealizationLine
 
 EDIT_MEETS_REVISION: Final = "edit-meets-revision"
 SET_BY_SETTLEMENT = "settlement"
@@ -47,9 +47,9 @@ class SetAside:
     """An edit that a statement left nothing to change: the opposite difference is added to the edits of the key."""
 
     line_key: str
-    statement_no: int
+    realization_no: int
     difference: Worth
-    sentence: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,14 @@ def follow(
     now_holds, now_edits = dict(holds), dict(edits)
     set_aside: list[SetAside] = []
     for statement in statements:
-        if statement.statement_kind == "realized":
+        if statement.realization_kind == "realized":
             said = {line.line_key: line for line in statement.lines if worth_of(line)}
-            known = before.lines if before is not None and before.statement_kind == "realized" else None
-            _meet(statement.statement_no, said, known, now_holds, now_edits, set_aside, at)
+            known = (
+                before.lines
+                if before is not None and before.realization_kind == "realized"
+                else None
+            )
+            _meet(statement.realization_no, said, known, now_holds, now_edits, set_aside, at)
             _pass_on(said, {line.line_key for line in known or ()}, now_holds)
         before = statement
     return Followed(now_holds, now_edits, tuple(set_aside))
@@ -90,9 +94,9 @@ def group_of(line_key: str) -> tuple[str, ...]:
 
 
 def _meet(
-    statement_no: int,
-    said: Mapping[str, StatementLine],
-    known: Sequence[StatementLine] | None,
+    realization_no: int,
+    said: Mapping[str, RealizationLine],
+    known: Sequence[RealizationLine] | None,
     holds: dict[str, Hold],
     edits: dict[str, Edit],
     set_aside: list[SetAside],
@@ -106,31 +110,39 @@ def _meet(
             continue
         line = said.get(key)
         if line is None or _turned(worth_of(line), edit.difference):
-            gone = "says nothing of this line any more" if line is None else "leaves less than the edit takes away"
-            sentence = f"a later statement {gone}: the edit of {_words(edit.difference)} is set aside; look, then release the line"
-            set_aside.append(SetAside(key, statement_no, -edit.difference, sentence))
+            gone = (
+                "says nothing of this line any more"
+                if line is None
+                else "leaves less than the edit takes away"
+            )
+            message = f"a later statement {gone}: the edit of {_words(edit.difference)} is set aside; look, then release the line"
+            set_aside.append(SetAside(key, realization_no, -edit.difference, message))
             edits[key] = Edit(NOTHING, NOTHING)
         elif worth_of(line) == (edit.seen if worths is None else worths.get(key, NOTHING)):
             continue
         else:
-            sentence = f"a later statement changes a line that was edited by {_words(edit.difference)}: check the sum, then release the line"
-        holds[key] = _meeting(holds.get(key), sentence, at)
+            message = f"a later statement changes a line that was edited by {_words(edit.difference)}: check the sum, then release the line"
+        holds[key] = _meeting(holds.get(key), message, at)
 
 
 def _turned(worth: Worth, difference: Worth) -> bool:
     """Whether an edit would turn a worth below zero (or one below zero above it), in quantity or in money."""
     total = worth + difference
-    return total.quantity * worth.quantity < 0 or total.amount * worth.amount < 0 or (not worth.amount and total.amount < 0)
+    return (
+        total.quantity * worth.quantity < 0
+        or total.amount * worth.amount < 0
+        or (not worth.amount and total.amount < 0)
+    )
 
 
-def _meeting(there: Hold | None, sentence: str, at: datetime) -> Hold:
+def _meeting(there: Hold | None, message: str, at: datetime) -> Hold:
     """The hold of an edit that met a revision; what an operator said before stays readable in it."""
     if there is not None and there.code == "snoozed":
-        sentence = f"{sentence} (snoozed before by {there.actor}: {there.reason})"
-    return Hold(EDIT_MEETS_REVISION, sentence, SET_BY_SETTLEMENT, None, at)
+        message = f"{message} (snoozed before by {there.actor}: {there.reason})"
+    return Hold(EDIT_MEETS_REVISION, message, SET_BY_SETTLEMENT, None, at)
 
 
-def _pass_on(said: Mapping[str, StatementLine], known: set[str], holds: dict[str, Hold]) -> None:
+def _pass_on(said: Mapping[str, RealizationLine], known: set[str], holds: dict[str, Hold]) -> None:
     """A snoozed key without worth gives its snooze to the keys of its group that are new in the statement; without such it keeps it."""
     for key in sorted(holds.keys() - said.keys()):
         heirs = [heir for heir in said if heir not in known and group_of(heir) == group_of(key)]

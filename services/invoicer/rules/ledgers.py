@@ -13,13 +13,13 @@ Codes = Set[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A connection as arg_sync shows it. `resting`: its circuit is open; `sentence`: why it is as it is."""
+    """A connection as arg_sync shows it. `resting`: its circuit is open; `message`: why it is as it is."""
 
     ledger: str
     state: str
     resting: bool = False
     check_failed: bool = False
-    sentence: str = ""
+    message: str = ""
 
     @property
     def trouble(self) -> str:
@@ -27,10 +27,10 @@ class Ledger:
         if self.state == "disconnected":
             return "it is disconnected"
         if self.state != "connected":
-            return f"it is {self.state}: {self.sentence}"
+            return f"it is {self.state}: {self.message}"
         if self.resting:
-            return f"it does not answer and is left alone for a while: {self.sentence}"
-        return f"its last check failed: {self.sentence}" if self.check_failed else ""
+            return f"it does not answer and is left alone for a while: {self.message}"
+        return f"its last check failed: {self.message}" if self.check_failed else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ class Narrowing:
         """The reason for which a debtor's lines are not in this batch; empty: they may be."""
         if self.groups and (group or NO_GROUP) not in self.groups:
             return reasons.GROUP_NOT_CHOSEN
-        if account_name in self.excluded or (self.only is not None and account_name not in self.only):
+        if account_name in self.excluded or (
+            self.only is not None and account_name not in self.only
+        ):
             return reasons.DEBTOR_LEFT_OUT
         return ""
 
@@ -50,13 +52,17 @@ class Narrowing:
     @property
     def written(self) -> str:
         """For the digest; empty for a batch that is not narrowed."""
-        return json.dumps(self.settings, sort_keys=True, ensure_ascii=False) if self.settings else ""
+        return (
+            json.dumps(self.settings, sort_keys=True, ensure_ascii=False) if self.settings else ""
+        )
 
 
 WHOLE = Narrowing()
 
 
-def check_groups(narrowing: Narrowing, known: Iterable[str], groups: Mapping[str, TimeGroup], cut_off: Any) -> None:
+def check_groups(
+    narrowing: Narrowing, known: Iterable[str], groups: Mapping[str, TimeGroup], cut_off: Any
+) -> None:
     """Refuses groups that do not exist, with those that do, and one whose custom periods end before the cut-off."""
     names = sorted({*known, NO_GROUP})
     unknown = sorted(narrowing.groups - set(names))
@@ -70,7 +76,9 @@ def check_groups(narrowing: Narrowing, known: Iterable[str], groups: Mapping[str
         wrong = beyond_periods(groups[name], cut_off)
         if wrong:
             raise Refused(
-                "cut_off_beyond_periods", wrong, f"add periods with `backoffice time-groups set {name} --cycle custom --file ...`, or take an earlier cut-off"
+                "cut_off_beyond_periods",
+                wrong,
+                f"add periods with `backoffice time-groups set {name} --cycle custom --file ...`, or take an earlier cut-off",
             )
 
 
@@ -83,7 +91,9 @@ def check_excluded(unknown: Iterable[str], known: Iterable[str]) -> None:
     raise Refused(
         "unknown_debtor",
         f"no debtor has the Account Name {', '.join(repr(each) for each in names[:MOST_NAMED])}",
-        f"did you mean {', '.join(repr(each) for each in alike[:MOST_NAMED])}?" if alike else "see `backoffice batch groups` for the debtors",
+        f"did you mean {', '.join(repr(each) for each in alike[:MOST_NAMED])}?"
+        if alike
+        else "see `backoffice batch groups` for the debtors",
         close=alike[:MOST_NAMED],
     )
 

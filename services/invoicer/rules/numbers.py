@@ -70,7 +70,11 @@ def invoice_date(wanted: date | None, today: date, series: Series) -> date:
     """The date of a batch's documents: today's local date, or the one given, not before the last of the series, not after today."""
     chosen = wanted or today
     if chosen > today:
-        raise Refused("date_in_future", f"invoice date {chosen} is after today, {today}", "give a date up to today, or none")
+        raise Refused(
+            "date_in_future",
+            f"invoice date {chosen} is after today, {today}",
+            "give a date up to today, or none",
+        )
     if series.last_date is not None and chosen < series.last_date:
         raise Refused(
             "date_goes_back",

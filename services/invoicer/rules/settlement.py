@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-from shared.events.statements import StatementLine
+from shared.events.realizations import RealizationLine
 from shared.money import ZERO, plain
 
 Place = Literal["open", "draft", "invoiced"]
@@ -70,7 +70,7 @@ class Standing:
 
     pay_line_id: int
     place: Place
-    line: StatementLine
+    line: RealizationLine
     spot: Spot | None = None
     corrects: tuple[int, int] | None = None
 
@@ -83,7 +83,7 @@ class Standing:
 class NewLine(NamedTuple):
     """A line to be opened. `correction`: its key stands on a closed document already."""
 
-    line: StatementLine
+    line: RealizationLine
     corrects: tuple[int, int] | None = None
     correction: bool = False
 
@@ -96,12 +96,12 @@ class Settlement:
     opened: tuple[NewLine, ...]
 
 
-def worth_of(line: StatementLine) -> Worth:
+def worth_of(line: RealizationLine) -> Worth:
     """Quantity and amount of a line."""
     return Worth(line.quantity, line.amount)
 
 
-def first_lines(lines: Iterable[StatementLine]) -> list[StatementLine]:
+def first_lines(lines: Iterable[RealizationLine]) -> list[RealizationLine]:
     """What a document opens of which nothing is known yet: its lines as they are, those worth nothing left out."""
     return [line for line in lines if line.amount or line.quantity]
 
@@ -118,7 +118,7 @@ def withhold(standing: Iterable[Standing]) -> Settlement:
 
 
 def settle(
-    lines: Sequence[StatementLine],
+    lines: Sequence[RealizationLine],
     standing: Sequence[Standing],
     edits: Mapping[str, Worth] | None = None,
     written_off: Mapping[str, Worth] | None = None,
@@ -137,7 +137,14 @@ def settle(
     for one in standing:
         if one.place == "invoiced":
             continue
-        same = next((at for at, new in enumerate(wanted) if new.line == one.line and new.corrects == one.corrects), None)
+        same = next(
+            (
+                at
+                for at, new in enumerate(wanted)
+                if new.line == one.line and new.corrects == one.corrects
+            ),
+            None,
+        )
         if same is None:
             replaced.append(one)
         else:
@@ -145,13 +152,17 @@ def settle(
     return Settlement(tuple(replaced), tuple(wanted))
 
 
-def _difference(said: StatementLine | None, invoiced: Sequence[Standing], edit: Worth, written_off: Worth) -> list[NewLine]:
+def _difference(
+    said: RealizationLine | None, invoiced: Sequence[Standing], edit: Worth, written_off: Worth
+) -> list[NewLine]:
     """One key: what must be opened so that all that counts sums to its worth. Currencies never mix: what was billed in another one
     than the statement's is credited whole."""
     if said is not None and not invoiced:
         return _original(said, edit)
     opened: list[NewLine] = []
-    currencies = {one.line.currency for one in invoiced} | ({said.currency} if said is not None else set())
+    currencies = {one.line.currency for one in invoiced} | (
+        {said.currency} if said is not None else set()
+    )
     for currency in sorted(currencies):
         line = said if said is not None and said.currency == currency else None
         billed = [one for one in invoiced if one.line.currency == currency]
@@ -196,33 +207,48 @@ class _Why:
         return {**said, "correction": words}
 
 
-def _original(said: StatementLine, edit: Worth) -> list[NewLine]:
+def _original(said: RealizationLine, edit: Worth) -> list[NewLine]:
     """A key of which nothing was ever invoiced: its line as the statement says it, with the operator's edit added."""
     target = worth_of(said) + edit
     if not target:
         return []
     if not edit:
         return [NewLine(said)]
-    words = {**edit.in_words(), "formula": f"{plain(said.amount)} + {plain(edit.amount)} = {plain(target.amount)}"}
+    words = {
+        **edit.in_words(),
+        "formula": f"{plain(said.amount)} + {plain(edit.amount)} = {plain(target.amount)}",
+    }
     return [NewLine(_changed(said, target, {**said.derivation, "edited": words}))]
 
 
 def _rebilled(billed: Sequence[Standing]) -> list[dict[str, Any]]:
     """The credits by hand whose quantity a debit bills again: those since the key was last billed."""
-    last = max((one.spot.invoice_id for one in billed if one.spot is not None and one.corrects is None), default=0)
+    last = max(
+        (one.spot.invoice_id for one in billed if one.spot is not None and one.corrects is None),
+        default=0,
+    )
     return [
         {"credit_note": one.spot.invoice_number, "line": one.spot.line_no}
         for one in billed
-        if one.spot is not None and one.spot.invoice_id > last and one.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
+        if one.spot is not None
+        and one.spot.invoice_id > last
+        and one.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
     ]
 
 
-def _debit(said: StatementLine, worth: Worth, why: _Why, rebilled: list[dict[str, Any]]) -> NewLine:
+def _debit(
+    said: RealizationLine, worth: Worth, why: _Why, rebilled: list[dict[str, Any]]
+) -> NewLine:
     words = why.derivation(said.derivation)
-    return NewLine(_changed(said, worth, {**words, "bills_again": rebilled} if rebilled else words), correction=True)
+    return NewLine(
+        _changed(said, worth, {**words, "bills_again": rebilled} if rebilled else words),
+        correction=True,
+    )
 
 
-def _credits(needed: Worth, billed: Sequence[Standing], said: StatementLine | None, why: _Why) -> tuple[list[NewLine], Worth]:
+def _credits(
+    needed: Worth, billed: Sequence[Standing], said: RealizationLine | None, why: _Why
+) -> tuple[list[NewLine], Worth]:
     """Credits of invoice lines, newest first: a line used up gives all that stands on it, the last one takes the rest. What no line
     can give (only where a worth below zero was never billed) comes back as the second value."""
     credits: list[NewLine] = []
@@ -231,13 +257,17 @@ def _credits(needed: Worth, billed: Sequence[Standing], said: StatementLine | No
         if not given:
             continue
         needed -= given
-        dates = {} if said is None else {"effective_date": said.effective_date, "week_ending": said.week_ending}
+        dates = (
+            {}
+            if said is None
+            else {"effective_date": said.effective_date, "week_ending": said.week_ending}
+        )
         credit = _changed(line, -given, why.derivation({}, spot), **dates)
         credits.append(NewLine(credit, (spot.invoice_id, spot.line_no), correction=True))
     return credits, needed
 
 
-def _creditable(billed: Sequence[Standing]) -> list[tuple[Spot, StatementLine, Worth]]:
+def _creditable(billed: Sequence[Standing]) -> list[tuple[Spot, RealizationLine, Worth]]:
     """Invoice lines, newest first, with what is left on them after the credits that already stand on documents."""
     credited: dict[tuple[int, int], Worth] = {}
     for one in billed:
@@ -248,8 +278,24 @@ def _creditable(billed: Sequence[Standing]) -> list[tuple[Spot, StatementLine, W
         key=lambda pair: (pair[0].invoice_id, pair[0].line_no),
         reverse=True,
     )
-    return [(spot, one.line, (one.worth + credited.get((spot.invoice_id, spot.line_no), NOTHING)).raised()) for spot, one in newest_first]
+    return [
+        (
+            spot,
+            one.line,
+            (one.worth + credited.get((spot.invoice_id, spot.line_no), NOTHING)).raised(),
+        )
+        for spot, one in newest_first
+    ]
 
 
-def _changed(line: StatementLine, worth: Worth, derivation: dict[str, Any], **changes: Any) -> StatementLine:
-    return line.model_copy(update={"quantity": worth.quantity, "amount": worth.amount, "derivation": derivation, **changes})
+def _changed(
+    line: RealizationLine, worth: Worth, derivation: dict[str, Any], **changes: Any
+) -> RealizationLine:
+    return line.model_copy(
+        update={
+            "quantity": worth.quantity,
+            "amount": worth.amount,
+            "derivation": derivation,
+            **changes,
+        }
+    )

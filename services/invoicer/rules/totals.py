@@ -30,7 +30,11 @@ def tax_spans(rates: Iterable[TaxRate]) -> list[TaxSpan]:
     spans = []
     for at, rate in enumerate(ordered):
         following = ordered[at + 1] if at + 1 < len(ordered) else None
-        until = following.from_date if following is not None and following.tax_code == rate.tax_code else FOREVER
+        until = (
+            following.from_date
+            if following is not None and following.tax_code == rate.tax_code
+            else FOREVER
+        )
         spans.append(TaxSpan(rate.tax_code, rate.from_date, until, rate.percent))
     return spans
 
@@ -39,7 +43,14 @@ def rate_on(spans: Iterable[TaxSpan], tax_code: str, effective_date: date) -> De
     """The percent of a code on an effective date. No code is no tax; None: the code has no rate on that date."""
     if not tax_code:
         return ZERO
-    return next((span.percent for span in spans if span.tax_code == tax_code and span.from_date <= effective_date < span.to_date), None)
+    return next(
+        (
+            span.percent
+            for span in spans
+            if span.tax_code == tax_code and span.from_date <= effective_date < span.to_date
+        ),
+        None,
+    )
 
 
 def line_tax(amount: Decimal, percent: Decimal, currency: str) -> Decimal:
@@ -63,7 +74,14 @@ def document_tax(amounts: Sequence[Decimal], percent: Decimal, currency: str) ->
     return floors
 
 
-def credit_taxes(amount: Decimal, tax: Decimal, credited: Decimal, tax_credited: Decimal, credits: Sequence[Decimal], currency: str) -> list[Decimal]:
+def credit_taxes(
+    amount: Decimal,
+    tax: Decimal,
+    credited: Decimal,
+    tax_credited: Decimal,
+    credits: Sequence[Decimal],
+    currency: str,
+) -> list[Decimal]:
     """Tax of the credits of one invoice line, in order: in proportion, never more than stands on the line; the last takes the rest.
 
     `amount` and `tax` are those of the invoice line; `credited`, `tax_credited` (negative) went before; `credits` are negative.

@@ -64,7 +64,11 @@ def _out(reason: str, debtor: Debtor | None, side: Side, weeks: Span | None) -> 
         return WORDS.get(reason, reason)
     if weeks is None:
         return "their effective dates are after it"
-    ends = f"week ending {weeks.first_day}" if weeks.first_day == weeks.last_day else f"weeks ending {weeks}"
+    ends = (
+        f"week ending {weeks.first_day}"
+        if weeks.first_day == weeks.last_day
+        else f"weeks ending {weeks}"
+    )
     group = side.time_groups.get(debtor.time_group) if debtor else None
     if debtor is None or group is None:
         return f"{ends} after it"
@@ -74,4 +78,8 @@ def _out(reason: str, debtor: Debtor | None, side: Side, weeks: Span | None) -> 
 
 
 def _cycle(debtor: Debtor | None) -> str:
-    return f" with the cycle {debtor.window.cycle}" if debtor is not None and debtor.window.cycle is not None else ""
+    return (
+        f" with the cycle {debtor.window.cycle}"
+        if debtor is not None and debtor.window.cycle is not None
+        else ""
+    )

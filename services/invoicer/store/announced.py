@@ -19,9 +19,14 @@ async def invoices_since(connection: AsyncConnection, day: date) -> list[int]:
     return [row.invoice_id for row in await rows(connection, statement, day=day)]
 
 
-async def invoices_of(connection: AsyncConnection, document_kind: str | None, document_id: str) -> list[int]:
+async def invoices_of(
+    connection: AsyncConnection, document_kind: str | None, document_id: str
+) -> list[int]:
     """The ids of the invoices on which lines of a source document stand."""
     statement = """
         SELECT DISTINCT il.invoice_id FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id)
         WHERE p.document_id = :id AND p.document_kind = coalesce(CAST(:kind AS text), p.document_kind) ORDER BY il.invoice_id"""
-    return [row.invoice_id for row in await rows(connection, statement, id=document_id, kind=document_kind)]
+    return [
+        row.invoice_id
+        for row in await rows(connection, statement, id=document_id, kind=document_kind)
+    ]

@@ -43,7 +43,9 @@ async def states_for(connection: AsyncConnection, node_ids: Iterable[str]) -> di
     return {row.node_id: State(row.revision, row.closed) for row in found}
 
 
-async def said_for(connection: AsyncConnection, revisions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], BilltoChanged]:
+async def said_for(
+    connection: AsyncConnection, revisions: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], BilltoChanged]:
     """What the ATS said in those of the revisions that are known."""
     pairs = sorted(set(revisions))
     found = await rows(
@@ -53,7 +55,9 @@ async def said_for(connection: AsyncConnection, revisions: Iterable[tuple[str, i
         ids=[node_id for node_id, _ in pairs],
         revisions=[revision for _, revision in pairs],
     )
-    return {(row.node_id, row.revision): BilltoChanged.model_validate_json(row.body) for row in found}
+    return {
+        (row.node_id, row.revision): BilltoChanged.model_validate_json(row.body) for row in found
+    }
 
 
 async def add_revisions(connection: AsyncConnection, said: Sequence[Said]) -> None:

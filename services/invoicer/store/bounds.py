@@ -55,7 +55,9 @@ NONE_BILLED = " LIMIT 0"
 FRESH_SQL = "SELECT worker, job, day_minutes, pay_line_id, week_ending, service_from, service_to, true AS fresh FROM picked WHERE out_no = 0 AND sheet"
 ALL_SQL = f"{FRESH_SQL} UNION ALL SELECT *, false FROM billed"
 
-WRONG = "bool_or(fresh) AND (min(job) <> max(job) OR sum(day_minutes) > CAST(:most AS integer) * 60)"
+WRONG = (
+    "bool_or(fresh) AND (min(job) <> max(job) OR sum(day_minutes) > CAST(:most AS integer) * 60)"
+)
 # Weeks that all end on one day share no day, and the lines of a worker can be added up week by week; they lie within those days, so that
 # nothing more need be gathered of a million of them.
 BY_WEEK_SQL = f"""
@@ -125,7 +127,9 @@ class Looked:
 async def look(connection: AsyncConnection, billing_company: str, most: int) -> Looked:
     """Looks at the lines that are in. Call it after they were picked."""
     await run(connection, WEEKS_SQL)
-    weeks = await rows(connection, "SELECT extract(isodow FROM week_ending) AS day, odd FROM billed_week")
+    weeks = await rows(
+        connection, "SELECT extract(isodow FROM week_ending) AS day, odd FROM billed_week"
+    )
     if not weeks:
         return Looked()
     near = await _met(connection, billing_company)
@@ -138,7 +142,11 @@ async def look(connection: AsyncConnection, billing_company: str, most: int) -> 
             " FROM billed",
             day=weeks[0].day,
         )
-    await run(connection, (BY_WEEK_SQL if by_week else BY_SPAN_SQL).format(lines=ALL_SQL if near else FRESH_SQL), most=most)
+    await run(
+        connection,
+        (BY_WEEK_SQL if by_week else BY_SPAN_SQL).format(lines=ALL_SQL if near else FRESH_SQL),
+        most=most,
+    )
     ((suspects,),) = await rows(connection, "SELECT count(*) FROM suspect")
     if not suspects:
         return Looked()
@@ -148,7 +156,10 @@ async def look(connection: AsyncConnection, billing_company: str, most: int) -> 
     await run(connection, OFFENCE_SQL, most=most)
     await run(connection, "ANALYZE offence")
     double = await rows(connection, DOUBLE_SQL)
-    return Looked([_unsafe(row) for row in await rows(connection, UNSAFE_SQL)], Named(double[0].number, tuple(row.id for row in double)) if double else NONE)
+    return Looked(
+        [_unsafe(row) for row in await rows(connection, UNSAFE_SQL)],
+        Named(double[0].number, tuple(row.id for row in double)) if double else NONE,
+    )
 
 
 async def _met(connection: AsyncConnection, billing_company: str) -> int:
@@ -171,7 +182,15 @@ async def add_workers(connection: AsyncConnection) -> None:
 
 
 def _unsafe(row: Any) -> Unsafe:
-    first = Offence(row.code, row.worker_id, row.day, row.requirement_id, row.time_type, Decimal(row.hours), tuple(sorted(row.document_ids)))
+    first = Offence(
+        row.code,
+        row.worker_id,
+        row.day,
+        row.requirement_id,
+        row.time_type,
+        Decimal(row.hours),
+        tuple(sorted(row.document_ids)),
+    )
     return Unsafe(row.debtor_no, row.code, row.days, first, tuple(row.all_ids or ()))
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules.companies import Buyer, Company
 from services.invoicer.rules.grouping import Document
-from shared.broker.say import Outgoing, stable_id
+from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
-from shared.consumer.ledger import in_parcels, parcels
-from shared.consumer.records import UnsaidId
-from shared.database import beside, columns, joined, rows, run
+from shared.consumer.records import OutboxId
+from shared.consumer.tables import in_chunks, parcels
+from shared.database import columns, joined, rows, run, run_in_thread
 from shared.events.billing import BatchGenerated, InvoiceClosed
 from shared.money import plain, rounded
 
@@ -51,7 +51,9 @@ def batch_id(invoice_date: date, command_id: str) -> str:
     return f"B{invoice_date:%Y%m%d}-{hashlib.sha256(command_id.encode()).hexdigest()[:8]}"
 
 
-async def add_batch(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> None:
+async def add_batch(
+    connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]
+) -> None:
     """The batch's row."""
     await run(
         connection,
@@ -134,10 +136,12 @@ DELETE FROM invoicer.open_line o USING picked k
 WHERE o.billing_company = :company AND o.pay_line_id = k.pay_line_id AND k.out_no = 0"""
 
 
-async def add_documents(connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]) -> list[int]:
+async def add_documents(
+    connection: AsyncConnection, batch: Batch, documents: Sequence[Numbered]
+) -> list[int]:
     """Takes the lines from the open ones, and writes documents, lines and seals; the ids of the documents."""
     leave = run(connection, LEAVE_SQL, company=batch.company.billing_company)
-    _, in_columns = await beside(leave, lambda: _columns(documents))
+    _, in_columns = await run_in_thread(leave, lambda: _columns(documents))
     await run(
         connection,
         INVOICES_SQL,
@@ -156,7 +160,10 @@ async def add_documents(connection: AsyncConnection, batch: Batch, documents: Se
     if written != expected:
         raise AssertionError(f"{written} lines written for documents that count {expected}")
     await run(connection, SEALS_SQL)
-    return [row[0] for row in await rows(connection, "SELECT invoice_id FROM document ORDER BY invoice_id")]
+    return [
+        row[0]
+        for row in await rows(connection, "SELECT invoice_id FROM document ORDER BY invoice_id")
+    ]
 
 
 def _columns(documents: Sequence[Numbered]) -> dict[str, str]:
@@ -188,7 +195,12 @@ def _columns(documents: Sequence[Numbered]) -> dict[str, str]:
 def _tax_totals(document: Document) -> list[dict[str, str]]:
     currency = document.group.currency
     return [
-        {"code": part.code, "rate": plain(part.rate), "net": str(rounded(part.net, currency)), "tax": str(rounded(part.tax, currency))}
+        {
+            "code": part.code,
+            "rate": plain(part.rate),
+            "net": str(rounded(part.net, currency)),
+            "tax": str(rounded(part.tax, currency)),
+        }
         for part in document.group.tax_parts
     ]
 
@@ -196,13 +208,13 @@ def _tax_totals(document: Document) -> list[dict[str, str]]:
 # -- what is said of it, built from the stored rows
 
 
-async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     """batch-generated, one a batch."""
     statement = """
         SELECT batch_id, billing_company, cut_off_date, invoice_date, first_number, last_number, documents, totals, command_id
         FROM invoicer.batch WHERE batch_id = ANY(CAST(:ids AS text[])) ORDER BY batch_id"""
     return [
-        Outgoing(
+        OutgoingMessage(
             BATCH_GENERATED.name,
             row.billing_company,
             BatchGenerated.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
@@ -212,23 +224,23 @@ async def say_batches(connection: AsyncConnection, ids: Sequence[str]) -> list[O
     ]
 
 
-def invoice_parcels(invoice_ids: Sequence[int]) -> list[UnsaidId]:
-    """The unsaid ids that stand for documents, some hundreds each."""
+def invoice_chunks(invoice_ids: Sequence[int]) -> list[OutboxId]:
+    """The in the outbox ids that stand for documents, some hundreds each."""
     return [an_id for an_id, _ in parcels("invoice", map(str, invoice_ids))]
 
 
-async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+async def say_invoices(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     """invoice-closed, one a document."""
     statement = """
         SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name, invoice_date, due_date, currency, po_number, net, tax,
                total, tax_totals, line_count, content_hash
         FROM invoicer.closed_invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id"""
     return [
-        Outgoing(
+        OutgoingMessage(
             INVOICE_CLOSED.name,
             row.account_name,
             InvoiceClosed.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
             stable_id(INVOICE_CLOSED.name, row.billing_company, row.invoice_number),
         )
-        for row in await rows(connection, statement, ids=in_parcels(ids))
+        for row in await rows(connection, statement, ids=in_chunks(ids))
     ]

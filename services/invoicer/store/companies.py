@@ -11,7 +11,7 @@ from shared.database import rows, run
 CARD_SQL = """
 SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,
        default_time_group, payment_terms, max_day_hours
-FROM fee_realizer.company_card WHERE billing_company = :company"""
+FROM fee_realizer.billing_company_settings WHERE billing_company = :company"""
 
 
 async def company_for(connection: AsyncConnection, billing_company: str) -> Company | None:
@@ -29,19 +29,29 @@ async def tax_rates_for(connection: AsyncConnection, billing_company: str) -> li
 TERMS = "account_name, payment_terms, credits, zero_documents, tax_regime, tax_wording, tax_id, address, time_group, missing_timesheets"
 
 
-async def debtor_terms_for(connection: AsyncConnection, billing_company: str, on: date) -> dict[str, DebtorTerms]:
+async def debtor_terms_for(
+    connection: AsyncConnection, billing_company: str, on: date
+) -> dict[str, DebtorTerms]:
     """By Account Name, what differs for a debtor on a day."""
     statement = f"""
         SELECT DISTINCT ON (account_name) {TERMS}
         FROM invoicer.debtor_terms WHERE billing_company = :company AND from_date <= :on
         ORDER BY account_name, from_date DESC"""
-    return {row.account_name: DebtorTerms(*row) for row in await rows(connection, statement, company=billing_company, on=on)}
+    return {
+        row.account_name: DebtorTerms(*row)
+        for row in await rows(connection, statement, company=billing_company, on=on)
+    }
 
 
-async def terms_versions(connection: AsyncConnection, billing_company: str, account_name: str) -> list[TermsFrom]:
+async def terms_versions(
+    connection: AsyncConnection, billing_company: str, account_name: str
+) -> list[TermsFrom]:
     """Every version of a debtor's terms."""
     statement = f"SELECT from_date, {TERMS} FROM invoicer.debtor_terms WHERE billing_company = :company AND account_name = :name ORDER BY from_date"
-    return [TermsFrom(row[0], DebtorTerms(*row[1:])) for row in await rows(connection, statement, company=billing_company, name=account_name)]
+    return [
+        TermsFrom(row[0], DebtorTerms(*row[1:]))
+        for row in await rows(connection, statement, company=billing_company, name=account_name)
+    ]
 
 
 async def save_terms(connection: AsyncConnection, billing_company: str, version: TermsFrom) -> None:
@@ -74,12 +84,20 @@ async def buyers_for(connection: AsyncConnection, names: Iterable[str]) -> dict[
         SELECT DISTINCT ON (account_name) account_name, name, address, tax_id
         FROM invoicer.billto_node WHERE account_name = ANY(CAST(:names AS text[]))
         ORDER BY account_name, node_id COLLATE "C" """
-    return {row.account_name: Buyer(row.name, row.address, row.tax_id) for row in await rows(connection, statement, names=sorted(set(names)))}
+    return {
+        row.account_name: Buyer(row.name, row.address, row.tax_id)
+        for row in await rows(connection, statement, names=sorted(set(names)))
+    }
 
 
-async def corrected_buyers(connection: AsyncConnection, invoice_ids: Iterable[int]) -> dict[int, Buyer]:
+async def corrected_buyers(
+    connection: AsyncConnection, invoice_ids: Iterable[int]
+) -> dict[int, Buyer]:
     """The buyers that stand on documents already closed: what a credit note repeats."""
     statement = """
         SELECT invoice_id, buyer ->> 'name', buyer ->> 'address', buyer ->> 'tax_id'
         FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
-    return {row[0]: Buyer(row[1] or "", row[2] or "", row[3] or "") for row in await rows(connection, statement, ids=sorted(set(invoice_ids)))}
+    return {
+        row[0]: Buyer(row[1] or "", row[2] or "", row[3] or "")
+        for row in await rows(connection, statement, ids=sorted(set(invoice_ids)))
+    }

@@ -14,7 +14,7 @@ from services.invoicer.rules.credits import GROUP_NO, Credited, Issued, IssuedLi
 from services.invoicer.rules.settlement import Worth
 from services.invoicer.store.lines import DocKey
 from shared.database import rows, run
-from shared.events.statements import StatementLine
+from shared.events.realizations import RealizationLine
 
 UNDONE = " undone: "
 """Begins the id of the row that takes a write-off back. It begins with a space, which no command's id does."""
@@ -46,7 +46,9 @@ JOIN invoicer.pay_line p ON p.corrects_invoice_id = :id AND p.corrects_line_no =
 JOIN site s ON s.debtor_node = t.node AND s.debtor_level = t.level"""
 
 
-async def issued_for(connection: AsyncConnection, billing_company: str, invoice_number: str) -> Issued | None:
+async def issued_for(
+    connection: AsyncConnection, billing_company: str, invoice_number: str
+) -> Issued | None:
     """The head of a closed document by its number."""
     statement = """
         SELECT invoice_id, invoice_number, document_type, account_name, currency, tax_regime, tax_wording, payment_terms, po_number, invoice_date,
@@ -68,7 +70,10 @@ async def documents_of(connection: AsyncConnection, invoice_id: int) -> set[DocK
     statement = """
         SELECT DISTINCT p.document_kind, p.document_id FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
         WHERE l.invoice_id = :id"""
-    return {(row.document_kind, row.document_id) for row in await rows(connection, statement, id=invoice_id)}
+    return {
+        (row.document_kind, row.document_id)
+        for row in await rows(connection, statement, id=invoice_id)
+    }
 
 
 async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[IssuedLine]:
@@ -77,7 +82,9 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
         IssuedLine(
             line_no=row.line_no,
             document=(row.document_kind, row.document_id),
-            line=StatementLine.model_construct(**{name: getattr(row, name) for name in StatementLine.model_fields}),
+            line=RealizationLine.model_construct(
+                **{name: getattr(row, name) for name in RealizationLine.model_fields}
+            ),
             is_credit=row.corrects_invoice_id is not None,
             node=row.debtor_node,
             level=row.billto_level,
@@ -91,7 +98,9 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
     ]
 
 
-async def lay_out(connection: AsyncConnection, issued: Issued, credits: Sequence[Credited], command_id: str) -> None:
+async def lay_out(
+    connection: AsyncConnection, issued: Issued, credits: Sequence[Credited], command_id: str
+) -> None:
     """Puts the credits, which are open lines by now, where closing takes the lines of a document from."""
     nodes, levels = [each.of.node for each in credits], [each.of.level for each in credits]
     await run(connection, SITE_SQL, nodes=nodes, levels=levels)
@@ -113,7 +122,14 @@ async def lay_out(connection: AsyncConnection, issued: Issued, credits: Sequence
         raise AssertionError(f"{laid} lines laid out for {len(credits)} credits")
 
 
-async def add_write_offs(connection: AsyncConnection, credits: Sequence[Credited], *, command_id: str, actor: str, reason: str) -> None:
+async def add_write_offs(
+    connection: AsyncConnection,
+    credits: Sequence[Credited],
+    *,
+    command_id: str,
+    actor: str,
+    reason: str,
+) -> None:
     """Keeps what a credit wrote off, per document and line key, as quantities and amounts above zero."""
     sums: dict[tuple[str, str, str], Worth] = {}
     for each in credits:
@@ -136,7 +152,9 @@ async def add_write_offs(connection: AsyncConnection, credits: Sequence[Credited
     )
 
 
-async def undo_write_offs(connection: AsyncConnection, invoice_id: int, *, actor: str, reason: str) -> dict[DocKey, Decimal]:
+async def undo_write_offs(
+    connection: AsyncConnection, invoice_id: int, *, actor: str, reason: str
+) -> dict[DocKey, Decimal]:
     """Takes back what was written off on a closed document, each write-off once, by rows of the opposite; the amount by source document."""
     statement = """
         INSERT INTO invoicer.write_off (document_kind, document_id, line_key, command_id, quantity, amount, actor, reason)
@@ -151,7 +169,9 @@ async def undo_write_offs(connection: AsyncConnection, invoice_id: int, *, actor
         ON CONFLICT DO NOTHING
         RETURNING document_kind, document_id, amount"""
     undone: dict[DocKey, Decimal] = {}
-    for row in await rows(connection, statement, id=invoice_id, undone=UNDONE, actor=actor, reason=reason):
+    for row in await rows(
+        connection, statement, id=invoice_id, undone=UNDONE, actor=actor, reason=reason
+    ):
         document = (row.document_kind, row.document_id)
         undone[document] = undone.get(document, Decimal(0)) - row.amount
     return undone

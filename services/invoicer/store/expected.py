@@ -26,13 +26,13 @@ SELECT requirement_id, from_date, until FROM fee_realizer.billable_span WHERE re
 # are open or on documents; and what is on a document, even if it lost its approval since.
 SHEETS_SQL = """
 WITH week AS MATERIALIZED (
-  SELECT requirement_id, worker_id, week_ending, document_id, statement_no, hold_code
+  SELECT requirement_id, worker_id, week_ending, document_id, realization_no, hold_code
   FROM fee_realizer.timesheet_week WHERE requirement_id = ANY(CAST(:requirements AS text[])))
 SELECT requirement_id, worker_id, week_ending, false AS newest FROM week w
 WHERE w.week_ending BETWEEN :first AND :last
   AND coalesce(
     (SELECT true FROM invoicer.settled_document s WHERE s.document_kind = 'timesheet' AND s.document_id = w.document_id AND w.hold_code IS NULL
-     AND s.statement_no >= w.statement_no AND s.statement_no > 0 AND s.statement_kind = 'realized'),
+     AND s.realization_no >= w.realization_no AND s.realization_no > 0 AND s.realization_kind = 'realized'),
     (SELECT true FROM invoicer.pay_line p CROSS JOIN LATERAL (SELECT FROM invoicer.invoice_line i WHERE i.pay_line_id = p.pay_line_id OFFSET 0) l
      WHERE p.document_id = w.document_id AND p.document_kind = 'timesheet' LIMIT 1),
     false)
@@ -52,16 +52,32 @@ class Held:
     week_ending: date
 
 
-async def placed_for(connection: AsyncConnection, billing_company: str, account_names: Collection[str] | None = None) -> list[Placed]:
-    """Who is placed with these debtors (None: with any), whenever; once for each span in which the job order may be billed."""
+async def placed_for(
+    connection: AsyncConnection, billing_company: str, account_names: Collection[str] | None = None
+) -> list[Placed]:
+    """Who is placed with these debtors (None: with any), whenever; once for each span in which the requirement may be billed."""
     found = await rows(connection, PLACED_SQL, company=billing_company)
     names = await payers_of(connection, (row.office_id for row in found))
-    mine = [row for row in found if row.office_id in names and (account_names is None or names[row.office_id] in account_names)]
+    mine = [
+        row
+        for row in found
+        if row.office_id in names
+        and (account_names is None or names[row.office_id] in account_names)
+    ]
     spans: dict[str, list[tuple[date, date | None]]] = {}
-    for span in await rows(connection, SPANS_SQL, requirements=sorted({row.requirement_id for row in mine})):
+    for span in await rows(
+        connection, SPANS_SQL, requirements=sorted({row.requirement_id for row in mine})
+    ):
         spans.setdefault(span.requirement_id, []).append((span.from_date, span.until))
     return [
-        Placed(names[row.office_id], row.requirement_id, row.worker_id, row.start_date, row.end_date, *span)
+        Placed(
+            names[row.office_id],
+            row.requirement_id,
+            row.worker_id,
+            row.start_date,
+            row.end_date,
+            *span,
+        )
         for row in mine
         for span in spans.get(row.requirement_id, ())
     ]
@@ -70,16 +86,26 @@ async def placed_for(connection: AsyncConnection, billing_company: str, account_
 async def payers_of(connection: AsyncConnection, office_ids: Iterable[str]) -> dict[str, str]:
     """By office, the Account Name of who pays for it as the hierarchy stands now; offices without are left out."""
     statement = f"{RESOLVED_NODE_SQL} WHERE n.node_id = ANY(CAST(:ids AS text[]))"
-    return {row.node_id: row.account_name for row in await rows(connection, statement, ids=sorted(set(office_ids))) if row.account_name}
+    return {
+        row.node_id: row.account_name
+        for row in await rows(connection, statement, ids=sorted(set(office_ids)))
+        if row.account_name
+    }
 
 
-async def sheets_for(connection: AsyncConnection, requirement_ids: Iterable[str], weeks: Span) -> tuple[list[Sheet], dict[str, int]]:
+async def sheets_for(
+    connection: AsyncConnection, requirement_ids: Iterable[str], weeks: Span
+) -> tuple[list[Sheet], dict[str, int]]:
     """The timesheets of these requirements that are in, with week endings in these days; and on which day the weeks of each end."""
     ids = sorted(set(requirement_ids))
     if not ids:
         return [], {}
-    found = await rows(connection, SHEETS_SQL, requirements=ids, first=weeks.first_day, last=weeks.last_day)
-    sheets = [Sheet(row.requirement_id, row.worker_id, row.week_ending) for row in found if not row.newest]
+    found = await rows(
+        connection, SHEETS_SQL, requirements=ids, first=weeks.first_day, last=weeks.last_day
+    )
+    sheets = [
+        Sheet(row.requirement_id, row.worker_id, row.week_ending) for row in found if not row.newest
+    ]
     return sheets, {row.requirement_id: row.week_ending.isoweekday() for row in found if row.newest}
 
 
@@ -87,4 +113,10 @@ async def held_for(connection: AsyncConnection, billing_company: str) -> list[He
     """The held timesheets of a company, with the debtors that they would go to: one that two of a debtor's offices share counts once."""
     found = await rows(connection, HELD_SQL, company=billing_company)
     names = await payers_of(connection, (row.office_id for row in found))
-    return sorted({Held(names[row.office_id], row.hold_code, row.document_id, row.week_ending) for row in found if row.office_id in names})
+    return sorted(
+        {
+            Held(names[row.office_id], row.hold_code, row.document_id, row.week_ending)
+            for row in found
+            if row.office_id in names
+        }
+    )

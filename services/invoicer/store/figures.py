@@ -41,17 +41,37 @@ class OpenFigure:
 
 async def zones(connection: AsyncConnection) -> dict[str, str]:
     """Time zones of the billing companies that are known."""
-    return {row.billing_company: row.time_zone for row in await rows(connection, "SELECT billing_company, time_zone FROM fee_realizer.company_card")}
+    return {
+        row.billing_company: row.time_zone
+        for row in await rows(
+            connection,
+            "SELECT billing_company, time_zone FROM fee_realizer.billing_company_settings",
+        )
+    }
 
 
-async def open_figures(connection: AsyncConnection, days: Mapping[str, date], elsewhere: date) -> list[OpenFigure]:
+async def open_figures(
+    connection: AsyncConnection, days: Mapping[str, date], elsewhere: date
+) -> list[OpenFigure]:
     """Open lines by the status that they have today; `elsewhere`: today of companies that nobody knows."""
-    await run(connection, "SET LOCAL max_parallel_workers_per_gather = 0")  # a look for people takes no processor from a batch
-    found = await rows(connection, _OPEN, companies=list(days), days=list(days.values()), elsewhere=elsewhere)
-    return [OpenFigure(row.billing_company, row.line_kind, row.currency, row.status, row.lines, row.amount) for row in found]
+    await run(
+        connection, "SET LOCAL max_parallel_workers_per_gather = 0"
+    )  # a look for people takes no processor from a batch
+    found = await rows(
+        connection, _OPEN, companies=list(days), days=list(days.values()), elsewhere=elsewhere
+    )
+    return [
+        OpenFigure(
+            row.billing_company, row.line_kind, row.currency, row.status, row.lines, row.amount
+        )
+        for row in found
+    ]
 
 
 async def document_figures(connection: AsyncConnection) -> dict[tuple[str, str], int]:
     """How many documents of each type a company closed."""
-    found = await rows(connection, "SELECT billing_company, document_type, count(*) AS documents FROM invoicer.invoice GROUP BY 1, 2")
+    found = await rows(
+        connection,
+        "SELECT billing_company, document_type, count(*) AS documents FROM invoicer.invoice GROUP BY 1, 2",
+    )
     return {(row.billing_company, row.document_type): row.documents for row in found}

@@ -28,7 +28,13 @@ SELECT debtor_no, currency, count(*) FILTER (WHERE out_no = 0) AS lines, coalesc
        coalesce(sum(amount) FILTER (WHERE out_no <> 0), 0) AS kept
 FROM picked WHERE out_no = ANY(CAST(:counted AS integer[])) GROUP BY debtor_no, currency ORDER BY debtor_no, currency"""
 
-COUNTED = (reasons.IN, *(reasons.number(each) for each in (reasons.DEBTOR_PARKED, reasons.WAITS_FOR_TIMESHEETS, reasons.ZERO_TOTAL)))
+COUNTED = (
+    reasons.IN,
+    *(
+        reasons.number(each)
+        for each in (reasons.DEBTOR_PARKED, reasons.WAITS_FOR_TIMESHEETS, reasons.ZERO_TOTAL)
+    ),
+)
 """What is in, and what would be but for its debtor or its sum."""
 
 
@@ -54,7 +60,10 @@ class Counts:
 
 async def counts_by_debtor(connection: AsyncConnection) -> dict[int, Counts]:
     """By the number of the debtor in the selection."""
-    return {row.debtor_no: Counts(*row[1:]) for row in await rows(connection, COUNTS_SQL, counted=list(COUNTED))}
+    return {
+        row.debtor_no: Counts(*row[1:])
+        for row in await rows(connection, COUNTS_SQL, counted=list(COUNTED))
+    }
 
 
 async def amounts_by_debtor(connection: AsyncConnection) -> dict[int, list[Amount]]:

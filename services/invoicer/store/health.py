@@ -18,7 +18,10 @@ async def counts_out(connection: AsyncConnection, reason: str, by: str) -> dict[
     statement = f"""
         SELECT CAST({by} AS text) AS name, count(*) AS lines FROM picked k JOIN site s ON s.site_no = k.site_no
         WHERE k.out_no = :reason GROUP BY 1 ORDER BY 1"""
-    return {row.name: row.lines for row in await rows(connection, statement, reason=reasons.number(reason))}
+    return {
+        row.name: row.lines
+        for row in await rows(connection, statement, reason=reasons.number(reason))
+    }
 
 
 async def nodes_out(connection: AsyncConnection, reason: str) -> dict[str, int]:
@@ -33,7 +36,11 @@ async def tax_codes_out(connection: AsyncConnection) -> dict[str, int]:
 
 async def lines_out(connection: AsyncConnection, reason: str) -> Named:
     """Lines that are out for a reason."""
-    return await _named(connection, "SELECT pay_line_id AS id FROM picked WHERE out_no = :reason", reason=reasons.number(reason))
+    return await _named(
+        connection,
+        "SELECT pay_line_id AS id FROM picked WHERE out_no = :reason",
+        reason=reasons.number(reason),
+    )
 
 
 async def very_late(connection: AsyncConnection, cut_off: date) -> Named:
@@ -76,15 +83,18 @@ async def held(connection: AsyncConnection, billing_company: str) -> Mapping[str
     statement = f"""
         SELECT hold_code, count(*) AS documents, (array_agg(document_id ORDER BY document_id))[1:{MOST_IDS}] AS ids
         FROM fee_realizer.held_document WHERE billing_company IN (:company, '') GROUP BY hold_code"""
-    return {row.hold_code: Named(row.documents, tuple(row.ids)) for row in await rows(connection, statement, company=billing_company)}
+    return {
+        row.hold_code: Named(row.documents, tuple(row.ids))
+        for row in await rows(connection, statement, company=billing_company)
+    }
 
 
 async def in_flight(connection: AsyncConnection, billing_company: str) -> Named:
     """Documents whose latest statement is not settled yet and names the company, or names none because it is worth nothing."""
     statement = """
-        SELECT l.document_id AS id FROM fee_realizer.latest_statement l
+        SELECT l.document_id AS id FROM fee_realizer.latest_realization l
         LEFT JOIN invoicer.settled_document s ON s.document_kind = l.document_kind AND s.document_id = l.document_id
-        WHERE l.statement_no > coalesce(s.statement_no, 0) AND s.stale_statement_no IS NULL
+        WHERE l.realization_no > coalesce(s.realization_no, 0) AND s.stale_realization_no IS NULL
           AND (jsonb_array_length(CAST(l.body AS jsonb) -> 'lines') = 0
                OR CAST(l.body AS jsonb) -> 'lines' @> jsonb_build_array(jsonb_build_object('billing_company', CAST(:company AS text))))"""
     return await _named(connection, statement, company=billing_company)
@@ -92,22 +102,33 @@ async def in_flight(connection: AsyncConnection, billing_company: str) -> Named:
 
 async def stale(connection: AsyncConnection) -> Named:
     """Documents that are being priced again."""
-    return await _named(connection, "SELECT document_id AS id FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL")
+    return await _named(
+        connection,
+        "SELECT document_id AS id FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL",
+    )
 
 
 async def rate_impact(connection: AsyncConnection, billing_company: str) -> Named:
     """Timesheets of the company with lines on documents that keep another price than the one in force: fee_realizer keeps count."""
     return await _named(
-        connection, "SELECT DISTINCT document_id AS id FROM fee_realizer.price_impact WHERE billing_company = :company", company=billing_company
+        connection,
+        "SELECT DISTINCT document_id AS id FROM fee_realizer.price_impact WHERE billing_company = :company",
+        company=billing_company,
     )
 
 
 async def dead_letters(connection: AsyncConnection) -> Named:
     """Dead letters of the invoicer that are open."""
-    return await _named(connection, "SELECT dead_letter_id AS id FROM invoicer.dead_letter WHERE state = 'open'")
+    return await _named(
+        connection, "SELECT dead_letter_id AS id FROM invoicer.dead_letter WHERE state = 'open'"
+    )
 
 
 async def _named(connection: AsyncConnection, statement: str, /, **values: Any) -> Named:
     """Counts what a statement finds and keeps the first ids."""
-    found = await rows(connection, f"SELECT CAST(id AS text) AS id, count(*) OVER () AS number FROM ({statement}) f ORDER BY f.id LIMIT {MOST_IDS}", **values)
+    found = await rows(
+        connection,
+        f"SELECT CAST(id AS text) AS id, count(*) OVER () AS number FROM ({statement}) f ORDER BY f.id LIMIT {MOST_IDS}",
+        **values,
+    )
     return Named(found[0].number, tuple(row.id for row in found)) if found else NONE

@@ -7,8 +7,8 @@ from shared.database import rows
 
 LEDGERS = """
 SELECT ledger, state, coalesce(open_until > clock_timestamp(), false) AS resting, check_outcome = 'failed' AS check_failed,
-  CASE WHEN state <> 'connected' THEN sentence WHEN open_until > clock_timestamp() THEN circuit_sentence
-       WHEN check_outcome = 'failed' THEN check_sentence ELSE '' END AS sentence
+  CASE WHEN state <> 'connected' THEN message WHEN open_until > clock_timestamp() THEN circuit_message
+       WHEN check_outcome = 'failed' THEN check_message ELSE '' END AS message
 FROM arg_sync.connection_health WHERE billing_company = :company ORDER BY ledger"""
 SOLD = """
 SELECT DISTINCT p.line_kind, p.item_id, p.time_type, k.tax_code, k.tax_rate
@@ -22,7 +22,11 @@ async def ledgers_of(connection: AsyncConnection, billing_company: str) -> list[
 
 async def codes_of(connection: AsyncConnection, ledger: str) -> frozenset[tuple[str, str]]:
     """The codes that a mapping has, but for debtors and terms, which need none."""
-    found = await rows(connection, "SELECT what, code FROM arg_sync.mapped_code WHERE ledger = :ledger AND what IN ('account', 'item', 'tax')", ledger=ledger)
+    found = await rows(
+        connection,
+        "SELECT what, code FROM arg_sync.mapped_code WHERE ledger = :ledger AND what IN ('account', 'item', 'tax')",
+        ledger=ledger,
+    )
     return frozenset((row.what, row.code) for row in found)
 
 

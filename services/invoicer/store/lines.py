@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.rules.settlement import NewLine, Place, Spot, Standing
 from shared.database import columns, joined, rows, run
-from shared.events.statements import StatementLine
+from shared.events.realizations import RealizationLine
 from shared.money import plain
 
 HOUR = "HUR"
@@ -26,7 +26,7 @@ _LINE = {
     "company": "text",
     "kind": "text",
     "document": "text",
-    "statement_no": "integer",
+    "realization_no": "integer",
     "line_key": "text",
     "line_kind": "text",
     "quantity": "numeric",
@@ -59,11 +59,11 @@ _LINE = {
 _ADD = f"""
 WITH born AS (
   INSERT INTO invoicer.pay_line (
-    billing_company, document_kind, document_id, statement_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
+    billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
     project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, day_minutes,
     announce, corrects_invoice_id, corrects_line_no)
-  SELECT n.company, n.kind, n.document, n.statement_no, n.line_key, n.line_kind, n.quantity, n.unit, n.unit_price, n.amount, n.currency,
+  SELECT n.company, n.kind, n.document, n.realization_no, n.line_key, n.line_kind, n.quantity, n.unit, n.unit_price, n.amount, n.currency,
     n.effective, n.service_from, n.service_to, extract(year FROM n.effective)::int * 100 + extract(month FROM n.effective)::int, n.week_ending,
     n.node, n.requirement, n.worker, n.time_type, n.item, n.project, n.cost_center, n.po_number, n.tax_code, n.rate_version, n.rate_book,
     n.description, CAST(n.derivation AS jsonb), n.day_minutes, n.announce, n.corrects_invoice, n.corrects_line
@@ -92,11 +92,15 @@ class Opened(NamedTuple):
     """A line to be opened, with the document and statement that open it."""
 
     document: DocKey
-    statement_no: int
+    realization_no: int
     line: NewLine
 
 
-async def add_lines(connection: AsyncConnection, lines: Sequence[Opened], announce: Callable[[StatementLine], bool]) -> None:
+async def add_lines(
+    connection: AsyncConnection,
+    lines: Sequence[Opened],
+    announce: Callable[[RealizationLine], bool],
+) -> None:
     """Opens lines in the order given; those that correct an invoiced line apart, because a batch takes them whatever their week."""
     for correction in (False, True):
         part = [one for one in lines if one.line.correction is correction]
@@ -104,14 +108,16 @@ async def add_lines(connection: AsyncConnection, lines: Sequence[Opened], announ
             await run(connection, _ADD, correction=correction, **_columns(part, announce))
 
 
-def _columns(lines: Sequence[Opened], announce: Callable[[StatementLine], bool]) -> dict[str, str]:
+def _columns(
+    lines: Sequence[Opened], announce: Callable[[RealizationLine], bool]
+) -> dict[str, str]:
     said = [one.line.line for one in lines]
     corrects = [one.line.corrects for one in lines]
     return {
         "company": joined([line.billing_company for line in said]),
         "kind": joined([one.document[0] for one in lines]),
         "document": joined([one.document[1] for one in lines]),
-        "statement_no": joined([str(one.statement_no) for one in lines]),
+        "realization_no": joined([str(one.realization_no) for one in lines]),
         "line_key": joined([line.line_key for line in said]),
         "line_kind": joined([line.line_kind for line in said]),
         "quantity": joined([plain(line.quantity) for line in said]),
@@ -122,7 +128,9 @@ def _columns(lines: Sequence[Opened], announce: Callable[[StatementLine], bool])
         "effective": joined([line.effective_date.isoformat() for line in said]),
         "service_from": joined([line.service_from.isoformat() for line in said]),
         "service_to": joined([line.service_to.isoformat() for line in said]),
-        "week_ending": joined([None if line.week_ending is None else line.week_ending.isoformat() for line in said]),
+        "week_ending": joined(
+            [None if line.week_ending is None else line.week_ending.isoformat() for line in said]
+        ),
         "node": joined([line.billto_node for line in said]),
         "requirement": joined([line.requirement_id for line in said]),
         "worker": joined([line.worker_id for line in said]),
@@ -143,7 +151,7 @@ def _columns(lines: Sequence[Opened], announce: Callable[[StatementLine], bool])
     }
 
 
-def most_minutes(line: StatementLine) -> int:
+def most_minutes(line: RealizationLine) -> int:
     """The most time that the line has on one work day, rounded up. What is counted in days or pieces has none."""
     hours = line.derivation.get("hours") if line.unit == HOUR else None
     return ceil(max(map(Decimal, hours.values())) * 60) if hours else 0
@@ -162,7 +170,9 @@ async def companies_of(connection: AsyncConnection, documents: Iterable[DocKey])
     return {row.billing_company for row in found}
 
 
-async def standing_for(connection: AsyncConnection, documents: Iterable[DocKey]) -> dict[DocKey, list[Standing]]:
+async def standing_for(
+    connection: AsyncConnection, documents: Iterable[DocKey]
+) -> dict[DocKey, list[Standing]]:
     """The lines that count of documents: open, drafted, invoiced; what was replaced is history. In the order of their birth."""
     wanted = set(documents)
     found = await rows(
@@ -188,16 +198,35 @@ class FoundLine:
     standing: Standing
 
 
-async def lines_by_id(connection: AsyncConnection, pay_line_ids: Iterable[int]) -> dict[int, FoundLine]:
+async def lines_by_id(
+    connection: AsyncConnection, pay_line_ids: Iterable[int]
+) -> dict[int, FoundLine]:
     """Pay lines that operators name, wherever they are."""
-    found = await rows(connection, _COUNTING + "WHERE p.pay_line_id = ANY(CAST(:ids AS bigint[]))", ids=sorted(set(pay_line_ids)))
-    return {row.pay_line_id: FoundLine(row.pay_line_id, (row.document_kind, row.document_id), row.place, _standing(row)) for row in found}
+    found = await rows(
+        connection,
+        _COUNTING + "WHERE p.pay_line_id = ANY(CAST(:ids AS bigint[]))",
+        ids=sorted(set(pay_line_ids)),
+    )
+    return {
+        row.pay_line_id: FoundLine(
+            row.pay_line_id, (row.document_kind, row.document_id), row.place, _standing(row)
+        )
+        for row in found
+    }
 
 
 def _standing(row: Any) -> Standing:
-    line = StatementLine.model_construct(**{name: getattr(row, name) for name in StatementLine.model_fields})
-    spot = None if row.invoice_id is None else Spot(row.invoice_id, row.line_no, row.invoice_number or "")
-    corrects = None if row.corrects_invoice_id is None else (row.corrects_invoice_id, row.corrects_line_no)
+    line = RealizationLine.model_construct(
+        **{name: getattr(row, name) for name in RealizationLine.model_fields}
+    )
+    spot = (
+        None
+        if row.invoice_id is None
+        else Spot(row.invoice_id, row.line_no, row.invoice_number or "")
+    )
+    corrects = (
+        None if row.corrects_invoice_id is None else (row.corrects_invoice_id, row.corrects_line_no)
+    )
     return Standing(row.pay_line_id, row.place or "open", line, spot, corrects)
 
 
@@ -233,13 +262,15 @@ async def replace_lines(connection: AsyncConnection, lines: Sequence[Replaced]) 
     )
 
 
-async def company_days(connection: AsyncConnection, companies: Iterable[str]) -> dict[str, tuple[str, date | None]]:
+async def company_days(
+    connection: AsyncConnection, companies: Iterable[str]
+) -> dict[str, tuple[str, date | None]]:
     """Time zone (UTC if the company is unknown) and watermark of companies. To be read under their lock."""
     found = await rows(
         connection,
         "SELECT c.billing_company, coalesce(k.time_zone, 'UTC') AS time_zone, w.to_date"
         " FROM unnest(CAST(:companies AS text[])) AS c(billing_company)"
-        " LEFT JOIN fee_realizer.company_card k USING (billing_company) LEFT JOIN scheduler.due_watermark w USING (billing_company)",
+        " LEFT JOIN fee_realizer.billing_company_settings k USING (billing_company) LEFT JOIN scheduler.due_watermark w USING (billing_company)",
         companies=sorted(set(companies)),
     )
     return {row.billing_company: (row.time_zone, row.to_date) for row in found}

@@ -20,10 +20,24 @@ async def series_for(connection: AsyncConnection, company: Company) -> Series:
     )
     if not found:
         return Series(company.series_prefix, company.series_width)
-    return Series(company.series_prefix, company.series_width, found[0].next_number, found[0].last_date, used=True)
+    return Series(
+        company.series_prefix,
+        company.series_width,
+        found[0].next_number,
+        found[0].last_date,
+        used=True,
+    )
 
 
-async def add_jump(connection: AsyncConnection, company: Company, jump: Jump, *, actor: str, reason: str, command_id: str) -> None:
+async def add_jump(
+    connection: AsyncConnection,
+    company: Company,
+    jump: Jump,
+    *,
+    actor: str,
+    reason: str,
+    command_id: str,
+) -> None:
     """Declares numbers that were passed over."""
     await run(
         connection,
@@ -40,7 +54,13 @@ async def add_jump(connection: AsyncConnection, company: Company, jump: Jump, *,
     )
 
 
-async def move_series(connection: AsyncConnection, company: Company, first_number: int, next_number: int, last_date: date) -> None:
+async def move_series(
+    connection: AsyncConnection,
+    company: Company,
+    first_number: int,
+    next_number: int,
+    last_date: date,
+) -> None:
     """Takes the numbers of a batch: the last statement of closing."""
     await run(
         connection,
@@ -55,7 +75,9 @@ async def move_series(connection: AsyncConnection, company: Company, first_numbe
     )
 
 
-async def taken_numbers(connection: AsyncConnection, billing_company: str, prefix: str, invoice_numbers: list[str]) -> list[str]:
+async def taken_numbers(
+    connection: AsyncConnection, billing_company: str, prefix: str, invoice_numbers: list[str]
+) -> list[str]:
     """Which of these document numbers another series of the company has used: `A1` with 1 reads like `A` with 11."""
     others = await rows(
         connection,
@@ -67,4 +89,9 @@ async def taken_numbers(connection: AsyncConnection, billing_company: str, prefi
     if not others:
         return []
     statement = "SELECT invoice_number FROM invoicer.invoice WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[])) ORDER BY 1"
-    return [row[0] for row in await rows(connection, statement, company=billing_company, numbers=invoice_numbers)]
+    return [
+        row[0]
+        for row in await rows(
+            connection, statement, company=billing_company, numbers=invoice_numbers
+        )
+    ]

@@ -15,12 +15,16 @@ Name = tuple[int, str, str, int]
 async def currencies_of(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[int, str]:
     """In which currency invoices are; those that are not there are not in it."""
     found = await rows(
-        connection, "SELECT invoice_id, currency FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))", ids=sorted(set(invoice_ids))
+        connection,
+        "SELECT invoice_id, currency FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))",
+        ids=sorted(set(invoice_ids)),
     )
     return {row.invoice_id: row.currency for row in found}
 
 
-async def entries_of(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[Name, Decimal]:
+async def entries_of(
+    connection: AsyncConnection, invoice_ids: Sequence[int]
+) -> dict[Name, Decimal]:
     """The amounts of the entries that invoices have."""
     found = await rows(
         connection,

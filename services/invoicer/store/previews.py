@@ -31,9 +31,13 @@ class Preview:
     settings: dict[str, Any]
 
 
-async def preview_documents(connection: AsyncConnection, documents: Sequence[Document]) -> list[PreviewDocument]:
+async def preview_documents(
+    connection: AsyncConnection, documents: Sequence[Document]
+) -> list[PreviewDocument]:
     """The documents as a preview keeps them, each with the hash of its lines."""
-    hashes: dict[int, str] = {row.group_no: row.line_hash for row in await rows(connection, HASHES_SQL)}
+    hashes: dict[int, str] = {
+        row.group_no: row.line_hash for row in await rows(connection, HASHES_SQL)
+    }
     return [
         PreviewDocument(
             document_no=at,
@@ -107,7 +111,9 @@ async def add_preview(
     )
 
 
-async def preview_for(connection: AsyncConnection, billing_company: str, digest: str) -> Preview | None:
+async def preview_for(
+    connection: AsyncConnection, billing_company: str, digest: str
+) -> Preview | None:
     """The newest preview of a company with this digest."""
     statement = """
         SELECT preview_id, cut_off_date, settings FROM invoicer.preview

@@ -20,7 +20,7 @@ from services.invoicer.rules.grouping import Debtor, Group
 from services.invoicer.rules.totals import TaxPart, TaxSpan
 from services.invoicer.store.billto import RESOLVED_NODE_SQL
 from shared.database import columns, joined, rows, run
-from shared.money import odd_currencies
+from shared.money import currencies_without_two_decimals
 
 WORK_MEM = "256MB"
 SAMPLE = 25
@@ -226,13 +226,42 @@ class Heads:
         """The groups, in the order of their numbers."""
         found: dict[int, Group] = {}
         for row in self.rows:
-            (group_no, debtor_no, terms_no, apart, currency, po_number, lines, credits, since, until, newest, code, rate, net, tax) = row
+            (
+                group_no,
+                debtor_no,
+                terms_no,
+                apart,
+                currency,
+                po_number,
+                lines,
+                credits,
+                since,
+                until,
+                newest,
+                code,
+                rate,
+                net,
+                tax,
+            ) = row
             part = TaxPart(code, rate, net, tax)
             was = found.get(group_no)
             found[group_no] = (
                 was.joined(part, lines, credits, since, until, newest)
                 if was
-                else Group(group_no, self.names[debtor_no], currency, self.terms[terms_no - 1], po_number, apart, lines, credits, since, until, (part,), newest)
+                else Group(
+                    group_no,
+                    self.names[debtor_no],
+                    currency,
+                    self.terms[terms_no - 1],
+                    po_number,
+                    apart,
+                    lines,
+                    credits,
+                    since,
+                    until,
+                    (part,),
+                    newest,
+                )
             )
         return list(found.values())
 
@@ -243,8 +272,12 @@ async def locate(connection: AsyncConnection, billing_company: str) -> Sited:
     await run(connection, f"SET LOCAL default_statistics_target = {SAMPLE}")
     await run(connection, CORRECTION_SQL, company=billing_company)
     await run(connection, SITE_SQL, company=billing_company)
-    names = await rows(connection, "SELECT DISTINCT account_name FROM site WHERE account_name IS NOT NULL")
-    terms = await rows(connection, "SELECT DISTINCT tax_regime, tax_wording, payment_terms FROM correction")
+    names = await rows(
+        connection, "SELECT DISTINCT account_name FROM site WHERE account_name IS NOT NULL"
+    )
+    terms = await rows(
+        connection, "SELECT DISTINCT tax_regime, tax_wording, payment_terms FROM correction"
+    )
     return Sited(frozenset(row[0] for row in names), frozenset(Terms(*row) for row in terms))
 
 
@@ -268,24 +301,64 @@ async def pick(
     credits = await run(connection, CREDIT_SQL, today=today)
     held = await run(connection, ON_HOLD_SQL, company=company.billing_company, today=today)
     await run(connection, "ANALYZE place, credit, on_hold")
-    open_lines = await _pick(connection, company, today=today, sealed=sealed, some={"credits": credits > 0, "held": held > 0})
+    open_lines = await _pick(
+        connection,
+        company,
+        today=today,
+        sealed=sealed,
+        some={"credits": credits > 0, "held": held > 0},
+    )
     await run(connection, "ANALYZE picked (group_no, out_no, pay_line_id)")
-    return Heads(await rows(connection, HEADS_SQL), {debtor.debtor_no: debtor.account_name for debtor in debtors}, terms, open_lines)
+    return Heads(
+        await rows(connection, HEADS_SQL),
+        {debtor.debtor_no: debtor.account_name for debtor in debtors},
+        terms,
+        open_lines,
+    )
 
 
-async def _pick(connection: AsyncConnection, company: Company, *, today: date, sealed: bool, some: Mapping[str, bool]) -> int:
+async def _pick(
+    connection: AsyncConnection,
+    company: Company,
+    *,
+    today: date,
+    sealed: bool,
+    some: Mapping[str, bool],
+) -> int:
     """Makes `picked`, by the cheaper way to the facts; how many lines are open. `some`: which of the tables that few lines are in have any rows."""
-    (reach,) = await rows(connection, "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines FROM site")
+    (reach,) = await rows(
+        connection,
+        "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines FROM site",
+    )
     close = bool(reach.lines) and reach.last - reach.first < CLOSE_TOGETHER * reach.lines
-    facts = (FACTS_BETWEEN if close else FACTS_BY_KEY).format(digest="invoicer.line_digest(x)" if sealed else "CAST(0 AS bigint)")
+    facts = (FACTS_BETWEEN if close else FACTS_BY_KEY).format(
+        digest="invoicer.line_digest(x)" if sealed else "CAST(0 AS bigint)"
+    )
     between = {"first": reach.first, "last": reach.last} if close else {}
     numbers = {reason.replace("-", "_"): reasons.number(reason) for reason in reasons.REASONS}
-    picked = PICKED_SQL.format(facts=facts, worked=WORKED, **numbers, **{name: str(there).lower() for name, there in some.items()})
-    await run(connection, picked, company=company.billing_company, today=today, default_tax=company.default_tax, **between)
+    picked = PICKED_SQL.format(
+        facts=facts,
+        worked=WORKED,
+        **numbers,
+        **{name: str(there).lower() for name, there in some.items()},
+    )
+    await run(
+        connection,
+        picked,
+        company=company.billing_company,
+        today=today,
+        default_tax=company.default_tax,
+        **between,
+    )
     return int(reach.lines or 0)
 
 
-async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], terms: Sequence[Terms], spans: Sequence[TaxSpan]) -> None:
+async def _hand_over(
+    connection: AsyncConnection,
+    debtors: Sequence[Debtor],
+    terms: Sequence[Terms],
+    spans: Sequence[TaxSpan],
+) -> None:
     """Puts the decisions of the rules where the statements can join them."""
     number = {each: at for at, each in enumerate(terms, start=1)}
     await run(
@@ -324,8 +397,8 @@ async def _hand_over(connection: AsyncConnection, debtors: Sequence[Debtor], ter
     await run(
         connection,
         "CREATE TEMP TABLE minor ON COMMIT DROP AS SELECT * FROM unnest(CAST(:currencies AS text[]), CAST(:places AS integer[])) AS m(currency, places)",
-        currencies=[currency for currency, _ in odd_currencies()],
-        places=[places for _, places in odd_currencies()],
+        currencies=[currency for currency, _ in currencies_without_two_decimals()],
+        places=[places for _, places in currencies_without_two_decimals()],
     )
 
 
@@ -340,7 +413,9 @@ def _out_no(debtor: Debtor) -> int:
     return reasons.number(reasons.DEBTOR_PARKED) if debtor.parked else reasons.IN
 
 
-async def spread_tax(connection: AsyncConnection, group_nos: Sequence[int]) -> dict[int, dict[tuple[str, Decimal], Decimal]]:
+async def spread_tax(
+    connection: AsyncConnection, group_nos: Sequence[int]
+) -> dict[int, dict[tuple[str, Decimal], Decimal]]:
     """Computes the tax of these groups over their sums; by group the new tax of each code and rate."""
     await run(connection, SPREAD_SQL, groups=list(group_nos))
     statement = """
@@ -355,11 +430,16 @@ async def spread_tax(connection: AsyncConnection, group_nos: Sequence[int]) -> d
 async def set_aside(connection: AsyncConnection, group_nos: Sequence[int], reason: str) -> None:
     """Takes whole groups out, for one reason."""
     if group_nos:
-        statement = "UPDATE picked SET out_no = :reason WHERE group_no = ANY(CAST(:groups AS bigint[]))"
+        statement = (
+            "UPDATE picked SET out_no = :reason WHERE group_no = ANY(CAST(:groups AS bigint[]))"
+        )
         await run(connection, statement, reason=reasons.number(reason), groups=list(group_nos))
 
 
 async def left_out(connection: AsyncConnection) -> dict[str, int]:
     """How many open lines are out, by reason, in the order of the reasons."""
-    found = await rows(connection, "SELECT out_no, count(*) AS lines FROM picked WHERE out_no <> 0 GROUP BY out_no ORDER BY out_no")
+    found = await rows(
+        connection,
+        "SELECT out_no, count(*) AS lines FROM picked WHERE out_no <> 0 GROUP BY out_no ORDER BY out_no",
+    )
     return {reasons.REASONS[row.out_no - 1]: row.lines for row in found}

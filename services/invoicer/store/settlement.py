@@ -20,7 +20,10 @@ _PAIRS = "unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) AS s(document_kin
 
 def _pairs(documents: Iterable[DocKey]) -> dict[str, list[str]]:
     ordered = sorted(set(documents))
-    return {"kinds": [kind for kind, _ in ordered], "ids": [document_id for _, document_id in ordered]}
+    return {
+        "kinds": [kind for kind, _ in ordered],
+        "ids": [document_id for _, document_id in ordered],
+    }
 
 
 # -- heads
@@ -30,46 +33,56 @@ class SettledHead(NamedTuple):
     """A statement to be kept as the settled one of its document, as it came."""
 
     document: DocKey
-    statement_no: int
-    statement_kind: str
+    realization_no: int
+    realization_kind: str
     body: str
 
 
-async def heads_for(connection: AsyncConnection, documents: Iterable[DocKey], *, lock: bool = False) -> dict[DocKey, Head]:
+async def heads_for(
+    connection: AsyncConnection, documents: Iterable[DocKey], *, lock: bool = False
+) -> dict[DocKey, Head]:
     """The heads of the documents that have one. `lock`: for the transaction, in one order."""
     found = await rows(
         connection,
-        f"SELECT h.document_kind, h.document_id, h.statement_no, h.body, h.stale_statement_no FROM invoicer.settled_document h JOIN {_PAIRS}"
-        " USING (document_kind, document_id)" + (" ORDER BY h.document_kind, h.document_id FOR UPDATE OF h" if lock else ""),
+        f"SELECT h.document_kind, h.document_id, h.realization_no, h.body, h.stale_realization_no FROM invoicer.settled_document h JOIN {_PAIRS}"
+        " USING (document_kind, document_id)"
+        + (" ORDER BY h.document_kind, h.document_id FOR UPDATE OF h" if lock else ""),
         **_pairs(documents),
     )
-    return {(row.document_kind, row.document_id): Head(row.statement_no, row.body, row.stale_statement_no) for row in found}
+    return {
+        (row.document_kind, row.document_id): Head(
+            row.realization_no, row.body, row.stale_realization_no
+        )
+        for row in found
+    }
 
 
 async def add_heads(connection: AsyncConnection, heads: Sequence[SettledHead]) -> set[DocKey]:
     """Adds the heads of documents that have none, already settled, and locks them; those that were added. The others are there meanwhile."""
     found = await rows(
         connection,
-        "INSERT INTO invoicer.settled_document (document_kind, document_id, statement_no, statement_kind, body)"
+        "INSERT INTO invoicer.settled_document (document_kind, document_id, realization_no, realization_kind, body)"
         f" SELECT * FROM {_HEADS} WHERE d IS NOT NULL ORDER BY k, d ON CONFLICT DO NOTHING RETURNING document_kind, document_id",
         **_head_columns(heads),
     )
     return {(row.document_kind, row.document_id) for row in found}
 
 
-async def save_heads(connection: AsyncConnection, heads: Sequence[SettledHead], stale: Mapping[DocKey, int]) -> None:
+async def save_heads(
+    connection: AsyncConnection, heads: Sequence[SettledHead], stale: Mapping[DocKey, int]
+) -> None:
     """Keeps settled statements, which ends any waiting, and then which documents wait for a statement on a fresh price basis."""
     if heads:
         await run(
             connection,
-            "UPDATE invoicer.settled_document h SET statement_no = s.n, statement_kind = s.sk, body = s.b, stale_statement_no = NULL"
+            "UPDATE invoicer.settled_document h SET realization_no = s.n, realization_kind = s.sk, body = s.b, stale_realization_no = NULL"
             f" FROM {_HEADS} WHERE h.document_kind = s.k AND h.document_id = s.d",
             **_head_columns(heads),
         )
     if stale:
         await run(
             connection,
-            "UPDATE invoicer.settled_document h SET stale_statement_no = s.n"
+            "UPDATE invoicer.settled_document h SET stale_realization_no = s.n"
             " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[]), CAST(:numbers AS integer[])) AS s(document_kind, document_id, n)"
             " WHERE h.document_kind = s.document_kind AND h.document_id = s.document_id",
             numbers=[stale[document] for document in sorted(stale)],
@@ -77,7 +90,13 @@ async def save_heads(connection: AsyncConnection, heads: Sequence[SettledHead], 
         )
 
 
-_HEAD = {"kind": "text", "id": "text", "number": "integer", "statement_kind": "text", "body": "text"}
+_HEAD = {
+    "kind": "text",
+    "id": "text",
+    "number": "integer",
+    "realization_kind": "text",
+    "body": "text",
+}
 _HEADS = f"unnest({columns(_HEAD)}) AS s(k, d, n, sk, b)"
 
 
@@ -85,13 +104,15 @@ def _head_columns(heads: Sequence[SettledHead]) -> dict[str, str]:
     return {
         "kind": joined([head.document[0] for head in heads]),
         "id": joined([head.document[1] for head in heads]),
-        "number": joined([str(head.statement_no) for head in heads]),
-        "statement_kind": joined([head.statement_kind for head in heads]),
+        "number": joined([str(head.realization_no) for head in heads]),
+        "realization_kind": joined([head.realization_kind for head in heads]),
         "body": joined([head.body for head in heads]),
     }
 
 
-async def cited_for(connection: AsyncConnection, documents: Iterable[DocKey]) -> dict[DocKey, dict[tuple[str, str], int]]:
+async def cited_for(
+    connection: AsyncConnection, documents: Iterable[DocKey]
+) -> dict[DocKey, dict[tuple[str, str], int]]:
     """The rate books that invoiced lines of documents cite, by requirement and time type."""
     wanted = set(documents)
     if not wanted:
@@ -104,7 +125,9 @@ async def cited_for(connection: AsyncConnection, documents: Iterable[DocKey]) ->
     )
     cited: dict[DocKey, dict[tuple[str, str], int]] = {}
     for row in found:
-        cited.setdefault((row.document_kind, row.document_id), {})[(row.requirement_id, row.time_type)] = row.rate_book
+        cited.setdefault((row.document_kind, row.document_id), {})[
+            (row.requirement_id, row.time_type)
+        ] = row.rate_book
     return cited
 
 
@@ -120,7 +143,9 @@ class Added:
     holds: dict[str, Hold] = field(default_factory=dict)
 
 
-async def added_for(connection: AsyncConnection, documents: Iterable[DocKey]) -> dict[DocKey, Added]:
+async def added_for(
+    connection: AsyncConnection, documents: Iterable[DocKey]
+) -> dict[DocKey, Added]:
     """Edits, write-offs and snoozes of documents, in one round trip."""
     found = await rows(
         connection,
@@ -138,12 +163,18 @@ async def added_for(connection: AsyncConnection, documents: Iterable[DocKey]) ->
     for row in found:
         one = added.setdefault((row.document_kind, row.document_id), Added())
         if row.what == "edit":
-            seen = NOTHING if row.seen is None else Worth(Decimal(row.seen["quantity"]), Decimal(row.seen["amount"]))
+            seen = (
+                NOTHING
+                if row.seen is None
+                else Worth(Decimal(row.seen["quantity"]), Decimal(row.seen["amount"]))
+            )
             one.edits[row.line_key] = Edit(Worth(row.quantity, row.amount), seen)
         elif row.what == "write-off":
             one.written_off[row.line_key] = Worth(row.quantity, row.amount)
         else:
-            one.holds[row.line_key] = Hold(row.code, row.reason, row.actor, row.until_date, row.snoozed_at)
+            one.holds[row.line_key] = Hold(
+                row.code, row.reason, row.actor, row.until_date, row.snoozed_at
+            )
     return added
 
 
@@ -166,7 +197,15 @@ def opposite_of(document: DocKey, one: SetAside, at: datetime) -> EditRow:
     """The row that sets an edit aside. Its id begins with a space, which no command's id does."""
     before = (-one.difference).in_words()
     return EditRow(
-        document, one.line_key, f" set aside by statement {one.statement_no}", one.difference, before, NOTHING.in_words(), SET_BY_SETTLEMENT, one.sentence, at
+        document,
+        one.line_key,
+        f" set aside by statement {one.realization_no}",
+        one.difference,
+        before,
+        NOTHING.in_words(),
+        SET_BY_SETTLEMENT,
+        one.message,
+        at,
     )
 
 
@@ -214,9 +253,15 @@ HoldChanges = Mapping[tuple[DocKey, str], Hold | None]
 """What becomes of the snooze of a document and line key; None ends it."""
 
 
-def changed_holds(document: DocKey, before: Mapping[str, Hold], after: Mapping[str, Hold]) -> dict[tuple[DocKey, str], Hold | None]:
+def changed_holds(
+    document: DocKey, before: Mapping[str, Hold], after: Mapping[str, Hold]
+) -> dict[tuple[DocKey, str], Hold | None]:
     """What differs between the snoozes of a document."""
-    return {(document, key): after.get(key) for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    return {
+        (document, key): after.get(key)
+        for key in before.keys() | after.keys()
+        if before.get(key) != after.get(key)
+    }
 
 
 async def save_holds(connection: AsyncConnection, changes: HoldChanges) -> None:

@@ -11,10 +11,14 @@ from shared.database import rows, run
 
 async def time_group_names(connection: AsyncConnection) -> frozenset[str]:
     """The names that there are."""
-    return frozenset(row[0] for row in await rows(connection, "SELECT time_group FROM invoicer.time_group"))
+    return frozenset(
+        row[0] for row in await rows(connection, "SELECT time_group FROM invoicer.time_group")
+    )
 
 
-async def time_groups_for(connection: AsyncConnection, names: Iterable[str]) -> dict[str, TimeGroup]:
+async def time_groups_for(
+    connection: AsyncConnection, names: Iterable[str]
+) -> dict[str, TimeGroup]:
     """Those of the named time groups that exist."""
     wanted = sorted({name for name in names if name})
     if not wanted:
@@ -26,7 +30,10 @@ async def time_groups_for(connection: AsyncConnection, names: Iterable[str]) -> 
 
 
 def _group(row: Any) -> TimeGroup:
-    periods = tuple(Span(first, last) for first, last in zip(row.first_days or (), row.last_days or (), strict=True))
+    periods = tuple(
+        Span(first, last)
+        for first, last in zip(row.first_days or (), row.last_days or (), strict=True)
+    )
     return TimeGroup(row.time_group, row.cycle, row.ends_on, row.anchor, periods)
 
 

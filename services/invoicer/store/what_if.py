@@ -44,12 +44,27 @@ async def keep(connection: AsyncConnection, number: int) -> None:
 async def apart(connection: AsyncConnection, before: int, after: int) -> list[Apart]:
     """The lines that are in one of two selections only, added up by debtor, currency and reason; of each the first ids."""
     named = await rows(connection, LINES_SQL.format(before=before, after=after, most=MOST_LINES))
-    ids = {(row.debtor_no, row.currency, row.out_before, row.out_after): tuple(row.pay_line_ids) for row in named}
-    return [_apart(row, ids) for row in await rows(connection, APART_SQL.format(before=before, after=after))]
+    ids = {
+        (row.debtor_no, row.currency, row.out_before, row.out_after): tuple(row.pay_line_ids)
+        for row in named
+    }
+    return [
+        _apart(row, ids)
+        for row in await rows(connection, APART_SQL.format(before=before, after=after))
+    ]
 
 
 def _apart(row: Any, ids: dict[tuple[int, str, int, int], tuple[int, ...]]) -> Apart:
     first: date | None = row.first_week
     weeks = None if first is None else Span(first, row.last_week)
     named = ids[row.debtor_no, row.currency, row.out_before, row.out_after]
-    return Apart(row.debtor_no, row.currency, row.lines, row.amount, weeks, row.out_before, row.out_after, named)
+    return Apart(
+        row.debtor_no,
+        row.currency,
+        row.lines,
+        row.amount,
+        weeks,
+        row.out_before,
+        row.out_after,
+        named,
+    )

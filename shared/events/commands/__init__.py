@@ -19,6 +19,7 @@ from shared.events.commands.batches import (
     RetryParked,
     WhatIf,
 )
+from shared.events.commands.dead_letters import DiscardDeadLetter, ReplayDeadLetter, Republish
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -32,10 +33,22 @@ from shared.events.commands.ledgers import (
     RetryDelivery,
     SyncBatch,
 )
-from shared.events.commands.letters import DiscardDeadLetter, ReplayDeadLetter, Republish
-from shared.events.commands.lines import EditPayLine, Explain, ReleasePayLines, RetryDocument, SnoozePayLines
+from shared.events.commands.lines import (
+    EditPayLine,
+    Explain,
+    ReleasePayLines,
+    RetryDocument,
+    SnoozePayLines,
+)
 from shared.events.commands.rates import ConfirmRates, RatesImpact, SetBillRate
-from shared.events.commands.settings import Period, SetBillingCompany, SetCatalogItem, SetDebtorTerms, SetTimeGroup, TaxRateFrom
+from shared.events.commands.settings import (
+    Period,
+    SetBillingCompany,
+    SetCatalogItem,
+    SetDebtorTerms,
+    SetTimeGroup,
+    TaxRateFrom,
+)
 
 AnyCommand = (
     SetBillingCompany

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from shared.events.wire import Identifier, Message, Text
+from shared.events.field_types import Identifier, Message, Text
 
 ServiceName = Literal["fee_realizer", "invoicer", "scheduler", "arg_sync"]
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from shared.events.commands.base import Command
 from shared.events.commands.settings import MissingTimesheets
-from shared.events.wire import Day, DecimalString, Identifier, Message, Name, wrong
+from shared.events.field_types import Day, DecimalString, Identifier, Message, Name, wrong
 
 
 class HealthCheck(Command):
@@ -29,7 +29,10 @@ class Narrowed(Command):
     @model_validator(mode="after")
     def _reasoned(self) -> "Narrowed":
         if self.missing_timesheets is not None and not self.reason:
-            raise wrong("reason_missing", "another rule for missing timesheets than the debtors' own needs a reason")
+            raise wrong(
+                "reason_missing",
+                "another rule for missing timesheets than the debtors' own needs a reason",
+            )
         return self
 
 
@@ -102,7 +105,9 @@ class CreditInvoice(Command):
             raise wrong("reissue_is_whole", "reissue credits the whole invoice: name no lines")
         named = [one.line_no for one in self.lines]
         if len(set(named)) != len(named):
-            raise wrong("line_twice", "a line is named twice: name it once with the sum of the quantities")
+            raise wrong(
+                "line_twice", "a line is named twice: name it once with the sum of the quantities"
+            )
         return self
 
 

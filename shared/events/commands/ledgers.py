@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.commands.base import Command
-from shared.events.wire import Code, Identifier, Message, Name, Text
+from shared.events.field_types import Code, Identifier, Message, Name, Text
 
 LedgerKind = Literal["tryton", "xero", "quickbooks", "business-central", "netsuite"]
 MAPPING_ROWS_AT_MOST = 5_000
@@ -53,7 +53,9 @@ class ImportMapping(Command):
 
     command: Literal["import-mapping"] = "import-mapping"
     ledger: Identifier
-    rows: Annotated[tuple[Mapped, ...], Field(strict=False, min_length=1, max_length=MAPPING_ROWS_AT_MOST)]
+    rows: Annotated[
+        tuple[Mapped, ...], Field(strict=False, min_length=1, max_length=MAPPING_ROWS_AT_MOST)
+    ]
 
 
 class SyncBatch(Command):
@@ -65,7 +67,7 @@ class SyncBatch(Command):
 
 
 class RetryDelivery(Command):
-    """Tries a refused delivery again, after the mend."""
+    """Tries a refused delivery again, after the fix."""
 
     command: Literal["retry-delivery"] = "retry-delivery"
     ledger: Identifier

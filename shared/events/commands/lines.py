@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from shared.events.commands.base import Command
-from shared.events.wire import Amount, Day, Identifier, Quantity, wrong
+from shared.events.field_types import Amount, Day, Identifier, Quantity, wrong
 from shared.terms import DocumentKind
 
 

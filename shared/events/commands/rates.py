@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from shared.events.commands.base import Command
-from shared.events.wire import Code, Day, Identifier, UnitPrice, wrong
+from shared.events.field_types import Code, Day, Identifier, UnitPrice, wrong
 
 
 class SetBillRate(Command):

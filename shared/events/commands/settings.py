@@ -4,12 +4,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from shared.calendar import known_time_zone
+from shared.calendar import is_time_zone
 from shared.events.ats import PlanPart, check_plan
 from shared.events.commands.base import Command
-from shared.events.wire import Code, CodeOrNone, Currency, Day, Fee, Identifier, Message, Name, Percent, Text, wrong
+from shared.events.field_types import (
+    Code,
+    CodeOrNone,
+    Currency,
+    Day,
+    Fee,
+    Identifier,
+    Message,
+    Name,
+    Percent,
+    Text,
+    wrong,
+)
 
-PaymentTerms = Annotated[str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")]
+PaymentTerms = Annotated[
+    str, Field(pattern=r"^(on-receipt|end-of-next-month|net:\d{1,3}|day:([1-9]|[12]\d|3[01]))$")
+]
 MissingTimesheets = Annotated[str, Field(pattern=r"^(wait|bill|wait:\d{1,3})$")]
 """What a debtor does about expected timesheets that are not in: wait for all, bill what is in, wait N days after the cycle's end."""
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
@@ -50,8 +64,11 @@ class SetBillingCompany(Command):
 
     @model_validator(mode="after")
     def _zone(self) -> "SetBillingCompany":
-        if self.time_zone is not None and not known_time_zone(self.time_zone):
-            raise wrong("unknown_time_zone", "time_zone is not one such as Europe/Amsterdam or America/New_York")
+        if self.time_zone is not None and not is_time_zone(self.time_zone):
+            raise wrong(
+                "unknown_time_zone",
+                "time_zone is not one such as Europe/Amsterdam or America/New_York",
+            )
         return self
 
 
@@ -107,8 +124,15 @@ class SetTimeGroup(Command):
     @model_validator(mode="after")
     def _whole(self) -> "SetTimeGroup":
         if self.time_group == "none":
-            raise wrong("reserved_name", "'none' stands for the debtors without a time group: take another name")
-        given = {"ends_on": self.ends_on is not None, "anchor": self.anchor is not None, "periods": bool(self.periods)}
+            raise wrong(
+                "reserved_name",
+                "'none' stands for the debtors without a time group: take another name",
+            )
+        given = {
+            "ends_on": self.ends_on is not None,
+            "anchor": self.anchor is not None,
+            "periods": bool(self.periods),
+        }
         needed = {"weekly": "ends_on", "fortnightly": "anchor", "custom": "periods"}.get(self.cycle)
         if needed is not None and not given[needed]:
             raise wrong("cycle_incomplete", f"a {self.cycle} cycle needs {needed}")

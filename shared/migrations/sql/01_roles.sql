@@ -22,14 +22,14 @@ DECLARE service text;
 BEGIN
   FOREACH service IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync'] LOOP
     EXECUTE format($t$
-      CREATE TABLE %1$I.unsaid (
+      CREATE TABLE %1$I.outbox (
         kind text NOT NULL, id text NOT NULL,
         PRIMARY KEY (kind, id));
       CREATE TABLE %1$I.dead_letter (
         dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL, sha256 bytea NOT NULL,
         record_key bytea, record_value bytea, headers jsonb NOT NULL,
-        code text NOT NULL, sentence text NOT NULL,
+        code text NOT NULL, message text NOT NULL,
         state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
         closed_by text, closed_reason text, closed_at timestamptz,
         received_at timestamptz NOT NULL DEFAULT now(),
@@ -48,9 +48,9 @@ BEGIN
         command_id text NOT NULL, body_sha256 bytea NOT NULL, result jsonb NOT NULL,
         answered_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (command_id, body_sha256));
-      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.unsaid, %1$I.dead_letter TO %1$I;
+      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter TO %1$I;
       GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict TO %1$I;
-      GRANT SELECT ON %1$I.unsaid, %1$I.dead_letter, %1$I.command, %1$I.command_conflict TO console;
+      GRANT SELECT ON %1$I.outbox, %1$I.dead_letter, %1$I.command, %1$I.command_conflict TO console;
     $t$, service);
   END LOOP;
 END $$;

@@ -80,9 +80,9 @@ CREATE TABLE fee_realizer.catalog_item (
 CREATE TABLE fee_realizer.source_document (
   document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
-  sheet_id text NOT NULL DEFAULT '', revision bigint NOT NULL DEFAULT -1,       -- the sheet and revision in force
-  statement_no integer NOT NULL DEFAULT 0,                                       -- the latest statement, 0 none
-  hold_code text, hold_sentence text, held_since timestamptz,
+  source_id text NOT NULL DEFAULT '', revision bigint NOT NULL DEFAULT -1,       -- the sheet and revision in force
+  realization_no integer NOT NULL DEFAULT 0,                                       -- the latest statement, 0 none
+  hold_code text, hold_message text, held_since timestamptz,
   hold_no integer NOT NULL DEFAULT 0,                                            -- counts what was said of holds: held, held otherwise, released
   requirement_ids text[] NOT NULL DEFAULT '{}', item_ids text[] NOT NULL DEFAULT '{}',  -- the facts of all its sheets, to be locked before it
   PRIMARY KEY (document_kind, document_id));
@@ -91,76 +91,76 @@ CREATE INDEX source_document_without_hours ON fee_realizer.source_document (docu
 
 -- Everything the ATS ever said of a document: each sheet (the original and its adjustments) and revision, with the body as it came.
 CREATE TABLE fee_realizer.source_revision (
-  document_kind text NOT NULL, document_id text NOT NULL, sheet_id text NOT NULL, revision bigint NOT NULL,
+  document_kind text NOT NULL, document_id text NOT NULL, source_id text NOT NULL, revision bigint NOT NULL,
   approved boolean NOT NULL, approved_at timestamptz,                            -- approved without a stamp: an imported row
   body jsonb NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (document_kind, document_id, sheet_id, revision));
+  PRIMARY KEY (document_kind, document_id, source_id, revision));
 
-CREATE TABLE fee_realizer.adjustment_sheet (         -- which original an adjustment timesheet belongs to; it never changes
-  sheet_id text PRIMARY KEY, document_id text NOT NULL);
+CREATE TABLE fee_realizer.adjustment_timesheet (         -- which original an adjustment timesheet belongs to; it never changes
+  source_id text PRIMARY KEY, document_id text NOT NULL);
 
 CREATE TABLE fee_realizer.document_fact (            -- which facts the sheets of a document name: who changes a fact finds its documents
   fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')), fact_id text NOT NULL,
   document_kind text NOT NULL, document_id text NOT NULL,
   PRIMARY KEY (fact_kind, fact_id, document_kind, document_id));
 
-CREATE TABLE fee_realizer.statement (
-  document_kind text NOT NULL, document_id text NOT NULL, statement_no integer NOT NULL,
-  statement_kind text NOT NULL CHECK (statement_kind IN ('realized', 'withheld')),
-  sheet_id text NOT NULL, revision bigint NOT NULL, cause text NOT NULL,
+CREATE TABLE fee_realizer.realization (
+  document_kind text NOT NULL, document_id text NOT NULL, realization_no integer NOT NULL,
+  realization_kind text NOT NULL CHECK (realization_kind IN ('realized', 'withheld')),
+  source_id text NOT NULL, revision bigint NOT NULL, cause text NOT NULL,
   body text NOT NULL,                                -- the event's value (JSON), byte for byte as it is said
   issued_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (document_kind, document_id, statement_no));
+  PRIMARY KEY (document_kind, document_id, realization_no));
 
-CREATE TABLE fee_realizer.to_price (                 -- documents whose facts changed: priced again in chunks, at once
+CREATE TABLE fee_realizer.pricing_queue (                 -- documents whose facts changed: priced again in chunks, at once
   document_kind text NOT NULL, document_id text NOT NULL, cause text NOT NULL,
   PRIMARY KEY (document_kind, document_id));
 
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate, fee_realizer.requirement,
   fee_realizer.requirement_status, fee_realizer.rate_version, fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
-GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision, fee_realizer.adjustment_sheet, fee_realizer.statement TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision, fee_realizer.adjustment_timesheet, fee_realizer.realization TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.rate_confirmation TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact TO fee_realizer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.to_price TO fee_realizer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;
 
 -- Views for others. A service reads another's data only through a view made for that purpose.
-CREATE VIEW fee_realizer.company_card AS
+CREATE VIEW fee_realizer.billing_company_settings AS
   SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax,
          tax_basis, default_time_group, payment_terms, gate, max_day_hours
   FROM fee_realizer.billing_company WHERE known;
 CREATE VIEW fee_realizer.company_tax_rate AS SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
 CREATE VIEW fee_realizer.held_document AS
-  SELECT d.document_kind, d.document_id, d.sheet_id, d.revision, d.statement_no, d.hold_code, d.hold_sentence, d.held_since,
+  SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code, d.hold_message, d.held_since,
          coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
   FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
-CREATE VIEW fee_realizer.latest_statement AS
-  SELECT s.document_kind, s.document_id, s.statement_no, s.statement_kind, s.sheet_id, s.revision, s.cause, s.body, s.issued_at
+CREATE VIEW fee_realizer.latest_realization AS
+  SELECT s.document_kind, s.document_id, s.realization_no, s.realization_kind, s.source_id, s.revision, s.cause, s.body, s.issued_at
   FROM fee_realizer.source_document d
-  JOIN fee_realizer.statement s ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.statement_no = d.statement_no;
-CREATE VIEW fee_realizer.document_statement AS
-  SELECT document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body, issued_at FROM fee_realizer.statement;
+  JOIN fee_realizer.realization s ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.realization_no = d.realization_no;
+CREATE VIEW fee_realizer.document_realization AS
+  SELECT document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body, issued_at FROM fee_realizer.realization;
 CREATE VIEW fee_realizer.document_state AS
-  SELECT document_kind, document_id, sheet_id, revision, statement_no, hold_code, hold_sentence, held_since FROM fee_realizer.source_document
+  SELECT document_kind, document_id, source_id, revision, realization_no, hold_code, hold_message, held_since FROM fee_realizer.source_document
   WHERE revision >= 0;
 CREATE VIEW fee_realizer.document_revision AS
-  SELECT document_kind, document_id, sheet_id, revision, body, received_at FROM fee_realizer.source_revision;
-CREATE VIEW fee_realizer.job_order AS
+  SELECT document_kind, document_id, source_id, revision, body, received_at FROM fee_realizer.source_revision;
+CREATE VIEW fee_realizer.known_requirement AS
   SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency, rate_book, body FROM fee_realizer.requirement WHERE known;
 CREATE VIEW fee_realizer.bill_rate AS
   SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book, until_book, actor FROM fee_realizer.rate_version;
-CREATE VIEW fee_realizer.catalog AS
+CREATE VIEW fee_realizer.known_catalog_item AS
   SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version
   FROM fee_realizer.catalog_item WHERE known;
 -- Who can be expected to send timesheets: every placement but those with a salary, which are direct hires; and in which weeks, by week ending: while the
--- job order is Filled as Contract or Temp. LATERAL with OFFSET 0: go from key to key; a planner that guesses how many JSON bodies match compares all with all.
+-- requirement is Filled as Contract or Temp. LATERAL with OFFSET 0: go from key to key; a planner that guesses how many JSON bodies match compares all with all.
 CREATE VIEW fee_realizer.expected_placement AS
   SELECT q.billing_company, q.office_id, d.document_id AS placement_id, q.requirement_id, r.body ->> 'worker_id' AS worker_id,
          (r.body ->> 'start_date')::date AS start_date, (r.body ->> 'end_date')::date AS end_date
   FROM fee_realizer.source_document d
   CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'placement' AND s.document_id = d.document_id
-                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = r.body ->> 'requirement_id' AND s.known OFFSET 0) q
   WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL;
 CREATE VIEW fee_realizer.billable_span AS
@@ -173,19 +173,19 @@ CREATE VIEW fee_realizer.billable_span AS
 -- one that says zero hours (a week without work) names none and stands in an index of its own.
 CREATE VIEW fee_realizer.timesheet_week AS
   SELECT f.fact_id AS requirement_id, r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending, d.document_id,
-         d.statement_no, d.hold_code
+         d.realization_no, d.hold_code
   FROM fee_realizer.document_fact f
   CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.source_document s
                       WHERE s.document_kind = 'timesheet' AND s.document_id = f.document_id OFFSET 0) d
   CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   WHERE f.fact_kind = 'requirement' AND f.document_kind = 'timesheet'
     AND r.body -> 'entries' @> jsonb_build_array(jsonb_build_object('requirement_id', f.fact_id))
   UNION ALL
-  SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id', (r.body ->> 'week_ending')::date, d.document_id, d.statement_no, d.hold_code
+  SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id', (r.body ->> 'week_ending')::date, d.document_id, d.realization_no, d.hold_code
   FROM fee_realizer.source_document d
   CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL jsonb_array_elements(r.body -> 'entries') AS e(entry)
   WHERE d.document_kind = 'timesheet' AND d.requirement_ids = '{}';
 CREATE VIEW fee_realizer.held_timesheet AS            -- once for each requirement that it names
@@ -193,12 +193,12 @@ CREATE VIEW fee_realizer.held_timesheet AS            -- once for each requireme
          r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
   FROM fee_realizer.source_document d
   CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.sheet_id = d.sheet_id AND s.revision = d.revision OFFSET 0) r
+                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL unnest(d.requirement_ids) AS u(requirement_id)
   CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = u.requirement_id OFFSET 0) q
   WHERE d.document_kind = 'timesheet' AND d.hold_code IS NOT NULL;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span, fee_realizer.timesheet_week, fee_realizer.held_timesheet TO invoicer, console;
-GRANT SELECT ON fee_realizer.company_card, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_statement,
+GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_realization,
   fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
 CREATE VIEW fee_realizer.price_impact AS
   SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key, currency, unit, quantity, old_price, new_price,
@@ -207,5 +207,5 @@ CREATE VIEW fee_realizer.price_impact AS
 CREATE VIEW fee_realizer.confirmed_rate AS
   SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at FROM fee_realizer.rate_confirmation;
 GRANT SELECT ON fee_realizer.price_impact TO invoicer, console;
-GRANT SELECT ON fee_realizer.document_statement, fee_realizer.confirmed_rate, fee_realizer.document_revision, fee_realizer.job_order, fee_realizer.bill_rate,
-  fee_realizer.catalog, fee_realizer.to_price TO console;
+GRANT SELECT ON fee_realizer.document_realization, fee_realizer.confirmed_rate, fee_realizer.document_revision, fee_realizer.known_requirement, fee_realizer.bill_rate,
+  fee_realizer.known_catalog_item, fee_realizer.pricing_queue TO console;

@@ -31,17 +31,17 @@ CREATE TABLE invoicer.debtor_terms (                   -- what differs from the 
 -- One head row per original document: the lock, and the latest settled statement.
 CREATE TABLE invoicer.settled_document (
   document_kind text NOT NULL, document_id text NOT NULL,
-  statement_no integer NOT NULL DEFAULT 0, statement_kind text NOT NULL DEFAULT 'realized',
+  realization_no integer NOT NULL DEFAULT 0, realization_kind text NOT NULL DEFAULT 'realized',
   body text NOT NULL DEFAULT '',                        -- the settled statement as it came
-  stale_statement_no integer,                           -- a later statement that was priced on a stale basis and waits to be priced again
+  stale_realization_no integer,                           -- a later statement that was priced on a stale basis and waits to be priced again
   PRIMARY KEY (document_kind, document_id));
-CREATE INDEX settled_document_stale ON invoicer.settled_document (document_kind, document_id) WHERE stale_statement_no IS NOT NULL;
+CREATE INDEX settled_document_stale ON invoicer.settled_document (document_kind, document_id) WHERE stale_realization_no IS NOT NULL;
 
 -- A pay line is a fact and is never updated. Signs: what lowers the debt is negative.
 CREATE TABLE invoicer.pay_line (
   pay_line_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   billing_company text NOT NULL,
-  document_kind text NOT NULL, document_id text NOT NULL, statement_no integer NOT NULL, line_key text NOT NULL,
+  document_kind text NOT NULL, document_id text NOT NULL, realization_no integer NOT NULL, line_key text NOT NULL,
   line_kind text NOT NULL CHECK (line_kind IN ('timesheet', 'product')),
   quantity numeric(16,4) NOT NULL, unit text NOT NULL, unit_price numeric(20,4) NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL,
   effective_date date NOT NULL, service_from date NOT NULL, service_to date NOT NULL, accounting_period integer NOT NULL,  -- yyyymm
@@ -54,7 +54,7 @@ CREATE TABLE invoicer.pay_line (
   day_minutes integer NOT NULL DEFAULT 0,               -- the most time of one work day, rounded up, for the bounds that a batch keeps
   announce boolean NOT NULL,                            -- born Scheduled: the scheduler announces it when its day comes
   corrects_invoice_id bigint, corrects_line_no integer, -- a credit names the invoice line that it corrects
-  born_at timestamptz NOT NULL DEFAULT now());
+  created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX pay_line_document ON invoicer.pay_line (document_id, document_kind);
 CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no) WHERE corrects_invoice_id IS NOT NULL;
 CREATE INDEX pay_line_announce ON invoicer.pay_line (billing_company, effective_date) WHERE announce;
@@ -100,9 +100,9 @@ CREATE TABLE invoicer.batch (
   totals jsonb NOT NULL, actor text NOT NULL, reason text NOT NULL, generated_at timestamptz NOT NULL);
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
-CREATE TABLE invoicer.batch_parked (                    -- debtors that a batch left out because something is wrong with them, and why
+CREATE TABLE invoicer.parked_debtor (                    -- debtors that a batch left out because something is wrong with them, and why
   batch_id text NOT NULL REFERENCES invoicer.batch, account_name text NOT NULL,
-  code text NOT NULL, sentence text NOT NULL, ids text[] NOT NULL,
+  code text NOT NULL, message text NOT NULL, ids text[] NOT NULL,
   billed_in text REFERENCES invoicer.batch,             -- the batch of a retry that billed the debtor
   PRIMARY KEY (batch_id, account_name));
 
@@ -134,7 +134,7 @@ CREATE TABLE invoicer.invoice_seal (invoice_id bigint PRIMARY KEY, content_hash 
 
 CREATE TABLE invoicer.payment (                         -- what accounting systems booked against invoices; negative: taken back
   ledger text NOT NULL, payment_id text NOT NULL, invoice_id bigint NOT NULL REFERENCES invoicer.invoice, entry_no integer NOT NULL,
-  amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, remote_id text NOT NULL, heard_at timestamptz NOT NULL DEFAULT now(),
+  amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, remote_id text NOT NULL, received_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (invoice_id, ledger, payment_id, entry_no));
 CREATE TABLE invoicer.preview (
   preview_id text PRIMARY KEY, billing_company text NOT NULL, cut_off_date date NOT NULL, digest text NOT NULL,
@@ -169,6 +169,6 @@ GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_li
   invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
   invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
-  invoicer.time_group, invoicer.batch_parked TO invoicer;
+  invoicer.time_group, invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;

@@ -6,7 +6,7 @@ CREATE VIEW invoicer.closed_invoice AS
 CREATE VIEW invoicer.closed_invoice_line AS
   SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id, p.worker_id, p.requirement_id, p.week_ending,
          p.service_from, p.service_to, p.time_type, p.item_id, p.quantity, p.unit, p.unit_price, p.amount, p.currency,
-         il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key, p.line_kind, p.statement_no,
+         il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key, p.line_kind, p.realization_no,
          il.billto_node, il.billto_level, p.corrects_invoice_id, p.corrects_line_no,
          c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
   FROM invoicer.invoice_line il
@@ -70,22 +70,22 @@ CREATE VIEW invoicer.cited_rate_version AS
                       AND w.line_key = p.line_key), 0) <> 0)
   GROUP BY p.document_kind, p.document_id, p.requirement_id, p.time_type;
 -- On which documents the line keys of a document stand: to say which invoices and debtors a change of rates touches.
-CREATE VIEW invoicer.billed_key AS
+CREATE VIEW invoicer.invoiced_line_key AS
   SELECT p.document_kind, p.document_id, p.line_key, i.invoice_id, i.invoice_number, i.invoice_date, i.account_name
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   JOIN invoicer.invoice i USING (invoice_id)
   WHERE p.corrects_invoice_id IS NULL;
-GRANT SELECT ON invoicer.billed_key TO fee_realizer;
+GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
 CREATE VIEW invoicer.stale_price_basis AS
-  SELECT document_kind, document_id, statement_no, stale_statement_no FROM invoicer.settled_document WHERE stale_statement_no IS NOT NULL;
+  SELECT document_kind, document_id, realization_no, stale_realization_no FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL;
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, console;
 GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
 
-CREATE VIEW invoicer.announced_line AS
+CREATE VIEW invoicer.due_line AS
   SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description
   FROM invoicer.pay_line p
   WHERE p.announce AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
-GRANT SELECT ON invoicer.announced_line TO scheduler, console;
+GRANT SELECT ON invoicer.due_line TO scheduler, console;
 GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler, console;
 GRANT SELECT ON ALL TABLES IN SCHEMA invoicer TO console;

@@ -7,11 +7,11 @@ CREATE TABLE arg_sync.connection (
   ledger text PRIMARY KEY CHECK (length(ledger) <= 200), kind text NOT NULL, billing_company text NOT NULL,
   settings jsonb NOT NULL, auto_sync boolean NOT NULL,
   state text NOT NULL CHECK (state IN ('connected', 'stopped', 'disconnected')),
-  sentence text NOT NULL DEFAULT '',                   -- why it is stopped
+  message text NOT NULL DEFAULT '',                   -- why it is stopped
   generation integer NOT NULL DEFAULT 1,               -- counts the connects: workers make their port anew
   failures integer NOT NULL DEFAULT 0,                 -- the circuit: failures of the connection in a row,
-  open_until timestamptz, circuit_sentence text NOT NULL DEFAULT '',   -- and until when nothing is sent because of them
-  check_asked_at timestamptz, checked_at timestamptz, check_outcome text NOT NULL DEFAULT '', check_sentence text NOT NULL DEFAULT '',
+  open_until timestamptz, circuit_message text NOT NULL DEFAULT '',   -- and until when nothing is sent because of them
+  check_asked_at timestamptz, checked_at timestamptz, check_outcome text NOT NULL DEFAULT '', check_message text NOT NULL DEFAULT '',
   actor text NOT NULL, connected_at timestamptz NOT NULL);
 CREATE INDEX connection_company ON arg_sync.connection (billing_company);
 
@@ -28,10 +28,10 @@ CREATE TABLE arg_sync.customer (                       -- customers found or mad
   remote_id text, asked_until timestamptz NOT NULL,
   PRIMARY KEY (ledger, account_name, currency));
 
-CREATE TABLE arg_sync.heard_document (                 -- what invoice-closed told us: one side of the three-way check
+CREATE TABLE arg_sync.received_document (                 -- what invoice-closed told us: one side of the three-way check
   invoice_id bigint PRIMARY KEY, billing_company text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL, batch_id text NOT NULL,
-  currency text NOT NULL, total numeric(20,4) NOT NULL, content_hash text NOT NULL, heard_at timestamptz NOT NULL DEFAULT now());
-CREATE INDEX heard_document_batch ON arg_sync.heard_document (batch_id);
+  currency text NOT NULL, total numeric(20,4) NOT NULL, content_hash text NOT NULL, received_at timestamptz NOT NULL DEFAULT now());
+CREATE INDEX received_document_batch ON arg_sync.received_document (batch_id);
 CREATE TABLE arg_sync.held_command (                   -- a command about a batch that we have not heard of
   command_id text PRIMARY KEY, body jsonb NOT NULL, held_at timestamptz NOT NULL);
 
@@ -41,14 +41,14 @@ CREATE TABLE arg_sync.delivery (
   billing_company text NOT NULL, batch_id text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL, account_name text NOT NULL,
   invoice_date date NOT NULL, currency text NOT NULL, total numeric(20,4) NOT NULL,
   state text NOT NULL CHECK (state IN ('queued', 'sending', 'posted', 'unknown', 'refused')),
-  revision integer NOT NULL DEFAULT 0,                 -- counts the renderings: a retry after a mend is a new one under a new key
+  revision integer NOT NULL DEFAULT 0,                 -- counts the renderings: a retry after a fix is a new one under a new key
   request_key text, request text, customer text,       -- frozen before the first call of the revision
   doubt boolean NOT NULL DEFAULT false,                -- an earlier call may have reached the ledger: look before anything is sent
   remote_id text, remote_number text NOT NULL DEFAULT '', remote_state text NOT NULL DEFAULT '' CHECK (remote_state IN ('', 'draft', 'posted')),
-  code text NOT NULL DEFAULT '', sentence text NOT NULL DEFAULT '', mend text NOT NULL DEFAULT '',
+  code text NOT NULL DEFAULT '', message text NOT NULL DEFAULT '', fix text NOT NULL DEFAULT '',
   attempts integer NOT NULL DEFAULT 0,                 -- in all
   tries integer NOT NULL DEFAULT 0,                    -- in a row without getting on: what the backoff grows with
-  troubled_since timestamptz,
+  failing_since timestamptz,
   next_attempt_at timestamptz NOT NULL,                -- of a row that is being sent: the end of its lease
   lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',   -- counts the leases: who was overtaken writes nothing
   queued_at timestamptz NOT NULL, settled_at timestamptz,
@@ -64,16 +64,16 @@ CREATE TABLE arg_sync.correction (                     -- a credit note goes out
 
 CREATE TABLE arg_sync.attempt (
   delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL, revision integer NOT NULL,
-  state text NOT NULL, code text NOT NULL, sentence text NOT NULL, mend text NOT NULL, steps text NOT NULL,
-  worker text NOT NULL, took_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
+  state text NOT NULL, code text NOT NULL, message text NOT NULL, fix text NOT NULL, steps text NOT NULL,
+  worker text NOT NULL, duration_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (delivery_id, attempt_no));
 
-CREATE TABLE arg_sync.slot (                           -- how many calls of a ledger are under way, over all workers
+CREATE TABLE arg_sync.call_slot (                           -- how many calls of a ledger are under way, over all workers
   ledger text NOT NULL REFERENCES arg_sync.connection, slot_no integer NOT NULL, holder text NOT NULL, until timestamptz NOT NULL,
   PRIMARY KEY (ledger, slot_no));
-CREATE TABLE arg_sync.pace (                           -- when the next call of a ledger may begin
+CREATE TABLE arg_sync.call_pacing (                           -- when the next call of a ledger may begin
   ledger text PRIMARY KEY REFERENCES arg_sync.connection, next_at timestamptz NOT NULL);
-CREATE TABLE arg_sync.calls (                          -- by hour, for limits of a day
+CREATE TABLE arg_sync.call_count (                          -- by hour, for limits of a day
   ledger text NOT NULL REFERENCES arg_sync.connection, hour timestamptz NOT NULL, calls integer NOT NULL,
   PRIMARY KEY (ledger, hour));
 
@@ -88,11 +88,11 @@ CREATE TABLE arg_sync.payment_cursor (
   polls bigint NOT NULL DEFAULT 0,                     -- counts the polls: who was overtaken keeps nothing
   polling_until timestamptz,                           -- somebody reads, at most so long
   next_at timestamptz NOT NULL, asked boolean NOT NULL DEFAULT false,   -- asked: a verified webhook said that something changed
-  read_at timestamptz, failures integer NOT NULL DEFAULT 0, sentence text NOT NULL DEFAULT '');
+  read_at timestamptz, failures integer NOT NULL DEFAULT 0, message text NOT NULL DEFAULT '');
 CREATE TABLE arg_sync.drift (                          -- what reconciliation found, once for each kind of drift of a document
   drift_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   ledger text NOT NULL REFERENCES arg_sync.connection, invoice_id bigint, invoice_number text NOT NULL, code text NOT NULL, remote_id text NOT NULL,
-  sentence text NOT NULL, mend text NOT NULL, found_at timestamptz NOT NULL DEFAULT now(), gone_at timestamptz);
+  message text NOT NULL, fix text NOT NULL, found_at timestamptz NOT NULL DEFAULT now(), gone_at timestamptz);
 CREATE UNIQUE INDEX drift_open ON arg_sync.drift (ledger, invoice_number, code, remote_id) WHERE gone_at IS NULL;
 CREATE TABLE arg_sync.reconciliation (                 -- three-way checks, asked for or nightly; one at a time for a ledger
   run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -102,20 +102,20 @@ CREATE TABLE arg_sync.reconciliation (                 -- three-way checks, aske
   takes bigint NOT NULL DEFAULT 0, next_at timestamptz NOT NULL DEFAULT now(),   -- of a run that is read: the end of its lease
   position bigint NOT NULL DEFAULT 0,                  -- the last delivery that was compared: a run goes on where it stood
   tries integer NOT NULL DEFAULT 0, documents integer NOT NULL DEFAULT 0, unread integer NOT NULL DEFAULT 0,
-  sentence text NOT NULL DEFAULT '', ended_at timestamptz);
+  message text NOT NULL DEFAULT '', ended_at timestamptz);
 CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger) WHERE state IN ('waiting', 'reading');
 
 -- What the invoicer's health check may know: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS
-  SELECT ledger, kind, billing_company, auto_sync, state, sentence, failures, open_until, circuit_sentence, check_outcome, check_sentence, checked_at
+  SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until, circuit_message, check_outcome, check_message, checked_at
   FROM arg_sync.connection;
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
 GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer, console;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.slot, arg_sync.calls, arg_sync.held_command, arg_sync.customer TO arg_sync;
-GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.pace, arg_sync.drift, arg_sync.payment_cursor,
+GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot, arg_sync.call_count, arg_sync.held_command, arg_sync.customer TO arg_sync;
+GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;
-GRANT SELECT, INSERT ON arg_sync.heard_document, arg_sync.correction, arg_sync.attempt TO arg_sync;
-GRANT SELECT ON arg_sync.ledger_kind, arg_sync.connection, arg_sync.mapping, arg_sync.customer, arg_sync.heard_document, arg_sync.held_command,
-  arg_sync.delivery, arg_sync.correction, arg_sync.attempt, arg_sync.slot, arg_sync.pace, arg_sync.calls, arg_sync.payment, arg_sync.payment_cursor,
+GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.attempt TO arg_sync;
+GRANT SELECT ON arg_sync.ledger_kind, arg_sync.connection, arg_sync.mapping, arg_sync.customer, arg_sync.received_document, arg_sync.held_command,
+  arg_sync.delivery, arg_sync.correction, arg_sync.attempt, arg_sync.call_slot, arg_sync.call_pacing, arg_sync.call_count, arg_sync.payment, arg_sync.payment_cursor,
   arg_sync.drift, arg_sync.reconciliation TO console;

@@ -9,13 +9,22 @@ from sqlalchemy.util import await_only
 revision = "0001_20261122"
 down_revision = None
 
-FILES = ("01_roles", "02_fee_realizer", "03_scheduler", "04_invoicer", "05_invoicer_views", "06_arg_sync")
+FILES = (
+    "01_roles",
+    "02_fee_realizer",
+    "03_scheduler",
+    "04_invoicer",
+    "05_invoicer_views",
+    "06_arg_sync",
+)
 
 
 def upgrade() -> None:
     """Runs the SQL files in order, inside the migration's transaction."""
     bind = op.get_bind()
-    bind.execute(text("SELECT 1"))  # the driver's transaction starts with the first statement; a script must be inside it
+    bind.execute(
+        text("SELECT 1")
+    )  # the driver's transaction starts with the first statement; a script must be inside it
     for name in FILES:
         script = (Path(__file__).parent.parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
         await_only(bind.connection.driver_connection.execute(script))  # type: ignore[union-attr]

@@ -9,7 +9,11 @@ from decimal import Decimal
 from tests.histories.reference.ledger import Billed, Ledger, Open, Terms, settle
 from tests.histories.reference.values import DECIMALS, ZERO, Pair, money
 
-WORDINGS = {"standard": "", "exempt": "Exempt from tax", "reverse-charge": "Reverse charge: tax is due by the buyer"}
+WORDINGS = {
+    "standard": "",
+    "exempt": "Exempt from tax",
+    "reverse-charge": "Reverse charge: tax is due by the buyer",
+}
 LEVELS = ("company", "client", "office")
 ALWAYS = date(1970, 1, 1)
 
@@ -128,7 +132,11 @@ class Billing:
         node = self.nodes.get(node_id)
         while node is not None and not node.account:
             above = self.nodes.get(node.parent or "")
-            node = above if above is not None and LEVELS.index(above.level) < LEVELS.index(node.level) else None
+            node = (
+                above
+                if above is not None and LEVELS.index(above.level) < LEVELS.index(node.level)
+                else None
+            )
         return None if node is None else node.account
 
     def way(self, company: str, account: str, day: date) -> Way:
@@ -171,7 +179,9 @@ class Billing:
         if one.line.effective > self.today:
             return "scheduled"
         credit = one.corrects is not None
-        account = one.corrects.account if one.corrects is not None else self.account_of(one.line.node)
+        account = (
+            one.corrects.account if one.corrects is not None else self.account_of(one.line.node)
+        )
         hold = self.ledger.pages[one.document].holds.get(one.line.key)
         if hold is not None and not credit and (hold.until is None or hold.until > self.today):
             return hold.code
@@ -198,7 +208,9 @@ class Billing:
             account = self.account_of(one.line.node)
             assert account is not None
             way = self.way(company, account, self.today)
-            terms = Terms(way.regime, WORDINGS[way.regime], way.payment or self.companies[company].payment)
+            terms = Terms(
+                way.regime, WORDINGS[way.regime], way.payment or self.companies[company].payment
+            )
             return account, one.line.currency, terms, one.line.po, 0
         corrected = one.corrects
         credits = self.way(company, corrected.account, self.today).credits
@@ -222,7 +234,11 @@ class Billing:
             account = self.account_of(one.line.node)
             assert account is not None
             company = self.companies[one.line.company]
-            rate = company.percent(one.line.effective) if self.way(company.name, account, self.today).regime == "standard" else ZERO
+            rate = (
+                company.percent(one.line.effective)
+                if self.way(company.name, account, self.today).regime == "standard"
+                else ZERO
+            )
             return money(one.worth.amount * rate / 100, one.line.currency), rate
         if corrected.worth.amount == 0:
             return ZERO, corrected.tax_rate
@@ -237,14 +253,31 @@ class Billing:
         number = f"{seller.prefix}{seller.next_number:06d}"
         seller.next_number += 1
         account, currency, terms, po, _ = self._split(company, lines[0])
-        assert isinstance(account, str) and isinstance(currency, str) and isinstance(terms, Terms) and isinstance(po, str)
+        assert (
+            isinstance(account, str)
+            and isinstance(currency, str)
+            and isinstance(terms, Terms)
+            and isinstance(po, str)
+        )
         invoice = Invoice(number, kind, company, account, currency, terms, po, [])
         sequence = len(self.invoices)
         self.invoices.append(invoice)
         for one in lines:
             tax, rate = self._tax(one)
             line = replace(one.line, worth=one.worth)
-            billed = Billed(number, sequence, one.document, line, one.worth, account, terms, po, tax, rate, one.corrects)
+            billed = Billed(
+                number,
+                sequence,
+                one.document,
+                line,
+                one.worth,
+                account,
+                terms,
+                po,
+                tax,
+                rate,
+                one.corrects,
+            )
             if one.corrects is not None:
                 one.corrects.credits.append(billed)
             invoice.lines.append(billed)
@@ -255,7 +288,9 @@ class Billing:
 
     # -- credits by hand
 
-    def credit(self, number: str, taken: list[tuple[Billed, Decimal | None]], to: str) -> Invoice | None:
+    def credit(
+        self, number: str, taken: list[tuple[Billed, Decimal | None]], to: str
+    ) -> Invoice | None:
         """Closes a credit note of these lines and quantities (None: all that stands); none named: of all that stands on the document.
         Every document concerned is settled again. None if there was nothing to credit but write-offs to take back."""
         (issued,) = [one for one in self.invoices if one.number == number]
@@ -269,7 +304,9 @@ class Billing:
                 kept = [off for off in page.written_off if off[1] != number]
                 if len(kept) < len(page.written_off):
                     page.written_off, concerned = kept, concerned | {document}
-        opened = [Open(one.document, one.line, -of_line(one, quantity), one) for one, quantity in taken]
+        opened = [
+            Open(one.document, one.line, -of_line(one, quantity), one) for one, quantity in taken
+        ]
         for one in opened:
             page = self.ledger.pages[one.document]
             page.open.append(one)
@@ -290,5 +327,8 @@ def of_line(one: Billed, quantity: Decimal | None) -> Pair:
     remains = stands.quantity - quantity
     unit = Decimal(1).scaleb(-DECIMALS[one.line.currency])
     priced = abs(stands.amount - stands.quantity * one.line.price) <= unit
-    amount = money(remains * one.line.price if priced else stands.amount * remains / stands.quantity, one.line.currency)
+    amount = money(
+        remains * one.line.price if priced else stands.amount * remains / stands.quantity,
+        one.line.currency,
+    )
     return Pair(quantity, stands.amount - min(amount, stands.amount))

@@ -109,13 +109,19 @@ class Page:
 
     def worth(self, said: Line | None) -> Pair:
         """What the settled statement says of a key, with what operators added to it."""
-        return NOTHING if said is None else said.worth + self.edits.get(said.key, NO_EDIT).difference
+        return (
+            NOTHING if said is None else said.worth + self.edits.get(said.key, NO_EDIT).difference
+        )
 
     def cited(self) -> dict[tuple[str, str], int]:
         """Which rates the invoiced lines cite that are not credited whole, or of which something was written off."""
         found: dict[tuple[str, str], int] = {}
         for one in self.billed:
-            if one.corrects is None and one.line.rates_of is not None and (one.left.quantity != 0 or self.off(one.line.key).quantity != 0):
+            if (
+                one.corrects is None
+                and one.line.rates_of is not None
+                and (one.left.quantity != 0 or self.off(one.line.key).quantity != 0)
+            ):
                 found[one.line.rates_of] = max(one.line.book, found.get(one.line.rates_of, 0))
         return found
 
@@ -145,7 +151,9 @@ class Ledger:
             return
         before, page.settled, page.stale = page.settled, statement, None
         if statement.realized:
-            _follow(page, before if before is not None and before.realized else None, statement.lines)
+            _follow(
+                page, before if before is not None and before.realized else None, statement.lines
+            )
         settle(document, page)
 
 
@@ -167,14 +175,22 @@ def settle(document: Document, page: Page) -> None:
         page.open += _credits(document, said.get(key), billed, (-difference).above_zero())
 
 
-def _credits(document: Document, said: Line | None, billed: Iterable[Billed], needed: Pair) -> list[Open]:
+def _credits(
+    document: Document, said: Line | None, billed: Iterable[Billed], needed: Pair
+) -> list[Open]:
     """Credits of the newest invoice lines first; a line gives no more than is left of it."""
     found = []
-    for one in sorted((one for one in billed if one.corrects is None), key=lambda one: one.sequence, reverse=True):
+    for one in sorted(
+        (one for one in billed if one.corrects is None), key=lambda one: one.sequence, reverse=True
+    ):
         taken = needed.least(one.left.above_zero())
         if taken:
             needed -= taken
-            line = one.line if said is None else replace(one.line, effective=said.effective, week=said.week)
+            line = (
+                one.line
+                if said is None
+                else replace(one.line, effective=said.effective, week=said.week)
+            )
             found.append(Open(document, line, -taken, one, correction=True))
     assert not needed, f"{document}: {needed} would be credited beyond what was invoiced"
     return found
@@ -195,7 +211,11 @@ def _follow(page: Page, before: Statement | None, lines: Iterable[Line]) -> None
             page.holds[key] = Hold(EDIT_MEETS_REVISION)
     for key in sorted(page.holds.keys() - said.keys()):
         group = _group(page, key)
-        heirs = [line.key for line in said.values() if line.group == group and line.key not in (known or {})]
+        heirs = [
+            line.key
+            for line in said.values()
+            if line.group == group and line.key not in (known or {})
+        ]
         if heirs:
             hold = page.holds.pop(key)
             for heir in heirs:
@@ -205,7 +225,11 @@ def _follow(page: Page, before: Statement | None, lines: Iterable[Line]) -> None
 def _turned(worth: Pair, difference: Pair) -> bool:
     """Whether an edit takes more away than there is."""
     total = worth + difference
-    return total.quantity * worth.quantity < 0 or total.amount * worth.amount < 0 or (worth.amount == 0 and total.amount < 0)
+    return (
+        total.quantity * worth.quantity < 0
+        or total.amount * worth.amount < 0
+        or (worth.amount == 0 and total.amount < 0)
+    )
 
 
 def _longer(one: Hold | None, other: Hold) -> Hold:

@@ -19,7 +19,7 @@ Rates = dict[tuple[str, date], Decimal]
 
 @dataclass
 class Order:
-    """A job order. Of the rates every state that ever was is kept, so that invoiced lines can cite it."""
+    """A requirement. Of the rates every state that ever was is kept, so that invoiced lines can cite it."""
 
     order_id: str
     company: str
@@ -78,7 +78,7 @@ class Hours:
 class Sheet:
     """A revision of a timesheet: approved with a stamp, approved as an imported row (stamp None), or not approved."""
 
-    sheet_id: str
+    source_id: str
     revision: int
     worker: str
     week: date
@@ -134,10 +134,10 @@ class Pricing:
     def sheet_comes(self, original: str, sheet: Sheet) -> None:
         """A revision of an original or of an adjustment; the same again has no effect."""
         paper = self.papers.setdefault(("timesheet", original), Paper())
-        paper.sheets.setdefault(sheet.sheet_id, {}).setdefault(sheet.revision, sheet)
+        paper.sheets.setdefault(sheet.source_id, {}).setdefault(sheet.revision, sheet)
         chosen = _chosen(original, paper.sheets)
-        if chosen is not None and (chosen.sheet_id, chosen.revision) != paper.in_force:
-            paper.in_force = chosen.sheet_id, chosen.revision
+        if chosen is not None and (chosen.source_id, chosen.revision) != paper.in_force:
+            paper.in_force = chosen.source_id, chosen.revision
             self.price(("timesheet", original))
 
     def placement_comes(self, placement_id: str, fees: Fees) -> None:
@@ -149,9 +149,15 @@ class Pricing:
             self.price(("placement", placement_id))
 
     def rates_change(self, order_id: str) -> None:
-        """Whatever changes a job order, the documents that ever named it are priced again."""
+        """Whatever changes a requirement, the documents that ever named it are priced again."""
         for document, paper in self.papers.items():
-            named = {entry.order_id for of in paper.sheets.values() for sheet in of.values() for entry in sheet.entries if entry.hours}
+            named = {
+                entry.order_id
+                for of in paper.sheets.values()
+                for sheet in of.values()
+                for entry in sheet.entries
+                if entry.hours
+            }
             named |= {fees.order_id for fees in paper.placements.values() if fees.fees}
             if order_id in named and paper.in_force is not None:
                 self.price(document)
@@ -171,17 +177,22 @@ class Pricing:
             return
         paper.held = ""
         lines, basis = found
-        if stale or last is None or not last.realized or [line.said for line in lines] != [line.said for line in last.lines]:
+        if (
+            stale
+            or last is None
+            or not last.realized
+            or [line.said for line in lines] != [line.said for line in last.lines]
+        ):
             paper.statements.append(Statement(number, True, tuple(lines), basis))
 
     def _worth(self, document: Document) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
         paper = self.papers[document]
         assert paper.in_force is not None
-        sheet_id, revision = paper.in_force
+        source_id, revision = paper.in_force
         if document[0] == "placement":
             fees = paper.placements[revision]
             return (self._instalments(fees) if fees.fees else []), {}
-        sheet = paper.sheets[sheet_id][revision]
+        sheet = paper.sheets[source_id][revision]
         entries = [entry for entry in sheet.entries if entry.hours]
         if sheet.approved is False:
             return "not_approved"
@@ -191,7 +202,9 @@ class Pricing:
                 return why
         return self._time(sheet, entries, self.cited(document))
 
-    def _time(self, sheet: Sheet, entries: Iterable[Hours], cited: Mapping[tuple[str, str], int]) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
+    def _time(
+        self, sheet: Sheet, entries: Iterable[Hours], cited: Mapping[tuple[str, str], int]
+    ) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
         sums: dict[str, list[Any]] = {}
         basis: dict[tuple[str, str], int] = {}
         for entry in entries:
@@ -201,7 +214,9 @@ class Pricing:
             if found is None:
                 return "no_bill_rate"
             since, price = found
-            key = _text(["t", entry.order_id, entry.time_type, f"{since}@{short(price)}", "", "", entry.po])
+            key = _text(
+                ["t", entry.order_id, entry.time_type, f"{since}@{short(price)}", "", "", entry.po]
+            )
             sums.setdefault(key, [entry, price, []])[2].append(entry)
         lines = []
         for key, (one, price, own) in sorted(sums.items()):
@@ -212,7 +227,22 @@ class Pricing:
             worth = Pair(hours, money(hours * price, order.currency))
             place = order.company, order.office, order.currency
             span = min(days), max(days)
-            lines.append(Line(key, ("t", *kind), *place, worth, price, sheet.week, sheet.week, span, sheet.worker, one.po, kind, basis[kind]))
+            lines.append(
+                Line(
+                    key,
+                    ("t", *kind),
+                    *place,
+                    worth,
+                    price,
+                    sheet.week,
+                    sheet.week,
+                    span,
+                    sheet.worker,
+                    one.po,
+                    kind,
+                    basis[kind],
+                )
+            )
         return lines, basis
 
     def _instalments(self, fees: Fees) -> list[Line]:
@@ -220,12 +250,29 @@ class Pricing:
         lines = []
         for fee_id, item_id, amount, plan in fees.fees:
             whole = money(amount, fees.currency)
-            for at, share in enumerate(parts(whole, [percent for percent, _ in plan], fees.currency)):
+            for at, share in enumerate(
+                parts(whole, [percent for percent, _ in plan], fees.currency)
+            ):
                 due = fees.start + timedelta(days=plan[at][1] - 1)
                 key = _text(["p", fee_id, item_id, at + 1])
                 worth = Pair(Decimal(1), share)
                 if share:
-                    lines.append(Line(key, ("p", item_id), order.company, order.office, fees.currency, worth, share, due, None, (due, due), fees.worker, ""))
+                    lines.append(
+                        Line(
+                            key,
+                            ("p", item_id),
+                            order.company,
+                            order.office,
+                            fees.currency,
+                            worth,
+                            share,
+                            due,
+                            None,
+                            (due, due),
+                            fees.worker,
+                            "",
+                        )
+                    )
         return sorted(lines, key=lambda line: line.key)
 
 
@@ -236,11 +283,11 @@ def _text(key: list[Any]) -> str:
 def _chosen(original: str, sheets: Mapping[str, Mapping[int, Sheet]]) -> Sheet | None:
     """Of each sheet the newest revision; among sheets ever approved the one approved last. An original never approved counts alone."""
     best: tuple[datetime, str] | None = None
-    for sheet_id, revisions in sheets.items():
+    for source_id, revisions in sheets.items():
         approved = [sheet for sheet in revisions.values() if sheet.approved]
         if approved:
             newest = max(approved, key=lambda sheet: sheet.revision)
-            order = (newest.approved_at or LONG_AGO, sheet_id)
+            order = (newest.approved_at or LONG_AGO, source_id)
             best = order if best is None else max(best, order)
-    sheet_id = original if best is None else best[1]
-    return sheets[sheet_id][max(sheets[sheet_id])] if sheet_id in sheets else None
+    source_id = original if best is None else best[1]
+    return sheets[source_id][max(sheets[source_id])] if source_id in sheets else None

@@ -34,7 +34,11 @@ class Reference:
 
     def stale(self) -> list[Document]:
         """Documents whose latest statement was left unsettled, because a batch closed in between."""
-        return [document for document, page in self.ledger.pages.items() if page.stale == len(self.pricing.papers[document].statements)]
+        return [
+            document
+            for document, page in self.ledger.pages.items()
+            if page.stale == len(self.pricing.papers[document].statements)
+        ]
 
     def price_stale(self) -> None:
         """Those are priced again, from the rates that the invoiced lines cite."""
@@ -45,7 +49,9 @@ class Reference:
         """An operator changes an open line: the difference belongs to its document and key."""
         page = self.ledger.pages[one.document]
         assert page.settled is not None
-        said = next((line.worth for line in page.settled.lines if line.key == one.line.key), NOTHING)
+        said = next(
+            (line.worth for line in page.settled.lines if line.key == one.line.key), NOTHING
+        )
         before = page.edits.get(one.line.key, Edit(NOTHING, NOTHING))
         page.edits[one.line.key] = Edit(before.difference + after - one.worth, said)
         settle(one.document, page)

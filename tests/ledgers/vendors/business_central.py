@@ -36,14 +36,21 @@ class BusinessCentralVendor:
         """POST of a draft."""
         if self.posts_too and asked.path.endswith(".post"):
             return True
-        return asked.method == "POST" and asked.path in (f"{BASE}/salesInvoices", f"{BASE}/salesCreditMemos")
+        return asked.method == "POST" and asked.path in (
+            f"{BASE}/salesInvoices",
+            f"{BASE}/salesCreditMemos",
+        )
 
     def handle(self, asked: Asked, more: Decimal = Decimal(0)) -> Reply:
         """Carries it out."""
         if asked.path == "/token":
             return self.login.answer(asked)
         if not self.login.lets_in(asked):
-            return self.error(401, "Authentication_InvalidCredentials", f"The server has rejected the client credentials {asked.headers.get('authorization')}")
+            return self.error(
+                401,
+                "Authentication_InvalidCredentials",
+                f"The server has rejected the client credentials {asked.headers.get('authorization')}",
+            )
         path = unquote(asked.path).removeprefix(BASE).strip("/")
         found = re.fullmatch(r"(\w+)(?:\(([^)]+)\))?(?:/Microsoft\.NAV\.(\w+))?", path)
         assert found is not None, asked.path
@@ -64,7 +71,9 @@ class BusinessCentralVendor:
         if asked.method == "DELETE":
             assert asked.headers.get("if-match"), "a change needs If-Match"
             if one["status"] != "Draft":
-                return self.error(400, "Application_DialogException", "The invoice has already been posted.")
+                return self.error(
+                    400, "Application_DialogException", "The invoice has already been posted."
+                )
             del self.documents[an_id]
             self.journal[:] = [each for each in self.journal if each.remote_id != an_id]
             return Reply(204)
@@ -72,38 +81,85 @@ class BusinessCentralVendor:
 
     def error(self, status: int, code: str, words: str) -> Reply:
         """An OData error."""
-        return said(status, {"error": {"code": code, "message": f"{words}  CorrelationId:  {uuid.UUID(int=1)}."}})
+        return said(
+            status,
+            {"error": {"code": code, "message": f"{words}  CorrelationId:  {uuid.UUID(int=1)}."}},
+        )
 
     def _customers(self, asked: Asked, an_id: str | None) -> Reply:
         if asked.method == "POST":
             made = str(uuid.UUID(int=(8 << 100) + len(self.customers) + 1))
             number = f"C{len(self.customers) + 10000}"
-            self.customers[made] = asked.json() | {"id": made, "number": number, "blocked": "_x0020_", "@odata.etag": 'W/"1"'}
+            self.customers[made] = asked.json() | {
+                "id": made,
+                "number": number,
+                "blocked": "_x0020_",
+                "@odata.etag": 'W/"1"',
+            }
             return said(201, self.customers[made])
         if an_id:
-            return said(200, self.customers[an_id]) if an_id in self.customers else self.error(404, "BadRequest_NotFound", "no such customer")
+            return (
+                said(200, self.customers[an_id])
+                if an_id in self.customers
+                else self.error(404, "BadRequest_NotFound", "no such customer")
+            )
         column, value = _filter(asked.query["$filter"])[0]
-        return said(200, {"value": [one for one in self.customers.values() if one[column] == value]})
+        return said(
+            200, {"value": [one for one in self.customers.values() if one[column] == value]}
+        )
 
     def _draft(self, asked: Asked, name: str, more: Decimal) -> Reply:
         body = asked.json()
         lines = body.pop(LINES[name])
         customer = self.customers.get(body["customerId"])
         if customer is None or customer["blocked"] not in ("", " ", "_x0020_"):
-            return self.error(400, "Application_DialogException", "You cannot create this type of document when the customer is blocked.")
+            return self.error(
+                400,
+                "Application_DialogException",
+                "You cannot create this type of document when the customer is blocked.",
+            )
         for line in lines:
             if line["lineObjectNumber"] not in self.accounts:
-                return self.error(400, "Application_FieldValidationException", f"The account {line['lineObjectNumber']} does not exist.")
-        amounts = [(Decimal(line["quantity"]) * Decimal(line["unitPrice"])).quantize(CENT, ROUND_HALF_UP) for line in lines]
-        tax = sum((amount * RATES.get(line.get("taxCode", ""), Decimal(0)) for line, amount in zip(lines, amounts, strict=True)), Decimal(0))
+                return self.error(
+                    400,
+                    "Application_FieldValidationException",
+                    f"The account {line['lineObjectNumber']} does not exist.",
+                )
+        amounts = [
+            (Decimal(line["quantity"]) * Decimal(line["unitPrice"])).quantize(CENT, ROUND_HALF_UP)
+            for line in lines
+        ]
+        tax = sum(
+            (
+                amount * RATES.get(line.get("taxCode", ""), Decimal(0))
+                for line, amount in zip(lines, amounts, strict=True)
+            ),
+            Decimal(0),
+        )
         total = sum(amounts, Decimal(0)) + tax.quantize(CENT, ROUND_HALF_UP) + more
         an_id = str(uuid.UUID(int=(3 << 100) + self._ticks + 1))
         kind = "invoice" if name == "salesInvoices" else "credit-note"
-        one = body | {"id": an_id, "number": f"D{self._ticks}", "status": "Draft", "totalAmountIncludingTax": total, "_name": name}
+        one = body | {
+            "id": an_id,
+            "number": f"D{self._ticks}",
+            "status": "Draft",
+            "totalAmountIncludingTax": total,
+            "_name": name,
+        }
         if kind == "invoice":
             one["remainingAmount"] = total
         self.documents[an_id] = one | {"lastModifiedDateTime": self.tick(), "@odata.etag": 'W/"2"'}
-        self.journal.append(Written(body["externalDocumentNumber"], kind, total, body["currencyCode"], body["customerId"], an_id, "draft"))
+        self.journal.append(
+            Written(
+                body["externalDocumentNumber"],
+                kind,
+                total,
+                body["currencyCode"],
+                body["customerId"],
+                an_id,
+                "draft",
+            )
+        )
         # The totals of this answer are from before the lines.
         return said(201, _shown(self.documents[an_id]) | {"totalAmountIncludingTax": 0})
 
@@ -131,11 +187,15 @@ class BusinessCentralVendor:
             mine = [one for one in mine if any(one.get(column) == value for column, value in pairs)]
         if "$orderby" in asked.query:
             mine.sort(key=lambda one: str(one[asked.query["$orderby"]]))
-        return said(200, {"value": [_shown(one) for one in mine[: int(asked.query.get("$top", 20_000))]]})
+        return said(
+            200, {"value": [_shown(one) for one in mine[: int(asked.query.get("$top", 20_000))]]}
+        )
 
     def pay(self, number: str, amount: str, on: str = "2026-04-10") -> dict[str, Any]:
         """The customer pays an invoice."""
-        (invoice,) = (one for one in self.documents.values() if one["externalDocumentNumber"] == number)
+        (invoice,) = (
+            one for one in self.documents.values() if one["externalDocumentNumber"] == number
+        )
         self._settle(invoice, Decimal(amount))
         return {"invoice": invoice, "amount": Decimal(amount)}
 
@@ -145,11 +205,18 @@ class BusinessCentralVendor:
 
     def _settle(self, invoice: dict[str, Any], amount: Decimal) -> None:
         invoice["remainingAmount"] -= amount
-        invoice |= {"status": "Paid" if invoice["remainingAmount"] == 0 else "Open", "lastModifiedDateTime": self.tick()}
+        invoice |= {
+            "status": "Paid" if invoice["remainingAmount"] == 0 else "Open",
+            "lastModifiedDateTime": self.tick(),
+        }
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
         """An account that is blocked. It has no way to say so in a 200."""
-        return self.error(400, "Application_FieldValidationException", "Blocked must be equal to 'No' in G/L Account: No.=6110.")
+        return self.error(
+            400,
+            "Application_FieldValidationException",
+            "Blocked must be equal to 'No' in G/L Account: No.=6110.",
+        )
 
     def with_wrong_amount(self, asked: Asked) -> Reply:
         """A cent too much."""
@@ -158,7 +225,9 @@ class BusinessCentralVendor:
     def tick(self) -> str:
         """A moment later than the last."""
         self._ticks += 1
-        return (datetime(2026, 4, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        return (datetime(2026, 4, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)).strftime(
+            "%Y-%m-%dT%H:%M:%S.000Z"
+        )
 
 
 def _shown(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from services.arg_sync.ledgers.wire import exact_json
+from services.arg_sync.ledgers.http_client import exact_json
 from tests.ledgers.fake import Asked, Reply
 
 CLIENT_ID = "client-1"
@@ -18,7 +18,12 @@ REFRESH = "canary-refresh-0"
 
 def said(status: int, value: Any, **headers: str) -> Reply:
     """JSON with exact numbers."""
-    return Reply(status, exact_json(value).encode(), {"content-type": "application/json"} | {name.replace("_", "-"): words for name, words in headers.items()})
+    return Reply(
+        status,
+        exact_json(value).encode(),
+        {"content-type": "application/json"}
+        | {name.replace("_", "-"): words for name, words in headers.items()},
+    )
 
 
 @dataclass
@@ -43,21 +48,43 @@ class Login:
         if self.refused_with is not None:
             return said(*self.refused_with)
         if not self._knows(asked, form):
-            return said(401, {"error": "invalid_client", "error_description": f"bad secret {form.get('client_secret', '')}"})
+            return said(
+                401,
+                {
+                    "error": "invalid_client",
+                    "error_description": f"bad secret {form.get('client_secret', '')}",
+                },
+            )
         if form.get("grant_type") == "refresh_token":
             token = form.get("refresh_token", "")
             if self.dead or token not in {self.refresh, *self.olds}:
                 self.dead = True
-                return said(400, {"error": "invalid_grant", "error_description": f"token {token} was used before"})
+                return said(
+                    400,
+                    {
+                        "error": "invalid_grant",
+                        "error_description": f"token {token} was used before",
+                    },
+                )
         self.count += 1
         self.olds.add(self.refresh)
         self.refresh, self.access = f"canary-refresh-{self.count}", f"canary-access-{self.count}"
-        rotated = {"refresh_token": self.refresh} if form.get("grant_type") == "refresh_token" else {}
-        return said(200, {"access_token": self.access, "expires_in": self.life_seconds, "token_type": "Bearer"} | rotated)
+        rotated = (
+            {"refresh_token": self.refresh} if form.get("grant_type") == "refresh_token" else {}
+        )
+        return said(
+            200,
+            {"access_token": self.access, "expires_in": self.life_seconds, "token_type": "Bearer"}
+            | rotated,
+        )
 
     def lets_in(self, asked: Asked) -> bool:
         """Whether the request bears the newest access token."""
-        good = not self.dead and bool(self.access) and asked.headers.get("authorization") == f"Bearer {self.access}"
+        good = (
+            not self.dead
+            and bool(self.access)
+            and asked.headers.get("authorization") == f"Bearer {self.access}"
+        )
         if good:
             self.olds.clear()
         return good
@@ -68,13 +95,22 @@ class Login:
 
     def _knows(self, asked: Asked, form: dict[str, str]) -> bool:
         if self.certificate is not None:
-            claims = jwt.decode(form["client_assertion"], self.certificate, algorithms=["ES256", "PS256"]).claims
-            assert claims["exp"] - claims["iat"] < 3600 and claims["aud"].endswith("/token") and claims["scope"] == "rest_webservices"
+            claims = jwt.decode(
+                form["client_assertion"], self.certificate, algorithms=["ES256", "PS256"]
+            ).claims
+            assert (
+                claims["exp"] - claims["iat"] < 3600
+                and claims["aud"].endswith("/token")
+                and claims["scope"] == "rest_webservices"
+            )
             return bool(claims["iss"] == CLIENT_ID)
         if "client_secret" in form:
             return form["client_secret"] == CLIENT_SECRET
         header = asked.headers.get("authorization", "")
-        return header.startswith("Basic ") and unquote(base64.b64decode(header[6:]).decode()) == f"{CLIENT_ID}:{CLIENT_SECRET}"
+        return (
+            header.startswith("Basic ")
+            and unquote(base64.b64decode(header[6:]).decode()) == f"{CLIENT_ID}:{CLIENT_SECRET}"
+        )
 
 
 SECRETS = (CLIENT_SECRET, "canary-refresh", "canary-access")

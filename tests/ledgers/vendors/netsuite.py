@@ -24,7 +24,9 @@ class NetSuiteVendor:
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
-    records: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: {"invoice": {}, "creditMemo": {}, "customer": {}})
+    records: dict[str, dict[str, dict[str, Any]]] = field(
+        default_factory=lambda: {"invoice": {}, "creditMemo": {}, "customer": {}}
+    )
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: set[str] = field(default_factory=lambda: {"42"})
     closed_before: str = ""
@@ -33,83 +35,160 @@ class NetSuiteVendor:
 
     def makes_document(self, asked: Asked) -> bool:
         """POST of an invoice or a credit memo."""
-        return asked.method == "POST" and asked.path in (f"{RECORD}/invoice", f"{RECORD}/creditMemo")
+        return asked.method == "POST" and asked.path in (
+            f"{RECORD}/invoice",
+            f"{RECORD}/creditMemo",
+        )
 
     def handle(self, asked: Asked, more: Decimal = Decimal(0)) -> Reply:
         """Carries it out."""
         if asked.path == "/token":
             return self.login.answer(asked)
         if not self.login.lets_in(asked):
-            return self.error(401, "INVALID_LOGIN", f"Invalid login attempt with {asked.headers.get('authorization')}")
+            return self.error(
+                401,
+                "INVALID_LOGIN",
+                f"Invalid login attempt with {asked.headers.get('authorization')}",
+            )
         if asked.path.endswith("/suiteql"):
             assert asked.headers.get("prefer") == "transient"
-            return self._query(json.loads(asked.body)["q"], int(asked.query["offset"]), int(asked.query["limit"]))
+            return self._query(
+                json.loads(asked.body)["q"], int(asked.query["offset"]), int(asked.query["limit"])
+            )
         assert asked.method != "PUT", "a PUT could change a document that is there"
         record, _, which = unquote(asked.path).removeprefix(RECORD + "/").partition("/")
         if asked.method == "POST":
             return self._make(asked, record, more)
         one = self._one(record, which)
         if one is None:
-            return self.error(404, "NONEXISTENT_ID", f"The record instance does not exist. Provide a valid record instance ID: {which}")
+            return self.error(
+                404,
+                "NONEXISTENT_ID",
+                f"The record instance does not exist. Provide a valid record instance ID: {which}",
+            )
         if asked.method == "PATCH":
             return self._apply(one, asked.json()["apply"]["items"])
-        return said(200, one if asked.query.get("expandSubResources") == "true" else {name: part for name, part in one.items() if name != "apply"})
+        return said(
+            200,
+            one
+            if asked.query.get("expandSubResources") == "true"
+            else {name: part for name, part in one.items() if name != "apply"},
+        )
 
     def error(self, status: int, code: str, words: str) -> Reply:
         """A problem with its details."""
-        return said(status, {"title": "Error", "status": status, "o:errorDetails": [{"detail": words, "o:errorCode": code}]})
+        return said(
+            status,
+            {
+                "title": "Error",
+                "status": status,
+                "o:errorDetails": [{"detail": words, "o:errorCode": code}],
+            },
+        )
 
     def _one(self, record: str, which: str) -> dict[str, Any] | None:
         if which.startswith("eid:"):
-            return next((one for one in self.records[record].values() if one.get("externalId") == which[4:]), None)
+            return next(
+                (
+                    one
+                    for one in self.records[record].values()
+                    if one.get("externalId") == which[4:]
+                ),
+                None,
+            )
         return self.records[record].get(which)
 
     def _make(self, asked: Asked, record: str, more: Decimal) -> Reply:
         body = asked.json()
-        assert re.fullmatch(r"[A-Za-z0-9_-]+", body["externalId"]), f"no external id: {body['externalId']}"
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", body["externalId"]), (
+            f"no external id: {body['externalId']}"
+        )
         if self._one(record, f"eid:{body['externalId']}") is not None:
             return self.error(400, self.taken_code, "This record already exists")
         if record == "customer":
             return self._kept(record, body | {"isInactive": False})
         customer = self.records["customer"].get(body["entity"]["id"])
         if customer is None or customer["isInactive"]:
-            return self.error(400, "INVALID_CONTENT", f"Invalid Field Value {body['entity']['id']} for the following field: entity")
+            return self.error(
+                400,
+                "INVALID_CONTENT",
+                f"Invalid Field Value {body['entity']['id']} for the following field: entity",
+            )
         if body["tranDate"] < self.closed_before:
-            return self.error(400, "USER_ERROR", "The transaction date you specified is not within the date range of your accounting period.")
+            return self.error(
+                400,
+                "USER_ERROR",
+                "The transaction date you specified is not within the date range of your accounting period.",
+            )
         net = tax = Decimal(0)
         for line in body["item"]["items"]:
             if line["item"]["id"] not in self.items:
-                return self.error(400, "INVALID_CONTENT", f"Invalid Field Value {line['item']['id']} for the following field: item")
-            assert (Decimal(line["quantity"]) * Decimal(line["rate"])).quantize(CENT, ROUND_HALF_UP) == Decimal(line["amount"])
+                return self.error(
+                    400,
+                    "INVALID_CONTENT",
+                    f"Invalid Field Value {line['item']['id']} for the following field: item",
+                )
+            assert (Decimal(line["quantity"]) * Decimal(line["rate"])).quantize(
+                CENT, ROUND_HALF_UP
+            ) == Decimal(line["amount"])
             net += Decimal(line["amount"])
-            tax += (Decimal(line["amount"]) * RATES.get(line.get("taxCode", {}).get("id", ""), Decimal(0))).quantize(CENT, ROUND_HALF_UP)
+            tax += (
+                Decimal(line["amount"])
+                * RATES.get(line.get("taxCode", {}).get("id", ""), Decimal(0))
+            ).quantize(CENT, ROUND_HALF_UP)
         total = net + tax + more
-        shown = body | {"total": total, "status": {"id": "open", "refName": "Open"}, "apply": {"items": []}}
+        shown = body | {
+            "total": total,
+            "status": {"id": "open", "refName": "Open"},
+            "apply": {"items": []},
+        }
         shown |= {"amountRemaining": total} if record == "invoice" else {"unapplied": total}
         reply = self._kept(record, shown)
         kind = "invoice" if record == "invoice" else "credit-note"
         an_id = reply.headers["location"].rpartition("/")[2]
-        self.journal.append(Written(body["tranId"], kind, total, CURRENCIES[body["currency"]["id"]], body["entity"]["id"], an_id, "posted"))
+        self.journal.append(
+            Written(
+                body["tranId"],
+                kind,
+                total,
+                CURRENCIES[body["currency"]["id"]],
+                body["entity"]["id"],
+                an_id,
+                "posted",
+            )
+        )
         return reply
 
     def _kept(self, record: str, body: dict[str, Any]) -> Reply:
         an_id = str(sum(len(each) for each in self.records.values()) + 101)
         self.records[record][an_id] = body | {"id": an_id, "lastModifiedDate": self.tick()}
-        return Reply(204, b"", {"location": f"https://example.suitetalk.api.netsuite.com{RECORD}/{record}/{an_id}"})
+        return Reply(
+            204,
+            b"",
+            {"location": f"https://example.suitetalk.api.netsuite.com{RECORD}/{record}/{an_id}"},
+        )
 
     def _apply(self, note: dict[str, Any], items: list[dict[str, Any]]) -> Reply:
         for part in items:
             invoice, amount = self.records["invoice"][part["doc"]["id"]], Decimal(part["amount"])
             if amount > invoice["amountRemaining"] or amount > note["unapplied"]:
-                return self.error(400, "USER_ERROR", "The amount to apply is more than what is left.")
+                return self.error(
+                    400, "USER_ERROR", "The amount to apply is more than what is left."
+                )
             note["unapplied"] -= amount
             self._settle(invoice, amount)
-            note["apply"]["items"].append({"doc": {"id": part["doc"]["id"]}, "apply": True, "amount": amount})
+            note["apply"]["items"].append(
+                {"doc": {"id": part["doc"]["id"]}, "apply": True, "amount": amount}
+            )
         return Reply(204)
 
     def _settle(self, invoice: dict[str, Any], amount: Decimal) -> None:
         invoice["amountRemaining"] -= amount
-        invoice["status"] = {"id": "paidInFull", "refName": "Paid In Full"} if invoice["amountRemaining"] == 0 else {"id": "open", "refName": "Open"}
+        invoice["status"] = (
+            {"id": "paidInFull", "refName": "Paid In Full"}
+            if invoice["amountRemaining"] == 0
+            else {"id": "open", "refName": "Open"}
+        )
 
     def _query(self, query: str, first: int, most: int) -> Reply:
         if query.startswith("select count(*)"):
@@ -126,18 +205,43 @@ class NetSuiteVendor:
             return self._rows(rows)
         since = re.search(r"to_timestamp\('([^']+)'", query)
         assert since is not None and "previoustransactionlinelink" in query, query
-        found = sorted((one for one in self.payments if one["changed"] >= since[1]), key=lambda one: str(one["changed"]))
+        found = sorted(
+            (one for one in self.payments if one["changed"] >= since[1]),
+            key=lambda one: str(one["changed"]),
+        )
         return self._rows(found[first : first + most])
 
     def _rows(self, rows: list[dict[str, Any]]) -> Reply:
-        return said(200, {"items": rows, "count": len(rows), "hasMore": False, "offset": 0, "totalResults": len(rows)})
+        return said(
+            200,
+            {
+                "items": rows,
+                "count": len(rows),
+                "hasMore": False,
+                "offset": 0,
+                "totalResults": len(rows),
+            },
+        )
 
     def pay(self, number: str, amount: str, on: str = "2026-04-10") -> dict[str, Any]:
         """The customer pays an invoice."""
         (invoice,) = (one for one in self.records["invoice"].values() if one["tranId"] == number)
         self._settle(invoice, Decimal(amount))
-        row = {"payment": str(900 + len(self.payments)), "invoice": invoice["id"], "number": invoice["externalId"], "amount": amount, "paid_on": on}
-        self.payments.append(row | {"currency": invoice["currency"]["id"], "voided": "F", "changed": self.tick().replace("T", " ").rstrip("Z")})
+        row = {
+            "payment": str(900 + len(self.payments)),
+            "invoice": invoice["id"],
+            "number": invoice["externalId"],
+            "amount": amount,
+            "paid_on": on,
+        }
+        self.payments.append(
+            row
+            | {
+                "currency": invoice["currency"]["id"],
+                "voided": "F",
+                "changed": self.tick().replace("T", " ").rstrip("Z"),
+            }
+        )
         return self.payments[-1]
 
     def cancel(self, payment: dict[str, Any]) -> None:
@@ -146,7 +250,9 @@ class NetSuiteVendor:
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
         """An item that is inactive. It has no way to say so in a 200."""
-        return self.error(400, "INVALID_CONTENT", "Invalid Field Value 42 for the following field: item")
+        return self.error(
+            400, "INVALID_CONTENT", "Invalid Field Value 42 for the following field: item"
+        )
 
     def with_wrong_amount(self, asked: Asked) -> Reply:
         """A cent too much."""
@@ -154,12 +260,34 @@ class NetSuiteVendor:
 
     def by_another(self, number: str, total: str, customer: str) -> None:
         """Another program makes an invoice of that number under the same external id."""
-        body: Mapping[str, Any] = {"externalId": f"inv-{number}", "tranId": number, "tranDate": "2026-03-31", "currency": {"id": "1"}}
-        one = dict(body) | {"entity": {"id": customer}, "total": Decimal(total), "amountRemaining": Decimal(total), "status": {"id": "open"}}
+        body: Mapping[str, Any] = {
+            "externalId": f"inv-{number}",
+            "tranId": number,
+            "tranDate": "2026-03-31",
+            "currency": {"id": "1"},
+        }
+        one = dict(body) | {
+            "entity": {"id": customer},
+            "total": Decimal(total),
+            "amountRemaining": Decimal(total),
+            "status": {"id": "open"},
+        }
         reply = self._kept("invoice", one)
-        self.journal.append(Written(number, "invoice", Decimal(total), "USD", customer, reply.headers["location"].rpartition("/")[2], "posted"))
+        self.journal.append(
+            Written(
+                number,
+                "invoice",
+                Decimal(total),
+                "USD",
+                customer,
+                reply.headers["location"].rpartition("/")[2],
+                "posted",
+            )
+        )
 
     def tick(self) -> str:
         """A moment later than the last."""
         self._ticks += 1
-        return (datetime(2026, 4, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (datetime(2026, 4, 1, tzinfo=UTC) + timedelta(seconds=self._ticks)).strftime(
+            "%Y-%m-%dT%H:%M:%SZ"
+        )

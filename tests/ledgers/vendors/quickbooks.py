@@ -13,7 +13,12 @@ from tests.ledgers.vendors.login import Login, said
 REALM = "9130357992222222"
 BASE = f"/v3/company/{REALM}"
 CENT = Decimal("0.01")
-ENTITIES = {"invoice": "Invoice", "creditmemo": "CreditMemo", "payment": "Payment", "customer": "Customer"}
+ENTITIES = {
+    "invoice": "Invoice",
+    "creditmemo": "CreditMemo",
+    "payment": "Payment",
+    "customer": "Customer",
+}
 TAKEN = {
     "6140": "Duplicate Document Number Error",
     "6210": "The document number is in use",
@@ -27,7 +32,9 @@ class QuickBooksVendor:
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
-    things: dict[str, dict[str, dict[str, Any]]] = field(default_factory=lambda: {name: {} for name in ENTITIES.values()})
+    things: dict[str, dict[str, dict[str, Any]]] = field(
+        default_factory=lambda: {name: {} for name in ENTITIES.values()}
+    )
     items: set[str] = field(default_factory=lambda: {"11"})
     home: str = "USD"
     closed_before: str = ""
@@ -48,7 +55,15 @@ class QuickBooksVendor:
             return self.login.answer(asked)
         if not self.login.lets_in(asked):
             words = f"message=AuthenticationFailed; errorCode=003200; token {asked.headers.get('authorization')}"
-            return said(401, {"fault": {"error": [{"message": words, "code": "3200"}], "type": "AUTHENTICATION"}})
+            return said(
+                401,
+                {
+                    "fault": {
+                        "error": [{"message": words, "code": "3200"}],
+                        "type": "AUTHENTICATION",
+                    }
+                },
+            )
         assert asked.query["minorversion"] == "75"
         parts = asked.path.removeprefix(BASE).strip("/").split("/")
         if parts[0] == "companyinfo":
@@ -60,12 +75,26 @@ class QuickBooksVendor:
         entity = ENTITIES[parts[0]]
         if asked.method == "GET":
             one = self.things[entity].get(parts[1])
-            return said(200, {entity: one}) if one else self.fault("610", "Object Not Found", f"Something you're trying to use: {parts[1]}")
+            return (
+                said(200, {entity: one})
+                if one
+                else self.fault(
+                    "610", "Object Not Found", f"Something you're trying to use: {parts[1]}"
+                )
+            )
         return self._make(asked, entity, more)
 
     def fault(self, code: str, words: str, detail: str = "", *, status: int = 400) -> Reply:
         """A validation fault."""
-        return said(status, {"Fault": {"Error": [{"Message": words, "Detail": detail, "code": code}], "type": "ValidationFault"}})
+        return said(
+            status,
+            {
+                "Fault": {
+                    "Error": [{"Message": words, "Detail": detail, "code": code}],
+                    "type": "ValidationFault",
+                }
+            },
+        )
 
     def _make(self, asked: Asked, entity: str, more: Decimal) -> Reply:
         key = asked.query.get("requestid", "")
@@ -79,8 +108,13 @@ class QuickBooksVendor:
         return reply
 
     def _customer(self, body: dict[str, Any]) -> Reply:
-        if any(one["DisplayName"].lower() == body["DisplayName"].lower() for one in self.things["Customer"].values()):
-            return self.fault("6240", "Duplicate Name Exists Error", "The name supplied already exists.")
+        if any(
+            one["DisplayName"].lower() == body["DisplayName"].lower()
+            for one in self.things["Customer"].values()
+        ):
+            return self.fault(
+                "6240", "Duplicate Name Exists Error", "The name supplied already exists."
+            )
         return self._kept("Customer", {"CurrencyRef": {"value": self.home}, "Active": True} | body)
 
     def _document(self, body: dict[str, Any], entity: str, key: str, more: Decimal) -> Reply:
@@ -89,31 +123,71 @@ class QuickBooksVendor:
             return wrong
         net = sum((Decimal(line["Amount"]) for line in body["Line"]), Decimal(0)) + more
         total = net + Decimal(body.get("TxnTaxDetail", {}).get("TotalTax", 0))
-        left = {"Balance": total} if entity == "Invoice" else {"Balance": total, "RemainingCredit": total}
+        left = (
+            {"Balance": total}
+            if entity == "Invoice"
+            else {"Balance": total, "RemainingCredit": total}
+        )
         reply = self._kept(entity, body | {"TotalAmt": total, "LinkedTxn": []} | left)
         an_id = str(len(self.things[entity]))
         kind = "invoice" if entity == "Invoice" else "credit-note"
         who = body["CustomerRef"]["value"]
-        self.journal.append(Written(body["DocNumber"], kind, total, body["CurrencyRef"]["value"], who, an_id, "posted", key))
+        self.journal.append(
+            Written(
+                body["DocNumber"],
+                kind,
+                total,
+                body["CurrencyRef"]["value"],
+                who,
+                an_id,
+                "posted",
+                key,
+            )
+        )
         return reply
 
     def _what_is_wrong(self, body: Mapping[str, Any], entity: str) -> Reply | None:
-        if not self.duplicates and any(one["DocNumber"] == body["DocNumber"] for one in self.things[entity].values()):
+        if not self.duplicates and any(
+            one["DocNumber"] == body["DocNumber"] for one in self.things[entity].values()
+        ):
             detail = f"DocNumber={body['DocNumber']} is assigned to TxnType={entity}"
-            return self.fault(self.taken_code, TAKEN[self.taken_code], detail, status=200 if self.taken_in_200 else 400)
+            return self.fault(
+                self.taken_code,
+                TAKEN[self.taken_code],
+                detail,
+                status=200 if self.taken_in_200 else 400,
+            )
         customer = self.things["Customer"].get(body["CustomerRef"]["value"])
         if customer is None or not customer["Active"]:
-            return self.fault("2500", "Invalid Reference Id", "Invalid Reference Id : Names element id not found")
+            return self.fault(
+                "2500", "Invalid Reference Id", "Invalid Reference Id : Names element id not found"
+            )
         if customer["CurrencyRef"]["value"] != body["CurrencyRef"]["value"]:
-            return self.fault("6000", "A business validation error has occurred", "The customer's currency differs from the transaction's")
+            return self.fault(
+                "6000",
+                "A business validation error has occurred",
+                "The customer's currency differs from the transaction's",
+            )
         if body["TxnDate"] < self.closed_before:
-            return self.fault("6200", "Account Period Closed, Cannot Update Through Services Error", f"closed to {self.closed_before}")
+            return self.fault(
+                "6200",
+                "Account Period Closed, Cannot Update Through Services Error",
+                f"closed to {self.closed_before}",
+            )
         for line in body["Line"]:
             detail = line["SalesItemLineDetail"]
             if detail["ItemRef"]["value"] not in self.items:
-                return self.fault("2500", "Invalid Reference Id", f"Item {detail['ItemRef']['value']} not found")
-            if (Decimal(detail["Qty"]) * Decimal(detail["UnitPrice"])).quantize(CENT, ROUND_HALF_UP) != Decimal(line["Amount"]):
-                return self.fault("6070", "Amount calculation incorrect in the request", "Amount is not equal to UnitPrice * Qty")
+                return self.fault(
+                    "2500", "Invalid Reference Id", f"Item {detail['ItemRef']['value']} not found"
+                )
+            if (Decimal(detail["Qty"]) * Decimal(detail["UnitPrice"])).quantize(
+                CENT, ROUND_HALF_UP
+            ) != Decimal(line["Amount"]):
+                return self.fault(
+                    "6070",
+                    "Amount calculation incorrect in the request",
+                    "Amount is not equal to UnitPrice * Qty",
+                )
         return None
 
     def _apply(self, body: dict[str, Any]) -> Reply:
@@ -121,27 +195,47 @@ class QuickBooksVendor:
         for link, amount in links:
             left = "Balance" if link["TxnType"] == "Invoice" else "RemainingCredit"
             if amount > self.things[link["TxnType"]][link["TxnId"]][left]:
-                return self.fault("6000", "A business validation error has occurred", "The amount is more than what is left")
+                return self.fault(
+                    "6000",
+                    "A business validation error has occurred",
+                    "The amount is more than what is left",
+                )
         reply = self._kept("Payment", body)
         for link, amount in links:
             one = self.things[link["TxnType"]][link["TxnId"]]
             for left in ("Balance", "RemainingCredit"):
                 if left in one:
                     one[left] -= amount
-            one["LinkedTxn"] = [*one["LinkedTxn"], {"TxnId": str(len(self.things["Payment"])), "TxnType": "Payment"}]
+            one["LinkedTxn"] = [
+                *one["LinkedTxn"],
+                {"TxnId": str(len(self.things["Payment"])), "TxnType": "Payment"},
+            ]
         return reply
 
     def _kept(self, entity: str, body: dict[str, Any]) -> Reply:
         an_id = str(len(self.things[entity]) + 1)
-        self.things[entity][an_id] = body | {"Id": an_id, "SyncToken": "0", "MetaData": {"LastUpdatedTime": self.tick()}}
-        return said(200, {entity: self.things[entity][an_id], "time": "2026-04-01T00:00:00.000-07:00"})
+        self.things[entity][an_id] = body | {
+            "Id": an_id,
+            "SyncToken": "0",
+            "MetaData": {"LastUpdatedTime": self.tick()},
+        }
+        return said(
+            200, {entity: self.things[entity][an_id], "time": "2026-04-01T00:00:00.000-07:00"}
+        )
 
     def _query(self, query: str) -> Reply:
-        shape = re.fullmatch(r"select \* from (\w+) where (.+?)(?: orderby [\w.]+)? startposition (\d+) maxresults (\d+)", query)
+        shape = re.fullmatch(
+            r"select \* from (\w+) where (.+?)(?: orderby [\w.]+)? startposition (\d+) maxresults (\d+)",
+            query,
+        )
         assert shape is not None, f"no query that QuickBooks reads: {query}"
         entity, where, start, most = shape[1], shape[2], int(shape[3]), int(shape[4])
         found = list(self.things[entity].values())
-        found = found if "Active in (true, false)" in where or entity != "Customer" else [one for one in found if one["Active"]]
+        found = (
+            found
+            if "Active in (true, false)" in where or entity != "Customer"
+            else [one for one in found if one["Active"]]
+        )
         since = re.search(r"MetaData.LastUpdatedTime >= '([^']+)'", where)
         if since is not None:
             floor = datetime.fromisoformat(since[1])
@@ -149,26 +243,61 @@ class QuickBooksVendor:
         else:
             column = re.match(r"(\w+) (?:in|=) ", where)
             assert column is not None, where
-            values = {re.sub(r"\\(.)", r"\1", value) for value in re.findall(r"'((?:[^'\\]|\\.)*)'", where)}
+            values = {
+                re.sub(r"\\(.)", r"\1", value)
+                for value in re.findall(r"'((?:[^'\\]|\\.)*)'", where)
+            }
             found = [one for one in found if one[column[1]] in values]
         page = found[start - 1 : start - 1 + most]
-        return said(200, {"QueryResponse": {entity: page, "startPosition": start, "maxResults": len(page)} if page else {}})
+        return said(
+            200,
+            {
+                "QueryResponse": {entity: page, "startPosition": start, "maxResults": len(page)}
+                if page
+                else {}
+            },
+        )
 
     def pay(self, number: str, amount: str, on: str = "2026-04-10") -> dict[str, Any]:
         """The customer pays an invoice."""
         (invoice,) = (one for one in self.things["Invoice"].values() if one["DocNumber"] == number)
-        lines = [{"Amount": Decimal(amount), "LinkedTxn": [{"TxnId": invoice["Id"], "TxnType": "Invoice"}]}]
-        self._apply({"CustomerRef": invoice["CustomerRef"], "CurrencyRef": invoice["CurrencyRef"], "TotalAmt": Decimal(amount), "TxnDate": on, "Line": lines})
+        lines = [
+            {
+                "Amount": Decimal(amount),
+                "LinkedTxn": [{"TxnId": invoice["Id"], "TxnType": "Invoice"}],
+            }
+        ]
+        self._apply(
+            {
+                "CustomerRef": invoice["CustomerRef"],
+                "CurrencyRef": invoice["CurrencyRef"],
+                "TotalAmt": Decimal(amount),
+                "TxnDate": on,
+                "Line": lines,
+            }
+        )
         return list(self.things["Payment"].values())[-1]
 
     def cancel(self, payment: dict[str, Any]) -> None:
         """A payment is deleted: queries do not show it any more."""
         del self.things["Payment"][payment["Id"]]
-        self.deleted.append({"domain": "QBO", "status": "Deleted", "Id": payment["Id"], "MetaData": {"LastUpdatedTime": self.tick()}})
+        self.deleted.append(
+            {
+                "domain": "QBO",
+                "status": "Deleted",
+                "Id": payment["Id"],
+                "MetaData": {"LastUpdatedTime": self.tick()},
+            }
+        )
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
         """An item that is inactive."""
-        return self.fault("610", "Object Not Found", "Something you're trying to use has been made inactive: item 11", status=200 if in_200 else 400)
+        return self.fault(
+            "610",
+            "Object Not Found",
+            "Something you're trying to use has been made inactive: item 11",
+            status=200 if in_200 else 400,
+        )
 
     def with_wrong_amount(self, asked: Asked) -> Reply:
         """A cent too much."""
@@ -176,8 +305,21 @@ class QuickBooksVendor:
 
     def by_another(self, number: str, total: str, customer: str) -> None:
         """Another program makes an invoice of that number."""
-        line = {"Amount": Decimal(total), "SalesItemLineDetail": {"ItemRef": {"value": "11"}, "Qty": Decimal(1), "UnitPrice": Decimal(total)}}
-        body = {"DocNumber": number, "TxnDate": "2026-03-31", "CustomerRef": {"value": customer}, "CurrencyRef": {"value": "USD"}, "Line": [line]}
+        line = {
+            "Amount": Decimal(total),
+            "SalesItemLineDetail": {
+                "ItemRef": {"value": "11"},
+                "Qty": Decimal(1),
+                "UnitPrice": Decimal(total),
+            },
+        }
+        body = {
+            "DocNumber": number,
+            "TxnDate": "2026-03-31",
+            "CustomerRef": {"value": customer},
+            "CurrencyRef": {"value": "USD"},
+            "Line": [line],
+        }
         self._document(body, "Invoice", "", Decimal(0))
 
     def tick(self) -> str:

@@ -25,7 +25,15 @@ class TrytonBehind:
         """What stands in its tables."""
         found: list[tuple[str, str, Decimal]] = finish(self.server.invoices())
         return [
-            Written(number, "credit-note" if total < 0 else "invoice", abs(total), "USD", "", "", "draft" if state == "draft" else "posted")
+            Written(
+                number,
+                "credit-note" if total < 0 else "invoice",
+                abs(total),
+                "USD",
+                "",
+                "",
+                "draft" if state == "draft" else "posted",
+            )
             for number, state, total in found
         ]
 
@@ -38,9 +46,19 @@ class TrytonBehind:
         return self._hand_on(asked, asked.body)
 
     def _hand_on(self, asked: Asked, body: bytes) -> Reply:
-        headers = {name: value for name, value in asked.headers.items() if name in ("authorization", "content-type")}
-        answer = httpx2.post(f"{self.server.url}{asked.path}", content=body, headers=headers, timeout=60)
-        return Reply(answer.status_code, answer.content, {"content-type": answer.headers.get("content-type", "")})
+        headers = {
+            name: value
+            for name, value in asked.headers.items()
+            if name in ("authorization", "content-type")
+        }
+        answer = httpx2.post(
+            f"{self.server.url}{asked.path}", content=body, headers=headers, timeout=60
+        )
+        return Reply(
+            answer.status_code,
+            answer.content,
+            {"content-type": answer.headers.get("content-type", "")},
+        )
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
         """Its errors always come with 200."""

@@ -55,9 +55,18 @@ class XeroVendor:
         if asked.path == "/token":
             return self.login.answer(asked)
         if not self.login.lets_in(asked):
-            return said(401, {"Title": "Unauthorized", "Status": 401, "Detail": f"TokenExpired: {asked.headers.get('authorization')}"})
+            return said(
+                401,
+                {
+                    "Title": "Unauthorized",
+                    "Status": 401,
+                    "Detail": f"TokenExpired: {asked.headers.get('authorization')}",
+                },
+            )
         if asked.headers.get("xero-tenant-id") != TENANT:
-            return said(403, {"Title": "Forbidden", "Status": 403, "Detail": "AuthenticationUnsuccessful"})
+            return said(
+                403, {"Title": "Forbidden", "Status": 403, "Detail": "AuthenticationUnsuccessful"}
+            )
         path = asked.path.removeprefix(BASE)
         if self.check is not None:
             self.check(asked, path, None)
@@ -87,46 +96,107 @@ class XeroVendor:
         return reply
 
     def _list(self, name: str, elements: list[dict[str, Any]], status: int = 200) -> Reply:
-        return said(status, {"Id": str(uuid.uuid4()), "Status": "OK", "ProviderName": "Back office", "DateTimeUTC": moment(clock.now()), name: elements})
+        return said(
+            status,
+            {
+                "Id": str(uuid.uuid4()),
+                "Status": "OK",
+                "ProviderName": "Back office",
+                "DateTimeUTC": moment(clock.now()),
+                name: elements,
+            },
+        )
 
     def _error(self, words: str, element: Mapping[str, Any] | None = None) -> Reply:
-        problem = {"ErrorNumber": 10, "Type": "ValidationException", "Message": "A validation exception occurred"}
-        return said(400, problem | {"Elements": [dict(element or {}) | {"ValidationErrors": [{"Message": words}]}]})
+        problem = {
+            "ErrorNumber": 10,
+            "Type": "ValidationException",
+            "Message": "A validation exception occurred",
+        }
+        return said(
+            400,
+            problem
+            | {"Elements": [dict(element or {}) | {"ValidationErrors": [{"Message": words}]}]},
+        )
 
     def _contacts(self, asked: Asked, parts: list[str]) -> Reply:
         if asked.method == "PUT":
             (contact,) = asked.json()["Contacts"]
-            if any(one["Name"].lower() == contact["Name"].lower() and one["ContactStatus"] == "ACTIVE" for one in self.contacts.values()):
-                return self._error(f"The contact name {contact['Name']} is already assigned to another contact. The contact name must be unique.")
+            if any(
+                one["Name"].lower() == contact["Name"].lower() and one["ContactStatus"] == "ACTIVE"
+                for one in self.contacts.values()
+            ):
+                return self._error(
+                    f"The contact name {contact['Name']} is already assigned to another contact. The contact name must be unique."
+                )
             an_id = self._id(9, len(self.contacts) + 1)
             self.contacts[an_id] = contact | {"ContactID": an_id, "ContactStatus": "ACTIVE"}
             return self._list("Contacts", [self.contacts[an_id]])
         if len(parts) == 2:
-            found = [one for one in self.contacts.values() if parts[1] in (one["ContactID"], one.get("ContactNumber"))]
-            return self._list("Contacts", found) if found else Reply(404, b"The resource you're looking for cannot be found", {"content-type": "text/html"})
+            found = [
+                one
+                for one in self.contacts.values()
+                if parts[1] in (one["ContactID"], one.get("ContactNumber"))
+            ]
+            return (
+                self._list("Contacts", found)
+                if found
+                else Reply(
+                    404,
+                    b"The resource you're looking for cannot be found",
+                    {"content-type": "text/html"},
+                )
+            )
         name = re.fullmatch(r'Name=="((?:[^"\\]|\\.)*)"', asked.query["where"])
         assert name is not None, f"no filter that Xero reads: {asked.query['where']}"
         wanted = re.sub(r"\\(.)", r"\1", name[1]).lower()
         archived = asked.query.get("includeArchived") == "true"
-        return self._list("Contacts", [o for o in self.contacts.values() if o["Name"].lower() == wanted and (archived or o["ContactStatus"] == "ACTIVE")])
+        return self._list(
+            "Contacts",
+            [
+                o
+                for o in self.contacts.values()
+                if o["Name"].lower() == wanted and (archived or o["ContactStatus"] == "ACTIVE")
+            ],
+        )
 
     def _make(self, asked: Asked, plural: str, more: Decimal) -> Reply:
         made = []
         for element in asked.json()[plural]:
             words = self._what_is_wrong(element, ONE[plural][0])
             if words and asked.query.get("summarizeErrors") != "false":
-                return self._error(words, {f"{ONE[plural][0]}ID": "00000000-0000-0000-0000-000000000000"})
+                return self._error(
+                    words, {f"{ONE[plural][0]}ID": "00000000-0000-0000-0000-000000000000"}
+                )
             if words:
-                refused = {"StatusAttributeString": "ERROR", "HasErrors": True, "ValidationErrors": [{"Message": words}]}
-                made.append({f"{ONE[plural][0]}Number": element.get(f"{ONE[plural][0]}Number", "")} | refused)
+                refused = {
+                    "StatusAttributeString": "ERROR",
+                    "HasErrors": True,
+                    "ValidationErrors": [{"Message": words}],
+                }
+                made.append(
+                    {f"{ONE[plural][0]}Number": element.get(f"{ONE[plural][0]}Number", "")}
+                    | refused
+                )
             else:
-                made.append(self._add(element, ONE[plural][0], asked.headers.get("idempotency-key", ""), more))
+                made.append(
+                    self._add(
+                        element, ONE[plural][0], asked.headers.get("idempotency-key", ""), more
+                    )
+                )
         return self._list(plural, made)
 
     def _what_is_wrong(self, element: Mapping[str, Any], singular: str) -> str:
         number = element[f"{singular}Number"]
-        if any(one.get(f"{singular}Number") == number and one["Status"] not in ("VOIDED", "DELETED") for one in self.documents.values()):
-            return "Invoice # must be unique." if singular == "Invoice" else "Credit note number must be unique."
+        if any(
+            one.get(f"{singular}Number") == number and one["Status"] not in ("VOIDED", "DELETED")
+            for one in self.documents.values()
+        ):
+            return (
+                "Invoice # must be unique."
+                if singular == "Invoice"
+                else "Credit note number must be unique."
+            )
         contact = self.contacts.get(element["Contact"]["ContactID"])
         if contact is None or contact["ContactStatus"] != "ACTIVE":
             return "The contact is not valid or archived."
@@ -135,24 +205,61 @@ class XeroVendor:
         for line in element["LineItems"]:
             if line.get("AccountCode") not in self.accounts:
                 return f"Account code '{line.get('AccountCode')}' is not a valid code for this document."
-            expected = (Decimal(line["Quantity"]) * Decimal(line["UnitAmount"])).quantize(CENT, ROUND_HALF_UP)
+            expected = (Decimal(line["Quantity"]) * Decimal(line["UnitAmount"])).quantize(
+                CENT, ROUND_HALF_UP
+            )
             if expected != Decimal(line["LineAmount"]):
                 return f"The line total {line['LineAmount']} does not match the expected line total {expected}"
         return ""
 
-    def _add(self, element: Mapping[str, Any], singular: str, key: str, more: Decimal) -> dict[str, Any]:
+    def _add(
+        self, element: Mapping[str, Any], singular: str, key: str, more: Decimal
+    ) -> dict[str, Any]:
         an_id = self._id(1, len(self.documents) + 1)
         net = sum((Decimal(line["LineAmount"]) for line in element["LineItems"]), Decimal(0)) + more
-        tax = sum((Decimal(line.get("TaxAmount", 0)) for line in element["LineItems"]), Decimal(0)) if element["LineAmountTypes"] != "NoTax" else Decimal(0)
-        left = {"AmountDue": net + tax, "AmountPaid": 0, "AmountCredited": 0} if singular == "Invoice" else {"RemainingCredit": net + tax, "Allocations": []}
-        one = dict(element) | {f"{singular}ID": an_id, "SubTotal": net, "TotalTax": tax, "Total": net + tax, "HasErrors": False} | left
-        one |= {"Date": midnight(element["Date"]), "UpdatedDateUTC": self._tick(), "StatusAttributeString": "OK"}
+        tax = (
+            sum((Decimal(line.get("TaxAmount", 0)) for line in element["LineItems"]), Decimal(0))
+            if element["LineAmountTypes"] != "NoTax"
+            else Decimal(0)
+        )
+        left = (
+            {"AmountDue": net + tax, "AmountPaid": 0, "AmountCredited": 0}
+            if singular == "Invoice"
+            else {"RemainingCredit": net + tax, "Allocations": []}
+        )
+        one = (
+            dict(element)
+            | {
+                f"{singular}ID": an_id,
+                "SubTotal": net,
+                "TotalTax": tax,
+                "Total": net + tax,
+                "HasErrors": False,
+            }
+            | left
+        )
+        one |= {
+            "Date": midnight(element["Date"]),
+            "UpdatedDateUTC": self._tick(),
+            "StatusAttributeString": "OK",
+        }
         if "DueDate" in element:
             one["DueDate"] = midnight(element["DueDate"])
         self.documents[an_id] = one
         kind = "invoice" if singular == "Invoice" else "credit-note"
         who = element["Contact"]["ContactID"]
-        self.journal.append(Written(element[f"{singular}Number"], kind, net + tax, element["CurrencyCode"], who, an_id, "posted", key))
+        self.journal.append(
+            Written(
+                element[f"{singular}Number"],
+                kind,
+                net + tax,
+                element["CurrencyCode"],
+                who,
+                an_id,
+                "posted",
+                key,
+            )
+        )
         return one
 
     def _read(self, asked: Asked, parts: list[str]) -> Reply:
@@ -160,13 +267,30 @@ class XeroVendor:
         mine = {an_id: one for an_id, one in self.documents.items() if one["Type"] == a_type}
         if len(parts) == 2:
             found = [mine[parts[1]]] if parts[1] in mine else []
-            return self._list(parts[0], found) if found else Reply(404, b"The resource you're looking for cannot be found", {"content-type": "text/html"})
+            return (
+                self._list(parts[0], found)
+                if found
+                else Reply(
+                    404,
+                    b"The resource you're looking for cannot be found",
+                    {"content-type": "text/html"},
+                )
+            )
         if "where" in asked.query:
-            wanted = set(re.findall(r'(?:Number|guid\()=?=?"((?:[^"\\]|\\.)*)"', asked.query["where"]))
+            wanted = set(
+                re.findall(r'(?:Number|guid\()=?=?"((?:[^"\\]|\\.)*)"', asked.query["where"])
+            )
             assert wanted, asked.query["where"]
         else:
             wanted = set((asked.query.get("InvoiceNumbers") or asked.query["IDs"]).split(","))
-        return self._list(parts[0], [one for one in mine.values() if one[f"{singular}Number"] in wanted or one[f"{singular}ID"] in wanted])
+        return self._list(
+            parts[0],
+            [
+                one
+                for one in mine.values()
+                if one[f"{singular}Number"] in wanted or one[f"{singular}ID"] in wanted
+            ],
+        )
 
     def _allocate(self, asked: Asked, note: dict[str, Any]) -> Reply:
         for part in asked.json()["Allocations"]:
@@ -175,7 +299,13 @@ class XeroVendor:
                 return self._error("The amount to be applied exceeds the amount outstanding.")
             note["RemainingCredit"] -= amount
             invoice["AmountDue"] -= amount
-            note["Allocations"].append({"Amount": amount, "Date": midnight(part["Date"]), "Invoice": {"InvoiceID": part["Invoice"]["InvoiceID"]}})
+            note["Allocations"].append(
+                {
+                    "Amount": amount,
+                    "Date": midnight(part["Date"]),
+                    "Invoice": {"InvoiceID": part["Invoice"]["InvoiceID"]},
+                }
+            )
             for one, left in ((note, "RemainingCredit"), (invoice, "AmountDue")):
                 one["Status"] = "PAID" if one[left] == 0 else one["Status"]
         return self._list("Allocations", note["Allocations"])
@@ -185,9 +315,23 @@ class XeroVendor:
         (invoice,) = (one for one in self.documents.values() if one.get("InvoiceNumber") == number)
         invoice["AmountDue"] -= Decimal(amount)
         invoice["Status"] = "PAID" if invoice["AmountDue"] == 0 else invoice["Status"]
-        shown = {"Type": "ACCREC", "InvoiceID": invoice["InvoiceID"], "InvoiceNumber": number, "CurrencyCode": invoice["CurrencyCode"]}
-        payment = {"PaymentID": self._id(5, len(self.payments) + 1), "Date": midnight(on), "Amount": Decimal(amount), "Status": "AUTHORISED"}
-        payment |= {"PaymentType": "ACCRECPAYMENT", "Invoice": shown, "UpdatedDateUTC": self._tick()}
+        shown = {
+            "Type": "ACCREC",
+            "InvoiceID": invoice["InvoiceID"],
+            "InvoiceNumber": number,
+            "CurrencyCode": invoice["CurrencyCode"],
+        }
+        payment = {
+            "PaymentID": self._id(5, len(self.payments) + 1),
+            "Date": midnight(on),
+            "Amount": Decimal(amount),
+            "Status": "AUTHORISED",
+        }
+        payment |= {
+            "PaymentType": "ACCRECPAYMENT",
+            "Invoice": shown,
+            "UpdatedDateUTC": self._tick(),
+        }
         self.payments.append(payment)
         return payment
 
@@ -198,7 +342,10 @@ class XeroVendor:
     def _payments(self, asked: Asked) -> Reply:
         since = asked.headers.get("if-modified-since", "")
         floor = moment(datetime.fromisoformat(since)) if since else ""
-        new = sorted((one for one in self.payments if one["UpdatedDateUTC"] >= floor), key=lambda one: str(one["UpdatedDateUTC"]))
+        new = sorted(
+            (one for one in self.payments if one["UpdatedDateUTC"] >= floor),
+            key=lambda one: str(one["UpdatedDateUTC"]),
+        )
         page, size = int(asked.query["page"]), int(asked.query["pageSize"])
         return self._list("Payments", new[(page - 1) * size : page * size])
 
@@ -208,8 +355,18 @@ class XeroVendor:
         if not in_200:
             return self._error(words)
         plural = asked.path.rpartition("/")[2]
-        refused = {"StatusAttributeString": "ERROR", "HasErrors": True, "ValidationErrors": [{"Message": words}]}
-        return self._list(plural, [{f"{ONE[plural][0]}Number": one[f"{ONE[plural][0]}Number"]} | refused for one in asked.json()[plural]])
+        refused = {
+            "StatusAttributeString": "ERROR",
+            "HasErrors": True,
+            "ValidationErrors": [{"Message": words}],
+        }
+        return self._list(
+            plural,
+            [
+                {f"{ONE[plural][0]}Number": one[f"{ONE[plural][0]}Number"]} | refused
+                for one in asked.json()[plural]
+            ],
+        )
 
     def with_wrong_amount(self, asked: Asked) -> Reply:
         """A cent too much."""
@@ -217,13 +374,34 @@ class XeroVendor:
 
     def by_another(self, number: str, total: str, customer: str) -> None:
         """Another program makes an invoice of that number."""
-        line = {"Description": "x", "Quantity": Decimal(1), "UnitAmount": Decimal(total), "LineAmount": Decimal(total), "AccountCode": "200"}
-        element = {"Type": "ACCREC", "InvoiceNumber": number, "Contact": {"ContactID": customer}, "Date": "2026-03-31", "LineAmountTypes": "NoTax"}
-        self._add(element | {"CurrencyCode": "USD", "Status": "AUTHORISED", "LineItems": [line]}, "Invoice", "", Decimal(0))
+        line = {
+            "Description": "x",
+            "Quantity": Decimal(1),
+            "UnitAmount": Decimal(total),
+            "LineAmount": Decimal(total),
+            "AccountCode": "200",
+        }
+        element = {
+            "Type": "ACCREC",
+            "InvoiceNumber": number,
+            "Contact": {"ContactID": customer},
+            "Date": "2026-03-31",
+            "LineAmountTypes": "NoTax",
+        }
+        self._add(
+            element | {"CurrencyCode": "USD", "Status": "AUTHORISED", "LineItems": [line]},
+            "Invoice",
+            "",
+            Decimal(0),
+        )
 
     def _tick(self) -> str:
         self._ticks += 1
-        return moment(datetime(2026, 4, 1, tzinfo=UTC).replace(minute=self._ticks // 60 % 60, second=self._ticks % 60, hour=self._ticks // 3600))
+        return moment(
+            datetime(2026, 4, 1, tzinfo=UTC).replace(
+                minute=self._ticks // 60 % 60, second=self._ticks % 60, hour=self._ticks // 3600
+            )
+        )
 
     @staticmethod
     def _id(what: int, count: int) -> str:

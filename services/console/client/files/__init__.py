@@ -11,10 +11,10 @@ from typing import Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.console.client.books import Row
-from services.console.client.files.apart import save_documents
 from services.console.client.files.compared import Saved, check_documents
-from services.console.client.files.places import Progress
-from services.console.client.files.together import save_csv, save_iif, save_xlsx
+from services.console.client.files.file_per_document import save_documents
+from services.console.client.files.paths import Progress
+from services.console.client.files.single_file import save_csv, save_iif, save_xlsx
 from shared.render.iif import Accounts
 
 FileFormat = Literal["csv", "xlsx", "iif", "ubl", "pdf", "pdfa"]

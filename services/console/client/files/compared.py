@@ -18,7 +18,7 @@ NAMED = 20
 """So many problems are named; the rest is counted."""
 MENDS = {
     "ubl": "say --country XX (two letters) for parties whose address names none; take --format pdf, csv or xlsx for what does not fit",
-    "iif": "take --format csv or xlsx for this batch; mend the series or the Account Name for those to come",
+    "iif": "take --format csv or xlsx for this batch; fix the series or the Account Name for those to come",
     "pdf": "take --format csv or xlsx",
 }
 
@@ -36,7 +36,9 @@ def _problems(document: ClosedDocument, file_format: str, country: str) -> list[
     """Why a document does not fit a format."""
     found: list[str] = []
     if file_format in ("pdf", "pdfa") and document.line_count > PRINTABLE_LINES:
-        found.append(f"{document.invoice_number}: {document.line_count:,} lines, and a PDF is made of {PRINTABLE_LINES:,} at most")
+        found.append(
+            f"{document.invoice_number}: {document.line_count:,} lines, and a PDF is made of {PRINTABLE_LINES:,} at most"
+        )
     if file_format in ("ubl", "pdfa"):
         found += EInvoice(document, country).problems()
     if file_format == "iif":
@@ -44,8 +46,10 @@ def _problems(document: ClosedDocument, file_format: str, country: str) -> list[
     return found
 
 
-async def check_documents(connection: AsyncConnection, batch: Row, file_format: str, country: str) -> None:
-    """Refused, before a line is read, if documents of the batch do not fit the format; the sentence names them."""
+async def check_documents(
+    connection: AsyncConnection, batch: Row, file_format: str, country: str
+) -> None:
+    """Refused, before a line is read, if documents of the batch do not fit the format; the message names them."""
     if file_format in ("csv", "xlsx"):
         return
     found: list[str] = []
@@ -54,15 +58,22 @@ async def check_documents(connection: AsyncConnection, batch: Row, file_format: 
             found += _problems(document, file_format, country)
     if found:
         rest = [f"and {counted(len(found) - NAMED, 'more problem')}"] if len(found) > NAMED else []
-        mend = MENDS["ubl" if file_format == "pdfa" else file_format]
-        raise Refused("not_in_this_format", "; ".join([*found[:NAMED], *rest]), mend, problems=found[:NAMED])
+        fix = MENDS["ubl" if file_format == "pdfa" else file_format]
+        raise Refused(
+            "not_in_this_format", "; ".join([*found[:NAMED], *rest]), fix, problems=found[:NAMED]
+        )
 
 
 def compare(batch: Row, totals: ControlTotals) -> None:
     """The file against the heads of its documents, and against what the batch announced on screen and topic."""
     wrong = [*totals.mismatches(), *_against_batch(batch["totals"], totals)]
     if wrong:
-        raise Refused("control_totals_differ", "; ".join(wrong), "run `backoffice verify`; no file was kept", mismatches=wrong)
+        raise Refused(
+            "control_totals_differ",
+            "; ".join(wrong),
+            "run `backoffice verify`; no file was kept",
+            mismatches=wrong,
+        )
 
 
 def _against_batch(announced: Sequence[dict[str, Any]], totals: ControlTotals) -> list[str]:
@@ -71,10 +82,14 @@ def _against_batch(announced: Sequence[dict[str, Any]], totals: ControlTotals) -
     for currency in sorted(by_currency.keys() | totals.by_currency.keys()):
         found, said = totals.by_currency.get(currency), by_currency.get(currency)
         if found is None or said is None:
-            wrong.append(f"{currency}: the {'batch' if found is None else 'file'} has documents, the {'file' if found is None else 'batch'} has none")
+            wrong.append(
+                f"{currency}: the {'batch' if found is None else 'file'} has documents, the {'file' if found is None else 'batch'} has none"
+            )
             continue
         for name in ("documents", "lines", "net", "tax", "total"):
             written, promised = decimal_of(getattr(found, name)), decimal_of(said[name])
             if written != promised:
-                wrong.append(f"{currency}: the file has {name} {written}, the batch announced {promised}")
+                wrong.append(
+                    f"{currency}: the file has {name} {written}, the batch announced {promised}"
+                )
     return wrong

@@ -22,7 +22,14 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from services.arg_sync.ledgers.network import LOOPBACK_NAMES, SENDING, Forbidden, Guarded, Late, Sending
+from services.arg_sync.ledgers.network import (
+    LOOPBACK_NAMES,
+    SENDING,
+    Forbidden,
+    Guarded,
+    Late,
+    Sending,
+)
 from services.arg_sync.rules.failures import Failure, FailureClass
 from shared import clock
 
@@ -67,13 +74,21 @@ class Answer:
             value = json.loads(text, parse_float=Decimal)
             return storable(value) if MAYBE_UNSTORABLE.search(text) else value
         except (ValueError, RecursionError) as error:
-            raise Failure("unknown" if writes else "transient", "unreadable", f"the answer ({self.status}) is not JSON: {self.words}") from error
+            raise Failure(
+                "unknown" if writes else "transient",
+                "unreadable",
+                f"the answer ({self.status}) is not JSON: {self.words}",
+            ) from error
 
     @property
     def words(self) -> str:
         """What a person can read in the body: of a page, its text."""
         said = without(self.hide, self.text)
-        text = re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", said) if "<" in said[:200] else said
+        text = (
+            re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", said)
+            if "<" in said[:200]
+            else said
+        )
         return " ".join(text.split())[:WORDS_OF_A_PAGE]
 
     @property
@@ -120,14 +135,29 @@ def failure_of(answer: Answer, *, writes: bool, words: str = "") -> Failure | No
     if status < 300:
         return None
     if status < 400:
-        return Failure("permanent", "redirect", f"it wants to send us elsewhere (HTTP {status}): we follow no redirect; correct the address", everywhere=True)
+        return Failure(
+            "permanent",
+            "redirect",
+            f"it wants to send us elsewhere (HTTP {status}): we follow no redirect; correct the address",
+            everywhere=True,
+        )
     if status in (401, 403):
         return Failure("auth", f"http_{status}", f"it refuses our key (HTTP {status}): {said}")
     if status == 429:
-        return Failure("transient", "too_many_requests", f"too many requests (HTTP 429): {said}", retry_after=answer.retry_after, everywhere=True)
+        return Failure(
+            "transient",
+            "too_many_requests",
+            f"too many requests (HTTP 429): {said}",
+            retry_after=answer.retry_after,
+            everywhere=True,
+        )
     if status in (408, 425) or status >= 500:
         return Failure(
-            "unknown" if writes else "transient", f"http_{status}", f"HTTP {status}: {said}", retry_after=answer.retry_after, everywhere=status in (502, 503)
+            "unknown" if writes else "transient",
+            f"http_{status}",
+            f"HTTP {status}: {said}",
+            retry_after=answer.retry_after,
+            everywhere=status in (502, 503),
         )
     return Failure("permanent", f"http_{status}", f"HTTP {status}: {said}")
 
@@ -156,10 +186,15 @@ class Wire:
             max_connections=concurrency * 2,
             max_keepalive_connections=concurrency * 2,
             keepalive_expiry=15.0,
-            network_backend=Guarded(loopback=self.base.host in LOOPBACK_NAMES, private=allow_private),
+            network_backend=Guarded(
+                loopback=self.base.host in LOOPBACK_NAMES, private=allow_private
+            ),
         )
         self._client = httpx2.AsyncClient(
-            transport=transport, follow_redirects=False, trust_env=False, timeout=httpx2.Timeout(request_seconds, connect=min(CONNECT_SECONDS, request_seconds))
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx2.Timeout(request_seconds, connect=min(CONNECT_SECONDS, request_seconds)),
         )
 
     async def call(
@@ -176,26 +211,51 @@ class Wire:
         await self._turn()
         sending = Sending(_BEFORE.get() if writes else None)
         if sending.before is not None and time.monotonic() >= sending.before:
-            raise Failure("transient", "late", "our time for this write was over before it was sent")
+            raise Failure(
+                "transient", "late", "our time for this write was over before it was sent"
+            )
         token = SENDING.set(sending)
         try:
             async with asyncio.timeout(self._seconds):
                 return await self._answer(method, path, content, params, headers, writes)
         except Late as error:
-            raise Failure("transient", "late", "our time for this write was over before it was sent") from error
+            raise Failure(
+                "transient", "late", "our time for this write was over before it was sent"
+            ) from error
         except Forbidden as error:
-            raise Failure("permanent", "forbidden_address", f"{self.base.host} is at {error}, an address that we do not talk to", everywhere=True) from error
+            raise Failure(
+                "permanent",
+                "forbidden_address",
+                f"{self.base.host} is at {error}, an address that we do not talk to",
+                everywhere=True,
+            ) from error
         except (TimeoutError, httpx2.TimeoutException) as error:
-            raise self._cut(sending, writes, "timeout", f"no whole answer within {self._seconds:.0f} s") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
-            raise self._cut(sending, writes, "cut", f"the connection failed: {type(error).__name__}: {error}") from error
+            raise self._cut(
+                sending, writes, "timeout", f"no whole answer within {self._seconds:.0f} s"
+            ) from error
+        except (
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            httpcore2.NetworkError,
+            httpcore2.ProtocolError,
+            OSError,
+        ) as error:
+            raise self._cut(
+                sending, writes, "cut", f"the connection failed: {type(error).__name__}: {error}"
+            ) from error
         finally:
             SENDING.reset(token)
 
-    async def _answer(self, method: str, path: str, content: Any, params: Any, headers: Any, writes: bool) -> Answer:
-        url = self.base.join(str(self.base).rstrip("/") + path) if path.startswith("/") else self.base
+    async def _answer(
+        self, method: str, path: str, content: Any, params: Any, headers: Any, writes: bool
+    ) -> Answer:
+        url = (
+            self.base.join(str(self.base).rstrip("/") + path) if path.startswith("/") else self.base
+        )
         asked = {"accept": "application/json", "accept-encoding": "identity"} | dict(headers or {})
-        async with self._client.stream(method, url, content=content, params=params, headers=asked) as response:
+        async with self._client.stream(
+            method, url, content=content, params=params, headers=asked
+        ) as response:
             body = bytearray()
             async for part in response.aiter_raw():
                 body += part
@@ -203,13 +263,27 @@ class Wire:
                     break
             whole = unpacked(bytes(body))
             if len(whole) > ANSWER_BYTES:
-                raise Failure("unknown" if writes else "permanent", "answer_too_large", f"the answer is larger than {ANSWER_BYTES:,} bytes")
-            return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, whole, frozenset(self.hide))
+                raise Failure(
+                    "unknown" if writes else "permanent",
+                    "answer_too_large",
+                    f"the answer is larger than {ANSWER_BYTES:,} bytes",
+                )
+            return Answer(
+                response.status_code,
+                {name.lower(): value for name, value in response.headers.items()},
+                whole,
+                frozenset(self.hide),
+            )
 
     def _cut(self, sending: Sending, writes: bool, code: str, words: str) -> Failure:
         """Nothing left: it did not happen. Something left: of a write nobody knows."""
         failure: FailureClass = "unknown" if writes and sending.began else "transient"
-        return Failure(failure, code if sending.began else "unreachable", self.clean(f"{self.base.host}: {words}"), everywhere=True)
+        return Failure(
+            failure,
+            code if sending.began else "unreachable",
+            self.clean(f"{self.base.host}: {words}"),
+            everywhere=True,
+        )
 
     def clean(self, words: str) -> str:
         """The words without our secrets."""
@@ -236,15 +310,32 @@ def _checked(base_url: str, allowed_hosts: tuple[str, ...]) -> httpx2.URL:
     try:
         url = httpx2.URL(base_url)
     except httpx2.InvalidURL as error:
-        raise Failure("permanent", "bad_address", f"{base_url!r} is no URL: {error}", everywhere=True) from error
+        raise Failure(
+            "permanent", "bad_address", f"{base_url!r} is no URL: {error}", everywhere=True
+        ) from error
     if url.userinfo or url.query or url.fragment or not url.host:
-        raise Failure("permanent", "bad_address", "the base URL holds a host and a path, no user, query or fragment", everywhere=True)
+        raise Failure(
+            "permanent",
+            "bad_address",
+            "the base URL holds a host and a path, no user, query or fragment",
+            everywhere=True,
+        )
     if url.host in LOOPBACK_NAMES and url.scheme in ("http", "https"):
         return url
     if url.scheme != "https":
-        raise Failure("permanent", "bad_address", f"{url.host} is spoken to over https only", everywhere=True)
-    if allowed_hosts and not any(url.host == suffix.lstrip(".") or (suffix.startswith(".") and url.host.endswith(suffix)) for suffix in allowed_hosts):
-        raise Failure("permanent", "bad_address", f"{url.host} is none of the hosts of this kind of ledger: {', '.join(allowed_hosts)}", everywhere=True)
+        raise Failure(
+            "permanent", "bad_address", f"{url.host} is spoken to over https only", everywhere=True
+        )
+    if allowed_hosts and not any(
+        url.host == suffix.lstrip(".") or (suffix.startswith(".") and url.host.endswith(suffix))
+        for suffix in allowed_hosts
+    ):
+        raise Failure(
+            "permanent",
+            "bad_address",
+            f"{url.host} is none of the hosts of this kind of ledger: {', '.join(allowed_hosts)}",
+            everywhere=True,
+        )
     return url
 
 

@@ -3,12 +3,12 @@
 from typing import Literal
 
 from shared.events.commands.base import Command, ServiceName
-from shared.events.wire import Day, Identifier
+from shared.events.field_types import Day, Identifier
 from shared.terms import DocumentKind
 
 
 class ReplayDeadLetter(Command):
-    """Reads a dead letter again, as it was or mended (`value`, the whole JSON text)."""
+    """Reads a dead letter again, as it was or fixed (`value`, the whole JSON text)."""
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
     service: ServiceName

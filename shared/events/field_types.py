@@ -11,7 +11,14 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shared.money import known_currency, plain
@@ -35,7 +42,9 @@ def wrong(code: str, words: str) -> PydanticCustomError:
 class DecimalString:
     """Marks a Decimal that travels as a JSON string with at most `places` decimals and lies within [ge, le]."""
 
-    def __init__(self, places: int = 4, digits: int = 14, ge: str | None = None, le: str | None = None) -> None:
+    def __init__(
+        self, places: int = 4, digits: int = 14, ge: str | None = None, le: str | None = None
+    ) -> None:
         sign = "" if ge is not None and Decimal(ge) >= 0 else "-?"
         self.pattern = rf"^{sign}[0-9]{{1,{digits}}}(\.[0-9]{{1,{places}}})?$"
         self.low = None if ge is None else Decimal(ge)
@@ -49,13 +58,19 @@ class DecimalString:
             raise wrong("too_high", f"must be {self.high} or less")
         return value
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         read = lru_cache(maxsize=REMEMBERED)(self._read)
-        text = core_schema.no_info_after_validator_function(read, core_schema.str_schema(strict=True, pattern=self.pattern))
+        text = core_schema.no_info_after_validator_function(
+            read, core_schema.str_schema(strict=True, pattern=self.pattern)
+        )
         return core_schema.json_or_python_schema(
             json_schema=text,
             python_schema=core_schema.union_schema([core_schema.is_instance_schema(Decimal), text]),
-            serialization=core_schema.plain_serializer_function_ser_schema(plain, return_schema=core_schema.str_schema()),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                plain, return_schema=core_schema.str_schema()
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
@@ -63,7 +78,11 @@ class DecimalString:
 
 
 def _form(code: str, words: str, pattern: str) -> CoreSchema:
-    return core_schema.custom_error_schema(core_schema.str_schema(strict=True, pattern=pattern), custom_error_type=code, custom_error_message=words)
+    return core_schema.custom_error_schema(
+        core_schema.str_schema(strict=True, pattern=pattern),
+        custom_error_type=code,
+        custom_error_message=words,
+    )
 
 
 class DayString:
@@ -71,10 +90,14 @@ class DayString:
 
     pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         text = _form("date_form", 'is not a date such as "2026-03-02"', self.pattern)
         return core_schema.json_or_python_schema(
-            json_schema=core_schema.chain_schema([text, core_schema.date_schema(strict=False, ge=FIRST_DATE, le=LAST_DATE)]),
+            json_schema=core_schema.chain_schema(
+                [text, core_schema.date_schema(strict=False, ge=FIRST_DATE, le=LAST_DATE)]
+            ),
             python_schema=core_schema.date_schema(strict=True, ge=FIRST_DATE, le=LAST_DATE),
         )
 
@@ -87,11 +110,24 @@ class InstantString:
 
     pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        text = _form("instant_form", 'is not an instant such as "2026-03-02T17:00:00Z"', self.pattern)
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        text = _form(
+            "instant_form", 'is not an instant such as "2026-03-02T17:00:00Z"', self.pattern
+        )
         return core_schema.json_or_python_schema(
-            json_schema=core_schema.chain_schema([text, core_schema.datetime_schema(strict=False, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT)]),
-            python_schema=core_schema.datetime_schema(strict=True, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT),
+            json_schema=core_schema.chain_schema(
+                [
+                    text,
+                    core_schema.datetime_schema(
+                        strict=False, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT
+                    ),
+                ]
+            ),
+            python_schema=core_schema.datetime_schema(
+                strict=True, tz_constraint="aware", ge=FIRST_INSTANT, le=LAST_INSTANT
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
@@ -104,8 +140,14 @@ _FORBIDDEN = re.compile("[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u
 def _printable(text: str) -> str:
     if (not text.isascii() and _FORBIDDEN.search(text)) or not text.isprintable():
         if any(unicodedata.category(character) == "Cc" for character in text):
-            raise wrong("control_character", "holds a control character such as NUL or a line break: send the plain text")
-        raise wrong("hidden_character", "holds direction marks or other characters that people can't see: send the plain text")
+            raise wrong(
+                "control_character",
+                "holds a control character such as NUL or a line break: send the plain text",
+            )
+        raise wrong(
+            "hidden_character",
+            "holds direction marks or other characters that people can't see: send the plain text",
+        )
     return text
 
 
@@ -122,7 +164,10 @@ _UNPRINTED = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]")
 
 def _text(text: str) -> str:
     if not text.isprintable() and _UNPRINTED.search(text):
-        raise wrong("control_character", "holds a control character other than a line break or a tab: send the plain text")
+        raise wrong(
+            "control_character",
+            "holds a control character other than a line break or a tab: send the plain text",
+        )
     return text
 
 
@@ -130,7 +175,10 @@ def _text(text: str) -> str:
 def _name(text: str) -> str:
     """Every kind of space (no-break, thin ...) is a plain one: names are compared exactly, and people can't see the difference."""
     if not text.isascii():
-        text = "".join(" " if unicodedata.category(character) == "Zs" else character for character in unicodedata.normalize("NFC", text))
+        text = "".join(
+            " " if unicodedata.category(character) == "Zs" else character
+            for character in unicodedata.normalize("NFC", text)
+        )
     return _printable(text.strip())
 
 
@@ -140,15 +188,25 @@ def _currency(text: str) -> str:
     return text
 
 
-Identifier = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=ID_LENGTH), AfterValidator(_identifier)]
-Name = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), AfterValidator(_name)]
+Identifier = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=ID_LENGTH),
+    AfterValidator(_identifier),
+]
+Name = Annotated[
+    str, StringConstraints(strict=True, max_length=ID_LENGTH * 2), AfterValidator(_name)
+]
 Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH), AfterValidator(_text)]
 """What people write: addresses, reasons, wordings. May have several lines."""
-Sentence = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
+MessageText = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
 """What a program of ours says; it may quote another program's words as they came."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]
-CodeOrNone = Annotated[str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")]
-Currency = Annotated[str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)]
+CodeOrNone = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]{0,39})?$")
+]
+Currency = Annotated[
+    str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)
+]
 Day = Annotated[date, DayString()]
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]

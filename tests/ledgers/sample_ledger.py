@@ -10,8 +10,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.arg_sync.ledgers.port import Capabilities, Failure, Found, Host, Keyed, Kind, Payments, Setting
-from services.arg_sync.ledgers.wire import Answer, Wire, exact_json, failure_of
+from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, failure_of
+from services.arg_sync.ledgers.port import (
+    Capabilities,
+    Failure,
+    Found,
+    Host,
+    Keyed,
+    Kind,
+    Payments,
+    Setting,
+)
 from services.arg_sync.rules.documents import ArDocument, Customer, Payment
 from shared.terms import DocumentType
 from tests.ledgers.fake import Asked, Reply, Written
@@ -34,7 +43,7 @@ class ToyVendor:
     closed_before: str = ""
     token: str = TOKEN
     _by_key: dict[str, str] = field(default_factory=dict)
-    _taken: set[tuple[str, str]] = field(default_factory=set)
+    _acquire_lock: set[tuple[str, str]] = field(default_factory=set)
 
     def makes_document(self, asked: Asked) -> bool:
         """POST /documents."""
@@ -51,7 +60,9 @@ class ToyVendor:
             return self._customer(asked)
         if parts == ["payments"]:
             since = int(asked.query.get("since") or 0)
-            return Reply.of(200, {"payments": self.payments[since:], "next": str(len(self.payments))})
+            return Reply.of(
+                200, {"payments": self.payments[since:], "next": str(len(self.payments))}
+            )
         if parts == ["documents"]:
             return self._add(asked) if asked.method == "POST" else self._search(asked)
         return self._one(asked, parts[1], parts[2] if len(parts) > 2 else "")
@@ -65,28 +76,54 @@ class ToyVendor:
         if name in self.blocked:
             return Reply.of(200, {"error": f"customer {name} is blocked"})
         if "id" in asked.query:
-            return Reply.of(200, {"ids": [each for each in self.customers.values() if each == asked.query["id"]]})
+            return Reply.of(
+                200,
+                {"ids": [each for each in self.customers.values() if each == asked.query["id"]]},
+            )
         return Reply.of(200, {"ids": [self.customers[name]] if name in self.customers else []})
 
     def _add(self, asked: Asked, more: Decimal = Decimal(0)) -> Reply:
         body, key = asked.json(), asked.headers.get("x-key", "")
         if self.request_key and key in self._by_key:
             return self._shown(201, self._by_key[key])
-        if self.unique_number and (body["kind"], body["number"]) in self._taken:
+        if self.unique_number and (body["kind"], body["number"]) in self._acquire_lock:
             return Reply.of(409, {"error": f"number {body['number']} is taken"})
         if body["date"] < self.closed_before:
             return Reply.of(422, {"error": f"the period of {body['date']} is closed"})
         an_id = f"R{len(self.journal) + 1}"
         total = Decimal(body["total"]) + more
-        self.documents[an_id] = body | {"id": an_id, "total": total, "balance": total, "state": "posted" if self.steps == 1 else "draft", "applied": {}}
-        self.journal.append(Written(body["number"], body["kind"], total, body["currency"], body["customer"], an_id, self.documents[an_id]["state"], key))
+        self.documents[an_id] = body | {
+            "id": an_id,
+            "total": total,
+            "balance": total,
+            "state": "posted" if self.steps == 1 else "draft",
+            "applied": {},
+        }
+        self.journal.append(
+            Written(
+                body["number"],
+                body["kind"],
+                total,
+                body["currency"],
+                body["customer"],
+                an_id,
+                self.documents[an_id]["state"],
+                key,
+            )
+        )
         self._by_key[key] = an_id
-        self._taken.add((body["kind"], body["number"]))
+        self._acquire_lock.add((body["kind"], body["number"]))
         return self._shown(201, an_id)
 
     def _search(self, asked: Asked) -> Reply:
         numbers = asked.query["numbers"].split(",")
-        found = [one for one in self.documents.values() if one["number"] in numbers and one["kind"] == asked.query["kind"] and one["state"] != "voided"]
+        found = [
+            one
+            for one in self.documents.values()
+            if one["number"] in numbers
+            and one["kind"] == asked.query["kind"]
+            and one["state"] != "voided"
+        ]
         return Reply.of(200, {"documents": found})
 
     def _one(self, asked: Asked, an_id: str, verb: str) -> Reply:
@@ -105,7 +142,7 @@ class ToyVendor:
                     self.documents[to]["balance"] -= Decimal(amount)
         if asked.method == "DELETE":
             del self.documents[an_id]
-            self._taken.discard((one["kind"], one["number"]))
+            self._acquire_lock.discard((one["kind"], one["number"]))
             self.journal[:] = [each for each in self.journal if each.remote_id != an_id]
             return Reply.of(200, {})
         return self._shown(200, an_id)
@@ -128,7 +165,12 @@ class ToyLedger:
     def __init__(self, host: Host) -> None:
         self.capabilities = host.capabilities
         self._vault = host.vault
-        self._wire = Wire(host.settings["base_url"], host.turn, request_seconds=host.capabilities.request_seconds, concurrency=host.capabilities.concurrency)
+        self._wire = Wire(
+            host.settings["base_url"],
+            host.turn,
+            request_seconds=host.capabilities.request_seconds,
+            concurrency=host.capabilities.concurrency,
+        )
 
     async def check(self) -> str:
         """Whom we talk to."""
@@ -140,15 +182,23 @@ class ToyLedger:
 
     async def customer_for(self, customer: Customer) -> str | None:
         """By id or by name."""
-        asked = {"name": customer.account_name} | ({"id": customer.mapped} if customer.mapped else {})
+        asked = {"name": customer.account_name} | (
+            {"id": customer.mapped} if customer.mapped else {}
+        )
         ids = (await self._call("GET", "/customers", params=asked))["ids"]
         if not ids and customer.mapped:
-            raise Failure("permanent", "no_such_customer", f"there is no customer {customer.mapped}")
+            raise Failure(
+                "permanent", "no_such_customer", f"there is no customer {customer.mapped}"
+            )
         return ids[0] if ids else None
 
     async def add_customer(self, customer: Customer) -> str:
         """Makes one."""
-        return str((await self._call("POST", "/customers", {"name": customer.account_name}, writes=True))["id"])
+        return str(
+            (await self._call("POST", "/customers", {"name": customer.account_name}, writes=True))[
+                "id"
+            ]
+        )
 
     def render(self, document: ArDocument, customer: str) -> str:
         """The body of POST /documents."""
@@ -160,14 +210,19 @@ class ToyLedger:
                 "date": str(document.invoice_date),
                 "currency": document.currency,
                 "total": str(document.total),
-                "lines": [{"text": line.description, "amount": line.amount, "account": line.account} for line in document.lines],
+                "lines": [
+                    {"text": line.description, "amount": line.amount, "account": line.account}
+                    for line in document.lines
+                ],
             }
         )
 
     async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
         """One at a time."""
         (one,) = requests
-        return [_found(await self._call("POST", "/documents", one.request, writes=True, key=one.key))]
+        return [
+            _found(await self._call("POST", "/documents", one.request, writes=True, key=one.key))
+        ]
 
     async def post(self, remote_id: str, kind: DocumentType) -> Found:
         """POST .../post; a repeat is harmless there."""
@@ -188,10 +243,19 @@ class ToyLedger:
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
         """By number."""
-        there = [_found(one) for one in (await self._call("GET", "/documents", params={"kind": kind, "numbers": ",".join(numbers)}))["documents"]]
+        there = [
+            _found(one)
+            for one in (
+                await self._call(
+                    "GET", "/documents", params={"kind": kind, "numbers": ",".join(numbers)}
+                )
+            )["documents"]
+        ]
         return {number: [one for one in there if one.number == number] for number in numbers}
 
-    async def status(self, kind: DocumentType, remote_ids: Sequence[str]) -> dict[str, Found | None]:
+    async def status(
+        self, kind: DocumentType, remote_ids: Sequence[str]
+    ) -> dict[str, Found | None]:
         """One by one."""
         found: dict[str, Found | None] = {}
         for remote_id in remote_ids:
@@ -207,7 +271,15 @@ class ToyLedger:
         """Since a number."""
         answer = await self._call("GET", "/payments", params={"since": cursor})
         made = [
-            Payment(p["id"], p["document"], p["number"], Decimal(p["amount"]), p["currency"], date.fromisoformat(p["on"]), bool(p.get("cancelled")))
+            Payment(
+                p["id"],
+                p["document"],
+                p["number"],
+                Decimal(p["amount"]),
+                p["currency"],
+                date.fromisoformat(p["on"]),
+                bool(p.get("cancelled")),
+            )
             for p in answer["payments"]
         ]
         return Payments(answer["next"], tuple(made))
@@ -217,19 +289,34 @@ class ToyLedger:
         await self._wire.close()
 
     async def _call(
-        self, method: str, path: str, body: Any = None, *, writes: bool = False, params: Mapping[str, str] | None = None, key: str = ""
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        writes: bool = False,
+        params: Mapping[str, str] | None = None,
+        key: str = "",
     ) -> dict[str, Any]:
         token = (await self._vault.read()).values["token"]
         self._wire.hide = {token}
         content = body if isinstance(body, str) or body is None else json.dumps(body)
-        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"} | ({"x-key": key} if key else {})
-        answer = await self._wire.call(method, path, writes=writes, content=content, params=params, headers=headers)
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"} | (
+            {"x-key": key} if key else {}
+        )
+        answer = await self._wire.call(
+            method, path, writes=writes, content=content, params=params, headers=headers
+        )
         return self._read(answer, writes)
 
     def _read(self, answer: Answer, writes: bool) -> dict[str, Any]:
         if answer.status == 409:
             raise Failure("duplicate", "number_taken", str(answer.json(writes=writes)["error"]))
-        said = self._wire.clean(str(answer.json(writes=writes).get("error", ""))) if answer.body.startswith(b"{") and answer.status < 500 else ""
+        said = (
+            self._wire.clean(str(answer.json(writes=writes).get("error", "")))
+            if answer.body.startswith(b"{") and answer.status < 500
+            else ""
+        )
         failed = failure_of(answer, writes=writes, words=said)
         if failed is not None:
             raise failed
@@ -254,11 +341,21 @@ def _found(one: Mapping[str, Any]) -> Found:
     )
 
 
-CAPABILITIES = Capabilities(request_key=False, unique_number=False, steps=1, discards=True, request_seconds=5.0, server_seconds=2.0)
+CAPABILITIES = Capabilities(
+    request_key=False,
+    unique_number=False,
+    steps=1,
+    discards=True,
+    request_seconds=5.0,
+    server_seconds=2.0,
+)
 TOY = Kind(
     name="toy",
     title="Toy Books",
-    settings=(Setting("base_url", "where it is", required=True), Setting("token", "its token", secret=True, required=True)),
+    settings=(
+        Setting("base_url", "where it is", required=True),
+        Setting("token", "its token", secret=True, required=True),
+    ),
     capabilities=CAPABILITIES,
     make=ToyLedger,
 )
@@ -267,4 +364,13 @@ TOY = Kind(
 def toy_kind(vendor: ToyVendor, **changes: Any) -> Kind:
     """The kind of a vendor with these switches."""
     steps = 2 if vendor.steps == 2 else 1
-    return replace(TOY, capabilities=replace(CAPABILITIES, request_key=vendor.request_key, unique_number=vendor.unique_number, steps=steps, **changes))
+    return replace(
+        TOY,
+        capabilities=replace(
+            CAPABILITIES,
+            request_key=vendor.request_key,
+            unique_number=vendor.unique_number,
+            steps=steps,
+            **changes,
+        ),
+    )

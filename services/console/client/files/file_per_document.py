@@ -10,7 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.console.client.books import Row
 from services.console.client.closed import closed_documents, closed_lines
 from services.console.client.files.compared import Saved, compare
-from services.console.client.files.places import Progress, archive, drafts_beside, move_all, place_of, safe_name
+from services.console.client.files.paths import (
+    Progress,
+    archive,
+    drafts_beside,
+    move_all,
+    place_of,
+    safe_name,
+)
 from shared.errors import Refused
 from shared.render import ControlTotals, EInvoice, pdf_document, ubl_file
 from shared.terms import ClosedDocument, ClosedLine
@@ -18,7 +25,14 @@ from shared.terms import ClosedDocument, ClosedLine
 SUFFIXES = {"ubl": ".xml", "pdf": ".pdf", "pdfa": ".pdf"}
 
 
-async def save_documents(connection: AsyncConnection, batch: Row, file_format: str, path: Path, progress: Progress | None, country: str) -> Saved:
+async def save_documents(
+    connection: AsyncConnection,
+    batch: Row,
+    file_format: str,
+    path: Path,
+    progress: Progress | None,
+    country: str,
+) -> Saved:
     """One file a document. A single place with the format's suffix is for a batch of one document."""
     place, suffix = place_of(path), SUFFIXES[file_format]
     kind = place.suffix.lower()
@@ -45,7 +59,14 @@ async def save_documents(connection: AsyncConnection, batch: Row, file_format: s
     return Saved(place, 1 if kind in (suffix, ".zip") else len(names), totals)
 
 
-async def _write(connection: AsyncConnection, document: ClosedDocument, file_format: str, draft: Path, totals: ControlTotals, country: str) -> None:
+async def _write(
+    connection: AsyncConnection,
+    document: ClosedDocument,
+    file_format: str,
+    draft: Path,
+    totals: ControlTotals,
+    country: str,
+) -> None:
     """One document as a file. UBL streams; for a page the typesetter needs all lines of the document at once."""
     async with aclosing(closed_lines(connection, [document])) as lines:
         if file_format == "ubl":
@@ -61,11 +82,18 @@ async def _write(connection: AsyncConnection, document: ClosedDocument, file_for
     if file_format == "pdf":
         await asyncio.to_thread(_set, draft, pdf_document, document, listed)
     else:
-        from shared.render.pdfa import pdfa_document  # slow to import, and not needed for the other formats
+        from shared.render.pdfa import (
+            pdfa_document,  # slow to import, and not needed for the other formats
+        )
 
         await asyncio.to_thread(_set, draft, pdfa_document, EInvoice(document, country), listed)
 
 
-def _set(draft: Path, render: Callable[..., bytes], subject: ClosedDocument | EInvoice, lines: list[ClosedLine]) -> None:
+def _set(
+    draft: Path,
+    render: Callable[..., bytes],
+    subject: ClosedDocument | EInvoice,
+    lines: list[ClosedLine],
+) -> None:
     """Sets a document and writes it, in a thread."""
     draft.write_bytes(render(subject, lines))

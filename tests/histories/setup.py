@@ -63,19 +63,43 @@ class Ground(RuleBasedStateMachine):
     # -- the ground
 
     @initialize(
-        ways=st.dictionaries(st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)), world.ways, min_size=4, max_size=6),
+        ways=st.dictionaries(
+            st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)),
+            world.ways,
+            min_size=4,
+            max_size=6,
+        ),
         prices=st.lists(world.prices, min_size=8, max_size=8),
-        weeks=st.lists(st.tuples(st.sampled_from(world.WEEKS), world.entries), min_size=1, max_size=3),
+        weeks=st.lists(
+            st.tuples(st.sampled_from(world.WEEKS), world.entries), min_size=1, max_size=3
+        ),
         billed=st.booleans(),
     )
-    def open_the_office(self, ways: dict[tuple[str, str], Way], prices: list[str], weeks: list[tuple[date, list[world.Drawn]]], billed: bool) -> None:
-        """Nodes, job orders with a price for each time type, how some debtors are billed, and the first timesheets."""
-        self.send("billto-changed", *(self.node(node_id, *node) for node_id, node in world.NODES.items()))
+    def open_the_office(
+        self,
+        ways: dict[tuple[str, str], Way],
+        prices: list[str],
+        weeks: list[tuple[date, list[world.Drawn]]],
+        billed: bool,
+    ) -> None:
+        """Nodes, requirements with a price for each time type, how some debtors are billed, and the first timesheets."""
+        self.send(
+            "billto-changed", *(self.node(node_id, *node) for node_id, node in world.NODES.items())
+        )
         for (company, account), way in ways.items():
             self.way(company, account, way)
         pairs = zip(prices[::2], prices[1::2], strict=True)
-        rates = [{("REG", world.LONG_SINCE): regular, ("OT", world.LONG_SINCE): overtime} for regular, overtime in pairs]
-        self.send("requirement-changed", *(self.order(order_id, rates[at], billable=True) for at, order_id in enumerate(world.ORDERS)))
+        rates = [
+            {("REG", world.LONG_SINCE): regular, ("OT", world.LONG_SINCE): overtime}
+            for regular, overtime in pairs
+        ]
+        self.send(
+            "requirement-changed",
+            *(
+                self.order(order_id, rates[at], billable=True)
+                for at, order_id in enumerate(world.ORDERS)
+            ),
+        )
         for week, drawn in weeks:
             self.sheet(self.stamps.new("T"), week, drawn, "imported")
         for name in world.COMPANIES if billed else ():
@@ -84,9 +108,15 @@ class Ground(RuleBasedStateMachine):
     def close(self, company: str, taken: Narrowed) -> None:
         """Closes a batch on both sides."""
         answer = self.ask(
-            "generate-batch", billing_company=company, cut_off_date=str(taken.cut_off), groups=sorted(taken.groups), exclude_debtors=sorted(taken.without)
+            "generate-batch",
+            billing_company=company,
+            cut_off_date=str(taken.cut_off),
+            groups=sorted(taken.groups),
+            exclude_debtors=sorted(taken.without),
         )
-        assert told_by(answer["details"]) == told_of(*self.reference.billing.batch(company, taken)), answer
+        assert told_by(answer["details"]) == told_of(
+            *self.reference.billing.batch(company, taken)
+        ), answer
 
     def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """Gives a command that must be accepted."""
@@ -104,13 +134,19 @@ class Ground(RuleBasedStateMachine):
     def node(self, node_id: str, level: str, parent: str | None, account: str) -> BaseModel:
         """A new revision of a node, to be sent."""
         self.reference.billing.nodes[node_id] = Node(level, parent, account)
-        return builders.node(node_id, level, self.stamps.next(node_id), parent_id=parent, account_name=account)
+        return builders.node(
+            node_id, level, self.stamps.next(node_id), parent_id=parent, account_name=account
+        )
 
-    def order(self, order_id: str, rates: dict[tuple[str, date], str], *, billable: bool, office: str = "") -> BaseModel:
-        """A new revision of a job order, to be sent."""
+    def order(
+        self, order_id: str, rates: dict[tuple[str, date], str], *, billable: bool, office: str = ""
+    ) -> BaseModel:
+        """A new revision of a requirement, to be sent."""
         company, home, currency = world.ORDERS[order_id]
         status = "Filled" if billable else "Open"
-        known = self.reference.pricing.orders.setdefault(order_id, Order(order_id, company, home, currency))
+        known = self.reference.pricing.orders.setdefault(
+            order_id, Order(order_id, company, home, currency)
+        )
         known.office, known.statuses = office or home, {world.LONG_SINCE: (status, "Temp")}
         after = {key: Decimal(price) for key, price in rates.items()}
         if after != known.from_ats:
@@ -138,7 +174,7 @@ class Ground(RuleBasedStateMachine):
             self.arrive(self.office.under_way)
             if self.reference.stale():
                 self.ran.met["stale statement"] += 1
-                self.run(self.office.chores("fee_realizer"))
+                self.run(self.office.jobs("fee_realizer"))
                 self.reference.price_stale()
 
     def arrive(self, records: list[Record]) -> None:
@@ -150,25 +186,48 @@ class Ground(RuleBasedStateMachine):
             self.run(self.office.deliver(arriving))
             self.reference.deliver(self.stamps.of_statement(one) for one in arriving)
 
-    def sheet(self, original: str, week: date, drawn: list[world.Drawn], stamp: str, sheet_id: str = "", *, late: bool = False) -> None:
+    def sheet(
+        self,
+        original: str,
+        week: date,
+        drawn: list[world.Drawn],
+        stamp: str,
+        source_id: str = "",
+        *,
+        late: bool = False,
+    ) -> None:
         """Sends a revision of an original or of an adjustment of it."""
-        sheet_id = sheet_id or original
-        revision = self.stamps.late(sheet_id) if late else self.stamps.next(sheet_id)
+        source_id = source_id or original
+        revision = self.stamps.late(source_id) if late else self.stamps.next(source_id)
         if revision is None:
             return
         entries = world.week_of(drawn, week)
         approved_at = self.stamps.instant() if stamp == "stamped" else None
-        workflow = None if stamp == "imported" else {"submitted_at": "2026-01-01T00:00:00Z", "approved_at": approved_at and approved_at.isoformat()}
+        workflow = (
+            None
+            if stamp == "imported"
+            else {
+                "submitted_at": "2026-01-01T00:00:00Z",
+                "approved_at": approved_at and approved_at.isoformat(),
+            }
+        )
         event = builders.timesheet(
-            sheet_id, revision, [one.wire for one in entries], week_ending=str(week), worker_id=f"W-{original}", workflow=workflow,
-            adjusts=original if sheet_id != original else None,
+            source_id, revision, [one.wire for one in entries], week_ending=str(week), worker_id=f"W-{original}", workflow=workflow,
+            adjusts=original if source_id != original else None,
         )  # fmt: skip
         self.stamps.weeks[original] = week
         if not late:
             self.stamps.drawn[original] = drawn
         self.send("timesheet-approved", event)
-        own = tuple(Hours(one.order_id, one.day, one.time_type, one.hours, one.po) for one in entries)
-        self.reference.pricing.sheet_comes(original, Sheet(sheet_id, revision, f"W-{original}", week, stamp != "unapproved", approved_at, own))
+        own = tuple(
+            Hours(one.order_id, one.day, one.time_type, one.hours, one.po) for one in entries
+        )
+        self.reference.pricing.sheet_comes(
+            original,
+            Sheet(
+                source_id, revision, f"W-{original}", week, stamp != "unapproved", approved_at, own
+            ),
+        )
         self.flow()
 
     # -- what must hold
@@ -192,4 +251,7 @@ class Ground(RuleBasedStateMachine):
 
     def debits(self) -> list[Open]:
         """Open lines that are no credits, in a fixed order."""
-        return sorted((one for one in self.reference.ledger.lines() if one.corrects is None), key=lambda one: (one.document, one.line.key))
+        return sorted(
+            (one for one in self.reference.ledger.lines() if one.corrects is None),
+            key=lambda one: (one.document, one.line.key),
+        )

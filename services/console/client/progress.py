@@ -12,15 +12,15 @@ from services.console.client.figures import at_minor_unit
 from services.console.client.revisions import in_chunks
 
 _MOVING = (
-    "SELECT (SELECT count(*) FROM fee_realizer.to_price) AS to_price,"
-    " (SELECT count(*) FROM fee_realizer.latest_statement l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
-    "  WHERE coalesce(s.statement_no, 0) < l.statement_no) AS in_flight"
+    "SELECT (SELECT count(*) FROM fee_realizer.pricing_queue) AS pricing_queue,"
+    " (SELECT count(*) FROM fee_realizer.latest_realization l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
+    "  WHERE coalesce(s.realization_no, 0) < l.realization_no) AS in_flight"
 )
 _ARRIVED = {
     "billto": "SELECT node_id AS id, revision FROM invoicer.billto_node WHERE node_id = ANY(CAST(:ids AS text[]))",
-    "requirement": "SELECT requirement_id AS id, revision FROM fee_realizer.job_order WHERE requirement_id = ANY(CAST(:ids AS text[]))",
-    "timesheet": "SELECT sheet_id AS id, max(revision) AS revision FROM fee_realizer.document_revision"
-    " WHERE document_kind = 'timesheet' AND document_id = ANY(CAST(:ids AS text[])) AND sheet_id = document_id GROUP BY 1",
+    "requirement": "SELECT requirement_id AS id, revision FROM fee_realizer.known_requirement WHERE requirement_id = ANY(CAST(:ids AS text[]))",
+    "timesheet": "SELECT source_id AS id, max(revision) AS revision FROM fee_realizer.document_revision"
+    " WHERE document_kind = 'timesheet' AND document_id = ANY(CAST(:ids AS text[])) AND source_id = document_id GROUP BY 1",
 }
 
 
@@ -28,13 +28,13 @@ _ARRIVED = {
 class Moving:
     """What is under way between the services: documents to be priced again, statements not settled yet."""
 
-    to_price: int
+    pricing_queue: int
     in_flight: int
 
     @property
     def still(self) -> bool:
         """Whether nothing moves."""
-        return not (self.to_price or self.in_flight)
+        return not (self.pricing_queue or self.in_flight)
 
 
 @dataclass(slots=True)
@@ -59,7 +59,10 @@ async def arrived(connection: AsyncConnection, kind: str, ids: Collection[str]) 
     """The newest revision in the books of each of these documents (billto, requirement, timesheet)."""
     revisions: dict[str, int] = {}
     for chunk in in_chunks(ids):
-        revisions |= {row["id"]: int(row["revision"]) for row in await found(connection, _ARRIVED[kind], ids=chunk)}
+        revisions |= {
+            row["id"]: int(row["revision"])
+            for row in await found(connection, _ARRIVED[kind], ids=chunk)
+        }
     return revisions
 
 
@@ -85,11 +88,15 @@ async def worth_of(connection: AsyncConnection, timesheet_ids: Collection[str]) 
         for row in await _standing(connection, chunk):
             worth.lines += row["lines"]
             worth.hours += row["hours"]
-            worth.amounts[row["currency"]] = worth.amounts.get(row["currency"], Decimal(0)) + row["amount"]
+            worth.amounts[row["currency"]] = (
+                worth.amounts.get(row["currency"], Decimal(0)) + row["amount"]
+            )
         for row in await _holds(connection, chunk):
             worth.held[row["hold_code"]] += row["number"]
-            worth.hold_sentences.setdefault(row["hold_code"], row["sentence"])
-    worth.amounts = {currency: at_minor_unit(amount, currency) for currency, amount in worth.amounts.items()}
+            worth.hold_sentences.setdefault(row["hold_code"], row["message"])
+    worth.amounts = {
+        currency: at_minor_unit(amount, currency) for currency, amount in worth.amounts.items()
+    }
     return worth
 
 
@@ -108,7 +115,7 @@ async def _standing(connection: AsyncConnection, ids: list[str]) -> list[Row]:
 async def _holds(connection: AsyncConnection, ids: list[str]) -> list[Row]:
     return await found(
         connection,
-        "SELECT hold_code, count(*) AS number, min(hold_sentence) AS sentence FROM fee_realizer.document_state"
+        "SELECT hold_code, count(*) AS number, min(hold_message) AS message FROM fee_realizer.document_state"
         " WHERE document_kind = 'timesheet' AND document_id = ANY(CAST(:ids AS text[])) AND hold_code IS NOT NULL GROUP BY hold_code",
         ids=ids,
     )

@@ -24,7 +24,11 @@ def place_of(path: Path) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused("path_unusable", f"{place.parent} cannot be made: {error.strerror or error}", "name another place with --out") from error
+        raise Refused(
+            "path_unusable",
+            f"{place.parent} cannot be made: {error.strerror or error}",
+            "name another place with --out",
+        ) from error
     return place
 
 
@@ -32,7 +36,11 @@ def file_place(path: Path, named: str, file_format: str) -> Path:
     """The place of a format that is one file."""
     place = place_of(path)
     if place.is_dir():
-        raise Refused("path_unusable", f"{path} is a folder; {file_format} is one file", f"say --out {path / named}")
+        raise Refused(
+            "path_unusable",
+            f"{path} is a folder; {file_format} is one file",
+            f"say --out {path / named}",
+        )
     return place
 
 
@@ -42,7 +50,11 @@ def drafts_beside(place: Path) -> Iterator[Path]:
     try:
         drafts = Path(tempfile.mkdtemp(prefix=f".{place.name}.", suffix=".part", dir=place.parent))
     except OSError as error:
-        raise Refused("path_unusable", f"nothing can be written in {place.parent}: {error.strerror or error}", "name another place with --out") from error
+        raise Refused(
+            "path_unusable",
+            f"nothing can be written in {place.parent}: {error.strerror or error}",
+            "name another place with --out",
+        ) from error
     try:
         yield drafts
     finally:
@@ -52,7 +64,11 @@ def drafts_beside(place: Path) -> Iterator[Path]:
 def safe_name(number: str, otherwise: str, suffix: str, taken: set[str]) -> str:
     """A number as a file name that no other document has: a series such as 2026/ must not make folders."""
     stem = UNSAFE.sub("-", number).strip(".-") or otherwise
-    name = f"{stem}{suffix}" if f"{stem}{suffix}".lower() not in taken else f"{stem}.{otherwise}{suffix}"
+    name = (
+        f"{stem}{suffix}"
+        if f"{stem}{suffix}".lower() not in taken
+        else f"{stem}.{otherwise}{suffix}"
+    )
     taken.add(name.lower())
     return name
 
@@ -72,7 +88,11 @@ def archive(folder: Path, names: Sequence[str], place: Path) -> None:
 def move_all(folder: Path, names: Sequence[str], place: Path) -> None:
     """The files into a folder, which is made if it is not there."""
     if place.exists() and not place.is_dir():
-        raise Refused("path_unusable", f"{place} is a file, and a folder is needed for {len(names)} files", "name a folder or a .zip with --out")
+        raise Refused(
+            "path_unusable",
+            f"{place} is a file, and a folder is needed for {len(names)} files",
+            "name a folder or a .zip with --out",
+        )
     place.mkdir(exist_ok=True)
     for name in names:
         (folder / name).replace(place / name)

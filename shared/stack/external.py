@@ -10,7 +10,7 @@ PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
 
 
-class GivenKafka:
+class ExternalKafka:
     """A broker by its address."""
 
     patience_seconds = PATIENCE_SECONDS
@@ -29,13 +29,15 @@ class GivenKafka:
         """Make sure that it answers; nothing is written to it."""
         wrong = wait_until_it_works(self.address, self.patience_seconds, lambda: True, writes=False)
         if wrong is not None:
-            raise Unavailable(f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}. Start it, or mend the address.")
+            raise Unavailable(
+                f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}. Start it, or fix the address."
+            )
 
     def stop(self) -> None:
         """Not ours to stop."""
 
 
-class GivenDatabase:
+class ExternalDatabase:
     """A PostgreSQL server by its address."""
 
     patience_seconds = PATIENCE_SECONDS
@@ -63,7 +65,9 @@ class GivenDatabase:
                 time.sleep(PAUSE_SECONDS)
                 continue
             shown = self.dsn.rpartition("@")[2]  # the part before may hold a password
-            raise Unavailable(f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query. Start it, or mend the address.")
+            raise Unavailable(
+                f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query. Start it, or fix the address."
+            )
 
     def stop(self) -> None:
         """Not ours to stop."""

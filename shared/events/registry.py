@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from shared.events import ats, billing, commands, ledgers, statements
-from shared.events.wire import Message
+from shared.events import ats, billing, commands, ledgers
+from shared.events import realizations as statements
+from shared.events.field_types import Message
 
 
-class DeadLetterSaid(Message):
+class DeadLetterRecorded(Message):
     """A service could not read a record: where it lies, and why. What stood in it stays in the service's table."""
 
     dead_letter_id: int
@@ -16,10 +17,10 @@ class DeadLetterSaid(Message):
     offset: int
     sha256: str
     code: str
-    sentence: str
+    message: str
 
 
-CATALOGUE: dict[str, Any] = {
+EVENT_MODELS: dict[str, Any] = {
     "requirement-changed": ats.RequirementChanged,
     "billto-changed": ats.BilltoChanged,
     "timesheet-approved": ats.TimesheetApproved,
@@ -40,4 +41,4 @@ CATALOGUE: dict[str, Any] = {
 """Topic (without prefix) → the type of its value."""
 
 DEAD_LETTER = "dead-letter"
-"""Name of the schema of all dead-letter topics (`<topic>.<service>.dead-letter`), whose value is a `DeadLetterSaid`."""
+"""Name of the schema of all dead-letter topics (`<topic>.<service>.dead-letter`), whose value is a `DeadLetterRecorded`."""

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from shared.broker.topics import full_name
 from shared.errors import Refused
-from shared.events.wire import MESSAGE_BYTES
+from shared.events.field_types import MESSAGE_BYTES
 from shared.settings import settings
 
 BATCH_BYTES = 700_000
@@ -24,7 +24,7 @@ BATCH_BYTES = 700_000
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingMessage:
     """A record to be said: topic without prefix, key, JSON value. `event_id` is stable over repeats of the same announcement."""
 
     topic: str
@@ -46,7 +46,7 @@ def check_size(value: bytes, topic: str) -> None:
         )
 
 
-class ProducerOver(KafkaError):  # type: ignore[misc]
+class ProducerFailed(KafkaError):  # type: ignore[misc]
     """The brokers refused a batch. They count the batches of a partition, and take none of this producer any more that comes after one
     which they have not got: whoever has it must end and begin anew, or that partition is mute for good."""
 
@@ -90,13 +90,13 @@ class Producer:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def say(self, records: Sequence[Outgoing]) -> None:
-        """Publishes all and awaits every acknowledgement. Raises KafkaError if one fails: then none may be taken as said; `ProducerOver` if
+    async def publish(self, records: Sequence[OutgoingMessage]) -> None:
+        """Publishes all and awaits every acknowledgement. Raises KafkaError if one fails: then none may be taken as said; `ProducerFailed` if
         nothing more can be said. While brokers do not answer the acknowledgements are waited for without end."""
         if not records or self._producer is None:
             return
         waiting: list[Any] = []
-        by_topic: dict[str, list[Outgoing]] = {}
+        by_topic: dict[str, list[OutgoingMessage]] = {}
         for record in records:
             by_topic.setdefault(record.topic, []).append(record)
         for topic, of_topic in by_topic.items():
@@ -104,15 +104,21 @@ class Producer:
         try:
             await asyncio.gather(*waiting)
         except KafkaError as error:
-            raise ProducerOver(f"the brokers refused what was said: {error!r}") from error
+            raise ProducerFailed(f"the brokers refused what was said: {error!r}") from error
 
-    async def _send(self, producer: AIOKafkaProducer, topic: str, records: Sequence[Outgoing]) -> list[Any]:
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, records: Sequence[OutgoingMessage]
+    ) -> list[Any]:
         """Hands the records of a topic over in whole batches, one after the other in each partition; what tells when they are acknowledged."""
         name = full_name(topic)
         partitions = sorted(await producer.partitions_for(name))
         now = datetime.now(UTC).isoformat().encode()  # noqa: TID251 - an instant for people, no rule reads it
         version, kind = ("ce_specversion", b"1.0"), ("ce_type", f"backoffice.{topic}".encode())
-        source, at, content = ("ce_source", self._source), ("ce_time", now), ("content-type", b"application/json")
+        source, at, content = (
+            ("ce_source", self._source),
+            ("ce_time", now),
+            ("content-type", b"application/json"),
+        )
         waiting: list[Any] = []
         batches: dict[int, Any] = {}
         for record in records:

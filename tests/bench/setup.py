@@ -42,7 +42,11 @@ class Place:
     @property
     def environment(self) -> dict[str, str]:
         """The settings by which a process reaches this place."""
-        return {"BACKOFFICE_KAFKA": self.kafka, "BACKOFFICE_DATABASE_URL": self.url, "BACKOFFICE_TOPIC_PREFIX": f"{self.name}."}
+        return {
+            "BACKOFFICE_KAFKA": self.kafka,
+            "BACKOFFICE_DATABASE_URL": self.url,
+            "BACKOFFICE_TOPIC_PREFIX": f"{self.name}.",
+        }
 
     async def owner(self) -> asyncpg.Connection:
         """A connection that may do everything."""
@@ -60,12 +64,16 @@ class Place:
         """The full name of a topic here."""
         return full_name(name)
 
-    def start(self, *services: str, replicas: int = 1, wait: bool = True, **values: object) -> list[Worker]:
+    def start(
+        self, *services: str, replicas: int = 1, wait: bool = True, **values: object
+    ) -> list[Worker]:
         """Starts worker processes with these settings, and waits until all are ready unless told not to."""
         ports = Ports(self.data, _quiet)
         own = {f"BACKOFFICE_{name.upper()}": str(value) for name, value in values.items()}
         started = [
-            Worker(self.data, service, replica, ports, {**self.environment, **own}, _quiet) for service in services for replica in range(1, replicas + 1)
+            Worker(self.data, service, replica, ports, {**self.environment, **own}, _quiet)
+            for service in services
+            for replica in range(1, replicas + 1)
         ]
         for worker in started:
             worker.start()
@@ -101,8 +109,15 @@ class Ground:
         self._made += 1
         own = f"bench_{name}_{self._made}"
         base = make_url(self.stack.database_url)
-        asyncio.run(_sql(self.stack.database_url, f"CREATE DATABASE {own} TEMPLATE {base.database}"))
-        place = Place(own, base.set(database=own).render_as_string(hide_password=False), self.stack.kafka_address, self.data)
+        asyncio.run(
+            _sql(self.stack.database_url, f"CREATE DATABASE {own} TEMPLATE {base.database}")
+        )
+        place = Place(
+            own,
+            base.set(database=own).render_as_string(hide_password=False),
+            self.stack.kafka_address,
+            self.data,
+        )
         with _environment(place.environment):
             try:
                 asyncio.run(create_topics(place.kafka, partitions))
@@ -118,7 +133,10 @@ class Ground:
     def memory(self, workers: Sequence[Worker]) -> dict[str, int]:
         """MiB of every process now: private and its share of what is common; of PostgreSQL all its processes together."""
         found = {worker.name: _share([worker.pid]) for worker in workers if worker.pid}
-        return found | {"kafka": _share([self.stack.kafka.pid]), "postgres": _share(self.postgres_pids())}
+        return found | {
+            "kafka": _share([self.stack.kafka.pid]),
+            "postgres": _share(self.postgres_pids()),
+        }
 
     def postgres_pids(self) -> list[int]:
         """The postmaster and its children."""
@@ -165,7 +183,12 @@ class Clock:
     def now(self) -> Instant:
         """This moment."""
         own = sum(_computed(pid) for pid in self.pids)
-        return Instant(time.perf_counter(), own + _computed(self.ground.stack.kafka.pid) + sum(_computed(pid) for pid in self.ground.postgres_pids()))
+        return Instant(
+            time.perf_counter(),
+            own
+            + _computed(self.ground.stack.kafka.pid)
+            + sum(_computed(pid) for pid in self.ground.postgres_pids()),
+        )
 
     def took(self, messages: int, since: Instant) -> Took:
         """What so many messages took since a moment."""
@@ -179,7 +202,11 @@ def _computed(pid: int | None) -> float:
         times = psutil.Process(pid).cpu_times() if pid else None
     except psutil.Error:
         return 0.0
-    return 0.0 if times is None else times.user + times.system + times.children_user + times.children_system
+    return (
+        0.0
+        if times is None
+        else times.user + times.system + times.children_user + times.children_system
+    )
 
 
 @contextmanager
@@ -206,19 +233,28 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 async def _sql(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(plain_dsn(make_url(url).set(database="postgres").render_as_string(hide_password=False)))
+    connection = await asyncpg.connect(
+        plain_dsn(make_url(url).set(database="postgres").render_as_string(hide_password=False))
+    )
     try:
         await connection.execute(statement)
     finally:
         await connection.close()
 
 
-async def until(asked: Callable[[], Awaitable[bool]], what: str, pause: float = PAUSE_SECONDS, patience: float = SETTLE_SECONDS) -> float:
+async def until(
+    asked: Callable[[], Awaitable[bool]],
+    what: str,
+    pause: float = PAUSE_SECONDS,
+    patience: float = SETTLE_SECONDS,
+) -> float:
     """Waits until it is so; the clock at which it was seen."""
     deadline = time.perf_counter() + patience
     while not await asked():
         if time.perf_counter() > deadline:
-            raise TimeoutError(f"{what} did not come about within {patience:.0f} s; the logs of the workers lie in the data folder of the run")
+            raise TimeoutError(
+                f"{what} did not come about within {patience:.0f} s; the logs of the workers lie in the data folder of the run"
+            )
         await asyncio.sleep(pause)
     return time.perf_counter()
 
@@ -259,5 +295,9 @@ def forget_peak(pid: int) -> None:
 
 def peak_memory(pid: int) -> int:
     """MiB that a process held at most since the last forgetting."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) // 1024

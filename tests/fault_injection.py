@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.events.statements import PayLinesRealized, StatementLine
+from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import COMPANY
 
-LINE_FIELDS = tuple(name for name in StatementLine.model_fields if name != "derivation")
+LINE_FIELDS = tuple(name for name in RealizationLine.model_fields if name != "derivation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +47,64 @@ class Planter:
 
     async def company(self, billing_company: str = COMPANY, **changes: Any) -> None:
         """A known billing company."""
-        values = {"known": True, "billing_company": billing_company, "name": billing_company, "time_zone": "UTC"} | changes
+        values = {
+            "known": True,
+            "billing_company": billing_company,
+            "name": billing_company,
+            "time_zone": "UTC",
+        } | changes
         names = ", ".join(values)
-        await self.run(f"INSERT INTO fee_realizer.billing_company ({names}) VALUES ({', '.join(':' + name for name in values)})", **values)
-
-    async def statement(self, said: PayLinesRealized, *, settled: bool = True, minutes_ago: int = 0, hold: str | None = None) -> None:
-        """A statement as fee_realizer keeps it, and, unless told otherwise, as the invoicer settled it."""
-        values = {"kind": said.document_kind, "id": said.document_id, "no": said.statement_no, "is": said.statement_kind, "body": said.model_dump_json()}
         await self.run(
-            "INSERT INTO fee_realizer.source_document (document_kind, document_id, sheet_id, revision, statement_no, hold_code)"
+            f"INSERT INTO fee_realizer.billing_company ({names}) VALUES ({', '.join(':' + name for name in values)})",
+            **values,
+        )
+
+    async def statement(
+        self,
+        said: PayLinesRealized,
+        *,
+        settled: bool = True,
+        minutes_ago: int = 0,
+        hold: str | None = None,
+    ) -> None:
+        """A statement as fee_realizer keeps it, and, unless told otherwise, as the invoicer settled it."""
+        values = {
+            "kind": said.document_kind,
+            "id": said.document_id,
+            "no": said.realization_no,
+            "is": said.realization_kind,
+            "body": said.model_dump_json(),
+        }
+        await self.run(
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, source_id, revision, realization_no, hold_code)"
             " VALUES (:kind, :id, :id, CAST(:no AS bigint), CAST(:no AS integer), :hold) ON CONFLICT (document_kind, document_id)"
-            " DO UPDATE SET statement_no = excluded.statement_no, hold_code = excluded.hold_code",
+            " DO UPDATE SET realization_no = excluded.realization_no, hold_code = excluded.hold_code",
             kind=said.document_kind,
             id=said.document_id,
-            no=said.statement_no,
+            no=said.realization_no,
             hold=hold,
         )
         await self.run(
-            "INSERT INTO fee_realizer.statement (document_kind, document_id, statement_no, statement_kind, sheet_id, revision, cause, body, issued_at)"
+            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body, issued_at)"
             " VALUES (:kind, :id, CAST(:no AS integer), :is, :id, CAST(:no AS bigint), 'test', :body, now() - make_interval(mins => :minutes))",
             **values,
             minutes=minutes_ago,
         )
         if settled:
             await self.run(
-                "INSERT INTO invoicer.settled_document (document_kind, document_id, statement_no, statement_kind, body)"
+                "INSERT INTO invoicer.settled_document (document_kind, document_id, realization_no, realization_kind, body)"
                 " VALUES (:kind, :id, :no, :is, :body) ON CONFLICT (document_kind, document_id)"
-                " DO UPDATE SET statement_no = excluded.statement_no, statement_kind = excluded.statement_kind, body = excluded.body",
+                " DO UPDATE SET realization_no = excluded.realization_no, realization_kind = excluded.realization_kind, body = excluded.body",
                 **values,
             )
 
     async def pay_line(
         self,
-        line: StatementLine,
+        line: RealizationLine,
         document_id: str,
         place: str = "open",
         *,
-        statement_no: int = 1,
+        realization_no: int = 1,
         corrects: tuple[int, int] | None = None,
         announce: bool = False,
     ) -> int:
@@ -91,7 +112,7 @@ class Planter:
         values = {name: getattr(line, name) for name in LINE_FIELDS} | {
             "document_kind": "placement" if line.line_kind == "product" else "timesheet",
             "document_id": document_id,
-            "statement_no": statement_no,
+            "realization_no": realization_no,
             "accounting_period": line.effective_date.year * 100 + line.effective_date.month,
             "derivation": json.dumps(line.derivation),
             "announce": announce,
@@ -99,8 +120,13 @@ class Planter:
             "corrects_line_no": corrects[1] if corrects else None,
         }
         columns = ", ".join(values)
-        marks = ", ".join(f"CAST(:{name} AS jsonb)" if name == "derivation" else f":{name}" for name in values)
-        pay_line_id: int = await self.run(f"INSERT INTO invoicer.pay_line ({columns}) VALUES ({marks}) RETURNING pay_line_id", **values)
+        marks = ", ".join(
+            f"CAST(:{name} AS jsonb)" if name == "derivation" else f":{name}" for name in values
+        )
+        pay_line_id: int = await self.run(
+            f"INSERT INTO invoicer.pay_line ({columns}) VALUES ({marks}) RETURNING pay_line_id",
+            **values,
+        )
         into = {
             "open": "INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node,"
             " corrects_invoice_id IS NOT NULL FROM invoicer.pay_line WHERE pay_line_id = :id",
@@ -111,7 +137,9 @@ class Planter:
             await self.run(into[place], id=pay_line_id)
         return pay_line_id
 
-    async def batch(self, batch_id: str, numbers: Sequence[int], invoice_date: date, company: str = COMPANY) -> None:
+    async def batch(
+        self, batch_id: str, numbers: Sequence[int], invoice_date: date, company: str = COMPANY
+    ) -> None:
         """The head of a batch; `close_batch` sums it up when its documents are there."""
         await self.run(
             "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents,"
@@ -136,14 +164,24 @@ class Planter:
             id=batch_id,
         )
 
-    async def invoice(self, batch_id: str, number: int, invoice_date: date, lines: Sequence[InvoiceLine], **changes: Any) -> int:
+    async def invoice(
+        self,
+        batch_id: str,
+        number: int,
+        invoice_date: date,
+        lines: Sequence[InvoiceLine],
+        **changes: Any,
+    ) -> int:
         """A closed document with its lines; its seal is set by `seal`."""
         taxes: dict[tuple[str, str], list[Decimal]] = {}
         for line in lines:
             sums = taxes.setdefault((line.code, str(line.rate)), [Decimal(0), Decimal(0)])
             sums[0] += line.amount
             sums[1] += line.tax
-        net, tax = sum((line.amount for line in lines), Decimal(0)), sum((line.tax for line in lines), Decimal(0))
+        net, tax = (
+            sum((line.amount for line in lines), Decimal(0)),
+            sum((line.tax for line in lines), Decimal(0)),
+        )
         values = {
             "billing_company": COMPANY,
             "batch_id": batch_id,
@@ -165,12 +203,20 @@ class Planter:
             "tax": tax,
             "total": net + tax,
             "line_count": len(lines),
-            "tax_totals": json.dumps([{"code": code, "rate": rate, "net": str(sums[0]), "tax": str(sums[1])} for (code, rate), sums in taxes.items()]),
+            "tax_totals": json.dumps(
+                [
+                    {"code": code, "rate": rate, "net": str(sums[0]), "tax": str(sums[1])}
+                    for (code, rate), sums in taxes.items()
+                ]
+            ),
             "seller": "{}",
             "buyer": "{}",
         } | changes
         columns = ", ".join(values)
-        marks = ", ".join(f"CAST(:{name} AS jsonb)" if name in ("tax_totals", "seller", "buyer") else f":{name}" for name in values)
+        marks = ", ".join(
+            f"CAST(:{name} AS jsonb)" if name in ("tax_totals", "seller", "buyer") else f":{name}"
+            for name in values
+        )
         invoice_id: int = await self.run(
             f"INSERT INTO invoicer.invoice ({columns}, closed_at) VALUES ({marks}, now()) RETURNING invoice_id",
             **values,
@@ -195,7 +241,9 @@ class Planter:
             " WHERE NOT EXISTS (SELECT FROM invoicer.invoice_seal s WHERE s.invoice_id = c.invoice_id)"
         )
 
-    async def series(self, first: int, following: int, last_date: date, company: str = COMPANY) -> None:
+    async def series(
+        self, first: int, following: int, last_date: date, company: str = COMPANY
+    ) -> None:
         """The counter of a series."""
         await self.run(
             "INSERT INTO invoicer.number_series VALUES (:company, 'INV-', :first, :following, :last)",

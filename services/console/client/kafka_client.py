@@ -18,7 +18,7 @@ from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
 from shared.events.commands import AnyCommand, key_of, owner_of
-from shared.events.wire import MESSAGE_BYTES
+from shared.events.field_types import MESSAGE_BYTES
 
 ANSWER_SECONDS = 120.0
 IN_FLIGHT = 5_000
@@ -52,7 +52,9 @@ class Client:
             await self._producer.stop()
             self._producer = None
 
-    async def publish(self, topic: str, records: Iterable[Publishable], progress: Progress | None = None) -> int:
+    async def publish(
+        self, topic: str, records: Iterable[Publishable], progress: Progress | None = None
+    ) -> int:
         """Publishes (key, value) pairs on a topic (name without prefix) in their order; how many. All are acknowledged when it returns.
 
         `progress` is told the number acknowledged so far. A value of None is a tombstone.
@@ -62,7 +64,11 @@ class Client:
         waiting: list[asyncio.Future[object]] = []
         try:
             for key, value in records:
-                waiting.append(await producer.send(full_name(topic), value, key=None if key is None else key.encode()))
+                waiting.append(
+                    await producer.send(
+                        full_name(topic), value, key=None if key is None else key.encode()
+                    )
+                )
                 if len(waiting) >= IN_FLIGHT:
                     sent += await _acknowledged(waiting)
                     if progress is not None:
@@ -77,17 +83,23 @@ class Client:
             ) from error
         except KafkaError as error:
             await asyncio.gather(*waiting, return_exceptions=True)
-            raise Unavailable(f"Kafka at {self._kafka} did not take all records for {topic} ({type(error).__name__}): publish again") from error
+            raise Unavailable(
+                f"Kafka at {self._kafka} did not take all records for {topic} ({type(error).__name__}): publish again"
+            ) from error
         if progress is not None:
             progress(sent)
         return sent
 
-    async def send(self, command: AnyCommand, timeout_seconds: float = ANSWER_SECONDS) -> CommandResult:
+    async def send(
+        self, command: AnyCommand, timeout_seconds: float = ANSWER_SECONDS
+    ) -> CommandResult:
         """Sends a command and awaits its answer, accepted or refused. Raises `Unavailable` if none comes in time."""
         (result,) = await self.send_all([command], timeout_seconds)
         return result
 
-    async def send_all(self, commands: Sequence[AnyCommand], timeout_seconds: float = ANSWER_SECONDS) -> list[CommandResult]:
+    async def send_all(
+        self, commands: Sequence[AnyCommand], timeout_seconds: float = ANSWER_SECONDS
+    ) -> list[CommandResult]:
         """Sends commands in their order and awaits all answers, given in the order of the commands."""
         waiting = {command.command_id: command for command in commands}
         answers: dict[str, CommandResult] = {}
@@ -95,7 +107,10 @@ class Client:
             return []
         consumer = await self._results_from_now()
         try:
-            await self.publish(OPERATOR_COMMANDS.name, [(key_of(command), command.model_dump_json().encode()) for command in commands])
+            await self.publish(
+                OPERATOR_COMMANDS.name,
+                [(key_of(command), command.model_dump_json().encode()) for command in commands],
+            )
             began = asyncio.get_running_loop().time()
             told = self._patience is None
             while len(answers) < len(waiting):
@@ -104,7 +119,9 @@ class Client:
                 if waited > timeout_seconds:
                     raise Unavailable(_no_answer(left, timeout_seconds))
                 if waited > PATIENCE_SECONDS and self._patience is not None and not told:
-                    self._patience(f"still waiting for {_services(left)}; whether it is up says `backoffice status`, how far it is `backoffice lag`")
+                    self._patience(
+                        f"still waiting for {_services(left)}; whether it is up says `backoffice status`, how far it is `backoffice lag`"
+                    )
                     told = True
                 for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                     for record in records:
@@ -135,14 +152,22 @@ class Client:
 
     async def _results_from_now(self) -> AIOKafkaConsumer:
         topic = full_name(COMMAND_RESULTS.name)
-        consumer = AIOKafkaConsumer(topic, bootstrap_servers=self._kafka, group_id=None, enable_auto_commit=False, fetch_max_wait_ms=50)
+        consumer = AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=self._kafka,
+            group_id=None,
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+        )
         try:
             await consumer.start()
             for partition, end in (await consumer.end_offsets(list(consumer.assignment()))).items():
                 consumer.seek(partition, end)
         except UnknownTopicOrPartitionError as error:
             await consumer.stop()
-            raise Unavailable(f"Kafka at {self._kafka} has no topic {topic}: start the stack with `backoffice up --detach`, which makes it") from error
+            raise Unavailable(
+                f"Kafka at {self._kafka} has no topic {topic}: start the stack with `backoffice up --detach`, which makes it"
+            ) from error
         except KafkaError as error:
             await consumer.stop()
             raise Unavailable(_away(self._kafka)) from error
@@ -169,7 +194,7 @@ def _answer(value: bytes | None) -> CommandResult | None:
 
 
 def _away(kafka: str) -> str:
-    return f"Kafka at {kafka} does not answer: see `backoffice status`, start it with `backoffice up --detach`, or mend BACKOFFICE_KAFKA"
+    return f"Kafka at {kafka} does not answer: see `backoffice status`, start it with `backoffice up --detach`, or fix BACKOFFICE_KAFKA"
 
 
 def _services(left: Sequence[AnyCommand]) -> str:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.console.cli.screen import Column, Screen
+from services.console.cli.output import Column, Screen
 
 if TYPE_CHECKING:
     from services.console.sample.play import Closed, Story
@@ -38,31 +38,59 @@ def tell(screen: Screen, story: "Story", data: Path, out: Path, seconds: float) 
     _files(screen, story, out)
     _next(screen, story, data)
     screen.say()
-    screen.say(f"Done in {seconds:.0f} s. Everything that was started is stopped; the books stay in {data}.", "green")
+    screen.say(
+        f"Done in {seconds:.0f} s. Everything that was started is stopped; the books stay in {data}.",
+        "green",
+    )
 
 
 def _came_in(screen: Screen, story: "Story") -> None:
     records = sum(story.published.values())
     lines = sum(story.lines.values())
-    screen.say(f"{records} records came in over Kafka, the timesheets before the job orders that price them; they became {lines} pay lines.")
+    screen.say(
+        f"{records} records came in over Kafka, the timesheets before the requirements that price them; they became {lines} pay lines."
+    )
     for row in story.pending:
         products = row["amount_products_and_services"]
         screen.say(
             f"  {row['billing_company']}: pending {row['amount_timesheets']:,f} {row['currency']} of timesheets"
             f" and {products:,f} {row['currency']} of products and services"
         )
-    screen.say("One sheet came unsigned and was released when its signed revision came; one adjustment took its original's place unbilled.")
+    screen.say(
+        "One sheet came unsigned and was released when its signed revision came; one adjustment took its original's place unbilled."
+    )
 
 
 def _waiting(story: "Story") -> list[dict[str, Any]]:
-    rows = [{"what": "held", "which": row["document_id"], "why": row["sentence"]} for row in story.held]
-    rows += [{"what": "dead letter", "which": f"{row['topic']}, offset {row['offset']}", "why": row["sentence"]} for row in story.letters]
+    rows = [
+        {"what": "held", "which": row["document_id"], "why": row["message"]} for row in story.held
+    ]
+    rows += [
+        {
+            "what": "dead letter",
+            "which": f"{row['topic']}, offset {row['offset']}",
+            "why": row["message"],
+        }
+        for row in story.letters
+    ]
     snoozed = {int(line["pay_line_id"]) for line in story.snoozed}
     for line in story.left:
         if int(line["pay_line_id"]) in snoozed:
-            rows.append({"what": "snoozed", "which": line["document_id"], "why": f"{_amount(line)}: {line.get('hold_reason') or 'on hold'}"})
+            rows.append(
+                {
+                    "what": "snoozed",
+                    "which": line["document_id"],
+                    "why": f"{_amount(line)}: {line.get('hold_reason') or 'on hold'}",
+                }
+            )
         elif line["status"] == "Scheduled":
-            rows.append({"what": "scheduled", "which": line["document_id"], "why": f"{_amount(line)} falls due on {line['effective_date']}"})
+            rows.append(
+                {
+                    "what": "scheduled",
+                    "which": line["document_id"],
+                    "why": f"{_amount(line)} falls due on {line['effective_date']}",
+                }
+            )
     rows += _set_aside(story, snoozed)
     return rows
 
@@ -71,7 +99,11 @@ def _set_aside(story: "Story", snoozed: set[int]) -> list[dict[str, Any]]:
     """Pending lines that no batch took: by the document's last reason in the preview, grouped."""
     from services.console.sample.month import CUT_OFF
 
-    open_lines = [line for line in story.left if line["status"] == "Pending" and int(line["pay_line_id"]) not in snoozed]
+    open_lines = [
+        line
+        for line in story.left
+        if line["status"] == "Pending" and int(line["pay_line_id"]) not in snoozed
+    ]
     early = [line for line in open_lines if line["effective_date"] > CUT_OFF]
     rest = [line for line in open_lines if line["effective_date"] <= CUT_OFF]
     rows = [
@@ -121,7 +153,11 @@ def _agree(closed: "Closed", totals: dict[str, Any]) -> bool:
     if closed.csv is None or closed.pdf is None:
         return False
     counted = [saved.totals.by_currency[totals["currency"]] for saved in (closed.csv, closed.pdf)]
-    return all((one.net, one.tax, one.total) == tuple(Decimal(totals[name]) for name in ("net", "tax", "total")) for one in counted)
+    return all(
+        (one.net, one.tax, one.total)
+        == tuple(Decimal(totals[name]) for name in ("net", "tax", "total"))
+        for one in counted
+    )
 
 
 def _checked(screen: Screen, story: "Story") -> None:
@@ -136,7 +172,10 @@ def _checked(screen: Screen, story: "Story") -> None:
         )
     elif report is not None:
         for fault in report.faults:
-            screen.say(f"{fault.check}: {fault.sentence} ({fault.count}, e.g. {', '.join(one.id for one in fault.offenders[:3])})", "red")
+            screen.say(
+                f"{fault.check}: {fault.message} ({fault.count}, e.g. {', '.join(one.id for one in fault.offenders[:3])})",
+                "red",
+            )
 
 
 def _files(screen: Screen, story: "Story", out: Path) -> None:
@@ -144,8 +183,12 @@ def _files(screen: Screen, story: "Story", out: Path) -> None:
     screen.say("The files", "bold green")
     for closed in story.closed:
         if closed.csv is not None and closed.pdf is not None:
-            screen.say(f"  {out / (closed.billing_company + '.csv')}   {closed.csv.totals.lines} lines")
-            screen.say(f"  {out / closed.billing_company}/   {closed.pdf.files} PDF files, {closed.head['first_number']}.pdf and on")
+            screen.say(
+                f"  {out / (closed.billing_company + '.csv')}   {closed.csv.totals.lines} lines"
+            )
+            screen.say(
+                f"  {out / closed.billing_company}/   {closed.pdf.files} PDF files, {closed.head['first_number']}.pdf and on"
+            )
 
 
 def _next(screen: Screen, story: "Story", data: Path) -> None:
@@ -153,14 +196,33 @@ def _next(screen: Screen, story: "Story", data: Path) -> None:
     bin_path = ".venv/bin/backoffice" if Path(".venv/bin/backoffice").exists() else "backoffice"
     screen.say()
     screen.say("Try next", "bold green")
-    tries = [("up --detach", "the same books, running again"), ("health-check --billing-company harbor-us --cut-off 2026-11-30", "what stands in the way")]
+    tries = [
+        ("up --detach", "the same books, running again"),
+        ("health-check --billing-company harbor-us --cut-off 2026-11-30", "what stands in the way"),
+    ]
     if story.closed:
-        tries.append((f"invoices show {story.closed[0].head['first_number']}", "a closed document with its lines"))
+        tries.append(
+            (
+                f"invoices show {story.closed[0].head['first_number']}",
+                "a closed document with its lines",
+            )
+        )
     if first is not None:
         line = first["pay_line_id"]
-        tries.append((f"why {line}", "where a line comes from, down to the rate version and the payer"))
-        tries.append((f"pay-lines release {line} --reason 'the client agrees'", "into the next batch with it"))
-    tries += [("documents held", "what waits, and for what"), ("dead-letters list", "what nobody could read"), ("down", "stops it again")]
+        tries.append(
+            (f"why {line}", "where a line comes from, down to the rate version and the payer")
+        )
+        tries.append(
+            (
+                f"pay-lines release {line} --reason 'the client agrees'",
+                "into the next batch with it",
+            )
+        )
+    tries += [
+        ("documents held", "what waits, and for what"),
+        ("dead-letters list", "what nobody could read"),
+        ("down", "stops it again"),
+    ]
     wide = max(len(words) for words, _ in tries)
     screen.say(f"  export BACKOFFICE_DATA={data}")
     for words, what in tries:
@@ -172,11 +234,22 @@ def document_of(story: "Story", data: Path, out: Path) -> dict[str, Any]:
     return {
         "published": story.published,
         "pay_lines": story.lines,
-        "held": [{name: row[name] for name in ("document_id", "code", "sentence")} for row in story.held],
-        "dead_letters": [{name: row[name] for name in ("service", "topic", "code", "sentence")} for row in story.letters],
+        "held": [
+            {name: row[name] for name in ("document_id", "code", "message")} for row in story.held
+        ],
+        "dead_letters": [
+            {name: row[name] for name in ("service", "topic", "code", "message")}
+            for row in story.letters
+        ],
         "not_invoiced": _waiting(story),
-        "batches": [_batch(closed) | {"preview": closed.preview.details if closed.preview else None} for closed in story.closed],
-        "findings": {closed.billing_company: [finding.model_dump() for finding in closed.findings] for closed in story.closed},
+        "batches": [
+            _batch(closed) | {"preview": closed.preview.details if closed.preview else None}
+            for closed in story.closed
+        ],
+        "findings": {
+            closed.billing_company: [finding.model_dump() for finding in closed.findings]
+            for closed in story.closed
+        },
         "verify": story.report.as_dict() if story.report else None,
         "data": data,
         "files": out,

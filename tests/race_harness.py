@@ -43,14 +43,24 @@ class Arena:
         for number in range(replicas):
             pause = self.folder / f"pause-{number}"
             pause.mkdir()
-            worker = await start(service, self.stack, self.folder, replica=f"r{number}", pause=pause, today=self.today, sweep_seconds=SELDOM_SECONDS)
+            worker = await start(
+                service,
+                self.stack,
+                self.folder,
+                replica=f"r{number}",
+                pause=pause,
+                today=self.today,
+                sweep_seconds=SELDOM_SECONDS,
+            )
             self.replicas.append(Replica(pause, f"{service} r{number}", worker))
         await until("each worker has its partitions", lambda: self._assigned(service, topic))
         return self.replicas
 
     async def also(self, *services: str) -> None:
         """Workers that take no part in the race."""
-        self.others += [await start(service, self.stack, self.folder, today=self.today) for service in services]
+        self.others += [
+            await start(service, self.stack, self.folder, today=self.today) for service in services
+        ]
 
     async def _assigned(self, service: str, topic: str) -> bool:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
@@ -63,8 +73,12 @@ class Arena:
         if group["state"] != "Stable" or len(group["members"]) != len(self.replicas):
             return False
         for member in group["members"]:
-            number = int(member["member_id"].partition(".")[0].removeprefix("r"))  # a static member's id begins with its instance's
-            partitions = ConsumerProtocol.ASSIGNMENT.decode(member["member_assignment"]).partitions()
+            number = int(
+                member["member_id"].partition(".")[0].removeprefix("r")
+            )  # a static member's id begins with its instance's
+            partitions = ConsumerProtocol.ASSIGNMENT.decode(
+                member["member_assignment"]
+            ).partitions()
             if len(partitions) != PARTITIONS // len(self.replicas):
                 return False
             self.replicas[number].partition = partitions[0].partition
@@ -87,7 +101,9 @@ class Arena:
 
 
 @contextlib.asynccontextmanager
-async def arena(stack: dict[str, str], folder: Path, books: Watching, today: str) -> AsyncIterator[Arena]:
+async def arena(
+    stack: dict[str, str], folder: Path, books: Watching, today: str
+) -> AsyncIterator[Arena]:
     """An arena whose workers are stopped at the end, and killed if the test failed."""
     made = Arena(stack, folder, books, today)
     try:

@@ -1,7 +1,7 @@
 """A service so small that a test sees the protocol and nothing else: it hears one topic and keeps each toy in one row.
 
 It runs on the schema of fee_realizer, hears `timesheet-approved` and says `document-held`; the rows are real, the Kafka is real.
-`python -m tests.toy` runs it as a process of its own; `TOY_BUG=1` makes it raise where no rule of a document is running.
+`python -m tests.sample_service` runs it as a process of its own; `TOY_BUG=1` makes it raise where no rule of a document is running.
 """
 
 import json
@@ -14,19 +14,19 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.broker.say import Outgoing, stable_id
+from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import DOCUMENT_HELD, OPERATOR_COMMANDS, TIMESHEET_APPROVED
-from shared.consumer.commands import Answer, Desk
-from shared.consumer.protocol import Lane
+from shared.consumer.commands import Answer, CommandDispatcher
+from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, reader
 from shared.consumer.worker import Service, main
 from shared.database import rows, run
 from shared.events.commands import SetCatalogItem
-from shared.events.wire import AtsMessage, Hours, Identifier
+from shared.events.field_types import AtsMessage, Hours, Identifier
 
 SERVICE = "fee_realizer"
 TOPIC = TIMESHEET_APPROVED.name
-SAID = DOCUMENT_HELD.name
+PUBLISHED = DOCUMENT_HELD.name
 TABLE = """
 CREATE TABLE fee_realizer.toy (
   toy_id text PRIMARY KEY, hours numeric(6,2) NOT NULL CHECK (hours <> 13), body jsonb NOT NULL,
@@ -60,14 +60,20 @@ class Playroom:
     before: Before | None = None
     tries: list[list[str]] = field(default_factory=list)
 
-    def lane(self) -> Lane:
+    def subscription(self) -> Subscription:
         """The lane of toys."""
-        return Lane(TOPIC, reader(Toy), self.apply, Toy)
+        return Subscription(TOPIC, reader(Toy), self.apply, Toy)
 
-    async def apply(self, connection: AsyncConnection, received: Sequence[Received[Toy]]) -> Applied:
+    async def apply(
+        self, connection: AsyncConnection, received: Sequence[Received[Toy]]
+    ) -> Applied:
         """Keeps each toy once; the same id with other hours is a conflict; new ones are said."""
         self.tries.append([one.event.toy_id for one in received])
-        found = await rows(connection, "SELECT toy_id, hours FROM fee_realizer.toy WHERE toy_id = ANY(:ids)", ids=[one.event.toy_id for one in received])
+        found = await rows(
+            connection,
+            "SELECT toy_id, hours FROM fee_realizer.toy WHERE toy_id = ANY(:ids)",
+            ids=[one.event.toy_id for one in received],
+        )
         known = {row.toy_id: row.hours for row in found}
         if self.before is not None:
             await self.before(connection, received)
@@ -76,11 +82,18 @@ class Playroom:
         for one in received:
             hours = known.setdefault(one.event.toy_id, one.event.hours)
             if hours != one.event.hours:
-                rejected.append((one.record, Rejection("conflict", "the toy came before with other hours: send another toy")))
+                rejected.append(
+                    (
+                        one.record,
+                        Rejection(
+                            "conflict", "the toy came before with other hours: send another toy"
+                        ),
+                    )
+                )
             elif one.event.toy_id not in {row.toy_id for row in found}:
                 fresh[one.event.toy_id] = one
         await self._keep(connection, fresh)
-        return Applied(unsaid=[("toy", toy_id) for toy_id in fresh], rejected=rejected)
+        return Applied(publish_now=[("toy", toy_id) for toy_id in fresh], rejected=rejected)
 
     async def _keep(self, connection: AsyncConnection, fresh: dict[str, Received[Toy]]) -> None:
         await run(
@@ -92,27 +105,63 @@ class Playroom:
             bodies=[(one.record.value or b"").decode() for one in fresh.values()],
         )
 
-    async def say(self, connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoing]:
+    async def say(self, connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
         """Each kept toy, from its row."""
-        found = await rows(connection, "SELECT toy_id, hours FROM fee_realizer.toy WHERE toy_id = ANY(:ids) ORDER BY place", ids=list(ids))
-        return [Outgoing(SAID, row.toy_id, json.dumps({"toy_id": row.toy_id, "hours": str(row.hours)}).encode(), stable_id("toy", row.toy_id)) for row in found]
+        found = await rows(
+            connection,
+            "SELECT toy_id, hours FROM fee_realizer.toy WHERE toy_id = ANY(:ids) ORDER BY place",
+            ids=list(ids),
+        )
+        return [
+            OutgoingMessage(
+                PUBLISHED,
+                row.toy_id,
+                json.dumps({"toy_id": row.toy_id, "hours": str(row.hours)}).encode(),
+                stable_id("toy", row.toy_id),
+            )
+            for row in found
+        ]
 
-    def desk(self) -> Desk:
+    def desk(self) -> CommandDispatcher:
         """Answers `set-catalog-item` by keeping a toy of that name: a second one would meet the unique key."""
-        return Desk(SERVICE, {SetCatalogItem: self.set_item}, lambda: {TOPIC: self.lane(), OPERATOR_COMMANDS.name: self.desk().lane()}, self.again)
+        return CommandDispatcher(
+            SERVICE,
+            {SetCatalogItem: self.set_item},
+            lambda: {
+                TOPIC: self.subscription(),
+                OPERATOR_COMMANDS.name: self.desk().subscription(),
+            },
+            self.again,
+        )
 
     async def set_item(self, connection: AsyncConnection, command: SetCatalogItem) -> Answer:
         """Keeps the toy named by the item."""
-        await run(connection, "INSERT INTO fee_realizer.toy (toy_id, hours, body) VALUES (:id, 1, '{}')", id=command.item_id)
-        return Answer(f"toy {command.item_id} is there", details={"toy_id": command.item_id}, unsaid=[("toy", command.item_id)])
+        await run(
+            connection,
+            "INSERT INTO fee_realizer.toy (toy_id, hours, body) VALUES (:id, 1, '{}')",
+            id=command.item_id,
+        )
+        return Answer(
+            f"toy {command.item_id} is there",
+            details={"toy_id": command.item_id},
+            publish_after=[("toy", command.item_id)],
+        )
 
     async def again(self, connection: AsyncConnection, command: Any) -> Answer:
         """Says every toy again."""
-        return Answer("said again", unsaid=[("toy", row.toy_id) for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy")])
+        return Answer(
+            "said again",
+            publish_after=[
+                ("toy", row.toy_id)
+                for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy")
+            ],
+        )
 
     def service(self) -> Service:
         """The service as a worker runs it."""
-        return Service(SERVICE, [self.lane(), self.desk().lane()], {"toy": self.say})
+        return Service(
+            SERVICE, [self.subscription(), self.desk().subscription()], {"toy": self.say}
+        )
 
 
 def toy(toy_id: str, hours: str = "1", **more: Any) -> bytes:

@@ -1,6 +1,6 @@
 """What a command shows: short tables for people, or exactly one JSON document for programs; and the three exit codes.
 
-0 done; 1 the business says no, or the world is away (code, sentence, what mends it); 2 wrong use. With --json the document is the only
+0 done; 1 the business says no, or the world is away (code, message, what fixes it); 2 wrong use. With --json the document is the only
 thing on stdout; what people should read besides goes to stderr.
 """
 
@@ -49,7 +49,9 @@ def plain_value(value: Any) -> Any:
 class Column:
     """A column of a table: the field of the row, the head, and whether it holds figures."""
 
-    def __init__(self, field: str, head: str | None = None, *, figures: bool = False, most: int = MOST_CELL) -> None:
+    def __init__(
+        self, field: str, head: str | None = None, *, figures: bool = False, most: int = MOST_CELL
+    ) -> None:
         self.field = field
         self.head = field.replace("_", " ") if head is None else head
         self.figures = figures
@@ -78,25 +80,36 @@ class Screen:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self._people = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-        self._aside = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
+        self._aside = Console(
+            stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH
+        )
 
     def document(self, document: Any) -> None:
         """The one JSON document, if programs read; else nothing."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, default=plain_value, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(
+                json.dumps(document, default=plain_value, ensure_ascii=False, indent=2) + "\n"
+            )
             sys.stdout.flush()
 
-    def say(self, sentence: str = "", style: str = "") -> None:
+    def say(self, message: str = "", style: str = "") -> None:
         """A line for people."""
         if not self.as_json:
-            self._people.print(Text(sentence, style=style), soft_wrap=True)
+            self._people.print(Text(message, style=style), soft_wrap=True)
 
-    def aside(self, sentence: str, style: str = "") -> None:
+    def aside(self, message: str, style: str = "") -> None:
         """A line that is no part of the result: progress, a warning, a refusal. On stderr."""
-        self._aside.print(Text(sentence, style=style), soft_wrap=True)
+        self._aside.print(Text(message, style=style), soft_wrap=True)
 
-    def table(self, rows: Sequence[Mapping[str, Any]], columns: Sequence[Column], *, title: str = "", empty: str = "") -> None:
-        """Rows for people; without any, a sentence that says what to do next."""
+    def table(
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        columns: Sequence[Column],
+        *,
+        title: str = "",
+        empty: str = "",
+    ) -> None:
+        """Rows for people; without any, a message that says what to do next."""
         if self.as_json:
             return
         if not rows:
@@ -104,16 +117,32 @@ class Screen:
                 self.say(empty)
             return
         shown = [column for column in columns if any(column.cell(row) for row in rows)]
-        table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+        table = Table(
+            title=title or None,
+            title_justify="left",
+            title_style="bold",
+            box=None,
+            pad_edge=False,
+            header_style="dim",
+        )
         for column in shown:
-            table.add_column(column.head, justify="right" if column.figures else "left", overflow="fold", no_wrap=column.figures)
+            table.add_column(
+                column.head,
+                justify="right" if column.figures else "left",
+                overflow="fold",
+                no_wrap=column.figures,
+            )
         for row in rows:
             table.add_row(*(Text(column.cell(row)) for column in shown))
         self._people.print(table)
 
     def facts(self, pairs: Mapping[str, Any], indent: int = 0) -> None:
         """Names and values, one a line; what is empty is left out, what has names of its own stands below."""
-        shown = {name.replace("_", " "): value for name, value in pairs.items() if value not in (None, "", [], {}, ())}
+        shown = {
+            name.replace("_", " "): value
+            for name, value in pairs.items()
+            if value not in (None, "", [], {}, ())
+        }
         wide = max((len(name) for name in shown), default=0)
         for name, value in shown.items():
             if isinstance(value, Mapping) and len(value) > INLINE:
@@ -131,22 +160,37 @@ class Screen:
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
         """A bar on stderr for a step that takes long: tell it (done, of)."""
         bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=self._aside, transient=True, disable=not sys.stderr.isatty()
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=self._aside,
+            transient=True,
+            disable=not sys.stderr.isatty(),
         )
         with bar:
             task = bar.add_task(what, total=None)
             yield lambda done, of: bar.update(task, completed=done, total=of)
 
-    def refuse(self, code: str, sentence: str, mend: str = "", details: Mapping[str, Any] | None = None) -> NoReturn:
-        """Says no, with what mends it, and ends with exit 1."""
-        self.document({"outcome": "refused", "code": code, "sentence": sentence, "mend": mend, "details": dict(details or {})})
-        self.no(code, sentence, mend)
+    def refuse(
+        self, code: str, message: str, fix: str = "", details: Mapping[str, Any] | None = None
+    ) -> NoReturn:
+        """Says no, with what fixes it, and ends with exit 1."""
+        self.document(
+            {
+                "outcome": "refused",
+                "code": code,
+                "message": message,
+                "fix": fix,
+                "details": dict(details or {}),
+            }
+        )
+        self.no(code, message, fix)
 
-    def no(self, code: str, sentence: str, mend: str = "") -> NoReturn:
-        """The sentences of a refusal on stderr, and exit 1; the JSON document was given already."""
-        self.aside(f"{code}: {sentence}", "red")
-        if mend:
-            self.aside(f"to mend it: {mend}")
+    def no(self, code: str, message: str, fix: str = "") -> NoReturn:
+        """The messages of a refusal on stderr, and exit 1; the JSON document was given already."""
+        self.aside(f"{code}: {message}", "red")
+        if fix:
+            self.aside(f"to fix it: {fix}")
         raise typer.Exit(EXIT_NO)
 
 
@@ -165,16 +209,19 @@ def fact(value: Any) -> str:
 
 @contextmanager
 def screen_for(as_json: bool) -> Iterator[Screen]:
-    """A screen on which every failure ends as a sentence and an exit code, never as a traceback of something that was foreseen."""
+    """A screen on which every failure ends as a message and an exit code, never as a traceback of something that was foreseen."""
     screen = Screen(as_json)
     try:
         yield screen
     except Refused as refused:
-        screen.refuse(refused.code, refused.sentence, refused.mend, refused.details)
+        screen.refuse(refused.code, refused.message, refused.fix, refused.details)
     except Unavailable as away:
-        screen.refuse("unavailable", away.sentence)
+        screen.refuse("unavailable", away.message)
     except OSError as error:
-        screen.refuse("unavailable", f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        screen.refuse(
+            "unavailable",
+            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+        )
     except KeyboardInterrupt:
         screen.aside("stopped")
         raise typer.Exit(EXIT_STOPPED) from None

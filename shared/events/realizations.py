@@ -4,7 +4,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.events.wire import Amount, Currency, Day, Identifier, Message, Quantity, Revision, Sentence, UnitPrice
+from shared.events.field_types import (
+    Amount,
+    Currency,
+    Day,
+    Identifier,
+    Message,
+    MessageText,
+    Quantity,
+    Revision,
+    UnitPrice,
+)
 from shared.terms import DocumentKind, LineKind
 
 
@@ -17,7 +27,7 @@ class PriceBasis(Message):
     cited: bool = False
 
 
-class StatementLine(Message):
+class RealizationLine(Message):
     """One line of a document's worth. `line_key` is the line's identity through all revisions (compared as text)."""
 
     line_key: str
@@ -52,24 +62,24 @@ class PayLinesRealized(Message):
 
     document_kind: DocumentKind
     document_id: Identifier
-    statement_no: Annotated[int, Field(strict=True, ge=1)]
-    statement_kind: Literal["realized", "withheld"]
-    sheet_id: str
+    realization_no: Annotated[int, Field(strict=True, ge=1)]
+    realization_kind: Literal["realized", "withheld"]
+    source_id: str
     revision: Revision
     cause: str
     basis: Annotated[tuple[PriceBasis, ...], Field(strict=False)] = ()
-    lines: Annotated[tuple[StatementLine, ...], Field(strict=False)] = ()
+    lines: Annotated[tuple[RealizationLine, ...], Field(strict=False)] = ()
 
 
 class DocumentHeld(Message):
-    """A document waits: for what, in a code and a sentence. `statement_no` if a withheld statement went out for it."""
+    """A document waits: for what, in a code and a message. `realization_no` if a withheld statement went out for it."""
 
     document_kind: DocumentKind
     document_id: Identifier
     revision: Revision
-    statement_no: int | None = None
+    realization_no: int | None = None
     code: str
-    sentence: Sentence
+    message: MessageText
 
 
 class DocumentReleased(Message):
@@ -78,7 +88,7 @@ class DocumentReleased(Message):
     document_kind: DocumentKind
     document_id: Identifier
     revision: Revision
-    statement_no: int | None = None
+    realization_no: int | None = None
 
 
 class PayLineDue(Message):

@@ -10,7 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.console.client.books import Row
 from services.console.client.closed import closed_documents, closed_lines
 from services.console.client.files.compared import Saved, compare
-from services.console.client.files.places import Progress, drafts_beside, file_place, move_all, place_of
+from services.console.client.files.paths import (
+    Progress,
+    drafts_beside,
+    file_place,
+    move_all,
+    place_of,
+)
 from shared.errors import Refused
 from shared.render import CSV_HEADER, ControlTotals, csv_row
 from shared.render.iif import ENCODING, Accounts, IifRows
@@ -33,7 +39,9 @@ class Sheet(Protocol):
         """It is complete."""
 
 
-async def pour(connection: AsyncConnection, batch: Row, sheet: Sheet, progress: Progress | None) -> ControlTotals:
+async def pour(
+    connection: AsyncConnection, batch: Row, sheet: Sheet, progress: Progress | None
+) -> ControlTotals:
     """Gives the sheet all documents in the order of their numbers, each with its lines, and counts what it gave."""
     totals = ControlTotals()
     async for documents in closed_documents(connection, batch["batch_id"]):
@@ -43,7 +51,9 @@ async def pour(connection: AsyncConnection, batch: Row, sheet: Sheet, progress: 
             async for document, line in lines:
                 while current is not document:
                     if (current := _next(sheet, totals, current, waiting)) is None:
-                        raise AssertionError(f"a line of {document.invoice_number} came after its document")
+                        raise AssertionError(
+                            f"a line of {document.invoice_number} came after its document"
+                        )
                 totals.add_line(document.currency, line)
                 sheet.line(document, line)
         while (current := _next(sheet, totals, current, waiting)) is not None:
@@ -53,7 +63,12 @@ async def pour(connection: AsyncConnection, batch: Row, sheet: Sheet, progress: 
     return totals
 
 
-def _next(sheet: Sheet, totals: ControlTotals, current: ClosedDocument | None, waiting: Iterator[ClosedDocument]) -> ClosedDocument | None:
+def _next(
+    sheet: Sheet,
+    totals: ControlTotals,
+    current: ClosedDocument | None,
+    waiting: Iterator[ClosedDocument],
+) -> ClosedDocument | None:
     """Ends the document at hand and begins the next one; None at the end of the page."""
     if current is not None:
         sheet.end(current)
@@ -77,7 +92,9 @@ class _Csv:
     def end(self, document: ClosedDocument) -> None: ...
 
 
-async def save_csv(connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None) -> Saved:
+async def save_csv(
+    connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None
+) -> Saved:
     """All lines of a batch as one CSV file."""
     place = file_place(path, f"{batch['batch_id']}.csv", "CSV")
     with drafts_beside(place) as drafts:
@@ -89,12 +106,17 @@ async def save_csv(connection: AsyncConnection, batch: Row, path: Path, progress
     return Saved(place, 1, totals)
 
 
-async def save_xlsx(connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None) -> Saved:
+async def save_xlsx(
+    connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None
+) -> Saved:
     """A batch as one workbook, dated with the instant at which the batch closed."""
     from shared.render.xlsx import XlsxBook  # slow to import, and not needed for the other formats
 
     place = file_place(path, f"{batch['batch_id']}.xlsx", "XLSX")
-    announced = {each["currency"]: {name: decimal_of(each[name]) for name in ANNOUNCED} for each in batch["totals"]}
+    announced = {
+        each["currency"]: {name: decimal_of(each[name]) for name in ANNOUNCED}
+        for each in batch["totals"]
+    }
     with drafts_beside(place) as drafts:
         draft = drafts / "book.xlsx"
         book = XlsxBook(draft, batch["generated_at"])
@@ -114,7 +136,9 @@ class _Iif:
 
     def _of(self, currency: str) -> tuple[TextIO, IifRows]:
         if currency not in self.open:
-            file = self.files.enter_context((self.folder / self.name(currency)).open("w", encoding=ENCODING, newline=""))
+            file = self.files.enter_context(
+                (self.folder / self.name(currency)).open("w", encoding=ENCODING, newline="")
+            )
             self.open[currency] = (file, IifRows(self.accounts))
             file.writelines(self.open[currency][1].opening())
         return self.open[currency]
@@ -135,7 +159,13 @@ class _Iif:
         file.writelines(rows.end(document))
 
 
-async def save_iif(connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None, accounts: Accounts) -> Saved:
+async def save_iif(
+    connection: AsyncConnection,
+    batch: Row,
+    path: Path,
+    progress: Progress | None,
+    accounts: Accounts,
+) -> Saved:
     """A batch as IIF: one file, or a folder with one file per currency, because an IIF file has no currency."""
     place = place_of(path)
     currencies = sorted(each["currency"] for each in batch["totals"])

@@ -16,24 +16,24 @@ PIECE = "C62"
 
 
 @dataclass(frozen=True, slots=True)
-class Priced:
-    """Quantity × unit price = amount, exactly, rounded as the currency is. The price is never negative; `said` is what the text must add."""
+class LineFigures:
+    """Quantity × unit price = amount, exactly, rounded as the currency is. The price is never negative; `note` is what the text must add."""
 
     quantity: Decimal
     unit: str
     unit_price: Decimal
-    said: str = ""
+    note: str = ""
 
 
-def priced(line: ClosedLine, currency: str) -> Priced:
+def line_figures(line: ClosedLine, currency: str) -> LineFigures:
     """The line with figures that give its amount when they are multiplied. Signs as in `terms`."""
     if line.unit_price >= 0 and rounded(line.quantity * line.unit_price, currency) == line.amount:
-        return Priced(line.quantity, line.unit, line.unit_price)
+        return LineFigures(line.quantity, line.unit, line.unit_price)
     unit = UNITS.get(line.unit, line.unit)
-    said = f"{plain(line.quantity)} {unit} at {plain(line.unit_price)}; the net is a difference of amounts, not quantity × price"
-    return Priced(-ONE if line.amount < 0 else ONE, PIECE, abs(line.amount), said)
+    note = f"{plain(line.quantity)} {unit} at {plain(line.unit_price)}; the net is a difference of amounts, not quantity × price"
+    return LineFigures(-ONE if line.amount < 0 else ONE, PIECE, abs(line.amount), said)
 
 
-def turned(document: ClosedDocument) -> int:
+def display_sign(document: ClosedDocument) -> int:
     """By what the signs of a document are multiplied for people, e-invoices and AR/GL: a credit note's total is positive there."""
     return -1 if document.document_type == "credit-note" else 1

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from services.console.cli.asking import ask, read_books, said_by
 from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, must_be_one_of
-from services.console.cli.screen import Column, screen_for
+from services.console.cli.output import Column, screen_for
+from services.console.cli.send_command import ask, read_books, said_by
 
 app = typer.Typer(help="Records that nobody could read.", no_args_is_help=True)
 LETTERS = [
@@ -20,11 +20,19 @@ LETTERS = [
     Column("state"),
     Column("received_at", "received"),
     Column("code"),
-    Column("sentence", most=600),
+    Column("message", most=600),
 ]
 STATES = ("open", "replayed", "discarded", "all")
 LetterId = Annotated[int, typer.Argument(metavar="ID")]
-OfService = Annotated[str | None, typer.Option("--service", metavar="NAME", help="Whose dead letter; needed where two have the number.", show_default=False)]
+OfService = Annotated[
+    str | None,
+    typer.Option(
+        "--service",
+        metavar="NAME",
+        help="Whose dead letter; needed where two have the number.",
+        show_default=False,
+    ),
+]
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -43,19 +51,30 @@ def list_letters(
     """List dead letters with the reason of each."""
     must_be_one_of(STATES, state, "--state")
     with screen_for(as_json) as screen:
-        from services.console.client.letters import dead_letters
+        from services.console.client.dead_letters import dead_letters
 
-        rows, total = read_books(data, lambda connection: dead_letters(connection, service, None if state == "all" else state, limit))
+        rows, total = read_books(
+            data,
+            lambda connection: dead_letters(
+                connection, service, None if state == "all" else state, limit
+            ),
+        )
         screen.document({"dead_letters": rows, "total": total})
-        screen.table(rows, LETTERS, empty="no dead letter" if state == "all" else f"no dead letter is {state}")
+        screen.table(
+            rows,
+            LETTERS,
+            empty="no dead letter" if state == "all" else f"no dead letter is {state}",
+        )
         screen.shortened(len(rows), total)
 
 
 @app.command("show")
-def show_letter(dead_letter: LetterId, service: OfService = None, as_json: AsJson = False, data: Data = None) -> None:
+def show_letter(
+    dead_letter: LetterId, service: OfService = None, as_json: AsJson = False, data: Data = None
+) -> None:
     """Show one: why, where it came from, and the shape of the record with its values hidden."""
     with screen_for(as_json) as screen:
-        from services.console.client.letters import dead_letter as letter_of
+        from services.console.client.dead_letters import dead_letter as letter_of
 
         found = read_books(data, lambda connection: letter_of(connection, dead_letter, service))
         screen.document(found)
@@ -64,7 +83,7 @@ def show_letter(dead_letter: LetterId, service: OfService = None, as_json: AsJso
         screen.say(json.dumps(found["value"], indent=2, ensure_ascii=False))
         if found["state"] == "open":
             screen.say(
-                f"mend it: backoffice dead-letters replay {dead_letter} --service {found['service']} [--value FILE]; or set it aside:"
+                f"fix it: backoffice dead-letters replay {dead_letter} --service {found['service']} [--value FILE]; or set it aside:"
                 f" backoffice dead-letters discard {dead_letter} --service {found['service']} --reason TEXT",
                 "dim",
             )
@@ -75,14 +94,21 @@ def replay(
     dead_letter: LetterId,
     service: OfService = None,
     value: Annotated[
-        Path | None, typer.Option(metavar="FILE", exists=True, dir_okay=False, help="The mended record, one JSON object.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The fixed record, one JSON object.",
+            show_default=False,
+        ),
     ] = None,
     actor: Actor = "",
     reason: Reason = "",
     as_json: AsJson = False,
     data: Data = None,
 ) -> None:
-    """Read it again, as it was or mended. It then counts as if it had been good the first time."""
+    """Read it again, as it was or fixed. It then counts as if it had been good the first time."""
     with screen_for(as_json) as screen:
         from shared.events.commands import ReplayDeadLetter
 
@@ -91,21 +117,47 @@ def replay(
         except UnicodeDecodeError as error:
             raise typer.BadParameter(f"{value} is not UTF-8", param_hint="--value") from error
         owner = _owner(data, dead_letter, service)
-        ask(screen, data, ReplayDeadLetter.model_validate({**said_by(actor, reason), "service": owner, "dead_letter_id": dead_letter, "value": text}))
+        ask(
+            screen,
+            data,
+            ReplayDeadLetter.model_validate(
+                {
+                    **said_by(actor, reason),
+                    "service": owner,
+                    "dead_letter_id": dead_letter,
+                    "value": text,
+                }
+            ),
+        )
 
 
 @app.command()
-def discard(dead_letter: LetterId, service: OfService = None, actor: Actor = "", reason: Reason = "", as_json: AsJson = False, data: Data = None) -> None:
+def discard(
+    dead_letter: LetterId,
+    service: OfService = None,
+    actor: Actor = "",
+    reason: Reason = "",
+    as_json: AsJson = False,
+    data: Data = None,
+) -> None:
     """Set it aside for good. Needs --reason."""
     with screen_for(as_json) as screen:
         from shared.events.commands import DiscardDeadLetter
 
         owner = _owner(data, dead_letter, service)
-        ask(screen, data, DiscardDeadLetter.model_validate({**said_by(actor, reason), "service": owner, "dead_letter_id": dead_letter}))
+        ask(
+            screen,
+            data,
+            DiscardDeadLetter.model_validate(
+                {**said_by(actor, reason), "service": owner, "dead_letter_id": dead_letter}
+            ),
+        )
 
 
 def _owner(data: Path | None, dead_letter: int, service: str | None) -> str:
     """Whose dead letter it is; found in the books where the operator did not say."""
-    from services.console.client.letters import dead_letter as letter_of
+    from services.console.client.dead_letters import dead_letter as letter_of
 
-    return str(read_books(data, lambda connection: letter_of(connection, dead_letter, service))["service"])
+    return str(
+        read_books(data, lambda connection: letter_of(connection, dead_letter, service))["service"]
+    )

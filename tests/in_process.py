@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
-from shared.broker.say import Outgoing
-from shared.consumer.protocol import Books
+from shared.broker.producer import OutgoingMessage
+from shared.consumer.protocol import UnitOfWork
 from shared.consumer.records import Applied, Record
 from shared.consumer.worker import Service
 from tests.builders import record
@@ -25,14 +25,19 @@ from tests.conftest import process
 class Road:
     """The workers, and the records that are on their way. `rng` shuffles what may arrive in any order."""
 
-    books_of: Callable[..., Books]
+    books_of: Callable[..., UnitOfWork]
     rng: random.Random = field(default_factory=lambda: random.Random(1))
-    services: list[Service] = field(default_factory=lambda: [fee_realizer.service(), invoicer.service()])
+    services: list[Service] = field(
+        default_factory=lambda: [fee_realizer.service(), invoicer.service()]
+    )
     under_way: deque[Record] = field(default_factory=deque)
-    said: list[Outgoing] = field(default_factory=list)
+    said: list[OutgoingMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._books = {service.name: self.books_of(service.name, dict(service.says)) for service in self.services}
+        self._books = {
+            service.name: self.books_of(service.name, dict(service.builders))
+            for service in self.services
+        }
 
     def send(self, topic: str, *events: BaseModel) -> None:
         """Puts events on a topic."""
@@ -55,30 +60,30 @@ class Road:
 
     async def _hear(self, service: Service, records: list[Record]) -> None:
         books = self._books[service.name]
-        for lane in service.lanes:
-            mine = [one for one in records if one.topic == lane.topic]
-            if mine and await process(books, lane, mine):
-                await self._chores(service)
+        for subscription in service.subscriptions:
+            mine = [one for one in records if one.topic == subscription.topic]
+            if mine and await process(books, subscription, mine):
+                await self._jobs(service)
             self._carry(books)
 
-    async def _chores(self, service: Service) -> None:
+    async def _jobs(self, service: Service) -> None:
         books = self._books[service.name]
-        for _, chore in service.chores:
+        for _, job in service.jobs:
             while True:
-                applied: Applied = await books.transact(chore)
+                applied: Applied = await books.transact(job)
                 self._carry(books)
-                if not applied.chores:
+                if not applied.jobs_due:
                     break
 
     async def sweep(self) -> None:
-        """Every service's chores, as its slow sweep runs them."""
+        """Every service's background jobs, as its slow sweep runs them."""
         for service in self.services:
-            await self._chores(service)
+            await self._jobs(service)
         await self.settle()
 
     def _carry(self, books: Any) -> None:
         """Puts what a service said on its way."""
-        heard, books.producer.heard = books.producer.heard, []
+        heard, books.producer.published = books.producer.published, []
         self.said += heard
         self.under_way.extend(record(one.topic, one.value, one.key) for one in heard)
 

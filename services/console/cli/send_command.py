@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from services.console.cli.screen import Column, Screen, finish
+from services.console.cli.output import Column, Screen, finish
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FINDINGS = [Column("severity"), Column("code"), Column("count", figures=True), Column("sentence", most=600), Column("mend", "to mend it", most=400)]
+FINDINGS = [
+    Column("severity"),
+    Column("code"),
+    Column("count", figures=True),
+    Column("message", most=600),
+    Column("fix", "to fix it", most=400),
+]
 SEVERITIES = ("error", "warning", "info")
 
 
@@ -30,10 +36,12 @@ def read_books(data: Path | None, read: "Callable[[AsyncConnection], Awaitable[R
     return finish(work())
 
 
-def send(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float) -> "list[CommandResult]":
+def send(
+    screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float
+) -> "list[CommandResult]":
     """Sends commands and awaits their answers."""
     from services.console.client.addresses import find_addresses
-    from services.console.client.wire import Client
+    from services.console.client.kafka_client import Client
 
     async def work() -> "list[CommandResult]":
         async with Client(find_addresses(data).kafka, screen.aside) as client:
@@ -54,31 +62,45 @@ def ask(
     screen.document(result.model_dump(mode="json"))
     if result.outcome == "refused":
         screen.table(_findings(result), FINDINGS)
-        screen.no(result.code, result.sentence, result.mend)
-    screen.say(result.sentence)
+        screen.no(result.code, result.message, result.fix)
+    screen.say(result.message)
     if show is not None:
         show(result)
     screen.table(_findings(result), FINDINGS)
     if result.details.get("shortened"):
-        screen.say(f"the answer was longer than a message may be; not whole: {', '.join(result.details['shortened'])}", "dim")
+        screen.say(
+            f"the answer was longer than a message may be; not whole: {', '.join(result.details['shortened'])}",
+            "dim",
+        )
     return result
 
 
-def ask_all(screen: Screen, data: Path | None, commands: "Sequence[AnyCommand]", timeout_seconds: float = 120.0, *, one_will_do: bool = False) -> None:
+def ask_all(
+    screen: Screen,
+    data: Path | None,
+    commands: "Sequence[AnyCommand]",
+    timeout_seconds: float = 120.0,
+    *,
+    one_will_do: bool = False,
+) -> None:
     """Sends several commands and shows their answers as one document. A refusal among them ends with exit 1, unless one accepted will do."""
     results = send(screen, data, commands, timeout_seconds)
     screen.document({"results": [result.model_dump(mode="json") for result in results]})
     refused = [result for result in results if result.outcome == "refused"]
     for result in results:
         if result.outcome == "accepted":
-            screen.say(f"{result.service}: {result.sentence}")
+            screen.say(f"{result.service}: {result.message}")
     if refused and not (one_will_do and len(refused) < len(results)):
-        screen.no(refused[0].code, "; ".join(f"{result.service}: {result.sentence}" for result in refused), refused[0].mend)
+        screen.no(
+            refused[0].code,
+            "; ".join(f"{result.service}: {result.message}" for result in refused),
+            refused[0].fix,
+        )
 
 
 def said_by(actor: str, reason: str) -> dict[str, Any]:
     """What every command carries: a new id, who asks, and why."""
-    from services.console.client.wire import new_command_id
+    from services.console.client.kafka_client import new_command_id
 
     return {"command_id": new_command_id(), "actor": actor, "reason": reason}
 
@@ -89,5 +111,5 @@ def _findings(result: "CommandResult") -> list[dict[str, Any]]:
     for row in rows:
         ids = ", ".join(row["ids"][:5])
         if ids:
-            row["sentence"] = f"{row['sentence']} [{ids}{', …' if row['count'] > 5 else ''}]"
+            row["message"] = f"{row['message']} [{ids}{', …' if row['count'] > 5 else ''}]"
     return sorted(rows, key=lambda row: SEVERITIES.index(row["severity"]))
