@@ -164,14 +164,14 @@ async def test_what_was_said_and_what_is_closed_are_compared(
     )
     await reconcile(delivering)
     assert await open_drifts(delivering) == {
-        ("not-heard", "INV-2"),
-        ("said-otherwise", "INV-3"),
+        ("not-received", "INV-2"),
+        ("event-differs", "INV-3"),
         ("unknown-document", "INV-999"),
         ("missing", "INV-20"),
     }
     await delivering.rows(HEAR, but=[])
     await reconcile(delivering)
-    assert ("not-heard", "INV-2") not in await open_drifts(delivering)
+    assert ("not-received", "INV-2") not in await open_drifts(delivering)
 
 
 async def test_a_person_who_took_a_document_has_seen_it(

@@ -1,0 +1,123 @@
+"""Writes the pages of `docs/reference` from the code that they describe: commands, settings, topics,
+metrics.
+
+`python -m tests.contracts.reference_pages` writes them; `test_reference_pages.py` compares.
+"""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+from typer.main import get_command
+
+from services.console.cli import app
+from shared import telemetry
+from shared.broker.topics import CONSUMED, FLOW
+from shared.settings import Settings
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
+MADE = "Made by `python -m tests.contracts.reference_pages` from the code. Do not edit."
+DAY_MS = 86_400_000
+COLUMNS = 100
+
+
+def settings_page() -> str:
+    """One row a setting: environment variable, default, meaning."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in ("", None) else f"`{field.default}`"
+        rows.append(f"| `BACKOFFICE_{name.upper()}` | {default} | {field.description} |")
+    return _page("Settings", "\n".join(rows))
+
+
+def topics_page() -> str:
+    """One row a topic: its content, its key, how long it is kept, who consumes it."""
+    rows = ["| topic | content | key | kept | consumed by |", "|---|---|---|---|---|"]
+    for topic in FLOW:
+        kept = (
+            "the newest of each key" if topic.compacted else f"{topic.retention_ms // DAY_MS} days"
+        )
+        of = [service for service, topics in CONSUMED.items() if topic in topics]
+        consumers = ", ".join(of) or "anyone"
+        rows.append(
+            f"| `{topic.name}` | {topic.description} | {topic.key} | {kept} | {consumers} |"
+        )
+    return _page("Topics", "\n".join(rows))
+
+
+def metrics_page() -> str:
+    """One row a metric: name, kind, labels, meaning."""
+    rows = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric in vars(telemetry).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+    return _page("Metrics", "\n".join(rows))
+
+
+def cli_page() -> str:
+    """A section a command: what it does, its arguments and options."""
+    intro = (
+        "Every command exits 0 (done), 1 (the business says no: code, message, what to do) or\n"
+        "2 (wrong use). `backoffice COMMAND --help` shows the same on the terminal."
+    )
+    sections = [_section(name, command) for name, command in _commands(get_command(app))]
+    return _page("Commands", "\n\n".join([intro, *sections]))
+
+
+def _commands(command: Any, path: str = "backoffice") -> Iterator[tuple[str, Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield path, command
+        return
+    for name in sorted(children):
+        yield from _commands(children[name], f"{path} {name}")
+
+
+def _section(name: str, command: Any) -> str:
+    words = textwrap.fill(_one_line(command.help or ""), COLUMNS, break_on_hyphens=False)
+    lines = [f"## {name}", "", words]
+    rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
+    if rows:
+        lines += ["", "| argument or option | value | meaning |", "|---|---|---|", *rows]
+    return "\n".join(lines)
+
+
+def _row(parameter: Any) -> str:
+    option = parameter.param_type_name == "option"
+    names = [*parameter.opts, *parameter.secondary_opts] if option else [parameter.name.upper()]
+    value = "" if getattr(parameter, "is_flag", False) else (parameter.metavar or "")
+    words = [_one_line(getattr(parameter, "help", "") or "")]
+    words += ["Required."] if parameter.required else []
+    cells = (
+        ", ".join(f"`{one}`" for one in names),
+        f"`{value}`" if value else "",
+        " ".join(filter(None, words)),
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _page(title: str, body: str) -> str:
+    return f"# {title}\n\n{MADE}\n\n{body}\n"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "topics.md": topics_page,
+    "metrics.md": metrics_page,
+    "cli.md": cli_page,
+}
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file, page in PAGES.items():
+        (FOLDER / file).write_text(page(), encoding="utf-8")
