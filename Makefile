@@ -6,11 +6,18 @@ PYTHON := $(shell for candidate in python3.13 python3.12 python3.11 python3 pyth
 VENV := .venv
 STAMP := $(VENV)/.installed
 SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/python
+STORE := $(shell "$(PYTHON)" -c 'import ssl; paths = ssl.get_default_verify_paths(); \
+	print(paths.cafile or paths.capath or "")' 2>/dev/null)
 AT_ONCE := 2
 FAST := tests/rules tests/test_house.py tests/contracts
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
+# pip and uv trust the machine's own store of certificates, as behind a company's TLS proxy.
+export PIP_CERT ?= $(STORE)
+export UV_SYSTEM_CERTS := $(if $(STORE),1,0)
+# Compiled now, so that the first start of each program does not wait for it.
+export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .PHONY: help install demo test check bench clean
@@ -33,7 +40,8 @@ $(STAMP): pyproject.toml uv.lock
 		"$(PYTHON)" -m venv --clear $(VENV) || { echo "$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: apt-get install python3-venv." >&2; exit 1; }; fi
 	@echo "installing the locked dependencies (a minute on a new machine)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)" || { echo "pip could not fetch uv $(UV_VERSION). Check the network, then run make again." >&2; exit 1; }
-	@$(SYNC) || { echo "once more, trusting the certificates of this machine" >&2; UV_SYSTEM_CERTS=1 $(SYNC); } || { echo "The dependencies of uv.lock could not be installed; the lines above say which." >&2; exit 1; }
+	@$(SYNC) || { echo "The dependencies of uv.lock could not be installed; the lines above say which." >&2; exit 1; }
+	@$(VENV)/bin/python -m compileall -q services shared
 	@touch $(STAMP)
 
 demo: install

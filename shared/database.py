@@ -22,14 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from shared.errors import Unavailable
-from shared.settings import settings
+from shared.settings import database_session, settings
 
-STATEMENT_SECONDS = 600
-LOCK_SECONDS = 120
 BILLTO_LOCK = "billto"
-TEMP_BUFFERS = "64MB"
-"""Memory of one connection for temporary tables: a batch selects its lines in them."""
-
 SEPARATOR, NULL = "\x1f", "\x1e"
 """In a column sent as one text: the separator between its values, and the mark for NULL."""
 
@@ -48,19 +43,7 @@ def engine_for(role: str, database_url: str = "", pool_size: int | None = None) 
         pool_pre_ping=False,
         connect_args={
             "timeout": 10,
-            "server_settings": {
-                "role": role,
-                "application_name": f"backoffice {role} {settings().replica}",
-                "statement_timeout": f"{STATEMENT_SECONDS}s",
-                "lock_timeout": f"{LOCK_SECONDS}s",
-                "idle_in_transaction_session_timeout": "300s",
-                "jit": "off",
-                # Days of instants are UTC days and content hashes use ISO dates, whatever the
-                # defaults of the database are.
-                "timezone": "UTC",
-                "datestyle": "ISO",
-                "temp_buffers": TEMP_BUFFERS,
-            },
+            "server_settings": database_session(role),
         },
     )
 

@@ -1,90 +1,137 @@
-"""Every setting of every process with its default, read from environment variables BACKOFFICE_*."""
+"""Every setting of every process with its default, read from environment variables BACKOFFICE_*.
 
+It is a plain data class because importing Pydantic takes as long as a list command may take.
+"""
+
+import os
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from shared.errors import Refused
+
+PREFIX = "BACKOFFICE_"
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """The settings; the reference page is generated from this class."""
 
-    model_config = SettingsConfigDict(env_prefix="BACKOFFICE_", frozen=True)
-
-    stack: str = Field(
-        "auto",
-        description="where Kafka and PostgreSQL come from: auto, address, docker or embedded",
-    )
-    kafka: str = Field(
-        "", description="bootstrap address of Kafka, host:port; empty: the stack decides"
-    )
-    database_url: str = Field(
-        "",
-        description="PostgreSQL, postgresql+asyncpg://user@host/db;"
+    stack: Annotated[
+        str,
+        "where Kafka and PostgreSQL come from: auto, address, docker or embedded",
+    ] = "auto"
+    kafka: Annotated[str, "bootstrap address of Kafka, host:port; empty: the stack decides"] = ""
+    database_url: Annotated[
+        str,
+        "PostgreSQL, postgresql+asyncpg://user@host/db;"
         " the login must be allowed to take the services' roles",
-    )
-    topic_prefix: str = Field(
-        "", description="put before the name of every topic and consumer group"
-    )
-    data: Path = Field(
-        Path(".backoffice"), description="folder of the embedded stack: data, logs, state"
-    )
-    cache: Path | None = Field(
-        None, description="folder for Kafka's jars; empty: ~/.cache/staffing-back-office"
-    )
-    workers: str = Field(
-        "",
-        description="replicas of each worker that `up` starts, e.g. fee_realizer=2,invoicer=2;"
-        " default one each",
-    )
-    ports: str = Field(
-        "",
-        description="ports of the embedded stack, e.g. kafka=9092,postgres=5432;"
+    ] = ""
+    topic_prefix: Annotated[str, "put before the name of every topic and consumer group"] = ""
+    data: Annotated[Path, "folder of the embedded stack: data, logs, state"] = Path(".backoffice")
+    cache: Annotated[
+        Path | None,
+        "folder for Kafka's jars; empty: ~/.cache/staffing-back-office",
+    ] = None
+    workers: Annotated[
+        str,
+        "replicas of each worker that `up` starts, e.g. fee_realizer=2,invoicer=2; default one"
+        " each",
+    ] = ""
+    ports: Annotated[
+        str,
+        "ports of the embedded stack, e.g. kafka=9092,postgres=5432;"
         " default the last used or free ones",
-    )
-    replica: str = Field(
-        "1", description="name of this replica of the worker; two with one name refuse to run"
-    )
-    http_host: str = Field(
-        "127.0.0.1", description="address on which a worker serves /metrics, /livez and /readyz"
-    )
-    http_port: int = Field(
-        0, description="port of /metrics, /livez and /readyz; 0 takes a free one"
-    )
-    max_batch_records: int = Field(1000, description="records of one consumer in one transaction")
-    partitions: int = Field(4, description="partitions of a topic when it is created")
-    pool_size: int = Field(5, description="database connections of one worker")
-    sweep_seconds: float = Field(
-        5.0,
-        description="how often a worker looks for messages in the outbox and documents to price",
-    )
-    tick_seconds: float = Field(15.0, description="how often the scheduler looks at the clock")
-    progress_limit_seconds: float = Field(
-        60.0, description="a worker whose last progress is older than this is not ready"
-    )
-    bad_records_limit: int = Field(
-        200,
-        description="a consumer pauses after this many unreadable records in a row,"
+    ] = ""
+    replica: Annotated[
+        str,
+        "name of this replica of the worker; two with one name refuse to run",
+    ] = "1"
+    http_host: Annotated[
+        str,
+        "address on which a worker serves /metrics, /livez and /readyz",
+    ] = "127.0.0.1"
+    http_port: Annotated[int, "port of /metrics, /livez and /readyz; 0 takes a free one"] = 0
+    max_batch_records: Annotated[int, "records of one consumer in one transaction"] = 1000
+    partitions: Annotated[int, "partitions of a topic when it is created"] = 4
+    pool_size: Annotated[int, "database connections of one worker"] = 5
+    sweep_seconds: Annotated[
+        float,
+        "how often a worker looks for messages in the outbox and documents to price",
+    ] = 5.0
+    tick_seconds: Annotated[float, "how often the scheduler looks at the clock"] = 15.0
+    progress_limit_seconds: Annotated[
+        float,
+        "a worker whose last progress is older than this is not ready",
+    ] = 60.0
+    bad_records_limit: Annotated[
+        int,
+        "a consumer pauses after this many unreadable records in a row,"
         " or when half of its last 1000 were unreadable",
-    )
-    ledger_key: str = Field(
-        "",
-        repr=False,
-        description="encrypts passwords and tokens of accounting systems;"
+    ] = 200
+    ledger_key: Annotated[
+        str,
+        "encrypts passwords and tokens of accounting systems;"
         " `backoffice ledger key` makes one; without it none can be connected",
-    )
-    today: str = Field(
-        "",
-        description="ISO date used as today in every time zone (demonstrations and tests only);"
+    ] = field(default="", repr=False)
+    today: Annotated[
+        str,
+        "ISO date used as today in every time zone (demonstrations and tests only);"
         " empty: the clock",
-    )
-    crash: str = Field("", description="a crash point, name[@topic][:n] (tests only)")
-    pause: str = Field("", description="folder of pause points (tests only)")
-    log_format: str = Field("auto", description="console, json or auto (console on a terminal)")
+    ] = ""
+    crash: Annotated[str, "a crash point, name[@topic][:n] (tests only)"] = ""
+    pause: Annotated[str, "folder of pause points (tests only)"] = ""
+    log_format: Annotated[str, "console, json or auto (console on a terminal)"] = "auto"
+
+
+def read_settings() -> Settings:
+    """Read the settings from the environment. Raises `Refused` for a value that is no number."""
+    given: dict[str, Any] = {}
+    for name, kind in get_type_hints(Settings).items():
+        text = os.environ.get(f"{PREFIX}{name.upper()}")
+        if text is not None:
+            given[name] = _read(name, kind, text)
+    return Settings(**given)
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    if kind == (Path | None):
+        return Path(text) if text else None
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise Refused(
+            "setting-unreadable",
+            f"{PREFIX}{name.upper()} is {text!r}, which is not a number.",
+            "Write a number, or remove the setting to get its default.",
+        ) from error
 
 
 @cache
 def settings() -> Settings:
     """Return the settings of this process, read once."""
-    return Settings()
+    return read_settings()
+
+
+STATEMENT_SECONDS = 600
+LOCK_SECONDS = 120
+TEMP_BUFFERS = "64MB"
+"""Memory of one connection for temporary tables: a batch selects its lines in them."""
+
+
+def database_session(role: str) -> dict[str, str]:
+    """Return the session settings of a connection, whichever client opens it."""
+    return {
+        "role": role,
+        "application_name": f"backoffice {role} {settings().replica}",
+        "statement_timeout": f"{STATEMENT_SECONDS}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": "300s",
+        "jit": "off",
+        # Days of instants are UTC days and content hashes use ISO dates, whatever the defaults of
+        # the database are.
+        "timezone": "UTC",
+        "datestyle": "ISO",
+        "temp_buffers": TEMP_BUFFERS,
+    }

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from services.console.client.books import ReadConnection, reading
 from shared import faults
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import create_topics
@@ -33,7 +35,7 @@ from shared.consumer.protocol import (
 from shared.consumer.records import Applied, Record
 from shared.database import engine_for
 from shared.migrations.__main__ import migrate
-from shared.settings import Settings, settings
+from shared.settings import Settings, read_settings, settings
 from shared.stack.choice import Broker, Database, choose_broker, choose_database
 from shared.stack.ports import Ports
 from shared.stack.postgres import plain_dsn
@@ -91,7 +93,7 @@ def server_folder() -> Iterator[Path]:
 
 def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:
     (folder / "logs").mkdir(exist_ok=True)
-    return Settings(), Ports(folder, say)
+    return read_settings(), Ports(folder, say)
 
 
 @pytest.fixture(scope="session")
@@ -246,3 +248,8 @@ def stack(database: str, topics: str) -> dict[str, str]:
         "BACKOFFICE_TOPIC_PREFIX": topics,
         "BACKOFFICE_PARTITIONS": "2",
     }
+
+
+def as_console(engine: AsyncEngine) -> AbstractAsyncContextManager[ReadConnection]:
+    """A connection to the engine's database that reads as the console's commands do."""
+    return reading(engine.url.render_as_string(hide_password=False))

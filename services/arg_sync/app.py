@@ -18,7 +18,7 @@ from shared.consumer.records import Applied
 from shared.consumer.worker import Service, Worker, main
 from shared.settings import settings
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 
 
 class Clockwork:

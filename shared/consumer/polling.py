@@ -6,21 +6,36 @@ And what the client library has at hand when a batch is done was fetched when th
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 
-POLL_TIMEOUT_MS = 500
+FETCH_WAIT_MS = 1_000
+"""The broker answers at once when a record comes; an idle one is asked this often."""
+POLL_TIMEOUT_MS = 1_000
 REST_MS = 5
 AT_ONCE_SECONDS = 0.002
 AGAIN_SECONDS = 0.5
 POSITION_SECONDS = 1.0
+UNREAD_SECONDS = 3_600.0
 POLLED_LATELY_SECONDS = 5.0
 
 Offsets = Mapping[TopicPartition, int]
+
+
+def fetch_when_all_is_read(consumers: Iterable[Any]) -> None:
+    """Makes the next fetch of each consumer wait until the records of the last one are read.
+
+    The client library asks for the other partitions 0.1 s after records of one came and are not
+    read. The broker may hold that request for FETCH_WAIT_MS, and the first partition is not asked
+    for meanwhile. Besides, the library's loop need not wake more often than it asks.
+    """
+    for consumer in consumers:
+        consumer._fetcher._prefetch_backoff = UNREAD_SECONDS
+        consumer._fetcher._fetcher_timeout = FETCH_WAIT_MS / 1000
 
 
 async def take(consumer: Any, most: int) -> tuple[Any, ...]:

@@ -29,7 +29,15 @@ from shared.broker.topics import full_name, group_name
 from shared.consumer import garbage, headers, lag
 from shared.consumer import tables as ledger
 from shared.consumer.garbage import Collector
-from shared.consumer.polling import Committer, Offsets, has_read_all, offsets_after, take
+from shared.consumer.polling import (
+    FETCH_WAIT_MS,
+    Committer,
+    Offsets,
+    fetch_when_all_is_read,
+    has_read_all,
+    offsets_after,
+    take,
+)
 from shared.consumer.protocol import (
     BackgroundJob,
     BadRecords,
@@ -53,7 +61,6 @@ BACK_OFF_SECONDS = (0.2, 10.0)
 OUTBOX_READ_LIMIT = 5_000
 STOP_SECONDS = 60
 COMMIT_SECONDS = 10
-
 
 Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
 """Answers a request (ASGI) with the books at hand."""
@@ -135,6 +142,7 @@ class Worker:
             broker = self._broker()
             stack.push_async_callback(broker.stop)
             await broker.start()
+            fetch_when_all_is_read(each.consumer for each in self._subscribers.values())
             self._lag = await stack.enter_async_context(lag.LagReader(settings().kafka))
             tasks = [asyncio.create_task(work, name=name) for name, work in self._loops()]
             telemetry.log().info(
@@ -216,7 +224,7 @@ class Worker:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_records=batch_size(),
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,

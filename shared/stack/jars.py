@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import Refused
-from shared.settings import Settings
+from shared.settings import read_settings
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
 DOWNLOADS_AT_ONCE = 8
@@ -52,7 +52,7 @@ def listed_jars(path: Path = LIST) -> list[Jar]:
 
 def cache_folder() -> Path:
     """Return the download cache, shared by runs and data folders."""
-    given = Settings().cache
+    given = read_settings().cache
     return (
         given.expanduser().resolve() if given else Path.home() / ".cache" / "staffing-back-office"
     )
@@ -96,7 +96,20 @@ def _is_right(path: Path, jar: Jar) -> bool:
 def _fetch_all(
     missing: list[Jar], folder: Path, repository: str | None, say: Callable[[str], None]
 ) -> None:
+    import truststore
+
     say(f"fetching {len(missing)} jars of Apache Kafka from Maven Central into {folder} (once)")
+    # A company's proxy signs with an authority that only the machine's own store knows.
+    truststore.inject_into_ssl()
+    try:
+        _fetch_beside_each_other(missing, folder, repository, say)
+    finally:
+        truststore.extract_from_ssl()
+
+
+def _fetch_beside_each_other(
+    missing: list[Jar], folder: Path, repository: str | None, say: Callable[[str], None]
+) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="download-", dir=folder) as drafts,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as threads,

@@ -66,6 +66,8 @@ SETTINGS = {
     # default of 9 s that is what a restart costs.
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
+    # With nothing to do the controller writes a record twice a second, unless told otherwise.
+    "metadata.max.idle.interval.ms": "10000",
     "log.cleaner.dedupe.buffer.size": "16777216",
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from shared.errors import Refused, Unavailable
-from shared.settings import Settings
+from shared.settings import read_settings
 from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.ports import Ports
@@ -53,7 +53,7 @@ class Stack:
         ports: Mapping[str, int] | None = None,
         proxied: tuple[int, int] | None = None,
     ) -> None:
-        self._settings = Settings()
+        self._settings = read_settings()
         self._folder = DataFolder(data_dir)
         self.data = self._folder.path
         self._say = say

@@ -1,4 +1,5 @@
-"""`python -m tests.bench [ingest] [batch] [cycles] [latency] [replicas] [delivery]`: measures what is named, or all, and prints one table for the README."""
+"""`python -m tests.bench [ingest] [batch] [cycles] [latency] [replicas] [delivery] [idle]`:
+measures what is named, or all, and prints one table for the README."""
 
 import argparse
 import os
@@ -11,11 +12,11 @@ from pathlib import Path
 
 import psutil
 
-from tests.bench import batch, delivery, ingest, latency, replicas, table
+from tests.bench import batch, delivery, idle, ingest, latency, replicas, table
 from tests.bench.setup import Ground, ground
 from tests.bench.table import Row
 
-PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery")
+PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery", "idle")
 
 
 def main(arguments: Sequence[str] | None = None) -> str:
@@ -97,6 +98,15 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "--ledger-ms", type=float, default=20, help="how long the ledger takes to answer (20)"
     )
+    options.add_argument(
+        "--idle-seconds", type=float, default=60, help="how long an idle stack is measured (60)"
+    )
+    options.add_argument(
+        "--settle-seconds",
+        type=float,
+        default=15,
+        help="how long a start may have after-effects before that (15)",
+    )
     options.add_argument("--data", help="folder for the servers' data; else a temporary one")
     options.add_argument("--out", help="file to which the table is written, too")
     return options
@@ -165,6 +175,10 @@ def _delivery(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     return [table.delivery_row(delivery.measure(servers, wish.documents, 8, wish.ledger_ms))]
 
 
+def _idle(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+    return table.idle_rows(idle.measure(servers, wish.idle_seconds, wish.settle_seconds))
+
+
 MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {
     "ingest": _ingest,
     "batch": _batch,
@@ -172,6 +186,7 @@ MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {
     "latency": _latency,
     "replicas": _replicas,
     "delivery": _delivery,
+    "idle": _idle,
 }
 
 

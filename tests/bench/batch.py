@@ -20,7 +20,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.broker.topics import COMMAND_RESULTS, INVOICE_CLOSED, OPERATOR_COMMANDS
-from shared.database import TEMP_BUFFERS
+from shared.settings import TEMP_BUFFERS
 from shared.stack.workers import Worker
 from tests.bench import cycles, messages, seed
 from tests.bench.setup import (

@@ -182,12 +182,12 @@ class Clock:
 
     def now(self) -> Instant:
         """This moment."""
-        own = sum(_computed(pid) for pid in self.pids)
+        own = sum(computed(pid) for pid in self.pids)
         return Instant(
             time.perf_counter(),
             own
-            + _computed(self.ground.stack.kafka.pid)
-            + sum(_computed(pid) for pid in self.ground.postgres_pids()),
+            + computed(self.ground.stack.kafka.pid)
+            + sum(computed(pid) for pid in self.ground.postgres_pids()),
         )
 
     def took(self, messages: int, since: Instant) -> Took:
@@ -196,7 +196,7 @@ class Clock:
         return Took(messages, until.at - since.at, max(until.computed - since.computed, 1e-6))
 
 
-def _computed(pid: int | None) -> float:
+def computed(pid: int | None) -> float:
     """Seconds of processor time of a process, with those of its children that have ended."""
     try:
         times = psutil.Process(pid).cpu_times() if pid else None

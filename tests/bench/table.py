@@ -9,6 +9,7 @@ from statistics import median
 
 from tests.bench.batch import BatchRun
 from tests.bench.delivery import Delivered
+from tests.bench.idle import Idle
 from tests.bench.ingest import Ingest
 from tests.bench.latency import Latency
 from tests.bench.replicas import Shared
@@ -132,6 +133,26 @@ def latency_rows(found: Latency) -> list[Row]:
             f"one bare commit meanwhile (a line needs two): p50 {found.commit_p50:.0f} ms, p99 {found.commit_p99:.0f} ms", "", "p99 < 100 ms", found.p99 < 100),
         Row("memory meanwhile", memory(found.memory), "", ""),
     ]  # fmt: skip
+
+
+def idle_rows(found: Idle) -> list[Row]:
+    """What a stack costs while nothing happens, as a part of one core, and each process's part."""
+    workers, bare = (sum(costs.values()) for costs in (found.workers, found.bare))
+    met = workers <= 0.06 or workers <= 1.5 * bare
+    return [
+        Row(
+            f"idle stack, all workers, {found.seconds:.0f} s",
+            f"{workers:.1%} of a core ({_shares(found.workers)})",
+            f"four plain consumers: {bare:.1%} ({_shares(found.bare)})",
+            f"{workers / max(bare, 1e-9):.2f}",
+            "≤ 6 % or ≤ 1.5 ×",
+            met,
+        )
+    ]
+
+
+def _shares(costs: dict[str, float]) -> str:
+    return ", ".join(f"{name} {cost:.1%}" for name, cost in costs.items())
 
 
 def memory(of: dict[str, int]) -> str:

@@ -6,13 +6,14 @@ metrics.
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 from typer.main import get_command
 
-from services.console.cli import app
+from services.console.cli import application
 from shared import telemetry
 from shared.broker.topics import CONSUMED, FLOW
 from shared.settings import Settings
@@ -26,9 +27,10 @@ COLUMNS = 100
 def settings_page() -> str:
     """One row a setting: environment variable, default, meaning."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in ("", None) else f"`{field.default}`"
-        rows.append(f"| `BACKOFFICE_{name.upper()}` | {default} | {field.description} |")
+    for each in fields(Settings):
+        default = "" if each.default in ("", None) else f"`{each.default}`"
+        (meaning,) = each.type.__metadata__  # type: ignore[union-attr]
+        rows.append(f"| `BACKOFFICE_{each.name.upper()}` | {default} | {meaning} |")
     return _page("Settings", "\n".join(rows))
 
 
@@ -65,7 +67,7 @@ def cli_page() -> str:
         "Every command exits 0 (done), 1 (the business says no: code, message, what to do) or\n"
         "2 (wrong use). `backoffice COMMAND --help` shows the same on the terminal."
     )
-    sections = [_section(name, command) for name, command in _commands(get_command(app))]
+    sections = [_section(name, command) for name, command in _commands(get_command(application()))]
     return _page("Commands", "\n\n".join([intro, *sections]))
 
 

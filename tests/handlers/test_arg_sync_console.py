@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DBAPIError
+from asyncpg import PostgresError
 
 from services.arg_sync.app import tell_kinds
 from services.console.cli.ledgers import _connecting, _read_mapping, _read_settings
@@ -52,7 +52,7 @@ async def test_what_became_of_deliveries_is_shown_with_its_reasons(
         with pytest.raises(Refused):
             await shown.delivery(connection, "INV-9")
     async with reading(database) as connection:
-        with pytest.raises(DBAPIError):
+        with pytest.raises(PostgresError):
             await found(connection, "SELECT sealed FROM arg_sync.secret")
 
 

@@ -13,7 +13,7 @@ from services.console.client.invoices import invoice, invoice_payments, invoice_
 from services.invoicer.handlers.payments import SUBSCRIPTION
 from shared.consumer.records import Record
 from tests.builders import COMPANY
-from tests.conftest import BooksOf, process
+from tests.conftest import BooksOf, as_console, process
 from tests.ledgers.delivering import Closed, Delivering
 from tests.ledgers.fake import FakeServer, Reply
 from tests.ledgers.reads import book, read_payments, readers
@@ -51,7 +51,7 @@ async def hear(
 
 async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, Decimal]:
     """State, paid and balance as `invoices show` has them."""
-    async with delivering.engine_of("console").connect() as connection:
+    async with as_console(delivering.engine_of("console")) as connection:
         found = await invoice(connection, number)
     return found["state"], found["paid"], found["balance"]
 
@@ -75,7 +75,7 @@ async def test_a_payment_is_read_said_and_written_once(
     for _ in range(2):
         assert await hear(delivering, books_of) == []
     assert await standing(delivering, "INV-1") == ("paid", paid.total, Decimal("0.00"))
-    async with delivering.engine_of("console").connect() as connection:
+    async with as_console(delivering.engine_of("console")) as connection:
         assert len(await invoice_payments(connection, paid.invoice_id)) == 2
         rows, total = await invoice_search(connection, billing_company=COMPANY, state="paid")
         assert total == 1 and rows[0]["balance"] == 0
@@ -189,7 +189,7 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(
     await read_payments(delivering)
     await hear(delivering, books_of)
     await delivering.close("CN-2", credits=paid, day=30)
-    async with delivering.engine_of("console").connect() as connection:
+    async with as_console(delivering.engine_of("console")) as connection:
         (debtor,) = (await ageing(connection, COMPANY, date(2026, 4, 10)))["debtors"]
     assert (debtor["1-30"], debtor["total"]) == (-paid.total, -paid.total)
     assert await standing(delivering, "INV-1") == ("overpaid", paid.total, -paid.total)

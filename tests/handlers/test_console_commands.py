@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from services.console.cli import app
+from services.console.cli import application
 from services.console.client.records import record_key
 from tests.conftest import Configure
 
@@ -71,7 +71,7 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
             yield " ".join((*path, name)), below
 
 
-COMMANDS = dict(leaves(typer.main.get_command(app)))
+COMMANDS = dict(leaves(typer.main.get_command(application())))
 
 
 def options(command: Any) -> set[str]:
@@ -233,7 +233,7 @@ WRONG_USE = [
 def test_wrong_use_is_exit_2_and_says_what(arguments: list[str], tmp_path: Path) -> None:
     """Wrong use is told before anything is sent, on stderr, with exit 2; stdout stays empty for programs."""
     data = [] if arguments == ["no-such-command"] else ["--json", "--data", str(tmp_path)]
-    result = CliRunner().invoke(app, [*arguments, *data])
+    result = CliRunner().invoke(application(), [*arguments, *data])
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.strip()
 
@@ -255,7 +255,7 @@ def test_where_nothing_runs_it_says_how_to_start(
 ) -> None:
     """Exit 1, one JSON document, and the command that starts the stack."""
     configure(kafka="", database_url="")
-    result = CliRunner().invoke(app, [*arguments, "--json", "--data", str(tmp_path)])
+    result = CliRunner().invoke(application(), [*arguments, "--json", "--data", str(tmp_path)])
     assert result.exit_code == 1
     assert isinstance(json.loads(result.stdout), dict)
     assert "backoffice up --detach" in result.stderr

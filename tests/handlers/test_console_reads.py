@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncpg import PostgresError
 from pypdf import PdfReader
-from sqlalchemy.exc import DBAPIError
 
 from services.console.client import batches, files, history, invoices, lines, why
 from services.console.client import dead_letters as letters
@@ -497,7 +497,7 @@ async def test_pdf_goes_where_it_was_asked(read: Read, plant: Plant, tmp_path: P
 
 async def test_the_console_cannot_change_the_books(read: Read) -> None:
     """Reads go through a role and a transaction that refuse every write."""
-    with pytest.raises(DBAPIError, match=r"read-only|permission denied"):
+    with pytest.raises(PostgresError, match=r"read-only|permission denied"):
         await read(
             lambda connection: found(connection, "DELETE FROM invoicer.open_line RETURNING 1")
         )

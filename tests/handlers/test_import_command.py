@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner
 
-from services.console.cli import app
+from services.console.cli import application
 from shared.settings import settings
 from shared.stack.postgres import plain_dsn
 
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 def imported(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Exit code, JSON document and what was said on stderr."""
     done = CliRunner().invoke(
-        app, ["import", str(folder), "--billing-company", COMPANY, "--json", *options]
+        application(), ["import", str(folder), "--billing-company", COMPANY, "--json", *options]
     )
     return done.exit_code, json.loads(done.stdout), done.stderr
 

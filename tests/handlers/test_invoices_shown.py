@@ -8,6 +8,7 @@ from services.console.client import ageing, history, invoices
 from services.console.client.closed import closed_documents, closed_lines
 from shared.render import pdf_document
 from tests.builders import COMPANY, node, product_line, statement, statement_line
+from tests.conftest import as_console
 from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller"]
@@ -17,7 +18,7 @@ ONE = Decimal(1)
 
 async def read(biller: Biller, work: Any, *arguments: Any, **values: Any) -> Any:
     """Reads as the console does."""
-    async with biller.console.connect() as connection:
+    async with as_console(biller.console) as connection:
         return await work(connection, *arguments, **values)
 
 
@@ -181,7 +182,7 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
     await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
     await biller.generate(invoice_date="2026-10-30")
     await credit(biller, "INV-000001", (1, "0.25"), to="write-off")
-    async with biller.console.connect() as connection:
+    async with as_console(biller.console) as connection:
         (row,) = await biller.rows(
             "SELECT batch_id FROM invoicer.batch ORDER BY generated_at DESC LIMIT 1"
         )

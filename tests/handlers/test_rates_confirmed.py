@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.console.client import rates as shown
+from services.console.client.books import found
 from services.console.client.why import why
 from services.fee_realizer.handlers import rates as asked_about
 from shared.broker.topics import OPERATOR_COMMANDS
@@ -24,7 +25,7 @@ from tests.builders import (
     requirement,
     timesheet,
 )
-from tests.conftest import BooksOf, Configure, EngineOf
+from tests.conftest import BooksOf, Configure, EngineOf, as_console
 from tests.in_process import Road
 
 NAMED = {"requirement_id": REQUIREMENT, "time_type": "REG"}
@@ -223,13 +224,13 @@ async def test_invoiced_lines_keep_their_price_until_it_is_confirmed(road: Told)
         *(("2020-01-01@50", "-40", "-2000"), ("2020-01-01@50", "-37.5", "-1875")),
     ]
     assert (await road.ask("rates-impact"))["details"]["documents"] == 0
-    async with road.engine_of("console").connect() as connection:
+    async with as_console(road.engine_of("console")) as connection:
         listed = await shown.rates(connection, REQUIREMENT, 10)
-        ((line,),) = await rows(
+        (first,) = await found(
             connection,
-            "SELECT min(pay_line_id) FROM invoicer.pay_line WHERE rate_version = '2026-03-02@54.5'",
+            "SELECT min(pay_line_id) AS line FROM invoicer.pay_line WHERE rate_version = '2026-03-02@54.5'",
         )
-        told = await why(connection, line)
+        told = await why(connection, first["line"])
     assert [
         (one["effective_from"], one["source"], one["actor"], len(one["confirmed"]))
         for one in listed

@@ -23,12 +23,13 @@ TINY = [
         "--documents",
         "100",
     ),
+    *("--idle-seconds", "1", "--settle-seconds", "0"),
 ]
 
 
 @pytest.mark.slow
 def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path) -> None:
-    """One command measures ingest, batches, latency and replicas, and writes one table with date and machine."""
+    """One command measures ingest, batches, latency, replicas and an idle stack, and writes one table with date and machine."""
     out = tmp_path / "table.md"
     assert stack[
         "BACKOFFICE_KAFKA"
@@ -47,6 +48,7 @@ def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path)
         "p99",
         "2 workers",
         "documents to a ledger",
+        "idle stack, all workers",
     ):
         assert any(part in row for row in rows), f"no row about {part}:\n{text}"
-    assert "cores" in text and len(PARTS) == 6
+    assert "cores" in text and len(PARTS) == 7

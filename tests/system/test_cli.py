@@ -13,7 +13,7 @@ import pytest
 from pypdf import PdfReader
 from typer.testing import CliRunner
 
-from services.console.cli import app
+from services.console.cli import application
 from shared.settings import settings
 from shared.stack import running_stack
 from shared.stack.workers import STANDARD
@@ -46,7 +46,9 @@ def typed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
     settings.cache_clear()
 
     def run(*words: object, exit_code: int = 0) -> Any:
-        result = CliRunner().invoke(app, [*map(str, words), "--json", "--data", str(data)])
+        result = CliRunner().invoke(
+            application(), [*map(str, words), "--json", "--data", str(data)]
+        )
         assert result.exit_code == exit_code, (
             f"{words}: exit {result.exit_code}\n{result.stdout}\n{result.stderr}\n{result.exception!r}"
         )
@@ -57,7 +59,7 @@ def typed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
 
 def shown(data: Path, *words: object) -> str:
     """What people see."""
-    result = CliRunner().invoke(app, [*map(str, words), "--data", str(data)])
+    result = CliRunner().invoke(application(), [*map(str, words), "--data", str(data)])
     assert result.exit_code == 0, f"{words}: {result.stderr}"
     return str(result.stdout)
 
@@ -427,7 +429,9 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text(
         json.dumps([items[0], {"item_id": "half", "name": "no price"}])
     )
-    result = CliRunner().invoke(app, ["catalog", "set", str(tmp_path / "items.json"), "--json"])
+    result = CliRunner().invoke(
+        application(), ["catalog", "set", str(tmp_path / "items.json"), "--json"]
+    )
     assert (result.exit_code, result.stdout) == (2, "")
     assert "give either amount with currency, or percent_of_salary" in result.stderr
 

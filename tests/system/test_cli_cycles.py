@@ -6,7 +6,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from services.console.cli import app
+from services.console.cli import application
 from tests import builders
 from tests.system.test_cli import CUT_OFF, Type, data, facts, lines_of, publish, sheet, shown, typed
 
@@ -15,7 +15,7 @@ __all__ = ["data", "typed"]
 
 def refused(folder: Path, *words: object) -> dict[str, Any]:
     """The one JSON document of a command that is refused with exit 1."""
-    result = CliRunner().invoke(app, [*map(str, words), "--json", "--data", str(folder)])
+    result = CliRunner().invoke(application(), [*map(str, words), "--json", "--data", str(folder)])
     assert result.exit_code == 1, (result.stdout, result.stderr)
     return json.loads(result.stdout)  # type: ignore[no-any-return]
 

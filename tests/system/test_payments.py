@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from services.arg_sync.ledgers.xero import LEDGER as XERO
 from services.console.client.invoices import invoice
 from shared import sealing
-from tests.conftest import BooksOf, Configure, EngineOf
+from tests.conftest import BooksOf, Configure, EngineOf, as_console
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.vendors import xero
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.timeout(180)
 
 async def standing(delivering: Delivering, wanted: tuple[str, Decimal]) -> Any:
     """State and what is paid, once it is what is wanted."""
-    async with delivering.engine_of("console").connect() as connection:
+    async with as_console(delivering.engine_of("console")) as connection:
         found = await invoice(connection, "INV-1")
     return (found["state"], found["paid"]) == wanted and found
 

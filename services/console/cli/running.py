@@ -6,7 +6,6 @@ import typer
 
 from services.console.cli.options import AsJson, Data
 from services.console.cli.output import Column, Screen, finish, screen_for
-from services.console.cli.send_command import read_books
 
 if TYPE_CHECKING:
     from shared.verify import Report
@@ -145,10 +144,10 @@ def lag(
 def verify(as_json: AsJson = False, data: Data = None) -> None:
     """Check the books: conservation, sums, numbers, seals, each line in one place. Exit 1 with the offending ids."""
     with screen_for(as_json) as screen:
-        from shared.verify import verify as verify_books
+        from services.console.client.addresses import find_addresses
+        from services.console.client.verified import verified
 
-        report = read_books(data, verify_books)
-        show_report(screen, report)
+        show_report(screen, finish(verified(find_addresses(data).database_url)))
 
 
 def show_report(screen: Screen, report: "Report") -> None:

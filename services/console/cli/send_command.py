@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from services.console.cli.output import Column, Screen, finish
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
+    from services.console.client.books import ReadConnection
     from shared.events.billing import CommandResult
     from shared.events.commands import AnyCommand
 
@@ -24,7 +23,7 @@ FINDINGS = [
 SEVERITIES = ("error", "warning", "info")
 
 
-def read_books(data: Path | None, read: "Callable[[AsyncConnection], Awaitable[Result]]") -> Result:
+def read_books(data: Path | None, read: "Callable[[ReadConnection], Awaitable[Result]]") -> Result:
     """Runs a read in one read-only snapshot of the books."""
     from services.console.client.addresses import find_addresses
     from services.console.client.books import reading

@@ -10,9 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import at_minor_unit
 from shared.calendar import AGEING_BUCKETS, ageing_bucket
 
@@ -48,7 +46,7 @@ FROM parts GROUP BY account_name, currency, day ORDER BY account_name, currency,
 """
 
 
-async def ageing(connection: AsyncConnection, billing_company: str, as_of: date) -> dict[str, Any]:
+async def ageing(connection: ReadConnection, billing_company: str, as_of: date) -> dict[str, Any]:
     """What each debtor owes as of a day, by age, and the sums per currency."""
     rows = await found(connection, OUTSTANDING, company=billing_company, as_of=as_of)
     debtors = aged(rows, as_of)

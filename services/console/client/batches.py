@@ -1,8 +1,6 @@
 """Batches and previews as the console shows them."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
 from shared.stored import as_json
@@ -16,7 +14,7 @@ DOCUMENT = "invoice_id, invoice_number, document_type, account_name, currency, p
 
 
 async def batches(
-    connection: AsyncConnection, billing_company: str | None = None, limit: int = 50
+    connection: ReadConnection, billing_company: str | None = None, limit: int = 50
 ) -> list[Row]:
     """The newest batches first."""
     rows = await found(
@@ -29,7 +27,7 @@ async def batches(
     return [row | {"totals": as_json(row["totals"])} for row in rows]
 
 
-async def batch(connection: AsyncConnection, batch_id: str) -> Row:
+async def batch(connection: ReadConnection, batch_id: str) -> Row:
     """One batch. Refused if there is none of that id."""
     rows = await found(
         connection,
@@ -43,9 +41,7 @@ async def batch(connection: AsyncConnection, batch_id: str) -> Row:
     return rows[0] | {"totals": as_json(rows[0]["totals"])}
 
 
-async def batch_documents(
-    connection: AsyncConnection, batch_id: str, limit: int = 100
-) -> list[Row]:
+async def batch_documents(connection: ReadConnection, batch_id: str, limit: int = 100) -> list[Row]:
     """The documents of a batch in the order of their numbers, at most `limit`."""
     rows = await found(
         connection,
@@ -56,7 +52,7 @@ async def batch_documents(
     return [with_money(row, "net", "tax", "total") for row in rows]
 
 
-async def parked_debtors(connection: AsyncConnection, batch_id: str, limit: int = 200) -> list[Row]:
+async def parked_debtors(connection: ReadConnection, batch_id: str, limit: int = 200) -> list[Row]:
     """Whom a batch parked and why, and the batch that billed them since."""
     return await found(
         connection,
@@ -67,7 +63,7 @@ async def parked_debtors(connection: AsyncConnection, batch_id: str, limit: int 
     )
 
 
-async def batch_downloads(connection: AsyncConnection, batch_id: str) -> list[Row]:
+async def batch_downloads(connection: ReadConnection, batch_id: str) -> list[Row]:
     """Who took the files of a batch, and when."""
     return await found(
         connection,
@@ -76,7 +72,7 @@ async def batch_downloads(connection: AsyncConnection, batch_id: str) -> list[Ro
     )
 
 
-async def preview(connection: AsyncConnection, preview_id: str, limit: int = 100) -> Row | None:
+async def preview(connection: ReadConnection, preview_id: str, limit: int = 100) -> Row | None:
     """A stored preview with its documents, and how many lines are out for which reason; None if there is none of that id."""
     heads = await found(
         connection,

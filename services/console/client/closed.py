@@ -2,10 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import found
+from services.console.client.books import ReadConnection, found, with_positions
 from services.console.client.figures import at_minor_unit
 from shared.stored import HEAD_COLUMNS, LINE_COLUMNS, closed_document, closed_line
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice
@@ -32,7 +29,7 @@ LINES = f"""
 
 
 async def closed_documents(
-    connection: AsyncConnection, batch_id: str
+    connection: ReadConnection, batch_id: str
 ) -> AsyncIterator[list[ClosedDocument]]:
     """The heads of a batch in the order of their numbers, page by page."""
     series, number = "", -1
@@ -55,14 +52,11 @@ async def closed_documents(
 
 
 async def closed_lines(
-    connection: AsyncConnection, documents: Sequence[ClosedDocument]
+    connection: ReadConnection, documents: Sequence[ClosedDocument]
 ) -> AsyncGenerator[tuple[ClosedDocument, ClosedLine], None]:
     """The lines of these documents, document by document, in the order of the lines."""
     heads = {document.invoice_id: document for document in documents}
-    result = await connection.stream(
-        text(LINES), {"ids": list(heads)}, execution_options={"yield_per": LINES_AT_ONCE}
-    )
-    async for page in result.partitions(LINES_AT_ONCE):  # without a size it would fetch all
-        for row in page:
-            document = heads[row.invoice_id]
-            yield document, closed_line(row, document.currency, at_minor_unit)
+    sql, ids = with_positions(LINES, {"ids": list(heads)})
+    async for row in connection.cursor(sql, *ids, prefetch=LINES_AT_ONCE):
+        document = heads[row["invoice_id"]]
+        yield document, closed_line(list(row), document.currency, at_minor_unit)

@@ -1,8 +1,6 @@
 """Billing companies and the catalog, as the console shows them."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.stored import as_json
 
@@ -12,7 +10,7 @@ CARD = (
 )
 
 
-async def companies(connection: AsyncConnection, billing_company: str | None = None) -> list[Row]:
+async def companies(connection: ReadConnection, billing_company: str | None = None) -> list[Row]:
     """The cards of all billing companies, or of the named one, each with its taxes."""
     cards = await found(
         connection,
@@ -34,7 +32,7 @@ async def companies(connection: AsyncConnection, billing_company: str | None = N
     return cards
 
 
-async def catalog(connection: AsyncConnection) -> list[Row]:
+async def catalog(connection: ReadConnection) -> list[Row]:
     """Products and services with their prices."""
     rows = await found(
         connection,

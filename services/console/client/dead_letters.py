@@ -3,9 +3,7 @@
 import json
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from shared.errors import Refused
 from shared.stored import as_json
 
@@ -18,7 +16,7 @@ DEEPEST = 20
 
 
 async def dead_letters(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     service: str | None = None,
     state: str | None = "open",
     limit: int = 100,
@@ -43,7 +41,7 @@ async def dead_letters(
 
 
 async def dead_letter(
-    connection: AsyncConnection, dead_letter_id: int, service: str | None = None
+    connection: ReadConnection, dead_letter_id: int, service: str | None = None
 ) -> Row:
     """One dead letter with the shape of its record. Without `service` it must be the only one of that number."""
     rows: list[Row] = []

@@ -2,14 +2,12 @@
 
 from datetime import timedelta
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 
 TERMS = "payment_terms, time_group, missing_timesheets, credits, zero_documents, tax_regime, tax_wording, tax_id, address"
 
 
-async def time_groups(connection: AsyncConnection) -> list[Row]:
+async def time_groups(connection: ReadConnection) -> list[Row]:
     """Every billing cycle, with its custom periods and how many debtors have it by their newest terms."""
     rows = await found(
         connection,
@@ -30,7 +28,7 @@ async def time_groups(connection: AsyncConnection) -> list[Row]:
 
 
 async def debtor_terms(
-    connection: AsyncConnection, billing_company: str, account_name: str | None = None
+    connection: ReadConnection, billing_company: str, account_name: str | None = None
 ) -> list[Row]:
     """Every version of the terms of one debtor, or of all, each with the last day on which it holds (None: no end)."""
     rows = await found(

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
 from shared.stored import as_json
@@ -21,7 +19,7 @@ CONNECTION = (
 )
 
 
-async def kinds(connection: AsyncConnection) -> list[Row]:
+async def kinds(connection: ReadConnection) -> list[Row]:
     """The kinds of ledgers that the running version of arg_sync knows."""
     rows = await found(
         connection,
@@ -33,7 +31,7 @@ async def kinds(connection: AsyncConnection) -> list[Row]:
     ]
 
 
-async def kind(connection: AsyncConnection, name: str) -> Row:
+async def kind(connection: ReadConnection, name: str) -> Row:
     """One kind. Refused if it is not known."""
     rows = await kinds(connection)
     for row in rows:
@@ -52,7 +50,7 @@ async def kind(connection: AsyncConnection, name: str) -> Row:
     )
 
 
-async def ledgers(connection: AsyncConnection, ledger: str | None = None) -> list[Row]:
+async def ledgers(connection: ReadConnection, ledger: str | None = None) -> list[Row]:
     """Connections with how many deliveries of each are in which state. Refused if the named one is not there."""
     rows = await found(
         connection,
@@ -77,7 +75,7 @@ async def ledgers(connection: AsyncConnection, ledger: str | None = None) -> lis
 
 
 async def deliveries(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     ledger: str | None = None,
     state: str | None = None,
     batch_id: str | None = None,
@@ -100,7 +98,7 @@ async def deliveries(
 
 
 async def delivery(
-    connection: AsyncConnection, invoice_number: str, ledger: str | None = None
+    connection: ReadConnection, invoice_number: str, ledger: str | None = None
 ) -> Row:
     """One delivery with its attempts. Without `ledger` it must be the only one of that number."""
     rows = await found(
@@ -132,7 +130,7 @@ async def delivery(
 
 
 async def refused_numbers(
-    connection: AsyncConnection, ledger: str | None, code: str | None
+    connection: ReadConnection, ledger: str | None, code: str | None
 ) -> list[tuple[str, str]]:
     """Ledger and number of the deliveries that are refused, of one code if it is named."""
     rows = await found(
@@ -145,7 +143,7 @@ async def refused_numbers(
     return [(row["ledger"], row["invoice_number"]) for row in rows]
 
 
-async def batch_progress(connection: AsyncConnection, batch_id: str) -> Row:
+async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
     """How far a batch is: deliveries by state, seconds that are left (None if nobody can tell), and what holds it up."""
     counts = await found(
         connection,

@@ -1,11 +1,9 @@
 """What reconciliation found: runs and the drifts that are open, with what would fix each."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 
 
-async def reconciliation(connection: AsyncConnection, run_id: int) -> Row:
+async def reconciliation(connection: ReadConnection, run_id: int) -> Row:
     """A run: how far it is, and what it says."""
     (row,) = await found(
         connection,
@@ -15,7 +13,7 @@ async def reconciliation(connection: AsyncConnection, run_id: int) -> Row:
     return row
 
 
-async def open_drifts(connection: AsyncConnection, ledger: str) -> list[Row]:
+async def open_drifts(connection: ReadConnection, ledger: str) -> list[Row]:
     """The drifts of a connection that the last look still found."""
     return await found(
         connection,

@@ -1,14 +1,12 @@
 """What an id is: a pay line, a timesheet, a placement."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import found
+from services.console.client.books import ReadConnection, found
 from shared.errors import Refused
 
 LARGEST_LINE = 2**63 - 1
 
 
-async def kinds_of(connection: AsyncConnection, document_id: str) -> list[str]:
+async def kinds_of(connection: ReadConnection, document_id: str) -> list[str]:
     """The kinds of document that have this id: none if it is unknown."""
     rows = await found(
         connection,
@@ -18,7 +16,7 @@ async def kinds_of(connection: AsyncConnection, document_id: str) -> list[str]:
     return [row["document_kind"] for row in rows]
 
 
-async def is_line(connection: AsyncConnection, number: int) -> bool:
+async def is_line(connection: ReadConnection, number: int) -> bool:
     """Whether a number is a pay line's. Refused if it is a document's as well."""
     line = number <= LARGEST_LINE and bool(
         await found(

@@ -7,9 +7,7 @@ line, a command id. It is widened to what belongs to it: the lines of a document
 import json
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.dead_letters import SERVICES
 from shared.stored import as_json
 
@@ -20,7 +18,7 @@ COMMAND = (
 )
 
 
-async def history(connection: AsyncConnection, subject: str, limit: int = 200) -> list[Row]:
+async def history(connection: ReadConnection, subject: str, limit: int = 200) -> list[Row]:
     """What is known of a subject, oldest first; of more than `limit` the newest."""
     subjects, command_ids = await _widened(connection, subject)
     entries = [*await _facts(connection, subject), *await _numbers(connection, subject)]
@@ -39,7 +37,7 @@ async def history(connection: AsyncConnection, subject: str, limit: int = 200) -
     return sorted(entries, key=lambda entry: entry["at"])[-limit:]
 
 
-async def _widened(connection: AsyncConnection, subject: str) -> tuple[set[str], set[str]]:
+async def _widened(connection: ReadConnection, subject: str) -> tuple[set[str], set[str]]:
     """Subjects under which commands are kept that concern this one, and ids of commands that made what it is on."""
     lines = await found(
         connection,
@@ -68,7 +66,7 @@ async def _widened(connection: AsyncConnection, subject: str) -> tuple[set[str],
     return subjects, {subject, *(row["command_id"] for row in batches)}
 
 
-async def _facts(connection: AsyncConnection, document_id: str) -> list[Row]:
+async def _facts(connection: ReadConnection, document_id: str) -> list[Row]:
     """What the ATS said of a document, what it was worth, and on which documents it was invoiced."""
     said = await found(
         connection,
@@ -108,7 +106,7 @@ def _statement(row: Row) -> Row:
     }
 
 
-async def _numbers(connection: AsyncConnection, subject: str) -> list[Row]:
+async def _numbers(connection: ReadConnection, subject: str) -> list[Row]:
     """Who passed over this number of a series."""
     return await found(
         connection,

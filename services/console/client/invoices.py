@@ -7,9 +7,7 @@ it, less what accounting systems say was paid.
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
 from shared.stored import as_json
@@ -46,7 +44,7 @@ MISSING = """
 
 
 async def invoice_search(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     *,
     billing_company: str | None = None,
     number: str | None = None,
@@ -95,7 +93,7 @@ async def invoice_search(
 
 
 async def invoice(
-    connection: AsyncConnection, invoice_number: str, billing_company: str | None = None
+    connection: ReadConnection, invoice_number: str, billing_company: str | None = None
 ) -> Row:
     """The head of one document. Refused if there is none, or more than one billing company has that number."""
     rows = await found(
@@ -130,9 +128,7 @@ async def invoice(
     )
 
 
-async def invoice_lines(
-    connection: AsyncConnection, invoice_id: int, limit: int = 200
-) -> list[Row]:
+async def invoice_lines(connection: ReadConnection, invoice_id: int, limit: int = 200) -> list[Row]:
     """The lines of a document, at most `limit`."""
     rows = await found(
         connection,
@@ -152,7 +148,7 @@ async def invoice_lines(
 
 
 async def invoice_credits(
-    connection: AsyncConnection, invoice_id: int, limit: int = 200
+    connection: ReadConnection, invoice_id: int, limit: int = 200
 ) -> list[Row]:
     """What credits the lines of a document, at most `limit` lines: on which document, how much, by whom and why, and to what end."""
     rows = await found(
@@ -169,7 +165,7 @@ async def invoice_credits(
 
 
 async def invoice_payments(
-    connection: AsyncConnection, invoice_id: int, limit: int = 200
+    connection: ReadConnection, invoice_id: int, limit: int = 200
 ) -> list[Row]:
     """What was paid of a document, as its accounting systems say, at most `limit` entries; a negative one takes back."""
     rows = await found(
@@ -182,7 +178,7 @@ async def invoice_payments(
     return [with_money(row, "amount") for row in rows]
 
 
-async def gap_certificate(connection: AsyncConnection, billing_company: str) -> list[Row]:
+async def gap_certificate(connection: ReadConnection, billing_company: str) -> list[Row]:
     """Per series: first, last, used, declared jumps with who and why, and the numbers that nothing explains (none, if all is well)."""
     series = await found(
         connection,
@@ -194,7 +190,7 @@ async def gap_certificate(connection: AsyncConnection, billing_company: str) -> 
     return [await _certificate(connection, billing_company, one) for one in series]
 
 
-async def _certificate(connection: AsyncConnection, billing_company: str, one: Row) -> Row:
+async def _certificate(connection: ReadConnection, billing_company: str, one: Row) -> Row:
     jumps = await found(
         connection,
         "SELECT from_number, to_number, actor, reason, command_id, jumped_at FROM invoicer.number_jump"

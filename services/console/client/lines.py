@@ -8,9 +8,7 @@ A snooze holds debits only, until it is released or its until-date has come.
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
 
@@ -42,7 +40,7 @@ OF_DOCUMENT = "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
 
 
 async def pay_lines(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     todays: Mapping[str, date],
     *,
     statuses: Sequence[str] = OPEN_STATUSES,
@@ -95,7 +93,7 @@ def _places(statuses: Sequence[str]) -> list[tuple[str, str]]:
     return places
 
 
-async def pending_amounts(connection: AsyncConnection, todays: Mapping[str, date]) -> list[Row]:
+async def pending_amounts(connection: ReadConnection, todays: Mapping[str, date]) -> list[Row]:
     """Per billing company and currency the net of open lines that are due and not snoozed, credits negative, whatever the cycles."""
     rows = await found(
         connection,
@@ -109,7 +107,7 @@ async def pending_amounts(connection: AsyncConnection, todays: Mapping[str, date
 
 
 async def held_documents(
-    connection: AsyncConnection, billing_company: str | None = None, limit: int = 100
+    connection: ReadConnection, billing_company: str | None = None, limit: int = 100
 ) -> tuple[list[Row], int]:
     """Documents that wait, longest first, with code and message; and how many there are in all."""
     which = "FROM fee_realizer.held_document WHERE CAST(:company AS text) IS NULL OR billing_company = :company"
@@ -126,7 +124,7 @@ async def held_documents(
     return rows, total
 
 
-async def held_counts(connection: AsyncConnection, billing_company: str | None = None) -> list[Row]:
+async def held_counts(connection: ReadConnection, billing_company: str | None = None) -> list[Row]:
     """How many documents wait, by billing company and code. Those whose company is not known yet count under none."""
     return await found(
         connection,
@@ -136,7 +134,7 @@ async def held_counts(connection: AsyncConnection, billing_company: str | None =
     )
 
 
-async def company_of_lines(connection: AsyncConnection, pay_line_ids: Sequence[int]) -> str:
+async def company_of_lines(connection: ReadConnection, pay_line_ids: Sequence[int]) -> str:
     """The one billing company of these lines: whoever gives only their ids has named it."""
     rows = await found(
         connection,

@@ -5,9 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import at_minor_unit
 from services.console.client.revisions import in_chunks
 
@@ -49,13 +47,13 @@ class Worth:
     hold_sentences: dict[str, str] = field(default_factory=dict)
 
 
-async def moving(connection: AsyncConnection) -> Moving:
+async def moving(connection: ReadConnection) -> Moving:
     """What is under way now."""
     (row,) = await found(connection, _MOVING)
     return Moving(**row)
 
 
-async def arrived(connection: AsyncConnection, kind: str, ids: Collection[str]) -> dict[str, int]:
+async def arrived(connection: ReadConnection, kind: str, ids: Collection[str]) -> dict[str, int]:
     """The newest revision in the books of each of these documents (billto, requirement, timesheet)."""
     revisions: dict[str, int] = {}
     for chunk in in_chunks(ids):
@@ -66,7 +64,7 @@ async def arrived(connection: AsyncConnection, kind: str, ids: Collection[str]) 
     return revisions
 
 
-async def refused_records(connection: AsyncConnection, keys: Collection[str]) -> int:
+async def refused_records(connection: ReadConnection, keys: Collection[str]) -> int:
     """How many open dead letters carry one of these keys: records that nobody could read."""
     number = 0
     for chunk in in_chunks(keys):
@@ -81,7 +79,7 @@ async def refused_records(connection: AsyncConnection, keys: Collection[str]) ->
     return number
 
 
-async def worth_of(connection: AsyncConnection, timesheet_ids: Collection[str]) -> Worth:
+async def worth_of(connection: ReadConnection, timesheet_ids: Collection[str]) -> Worth:
     """What these timesheets came to, and which of them wait."""
     worth = Worth(timesheets=len(timesheet_ids))
     for chunk in in_chunks(timesheet_ids):
@@ -100,7 +98,7 @@ async def worth_of(connection: AsyncConnection, timesheet_ids: Collection[str]) 
     return worth
 
 
-async def _standing(connection: AsyncConnection, ids: list[str]) -> list[Row]:
+async def _standing(connection: ReadConnection, ids: list[str]) -> list[Row]:
     return await found(
         connection,
         "SELECT p.currency, count(*) AS lines, coalesce(sum(p.quantity) FILTER (WHERE p.unit = 'HUR'), 0) AS hours, sum(p.amount) AS amount"
@@ -112,7 +110,7 @@ async def _standing(connection: AsyncConnection, ids: list[str]) -> list[Row]:
     )
 
 
-async def _holds(connection: AsyncConnection, ids: list[str]) -> list[Row]:
+async def _holds(connection: ReadConnection, ids: list[str]) -> list[Row]:
     return await found(
         connection,
         "SELECT hold_code, count(*) AS number, min(hold_message) AS message FROM fee_realizer.document_state"

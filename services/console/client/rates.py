@@ -1,11 +1,9 @@
 """The rate versions of a requirement: who set each, in which rate books it stands, and who let it take its place on documents."""
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 
 
-async def rates(connection: AsyncConnection, requirement_id: str, limit: int) -> list[Row]:
+async def rates(connection: ReadConnection, requirement_id: str, limit: int) -> list[Row]:
     """The versions of a requirement, by time type and from-date, those in force first."""
     rows = await found(
         connection,

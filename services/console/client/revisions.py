@@ -3,9 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import found
+from services.console.client.books import ReadConnection, found
 
 IDS_AT_ONCE = 5_000
 
@@ -17,7 +15,7 @@ def in_chunks(ids: Collection[str], size: int = IDS_AT_ONCE) -> Iterator[list[st
         yield chunk
 
 
-async def nodes_said(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+async def nodes_said(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
     """Body (JSON) of the newest revision of each of these billto nodes that is known."""
     return await _bodies(
         connection,
@@ -26,7 +24,7 @@ async def nodes_said(connection: AsyncConnection, ids: Collection[str]) -> dict[
     )
 
 
-async def requirements_said(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+async def requirements_said(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
     """Body (JSON) of the newest revision of each of these requirements that is known."""
     return await _bodies(
         connection,
@@ -35,7 +33,7 @@ async def requirements_said(connection: AsyncConnection, ids: Collection[str]) -
     )
 
 
-async def timesheets_said(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+async def timesheets_said(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
     """Body (JSON) of the newest revision of each of these original timesheets that is known; adjustments are sheets of their own."""
     return await _bodies(
         connection,
@@ -46,7 +44,7 @@ async def timesheets_said(connection: AsyncConnection, ids: Collection[str]) -> 
     )
 
 
-async def adjustments_said(connection: AsyncConnection, ids: Collection[str]) -> dict[str, str]:
+async def adjustments_said(connection: ReadConnection, ids: Collection[str]) -> dict[str, str]:
     """Which of these timesheets are adjustments in the books, and of which original."""
     originals: dict[str, str] = {}
     for chunk in in_chunks(ids):
@@ -61,7 +59,7 @@ async def adjustments_said(connection: AsyncConnection, ids: Collection[str]) ->
 
 
 async def timesheets_besides(
-    connection: AsyncConnection, billing_company: str, ids: Sequence[str]
+    connection: ReadConnection, billing_company: str, ids: Sequence[str]
 ) -> int:
     """How many original timesheets the books have for the company that are not among these."""
     (row,) = await found(
@@ -77,7 +75,7 @@ async def timesheets_besides(
 
 
 async def _bodies(
-    connection: AsyncConnection, statement: str, ids: Collection[str]
+    connection: ReadConnection, statement: str, ids: Collection[str]
 ) -> dict[str, str]:
     bodies: dict[str, str] = {}
     for chunk in in_chunks(ids):

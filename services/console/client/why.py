@@ -6,9 +6,7 @@ resolved again, it goes to the invoice that it corrects.
 
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row, found
+from services.console.client.books import ReadConnection, Row, found
 from services.console.client.figures import with_money
 from shared.errors import Refused
 from shared.stored import as_json
@@ -52,7 +50,7 @@ STATEMENT = (
 RATE = ("rate_version", "rate_book")
 
 
-async def why(connection: AsyncConnection, pay_line_id: int) -> Row:
+async def why(connection: ReadConnection, pay_line_id: int) -> Row:
     """All that explains one pay line. Refused if there is none."""
     rows = await found(connection, FACTS, id=pay_line_id)
     if not rows:
@@ -97,7 +95,7 @@ def _place(row: Row) -> dict[str, Any]:
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}
 
 
-async def _rate(connection: AsyncConnection, row: Row) -> Row:
+async def _rate(connection: ReadConnection, row: Row) -> Row:
     """The rate version: where it came from, who said it and who let it take its place on documents."""
     told = (as_json(row["derivation"]) or {}).get("rate") or {}
     about = {"source": told.get("source"), "actor": None, "confirmed_by": None}
@@ -119,7 +117,7 @@ async def _rate(connection: AsyncConnection, row: Row) -> Row:
     return {name: row[name] for name in RATE} | about
 
 
-async def _billto(connection: AsyncConnection, row: Row) -> dict[str, Any]:
+async def _billto(connection: ReadConnection, row: Row) -> dict[str, Any]:
     if row["corrects_invoice"] is not None and row["amount"] <= 0:
         return {
             "account_name": row["account_name"] or row["corrects_account"],

@@ -9,10 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from services.console.client.addresses import Addresses
-from services.console.client.books import companies_today, reading
+from services.console.client.books import ReadConnection, companies_today, reading
 from services.console.client.companies import companies
 from services.console.client.kafka_client import Client, new_command_id
 from services.console.client.progress import Worth, arrived, moving, refused_records, worth_of
@@ -84,7 +82,7 @@ async def look(addresses: Addresses, folder: Path, billing_company: str, show: S
     return Looked(contents, problems, plan, bool(company), besides)
 
 
-async def known_of(connection: AsyncConnection, contents: Contents) -> Known:
+async def known_of(connection: ReadConnection, contents: Contents) -> Known:
     """What the books know of all that the folder names or refers to."""
     nodes = {*contents.nodes, *(row.office_id for row in contents.requirements.values())}
     nodes |= {row.parent_id for row in contents.nodes.values() if row.parent_id is not None}

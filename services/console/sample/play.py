@@ -20,6 +20,7 @@ from services.console.client.files import Saved, save
 from services.console.client.kafka_client import Client, new_command_id
 from services.console.client.lines import STATUSES, held_documents, pay_lines, pending_amounts
 from services.console.client.progress import moving
+from services.console.client.verified import verified
 from services.console.sample import month
 from services.console.sample.agency import BILLING_COMPANIES
 from shared.broker.topics import OPERATOR_COMMANDS
@@ -35,7 +36,7 @@ from shared.events.commands import (
     RecordDownload,
     SnoozePayLines,
 )
-from shared.verify import Report, verify
+from shared.verify import Report
 
 ACTOR = "demo"
 COMPANIES = tuple(company["billing_company"] for company in BILLING_COMPANIES)
@@ -217,8 +218,7 @@ async def take_files(addresses: Addresses, closed: Closed, out: Path, show: Show
 
 async def check_the_books(addresses: Addresses, story: Story) -> None:
     """Every check of the books, and which lines are left open and why."""
-    async with reading(addresses.database_url) as connection:
-        story.report = await verify(connection)
+    story.report = await verified(addresses.database_url)
     async with reading(addresses.database_url) as connection:
         story.left, _ = await pay_lines(
             connection, await companies_today(connection), limit=MOST_LINES

@@ -8,9 +8,7 @@ clock or the machine, so the same batch gives the same bytes at any time.
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row
+from services.console.client.books import ReadConnection, Row
 from services.console.client.files.compared import Saved, check_documents
 from services.console.client.files.file_per_document import save_documents
 from services.console.client.files.paths import Progress
@@ -24,7 +22,7 @@ __all__ = ["FORMATS", "Accounts", "FileFormat", "Progress", "Saved", "save"]
 
 
 async def save(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     batch: Row,
     file_format: FileFormat,
     path: Path,

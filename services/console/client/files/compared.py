@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row
+from services.console.client.books import ReadConnection, Row
 from services.console.client.closed import closed_documents
 from shared.errors import Refused
 from shared.render import PRINTABLE_LINES, ControlTotals, EInvoice, iif
@@ -47,7 +45,7 @@ def _problems(document: ClosedDocument, file_format: str, country: str) -> list[
 
 
 async def check_documents(
-    connection: AsyncConnection, batch: Row, file_format: str, country: str
+    connection: ReadConnection, batch: Row, file_format: str, country: str
 ) -> None:
     """Refused, before a line is read, if documents of the batch do not fit the format; the message names them."""
     if file_format in ("csv", "xlsx"):

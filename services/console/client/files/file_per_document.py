@@ -5,9 +5,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row
+from services.console.client.books import ReadConnection, Row
 from services.console.client.closed import closed_documents, closed_lines
 from services.console.client.files.compared import Saved, compare
 from services.console.client.files.paths import (
@@ -26,7 +24,7 @@ SUFFIXES = {"ubl": ".xml", "pdf": ".pdf", "pdfa": ".pdf"}
 
 
 async def save_documents(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     batch: Row,
     file_format: str,
     path: Path,
@@ -60,7 +58,7 @@ async def save_documents(
 
 
 async def _write(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     document: ClosedDocument,
     file_format: str,
     draft: Path,

@@ -5,9 +5,7 @@ from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.console.client.books import Row
+from services.console.client.books import ReadConnection, Row
 from services.console.client.closed import closed_documents, closed_lines
 from services.console.client.files.compared import Saved, compare
 from services.console.client.files.paths import (
@@ -40,7 +38,7 @@ class Sheet(Protocol):
 
 
 async def pour(
-    connection: AsyncConnection, batch: Row, sheet: Sheet, progress: Progress | None
+    connection: ReadConnection, batch: Row, sheet: Sheet, progress: Progress | None
 ) -> ControlTotals:
     """Gives the sheet all documents in the order of their numbers, each with its lines, and counts what it gave."""
     totals = ControlTotals()
@@ -93,7 +91,7 @@ class _Csv:
 
 
 async def save_csv(
-    connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None
+    connection: ReadConnection, batch: Row, path: Path, progress: Progress | None
 ) -> Saved:
     """All lines of a batch as one CSV file."""
     place = file_place(path, f"{batch['batch_id']}.csv", "CSV")
@@ -107,7 +105,7 @@ async def save_csv(
 
 
 async def save_xlsx(
-    connection: AsyncConnection, batch: Row, path: Path, progress: Progress | None
+    connection: ReadConnection, batch: Row, path: Path, progress: Progress | None
 ) -> Saved:
     """A batch as one workbook, dated with the instant at which the batch closed."""
     from shared.render.xlsx import XlsxBook  # slow to import, and not needed for the other formats
@@ -160,7 +158,7 @@ class _Iif:
 
 
 async def save_iif(
-    connection: AsyncConnection,
+    connection: ReadConnection,
     batch: Row,
     path: Path,
     progress: Progress | None,

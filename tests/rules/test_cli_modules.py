@@ -1,0 +1,26 @@
+"""The program imports only the modules of the command that is called."""
+
+import importlib
+
+import pytest
+import typer
+from typer.main import get_command
+
+from services.console.cli import MODULES, application
+from services.console.cli import __name__ as package
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_command_is_found_in_the_module_that_has_it(module: str) -> None:
+    """A command that its module's entry does not name could only be called with all imported."""
+    assert {
+        name for name in MODULES[module] if name not in get_command(application()).commands
+    } == set()  # type: ignore[attr-defined]
+    app = typer.Typer()
+    importlib.import_module(f"{package}.{module}").register(app)
+    groups = {group.name for group in app.registered_groups}
+    named = {
+        command.name or (command.callback.__name__ if command.callback else "")
+        for command in app.registered_commands
+    }
+    assert groups | named <= set(MODULES[module])
