@@ -1,7 +1,7 @@
 """A service so small that a test sees the protocol and nothing else: it hears one topic and keeps each toy in one row.
 
 It runs on the schema of fee_realizer, hears `timesheet-approved` and says `document-held`; the rows are real, the Kafka is real.
-`python -m tests.sample_service` runs it as a process of its own; `TOY_BUG=1` makes it raise where no rule of a document is running.
+`python -m tests.sample_service` or `faststream run tests.sample_service:app` runs it as a process of its own; `TOY_BUG=1` makes it raise where no rule of a document is running.
 """
 
 import json
@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import DOCUMENT_HELD, OPERATOR_COMMANDS, TIMESHEET_APPROVED
+from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import Answer, CommandDispatcher
 from shared.consumer.protocol import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, reader
-from shared.consumer.worker import Service, main
+from shared.consumer.worker import Service
 from shared.database import rows, run
 from shared.events.commands import SetCatalogItem
 from shared.events.field_types import AtsMessage, Hours, Identifier
@@ -174,5 +175,7 @@ async def _bug(connection: AsyncConnection, received: Sequence[Received[Toy]]) -
     raise ZeroDivisionError("planted")
 
 
+app = build_app(Playroom(_bug if os.environ.get("TOY_BUG") else None).service())
+
 if __name__ == "__main__":
-    main(Playroom(_bug if os.environ.get("TOY_BUG") else None).service)
+    run_app(app)

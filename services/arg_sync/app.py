@@ -1,4 +1,7 @@
-"""Wires arg_sync: `python -m services.arg_sync.app` runs one worker, which hears, answers and delivers."""
+"""arg_sync (AR/GL synchronisation) as a FastStream application: its parts, connected.
+
+`python -m services.arg_sync.app` or `faststream run services.arg_sync.app:app` runs it.
+"""
 
 import asyncio
 import logging
@@ -13,16 +16,17 @@ from services.arg_sync.handlers.webhooks import answer_webhook
 from services.arg_sync.ledgers.kinds import all_kinds
 from services.arg_sync.store import announced, connections, deliveries
 from shared import telemetry
+from shared.consumer.application import build_app, run_app
 from shared.consumer.protocol import BackgroundJob
 from shared.consumer.records import Applied
-from shared.consumer.worker import Service, Worker, main
+from shared.consumer.worker import Service, Worker
 from shared.settings import settings
 
 LOOK_SECONDS = 1.0
 
 
 class Clockwork:
-    """The worker's timer: engine and readers look for work, again and again. What they have in hand is ended when the worker stops."""
+    """The worker's timer: deliveries and readers look for work, again and again."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
@@ -41,14 +45,17 @@ class Clockwork:
         await asyncio.sleep(LOOK_SECONDS)
 
     async def drain(self) -> None:
-        """Ends what is in hand. Not the timer's own end does it: a loop ends by itself where it sees the stop before it is cancelled."""
+        """Finishes the work in hand when the worker stops.
+
+        The end of the timer's loop does not: a loop ends by itself if it sees the stop first.
+        """
         await asyncio.gather(
             *(each.drain() for each in (self._engine, self._readers) if each is not None)
         )
 
 
 def tell_kinds() -> BackgroundJob:
-    """A background job that writes once which kinds of ledgers this version knows."""
+    """A job that stores once which kinds of ledgers this version knows."""
     told: list[bool] = []
 
     async def job(connection: AsyncConnection) -> Applied:
@@ -63,7 +70,8 @@ def tell_kinds() -> BackgroundJob:
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """How many deliveries are in which state, and how old the oldest is that is under way."""
+    """Fills the metrics of deliveries: how many are in each state, and the age of the oldest
+    unfinished one."""
     telemetry.DELIVERIES.clear()
     for ledger, state, number in await deliveries.figures(connection):
         telemetry.DELIVERIES.labels(ledger, state).set(number)
@@ -83,8 +91,12 @@ def service() -> Service:
         timers=[clockwork],
         routes={"/webhooks/": answer_webhook},
         closings=[clockwork.drain],
+        description="How documents reach the accounting systems: delivers each closed document"
+        " once, and says what became of it.",
     )
 
 
+app = build_app(service())
+
 if __name__ == "__main__":
-    main(service)
+    run_app(app)

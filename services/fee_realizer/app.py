@@ -1,4 +1,7 @@
-"""Wires fee_realizer: lanes, desk, background jobs, what it says, what its dashboard shows. `python -m services.fee_realizer.app` runs the worker."""
+"""The fee_realizer as a FastStream application: its parts, connected.
+
+`python -m services.fee_realizer.app` or `faststream run services.fee_realizer.app:app` runs it.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,10 +15,11 @@ from services.fee_realizer.handlers.requirements import on_requirement_changed
 from services.fee_realizer.store import announcements, statements
 from shared import telemetry
 from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher, Handle
 from shared.consumer.protocol import BackgroundJob, MessageBuilder, Subscription
 from shared.consumer.records import Applied, reader
-from shared.consumer.worker import Service, main
+from shared.consumer.worker import Service
 from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
 from shared.events.commands import RetryDocument, SetBillingCompany, SetCatalogItem
 
@@ -55,7 +59,7 @@ MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
 
 
 def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
-    """A background job that works once in the life of a process: a new version may have fixed the rule that failed."""
+    """A job that works once in a process: a new version may have fixed the rule that failed."""
     done = False
 
     async def retry_bugs(connection: AsyncConnection) -> Applied:
@@ -69,7 +73,7 @@ def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
 
 
 def jobs() -> Sequence[tuple[str, BackgroundJob]]:
-    """What is to be done without a message, in this order."""
+    """The jobs that need no message, in this order."""
     return (
         ("retry-bugs", retry_bugs_once()),
         ("price-due", pricing.price_due),
@@ -81,7 +85,7 @@ _shown: set[str] = set()
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """How many documents wait, by code; a code that nothing waits for any more goes back to 0."""
+    """Counts the held documents by code; a code that holds none any more goes back to 0."""
     counts = await statements.held_counts(connection)
     _shown.update(counts)
     for code in _shown:
@@ -91,9 +95,17 @@ async def collect_metrics(connection: AsyncConnection) -> None:
 def service() -> Service:
     """The worker's parts."""
     return Service(
-        NAME, (*SUBSCRIPTIONS, DISPATCHER.subscription()), MESSAGE_BUILDERS, jobs(), collect_metrics
+        NAME,
+        (*SUBSCRIPTIONS, DISPATCHER.subscription()),
+        MESSAGE_BUILDERS,
+        jobs(),
+        collect_metrics,
+        description="What a document is worth: prices timesheets and placements, holds what waits"
+        " for a fact.",
     )
 
 
+app = build_app(service())
+
 if __name__ == "__main__":
-    main(service)
+    run_app(app)

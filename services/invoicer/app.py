@@ -1,4 +1,7 @@
-"""Wires the invoicer: `python -m services.invoicer.app` runs one worker."""
+"""The invoicer as a FastStream application: its parts, connected.
+
+`python -m services.invoicer.app` or `faststream run services.invoicer.app:app` runs it.
+"""
 
 import time
 from collections.abc import Mapping
@@ -20,18 +23,19 @@ from services.invoicer.handlers import (
 from services.invoicer.handlers.again import on_republish
 from services.invoicer.store import figures
 from shared import clock, telemetry
+from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.protocol import Subscription
-from shared.consumer.worker import Service, main
+from shared.consumer.worker import Service
 
 NAME = "invoicer"
 LOOK_EVERY_SECONDS = 15.0
 REST = 20
-"""Looking at a million open lines takes a second: then the next look comes after so many times as long."""
+"""Reading a million open lines takes a second: the next look waits so many times as long."""
 
 
 def heard() -> Mapping[str, Subscription]:
-    """The lanes whose dead letters can be read again, by topic."""
+    """What the invoicer consumes, by topic."""
     return {
         subscription.topic: subscription
         for subscription in (
@@ -61,7 +65,7 @@ DISPATCHER = CommandDispatcher(
 
 
 class Watch:
-    """Fills the invoicer's own metrics, now and then: what is pending, and what was closed."""
+    """Fills the invoicer's own metrics now and then: pending lines and closed documents."""
 
     def __init__(self) -> None:
         self._next_at = 0.0
@@ -99,8 +103,12 @@ def service() -> Service:
         subscriptions=list(heard().values()),
         builders=batches.MESSAGE_BUILDERS,
         collect_metrics=Watch(),
+        description="What goes on which invoice: settles statements, answers operators, generates"
+        " and closes batches.",
     )
 
 
+app = build_app(service())
+
 if __name__ == "__main__":
-    main(service)
+    run_app(app)

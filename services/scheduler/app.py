@@ -1,4 +1,7 @@
-"""Wires the scheduler: its one lane, its timer, its metric. `python -m services.scheduler.app` runs the worker."""
+"""The scheduler as a FastStream application: its parts, connected.
+
+`python -m services.scheduler.app` or `faststream run services.scheduler.app:app` runs it.
+"""
 
 import asyncio
 
@@ -7,14 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.scheduler import store
 from services.scheduler.handlers import DISPATCHER, MESSAGE_BUILDERS, companies_behind, on_new_day
 from shared import clock, telemetry
+from shared.consumer.application import build_app, run_app
 from shared.consumer.protocol import UnitOfWork, publish_pending
 from shared.consumer.records import Applied, OutboxId
-from shared.consumer.worker import Service, Worker, main
+from shared.consumer.worker import Service, Worker
 from shared.settings import settings
 
 
 async def announce(books: UnitOfWork, company: str) -> int:
-    """One company's new day: a transaction that moves the watermark, then range after range is said; how many ranges."""
+    """Begins a company's new day: moves the watermark, then publishes range after range.
+
+    Gives the number of ranges.
+    """
     ranges: list[OutboxId] = []
 
     async def work(connection: AsyncConnection) -> Applied:
@@ -28,7 +35,7 @@ async def announce(books: UnitOfWork, company: str) -> int:
 
 
 async def tick(worker: Worker) -> None:
-    """One look at the clock for each company, then a rest."""
+    """Looks at the clock once for each company, then rests."""
     async with worker.unit_of_work.engine.connect() as connection:
         behind = await companies_behind(connection)
     for company in behind:
@@ -38,7 +45,8 @@ async def tick(worker: Worker) -> None:
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """How many days each company's watermark is behind its today: 0 unless this worker was off."""
+    """Fills the metric of days that each company's watermark is behind its today: 0 unless this
+    worker was off."""
     for company in await store.companies(connection):
         today = clock.today_of(company.time_zone)
         telemetry.WATERMARK_BEHIND.labels(company.billing_company).set(
@@ -54,8 +62,11 @@ def service() -> Service:
         builders=MESSAGE_BUILDERS,
         collect_metrics=collect_metrics,
         timers=[tick],
+        description="When: announces lines whose day has come in their billing company's zone.",
     )
 
 
+app = build_app(service())
+
 if __name__ == "__main__":
-    main(service)
+    run_app(app)

@@ -1,1 +1,1 @@
-"""The way to Kafka: the topics (declared in one file), and the one producer with which everything is said."""
+"""Kafka: the topics, declared in one file, and the one producer that publishes all messages."""

@@ -5,8 +5,9 @@ Records carry CloudEvents 1.0 headers in binary mode; the value is plain JSON.
 
 import asyncio
 import hashlib
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -20,12 +21,15 @@ from shared.events.field_types import MESSAGE_BYTES
 from shared.settings import settings
 
 BATCH_BYTES = 700_000
-"""Records of one partition that go out as one batch; a broker takes no batch that is longer than the longest message."""
+"""Size of a batch of one partition: a broker refuses a batch longer than the longest message."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A record to be said: topic without prefix, key, JSON value. `event_id` is stable over repeats of the same announcement."""
+    """A message to publish: topic without prefix, key, JSON value.
+
+    `event_id` is the same whenever the same message is published again.
+    """
 
     topic: str
     key: str
@@ -47,25 +51,32 @@ def check_size(value: bytes, topic: str) -> None:
 
 
 class ProducerFailed(KafkaError):  # type: ignore[misc]
-    """The brokers refused a batch. They count the batches of a partition, and take none of this producer any more that comes after one
-    which they have not got: whoever has it must end and begin anew, or that partition is mute for good."""
+    """The brokers refused a batch, so this producer can never publish on that partition again.
+
+    An idempotent producer numbers its batches, and the brokers refuse each that follows a missing
+    one. The process must end and start again with a new producer.
+    """
+
+
+PublishObserver = Callable[[str, int, float, BaseException | None], None]
+"""Called for each topic of a call: full name, messages, seconds, and the error if it failed."""
 
 
 class Producer:
-    """Says records and waits until the brokers have them."""
+    """Publishes records and waits until the brokers have them."""
 
-    def __init__(self, source: str, bootstrap: str = "") -> None:
+    def __init__(self, source: str, observe: PublishObserver | None = None) -> None:
         self._source = source.encode()
-        self._bootstrap = bootstrap or settings().kafka
+        self._observe = observe
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
         """Connects."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            bootstrap_servers=settings().kafka,
             enable_idempotence=True,
             acks="all",
-            linger_ms=0,  # what is said together is put together here
+            linger_ms=0,  # messages that are published together are batched in `_send`
             max_batch_size=BATCH_BYTES,
             max_request_size=MESSAGE_BYTES + 100_000,
             request_timeout_ms=30_000,
@@ -91,34 +102,52 @@ class Producer:
         await self.stop()
 
     async def publish(self, records: Sequence[OutgoingMessage]) -> None:
-        """Publishes all and awaits every acknowledgement. Raises KafkaError if one fails: then none may be taken as said; `ProducerFailed` if
-        nothing more can be said. While brokers do not answer the acknowledgements are waited for without end."""
+        """Publishes all and awaits every acknowledgement, without a limit while brokers are silent.
+
+        Raises KafkaError if one fails: then all must be published again. Raises `ProducerFailed` if
+        this producer can publish no more.
+        """
         if not records or self._producer is None:
             return
-        waiting: list[Any] = []
         by_topic: dict[str, list[OutgoingMessage]] = {}
         for record in records:
             by_topic.setdefault(record.topic, []).append(record)
+        began, failed = time.perf_counter(), None
+        try:
+            await self._send_all(self._producer, by_topic)
+        except BaseException as error:
+            failed = error
+            raise
+        finally:
+            if self._observe is not None:
+                for topic, of_topic in by_topic.items():
+                    seconds = time.perf_counter() - began
+                    self._observe(full_name(topic), len(of_topic), seconds, failed)
+
+    async def _send_all(
+        self, producer: AIOKafkaProducer, by_topic: dict[str, list[OutgoingMessage]]
+    ) -> None:
+        waiting: list[Any] = []
         for topic, of_topic in by_topic.items():
-            waiting += await self._send(self._producer, topic, of_topic)
+            waiting += await self._send(producer, topic, of_topic)
         try:
             await asyncio.gather(*waiting)
         except KafkaError as error:
-            raise ProducerFailed(f"the brokers refused what was said: {error!r}") from error
+            raise ProducerFailed(f"the brokers refused a batch: {error!r}") from error
 
     async def _send(
         self, producer: AIOKafkaProducer, topic: str, records: Sequence[OutgoingMessage]
     ) -> list[Any]:
-        """Hands the records of a topic over in whole batches, one after the other in each partition; what tells when they are acknowledged."""
+        """Sends the messages of a topic in whole batches, in order within each partition.
+
+        Gives the futures of their acknowledgements.
+        """
         name = full_name(topic)
         partitions = sorted(await producer.partitions_for(name))
-        now = datetime.now(UTC).isoformat().encode()  # noqa: TID251 - an instant for people, no rule reads it
+        now = datetime.now(UTC)  # noqa: TID251 - an instant for people, no rule reads it
         version, kind = ("ce_specversion", b"1.0"), ("ce_type", f"backoffice.{topic}".encode())
-        source, at, content = (
-            ("ce_source", self._source),
-            ("ce_time", now),
-            ("content-type", b"application/json"),
-        )
+        source, at = ("ce_source", self._source), ("ce_time", now.isoformat().encode())
+        content = ("content-type", b"application/json")
         waiting: list[Any] = []
         batches: dict[int, Any] = {}
         for record in records:
@@ -142,7 +171,10 @@ _NAMES = hashlib.sha1(uuid.NAMESPACE_OID.bytes, usedforsecurity=False)
 
 
 def stable_id(*parts: object) -> str:
-    """An event id that is the same whenever the same thing is announced: version 5, in the namespace of OIDs."""
+    """An event id that is the same whenever the same message is published again.
+
+    A UUID of version 5 in the namespace of OIDs.
+    """
     found = _NAMES.copy()
     found.update("\x1f".join(map(str, parts)).encode())
     octets = bytearray(found.digest()[:16])
@@ -153,7 +185,7 @@ def stable_id(*parts: object) -> str:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """Where every Kafka client puts a key: murmur2, as Java's does it, modulo the number of partitions."""
+    """The partition in which every Kafka client puts a key: murmur2 modulo the partitions."""
     length = len(key)
     found = 0x9747B28C ^ length
     whole = length & ~3

@@ -1,4 +1,7 @@
-"""Every topic, in flow order: partitions, retention, compaction. `python -m shared.broker.topics` creates what is missing."""
+"""Every topic in the order of the flow: partitions, retention, compaction.
+
+`python -m shared.broker.topics` creates the missing ones.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +18,10 @@ FOREVER_MS = -1
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it is made. `retention_ms` -1 keeps for ever; a compacted topic keeps the newest record of each key."""
+    """A topic as it is created.
+
+    A `retention_ms` of -1 keeps records for ever; a compacted topic keeps the newest of each key.
+    """
 
     name: str
     key: str
@@ -23,6 +29,12 @@ class Topic:
     compacted: bool = False
     retention_ms: int = 90 * DAY_MS
     partitions: int | None = None
+
+    @property
+    def documentation(self) -> str:
+        """Content, key and retention, for the AsyncAPI document."""
+        kept = "compacted, kept for ever" if self.compacted else "kept 90 days"
+        return f"{self.description[0].upper()}{self.description[1:]}. Key: {self.key}; {kept}."
 
     @property
     def config(self) -> dict[str, str]:
@@ -108,7 +120,7 @@ PUBLISHED: dict[str, tuple[Topic, ...]] = {
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
-    """Name (without prefix) of the topic on which a service says that it could not read a record of `topic`."""
+    """Name, without prefix, of the topic for records of `topic` that a service could not read."""
     return f"{topic}.{service}.dead-letter"
 
 

@@ -1,11 +1,17 @@
-"""The protocol: how a message is processed effectively once, at batch speed. A service writes only read → decide → store.
+"""How a message is processed effectively once, at batch speed. A service reads, decides and stores.
 
-Owns offsets, transactions of messages, dead letters, answers to commands, what is still in the outbox, health of the loops.
-Does not own any business rule or table but those three that every service has (in the outbox, dead_letter, command).
+Owns offsets, the transactions of messages, dead letters, responses to commands, the outbox, and the
+health of the loops. Owns no business rule, and only the three tables that every service has: the
+outbox, the dead letters and the commands.
 
-    consume a batch → read strictly (cannot raise) → one transaction (locks, read, decide, write, in the outbox)
-    → publish what is in the outbox, await every ack → commit the offsets of exactly this batch
+    poll a batch → parse strictly (cannot raise)
+    → one transaction (lock, read, decide, write, fill the outbox)
+    → publish what is in the outbox, await every acknowledgement → commit this batch's offsets
 
-Invariants: an offset is committed only after its transaction and its announcements; a repeat of an input changes no table and
-says nothing (a command is answered again); nothing is skipped: a record has an effect, is a repeat, or is a dead letter.
+Invariants: an offset is committed only after its transaction and its publishing. A repeat of an
+input changes no table and publishes nothing; a repeated command gets its stored response again.
+Nothing is skipped: each record has an effect, is a repeat, or is a dead letter.
+
+`application` makes a FastStream application and a process of a `worker`; `upstream` holds all
+changes to libraries.
 """

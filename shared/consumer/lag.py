@@ -1,7 +1,7 @@
-"""How far consumer groups are behind: committed offsets against the ends of the partitions, asked of Kafka itself.
+"""Consumer lag: committed offsets against the ends of the partitions, read from Kafka itself.
 
-Shown by `backoffice lag` and exported by each worker for its own groups as `kafka_consumergroup_lag` under kafka_exporter's labels, so
-that public dashboards and alert rules work unchanged.
+`backoffice lag` shows it. Each worker exports it for its own groups as `kafka_consumergroup_lag`
+with kafka_exporter's labels, so that public dashboards and alert rules work unchanged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,10 @@ NOTHING_COMMITTED = -1
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """One partition as one consumer group sees it. `lag` is records behind the end, -1 while the group has committed nothing there."""
+    """One partition as one consumer group sees it.
+
+    `lag` is the number of records behind the end; -1 while the group has committed nothing there.
+    """
 
     group: str
     topic: str
@@ -30,19 +33,16 @@ class GroupLag:
 
     @property
     def lag(self) -> int:
-        """Records behind the end; never below zero when something is committed, even if the topic was made anew."""
-        return (
-            NOTHING_COMMITTED
-            if self.committed == NOTHING_COMMITTED
-            else max(0, self.end - self.committed)
-        )
+        """Records behind the end; never negative once something is committed, even if the topic was
+        created again."""
+        if self.committed == NOTHING_COMMITTED:
+            return NOTHING_COMMITTED
+        return max(0, self.end - self.committed)
 
     @property
     def behind(self) -> int:
-        """Records that the group has still to read: all of the partition while nothing is committed."""
-        return (
-            self.end if self.committed == NOTHING_COMMITTED else max(0, self.end - self.committed)
-        )
+        """Records that the group has still to read: all of them while nothing is committed."""
+        return self.end if self.committed == NOTHING_COMMITTED else self.lag
 
 
 def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
@@ -55,7 +55,7 @@ def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
 
 
 class LagReader:
-    """Asks Kafka; keeps its two connections open between questions."""
+    """Reads lag from Kafka; keeps its two connections open between the reads."""
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -77,7 +77,7 @@ class LagReader:
         await self._admin.close()
 
     async def lag(self, groups: Mapping[str, str]) -> list[GroupLag]:
-        """A row for each group and partition of its topic, in order; a topic that does not exist has none."""
+        """A row for each group and partition of its topic, in order; none for a missing topic."""
         described = await self._admin.describe_topics(sorted(set(groups.values())))
         partitions = {
             topic["topic"]: [
@@ -91,13 +91,8 @@ class LagReader:
             for group, topic in groups.items()
             if topic in partitions
         }
-        ends = (
-            await self._ends.end_offsets(
-                [one for of_topic in partitions.values() for one in of_topic]
-            )
-            if partitions
-            else {}
-        )
+        every = [one for of_topic in partitions.values() for one in of_topic]
+        ends = await self._ends.end_offsets(every) if every else {}
         return [
             GroupLag(
                 group, topic, one.partition, committed[group].get(one, NOTHING_COMMITTED), ends[one]
@@ -109,9 +104,8 @@ class LagReader:
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
         try:
             found = await self._admin.list_consumer_group_offsets(group)
-        except (
-            AttributeError
-        ) as error:  # aiokafka 0.14 trips over the partition's error that it wants to report
+        except AttributeError as error:
+            # aiokafka 0.14 raises it where it wants to report the error of a partition.
             raise KafkaError(f"the coordinator of {group} can't tell its offsets now") from error
         return {one: at.offset for one, at in found.items()}
 

@@ -1,42 +1,35 @@
-"""A worker process: its lanes on Kafka, its background jobs, its sweep, its health page; starts whole, stops clean, dies on a bug.
+"""A worker: consumes its topics batch by batch and runs its background jobs, timers and sweeps.
 
-FastStream brings the records and nothing else: acknowledgement is manual on every subscriber, bodies stay bytes, headers stay apart.
+FastStream delivers the records and nothing else: acknowledgement is manual on every subscriber,
+values stay bytes, headers are not interpreted. `application` makes a process of a worker.
 """
 
 import asyncio
 import contextlib
 import random
-import signal
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
-import uvicorn
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, ProducerFenced
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
-from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from faststream.middlewares import AckPolicy
-from prometheus_client import make_asgi_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import faults, telemetry
 from shared.broker.producer import Producer, ProducerFailed
-from shared.broker.topics import full_name, group_name
-from shared.consumer import garbage, headers, lag
+from shared.broker.topics import FLOW, full_name, group_name
+from shared.consumer import lag, upstream
 from shared.consumer import tables as ledger
 from shared.consumer.garbage import Collector
 from shared.consumer.polling import (
-    FETCH_WAIT_MS,
     Committer,
     Offsets,
-    fetch_when_all_is_read,
     has_read_all,
     offsets_after,
-    take,
 )
 from shared.consumer.protocol import (
     BackgroundJob,
@@ -49,9 +42,10 @@ from shared.consumer.protocol import (
     process_batch,
     publish_pending,
 )
+from shared.consumer.published import PublishedMessages
 from shared.consumer.records import Applied, Record
 from shared.database import ReplicaNameLock, engine_for, infrastructure_unavailable, replica_name
-from shared.errors import Unavailable
+from shared.events.registry import EVENT_MODELS
 from shared.settings import settings
 
 SESSION_TIMEOUT_MS = 10_000
@@ -63,13 +57,18 @@ STOP_SECONDS = 60
 COMMIT_SECONDS = 10
 
 Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
-"""Answers a request (ASGI) with the books at hand."""
+"""Answers an HTTP request (ASGI) with the service's database at hand."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """What a worker is made of. `collect_metrics` fills the service's own metrics; `timers` are loops of its own (the scheduler's clock).
-    `routes`: what it answers on its HTTP port besides metrics and health, by the beginning of the path. `closings` end what it has in hand."""
+    """The parts of a worker.
+
+    `description` is for its AsyncAPI document. `collect_metrics` fills the service's own metrics; `timers`
+    are loops of its own, such as the scheduler's clock. `routes` are what it answers on its HTTP
+    port besides metrics and health, by the beginning of the path. `closings` end the work that it
+    has in hand when it stops.
+    """
 
     name: str
     subscriptions: Sequence[Subscription]
@@ -79,10 +78,11 @@ class Service:
     timers: Sequence[Callable[["Worker"], Awaitable[None]]] = ()
     routes: Mapping[str, Route] = field(default_factory=dict)
     closings: Sequence[Callable[[], Awaitable[None]]] = ()
+    description: str = ""
 
 
 class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Partitions are given up only between batches, when the offsets of the last one are committed."""
+    """Gives partitions up only between batches, when the last batch's offsets are committed."""
 
     def __init__(self, busy: asyncio.Lock, committer: Committer) -> None:
         self._busy = busy
@@ -99,16 +99,16 @@ class _Handover(ConsumerRebalanceListener):  # type: ignore[misc]
 
 @dataclass
 class Worker:
-    """One process of a service."""
+    """One process of a service. Making one opens no connection and requires no setting."""
 
     service: Service
-    unit_of_work: UnitOfWork = field(init=False)
     progress: telemetry.Progress = field(init=False)
-    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    _failed: BaseException | None = None
+    failed: BaseException | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _committers: dict[str, Committer] = field(default_factory=dict)
     _subscribers: dict[str, Any] = field(default_factory=dict)
+    _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     _back_off: dict[str, int] = field(default_factory=dict)
     _jobs_due: asyncio.Event = field(default_factory=asyncio.Event)
     _seen_unsaid: set[tuple[str, str]] = field(default_factory=set)
@@ -117,92 +117,80 @@ class Worker:
     _keep_name: ReplicaNameLock = field(init=False)
 
     def __post_init__(self) -> None:
-        engine: AsyncEngine = engine_for(self.service.name)
-        self.unit_of_work = UnitOfWork(
-            self.service.name,
-            engine,
-            Producer(f"/backoffice/{self.service.name}"),
-            self.service.builders,
-        )
         self.progress = telemetry.Progress(self.service.name)
 
-    async def run(self) -> int:
-        """Runs until a signal or a bug; the exit code."""
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self._stopping.set)
+    @cached_property
+    def unit_of_work(self) -> UnitOfWork:
+        """What the transactions of this worker share; made when it is first needed."""
+        name = self.service.name
+        producer = Producer(f"/backoffice/{name}", PublishedMessages(name))
+        return UnitOfWork(name, engine_for(name), producer, self.service.builders)
+
+    # -- the life of a worker, in this order
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Claims the name of the replica, connects, and finishes what an earlier process left.
+
+        Raises `Unavailable` if another process has the name.
+        """
+        upstream.accept_any_header_name()
         async with contextlib.AsyncExitStack() as stack:
-            self._keep_name = await stack.enter_async_context(
-                replica_name("", self.service.name, settings().replica)
-            )
+            name = replica_name("", self.service.name, settings().replica)
+            self._keep_name = await stack.enter_async_context(name)
             stack.push_async_callback(self.unit_of_work.engine.dispose)
             await stack.enter_async_context(self.unit_of_work.producer)
             await self._say_all()
             await self._run_jobs()
-            broker = self._broker()
-            stack.push_async_callback(broker.stop)
-            await broker.start()
-            fetch_when_all_is_read(each.consumer for each in self._subscribers.values())
             self._lag = await stack.enter_async_context(lag.LagReader(settings().kafka))
-            tasks = [asyncio.create_task(work, name=name) for name, work in self._loops()]
-            telemetry.log().info(
-                "ready", topics=[subscription.topic for subscription in self.service.subscriptions]
-            )
-            await self._stopping.wait()
-            await faults.point("in_shutdown")
-            await self._finish(tasks)
-        if self._failed is not None:
-            telemetry.log().error("stopped by a bug", error=repr(self._failed))
-            return 3
-        return 0
+            yield
+
+    async def begin(self) -> None:
+        """Starts the loops; the consumers run already."""
+        upstream.fetch_after_all_is_read(each.consumer for each in self._subscribers.values())
+        topics = [subscription.topic for subscription in self.service.subscriptions]
+        for topic in topics:
+            self.progress.mark(topic)
+        loops = [("jobs", self._jobs_loop()), ("sweep", self._sweep_loop())]
+        for number, timer in enumerate(self.service.timers):
+            loops.append((f"timer-{number}", self._guarded(timer)))
+        self._tasks = [asyncio.create_task(work, name=name) for name, work in loops]
+        telemetry.log().info("ready", topics=topics)
 
     def stop(self) -> None:
         """Asks the worker to stop after the batches in hand."""
-        self._stopping.set()
+        self.stopping.set()
 
-    def _loops(self) -> list[tuple[str, Any]]:
-        loops: list[tuple[str, Any]] = [
-            ("http", self._serve()),
-            ("jobs", self._jobs_loop()),
-            ("sweep", self._sweep_loop()),
-        ]
-        return loops + [
-            (f"timer-{at}", self._guarded(timer)) for at, timer in enumerate(self.service.timers)
-        ]
+    async def drain(self) -> None:
+        """Ends the work in hand while the consumers are still members of their groups.
 
-    async def _finish(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        A batch that began is finished and its offsets are committed; no other begins. The caller
+        stops the consumers afterwards: an offset could not be committed without them.
+        """
+        self.stopping.set()
+        await faults.point("in_shutdown")
         for lock in self._locks.values():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(lock.acquire(), STOP_SECONDS)
-                lock.release()  # no batch begins any more; a rebalance that begins now waits for this lock, and the consumer's end for the rebalance
-        await asyncio.gather(
-            *(committer.settled(COMMIT_SECONDS) for committer in self._committers.values())
-        )
-        for task in tasks:
+                # Released at once: a rebalance that begins now waits for this lock, and the
+                # consumer's end waits for the rebalance.
+                lock.release()
+        await asyncio.gather(*(each.settled(COMMIT_SECONDS) for each in self._committers.values()))
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(close() for close in self.service.closings), return_exceptions=True)
 
     # -- Kafka
 
-    def _broker(self) -> KafkaBroker:
-        headers.install()
-        broker = KafkaBroker(
-            settings().kafka,
-            middlewares=[
-                KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=self.service.name)
-            ],
-            allow_auto_create_topics=False,
-            logger=None,
-        )
+    def subscribe(self, broker: KafkaBroker) -> None:
+        """Registers a batch subscriber for each topic that the service consumes."""
         for subscription in self.service.subscriptions:
             self._subscribe(broker, subscription)
-        return broker
 
     def _subscribe(self, broker: KafkaBroker, subscription: Subscription) -> None:
         busy = self._locks.setdefault(subscription.topic, asyncio.Lock())
         bad_records = BadRecords(settings().bad_records_limit)
-        self.progress.mark(subscription.topic)
         committer = self._committers[subscription.topic] = Committer(
             lambda offsets: self._commit(subscriber.consumer, offsets),
             partial(self._commit_failed, subscription.topic),
@@ -216,6 +204,7 @@ class Worker:
         async def decode(message: KafkaAckableMessage) -> Any:
             return message.raw_message
 
+        (topic,) = (each for each in FLOW if each.name == subscription.topic)
         subscriber = broker.subscriber(
             full_name(subscription.topic),
             batch=True,
@@ -224,7 +213,7 @@ class Worker:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,
             max_records=batch_size(),
-            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_max_wait_ms=upstream.FETCH_WAIT_MS,
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
@@ -233,37 +222,39 @@ class Worker:
             parser=parse,
             decoder=decode,
             no_reply=True,
-            title=f"{self.service.name}.{subscription.topic}",
+            title=subscription.topic,
+            description=topic.documentation,
         )
-
-        subscriber.get_msg = partial(take, most=batch_size())  # type: ignore[method-assign]
+        upstream.poll_without_sleeping(subscriber, batch_size())
         self._subscribers[subscription.topic] = subscriber
+        payload = EVENT_MODELS[subscription.topic]
 
         @subscriber
-        async def hear(message: Any) -> None:
+        @upstream.documented_payload(payload | None if topic.compacted else payload)
+        async def consume(message: Any) -> None:
             async with busy:
-                if not self._stopping.is_set():
+                if not self.stopping.is_set():
                     await self._batch(subscription, subscriber.consumer, message, bad_records)
 
     async def _batch(
         self, subscription: Subscription, consumer: Any, raw: Sequence[Any], bad_records: BadRecords
     ) -> None:
-        """One polled batch; whatever happens, nothing escapes to the framework, which would commit past it."""
+        """Processes one polled batch. No exception may reach the framework: it would swallow it,
+        and the next commit would pass over the records of this batch."""
         faults.consuming(subscription.topic)
-        owned = {
-            partition.partition for partition in consumer.assignment()
-        }  # of the one topic that this consumer hears
-        polled = [record for record in raw if record.partition in owned]
+        # Each consumer reads one topic, so the number of a partition is enough.
+        owned = {partition.partition for partition in consumer.assignment()}
+        polled = [each for each in raw if each.partition in owned]
         records = [
             Record(
                 subscription.topic,
-                record.partition,
-                record.offset,
-                record.key,
-                record.value,
-                tuple(record.headers),
+                each.partition,
+                each.offset,
+                each.key,
+                each.value,
+                tuple(each.headers),
             )
-            for record in polled
+            for each in polled
         ]
         try:
             jobs = await process_batch(self.unit_of_work, subscription, records, bad_records)
@@ -281,12 +272,7 @@ class Worker:
                 self._die(error, subscription.topic, records)
                 return
             self._back_off[subscription.topic] = self._back_off.get(subscription.topic, 0) + 1
-            telemetry.log().warning(
-                "the world is away",
-                topic=subscription.topic,
-                error=_short(error),
-                attempt=self._back_off[subscription.topic],
-            )
+            self._log_unavailable(error, subscription.topic)
             await self._wait(subscription.topic)
             return
         self._back_off.pop(subscription.topic, None)
@@ -295,27 +281,33 @@ class Worker:
             self._jobs_due.set()
 
     async def _commit(self, consumer: Any, offsets: Offsets) -> None:
-        """Commits the offsets of exactly these batches. A rebalance in between costs a repeat, which has no effect."""
+        """Commits the offsets of exactly these batches.
+
+        If a rebalance took the partitions away before, the records are processed again by their
+        new owner, which has no effect.
+        """
         try:
             await consumer.commit(dict(offsets))
         except (CommitFailedError, IllegalStateError) as error:
             telemetry.log().info(
-                "partitions moved on before the offsets were committed", error=_short(error)
+                "the partitions were reassigned before their offsets were committed",
+                error=_short(error),
             )
 
     def _commit_failed(self, topic: str, error: BaseException) -> bool:
         """Whether to try again."""
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             return False
         if not self._away(error):
             self._die(error, topic, [])
             return False
         telemetry.log().warning(
-            "the offsets could not be committed, they will be", topic=topic, error=_short(error)
+            "committing offsets failed and is tried again", topic=topic, error=_short(error)
         )
         return True
 
     def _seek_back(self, consumer: Any, polled: Sequence[Any]) -> None:
+        """Makes the consumer read these records again."""
         first: dict[TopicPartition, int] = {}
         for record in polled:
             partition = TopicPartition(record.topic, record.partition)
@@ -325,37 +317,40 @@ class Worker:
                 consumer.seek(partition, offset)
 
     def _away(self, error: BaseException) -> bool:
+        """Whether Kafka or PostgreSQL is unavailable, so that trying again later can help."""
         if isinstance(error, ProducerFailed | ProducerFenced) or getattr(error, "fatal", False):
             return False
         return infrastructure_unavailable(error) or isinstance(error, KafkaError)
+
+    def _log_unavailable(self, error: BaseException, loop: str) -> None:
+        telemetry.log().warning(
+            "Kafka or PostgreSQL is unavailable; trying again",
+            loop=loop,
+            error=_short(error),
+            attempt=self._back_off[loop],
+        )
 
     async def _wait(self, loop: str) -> None:
         low, high = BACK_OFF_SECONDS
         longest = min(high, low * 2 ** min(self._back_off.get(loop, 1), 8))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), random.uniform(low, longest))
+            await asyncio.wait_for(self.stopping.wait(), random.uniform(low, longest))
 
     def _die(self, error: BaseException, where: str, records: Sequence[Record]) -> None:
-        ids = (
-            [
-                f"{record.topic}-{record.partition}@{record.offset}"
-                for record in (records[0], records[-1])
-            ]
-            if records
-            else []
-        )
+        ends = (records[0], records[-1]) if records else ()
         telemetry.log().error(
-            "a bug: the worker stops, nothing is lost",
+            "unexpected error: the worker exits and is restarted; no message is lost",
             where=where,
-            first_and_last=ids,
+            first_and_last=[f"{each.topic}-{each.partition}@{each.offset}" for each in ends],
             exc_info=error,
         )
-        self._failed = error
-        self._stopping.set()
+        self.failed = error
+        self.stopping.set()
 
-    # -- what is left to say, background jobs, metrics
+    # -- the outbox, background jobs, metrics
 
     async def _say_all(self) -> None:
+        """Publishes all that an earlier process stored and did not publish."""
         while True:
             async with self.unit_of_work.engine.connect() as connection:
                 ids = await ledger.outbox_entries(connection, self.service.name, OUTBOX_READ_LIMIT)
@@ -393,26 +388,25 @@ class Worker:
                     )
                     - self.unit_of_work.published
                 )
-                letters, outbox = await ledger.counts(connection, self.service.name)
+                dead_letters, outbox = await ledger.counts(connection, self.service.name)
                 if self.service.collect_metrics is not None:
                     await self.service.collect_metrics(connection)
             await publish_pending(self.unit_of_work, sorted(ids & self._seen_unsaid))
             self._seen_unsaid = ids
-            telemetry.DEAD_LETTERS.labels(self.service.name).set(letters)
+            telemetry.DEAD_LETTERS.labels(self.service.name).set(dead_letters)
             telemetry.OUTBOX.labels(self.service.name).set(outbox)
             lag.export(await self._lag.lag(groups))
             await self._mark_idle()
             self._collector.sweep()
             await self._keep_name()
 
-        groups = {
-            group_name(self.service.name, subscription.topic): full_name(subscription.topic)
-            for subscription in self.service.subscriptions
-        }
+        topics = [subscription.topic for subscription in self.service.subscriptions]
+        groups = {group_name(self.service.name, topic): full_name(topic) for topic in topics}
         await self._repeat("sweep", turn)
 
     async def _mark_idle(self) -> None:
-        """A lane with nothing to read gets on, too: the sweep marks those whose consumer polls, and that wait for nothing."""
+        """Counts a consumer that has nothing to read as progressing, if it polls and waits for
+        nothing: an idle topic must not make the worker look stuck."""
         for topic, lock in self._locks.items():
             busy = lock.locked() or topic in self.progress.paused or topic in self._back_off
             if not busy and await has_read_all(self._subscribers[topic].consumer):
@@ -422,8 +416,9 @@ class Worker:
         await self._repeat("timer", lambda: timer(self))
 
     async def _repeat(self, name: str, turn: Callable[[], Awaitable[None]]) -> None:
-        """A loop that outlives an absent world and dies of a bug."""
-        while not self._stopping.is_set():
+        """Runs a loop: it waits while Kafka or PostgreSQL is unavailable, and ends the worker on
+        an unexpected error."""
+        while not self.stopping.is_set():
             try:
                 await turn()
                 self._back_off.pop(name, None)
@@ -433,56 +428,8 @@ class Worker:
                     self._die(error, name, [])
                     return
                 self._back_off[name] = self._back_off.get(name, 0) + 1
-                telemetry.log().warning(
-                    "the world is away",
-                    loop=name,
-                    error=_short(error),
-                    attempt=self._back_off[name],
-                )
+                self._log_unavailable(error, name)
                 await self._wait(name)
-
-    # -- health
-
-    async def _serve(self) -> None:
-        metrics = make_asgi_app(registry=telemetry.REGISTRY)
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            if scope["type"] != "http":
-                return
-            if scope["path"] == "/metrics":
-                telemetry.LAST_PROGRESS.labels(self.service.name).set(self.progress.age())
-                await metrics(scope, receive, send)
-                return
-            for path, route in self.service.routes.items():
-                if scope["path"].startswith(path):
-                    await route(self.unit_of_work.engine, scope, receive, send)
-                    return
-            ready, message = (
-                self.progress.ready()
-                if scope["path"] == "/readyz"
-                else (scope["path"] == "/livez", "the process is up")
-            )
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": 200 if ready else 503 if scope["path"] == "/readyz" else 404,
-                    "headers": [],
-                }
-            )
-            await send({"type": "http.response.body", "body": message.encode()})
-
-        config = uvicorn.Config(
-            app,
-            host=settings().http_host,
-            port=settings().http_port,
-            log_level="warning",
-            lifespan="off",
-            access_log=False,
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-        await server.serve()
 
 
 async def _nothing(connection: AsyncConnection) -> Applied:
@@ -491,18 +438,3 @@ async def _nothing(connection: AsyncConnection) -> Applied:
 
 def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:200]
-
-
-def main(service: Callable[[], Service]) -> None:
-    """Entry point of a worker's `app`: exit 0 after a signal, 1 if the world refuses it, 3 after a bug."""
-    built = service()
-    telemetry.log_setup(built.name)
-    garbage.prepare()
-    try:
-        sys.exit(asyncio.run(Worker(built).run()))
-    except Unavailable as error:
-        telemetry.log().error(error.message)
-        sys.exit(1)
-    except (KafkaError, OSError) as error:
-        telemetry.log().error("Kafka or PostgreSQL does not answer at start", error=_short(error))
-        sys.exit(1)

@@ -20,6 +20,8 @@ STOP_PATIENCE_SECONDS = 20.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0
 ASK_TIMEOUT_SECONDS = 2.0
+CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
+"""A worker that was asked to stop: by itself, by the signal's own action, or as a shell reports it."""
 
 
 def parse_numbers(text: str, setting: str) -> dict[str, int]:
@@ -122,10 +124,8 @@ class Worker:
             return False
         record_path(self._data, self.name).unlink(missing_ok=True)
         self._child = None
-        if code == 0:
-            self._say(
-                f"{self.name} ended by itself with exit 0 and stays down; its log: {self.log}"
-            )
+        if code in CLEAN_EXITS:
+            self._say(f"{self.name} was stopped and stays down; its log: {self.log}")
             return True
         if now - self._started > STEADY_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS

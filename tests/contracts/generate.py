@@ -4,17 +4,15 @@ JSON Schemas of every message (`docs/schemas`), AsyncAPI documents of every work
 that has none yet (`tests/contracts/golden`). A golden file that is there is never overwritten: it is what other programs have built on.
 """
 
+import importlib
 import json
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
-from faststream.kafka import KafkaBroker
-from faststream.specification import AsyncAPI
 from pydantic import TypeAdapter
 
-from shared.broker.topics import CONSUMED, FLOW, PUBLISHED, Topic, dead_letter_topic
+from shared.broker.topics import FLOW
 from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.contracts.examples import EXAMPLES
 
@@ -23,12 +21,7 @@ SCHEMAS = ROOT / "docs" / "schemas"
 ASYNCAPI = ROOT / "docs" / "asyncapi"
 GOLDEN = Path(__file__).parent / "golden"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-SERVICES = {
-    "fee_realizer": "What a document is worth: prices timesheets and placements, holds what waits for a fact.",
-    "scheduler": "When: announces lines whose day has come in their billing company's zone.",
-    "arg_sync": "How documents reach the accounting systems: delivers each closed document once, and says what became of it.",
-    "invoicer": "What goes on which invoice: settles statements, answers operators, generates and closes batches.",
-}
+SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
 
 
 def schemas() -> dict[Path, str]:
@@ -48,69 +41,19 @@ def documents() -> dict[Path, str]:
 
 
 def asyncapi(service: str) -> str:
-    """What a worker hears and says. Built on a broker of its own with typed handlers: the worker's real subscribers take raw bytes."""
-    broker = KafkaBroker("localhost:9092")
-    held: list[Any] = []  # the broker itself holds its publishers by weak references
-    for topic in CONSUMED[service]:
-        held.append(
-            broker.subscriber(
-                topic.name,
-                group_id=f"{service}.{topic.name}",
-                title=topic.name,
-                description=_in_words(topic),
-            )(_handler(topic))
-        )
-    for topic in PUBLISHED[service]:
-        held.append(
-            broker.publisher(
-                topic.name,
-                title=topic.name,
-                description=_in_words(topic),
-                schema=EVENT_MODELS[topic.name],
-            )
-        )
-    for topic in CONSUMED[service]:
-        name = dead_letter_topic(topic.name, service)
-        words = f"Records of {topic.name} that nobody can read. Key: as the original."
-        held.append(
-            broker.publisher(name, title=name, description=words, schema=DeadLetterRecorded)
-        )
-    document = AsyncAPI(
-        broker,
-        title=service,
-        version=version("staffing-back-office"),
-        description=SERVICES[service],
-    )
-    return yaml.safe_dump(
-        _in_order(document.to_specification().to_jsonable()),
-        sort_keys=False,
-        allow_unicode=True,
-        width=120,
-    )
+    """The AsyncAPI document of a worker's application, in the order of the committed file."""
+    app = importlib.import_module(f"services.{service}.app")
+    return in_order(app.build_app(app.service()).schema.to_specification().to_jsonable())
 
 
-def _in_order(document: dict[str, Any]) -> dict[str, Any]:
-    """FastStream keeps publishers in a set without order; the committed file needs one."""
+def in_order(document: dict[str, Any]) -> str:
+    """A document as it is committed: FastStream keeps publishers in a set, which has no order."""
     for part in ("channels", "operations"):
         document[part] = dict(sorted(document[part].items()))
     document["components"] = {
         kind: dict(sorted(parts.items())) for kind, parts in sorted(document["components"].items())
     }
-    return document
-
-
-def _handler(topic: Topic) -> Any:
-    async def hear(event: Any) -> None:
-        """Stands for the worker's lane."""
-
-    of = EVENT_MODELS[topic.name]
-    hear.__annotations__["event"] = of | None if topic.compacted else of
-    return hear
-
-
-def _in_words(topic: Topic) -> str:
-    kept = "compacted, kept for ever" if topic.compacted else "kept 90 days"
-    return f"{topic.description[0].upper()}{topic.description[1:]}. Key: {topic.key}; {kept}."
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def golden() -> dict[Path, str]:

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,24 @@ from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from shared.broker.topics import CONSUMED, FLOW, PUBLISHED
+from shared.consumer.application import build_app
 from shared.consumer.records import Rejection
-from shared.consumer.worker import Service, Worker
+from shared.consumer.worker import Service
 from shared.events.commands import OWNERS
 from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.builders import record
 from tests.conftest import Configure
 from tests.contracts.examples import EXAMPLES
-from tests.contracts.generate import GOLDEN, SERVICES, as_text, documents, schemas
+from tests.contracts.generate import (
+    ASYNCAPI,
+    GOLDEN,
+    ROOT,
+    SERVICES,
+    as_text,
+    documents,
+    in_order,
+    schemas,
+)
 
 AGAIN = (
     "run `python -m tests.contracts.generate` and look at what changed: other programs read this"
@@ -49,6 +62,36 @@ def test_generated_files_are_those_that_are_committed(files: Any) -> None:
         assert path.read_text() == text, f"{path.name} is not what the code says: {AGAIN}"
     folders = {path.parent for path in wanted}
     assert {path for folder in folders for path in folder.iterdir()} == set(wanted)
+
+
+DOCS_GEN = """
+import sys
+from faststream.cli import cli
+
+def refuse(event, args):
+    if event == "socket.connect":
+        raise SystemExit(f"connected to {args[1]}")
+
+sys.addaudithook(refuse)
+for service in sys.argv[2:]:
+    out = f"{sys.argv[1]}/{service}.yaml"
+    cli(["docs", "gen", f"services.{service}.app:app", "--yaml", "--out", out], standalone_mode=False)
+"""
+
+
+def test_faststreams_own_command_generates_the_committed_documents(tmp_path: Path) -> None:
+    """`faststream docs gen` reads the application that a worker runs: importing it opens no connection and requires no setting."""
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")
+    }
+    command = [sys.executable, "-c", DOCS_GEN, str(tmp_path), *SERVICES]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for service in SERVICES:
+        generated = yaml.safe_load((tmp_path / f"{service}.yaml").read_text())
+        assert in_order(generated) == (ASYNCAPI / f"{service}.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -130,13 +173,8 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
     service: str, configure: Configure
 ) -> None:
     """FastStream's defaults would lose messages: a failed handler's (ACK_FIRST), and the first ones of a new partition (latest)."""
-    configure(
-        kafka="127.0.0.1:1",
-        database_url="postgresql+asyncpg://nobody@127.0.0.1:1/none",
-        replica="r7",
-    )
-    worker = Worker(lanes_of(service))
-    broker = worker._broker()
+    configure(replica="r7")
+    (broker,) = build_app(lanes_of(service)).brokers
     assert {topic.name for subscriber in broker.subscribers for topic in subscriber.topics} == {
         topic.name for topic in CONSUMED[service]
     }
@@ -149,7 +187,6 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
         assert given["group_instance_id"] == f"r7.{topic.name}"
         assert subscriber.group_id == f"{service}.{topic.name}"
         assert given["rebalance_timeout_ms"] > given["session_timeout_ms"]
-    await worker.unit_of_work.engine.dispose()
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))

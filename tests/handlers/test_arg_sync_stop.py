@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.arg_sync import app
-from shared.consumer.worker import Worker
+from shared.consumer.application import build_app
 from tests.conftest import Configure
 from tests.handlers.working import until
 from tests.ledgers.delivering import Delivering
@@ -29,16 +29,16 @@ async def test_a_stop_ends_what_is_in_hand(
     await delivering.queue()
     toy.delay = 0.8
     monkeypatch.setattr(app, "all_kinds", lambda: delivering.kinds)
-    worker = Worker(app.service())
-    running = asyncio.create_task(worker.run())
+    application = build_app(app.service())
+    running = asyncio.create_task(application.exit_code())
 
     async def asked() -> bool:
         return any(method == "POST" and "document" in path for _, method, path in toy.calls)
 
     await until("the document is under way", asked)
-    lock = next(iter(worker._locks.values()))
+    lock = next(iter(application.worker._locks.values()))
     async with lock:
-        worker.stop()
+        application.exit()
         await asyncio.sleep(busy)
     assert await asyncio.wait_for(running, 30) == 0
     assert (await delivering.delivery("INV-1")).state == "posted" and not toy.at_once

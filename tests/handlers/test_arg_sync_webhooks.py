@@ -13,7 +13,7 @@ import pytest
 from services.arg_sync.app import service
 from services.arg_sync.handlers.webhooks import BODY_BYTES
 from shared import sealing
-from shared.consumer.worker import Worker
+from shared.consumer.application import build_app
 from tests.conftest import Configure
 from tests.ledgers.delivering import Delivering
 from tests.running import free_port
@@ -55,8 +55,8 @@ async def worker(delivering: Delivering) -> AsyncIterator[httpx2.AsyncClient]:
     """The HTTP server of a worker, and a client of it."""
     from shared.settings import settings
 
-    running = Worker(service())
-    task = asyncio.create_task(running._serve())
+    app = build_app(service())
+    task = asyncio.create_task(app.http_server().serve())
     async with httpx2.AsyncClient(
         base_url=f"http://127.0.0.1:{settings().http_port}", trust_env=False
     ) as client:
@@ -69,7 +69,7 @@ async def worker(delivering: Delivering) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await running.unit_of_work.engine.dispose()
+    await app.worker.unit_of_work.engine.dispose()
 
 
 async def asked(delivering: Delivering) -> set[str]:

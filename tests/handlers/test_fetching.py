@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.broker.topics import DOCUMENT_HELD, full_name
-from shared.consumer.polling import fetch_when_all_is_read
+from shared.consumer.upstream import fetch_after_all_is_read
 
 WAIT_MS = 4_000
 UNREAD_FOR = 0.5
@@ -47,5 +47,5 @@ async def test_a_record_does_not_wait_for_other_partitions(
     kafka = stack["BACKOFFICE_KAFKA"]
     async with two_partitions(kafka) as consumer:
         if helped:
-            fetch_when_all_is_read([consumer])
+            fetch_after_all_is_read([consumer])
         assert await second_record_arrives(consumer, kafka) is helped

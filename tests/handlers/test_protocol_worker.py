@@ -1,10 +1,13 @@
 """A real worker on a real Kafka and PostgreSQL: offsets, an absent world, a bug, too much that nobody can read, what is left to say."""
 
 import asyncio
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import partition_of
 from shared.broker.topics import full_name
+from shared.consumer.application import build_app
 from shared.consumer.records import Received
 from shared.consumer.tables import KEY_LENGTH
-from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import Configure, EngineOf
 from tests.handlers.working import (
@@ -36,9 +39,16 @@ from tests.handlers.working import (
     until,
     working,
 )
+from tests.running import Pauses, Running, start
 from tests.sample_service import PUBLISHED, SERVICE, TOPIC, Playroom, Toy, make_table, toy
 
 LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
+ROOT = Path(__file__).parents[2]
+STARTS = [
+    pytest.param(("tests.sample_service",), id="python -m"),
+    pytest.param(("faststream", "run", "tests.sample_service:app"), id="faststream run"),
+]
+"""The two commands that start a worker; both run the same application object."""
 
 
 @pytest.fixture
@@ -175,14 +185,17 @@ async def _unsaid_is_empty(engine_of: EngineOf) -> bool:
         return bool(await connection.scalar(text("SELECT count(*) = 0 FROM fee_realizer.outbox")))
 
 
+@pytest.mark.parametrize("command", STARTS)
 async def test_a_bug_stops_the_worker_and_loses_nothing(
-    ground: dict[str, str], engine_of: EngineOf
+    ground: dict[str, str], engine_of: EngineOf, command: tuple[str, ...]
 ) -> None:
     """A bug outside a document's rule ends the process with code 3 and the places in its log; nothing is dead-lettered, committed or skipped."""
     await publish(*(toy(name) for name in names(5)), b"{")
-    spoilt = await asyncio.to_thread(_toy_process, ground | {"TOY_BUG": "1"})
+    spoilt = await asyncio.to_thread(_toy_process, ground | {"TOY_BUG": "1"}, command)
     assert spoilt.returncode == 3
-    assert "a bug: the worker stops, nothing is lost" in spoilt.stderr
+    assert (
+        "unexpected error: the worker exits and is restarted; no message is lost" in spoilt.stderr
+    )
     assert f"{TOPIC}-0@0" in spoilt.stderr
     assert await committed() == {}
     assert await kept(engine_of) == []
@@ -192,11 +205,13 @@ async def test_a_bug_stops_the_worker_and_loses_nothing(
     assert len(await said(LETTERS)) == 1
 
 
-def _toy_process(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    root = Path(__file__).parents[2]
+def _toy_process(
+    environment: dict[str, str], command: tuple[str, ...] = ("tests.sample_service",)
+) -> "subprocess.CompletedProcess[str]":
+    run = [sys.executable, "-m", *command]
     return subprocess.run(
-        [sys.executable, "-m", "tests.sample_service"],
-        cwd=root,
+        run,
+        cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
         text=True,
@@ -205,16 +220,94 @@ def _toy_process(environment: dict[str, str]) -> "subprocess.CompletedProcess[st
     )
 
 
+@contextlib.asynccontextmanager
+async def _toy_running(
+    ground: dict[str, str], folder: Path, command: tuple[str, ...], **settings_of_it: object
+) -> AsyncIterator[Running]:
+    """A toy worker as a process that is ready; killed at the end if it still runs."""
+    worker = await start(SERVICE, os.environ | ground, folder, "-m", *command, **settings_of_it)
+    try:
+        await until("ready", lambda: _holds(lambda: worker.page("/readyz")[0] == 200))
+        yield worker
+    finally:
+        if worker.process.returncode is None:
+            worker.process.kill()
+            await worker.process.wait()
+
+
+@pytest.mark.parametrize("command", STARTS)
+async def test_a_signal_ends_the_worker_with_exit_0_after_the_batch_in_hand(
+    ground: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """SIGTERM inside a transaction: the batch is committed and published, its offset too, no other batch begins, and the exit code is 0."""
+    pauses = Pauses(tmp_path)
+    async with _toy_running(
+        ground, tmp_path, command, pause=tmp_path, max_batch_records=1
+    ) as worker:
+        pauses.hold("before_commit")
+        pauses.hold("in_shutdown")
+        await publish(toy("t0000"), toy("t0001"))
+        await pauses.reached("before_commit")
+        worker.process.send_signal(signal.SIGTERM)
+        await pauses.reached("in_shutdown")
+        pauses.release("before_commit")
+        pauses.release("in_shutdown")
+        await worker.stop()
+    assert await kept(engine_of) == ["t0000"]
+    assert await said() == [b"t0000"]
+    assert await committed() == {0: 1}
+
+
+@pytest.mark.parametrize("command", STARTS)
+async def test_a_worker_that_is_killed_loses_nothing(
+    ground: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """SIGKILL between the commit and the publishing: the next process publishes what is left, and no message has its effect twice."""
+    async with _toy_running(ground, tmp_path, command, crash=f"after_commit@{TOPIC}") as worker:
+        await publish(toy("t0000"), toy("t0001"))
+        assert await asyncio.wait_for(worker.process.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
+    assert (await kept(engine_of), await said()) == (["t0000", "t0001"], [])
+    async with _toy_running(ground, tmp_path, command) as worker:
+        await until("both are said", partial(has_said, "t0000", "t0001"))
+        await until("the last offset", lambda: _equals(committed, {0: 2}))
+        await worker.stop()
+    assert sorted(await said()) == [b"t0000", b"t0001"]
+    assert await kept(engine_of) == ["t0000", "t0001"]
+
+
+@pytest.mark.parametrize("command", STARTS)
+async def test_published_messages_are_counted(
+    ground: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Under the names of FastStream's own middleware, though another producer publishes; metrics and health are routes of the application."""
+    async with _toy_running(ground, tmp_path, command) as worker:
+        await publish(toy("t0000"), toy("t0001"), b"{")
+        wanted = [
+            f'faststream_published_messages_total{{app_name="{SERVICE}",broker="kafka",destination="{full_name(topic)}",status="success"}} {count}.0'
+            for topic, count in ((PUBLISHED, 2), (LETTERS, 1))
+        ]
+        await until(
+            "the messages are counted",
+            lambda: _holds(lambda: set(wanted) <= set(worker.page("/metrics")[1].splitlines())),
+        )
+        pages = {
+            path: worker.page(path) for path in ("/livez", "/readyz", "/nowhere", "/asyncapi.json")
+        }
+        assert [status for status, _ in pages.values()] == [200, 200, 404, 200]
+        assert PUBLISHED in json.loads(pages["/asyncapi.json"][1])["channels"]
+        await worker.stop()
+
+
 async def test_a_rebalance_that_meets_the_stop_delays_nobody(
     ground: dict[str, str], engine_of: EngineOf
 ) -> None:
     """A member joins while this worker stops: it gives its partitions up at once, and ends."""
-    worker = Worker(Playroom().service())
-    task = asyncio.create_task(worker.run())
+    app = build_app(Playroom().service())
+    task = asyncio.create_task(app.exit_code())
     await publish(toy("t0000"))
     await until("the toy is kept", all_kept(engine_of, 1))
-    worker.stop()
-    for subscriber in worker._subscribers.values():
+    app.exit()
+    for subscriber in app.worker._subscribers.values():
         subscriber.consumer._coordinator.request_rejoin()  # what the coordinator's answer to a heartbeat does
     assert await asyncio.wait_for(task, 20) == 0
 
@@ -227,7 +320,7 @@ async def test_after_a_refused_announcement_a_worker_begins_anew(
     first, refused, later = [
         name for name in names(100) if partition_of(name.encode(), settings().partitions) == 0
     ][:3]
-    task = asyncio.create_task(Worker(Playroom().service()).run())
+    task = asyncio.create_task(build_app(Playroom().service()).exit_code())
     await publish(toy(first))
     await until("the first is said", partial(has_said, first))
     await take_at_most(PUBLISHED, 100)
@@ -349,11 +442,10 @@ async def test_a_key_as_long_as_a_message_can_not_hurt(
 
 async def test_no_acknowledgement_but_ours(ground: dict[str, str]) -> None:
     """The framework acknowledges nothing by itself, on any subscriber, and new groups begin at the beginning."""
-    worker = Worker(Playroom().service())
-    subscribers = list(worker._broker().subscribers)
+    (broker,) = build_app(Playroom().service()).brokers
+    subscribers = list(broker.subscribers)
     assert len(subscribers) == 2
     for subscriber in subscribers:
         assert subscriber.ack_policy is AckPolicy.MANUAL
         assert subscriber._connection_args["auto_offset_reset"] == "earliest"  # type: ignore[attr-defined]
         assert subscriber._connection_args["enable_auto_commit"] is False  # type: ignore[attr-defined]
-    await worker.unit_of_work.engine.dispose()

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import full_name, group_name
+from shared.consumer.application import build_app
 from shared.consumer.worker import Worker
 from shared.settings import settings
 from tests.conftest import EngineOf
@@ -25,12 +26,12 @@ HOLDING_A_NAME = "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELE
 @asynccontextmanager
 async def working(room: Playroom) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
     """A worker of the toy service in this process, stopped at the end."""
-    worker = Worker(room.service())
-    task = asyncio.create_task(worker.run())
+    app = build_app(room.service())
+    task = asyncio.create_task(app.exit_code())
     try:
-        yield worker, task
+        yield app.worker, task
     finally:
-        worker.stop()
+        app.exit()
         await task
 
 

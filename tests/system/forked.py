@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerContext
 
-from shared.consumer.worker import main
+from shared.consumer.application import build_app, run_app
 from shared.settings import settings
 from shared.stack.parent_watch import PR_SET_PDEATHSIG
 
@@ -45,4 +45,6 @@ def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> No
     app = importlib.import_module(f"services.{service}.app")
     if bug:
         importlib.import_module("tests.system.planted").plant(bug)
-    main(app.service)
+    run_app(
+        build_app(app.service())
+    )  # not `app.app`: the settings were others when it was imported

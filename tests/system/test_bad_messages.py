@@ -315,9 +315,9 @@ async def committed(topic: str) -> int:
 
 
 BROKEN = """
-from services.fee_realizer.app import service
+from services.fee_realizer.app import app
 from services.fee_realizer.handlers import pricing
-from shared.consumer.worker import main
+from shared.consumer.application import run_app
 
 right = pricing.realize
 
@@ -327,7 +327,7 @@ def realize(case, facts, known):
     return right(case, facts, known)
 
 pricing.realize = realize
-main(service)
+run_app(app)
 """
 """A fee_realizer with a rule that fails on one document."""
 

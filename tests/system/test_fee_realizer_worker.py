@@ -14,13 +14,16 @@ from shared.broker.topics import full_name
 from shared.events.realizations import PayLinesRealized
 from shared.settings import settings
 from tests.builders import COMPANY, command, record, requirement, timesheet
+from tests.running import starts_of
 
 PATIENCE_SECONDS = 60
 COUNT = 30
 
 
 @contextlib.asynccontextmanager
-async def worker(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def worker(
+    stack: dict[str, str], how: str, **more: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """A fee_realizer process; asked to stop at the end if it still runs."""
     environment = (
         stack
@@ -29,8 +32,7 @@ async def worker(stack: dict[str, str], **more: str) -> AsyncIterator[asyncio.su
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "services.fee_realizer.app",
+        *starts_of("fee_realizer")[how],
         env=environment,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -81,13 +83,20 @@ async def realized() -> dict[str, PayLinesRealized]:
     return heard
 
 
-@pytest.mark.parametrize("point", ["inside_transaction:3", "after_commit:2"])
-async def test_killed_at_a_named_point(stack: dict[str, str], point: str) -> None:
+@pytest.mark.parametrize(
+    ("how", "point"),
+    [
+        ("python -m", "inside_transaction:3"),
+        ("python -m", "after_commit:2"),
+        ("faststream run", "after_commit:2"),
+    ],
+)
+async def test_killed_at_a_named_point(stack: dict[str, str], how: str, point: str) -> None:
     """kill -9 inside and after a transaction: its successor says every statement, each document once at 2,000.00."""
     await publish()
-    async with worker(stack, crash=point) as killed:
+    async with worker(stack, how, crash=point) as killed:
         assert await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
-    async with worker(stack) as process:
+    async with worker(stack, how) as process:
         said = await realized()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0

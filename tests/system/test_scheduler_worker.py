@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from datetime import date
 
+import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from shared.broker.topics import full_name, group_name
@@ -17,6 +18,7 @@ from shared.settings import settings
 from tests.builders import COMPANY, product_line
 from tests.conftest import EngineOf
 from tests.fault_injection import Planter
+from tests.running import starts_of
 
 DUE = date(2026, 10, 1)
 PATIENCE_SECONDS = 40
@@ -49,7 +51,7 @@ async def within_patience(true: Callable[[], bool]) -> None:
 
 @contextlib.asynccontextmanager
 async def scheduler(
-    stack: dict[str, str], **more: str
+    stack: dict[str, str], how: str = "python -m", **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A scheduler process; stopped at the end if it still runs."""
     given = {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
@@ -64,8 +66,7 @@ async def scheduler(
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "services.scheduler.app",
+        *starts_of("scheduler")[how],
         env=environment,
         stderr=asyncio.subprocess.DEVNULL,
     )
@@ -139,14 +140,15 @@ async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf
         assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 1
 
 
+@pytest.mark.parametrize("how", starts_of("scheduler"))
 async def test_the_health_page_tells_lag_and_progress(
-    stack: dict[str, str], engine_of: EngineOf
+    stack: dict[str, str], engine_of: EngineOf, how: str
 ) -> None:
     """Ready when work flows; the lag of its own group under kafka_exporter's name, -1 until something is committed; exit 0 on SIGTERM."""
     await plant(engine_of, 1)
     port = free_port()
     group, topic = group_name("scheduler", "operator-commands"), full_name("operator-commands")
-    async with scheduler(stack, http_port=str(port)) as process:
+    async with scheduler(stack, how, http_port=str(port)) as process:
         await within_patience(lambda: page(port, "/readyz")[0] == 200)
         wanted = f'kafka_consumergroup_lag{{consumergroup="{group}",partition="0",topic="{topic}"}}'
         await within_patience(lambda: wanted in page(port, "/metrics")[1])
