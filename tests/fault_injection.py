@@ -115,7 +115,7 @@ class Planter:
             "realization_no": realization_no,
             "accounting_period": line.effective_date.year * 100 + line.effective_date.month,
             "derivation": json.dumps(line.derivation),
-            "announce": announce,
+            "announce_when_due": announce,
             "corrects_invoice_id": corrects[0] if corrects else None,
             "corrects_line_no": corrects[1] if corrects else None,
         }

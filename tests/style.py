@@ -23,9 +23,11 @@ NO_IO = (
     "shared.database",
     "shared.settings",
 )
-RULE_ROOM = re.compile(r"services/\w+/rules(\.py|/)|shared/(money|calendar|errors|terms)\.py")
+RULE_ROOM = re.compile(
+    r"services/\w+/(\w+/)?rules(\.py|/)|shared/(money|calendar|errors|terms)\.py"
+)
 SQL_ROOM = re.compile(
-    r"services/\w+/store(\.py|/)|services/console/client/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
+    r"services/\w+/(\w+/)?store(\.py|/)|services/console/client/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
 )
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b",

@@ -12,7 +12,17 @@ from tests.style import RULES, Source
 ROOT = Path(__file__).parents[1]
 SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync", "console")
 ROOMS = {"rules", "store", "handlers", "app"}
-OWN_ROOMS = {"arg_sync": ROOMS | {"ledgers"}}
+FEATURES = {
+    "lines",
+    "debtors",
+    "invoices",
+    "settlement",
+    "batches",
+    "credits",
+    "payments",
+    "questions",
+}
+OWN_ROOMS = {"arg_sync": ROOMS | {"ledgers"}, "invoicer": {"app"} | FEATURES}
 CONSOLE_ROOMS = {"client", "cli", "web", "importing", "sample"}
 SHARED = {
     "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults", "database", "consumer", "broker", "render",

@@ -8,20 +8,16 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.handlers import (
-    batches,
-    billto,
-    credits,
-    groups,
-    lines,
-    parked,
-    payments,
-    statements,
-    terms,
-    what_if,
-)
-from services.invoicer.handlers.again import on_republish
-from services.invoicer.store import figures
+from services.invoicer.batches.handlers import batches, parked
+from services.invoicer.credits import handlers as credits
+from services.invoicer.debtors.handlers import billto, terms
+from services.invoicer.invoices.handlers import record_download
+from services.invoicer.invoices.handlers.republish import on_republish
+from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
+from services.invoicer.lines.store import figures
+from services.invoicer.payments import handlers as payments
+from services.invoicer.questions.handlers import explain, groups, what_if
+from services.invoicer.settlement.handlers import pay_lines, realizations
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
@@ -29,18 +25,18 @@ from shared.consumer.protocol import Subscription
 from shared.consumer.worker import Service
 
 NAME = "invoicer"
-LOOK_EVERY_SECONDS = 15.0
-REST = 20
-"""Reading a million open lines takes a second: the next look waits so many times as long."""
+COLLECT_EVERY_SECONDS = 15.0
+COLLECT_PAUSE_FACTOR = 20
+"""Reading a million open lines takes a second: the next collection waits that many times longer."""
 
 
-def heard() -> Mapping[str, Subscription]:
-    """What the invoicer consumes, by topic."""
+def subscriptions() -> Mapping[str, Subscription]:
+    """Return what the invoicer consumes, by topic."""
     return {
         subscription.topic: subscription
         for subscription in (
             billto.SUBSCRIPTION,
-            statements.SUBSCRIPTION,
+            realizations.SUBSCRIPTION,
             payments.SUBSCRIPTION,
             DISPATCHER.subscription(),
         )
@@ -50,22 +46,24 @@ def heard() -> Mapping[str, Subscription]:
 DISPATCHER = CommandDispatcher(
     service=NAME,
     handlers={
-        **lines.HANDLERS,
+        **pay_lines.HANDLERS,
         **batches.HANDLERS,
         **credits.HANDLERS,
         **terms.HANDLERS,
         **groups.HANDLERS,
         **parked.HANDLERS,
         **what_if.HANDLERS,
+        **explain.HANDLERS,
+        **record_download.HANDLERS,
     },
-    subscriptions=heard,
+    subscriptions=subscriptions,
     republish=on_republish,
-    snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT,
+    snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT | explain.SNAPSHOT,
 )
 
 
-class Watch:
-    """Fills the invoicer's own metrics now and then: pending lines and closed documents."""
+class InvoicerMetrics:
+    """Collects the invoicer's own metrics from time to time: pending lines and closed documents."""
 
     def __init__(self) -> None:
         self._next_at = 0.0
@@ -93,18 +91,18 @@ class Watch:
         ).items():
             telemetry.INVOICES.labels(company, document_type).set(documents)
         took = time.monotonic() - began
-        self._next_at = time.monotonic() + max(LOOK_EVERY_SECONDS, took * REST)
+        self._next_at = time.monotonic() + max(COLLECT_EVERY_SECONDS, took * COLLECT_PAUSE_FACTOR)
 
 
 def service() -> Service:
     """The invoicer as a worker runs it."""
     return Service(
         name=NAME,
-        subscriptions=list(heard().values()),
-        builders=batches.MESSAGE_BUILDERS,
-        collect_metrics=Watch(),
-        description="What goes on which invoice: settles statements, answers operators, generates"
-        " and closes batches.",
+        subscriptions=list(subscriptions().values()),
+        builders=MESSAGE_BUILDERS,
+        collect_metrics=InvoicerMetrics(),
+        description="What goes on which invoice: settles realizations, carries out commands, "
+        "generates and closes batches.",
     )
 
 

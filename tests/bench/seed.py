@@ -101,7 +101,7 @@ FROM generate_series(0, $2 * $1 - 1) AS n"""
 LINES_SQL = """
 INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
-  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce, day_minutes)
+  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, day_minutes)
 SELECT $1, 'timesheet', $2 || lpad((n / {of_a_document})::text, 8, '0'), 1,
   '["t","REQ-' || lpad((place % 3000)::text, 5, '0') || '","' || kind || '","2020-01-01@' || price || '","","",""]', 'timesheet',
   hours, 'HUR', price, hours * price, {currency}, week, week - 6, week - 2, extract(year FROM week)::int * 100 + extract(month FROM week)::int, week,
@@ -167,7 +167,7 @@ FROM generate_series(0, $2 - 1) AS d"""
 ADJUSTED_SQL = f"""
 INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
-  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce, day_minutes, corrects_invoice_id, corrects_line_no)
+  project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, day_minutes, corrects_invoice_id, corrects_line_no)
 SELECT billing_company, document_kind, document_id, 2, line_key, line_kind, more, unit, unit_price, more * unit_price,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
   project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, false, day_minutes,

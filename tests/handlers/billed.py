@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.invoicer.app import DISPATCHER
-from services.invoicer.handlers.batches import MESSAGE_BUILDERS
+from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.verify import verify
 from tests.builders import COMPANY, OFFICE, command, node, record

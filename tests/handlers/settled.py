@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from services.invoicer.handlers import billto, lines, statements
+from services.invoicer.debtors.handlers import billto
+from services.invoicer.settlement.handlers import pay_lines as lines
+from services.invoicer.settlement.handlers import realizations as statements
 from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PAY_LINES_REALIZED
 from shared.consumer.commands import Answer, CommandDispatcher
 from shared.consumer.protocol import UnitOfWork

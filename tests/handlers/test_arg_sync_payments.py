@@ -10,7 +10,7 @@ import pytest
 
 from services.console.client.ageing import ageing
 from services.console.client.invoices import invoice, invoice_payments, invoice_search
-from services.invoicer.handlers.payments import SUBSCRIPTION
+from services.invoicer.payments.handlers import SUBSCRIPTION
 from shared.consumer.records import Record
 from tests.builders import COMPANY
 from tests.conftest import BooksOf, as_console, process

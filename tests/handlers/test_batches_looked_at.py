@@ -4,7 +4,7 @@ import json
 from datetime import date
 from typing import Any
 
-from services.invoicer.store.announced import batches_since
+from services.invoicer.invoices.store.messages import batches_since
 from tests.builders import COMPANY, node, product_line, record, statement, statement_line
 from tests.conftest import process
 from tests.handlers.billed import Biller, biller

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.invoicer.handlers import billto
-from services.invoicer.rules.billto import LEVEL_NUMBERS, Node, resolve
-from services.invoicer.store.billto import RESOLVED_NODE_SQL
+from services.invoicer.debtors.handlers import billto
+from services.invoicer.debtors.rules.billto import LEVEL_NUMBERS, BilltoNode, resolve
+from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from shared.broker.topics import BILLTO_CHANGED
 from shared.terms import LEVELS
 from tests.builders import node, record
@@ -94,11 +94,11 @@ async def test_a_tombstone_without_a_key_is_a_dead_letter(books: Invoicer) -> No
     assert len(await books.rows(NODES)) == 1
 
 
-def _tree(seed: int) -> dict[str, Node]:
+def _tree(seed: int) -> dict[str, BilltoNode]:
     draw = random.Random(seed)
     ids = [f"n{number}" for number in range(40)]
     return {
-        one: Node(
+        one: BilltoNode(
             one,
             draw.choice(LEVELS),
             draw.choice([None, "unknown", *ids]),

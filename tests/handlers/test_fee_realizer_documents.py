@@ -350,7 +350,7 @@ async def invoice_of_t1(realizer: Realizer, book: int = 1) -> None:
     await realizer.owner(
         "WITH line AS (INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit,"
         " unit_price, amount, currency, effective_date, service_from, service_to, accounting_period, billto_node, requirement_id, worker_id, time_type,"
-        " item_id, project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce)"
+        " item_id, project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due)"
         " VALUES ('acme-us', 'timesheet', 'T-1', 1, 'k', 'timesheet', 40, 'HUR', 50, 2000, 'USD', '2026-03-08', '2026-03-02', '2026-03-06', 202603,"
         " 'office-1', 'REQ-1', 'W-1', 'REG', '', '', '', '', '', '2020-01-01@50', :book, '', '{}', false) RETURNING pay_line_id)"
         " INSERT INTO invoicer.invoice_line SELECT 1, 1, pay_line_id, 'office-1', 3, '', 0, 0 FROM line",

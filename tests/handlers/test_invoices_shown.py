@@ -35,7 +35,9 @@ async def states(biller: Biller, **conditions: Any) -> list[tuple[str, str, str]
     """Number, state and what is left over of the documents that are found."""
     rows, total = await read(biller, invoices.invoice_search, **conditions)
     assert total == len(rows)
-    return [(row["invoice_number"], row["state"], str(row["left_over"])) for row in reversed(rows)]
+    return [
+        (row["invoice_number"], row["state"], str(row["after_credits"])) for row in reversed(rows)
+    ]
 
 
 async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
@@ -152,7 +154,7 @@ async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller)
     )
     await biller.generate()
     head = await read(biller, invoices.invoice, "INV-000001", COMPANY)
-    assert (head["state"], str(head["left_over"])) == ("partly credited", "1875.00")
+    assert (head["state"], str(head["after_credits"])) == ("partly credited", "1875.00")
     lines = await read(biller, invoices.invoice_lines, head["invoice_id"])
     assert [
         (row["line_no"], str(row["quantity_left"]), str(row["amount_left"])) for row in lines

@@ -58,7 +58,7 @@ class Parking(Road):
         return [
             (account, code, " ".join(ids))
             for account, code, ids in await self.select(
-                "SELECT account_name, code, ids FROM invoicer.parked_debtor WHERE billed_in IS NULL ORDER BY 1"
+                "SELECT account_name, code, ids FROM invoicer.parked_debtor WHERE billed_in_batch IS NULL ORDER BY 1"
             )
         ]
 

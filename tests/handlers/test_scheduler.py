@@ -169,7 +169,7 @@ async def test_many_lines_are_announced_range_by_range(
         columns = "billing_company, document_kind, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective_date, service_from"
         rest = (
             "service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center, po_number,"
-            " tax_code, rate_version, rate_book, description, derivation, announce"
+            " tax_code, rate_version, rate_book, description, derivation, announce_when_due"
         )
         await Planter(connection).run(
             f"INSERT INTO invoicer.pay_line ({columns}, {rest}, document_id)"

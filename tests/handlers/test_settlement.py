@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.invoicer.handlers import statements
+from services.invoicer.settlement.handlers import realizations as statements
 from shared.broker.topics import PAY_LINES_REALIZED
 from shared.database import lock_companies
 from shared.errors import Unavailable
@@ -258,7 +258,7 @@ async def test_a_line_born_due_needs_no_announcement(books: Invoicer, configure:
         )
     )
     found = await books.rows(
-        "SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date"
+        "SELECT effective_date, announce_when_due FROM invoicer.pay_line ORDER BY effective_date"
     )
     assert [tuple(row) for row in found] == [(date(2026, 3, 10), False), (date(2026, 3, 11), True)]
 
@@ -275,7 +275,7 @@ async def test_settlement_reads_the_watermark(books: Invoicer, configure: Config
         )
     )
     found = await books.rows(
-        "SELECT effective_date, announce FROM invoicer.pay_line ORDER BY effective_date"
+        "SELECT effective_date, announce_when_due FROM invoicer.pay_line ORDER BY effective_date"
     )
     assert [tuple(row) for row in found] == [(date(2026, 3, 1), False), (date(2026, 3, 2), True)]
 
@@ -408,4 +408,4 @@ async def test_two_workers_on_one_document_settle_one_after_the_other(
 async def test_a_company_that_turns_up_late_is_tried_again() -> None:
     """Protocol 1: what must be locked may depend on what is stored; what turns up unlocked is right at the next try."""
     with pytest.raises(Unavailable, match="globex"):
-        statements.check_locked({"acme"}, ["acme", "globex"])
+        statements.require_locked({"acme"}, ["acme", "globex"])

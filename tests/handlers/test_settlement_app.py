@@ -48,7 +48,7 @@ async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: En
     )
     await books.ask("snooze-pay-lines", pay_line_ids=[2])
     async with engine_of("invoicer").connect() as connection:
-        await app.Watch()(connection)
+        await app.InvoicerMetrics()(connection)
     shown = generate_latest(telemetry.REGISTRY).decode()
     for status in ("Pending", "Snoozed", "Scheduled"):
         assert f'backoffice_pay_lines{{billing_company="{COMPANY}",status="{status}"}} 1.0' in shown

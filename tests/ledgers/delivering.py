@@ -16,7 +16,7 @@ from services.arg_sync.app import desk
 from services.arg_sync.handlers.engine import Engine
 from services.arg_sync.ledgers.port import Kind
 from services.arg_sync.store.announced import MESSAGE_BUILDERS
-from services.invoicer.store import closing
+from services.invoicer.invoices.store import messages
 from shared import sealing
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import OPERATOR_COMMANDS
@@ -43,7 +43,7 @@ LINE = """
 WITH p AS (
   INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
-    po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
   VALUES (:company, 'timesheet', :doc, 1, :doc, 'timesheet', :quantity, 'HUR', :price, :amount, 'USD', :day, :day, :day, 202603, :day, 'office-1', 'REQ-1',
     'W-1', 'REG', '', '', '', '', :code, '', 1, :words, '{}', false, CAST(:corrects AS bigint), CAST(:corrects_line AS integer)) RETURNING pay_line_id)
 INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
@@ -169,10 +169,10 @@ class Delivering:
     async def announced(self) -> tuple[list[OutgoingMessage], list[OutgoingMessage]]:
         """What the invoicer says of all that is closed: of the documents, and of their batch."""
         ids = [
-            an_id for _, an_id in closing.invoice_chunks([one.invoice_id for one in self.closed])
+            an_id for _, an_id in messages.invoice_chunks([one.invoice_id for one in self.closed])
         ]
         async with self.engine_of("invoicer").connect() as connection:
-            return await closing.say_invoices(connection, ids), await closing.say_batches(
+            return await messages.invoice_messages(connection, ids), await messages.batch_messages(
                 connection, ["B-1"]
             )
 

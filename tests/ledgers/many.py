@@ -27,7 +27,7 @@ LINES = """
 WITH p AS (
   INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
-    po_number, tax_code, rate_version, rate_book, description, derivation, announce)
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due)
   SELECT :company, 'timesheet', 'T-' || i.invoice_id, 1, CAST(i.invoice_id AS text), 'timesheet', 1, 'HUR', 50, 50, 'USD', :day, :day, :day, 202603, :day,
     'office-1', 'REQ-1', 'W-1', 'REG', '', '', '', '', '', '', 1, 'Nurse', '{}', false FROM invoicer.invoice i
   RETURNING pay_line_id, line_key)

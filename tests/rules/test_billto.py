@@ -2,16 +2,23 @@
 
 import pytest
 
-from services.invoicer.rules.billto import Node, State, follow, path, resolve
+from services.invoicer.debtors.rules.billto import (
+    BilltoNode,
+    NodeState,
+    follow_revisions,
+    path,
+    resolve,
+)
 from shared.events.ats import BilltoChanged
 from shared.terms import BilltoLevel
 from tests.builders import node
 
 
-def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, Node]:
+def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, BilltoNode]:
     """Nodes by id: level, parent, Account Name."""
     return {
-        node_id: Node(node_id, level, parent, account) for node_id, level, parent, account in rows
+        node_id: BilltoNode(node_id, level, parent, account)
+        for node_id, level, parent, account in rows
     }
 
 
@@ -70,7 +77,7 @@ def test_a_parent_that_is_not_higher_is_passed_over() -> None:
     assert [resolve(tree, node_id) for node_id in ("a", "o", "c")] == [None, None, None]
 
 
-def said(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
+def revisions(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
     """What was said before."""
     return {(event.node_id, event.revision): event for event in events}
 
@@ -85,16 +92,18 @@ def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
         node(revision=3),
         node(revision=3, name="other"),
     ]
-    followed = follow({}, {}, events)
-    assert followed.effects == ("takes effect", "recorded", "takes effect", "repeat", "conflict")
-    assert followed.states["office-1"] == State(5, closed=False)
+    changes = follow_revisions({}, {}, events)
+    assert changes.effects == ("takes effect", "recorded", "takes effect", "repeat", "conflict")
+    assert changes.states["office-1"] == NodeState(5, closed=False)
 
 
 def test_a_tombstone_closes_and_keeps() -> None:
     """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
-    followed = follow({"office-1": State(1, closed=False)}, said(node()), ["office-1", "nobody"])
-    assert followed.effects == ("closes", "repeat")
-    assert followed.states == {"office-1": State(1, closed=True)}
+    changes = follow_revisions(
+        {"office-1": NodeState(1, closed=False)}, revisions(node()), ["office-1", "nobody"]
+    )
+    assert changes.effects == ("closes", "repeat")
+    assert changes.states == {"office-1": NodeState(1, closed=True)}
 
 
 @pytest.mark.parametrize(
@@ -109,6 +118,6 @@ def test_a_tombstone_closes_and_keeps() -> None:
 )
 def test_reading_the_whole_topic_again_changes_nothing(log: list[BilltoChanged | str]) -> None:
     """Protocol 1: a replay of a whole topic changes no table: the last word of the topic counts."""
-    first = follow({}, {}, log)
-    before = said(*(event for event in log if not isinstance(event, str)))
-    assert follow(first.states, before, log).states == first.states
+    first = follow_revisions({}, {}, log)
+    before = revisions(*(event for event in log if not isinstance(event, str)))
+    assert follow_revisions(first.states, before, log).states == first.states

@@ -9,30 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicer.rules.companies import Terms
-from services.invoicer.rules.credits import (
-    Credited,
-    Issued,
+from services.invoicer.credits.rules import (
+    IssuedDocument,
     IssuedLine,
+    LineCredit,
     check_date,
     credit_line,
-    credit_of,
     decide,
     document_of,
+    value_of_quantity,
 )
-from services.invoicer.rules.settlement import Worth
-from services.invoicer.rules.totals import line_tax
+from services.invoicer.debtors.rules.companies import DocumentTerms
+from services.invoicer.invoices.rules.totals import line_tax
+from services.invoicer.lines.rules import QuantityAmount
 from shared.errors import Refused
 from shared.money import minor_unit, rounded
 from tests.builders import statement_line
 
-INVOICE = Issued(
+INVOICE = IssuedDocument(
     7,
     "INV-7",
     "invoice",
     "Mercy Hospital",
     "USD",
-    Terms("standard", "", "net:30"),
+    DocumentTerms("standard", "", "net:30"),
     "",
     date(2026, 3, 31),
     date(2026, 3, 29),
@@ -63,10 +63,10 @@ def issued(
     )
 
 
-def after(one: IssuedLine, credited: Credited) -> IssuedLine:
+def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
     """The line once that credit stands on a document."""
     return replace(
-        one, credited=one.credited + credited.worth, tax_credited=one.tax_credited + credited.tax
+        one, credited=one.credited + credited.value, tax_credited=one.tax_credited + credited.tax
     )
 
 
@@ -94,10 +94,10 @@ def test_what_a_quantity_is_worth(
     line: Any, credited: str, quantity: str, expected: tuple[str, str]
 ) -> None:
     """Domain rules 5: what stands on that invoice line minus the rounded amount of the quantity that remains on it."""
-    standing = Worth(line.quantity, line.amount) - Worth(
+    remaining = QuantityAmount(line.quantity, line.amount) - QuantityAmount(
         Decimal(credited), rounded(Decimal(credited) * line.unit_price, line.currency)
     )
-    assert credit_of(line, standing, Decimal(quantity)) == Worth(
+    assert value_of_quantity(line, remaining, Decimal(quantity)) == QuantityAmount(
         Decimal(expected[0]), Decimal(expected[1])
     )
 
@@ -126,18 +126,20 @@ def test_credits_one_after_the_other_end_at_nothing(
     invoice = replace(INVOICE, currency=currency, total=Decimal(0))
     for quantity in quantities:
         (credit,) = decide(invoice, [one], [(1, quantity)])
-        assert credit.worth.quantity == -quantity
-        assert credit.worth.amount <= 0
+        assert credit.value.quantity == -quantity
+        assert credit.value.amount <= 0
         assert credit.tax <= 0
-        assert credit.worth.amount % minor_unit(currency) == 0
+        assert credit.value.amount % minor_unit(currency) == 0
         one = after(one, credit)
-        assert one.standing.amount >= 0
+        assert one.remaining.amount >= 0
         assert one.tax + one.tax_credited >= 0
-    assert (one.standing, one.tax + one.tax_credited) == (Worth(), 0)
+    assert (one.remaining, one.tax + one.tax_credited) == (QuantityAmount(), 0)
 
 
 def refused(
-    lines: list[IssuedLine], asked: list[tuple[int, Decimal | None]], invoice: Issued = INVOICE
+    lines: list[IssuedLine],
+    asked: list[tuple[int, Decimal | None]],
+    invoice: IssuedDocument = INVOICE,
 ) -> tuple[str, str]:
     """Code and message of the refusal."""
     with pytest.raises(Refused) as no:
@@ -186,7 +188,7 @@ def test_the_whole_document_leaves_out_what_is_no_debit() -> None:
         replace(issued("2", line_no=2), is_credit=True),
         issued("5", "75.00", line_no=3),
     ]
-    assert [(each.of.line_no, each.worth.amount) for each in decide(INVOICE, lines, [])] == [
+    assert [(each.of.line_no, each.value.amount) for each in decide(INVOICE, lines, [])] == [
         (1, Decimal("-2000.00")),
         (3, Decimal("-375.00")),
     ]

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicer.rules.cycles import (
-    NOTHING_YET,
+from services.invoicer.debtors.rules.cycles import (
+    NO_COMPLETE_CYCLE,
     Span,
     TimeGroup,
     Window,
-    beyond_periods,
+    check_periods_reach,
     cycle_with,
+    expected_weeks,
     faulty_periods,
     in_window,
     last_complete_cycle,
     time_group_of,
-    weeks_asked,
     window,
 )
 from shared.calendar import local_date
@@ -222,24 +222,24 @@ def test_batches_one_after_the_other_take_each_timesheet_once(
 
 def test_a_cut_off_beyond_the_last_period_is_an_error_that_says_so() -> None:
     """Domain rules 4: nobody knows which cycle it would close. On the last day of the last period it closes that one."""
-    assert beyond_periods(RETAIL, date(2026, 4, 4)) == ""
+    assert check_periods_reach(RETAIL, date(2026, 4, 4)) == ""
     assert (
         "beyond the last period of time group 'retail', which ends on 2026-04-04"
-        in beyond_periods(RETAIL, date(2026, 4, 5))
+        in check_periods_reach(RETAIL, date(2026, 4, 5))
     )
-    assert beyond_periods(WEEKLY, date(2999, 1, 1)) == ""
+    assert check_periods_reach(WEEKLY, date(2999, 1, 1)) == ""
 
 
 def test_before_the_first_custom_period_ends_nothing_is_complete() -> None:
     """Domain rules 4: only complete cycles are billed; corrections and products still go."""
     cut = window(RETAIL, date(2026, 1, 30))
-    assert cut == Window(weeks_to=NOTHING_YET, products_to=date(2026, 1, 30))
+    assert cut == Window(weeks_to=NO_COMPLETE_CYCLE, products_to=date(2026, 1, 30))
     old = date(2025, 6, 1)
     assert not in_window("timesheet", old, old, False, cut)
     assert in_window("timesheet", old, old, True, cut)
     assert in_window("product", None, old, False, cut)
     assert in_window("timesheet", old, old, False, window(RETAIL, date(2026, 1, 31)))
-    assert weeks_asked(cut, date(2026, 1, 30), date(2026, 1, 30)) is None
+    assert expected_weeks(cut, date(2026, 1, 30), date(2026, 1, 30)) is None
 
 
 @pytest.mark.parametrize(
@@ -311,12 +311,12 @@ def test_a_debtors_own_time_group_wins_over_the_companys_default() -> None:
 
 def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
     """Domain rules 4: expected are the weeks of the cycle; who has none is asked for the week that ended last, never for one in the future."""
-    assert weeks_asked(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle(
+    assert expected_weeks(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle(
         "2010-08-01", "2010-08-31"
     )
-    assert weeks_asked(window(None, THURSDAY), THURSDAY, date(2010, 9, 20)) == cycle(
+    assert expected_weeks(window(None, THURSDAY), THURSDAY, date(2010, 9, 20)) == cycle(
         "2010-09-03", "2010-09-09"
     )
-    assert weeks_asked(window(NON_DATE, date(2010, 12, 31)), date(2010, 12, 31), THURSDAY) == cycle(
-        "2010-09-03", "2010-09-09"
-    )
+    assert expected_weeks(
+        window(NON_DATE, date(2010, 12, 31)), date(2010, 12, 31), THURSDAY
+    ) == cycle("2010-09-03", "2010-09-09")

@@ -5,30 +5,30 @@ from typing import Any
 
 import pytest
 
-from services.invoicer.rules.cycles import Span
-from services.invoicer.rules.expected import (
-    Arrived,
-    Placed,
-    Sheet,
-    arrivals,
+from services.invoicer.batches.rules.expected import (
+    ExpectedPlacement,
+    ExpectedTimesheet,
+    TimesheetCount,
+    count_timesheets,
     may_wait,
     waits,
     weeks_of,
 )
+from services.invoicer.debtors.rules.cycles import Span
 
 WEEK = Span(date(2026, 3, 2), date(2026, 3, 8))
 MARCH = Span(date(2026, 3, 1), date(2026, 3, 31))
 SUNDAY = date(2026, 3, 8)
 
 
-def placed(
+def placements(
     worker: str = "w",
     start: str = "2026-01-01",
     end: str | None = None,
     account: str = "Mercy",
     **changes: Any,
-) -> Placed:
-    return Placed(
+) -> ExpectedPlacement:
+    return ExpectedPlacement(
         account,
         "REQ",
         worker,
@@ -53,18 +53,22 @@ def test_a_placement_that_is_active_on_any_day_of_the_week_is_expected(
     start: str, end: str | None, expected: int
 ) -> None:
     """Domain rules 4: expected = placements active on any day of the week, one timesheet a week."""
-    assert len(weeks_of(placed(start=start, end=end), WEEK)) == expected
+    assert len(weeks_of(placements(start=start, end=end), WEEK)) == expected
 
 
 def test_a_months_weeks_are_those_that_end_in_it() -> None:
     """Domain rules 4: the week ending decides; which weekday that is, the timesheets tell."""
-    assert weeks_of(placed(), MARCH) == [date(2026, 3, day) for day in (1, 8, 15, 22, 29)]
-    assert weeks_of(placed(), MARCH, week_ends=6) == [date(2026, 3, day) for day in (7, 14, 21, 28)]
+    assert weeks_of(placements(), MARCH) == [date(2026, 3, day) for day in (1, 8, 15, 22, 29)]
+    assert weeks_of(placements(), MARCH, week_ends=6) == [
+        date(2026, 3, day) for day in (7, 14, 21, 28)
+    ]
 
 
 def test_weeks_in_which_the_order_was_not_filled_bring_no_timesheet() -> None:
     """Domain rules 3: Filled as of the week ending; a timesheet of another week could not be billed, so nobody waits for it."""
-    assert weeks_of(placed(filled_from=date(2026, 3, 8), filled_to=date(2026, 3, 22)), MARCH) == [
+    assert weeks_of(
+        placements(filled_from=date(2026, 3, 8), filled_to=date(2026, 3, 22)), MARCH
+    ) == [
         date(2026, 3, 8),
         date(2026, 3, 15),
     ]
@@ -72,25 +76,29 @@ def test_weeks_in_which_the_order_was_not_filled_bring_no_timesheet() -> None:
 
 def test_what_is_in_and_what_is_missing() -> None:
     """Domain rules 4: one timesheet a week; the group shows how many of how many are in."""
-    workers = [placed(f"w{n}") for n in range(4)]
+    workers = [placements(f"w{n}") for n in range(4)]
     received = [
-        Sheet("REQ", "w0", SUNDAY),
-        Sheet("REQ", "w1", SUNDAY - timedelta(days=1)),
-        Sheet("REQ", "w2", SUNDAY - timedelta(days=7)),
+        ExpectedTimesheet("REQ", "w0", SUNDAY),
+        ExpectedTimesheet("REQ", "w1", SUNDAY - timedelta(days=1)),
+        ExpectedTimesheet("REQ", "w2", SUNDAY - timedelta(days=7)),
     ]
-    found = arrivals(
-        [*workers, placed("w0", account="Mercy"), placed("x", account="Other")],
+    found = count_timesheets(
+        [*workers, placements("w0", account="Mercy"), placements("x", account="Other")],
         received,
         {"Mercy": WEEK},
         {},
     )
     assert found == {
-        "Mercy": Arrived(4, 2, (Sheet("REQ", "w2", SUNDAY), Sheet("REQ", "w3", SUNDAY)))
+        "Mercy": TimesheetCount(
+            4, 2, (ExpectedTimesheet("REQ", "w2", SUNDAY), ExpectedTimesheet("REQ", "w3", SUNDAY))
+        )
     }
     assert found["Mercy"].words == "2 of 4 in"
 
 
-MISSING = Arrived(16, 14, (Sheet("REQ", "w", SUNDAY), Sheet("REQ", "x", SUNDAY)))
+MISSING = TimesheetCount(
+    16, 14, (ExpectedTimesheet("REQ", "w", SUNDAY), ExpectedTimesheet("REQ", "x", SUNDAY))
+)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +117,7 @@ def test_wait_bill_or_wait_some_days(rule: str, today: str, expected: bool) -> N
     day = date.fromisoformat(today)
     assert bool(waits(rule, MISSING, WEEK, day)) is expected
     assert may_wait(rule, WEEK.last_day, day) is expected
-    assert waits(rule, Arrived(16, 16), WEEK, day) == ""
+    assert waits(rule, TimesheetCount(16, 16), WEEK, day) == ""
 
 
 def test_who_waits_says_for_what() -> None:

@@ -6,35 +6,43 @@ from typing import Any
 
 import pytest
 
-from services.invoicer.rules import reasons
-from services.invoicer.rules.companies import Company, DebtorTerms, Terms, TermsFrom, terms_changed
-from services.invoicer.rules.cycles import Span, TimeGroup
-from services.invoicer.rules.digest import (
+from services.invoicer.batches.rules import reasons
+from services.invoicer.batches.rules.batch_filter import (
+    BatchFilter,
+    check_excluded_debtors,
+    check_groups,
+)
+from services.invoicer.batches.rules.digest import (
     PreviewDocument,
     changed_settings,
     debtors_that_differ,
     digest,
 )
-from services.invoicer.rules.expected import Arrived, Sheet
-from services.invoicer.rules.grouping import (
+from services.invoicer.batches.rules.expected import ExpectedTimesheet, TimesheetCount
+from services.invoicer.batches.rules.grouping import debtors, may_be_waiting, with_waiting
+from services.invoicer.debtors.rules.companies import (
+    BillingCompany,
+    DebtorTerms,
+    DocumentTerms,
+    TermsVersion,
+    change_terms,
+)
+from services.invoicer.debtors.rules.cycles import Span, TimeGroup
+from services.invoicer.invoices.rules.documents import (
     Document,
     Group,
-    debtors,
+    build_documents,
     document_type,
-    documents,
-    may_be_waiting,
-    per_document,
-    weighed_again,
-    with_waiting,
+    recheck_totals,
+    taxed_per_document,
 )
-from services.invoicer.rules.narrowing import Narrowing, check_excluded, check_groups
-from services.invoicer.rules.totals import TaxPart
+from services.invoicer.invoices.rules.totals import TaxPart
 from shared.errors import Refused
 
 D = Decimal
 CUT_OFF = date(2026, 8, 9)
-COMPANY = Company("acme", payment_terms="net:30")
-STANDARD = Terms("standard", "", "net:30")
+COMPANY = BillingCompany("acme", payment_terms="net:30")
+STANDARD = DocumentTerms("standard", "", "net:30")
 
 
 def group(net: str, account: str = "A", tax: str = "0", **changes: Any) -> Group:
@@ -44,7 +52,7 @@ def group(net: str, account: str = "A", tax: str = "0", **changes: Any) -> Group
         "currency": "USD",
         "terms": STANDARD,
         "po_number": "",
-        "apart": 0,
+        "credit_split": 0,
         "line_count": 1,
         "credit_count": 0,
         "service_from": CUT_OFF,
@@ -75,11 +83,11 @@ def test_what_lowers_the_debt_is_one_credit_note(net: str, tax: str, expected: s
 def test_a_zero_sum_stays_open_unless_the_debtor_asks_for_it() -> None:
     """Domain rules 5: the lines stay open with reason zero_total, unless the option asks for zero documents."""
     zero = group("0")
-    assert documents([zero]) == ([], [zero])
-    closed, left = documents([zero], frozenset({"A"}))
+    assert build_documents([zero]) == ([], [zero])
+    closed, left = build_documents([zero], frozenset({"A"}))
     assert [each.document_type for each in closed] == ["invoice"]
     assert left == []
-    (credit,), _ = documents([group("0", credit_count=1)], frozenset({"A"}))
+    (credit,), _ = build_documents([group("0", credit_count=1)], frozenset({"A"}))
     assert credit.document_type == "credit-note"
 
 
@@ -87,13 +95,13 @@ def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first()
     """Domain rules 8: by Account Name, then the split keys, invoices before credit notes, so a rerun gives the same numbers."""
     groups = [
         group("5", "b"),
-        group("-1", "A", apart=1, group_no=2, po_number="2"),
+        group("-1", "A", credit_split=1, group_no=2, po_number="2"),
         group("1", "A", group_no=3, po_number="2"),
         group("1", "A", group_no=4, po_number="10"),
         group("1", "A", group_no=5, currency="EUR"),
         group("1", "É", group_no=6),
     ]
-    closed, _ = documents(groups)
+    closed, _ = build_documents(groups)
     assert [(each.group.group_no, each.document_type) for each in closed] == [
         (5, "invoice"),
         (4, "invoice"),
@@ -102,7 +110,7 @@ def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first()
         (1, "invoice"),
         (6, "invoice"),
     ]
-    assert documents(list(reversed(groups)))[0] == closed
+    assert build_documents(list(reversed(groups)))[0] == closed
 
 
 def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None:
@@ -124,7 +132,7 @@ def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None
         "net",
     )
     assert b.terms.tax_wording
-    assert c.terms == Terms("exempt", "Art. 132", "on-receipt")
+    assert c.terms == DocumentTerms("exempt", "Art. 132", "on-receipt")
     assert [each.debtor_no for each in (a, b, c)] == [1, 2, 3]
 
 
@@ -165,7 +173,7 @@ def test_the_time_group_on_the_cut_off_date_decides() -> None:
 
 def test_the_companys_default_is_for_debtors_who_have_none() -> None:
     """Domain rules 4: no time group, and none as the default: by week ending <= cut-off."""
-    company = Company("acme", default_time_group="weekly")
+    company = BillingCompany("acme", default_time_group="weekly")
     a, b = debtors(
         ["A", "B"],
         company,
@@ -188,9 +196,9 @@ def test_debtors_whose_periods_end_before_the_cut_off_are_parked() -> None:
     a, b = debtors(["A", "B"], COMPANY, own, CUT_OFF, time_groups=GROUPS)
     assert "time group 'retail'" in a.parked
     assert b.is_in
-    check_groups(Narrowing(groups=frozenset({"weekly", "none"})), GROUPS, GROUPS, CUT_OFF)
+    check_groups(BatchFilter(groups=frozenset({"weekly", "none"})), GROUPS, GROUPS, CUT_OFF)
     with pytest.raises(Refused, match="beyond the last period"):
-        check_groups(Narrowing(groups=frozenset({"retail"})), GROUPS, GROUPS, CUT_OFF)
+        check_groups(BatchFilter(groups=frozenset({"retail"})), GROUPS, GROUPS, CUT_OFF)
 
 
 def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
@@ -199,8 +207,10 @@ def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
         "A": DebtorTerms("A", "", time_group="weekly"),
         "B": DebtorTerms("B", "", time_group="weekly"),
     }
-    narrowing = Narrowing(groups=frozenset({"weekly"}), excluded=frozenset({"B"}))
-    found = debtors(["A", "B", "C"], COMPANY, own, CUT_OFF, time_groups=GROUPS, narrowing=narrowing)
+    batch_filter = BatchFilter(groups=frozenset({"weekly"}), excluded=frozenset({"B"}))
+    found = debtors(
+        ["A", "B", "C"], COMPANY, own, CUT_OFF, time_groups=GROUPS, batch_filter=batch_filter
+    )
     assert [each.left_out for each in found] == [
         "",
         reasons.DEBTOR_LEFT_OUT,
@@ -212,7 +222,7 @@ def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
         own,
         CUT_OFF,
         time_groups=GROUPS,
-        narrowing=Narrowing(groups=frozenset({"none"})),
+        batch_filter=BatchFilter(groups=frozenset({"none"})),
     )
     assert [each.left_out for each in only_none] == [reasons.GROUP_NOT_CHOSEN, ""]
 
@@ -220,10 +230,10 @@ def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
 def test_a_name_that_nobody_has_is_refused() -> None:
     """A misspelt debtor would be billed against the operator's will: names that look like it are given; unknown groups, those there are."""
     with pytest.raises(Refused) as refused:
-        check_excluded({"mercy hospitl"}, {"Mercy Hospital", "Other"})
+        check_excluded_debtors({"mercy hospitl"}, {"Mercy Hospital", "Other"})
     assert "'Mercy Hospital'" in refused.value.fix
     with pytest.raises(Refused, match="there are none, retail, weekly"):
-        check_groups(Narrowing(groups=frozenset({"daily"})), GROUPS, {}, CUT_OFF)
+        check_groups(BatchFilter(groups=frozenset({"daily"})), GROUPS, {}, CUT_OFF)
 
 
 def test_only_debtors_with_such_a_rule_wait() -> None:
@@ -232,7 +242,7 @@ def test_only_debtors_with_such_a_rule_wait() -> None:
         "A": DebtorTerms("A", "", time_group="weekly", missing_timesheets="wait"),
         "B": DebtorTerms("B", "", time_group="weekly"),
     }
-    missing = {name: Arrived(2, 1, (Sheet("R", "w", CUT_OFF),)) for name in "AB"}
+    missing = {name: TimesheetCount(2, 1, (ExpectedTimesheet("R", "w", CUT_OFF),)) for name in "AB"}
 
     def waiting(**narrowed: Any) -> list[str]:
         decided = debtors(
@@ -241,7 +251,7 @@ def test_only_debtors_with_such_a_rule_wait() -> None:
             own,
             CUT_OFF,
             time_groups=GROUPS,
-            narrowing=Narrowing(**narrowed),
+            batch_filter=BatchFilter(**narrowed),
             today=CUT_OFF,
         )
         assert {each.account_name for each in may_be_waiting(decided, CUT_OFF)} == {
@@ -260,12 +270,12 @@ def test_only_debtors_with_such_a_rule_wait() -> None:
 def test_terms_begin_on_a_day_and_copy_what_held_before() -> None:
     """A debtor's first terms hold from the beginning, later ones from today; each copies the version in force and changes what is given."""
     today = date(2026, 8, 9)
-    first = terms_changed("A", [], {"time_group": "weekly"}, None, today)
+    first = change_terms("A", [], {"time_group": "weekly"}, None, today)
     assert (first.before, first.after.from_date, first.until) == (None, date(1970, 1, 1), None)
-    later = terms_changed("A", [first.after], {"payment_terms": "net:5"}, None, today)
+    later = change_terms("A", [first.after], {"payment_terms": "net:5"}, None, today)
     assert (later.before, later.after.from_date) == (first.after, today)
     assert (later.after.terms.time_group, later.after.terms.payment_terms) == ("weekly", "net:5")
-    between = terms_changed(
+    between = change_terms(
         "A", [first.after, later.after], {"credits": "net"}, date(2026, 3, 1), today
     )
     assert (between.until, between.after.terms.payment_terms, between.after.terms.credits) == (
@@ -277,13 +287,13 @@ def test_terms_begin_on_a_day_and_copy_what_held_before() -> None:
 
 def test_a_wording_ends_with_its_regime() -> None:
     """The wording of an exemption is not printed under a reverse charge."""
-    exempt = TermsFrom(
+    exempt = TermsVersion(
         date(1970, 1, 1), DebtorTerms("A", "", tax_regime="exempt", tax_wording="Art. 132")
     )
-    changed = terms_changed("A", [exempt], {"tax_regime": "reverse-charge"}, None, CUT_OFF)
+    changed = change_terms("A", [exempt], {"tax_regime": "reverse-charge"}, None, CUT_OFF)
     assert changed.after.terms.tax_wording == ""
     assert (
-        terms_changed("A", [exempt], {"credits": "net"}, None, CUT_OFF).after.terms.tax_wording
+        change_terms("A", [exempt], {"credits": "net"}, None, CUT_OFF).after.terms.tax_wording
         == "Art. 132"
     )
 
@@ -295,9 +305,11 @@ def test_every_reason_has_a_number_that_fits() -> None:
 
 def test_a_credit_note_never_computes_tax_per_document() -> None:
     """Domain rules 7: its tax is the sum of what its lines take from the lines that they correct."""
-    closed, _ = documents([group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)])
-    assert [each.group.account_name for each in per_document(closed, "document")] == ["A"]
-    assert per_document(closed, "line") == []
+    closed, _ = build_documents(
+        [group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)]
+    )
+    assert [each.group.account_name for each in taxed_per_document(closed, "document")] == ["A"]
+    assert taxed_per_document(closed, "line") == []
 
 
 @pytest.mark.parametrize(
@@ -316,7 +328,7 @@ def test_tax_over_the_sum_may_leave_nothing_to_pay(
 ) -> None:
     """Domain rules 5 and 7: a sum of exactly zero stays open unless the debtor asks for it; no invoice is below zero."""
     one = Document(group(net, account, tax), "invoice", "document")
-    assert weighed_again([one], frozenset({"ASKS"})) == (
+    assert recheck_totals([one], frozenset({"ASKS"})) == (
         ([one], []) if closes else ([], [one.group])
     )
 
@@ -337,7 +349,7 @@ def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
     assert same != digest("acme", date(2026, 8, 10), [one, two])
     assert same != digest("other", CUT_OFF, [one, two])
     assert same != digest(
-        "acme", CUT_OFF, [one, two], Narrowing(groups=frozenset({"none"})).written
+        "acme", CUT_OFF, [one, two], BatchFilter(groups=frozenset({"none"})).written
     )
 
 

@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from services.invoicer.rules.books import Named, UnitOfWork
-from services.invoicer.rules.companies import Company
-from services.invoicer.rules.findings import MOST_IDS
-from services.invoicer.rules.health import RULES, findings, refusal
-from services.invoicer.rules.ledgers import Ledger
-from services.invoicer.rules.numbers import Series
+from services.invoicer.batches.rules.findings import MOST_IDS
+from services.invoicer.batches.rules.health import RULES, findings, refusal
+from services.invoicer.batches.rules.health_snapshot import CountedIds, HealthSnapshot
+from services.invoicer.batches.rules.ledgers import LedgerConnection
+from services.invoicer.debtors.rules.companies import BillingCompany
+from services.invoicer.invoices.rules.numbers import Series
 
-WELL = Company("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
+WELL = BillingCompany("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
 TODAY = date(2026, 8, 15)
 
 
-def books(**changes: Any) -> UnitOfWork:
+def snapshot(**changes: Any) -> HealthSnapshot:
     values: dict[str, Any] = {
         "company": WELL,
         "today": TODAY,
@@ -24,12 +24,12 @@ def books(**changes: Any) -> UnitOfWork:
         "series": Series("INV-", 6),
         "documents": 1,
     }
-    return UnitOfWork(**(values | changes))
+    return HealthSnapshot(**(values | changes))
 
 
 def test_nothing_is_found_when_all_is_well() -> None:
     """A clean company has no findings."""
-    assert findings(books()) == []
+    assert findings(snapshot()) == []
 
 
 SICK: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -37,13 +37,13 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
         "company_disabled",
         "error",
         "billing_company",
-        {"company": Company("acme", False, "Acme", "1 Main St", "T", "IBAN")},
+        {"company": BillingCompany("acme", False, "Acme", "1 Main St", "T", "IBAN")},
     ),
     (
         "default_time_group_unknown",
         "error",
         "billing_company",
-        {"company": Company("acme", True, "A", "B", "C", "D", default_time_group="weekly")},
+        {"company": BillingCompany("acme", True, "A", "B", "C", "D", default_time_group="weekly")},
     ),
     ("debtor_parked", "error", "debtor", {"parked": {"Mercy": "time group weekly does not exist"}}),
     (
@@ -55,7 +55,7 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
     ("no_account_name", "error", "line", {"nodes_without_account": {"office-9": 3}}),
     ("unknown_node", "error", "line", {"unknown_nodes": {"office-7": 2}}),
     ("no_tax_rate", "error", "line", {"taxless": {"VAT": 4}}),
-    ("seller_details_missing", "warning", "billing_company", {"company": Company("acme")}),
+    ("seller_details_missing", "warning", "billing_company", {"company": BillingCompany("acme")}),
     (
         "number_outgrows_width",
         "warning",
@@ -66,7 +66,7 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
         "ledger_not_well",
         "warning",
         "billing_company",
-        {"ledgers": (Ledger("books", "stopped", message="the token is dead"),)},
+        {"ledgers": (LedgerConnection("books", "stopped", message="the token is dead"),)},
     ),
     (
         "ledger_mapping_missing",
@@ -74,24 +74,29 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
         "billing_company",
         {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}},
     ),
-    ("parent_of_wrong_level", "warning", "debtor", {"wrong_parents": Named(1, ("office-1",))}),
-    ("parent_unknown", "warning", "debtor", {"unknown_parents": Named(1, ("office-1",))}),
+    ("parent_of_wrong_level", "warning", "debtor", {"wrong_parents": CountedIds(1, ("office-1",))}),
+    ("parent_unknown", "warning", "debtor", {"unknown_parents": CountedIds(1, ("office-1",))}),
     ("one_name_two_addresses", "warning", "debtor", {"two_addresses": ("Mercy",)}),
-    ("held_documents", "warning", "document", {"held": {"no_bill_rate": Named(2, ("T-1", "T-2"))}}),
-    ("statements_in_flight", "warning", "document", {"in_flight": Named(1, ("T-1",))}),
-    ("stale_price_basis", "warning", "document", {"stale": Named(1, ("T-1",))}),
-    ("dead_letters_open", "warning", "document", {"dead_letters": Named(1, ("1",))}),
-    ("edit_meets_revision", "warning", "line", {"edit_meets_revision": Named(1, ("17",))}),
-    ("rate-impact", "warning", "document", {"rate_impact": Named(1, ("T-1",))}),
+    (
+        "held_documents",
+        "warning",
+        "document",
+        {"held": {"no_bill_rate": CountedIds(2, ("T-1", "T-2"))}},
+    ),
+    ("statements_in_flight", "warning", "document", {"in_flight": CountedIds(1, ("T-1",))}),
+    ("stale_price_basis", "warning", "document", {"stale": CountedIds(1, ("T-1",))}),
+    ("dead_letters_open", "warning", "document", {"dead_letters": CountedIds(1, ("1",))}),
+    ("edit_meets_revision", "warning", "line", {"edit_meets_revision": CountedIds(1, ("17",))}),
+    ("rate-impact", "warning", "document", {"rate_impact": CountedIds(1, ("T-1",))}),
     (
         "worker_day_on_two_requirements",
         "warning",
         "line",
-        {"double_days": Named(1, ("W-1 2026-03-02",))},
+        {"double_days": CountedIds(1, ("W-1 2026-03-02",))},
     ),
     ("cut_off_in_future", "warning", "batch", {"cut_off": date(2026, 8, 16)}),
-    ("snoozed_lines", "info", "line", {"snoozed": Named(1, ("17",))}),
-    ("very_late_lines", "info", "line", {"very_late": Named(1, ("17",))}),
+    ("snoozed_lines", "info", "line", {"snoozed": CountedIds(1, ("17",))}),
+    ("very_late_lines", "info", "line", {"very_late": CountedIds(1, ("17",))}),
     ("debtor_in_two_currencies", "info", "debtor", {"two_currencies": ("Mercy",)}),
     ("zero_total", "info", "debtor", {"zero_groups": ("Mercy",)}),
     ("nodes_without_lines", "info", "debtor", {"idle_nodes": 1631}),
@@ -106,7 +111,7 @@ def test_each_rule_finds_its_own(
     code: str, severity: str, about: str, changes: dict[str, Any]
 ) -> None:
     """Design 5: each finding has a severity, a code, a message, and what fixes it."""
-    (found,) = findings(books(**changes))
+    (found,) = findings(snapshot(**changes))
     assert (found.code, found.severity, found.about) == (code, severity, about)
     assert found.message
     assert found.fix
@@ -120,8 +125,8 @@ def test_every_rule_is_tried() -> None:
 def test_errors_come_first_and_ids_are_limited() -> None:
     """At most so many ids; the count says how many there are."""
     found = findings(
-        books(
-            company=Company("acme"),
+        snapshot(
+            company=BillingCompany("acme"),
             documents=0,
             nodes_without_account={f"office-{at:02}": 2 for at in range(40)},
         )
@@ -134,9 +139,9 @@ def test_errors_come_first_and_ids_are_limited() -> None:
 def test_only_an_error_about_the_company_refuses_the_batch() -> None:
     """Design 5: an error about a line sets the line aside, about a debtor parks it, about the billing company stops the batch."""
     assert (
-        refusal(findings(books(nodes_without_account={"office-9": 3}, parked={"Mercy": "why"})))
+        refusal(findings(snapshot(nodes_without_account={"office-9": 3}, parked={"Mercy": "why"})))
         is None
     )
-    stop = refusal(findings(books(company=Company("acme", False))))
+    stop = refusal(findings(snapshot(company=BillingCompany("acme", False))))
     assert stop is not None
     assert stop.code == "company_disabled"

@@ -7,7 +7,12 @@ from decimal import Decimal
 import pytest
 
 from services.arg_sync.rules.mapping import SoldLine, _line
-from services.invoicer.rules.ledgers import Ledger, Sold, that_count, unmapped
+from services.invoicer.batches.rules.ledgers import (
+    LedgerConnection,
+    SoldItem,
+    relevant_connections,
+    unmapped,
+)
 from shared.terms import ClosedLine
 
 ITEMS, TIMES, TAXES, RATES = (
@@ -18,7 +23,7 @@ ITEMS, TIMES, TAXES, RATES = (
 )
 
 
-def refused_for(sold: Sold, codes: set[tuple[str, str]]) -> set[str]:
+def refused_for(sold: SoldItem, codes: set[tuple[str, str]]) -> set[str]:
     """What arg_sync would refuse a line of this for."""
     day = date(2026, 3, 1)
     kind = "timesheet" if sold.line_kind == "timesheet" else "placement"
@@ -41,7 +46,7 @@ def test_both_name_the_same_codes(seed: int) -> None:
     for _ in range(100):
         codes = {(rng.choice(kinds), rng.choice(names)) for _ in range(rng.randrange(4))}
         sold = [
-            Sold(
+            SoldItem(
                 rng.choice(("timesheet", "product")),
                 rng.choice(ITEMS),
                 rng.choice(TIMES),
@@ -57,10 +62,11 @@ def test_both_name_the_same_codes(seed: int) -> None:
 
 def test_a_ledger_that_was_ended_counts_if_none_took_its_place() -> None:
     """Who moved to another accounting system is not warned of the old one."""
-    old, new = Ledger("old", "disconnected"), Ledger("new", "connected")
-    assert that_count([old, new]) == [new]
-    assert that_count([old]) == [old] and "disconnected" in old.trouble
+    old, new = LedgerConnection("old", "disconnected"), LedgerConnection("new", "connected")
+    assert relevant_connections([old, new]) == [new]
+    assert relevant_connections([old]) == [old] and "disconnected" in old.problem
     assert (
-        new.trouble == ""
-        and "does not answer" in Ledger("new", "connected", resting=True, message="503").trouble
+        new.problem == ""
+        and "does not answer"
+        in LedgerConnection("new", "connected", circuit_open=True, message="503").problem
     )

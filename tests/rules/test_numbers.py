@@ -4,14 +4,14 @@ from datetime import date
 
 import pytest
 
-from services.invoicer.rules.numbers import (
-    Jump,
+from services.invoicer.invoices.rules.numbers import (
+    NumberingStart,
+    NumberJump,
     Series,
-    Start,
+    exceeds_width,
+    first_number,
+    format_number,
     invoice_date,
-    outgrows,
-    start,
-    written,
 )
 from shared.errors import Refused
 
@@ -22,26 +22,26 @@ USED = Series("INV-", 6, next_number=8, last_date=date(2026, 8, 1), used=True)
 
 def test_the_first_batch_may_start_anywhere() -> None:
     """Domain rules 8: the first batch may start anywhere, without a reason and without a jump."""
-    assert start(NEW, None, "") == Start(1)
-    assert start(NEW, 5000, "") == Start(5000)
+    assert first_number(NEW, None, "") == NumberingStart(1)
+    assert first_number(NEW, 5000, "") == NumberingStart(5000)
 
 
 def test_a_later_batch_goes_on_where_the_series_stands() -> None:
     """Domain rules 8: gapless."""
-    assert start(USED, None, "") == Start(8)
-    assert start(USED, 8, "") == Start(8)
+    assert first_number(USED, None, "") == NumberingStart(8)
+    assert first_number(USED, 8, "") == NumberingStart(8)
 
 
 def test_numbers_passed_over_are_a_declared_jump() -> None:
     """Domain rules 8: a first number set later, with a reason, declares the numbers that it passes over."""
-    assert start(USED, 100, "new fiscal year") == Start(100, Jump(8, 99))
+    assert first_number(USED, 100, "new fiscal year") == NumberingStart(100, NumberJump(8, 99))
 
 
 @pytest.mark.parametrize("wanted", [1, 7])
 def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
     """Domain rules 8: it must be above every number of the series; the refusal names the next free number."""
     with pytest.raises(Refused, match=r"the next free one is 8 \(INV-000008\)") as refused:
-        start(USED, wanted, "because")
+        first_number(USED, wanted, "because")
     assert refused.value.code == "number_used"
     assert refused.value.details["next_free"] == 8
 
@@ -49,17 +49,17 @@ def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
 def test_a_jump_needs_a_reason() -> None:
     """Domain rules 8: with a reason."""
     with pytest.raises(Refused, match="needs a reason") as refused:
-        start(USED, 100, " ")
+        first_number(USED, 100, " ")
     assert refused.value.code == "reason_missing"
 
 
 def test_a_number_has_at_least_the_width_of_its_series() -> None:
     """Domain rules 8: prefix and width; more digits when they are needed."""
-    assert written("INV-", 6, 42) == "INV-000042"
-    assert written("", 2, 1234) == "1234"
-    assert outgrows(Series("A", 2, next_number=98), 3)
-    assert not outgrows(Series("A", 2, next_number=98), 2)
-    assert not outgrows(Series("A", 2, next_number=100), 0)
+    assert format_number("INV-", 6, 42) == "INV-000042"
+    assert format_number("", 2, 1234) == "1234"
+    assert exceeds_width(Series("A", 2, next_number=98), 3)
+    assert not exceeds_width(Series("A", 2, next_number=98), 2)
+    assert not exceeds_width(Series("A", 2, next_number=100), 0)
 
 
 def test_the_date_of_documents_never_goes_back_and_never_ahead() -> None:

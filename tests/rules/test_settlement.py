@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.invoicer.rules.settlement import (
+from services.invoicer.lines.rules import (
     NOTHING,
+    InvoicedLine,
     NewLine,
-    Settlement,
-    Spot,
-    Standing,
-    Worth,
-    settle,
-    withhold,
-    worth_of,
+    PayLine,
+    QuantityAmount,
+    value_of,
 )
+from services.invoicer.settlement.rules.settlement import Settlement, settle, withhold
 from shared.events.realizations import RealizationLine
 from shared.money import rounded
 from tests.builders import product_key, product_line, statement_line, time_key
@@ -30,45 +28,53 @@ from tests.builders import product_key, product_line, statement_line, time_key
 class Document:
     """One document's lines that count, its edits and write-offs."""
 
-    standing: list[Standing] = field(default_factory=list)
-    edits: dict[str, Worth] = field(default_factory=dict)
-    written_off: dict[str, Worth] = field(default_factory=dict)
-    said: tuple[RealizationLine, ...] = ()
+    pay_lines: list[PayLine] = field(default_factory=list)
+    edits: dict[str, QuantityAmount] = field(default_factory=dict)
+    written_off: dict[str, QuantityAmount] = field(default_factory=dict)
+    realized: tuple[RealizationLine, ...] = ()
     invoices: int = 0
     born: int = 0
 
     def state(self, *lines: RealizationLine) -> Settlement:
         """A statement comes: what it opens and replaces, after it was applied."""
-        self.said = lines
-        settled = settle(lines, self.standing, self.edits, self.written_off)
+        self.realized = lines
+        settled = settle(lines, self.pay_lines, self.edits, self.written_off)
         self._keep(settled)
         return settled
 
     def _keep(self, settled: Settlement) -> None:
         gone = {one.pay_line_id for one in settled.replaced}
-        self.standing = [one for one in self.standing if one.pay_line_id not in gone]
+        self.pay_lines = [one for one in self.pay_lines if one.pay_line_id not in gone]
         for new in settled.opened:
             self.born += 1
-            self.standing.append(Standing(self.born, "open", new.line, None, new.corrects))
+            self.pay_lines.append(PayLine(self.born, "open", new.line, None, new.corrects))
 
     def invoice(self) -> None:
         """A batch takes all open lines onto one closed document."""
         self.invoices += 1
-        for at, one in enumerate(self.standing):
-            if one.place == "open":
-                self.standing[at] = replace(
-                    one, place="invoiced", spot=Spot(self.invoices, at + 1, f"INV-{self.invoices}")
+        for at, one in enumerate(self.pay_lines):
+            if one.location == "open":
+                self.pay_lines[at] = replace(
+                    one,
+                    location="invoiced",
+                    invoiced_line=InvoicedLine(self.invoices, at + 1, f"INV-{self.invoices}"),
                 )
 
-    def credit_by_hand(self, one: Standing, given: Worth, *, write_off: bool) -> None:
+    def credit_by_hand(self, one: PayLine, given: QuantityAmount, *, write_off: bool) -> None:
         """A credit note that closes at once, for part of an invoice line."""
-        assert one.spot is not None
+        assert one.invoiced_line is not None
         self.born += 1
         self.invoices += 1
         line = one.line.model_copy(update={"quantity": -given.quantity, "amount": -given.amount})
-        spot = Spot(self.invoices, 1, f"INV-{self.invoices}")
-        self.standing.append(
-            Standing(self.born, "invoiced", line, spot, (one.spot.invoice_id, one.spot.line_no))
+        invoiced_line = InvoicedLine(self.invoices, 1, f"INV-{self.invoices}")
+        self.pay_lines.append(
+            PayLine(
+                self.born,
+                "invoiced",
+                line,
+                invoiced_line,
+                (one.invoiced_line.invoice_id, one.invoiced_line.line_no),
+            )
         )
         if write_off:
             self.written_off[line.line_key] = self.written_off.get(line.line_key, NOTHING) + given
@@ -76,7 +82,7 @@ class Document:
     def open(self) -> list[tuple[Decimal, Decimal]]:
         """Quantity and amount of what is open."""
         return [
-            (one.line.quantity, one.line.amount) for one in self.standing if one.place == "open"
+            (one.line.quantity, one.line.amount) for one in self.pay_lines if one.location == "open"
         ]
 
 
@@ -178,7 +184,7 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
     document.state(three)
     document.invoice()
     document.credit_by_hand(
-        document.standing[1], Worth(Decimal("0.5"), Decimal("17.52")), write_off=False
+        document.pay_lines[1], QuantityAmount(Decimal("0.5"), Decimal("17.52")), write_off=False
     )
     settled = document.state(statement_line("1", "35.0350", amount="35.04"))
     assert opened(settled) == [("-0.5", "-17.52", (2, 2)), ("-1", "-35.03", (1, 1))]
@@ -187,14 +193,18 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
 def test_what_was_written_off_is_not_credited_again() -> None:
     """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no document, those hours were already forgiven."""
     document = invoiced(statement_line("40"))
-    document.credit_by_hand(document.standing[0], Worth(Decimal(2), Decimal(100)), write_off=True)
+    document.credit_by_hand(
+        document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
+    )
     assert document.state(statement_line("38")).opened == ()
 
 
 def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
     """Domain rules 5: 40 h invoiced, 2 h written off: worth 40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h."""
     document = invoiced(statement_line("40"))
-    document.credit_by_hand(document.standing[0], Worth(Decimal(2), Decimal(100)), write_off=True)
+    document.credit_by_hand(
+        document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
+    )
     for hours in ("40", "39", "38"):
         document.state(statement_line(hours))
         assert document.open() == []
@@ -220,7 +230,9 @@ def test_a_rebilled_part_is_billed_once() -> None:
         invoiced(statement_line("3.5")),
         Document(),
     )
-    second.credit_by_hand(second.standing[0], Worth(Decimal("3.5"), Decimal(175)), write_off=False)
+    second.credit_by_hand(
+        second.pay_lines[0], QuantityAmount(Decimal("3.5"), Decimal(175)), write_off=False
+    )
     first.state(statement_line("4.5"))
     second.state(statement_line("3.5"))
     third.state(statement_line("1"))
@@ -234,10 +246,12 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
     one, other = statement_line("20"), statement_line("20", requirement_id="REQ-2")
     document = Document()
     document.state(one, other)
-    document.standing[0] = replace(document.standing[0], place="invoiced", spot=Spot(1, 1, "INV-1"))
+    document.pay_lines[0] = replace(
+        document.pay_lines[0], location="invoiced", invoiced_line=InvoicedLine(1, 1, "INV-1")
+    )
     settled = document.state(one, other)
     assert (settled.opened, settled.replaced) == ((), ())
-    assert [one.line.requirement_id for one in document.standing if one.place == "open"] == [
+    assert [one.line.requirement_id for one in document.pay_lines if one.location == "open"] == [
         "REQ-2"
     ]
 
@@ -320,9 +334,9 @@ def test_a_draft_loses_the_line_that_is_replaced() -> None:
     """Design 4: what is on a draft is replaced like what is open; what is unchanged stays on the draft."""
     document = Document()
     document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
-    document.standing = [replace(one, place="draft") for one in document.standing]
+    document.pay_lines = [replace(one, location="draft") for one in document.pay_lines]
     settled = document.state(statement_line("38"), statement_line("5", "75.00", time_type="OT"))
-    assert [(one.place, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
+    assert [(one.location, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
 
 
 def test_a_line_worth_nothing_is_not_opened() -> None:
@@ -334,13 +348,13 @@ def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
     """Domain rules 3: open lines are withdrawn, lines on documents stand, nothing is credited."""
     document = invoiced(statement_line("40"))
     document.state(statement_line("41"))
-    settled = withhold(document.standing)
+    settled = withhold(document.pay_lines)
     assert ([one.line.quantity for one in settled.replaced], settled.opened) == ([1], ())
 
 
 def test_an_edit_is_added_to_the_worth() -> None:
     """Domain rules 5: an operator's edit is added to the worth of every later statement, before and after it was invoiced."""
-    document = Document(edits={time_key(): Worth(Decimal(-2), Decimal(-100))})
+    document = Document(edits={time_key(): QuantityAmount(Decimal(-2), Decimal(-100))})
     document.state(statement_line("40"))
     assert document.open() == [(Decimal(38), Decimal(1900))]
     document.invoice()
@@ -362,12 +376,12 @@ PRICES = (Decimal("50.00"), Decimal("35.0350"), Decimal("0.3333"), Decimal("12.3
 CURRENCIES = ("USD", "JPY", "KWD")
 
 hours = st.decimals("0", "60", places=4)
-worths = st.lists(
+known_values = st.lists(
     st.tuples(st.sampled_from(KEYS), hours), max_size=3, unique_by=lambda pair: pair[0]
 )
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("state"), worths),
+        st.tuples(st.just("state"), known_values),
         st.tuples(st.just("invoice"), st.none()),
         st.tuples(
             st.just("credit"),
@@ -382,39 +396,41 @@ steps = st.lists(
 
 def check(document: Document) -> None:
     """worth + edits = open + drafted + invoiced - credited + forgiven, per key in quantity and money; credits never exceed."""
-    said = {line.line_key: line for line in document.said}
-    for key in said.keys() | {one.line.line_key for one in document.standing}:
+    realized = {line.line_key: line for line in document.realized}
+    for key in realized.keys() | {one.line.line_key for one in document.pay_lines}:
         target = (
-            (worth_of(said[key]) + document.edits.get(key, NOTHING)) if key in said else NOTHING
+            (value_of(realized[key]) + document.edits.get(key, NOTHING))
+            if key in realized
+            else NOTHING
         )
         net = sum(
             (
-                one.worth
-                for one in document.standing
-                if one.place == "invoiced" and one.line.line_key == key
+                one.value
+                for one in document.pay_lines
+                if one.location == "invoiced" and one.line.line_key == key
             ),
             NOTHING,
         )
         still_open = sum(
             (
-                one.worth
-                for one in document.standing
-                if one.place == "open" and one.line.line_key == key
+                one.value
+                for one in document.pay_lines
+                if one.location == "open" and one.line.line_key == key
             ),
             NOTHING,
         )
         off, rest = document.written_off.get(key, NOTHING), target - net
-        given_up = Worth(
+        given_up = QuantityAmount(
             max(Decimal(0), min(off.quantity, rest.quantity)),
             max(Decimal(0), min(off.amount, rest.amount)),
         )
         assert target == still_open + net + given_up, key
-    for one in document.standing:
+    for one in document.pay_lines:
         assert rounded(one.line.amount, one.line.currency) == one.line.amount
-        if one.spot is not None and one.corrects is None:
-            at = (one.spot.invoice_id, one.spot.line_no)
-            left = one.worth + sum(
-                (credit.worth for credit in document.standing if credit.corrects == at), NOTHING
+        if one.invoiced_line is not None and one.corrects is None:
+            at = (one.invoiced_line.invoice_id, one.invoiced_line.line_no)
+            left = one.value + sum(
+                (credit.value for credit in document.pay_lines if credit.corrects == at), NOTHING
             )
             assert left.quantity >= 0
             assert left.amount >= 0
@@ -422,37 +438,43 @@ def check(document: Document) -> None:
 
 def edit(document: Document, at: int, quantity: Decimal, price: Decimal, currency: str) -> None:
     """An operator gives an open debit another quantity, as the command does: a difference, then the document is settled again."""
-    debits = [one for one in document.standing if one.place == "open" and one.corrects is None]
+    debits = [one for one in document.pay_lines if one.location == "open" and one.corrects is None]
     if debits:
         one = debits[at % len(debits)]
-        difference = Worth(quantity, rounded(quantity * price, currency)) - one.worth
+        difference = QuantityAmount(quantity, rounded(quantity * price, currency)) - one.value
         key = one.line.line_key
         document.edits[key] = document.edits.get(key, NOTHING) + difference
-        document.state(*document.said)
+        document.state(*document.realized)
 
 
 def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
     """A credit by hand of a part of what is left of an invoice line."""
-    spots = [one for one in document.standing if one.spot is not None and one.corrects is None]
+    spots = [
+        one for one in document.pay_lines if one.invoiced_line is not None and one.corrects is None
+    ]
     if spots:
         one = spots[at % len(spots)]
-        place = (one.spot.invoice_id, one.spot.line_no) if one.spot else (0, 0)
+        location = (
+            (one.invoiced_line.invoice_id, one.invoiced_line.line_no)
+            if one.invoiced_line
+            else (0, 0)
+        )
         credited = sum(
             (
-                other.worth
-                for other in document.standing
-                if other.corrects == place and other.place == "invoiced"
+                other.value
+                for other in document.pay_lines
+                if other.corrects == location and other.location == "invoiced"
             ),
             NOTHING,
         )
-        left = one.worth + credited
+        left = one.value + credited
         quantity = (left.quantity * part).quantize(Decimal("0.0001"))
-        given_back = Worth(
+        given_back = QuantityAmount(
             min(quantity, left.quantity),
             min(rounded(left.amount * part, one.line.currency), left.amount),
         )
         document.credit_by_hand(one, given_back, write_off=write_off)
-        document.state(*document.said)
+        document.state(*document.realized)
 
 
 @settings(max_examples=300, deadline=None)
@@ -462,18 +484,18 @@ def test_conservation(history: list[tuple[str, object]], price: Decimal, currenc
     document = Document()
     for what, values in history:
         if what == "state":
-            worth = {key: quantity for key, quantity in values}  # type: ignore[attr-defined]  # noqa: C416
+            value = {key: quantity for key, quantity in values}  # type: ignore[attr-defined]  # noqa: C416
             for key in KEYS:
-                total = Worth(
-                    worth.get(key, Decimal(0)),
-                    rounded(worth.get(key, Decimal(0)) * price, currency),
+                total = QuantityAmount(
+                    value.get(key, Decimal(0)),
+                    rounded(value.get(key, Decimal(0)) * price, currency),
                 ) + document.edits.get(key, NOTHING)
-                if key not in worth or total.quantity < 0 or total.amount < 0:
+                if key not in value or total.quantity < 0 or total.amount < 0:
                     document.edits.pop(
                         key, None
                     )  # such an edit is set aside before settlement (test_settlement_holds)
             document.state(
-                *(_line(key, quantity, price, currency) for key, quantity in worth.items())
+                *(_line(key, quantity, price, currency) for key, quantity in value.items())
             )
         elif what == "invoice":
             document.invoice()
@@ -500,8 +522,8 @@ def test_the_check_catches_a_wrong_rule() -> None:
     """A checker that cannot fail proves nothing: a credit of quantity × price is caught."""
     document = invoiced(statement_line("2", "35.0350", amount="70.07"))
     document.state(statement_line("1", "35.0350", amount="35.04"))
-    wrong = document.standing[-1]
-    document.standing[-1] = replace(
+    wrong = document.pay_lines[-1]
+    document.pay_lines[-1] = replace(
         wrong, line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})
     )
     with pytest.raises(AssertionError):

@@ -5,27 +5,40 @@ from decimal import Decimal
 
 import pytest
 
-from services.invoicer.rules.edits import edited
-from services.invoicer.rules.holds import Edit, Followed, Hold, follow, group_of
-from services.invoicer.rules.settlement import Worth, worth_of
-from services.invoicer.rules.statements import Head, judge
-from services.invoicer.rules.status import on_hold, status_of
+from services.invoicer.lines.rules import QuantityAmount, on_hold, status_of, value_of
+from services.invoicer.settlement.rules.edits import edited
+from services.invoicer.settlement.rules.realizations import SettledDocument, sort_realizations
+from services.invoicer.settlement.rules.snoozes import (
+    CarriedChanges,
+    Edit,
+    Snooze,
+    carry_changes,
+    snooze_group,
+)
 from shared.errors import Refused
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import product_key, product_line, statement, statement_line, time_key
 
 AT = datetime(2026, 3, 10, tzinfo=UTC)
-SNOOZED = Hold("snoozed", "client asks", "pat", None, AT)
+SNOOZED = Snooze("snoozed", "client asks", "pat", None, AT)
 REG, OT = time_key(), time_key(time_type="OT", version="2020-01-01@75")
 DEAR = statement_line("40", "55.00")
 
 
-def followed(
-    before: PayLinesRealized, *later: tuple[RealizationLine, ...], **added: dict[str, object]
-) -> Followed:
+def carried(
+    before: PayLinesRealized,
+    *later: tuple[RealizationLine, ...],
+    **operator_changes: dict[str, object],
+) -> CarriedChanges:
     """Follows statements 2, 3 ... of a document after `before`."""
     statements = [statement("T-1", number, *lines) for number, lines in enumerate(later, 2)]
-    return follow(before, statements, added.get("holds", {}), added.get("edits", {}), AT)  # type: ignore[arg-type]
+    return carry_changes(
+        before,
+        statements,
+        operator_changes.get("snoozes", {}),
+        operator_changes.get("edits", {}),
+        AT,
+    )  # type: ignore[arg-type]
 
 
 FIRST = statement("T-1", 1, statement_line("40"))
@@ -36,67 +49,69 @@ FIRST = statement("T-1", 1, statement_line("40"))
 
 def test_a_snooze_stays_with_its_key() -> None:
     """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key, inherit it."""
-    assert followed(
-        FIRST, (statement_line("38"),), (statement_line("41"),), holds={REG: SNOOZED}
-    ).holds == {REG: SNOOZED}
+    assert carried(
+        FIRST, (statement_line("38"),), (statement_line("41"),), snoozes={REG: SNOOZED}
+    ).snoozes == {REG: SNOOZED}
 
 
 def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
     """Domain rules 2: a snoozed key without worth gives its snooze to keys of the same requirement and time type that are new (re-pricing)."""
-    after = followed(
-        FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), holds={REG: SNOOZED}
+    after = carried(
+        FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), snoozes={REG: SNOOZED}
     )
-    assert after.holds == {DEAR.line_key: SNOOZED}
+    assert after.snoozes == {DEAR.line_key: SNOOZED}
 
 
 def test_a_snooze_passes_to_every_heir() -> None:
     """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both are on hold."""
-    heirs = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
-    assert set(followed(FIRST, heirs, holds={REG: SNOOZED}).holds) == {
-        line.line_key for line in heirs
+    successors = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
+    assert set(carried(FIRST, successors, snoozes={REG: SNOOZED}).snoozes) == {
+        line.line_key for line in successors
     }
 
 
 def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
     """Domain rules 2: only to keys that are new in the statement."""
     before = statement("T-1", 1, statement_line("40"), DEAR)
-    assert followed(before, (DEAR,), holds={REG: SNOOZED}).holds == {REG: SNOOZED}
+    assert carried(before, (DEAR,), snoozes={REG: SNOOZED}).snoozes == {REG: SNOOZED}
 
 
 def test_a_snooze_waits_for_its_key_to_come_back() -> None:
     """Domain rules 2: it ends by release or its until-date only: cancelled and entered again, the line is on hold again."""
-    assert followed(FIRST, (), (statement_line("40"),), holds={REG: SNOOZED}).holds == {
+    assert carried(FIRST, (), (statement_line("40"),), snoozes={REG: SNOOZED}).snoozes == {
         REG: SNOOZED
     }
-    assert followed(FIRST, (), (DEAR,), holds={REG: SNOOZED}).holds == {DEAR.line_key: SNOOZED}
+    assert carried(FIRST, (), (DEAR,), snoozes={REG: SNOOZED}).snoozes == {DEAR.line_key: SNOOZED}
 
 
 def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
     """Domain rules 2: ... or of the same catalog item."""
     before = statement("P-1", 1, product_line("10000.00"))
-    heir = product_line("10000.00", line_key=product_key("F-2"))
-    after = follow(before, [statement("P-1", 2, heir)], {product_key(): SNOOZED}, {}, AT)
-    assert set(after.holds) == {heir.line_key}
+    successor = product_line("10000.00", line_key=product_key("F-2"))
+    after = carry_changes(
+        before, [statement("P-1", 2, successor)], {product_key(): SNOOZED}, {}, AT
+    )
+    assert set(after.snoozes) == {successor.line_key}
 
 
 def test_following_does_not_depend_on_how_statements_met() -> None:
     """Protocol 1: one batch or three, the same holds come out."""
     steps = [(DEAR,), (), (statement_line("38"),)]
-    at_once = followed(FIRST, *steps, holds={REG: SNOOZED}).holds
-    holds: dict[str, Hold] = {REG: SNOOZED}
+    at_once = carried(FIRST, *steps, snoozes={REG: SNOOZED}).snoozes
+    snoozes: dict[str, Snooze] = {REG: SNOOZED}
     before = FIRST
     for number, lines in enumerate(steps, 2):
         now = statement("T-1", number, *lines)
-        holds, before = dict(follow(before, [now], holds, {}, AT).holds), now
-    assert at_once == holds == {REG: SNOOZED}
+        snoozes, before = dict(carry_changes(before, [now], snoozes, {}, AT).snoozes), now
+    assert at_once == snoozes == {REG: SNOOZED}
 
 
 def test_of_two_snoozes_the_longer_one_lasts() -> None:
     """Domain rules 2: a heir that is on hold already keeps the hold that ends later."""
-    soon, late = (Hold("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
+    soon, late = (Snooze("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
     before = statement("T-1", 1, statement_line("40"), statement_line("1", "51.00"))
-    holds = {REG: late, statement_line("1", "51.00").line_key: soon}
-    assert followed(before, (DEAR,), holds=holds).holds[DEAR.line_key].until_date == date(
+    snoozes = {REG: late, statement_line("1", "51.00").line_key: soon}
+    assert carried(before, (DEAR,), snoozes=snoozes).snoozes[DEAR.line_key].until_date == date(
         2026, 4, 9
     )
 
@@ -107,54 +122,59 @@ def test_of_two_snoozes_the_longer_one_lasts() -> None:
 def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dict[str, object]:
     """An edit of the REG line, made when it was worth 40 h."""
     return {
-        REG: Edit(Worth(Decimal(quantity), Decimal(amount)), worth_of(seen or statement_line("40")))
+        REG: Edit(
+            QuantityAmount(Decimal(quantity), Decimal(amount)),
+            value_of(seen or statement_line("40")),
+        )
     }
 
 
 def test_an_edit_meets_a_revision() -> None:
     """Domain rules 5: a later revision that touches the same key holds the line as edit-meets-revision if the results differ."""
-    after = followed(FIRST, (statement_line("41"),), edits=edit("-2", "-100"))
-    assert after.holds[REG].code == "edit-meets-revision"
-    assert after.set_aside == ()
+    after = carried(FIRST, (statement_line("41"),), edits=edit("-2", "-100"))
+    assert after.snoozes[REG].code == "edit-meets-revision"
+    assert after.cancelled_edits == ()
 
 
 def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
     """Domain rules 5: ... that touches the same key."""
-    assert followed(FIRST, (statement_line("40"), DEAR), edits=edit("-2", "-100")).holds == {}
+    assert carried(FIRST, (statement_line("40"), DEAR), edits=edit("-2", "-100")).snoozes == {}
 
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
     """Domain rules 3: withheld and realized again with the same worth: the edit has met no revision."""
     withheld = statement("T-1", 2, realization_kind="withheld")
-    same = follow(
+    same = carry_changes(
         FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT
     )  # type: ignore[arg-type]
-    other = follow(
+    other = carry_changes(
         FIRST, [withheld, statement("T-1", 3, statement_line("39"))], {}, edit("-2", "-100"), AT
     )  # type: ignore[arg-type]
-    assert (set(same.holds), set(other.holds)) == (set(), {REG})
+    assert (set(same.snoozes), set(other.snoozes)) == (set(), {REG})
 
 
 def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> None:
     """Domain rules 5: nothing is left to change, so nothing is taken away; whoever takes the key's place waits for somebody to look."""
-    after = followed(FIRST, (DEAR,), edits=edit("-2", "-100"))
-    assert [(one.line_key, one.difference) for one in after.set_aside] == [
-        (REG, Worth(Decimal(2), Decimal(100)))
+    after = carried(FIRST, (DEAR,), edits=edit("-2", "-100"))
+    assert [(one.line_key, one.difference) for one in after.cancelled_edits] == [
+        (REG, QuantityAmount(Decimal(2), Decimal(100)))
     ]
-    assert after.holds[DEAR.line_key].code == "edit-meets-revision"
+    assert after.snoozes[DEAR.line_key].code == "edit-meets-revision"
     assert not after.edits[REG].difference
 
 
 def test_an_edit_never_turns_a_worth_below_zero() -> None:
     """Domain rules 5: 30 h taken off 40 h; a revision to 20 h leaves less than that: the 20 h stand, on hold."""
-    after = followed(FIRST, (statement_line("20"),), edits=edit("-30", "-1500"))
-    assert (len(after.set_aside), after.holds[REG].code) == (1, "edit-meets-revision")
+    after = carried(FIRST, (statement_line("20"),), edits=edit("-30", "-1500"))
+    assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit-meets-revision")
 
 
 def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
     """Domain rules 11: who did it and why is never lost."""
-    after = followed(FIRST, (statement_line("41"),), holds={REG: SNOOZED}, edits=edit("-2", "-100"))
-    assert "pat: client asks" in after.holds[REG].reason
+    after = carried(
+        FIRST, (statement_line("41"),), snoozes={REG: SNOOZED}, edits=edit("-2", "-100")
+    )
+    assert "pat: client asks" in after.snoozes[REG].reason
 
 
 @pytest.mark.parametrize(
@@ -176,8 +196,8 @@ def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code:
 def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
     """Domain rules 7: 1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
     line = statement_line("2", "35.0350", amount="70.07")
-    assert edited(line, Decimal("1.5"), None) == Worth(Decimal("-0.5"), Decimal("-17.52"))
-    assert edited(line, None, Decimal("60.00")) == Worth(Decimal(0), Decimal("-10.07"))
+    assert edited(line, Decimal("1.5"), None) == QuantityAmount(Decimal("-0.5"), Decimal("-17.52"))
+    assert edited(line, None, Decimal("60.00")) == QuantityAmount(Decimal(0), Decimal("-10.07"))
 
 
 # -- which statements settle
@@ -185,22 +205,24 @@ def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
 
 def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
     """Domain rules 6: where a batch closed in between, the statement is left unsettled until the document was priced again."""
-    head = Head(1, FIRST.model_dump_json())
+    head = SettledDocument(1, FIRST.model_dump_json())
     newer = statement("T-1", 2, statement_line("38", rate_book=2))
     cited = {("REQ-1", "REG"): 1}
-    assert judge(head, [newer], cited).stale_realization_no == 2
-    assert judge(head, [newer], {}).settling == (newer,)
+    assert sort_realizations(head, [newer], cited).stale_realization_no == 2
+    assert sort_realizations(head, [newer], {}).settling == (newer,)
     again = statement("T-1", 3, statement_line("38", rate_book=1))
-    assert judge(Head(1, "", 2), [newer, again], cited).settling == (again,)
-    both = judge(head, [newer, again], cited)
+    assert sort_realizations(SettledDocument(1, "", 2), [newer, again], cited).settling == (again,)
+    both = sort_realizations(head, [newer, again], cited)
     assert (both.settling, both.stale_realization_no) == ((again,), None)
 
 
 def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None:
     """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes the invoiced price."""
     assert (
-        judge(
-            Head(1, ""), [statement("T-1", 2, statement_line("38"))], {("REQ-1", "OT"): 7}
+        sort_realizations(
+            SettledDocument(1, ""),
+            [statement("T-1", 2, statement_line("38"))],
+            {("REQ-1", "OT"): 7},
         ).stale_realization_no
         is None
     )
@@ -209,8 +231,8 @@ def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None
 def test_the_higher_statement_wins() -> None:
     """Design 1: downstream knows only document and statement; the higher wins, a repeat has no effect."""
     assert (
-        judge(
-            Head(3, ""),
+        sort_realizations(
+            SettledDocument(3, ""),
             [statement("T-1", number, statement_line("38")) for number in (1, 2, 3)],
             {},
         ).settling
@@ -252,7 +274,7 @@ def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
 
 def test_keys_of_one_group() -> None:
     """Domain rules 2: requirement and time type, or the catalog item."""
-    assert group_of(REG) == group_of(DEAR.line_key) != group_of(OT)
-    assert group_of(product_key("F-1")) == group_of(product_key("F-2"))
+    assert snooze_group(REG) == snooze_group(DEAR.line_key) != snooze_group(OT)
+    assert snooze_group(product_key("F-1")) == snooze_group(product_key("F-2"))
     with pytest.raises(ValueError, match="no kind"):
-        group_of('["x","a","b"]')
+        snooze_group('["x","a","b"]')

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.invoicer.rules.companies import TaxRate
-from services.invoicer.rules.totals import (
+from services.invoicer.debtors.rules.companies import TaxRate
+from services.invoicer.invoices.rules.totals import (
     credit_taxes,
     document_tax,
     line_tax,

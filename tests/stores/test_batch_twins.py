@@ -9,12 +9,18 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.rules import reasons
-from services.invoicer.rules.companies import Company, TaxRate
-from services.invoicer.rules.cycles import NOTHING_YET, Window, in_window, window
-from services.invoicer.rules.grouping import Debtor, debtors
-from services.invoicer.rules.totals import credit_taxes, document_tax, line_tax, rate_on, tax_spans
-from services.invoicer.store import selection
+from services.invoicer.batches.rules import reasons
+from services.invoicer.batches.rules.grouping import Debtor, debtors
+from services.invoicer.batches.store import selection
+from services.invoicer.debtors.rules.companies import BillingCompany, TaxRate
+from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Window, in_window, window
+from services.invoicer.invoices.rules.totals import (
+    credit_taxes,
+    document_tax,
+    line_tax,
+    rate_on,
+    tax_spans,
+)
 from shared.money import minor_unit
 from tests.conftest import Transact
 
@@ -28,7 +34,7 @@ LINE = """
 WITH born AS (
   INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
     effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
-    po_number, tax_code, rate_version, rate_book, description, derivation, announce, corrects_invoice_id, corrects_line_no)
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
   SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency, :effective, :effective, :effective, 202601,
     CAST(:week AS date), :office, '', 'w', '', '', '', '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
   RETURNING *)
@@ -64,25 +70,25 @@ async def node(connection: AsyncConnection) -> None:
     )
 
 
-async def picked(
-    connection: AsyncConnection, company: Company, rates: list[TaxRate]
+async def selected_line(
+    connection: AsyncConnection, company: BillingCompany, rates: list[TaxRate]
 ) -> dict[int, Any]:
     """The selection of a company, by line."""
-    sited = await selection.locate(connection, company.billing_company)
-    decided = debtors(sited.account_names, company, {}, CUT_OFF)
-    await selection.pick(
+    located = await selection.locate_lines(connection, company.billing_company)
+    decided = debtors(located.account_names, company, {}, CUT_OFF)
+    await selection.select_lines(
         connection,
         company,
         decided,
         tax_spans(rates),
-        sited.corrected_terms,
+        located.corrected_terms,
         today=TODAY,
         cut_off=CUT_OFF,
-        sealed=True,
+        with_digests=True,
     )
     return {
         row.pay_line_id: row
-        for row in (await connection.execute(text("SELECT * FROM picked"))).all()
+        for row in (await connection.execute(text("SELECT * FROM selected_line"))).all()
     }
 
 
@@ -90,7 +96,7 @@ async def picked(
 async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
     """Which lines are in, for which reason they are out, and their tax: the same in SQL as in the rules, by both ways to the facts."""
     draw = random.Random(7)
-    company = Company("acme", default_tax="VAT")
+    company = BillingCompany("acme", default_tax="VAT")
     rates = [
         TaxRate("VAT", date(2026, 1, 1), D(19)),
         TaxRate("VAT", date(2026, 8, 1), D("8.875")),
@@ -116,13 +122,15 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
             lines[await add_line(connection, document=f"T-{at}", **line)] = line
             for _ in range(neighbours):
                 await add_line(connection, "other")
-        found = await picked(connection, company, rates)
+        found = await selected_line(connection, company, rates)
         assert found.keys() == lines.keys()
         seen = set()
         for pay_line_id, line in lines.items():
             reason, tax = expected(line, company, rates)
             row = found[pay_line_id]
-            assert (reasons.REASONS[row.out_no - 1] if row.out_no else "") == reason, line
+            assert (
+                reasons.REASONS[row.exclusion_reason - 1] if row.exclusion_reason else ""
+            ) == reason, line
             seen.add(reason)
             if not reason:
                 assert row.tax == tax, line
@@ -134,7 +142,7 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
 WINDOWS = (
     Window(CUT_OFF, CUT_OFF),
     Window(None, CUT_OFF),
-    Window(NOTHING_YET, CUT_OFF),
+    Window(NO_COMPLETE_CYCLE, CUT_OFF),
     Window(date(2026, 8, 31), CUT_OFF, date(2026, 8, 1)),
     Window(date(2026, 9, 6), CUT_OFF, date(2026, 8, 31)),
 )
@@ -143,7 +151,7 @@ WINDOWS = (
 async def test_windows_of_many_debtors(transact: Transact) -> None:
     """Domain rules 4: each debtor's own window, parked, left out or waiting: the same in SQL as in the rules, for debits and for corrections."""
     draw = random.Random(17)
-    company = Company("acme")
+    company = BillingCompany("acme")
 
     async def work(connection: AsyncConnection) -> None:
         names = [f"D{at:02}" for at in range(40)]
@@ -174,22 +182,28 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
                 decided[name],
                 line,
             )
-        sited = await selection.locate(connection, "acme")
-        await selection.pick(
+        located = await selection.locate_lines(connection, "acme")
+        await selection.select_lines(
             connection,
             company,
             list(decided.values()),
             [],
-            sited.corrected_terms,
+            located.corrected_terms,
             today=TODAY,
             cut_off=CUT_OFF,
-            sealed=False,
+            with_digests=False,
         )
         seen = set()
-        for row in (await connection.execute(text("SELECT pay_line_id, out_no FROM picked"))).all():
+        for row in (
+            await connection.execute(
+                text("SELECT pay_line_id, exclusion_reason FROM selected_line")
+            )
+        ).all():
             debtor, line = lines[row.pay_line_id]
             reason = reason_of(debtor, line)
-            assert (reasons.REASONS[row.out_no - 1] if row.out_no else "") == reason, (debtor, line)
+            assert (
+                reasons.REASONS[row.exclusion_reason - 1] if row.exclusion_reason else ""
+            ) == reason, (debtor, line)
             seen.add(reason)
         assert len(seen) == 7
 
@@ -222,7 +236,9 @@ def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
     return reasons.WAITS_FOR_TIMESHEETS if debtor.waiting and line["kind"] == "timesheet" else ""
 
 
-def expected(line: dict[str, Any], company: Company, rates: list[TaxRate]) -> tuple[str, Decimal]:
+def expected(
+    line: dict[str, Any], company: BillingCompany, rates: list[TaxRate]
+) -> tuple[str, Decimal]:
     """What the rules say of a line: its reason, empty for in, and its tax."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED, D(0)
@@ -253,7 +269,7 @@ async def test_tax_over_a_document(transact: Transact) -> None:
     async def work(connection: AsyncConnection) -> None:
         await node(connection)
         ids: dict[int, list[int]] = {}
-        company = Company("acme", default_tax="VAT")
+        company = BillingCompany("acme", default_tax="VAT")
         for at, (currency, _, amounts) in enumerate(groups):
             ids[at] = [
                 await add_line(
@@ -261,16 +277,18 @@ async def test_tax_over_a_document(transact: Transact) -> None:
                 )
                 for n, amount in enumerate(amounts)
             ]
-        await picked(connection, company, [TaxRate("VAT", date(2020, 1, 1), D(1))])
+        await selected_line(connection, company, [TaxRate("VAT", date(2020, 1, 1), D(1))])
         for at, (_, percent, _) in enumerate(groups):
             statement = """
-                UPDATE picked SET group_no = :at, tax_rate = :rate, line_no = n
+                UPDATE selected_line SET group_no = :at, tax_rate = :rate, line_no = n
                 FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS u(i, n) WHERE i = pay_line_id"""
             await connection.execute(text(statement), {"at": at, "rate": percent, "ids": ids[at]})
         sums = await selection.spread_tax(connection, list(ids))
         found = {
             row.pay_line_id: row.tax
-            for row in (await connection.execute(text("SELECT pay_line_id, tax FROM picked"))).all()
+            for row in (
+                await connection.execute(text("SELECT pay_line_id, tax FROM selected_line"))
+            ).all()
         }
         for at, (currency, percent, amounts) in enumerate(groups):
             assert [found[pay_line_id] for pay_line_id in ids[at]] == document_tax(
@@ -323,7 +341,7 @@ async def test_tax_of_credits(transact: Transact) -> None:
                         correction=True,
                     )
                 ] = credit_tax
-        found = await picked(connection, Company("acme"), [])
+        found = await selected_line(connection, BillingCompany("acme"), [])
         assert {pay_line_id: found[pay_line_id].tax for pay_line_id in wanted} == wanted
         assert len(wanted) > 100
 

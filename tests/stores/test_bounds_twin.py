@@ -7,16 +7,16 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.rules.bounds import (
+from services.invoicer.batches.rules.safety_checks import (
     HOURS_OVER_BOUND,
     WORKED_TWICE,
-    Offence,
-    Unsafe,
-    Worked,
-    offences,
+    SafetyViolation,
+    UnsafeDebtor,
+    WorkedTime,
     parked,
+    safety_violations,
 )
-from services.invoicer.store import bounds
+from services.invoicer.batches.store import safety_checks as bounds
 from shared.database import rows, run
 from tests.conftest import Transact
 
@@ -24,9 +24,9 @@ MONDAY = date(2026, 3, 2)
 MOST = 12
 
 
-def workdays(rng: random.Random) -> list[Worked]:
+def workdays(rng: random.Random) -> list[WorkedTime]:
     """Days of a few workers on a few requirements, so that many of them meet."""
-    found: dict[tuple[str, date, str, str, str], Worked] = {}
+    found: dict[tuple[str, date, str, str, str], WorkedTime] = {}
     for _ in range(60):
         key = (
             f"W-{rng.randint(1, 4)}",
@@ -35,15 +35,15 @@ def workdays(rng: random.Random) -> list[Worked]:
             rng.choice(["REG", "OT"]),
             f"T-{rng.randint(1, 12)}",
         )
-        found[key] = Worked(*key, Decimal(rng.choice(["0", "1.5", "4", "4.0001", "8"])))
+        found[key] = WorkedTime(*key, Decimal(rng.choice(["0", "1.5", "4", "4.0001", "8"])))
     return list(found.values())
 
 
-async def in_sql(connection: AsyncConnection, worked: list[Worked]) -> list[Offence]:
+async def in_sql(connection: AsyncConnection, worked: list[WorkedTime]) -> list[SafetyViolation]:
     """What the store finds."""
     await run(
         connection,
-        "CREATE TEMP TABLE worked ON COMMIT DROP AS SELECT * FROM unnest(CAST(:workers AS text[]), CAST(:days AS date[]), CAST(:requirements AS text[]),"
+        "CREATE TEMP TABLE worked_time ON COMMIT DROP AS SELECT * FROM unnest(CAST(:workers AS text[]), CAST(:days AS date[]), CAST(:requirements AS text[]),"
         " CAST(:time_types AS text[]), CAST(:documents AS text[]), CAST(:hours AS numeric[]))"
         " AS w(worker_id, day, requirement_id, time_type, document_id, hours)",
         workers=[one.worker_id for one in worked],
@@ -53,31 +53,33 @@ async def in_sql(connection: AsyncConnection, worked: list[Worked]) -> list[Offe
         documents=[one.document_id for one in worked],
         hours=[one.hours for one in worked],
     )
-    await run(connection, bounds.OFFENCE_SQL, most=MOST)
+    await run(connection, bounds.VIOLATIONS_SQL, most=MOST)
     found = await rows(
         connection,
-        "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM offence",
+        "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM safety_violation",
     )
-    return sorted(Offence(*row[:6], tuple(sorted(row.document_ids))) for row in found)
+    return sorted(SafetyViolation(*row[:6], tuple(sorted(row.document_ids))) for row in found)
 
 
 @pytest.mark.parametrize("seed", range(10))
 async def test_both_find_the_same_days(transact: Transact, seed: int) -> None:
     """More than N hours a worker a day; the same worker, requirement, work date and time type in two different originals."""
     worked = workdays(random.Random(seed))
-    wanted = offences(worked, MOST)
+    wanted = safety_violations(worked, MOST)
     assert {one.code for one in wanted} == {HOURS_OVER_BOUND, WORKED_TWICE}
     assert await transact("invoicer", lambda connection: in_sql(connection, worked)) == wanted
 
 
 def test_a_debtor_is_parked_for_one_reason() -> None:
     """Too many hours come before time that is there twice; the message names the first day and how many more there are."""
-    over = Offence(HOURS_OVER_BOUND, "W-1", MONDAY, "", "", Decimal("25.50"), ("T-1", "T-2"))
-    twice = Offence(WORKED_TWICE, "W-1", MONDAY, "R-1", "REG", Decimal(16), ("T-1", "T-2"))
+    over = SafetyViolation(
+        HOURS_OVER_BOUND, "W-1", MONDAY, "", "", Decimal("25.50"), ("T-1", "T-2")
+    )
+    twice = SafetyViolation(WORKED_TWICE, "W-1", MONDAY, "R-1", "REG", Decimal(16), ("T-1", "T-2"))
     unsafe = [
-        Unsafe(2, WORKED_TWICE, 1, twice, ("T-1",)),
-        Unsafe(1, WORKED_TWICE, 3, twice, ("T-1",)),
-        Unsafe(1, HOURS_OVER_BOUND, 1, over, ("T-2",)),
+        UnsafeDebtor(2, WORKED_TWICE, 1, twice, ("T-1",)),
+        UnsafeDebtor(1, WORKED_TWICE, 3, twice, ("T-1",)),
+        UnsafeDebtor(1, HOURS_OVER_BOUND, 1, over, ("T-2",)),
     ]
     found = parked(unsafe, {1: "Mercy", 2: "Grace"}, 24)
     assert [(one.account_name, one.code, one.message) for one in found] == [

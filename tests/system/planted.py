@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.rules import timesheets
 from services.fee_realizer.store import facts, requirements
-from services.invoicer.handlers import batches, statements
-from services.invoicer.rules import settlement as settling
-from services.invoicer.rules.companies import Company
-from services.invoicer.rules.numbers import Series
-from services.invoicer.store import numbers, settlement
+from services.invoicer.batches.handlers import batches
+from services.invoicer.debtors.rules.companies import BillingCompany
+from services.invoicer.invoices.rules.numbers import Series
+from services.invoicer.invoices.store import numbers
+from services.invoicer.settlement import store as settlement
+from services.invoicer.settlement.handlers import realizations as statements
+from services.invoicer.settlement.rules import settlement as settling
 from shared import database
 from shared.consumer import tables as ledger
 from shared.consumer.polling import offsets_after
@@ -52,12 +54,14 @@ def no_unsaid(put: Put) -> None:
 
 def no_document_lock(put: Put) -> None:
     """Settlement reads the head of a document without locking it."""
-    right = settlement.heads_for
+    right = settlement.settled_documents_for
 
-    async def heads_for(connection: AsyncConnection, documents: Any, *, lock: bool = False) -> Any:
+    async def settled_documents_for(
+        connection: AsyncConnection, documents: Any, *, lock: bool = False
+    ) -> Any:
         return await right(connection, documents)
 
-    put(settlement, "heads_for", heads_for)
+    put(settlement, "settled_documents_for", settled_documents_for)
 
 
 def no_company_lock(put: Put) -> None:
@@ -97,9 +101,9 @@ def difference_times_price(put: Put) -> None:
     """The amount of a correction is its quantity × price, rounded anew."""
     right = settling._changed
 
-    def changed(line: Any, worth: settling.Worth, derivation: Any, **changes: Any) -> Any:
-        amount = rounded(worth.quantity * line.unit_price, line.currency)
-        return right(line, settling.Worth(worth.quantity, amount), derivation, **changes)
+    def changed(line: Any, value: settling.QuantityAmount, derivation: Any, **changes: Any) -> Any:
+        amount = rounded(value.quantity * line.unit_price, line.currency)
+        return right(line, settling.QuantityAmount(value.quantity, amount), derivation, **changes)
 
     put(settling, "_changed", changed)
 
@@ -108,7 +112,7 @@ def sequence_for_numbers(put: Put) -> None:
     """The next number comes from a sequence, which a rollback does not turn back. It begins behind the counter and is made by the test."""
     right = numbers.series_for
 
-    async def series_for(connection: AsyncConnection, company: Company) -> Series:
+    async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:
         series = await right(connection, company)
         (row,) = await database.rows(connection, f"SELECT nextval('{SEQUENCE}') AS number")
         return Series(series.prefix, series.width, row.number, series.last_date, used=series.used)

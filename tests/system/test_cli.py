@@ -500,7 +500,7 @@ def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path)
     (head,) = typed(
         "invoices", "search", "--billing-company", "credo", "--state", "partly credited"
     )["invoices"]
-    assert (head["invoice_number"], head["left_over"]) == (number, "1650.00")
+    assert (head["invoice_number"], head["after_credits"]) == (number, "1650.00")
     seen = typed("invoices", "show", number)
     assert [(one["credited_to"], one["quantity"], one["actor"]) for one in seen["credits"]] == [
         ("rebill", "-3.5", "jo"), ("write-off", "-1.5", "jo"), ("rebill", "-5", "jo"),

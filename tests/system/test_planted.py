@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
-from services.invoicer.handlers import batches, statements
+from services.invoicer.settlement.handlers import realizations as statements
 from shared import faults
 from shared.consumer.lag import LagReader, groups_of
 from shared.consumer.protocol import Subscription, UnitOfWork
@@ -106,7 +106,7 @@ class Scene:
 def scene(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Scene:
     """An empty database."""
     configure(today=TODAY)
-    return Scene(Road(books_of), books_of("invoicer", dict(batches.MESSAGE_BUILDERS)), engine_of)
+    return Scene(Road(books_of), books_of("invoicer", dict(invoicer.MESSAGE_BUILDERS)), engine_of)
 
 
 async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:

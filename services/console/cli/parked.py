@@ -14,7 +14,7 @@ PARKED = [
     Column("account_name", most=40),
     Column("code"),
     Column("message", most=400),
-    Column("billed_in", "billed since in"),
+    Column("billed_in_batch", "billed since in"),
 ]
 
 
@@ -40,7 +40,7 @@ def parked(batch_id: Batch, limit: Limit = 200, as_json: AsJson = False, data: D
         found = read_books(data, read)
         screen.document(found)
         screen.table(found["parked"], PARKED, empty=f"batch {batch_id} parked nobody")
-        if any(row["billed_in"] is None for row in found["parked"]):
+        if any(row["billed_in_batch"] is None for row in found["parked"]):
             screen.say(f"when it is fixed: backoffice batch retry-parked {batch_id}", "dim")
 
 

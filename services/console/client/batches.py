@@ -56,8 +56,8 @@ async def parked_debtors(connection: ReadConnection, batch_id: str, limit: int =
     """Whom a batch parked and why, and the batch that billed them since."""
     return await found(
         connection,
-        "SELECT account_name, code, message, ids, billed_in FROM invoicer.parked_debtor WHERE batch_id = :id"
-        " ORDER BY billed_in IS NOT NULL, account_name LIMIT :most",
+        "SELECT account_name, code, message, ids, billed_in_batch FROM invoicer.parked_debtor WHERE batch_id = :id"
+        " ORDER BY billed_in_batch IS NOT NULL, account_name LIMIT :most",
         id=batch_id,
         most=limit,
     )

@@ -16,7 +16,7 @@ HEAD = (
     "i.invoice_id, i.invoice_number, i.document_type, i.billing_company, i.account_name, i.invoice_date, i.due_date, i.cut_off_date, i.currency,"
     " i.payment_terms, i.po_number, i.line_count, i.net, i.tax, i.total, i.batch_id, i.series, i.number"
 )
-LEFT = "SELECT b.own, b.left_over, b.paid, b.balance, b.state FROM invoicer.invoice_balance b WHERE b.invoice_id = i.invoice_id"
+LEFT = "SELECT b.charged, b.after_credits, b.paid, b.balance, b.state FROM invoicer.invoice_balance b WHERE b.invoice_id = i.invoice_id"
 """The state of an invoice: a part or all of it is paid or credited, or nothing, or it charges nothing. Of a credit note: it corrects invoices, or nothing."""
 SEARCH = f"""
   (CAST(:company AS text) IS NULL OR i.billing_company = :company)
@@ -81,14 +81,14 @@ async def invoice_search(
     )[0]["number"]
     rows = await found(
         connection,
-        f"SELECT i.*, s.state, s.left_over, s.paid, s.balance FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
+        f"SELECT i.*, s.state, s.after_credits, s.paid, s.balance FROM (SELECT {HEAD} FROM invoicer.closed_invoice i WHERE {SEARCH}"
         " ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most) i"
         f" CROSS JOIN LATERAL ({LEFT}) s ORDER BY i.billing_company, i.series, i.number DESC",
         **values,
         most=limit,
     )
     return [
-        with_money(row, "net", "tax", "total", "left_over", "paid", "balance") for row in rows
+        with_money(row, "net", "tax", "total", "after_credits", "paid", "balance") for row in rows
     ], total
 
 
@@ -99,7 +99,7 @@ async def invoice(
     rows = await found(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to, i.tax_totals, i.seller, i.buyer, i.closed_at,"
-        f" i.content_hash, s.state, s.left_over, s.paid, s.balance FROM invoicer.closed_invoice i CROSS JOIN LATERAL ({LEFT}) s"
+        f" i.content_hash, s.state, s.after_credits, s.paid, s.balance FROM invoicer.closed_invoice i CROSS JOIN LATERAL ({LEFT}) s"
         " WHERE i.invoice_number = :number AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,
         company=billing_company,
@@ -122,7 +122,7 @@ async def invoice(
         "net",
         "tax",
         "total",
-        "left_over",
+        "after_credits",
         "paid",
         "balance",
     )

@@ -19,7 +19,7 @@ FACTS = """
          p.requirement_id, p.time_type,
          p.billto_node AS work_node, s.source_id, s.revision, s.cause, i.invoice_number, i.document_type, i.account_name, i.batch_id,
          il.line_no, il.billto_node, il.billto_level, il.tax_code, il.tax_rate, c.invoice_number AS corrects_invoice, p.corrects_line_no AS corrects_line,
-         c.account_name AS corrects_account, r.replaced_by, o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
+         c.account_name AS corrects_account, r.replaced_by_realization, o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
   FROM invoicer.pay_line p
   LEFT JOIN fee_realizer.document_realization s
     ON s.document_kind = p.document_kind AND s.document_id = p.document_id AND s.realization_no = p.realization_no
@@ -90,8 +90,8 @@ def _place(row: Row) -> dict[str, Any]:
     if row["invoice_number"] is not None:
         names = ("invoice_number", "document_type", "line_no", "batch_id", "tax_code", "tax_rate")
         return {"is": "invoiced", **{name: row[name] for name in names}}
-    if row["replaced_by"] is not None:
-        return {"is": "replaced", "replaced_by_realization": row["replaced_by"]}
+    if row["replaced_by_realization"] is not None:
+        return {"is": "replaced", "replaced_by_realization": row["replaced_by_realization"]}
     return {"is": "open" if row["open"] else "drafted" if row["drafted"] else "nowhere"}
 
 

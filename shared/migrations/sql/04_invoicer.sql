@@ -52,12 +52,12 @@ CREATE TABLE invoicer.pay_line (
   rate_version text NOT NULL, rate_book integer NOT NULL,
   description text NOT NULL, derivation jsonb NOT NULL,
   day_minutes integer NOT NULL DEFAULT 0,               -- the most time of one work day, rounded up, for the bounds that a batch keeps
-  announce boolean NOT NULL,                            -- born Scheduled: the scheduler announces it when its day comes
+  announce_when_due boolean NOT NULL,                   -- born Scheduled: the scheduler announces it when its day comes
   corrects_invoice_id bigint, corrects_line_no integer, -- a credit names the invoice line that it corrects
   created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX pay_line_document ON invoicer.pay_line (document_id, document_kind);
 CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no) WHERE corrects_invoice_id IS NOT NULL;
-CREATE INDEX pay_line_announce ON invoicer.pay_line (billing_company, effective_date) WHERE announce;
+CREATE INDEX pay_line_due ON invoicer.pay_line (billing_company, effective_date) WHERE announce_when_due;
 
 -- The four places of a line. Exactly one holds it.
 CREATE TABLE invoicer.open_line (
@@ -67,7 +67,7 @@ CREATE TABLE invoicer.open_line (
 CREATE TABLE invoicer.draft_line (
   pay_line_id bigint PRIMARY KEY, billing_company text NOT NULL);
 CREATE TABLE invoicer.replaced_line (
-  pay_line_id bigint PRIMARY KEY, replaced_by integer NOT NULL);   -- the statement that took its place
+  pay_line_id bigint PRIMARY KEY, replaced_by_realization integer NOT NULL);   -- the statement that took its place
 
 CREATE TABLE invoicer.snooze (
   document_kind text NOT NULL, document_id text NOT NULL, line_key text NOT NULL,
@@ -103,7 +103,7 @@ CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 CREATE TABLE invoicer.parked_debtor (                    -- debtors that a batch left out because something is wrong with them, and why
   batch_id text NOT NULL REFERENCES invoicer.batch, account_name text NOT NULL,
   code text NOT NULL, message text NOT NULL, ids text[] NOT NULL,
-  billed_in text REFERENCES invoicer.batch,             -- the batch of a retry that billed the debtor
+  billed_in_batch text REFERENCES invoicer.batch,       -- the batch of a retry that billed the debtor
   PRIMARY KEY (batch_id, account_name));
 
 CREATE TABLE invoicer.invoice (
@@ -129,7 +129,7 @@ CREATE TABLE invoicer.invoice_line (
   tax_code text NOT NULL, tax_rate numeric(9,4) NOT NULL, tax_amount numeric(20,4) NOT NULL,
   PRIMARY KEY (invoice_id, line_no), UNIQUE (pay_line_id));
 -- Whose time stands on a document, each worker as a 64-bit hash, in one row: what a later batch must look at closely is found without its lines.
-CREATE TABLE invoicer.invoice_worker (invoice_id bigint PRIMARY KEY, workers bigint[] NOT NULL);
+CREATE TABLE invoicer.invoice_worker (invoice_id bigint PRIMARY KEY, worker_hashes bigint[] NOT NULL);
 CREATE TABLE invoicer.invoice_seal (invoice_id bigint PRIMARY KEY, content_hash text NOT NULL);
 
 CREATE TABLE invoicer.payment (                         -- what accounting systems booked against invoices; negative: taken back
@@ -160,8 +160,8 @@ DO $$
 DECLARE name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['invoice', 'invoice_line', 'invoice_seal', 'pay_line'] LOOP
-    EXECUTE format('CREATE TRIGGER %1$s_is_final BEFORE UPDATE OR DELETE ON invoicer.%1$I FOR EACH ROW EXECUTE FUNCTION invoicer.refuse_change()', name);
-    EXECUTE format('CREATE TRIGGER %1$s_is_kept BEFORE TRUNCATE ON invoicer.%1$I FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
+    EXECUTE format('CREATE TRIGGER %1$s_no_change BEFORE UPDATE OR DELETE ON invoicer.%1$I FOR EACH ROW EXECUTE FUNCTION invoicer.refuse_change()', name);
+    EXECUTE format('CREATE TRIGGER %1$s_no_truncate BEFORE TRUNCATE ON invoicer.%1$I FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
   END LOOP;
 END $$;
 

@@ -16,17 +16,17 @@ CREATE VIEW invoicer.closed_invoice_line AS
 -- What is open of each document: what it charges itself (credits on it belong to the invoices that they correct), less what credits on
 -- closed documents took from it, less what accounting systems say was paid.
 CREATE VIEW invoicer.invoice_balance AS
-  SELECT x.*, x.own + x.taken AS left_over, x.own + x.taken - x.paid AS balance,
-         CASE WHEN x.own > 0 AND x.paid <> 0
-                THEN CASE WHEN x.own + x.taken > x.paid THEN 'part paid' WHEN x.own + x.taken = x.paid THEN 'paid' ELSE 'overpaid' END
-              WHEN x.own > 0 THEN CASE WHEN x.taken = 0 THEN 'open' WHEN x.own + x.taken > 0 THEN 'partly credited' ELSE 'credited' END
-              WHEN x.own < 0 THEN 'unapplied' WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
+  SELECT x.*, x.charged + x.credited AS after_credits, x.charged + x.credited - x.paid AS balance,
+         CASE WHEN x.charged > 0 AND x.paid <> 0
+                THEN CASE WHEN x.charged + x.credited > x.paid THEN 'part paid' WHEN x.charged + x.credited = x.paid THEN 'paid' ELSE 'overpaid' END
+              WHEN x.charged > 0 THEN CASE WHEN x.credited = 0 THEN 'open' WHEN x.charged + x.credited > 0 THEN 'partly credited' ELSE 'credited' END
+              WHEN x.charged < 0 THEN 'unapplied' WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
   FROM (
     SELECT i.invoice_id, i.document_type,
            i.total - coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
-                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS own,
+                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS charged,
            coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
-                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS taken,
+                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS credited,
            coalesce((SELECT sum(m.amount) FROM invoicer.payment m WHERE m.invoice_id = i.invoice_id), 0) AS paid
     FROM invoicer.invoice i) x;
 
@@ -85,7 +85,7 @@ GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
 CREATE VIEW invoicer.due_line AS
   SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description
   FROM invoicer.pay_line p
-  WHERE p.announce AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
+  WHERE p.announce_when_due AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
 GRANT SELECT ON invoicer.due_line TO scheduler, console;
 GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler, console;
 GRANT SELECT ON ALL TABLES IN SCHEMA invoicer TO console;

@@ -1,0 +1,1 @@
+"""Batches: which open lines go on which document, and what prevents it."""

@@ -1,0 +1,127 @@
+"""What is decided for each debtor before lines are selected: terms, time group and window, whether asked for, parked or waiting."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.batches.rules.batch_filter import (
+    NO_FILTER,
+    BatchFilter,
+    check_excluded_debtors,
+    check_groups,
+)
+from services.invoicer.batches.rules.expected import TimesheetCount, count_timesheets
+from services.invoicer.batches.rules.grouping import Debtor, debtors, may_be_waiting, with_waiting
+from services.invoicer.batches.store.expected import placements_for, timesheets_for
+from services.invoicer.debtors.rules.companies import BillingCompany, DebtorTerms
+from services.invoicer.debtors.rules.cycles import Span, TimeGroup
+from services.invoicer.debtors.store import companies, time_groups
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """What is asked of a batch besides its company and cut-off. `on`: the date of the documents, by which the debtors' terms are found.
+    `also`: debtors without open lines who are to be decided, too. `everybody`: count the expected timesheets of those who do not wait as well."""
+
+    batch_filter: BatchFilter = NO_FILTER
+    on: date | None = None
+    also: Collection[str] = ()
+    everybody: bool = False
+
+
+DEFAULT_REQUEST = BatchRequest()
+
+
+@dataclass(frozen=True, slots=True)
+class DebtorDecisions:
+    """The debtors, and what is on file that shaped the decisions."""
+
+    debtors: Sequence[Debtor]
+    own_terms: dict[str, DebtorTerms]
+    on_cut_off: dict[str, DebtorTerms]
+    time_groups: dict[str, TimeGroup]
+    known_time_groups: frozenset[str]
+    timesheet_counts: Mapping[str, TimesheetCount]
+
+
+async def decide(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    names: Collection[str],
+    request: BatchRequest,
+    *,
+    today: date,
+    cut_off: date,
+) -> DebtorDecisions:
+    """Decides the debtors of a batch. Refused if the narrowing names groups or debtors that do not exist."""
+    on = request.on or today
+    own_terms = await companies.debtor_terms_for(connection, company.billing_company, on)
+    on_cut_off = (
+        own_terms
+        if on == cut_off
+        else await companies.debtor_terms_for(connection, company.billing_company, cut_off)
+    )
+    known = await time_groups.time_group_names(connection)
+    used = (
+        {terms.time_group for terms in on_cut_off.values()}
+        | {company.default_time_group}
+        | request.batch_filter.groups
+    )
+    groups = await time_groups.time_groups_for(connection, used)
+    check_groups(request.batch_filter, known, groups, cut_off)
+    await _check_debtors(connection, company, request.batch_filter, names)
+    decisions = debtors(
+        {*names, *request.also},
+        company,
+        own_terms,
+        cut_off,
+        on_cut_off=on_cut_off,
+        time_groups=groups,
+        batch_filter=request.batch_filter,
+        today=today,
+    )
+    asked_of = decisions if request.everybody else may_be_waiting(decisions, today)
+    timesheet_counts = await timesheet_counts_for(
+        connection,
+        company.billing_company,
+        {each.account_name: each.expected_weeks for each in asked_of if each.expected_weeks},
+    )
+    return DebtorDecisions(
+        with_waiting(decisions, timesheet_counts, today),
+        own_terms,
+        on_cut_off,
+        groups,
+        known,
+        timesheet_counts,
+    )
+
+
+async def timesheet_counts_for(
+    connection: AsyncConnection, billing_company: str, expected_weeks: Mapping[str, Span]
+) -> dict[str, TimesheetCount]:
+    """By Account Name, how many timesheets are expected for the weeks that end in these days, and how many are in."""
+    if not expected_weeks:
+        return {}
+    placements = await placements_for(connection, billing_company, expected_weeks)
+    days = Span(
+        min(each.first_day for each in expected_weeks.values()),
+        max(each.last_day for each in expected_weeks.values()),
+    )
+    timesheets, week_ends = await timesheets_for(
+        connection, {each.requirement_id for each in placements}, days
+    )
+    return count_timesheets(placements, timesheets, expected_weeks, week_ends)
+
+
+async def _check_debtors(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    batch_filter: BatchFilter,
+    names: Collection[str],
+) -> None:
+    missing = batch_filter.excluded.difference(names)
+    if missing:
+        known = await companies.account_names(connection, company.billing_company)
+        check_excluded_debtors(missing - known, known | set(names))

@@ -1,0 +1,1 @@
+"""Credits by hand: credit notes against closed documents, and write-offs."""

@@ -1,0 +1,1 @@
+"""Debtors: the billto hierarchy, billing companies, debtor terms and time groups."""

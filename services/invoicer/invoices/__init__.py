@@ -1,0 +1,1 @@
+"""Closed documents: their values, numbers, totals and seals, and the messages about them."""

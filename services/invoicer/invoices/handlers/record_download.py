@@ -1,0 +1,28 @@
+"""The command `record-download`: stores that an operator downloaded a batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.invoices.store import downloads
+from shared.consumer.commands import Answer, Handle
+from shared.errors import Refused
+from shared.events.commands import RecordDownload
+
+
+async def on_record_download(connection: AsyncConnection, command: RecordDownload) -> Answer:
+    """Keeps that a batch was downloaded."""
+    if not await downloads.add_download(connection, command):
+        raise Refused(
+            "no_such_batch",
+            f"{command.billing_company} has no batch {command.batch_id}",
+            "see `backoffice batch list`",
+        )
+    return Answer(
+        f"batch {command.batch_id} was downloaded as {command.file_format} by {command.actor}",
+        subjects=[command.batch_id],
+    )
+
+
+HANDLERS: Mapping[type[Any], Handle] = {RecordDownload: on_record_download}

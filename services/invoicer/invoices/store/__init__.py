@@ -1,0 +1,1 @@
+"""Stores and loads: set-based SQL without decisions."""

@@ -1,0 +1,95 @@
+"""Number series: the counter is a row that is changed last in the transaction, so that a rollback leaves no gap."""
+
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.debtors.rules.companies import BillingCompany
+from services.invoicer.invoices.rules.numbers import NumberJump, Series
+from shared.clock import now
+from shared.database import rows, run
+
+
+async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:
+    """Where the company's series stands."""
+    found = await rows(
+        connection,
+        "SELECT next_number, last_date FROM invoicer.number_series WHERE billing_company = :company AND series = :series",
+        company=company.billing_company,
+        series=company.series_prefix,
+    )
+    if not found:
+        return Series(company.series_prefix, company.series_width)
+    return Series(
+        company.series_prefix,
+        company.series_width,
+        found[0].next_number,
+        found[0].last_date,
+        used=True,
+    )
+
+
+async def add_jump(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    jump: NumberJump,
+    *,
+    actor: str,
+    reason: str,
+    command_id: str,
+) -> None:
+    """Declares numbers that were passed over."""
+    await run(
+        connection,
+        "INSERT INTO invoicer.number_jump (billing_company, series, from_number, to_number, actor, reason, command_id, jumped_at)"
+        " VALUES (:company, :series, :first, :last, :actor, :reason, :command_id, :at)",
+        company=company.billing_company,
+        series=company.series_prefix,
+        first=jump.from_number,
+        last=jump.to_number,
+        actor=actor,
+        reason=reason,
+        command_id=command_id,
+        at=now(),
+    )
+
+
+async def move_series(
+    connection: AsyncConnection,
+    company: BillingCompany,
+    first_number: int,
+    next_number: int,
+    last_date: date,
+) -> None:
+    """Takes the numbers of a batch: the last statement of closing."""
+    await run(
+        connection,
+        "INSERT INTO invoicer.number_series (billing_company, series, first_number, next_number, last_date)"
+        " VALUES (:company, :series, :first, :next, :last_date)"
+        " ON CONFLICT (billing_company, series) DO UPDATE SET next_number = excluded.next_number, last_date = excluded.last_date",
+        company=company.billing_company,
+        series=company.series_prefix,
+        first=first_number,
+        next=next_number,
+        last_date=last_date,
+    )
+
+
+async def used_numbers(
+    connection: AsyncConnection, billing_company: str, prefix: str, invoice_numbers: list[str]
+) -> list[str]:
+    """Which of these document numbers another series of the company has used: `A1` with 1 reads like `A` with 11."""
+    others = await rows(
+        connection,
+        "SELECT series FROM invoicer.number_series WHERE billing_company = :company AND series <> :prefix"
+        " AND (starts_with(series, :prefix) OR starts_with(:prefix, series))",
+        company=billing_company,
+        prefix=prefix,
+    )
+    if not others:
+        return []
+    query = "SELECT invoice_number FROM invoicer.invoice WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[])) ORDER BY 1"
+    return [
+        row[0]
+        for row in await rows(connection, query, company=billing_company, numbers=invoice_numbers)
+    ]

@@ -1,0 +1,1 @@
+"""Pay lines: facts that are inserted once, and the location of each."""

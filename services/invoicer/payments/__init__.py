@@ -1,0 +1,1 @@
+"""Payments: what accounting systems recorded against invoices."""

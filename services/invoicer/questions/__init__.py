@@ -1,0 +1,1 @@
+"""Questions that change nothing: why a line is not billed, batch groups, what-if."""

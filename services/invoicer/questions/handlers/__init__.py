@@ -1,0 +1,1 @@
+"""Handles events and commands: lock, load, decide, save, publish."""

@@ -1,0 +1,1 @@
+"""Settlement: turns a realization of a source document into pay lines."""
