@@ -61,7 +61,14 @@ class Office:
     said: list[OutgoingMessage] = field(default_factory=list)
 
     async def open(self) -> None:
-        """Connects and sets up; commits need not reach the disk here, nothing is killed."""
+        """Connects and sets up."""
+        await self.connect()
+        for one in world.commands():
+            answer = await self.ask(one)
+            assert answer["outcome"] == "accepted", answer
+
+    async def connect(self) -> None:
+        """Connects and starts the workers; commits need not reach the disk: nothing is killed."""
         self.engines["owner"] = create_async_engine(self.url)
         name = self.url.rsplit("/", 1)[1].partition("?")[0]
         async with self.engines["owner"].connect() as connection:
@@ -70,9 +77,6 @@ class Office:
         await self.engines["owner"].dispose()
         self.engines["console"] = engine_for("console", self.url)
         await self.restart()
-        for one in world.commands():
-            answer = await self.ask(one)
-            assert answer["outcome"] == "accepted", answer
 
     async def restart(self) -> None:
         """New workers, that remember nothing but what is in the books."""
