@@ -101,7 +101,7 @@ class Replay:
             "command": self._command,
             "deliver": self._deliver,
             "settle": self._settle,
-            "background": self.office.jobs_due,
+            "background": self.office.jobs,
             "restart": self.office.restart,
         }
         for name, *values in steps:

@@ -30,7 +30,7 @@ SELECT p.pay_line_id AS id, p.document_kind AS source_kind, p.document_id AS sou
        p.requirement_id AS requirement, p.worker_id AS worker, p.time_type AS time_type,
        p.item_id AS item, p.project AS project, p.cost_center AS cost_center,
        p.po_number AS purchase_order, p.tax_code AS tax_category, p.rate_version AS rate,
-       p.rate_book AS rate_list, p.description AS description, p.announce AS announced,
+       p.rate_book AS rate_list, p.description AS description, p.announce_when_due AS announced,
        o.correction AS is_correction
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
@@ -92,7 +92,7 @@ SELECT i.billing_company AS company, i.invoice_number AS invoice_number, i.serie
        ARRAY[i.seller ->> 'name', i.seller ->> 'address', i.seller ->> 'tax_id',
              i.seller ->> 'bank'] AS seller,
        ARRAY[i.buyer ->> 'name', i.buyer ->> 'address', i.buyer ->> 'tax_id'] AS buyer,
-       b.own AS own_amount, b.taken AS credited_amount, b.paid AS paid_amount,
+       b.charged AS own_amount, b.credited AS credited_amount, b.paid AS paid_amount,
        b.balance AS balance, b.state AS balance_state
 FROM invoicer.invoice i JOIN invoicer.invoice_balance b USING (invoice_id)
 """,

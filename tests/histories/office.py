@@ -125,7 +125,7 @@ class Office:
 
     def _carry(self, service: str) -> None:
         ear = self.books[service].producer
-        heard, ear.heard = ear.heard, []  # type: ignore[attr-defined]
+        heard, ear.published = ear.published, []  # type: ignore[attr-defined]
         self.said += heard
         self.under_way += [
             record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS
