@@ -12,17 +12,11 @@ from tests.style import RULES, Source
 ROOT = Path(__file__).parents[1]
 SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync", "console")
 ROOMS = {"rules", "store", "handlers", "app"}
-FEATURES = {
-    "lines",
-    "debtors",
-    "invoices",
-    "settlement",
-    "batches",
-    "credits",
-    "payments",
-    "questions",
+OWN_ROOMS = {
+    "arg_sync": ROOMS | {"ledgers"},
+    "fee_realizer": {"app", "facts", "companies", "catalog", "requirements", "sources", "rates"},
+    "scheduler": {"app", "due_lines"},
 }
-OWN_ROOMS = {"arg_sync": ROOMS | {"ledgers"}, "invoicer": {"app"} | FEATURES}
 CONSOLE_ROOMS = {"client", "cli", "web", "importing", "sample"}
 SHARED = {
     "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults", "database", "consumer", "broker", "render",
@@ -113,7 +107,7 @@ def test_who_has_read_one_service_has_read_four(service: str) -> None:
     words = (
         ("own",)
         if service == "console"
-        else ("owns", "does not own", "hears", "says", "invariants")
+        else ("owns", "does not own", "consumes", "publishes", "invariants")
     )
     missing = [word for word in words if word not in card]
     assert not missing, (

@@ -3,25 +3,42 @@
 `python -m services.fee_realizer.app` or `faststream run services.fee_realizer.app:app` runs it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.handlers import commands, pricing, rates
-from services.fee_realizer.handlers.documents import on_placement_created, on_timesheet_approved
-from services.fee_realizer.handlers.requirements import on_requirement_changed
-from services.fee_realizer.store import announcements, statements
+from services.fee_realizer.catalog.handlers import on_set_catalog_item
+from services.fee_realizer.companies.handlers import on_set_billing_company
+from services.fee_realizer.rates.handlers import (
+    on_confirm_rates,
+    on_rates_impact,
+    on_set_bill_rate,
+)
+from services.fee_realizer.requirements.handlers import on_requirement_changed
+from services.fee_realizer.sources.handlers import commands, pricing
+from services.fee_realizer.sources.handlers.arrivals import (
+    on_placement_created,
+    on_timesheet_approved,
+)
+from services.fee_realizer.sources.store import messages, realizations
 from shared import telemetry
 from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher, Handle
 from shared.consumer.protocol import BackgroundJob, MessageBuilder, Subscription
-from shared.consumer.records import Applied, reader
+from shared.consumer.records import reader
 from shared.consumer.worker import Service
 from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
-from shared.events.commands import RetryDocument, SetBillingCompany, SetCatalogItem
+from shared.events.commands import (
+    ConfirmRates,
+    RatesImpact,
+    RetryDocument,
+    SetBillingCompany,
+    SetBillRate,
+    SetCatalogItem,
+)
 
 NAME = "fee_realizer"
 SUBSCRIPTIONS: tuple[Subscription, ...] = (
@@ -39,10 +56,12 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
     ),
 )
 HANDLERS: dict[type[Any], Handle] = {
-    SetBillingCompany: commands.on_set_billing_company,
-    SetCatalogItem: commands.on_set_catalog_item,
+    SetBillingCompany: on_set_billing_company,
+    SetCatalogItem: on_set_catalog_item,
+    SetBillRate: on_set_bill_rate,
+    RatesImpact: on_rates_impact,
+    ConfirmRates: on_confirm_rates,
     RetryDocument: commands.on_retry_document,
-    **rates.HANDLERS,
 }
 DISPATCHER = CommandDispatcher(
     NAME,
@@ -52,48 +71,34 @@ DISPATCHER = CommandDispatcher(
     frozenset({"rates-impact"}),
 )
 MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
-    announcements.STATEMENTS: announcements.statement_messages,
-    announcements.HELD: partial(announcements.hold_messages, held=True),
-    announcements.RELEASED: partial(announcements.hold_messages, held=False),
+    messages.REALIZATIONS: messages.realization_messages,
+    messages.HELD: partial(messages.hold_messages, held=True),
+    messages.RELEASED: partial(messages.hold_messages, held=False),
 }
 
 
-def retry_bugs_once() -> Callable[[AsyncConnection], Any]:
-    """A job that works once in a process: a new version may have fixed the rule that failed."""
-    done = False
-
-    async def retry_bugs(connection: AsyncConnection) -> Applied:
-        nonlocal done
-        if not done:
-            await statements.queue_held(connection, "new-version", code=pricing.BUG.code)
-        done = True
-        return Applied()
-
-    return retry_bugs
-
-
 def jobs() -> Sequence[tuple[str, BackgroundJob]]:
-    """The jobs that need no message, in this order."""
+    """Return the background jobs, in the order in which they run."""
     return (
-        ("retry-bugs", retry_bugs_once()),
-        ("price-due", pricing.price_due),
+        ("retry-errors", pricing.retry_errors_once()),
+        ("price-queued", pricing.price_queued),
         ("price-stale", pricing.price_stale),
     )
 
 
-_shown: set[str] = set()
+_reported_codes: set[str] = set()
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """Counts the held documents by code; a code that holds none any more goes back to 0."""
-    counts = await statements.held_counts(connection)
-    _shown.update(counts)
-    for code in _shown:
+    """Report the number of held documents by code; a code without documents returns to 0."""
+    counts = await realizations.held_counts(connection)
+    _reported_codes.update(counts)
+    for code in _reported_codes:
         telemetry.HELD_DOCUMENTS.labels(code).set(counts.get(code, 0))
 
 
 def service() -> Service:
-    """The worker's parts."""
+    """Return the parts of the worker."""
     return Service(
         NAME,
         (*SUBSCRIPTIONS, DISPATCHER.subscription()),

@@ -1,14 +1,20 @@
-"""When: the only clock that starts work.
+"""Scheduler: the only clock that starts work.
 
-Owns: the watermark of each billing company, up to which local date its Scheduled lines have been announced.
-Does not own: pay lines or their status (derived by the invoicer's views, right even if this worker is off), or any rule about money.
+Owns: the watermark of each billing company, the local date up to which its Scheduled lines have
+been announced.
+Does not own: pay lines or their status (views of the invoicer derive it, also while this worker is
+off), or any rule about money.
 
-Hears: `operator-commands` (republish, dead letters). Reads: `fee_realizer.billing_company_settings`, `invoicer.due_line`.
-Says: `pay-line-due`, once for each line that was ever Scheduled, when its day comes in its billing company's zone.
+Consumes: `operator-commands` (republish and the commands about its dead letters).
+Reads: `fee_realizer.billing_company_settings`, `invoicer.due_line`.
+Publishes: `pay-line-due`, once for each Scheduled line, when its effective date begins in the time
+zone of its billing company.
 
 Invariants:
-- The watermark moves under the company's exclusive lock and never goes back: neither a clock that was set back nor a change of zone
-  announces a day twice.
-- Every day lies in exactly one move, so a clock that was off for a month catches up once, and two schedulers at once are harmless.
-- Memory does not grow with the lines that fall due: what must be said is kept as ranges of lines, built and said one by one.
+- The watermark moves under the company's exclusive lock and never goes back: no day is announced
+  twice, even if the clock is set back or the time zone changes.
+- Every day is in exactly one move: after a month off, the scheduler catches up once, and two
+  schedulers at the same time are harmless.
+- Memory does not grow with the number of due lines: the outbox keeps ranges of lines, and the
+  messages of one range are built and published at a time.
 """

@@ -7,35 +7,22 @@ import asyncio
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scheduler import store
-from services.scheduler.handlers import DISPATCHER, MESSAGE_BUILDERS, companies_behind, on_new_day
+from services.scheduler.due_lines import store
+from services.scheduler.due_lines.handlers import (
+    DISPATCHER,
+    MESSAGE_BUILDERS,
+    NAME,
+    announce,
+    companies_behind,
+)
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
-from shared.consumer.protocol import UnitOfWork, publish_pending
-from shared.consumer.records import Applied, OutboxId
 from shared.consumer.worker import Service, Worker
 from shared.settings import settings
 
 
-async def announce(books: UnitOfWork, company: str) -> int:
-    """Begins a company's new day: moves the watermark, then publishes range after range.
-
-    Gives the number of ranges.
-    """
-    ranges: list[OutboxId] = []
-
-    async def work(connection: AsyncConnection) -> Applied:
-        ranges[:] = await on_new_day(connection, company)
-        return Applied()
-
-    await books.transact(work)
-    for a_range in ranges:
-        await publish_pending(books, [a_range])
-    return len(ranges)
-
-
 async def tick(worker: Worker) -> None:
-    """Looks at the clock once for each company, then rests."""
+    """Announce the new day of each company that is behind, then wait for the next tick."""
     async with worker.unit_of_work.engine.connect() as connection:
         behind = await companies_behind(connection)
     for company in behind:
@@ -45,19 +32,17 @@ async def tick(worker: Worker) -> None:
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """Fills the metric of days that each company's watermark is behind its today: 0 unless this
-    worker was off."""
-    for company in await store.companies(connection):
+    """Report how many days each company's watermark is behind: 0 unless this worker was off."""
+    for company in await store.company_watermarks(connection):
         today = clock.today_of(company.time_zone)
-        telemetry.WATERMARK_BEHIND.labels(company.billing_company).set(
-            0 if company.watermark is None else max(0, (today - company.watermark).days)
-        )
+        behind = (today - (company.watermark or today)).days
+        telemetry.WATERMARK_BEHIND.labels(company.billing_company).set(max(0, behind))
 
 
 def service() -> Service:
-    """The worker's parts."""
+    """Return the parts of the worker."""
     return Service(
-        "scheduler",
+        NAME,
         subscriptions=[DISPATCHER.subscription()],
         builders=MESSAGE_BUILDERS,
         collect_metrics=collect_metrics,

@@ -319,7 +319,7 @@ async def counts(connection: AsyncConnection, service: str) -> tuple[int, int]:
     row = (
         await rows(
             connection,
-            f"SELECT (SELECT count(*) FROM {service}.dead_letter WHERE state = 'open') AS letters, (SELECT count(*) FROM {service}.outbox) AS in the outbox",
+            f"SELECT (SELECT count(*) FROM {service}.dead_letter WHERE state = 'open') AS letters, (SELECT count(*) FROM {service}.outbox) AS outbox",
         )
     )[0]
     return row.letters, row.outbox

@@ -66,7 +66,7 @@ CREDITED_HOURS = 2
 
 DERIVATION = json.dumps(
     {
-        "sheet": "TS-00000001",
+        "timesheet": "TS-00000001",
         "revision": "1",
         "hours": {f"2026-03-0{day}": "8" for day in range(2, 7)},
         "rate": {

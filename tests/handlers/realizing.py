@@ -1,4 +1,4 @@
-"""fee_realizer's transactions as the protocol runs them on a real PostgreSQL, and what it said: for the tests of its handlers."""
+"""The transactions of fee_realizer on a real PostgreSQL, and what they published, for tests."""
 
 import itertools
 import json
@@ -20,13 +20,20 @@ COMPANY_SET = command("set-billing-company", billing_company=COMPANY)
 ITEM_SET = command(
     "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20"
 )
+STAMPS = dict.fromkeys(
+    ("submitted_at", "approved_at", "released_at", "interpreted_at", "reviewed_at"),
+    "2026-03-09T10:00:00Z",
+)
 BUSINESS = {
-    "source_document": "document_kind, document_id, source_id, revision, hold_code, hold_message, requirement_ids, item_ids",
-    "source_revision": "document_kind, document_id, source_id, revision, approved, approved_at, body",
+    "source_document": "document_kind, document_id, source_id, revision, hold_code, hold_message,"
+    " requirement_ids, item_ids",
+    "source_revision": "document_kind, document_id, source_id, revision, approved, approved_at,"
+    " body",
     "adjustment_timesheet": "*",
     "document_fact": "*",
     "pricing_queue": "*",
-    "requirement": "requirement_id, known, closed, revision, billing_company, office_id, job_title, currency, po_number, body",
+    "requirement": "requirement_id, known, closed, revision, billing_company, office_id,"
+    " job_title, currency, po_number, body",
     "requirement_status": "*",
     "catalog_item": "*",
     "billing_company": "*",
@@ -34,10 +41,10 @@ BUSINESS = {
 
 
 class Realizer:
-    """The service's transactions as the protocol runs them, and what it said."""
+    """The service's transactions as its worker runs them, and the published messages."""
 
-    def __init__(self, books: UnitOfWork, engine_of: EngineOf) -> None:
-        self.books = books
+    def __init__(self, unit_of_work: UnitOfWork, engine_of: EngineOf) -> None:
+        self.unit_of_work = unit_of_work
         self.engine_of = engine_of
         self.subscriptions = {
             subscription.topic: subscription
@@ -45,36 +52,39 @@ class Realizer:
         }
 
     @property
-    def heard(self) -> list[OutgoingMessage]:
-        """All that was said."""
-        return self.books.producer.published  # type: ignore[attr-defined,no-any-return]
+    def published(self) -> list[OutgoingMessage]:
+        """All published messages."""
+        return self.unit_of_work.producer.published  # type: ignore[attr-defined,no-any-return]
 
-    async def hear(self, *events: Any) -> None:
-        """Each run of events of one topic is one batch; then the background jobs."""
+    async def consume(self, *events: Any) -> None:
+        """Process events, each run of events of one topic as one batch, then the background jobs.
+
+        Rocess events, each run of events of one topic as one batch, then the background jobs.
+        """
         for topic, batch in itertools.groupby(
             (as_record(event) for event in events), key=lambda one: one.topic
         ):
-            await process(self.books, self.subscriptions[topic], list(batch))
+            await process(self.unit_of_work, self.subscriptions[topic], list(batch))
         await self.do_jobs()
 
     async def do_jobs(self) -> None:
-        """What is due without a message."""
+        """Run the background jobs until nothing is due."""
         for _, job in jobs():
-            while (await self.books.transact(job)).jobs_due:
+            while (await self.unit_of_work.transact(job)).jobs_due:
                 pass
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
-        """Rows, as the owner sees them."""
+        """Return rows, as the owner of the database sees them."""
         async with self.engine_of("owner").connect() as connection:
             return await rows(connection, statement, **values)
 
     async def owner(self, statement: str, **values: Any) -> None:
-        """What another service would have written."""
+        """Run a statement as the owner, in place of another service."""
         async with self.engine_of("owner").begin() as connection:
             await connection.execute(text(statement), values)
 
     async def dump(self) -> dict[str, list[str]]:
-        """All business columns, and what each document is worth by its latest statement."""
+        """Return all business columns, and the lines of each latest realization."""
         found = {
             table: sorted(
                 str(tuple(row))
@@ -82,7 +92,7 @@ class Realizer:
             )
             for table, columns in BUSINESS.items()
         }
-        found["worth"] = sorted(
+        found["latest_realization"] = sorted(
             str(
                 (
                     row.document_kind,
@@ -96,7 +106,7 @@ class Realizer:
         return found
 
     async def held(self) -> dict[str, str]:
-        """Code of each document that waits."""
+        """Return the code of each held document."""
         return {
             row.document_id: row.hold_code
             for row in await self.select(
@@ -105,48 +115,48 @@ class Realizer:
         }
 
     async def message(self) -> str:
-        """The message of the one document that waits."""
+        """Return the message of the one held document."""
         (row,) = await self.select("SELECT hold_message FROM fee_realizer.held_document")
         return str(row.hold_message)
 
-    def statements(self, document_id: str = "T-1") -> list[PayLinesRealized]:
-        """The statements that were said of a document, read as a consumer reads them."""
+    def realizations(self, document_id: str = "T-1") -> list[PayLinesRealized]:
+        """Return the published realizations of a document, parsed as a consumer parses them."""
         return [
             PayLinesRealized.model_validate_json(one.value)
-            for one in self.heard
+            for one in self.published
             if one.topic == "pay-lines-realized" and one.key == document_id
         ]
 
-    def worth(self, document_id: str = "T-1") -> list[tuple[str, str, str, str]]:
-        """Time type, quantity, price and amount of the latest statement's lines."""
-        said = self.statements(document_id)
+    def latest_lines(self, document_id: str = "T-1") -> list[tuple[str, str, str, str]]:
+        """Return time type, quantity, price and amount of the latest realization's lines."""
+        realizations = self.realizations(document_id)
         return (
             [
                 (line.time_type, f"{line.quantity:f}", f"{line.unit_price:f}", f"{line.amount:f}")
-                for line in said[-1].lines
+                for line in realizations[-1].lines
             ]
-            if said
+            if realizations
             else []
         )
 
     def kinds(self, document_id: str = "T-1") -> list[tuple[int, str]]:
-        """Number and kind of all its statements."""
+        """Return number and kind of all its realizations."""
         return [
-            (said.realization_no, said.realization_kind) for said in self.statements(document_id)
+            (one.realization_no, one.realization_kind) for one in self.realizations(document_id)
         ]
 
-    def waits(self) -> list[str]:
-        """What was said of holds, in order."""
+    def hold_events(self) -> list[str]:
+        """Return the published holds (with code) and releases, in order."""
         return [
             f"held {DocumentHeld.model_validate_json(one.value).code}"
             if one.topic == "document-held"
             else "released"
-            for one in self.heard
+            for one in self.published
             if one.topic in ("document-held", "document-released")
         ]
 
-    async def letters(self) -> list[str]:
-        """Codes of the dead letters."""
+    async def dead_letters(self) -> list[str]:
+        """Return the codes of the dead letters."""
         return [
             row.code
             for row in await self.select(
@@ -156,7 +166,7 @@ class Realizer:
 
 
 def as_record(event: Any) -> Record:
-    """An event as Kafka brings it, on its topic."""
+    """Return an event as a Kafka record on its topic."""
     if isinstance(event, Record):
         return event
     topics = {
@@ -176,5 +186,5 @@ def realizer(books_of: BooksOf, engine_of: EngineOf) -> Realizer:
 @pytest.fixture
 async def ready(realizer: Realizer) -> Realizer:
     """A billing company and a Filled requirement (REG 50.00, OT 75.00) are known."""
-    await realizer.hear(COMPANY_SET, requirement())
+    await realizer.consume(COMPANY_SET, requirement())
     return realizer

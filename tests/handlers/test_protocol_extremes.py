@@ -532,7 +532,7 @@ async def test_no_event_stops_a_worker(road: Road, books: Watching) -> None:
         await road.settle()
         await road.sweep()
         bugs = await books.select(
-            "SELECT document_id FROM fee_realizer.source_document WHERE hold_code = 'bug'"
+            "SELECT document_id FROM fee_realizer.source_document WHERE hold_code = 'unexpected_error'"
         )
         assert bugs == [], changes
         report = await books.verified()

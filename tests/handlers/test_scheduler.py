@@ -1,4 +1,4 @@
-"""The scheduler on a real database: lines that fall due are announced once, in their company's zone, whatever the clock does."""
+"""The scheduler on a real database: due lines are announced once, in their company's time zone."""
 
 import asyncio
 import json
@@ -7,8 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from services.scheduler import app, store
-from services.scheduler.handlers import DISPATCHER, MESSAGE_BUILDERS, companies_behind, on_new_day
+from services.scheduler import app
+from services.scheduler.due_lines import store
+from services.scheduler.due_lines.handlers import (
+    DISPATCHER,
+    MESSAGE_BUILDERS,
+    announce,
+    companies_behind,
+    on_new_day,
+)
 from shared import clock
 from shared.broker.topics import OPERATOR_COMMANDS, PAY_LINE_DUE
 from shared.consumer import tables as ledger
@@ -24,18 +31,20 @@ from tests.in_process import Road
 FIRST = date(2026, 10, 1)
 
 
-def said(books: UnitOfWork) -> Counter[int]:
-    """How often each line was announced."""
-    found = [message for message in books.producer.published if message.topic == PAY_LINE_DUE.name]  # type: ignore[attr-defined]
+def announcements(unit_of_work: UnitOfWork) -> Counter[int]:
+    """Count how often each line was announced."""
+    found = [
+        message for message in unit_of_work.producer.published if message.topic == PAY_LINE_DUE.name
+    ]  # type: ignore[attr-defined]
     for message in found:
         assert message.key == str(PayLineDue.model_validate_json(message.value).pay_line_id)
     return Counter(int(message.key) for message in found)
 
 
-async def plant(
+async def insert_lines(
     engine_of: EngineOf, *due: date, company: str = COMPANY, zone: str = "UTC"
 ) -> list[int]:
-    """A company with one line born Scheduled for each date."""
+    """Insert a company with one Scheduled line for each date."""
     async with engine_of("owner").begin() as connection:
         planter = Planter(connection)
         await planter.company(company, time_zone=zone)
@@ -49,21 +58,21 @@ async def plant(
         ]
 
 
-async def tick(books: UnitOfWork) -> int:
-    """One look at the clock, without the rest; how many ranges were announced."""
-    async with books.engine.connect() as connection:
+async def tick(unit_of_work: UnitOfWork) -> int:
+    """Announce what is due now, without waiting; return the number of ranges."""
+    async with unit_of_work.engine.connect() as connection:
         behind = await companies_behind(connection)
-    return sum([await app.announce(books, company) for company in behind])
+    return sum([await announce(unit_of_work, company) for company in behind])
 
 
 async def test_lines_are_announced_when_their_day_comes(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """Not before, not twice, and a line that was born due not at all."""
-    first, second, later = await plant(
+    """Not before, not twice, and a line that was due when it was opened not at all."""
+    first, second, later = await insert_lines(
         engine_of, FIRST + timedelta(days=1), FIRST + timedelta(days=2), FIRST + timedelta(days=30)
     )
-    books = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
     for day, expected in [
         (0, {}),
         (1, {first: 1}),
@@ -72,29 +81,32 @@ async def test_lines_are_announced_when_their_day_comes(
         (29, {first: 1, second: 1}),
     ]:
         configure(today=FIRST + timedelta(days=day))
-        await tick(books)
-        assert said(books) == Counter(expected)
+        await tick(unit_of_work)
+        assert announcements(unit_of_work) == Counter(expected)
     configure(today=FIRST + timedelta(days=31))
-    await tick(books)
-    assert said(books) == Counter([first, second, later])
+    await tick(unit_of_work)
+    assert announcements(unit_of_work) == Counter([first, second, later])
 
 
 async def test_a_clock_that_was_off_for_a_month_catches_up_once(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """One move over all the days, one announcement a line; then nothing, also when the clock is set back or the zone changes."""
-    lines = await plant(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 31)])
-    books = books_of("scheduler", MESSAGE_BUILDERS)
+    """One move over all the days announces each line once, then nothing more.
+
+    That also holds if the clock is set back or the time zone changes.
+    """
+    lines = await insert_lines(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 31)])
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST)
-    await tick(books)
+    await tick(unit_of_work)
     configure(today=FIRST + timedelta(days=30))
-    assert await tick(books) == 1
-    assert said(books) == Counter(lines)
+    assert await tick(unit_of_work) == 1
+    assert announcements(unit_of_work) == Counter(lines)
     configure(today=FIRST + timedelta(days=10))
-    assert await tick(books) == 0
+    assert await tick(unit_of_work) == 0
     configure(today=FIRST + timedelta(days=30))
-    assert await tick(books) == 0
-    assert said(books) == Counter(lines)
+    assert await tick(unit_of_work) == 0
+    assert announcements(unit_of_work) == Counter(lines)
     async with engine_of("owner").connect() as connection:
         assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 2
 
@@ -102,47 +114,50 @@ async def test_a_clock_that_was_off_for_a_month_catches_up_once(
 async def test_the_first_move_reaches_back_to_lines_that_waited(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """Lines that fell due before a scheduler ever ran are announced by its first move."""
-    lines = await plant(engine_of, FIRST, FIRST + timedelta(days=20))
-    books = books_of("scheduler", MESSAGE_BUILDERS)
+    """The first move announces lines that fell due before the scheduler ever ran."""
+    lines = await insert_lines(engine_of, FIRST, FIRST + timedelta(days=20))
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST + timedelta(days=20))
-    await tick(books)
-    assert said(books) == Counter(lines)
+    await tick(unit_of_work)
+    assert announcements(unit_of_work) == Counter(lines)
 
 
 async def test_each_company_has_its_own_midnight(
     engine_of: EngineOf, books_of: BooksOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At 13:30 UTC it is tomorrow in Auckland, and in New York today; a day falls due where it has begun."""
+    """At 13:30 UTC it is tomorrow in Auckland and today in New York.
+
+    A line is due in its own zone.
+    """
     tomorrow = FIRST + timedelta(days=1)
-    (east,) = await plant(engine_of, tomorrow, company="east", zone="Pacific/Auckland")
-    (west,) = await plant(engine_of, tomorrow, company="west", zone="America/New_York")
-    books = books_of("scheduler", MESSAGE_BUILDERS)
+    (east,) = await insert_lines(engine_of, tomorrow, company="east", zone="Pacific/Auckland")
+    (west,) = await insert_lines(engine_of, tomorrow, company="west", zone="America/New_York")
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 10, 1, 13, 30, tzinfo=UTC))
-    await tick(books)
-    assert said(books) == Counter([east])
+    await tick(unit_of_work)
+    assert announcements(unit_of_work) == Counter([east])
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 10, 2, 4, 30, tzinfo=UTC))
-    await tick(books)
-    assert said(books) == Counter([east, west])
+    await tick(unit_of_work)
+    assert announcements(unit_of_work) == Counter([east, west])
 
 
 async def test_two_schedulers_at_once_are_harmless(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """They look at the same moment, ten times: one of them moves the watermark and announces."""
-    lines = await plant(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 11)])
+    """Both run at the same moment, ten times: one of them moves the watermark and announces."""
+    lines = await insert_lines(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 11)])
     one, other = books_of("scheduler", MESSAGE_BUILDERS), books_of("scheduler", MESSAGE_BUILDERS)
     for day in range(11):
         configure(today=FIRST + timedelta(days=day))
         await asyncio.gather(tick(one), tick(other))
-    assert said(one) + said(other) == Counter(lines)
+    assert announcements(one) + announcements(other) == Counter(lines)
 
 
-async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(
+async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """The move is stored with the ranges that it makes due: killed before the first is said, all of them are said later."""
-    lines = await plant(engine_of, FIRST, FIRST)
+    """The outbox has the ranges of a move: a scheduler killed before publishing loses none."""
+    lines = await insert_lines(engine_of, FIRST, FIRST)
     configure(today=FIRST)
     killed = books_of("scheduler", MESSAGE_BUILDERS)
 
@@ -151,52 +166,57 @@ async def test_what_a_killed_scheduler_did_not_say_is_said_at_the_next_start(
         return Applied()
 
     await killed.transact(move_only)
-    assert said(killed) == Counter()
-    books = books_of("scheduler", MESSAGE_BUILDERS)
-    assert await tick(books) == 0
-    async with books.engine.connect() as connection:
+    assert announcements(killed) == Counter()
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    assert await tick(unit_of_work) == 0
+    async with unit_of_work.engine.connect() as connection:
         left = await ledger.outbox_entries(connection, "scheduler", 10)
-    await publish_pending(books, left)
-    assert said(books) == Counter(lines)
+    await publish_pending(unit_of_work, left)
+    assert announcements(unit_of_work) == Counter(lines)
 
 
 async def test_many_lines_are_announced_range_by_range(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """No transaction and no message list grows with the lines that fall due: 2,500 lines are three ranges, each said by itself."""
-    await plant(engine_of, FIRST)
+    """2,500 lines are three ranges, each published by itself, so that memory is bounded."""
+    await insert_lines(engine_of, FIRST)
     async with engine_of("owner").begin() as connection:
-        columns = "billing_company, document_kind, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency, effective_date, service_from"
+        columns = (
+            "billing_company, document_kind, realization_no, line_key, line_kind, quantity, unit,"
+            " unit_price, amount, currency, effective_date, service_from"
+        )
         rest = (
-            "service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center, po_number,"
+            "service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id,"
+            " time_type, item_id, project, cost_center, po_number,"
             " tax_code, rate_version, rate_book, description, derivation, announce_when_due"
         )
         await Planter(connection).run(
             f"INSERT INTO invoicer.pay_line ({columns}, {rest}, document_id)"
-            f" SELECT {columns}, {rest}, 'P-many-' || n FROM invoicer.pay_line, generate_series(1, 2499) AS n"
+            f" SELECT {columns}, {rest}, 'P-many-' || n FROM invoicer.pay_line,"
+            f" generate_series(1, 2499) AS n"
         )
     configure(today=FIRST)
-    books = books_of("scheduler", MESSAGE_BUILDERS)
-    assert await tick(books) == 3
-    assert len(said(books)) == 2500
-    assert set(said(books).values()) == {1}
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    assert await tick(unit_of_work) == 3
+    assert len(announcements(unit_of_work)) == 2500
+    assert set(announcements(unit_of_work).values()) == {1}
 
 
 async def test_a_line_with_the_longest_names_is_announced(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """Job title and worker stand in a line's description, each as long as its own limit allows: the whole is longer, and is announced whole."""
+    """A description with the longest job title and worker id is announced in full."""
     configure(today=WEEK - timedelta(days=7))
-    road = Road(books_of)
-    road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
-    road.send("requirement-changed", requirement(job_title="t" * 400))
-    road.send("timesheet-approved", timesheet(worker_id="w" * 200))
-    await road.settle()
-    books = books_of("scheduler", MESSAGE_BUILDERS)
-    await tick(books)
+    services = Road(books_of)
+    services.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
+    services.send("requirement-changed", requirement(job_title="t" * 400))
+    services.send("timesheet-approved", timesheet(worker_id="w" * 200))
+    await services.settle()
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    await tick(unit_of_work)
     configure(today=WEEK)
-    await tick(books)
-    (message,) = books.producer.published  # type: ignore[attr-defined]
+    await tick(unit_of_work)
+    (message,) = unit_of_work.producer.published  # type: ignore[attr-defined]
     assert (
         PayLineDue.model_validate_json(message.value).description
         == f"{'t' * 400} · {'w' * 200} · REG · week ending {WEEK}"
@@ -206,27 +226,27 @@ async def test_a_line_with_the_longest_names_is_announced(
 async def test_a_line_that_was_replaced_is_announced_no_more(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """A later statement took its place before its day came."""
-    gone, there = await plant(engine_of, FIRST, FIRST)
+    """A later realization replaced it before its day."""
+    gone, there = await insert_lines(engine_of, FIRST, FIRST)
     async with engine_of("owner").begin() as connection:
         planter = Planter(connection)
         await planter.run("DELETE FROM invoicer.open_line WHERE pay_line_id = :id", id=gone)
         await planter.run("INSERT INTO invoicer.replaced_line VALUES (:id, 2)", id=gone)
     configure(today=FIRST)
-    books = books_of("scheduler", MESSAGE_BUILDERS)
-    await tick(books)
-    assert said(books) == Counter([there])
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    await tick(unit_of_work)
+    assert announcements(unit_of_work) == Counter([there])
 
 
-async def test_republish_says_again_what_was_announced(
+async def test_republish_announces_again(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """Of one document, or since a date; never a line whose day has not come. Without either it is refused."""
-    first, _ = await plant(engine_of, FIRST, FIRST + timedelta(days=5))
+    """Lines of one document, or since a date, but none before its day; without either: refused."""
+    first, _ = await insert_lines(engine_of, FIRST, FIRST + timedelta(days=5))
     configure(today=FIRST)
-    books = books_of("scheduler", MESSAGE_BUILDERS)
-    await tick(books)
-    asked = [
+    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    await tick(unit_of_work)
+    commands = [
         command("republish", service="scheduler", document_id=f"P-{COMPANY}-0"),
         command("republish", service="scheduler", document_id=f"P-{COMPANY}-1"),
         command("republish", service="scheduler", since="2020-01-01"),
@@ -234,21 +254,27 @@ async def test_republish_says_again_what_was_announced(
         command("republish", service="scheduler"),
     ]
     await process(
-        books, DISPATCHER.subscription(), [record(OPERATOR_COMMANDS.name, one) for one in asked]
+        unit_of_work,
+        DISPATCHER.subscription(),
+        [record(OPERATOR_COMMANDS.name, one) for one in commands],
     )
-    assert said(books) == Counter({first: 3})
+    assert announcements(unit_of_work) == Counter({first: 3})
     answers = {
-        m.key: json.loads(m.value) for m in books.producer.published if m.topic == "command-results"
+        m.key: json.loads(m.value)
+        for m in unit_of_work.producer.published
+        if m.topic == "command-results"
     }  # type: ignore[attr-defined]
-    assert [answers[one.command_id]["outcome"] for one in asked] == ["accepted"] * 4 + ["refused"]
-    assert answers[asked[-1].command_id]["code"] == "nothing_named"
+    assert [answers[one.command_id]["outcome"] for one in commands] == ["accepted"] * 4 + [
+        "refused"
+    ]
+    assert answers[commands[-1].command_id]["code"] == "nothing_named"
 
 
 async def test_the_metric_shows_days_behind(
     engine_of: EngineOf, books_of: BooksOf, configure: Configure
 ) -> None:
-    """A scheduler that was off is seen on the dashboard; a company that was never announced is not behind."""
-    await plant(engine_of, FIRST)
+    """The metric counts the days a scheduler was off; a company never announced is not behind."""
+    await insert_lines(engine_of, FIRST)
     for today, expected in [(FIRST, 0), (FIRST + timedelta(days=3), 3)]:
         configure(today=today)
         async with engine_of("scheduler").connect() as connection:
@@ -262,9 +288,9 @@ async def test_the_metric_shows_days_behind(
         await tick(books_of("scheduler", MESSAGE_BUILDERS)) if not expected else None
 
 
-async def test_companies_come_from_the_card_only(engine_of: EngineOf) -> None:
-    """A stub that a document waits for is no company yet."""
+async def test_a_stub_is_not_a_company(engine_of: EngineOf) -> None:
+    """A stub that a document waits for is not a company yet."""
     async with engine_of("owner").begin() as connection:
         await Planter(connection).company("stub", known=False)
     async with engine_of("scheduler").connect() as connection:
-        assert await store.companies(connection) == []
+        assert await store.company_watermarks(connection) == []

@@ -1,4 +1,4 @@
-"""When a watermark moves (design 3, the life of a pay line): every day in exactly one move, and never back."""
+"""When a watermark moves (design 3): every day is in exactly one move, and it never goes back."""
 
 import itertools
 from datetime import date, timedelta
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.rules import Move, move
+from services.scheduler.due_lines.rules import WatermarkMove, next_move
 
 TODAY = date(2026, 10, 15)
 
@@ -15,13 +15,13 @@ TODAY = date(2026, 10, 15)
 @pytest.mark.parametrize(
     ("watermark", "earliest", "expected"),
     [
-        (date(2026, 10, 14), None, Move(date(2026, 10, 14), TODAY)),
-        (date(2026, 9, 15), None, Move(date(2026, 9, 15), TODAY)),
+        (date(2026, 10, 14), None, WatermarkMove(date(2026, 10, 14), TODAY)),
+        (date(2026, 9, 15), None, WatermarkMove(date(2026, 9, 15), TODAY)),
         (TODAY, None, None),
         (date(2026, 10, 16), None, None),
-        (None, None, Move(date(2026, 10, 14), TODAY)),
-        (None, date(2026, 10, 3), Move(date(2026, 10, 2), TODAY)),
-        (None, date(2026, 12, 1), Move(date(2026, 10, 14), TODAY)),
+        (None, None, WatermarkMove(date(2026, 10, 14), TODAY)),
+        (None, date(2026, 10, 3), WatermarkMove(date(2026, 10, 2), TODAY)),
+        (None, date(2026, 12, 1), WatermarkMove(date(2026, 10, 14), TODAY)),
     ],
     ids=[
         "next day",
@@ -34,19 +34,19 @@ TODAY = date(2026, 10, 15)
     ],
 )
 def test_a_watermark_moves_to_today(
-    watermark: date | None, earliest: date | None, expected: Move | None
+    watermark: date | None, earliest: date | None, expected: WatermarkMove | None
 ) -> None:
-    """From where it stood to today; the first move reaches back to the first line that waits."""
-    assert move(watermark, TODAY, earliest) == expected
+    """It moves to today; the first move starts before the first line not announced yet."""
+    assert next_move(watermark, TODAY, earliest) == expected
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=30))
 def test_every_day_lies_in_exactly_one_move(days: list[int]) -> None:
-    """Whatever the clock shows, forwards and backwards: the moves join and never overlap."""
+    """The moves join and never overlap, even if the clock goes forwards and backwards."""
     watermark: date | None = None
-    moves: list[Move] = []
+    moves: list[WatermarkMove] = []
     for day in days:
-        step = move(watermark, TODAY + timedelta(days=day), None)
+        step = next_move(watermark, TODAY + timedelta(days=day), None)
         if step is not None:
             moves.append(step)
             watermark = step.to_date

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.rules import timesheets
-from services.fee_realizer.store import facts, requirements
+from services.fee_realizer.requirements import store as requirements
+from services.fee_realizer.sources.rules import timesheets
+from services.fee_realizer.sources.store import facts
 from services.invoicer.batches.handlers import batches
 from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.invoices.rules.numbers import Series

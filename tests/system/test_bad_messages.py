@@ -316,7 +316,7 @@ async def committed(topic: str) -> int:
 
 BROKEN = """
 from services.fee_realizer.app import app
-from services.fee_realizer.handlers import pricing
+from services.fee_realizer.sources.handlers import pricing
 from shared.consumer.application import run_app
 
 right = pricing.realize
@@ -335,7 +335,7 @@ run_app(app)
 async def test_a_document_that_breaks_a_rule_is_held_alone(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """A rule that raises on one document holds that one with the code `bug` and a traceback in the log; its neighbours in the same batch
+    """A rule that raises on one document holds that one with the code `unexpected_error` and a traceback in the log; its neighbours in the same batch
     are realized, the worker goes on, and a new version prices the document by itself."""
     books = Watching(engine_of, ("fee_realizer", "invoicer"))
     names = ["T-1", "T-broken", "T-2"]
@@ -353,7 +353,11 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
         found = await books.select(
             "SELECT document_id, hold_code FROM fee_realizer.source_document ORDER BY document_id"
         )
-        assert [tuple(row) for row in found] == [("T-1", None), ("T-2", None), ("T-broken", "bug")]
+        assert [tuple(row) for row in found] == [
+            ("T-1", None),
+            ("T-2", None),
+            ("T-broken", "unexpected_error"),
+        ]
         same = await books.one(
             "SELECT count(DISTINCT CAST(xmin AS text)) FROM fee_realizer.source_revision"
         )

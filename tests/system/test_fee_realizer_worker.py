@@ -1,4 +1,4 @@
-"""fee_realizer as a process: what it hears over Kafka comes out as statements, though it is killed at the worst moments; it stops clean."""
+"""The fee_realizer process publishes realizations of what it consumes, also after kill -9."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def worker(
 
 
 async def publish() -> None:
-    """Timesheets before their requirement, and that before its billing company."""
+    """Publish timesheets before their requirement, and that before its billing company."""
     records = [
         record("timesheet-approved", timesheet(f"T-{at}"), key=f"T-{at}") for at in range(COUNT)
     ]
@@ -69,18 +69,18 @@ async def publish() -> None:
 
 
 async def realized() -> dict[str, PayLinesRealized]:
-    """The latest statement of each document, when all have one."""
-    heard: dict[str, PayLinesRealized] = {}
+    """Return the latest realization of each document, when all have one."""
+    latest: dict[str, PayLinesRealized] = {}
     async with AIOKafkaConsumer(
         full_name("pay-lines-realized"),
         bootstrap_servers=settings().kafka,
         auto_offset_reset="earliest",
     ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(heard) < COUNT:
-                said = PayLinesRealized.model_validate_json((await consumer.getone()).value)
-                heard[said.document_id] = said
-    return heard
+            while len(latest) < COUNT:
+                event = PayLinesRealized.model_validate_json((await consumer.getone()).value)
+                latest[event.document_id] = event
+    return latest
 
 
 @pytest.mark.parametrize(
@@ -92,15 +92,15 @@ async def realized() -> dict[str, PayLinesRealized]:
     ],
 )
 async def test_killed_at_a_named_point(stack: dict[str, str], how: str, point: str) -> None:
-    """kill -9 inside and after a transaction: its successor says every statement, each document once at 2,000.00."""
+    """kill -9 inside and after a transaction: the next worker publishes every realization once."""
     await publish()
     async with worker(stack, how, crash=point) as killed:
         assert await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
     async with worker(stack, how) as process:
-        said = await realized()
+        found = await realized()
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     assert {
         (one.realization_no, one.realization_kind, *(str(line.amount) for line in one.lines))
-        for one in said.values()
+        for one in found.values()
     } == {(1, "realized", "2000")}

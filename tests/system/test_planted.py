@@ -207,16 +207,16 @@ async def test_a_timesheet_meets_the_job_order_that_it_waits_for(
     subscriptions = {
         subscription.topic: subscription for subscription in fee_realizer.SUBSCRIPTIONS
     }
-    await realizer.hear(company, timesheet("T-0"))
+    await realizer.consume(company, timesheet("T-0"))
     plant(bug, monkeypatch.setattr)
     change = process(
-        realizer.books,
+        realizer.unit_of_work,
         subscriptions["requirement-changed"],
         [record("requirement-changed", requirement())],
     )
     await run_in_thread(
         engine_of,
-        realizer.books,
+        realizer.unit_of_work,
         subscriptions["timesheet-approved"],
         [record("timesheet-approved", timesheet("T-1"))],
         change,

@@ -1,4 +1,4 @@
-"""Races of a change of rates, forced with named pause points in both orders: every outcome is legal, exact, and the books verify."""
+"""Races of rate changes, forced with pause points in both orders: every outcome is exact."""
 
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from tests.system.test_races import (
 
 
 def set_rate(company: str) -> AnyCommand:
-    """REG at 55.00 from the first day of the timesheet on."""
+    """Set REG to 55.00 from the first day of the timesheet on."""
     return about(company, "set-bill-rate", bill_rate="55.00")
 
 
 def about(company: str, kind: str, **values: Any) -> AnyCommand:
-    """A command about the rate that changes."""
+    """Return a command about the rate that changes."""
     return builders.command(
         kind,
         requirement_id=f"{company}-REQ",
@@ -37,10 +37,11 @@ def about(company: str, kind: str, **values: Any) -> AnyCommand:
     )
 
 
-async def statements_of(books: Watching, company: str) -> list[tuple[int, str]]:
-    """Number and cause of each statement about a company's timesheet."""
+async def realizations_of(books: Watching, company: str) -> list[tuple[int, str]]:
+    """Return number and cause of each realization of a company's timesheet."""
     found = await books.select(
-        "SELECT realization_no, cause FROM fee_realizer.realization WHERE document_id = :id ORDER BY 1",
+        "SELECT realization_no, cause FROM fee_realizer.realization WHERE document_id = :id ORDER"
+        " BY 1",
         id=f"{company}-T",
     )
     return [tuple(row) for row in found]
@@ -49,15 +50,17 @@ async def statements_of(books: Watching, company: str) -> list[tuple[int, str]]:
 async def test_a_rate_change_while_a_timesheet_is_priced(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """40 h come in while their bill rate goes from 50 to 55. Legal: the timesheet is first, is priced at 50 and priced again at 55; or the
-    rate is first, and 55 is all that was ever said. In both the open line is 40 h at 55."""
+    """40 h arrive while their bill rate changes from 50 to 55: the open line is 40 h at 55.
+
+    Either the timesheet is first, priced at 50 and again at 55, or the rate is first.
+    """
     books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with arena(stack, tmp_path, books, TODAY) as ring:
         (realizer,) = await ring.start("fee_realizer", ASK, replicas=1)
         await ring.also("invoicer")
         cases = {
-            "sheet-locked": "after_locks",
-            "sheet-priced": "before_commit",
+            "timesheet-locked": "after_locks",
+            "timesheet-priced": "before_commit",
             "rate-locked": "after_locks",
             "rate-set": "before_commit",
         }
@@ -65,23 +68,23 @@ async def test_a_rate_change_while_a_timesheet_is_priced(
             await publish(ground(company))
         await books.settled()
         for company, point in cases.items():
-            asked, came = set_rate(company), sheet(company)
+            sent, came = set_rate(company), sheet(company)
             first, second = (
-                (came, command(asked)) if company.startswith("sheet") else (command(asked), came)
+                (came, command(sent)) if company.startswith("timesheet") else (command(sent), came)
             )
             await meet(ring, (realizer, point, first), second)
-            (answer,) = await answers_of(asked)
+            (answer,) = await answers_of(sent)
             assert (answer["outcome"], answer["details"]["after"]["bill_rate"]) == (
                 "accepted",
                 "55",
             )
             await books.settled()
-            said = (
+            expected = (
                 [(1, "revision"), (2, "set-bill-rate")]
-                if company.startswith("sheet")
+                if company.startswith("timesheet")
                 else [(1, "revision")]
             )
-            assert await statements_of(books, company) == said
+            assert await realizations_of(books, company) == expected
             assert [one for one in await lines_of(books, company) if one[0] == "open"] == [
                 line("open", 40, 2200)
             ]
@@ -92,9 +95,12 @@ async def test_a_rate_change_while_a_timesheet_is_priced(
 async def test_a_rate_change_while_a_batch_closes(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """40 h at 50 are open when a batch closes and their bill rate becomes 55. Legal: the batch is first and bills 50; what was priced
-    meanwhile is stale, the line keeps the price that it cites, and the change is a finding until it is confirmed; or the new price is
-    settled first, and the batch bills 55."""
+    """40 h at 50 are open when a batch closes and their bill rate becomes 55.
+
+    Either the batch is first and bills 50: the new realization is stale, the line keeps the price
+    that it cites, and the change is a finding until it is confirmed. Or the new price is settled
+    first, and the batch bills 55.
+    """
     books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with arena(stack, tmp_path, books, TODAY) as ring:
         (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
@@ -108,10 +114,10 @@ async def test_a_rate_change_while_a_batch_closes(
             await publish([*ground(company), sheet(company)])
         await books.settled()
         for company, point in cases.items():
-            asked, changed = generate(company), set_rate(company)
-            first, second = (changed, asked) if company == "settled" else (asked, changed)
+            sent, changed = generate(company), set_rate(company)
+            first, second = (changed, sent) if company == "settled" else (sent, changed)
             await meet(ring, (invoicer, point, command(first)), command(second))
-            (answer,) = await answers_of(asked)
+            (answer,) = await answers_of(sent)
             assert (answer["outcome"], answer["details"]["documents"]) == ("accepted", 1)
             await books.settled()
             number = f"{company}-000001"
@@ -122,7 +128,7 @@ async def test_a_rate_change_while_a_batch_closes(
                 ]
                 continue
             assert await lines_of(books, company) == [line(number, 40, 2000)]
-            assert (await statements_of(books, company))[1:] == [
+            assert (await realizations_of(books, company))[1:] == [
                 (2, "set-bill-rate"),
                 (3, "stale-price-basis"),
             ]
@@ -131,10 +137,10 @@ async def test_a_rate_change_while_a_batch_closes(
                 about(company, "confirm-rates"),
             )
             await publish([command(impact)])
-            (told,) = await answers_of(impact)
-            assert [(one["invoice_number"], one["net"]) for one in told["details"]["invoices"]] == [
-                (number, "200.00")
-            ]
+            (impact_answer,) = await answers_of(impact)
+            assert [
+                (one["invoice_number"], one["net"]) for one in impact_answer["details"]["invoices"]
+            ] == [(number, "200.00")]
             await publish([command(confirmed)])
             await answers_of(confirmed)
             await books.settled()

@@ -1,4 +1,4 @@
-"""The scheduler as a process: killed at the worst moment it loses nothing, and its health page tells lag and progress."""
+"""The scheduler process: kill -9 loses nothing, and its health page shows lag and progress."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,14 @@ PATIENCE_SECONDS = 40
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
 
 
 def page(port: int, path: str) -> tuple[int, str]:
-    """Status and text of the worker's health page; 0 while it does not answer."""
+    """Return status and text of the worker's health page; 0 while it does not answer."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
             return answer.status, answer.read().decode()
@@ -43,7 +43,7 @@ def page(port: int, path: str) -> tuple[int, str]:
 
 
 async def within_patience(true: Callable[[], bool]) -> None:
-    """Waits until it is true, or fails."""
+    """Wait until it is true, or fail."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await asyncio.to_thread(true):
             await asyncio.sleep(0.1)
@@ -53,7 +53,7 @@ async def within_patience(true: Callable[[], bool]) -> None:
 async def scheduler(
     stack: dict[str, str], how: str = "python -m", **more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A scheduler process; stopped at the end if it still runs."""
+    """Run a scheduler process; stop it at the end if it still runs."""
     given = {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
     environment = (
         stack
@@ -79,30 +79,33 @@ async def scheduler(
 
 
 async def announced(count: int) -> Counter[str]:
-    """Keys on pay-line-due and how often, when at least `count` different ones are there; a repeat must bear the same event id."""
-    heard: Counter[str] = Counter()
+    """Count the keys on pay-line-due until `count` different ones are there.
+
+    A repeat must have the same event id.
+    """
+    counts: Counter[str] = Counter()
     ids: dict[str, bytes] = {}
 
-    def hear(record: ConsumerRecord) -> None:
+    def count_record(record: ConsumerRecord) -> None:
         key = record.key.decode()
-        heard[key] += 1
+        counts[key] += 1
         assert ids.setdefault(key, dict(record.headers)["ce_id"]) == dict(record.headers)["ce_id"]
 
     async with AIOKafkaConsumer(
         full_name("pay-line-due"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest"
     ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(heard) < count:
-                hear(await consumer.getone())
+            while len(counts) < count:
+                count_record(await consumer.getone())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
                 while True:
-                    hear(await consumer.getone())
-    return heard
+                    count_record(await consumer.getone())
+    return counts
 
 
-async def plant(engine_of: EngineOf, count: int) -> set[str]:
-    """A company with lines that fall due on the day."""
+async def insert_lines(engine_of: EngineOf, count: int) -> set[str]:
+    """Insert a company with lines that fall due on the day."""
     async with engine_of("owner").begin() as connection:
         planter = Planter(connection)
         await planter.company()
@@ -115,8 +118,8 @@ async def plant(engine_of: EngineOf, count: int) -> set[str]:
 async def test_killed_inside_the_move_and_after_its_commit(
     stack: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """kill -9 with the watermark moved and not committed, then committed and not said: the third one announces every line."""
-    lines = await plant(engine_of, 20)
+    """kill -9 before and after the commit of a move: the third scheduler announces every line."""
+    lines = await insert_lines(engine_of, 20)
     for point in (
         "watermark_moved",
         "after_commit:2",
@@ -132,8 +135,8 @@ async def test_killed_inside_the_move_and_after_its_commit(
 
 
 async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf) -> None:
-    """Two replicas tick beside each other: one moves the watermark. What one of them says for the other is the same event, by its id."""
-    lines = await plant(engine_of, 20)
+    """Two replicas run at once: one moves the watermark; a repeat has the same event id."""
+    lines = await insert_lines(engine_of, 20)
     async with scheduler(stack, replica="1"), scheduler(stack, replica="2"):
         assert set(await announced(20)) == lines
     async with engine_of("owner").connect() as connection:
@@ -144,8 +147,11 @@ async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf
 async def test_the_health_page_tells_lag_and_progress(
     stack: dict[str, str], engine_of: EngineOf, how: str
 ) -> None:
-    """Ready when work flows; the lag of its own group under kafka_exporter's name, -1 until something is committed; exit 0 on SIGTERM."""
-    await plant(engine_of, 1)
+    """Ready when work flows; lag under kafka_exporter's name, -1 before a commit.
+
+    Exit 0 on SIGTERM.
+    """
+    await insert_lines(engine_of, 1)
     port = free_port()
     group, topic = group_name("scheduler", "operator-commands"), full_name("operator-commands")
     async with scheduler(stack, how, http_port=str(port)) as process:

@@ -6,7 +6,7 @@ from shared.stored import as_json
 
 CARD = (
     "billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax, tax_basis,"
-    " default_time_group, payment_terms, gate"
+    " default_time_group, payment_terms, approval_level"
 )
 
 

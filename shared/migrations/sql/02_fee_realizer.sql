@@ -1,211 +1,364 @@
--- fee_realizer: what a document is worth. Facts, source documents, statements, holds.
+-- fee_realizer: facts (billing companies, requirements, rates, catalog items), source documents
+-- with their revisions and holds, and realizations: what a document is worth, line by line.
+--
+-- A fact is a requirement, a catalog item or a billing company. A row with `known` = false is a
+-- stub: a document that waits for a fact locks its stub, so the fact cannot arrive unnoticed.
 
 CREATE TABLE fee_realizer.billing_company (
   billing_company text PRIMARY KEY CHECK (length(billing_company) <= 200),
-  known boolean NOT NULL DEFAULT false,              -- false: a stub, so that a document that waits for it can lock it
+  known boolean NOT NULL DEFAULT false,
   enabled boolean NOT NULL DEFAULT true,
-  name text NOT NULL DEFAULT '', address text NOT NULL DEFAULT '', tax_id text NOT NULL DEFAULT '', bank text NOT NULL DEFAULT '',
+  name text NOT NULL DEFAULT '',
+  address text NOT NULL DEFAULT '',
+  tax_id text NOT NULL DEFAULT '',
+  bank text NOT NULL DEFAULT '',
   time_zone text NOT NULL DEFAULT 'UTC',
   currency text NOT NULL DEFAULT 'USD',
-  series_prefix text NOT NULL DEFAULT 'INV-', series_width integer NOT NULL DEFAULT 6,
+  series_prefix text NOT NULL DEFAULT 'INV-',
+  series_width integer NOT NULL DEFAULT 6,
   default_tax text NOT NULL DEFAULT '',
   tax_basis text NOT NULL DEFAULT 'line' CHECK (tax_basis IN ('line', 'document')),
   default_time_group text NOT NULL DEFAULT '',
   payment_terms text NOT NULL DEFAULT 'net:30',
-  gate text NOT NULL DEFAULT 'approved' CHECK (gate IN ('approved', 'reviewed')),
-  max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0));          -- a worker with more hours on a day parks the debtor
+  -- The step of its workflow that a timesheet must have passed to be billed.
+  approval_level text NOT NULL DEFAULT 'approved'
+    CHECK (approval_level IN ('approved', 'reviewed')),
+  -- A worker with more hours on one day parks the debtor.
+  max_day_hours integer NOT NULL DEFAULT 24 CHECK (max_day_hours > 0)
+);
 
 CREATE TABLE fee_realizer.tax_rate (
   billing_company text NOT NULL REFERENCES fee_realizer.billing_company,
-  tax_code text NOT NULL, from_date date NOT NULL, percent numeric(9,4) NOT NULL,
-  PRIMARY KEY (billing_company, tax_code, from_date));
+  tax_code text NOT NULL,
+  from_date date NOT NULL,
+  percent numeric(9,4) NOT NULL,
+  PRIMARY KEY (billing_company, tax_code, from_date)
+);
 
 CREATE TABLE fee_realizer.requirement (
   requirement_id text PRIMARY KEY CHECK (length(requirement_id) <= 200),
   known boolean NOT NULL DEFAULT false,
-  closed boolean NOT NULL DEFAULT false,             -- a tombstone came: closed from now on, never deleted
+  closed boolean NOT NULL DEFAULT false,  -- set by a tombstone; a requirement is never deleted
   revision bigint NOT NULL DEFAULT -1,
-  billing_company text NOT NULL DEFAULT '', office_id text NOT NULL DEFAULT '',
-  job_title text NOT NULL DEFAULT '', currency text NOT NULL DEFAULT '',
-  project text NOT NULL DEFAULT '', cost_center text NOT NULL DEFAULT '', po_number text NOT NULL DEFAULT '',
-  rate_book integer NOT NULL DEFAULT 0,              -- counts the changes of the rates; a line cites the number it was priced at
-  body jsonb);
+  billing_company text NOT NULL DEFAULT '',
+  office_id text NOT NULL DEFAULT '',
+  job_title text NOT NULL DEFAULT '',
+  currency text NOT NULL DEFAULT '',
+  project text NOT NULL DEFAULT '',
+  cost_center text NOT NULL DEFAULT '',
+  po_number text NOT NULL DEFAULT '',
+  -- Counts the changes of the bill rates. A line cites the number from which it was priced.
+  rate_book integer NOT NULL DEFAULT 0,
+  body jsonb
+);
 CREATE INDEX requirement_company ON fee_realizer.requirement (billing_company);
 
-CREATE TABLE fee_realizer.requirement_revision (     -- what the ATS said, so that a repeat and a conflict can be told apart
-  requirement_id text NOT NULL REFERENCES fee_realizer.requirement, revision bigint NOT NULL, body jsonb NOT NULL,
-  PRIMARY KEY (requirement_id, revision));
+-- Every revision that the ATS sent, to tell a repeat from a conflict.
+CREATE TABLE fee_realizer.requirement_revision (
+  requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
+  revision bigint NOT NULL,
+  body jsonb NOT NULL,
+  PRIMARY KEY (requirement_id, revision)
+);
 
 CREATE TABLE fee_realizer.requirement_status (
   requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
-  from_date date NOT NULL, status text NOT NULL, position_type text NOT NULL,
-  PRIMARY KEY (requirement_id, from_date));
+  from_date date NOT NULL,
+  status text NOT NULL,
+  position_type text NOT NULL,
+  PRIMARY KEY (requirement_id, from_date)
+);
 
--- A rate version is (requirement, time type, from-date, price): an edited price is a new version. It is in force for the rate
--- books since_book <= n < until_book.
+-- A rate version is (requirement, time type, from-date, price): an edited price is a new version.
+-- It is in force for the rate books since_book <= n < until_book.
 CREATE TABLE fee_realizer.rate_version (
   requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
-  time_type text NOT NULL, effective_from date NOT NULL, source text NOT NULL CHECK (source IN ('ats', 'command')),
-  unit_price numeric(20,4) NOT NULL, unit text NOT NULL,
-  since_book integer NOT NULL, until_book integer,
+  time_type text NOT NULL,
+  effective_from date NOT NULL,
+  source text NOT NULL CHECK (source IN ('ats', 'command')),
+  unit_price numeric(20,4) NOT NULL,
+  unit text NOT NULL,
+  since_book integer NOT NULL,
+  until_book integer,
   actor text NOT NULL,
-  PRIMARY KEY (requirement_id, time_type, effective_from, source, since_book));
+  PRIMARY KEY (requirement_id, time_type, effective_from, source, since_book)
+);
 
--- What an operator confirmed for lines on documents: on the days on which this version holds in this rate book, they take its price, too.
+-- The rate versions that an operator confirmed for invoiced lines: these lines take the version's
+-- price on the days on which it is in force in this rate book.
 CREATE TABLE fee_realizer.rate_confirmation (
   requirement_id text NOT NULL REFERENCES fee_realizer.requirement,
-  time_type text NOT NULL, effective_from date NOT NULL, rate_book integer NOT NULL,
-  actor text NOT NULL, reason text NOT NULL, command_id text NOT NULL, confirmed_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (requirement_id, time_type, effective_from, rate_book));
+  time_type text NOT NULL,
+  effective_from date NOT NULL,
+  rate_book integer NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  command_id text NOT NULL,
+  confirmed_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (requirement_id, time_type, effective_from, rate_book)
+);
 
--- Where lines on documents keep another price than the one in force: written when a document is priced, so that whoever asks counts a few
--- rows and prices nothing. One row for each line key and the from-date of the version that would take its place.
+-- Invoiced lines that have another price than the one in force. Pricing writes these rows, so that
+-- a question about rate changes counts a few rows and prices nothing. One row for each line key and
+-- from-date of the version that would replace the price.
 CREATE TABLE fee_realizer.rate_impact (
-  document_id text NOT NULL, requirement_id text NOT NULL, time_type text NOT NULL, effective_from date NOT NULL, line_key text NOT NULL,
-  billing_company text NOT NULL, currency text NOT NULL, unit text NOT NULL, quantity numeric(16,4) NOT NULL,
-  old_price numeric(20,4) NOT NULL, new_price numeric(20,4) NOT NULL, old_amount numeric(20,4) NOT NULL, new_amount numeric(20,4) NOT NULL,
-  PRIMARY KEY (document_id, requirement_id, time_type, effective_from, line_key));
-CREATE INDEX rate_impact_requirement ON fee_realizer.rate_impact (requirement_id, time_type, effective_from);
+  document_id text NOT NULL,
+  requirement_id text NOT NULL,
+  time_type text NOT NULL,
+  effective_from date NOT NULL,
+  line_key text NOT NULL,
+  billing_company text NOT NULL,
+  currency text NOT NULL,
+  unit text NOT NULL,
+  quantity numeric(16,4) NOT NULL,
+  old_price numeric(20,4) NOT NULL,
+  new_price numeric(20,4) NOT NULL,
+  old_amount numeric(20,4) NOT NULL,
+  new_amount numeric(20,4) NOT NULL,
+  PRIMARY KEY (document_id, requirement_id, time_type, effective_from, line_key)
+);
+CREATE INDEX rate_impact_requirement
+  ON fee_realizer.rate_impact (requirement_id, time_type, effective_from);
 
 CREATE TABLE fee_realizer.catalog_item (
   item_id text PRIMARY KEY CHECK (length(item_id) <= 200),
   known boolean NOT NULL DEFAULT false,
-  name text NOT NULL DEFAULT '', item_class text NOT NULL DEFAULT '', family text NOT NULL DEFAULT '', variant text NOT NULL DEFAULT '',
+  name text NOT NULL DEFAULT '',
+  item_class text NOT NULL DEFAULT '',
+  family text NOT NULL DEFAULT '',
+  variant text NOT NULL DEFAULT '',
   product_kind text NOT NULL DEFAULT 'placement',
-  amount numeric(20,4), currency text, percent_of_salary numeric(9,4), plan jsonb, tax_code text NOT NULL DEFAULT '',
-  version integer NOT NULL DEFAULT 0);
+  amount numeric(20,4),
+  currency text,
+  percent_of_salary numeric(9,4),
+  plan jsonb,
+  tax_code text NOT NULL DEFAULT '',
+  version integer NOT NULL DEFAULT 0
+);
 
--- One head row per original document: the lock, and where the document stands. An adjustment sheet has one of its own, too, with
--- revision -1: the lock under which a sheet is seen to be an original or an adjustment, and never both.
+-- The head row of each original document: its lock and its state. An adjustment timesheet has a
+-- head row with revision -1, too: under its lock it becomes an original or an adjustment, never
+-- both.
 CREATE TABLE fee_realizer.source_document (
   document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
-  source_id text NOT NULL DEFAULT '', revision bigint NOT NULL DEFAULT -1,       -- the sheet and revision in force
-  realization_no integer NOT NULL DEFAULT 0,                                       -- the latest statement, 0 none
-  hold_code text, hold_message text, held_since timestamptz,
-  hold_no integer NOT NULL DEFAULT 0,                                            -- counts what was said of holds: held, held otherwise, released
-  requirement_ids text[] NOT NULL DEFAULT '{}', item_ids text[] NOT NULL DEFAULT '{}',  -- the facts of all its sheets, to be locked before it
-  PRIMARY KEY (document_kind, document_id));
-CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code) WHERE hold_code IS NOT NULL;
-CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id) WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
+  -- The timesheet or placement and its revision in force.
+  source_id text NOT NULL DEFAULT '',
+  revision bigint NOT NULL DEFAULT -1,
+  realization_no integer NOT NULL DEFAULT 0,  -- the latest realization, 0 for none
+  hold_code text,
+  hold_message text,
+  held_since timestamptz,
+  hold_no integer NOT NULL DEFAULT 0,  -- counts the published events about holds
+  -- The facts that any revision of the document names. They are locked before the document.
+  requirement_ids text[] NOT NULL DEFAULT '{}',
+  item_ids text[] NOT NULL DEFAULT '{}',
+  PRIMARY KEY (document_kind, document_id)
+);
+CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code)
+  WHERE hold_code IS NOT NULL;
+CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id)
+  WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
 
--- Everything the ATS ever said of a document: each sheet (the original and its adjustments) and revision, with the body as it came.
+-- Every revision of every timesheet (originals and adjustments) and placement, as received.
 CREATE TABLE fee_realizer.source_revision (
-  document_kind text NOT NULL, document_id text NOT NULL, source_id text NOT NULL, revision bigint NOT NULL,
-  approved boolean NOT NULL, approved_at timestamptz,                            -- approved without a stamp: an imported row
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  source_id text NOT NULL,
+  revision bigint NOT NULL,
+  approved boolean NOT NULL,
+  approved_at timestamptz,  -- null although approved: an imported row
   body jsonb NOT NULL,
   received_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (document_kind, document_id, source_id, revision));
+  PRIMARY KEY (document_kind, document_id, source_id, revision)
+);
 
-CREATE TABLE fee_realizer.adjustment_timesheet (         -- which original an adjustment timesheet belongs to; it never changes
-  source_id text PRIMARY KEY, document_id text NOT NULL);
+-- The original of each adjustment timesheet; it never changes.
+CREATE TABLE fee_realizer.adjustment_timesheet (
+  source_id text PRIMARY KEY,
+  document_id text NOT NULL
+);
 
-CREATE TABLE fee_realizer.document_fact (            -- which facts the sheets of a document name: who changes a fact finds its documents
-  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')), fact_id text NOT NULL,
-  document_kind text NOT NULL, document_id text NOT NULL,
-  PRIMARY KEY (fact_kind, fact_id, document_kind, document_id));
+-- The facts that a document names: a changed fact finds its documents here.
+CREATE TABLE fee_realizer.document_fact (
+  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')),
+  fact_id text NOT NULL,
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  PRIMARY KEY (fact_kind, fact_id, document_kind, document_id)
+);
 
+-- The realizations of a document, numbered 1, 2, ...: all its lines, or none if it is withheld.
 CREATE TABLE fee_realizer.realization (
-  document_kind text NOT NULL, document_id text NOT NULL, realization_no integer NOT NULL,
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  realization_no integer NOT NULL,
   realization_kind text NOT NULL CHECK (realization_kind IN ('realized', 'withheld')),
-  source_id text NOT NULL, revision bigint NOT NULL, cause text NOT NULL,
-  body text NOT NULL,                                -- the event's value (JSON), byte for byte as it is said
+  source_id text NOT NULL,
+  revision bigint NOT NULL,
+  cause text NOT NULL,
+  body text NOT NULL,  -- the value of the event (JSON), byte for byte as published
   issued_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (document_kind, document_id, realization_no));
+  PRIMARY KEY (document_kind, document_id, realization_no)
+);
 
-CREATE TABLE fee_realizer.pricing_queue (                 -- documents whose facts changed: priced again in chunks, at once
-  document_kind text NOT NULL, document_id text NOT NULL, cause text NOT NULL,
-  PRIMARY KEY (document_kind, document_id));
+-- Documents to price again, because a fact changed or an operator retries them.
+CREATE TABLE fee_realizer.pricing_queue (
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  cause text NOT NULL,
+  PRIMARY KEY (document_kind, document_id)
+);
 
-GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate, fee_realizer.requirement,
-  fee_realizer.requirement_status, fee_realizer.rate_version, fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
+GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate,
+  fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.rate_version,
+  fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
-GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision, fee_realizer.adjustment_timesheet, fee_realizer.realization TO fee_realizer;
-GRANT SELECT, INSERT ON fee_realizer.rate_confirmation TO fee_realizer;
-GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact TO fee_realizer;
+GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
+  fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_confirmation
+  TO fee_realizer;
+GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
+  TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;
 
--- Views for others. A service reads another's data only through a view made for that purpose.
+-- Views for other services, which read the data of fee_realizer only through them.
+
 CREATE VIEW fee_realizer.billing_company_settings AS
-  SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix, series_width, default_tax,
-         tax_basis, default_time_group, payment_terms, gate, max_day_hours
+  SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
+    series_width, default_tax, tax_basis, default_time_group, payment_terms, approval_level,
+    max_day_hours
   FROM fee_realizer.billing_company WHERE known;
-CREATE VIEW fee_realizer.company_tax_rate AS SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
+
+CREATE VIEW fee_realizer.company_tax_rate AS
+  SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
+
 CREATE VIEW fee_realizer.held_document AS
-  SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code, d.hold_message, d.held_since,
-         coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
+  SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code,
+    d.hold_message, d.held_since,
+    coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r
+              WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
   FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
+
 CREATE VIEW fee_realizer.latest_realization AS
-  SELECT s.document_kind, s.document_id, s.realization_no, s.realization_kind, s.source_id, s.revision, s.cause, s.body, s.issued_at
+  SELECT r.document_kind, r.document_id, r.realization_no, r.realization_kind, r.source_id,
+    r.revision, r.cause, r.body, r.issued_at
   FROM fee_realizer.source_document d
-  JOIN fee_realizer.realization s ON s.document_kind = d.document_kind AND s.document_id = d.document_id AND s.realization_no = d.realization_no;
+  JOIN fee_realizer.realization r ON r.document_kind = d.document_kind
+    AND r.document_id = d.document_id AND r.realization_no = d.realization_no;
+
 CREATE VIEW fee_realizer.document_realization AS
-  SELECT document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body, issued_at FROM fee_realizer.realization;
+  SELECT document_kind, document_id, realization_no, realization_kind, source_id, revision, cause,
+    body, issued_at
+  FROM fee_realizer.realization;
+
 CREATE VIEW fee_realizer.document_state AS
-  SELECT document_kind, document_id, source_id, revision, realization_no, hold_code, hold_message, held_since FROM fee_realizer.source_document
-  WHERE revision >= 0;
+  SELECT document_kind, document_id, source_id, revision, realization_no, hold_code, hold_message,
+    held_since
+  FROM fee_realizer.source_document WHERE revision >= 0;
+
 CREATE VIEW fee_realizer.document_revision AS
-  SELECT document_kind, document_id, source_id, revision, body, received_at FROM fee_realizer.source_revision;
+  SELECT document_kind, document_id, source_id, revision, body, received_at
+  FROM fee_realizer.source_revision;
+
 CREATE VIEW fee_realizer.known_requirement AS
-  SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency, rate_book, body FROM fee_realizer.requirement WHERE known;
+  SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency,
+    rate_book, body
+  FROM fee_realizer.requirement WHERE known;
+
 CREATE VIEW fee_realizer.bill_rate AS
-  SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book, until_book, actor FROM fee_realizer.rate_version;
+  SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book,
+    until_book, actor
+  FROM fee_realizer.rate_version;
+
 CREATE VIEW fee_realizer.known_catalog_item AS
-  SELECT item_id, name, item_class, family, variant, product_kind, amount, currency, percent_of_salary, plan, tax_code, version
+  SELECT item_id, name, item_class, family, variant, product_kind, amount, currency,
+    percent_of_salary, plan, tax_code, version
   FROM fee_realizer.catalog_item WHERE known;
--- Who can be expected to send timesheets: every placement but those with a salary, which are direct hires; and in which weeks, by week ending: while the
--- requirement is Filled as Contract or Temp. LATERAL with OFFSET 0: go from key to key; a planner that guesses how many JSON bodies match compares all with all.
+
+-- The views below join documents to the JSON body of their revision in force. LATERAL with OFFSET 0
+-- makes PostgreSQL look up one key after the other: it cannot estimate how many bodies match a
+-- condition, and would otherwise compare all with all.
+
+-- Placements from which timesheets can be expected: all but direct hires, which have a salary.
 CREATE VIEW fee_realizer.expected_placement AS
-  SELECT q.billing_company, q.office_id, d.document_id AS placement_id, q.requirement_id, r.body ->> 'worker_id' AS worker_id,
-         (r.body ->> 'start_date')::date AS start_date, (r.body ->> 'end_date')::date AS end_date
+  SELECT q.billing_company, q.office_id, d.document_id AS placement_id, q.requirement_id,
+    r.body ->> 'worker_id' AS worker_id, (r.body ->> 'start_date')::date AS start_date,
+    (r.body ->> 'end_date')::date AS end_date
   FROM fee_realizer.source_document d
-  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'placement' AND s.document_id = d.document_id
-                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
-  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = r.body ->> 'requirement_id' AND s.known OFFSET 0) q
+  CROSS JOIN LATERAL (
+    SELECT s.body FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'placement' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL (
+    SELECT s.* FROM fee_realizer.requirement s
+    WHERE s.requirement_id = r.body ->> 'requirement_id' AND s.known OFFSET 0) q
   WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL;
+
+-- Periods, by week ending, in which a requirement is Filled as Contract or Temp.
 CREATE VIEW fee_realizer.billable_span AS
   SELECT s.requirement_id, s.from_date, n.until
   FROM fee_realizer.requirement_status s
-  CROSS JOIN LATERAL (SELECT min(l.from_date) AS until FROM fee_realizer.requirement_status l
-                      WHERE l.requirement_id = s.requirement_id AND l.from_date > s.from_date) n
+  CROSS JOIN LATERAL (
+    SELECT min(l.from_date) AS until FROM fee_realizer.requirement_status l
+    WHERE l.requirement_id = s.requirement_id AND l.from_date > s.from_date) n
   WHERE lower(s.status) = 'filled' AND lower(btrim(s.position_type)) IN ('contract', 'temp');
--- Who sent a timesheet for which requirement and week, of the sheets in force. Read it by requirement: a sheet with hours is found through its facts,
--- one that says zero hours (a week without work) names none and stands in an index of its own.
+
+-- The worker and week of each timesheet in force, by requirement. A timesheet with hours is found
+-- through its facts. One with zero hours (a week without work) names no fact and has its own index.
 CREATE VIEW fee_realizer.timesheet_week AS
-  SELECT f.fact_id AS requirement_id, r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending, d.document_id,
-         d.realization_no, d.hold_code
+  SELECT f.fact_id AS requirement_id, r.body ->> 'worker_id' AS worker_id,
+    (r.body ->> 'week_ending')::date AS week_ending, d.document_id, d.realization_no, d.hold_code
   FROM fee_realizer.document_fact f
-  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.source_document s
-                      WHERE s.document_kind = 'timesheet' AND s.document_id = f.document_id OFFSET 0) d
-  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL (
+    SELECT s.* FROM fee_realizer.source_document s
+    WHERE s.document_kind = 'timesheet' AND s.document_id = f.document_id OFFSET 0) d
+  CROSS JOIN LATERAL (
+    SELECT s.body FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   WHERE f.fact_kind = 'requirement' AND f.document_kind = 'timesheet'
     AND r.body -> 'entries' @> jsonb_build_array(jsonb_build_object('requirement_id', f.fact_id))
   UNION ALL
-  SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id', (r.body ->> 'week_ending')::date, d.document_id, d.realization_no, d.hold_code
+  SELECT DISTINCT e.entry ->> 'requirement_id', r.body ->> 'worker_id',
+    (r.body ->> 'week_ending')::date, d.document_id, d.realization_no, d.hold_code
   FROM fee_realizer.source_document d
-  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL (
+    SELECT s.body FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL jsonb_array_elements(r.body -> 'entries') AS e(entry)
   WHERE d.document_kind = 'timesheet' AND d.requirement_ids = '{}';
-CREATE VIEW fee_realizer.held_timesheet AS            -- once for each requirement that it names
+
+-- Held timesheets, one row for each requirement that they name.
+CREATE VIEW fee_realizer.held_timesheet AS
   SELECT q.billing_company, q.office_id, q.requirement_id, d.document_id, d.hold_code,
-         r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
+    r.body ->> 'worker_id' AS worker_id, (r.body ->> 'week_ending')::date AS week_ending
   FROM fee_realizer.source_document d
-  CROSS JOIN LATERAL (SELECT s.body FROM fee_realizer.source_revision s WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
-                      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  CROSS JOIN LATERAL (
+    SELECT s.body FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'timesheet' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   CROSS JOIN LATERAL unnest(d.requirement_ids) AS u(requirement_id)
-  CROSS JOIN LATERAL (SELECT s.* FROM fee_realizer.requirement s WHERE s.requirement_id = u.requirement_id OFFSET 0) q
+  CROSS JOIN LATERAL (
+    SELECT s.* FROM fee_realizer.requirement s
+    WHERE s.requirement_id = u.requirement_id OFFSET 0) q
   WHERE d.document_kind = 'timesheet' AND d.hold_code IS NOT NULL;
-GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span, fee_realizer.timesheet_week, fee_realizer.held_timesheet TO invoicer, console;
-GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate, fee_realizer.held_document, fee_realizer.latest_realization,
-  fee_realizer.document_state TO invoicer, scheduler, arg_sync, console;
+
 CREATE VIEW fee_realizer.price_impact AS
-  SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key, currency, unit, quantity, old_price, new_price,
-         old_amount, new_amount
+  SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key,
+    currency, unit, quantity, old_price, new_price, old_amount, new_amount
   FROM fee_realizer.rate_impact;
+
 CREATE VIEW fee_realizer.confirmed_rate AS
-  SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at FROM fee_realizer.rate_confirmation;
-GRANT SELECT ON fee_realizer.price_impact TO invoicer, console;
-GRANT SELECT ON fee_realizer.document_realization, fee_realizer.confirmed_rate, fee_realizer.document_revision, fee_realizer.known_requirement, fee_realizer.bill_rate,
+  SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at
+  FROM fee_realizer.rate_confirmation;
+
+GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate,
+  fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
+  TO invoicer, scheduler, arg_sync, console;
+GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
+  fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.price_impact
+  TO invoicer, console;
+GRANT SELECT ON fee_realizer.document_realization, fee_realizer.confirmed_rate,
+  fee_realizer.document_revision, fee_realizer.known_requirement, fee_realizer.bill_rate,
   fee_realizer.known_catalog_item, fee_realizer.pricing_queue TO console;

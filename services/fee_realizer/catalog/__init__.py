@@ -1,0 +1,1 @@
+"""Catalog items: the products and services that a placement's fees name."""

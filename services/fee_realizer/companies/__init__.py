@@ -1,0 +1,1 @@
+"""Billing companies: their settings and tax rates."""

@@ -1,0 +1,61 @@
+"""The command set-billing-company."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.companies import store
+from services.fee_realizer.facts.store import queue_company
+from shared import faults
+from shared.consumer.commands import Answer
+from shared.database import lock_companies
+from shared.errors import Refused
+from shared.events.commands import SetBillingCompany
+
+# Settings that decide whether the documents of the billing company are held.
+PRICING_SETTINGS = ("approval_level", "enabled")
+# Settings with another name in the command.
+COMMAND_FIELDS = {"approval_level": "gate"}
+
+
+async def on_set_billing_company(connection: AsyncConnection, command: SetBillingCompany) -> Answer:
+    """Create or change a billing company under its exclusive lock and queue its documents."""
+    company = command.billing_company
+    await lock_companies(connection, [company], exclusive=True)
+    before = await store.lock_company(connection, company)
+    await faults.point("after_locks")
+    if before["known"] and command.only_if_unknown:
+        return Answer(
+            f"billing company {company} is known already; nothing was changed",
+            _details(company, before),
+            subjects=[company],
+        )
+    values = {name: getattr(command, COMMAND_FIELDS.get(name, name)) for name in store.SETTINGS}
+    changes = {name: value for name, value in values.items() if value is not None}
+    await store.save_company(connection, company, changes, command.taxes)
+    after = await store.lock_company(connection, company)
+    codes = sorted({tax["tax_code"] for tax in after["taxes"]})
+    if after["default_tax"] and after["default_tax"] not in codes:
+        raise Refused(
+            "default_tax_unknown",
+            f"{after['default_tax']!r} can't be the default tax of {company}: it has no rate;"
+            f" the codes with a rate are: {', '.join(codes) or 'none'}",
+            "give its rate with it, as CODE=PERCENT@FROM_DATE",
+        )
+    queued = 0
+    if not before["known"] or any(before[name] != after[name] for name in PRICING_SETTINGS):
+        queued = await queue_company(connection, company, command.command)
+    outcome = "unchanged" if before == after else "changed" if before["known"] else "created"
+    return Answer(
+        f"billing company {company} is {outcome}",
+        _details(company, after) | {"documents_to_price": queued},
+        before=before if before["known"] else None,
+        after=after,
+        subjects=[company],
+        jobs_due=queued > 0,
+    )
+
+
+def _details(company: str, values: dict[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in values.items() if name != "known"}
+    return {"billing_company": company, "settings": settings}

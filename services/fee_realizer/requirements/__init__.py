@@ -1,0 +1,1 @@
+"""Requirements: their statuses, their bill rates, and the rate book that counts rate changes."""

@@ -1,0 +1,1 @@
+"""Source documents: timesheets and placements, their pricing, realizations and holds."""

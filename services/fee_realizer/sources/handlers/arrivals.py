@@ -1,0 +1,229 @@
+"""New revisions of timesheets and placements.
+
+A batch is reduced to what is new, and each document is priced once, from its newest state. A repeat
+changes nothing. The same revision with other values is rejected as a conflict. An older revision is
+stored, and priced only if it changes which revision is in force.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.sources.handlers.pricing import (
+    PricingJob,
+    check_locked,
+    named_facts,
+    price,
+)
+from services.fee_realizer.sources.rules.revisions import (
+    RevisionMark,
+    invalid_adjustment,
+    revision_in_force,
+)
+from services.fee_realizer.sources.store import documents
+from services.fee_realizer.sources.store.documents import DocumentHead, FactRow, SourceRevision
+from services.fee_realizer.sources.store.facts import lock_facts
+from shared import faults
+from shared.consumer.records import Applied, Received, Record, Rejection
+from shared.events.ats import PlacementCreated, TimesheetApproved
+
+CAUSE = "revision"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRevision:
+    """A received revision, the document that it belongs to, and the facts that it names."""
+
+    document_id: str
+    mark: RevisionMark
+    event: TimesheetApproved | PlacementCreated
+    record: Record
+    requirement_ids: frozenset[str]
+    item_ids: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> SourceRevision:
+        """The key by which a repeat is recognized."""
+        return self.document_id, self.mark.source_id, self.mark.revision
+
+
+async def on_timesheet_approved(
+    connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]
+) -> Applied:
+    """Apply timesheets; an adjustment belongs to the original that it names."""
+    revisions, rejected = [], []
+    for event, record in received:
+        source_id, workflow = event.timesheet_id, event.workflow
+        if event.adjusts == source_id:
+            message = (
+                f"timesheet {source_id} adjusts itself: name the original,"
+                " or leave adjusts out and send a higher revision"
+            )
+            rejected.append((record, Rejection("adjusts_itself", message)))
+            continue
+        approved_at = workflow.approved_at if workflow else None
+        approved = workflow is None or approved_at is not None
+        mark = RevisionMark(source_id, event.revision, approved, approved_at)
+        requirement_ids = frozenset(entry.requirement_id for entry in event.entries if entry.hours)
+        revisions.append(
+            ReceivedRevision(event.adjusts or source_id, mark, event, record, requirement_ids)
+        )
+    applied = await _apply(connection, "timesheet", revisions)
+    applied.rejected += rejected
+    return applied
+
+
+async def on_placement_created(
+    connection: AsyncConnection, received: Sequence[Received[PlacementCreated]]
+) -> Applied:
+    """Apply placements; a placement is its own document."""
+    revisions = [
+        ReceivedRevision(
+            event.placement_id,
+            RevisionMark(event.placement_id, event.revision),
+            event,
+            record,
+            frozenset([event.requirement_id] if event.fees else []),
+            frozenset(fee.item_id for fee in event.fees),
+        )
+        for event, record in received
+    ]
+    return await _apply(connection, "placement", revisions)
+
+
+async def _apply(
+    connection: AsyncConnection, kind: str, received: Sequence[ReceivedRevision]
+) -> Applied:
+    """Lock facts, then documents; keep what is new; price; save."""
+    ids = {one.document_id for one in received} | {one.mark.source_id for one in received}
+    seen = await documents.heads_for(connection, kind, ids, lock=False)
+    requirement_ids, item_ids = named_facts(seen.values())
+    for one in received:
+        requirement_ids |= one.requirement_ids
+        item_ids |= one.item_ids
+    facts = await lock_facts(connection, requirement_ids, item_ids)
+    heads = await documents.heads_for(connection, kind, seen, lock=True)
+    check_locked(heads.values(), facts)
+    await faults.point("after_locks")
+    marks = await documents.marks_for(connection, kind, list(heads))
+    applied = Applied()
+    new, adjusted = await _new_revisions(connection, kind, received, heads, marks, applied.rejected)
+    if not new:
+        return applied
+    changed = {
+        document_id: heads.get(document_id) or DocumentHead(kind, document_id)
+        for document_id in dict.fromkeys(one.document_id for one in new)
+    }
+    fact_rows = _add_facts(changed, new)
+    output = await price(connection, kind, facts, _pricing_jobs(changed, new, marks))
+    stored = [(kind, one.document_id, one.mark, (one.record.value or b"").decode()) for one in new]
+    # A stub head for each new adjustment is the lock by which it can never become an original.
+    stubs = [DocumentHead(kind, source_id) for source_id in adjusted if source_id not in heads]
+    await documents.save(
+        connection, [*changed.values(), *stubs], stored, fact_rows, output.realizations
+    )
+    await documents.add_adjustments(connection, adjusted)
+    applied.publish_now, applied.prebuilt = output.publish_now, output.prebuilt
+    return applied
+
+
+async def _new_revisions(
+    connection: AsyncConnection,
+    kind: str,
+    received: Sequence[ReceivedRevision],
+    heads: Mapping[str, DocumentHead],
+    marks: Mapping[str, list[RevisionMark]],
+    rejected: list[tuple[Record, Rejection]],
+) -> tuple[list[ReceivedRevision], dict[str, str]]:
+    """Return new revisions in their order, and the originals of new adjustments.
+
+    Repeats are left out; conflicts are added to `rejected`.
+    """
+    stored = {
+        (document_id, mark.source_id, mark.revision)
+        for document_id, of_document in marks.items()
+        for mark in of_document
+    }
+    bodies = await documents.bodies_for(connection, kind, {one.key for one in received} & stored)
+    model = TimesheetApproved if kind == "timesheet" else PlacementCreated
+    known: dict[SourceRevision, Any] = {
+        key: model.model_validate_json(body) for key, body in bodies.items()
+    }
+    maybe_adjustments = {
+        source_id
+        for one in received
+        if one.mark.source_id != one.document_id
+        for source_id in (one.document_id, one.mark.source_id)
+    } | {
+        document_id
+        for document_id, head in heads.items()
+        if head.revision == documents.STUB_REVISION
+    }
+    original_of: dict[str, str] = {}
+    if kind == "timesheet":
+        original_of = await documents.originals_of(connection, maybe_adjustments)
+    originals = {document_id for document_id, of_document in marks.items() if of_document}
+    new: list[ReceivedRevision] = []
+    adjusted: dict[str, str] = {}
+    for one in received:
+        source_id = one.mark.source_id
+        if one.key in known:
+            if known[one.key] != one.event:
+                message = (
+                    f"{kind} {source_id} revision {one.mark.revision} was received with other"
+                    " values: send the change as a higher revision"
+                )
+                rejected.append((one.record, Rejection("conflict", message)))
+            continue
+        invalid = invalid_adjustment(one.document_id, source_id, original_of, originals)
+        if invalid is not None:
+            rejected.append((one.record, Rejection(*invalid)))
+            continue
+        known[one.key] = one.event
+        originals.add(one.document_id)
+        if source_id != one.document_id and source_id not in original_of:
+            original_of[source_id] = adjusted[source_id] = one.document_id
+        new.append(one)
+    return new, adjusted
+
+
+def _add_facts(
+    heads: Mapping[str, DocumentHead], revisions: Iterable[ReceivedRevision]
+) -> list[FactRow]:
+    """Add newly named facts to the heads; return the rows that find a fact's documents."""
+    found: set[FactRow] = set()
+    for one in revisions:
+        head = heads[one.document_id]
+        for kind, named, before in (
+            ("requirement", one.requirement_ids, head.requirement_ids),
+            ("catalog_item", one.item_ids, head.item_ids),
+        ):
+            found.update(
+                (kind, fact_id, head.document_kind, head.document_id) for fact_id in named - before
+            )
+            before |= named
+    return sorted(found)
+
+
+def _pricing_jobs(
+    heads: Mapping[str, DocumentHead],
+    revisions: Sequence[ReceivedRevision],
+    marks: Mapping[str, list[RevisionMark]],
+) -> list[PricingJob]:
+    """Return one job for each document with another revision in force; set it in the head."""
+    by_document: dict[str, list[ReceivedRevision]] = {}
+    for one in revisions:
+        by_document.setdefault(one.document_id, []).append(one)
+    jobs = []
+    for document_id, received in by_document.items():
+        head = heads[document_id]
+        new_marks = [one.mark for one in received]
+        mark = revision_in_force(document_id, [*marks.get(document_id, ()), *new_marks])
+        if mark is None or (mark.source_id, mark.revision) == (head.source_id, head.revision):
+            continue
+        head.source_id, head.revision = mark.source_id, mark.revision
+        event = next((one.event for one in received if one.mark == mark), None)
+        jobs.append(PricingJob(head, CAUSE, event))
+    return jobs

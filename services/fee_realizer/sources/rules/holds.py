@@ -1,0 +1,93 @@
+"""What a document still lacks: a fact, a step of its approval, or a requirement that can be billed.
+
+Each hold has a code, and a message that says what is missing and what to send. Source: domain
+rules 2 and 3.
+"""
+
+from collections.abc import Iterable
+
+from services.fee_realizer.sources.rules.facts import BillingCompany, Facts, Held
+from shared.events.ats import TimesheetApproved
+
+STEPS = ("submitted", "approved", "released", "interpreted", "reviewed")
+APPROVED = "approved"
+REVIEWED = "reviewed"
+BILLABLE_STATUS = "filled"
+BILLABLE_POSITIONS = frozenset({"contract", "temp"})
+
+
+def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
+    """Hold for the first requirement or billing company that is unknown or may not bill."""
+    for requirement_id in requirement_ids:
+        requirement = facts.requirement(requirement_id)
+        if not requirement.known:
+            return Held(
+                "unknown_requirement",
+                f"requirement {requirement_id} is not known: send it on requirement-changed",
+            )
+        company_id = requirement.billing_company
+        company = facts.companies.get(company_id) or BillingCompany(company_id)
+        if company.known and company.enabled:
+            continue
+        subject = f"billing company {company.billing_company} of requirement {requirement_id}"
+        if not company.known:
+            return Held(
+                "unknown_billing_company",
+                f"{subject} is not known: set it with set-billing-company",
+            )
+        return Held(
+            "billing_company_disabled",
+            f"{subject} is disabled: enable it with set-billing-company,"
+            " or move the requirement to another",
+        )
+    return None
+
+
+def missing_step(
+    timesheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
+) -> Held | None:
+    """Hold for the first step that a billing company requires and the timesheet has not passed.
+
+    A timesheet without workflow is an imported row that passed all steps. One without hours names
+    no requirement, so only its approval is required.
+    """
+    workflow = timesheet.workflow
+    if workflow is None:
+        return None
+    companies = (
+        facts.companies.get(facts.requirement(requirement_id).billing_company)
+        for requirement_id in requirement_ids
+    )
+    all_steps = any(company and company.approval_level == REVIEWED for company in companies)
+    for step in STEPS if all_steps else (APPROVED,):
+        if getattr(workflow, f"{step}_at") is None:
+            return Held(
+                f"not_{step}",
+                f"timesheet {timesheet.timesheet_id} was not {step}:"
+                f" send its next revision with {step}_at when it is",
+            )
+    return None
+
+
+def not_billable(
+    timesheet: TimesheetApproved, requirement_ids: Iterable[str], facts: Facts
+) -> Held | None:
+    """Hold for the first requirement not Filled as Contract or Temp on the week ending."""
+    day = timesheet.week_ending
+    for requirement_id in requirement_ids:
+        status = facts.requirement(requirement_id).status_on(day)
+        if status is None or status.status.casefold() != BILLABLE_STATUS:
+            was = f"was {status.status}" if status else "had no status"
+            return Held(
+                "requirement_not_filled",
+                f"requirement {requirement_id} {was} on {day}:"
+                " send requirement-changed with status Filled from that date or earlier",
+            )
+        if status.position_type.strip().casefold() not in BILLABLE_POSITIONS:
+            return Held(
+                "position_type_not_billable",
+                f"requirement {requirement_id} had position type {status.position_type[:100]!r}"
+                f" on {day}: timesheets are billed for Contract and Temp;"
+                " send requirement-changed with one of them from that date",
+            )
+    return None

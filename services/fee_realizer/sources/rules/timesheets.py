@@ -1,0 +1,205 @@
+"""Price a timesheet: approved hours × the bill rate in force on the work date, one line per key.
+
+Hours are summed over the key and the amount is rounded once. Source: domain rules 2, 3, 6 and 7.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from services.fee_realizer.requirements.rules import RateVersion, Requirement
+from services.fee_realizer.sources.rules.facts import (
+    Facts,
+    Held,
+    Line,
+    PricingResult,
+    Realized,
+    compact_json,
+    format_price,
+)
+from services.fee_realizer.sources.rules.holds import missing_fact, missing_step, not_billable
+from shared.events.ats import TimesheetApproved, TimesheetEntry
+from shared.money import ZERO, plain, rounded
+
+# (requirement, time type) → the rate book that the invoiced lines of the document cite
+CitedBooks = Mapping[tuple[str, str], int]
+
+
+@dataclass(slots=True)
+class _EntryGroup:
+    """The entries of one requirement, time type and set of engagement fields.
+
+    `times` has the hours of each day by the name of the rate version.
+    """
+
+    requirement: Requirement
+    time_type: str
+    engagement: tuple[str, str, str]
+    basis: dict[str, Any]
+    times: dict[str, tuple[RateVersion, dict[date, Decimal]]] = field(default_factory=dict)
+
+
+def realize_timesheet(
+    timesheet: TimesheetApproved, facts: Facts, cited: CitedBooks
+) -> PricingResult:
+    """Return the lines of a timesheet, or what it waits for. Entries of zero hours give no line."""
+    entries = [entry for entry in timesheet.entries if entry.hours]
+    requirement_ids = sorted({entry.requirement_id for entry in entries})
+    held = (
+        missing_fact(requirement_ids, facts)
+        or missing_step(timesheet, requirement_ids, facts)
+        or not_billable(timesheet, requirement_ids, facts)
+    )
+    if held is not None:
+        return held
+    groups: dict[tuple[str, str, tuple[str, str, str]], _EntryGroup] = {}
+    basis: dict[tuple[str, str], dict[str, Any]] = {}
+    for entry in entries:
+        requirement = facts.requirements[entry.requirement_id]
+        engagement = (
+            entry.project or requirement.project,
+            entry.cost_center or requirement.cost_center,
+            entry.po_number or requirement.po_number,
+        )
+        key = (entry.requirement_id, entry.time_type, engagement)
+        group = groups.get(key)
+        if group is None:
+            priced_from = _basis_of(requirement, entry.time_type, cited, basis)
+            group = _EntryGroup(requirement, entry.time_type, engagement, priced_from)
+            groups[key] = group
+        no_rate = _add_entry(entry, group)
+        if no_rate is not None:
+            return no_rate
+    lines = [
+        _line(timesheet, group, name, version, by_day)
+        for group in groups.values()
+        for name, (version, by_day) in group.times.items()
+    ]
+    lines.sort(key=lambda line: line["line_key"])
+    return Realized(lines, [basis[key] for key in sorted(basis)])
+
+
+def _basis_of(
+    requirement: Requirement,
+    time_type: str,
+    cited: CitedBooks,
+    basis: dict[tuple[str, str], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the rate book to price from: the one that invoiced lines cite, else the newest."""
+    key = (requirement.requirement_id, time_type)
+    if key not in basis:
+        book = cited.get(key)
+        basis[key] = {
+            "requirement_id": requirement.requirement_id,
+            "time_type": time_type,
+            "rate_book": requirement.rate_book if book is None else book,
+            "cited": book is not None,
+        }
+    return basis[key]
+
+
+def _add_entry(entry: TimesheetEntry, group: _EntryGroup) -> Held | None:
+    """Add an entry's hours to the rate version of its day; hold the document if there is none."""
+    book: int = group.basis["rate_book"]
+    if group.basis["cited"]:
+        found = group.requirement.cited_rate(entry.time_type, book, entry.work_date)
+    else:
+        found = group.requirement.rate_table(entry.time_type, book).on(entry.work_date)
+    if found is None:
+        return Held(
+            "no_bill_rate",
+            f"requirement {entry.requirement_id} has no bill rate for {entry.time_type}"
+            f" on {entry.work_date}: send requirement-changed with a rate of that time type"
+            " from that date or earlier",
+        )
+    version, name = found
+    time = group.times.get(name)
+    if time is None:
+        group.times[name] = (version, {entry.work_date: entry.hours})
+    else:
+        time[1][entry.work_date] = time[1].get(entry.work_date, ZERO) + entry.hours
+    return None
+
+
+def _line(
+    timesheet: TimesheetApproved,
+    group: _EntryGroup,
+    name: str,
+    version: RateVersion,
+    by_day: dict[date, Decimal],
+) -> Line:
+    """Return the line of one key: a copy of the template, filled with this timesheet's values."""
+    requirement = group.requirement
+    template = requirement.line_template(
+        (version.time_type, name, version.source, version.since_book, group.engagement),
+        lambda: _template(group, name, version),
+    )
+    days = sorted(by_day)
+    quantity = sum(by_day.values(), ZERO)
+    amount = rounded(quantity * version.unit_price, requirement.currency)
+    hours, week = plain(quantity), timesheet.week_ending.isoformat()
+    book: int = group.basis["rate_book"]
+    in_cited_book = group.basis["cited"] and version.in_book(book)
+    title = requirement.job_title or requirement.requirement_id
+    line = template.copy()
+    line["quantity"] = hours
+    line["amount"] = plain(amount)
+    line["effective_date"] = line["week_ending"] = week
+    line["service_from"] = days[0].isoformat()
+    line["service_to"] = days[-1].isoformat()
+    line["worker_id"] = timesheet.worker_id
+    line["rate_book"] = book
+    line["description"] = (
+        f"{title} · {timesheet.worker_id} · {version.time_type} · week ending {week}"
+    )
+    line["derivation"] = {
+        "timesheet": timesheet.timesheet_id,
+        "revision": str(timesheet.revision),
+        "hours": {day.isoformat(): plain(by_day[day]) for day in days},
+        "rate": template["derivation"] | {"cited": "yes" if in_cited_book else "no"},
+        "formula": f"{hours} × {format_price(version.unit_price, requirement.currency)} = {amount}",
+    }
+    return line
+
+
+def _template(group: _EntryGroup, name: str, version: RateVersion) -> Line:
+    """Return the fields that all lines of a key share, in the order of the event's fields.
+
+    The template's derivation is the part about the rate only.
+    """
+    requirement = group.requirement
+    project, cost_center, po_number = group.engagement
+    key = ["t", requirement.requirement_id, version.time_type, name, *group.engagement]
+    return {
+        "line_key": compact_json(key),
+        "line_kind": "timesheet",
+        "billing_company": requirement.billing_company,
+        "billto_node": requirement.office_id,
+        "currency": requirement.currency,
+        "quantity": "",
+        "unit": version.unit,
+        "unit_price": plain(version.unit_price),
+        "amount": "",
+        "effective_date": "",
+        "service_from": "",
+        "service_to": "",
+        "week_ending": "",
+        "requirement_id": requirement.requirement_id,
+        "worker_id": "",
+        "time_type": version.time_type,
+        "project": project,
+        "cost_center": cost_center,
+        "po_number": po_number,
+        "rate_version": name,
+        "rate_book": 0,
+        "description": "",
+        "derivation": {
+            "from": version.effective_from.isoformat(),
+            "price": plain(version.unit_price),
+            "unit": version.unit,
+            "source": version.source,
+            "book": str(version.since_book),
+        },
+    }

@@ -1,0 +1,274 @@
+"""Source documents: their head rows (the lock of a document), revisions and the facts they name."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.facts.store import (
+    by_column,
+    grouped,
+    insert_rows,
+    rows_of,
+    unnest,
+)
+from services.fee_realizer.sources.rules.revisions import RevisionMark
+from shared.database import columns, joined, rows, run
+
+STUB_REVISION = -1
+# Document id, source id (the timesheet or placement), revision.
+SourceRevision = tuple[str, str, int]
+# A fact (kind, id) that a document (kind, id) names.
+FactRow = tuple[str, str, str, str]
+# A received revision to be stored: document kind and id, mark, the body as received.
+NewRevision = tuple[str, str, RevisionMark, str]
+
+HEAD = {
+    "document_kind": "text",
+    "document_id": "text",
+    "source_id": "text",
+    "revision": "bigint",
+    "realization_no": "integer",
+    "hold_code": "text",
+    "hold_message": "text",
+    "hold_no": "integer",
+    "requirement_ids": "text",
+    "item_ids": "text",
+}
+REVISION = {
+    "document_kind": "text",
+    "document_id": "text",
+    "source_id": "text",
+    "revision": "bigint",
+    "approved": "boolean",
+    "approved_at": "timestamptz",
+    "body": "text",
+}
+FACT = {"fact_kind": "text", "fact_id": "text", "document_kind": "text", "document_id": "text"}
+REALIZATION = {
+    "document_kind": "text",
+    "document_id": "text",
+    "realization_no": "integer",
+    "realization_kind": "text",
+    "source_id": "text",
+    "revision": "bigint",
+    "cause": "text",
+    "body": "text",
+}
+
+
+@dataclass(slots=True)
+class DocumentHead:
+    """The head row of a document, to be changed and written back. `stored`: the row exists."""
+
+    document_kind: str
+    document_id: str
+    source_id: str = ""
+    revision: int = STUB_REVISION
+    realization_no: int = 0
+    hold_code: str | None = None
+    hold_message: str | None = None
+    hold_no: int = 0
+    requirement_ids: set[str] = field(default_factory=set)
+    item_ids: set[str] = field(default_factory=set)
+    stored: bool = False
+
+    @property
+    def source_revision(self) -> SourceRevision:
+        """The revision in force."""
+        return self.document_id, self.source_id, self.revision
+
+
+class NewRealization(NamedTuple):
+    """A realization to be stored; `body` is the event's value, byte for byte."""
+
+    document_kind: str
+    document_id: str
+    realization_no: int
+    realization_kind: str
+    source_id: str
+    revision: int
+    cause: str
+    body: str
+
+
+async def heads_for(
+    connection: AsyncConnection, kind: str, ids: Collection[str], *, lock: bool
+) -> dict[str, DocumentHead]:
+    """Return the head rows that exist, by document id; locked in the order of their ids, or not."""
+    found = await rows_of(
+        connection,
+        f"SELECT {', '.join(HEAD)} FROM fee_realizer.source_document"
+        " WHERE document_kind = :kind AND document_id = ANY(CAST(:ids AS text[]))"
+        + (" ORDER BY document_id FOR UPDATE" if lock else ""),
+        ids,
+        kind=kind,
+    )
+    heads: dict[str, DocumentHead] = {}
+    for row in found:
+        values: list[Any] = [*row[:8], set(row.requirement_ids), set(row.item_ids), True]
+        heads[row.document_id] = DocumentHead(*values)
+    return heads
+
+
+async def marks_for(
+    connection: AsyncConnection, kind: str, ids: Sequence[str]
+) -> dict[str, list[RevisionMark]]:
+    """Return the marks of all stored revisions of each document."""
+    found = await rows_of(
+        connection,
+        "SELECT document_id, source_id, revision, approved, approved_at"
+        " FROM fee_realizer.source_revision"
+        " WHERE document_kind = :kind AND document_id = ANY(CAST(:ids AS text[]))",
+        ids,
+        kind=kind,
+    )
+    return grouped(found, RevisionMark)
+
+
+async def bodies_for(
+    connection: AsyncConnection, kind: str, keys: Iterable[SourceRevision]
+) -> dict[SourceRevision, str]:
+    """Return stored bodies, as JSON text."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    kinds = {"document_id": "text", "source_id": "text", "revision": "bigint"}
+    found = await rows(
+        connection,
+        "SELECT r.document_id, r.source_id, r.revision, CAST(r.body AS text) AS body"
+        f" FROM {unnest(kinds)} JOIN fee_realizer.source_revision r ON r.document_kind = :kind"
+        " AND r.document_id = s.document_id AND r.source_id = s.source_id"
+        " AND r.revision = s.revision",
+        kind=kind,
+        **by_column(kinds, wanted),
+    )
+    return {(row.document_id, row.source_id, row.revision): row.body for row in found}
+
+
+async def originals_of(connection: AsyncConnection, source_ids: Collection[str]) -> dict[str, str]:
+    """Return the original of each known adjustment timesheet among these."""
+    return {
+        row.source_id: row.document_id
+        for row in await rows_of(
+            connection,
+            "SELECT source_id, document_id FROM fee_realizer.adjustment_timesheet"
+            " WHERE source_id = ANY(CAST(:ids AS text[]))",
+            source_ids,
+        )
+    }
+
+
+async def add_adjustments(connection: AsyncConnection, originals: Mapping[str, str]) -> None:
+    """Keep the original of each new adjustment timesheet."""
+    kinds = {"source_id": "text", "document_id": "text"}
+    pairs = list(originals.items())
+    await insert_rows(connection, "adjustment_timesheet", kinds, pairs, "ON CONFLICT DO NOTHING")
+
+
+async def save(
+    connection: AsyncConnection,
+    heads: Iterable[DocumentHead],
+    revisions: Sequence[NewRevision] = (),
+    facts: Sequence[FactRow] = (),
+    realizations: Sequence[NewRealization] = (),
+) -> None:
+    """Save a batch: update known heads in place, insert everything new with one statement.
+
+    A row that another worker inserted in the meantime violates a unique key; the retry succeeds. A
+    realization number is never used twice.
+    """
+    ordered = sorted(heads, key=lambda head: (head.document_kind, head.document_id))
+    known = [_head_values(head) for head in ordered if head.stored]
+    new = [_head_values(head) for head in ordered if not head.stored]
+    if known:
+        await run(connection, _UPDATE_HEADS, **_parameters("head", HEAD, known))
+    inserts = [
+        (_ADD_HEADS, _parameters("head", HEAD, new)),
+        (_ADD_REVISIONS, _parameters("revision", REVISION, map(_revision_values, revisions))),
+        (_ADD_FACTS, _parameters("fact", FACT, facts)),
+        (_ADD_REALIZATIONS, _parameters("new", REALIZATION, map(_texts, realizations))),
+    ]
+    inserts = [(statement, values) for statement, values in inserts if values]
+    if inserts:
+        *others, last = [statement for statement, _ in inserts]
+        ctes = ", ".join(f"part_{at} AS ({statement})" for at, statement in enumerate(others))
+        parameters = {name: column for _, values in inserts for name, column in values.items()}
+        await run(connection, f"WITH {ctes} {last}" if ctes else last, **parameters)
+
+
+def _source(prefix: str, kinds: Mapping[str, str]) -> str:
+    """Return the FROM clause over the parameters of `_parameters`, without its final NULL row."""
+    arrays = columns({f"{prefix}_{name}": kind for name, kind in kinds.items()})
+    return f"FROM unnest({arrays}) AS s({', '.join(kinds)}) WHERE s.document_id IS NOT NULL"
+
+
+def _parameters(
+    prefix: str, kinds: Mapping[str, str], values: Iterable[Iterable[str | None]]
+) -> dict[str, str]:
+    """Return each column as one text, by parameter name; empty without rows."""
+    by_name = zip(kinds, zip(*values, strict=True), strict=False)
+    return {f"{prefix}_{name}": joined(column) for name, column in by_name}
+
+
+_ADD_HEADS = f"""
+    INSERT INTO fee_realizer.source_document ({", ".join(HEAD)}, held_since)
+    SELECT {", ".join(list(HEAD)[:-2])},
+      CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),
+      CASE WHEN hold_code IS NOT NULL THEN now() END
+    {_source("head", HEAD)} ORDER BY document_kind, document_id
+"""
+_UPDATE_HEADS = f"""
+    UPDATE fee_realizer.source_document d
+    SET source_id = s.source_id, revision = s.revision, realization_no = s.realization_no,
+      hold_code = s.hold_code, hold_message = s.hold_message, hold_no = s.hold_no,
+      held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,
+      requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])
+    {_source("head", HEAD)}
+      AND d.document_kind = s.document_kind AND d.document_id = s.document_id
+"""
+_ADD_REVISIONS = f"""
+    INSERT INTO fee_realizer.source_revision ({", ".join(REVISION)})
+    SELECT {", ".join(list(REVISION)[:-1])}, CAST(body AS jsonb) {_source("revision", REVISION)}
+"""
+_ADD_FACTS = f"""
+    INSERT INTO fee_realizer.document_fact ({", ".join(FACT)})
+    SELECT * {_source("fact", FACT)} ON CONFLICT DO NOTHING
+"""
+_ADD_REALIZATIONS = f"""
+    INSERT INTO fee_realizer.realization ({", ".join(REALIZATION)})
+    SELECT * {_source("new", REALIZATION)}
+"""
+
+
+def _texts(values: Iterable[object]) -> list[str | None]:
+    return [None if value is None else str(value) for value in values]
+
+
+def _head_values(head: DocumentHead) -> list[str | None]:
+    return [
+        head.document_kind,
+        head.document_id,
+        head.source_id,
+        str(head.revision),
+        str(head.realization_no),
+        head.hold_code,
+        head.hold_message,
+        str(head.hold_no),
+        _text_array(sorted(head.requirement_ids)),
+        _text_array(sorted(head.item_ids)),
+    ]
+
+
+def _text_array(values: Iterable[str]) -> str:
+    """Return an array literal, for a column of a row set that is an array itself."""
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"
+
+
+def _revision_values(new: NewRevision) -> list[str | None]:
+    kind, document_id, (source_id, revision, approved, approved_at), body = new
+    instant = approved_at and approved_at.astimezone(UTC).isoformat()
+    return _texts((kind, document_id, source_id, revision, approved, instant, body))

@@ -1,0 +1,164 @@
+"""Facts as pricing reads them: requirements, catalog items and billing companies, locked FOR SHARE.
+
+Facts are always locked in the order requirement, catalog item, billing company, each sorted, and
+stubs are inserted before any row of a kind is locked, so that two workers never deadlock. A worker
+that changes a fact locks its row FOR UPDATE and so waits for all that price from it.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Engine
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.fee_realizer.facts.store import add_stubs, grouped, rows_of
+from services.fee_realizer.requirements.rules import Requirement, StatusFrom
+from services.fee_realizer.requirements.store import confirmations, rate_versions
+from services.fee_realizer.sources.rules.facts import BillingCompany, CatalogItem, Facts, Instalment
+from shared.database import rows
+
+REQUIREMENTS_KEPT = 10_000
+
+
+async def lock_facts(
+    connection: AsyncConnection,
+    requirement_ids: Iterable[str],
+    item_ids: Iterable[str],
+    *,
+    lock: bool = True,
+) -> Facts:
+    """Lock FOR SHARE and read requirements, catalog items and the requirements' companies.
+
+    Without `lock` the facts are only read, for previews; missing stubs are inserted all the same.
+    """
+    facts = Facts()
+    share = " FOR SHARE" if lock else ""
+    cache = _CACHES.setdefault(connection.sync_engine, _Cache())
+    locked = await _lock(
+        connection,
+        "requirement",
+        "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project,"
+        " cost_center, po_number, rate_book, revision FROM fee_realizer.requirement"
+        f" WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
+        set(requirement_ids),
+        cache.requirements.keys(),
+    )
+    for row in await _lock(
+        connection,
+        "catalog_item",
+        "SELECT item_id, known, name, amount, currency, percent_of_salary, plan, tax_code"
+        " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[]))"
+        " ORDER BY item_id FOR SHARE",
+        set(item_ids),
+        (),
+    ):
+        item: list[Any] = [*row[:6], _plan(row.plan), row.tax_code]
+        facts.items[row.item_id] = CatalogItem(*item)
+    for row in await _lock(
+        connection,
+        "billing_company",
+        "SELECT billing_company, known, enabled, approval_level FROM fee_realizer.billing_company"
+        f" WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company{share}",
+        {row.billing_company for row in locked if row.known},
+        cache.companies,
+    ):
+        facts.companies[row.billing_company] = BillingCompany(*row)
+        if row.known and lock:
+            cache.companies.add(row.billing_company)
+    await _add_requirements(connection, facts, locked, cache, keep=lock)
+    return facts
+
+
+@dataclass(slots=True)
+class _Cache:
+    """Requirements that this process has read, with their rows, and companies that exist.
+
+    A requirement's row has its revision and rate book. Every change of a status raises the first,
+    every change of a rate the second, so what was read beside an equal row is still valid. Only
+    rows that were locked are kept: those are committed.
+    """
+
+    requirements: dict[str, tuple[tuple[Any, ...], Requirement]] = field(default_factory=dict)
+    companies: set[str] = field(default_factory=set)
+
+
+_CACHES: WeakKeyDictionary[Engine, _Cache] = WeakKeyDictionary()
+
+
+async def _lock(
+    connection: AsyncConnection,
+    table: str,
+    statement: str,
+    ids: set[str],
+    existing: Collection[str],
+) -> list[Any]:
+    """Return the rows of all these facts; insert stubs first unless all are among `existing`."""
+    if not ids:
+        return []
+    wanted = sorted(ids)
+    if all(one in existing for one in wanted):
+        found = await rows(connection, statement, ids=wanted)
+        if len(found) == len(wanted):
+            return found
+    await add_stubs(connection, table, wanted)
+    return await rows(connection, statement, ids=wanted)
+
+
+def _plan(parts: list[dict[str, Any]] | None) -> tuple[Instalment, ...] | None:
+    if parts is None:
+        return None
+    return tuple(Instalment(Decimal(part["share"]), part["day"]) for part in parts)
+
+
+async def _add_requirements(
+    connection: AsyncConnection, facts: Facts, locked: Sequence[Any], cache: _Cache, *, keep: bool
+) -> None:
+    """Add the locked requirements; read statuses and rates where the row has changed."""
+    changed: list[Any] = []
+    for row in locked:
+        kept = cache.requirements.get(row.requirement_id)
+        if kept is not None and kept[0] == row:
+            facts.requirements[row.requirement_id] = kept[1]
+        else:
+            changed.append(row)
+    known = [row.requirement_id for row in changed if row.known]
+    found = await rows_of(
+        connection,
+        "SELECT requirement_id, from_date, status, position_type"
+        " FROM fee_realizer.requirement_status WHERE requirement_id = ANY(CAST(:ids AS text[]))"
+        " ORDER BY requirement_id, from_date",
+        known,
+    )
+    statuses = grouped(found, StatusFrom)
+    rates = await rate_versions(connection, known)
+    if len(cache.requirements) + len(known) > REQUIREMENTS_KEPT:
+        cache.requirements.clear()
+    for row in changed:
+        requirement_id = row.requirement_id
+        by_date, versions = statuses.get(requirement_id, ()), rates.get(requirement_id, ())
+        values: list[Any] = [*row[:-1], tuple(by_date), tuple(versions)]
+        requirement = Requirement(*values)
+        facts.requirements[row.requirement_id] = requirement
+        if row.known and keep:
+            cache.requirements[row.requirement_id] = (tuple(row), requirement)
+
+
+async def add_ended_rates(
+    connection: AsyncConnection, facts: Facts, requirement_ids: Iterable[str]
+) -> None:
+    """Add the versions of earlier rate books and the confirmations, for cited requirements."""
+    cited = sorted(set(requirement_ids) & facts.requirements.keys())
+    if not cited:
+        return
+    ended = await rate_versions(connection, cited, ended=True)
+    confirmed = await confirmations(connection, cited)
+    for requirement_id in ended.keys() | confirmed.keys():
+        requirement = facts.requirements[requirement_id]
+        facts.requirements[requirement_id] = replace(
+            requirement,
+            rates=(*requirement.rates, *ended.get(requirement_id, ())),
+            confirmations=tuple(confirmed.get(requirement_id, ())),
+        )

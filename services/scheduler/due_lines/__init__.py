@@ -1,0 +1,1 @@
+"""Due lines: announce Scheduled lines when their effective date begins."""

@@ -1,0 +1,103 @@
+"""What holds a document: its approval level, a missing fact, a requirement that is not Filled.
+
+Sources: domain rules 2 and 3, design 1.
+"""
+
+import pytest
+
+from tests.builders import COMPANY, command, rate, record, requirement, timesheet
+from tests.handlers.realizing import COMPANY_SET, STAMPS, Realizer, ready, realizer
+
+__all__ = ["ready", "realizer"]
+
+
+@pytest.mark.parametrize(
+    ("gate", "missing", "code"),
+    [("approved", "reviewed_at", None), ("approved", "approved_at", "not_approved")]
+    + [
+        ("reviewed", f"{step}_at", f"not_{step}")
+        for step in ("submitted", "approved", "released", "interpreted", "reviewed")
+    ],
+)
+async def test_the_approval_level_of_the_billing_company(
+    ready: Realizer, gate: str, missing: str, code: str | None
+) -> None:
+    """Approval level `approved` requires the approval, `reviewed` every step (domain rules 3).
+
+    The document is held with the first missing step.
+    """
+    await ready.consume(
+        command("set-billing-company", billing_company=COMPANY, gate=gate),
+        timesheet(workflow=STAMPS | {missing: None}),
+    )
+    assert (await ready.held()).get("T-1") == code
+
+
+async def test_a_lower_approval_level_releases_and_a_higher_one_withholds(
+    ready: Realizer,
+) -> None:
+    """A change of a billing company reprices its documents."""
+    await ready.consume(timesheet(workflow=STAMPS | {"reviewed_at": None}))
+    await ready.consume(command("set-billing-company", billing_company=COMPANY, gate="reviewed"))
+    await ready.consume(command("set-billing-company", billing_company=COMPANY, gate="approved"))
+    await ready.consume(command("set-billing-company", billing_company=COMPANY, enabled=False))
+    assert ready.kinds() == [(1, "realized"), (2, "withheld"), (3, "realized"), (4, "withheld")]
+    assert ready.hold_events() == ["held not_reviewed", "released", "held billing_company_disabled"]
+
+
+async def test_each_missing_fact_is_named_in_turn(realizer: Realizer) -> None:
+    """Each missing fact has a code and a message.
+
+    Only a changed hold is published (domain rules 2).
+    """
+    await realizer.consume(timesheet())
+    assert (
+        await realizer.message() == "requirement REQ-1 is not known: send it on requirement-changed"
+    )
+    await realizer.consume(requirement(rates=[], statuses=[]))
+    await realizer.consume(COMPANY_SET)
+    await realizer.consume(
+        requirement(
+            revision=2,
+            statuses=[{"from_date": "2026-03-09", "status": "Filled", "position_type": "Temp"}],
+            rates=[],
+        )
+    )
+    await realizer.consume(
+        requirement(
+            revision=3,
+            statuses=[{"from_date": "2026-01-01", "status": "Filled", "position_type": "Perm"}],
+            rates=[],
+        )
+    )
+    await realizer.consume(requirement(revision=4, rates=[rate(since="2026-03-03")]))
+    assert "requirement REQ-1 has no bill rate for REG on 2026-03-02" in await realizer.message()
+    await realizer.consume(requirement(revision=5))
+    assert realizer.hold_events() == [
+        *(
+            "held unknown_requirement",
+            "held unknown_billing_company",
+            "held requirement_not_filled",
+        ),
+        *("held position_type_not_billable", "held no_bill_rate", "released"),
+    ]
+    assert realizer.kinds() == [(1, "realized")]
+
+
+async def test_a_closed_requirement_does_not_block_its_last_timesheets(ready: Realizer) -> None:
+    """Status and position type are those of the week ending (domain rules 3).
+
+    A tombstone closes a requirement and never deletes it (design 1).
+    """
+    ended = [
+        {"from_date": "2020-01-01", "status": "Filled", "position_type": "Contract"},
+        {"from_date": "2026-03-09", "status": "Closed"},
+    ]
+    await ready.consume(requirement(revision=2, statuses=ended))
+    await ready.consume(record("requirement-changed", None, key="REQ-1"))
+    await ready.consume(timesheet(), timesheet("T-2", week_ending="2026-03-15"))
+    assert await ready.held() == {"T-2": "requirement_not_filled"}
+    assert [
+        row.closed
+        for row in await ready.select("SELECT closed FROM fee_realizer.known_requirement")
+    ] == [True]

@@ -1,0 +1,104 @@
+"""When a document gets a new realization, a hold or a release. Source: design 1."""
+
+import pytest
+
+from services.fee_realizer.sources.rules.facts import Held, PricingResult, Realized
+from services.fee_realizer.sources.rules.transitions import (
+    DocumentState,
+    Transition,
+    body_too_large,
+    next_transition,
+)
+
+ONE = [{"line_key": "k", "quantity": "1", "rate_book": 1, "derivation": {"a": "1"}}]
+SAME = [{"line_key": "k", "quantity": "1", "rate_book": 2, "derivation": {"b": "2"}}]
+OTHER = [{"line_key": "k", "quantity": "2", "rate_book": 1, "derivation": {"a": "1"}}]
+HELD = Held("no_bill_rate", "no rate")
+TRANSITIONS: dict[str, tuple[DocumentState, PricingResult, bool, Transition]] = {
+    "first": (DocumentState(), Realized(ONE), False, Transition("realized", None, None)),
+    "first, no lines": (
+        DocumentState(),
+        Realized([]),
+        False,
+        Transition("realized", None, None),
+    ),
+    "the same value from another book": (
+        DocumentState("realized", ONE),
+        Realized(SAME),
+        False,
+        Transition(None, None, None),
+    ),
+    "the same value, stale": (
+        DocumentState("realized", ONE),
+        Realized(SAME),
+        True,
+        Transition("realized", None, None),
+    ),
+    "another value": (
+        DocumentState("realized", ONE),
+        Realized(OTHER),
+        False,
+        Transition("realized", None, None),
+    ),
+    "held at first": (DocumentState(), HELD, False, Transition(None, HELD, "held")),
+    "held again, the same": (
+        DocumentState("", (), HELD.code, HELD.message),
+        HELD,
+        False,
+        Transition(None, HELD, None),
+    ),
+    "held otherwise": (
+        DocumentState("", (), HELD.code, "other"),
+        HELD,
+        False,
+        Transition(None, HELD, "held"),
+    ),
+    "held after realized": (
+        DocumentState("realized", ONE),
+        HELD,
+        False,
+        Transition("withheld", HELD, "held"),
+    ),
+    "held after withheld": (
+        DocumentState("withheld", (), HELD.code, HELD.message),
+        HELD,
+        False,
+        Transition(None, HELD, None),
+    ),
+    "released": (
+        DocumentState("", (), HELD.code, HELD.message),
+        Realized(ONE),
+        False,
+        Transition("realized", None, "released"),
+    ),
+    "released after withheld": (
+        DocumentState("withheld", (), HELD.code, HELD.message),
+        Realized(ONE),
+        False,
+        Transition("realized", None, "released"),
+    ),
+    "no lines after withheld": (
+        DocumentState("withheld", (), HELD.code, HELD.message),
+        Realized([]),
+        False,
+        Transition("realized", None, "released"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRANSITIONS)
+def test_when_a_document_gets_a_new_realization(case: str) -> None:
+    """A changed value gives a new realization, a hold a `withheld` one (design 1).
+
+    The same hold again publishes nothing.
+    """
+    state, result, stale, expected = TRANSITIONS[case]
+    assert next_transition(state, result, stale=stale) == expected
+
+
+def test_a_realization_over_the_limit_is_too_large() -> None:
+    """No message is larger than 900 kB, counted in bytes (design 1)."""
+    assert body_too_large("é" * 450_000) is None
+    held = body_too_large("é" * 450_001)
+    assert held is not None
+    assert held.code == "realization_too_large"
