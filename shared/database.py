@@ -7,11 +7,9 @@ Locks are taken in statements that run before the statements that read.
 
 import asyncio
 import hashlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -180,12 +178,6 @@ async def rows(connection: AsyncConnection, query: str, /, **values: Any) -> lis
 async def run(connection: AsyncConnection, query: str, /, **values: Any) -> int:
     """Run a query and return the number of rows that it changed."""
     return (await connection.execute(_clause(query), values)).rowcount
-
-
-def named_queries(path: Path) -> dict[str, str]:
-    """Read a `.sql` file: each query follows a line `-- name: NAME` and one sentence about it."""
-    parts = re.split(r"^-- name: (\w+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {name: query.strip() for name, query in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 Queried = TypeVar("Queried")

@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from services.console.client.books import ReadConnection, reading
+from services.console.queries.snapshot import ReadConnection, open_snapshot
 from shared import faults
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import create_topics
@@ -252,4 +252,4 @@ def stack(database: str, topics: str) -> dict[str, str]:
 
 def as_console(engine: AsyncEngine) -> AbstractAsyncContextManager[ReadConnection]:
     """A connection to the engine's database that reads as the console's commands do."""
-    return reading(engine.url.render_as_string(hide_password=False))
+    return open_snapshot(engine.url.render_as_string(hide_password=False))

@@ -337,7 +337,7 @@ class Watching:
 
     async def verified(self) -> Report:
         """What `verify` says of the books."""
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             return await verify(connection)
 
     async def waiting_for_locks(self) -> int:

@@ -27,7 +27,7 @@ RULE_ROOM = re.compile(
     r"services/\w+/(\w+/)?rules(\.py|/)|shared/(money|calendar|errors|terms)\.py"
 )
 SQL_ROOM = re.compile(
-    r"services/\w+/(\w+/)?store(\.py|/)|services/console/client/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
+    r"services/\w+/(\w+/)?store(\.py|/)|services/console/queries/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
 )
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b",
@@ -181,7 +181,7 @@ def impure_rule(source: Source) -> Found:
 
 
 def sql_in_the_wrong_room(source: Source) -> Found:
-    """SQL only in store, shared/database, shared/verify, migrations, the protocol, and console/client, which selects."""
+    """SQL only in store, shared/database, shared/verify, migrations, the protocol, and console/queries, which selects."""
     for node in source.strings:
         text = str(node.value)
         if SQL.search(text) and not SQL_ROOM.match(source.path):

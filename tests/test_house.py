@@ -17,10 +17,12 @@ OWN_ROOMS = {
     "fee_realizer": {"app", "facts", "companies", "catalog", "requirements", "sources", "rates"},
     "scheduler": {"app", "due_lines"},
 }
-CONSOLE_ROOMS = {"client", "cli", "web", "importing", "sample"}
+CONSOLE_ROOMS = {
+    "actions", "addresses", "cli", "files", "importing", "queries", "sample", "web"
+}  # fmt: skip
 SHARED = {
     "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults", "database", "consumer", "broker", "render",
-    "verify", "migrations", "stack", "dashboards", "sealing", "stored",
+    "verify", "migrations", "stack", "dashboards", "sealing", "sql", "stored",
 }  # fmt: skip
 ONLY_IN_PRODUCT = {style.public_without_docstring, style.float_of_money, style.swallowed_error}
 

@@ -1,12 +1,18 @@
-"""console: a client like any other. It reads views and writes commands, on the command line and, later, in a browser.
+"""console: how people work with the back office: on the command line, later in a browser.
 
-Owns: how people see the books (tables, JSON, files), how a command is sent and its answer awaited, the words of `backoffice`.
-Does not own: any table, any rule. What needs a rule is a command to the service that owns it.
-Hears: command-results (its own commands only, without a consumer group).
-Says: operator-commands; with `publish` and `import` also what an ATS says.
+Owns: how data are shown (tables, JSON, files), how commands are sent and their results awaited, the
+command `backoffice`. Does not own: any table or rule. What needs a rule is a command to the service
+that owns it. Consumes: command-results, of its own commands only, without a consumer group.
+Publishes: operator-commands; `publish` and `import` also publish what an ATS publishes.
+
+Layout: `queries` reads, `actions` sends, `files` writes the files of a batch, `importing` reads CSV
+files, `sample` is the demonstration's month, `cli` is the command line.
 
 Invariants:
-- Everything is read as the role `console`, read only, one command in one snapshot.
-- A file is complete or not there: its control totals equal those of the batch and of the documents, or it is removed.
-- Exit 0 done, 1 the business says no (code, message, fix), 2 wrong use; with --json exactly one JSON document on stdout.
+- It reads `console_*` views only, as the role `console`, one command in one snapshot; `verify` runs
+  as `auditor`.
+- A file is complete or does not exist: its control totals equal those of the batch and of the
+  documents.
+- Exit 0 done, 1 refused (code, message, fix), 2 wrong use; with --json exactly one JSON document on
+  stdout.
 """

@@ -7,7 +7,7 @@ A query follows its name and the statement that must be true, in `lines.sql`, `d
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.database import named_queries
+from shared.sql import named_queries
 
 FOLDER = Path(__file__).parent
 QUERIES = {

@@ -169,7 +169,7 @@ def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
         raise NotImplementedError
 
     desk = CommandDispatcher("invoicer", lines.HANDLERS, dict, no_republish)
-    return Invoicer(books_of("invoicer"), owner, desk, engine_of("console"))
+    return Invoicer(books_of("invoicer"), owner, desk, engine_of("auditor"))
 
 
 def _node_record(one: BilltoChanged | str) -> Any:

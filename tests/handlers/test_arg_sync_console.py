@@ -1,4 +1,6 @@
-"""What the console shows of ledgers and deliveries, as its role; and what it makes of an operator's files."""
+"""What the console shows of ledgers and deliveries, as its role; and what it makes of an
+operator's files.
+"""
 
 import json
 from pathlib import Path
@@ -7,18 +9,21 @@ import pytest
 from asyncpg import PostgresError
 
 from services.arg_sync.app import tell_kinds
-from services.console.cli.ledgers import _connecting, _read_mapping, _read_settings
-from services.console.client import deliveries as shown
-from services.console.client.books import found, reading
+from services.console.actions.commands import new_command
+from services.console.cli.ledgers import sealed_settings
+from services.console.importing.mapping import read_mapping
+from services.console.queries import deliveries as shown
+from services.console.queries.snapshot import fetch, open_snapshot
 from shared import sealing
 from shared.errors import Refused
+from shared.events.commands import ConnectLedger
 from tests.conftest import Configure
 from tests.ledgers.delivering import KEY, LEDGER, Delivering
 from tests.ledgers.fake import FakeServer, Fault
 from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 
-async def test_what_became_of_deliveries_is_shown_with_its_reasons(
+async def test_deliveries_are_shown_with_their_reasons(
     delivering: Delivering, toy: FakeServer, database: str
 ) -> None:
     """States, messages, attempts, progress; of secrets not even the sealed form."""
@@ -30,7 +35,7 @@ async def test_what_became_of_deliveries_is_shown_with_its_reasons(
     await delivering.queue()
     toy.plan(Fault("refuse"))
     await delivering.deliver()
-    async with reading(database) as connection:
+    async with open_snapshot(database) as connection:
         rows, total = await shown.deliveries(connection, state="refused")
         assert (total, rows[0]["code"]) == (1, "http_422") and "inactive" in rows[0]["message"]
         one = await shown.delivery(connection, rows[0]["invoice_number"])
@@ -51,15 +56,15 @@ async def test_what_became_of_deliveries_is_shown_with_its_reasons(
         ]
         with pytest.raises(Refused):
             await shown.delivery(connection, "INV-9")
-    async with reading(database) as connection:
+    async with open_snapshot(database) as connection:
         with pytest.raises(PostgresError):
-            await found(connection, "SELECT sealed FROM arg_sync.secret")
+            await fetch(connection, "SELECT sealed FROM arg_sync.secret")
 
 
-async def test_how_long_it_takes_follows_from_the_budget(
+async def test_the_time_left_follows_from_the_rate_budget(
     delivering: Delivering, toy: FakeServer, database: str
 ) -> None:
-    """60 documents at 30 calls a minute are 2 minutes; what holds a batch up is said."""
+    """60 documents at 30 calls a minute are 2 minutes; what holds a batch up is named."""
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
     await delivering.connect(toy_kind(vendor), toy.url, per_minute="30")
@@ -69,7 +74,7 @@ async def test_how_long_it_takes_follows_from_the_budget(
     await delivering.rows(
         "UPDATE arg_sync.connection SET state = 'stopped', message = 'the key is dead'"
     )
-    async with reading(database) as connection:
+    async with open_snapshot(database) as connection:
         progress = await shown.batch_progress(connection, "B-1")
     assert (progress["open"], progress["seconds_left"]) == (60, 120)
     assert progress["held_up"] == [f"{LEDGER} is stopped: the key is dead"]
@@ -77,12 +82,12 @@ async def test_how_long_it_takes_follows_from_the_budget(
 
 async def test_kinds_are_explained_once_a_worker_ran(delivering: Delivering, database: str) -> None:
     """The console knows no ledger by itself."""
-    async with reading(database) as connection:
+    async with open_snapshot(database) as connection:
         with pytest.raises(Refused) as refused:
             await shown.kind(connection, "tryton")
     assert refused.value.code == "kinds_unknown"
     await delivering.books.transact(tell_kinds())
-    async with reading(database) as connection:
+    async with open_snapshot(database) as connection:
         tryton = await shown.kind(connection, "tryton")
         assert {each["name"] for each in tryton["settings"] if each["secret"]} == {"password"}
         with pytest.raises(Refused):
@@ -103,16 +108,15 @@ def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: P
             }
         )
     )
-    given = _read_settings(file)
-    made = _connecting(
-        "t",
-        "tryton",
-        "acme",
-        given,
-        {"password"},
-        True,
-        {"command_id": "c", "actor": "pat", "reason": ""},
+    made = new_command(
+        "connect-ledger",
+        actor="pat",
+        ledger="t",
+        kind="tryton",
+        billing_company="acme",
+        **sealed_settings(file, {"password"}),
     )
+    assert isinstance(made, ConnectLedger)
     assert made.settings == {"base_url": "https://t.example", "per_minute": "30", "company": ""}
     assert (
         sealing.unseal(made.sealed_secrets) == {"password": "canary-9"}
@@ -130,17 +134,17 @@ def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: P
         (
             "what,code,remote\ncolour,,x\naccount,,\naccount,,1\naccount,,2\n",
             1,
-            ["line 2", "line 3", "line 5: account '' stands in line 4"],
+            ["line 2", "line 3", "line 5: account '' is on line 4"],
         ),
         ("what,code,remote\naccount\n", 0, ["line 2"]),
     ],
 )
-def test_a_mapping_file_is_told_line_by_line(
+def test_a_mapping_file_is_checked_line_by_line(
     tmp_path: Path, text: str, rows: int, wrong: list[str]
 ) -> None:
     """Every wrong line with its number and what is wrong."""
     file = tmp_path / "map.csv"
     file.write_text(text, encoding="utf-8")
-    made, told = _read_mapping(file)
+    made, told = read_mapping(file)
     assert len(made) == rows and len(told) == len(wrong)
     assert all(part in message for part, message in zip(wrong, told, strict=True)), told

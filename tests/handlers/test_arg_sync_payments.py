@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.console.client.ageing import ageing
-from services.console.client.invoices import invoice, invoice_payments, invoice_search
+from services.console.queries.ageing import ageing
+from services.console.queries.invoices import invoice, invoice_payments, invoice_search
 from services.invoicer.payments.handlers import SUBSCRIPTION
 from shared.consumer.records import Record
 from tests.builders import COMPANY

@@ -1,4 +1,6 @@
-"""The words of `backoffice`: what every command takes, wrong use, and a machine on which nothing runs. Needs no servers."""
+"""The commands of `backoffice`: their shared options, wrong use, and a machine on which nothing
+runs. Needs no servers.
+"""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from services.console.actions.record_keys import record_key
 from services.console.cli import application
-from services.console.client.records import record_key
 from tests.conftest import Configure
 
 CHANGING = {
@@ -50,15 +52,21 @@ CHANGING = {
     "dead-letters replay",
     "dead-letters discard",
 }
-"""What sends a command, and so needs somebody who asks."""
+"""The commands that send an operator command, and so need an actor."""
 PROMISED = (
-    "up down status verify lag import publish republish health-check why why-not history numbers demo billing-company.set billing-company.show"
-    " documents.held documents.retry pay-lines.list pay-lines.snooze pay-lines.release pay-lines.edit batch.preview batch.generate batch.list"
-    " batch.show batch.download batch.groups time-groups.set time-groups.list debtor-terms.set debtor-terms.import debtor-terms.show"
-    " batch.sync batch.what-if batch.parked batch.retry-parked rates.set rates.impact rates.confirm ledger.connect ledger.test ledger.status"
-    " ledger.disconnect ledger.template ledger.map.import deliveries.list deliveries.show deliveries.retry deliveries.resync deliveries.adopt"
+    "up down status verify lag import publish republish health-check why why-not history numbers"
+    " demo billing-company.set billing-company.show"
+    " documents.held documents.retry pay-lines.list pay-lines.snooze pay-lines.release"
+    " pay-lines.edit batch.preview batch.generate batch.list"
+    " batch.show batch.download batch.groups time-groups.set time-groups.list debtor-terms.set"
+    " debtor-terms.import debtor-terms.show"
+    " batch.sync batch.what-if batch.parked batch.retry-parked rates.set rates.impact"
+    " rates.confirm ledger.connect ledger.test ledger.status"
+    " ledger.disconnect ledger.template ledger.map.import deliveries.list deliveries.show"
+    " deliveries.retry deliveries.resync deliveries.adopt"
     " deliveries.mark-posted reconcile"
-    " invoices.search invoices.show invoices.ageing credit dead-letters.list dead-letters.show dead-letters.replay dead-letters.discard"
+    " invoices.search invoices.show invoices.ageing credit dead-letters.list dead-letters.show"
+    " dead-letters.replay dead-letters.discard"
 )
 
 
@@ -84,14 +92,16 @@ def options(command: Any) -> set[str]:
     }
 
 
-def test_every_promised_command_is_there() -> None:
-    """Scripts rely on the words: none may vanish."""
+def test_every_promised_command_exists() -> None:
+    """Scripts rely on the commands: none may be removed."""
     assert {name.replace(".", " ") for name in PROMISED.split()} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"demo", "ledger key"}))
-def test_every_command_speaks_json_and_says_who_asks(name: str) -> None:
-    """--json and --data on every command; --actor and --reason on those that change something; options are lower case; each has a help text."""
+def test_every_command_has_the_shared_options(name: str) -> None:
+    """--json and --data on every command; --actor and --reason on those that change something;
+    options are lower case; each has a help text.
+    """
     found = options(COMMANDS[name])
     assert {"--json", "--data"} <= found
     assert ({"--actor", "--reason"} <= found) == (name in CHANGING)
@@ -230,8 +240,10 @@ WRONG_USE = [
 
 
 @pytest.mark.parametrize("arguments", WRONG_USE, ids=" ".join)
-def test_wrong_use_is_exit_2_and_says_what(arguments: list[str], tmp_path: Path) -> None:
-    """Wrong use is told before anything is sent, on stderr, with exit 2; stdout stays empty for programs."""
+def test_wrong_use_is_exit_2_and_names_what_is_wrong(arguments: list[str], tmp_path: Path) -> None:
+    """Wrong use is reported before anything is sent, on stderr, with exit 2; stdout stays empty for
+    programs.
+    """
     data = [] if arguments == ["no-such-command"] else ["--json", "--data", str(tmp_path)]
     result = CliRunner().invoke(application(), [*arguments, *data])
     assert (result.exit_code, result.stdout) == (2, "")
@@ -250,7 +262,7 @@ NEEDS_A_STACK = [
 
 
 @pytest.mark.parametrize("arguments", NEEDS_A_STACK, ids=" ".join)
-def test_where_nothing_runs_it_says_how_to_start(
+def test_without_a_stack_the_message_names_how_to_start_one(
     arguments: list[str], tmp_path: Path, configure: Configure
 ) -> None:
     """Exit 1, one JSON document, and the command that starts the stack."""
@@ -280,5 +292,7 @@ KEYS = [
 
 @pytest.mark.parametrize(("topic", "line", "key"), KEYS)
 def test_the_key_is_the_id_in_the_body(topic: str, line: str, key: str | None) -> None:
-    """All revisions of an original share a key, so they keep their order; a line that cannot be read has none and goes out all the same."""
+    """All revisions of an original share a key, so they keep their order; a line that cannot be
+    read has none and goes out all the same.
+    """
     assert record_key(topic, line.encode()) == key

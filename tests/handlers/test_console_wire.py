@@ -10,8 +10,8 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from services.console.client.addresses import find_addresses
-from services.console.client.kafka_client import Client
+from services.console.actions.kafka_client import Client
+from services.console.addresses import find_addresses
 from shared.broker.producer import OutgoingMessage, Producer
 from shared.broker.topics import full_name
 from shared.errors import Refused, Unavailable
@@ -37,7 +37,7 @@ async def read(topic: str, number: int) -> list[Any]:
 
 
 async def answer_everything(number: int) -> None:
-    """Stands where the services stand: answers each command it reads, the last one first."""
+    """Acts as the services: publishes a result of each command it reads, the last one first."""
     commands = [json.loads(record.value) for record in await read("operator-commands", number)]
     async with Producer("/test") as producer:
         for body in reversed(commands):
@@ -61,8 +61,10 @@ async def answer_everything(number: int) -> None:
 
 
 @pytest.mark.usefixtures("topics")
-async def test_an_answer_belongs_to_its_command() -> None:
-    """Several commands on their way: each gets its own answer, in the order in which they were asked, whatever the order of the answers."""
+async def test_a_result_belongs_to_its_command() -> None:
+    """Several commands at once: each gets its own result, in the order in which they were
+    asked, whatever the order of the answers.
+    """
     commands = [
         builders.command("health-check", billing_company=f"c{number}", actor=f"actor-{number}")
         for number in range(5)
@@ -75,20 +77,24 @@ async def test_an_answer_belongs_to_its_command() -> None:
 
 
 @pytest.mark.usefixtures("topics")
-async def test_no_answer_names_who_should_answer() -> None:
-    """Nobody answers within the time: the message names the service and where to look, and the command's id."""
+async def test_without_a_result_the_message_names_the_service() -> None:
+    """No result comes in time: the message names the service and where to look, and the
+    command's id.
+    """
     command = builders.command("health-check", billing_company="acme-us")
     async with Client(settings().kafka) as client:
         with pytest.raises(Unavailable) as caught:
             await client.send(command, 0.5)
-    assert "invoicer should answer" in caught.value.message
+    assert "from invoicer within" in caught.value.message
     assert "backoffice lag" in caught.value.message
     assert command.command_id in caught.value.message
 
 
 @pytest.mark.usefixtures("topics")
 async def test_publishing_keeps_key_value_and_order() -> None:
-    """What is published stands on the topic byte for byte, a bad line too; of one key in the order in which it was given."""
+    """A record is on the topic byte for byte, a bad line too; of one key in the
+    order in which it was given.
+    """
     told: list[int] = []
     records = [("T-1", f"{number}".encode()) for number in range(50)] + [
         ("T-2", b'{"cut": '),
@@ -110,7 +116,7 @@ async def test_publishing_keeps_key_value_and_order() -> None:
 
 
 @pytest.mark.usefixtures("topics")
-async def test_kafka_that_is_not_there_is_said_so() -> None:
+async def test_an_unreachable_kafka_is_unavailable() -> None:
     """No broker at the address: a message with the address, not a traceback."""
     async with Client("127.0.0.1:9") as client:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 does not answer"):
@@ -120,7 +126,9 @@ async def test_kafka_that_is_not_there_is_said_so() -> None:
 def test_addresses_come_from_the_settings_else_from_the_running_stack(
     tmp_path: Path, configure: Configure
 ) -> None:
-    """Settings first; a folder that is named wins; a state file whose process is gone counts for nothing."""
+    """Settings first; a folder that is named wins; a state file whose process is gone counts for
+    nothing.
+    """
     configure(
         kafka="given:1", database_url="postgresql+asyncpg://given/db", data=str(tmp_path / "none")
     )
@@ -142,5 +150,5 @@ def test_addresses_come_from_the_settings_else_from_the_running_stack(
     (tmp_path / "stack.json").write_text(
         json.dumps(state | {"supervisor": {"pid": own.pid, "started": own.create_time() - 100}})
     )
-    with pytest.raises(Unavailable, match="nothing runs"):
+    with pytest.raises(Unavailable, match="no stack runs"):
         find_addresses(tmp_path)

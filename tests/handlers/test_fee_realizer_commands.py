@@ -108,7 +108,7 @@ async def test_a_catalog_item_that_changes_reprices_its_placements(ready: Realiz
     assert [line[3] for line in ready.latest_lines("P-1")] == ["7500"]
     assert [
         row.version
-        for row in await ready.select("SELECT version FROM fee_realizer.known_catalog_item")
+        for row in await ready.select("SELECT version FROM fee_realizer.console_catalog_item")
     ] == [2]
 
 

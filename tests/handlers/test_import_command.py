@@ -1,4 +1,6 @@
-"""`backoffice import` on a real Kafka and PostgreSQL: what it publishes, and that it publishes nothing while anything is wrong."""
+"""`backoffice import` on a real Kafka and PostgreSQL: what it publishes, and that it publishes
+nothing while anything is wrong.
+"""
 
 import asyncio
 import json
@@ -19,7 +21,10 @@ BILLTO = """level,id,parent_id,name,account_name,address,city,state,zip
 client,cl-1,,Acme West,ACME,,,,
 office,of-1,cl-1,Acme Brooklyn,,1 Main St,BROOKLYN,NY,11201
 """
-REQUIREMENTS = "requirement_id,office_id,job_title,status,position_type,currency\nreq-1,of-1,Nurse,Filled,Temp,USD\n"
+REQUIREMENTS = (
+    "requirement_id,office_id,job_title,status,position_type,currency\n"
+    "req-1,of-1,Nurse,Filled,Temp,USD\n"
+)
 TIMESHEETS = (
     "timesheet_id,requirement_id,worker_id,week_ending,work_date,time_type,hours\n"
     "ts-1,req-1,W-1,2026-10-04,2026-09-28,REG,8\n"
@@ -40,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def imported(folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
-    """Exit code, JSON document and what was said on stderr."""
+    """Exit code, JSON document and stderr."""
     done = CliRunner().invoke(
         application(), ["import", str(folder), "--billing-company", COMPANY, "--json", *options]
     )
@@ -93,7 +98,9 @@ def published(topics: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
 
 
 def test_what_is_new_is_published_under_its_key(database: str, topics: str, folder: Path) -> None:
-    """Nodes, requirements and timesheets go out as ATS events, each under its own id; the known billing company is left alone."""
+    """Nodes, requirements and timesheets go out as ATS events, each under its own id; the known
+    billing company is left alone.
+    """
     add_company(database)
     code, document, _ = imported(folder)
     assert (code, document["published"], document["company_made"]) == (0, 5, None)
@@ -117,7 +124,9 @@ def test_one_wrong_cell_and_nothing_is_published(database: str, topics: str, fol
 
 
 def test_a_check_writes_nothing(database: str, topics: str, folder: Path) -> None:
-    """--check says what would go out: new documents, an unknown billing company; no command, no event."""
+    """--check says what would go out: new documents, an unknown billing company; no command, no
+    event.
+    """
     code, document, _ = imported(folder, "--check")
     assert (code, document["billing_company_known"], document["documents"]["timesheet"]["new"]) == (
         0,

@@ -1,11 +1,13 @@
-"""What people see of closed documents: their state, what is left on their lines, who credited them, and how old they are."""
+"""What people see of closed documents: their state, what is left on their lines, who credited
+them, and how old they are.
+"""
 
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.console.client import ageing, history, invoices
-from services.console.client.closed import closed_documents, closed_lines
+from services.console.queries import ageing, history, invoices
+from services.console.queries.closed_documents import closed_documents, closed_lines
 from shared.render import pdf_document
 from tests.builders import COMPANY, node, product_line, statement, statement_line
 from tests.conftest import as_console
@@ -40,8 +42,10 @@ async def states(biller: Biller, **conditions: Any) -> list[tuple[str, str, str]
     ]
 
 
-async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
-    """Issue: the search list shows the state: open, partly credited, credited; a credit note is applied to what it corrects."""
+async def test_the_state_is_derived_from_lines_credits_and_payments(biller: Biller) -> None:
+    """Issue: the search list shows the state: open, partly credited, credited; a credit note is
+    applied to what it corrects.
+    """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
     for at in (1, 2, 3):
@@ -78,7 +82,9 @@ async def test_the_state_is_derived_from_what_stands(biller: Biller) -> None:
 
 
 async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> None:
-    """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no part of an invoice."""
+    """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no
+    part of an invoice.
+    """
     await biller.hear(
         statement(
             "P-1",
@@ -97,8 +103,9 @@ async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> No
 
 
 async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Biller) -> None:
-    """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts from its own date, on the invoice's age; on a
-    netted invoice, too."""
+    """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts
+    from its own date, on the invoice's age; on a netted invoice, too.
+    """
     await biller.hear_nodes(node("office-2", account_name="Alpha"))
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(
@@ -143,7 +150,9 @@ async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Bill
 
 
 async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller) -> None:
-    """Issue: view with lines and history: what is left on each line, on which document, by whom, why and to what end it was credited."""
+    """Issue: view with lines and history: what is left on each line, on which document, by whom,
+    why and to what end it was credited.
+    """
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
     )
@@ -178,7 +187,9 @@ async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller)
 
 
 async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
-    """Domain rules 8: a credit note is titled so, with number and date of every invoice it corrects; its signs are turned."""
+    """Domain rules 8: a credit note is titled so, with number and date of every invoice it
+    corrects; its signs are turned.
+    """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "8.875")
     await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
@@ -191,14 +202,17 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
         (documents,) = [page async for page in closed_documents(connection, row.batch_id)]
         lines = [line async for _, line in closed_lines(connection, documents)]
     (document,) = documents
-    assert (document.document_type, [(each.number, str(each.invoice_date)) for each in document.corrects]) == (
+    corrected = [(each.number, str(each.invoice_date)) for each in document.corrects]
+    assert (document.document_type, corrected) == (
         "credit-note", [("INV-000001", "2026-10-30")],
     )  # fmt: skip
     assert pdf_document(document, lines).startswith(b"%PDF")
 
 
-async def test_the_history_of_an_invoice_tells_its_credits(biller: Biller) -> None:
-    """Domain rules 11: every accepted or refused command is kept, and found by the number of the invoice, the debtor, and the document."""
+async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> None:
+    """Domain rules 11: every accepted or refused command is kept, and found by the number of the
+    invoice, the debtor, and the document.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.tell(

@@ -242,6 +242,6 @@ async def test_parked_debtors_are_tried_again_against_the_same_cut_off(road: Par
     refused = await road.ask("retry-parked", batch_id=batch)
     assert (refused["outcome"], refused["code"]) == ("refused", "nobody_parked")
     assert (await road.ask("retry-parked", batch_id="B-0"))["code"] == "no_such_batch"
-    async with road.engine_of("console").connect() as connection:
+    async with road.engine_of("auditor").connect() as connection:
         report = await verify(connection)
     assert report.clean, [str(fault) for fault in report.faults]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.console.client import rates as shown
-from services.console.client.books import found
-from services.console.client.why import why
+from services.console.queries import rates as shown
+from services.console.queries.explanations import explain_pay_line
+from services.console.queries.snapshot import fetch
 from services.fee_realizer.rates import handlers as rate_commands
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.database import rows
@@ -81,7 +81,7 @@ class Operator(Road):
 
     async def clean(self) -> None:
         """Assert that `verify` finds nothing."""
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
         assert report.clean, [str(fault) for fault in report.faults]
 
@@ -163,7 +163,7 @@ async def test_the_ats_never_replaces_a_price_by_command(operator: Operator) -> 
     async with operator.engine_of("owner").connect() as connection:
         found = await rows(
             connection,
-            "SELECT source, actor FROM fee_realizer.bill_rate WHERE until_book IS NULL AND"
+            "SELECT source, actor FROM fee_realizer.console_bill_rate WHERE until_book IS NULL AND"
             " effective_from = '2026-03-06' ORDER BY 1",
         )
     assert [tuple(row) for row in found] == [("ats", "ats"), ("command", "pat")]
@@ -173,12 +173,12 @@ async def assert_rates_are_explained(operator: Operator) -> None:
     """Assert that the list of rates and the explanation of a line name the confirmation."""
     async with as_console(operator.engine_of("console")) as connection:
         listed = await shown.rates(connection, REQUIREMENT, 10)
-        (first,) = await found(
+        (first,) = await fetch(
             connection,
-            "SELECT min(pay_line_id) AS line FROM invoicer.pay_line"
+            "SELECT min(pay_line_id) AS line FROM invoicer.console_pay_line"
             " WHERE rate_version = '2026-03-02@54.5'",
         )
-        explained = await why(connection, first["line"])
+        explained = await explain_pay_line(connection, first["line"])
     assert [
         (one["effective_from"], one["source"], one["actor"], len(one["confirmed"]))
         for one in listed

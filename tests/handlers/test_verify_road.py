@@ -34,7 +34,7 @@ CUT_OFF = "2026-04-26"
 
 async def look(engine_of: EngineOf) -> Report:
     """Verify, as the console runs it."""
-    async with engine_of("console").connect() as connection:
+    async with engine_of("auditor").connect() as connection:
         return await verify(connection)
 
 

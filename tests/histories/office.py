@@ -75,7 +75,7 @@ class Office:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
         await self.engines["owner"].dispose()
-        self.engines["console"] = engine_for("console", self.url)
+        self.engines["auditor"] = engine_for("auditor", self.url)
         await self.restart()
 
     async def restart(self) -> None:
@@ -178,5 +178,5 @@ class Office:
 
     async def verified(self) -> Report:
         """What `verify` says of the books."""
-        async with self.engines["console"].connect() as connection:
+        async with self.engines["auditor"].connect() as connection:
             return await verify(connection)

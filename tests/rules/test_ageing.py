@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.console.client.ageing import aged, summed
+from services.console.queries.ageing import age_by_debtor, sum_by_currency
 from shared.calendar import AGEING_BUCKETS, ageing_bucket
 
 DUE = date(2026, 8, 30)
@@ -15,12 +15,15 @@ DUE = date(2026, 8, 30)
 @pytest.mark.parametrize(
     ("days", "age"),
     [
-        (-365, "current"), (-1, "current"), (0, "current"), (1, "1-30"), (29, "1-30"), (30, "1-30"), (31, "31-60"), (60, "31-60"), (61, "61-90"),
-        (90, "61-90"), (91, "91-120"), (120, "91-120"), (121, "121+"), (3650, "121+"),
+        (-365, "current"), (-1, "current"), (0, "current"), (1, "1-30"), (29, "1-30"),
+        (30, "1-30"), (31, "31-60"), (60, "31-60"), (61, "61-90"), (90, "61-90"), (91, "91-120"),
+        (120, "91-120"), (121, "121+"), (3650, "121+"),
     ],
 )  # fmt: skip
 def test_the_age_by_days_past_due(days: int, age: str) -> None:
-    """Domain rules 8: current, 1-30, 31-60, 61-90, 91-120, 121+ days past due; 30 days is in 1-30."""
+    """Domain rules 8: current, 1-30, 31-60, 61-90, 91-120, 121+ days past due; 30 days is in
+    1-30.
+    """
     assert ageing_bucket(DUE, DUE + timedelta(days=days)) == age
 
 
@@ -48,7 +51,9 @@ def owed(
 
 
 def test_sums_by_debtor_and_currency() -> None:
-    """Per debtor and currency, unapplied credits below zero in their own age; the sums add up both ways."""
+    """Per debtor and currency, unapplied credits below zero in their own age; the sums add up
+    both ways.
+    """
     rows = [
         owed("Alpha", date(2026, 9, 30), "100.00"),
         owed("Alpha", date(2026, 8, 31), "50.50", documents=2),
@@ -56,9 +61,10 @@ def test_sums_by_debtor_and_currency() -> None:
         owed("Alpha", date(2026, 8, 1), "700", "JPY"),
         owed("Mercy", date(2026, 1, 1), "9.99"),
     ]
-    alpha, yen, mercy = aged(rows, date(2026, 9, 30))
+    alpha, yen, mercy = age_by_debtor(rows, date(2026, 9, 30))
     assert {age: str(alpha[age]) for age in (*AGEING_BUCKETS, "total")} == {
-        "current": "100.00", "1-30": "50.50", "31-60": "-20.00", "61-90": "0.00", "91-120": "0.00", "121+": "0.00", "total": "130.50",
+        "current": "100.00", "1-30": "50.50", "31-60": "-20.00", "61-90": "0.00", "91-120": "0.00",
+        "121+": "0.00", "total": "130.50",
     }  # fmt: skip
     assert (str(yen["31-60"]), yen["currency"], str(mercy["121+"]), alpha["documents"]) == (
         "700",
@@ -68,5 +74,5 @@ def test_sums_by_debtor_and_currency() -> None:
     )
     assert [
         (row["currency"], str(row["total"]), str(row["121+"]))
-        for row in summed([alpha, yen, mercy])
+        for row in sum_by_currency([alpha, yen, mercy])
     ] == [("JPY", "700", "0"), ("USD", "140.49", "9.99")]

@@ -1,4 +1,6 @@
-"""Import of CSV files: what a row says, what is wrong in it and where, what goes out and in which revision."""
+"""Import of CSV files: the values of a row, what is wrong in it and where, what is published and in
+which revision.
+"""
 
 import json
 from datetime import date
@@ -7,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from services.console.importing.csv_rows import Problems
 from services.console.importing.folder import postal_address, read_folder
-from services.console.importing.plan import Known, Plan, plan_import
-from services.console.importing.sheets import Problems
+from services.console.importing.plan import Plan, StoredDocuments, plan_import
 from shared.errors import Refused
 from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
 
@@ -20,9 +22,12 @@ FILES = {
     "company,co-1,,Acme Health,ACME,,,,\n"
     "client,cl-1,co-1,Acme West,,,,,\n"
     "office,of-1,cl-1,Acme Brooklyn,,1 Main St,BROOKLYN,NY,112011234\n",
-    "requirements.csv": 'requirement_id,office_id,job_title,status,position_type,currency\nreq-1,of-1,"Nurse, registered",Filled,Temp,USD\n',
-    "bill_rates.csv": "requirement_id,time_type,effective_from,bill_rate\nreq-1,REG,2026-01-01,79.50\nreq-1,WKD,2026-01-01,87.4500\n",
-    "timesheets.csv": "timesheet_id,requirement_id,worker_id,week_ending,work_date,time_type,hours\n"
+    "requirements.csv": "requirement_id,office_id,job_title,status,position_type,currency\n"
+    'req-1,of-1,"Nurse, registered",Filled,Temp,USD\n',
+    "bill_rates.csv": "requirement_id,time_type,effective_from,bill_rate\n"
+    "req-1,REG,2026-01-01,79.50\nreq-1,WKD,2026-01-01,87.4500\n",
+    "timesheets.csv": "timesheet_id,requirement_id,worker_id,week_ending,"
+    "work_date,time_type,hours\n"
     "ts-1,req-1,W-1,2026-10-04,2026-09-28,REG,8\n"
     "ts-2,req-1,W-2,2026-10-04,2026-09-29,REG,7.5\n"
     "ts-1,req-1,W-1,2026-10-04,2026-10-03,WKD,4.25\n",
@@ -40,33 +45,38 @@ def write(folder: Path, **changes: str | None) -> Path:
 
 
 def planned(
-    folder: Path, known: Known | None = None, today: date = TODAY
+    folder: Path, known: StoredDocuments | None = None, today: date = TODAY
 ) -> tuple[Plan, list[str]]:
     """The plan and what is wrong, as people read it."""
     problems = Problems()
-    plan = plan_import(read_folder(folder, problems), known or Known(), COMPANY, today, problems)
+    plan = plan_import(
+        read_folder(folder, problems), known or StoredDocuments(), COMPANY, today, problems
+    )
     return plan, [str(problem) for problem in problems.shown]
 
 
-def taken(plan: Plan, before: Known | None = None) -> Known:
-    """The books after the plan went out."""
-    known = before or Known()
+def taken(plan: Plan, before: StoredDocuments | None = None) -> StoredDocuments:
+    """The stored documents after the plan was published."""
+    known = before or StoredDocuments()
     known.nodes |= {
-        an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]
+        an_id: BilltoChanged.model_validate_json(value)
+        for an_id, value in plan.to_publish["billto"]
     }
     known.requirements |= {
         an_id: RequirementChanged.model_validate_json(value)
-        for an_id, value in plan.going["requirement"]
+        for an_id, value in plan.to_publish["requirement"]
     }
     known.timesheets |= {
         an_id: TimesheetApproved.model_validate_json(value)
-        for an_id, value in plan.going["timesheet"]
+        for an_id, value in plan.to_publish["timesheet"]
     }
     return known
 
 
-def test_a_folder_becomes_what_an_ats_would_say(tmp_path: Path) -> None:
-    """Rows of one timesheet are one document, wherever they stand; an imported row has no workflow stamps; rates go with their requirement."""
+def test_a_folder_becomes_ats_events(tmp_path: Path) -> None:
+    """Rows of one timesheet are one document, wherever they are; an imported row has no
+    workflow stamps; rates go with their requirement.
+    """
     plan, problems = planned(write(tmp_path))
     known = taken(plan)
     assert not problems
@@ -88,11 +98,13 @@ def test_a_folder_becomes_what_an_ats_would_say(tmp_path: Path) -> None:
         ("2026-10-03", Decimal("4.25")),
     ]
     assert (plan.new["billto"], plan.new["requirement"], plan.new["timesheet"]) == (3, 1, 2)
-    assert json.loads(dict(plan.going["timesheet"])["ts-2"])["entries"][0]["hours"] == "7.5"
+    assert json.loads(dict(plan.to_publish["timesheet"])["ts-2"])["entries"][0]["hours"] == "7.5"
 
 
-def test_the_same_folder_again_says_nothing(tmp_path: Path) -> None:
-    """Unchanged documents are repeats; values are compared, so 8.00 is 8, a trailing zero of a price and the order of rows say nothing."""
+def test_the_same_folder_again_publishes_nothing(tmp_path: Path) -> None:
+    """Unchanged documents are repeats; values are compared, so 8.00 is 8, a trailing zero of a
+    price and the order of rows say nothing.
+    """
     known = taken(planned(write(tmp_path))[0])
     header, *rows = FILES["timesheets.csv"].splitlines()
     shuffled = "\n".join([header, *reversed(rows)]).replace(",8", ",8.00") + "\n"
@@ -109,13 +121,15 @@ def test_the_same_folder_again_says_nothing(tmp_path: Path) -> None:
 
 
 def test_a_changed_document_is_the_next_revision(tmp_path: Path) -> None:
-    """Changed documents go out as the next revision of their id, whatever number the books have; the others stay at home."""
+    """Changed documents go out as the next revision of their id, whatever revision is stored;
+    the others stay at home.
+    """
     known = taken(planned(write(tmp_path))[0])
     known.timesheets["ts-2"] = known.timesheets["ts-2"].model_copy(update={"revision": 41})
     plan, _ = planned(
         write(tmp_path, timesheets=FILES["timesheets.csv"].replace("7.5", "7.25")), known
     )
-    ((an_id, value),) = plan.going["timesheet"]
+    ((an_id, value),) = plan.to_publish["timesheet"]
     assert (an_id, json.loads(value)["revision"], plan.changed["timesheet"], plan.records) == (
         "ts-2",
         42,
@@ -125,7 +139,9 @@ def test_a_changed_document_is_the_next_revision(tmp_path: Path) -> None:
 
 
 def test_a_status_that_changed_counts_from_today(tmp_path: Path) -> None:
-    """An order closed since does not block its last timesheets (domain rules 3): the file has no date, so the new status begins today."""
+    """A requirement closed since does not block its last timesheets (domain rules 3): the file has
+    no date, so the new status begins today.
+    """
     known = taken(planned(write(tmp_path))[0])
     closed = FILES["requirements.csv"].replace("Filled", "Closed")
     known = taken(planned(write(tmp_path, requirements=closed), known)[0], known)
@@ -138,8 +154,10 @@ def test_a_status_that_changed_counts_from_today(tmp_path: Path) -> None:
     assert again.records == 0
 
 
-def test_what_a_file_does_not_have_stays_as_the_books_have_it(tmp_path: Path) -> None:
-    """New rates without requirements.csv change the rates of the requirement in the books and nothing else of it."""
+def test_what_a_file_does_not_have_stays_as_stored(tmp_path: Path) -> None:
+    """New rates without requirements.csv change the rates of the requirement in the database and
+    nothing else of it.
+    """
     known = taken(planned(write(tmp_path))[0])
     known.requirements["req-1"] = RequirementChanged.model_validate_json(
         known.requirements["req-1"].model_dump_json(exclude={"engagement"})[:-1]
@@ -205,7 +223,8 @@ WRONG = {
         "timesheets",
         "ts-2,req-1",
         "ts-2,req-9",
-        "timesheets.csv, line 3, requirement_id: req-9 is neither in requirements.csv nor in the books",
+        "timesheets.csv, line 3, requirement_id: req-9 is neither in requirements.csv nor in the"
+        " database",
     ),
     "cells": (
         "timesheets",
@@ -241,7 +260,7 @@ WRONG = {
         "requirements",
         "of-1",
         "of-9",
-        "requirements.csv, line 2, office_id: of-9 is neither in billto.csv nor in the books",
+        "requirements.csv, line 2, office_id: of-9 is neither in billto.csv nor in the database",
     ),
     "level": (
         "billto",
@@ -253,19 +272,20 @@ WRONG = {
         "billto",
         "cl-1,co-1",
         "cl-1,co-9",
-        "billto.csv, line 3, parent_id: co-9 is neither in billto.csv nor in the books",
+        "billto.csv, line 3, parent_id: co-9 is neither in billto.csv nor in the database",
     ),
     "upside down": (
         "billto",
         "co-1,,Acme",
         "co-1,of-1,Acme",
-        "billto.csv, line 2, parent_id: of-1 is on the level office and cannot stand above the company co-1",
+        "billto.csv, line 2, parent_id: of-1 is on the level office and cannot be above the"
+        " company co-1",
     ),
     "id twice": (
         "billto",
         "client,cl-1",
         "client,co-1",
-        "billto.csv, line 3, id: co-1 stands on line 2 already",
+        "billto.csv, line 3, id: co-1 is on line 2 already",
     ),
     "id empty": (
         "billto",
@@ -302,7 +322,9 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_named_by_file_line_and_column(case: str, tmp_path: Path) -> None:
-    """A row error says file, line, column and what should stand there; then nothing at all goes out."""
+    """A row error names file, line, column and what the cell should hold; then nothing at all goes
+    out.
+    """
     file, right, wrong, message = WRONG[case]
     text = FILES[f"{file}.csv"]
     assert text.count(right) >= 1
@@ -315,7 +337,7 @@ def test_what_is_wrong_is_named_by_file_line_and_column(case: str, tmp_path: Pat
     assert plan.records == 0
 
 
-def test_who_refers_to_a_wrong_row_is_not_called_wrong_for_it(tmp_path: Path) -> None:
+def test_a_reference_to_a_wrong_row_is_not_an_error_of_its_own(tmp_path: Path) -> None:
     """One wrong cell is one error, not one for every row below it."""
     _, problems = planned(
         write(tmp_path, billto=FILES["billto.csv"].replace("office,of-1", "offices,of-1"))
@@ -326,7 +348,9 @@ def test_who_refers_to_a_wrong_row_is_not_called_wrong_for_it(tmp_path: Path) ->
 
 
 def test_all_that_is_wrong_is_counted_and_the_first_fifty_are_shown(tmp_path: Path) -> None:
-    """One run names what must be fixed; a file that is wrong throughout does not flood the screen."""
+    """One run names what must be fixed; a file that is wrong throughout does not flood the
+    screen.
+    """
     rows = "".join(f"ts-{at},req-1,W-1,2026-10-04,2026-09-28,REG,x\n" for at in range(120))
     write(tmp_path, timesheets=FILES["timesheets.csv"].splitlines()[0] + "\n" + rows)
     problems = Problems()
@@ -334,27 +358,31 @@ def test_all_that_is_wrong_is_counted_and_the_first_fifty_are_shown(tmp_path: Pa
     assert (problems.count, len(problems.shown), problems.shown[0].line) == (120, 50, 2)
 
 
-def test_a_job_order_of_another_billing_company_is_not_taken_over(tmp_path: Path) -> None:
-    """An import for the wrong billing company would move a client's requirements: it is refused by line."""
+def test_a_requirement_of_another_billing_company_is_refused(tmp_path: Path) -> None:
+    """An import for the wrong billing company would move a client's requirements: it is refused
+    by line.
+    """
     known = taken(planned(write(tmp_path))[0])
     known.requirements["req-1"] = known.requirements["req-1"].model_copy(
         update={"billing_company": "other-eu"}
     )
     _, problems = planned(write(tmp_path), known)
     assert problems == [
-        "requirements.csv, line 2, requirement_id: req-1 is a requirement of the billing company other-eu in the books, not of acme-us"
+        "requirements.csv, line 2, requirement_id: req-1 is a requirement of the billing company"
+        " other-eu, not of acme-us"
     ]
 
 
-def test_an_adjustment_in_the_books_is_no_original(tmp_path: Path) -> None:
-    """A sheet belongs to one original for good."""
-    _, problems = planned(write(tmp_path), Known(adjustments={"ts-2": "ts-0"}))
+def test_a_stored_adjustment_is_no_original(tmp_path: Path) -> None:
+    """An adjustment belongs to one original for good."""
+    _, problems = planned(write(tmp_path), StoredDocuments(adjustments={"ts-2": "ts-0"}))
     assert problems == [
-        "timesheets.csv, line 3, timesheet_id: ts-2 is an adjustment of ts-0 in the books and cannot come as a timesheet of its own"
+        "timesheets.csv, line 3, timesheet_id: ts-2 is stored as an adjustment of ts-0, not as an"
+        " original"
     ]
 
 
-def test_a_folder_without_files_says_what_it_should_hold(tmp_path: Path) -> None:
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     """Wrong folder: a message, not an empty success."""
     with pytest.raises(Refused, match="holds none of billto"):
         read_folder(tmp_path, Problems())

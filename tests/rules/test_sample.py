@@ -1,4 +1,6 @@
-"""The sample agency's event files: what is committed is what its generator writes, and says what its README promises."""
+"""The sample agency's event files: what is committed is what its generator writes, and says what
+its README promises.
+"""
 
 import json
 from datetime import date
@@ -39,8 +41,8 @@ def test_every_line_but_one_can_be_read() -> None:
     assert bad == [month.CUT_SHORT]
 
 
-def test_no_timesheet_lies_beyond_the_cut_off_but_those_that_should() -> None:
-    """A month: weeks up to the cut-off date, and the two sheets of the week after it."""
+def test_only_the_early_timesheets_are_after_the_cut_off() -> None:
+    """A month: weeks up to the cut-off date, and the two timesheets of the week after it."""
     sheets = [
         json.loads(line)
         for line in month.files()["03-timesheet-approved.jsonl"]

@@ -80,7 +80,7 @@ async def small_books(plant: Planter) -> None:
 
 async def look(engine_of: EngineOf, minutes: int = 5) -> Report:
     """Verify, as the console runs it."""
-    async with engine_of("console").connect() as connection:
+    async with engine_of("auditor").connect() as connection:
         return await verify(connection, minutes)
 
 
@@ -402,7 +402,7 @@ async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
 
 async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf) -> None:
     """What commits while it looks is not seen by halves: the transaction is REPEATABLE READ and read only."""
-    async with engine_of("console").connect() as connection:
+    async with engine_of("auditor").connect() as connection:
         await verify(connection)
         assert (
             await connection.exec_driver_sql("SHOW transaction_isolation")

@@ -152,7 +152,7 @@ class Firm:
 
     async def check(self) -> None:
         """The books are right."""
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
         assert report.faults == (), report.faults
 

@@ -84,7 +84,7 @@ class Run:
 
     async def verified(self) -> list[str]:
         """What verify finds, in words; statements in flight count, too, for nothing moves any more."""
-        engine = engine_for("console", self.url)
+        engine = engine_for("auditor", self.url)
         try:
             async with engine.connect() as connection:
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.console.importing.folder import Contents, read_folder
-from services.console.importing.plan import Known, plan_import
-from services.console.importing.sheets import Problems
+from services.console.importing.csv_rows import Problems
+from services.console.importing.folder import FolderContents, read_folder
+from services.console.importing.plan import StoredDocuments, plan_import
 from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
 from shared.verify import verify
 from tests.builders import command
@@ -77,14 +77,15 @@ class Agency:
 def agency() -> Agency:
     """The folder as `backoffice import` reads and plans it on empty books."""
     problems = Problems()
-    contents: Contents = read_folder(DATA, problems)
-    plan = plan_import(contents, Known(), COMPANY, date(2026, 1, 1), problems)
+    contents: FolderContents = read_folder(DATA, problems)
+    plan = plan_import(contents, StoredDocuments(), COMPANY, date(2026, 1, 1), problems)
     assert not problems.count, problems.shown
     requirements = [
-        RequirementChanged.model_validate_json(value) for _, value in plan.going["requirement"]
+        RequirementChanged.model_validate_json(value) for _, value in plan.to_publish["requirement"]
     ]
     nodes = {
-        an_id: BilltoChanged.model_validate_json(value) for an_id, value in plan.going["billto"]
+        an_id: BilltoChanged.model_validate_json(value)
+        for an_id, value in plan.to_publish["billto"]
     }
     way: list[BilltoChanged] = []
     at: str | None = requirements[0].office_id
@@ -94,7 +95,7 @@ def agency() -> Agency:
     return Agency(
         way,
         requirements,
-        [TimesheetApproved.model_validate_json(value) for _, value in plan.going["timesheet"]],
+        [TimesheetApproved.model_validate_json(value) for _, value in plan.to_publish["timesheet"]],
     )
 
 
@@ -163,7 +164,7 @@ class CommandDispatcher:
 
     async def lines(self) -> list[Any]:
         """Every pay line, with its batch; the books are clean."""
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
             assert report.clean, report.faults
         async with self.engine_of("owner").connect() as connection:

@@ -296,7 +296,7 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
     assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 10
     await publish([event(ORDER, "REQ-1", builders.requirement(), 0)])
     await until(
-        "the other lane", lambda: books.one("SELECT count(*) FROM fee_realizer.known_requirement")
+        "the other lane", lambda: books.one("SELECT count(*) FROM fee_realizer.console_requirement")
     )
     await worker.stop()
     async with running(stack, tmp_path, "fee_realizer", bad_records_limit=1000):

@@ -1,4 +1,6 @@
-"""An operator's work, typed: from published timesheets to files, on a real stack with every worker a process of its own."""
+"""An operator's work, typed: from published timesheets to files, on a real stack with every
+worker a process of its own.
+"""
 
 import csv
 import json
@@ -41,7 +43,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def typed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
-    """`typed("batch", "list")` gives the JSON document of a command that must end with exit 0, or with the exit that is given."""
+    """`typed("batch", "list")` gives the JSON document of a command that must end with exit 0,
+    or with the exit that is given.
+    """
     monkeypatch.setenv("BACKOFFICE_TODAY", TODAY)
     settings.cache_clear()
 
@@ -50,7 +54,8 @@ def typed(data: Path, monkeypatch: pytest.MonkeyPatch) -> Type:
             application(), [*map(str, words), "--json", "--data", str(data)]
         )
         assert result.exit_code == exit_code, (
-            f"{words}: exit {result.exit_code}\n{result.stdout}\n{result.stderr}\n{result.exception!r}"
+            f"{words}: exit"
+            f" {result.exit_code}\n{result.stdout}\n{result.stderr}\n{result.exception!r}"
         )
         return json.loads(result.stdout)
 
@@ -88,8 +93,10 @@ def publish(typed: Type, folder: Path, topic: str, *events: Any) -> None:
 def facts(typed: Type, folder: Path, company: str) -> None:
     """A billing company with tax, an office that pays for itself, a requirement."""
     typed(
-        "billing-company", "set", company, "--name", f"{company} Inc.", "--address", "1 Main St", "--tax-id", "EIN 1", "--bank", "IBAN 1",
-        "--series", f"{company}-:4", "--tax", "VAT=10@2020-01-01", "--default-tax", "VAT", "--actor", "kim", "--reason", "new entity",
+        "billing-company", "set", company, "--name", f"{company} Inc.", "--address", "1 Main St",
+        "--tax-id", "EIN 1", "--bank", "IBAN 1", "--series", f"{company}-:4",
+        "--tax", "VAT=10@2020-01-01", "--default-tax", "VAT",
+        "--actor", "kim", "--reason", "new entity",
     )  # fmt: skip
     publish(
         typed,
@@ -120,7 +127,9 @@ def lines_of(typed: Type, company: str, number: int) -> list[dict[str, Any]]:
 
 
 def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> None:
-    """Published timesheets become lines, a preview, a batch that cites it, and files whose totals are those of the batch."""
+    """Published timesheets become lines, a preview, a batch that cites it, and files whose
+    totals are those of the batch.
+    """
     facts(typed, tmp_path, "acme")
     publish(
         typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2")
@@ -233,7 +242,9 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
 
 
 def test_what_is_billed_can_be_explained(typed: Type, data: Path, tmp_path: Path) -> None:
-    """why, why-not, history: an invoiced line names its document and statement, and who made the batch for which reason."""
+    """why, why-not, history: an invoiced line names its document and realization, and who made the
+    batch for which reason.
+    """
     facts(typed, tmp_path, "bolt")
     publish(typed, tmp_path, "timesheet-approved", sheet("bolt", 1))
     (line,) = lines_of(typed, "bolt", 1)
@@ -262,7 +273,8 @@ def test_what_is_billed_can_be_explained(typed: Type, data: Path, tmp_path: Path
             (entry["actor"], entry.get("reason")) for entry in entries
         }, subject
 
-    # An adjustment to 38 h: the credit names the invoice that it corrects, before and after it is on a credit note.
+    # An adjustment to 38 h: the credit names the invoice that it corrects, before and after it is
+    # on a credit note.
     entries = [
         builders.entry("6", requirement_id="R-bolt"),
         *builders.days("8", 4, requirement_id="R-bolt"),
@@ -282,7 +294,9 @@ def test_what_is_billed_can_be_explained(typed: Type, data: Path, tmp_path: Path
 
 
 def test_lines_are_held_released_and_edited(typed: Type, tmp_path: Path) -> None:
-    """A snooze needs a reason and shows it with who and when; an edit keeps before and after; only ids are needed."""
+    """A snooze needs a reason and shows it with who and when; an edit keeps before and after;
+    only ids are needed.
+    """
     facts(typed, tmp_path, "crew")
     publish(typed, tmp_path, "timesheet-approved", sheet("crew", 1))
     (line,) = lines_of(typed, "crew", 1)
@@ -304,8 +318,10 @@ def test_lines_are_held_released_and_edited(typed: Type, tmp_path: Path) -> None
     assert typed("verify")["clean"] is True
 
 
-def test_a_bad_record_is_mended_and_another_set_aside(typed: Type, tmp_path: Path) -> None:
-    """A line that is no JSON goes out as it is and comes back as a dead letter; replayed with a fixed value it counts as if it had been good."""
+def test_a_bad_record_is_replayed_and_another_discarded(typed: Type, tmp_path: Path) -> None:
+    """A line that is no JSON goes out as it is and comes back as a dead letter; replayed with a
+    fixed value it counts as if it had been good.
+    """
     facts(typed, tmp_path, "dune")
     good = sheet("dune", 1)
     publish(
@@ -315,7 +331,7 @@ def test_a_bad_record_is_mended_and_another_set_aside(typed: Type, tmp_path: Pat
         '{"timesheet_id": "T-dune-1", "secret-field": ',
         '{"timesheet_id": "T-dune-2"}',
     )
-    letters = until(
+    dead_letter_rows = until(
         lambda: (
             found
             if len(
@@ -326,7 +342,7 @@ def test_a_bad_record_is_mended_and_another_set_aside(typed: Type, tmp_path: Pat
         )
     )
     bad, incomplete = (
-        next(letter["dead_letter_id"] for letter in letters if letter["code"] == code)
+        next(row["dead_letter_id"] for row in dead_letter_rows if row["code"] == code)
         for code in ("bad_json", "missing_field")
     )
     assert "T-dune" not in json.dumps(
@@ -368,7 +384,9 @@ def test_a_bad_record_is_mended_and_another_set_aside(typed: Type, tmp_path: Pat
 
 
 def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path) -> None:
-    """An unknown requirement holds a timesheet with a code and a message; retrying changes nothing; when the fact arrives it goes on."""
+    """An unknown requirement holds a timesheet with a code and a message; retrying changes
+    nothing; when the fact arrives it goes on.
+    """
     publish(typed, tmp_path, "timesheet-approved", sheet("echo", 1))
     (held,) = until(
         lambda: [
@@ -387,8 +405,8 @@ def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path)
     assert typed("republish", "--document", "T-echo-1")["results"][0]["outcome"] == "accepted"
 
 
-def test_a_refusal_has_code_sentence_and_mend(typed: Type) -> None:
-    """The business says no with exit 1: one JSON document with code, message and what to do."""
+def test_a_refusal_has_code_message_and_fix(typed: Type) -> None:
+    """A refusal is exit 1: one JSON document with code, message and what to do."""
     refused = typed(
         "batch", "generate", "--billing-company", "nobody", "--cut-off", CUT_OFF, exit_code=1
     )
@@ -412,7 +430,9 @@ def test_status_is_right_about_the_stack(typed: Type, data: Path) -> None:
 
 
 def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
-    """Items are made from a JSON file, one or a list; one that makes no sense is wrong use and nothing is sent."""
+    """Items are made from a JSON file, one or a list; one that makes no sense is wrong use and
+    nothing is sent.
+    """
     items = [
         {"item_id": "check", "name": "Background check", "amount": "85.00", "currency": "USD"},
         {"item_id": "hire", "name": "Direct hire", "percent_of_salary": "20"},
@@ -437,7 +457,9 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
 
 
 def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path) -> None:
-    """A part to rebill, a part forgiven, the rest refused beyond what is left; the search list, the ages and the next batch know of it."""
+    """A part to rebill, a part forgiven, the rest refused beyond what is left; the search list,
+    the ages and the next batch know of it.
+    """
     facts(typed, tmp_path, "credo")
     publish(typed, tmp_path, "timesheet-approved", sheet("credo", 1))
     lines_of(typed, "credo", 1)

@@ -1,4 +1,6 @@
-"""Billing cycles as an operator types them: time groups, terms of debtors, batch groups, narrowed batches. A real stack, workers as processes."""
+"""Billing cycles as an operator types them: time groups, terms of debtors, batch groups,
+narrowed batches. A real stack, workers as processes.
+"""
 
 import json
 from pathlib import Path
@@ -21,7 +23,9 @@ def refused(folder: Path, *words: object) -> dict[str, Any]:
 
 
 def test_time_groups_are_set_and_listed(typed: Type, data: Path, tmp_path: Path) -> None:
-    """Weekly, fortnightly, monthly, custom dates from CSV, non-date; a wrong line is named, a gap names its two periods."""
+    """Weekly, fortnightly, monthly, custom dates from CSV, non-date; a wrong line is named, a
+    gap names its two periods.
+    """
     typed("time-groups", "set", "weekly", "--cycle", "weekly", "--ends-on", "Sunday")
     typed("time-groups", "set", "fortnightly", "--cycle", "fortnightly", "--anchor", "2026-03-08")
     typed("time-groups", "set", "monthly", "--cycle", "monthly")
@@ -57,7 +61,9 @@ Somebody else,,-,,,2026-01-01
 
 
 def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Path) -> None:
-    """What is named changes from a day on, the rest stays; a file's errors are named by line, and then nothing is sent."""
+    """What is named changes from a day on, the rest stays; a file's errors are named by line,
+    and then nothing is sent.
+    """
     facts(typed, tmp_path, "terms")
     company = ("--billing-company", "terms")
     typed("time-groups", "set", "weekly", "--cycle", "weekly", "--ends-on", "sunday")
@@ -127,7 +133,9 @@ def test_terms_are_set_imported_and_shown(typed: Type, data: Path, tmp_path: Pat
 
 
 def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: Path) -> None:
-    """The batch groups of a cut-off, a preview and a batch of one group without a debtor, and the rest later."""
+    """The batch groups of a cut-off, a preview and a batch of one group without a debtor, and
+    the rest later.
+    """
     for name in ("alpha", "beta"):
         facts(typed, tmp_path, name)
     publish(

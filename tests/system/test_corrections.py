@@ -57,7 +57,7 @@ class Agency:
         """Everything reaches who hears it; the books are right."""
         await self.road.settle()
         await self.road.sweep()
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
         assert report.faults == (), report.faults
         assert report.in_flight_count == 0

@@ -1,4 +1,6 @@
-"""The demonstration that a new user types first: it tells a true story, its files add up, and nothing of it stays running."""
+"""The demonstration that a new user types first: its report is true, its files add up, and
+nothing of it stays running.
+"""
 
 import csv
 import json
@@ -33,7 +35,9 @@ def folder() -> Iterator[Path]:
 
 
 def environment() -> dict[str, str]:
-    """No address and no setting of the machine that runs the tests, but for the folder of the jars; a day on which instalments are due later."""
+    """No address and no setting of the machine that runs the tests, but for the folder of the
+    jars; a day on which instalments are due later.
+    """
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -53,7 +57,8 @@ def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
         str(folder / "out"),
         *options,
     ]
-    # Whoever starts the tests in the background may have set Ctrl-C to be ignored, and processes inherit that.
+    # Whoever starts the tests in the background may have set Ctrl-C to be ignored, and processes
+    # inherit that.
     heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         command,
@@ -81,21 +86,23 @@ def left_running(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def story(folder: Path) -> dict[str, Any]:
+def report(folder: Path) -> dict[str, Any]:
     """The demonstration's one JSON document."""
     process = start(folder, "--json")
     out, errors = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, errors[-3000:] + out[-3000:]
-    told: dict[str, Any] = json.loads(out)
-    return told
+    report: dict[str, Any] = json.loads(out)
+    return report
 
 
-def test_the_demonstration_waits_with_what_must_wait(story: dict[str, Any]) -> None:
-    """Held, snoozed, scheduled, beyond the cut-off, without a payer, unreadable: each is named with its reason, and is on no invoice."""
+def test_the_demonstration_names_what_is_not_invoiced(report: dict[str, Any]) -> None:
+    """Held, snoozed, scheduled, beyond the cut-off, without a payer, unreadable: each is named
+    with its reason, and is on no invoice.
+    """
     by_what: dict[str, list[str]] = {}
-    for row in story["not_invoiced"]:
+    for row in report["not_invoiced"]:
         by_what.setdefault(row["what"], []).append(row["which"])
-    assert sorted(row["code"] for row in story["held"]) == [
+    assert sorted(row["code"] for row in report["held"]) == [
         "no_bill_rate",
         "not_approved",
         "not_reviewed",
@@ -107,14 +114,16 @@ def test_the_demonstration_waits_with_what_must_wait(story: dict[str, Any]) -> N
     assert sorted(by_what["scheduled"]) == ["PL-1001", "PL-1002"]
     assert sorted(by_what["next month"]) == sorted(month.timesheet_id(*one) for one in month.EARLY)
     assert by_what["set aside"] == ["of-bluewater-camden"]
-    assert [letter["code"] for letter in story["dead_letters"]] == ["bad_json"]
+    assert [row["code"] for row in report["dead_letters"]] == ["bad_json"]
 
 
 def test_the_files_of_the_demonstration_add_up_to_the_batch(
-    story: dict[str, Any], folder: Path
+    report: dict[str, Any], folder: Path
 ) -> None:
-    """Screen, CSV and PDF show the same money, each counted by itself; numbers are gapless from 1."""
-    for batch in story["batches"]:
+    """Screen, CSV and PDF show the same money, each counted by itself; numbers are gapless from
+    1.
+    """
+    for batch in report["batches"]:
         company = batch["billing_company"]
         with (folder / "out" / f"{company}.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -137,10 +146,12 @@ def test_the_files_of_the_demonstration_add_up_to_the_batch(
         assert batch["agree"] == "yes"
 
 
-def test_the_demonstration_shows_the_rules_at_work(story: dict[str, Any], folder: Path) -> None:
-    """A rate that changes on a Wednesday gives two lines; an adjustment takes its original's place; a direct hire's halves fall due apart."""
+def test_the_demonstration_shows_the_rules(report: dict[str, Any], folder: Path) -> None:
+    """A rate that changes on a Wednesday gives two lines; an adjustment takes its original's
+    place; a direct hire's halves fall due apart.
+    """
     rows: list[dict[str, str]] = []
-    for batch in story["batches"]:
+    for batch in report["batches"]:
         with (folder / "out" / f"{batch['billing_company']}.csv").open(
             encoding="utf-8", newline=""
         ) as file:
@@ -165,10 +176,10 @@ def test_the_demonstration_shows_the_rules_at_work(story: dict[str, Any], folder
     assert fees == {"PL-1001": Decimal(10800), "PL-1002": Decimal(14800)}
 
 
-def test_the_books_are_clean_and_nothing_stays_running(story: dict[str, Any], folder: Path) -> None:
+def test_verify_is_clean_and_nothing_stays_running(report: dict[str, Any], folder: Path) -> None:
     """`verify` finds no fault; the demonstration stops all that it started."""
-    assert story["verify"]["clean"]
-    assert story["verify"]["in_flight_count"] == 0
+    assert report["verify"]["clean"]
+    assert report["verify"]["in_flight_count"] == 0
     assert left_running(folder) == []
 
 
@@ -178,9 +189,11 @@ def test_the_books_are_clean_and_nothing_stays_running(story: dict[str, Any], fo
     ids=["in the middle", "while starting"],
 )
 def test_a_demonstration_that_is_stopped_leaves_nothing_running(
-    folder: Path, by: signal.Signals, at: str, story: dict[str, Any]
+    folder: Path, by: signal.Signals, at: str, report: dict[str, Any]
 ) -> None:
-    """Ctrl-C in the middle of the work, and a kill while servers start, stop servers and workers, too."""
+    """Ctrl-C in the middle of the work, and a kill while servers start, stop servers and
+    workers, too.
+    """
     process = start(folder)
     assert process.stdout is not None
     for line in process.stdout:

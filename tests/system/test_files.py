@@ -1,4 +1,6 @@
-"""Files of a closed batch out of real books: each format adds up to the batch and gives the same bytes again, and long documents stream."""
+"""Files of a closed batch from a real database: each format adds up to the batch and gives the same
+bytes again, and long documents stream.
+"""
 
 import asyncio
 import csv
@@ -17,8 +19,9 @@ import openpyxl
 import pytest
 from facturx import get_facturx_xml_from_pdf, parse_ubl_cii_xml
 
-from services.console.client import batches, files
-from services.console.client.books import reading
+from services.console import files
+from services.console.queries import batches
+from services.console.queries.snapshot import open_snapshot
 from shared.errors import Refused
 from tests.builders import statement_line
 from tests.conftest import EngineOf
@@ -40,7 +43,9 @@ A_SHORT_DOCUMENT = 2_000
 """More than the cursor reads at once."""
 A_LONG_DOCUMENT = 9_727
 MORE_MEMORY_KB = 8_000
-"""So much more may a long document take than a short one: buffers, not lines (its UBL alone has 18 MB)."""
+"""So much more may a long document take than a short one: buffers, not lines (its UBL alone has
+18 MB).
+"""
 
 Plant = Callable[[Callable[[Planter], Awaitable[Any]]], Awaitable[Any]]
 
@@ -113,17 +118,23 @@ async def a_long_document(planter: Planter, batch_id: str, number: int, lines: i
     totals = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
     head = {"net": net, "tax": tax, "total": net + tax, "line_count": lines, "tax_totals": totals}
     invoice = await planter.invoice(batch_id, number, MARCH, [], seller=SELLER, buyer=BUYER, **head)
-    names = "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_schema = 'invoicer' AND table_name = 'pay_line'"
+    names = (
+        "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_schema ="
+        " 'invoicer' AND table_name = 'pay_line'"
+    )
     columns = await planter.run(f"{names} AND column_name <> 'pay_line_id'")
     await planter.run(
-        f"INSERT INTO invoicer.pay_line ({columns}) SELECT {columns} FROM invoicer.pay_line, generate_series(2, CAST(:lines AS integer))"
+        f"INSERT INTO invoicer.pay_line ({columns}) SELECT {columns} FROM invoicer.pay_line,"
+        " generate_series(2, CAST(:lines AS integer))"
         " WHERE pay_line_id = :one",
         lines=lines,
         one=one,
     )
     await planter.run(
-        "INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)"
-        " SELECT :invoice, row_number() OVER (ORDER BY pay_line_id), pay_line_id, 'office-1', 3, 'VAT', 10, 200 FROM invoicer.pay_line WHERE document_id = :id",
+        "INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node,"
+        " billto_level, tax_code, tax_rate, tax_amount)"
+        " SELECT :invoice, row_number() OVER (ORDER BY pay_line_id), pay_line_id, 'office-1', 3,"
+        " 'VAT', 10, 200 FROM invoicer.pay_line WHERE document_id = :id",
         invoice=invoice,
         id=f"T-{number}",
     )
@@ -134,7 +145,7 @@ def saved(database: str, batch_id: str, file_format: files.FileFormat, place: Pa
     """The files of a batch at that place."""
 
     async def run() -> files.Saved:
-        async with reading(database) as connection:
+        async with open_snapshot(database) as connection:
             return await files.save(
                 connection, await batches.batch(connection, batch_id), file_format, place
             )
@@ -177,7 +188,9 @@ NUMBERS = ["INV-000007", "INV-000008", "INV-000009"]
 async def test_every_format_adds_up_to_the_batch(
     database: str, plant: Plant, tmp_path: Path
 ) -> None:
-    """Read back by readers that are not ours: CSV, XLSX, IIF, UBL and PDF/A-3 give the batch's total in each currency."""
+    """Read back by readers that are not ours: CSV, XLSX, IIF, UBL and PDF/A-3 give the batch's
+    total in each currency.
+    """
     await plant(a_batch)
     announced = {
         name: (await take(database, "csv", tmp_path / "b.csv")).totals.by_currency[name].total
@@ -231,7 +244,9 @@ async def test_every_format_adds_up_to_the_batch(
 async def test_downloaded_again_the_bytes_are_the_same(
     database: str, plant: Plant, tmp_path: Path
 ) -> None:
-    """Whenever a batch is taken again, two seconds or two years later: no clock, no random id, no order of a database is in a file."""
+    """Whenever a batch is taken again, two seconds or two years later: no clock, no random id,
+    no order of a database is in a file.
+    """
     await plant(a_batch)
     places = {
         "csv": "b.csv",
@@ -276,13 +291,16 @@ async def test_a_file_that_does_not_add_up_is_not_kept(
 async def test_what_does_not_fit_is_named_before_anything_is_written(
     database: str, plant: Plant, tmp_path: Path
 ) -> None:
-    """A buyer without a country in one document of three: the refusal names the document, and what to do."""
+    """A buyer without a country in one document of three: the refusal names the document, and
+    what to do.
+    """
     await plant(a_batch)
 
     async def homeless(planter: Planter) -> None:
         await planter.without_triggers()
         await planter.run(
-            "UPDATE invoicer.invoice SET buyer = jsonb_set(buyer, '{address}', '\"2 Main St\"') WHERE number = 8"
+            "UPDATE invoicer.invoice SET buyer = jsonb_set(buyer, '{address}', '\"2 Main St\"')"
+            " WHERE number = 8"
         )
 
     await plant(homeless)
@@ -299,22 +317,28 @@ async def test_what_does_not_fit_is_named_before_anything_is_written(
 PEAK = """
 import asyncio, sys
 from pathlib import Path
-from services.console.client import batches, files
-from services.console.client.books import reading
+from services.console.queries import batches
+from services.console import files
+from services.console.queries.snapshot import open_snapshot
 
 async def save(database, batch_id, file_format, place):
-    async with reading(database) as connection:
-        await files.save(connection, await batches.batch(connection, batch_id), file_format, Path(place))
+    async with open_snapshot(database) as connection:
+        batch = await batches.batch(connection, batch_id)
+        await files.save(connection, batch, file_format, Path(place))
 
 asyncio.run(save(*sys.argv[1:]))
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 """
-"""The most memory of a process of its own; what getrusage tells would include the memory of the process that started it."""
+"""The most memory of a process of its own; what getrusage reports would include the memory of the
+process that started it.
+"""
 
 
 @pytest.mark.slow
 async def test_a_long_document_streams(database: str, plant: Plant, tmp_path: Path) -> None:
-    """A document of 9,727 lines takes no more memory than one of 2,000, in every format that has no pages."""
+    """A document of 9,727 lines takes no more memory than one of 2,000, in every format that has
+    no pages.
+    """
     for batch_id, number, lines in (
         ("B-short", 1, A_SHORT_DOCUMENT),
         ("B-long", 2, A_LONG_DOCUMENT),

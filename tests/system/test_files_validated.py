@@ -1,4 +1,6 @@
-"""Files judged by programs that know nothing of us: the published rules of EN 16931 (Schematron, run by Saxon) and veraPDF, on the embedded Java."""
+"""Files judged by programs that are not ours: the published rules of EN 16931 (Schematron,
+run by Saxon) and veraPDF, on the embedded Java.
+"""
 
 import subprocess
 from collections.abc import Callable
@@ -29,7 +31,9 @@ Java = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def java() -> Java:
-    """`java("main.Class", "argument")` runs a program of the validators' jars and gives what it printed."""
+    """`java("main.Class", "argument")` runs a program of the validators' jars and gives what it
+    printed.
+    """
     jars = class_path(print, jars=listed_jars(HERE / "validator-jars.txt"))
 
     def run(*words: object) -> str:
@@ -47,7 +51,9 @@ def java() -> Java:
 
 
 def broken_rules(java: Java, rules: Path, folder: Path) -> dict[str, list[str]]:
-    """The messages of the rules that each file of a folder breaks; every file must have been looked at."""
+    """The messages of the rules that each file of a folder breaks; every file must have been
+    looked at.
+    """
     reports = folder.with_name(f"{folder.name}-reports")
     reports.mkdir()
     java("net.sf.saxon.Transform", f"-s:{folder}", f"-o:{reports}", f"-xsl:{rules}")
@@ -62,7 +68,9 @@ def broken_rules(java: Java, rules: Path, folder: Path) -> dict[str, list[str]]:
 
 
 def test_every_kind_keeps_the_rules_of_the_norm(java: Java, tmp_path: Path) -> None:
-    """UBL and CII of each kind of document break no rule of EN 16931; one whose tax is a unit off, and one without a reason, do."""
+    """UBL and CII of each kind of document break no rule of EN 16931; one whose tax is a unit
+    off, and one without a reason, do.
+    """
     ubl, cii = tmp_path / "ubl", tmp_path / "cii"
     ubl.mkdir()
     cii.mkdir()

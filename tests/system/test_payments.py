@@ -16,7 +16,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from services.arg_sync.ledgers.xero import LEDGER as XERO
-from services.console.client.invoices import invoice
+from services.console.queries.invoices import invoice
 from shared import sealing
 from tests.conftest import BooksOf, Configure, EngineOf, as_console
 from tests.ledgers.delivering import Delivering

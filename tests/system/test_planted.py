@@ -97,7 +97,7 @@ class Scene:
 
     async def found(self) -> set[str]:
         """The checks that do not hold."""
-        async with self.engine_of("console").connect() as connection:
+        async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection, in_flight_minutes=0)
         return {fault.check for fault in report.faults}
 
@@ -330,7 +330,7 @@ async def test_a_worker_dies(
         else:
             await Watching(engine_of, services).settled()
     assert keeper.fired == {point: 1}
-    async with engine_of("console").connect() as connection:
+    async with engine_of("auditor").connect() as connection:
         found = {fault.check for fault in (await verify(connection, in_flight_minutes=0)).faults}
     missing = await unaccounted(watching, [*opening, *sheets])
     assert found == ({"in_flight"} if bug == "no unsaid" else set())

@@ -1,4 +1,4 @@
-"""The command `backoffice`: what operators and engineers type. One module a noun; each command reads a view or sends a command.
+"""The command `backoffice`: what operators and engineers type.
 
 A module is imported when one of its commands is called, and does not import Kafka and database
 clients before that command needs them: most of a short command's time goes into imports.

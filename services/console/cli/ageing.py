@@ -5,49 +5,40 @@ from typing import Annotated
 
 import typer
 
+from services.console.cli.command import Run, command
 from services.console.cli.invoices import app
-from services.console.cli.options import AsJson, Company, Data, read_date
-from services.console.cli.output import Column, screen_for
-from services.console.cli.send_command import read_books
+from services.console.cli.options import Company, parsed, read_date
+from services.console.cli.output import Column
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds the command to `backoffice invoices`, which registers itself."""
-    app.command()(ageing)
+    command(app)(ageing)
 
 
 def ageing(
+    run: Run,
     billing_company: Company,
-    as_of: Annotated[
-        date,
-        typer.Option(
-            "--as-of",
-            parser=read_date,
-            metavar="DATE",
-            help="As the books stood at the end of this day.",
-            show_default=False,
-        ),
-    ],
-    as_json: AsJson = False,
-    data: Data = None,
+    as_of: Annotated[date, parsed(read_date, "The end of this day.", "--as-of", metavar="DATE")],
 ) -> None:
-    """What each debtor owes by days past due. Credits are taken from the invoice that they correct, payments from the one that they pay."""
-    with screen_for(as_json) as screen:
-        from services.console.client.ageing import ageing as outstanding
+    """Show what each debtor owes, by days past due.
 
-        found = read_books(data, lambda connection: outstanding(connection, billing_company, as_of))
-        screen.document(found)
-        ages = [Column(age, age, figures=True) for age in (*found["ages"], "total")]
-        columns = [
-            Column("account_name", most=40),
-            Column("documents", figures=True),
-            *ages,
-            Column("currency", ""),
-        ]
-        screen.table(
-            found["debtors"],
-            columns,
-            title=f"days past due on {as_of}",
-            empty=f"nobody owes {billing_company} anything on {as_of}",
-        )
-        screen.table(found["totals"], columns, title="all debtors")
+    A credit is taken from the invoice that it corrects, a payment from the invoice that it pays.
+    """
+    from services.console.queries.ageing import ageing as outstanding
+
+    found = run.read(outstanding, billing_company, as_of)
+    run.document(found)
+    columns = [
+        Column("account_name", most=40),
+        Column("documents", figures=True),
+        *(Column(age, age, figures=True) for age in (*found["ages"], "total")),
+        Column("currency", ""),
+    ]
+    run.table(
+        found["debtors"],
+        columns,
+        title=f"days past due on {as_of}",
+        empty=f"no debtor of {billing_company} owes anything on {as_of}",
+    )
+    run.table(found["totals"], columns, title="all debtors")

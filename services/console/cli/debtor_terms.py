@@ -1,4 +1,6 @@
-"""`backoffice debtor-terms set|import|show`: what differs for a debtor from the billing company's defaults, from a date on."""
+"""`backoffice debtor-terms set|import|show`: the terms of a debtor that differ from the
+company's, from a date on.
+"""
 
 from collections.abc import Sequence
 from datetime import date
@@ -7,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.console.cli.command import Run, command
 from services.console.cli.options import (
     LONG_SECONDS,
-    Actor,
-    AsJson,
     Company,
-    Data,
-    Reason,
-    Timeout,
+    file_argument,
+    option,
+    parsed,
     read_date,
 )
-from services.console.cli.output import Column, Screen, screen_for
-from services.console.cli.send_command import ask, read_books, said_by, send
+from services.console.cli.output import Column
 from services.console.cli.time_groups import refuse_wrong_lines
 
 if TYPE_CHECKING:
     from shared.events.billing import CommandResult
 
-app = typer.Typer(help="What differs for a debtor.", no_args_is_help=True)
+app = typer.Typer(
+    help="Terms of a debtor that differ from the billing company's.", no_args_is_help=True
+)
 VERSIONS = [
     Column("account_name", most=40),
     Column("from_date", "from"),
@@ -39,13 +41,13 @@ VERSIONS = [
     Column("tax_id"),
     Column("address"),
 ]
-DIFFERENT = {
-    "zero_documents": (False,),
-    "tax_regime": ("standard",),
-    "missing_timesheets": ("bill",),
-    "credits": ("separate",),
+DEFAULTS = {
+    "zero_documents": False,
+    "tax_regime": "standard",
+    "missing_timesheets": "bill",
+    "credits": "separate",
 }
-"""What need not be shown, because it is so for everybody."""
+"""Values that a table leaves out, because every debtor has them unless its terms differ."""
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -60,114 +62,71 @@ def read_yes(text: str) -> bool:
     return text.lower() == "yes"
 
 
-@app.command("set")
+@command(app, "set", sends=True)
 def set_terms(
+    run: Run,
     billing_company: Company,
-    account_name: Annotated[
-        str, typer.Option(metavar="NAME", help="The debtor's Account Name.", show_default=False)
-    ],
+    account_name: Annotated[str, option("The debtor's Account Name.", metavar="NAME")],
     time_group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help='Its billing cycle; "" for the company\'s default.',
-            show_default=False,
-        ),
+        str | None, option('Billing cycle; "" for the company\'s default.', metavar="NAME")
     ] = None,
     from_date: Annotated[
         date | None,
-        typer.Option(
+        parsed(
+            read_date,
+            "First day (default: of the first terms always, of later ones today).",
             "--from",
-            parser=read_date,
             metavar="DATE",
-            help="Holds from this day (default: the first always, later ones from today).",
-            show_default=False,
         ),
     ] = None,
     payment_terms: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TERMS",
-            help="on-receipt, net:N, end-of-next-month or day:N.",
-            show_default=False,
-        ),
+        str | None, option("on-receipt, net:N, end-of-next-month or day:N.", metavar="TERMS")
     ] = None,
     missing_timesheets: Annotated[
         str | None,
-        typer.Option(
-            metavar="wait|bill|wait:N",
-            help="If expected timesheets are not in.",
-            show_default=False,
-        ),
+        option("What to do while expected timesheets are missing.", metavar="wait|bill|wait:N"),
     ] = None,
     credits_way: Annotated[
         str | None,
-        typer.Option(
-            "--credits",
-            metavar="separate|net|per-invoice",
-            help="How credits reach the debtor.",
-            show_default=False,
-        ),
+        option("How to issue credits.", "--credits", metavar="separate|net|per-invoice"),
     ] = None,
     zero_documents: Annotated[
-        str | None,
-        typer.Option(
-            metavar="yes|no", help="Whether documents of zero are made.", show_default=False
-        ),
+        str | None, option("Whether to issue documents of zero.", metavar="yes|no")
     ] = None,
     tax_id: Annotated[
-        str | None,
-        typer.Option(
-            metavar="T", help="Tax id on documents, in place of the ATS's.", show_default=False
-        ),
+        str | None, option("Tax id on documents, in place of the ATS's.", metavar="T")
     ] = None,
     address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A", help="Address on documents, in place of the ATS's.", show_default=False
-        ),
+        str | None, option("Address on documents, in place of the ATS's.", metavar="A")
     ] = None,
     exempt: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT", help="Exempt from tax, with this wording.", show_default=False
-        ),
+        str | None, option("Exempt from tax, with this wording.", metavar="TEXT")
     ] = None,
     reverse_charge: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", help="Reverse charge, with this wording.", show_default=False),
+        str | None, option("Reverse charge, with this wording.", metavar="TEXT")
     ] = None,
     taxed: Annotated[bool, typer.Option("--taxed", help="Taxed as usual again.")] = False,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Change what is named, from a day on; the rest stays as it is."""
-    tax = _tax(exempt, reverse_charge, taxed)
-    zero = None if zero_documents is None else read_yes(zero_documents)
-    with screen_for(as_json) as screen:
-        from shared.events.commands import SetDebtorTerms
-
-        command = SetDebtorTerms(
-            **said_by(actor, reason),
-            billing_company=billing_company,
-            account_name=account_name,
-            from_date=from_date,
-            time_group=time_group,
-            payment_terms=payment_terms,
-            missing_timesheets=missing_timesheets,
-            credits=credits_way,  # type: ignore[arg-type]  # the model checks the word and says which there are
-            zero_documents=zero,
-            tax_id=tax_id,
-            address=address,
-            **tax,
-        )
-        ask(screen, data, command, show=lambda result: screen.facts(result.details))
+    """Change the terms that are named, from a day on; the other terms stay as they are."""
+    run.send(
+        "set-debtor-terms",
+        show=run.facts,
+        billing_company=billing_company,
+        account_name=account_name,
+        from_date=from_date,
+        time_group=time_group,
+        payment_terms=payment_terms,
+        missing_timesheets=missing_timesheets,
+        credits=credits_way,
+        zero_documents=None if zero_documents is None else read_yes(zero_documents),
+        tax_id=tax_id,
+        address=address,
+        **_tax(exempt, reverse_charge, taxed),
+    )
 
 
 def _tax(exempt: str | None, reverse_charge: str | None, taxed: bool) -> dict[str, Any]:
-    """One of three ways to be taxed, or none said."""
+    """The tax regime with its wording, if one is named."""
     if (exempt is not None) + (reverse_charge is not None) + taxed > 1:
         raise typer.BadParameter("give one of --exempt, --reverse-charge and --taxed")
     if exempt is not None:
@@ -177,87 +136,64 @@ def _tax(exempt: str | None, reverse_charge: str | None, taxed: bool) -> dict[st
     return {"tax_regime": "standard", "tax_wording": ""} if taxed else {}
 
 
-@app.command("import")
+@command(app, "import", sends=True, timeout=LONG_SECONDS)
 def import_terms(
+    run: Run,
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE.csv",
-            exists=True,
-            dir_okay=False,
-            help="Column account_name, and those of what to set; an empty cell leaves it as it is.",
+        file_argument(
+            "Column account_name, and a column for each term to set; an empty cell changes"
+            " nothing.",
+            "FILE.csv",
         ),
     ],
     billing_company: Company,
-    timeout: Timeout = LONG_SECONDS,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Set the terms of many debtors from a CSV file; what is wrong in it is said by line, and then nothing is sent."""
-    with screen_for(as_json) as screen:
-        from services.console.client.kafka_client import new_command_id
-        from services.console.importing.terms import read_terms
+    """Set the terms of many debtors from a CSV file. If a line is wrong, nothing is sent."""
+    from services.console.importing.terms import read_terms
 
-        commands, problems = read_terms(
-            file, said_by(actor, reason), billing_company, new_command_id
-        )
-        refuse_wrong_lines(screen, file, problems)
-        results = send(screen, data, [command for _, command in commands], timeout)
-        _show_imported(screen, file, [line for line, _ in commands], results)
+    lines, problems = read_terms(file, run.new_command, billing_company)
+    refuse_wrong_lines(run, file, problems)
+    results = run.send_all([command for _, command in lines])
+    _show_imported(run, file, [line for line, _ in lines], results)
 
 
 def _show_imported(
-    screen: Screen, file: Path, lines: Sequence[int], results: "Sequence[CommandResult]"
+    run: Run, file: Path, lines: Sequence[int], results: "Sequence[CommandResult]"
 ) -> None:
-    refused = [
-        (line, result)
-        for line, result in zip(lines, results, strict=True)
-        if result.outcome == "refused"
-    ]
-    screen.document(
-        {
-            "results": [
-                {"line": line} | result.model_dump(mode="json")
-                for line, result in zip(lines, results, strict=True)
-            ]
-        }
-    )
+    by_line = list(zip(lines, results, strict=True))
+    documents = [{"line": line} | result.model_dump(mode="json") for line, result in by_line]
+    run.document({"results": documents})
+    refused = [(line, result) for line, result in by_line if result.outcome == "refused"]
     for line, result in refused:
-        screen.aside(f"{file.name}, line {line}: {result.message}", "red")
-    screen.say(f"{len(results) - len(refused):,} of {len(results):,} lines of {file} taken")
+        run.aside(f"{file.name}, line {line}: {result.message}", "red")
+    run.say(f"{len(results) - len(refused):,} of {len(results):,} lines of {file} accepted")
     if refused:
-        screen.no(refused[0][1].code, f"{len(refused):,} lines were refused", refused[0][1].fix)
+        run.no(refused[0][1].code, f"{len(refused):,} lines were refused", refused[0][1].fix)
 
 
-@app.command("show")
+@command(app, "show")
 def show_terms(
+    run: Run,
     billing_company: Company,
     account_name: Annotated[
         str | None, typer.Argument(metavar="[ACCOUNT_NAME]", show_default=False)
     ] = None,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Show the terms of a debtor, or of all that have some, version by version."""
-    with screen_for(as_json) as screen:
-        from services.console.client.debtors import debtor_terms
+    """Show the terms of a debtor, or of all debtors that have some, version by version."""
+    from services.console.queries.debtors import debtor_terms
 
-        versions = read_books(
-            data, lambda connection: debtor_terms(connection, billing_company, account_name)
-        )
-        screen.document({"billing_company": billing_company, "terms": versions})
-        shown = [
-            {
-                name: None
-                if value in DIFFERENT.get(name, ("",))
-                else "yes"
-                if value is True
-                else value
-                for name, value in version.items()
-            }
-            for version in versions
-        ]
-        empty = f"nothing differs for {account_name or 'any debtor'} of {billing_company}: the billing company's defaults hold"
-        screen.table(shown, VERSIONS, empty=empty)
+    versions = run.read(debtor_terms, billing_company, account_name)
+    run.document({"billing_company": billing_company, "terms": versions})
+    rows = [
+        {
+            name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
+            for name, value in version.items()
+        }
+        for version in versions
+    ]
+    run.table(
+        rows,
+        VERSIONS,
+        empty=f"{account_name or 'every debtor'} has the defaults of {billing_company}",
+    )

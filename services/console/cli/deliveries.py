@@ -1,15 +1,16 @@
-"""`backoffice deliveries list|show|retry|resync|adopt|mark-posted`: what became of each document in the accounting systems."""
+"""`backoffice deliveries list|show|retry|resync|adopt|mark-posted`: documents in the accounting
+systems.
+"""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, must_be_one_of
-from services.console.cli.output import Column, screen_for
-from services.console.cli.send_command import ask, ask_all, read_books, said_by
+from services.console.cli.command import Run, command
+from services.console.cli.options import Limit, must_be_one_of, option
+from services.console.cli.output import Column
 
-app = typer.Typer(help="Documents on their way to the accounting systems.", no_args_is_help=True)
+app = typer.Typer(help="Deliveries of documents to accounting systems.", no_args_is_help=True)
 STATES = ("queued", "sending", "posted", "unknown", "refused")
 LIST = [
     Column("ledger"),
@@ -33,17 +34,13 @@ ATTEMPTS = [
     Column("code"),
     Column("message", most=400),
 ]
+MAX_REQUEST = 4_000
 Number = Annotated[
     str, typer.Argument(metavar="NUMBER", help="Number of the invoice or credit note.")
 ]
 Ledger = Annotated[
     str | None,
-    typer.Option(
-        "--ledger",
-        metavar="NAME",
-        help="Which ledger; needed where a document goes to several.",
-        show_default=False,
-    ),
+    option("The ledger; needed where a document goes to several.", "--ledger", metavar="NAME"),
 ]
 
 
@@ -52,192 +49,109 @@ def register(backoffice: typer.Typer) -> None:
     backoffice.add_typer(app, name="deliveries")
 
 
-@app.command("list")
+@command(app, "list")
 def list_deliveries(
+    run: Run,
     ledger: Ledger = None,
     state: Annotated[str | None, typer.Option(metavar="|".join(STATES), show_default=False)] = None,
     batch: Annotated[str | None, typer.Option("--batch", metavar="ID", show_default=False)] = None,
     limit: Limit = 100,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """List deliveries, the newest first, with why those that wait or are refused do."""
+    """List deliveries, the newest first, with the reason of each that waits or is refused."""
     must_be_one_of(STATES, state, "--state")
-    with screen_for(as_json) as screen:
-        from services.console.client.deliveries import deliveries
+    from services.console.queries.deliveries import deliveries
 
-        rows, total = read_books(
-            data, lambda connection: deliveries(connection, ledger, state, batch, limit)
-        )
-        screen.document({"deliveries": rows, "total": total})
-        screen.table(rows, LIST, empty="no delivery: `backoffice batch sync ID` queues a batch")
-        screen.shortened(len(rows), total)
+    found = run.read(deliveries, ledger, state, batch, limit)
+    empty = "no delivery; to queue a batch: backoffice batch sync ID"
+    run.page("deliveries", *found, LIST, empty)
 
 
-@app.command("show")
-def show_delivery(
-    number: Number, ledger: Ledger = None, as_json: AsJson = False, data: Data = None
-) -> None:
-    """Show one: where it stands, every attempt, and the request as it is sent."""
-    with screen_for(as_json) as screen:
-        found = _delivery(data, number, ledger)
-        screen.document(found)
-        screen.facts(
-            {
-                name: value
-                for name, value in found.items()
-                if name not in ("attempts_made", "request", "delivery_id")
-            }
-        )
-        screen.table(found["attempts_made"], ATTEMPTS, title="attempts", empty="not tried yet")
-        if found["request"]:
-            screen.say("request", "bold")
-            screen.say(found["request"][:4000])
+@command(app, "show")
+def show_delivery(run: Run, number: Number, ledger: Ledger = None) -> None:
+    """Show a delivery: its state, every attempt, and the request as it is sent."""
+    found = _delivery(run, number, ledger)
+    run.document(found)
+    apart = ("attempts_made", "request", "delivery_id")
+    run.facts({name: value for name, value in found.items() if name not in apart})
+    run.table(found["attempts_made"], ATTEMPTS, title="attempts", empty="no attempt yet")
+    if found["request"]:
+        run.say("request", "bold")
+        run.say(found["request"][:MAX_REQUEST])
 
 
-def _delivery(data: Path | None, number: str, ledger: str | None) -> dict[str, Any]:
-    from services.console.client.deliveries import delivery
+def _delivery(run: Run, number: str, ledger: str | None) -> dict[str, Any]:
+    from services.console.queries.deliveries import delivery
 
-    return dict(read_books(data, lambda connection: delivery(connection, number, ledger)))
+    return run.read(delivery, number, ledger)
 
 
-@app.command()
+@command(app, sends=True)
 def retry(
+    run: Run,
     numbers: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NUMBER]...", help="Numbers of documents.", show_default=False),
     ] = None,
     refused: Annotated[
         bool,
-        typer.Option("--refused", help="All that are refused, of one ledger or code if named."),
+        typer.Option("--refused", help="All refused deliveries, of one ledger or code if named."),
     ] = False,
     code: Annotated[
-        str | None,
-        typer.Option(
-            "--code", metavar="CODE", help="With --refused: only of this code.", show_default=False
-        ),
+        str | None, option("With --refused: only of this code.", "--code", metavar="CODE")
     ] = None,
     ledger: Ledger = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Try refused deliveries again, after the fix. The ledger is looked at before anything is sent."""
+    """Retry refused deliveries after the fix. The ledger is searched before anything is sent."""
     if bool(numbers) == refused:
-        raise typer.BadParameter("name documents, or say --refused")
-    with screen_for(as_json) as screen:
-        from services.console.client.deliveries import refused_numbers
-        from shared.events.commands import RetryDelivery
+        raise typer.BadParameter("name documents, or give --refused")
+    from services.console.queries.deliveries import refused_numbers
 
-        if refused:
-            pairs = read_books(data, lambda connection: refused_numbers(connection, ledger, code))
-        else:
-            pairs = [
-                (_delivery(data, number, ledger)["ledger"], number) for number in numbers or []
-            ]
-        if not pairs:
-            screen.document({"results": []})
-            screen.say("no delivery is refused")
-            return
-        who = said_by(actor, reason)
-        commands = [
-            RetryDelivery.model_validate(
-                {
-                    **who,
-                    "command_id": f"{who['command_id']}-{at}",
-                    "ledger": one,
-                    "invoice_number": number,
-                }
-            )
-            for at, (one, number) in enumerate(pairs)
-        ]
-        ask_all(screen, data, commands)
+    if refused:
+        pairs = run.read(refused_numbers, ledger, code)
+    else:
+        pairs = [(_delivery(run, number, ledger)["ledger"], number) for number in numbers or []]
+    if not pairs:
+        run.document({"results": []})
+        run.say("no delivery is refused")
+        return
+    run.send_each(
+        [run.new_command("retry-delivery", ledger=one, invoice_number=no) for one, no in pairs]
+    )
 
 
-@app.command()
-def resync(
-    number: Number,
-    ledger: Ledger = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
-) -> None:
-    """Look a document up in the ledger again, and deliver it anew if it is not there."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import ResyncDelivery
-
-        where = _delivery(data, number, ledger)["ledger"]
-        ask(
-            screen,
-            data,
-            ResyncDelivery.model_validate(
-                {**said_by(actor, reason), "ledger": where, "invoice_number": number}
-            ),
-        )
+def _send(run: Run, name: str, number: str, ledger: str | None, **fields: Any) -> None:
+    """Sends a command about one delivery; its ledger is looked up if it is not given."""
+    where = _delivery(run, number, ledger)["ledger"]
+    run.send(name, ledger=where, invoice_number=number, **fields)
 
 
-@app.command()
+@command(app, sends=True)
+def resync(run: Run, number: Number, ledger: Ledger = None) -> None:
+    """Search the ledger for a document again, and deliver it again if it is missing."""
+    _send(run, "resync-delivery", number, ledger)
+
+
+@command(app, sends=True)
 def adopt(
+    run: Run,
     number: Number,
     remote_id: Annotated[
         str, typer.Option("--remote-id", metavar="ID", help="Its id in the ledger.")
     ],
     ledger: Ledger = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Take a document that stands in the ledger for ours, though it differs or somebody else made it."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import AdoptDelivery
-
-        where = _delivery(data, number, ledger)["ledger"]
-        ask(
-            screen,
-            data,
-            AdoptDelivery.model_validate(
-                {
-                    **said_by(actor, reason),
-                    "ledger": where,
-                    "invoice_number": number,
-                    "remote_id": remote_id,
-                }
-            ),
-        )
+    """Accept a document of the ledger as ours, although it differs or was entered by hand."""
+    _send(run, "adopt-delivery", number, ledger, remote_id=remote_id)
 
 
-@app.command("mark-posted")
+@command(app, "mark-posted", sends=True)
 def mark_posted(
+    run: Run,
     number: Number,
     remote_number: Annotated[
-        str | None,
-        typer.Option(
-            "--remote-number", metavar="N", help="Its number in the ledger.", show_default=False
-        ),
+        str | None, option("Its number in the ledger.", "--remote-number", metavar="N")
     ] = None,
     ledger: Ledger = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Say that a person entered the document in the ledger: it is not sent."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import MarkPosted
-
-        where = _delivery(data, number, ledger)["ledger"]
-        ask(
-            screen,
-            data,
-            MarkPosted.model_validate(
-                {
-                    **said_by(actor, reason),
-                    "ledger": where,
-                    "invoice_number": number,
-                    "remote_number": remote_number,
-                }
-            ),
-        )
+    """Record that a person entered the document in the ledger, so that it is not sent."""
+    _send(run, "mark-posted", number, ledger, remote_number=remote_number)

@@ -1,4 +1,6 @@
-"""The story of the demonstration: what came in, what waits and why, what was closed, where the files are, what to try next."""
+"""The report of the demonstration: what came in, what waits and why, what was closed, the files,
+and what to try next.
+"""
 
 from collections import Counter
 from decimal import Decimal
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from services.console.cli.output import Column, Screen
 
 if TYPE_CHECKING:
-    from services.console.sample.play import Closed, Story
+    from services.console.sample.demo_run import ClosedBatch, DemoResult
 
 BATCHES = [
     Column("billing_company"),
@@ -25,232 +27,175 @@ BATCHES = [
 WAITING = [Column("what"), Column("which", most=44), Column("why", most=600)]
 
 
-def tell(screen: Screen, story: "Story", data: Path, out: Path, seconds: float) -> None:
-    """Prints the story."""
+def show_result(
+    screen: Screen, result: "DemoResult", data: Path, out: Path, seconds: float
+) -> None:
+    """Prints the report."""
     screen.say()
     screen.say("What happened", "bold green")
-    _came_in(screen, story)
+    _show_input(screen, result)
     screen.say()
-    screen.table(_waiting(story), WAITING, title="What is not on an invoice, and why")
+    screen.table(_not_invoiced(result), WAITING, title="What is not on an invoice, and why")
     screen.say()
-    screen.table([_batch(closed) for closed in story.closed], BATCHES, title="What was closed")
-    _checked(screen, story)
-    _files(screen, story, out)
-    _next(screen, story, data)
+    screen.table([_batch(closed) for closed in result.closed], BATCHES, title="What was closed")
     screen.say()
+    _show_checks(screen, result)
+    screen.say()
+    _show_files(screen, result, out)
+    screen.say()
+    _show_next(screen, result, data)
+    screen.say()
+    stopped = "Everything that was started is stopped"
+    screen.say(f"Done in {seconds:.0f} s. {stopped}; the data stay in {data}.", "green")
+
+
+def _show_input(screen: Screen, result: "DemoResult") -> None:
+    records, lines = sum(result.published.values()), sum(result.lines.values())
     screen.say(
-        f"Done in {seconds:.0f} s. Everything that was started is stopped; the books stay in {data}.",
-        "green",
+        f"{records} records came in over Kafka, the timesheets before the requirements that price"
+        f" them; they became {lines} pay lines."
+    )
+    for row in result.pending:
+        currency = row["currency"]
+        timesheets = f"{row['amount_timesheets']:,f} {currency} of timesheets"
+        products = f"{row['amount_products_and_services']:,f} {currency} of products and services"
+        screen.say(f"  {row['billing_company']}: pending {timesheets} and {products}")
+    screen.say(
+        "One timesheet came unsigned and was released when its signed revision came;"
+        " one adjustment replaced its original, which was not billed."
     )
 
 
-def _came_in(screen: Screen, story: "Story") -> None:
-    records = sum(story.published.values())
-    lines = sum(story.lines.values())
-    screen.say(
-        f"{records} records came in over Kafka, the timesheets before the requirements that price them; they became {lines} pay lines."
-    )
-    for row in story.pending:
-        products = row["amount_products_and_services"]
-        screen.say(
-            f"  {row['billing_company']}: pending {row['amount_timesheets']:,f} {row['currency']} of timesheets"
-            f" and {products:,f} {row['currency']} of products and services"
-        )
-    screen.say(
-        "One sheet came unsigned and was released when its signed revision came; one adjustment took its original's place unbilled."
-    )
-
-
-def _waiting(story: "Story") -> list[dict[str, Any]]:
-    rows = [
-        {"what": "held", "which": row["document_id"], "why": row["message"]} for row in story.held
-    ]
-    rows += [
-        {
-            "what": "dead letter",
-            "which": f"{row['topic']}, offset {row['offset']}",
-            "why": row["message"],
-        }
-        for row in story.letters
-    ]
-    snoozed = {int(line["pay_line_id"]) for line in story.snoozed}
-    for line in story.left:
-        if int(line["pay_line_id"]) in snoozed:
-            rows.append(
-                {
-                    "what": "snoozed",
-                    "which": line["document_id"],
-                    "why": f"{_amount(line)}: {line.get('hold_reason') or 'on hold'}",
-                }
-            )
-        elif line["status"] == "Scheduled":
-            rows.append(
-                {
-                    "what": "scheduled",
-                    "which": line["document_id"],
-                    "why": f"{_amount(line)} falls due on {line['effective_date']}",
-                }
-            )
-    rows += _set_aside(story, snoozed)
-    return rows
-
-
-def _set_aside(story: "Story", snoozed: set[int]) -> list[dict[str, Any]]:
-    """Pending lines that no batch took: by the document's last reason in the preview, grouped."""
+def _not_invoiced(result: "DemoResult") -> list[dict[str, Any]]:
+    """What is on no invoice, with the reason."""
     from services.console.sample.month import CUT_OFF
 
-    open_lines = [
-        line
-        for line in story.left
-        if line["status"] == "Pending" and int(line["pay_line_id"]) not in snoozed
-    ]
-    early = [line for line in open_lines if line["effective_date"] > CUT_OFF]
-    rest = [line for line in open_lines if line["effective_date"] <= CUT_OFF]
-    rows = [
-        {
-            "what": "next month",
-            "which": line["document_id"],
-            "why": f"{_amount(line)}: week ending {line['week_ending']} lies beyond the cut-off date {CUT_OFF}",
-        }
-        for line in early
-    ]
-    for node, number in sorted(Counter(str(line["billto_node"]) for line in rest).items()):
-        total = sum((line["amount"] for line in rest if line["billto_node"] == node), Decimal(0))
-        currency = next(line["currency"] for line in rest if line["billto_node"] == node)
-        rows.append(
-            {
-                "what": "set aside",
-                "which": node,
-                "why": f"{total:,f} {currency} in {number} lines: no Account Name on the way from this office up, so nobody to invoice",
-            }
-        )
+    rows = [_row("held", row["document_id"], row["message"]) for row in result.held]
+    for row in result.dead_letters:
+        rows.append(_row("dead letter", f"{row['topic']}, offset {row['offset']}", row["message"]))
+    snoozed = {int(line["pay_line_id"]) for line in result.snoozed}
+    no_payer: list[dict[str, Any]] = []
+    for line in result.open_lines:
+        document, amount = line["document_id"], f"{line['amount']:,f} {line['currency']}"
+        if int(line["pay_line_id"]) in snoozed:
+            hold = line.get("hold_reason") or "on hold"
+            rows.append(_row("snoozed", document, f"{amount}: {hold}"))
+        elif line["status"] == "Scheduled":
+            rows.append(
+                _row("scheduled", document, f"{amount} falls due on {line['effective_date']}")
+            )
+        elif line["status"] == "Pending" and line["effective_date"] > CUT_OFF:
+            why = f"week ending {line['week_ending']} is after the cut-off date {CUT_OFF}"
+            rows.append(_row("next month", document, f"{amount}: {why}"))
+        elif line["status"] == "Pending":
+            no_payer.append(line)
+    counts = Counter((str(line["billto_node"]), str(line["currency"])) for line in no_payer)
+    for (node, currency), number in sorted(counts.items()):
+        amounts = (line["amount"] for line in no_payer if line["billto_node"] == node)
+        total = f"{sum(amounts, Decimal(0)):,f} {currency} in {number} lines"
+        why = "neither this office nor a node above it has an Account Name, so no debtor is known"
+        rows.append(_row("set aside", node, f"{total}: {why}"))
     return rows
 
 
-def _amount(line: dict[str, Any]) -> str:
-    return f"{line['amount']:,f} {line['currency']}"
+def _row(what: str, which: str, why: str) -> dict[str, Any]:
+    return {"what": what, "which": which, "why": why}
 
 
-def _batch(closed: "Closed") -> dict[str, Any]:
+def _batch(closed: "ClosedBatch") -> dict[str, Any]:
     head = closed.head
     (totals,) = head["totals"]
+    amounts = {name: Decimal(totals[name]) for name in ("net", "tax", "total")}
     return {
         "billing_company": closed.billing_company,
         "batch": head["batch_id"],
         "documents": head["documents"],
         "lines": head["line_count"],
         "numbers": f"{head['first_number']} … {head['last_number']}",
-        "net": Decimal(totals["net"]),
-        "tax": Decimal(totals["tax"]),
-        "total": Decimal(totals["total"]),
+        **amounts,
         "currency": totals["currency"],
-        "agree": "yes" if _agree(closed, totals) else "NO",
+        "agree": "yes" if _agree(closed, totals["currency"], amounts) else "NO",
     }
 
 
-def _agree(closed: "Closed", totals: dict[str, Any]) -> bool:
+def _agree(closed: "ClosedBatch", currency: str, amounts: dict[str, Decimal]) -> bool:
     """Whether the lines counted while each file was written add up to the batch."""
-    if closed.csv is None or closed.pdf is None:
-        return False
-    counted = [saved.totals.by_currency[totals["currency"]] for saved in (closed.csv, closed.pdf)]
-    return all(
-        (one.net, one.tax, one.total)
-        == tuple(Decimal(totals[name]) for name in ("net", "tax", "total"))
-        for one in counted
+    written = [saved.totals.by_currency[currency] for saved in (closed.csv, closed.pdf) if saved]
+    return len(written) == 2 and all(
+        getattr(one, name) == amount for one in written for name, amount in amounts.items()
     )
 
 
-def _checked(screen: Screen, story: "Story") -> None:
-    screen.say()
-    report = story.report
-    if report is not None and report.clean:
+def _show_checks(screen: Screen, result: "DemoResult") -> None:
+    report = result.report
+    if report is None:
+        return
+    if report.clean:
         looked = report.looked_at
         screen.say(
-            f"The books are clean: {len(report.checks)} checks over {looked['documents']} documents, {looked['pay_lines']} pay lines"
-            f" and {looked['invoices']} invoices; no number is missing.",
+            f"Verify is clean: {len(report.checks)} checks over {looked['documents']} documents,"
+            f" {looked['pay_lines']} pay lines and {looked['invoices']} invoices;"
+            " no number is missing.",
             "green",
         )
-    elif report is not None:
-        for fault in report.faults:
-            screen.say(
-                f"{fault.check}: {fault.message} ({fault.count}, e.g. {', '.join(one.id for one in fault.offenders[:3])})",
-                "red",
-            )
+    for fault in report.faults:
+        ids = ", ".join(one.id for one in fault.offenders[:3])
+        screen.say(f"{fault.check}: {fault.message} ({fault.count}, e.g. {ids})", "red")
 
 
-def _files(screen: Screen, story: "Story", out: Path) -> None:
-    screen.say()
+def _show_files(screen: Screen, result: "DemoResult", out: Path) -> None:
     screen.say("The files", "bold green")
-    for closed in story.closed:
+    for closed in result.closed:
         if closed.csv is not None and closed.pdf is not None:
-            screen.say(
-                f"  {out / (closed.billing_company + '.csv')}   {closed.csv.totals.lines} lines"
-            )
-            screen.say(
-                f"  {out / closed.billing_company}/   {closed.pdf.files} PDF files, {closed.head['first_number']}.pdf and on"
-            )
+            company, first = closed.billing_company, closed.head["first_number"]
+            screen.say(f"  {out / f'{company}.csv'}   {closed.csv.totals.lines} lines")
+            screen.say(f"  {out / company}/   {closed.pdf.files} PDF files, {first}.pdf and on")
 
 
-def _next(screen: Screen, story: "Story", data: Path) -> None:
-    first = story.snoozed[0] if story.snoozed else None
-    bin_path = ".venv/bin/backoffice" if Path(".venv/bin/backoffice").exists() else "backoffice"
-    screen.say()
-    screen.say("Try next", "bold green")
+def _show_next(screen: Screen, result: "DemoResult", data: Path) -> None:
+    local = Path(".venv/bin/backoffice")
+    health = "health-check --billing-company harbor-us --cut-off 2026-11-30"
     tries = [
-        ("up --detach", "the same books, running again"),
-        ("health-check --billing-company harbor-us --cut-off 2026-11-30", "what stands in the way"),
+        ("up --detach", "start the same data again"),
+        (health, "what prevents a batch"),
     ]
-    if story.closed:
-        tries.append(
-            (
-                f"invoices show {story.closed[0].head['first_number']}",
-                "a closed document with its lines",
-            )
-        )
-    if first is not None:
-        line = first["pay_line_id"]
-        tries.append(
-            (f"why {line}", "where a line comes from, down to the rate version and the payer")
-        )
-        tries.append(
-            (
-                f"pay-lines release {line} --reason 'the client agrees'",
-                "into the next batch with it",
-            )
-        )
+    for closed in result.closed[:1]:
+        tries.append((f"invoices show {closed.head['first_number']}", "a closed document"))
+    for line in result.snoozed[:1]:
+        number = line["pay_line_id"]
+        release = f"pay-lines release {number} --reason 'the client agrees'"
+        tries.append((f"why {number}", "where a line comes from, down to rate version and payer"))
+        tries.append((release, "bill it with the next batch"))
     tries += [
         ("documents held", "what waits, and for what"),
-        ("dead-letters list", "what nobody could read"),
-        ("down", "stops it again"),
+        ("dead-letters list", "what could not be read"),
+        ("down", "stop it again"),
     ]
     wide = max(len(words) for words, _ in tries)
+    screen.say("Try next", "bold green")
     screen.say(f"  export BACKOFFICE_DATA={data}")
     for words, what in tries:
-        screen.say(f"  {bin_path} {words:<{wide}}  # {what}")
+        screen.say(f"  {local if local.exists() else 'backoffice'} {words:<{wide}}  # {what}")
 
 
-def document_of(story: "Story", data: Path, out: Path) -> dict[str, Any]:
-    """The story for programs."""
+def document_of(result: "DemoResult", data: Path, out: Path) -> dict[str, Any]:
+    """The report as one JSON document."""
+    held, dead = ("document_id", "code", "message"), ("service", "topic", "code", "message")
     return {
-        "published": story.published,
-        "pay_lines": story.lines,
-        "held": [
-            {name: row[name] for name in ("document_id", "code", "message")} for row in story.held
-        ],
-        "dead_letters": [
-            {name: row[name] for name in ("service", "topic", "code", "message")}
-            for row in story.letters
-        ],
-        "not_invoiced": _waiting(story),
+        "published": result.published,
+        "pay_lines": result.lines,
+        "held": [{name: row[name] for name in held} for row in result.held],
+        "dead_letters": [{name: row[name] for name in dead} for row in result.dead_letters],
+        "not_invoiced": _not_invoiced(result),
         "batches": [
             _batch(closed) | {"preview": closed.preview.details if closed.preview else None}
-            for closed in story.closed
+            for closed in result.closed
         ],
         "findings": {
             closed.billing_company: [finding.model_dump() for finding in closed.findings]
-            for closed in story.closed
+            for closed in result.closed
         },
-        "verify": story.report.as_dict() if story.report else None,
+        "verify": result.report.as_dict() if result.report else None,
         "data": data,
         "files": out,
     }

@@ -1,13 +1,14 @@
-"""`backoffice why`, `why-not` and `history`: why a line is what it is, why something is not billed, and who did what."""
+"""`backoffice why`, `why-not` and `history`: explains a line, explains what is not billed, and
+shows who did what.
+"""
 
-from datetime import date
 from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.options import Actor, AsJson, Data, Limit, Reason, read_date
-from services.console.cli.output import Column, Screen, fact, screen_for
-from services.console.cli.send_command import ask, read_books, said_by
+from services.console.cli.command import Run, command
+from services.console.cli.options import CutOffOrToday, Limit
+from services.console.cli.output import Column, Screen, fact
 
 HISTORY = [
     Column("at"),
@@ -17,120 +18,120 @@ HISTORY = [
     Column("reason", most=40),
     Column("message", most=400),
 ]
+CHANGES = (
+    "at",
+    "actor",
+    "what",
+    "service",
+    "outcome",
+    "code",
+    "reason",
+    "message",
+    "before",
+    "after",
+    "command_id",
+)
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
-    backoffice.command()(why)
-    backoffice.command("why-not")(why_not)
-    backoffice.command()(history)
+    command(backoffice)(why)
+    command(backoffice, "why-not", sends=True)(why_not)
+    command(backoffice)(history)
 
 
 def why(
+    run: Run,
     pay_line: Annotated[int, typer.Argument(metavar="LINE", help="Id of a pay line.")],
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Explain a pay line: document, statement, rate version, how it was computed, and who pays."""
-    with screen_for(as_json) as screen:
-        from services.console.client.why import why as explain
+    """Explain a pay line: document, realization, rate version, computation, and who pays."""
+    from services.console.queries.explanations import explain_pay_line
 
-        found = read_books(data, lambda connection: explain(connection, pay_line))
-        screen.document(found)
-        _show_why(screen, found)
-
-
-def _show_why(screen: Screen, found: dict[str, Any]) -> None:
-    line, document, billto = found["line"], found["document"], found["billto"]
-    screen.say(
-        f"pay line {found['pay_line_id']} of {found['billing_company']}: {line['description']}",
+    found = run.read(explain_pay_line, pay_line)
+    run.document(found)
+    line, document = found["line"], found["document"]
+    run.say(
+        f"pay line {pay_line} of {found['billing_company']}: {line['description']}",
         "bold",
     )
-    about = {
-        "worth": f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])} → {fact(line['amount'])} {line['currency']}",
-        "effective": f"{line['effective_date']}, service {line['service_from']} to {line['service_to']}",
-        "is": _where(found["place"]),
-        "document": f"{document['document_kind']} {document['document_id']}, sheet {document['source_id']} revision {document['revision']}",
-        "statement": f"{document['realization_no']} ({document['cause']})",
+    price = f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])}"
+    source = f"{document['document_kind']} {document['document_id']}"
+    service = f"service {line['service_from']} to {line['service_to']}"
+    facts = {
+        "value": f"{price} → {fact(line['amount'])} {line['currency']}",
+        "effective": f"{line['effective_date']}, {service}",
+        "is": _location(found["place"]),
+        "document": f"{source}, {document['source_id']} revision {document['revision']}",
+        "realization": f"{document['realization_no']} ({document['cause']})",
         "line key": document["line_key"],
         "rate": _rate(found["rate"]) if found["rate"] else "",
     }
-    screen.facts(about)
-    screen.say("computed as", "bold")
-    screen.facts(found["derivation"])
-    screen.say("billed to", "bold")
+    run.facts(facts)
+    run.say("computed as", "bold")
+    run.facts(found["derivation"])
+    run.say("billed to", "bold")
+    _show_billto(run, found["billto"])
+
+
+def _show_billto(screen: Screen, billto: dict[str, Any]) -> None:
+    payer = billto["account_name"]
     if billto.get("corrects_invoice"):
-        screen.say(
-            f"{billto['account_name']}, as {billto['as']}: {billto['corrects_invoice']} line {billto['corrects_line']}"
-        )
-    elif billto["account_name"] is None:
-        screen.say(f"nobody: {billto['as']} ({billto['node']})", "yellow")
+        corrected = f"{billto['corrects_invoice']} line {billto['corrects_line']}"
+        screen.say(f"{payer}, as {billto['as']}: {corrected}")
+    elif payer is None:
+        screen.say(f"no debtor: {billto['as']} ({billto['node']})", "yellow")
     else:
-        screen.say(
-            f"{billto['account_name']}: {billto['level']} {billto['node']} ({billto['name']}), {billto['as']}"
-        )
+        node = f"{billto['level']} {billto['node']} ({billto['name']})"
+        screen.say(f"{payer}: {node}, {billto['as']}")
 
 
 def _rate(rate: dict[str, Any]) -> str:
-    """The rate version with its source and actor, in words."""
-    said = f"{rate['rate_version']} of rate book {rate['rate_book']}"
+    """The rate version with its source and actor."""
+    words = f"{rate['rate_version']} of rate book {rate['rate_book']}"
     if rate["source"]:
-        said += f", by {'command of ' + fact(rate['actor']) if rate['source'] == 'command' else 'the ATS'}"
-    return said + (f", confirmed by {rate['confirmed_by']}" if rate["confirmed_by"] else "")
+        by_command = rate["source"] == "command"
+        words += f", by {'command of ' + fact(rate['actor']) if by_command else 'the ATS'}"
+    return words + (f", confirmed by {rate['confirmed_by']}" if rate["confirmed_by"] else "")
 
 
-def _where(place: dict[str, Any]) -> str:
-    """Where a line is, in words."""
+def _location(place: dict[str, Any]) -> str:
+    """Where a line is."""
     if place["is"] == "invoiced":
         tax = f", tax {place['tax_code']} {fact(place['tax_rate'])} %" if place["tax_code"] else ""
-        return f"{place['document_type']} {place['invoice_number']} line {place['line_no']}, batch {place['batch_id']}{tax}"
+        number = f"{place['document_type']} {place['invoice_number']}"
+        return f"{number} line {place['line_no']}, batch {place['batch_id']}{tax}"
     if place["is"] == "replaced":
-        return f"replaced when statement {place['replaced_by_realization']} was settled"
+        return f"replaced by realization {place['replaced_by_realization']}"
     return str(place["is"])
 
 
 def why_not(
+    run: Run,
     what: Annotated[
         str,
         typer.Argument(
             metavar="DOCUMENT|LINE", help="Id of a timesheet or placement, or of a pay line."
         ),
     ],
-    cut_off: Annotated[
-        date | None,
-        typer.Option(
-            parser=read_date,
-            metavar="DATE",
-            help="For a batch with this cut-off (default: today).",
-            show_default=False,
-        ),
-    ] = None,
+    cut_off: CutOffOrToday = None,
     is_document: Annotated[
         bool,
-        typer.Option("--document", help="It is a document, though it looks like a line's number."),
+        typer.Option("--document", help="It is a document, although it looks like a line's id."),
     ] = False,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Say the one reason why a document or a line is not billed."""
-    with screen_for(as_json) as screen:
-        from services.console.client.explained import is_line
-        from shared.events.commands import Explain
+    """Show the one reason why a document or a line is not billed."""
+    from services.console.queries.document_ids import is_pay_line
 
-        line = (
-            what.isascii()
-            and what.isdigit()
-            and not is_document
-            and read_books(data, lambda connection: is_line(connection, int(what)))
-        )
-        about: dict[str, Any] = {"pay_line_id": int(what)} if line else {"document_id": what}
-        command = Explain(**said_by(actor, reason), **about, cut_off_date=cut_off)
-        ask(screen, data, command, show=lambda result: screen.facts(result.details))
+    may_be_line = what.isascii() and what.isdigit() and not is_document
+    if may_be_line and run.read(is_pay_line, int(what)):
+        subject: dict[str, Any] = {"pay_line_id": int(what)}
+    else:
+        subject = {"document_id": what}
+    run.send("explain", show=run.facts, cut_off_date=cut_off, **subject)
 
 
 def history(
+    run: Run,
     subject: Annotated[
         str,
         typer.Argument(
@@ -142,35 +143,22 @@ def history(
         bool, typer.Option("--changes", help="Show before and after of each command.")
     ] = False,
     limit: Limit = 200,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Who did what, when and why: commands, accepted or refused, and what happened to the document."""
-    with screen_for(as_json) as screen:
-        from services.console.client.history import history as entries_of
+    """Show who did what, when and why: commands, accepted or refused, and what happened to the
+    document.
+    """
+    from services.console.queries.history import history as read_history
 
-        entries = read_books(data, lambda connection: entries_of(connection, subject, limit))
-        screen.document({"subject": subject, "entries": entries})
-        if not changes:
-            screen.table(
-                entries,
-                HISTORY,
-                empty=f"nothing is known of {subject}: look at its spelling, or at `backoffice invoices search --text {subject}`",
-            )
-            return
+    entries = run.read(read_history, subject, limit)
+    run.document({"subject": subject, "entries": entries})
+    if changes:
         for entry in entries:
-            names = (
-                "at",
-                "actor",
-                "what",
-                "service",
-                "outcome",
-                "code",
-                "reason",
-                "message",
-                "before",
-                "after",
-                "command_id",
-            )
-            screen.facts({name: entry.get(name) for name in names})
-            screen.say()
+            run.facts({name: entry.get(name) for name in CHANGES})
+            run.say()
+    else:
+        search = f"backoffice invoices search --text {subject}"
+        run.table(
+            entries,
+            HISTORY,
+            empty=f"nothing is known of {subject}: check its spelling, or try `{search}`",
+        )

@@ -1,26 +1,16 @@
-"""`backoffice batch groups`: which batch groups a cut-off has, and what a batch of each would take."""
+"""`backoffice batch groups`: the batch groups of a cut-off, and what a batch of each would take."""
 
-from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from services.console.cli.batches import app
-from services.console.cli.options import (
-    LONG_SECONDS,
-    Actor,
-    AsJson,
-    Company,
-    Data,
-    Reason,
-    Timeout,
-    read_date,
-)
-from services.console.cli.output import Column, Screen, fact, screen_for
-from services.console.cli.send_command import ask, said_by
+from services.console.cli.command import Run, command
+from services.console.cli.options import LONG_SECONDS, Company, CutOffOrToday
+from services.console.cli.output import Column, Screen, fact
 
-FIGURES = [
+SUMS = [
     Column("timesheets", "in", figures=True),
     Column("late", figures=True),
     Column("corrections", figures=True),
@@ -37,12 +27,12 @@ GROUPS = [
     Column("first_day", "from"),
     Column("last_day", "to"),
     Column("debtors", figures=True),
-    *FIGURES,
+    *SUMS,
 ]
 DEBTORS = [
     Column("account_name", "debtor", most=40),
     Column("state", "a batch"),
-    *FIGURES,
+    *SUMS,
     Column("why", most=400),
 ]
 STATES = {
@@ -55,35 +45,19 @@ STATES = {
 
 def register(backoffice: typer.Typer) -> None:
     """Adds this command to `backoffice batch`."""
-    app.command("groups")(show_groups)
+    command(app, "groups", sends=True, timeout=LONG_SECONDS)(show_groups)
 
 
-def show_groups(
-    billing_company: Company,
-    cut_off: Annotated[
-        date | None,
-        typer.Option(
-            "--cut-off",
-            parser=read_date,
-            metavar="DATE",
-            help="The cut-off date (default: today there).",
-            show_default=False,
-        ),
-    ] = None,
-    timeout: Timeout = LONG_SECONDS,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
-) -> None:
-    """The batch groups of a cut-off: each cycle with its debtors, what is in, late, held and expected. Nothing is written."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import ListBatchGroups
-
-        command = ListBatchGroups(
-            **said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off
-        )
-        ask(screen, data, command, timeout, show=lambda result: _show(screen, result.details))
+def show_groups(run: Run, billing_company: Company, cut_off: CutOffOrToday = None) -> None:
+    """Show the batch groups of a cut-off: each cycle with its debtors and what is in, late, held
+    and expected.
+    """
+    run.send(
+        "list-batch-groups",
+        show=lambda details: _show(run, details),
+        billing_company=billing_company,
+        cut_off_date=cut_off,
+    )
 
 
 def _show(screen: Screen, details: dict[str, Any]) -> None:
@@ -98,38 +72,33 @@ def _show(screen: Screen, details: dict[str, Any]) -> None:
         rows = [_row(debtor) | {"state": STATES[debtor["state"]]} for debtor in group["listed"]]
         cycle = f", {group['first_day']} to {group['last_day']}" if group["first_day"] else ""
         screen.table(rows, DEBTORS, title=f"{group['group']}{cycle}")
-    if details["debtors_not_listed"]:
-        screen.say(
-            f"{details['debtors_not_listed']:,} more debtors are counted in their groups and not listed",
-            "dim",
-        )
+    hidden = details["debtors_not_listed"]
+    if hidden:
+        screen.say(f"{hidden:,} more debtors are counted in their groups and not listed", "dim")
     if groups:
-        screen.say(
-            "to bill some only: backoffice batch preview ... --group NAME --exclude-debtor ACCOUNT_NAME",
-            "dim",
-        )
+        narrowed = "--group NAME --exclude-debtor ACCOUNT_NAME"
+        screen.say(f"to bill some only: backoffice batch preview ... {narrowed}", "dim")
 
 
 def _row(sums: dict[str, Any]) -> dict[str, Any]:
-    """What a table shows of a group or a debtor."""
+    """The row of a group or of a debtor."""
     steps = ", ".join(f"{number} {code}" for code, number in sums["held_by_code"].items())
-    amounts = sums["amounts"]
-    seldom = {name: sums[name] or None for name in ("late", "corrections", "products", "held")}
     return (
         sums
-        | seldom
+        | {name: sums[name] or None for name in ("late", "corrections", "products", "held")}
         | {
             "first_missing_step": steps,
             "arrived": f"{sums['received']} of {sums['expected']} in" if sums["expected"] else "",
-            "amount": ", ".join(
-                f"{fact(Decimal(each['net']))} {each['currency']}"
-                for each in amounts
-                if each["lines"]
-            ),
-            "kept": ", ".join(
-                f"{fact(Decimal(each['kept']))} {each['currency']}"
-                for each in amounts
-                if Decimal(each["kept"])
-            ),
+            "amount": _amounts(sums["amounts"], "net", "lines"),
+            "kept": _amounts(sums["amounts"], "kept", "kept"),
         }
+    )
+
+
+def _amounts(amounts: list[dict[str, Any]], name: str, condition: str) -> str:
+    """One amount of each currency in which the condition is not zero."""
+    return ", ".join(
+        f"{fact(Decimal(each[name]))} {each['currency']}"
+        for each in amounts
+        if Decimal(each[condition])
     )

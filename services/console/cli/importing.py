@@ -1,4 +1,4 @@
-"""`backoffice import DIR`: CSV files become what an ATS would say. Nothing is published while anything in the files is wrong."""
+"""`backoffice import DIR`: publishes CSV files as ATS events, if nothing in the files is wrong."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.options import Actor, AsJson, Company, Data, Reason
-from services.console.cli.output import Column, Screen, finish, screen_for
-from services.console.cli.steps import Steps
+from services.console.cli.command import Run, command
+from services.console.cli.options import Company
+from services.console.cli.output import Column, Screen, finish
+from services.console.cli.step_progress import Steps
+from services.console.cli.time_groups import refuse_wrong_lines
 from shared.money import plain
+from shared.terms import counted
 
 if TYPE_CHECKING:
-    from services.console.client.progress import Worth
-    from services.console.importing.run import Looked, Published
+    from services.console.importing.run import CheckedImport
+    from services.console.queries.progress import TimesheetTotals
 
 COLUMNS = [
     Column("documents"),
@@ -21,183 +24,147 @@ COLUMNS = [
     Column("changed", figures=True),
     Column("unchanged", figures=True),
 ]
-WORDS = {"billto": "billto nodes", "requirement": "requirements", "timesheet": "timesheets"}
-DEFAULTS = "time zone UTC, net 30, no tax"
+KINDS = {"billto": "billto nodes", "requirement": "requirements", "timesheet": "timesheets"}
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds this command to `backoffice`."""
-    backoffice.command("import")(import_folder)
+    command(backoffice, "import", sends=True)(import_folder)
 
 
 def import_folder(
+    run: Run,
     folder: Annotated[
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Holds billto.csv, requirements.csv, bill_rates.csv, timesheets.csv; each may be missing.",
+            help="Holds billto.csv, requirements.csv, bill_rates.csv, timesheets.csv;"
+            " each may be missing.",
         ),
     ],
     billing_company: Company,
     wait: Annotated[
         bool,
-        typer.Option(
-            "--wait", help="Until everything is priced and settled; then say what it came to."
-        ),
+        typer.Option("--wait", help="Wait until all is priced and settled, and show the totals."),
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say what would go out; write nothing.")
+        bool, typer.Option("--check", help="Show what would be published; publish nothing.")
     ] = False,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Publish CSV files as ATS events. What the books have already is not said again; what differs goes out as the next revision."""
-    with screen_for(as_json) as screen:
-        from services.console.client.addresses import find_addresses
-        from services.console.importing.run import look, publish, wait_until_settled
+    """Publish CSV files as ATS events: new documents, and the next revision of those that
+    differ.
+    """
+    from services.console.addresses import find_addresses
+    from services.console.importing.run import check_folder, publish, wait_until_settled
 
-        addresses = find_addresses(data)
-        with Steps() as steps:
-            looked = finish(look(addresses, folder, billing_company, steps))
-        _refuse_wrong_rows(screen, folder, looked)
-        document = _document(looked, billing_company) | {"check": check}
-        if check:
-            screen.document(document)
-            if not looked.company_known:
-                screen.say(
-                    f"billing company {billing_company} is unknown: it would get the defaults ({DEFAULTS})"
-                )
-            _show_plan(screen, looked, billing_company)
-            screen.say("nothing was written (--check)")
-            return
-        with Steps() as steps:
-            published = finish(publish(addresses, looked, billing_company, actor, reason, steps))
-        _show_company(screen, published, billing_company)
-        _show_plan(screen, looked, billing_company)
-        worth = None
-        if wait:
-            with Steps() as steps:
-                worth = finish(wait_until_settled(addresses, looked, steps))
-        screen.document(
-            document
-            | {
-                "published": published.records,
-                "company_made": published.company_made or None,
-                "settled": _worth(worth),
-            }
-        )
-        _show_end(screen, published, worth, billing_company)
-
-
-def _refuse_wrong_rows(screen: Screen, folder: Path, looked: "Looked") -> None:
-    problems = looked.problems
-    if not problems.count:
-        return
-    for problem in problems.shown:
-        screen.aside(str(problem), "red")
-    if problems.count > len(problems.shown):
-        screen.aside(f"... and {problems.count - len(problems.shown):,} more")
-    found = [
-        {"file": one.file, "line": one.line, "column": one.column, "message": one.message}
-        for one in problems.shown
-    ]
-    many = "one thing is wrong" if problems.count == 1 else f"{problems.count:,} things are wrong"
-    screen.refuse(
-        "wrong_rows",
-        f"{many} in {folder}; nothing was published",
+    addresses = find_addresses(run.data)
+    with Steps() as steps:
+        checked = finish(check_folder(addresses, folder, billing_company, steps))
+    refuse_wrong_lines(
+        run,
+        folder,
+        checked.problems,
+        "nothing was published",
         "fix the lines named above and import again",
-        {"count": problems.count, "problems": found},
     )
+    document = _document(checked, billing_company) | {"check": check}
+    if check:
+        run.document(document)
+        if not checked.company_known:
+            defaults = "the defaults (time zone UTC, net 30, no tax)"
+            run.say(f"billing company {billing_company} is unknown: it would get {defaults}")
+        _show_plan(run, checked, billing_company)
+        run.say("nothing was published (--check)")
+        return
+    with Steps() as steps:
+        published = finish(
+            publish(addresses, checked, billing_company, run.actor, run.reason, steps)
+        )
+    _show_company(run, published.new_company, billing_company)
+    _show_plan(run, checked, billing_company)
+    totals = None
+    if wait:
+        with Steps() as steps:
+            totals = finish(wait_until_settled(addresses, checked, steps))
+    run.document(
+        document
+        | {
+            "published": published.records,
+            "company_made": published.new_company or None,
+            "settled": None if totals is None else _totals(totals),
+        }
+    )
+    _show_end(run, published.records, totals, billing_company)
 
 
-def _document(looked: "Looked", billing_company: str) -> dict[str, Any]:
+def _document(checked: "CheckedImport", billing_company: str) -> dict[str, Any]:
+    counts = ("new", "changed", "unchanged")
     return {
         "billing_company": billing_company,
-        "billing_company_known": looked.company_known,
-        "files": looked.contents.files,
-        "rows": looked.contents.rows,
-        "documents": {
-            row["kind"]: {name: row[name] for name in ("new", "changed", "unchanged")}
-            for row in _rows(looked)
-        },
-        "timesheets_only_in_books": looked.only_in_books,
+        "billing_company_known": checked.company_known,
+        "files": checked.contents.files,
+        "rows": checked.contents.rows,
+        "documents": {row["kind"]: {name: row[name] for name in counts} for row in _rows(checked)},
+        "timesheets_only_in_books": checked.only_stored,
     }
 
 
-def _rows(looked: "Looked") -> list[dict[str, Any]]:
-    plan = looked.plan
+def _rows(checked: "CheckedImport") -> list[dict[str, Any]]:
+    plan = checked.plan
+    counts = {"new": plan.new, "changed": plan.changed, "unchanged": plan.unchanged}
     return [
-        {
-            "kind": kind,
-            "documents": word,
-            "new": plan.new[kind],  # type: ignore[index]
-            "changed": plan.changed[kind],  # type: ignore[index]
-            "unchanged": plan.unchanged[kind],  # type: ignore[index]
-        }
-        for kind, word in WORDS.items()
+        {"kind": kind, "documents": words}
+        | {name: counter[kind] for name, counter in counts.items()}  # type: ignore[index]
+        for kind, words in KINDS.items()
     ]
 
 
-def _show_plan(screen: Screen, looked: "Looked", billing_company: str) -> None:
-    screen.table(_rows(looked), COLUMNS)
-    if looked.only_in_books:
-        sheets = (
-            "1 timesheet" if looked.only_in_books == 1 else f"{looked.only_in_books:,} timesheets"
-        )
+def _show_plan(screen: Screen, checked: "CheckedImport", billing_company: str) -> None:
+    screen.table(_rows(checked), COLUMNS)
+    if checked.only_stored:
+        number = counted(checked.only_stored, "timesheet")
         screen.say(
-            f"{sheets} of {billing_company} in the books but not in the files: left as they are (to cancel one, send it without entries)"
+            f"{number} of {billing_company} not in the files: left unchanged"
+            " (to cancel one, send it without entries)"
         )
 
 
-def _show_company(screen: Screen, published: "Published", billing_company: str) -> None:
-    settings = published.company_made.get("settings")
+def _show_company(screen: Screen, company: dict[str, Any], billing_company: str) -> None:
+    settings = company.get("settings")
     if isinstance(settings, dict):
         screen.say(f"billing company {billing_company} was unknown and got the defaults:", "yellow")
-        screen.facts(
-            {name: value for name, value in settings.items() if value not in ("", None, [])}
-            | {"tax": "none"}
-        )
-        screen.say(f"change them with `backoffice billing-company set {billing_company} ...`")
+        given = {name: value for name, value in settings.items() if value not in ("", None, [])}
+        screen.facts(given | {"tax": "none"})
+        screen.say(f"to change them: backoffice billing-company set {billing_company} ...")
 
 
-def _worth(worth: "Worth | None") -> dict[str, Any] | None:
-    if worth is None:
-        return None
+def _totals(totals: "TimesheetTotals") -> dict[str, Any]:
     return {
-        "timesheets": worth.timesheets,
-        "pay_lines": worth.lines,
-        "hours": plain(worth.hours),
-        "amounts": worth.amounts,
+        "timesheets": totals.timesheets,
+        "pay_lines": totals.lines,
+        "hours": plain(totals.hours),
+        "amounts": totals.amounts,
         "held": [
-            {"code": code, "documents": number, "message": worth.hold_sentences[code]}
-            for code, number in sorted(worth.held.items())
+            {"code": code, "documents": number, "message": totals.hold_messages[code]}
+            for code, number in sorted(totals.held.items())
         ],
     }
 
 
 def _show_end(
-    screen: Screen, published: "Published", worth: "Worth | None", billing_company: str
+    screen: Screen, records: int, totals: "TimesheetTotals | None", billing_company: str
 ) -> None:
-    if worth is None:
-        screen.say(
-            f"{published.records:,} records published"
-            + (
-                "; see how far they are with `backoffice lag`"
-                if published.records
-                else ": the books have it all"
-            )
-        )
+    if totals is None:
+        more = "; to see the lag: backoffice lag" if records else ": nothing is new or changed"
+        screen.say(f"{records:,} records published{more}")
         return
-    amounts = (
-        " + ".join(f"{amount:,f} {currency}" for currency, amount in sorted(worth.amounts.items()))
-        or "0"
-    )
-    screen.say(f"{published.records:,} records published and settled", "green")
+    amounts = [f"{amount:,f} {currency}" for currency, amount in sorted(totals.amounts.items())]
+    hours = f"{Decimal(plain(totals.hours)):,f} hours"
+    screen.say(f"{records:,} records published and settled", "green")
     screen.say(
-        f"{worth.timesheets:,} timesheets of these files: {worth.lines:,} pay lines, {Decimal(plain(worth.hours)):,f} hours, {amounts}"
+        f"{totals.timesheets:,} timesheets of these files: {totals.lines:,} pay lines, {hours},"
+        f" {' + '.join(amounts) or '0'}"
     )
-    for code, number in sorted(worth.held.items()):
-        screen.say(f"{number:,} held, {code}: {worth.hold_sentences[code]}", "yellow")
+    for code, number in sorted(totals.held.items()):
+        screen.say(f"{number:,} held, {code}: {totals.hold_messages[code]}", "yellow")
     screen.say(f"next: backoffice health-check --billing-company {billing_company}")

@@ -1,4 +1,6 @@
-"""`backoffice invoices search|show` and `numbers`: closed documents, and the gap certificate of their numbers."""
+"""`backoffice invoices search|show` and `numbers`: closed documents, and the gap certificate of
+their numbers.
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -6,19 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
+from services.console.cli.batches import DOWNLOADS
+from services.console.cli.command import Run, command
 from services.console.cli.explaining import HISTORY
 from services.console.cli.options import (
     AnyCompany,
-    AsJson,
     Company,
-    Data,
     Limit,
     must_be_one_of,
+    option,
+    parsed,
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column, screen_for
-from services.console.cli.send_command import read_books
+from services.console.cli.output import Column
 
 app = typer.Typer(help="Closed invoices and credit notes.", no_args_is_help=True)
 FOUND = [
@@ -54,6 +57,12 @@ LINES = [
     Column("quantity_left", "left", figures=True),
     Column("amount_left", "left net", figures=True),
 ]
+TAXES = [
+    Column("code", "tax"),
+    Column("rate", "%", figures=True),
+    Column("net", figures=True),
+    Column("tax", "amount", figures=True),
+]
 CREDITS = [
     Column("corrects_line", "line", figures=True),
     Column("invoice_number", "credited on"),
@@ -73,11 +82,6 @@ PAYMENTS = [
     Column("ledger"),
     Column("payment_id", "payment"),
 ]
-DOWNLOADS = [
-    Column("downloaded_at", "downloaded on"),
-    Column("file_format", "format"),
-    Column("actor"),
-]
 SERIES = [
     Column("series"),
     Column("first", figures=True),
@@ -95,6 +99,22 @@ JUMPS = [
     Column("reason"),
     Column("jumped_at", "at"),
 ]
+HEAD = (
+    "invoice_number",
+    "document_type",
+    "billing_company",
+    "account_name",
+    "invoice_date",
+    "due_date",
+    "payment_terms",
+    "po_number",
+    "cut_off_date",
+    "batch_id",
+    "closed_at",
+    "tax_wording",
+    "content_hash",
+    "state",
+)
 TYPES = ("invoice", "credit-note")
 STATES = (
     "open",
@@ -107,214 +127,141 @@ STATES = (
     "applied",
     "unapplied",
 )
+HISTORY_SHOWN = 50
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="invoices")
-    backoffice.command()(numbers)
+    command(backoffice)(numbers)
 
 
-@app.command()
+@command(app)
 def search(
+    run: Run,
     billing_company: AnyCompany = None,
     number: Annotated[
-        str | None,
-        typer.Option(help="Invoice number, or the bare number in its series.", show_default=False),
+        str | None, option("Invoice number, or the bare number in its series.")
     ] = None,
     since: Annotated[
-        date | None,
-        typer.Option(
-            "--from",
-            parser=read_date,
-            metavar="DATE",
-            help="Invoice date from.",
-            show_default=False,
-        ),
+        date | None, parsed(read_date, "Invoice date from.", "--from", metavar="DATE")
     ] = None,
     until: Annotated[
-        date | None,
-        typer.Option(
-            "--to", parser=read_date, metavar="DATE", help="Invoice date up to.", show_default=False
-        ),
+        date | None, parsed(read_date, "Invoice date up to.", "--to", metavar="DATE")
     ] = None,
     account_name: Annotated[
-        str | None,
-        typer.Option(
-            "--account-name", "--debtor", help="The debtor's Account Name.", show_default=False
-        ),
+        str | None, option("The debtor's Account Name.", "--account-name", "--debtor")
     ] = None,
     document_type: Annotated[
         str | None, typer.Option("--type", metavar="invoice|credit-note", show_default=False)
     ] = None,
     amount: Annotated[
-        Decimal | None,
-        typer.Option(
-            parser=read_decimal,
-            metavar="A",
-            help="Net or total, whatever the sign.",
-            show_default=False,
-        ),
+        Decimal | None, parsed(read_decimal, "Net or total, whatever the sign.", metavar="A")
     ] = None,
     batch: Annotated[str | None, typer.Option(metavar="ID", show_default=False)] = None,
     text: Annotated[
         str | None,
-        typer.Option(
-            help="In number, debtor, buyer, PO; or the id of a timesheet or placement.",
-            show_default=False,
-        ),
+        option("In number, debtor, buyer, PO; or the id of a timesheet or placement."),
     ] = None,
     state: Annotated[
-        str | None,
-        typer.Option("--state", metavar="STATE", help=f"{', '.join(STATES)}.", show_default=False),
+        str | None, option(f"{', '.join(STATES)}.", "--state", metavar="STATE")
     ] = None,
     limit: Limit = 100,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Find closed documents; every condition that is given must hold."""
+    """Find closed documents that meet all conditions."""
     must_be_one_of(TYPES, document_type, "--type")
     must_be_one_of(STATES, state, "--state")
-    with screen_for(as_json) as screen:
-        from services.console.client.invoices import invoice_search
+    from services.console.queries.invoices import invoice_search
 
-        rows, total = read_books(
-            data,
-            lambda connection: invoice_search(
-                connection,
-                billing_company=billing_company,
-                number=number,
-                since=since,
-                until=until,
-                account_name=account_name,
-                document_type=document_type,
-                amount=amount,
-                batch_id=batch,
-                text=text,
-                state=state,
-                limit=limit,
-            ),
-        )
-        screen.document({"invoices": rows, "total": total})
-        screen.table(
-            rows,
-            FOUND,
-            empty="no such document; without conditions `backoffice invoices search` lists all",
-        )
-        screen.shortened(len(rows), total)
+    found = run.read(
+        invoice_search,
+        billing_company=billing_company,
+        number=number,
+        since=since,
+        until=until,
+        account_name=account_name,
+        document_type=document_type,
+        amount=amount,
+        batch_id=batch,
+        text=text,
+        state=state,
+        limit=limit,
+    )
+    empty = "no such document; to list all: backoffice invoices search"
+    run.page("invoices", *found, FOUND, empty)
 
 
-@app.command()
+@command(app)
 def show(
+    run: Run,
     number: Annotated[str, typer.Argument(metavar="NUMBER")],
     billing_company: AnyCompany = None,
     limit: Limit = 200,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Show a document with its lines and what is left on them, its taxes, the credits that correct it, payments, downloads, and who did what."""
-    with screen_for(as_json) as screen:
-        from services.console.client.batches import batch_downloads
-        from services.console.client.history import history
-        from services.console.client.invoices import (
-            invoice,
-            invoice_credits,
-            invoice_lines,
-            invoice_payments,
-        )
+    """Show a document: lines, what credits left of them, taxes, credits, payments, downloads and
+    history.
+    """
+    from services.console.queries import invoices
+    from services.console.queries.batches import batch_downloads
+    from services.console.queries.history import history
 
-        async def read(connection: Any) -> dict[str, Any]:
-            head = await invoice(connection, number, billing_company)
-            lines = await invoice_lines(connection, head["invoice_id"], limit)
-            credits = await invoice_credits(connection, head["invoice_id"], limit)
-            payments = await invoice_payments(connection, head["invoice_id"], limit)
-            downloads = await batch_downloads(connection, head["batch_id"])
-            parts = {
-                "lines": lines,
-                "credits": credits,
-                "payments": payments,
-                "downloads": downloads,
-            }
-            return head | parts | {"history": await history(connection, number, 50)}
+    async def read(connection: Any) -> dict[str, Any]:
+        head = await invoices.invoice(connection, number, billing_company)
+        invoice_id = head["invoice_id"]
+        return head | {
+            "lines": await invoices.invoice_lines(connection, invoice_id, limit),
+            "credits": await invoices.invoice_credits(connection, invoice_id, limit),
+            "payments": await invoices.invoice_payments(connection, invoice_id, limit),
+            "downloads": await batch_downloads(connection, head["batch_id"]),
+            "history": await history(connection, number, HISTORY_SHOWN),
+        }
 
-        found = read_books(data, read)
-        screen.document(found)
-        names = (
-            "invoice_number",
-            "document_type",
-            "billing_company",
-            "account_name",
-            "invoice_date",
-            "due_date",
-            "payment_terms",
-            "po_number",
+    found = run.read(read)
+    run.document(found)
+    run.facts({name: found[name] for name in HEAD})
+    run.table([_line(row) for row in found["lines"]], LINES, title="lines")
+    run.shortened(len(found["lines"]), found["line_count"])
+    run.table(found["tax_totals"], TAXES, title="taxes")
+    amounts = f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f}"
+    run.say(f"{amounts} {found['currency']}", "bold")
+    if found["paid"]:
+        run.say(
+            f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}", "bold"
         )
-        more = ("cut_off_date", "batch_id", "closed_at", "tax_wording", "content_hash", "state")
-        screen.facts({name: found[name] for name in (*names, *more)})
-        rows = [_line(row) for row in found["lines"]]
-        screen.table(rows, LINES, title="lines")
-        screen.shortened(len(rows), found["line_count"])
-        columns = [
-            Column("code", "tax"),
-            Column("rate", "%", figures=True),
-            Column("net", figures=True),
-            Column("tax", "amount", figures=True),
-        ]
-        screen.table(found["tax_totals"], columns, title="taxes")
-        screen.say(
-            f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f} {found['currency']}",
-            "bold",
-        )
-        if found["paid"]:
-            screen.say(
-                f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}",
-                "bold",
-            )
-        screen.table(found["credits"], CREDITS, title="credits of its lines")
-        screen.table(found["payments"], PAYMENTS, title="payments")
-        screen.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
-        screen.table(found["history"], HISTORY, title="history")
+    run.table(found["credits"], CREDITS, title="credits of its lines")
+    run.table(found["payments"], PAYMENTS, title="payments")
+    run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")
+    run.table(found["history"], HISTORY, title="history")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
-    """A line as it is shown: which invoice line it corrects; what is left, where a part is credited."""
+    """A line as a table shows it: what is left only where a part is credited."""
     untouched = row["quantity_left"] == row["quantity"] and row["amount_left"] == row["amount"]
     left = {"quantity_left": None, "amount_left": None} if untouched else {}
-    return (
-        row
-        | left
-        | {
-            "corrects": f"{row['corrects_invoice']} line {row['corrects_line']}"
-            if row["corrects_invoice"]
-            else ""
-        }
-    )
+    corrected = f"{row['corrects_invoice']} line {row['corrects_line']}"
+    return row | left | {"corrects": corrected if row["corrects_invoice"] else ""}
 
 
-def numbers(billing_company: Company, as_json: AsJson = False, data: Data = None) -> None:
-    """The gap certificate: first, last and used numbers of each series, the jumps with who and why, and what nothing explains."""
-    with screen_for(as_json) as screen:
-        from services.console.client.invoices import gap_certificate
+def numbers(run: Run, billing_company: Company) -> None:
+    """Show the gap certificate: used numbers of each series, numbers passed over with who and
+    why, and gaps.
+    """
+    from services.console.queries.invoices import gap_certificate
 
-        series = read_books(data, lambda connection: gap_certificate(connection, billing_company))
-        unexplained = sum(one["unexplained"] for one in series)
-        screen.document(
-            {"billing_company": billing_company, "series": series, "unexplained": unexplained}
+    series = run.read(gap_certificate, billing_company)
+    unexplained = sum(one["unexplained"] for one in series)
+    run.document({"billing_company": billing_company, "series": series, "unexplained": unexplained})
+    run.table(series, SERIES, empty=f"{billing_company} has used no number yet")
+    jumps = [jump | {"series": one["series"]} for one in series for jump in one["jumps"]]
+    run.table(jumps, JUMPS, title="declared jumps")
+    if unexplained:
+        ranges = ", ".join(
+            f"{one['series']} {each['from_number']}-{each['to_number']}"
+            for one in series
+            for each in one["unexplained_ranges"]
         )
-        screen.table(series, SERIES, empty=f"no number of {billing_company} was taken yet")
-        screen.table(
-            [jump | {"series": one["series"]} for one in series for jump in one["jumps"]],
-            JUMPS,
-            title="declared jumps",
+        run.no(
+            "unexplained_numbers",
+            f"{unexplained} number(s) of {billing_company} are unexplained: {ranges}",
+            "run `backoffice verify`",
         )
-        if unexplained:
-            ranges = ", ".join(
-                f"{one['series']} {each['from_number']}-{each['to_number']}"
-                for one in series
-                for each in one["unexplained_ranges"]
-            )
-            screen.no(
-                "unexplained_numbers",
-                f"{unexplained} number(s) of {billing_company} are explained by nothing: {ranges}",
-                "run `backoffice verify`",
-            )

@@ -1,4 +1,6 @@
-"""`backoffice pay-lines list|snooze|release|edit` and `health-check`: what can be billed, and what stands in its way."""
+"""`backoffice pay-lines list|snooze|release|edit` and `health-check`: what can be billed, and
+what prevents it.
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -6,21 +8,21 @@ from typing import Annotated, Any
 
 import typer
 
+from services.console.cli.command import Run, command
 from services.console.cli.options import (
-    Actor,
     AnyCompany,
-    AsJson,
     Company,
-    Data,
+    CutOffOrToday,
     Limit,
-    Reason,
+    option,
+    parsed,
     read_date,
     read_decimal,
 )
-from services.console.cli.output import Column, Screen, screen_for
-from services.console.cli.send_command import ask, read_books, said_by
+from services.console.cli.output import Column, Screen
 
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
+HEALTH_SECONDS = 600.0
 LINES = [
     Column("pay_line_id", "line", figures=True),
     Column("status"),
@@ -44,28 +46,39 @@ PENDING = [
 LineIds = Annotated[
     list[int], typer.Argument(metavar="LINE...", help="Ids of pay lines, as in `pay-lines list`.")
 ]
-OneLine = Annotated[int, typer.Argument(metavar="LINE")]
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="pay-lines")
-    backoffice.command("health-check")(health_check)
+    command(backoffice, "health-check", sends=True)(health_check)
 
 
-def show_pending(screen: Screen, pending: list[dict[str, Any]], held: list[dict[str, Any]]) -> None:
-    """The pending list: two amounts a currency, and the documents that are held beside them."""
-    screen.table(pending, PENDING, title="Pending", empty="nothing is pending")
-    for each in held:
+async def read_pending(connection: Any, billing_company: str | None) -> dict[str, Any]:
+    """The pending list: local dates, two amounts per currency, and how many documents are held."""
+    from services.console.queries.companies import companies_today
+    from services.console.queries.pay_lines import held_counts, pending_amounts
+
+    todays = await companies_today(connection, billing_company)
+    return {
+        "today": todays,
+        "pending": await pending_amounts(connection, todays),
+        "held": await held_counts(connection, billing_company),
+    }
+
+
+def show_pending(screen: Screen, found: dict[str, Any]) -> None:
+    """Shows the pending list."""
+    screen.table(found["pending"], PENDING, title="Pending", empty="nothing is pending")
+    for each in found["held"]:
         company = f" for {each['billing_company']}" if each["billing_company"] else ""
-        screen.say(
-            f"held beside: {each['documents']:,} document(s){company}, {each['code']}; see `backoffice documents held`",
-            "yellow",
-        )
+        count = f"{each['documents']:,} document(s) held{company}, {each['code']}"
+        screen.say(f"{count}; to see them: backoffice documents held", "yellow")
 
 
-@app.command("list")
+@command(app, "list")
 def list_lines(
+    run: Run,
     billing_company: AnyCompany = None,
     status: Annotated[
         list[str] | None,
@@ -76,183 +89,104 @@ def list_lines(
         ),
     ] = None,
     document: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ID", help="Only lines of this timesheet or placement.", show_default=False
-        ),
+        str | None, option("Only lines of this timesheet or placement.", metavar="ID")
     ] = None,
     limit: Limit = 100,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """List pay lines with their status, and the pending amounts. Without --status: those that are open (all, if a document is named)."""
-    with screen_for(as_json) as screen:
-        from services.console.client import lines
-        from services.console.client.books import companies_today
+    """List pay lines with their status, and the pending amounts.
 
-        chosen = [each.capitalize() for each in status or []] or list(
-            lines.STATUSES if document else lines.OPEN_STATUSES
+    Without --status: open lines, or all lines of a named document.
+    """
+    from services.console.queries.pay_lines import OPEN_STATUSES, STATUSES, pay_lines
+
+    statuses = [each.capitalize() for each in status or []]
+    unknown = ", ".join(sorted(set(statuses) - set(STATUSES)))
+    if unknown:
+        raise typer.BadParameter(
+            f"{unknown} is not one of {', '.join(STATUSES)}", param_hint="--status"
         )
-        unknown = sorted(set(chosen) - set(lines.STATUSES))
-        if unknown:
-            raise typer.BadParameter(
-                f"{', '.join(unknown)} is not one of {', '.join(lines.STATUSES)}",
-                param_hint="--status",
-            )
 
-        async def read(connection: Any) -> dict[str, Any]:
-            todays = await companies_today(connection, billing_company)
-            rows, total = await lines.pay_lines(
-                connection, todays, statuses=chosen, document=document, limit=limit
-            )
-            return {
-                "today": todays,
-                "pay_lines": rows,
-                "total": total,
-                "pending": await lines.pending_amounts(connection, todays),
-                "held": await lines.held_counts(connection, billing_company),
-            }
-
-        found = read_books(data, read)
-        screen.document(found)
-        screen.table(
-            found["pay_lines"],
-            LINES,
-            empty="no such line; publish timesheets with `backoffice import` or `publish`, or see `backoffice documents held`",
+    async def read(connection: Any) -> dict[str, Any]:
+        pending = await read_pending(connection, billing_company)
+        rows, total = await pay_lines(
+            connection,
+            pending["today"],
+            statuses=statuses or (STATUSES if document else OPEN_STATUSES),
+            document=document,
+            limit=limit,
         )
-        screen.shortened(len(found["pay_lines"]), found["total"])
-        if document is None:
-            screen.say()
-            show_pending(screen, found["pending"], found["held"])
+        return {"pay_lines": rows, "total": total} | pending
+
+    found = run.read(read)
+    run.document(found)
+    run.table(
+        found["pay_lines"],
+        LINES,
+        empty="no such line; to add timesheets: backoffice import or publish;"
+        " to see what waits: backoffice documents held",
+    )
+    run.shortened(len(found["pay_lines"]), found["total"])
+    if document is None:
+        run.say()
+        show_pending(run, found)
 
 
-@app.command()
+@command(app, sends=True)
 def snooze(
+    run: Run,
     pay_lines: LineIds,
     until: Annotated[
-        date | None,
-        typer.Option(
-            parser=read_date,
-            metavar="DATE",
-            help="Ends by itself on this date.",
-            show_default=False,
-        ),
+        date | None, parsed(read_date, "The hold ends on this date.", metavar="DATE")
     ] = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Put lines on hold, out of every batch until released. Needs --reason."""
-    with screen_for(as_json) as screen:
-        from services.console.client.lines import company_of_lines
-        from shared.events.commands import SnoozePayLines
-
-        company = read_books(data, lambda connection: company_of_lines(connection, pay_lines))
-        ask(
-            screen,
-            data,
-            SnoozePayLines(
-                **said_by(actor, reason),
-                billing_company=company,
-                pay_line_ids=tuple(pay_lines),
-                until=until,
-            ),
-        )
+    """Put lines on hold: no batch takes them until they are released. Needs --reason."""
+    company = _company_of(run, pay_lines)
+    run.send("snooze-pay-lines", billing_company=company, pay_line_ids=pay_lines, until=until)
 
 
-@app.command()
-def release(
-    pay_lines: LineIds,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
-) -> None:
+@command(app, sends=True)
+def release(run: Run, pay_lines: LineIds) -> None:
     """End the hold of lines."""
-    with screen_for(as_json) as screen:
-        from services.console.client.lines import company_of_lines
-        from shared.events.commands import ReleasePayLines
-
-        company = read_books(data, lambda connection: company_of_lines(connection, pay_lines))
-        ask(
-            screen,
-            data,
-            ReleasePayLines(
-                **said_by(actor, reason), billing_company=company, pay_line_ids=tuple(pay_lines)
-            ),
-        )
+    company = _company_of(run, pay_lines)
+    run.send("release-pay-lines", billing_company=company, pay_line_ids=pay_lines)
 
 
-@app.command()
+@command(app, sends=True)
 def edit(
-    pay_line: OneLine,
+    run: Run,
+    pay_line: Annotated[int, typer.Argument(metavar="LINE")],
     quantity: Annotated[
-        Decimal | None,
-        typer.Option(
-            parser=read_decimal,
-            metavar="Q",
-            help="The quantity that it should have.",
-            show_default=False,
-        ),
+        Decimal | None, parsed(read_decimal, "The new quantity.", metavar="Q")
     ] = None,
-    amount: Annotated[
-        Decimal | None,
-        typer.Option(
-            parser=read_decimal,
-            metavar="A",
-            help="The amount that it should have.",
-            show_default=False,
-        ),
-    ] = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
+    amount: Annotated[Decimal | None, parsed(read_decimal, "The new amount.", metavar="A")] = None,
 ) -> None:
-    """Change quantity or amount of an open line; the difference is kept and added to every later statement."""
+    """Change the quantity or the amount of an open line.
+
+    The difference is kept and added to every later realization.
+    """
     if (quantity is None) == (amount is None):
         raise typer.BadParameter("give either --quantity or --amount")
-    with screen_for(as_json) as screen:
-        from services.console.client.lines import company_of_lines
-        from shared.events.commands import EditPayLine
-
-        company = read_books(data, lambda connection: company_of_lines(connection, [pay_line]))
-        command = EditPayLine(
-            **said_by(actor, reason),
-            billing_company=company,
-            pay_line_id=pay_line,
-            quantity=quantity,
-            amount=amount,
-        )
-        ask(screen, data, command, show=lambda result: screen.facts(result.details))
+    run.send(
+        "edit-pay-line",
+        show=run.facts,
+        billing_company=_company_of(run, [pay_line]),
+        pay_line_id=pay_line,
+        quantity=quantity,
+        amount=amount,
+    )
 
 
-def health_check(
-    billing_company: Company,
-    cut_off: Annotated[
-        date | None,
-        typer.Option(
-            parser=read_date,
-            metavar="DATE",
-            help="Look as a batch with this cut-off would (default: today).",
-            show_default=False,
-        ),
-    ] = None,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
-) -> None:
-    """Look at all that a batch would take, and say what stands in its way and what fixes it."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import HealthCheck
+def _company_of(run: Run, pay_lines: list[int]) -> str:
+    from services.console.queries.pay_lines import company_of_lines
 
-        ask(
-            screen,
-            data,
-            HealthCheck(
-                **said_by(actor, reason), billing_company=billing_company, cut_off_date=cut_off
-            ),
-            600.0,
-        )
+    return run.read(company_of_lines, pay_lines)
+
+
+def health_check(run: Run, billing_company: Company, cut_off: CutOffOrToday = None) -> None:
+    """Check all that a batch would take, and show what prevents it and how to fix it."""
+    run.send(
+        "health-check",
+        timeout=HEALTH_SECONDS,
+        billing_company=billing_company,
+        cut_off_date=cut_off,
+    )

@@ -1,15 +1,18 @@
-"""The options that many commands share, each said once: --json, --actor, --reason, --data, --billing-company, --limit, dates."""
+"""The options that several commands have, and the forms in which values are typed."""
 
 import getpass
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+LONG_SECONDS = 3_600.0
+"""How long a command waits for the result of a batch; the batch itself goes on."""
 
 
 def read_date(text: str | date) -> date:
@@ -26,21 +29,21 @@ def read_decimal(text: str | Decimal) -> Decimal:
     """A decimal, or wrong use."""
     try:
         value = Decimal(text)
-    except InvalidOperation as error:
-        raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5") from error
-    if not value.is_finite():
-        raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5")
-    return value
+        if value.is_finite():
+            return value
+    except InvalidOperation:
+        pass
+    raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5")
 
 
 def must_be_one_of(words: Sequence[str], word: str | None, option: str) -> None:
-    """A word, if there is one, that is none of these is wrong use."""
+    """Wrong use if a word is given that is none of these."""
     if word is not None and word not in words:
         raise typer.BadParameter(f"{word!r} is not one of {', '.join(words)}", param_hint=option)
 
 
 def read_json(file: Path, option: str | None = None) -> Any:
-    """What a JSON file holds, or wrong use."""
+    """The content of a JSON file, or wrong use."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -48,94 +51,89 @@ def read_json(file: Path, option: str | None = None) -> Any:
 
 
 def login_name() -> str:
-    """Who is at the keyboard."""
+    """The login name of the user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid-{os.getuid()}"
 
 
+def option(help: str, *names: str, metavar: str | None = None, **more: Any) -> Any:
+    """An option without a shown default."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
+
+
+def file_argument(help: str, metavar: str) -> Any:
+    """An argument that names a file that exists."""
+    return typer.Argument(metavar=metavar, help=help, exists=True, dir_okay=False)
+
+
+def parsed(parser: Callable[[str], Any], help: str, *names: str, metavar: str, **more: Any) -> Any:
+    """An option whose value has a form of its own."""
+    return option(help, *names, metavar=metavar, parser=parser, **more)
+
+
 AsJson = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout; messages on stderr.")
+    bool, typer.Option("--json", help="Print one JSON document; messages go to stderr.")
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "Data folder of the stack (else BACKOFFICE_DATA, else .backoffice).",
         "--data",
         metavar="DIR",
-        help="Data folder of the stack (else BACKOFFICE_DATA, else .backoffice).",
-        show_default=False,
     ),
 ]
 Actor = Annotated[
     str,
-    typer.Option(
+    option(
+        "Who asks (default: your login name).",
         "--actor",
         metavar="NAME",
-        help="Who asks (default: the login name).",
-        show_default=False,
         callback=lambda name: name or login_name(),
     ),
 ]
-Reason = Annotated[
-    str,
-    typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.", show_default=False),
+Reason = Annotated[str, option("Why; kept in the history.", "--reason", metavar="TEXT")]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the result."),
 ]
-Company = Annotated[
-    str,
-    typer.Option(
-        "--billing-company", metavar="ID", help="The billing company.", show_default=False
-    ),
-]
+Company = Annotated[str, option("The billing company.", "--billing-company", metavar="ID")]
 AnyCompany = Annotated[
-    str | None,
-    typer.Option(
-        "--billing-company", metavar="ID", help="Only this billing company.", show_default=False
-    ),
+    str | None, option("Only this billing company.", "--billing-company", metavar="ID")
 ]
 Limit = Annotated[
-    int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most so many rows.")
+    int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most N rows.")
 ]
 CutOff = Annotated[
     date,
-    typer.Option(
-        "--cut-off",
-        parser=read_date,
-        metavar="DATE",
-        help="The cut-off date (time group date).",
-        show_default=False,
-    ),
+    parsed(read_date, "The cut-off date (time group date).", "--cut-off", metavar="DATE"),
+]
+CutOffOrToday = Annotated[
+    date | None,
+    parsed(read_date, "The cut-off date (default: today there).", "--cut-off", metavar="DATE"),
 ]
 Groups = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Only this batch group (`none`: debtors without one); may be repeated.",
         "--group",
         metavar="TIME_GROUP",
-        help="Only this batch group (`none`: debtors without one); may be repeated.",
-        show_default=False,
     ),
 ]
 Excluded = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "Leave this debtor for a later batch; may be repeated.",
         "--exclude-debtor",
         metavar="ACCOUNT_NAME",
-        help="Leave this debtor for a later batch; may be repeated.",
-        show_default=False,
     ),
 ]
 MissingTimesheets = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "In place of each debtor's own rule; needs --reason.",
         "--missing-timesheets",
         metavar="wait|bill|wait:N",
-        help="In place of each debtor's own rule; needs --reason.",
-        show_default=False,
     ),
 ]
-Timeout = Annotated[
-    float,
-    typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for the answer."),
-]
-LONG_SECONDS = 3_600.0
-"""How long a batch may take before we stop waiting for its answer; it goes on without us."""

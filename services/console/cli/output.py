@@ -1,7 +1,8 @@
-"""What a command shows: short tables for people, or exactly one JSON document for programs; and the three exit codes.
+"""The output of a command: short tables for people, or one JSON document for programs; and the
+exit codes.
 
-0 done; 1 the business says no, or the world is away (code, message, what fixes it); 2 wrong use. With --json the document is the only
-thing on stdout; what people should read besides goes to stderr.
+0 done; 1 refused, or Kafka or PostgreSQL unavailable (code, message, fix); 2 wrong use. With --json
+the document is the only output on stdout; other messages go to stderr.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ def plain_value(value: Any) -> Any:
 
 
 class Column:
-    """A column of a table: the field of the row, the head, and whether it holds figures."""
+    """A column of a table: the field of the row, the heading, and whether it holds numbers."""
 
     def __init__(
         self, field: str, head: str | None = None, *, figures: bool = False, most: int = MOST_CELL
@@ -57,7 +58,7 @@ class Column:
         self.most = most
 
     def cell(self, row: Mapping[str, Any]) -> str:
-        """What stands in a row."""
+        """The text of this column in a row."""
         value = row.get(self.field)
         if value is None:
             return ""
@@ -74,7 +75,7 @@ class Column:
 
 
 class Screen:
-    """Where one command shows what it found."""
+    """The output of one command."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -84,7 +85,7 @@ class Screen:
         )
 
     def document(self, document: Any) -> None:
-        """The one JSON document, if programs read; else nothing."""
+        """Prints the one JSON document, if --json is given."""
         if self.as_json:
             sys.stdout.write(
                 json.dumps(document, default=plain_value, ensure_ascii=False, indent=2) + "\n"
@@ -92,12 +93,12 @@ class Screen:
             sys.stdout.flush()
 
     def say(self, message: str = "", style: str = "") -> None:
-        """A line for people."""
+        """Prints a line for people."""
         if not self.as_json:
             self._people.print(Text(message, style=style), soft_wrap=True)
 
     def aside(self, message: str, style: str = "") -> None:
-        """A line that is no part of the result: progress, a warning, a refusal. On stderr."""
+        """Prints a line on stderr that is no part of the result: progress, a warning, a refusal."""
         self._aside.print(Text(message, style=style), soft_wrap=True)
 
     def table(
@@ -108,7 +109,7 @@ class Screen:
         title: str = "",
         empty: str = "",
     ) -> None:
-        """Rows for people; without any, a message that says what to do next."""
+        """Prints rows for people; without rows, a message that says what to do next."""
         if self.as_json:
             return
         if not rows:
@@ -135,8 +136,23 @@ class Screen:
             table.add_row(*(Text(column.cell(row)) for column in shown))
         self._people.print(table)
 
+    def page(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, Any]],
+        total: int,
+        columns: Sequence[Column],
+        empty: str,
+    ) -> None:
+        """Prints the first rows of a list, and how many there are in all."""
+        self.document({name: rows, "total": total})
+        self.table(rows, columns, empty=empty)
+        self.shortened(len(rows), total)
+
     def facts(self, pairs: Mapping[str, Any], indent: int = 0) -> None:
-        """Names and values, one a line; what is empty is left out, what has names of its own stands below."""
+        """Prints names and values, one a line, without empty ones; a long mapping is indented
+        below its name.
+        """
         shown = {
             name.replace("_", " "): value
             for name, value in pairs.items()
@@ -151,31 +167,22 @@ class Screen:
                 self.say(f"{' ' * indent}{name:<{wide}}  {fact(value)}")
 
     def shortened(self, shown: int, total: int, how: str = "--limit") -> None:
-        """Says so when not all is shown."""
+        """Tells people when not all rows are shown."""
         if shown < total:
             self.say(f"{shown:,} of {total:,} shown; see more with {how}", "dim")
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar on stderr for a step that takes long: tell it (done, of)."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        """A progress bar on stderr for a long step; call it with (done, of)."""
+        from services.console.cli.step_progress import Steps
 
-        bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            console=self._aside,
-            transient=True,
-            disable=not sys.stderr.isatty(),
-        )
-        with bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, of: bar.update(task, completed=done, total=of)
+        with Steps(keep=False) as steps:
+            yield lambda done, of: steps(what, done, of)
 
     def refuse(
         self, code: str, message: str, fix: str = "", details: Mapping[str, Any] | None = None
     ) -> NoReturn:
-        """Says no, with what fixes it, and ends with exit 1."""
+        """Prints a refusal with its fix and ends with exit 1."""
         self.document(
             {
                 "outcome": "refused",
@@ -188,7 +195,9 @@ class Screen:
         self.no(code, message, fix)
 
     def no(self, code: str, message: str, fix: str = "") -> NoReturn:
-        """The messages of a refusal on stderr, and exit 1; the JSON document was given already."""
+        """Prints a refusal on stderr and ends with exit 1; the JSON document was printed
+        already.
+        """
         self.aside(f"{code}: {message}", "red")
         if fix:
             self.aside(f"to fix it: {fix}")
@@ -208,16 +217,18 @@ def fact(value: Any) -> str:
     return ", ".join(str(value).splitlines())
 
 
+AnyScreen = TypeVar("AnyScreen", bound=Screen)
+
+
 @contextmanager
-def screen_for(as_json: bool) -> Iterator[Screen]:
-    """A screen on which every failure ends as a message and an exit code, never as a traceback of something that was foreseen."""
-    screen = Screen(as_json)
+def screen_for(screen: AnyScreen) -> Iterator[AnyScreen]:
+    """Turns expected failures of a command into a message and an exit code."""
     try:
         yield screen
     except Refused as refused:
         screen.refuse(refused.code, refused.message, refused.fix, refused.details)
-    except Unavailable as away:
-        screen.refuse("unavailable", away.message)
+    except Unavailable as unavailable:
+        screen.refuse("unavailable", unavailable.message)
     except OSError as error:
         screen.refuse(
             "unavailable",
@@ -237,7 +248,10 @@ def screen_for(as_json: bool) -> Iterator[Screen]:
 
 
 def finish(work: Coroutine[Any, Any, Result]) -> Result:
-    """Runs asynchronous work to its end. What the Kafka client logs of a broker that is away is said by us, once."""
+    """Runs asynchronous work to its end.
+
+    The Kafka client's own log is off: a failure is reported once, by us.
+    """
     import logging
 
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -1,47 +1,28 @@
-"""`backoffice rates set|impact|confirm|list`: bill rates by command, and what a change of rates does to what is invoiced."""
+"""`backoffice rates set|impact|confirm|list`: bill rates by command, and what a change of them
+does to invoiced lines.
+"""
 
-import json
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.options import (
-    Actor,
-    AsJson,
-    Data,
-    Limit,
-    Reason,
-    Timeout,
-    read_date,
-    read_decimal,
-)
-from services.console.cli.output import Column, Screen, screen_for
-from services.console.cli.send_command import ask, read_books, said_by
-
-if TYPE_CHECKING:
-    from shared.events.billing import CommandResult
+from services.console.cli.command import ANSWER_SECONDS, Run, command
+from services.console.cli.options import Limit, option, parsed, read_date, read_decimal
+from services.console.cli.output import Column, Screen
 
 app = typer.Typer(
-    help="Bill rates, and what a change of them does to what is invoiced.", no_args_is_help=True
+    help="Bill rates, and what a change of them does to invoiced lines.", no_args_is_help=True
 )
 
 Requirement = Annotated[str, typer.Argument(metavar="REQUIREMENT")]
-TimeType = Annotated[
-    str, typer.Option("--time-type", metavar="T", help="e.g. REG, OT.", show_default=False)
-]
+TimeType = Annotated[str, option("e.g. REG, OT.", "--time-type", metavar="T")]
 From = Annotated[
     date,
-    typer.Option(
-        "--effective-from",
-        parser=read_date,
-        metavar="DATE",
-        help="The work date from which it holds.",
-        show_default=False,
-    ),
+    parsed(read_date, "The first work date of the rate.", "--effective-from", metavar="DATE"),
 ]
-Preview = Annotated[bool, typer.Option("--preview", help="Only say what it would do.")]
+Preview = Annotated[bool, typer.Option("--preview", help="Show the effect and change nothing.")]
 SUMS = [
     Column("documents", figures=True),
     Column("lines", figures=True),
@@ -93,133 +74,93 @@ def register(backoffice: typer.Typer) -> None:
     backoffice.add_typer(app, name="rates")
 
 
-@app.command("set")
+@command(app, "set", sends=True, timeout=ANSWER_SECONDS)
 def set_rate(
+    run: Run,
     requirement: Requirement,
     time_type: TimeType,
     effective_from: From,
     bill_rate: Annotated[
-        Decimal,
-        typer.Option(
-            "--bill-rate",
-            parser=read_decimal,
-            metavar="P",
-            help="Price of one unit.",
-            show_default=False,
-        ),
+        Decimal, parsed(read_decimal, "Price of one unit.", "--bill-rate", metavar="P")
     ],
     preview: Preview = False,
-    timeout: Timeout = 120.0,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Set a bill rate. Open lines are priced again at once; lines on documents keep their price until `rates confirm`."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import SetBillRate
-        from shared.money import plain
+    """Set a bill rate. Open lines are priced again at once.
 
-        # As text, so that a price below zero or with five decimals is wrong use here and not a dead letter there.
-        about = {
-            "requirement_id": requirement,
-            "time_type": time_type,
-            "effective_from": str(effective_from),
-            "bill_rate": plain(bill_rate),
-        }
-        command = SetBillRate.model_validate_json(
-            json.dumps(said_by(actor, reason) | about | {"preview": preview})
-        )
-        ask(screen, data, command, timeout, show=lambda result: _show(screen, result))
+    Lines on documents keep their price until `rates confirm`.
+    """
+    from shared.money import plain
+
+    run.send(
+        "set-bill-rate",
+        show=lambda details: _show(run, details),
+        requirement_id=requirement,
+        time_type=time_type,
+        effective_from=effective_from,
+        bill_rate=plain(bill_rate),
+        preview=preview,
+    )
 
 
-@app.command()
+@command(app, sends=True, timeout=ANSWER_SECONDS)
 def impact(
+    run: Run,
     requirement: Annotated[
-        str | None,
-        typer.Option(
-            "--requirement", metavar="R", help="Only this requirement.", show_default=False
-        ),
+        str | None, option("Only this requirement.", "--requirement", metavar="R")
     ] = None,
-    timeout: Timeout = 120.0,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Where lines on documents keep another price than the one in force: documents, lines, hours, old, new, net. Nothing is written."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import RatesImpact
-
-        ask(
-            screen,
-            data,
-            RatesImpact(**said_by(actor, reason), requirement_id=requirement),
-            timeout,
-            show=lambda result: _show(screen, result),
-        )
+    """Show the lines on documents whose price differs from the rate in force: old, new and net
+    amounts.
+    """
+    run.send("rates-impact", show=lambda details: _show(run, details), requirement_id=requirement)
 
 
-@app.command()
+@command(app, sends=True, timeout=ANSWER_SECONDS)
 def confirm(
+    run: Run,
     requirement: Requirement,
     time_type: TimeType,
     effective_from: From,
     preview: Preview = False,
-    timeout: Timeout = 120.0,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Bill a change of rates on what is invoiced: a credit at the old price and a debit at the new one, open for the next batch."""
-    with screen_for(as_json) as screen:
-        from shared.events.commands import ConfirmRates
-
-        command = ConfirmRates(
-            **said_by(actor, reason),
-            requirement_id=requirement,
-            time_type=time_type,
-            effective_from=effective_from,
-            preview=preview,
-        )
-        ask(screen, data, command, timeout, show=lambda result: _show(screen, result))
-
-
-@app.command("list")
-def list_rates(
-    requirement: Requirement, limit: Limit = 200, as_json: AsJson = False, data: Data = None
-) -> None:
-    """List the rate versions of a requirement: price, source, actor, in which rate books each stands, and who confirmed it."""
-    with screen_for(as_json) as screen:
-        from services.console.client.rates import rates
-
-        found = read_books(data, lambda connection: rates(connection, requirement, limit))
-        screen.document({"requirement_id": requirement, "rates": found})
-        rows = [
-            row
-            | {
-                "books": _books(row),
-                "confirmed": ", ".join(
-                    f"{one['actor']} {one['confirmed_at']:%Y-%m-%d}" for one in row["confirmed"]
-                ),
-            }
-            for row in found
-        ]
-        screen.table(rows, RATES, empty=f"no bill rate of {requirement} is known")
-
-
-def _books(row: dict[str, Any]) -> str:
-    return (
-        f"{row['since_book']} on"
-        if row["until_book"] is None
-        else f"{row['since_book']} to {row['until_book'] - 1}"
+    """Apply a change of rates to invoiced lines: the next batch credits the old price and bills
+    the new one.
+    """
+    run.send(
+        "confirm-rates",
+        show=lambda details: _show(run, details),
+        requirement_id=requirement,
+        time_type=time_type,
+        effective_from=effective_from,
+        preview=preview,
     )
 
 
-def _show(screen: Screen, result: "CommandResult") -> None:
-    """The tables of an answer, from the finest to the sum."""
-    details = result.details
+@command(app, "list")
+def list_rates(run: Run, requirement: Requirement, limit: Limit = 200) -> None:
+    """List the rate versions of a requirement: price, source, actor, rate books, and who
+    confirmed each.
+    """
+    from services.console.queries.rates import rates
+
+    found = run.read(rates, requirement, limit)
+    run.document({"requirement_id": requirement, "rates": found})
+    rows = [row | {"books": _books(row), "confirmed": _confirmed(row)} for row in found]
+    run.table(rows, RATES, empty=f"no bill rate of {requirement} is known")
+
+
+def _books(row: dict[str, Any]) -> str:
+    """The rate books in which a version is in force."""
+    since, until = row["since_book"], row["until_book"]
+    return f"{since} on" if until is None else f"{since} to {until - 1}"
+
+
+def _confirmed(row: dict[str, Any]) -> str:
+    return ", ".join(f"{one['actor']} {one['confirmed_at']:%Y-%m-%d}" for one in row["confirmed"])
+
+
+def _show(screen: Screen, details: dict[str, Any]) -> None:
+    """The tables of a result, from the finest to the sum."""
     for name, (title, columns) in TABLES.items():
         if details.get(name):
             screen.table(details[name], columns, title=title)

@@ -1,17 +1,14 @@
-"""`backoffice reconcile`: compares an accounting system with what was said and with our books, and lists where they differ."""
+"""`backoffice reconcile`: compares the documents in an accounting system with ours, and lists
+the differences.
+"""
 
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.console.cli.options import Actor, AsJson, Data, Reason
-from services.console.cli.output import Column, Screen, screen_for
-from services.console.cli.send_command import read_books, said_by, send
-
-if TYPE_CHECKING:
-    from shared.events.commands import Reconcile
+from services.console.cli.command import Run, command
+from services.console.cli.options import LONG_SECONDS, option
+from services.console.cli.output import Column
 
 DRIFTS = [
     Column("invoice_number", "number"),
@@ -20,74 +17,49 @@ DRIFTS = [
     Column("message", most=400),
     Column("fix", "to fix it", most=400),
 ]
-ANSWER_SECONDS = 120.0
-LOOK_SECONDS = 0.5
 ENDED = ("done", "failed")
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds the command to `backoffice`."""
-    backoffice.command()(reconcile)
+    command(backoffice, sends=True)(reconcile)
 
 
 def reconcile(
-    ledger: Annotated[str, typer.Option(help="Name of the connection.", show_default=False)],
+    run: Run,
+    ledger: Annotated[str, option("Name of the connection.")],
     timeout: Annotated[
         float,
         typer.Option(
-            metavar="SECONDS", help="How long to wait for its end; it goes on without us."
+            metavar="SECONDS", help="How long to wait for the end; it goes on after that."
         ),
-    ] = 3600.0,
-    actor: Actor = "",
-    reason: Reason = "",
-    as_json: AsJson = False,
-    data: Data = None,
+    ] = LONG_SECONDS,
 ) -> None:
-    """Compare what was said, our documents and the accounting system. Nothing is changed; each drift has a proposed fix. Exit 1 if not all was read."""
-    with screen_for(as_json) as screen:
-        from services.console.client.drifts import open_drifts
-        from shared.events.commands import Reconcile
+    """Compare published documents, stored documents and the accounting system. Nothing is changed.
 
-        run_id = _asked(
-            screen, data, Reconcile.model_validate({**said_by(actor, reason), "ledger": ledger})
+    Each difference has a proposed fix. Exit 1 if a document could not be read.
+    """
+    from services.console.queries.reconciliation import open_drifts, reconciliation
+
+    run_id = int(run.start("reconcile", ledger=ledger)["run_id"])
+    found = run.read_until(
+        lambda row: row["state"] in ENDED, lambda: run.read(reconciliation, run_id), timeout
+    )
+    drifts = run.read(open_drifts, ledger)
+    outcome = found["state"] if found["state"] in ENDED else "running"
+    names = ("ledger", "run_id", "documents", "unread", "message")
+    run.document({"outcome": outcome, **{name: found[name] for name in names}, "drifts": drifts})
+    run.table(drifts, DRIFTS, empty=f"no difference is open in {ledger}")
+    if outcome == "running":
+        run.no(
+            "not_ended",
+            f"{found['documents']} documents are compared so far; {found['message']}",
+            "it goes on: run the command again later",
         )
-        run = _awaited(data, run_id, timeout)
-        drifts = read_books(data, lambda connection: open_drifts(connection, ledger))
-        outcome = run["state"] if run["state"] in ENDED else "running"
-        names = ("ledger", "run_id", "documents", "unread", "message")
-        screen.document(
-            {"outcome": outcome, **{name: run[name] for name in names}, "drifts": drifts}
+    if outcome == "failed" or found["unread"]:
+        run.no(
+            "not_all_read",
+            found["message"],
+            f"see `backoffice ledger status {ledger}`, then reconcile again",
         )
-        screen.table(drifts, DRIFTS, empty=f"no drift is open in {ledger}")
-        if outcome == "running":
-            screen.no(
-                "not_ended",
-                f"{run['documents']} documents are compared so far; {run['message']}",
-                "it goes on by itself: ask again later",
-            )
-        if outcome == "failed" or run["unread"]:
-            screen.no(
-                "not_all_read",
-                run["message"],
-                f"see `backoffice ledger status {ledger}`, then reconcile again",
-            )
-        screen.say(run["message"])
-
-
-def _asked(screen: Screen, data: Path | None, command: "Reconcile") -> int:
-    (result,) = send(screen, data, [command], ANSWER_SECONDS)
-    if result.outcome == "refused":
-        screen.document(result.model_dump(mode="json"))
-        screen.no(result.code, result.message, result.fix)
-    return int(result.details["run_id"])
-
-
-def _awaited(data: Path | None, run_id: int, timeout: float) -> dict[str, Any]:
-    from services.console.client.drifts import reconciliation
-
-    last = time.monotonic() + timeout
-    while True:
-        found = read_books(data, lambda connection: reconciliation(connection, run_id))
-        if found["state"] in ENDED or time.monotonic() > last:
-            return dict(found)
-        time.sleep(LOOK_SECONDS)
+    run.say(found["message"])

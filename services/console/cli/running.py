@@ -1,17 +1,19 @@
-"""`backoffice up|down|status|lag|verify`: the stack on this machine, how far its workers are, and whether the books are right."""
+"""`backoffice up|down|status|lag|verify`: the stack on this machine, consumer lag, and the
+checks of the data.
+"""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.options import AsJson, Data
-from services.console.cli.output import Column, Screen, finish, screen_for
+from services.console.cli.command import Run, command
+from services.console.cli.output import Column, Screen, finish
 
 if TYPE_CHECKING:
     from shared.verify import Report
 
-MOST_OFFENDERS = 20
-"""Of each check on the screen; --json has more."""
+MAX_OFFENDERS = 20
+"""Rows of each failed check that people see; --json has more."""
 LAG = [
     Column("group"),
     Column("topic"),
@@ -29,151 +31,138 @@ WORKERS = [
     Column("restarts", figures=True),
     Column("log", most=120),
 ]
+SERVERS = [
+    Column("name"),
+    Column("kind"),
+    Column("alive"),
+    Column("why"),
+    Column("log", most=120),
+]
+OFFENDERS = [Column("id", most=80), Column("detail", most=600)]
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
-    for command in (up, down, status, lag, verify):
-        backoffice.command()(command)
+    for function in (up, down, status, lag, verify):
+        command(backoffice)(function)
 
 
 def up(
+    run: Run,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Empty the data folder first.")] = False,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """Start Kafka, PostgreSQL and the workers. In the foreground Ctrl-C stops all of it."""
-    with screen_for(as_json) as screen:
-        from services.console.client.addresses import data_folder
-        from shared.stack import up as bring_up
+    """Start Kafka, PostgreSQL and the workers. In the foreground, Ctrl-C stops them."""
+    from services.console.addresses import data_folder
+    from shared.stack import up as start
 
-        answer = bring_up(data_folder(data), fresh=fresh, detach=detach, say=_sayer(screen))
-        screen.document(answer)
-        if detach:
-            _show_status(screen, answer)
-
-
-def down(as_json: AsJson = False, data: Data = None) -> None:
-    """Stop the stack of the data folder, and whatever an earlier one left behind."""
-    with screen_for(as_json) as screen:
-        from services.console.client.addresses import data_folder
-        from shared.stack import down as bring_down
-
-        screen.document(bring_down(data_folder(data), say=_sayer(screen)))
+    answer = start(data_folder(run.data), fresh=fresh, detach=detach, say=_notes(run))
+    run.document(answer)
+    if detach:
+        _show_status(run, answer)
 
 
-def status(as_json: AsJson = False, data: Data = None) -> None:
-    """What runs now. Exit 1 if the stack is not up, or a part of it is not ready."""
-    with screen_for(as_json) as screen:
-        from services.console.client.addresses import data_folder
-        from shared.stack import status as status_of
+def down(run: Run) -> None:
+    """Stop the stack of the data folder, and processes that an earlier one left behind."""
+    from services.console.addresses import data_folder
+    from shared.stack import down as stop
 
-        answer = status_of(data_folder(data))
-        wrong = [worker["name"] for worker in answer["workers"] if not worker["ready"]]
-        wrong += [name for name, server in answer["servers"].items() if not server["alive"]]
-        screen.document(answer)
-        _show_status(screen, answer)
-        if not answer["running"]:
-            screen.no(
-                "not_running",
-                f"no stack runs on {answer['data']} ({answer['phase']})",
-                "start it with `backoffice up --detach`",
-            )
-        if wrong:
-            screen.no("not_ready", f"{', '.join(wrong)} not ready", "see the logs named above")
+    run.document(stop(data_folder(run.data), say=_notes(run)))
 
 
-def _sayer(screen: Screen) -> Any:
+def status(run: Run) -> None:
+    """Show what runs now. Exit 1 if the stack is not up, or a part of it is not ready."""
+    from services.console.addresses import data_folder
+    from shared.stack import status as read_status
+
+    answer = read_status(data_folder(run.data))
+    wrong = [worker["name"] for worker in answer["workers"] if not worker["ready"]]
+    wrong += [name for name, server in answer["servers"].items() if not server["alive"]]
+    run.document(answer)
+    _show_status(run, answer)
+    if not answer["running"]:
+        run.no(
+            "not_running",
+            f"no stack runs on {answer['data']} ({answer['phase']})",
+            "start it with `backoffice up --detach`",
+        )
+    if wrong:
+        run.no("not_ready", f"{', '.join(wrong)} not ready", "see the logs named above")
+
+
+def _notes(screen: Screen) -> Any:
     return screen.aside if screen.as_json else screen.say
 
 
 def _show_status(screen: Screen, answer: dict[str, Any]) -> None:
-    screen.facts(
-        {name: answer[name] for name in ("data", "phase", "kafka", "database_url", "left_behind")}
-    )
+    names = ("data", "phase", "kafka", "database_url", "left_behind")
+    screen.facts({name: answer[name] for name in names})
     servers = [{"name": name, **server} for name, server in answer["servers"].items()]
-    screen.table(
-        servers,
-        [Column("name"), Column("kind"), Column("alive"), Column("why"), Column("log", most=120)],
-        title="servers",
-    )
+    screen.table(servers, SERVERS, title="servers")
     screen.table(answer["workers"], WORKERS, title="workers")
 
 
 def lag(
+    run: Run,
     everything: Annotated[
-        bool, typer.Option("--all", help="Every partition, not only those that are behind.")
+        bool, typer.Option("--all", help="Show every partition, not only those with lag.")
     ] = False,
-    as_json: AsJson = False,
-    data: Data = None,
 ) -> None:
-    """How far each worker is behind on each topic (-1: nothing committed yet)."""
-    with screen_for(as_json) as screen:
-        from aiokafka.errors import KafkaError
+    """Show the lag of each worker on each topic (committed -1: nothing committed yet)."""
+    from aiokafka.errors import KafkaError
 
-        from services.console.client.addresses import find_addresses
-        from shared.consumer.lag import lag_of
+    from services.console.addresses import find_addresses
+    from shared.consumer.lag import lag_of
 
-        kafka = find_addresses(data).kafka
-        try:
-            rows = finish(lag_of(kafka))
-        except KafkaError as error:
-            screen.refuse(
-                "unavailable",
-                f"Kafka at {kafka} does not answer ({type(error).__name__})",
-                "see `backoffice status`",
-            )
-        found = [
-            {
-                name: getattr(row, name)
-                for name in ("group", "topic", "partition", "committed", "end", "lag", "behind")
-            }
-            for row in rows
-        ]
-        behind = sum(row["behind"] for row in found)
-        screen.document({"groups": found, "behind": behind})
-        screen.table(found if everything else [row for row in found if row["behind"]], LAG)
-        screen.say(
-            f"{behind:,} record(s) to be read"
-            if behind
-            else f"nothing to be read: all {len({row['group'] for row in found})} groups are at the end"
+    kafka = find_addresses(run.data).kafka
+    try:
+        rows = finish(lag_of(kafka))
+    except KafkaError as error:
+        run.refuse(
+            "unavailable",
+            f"Kafka at {kafka} does not answer ({type(error).__name__})",
+            "see `backoffice status`",
         )
+    names = ("group", "topic", "partition", "committed", "end", "lag", "behind")
+    found = [{name: getattr(row, name) for name in names} for row in rows]
+    behind = sum(row["behind"] for row in found)
+    run.document({"groups": found, "behind": behind})
+    run.table([row for row in found if row["behind"] or everything], LAG)
+    if behind:
+        run.say(f"{behind:,} record(s) to consume")
+    else:
+        groups = {row["group"] for row in found}
+        run.say(f"no lag: all {len(groups)} consumer groups are at the end")
 
 
-def verify(as_json: AsJson = False, data: Data = None) -> None:
-    """Check the books: conservation, sums, numbers, seals, each line in one place. Exit 1 with the offending ids."""
-    with screen_for(as_json) as screen:
-        from services.console.client.addresses import find_addresses
-        from services.console.client.verified import verified
+def verify(run: Run) -> None:
+    """Check the data: conservation, sums, numbers, seals, each line in one place.
 
-        show_report(screen, finish(verified(find_addresses(data).database_url)))
+    Exit 1 with the ids that break a check.
+    """
+    from services.console.addresses import find_addresses
+    from services.console.queries.verification import run_checks
+
+    show_report(run, finish(run_checks(find_addresses(run.data).database_url)))
 
 
 def show_report(screen: Screen, report: "Report") -> None:
-    """What the checks found; anything that is off ends with exit 1."""
+    """Shows the result of the checks; a failed check ends with exit 1."""
     screen.document(report.as_dict())
     for fault in report.faults:
         screen.say(f"{fault.check}: {fault.message} ({fault.count:,})", "red")
-        screen.table(
-            [{"id": one.id, "detail": one.detail} for one in fault.offenders[:MOST_OFFENDERS]],
-            [Column("id", most=80), Column("detail", most=600)],
-        )
-        screen.shortened(min(len(fault.offenders), MOST_OFFENDERS), fault.count, "--json")
+        shown = fault.offenders[:MAX_OFFENDERS]
+        screen.table([{"id": one.id, "detail": one.detail} for one in shown], OFFENDERS)
+        screen.shortened(len(shown), fault.count, "--json")
     if report.in_flight_count:
-        screen.say(
-            f"{report.in_flight_count:,} statement(s) in flight: issued and not settled yet",
-            "yellow",
-        )
+        in_flight = f"{report.in_flight_count:,} realization(s) in flight"
+        screen.say(f"{in_flight}: issued and not settled yet", "yellow")
     looked_at = ", ".join(
         f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items()
     )
     if report.clean:
-        screen.say(f"clean: {len(report.checks)} checks hold over {looked_at}", "green")
+        screen.say(f"clean: {len(report.checks)} checks passed over {looked_at}", "green")
         return
     names = ", ".join(fault.check for fault in report.faults)
-    screen.no(
-        "books_off",
-        f"{len(report.faults)} of {len(report.checks)} checks do not hold ({names}); looked at {looked_at}",
-        "give these ids to the engineers",
-    )
+    failed = f"{len(report.faults)} of {len(report.checks)} checks failed ({names})"
+    screen.no("books_off", f"{failed} over {looked_at}", "give these ids to the engineers")

@@ -1,64 +1,66 @@
-"""What the files of a folder say: billto nodes, requirements, bill rates and timesheets, each with the line it stands on.
+"""The files of a folder: billto nodes, requirements, bill rates and timesheets, each with its
+line.
 
-Each file may be missing. Here a file is held against itself (ids that are there twice, rows of one timesheet that contradict each
-other); `plan` holds it against the other files and the books.
+Each file may be missing. Here a file is checked by itself (ids that occur twice, rows of one
+timesheet that contradict each other); `plan` compares it with the other files and the database.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from services.console.importing import columns
-from services.console.importing.sheets import Problems, rows_of
+from services.console.importing import cells
+from services.console.importing.csv_rows import Problems, rows_of
 from shared.errors import Refused
 from shared.events.ats import RateFrom, TimesheetEntry
 from shared.terms import LEVELS
 
-BILLTO, REQUIREMENTS, RATES, TIMESHEETS = (
+BILLTO, REQUIREMENTS, RATES, TIMESHEETS = FILES = (
     "billto.csv",
     "requirements.csv",
     "bill_rates.csv",
     "timesheets.csv",
 )
-FILES = (BILLTO, REQUIREMENTS, RATES, TIMESHEETS)
 DAYS_OF_A_WEEK = 7
+PROGRESS_ROWS = 5_000
 
-_BILLTO_COLUMNS: dict[str, columns.Read] = {
-    "level": columns.level,
-    "id": columns.identifier,
-    "parent_id": columns.optional(columns.identifier),
-    "name": columns.name,
-    "account_name": columns.name,
-    "address": columns.name,
-    "city": columns.name,
-    "state": columns.name,
-    "zip": columns.name,
-}
-_REQUIREMENT_COLUMNS: dict[str, columns.Read] = {
-    "requirement_id": columns.identifier,
-    "office_id": columns.identifier,
-    "job_title": columns.name,
-    "status": columns.code,
-    "position_type": columns.name,
-    "currency": columns.currency,
-}
-_RATE_COLUMNS: dict[str, columns.Read] = {
-    "requirement_id": columns.identifier,
-    "time_type": columns.code,
-    "effective_from": columns.day,
-    "bill_rate": columns.bill_rate,
-}
-_TIMESHEET_COLUMNS: dict[str, columns.Read] = {
-    "timesheet_id": columns.identifier,
-    "requirement_id": columns.identifier,
-    "worker_id": columns.identifier,
-    "week_ending": columns.day,
-    "work_date": columns.day,
-    "time_type": columns.code,
-    "hours": columns.hours,
+COLUMNS: dict[str, dict[str, cells.Read]] = {
+    BILLTO: {
+        "level": cells.level,
+        "id": cells.identifier,
+        "parent_id": cells.optional(cells.identifier),
+        "name": cells.name,
+        "account_name": cells.name,
+        "address": cells.name,
+        "city": cells.name,
+        "state": cells.name,
+        "zip": cells.name,
+    },
+    REQUIREMENTS: {
+        "requirement_id": cells.identifier,
+        "office_id": cells.identifier,
+        "job_title": cells.name,
+        "status": cells.code,
+        "position_type": cells.name,
+        "currency": cells.currency,
+    },
+    RATES: {
+        "requirement_id": cells.identifier,
+        "time_type": cells.code,
+        "effective_from": cells.day,
+        "bill_rate": cells.bill_rate,
+    },
+    TIMESHEETS: {
+        "timesheet_id": cells.identifier,
+        "requirement_id": cells.identifier,
+        "worker_id": cells.identifier,
+        "week_ending": cells.day,
+        "work_date": cells.day,
+        "time_type": cells.code,
+        "hours": cells.hours,
+    },
 }
 
 
@@ -87,8 +89,8 @@ class RequirementRow:
 
 
 @dataclass(slots=True)
-class SheetRows:
-    """A timesheet: the rows that name it, wherever in the file they stand."""
+class TimesheetRows:
+    """A timesheet: its rows, wherever in the file they are, and the line of the first."""
 
     line: int
     worker_id: str
@@ -97,58 +99,52 @@ class SheetRows:
 
 
 @dataclass(slots=True)
-class Contents:
-    """The folder, read. `first_lines` says on which line of which file an id was first referred to."""
+class FolderContents:
+    """The folder, read.
+
+    `rate_lines` and `requirement_lines`: where the file first refers to a requirement.
+    """
 
     files: list[str] = field(default_factory=list)
     nodes: dict[str, NodeRow] = field(default_factory=dict)
     requirements: dict[str, RequirementRow] = field(default_factory=dict)
     rates: dict[str, dict[tuple[str, date], RateFrom]] = field(default_factory=dict)
     rate_lines: dict[str, int] = field(default_factory=dict)
-    timesheets: dict[str, SheetRows] = field(default_factory=dict)
+    timesheets: dict[str, TimesheetRows] = field(default_factory=dict)
     requirement_lines: dict[str, int] = field(default_factory=dict)
     rows: int = 0
 
 
-Seen = Callable[[str, int], None]
+Progress = Callable[[str, int], None]
+Rows = Iterator[tuple[int, Sequence[Any]]]
 
 
 def read_folder(
-    folder: Path, problems: Problems, progress: Seen = lambda file, rows: None
-) -> Contents:
-    """Everything that the files say; `progress` is told file and number of rows now and then."""
+    folder: Path, problems: Problems, progress: Progress = lambda file, rows: None
+) -> FolderContents:
+    """Everything in the files; `progress` is called with file and number of rows now and then."""
+    names = ", ".join(FILES)
     if not folder.is_dir():
         raise Refused(
-            "no_such_folder",
-            f"{folder} is not a folder",
-            f"name the folder that holds {', '.join(FILES)}",
+            "no_such_folder", f"{folder} is not a folder", f"name the folder that holds {names}"
         )
-    contents = Contents(files=[file for file in FILES if (folder / file).is_file()])
+    contents = FolderContents(files=[file for file in FILES if (folder / file).is_file()])
     if not contents.files:
         raise Refused(
             "nothing_to_import",
-            f"{folder} holds none of {', '.join(FILES)}",
+            f"{folder} holds none of {names}",
             "name the folder that holds them",
         )
-    readers = {
-        BILLTO: _read_nodes,
-        REQUIREMENTS: _read_requirements,
-        RATES: _read_rates,
-        TIMESHEETS: _read_timesheets,
-    }
     for file in contents.files:
-        readers[file](folder / file, contents, problems, progress)
+        key, read = READERS[file]
+        rows = rows_of(folder / file, COLUMNS[file], problems, key)
+        read(_counted(file, rows, contents, progress), contents, problems)
     return contents
 
 
-_Row = TypeVar("_Row")
-PROGRESS_ROWS = 5_000
-
-
-def _counted(file: str, rows: Iterator[_Row], contents: Contents, progress: Seen) -> Iterator[_Row]:
+def _counted(file: str, rows: Rows, contents: FolderContents, progress: Progress) -> Rows:
     number = 0
-    for row in rows:
-        number += 1
+    for number, row in enumerate(rows, 1):
         if number % PROGRESS_ROWS == 0:
             progress(file, number)
         yield row
@@ -156,70 +152,57 @@ def _counted(file: str, rows: Iterator[_Row], contents: Contents, progress: Seen
     progress(file, number)
 
 
-def _once(
+def _is_new(
     rows: dict[str, Any], key: str, line: int, file: str, column: str, problems: Problems
 ) -> bool:
     if key in rows:
-        problems.add(file, line, column, f"{key} stands on line {rows[key].line} already")
-        return False
-    return True
+        problems.add(file, line, column, f"{key} is on line {rows[key].line} already")
+    return key not in rows
 
 
-def _read_nodes(path: Path, contents: Contents, problems: Problems, progress: Seen) -> None:
-    for line, row in _counted(
-        BILLTO, rows_of(path, _BILLTO_COLUMNS, problems, "id"), contents, progress
-    ):
+def _read_nodes(rows: Rows, contents: FolderContents, problems: Problems) -> None:
+    for line, row in rows:
         level, node_id, parent_id, name, account_name, *address = row
-        if _once(contents.nodes, node_id, line, BILLTO, "id", problems):
+        if _is_new(contents.nodes, node_id, line, BILLTO, "id", problems):
             contents.nodes[node_id] = NodeRow(
                 line, level, parent_id, name, account_name, postal_address(*address)
             )
     for node_id, node in contents.nodes.items():
         parent = contents.nodes.get(node.parent_id or "")
-        if parent is not None and not higher(parent.level, node.level):
-            problems.add(
-                BILLTO,
-                node.line,
-                "parent_id",
-                f"{node.parent_id} is on the level {parent.level} and cannot stand above the {node.level} {node_id}",
-            )
+        if parent is not None:
+            check_levels(node_id, node, parent.level, problems)
 
 
-def higher(upper: str, lower: str) -> bool:
-    """Whether a node of the first level may stand above one of the second."""
+def check_levels(node_id: str, node: NodeRow, parent_level: str, problems: Problems) -> None:
+    """A problem if the parent is not on a higher level than the node."""
     levels: tuple[str, ...] = LEVELS
-    return levels.index(upper) < levels.index(lower)
+    if levels.index(parent_level) >= levels.index(node.level):
+        parent = f"{node.parent_id} is on the level {parent_level}"
+        problems.add(
+            BILLTO,
+            node.line,
+            "parent_id",
+            f"{parent} and cannot be above the {node.level} {node_id}",
+        )
 
 
 def postal_address(street: str, city: str, state: str, zip_code: str) -> str:
-    """The lines of an address as an envelope has them; nine digits are ZIP+4."""
+    """The lines of an address as on an envelope; nine digits are ZIP+4."""
     if zip_code.isascii() and zip_code.isdigit() and len(zip_code) == 9:
         zip_code = f"{zip_code[:5]}-{zip_code[5:]}"
-    place = " ".join(
-        part for part in (f"{city}," if city and state else city, state, zip_code) if part
-    )
-    return "\n".join(part for part in (street, place) if part)
+    place = (f"{city}," if city and state else city, state, zip_code)
+    return "\n".join(filter(None, (street, " ".join(filter(None, place)))))
 
 
-def _read_requirements(path: Path, contents: Contents, problems: Problems, progress: Seen) -> None:
-    for line, row in _counted(
-        REQUIREMENTS,
-        rows_of(path, _REQUIREMENT_COLUMNS, problems, "requirement_id"),
-        contents,
-        progress,
-    ):
-        requirement_id, *rest = row
-        if _once(
-            contents.requirements, requirement_id, line, REQUIREMENTS, "requirement_id", problems
-        ):
-            contents.requirements[requirement_id] = RequirementRow(line, *rest)
+def _read_requirements(rows: Rows, contents: FolderContents, problems: Problems) -> None:
+    known = contents.requirements
+    for line, (requirement_id, *rest) in rows:
+        if _is_new(known, requirement_id, line, REQUIREMENTS, "requirement_id", problems):
+            known[requirement_id] = RequirementRow(line, *rest)
 
 
-def _read_rates(path: Path, contents: Contents, problems: Problems, progress: Seen) -> None:
-    for line, row in _counted(
-        RATES, rows_of(path, _RATE_COLUMNS, problems, "requirement_id"), contents, progress
-    ):
-        requirement_id, time_type, effective_from, bill_rate = row
+def _read_rates(rows: Rows, contents: FolderContents, problems: Problems) -> None:
+    for line, (requirement_id, time_type, effective_from, bill_rate) in rows:
         rates = contents.rates.setdefault(requirement_id, {})
         contents.rate_lines.setdefault(requirement_id, line)
         if (time_type, effective_from) in rates:
@@ -234,29 +217,19 @@ def _read_rates(path: Path, contents: Contents, problems: Problems, progress: Se
         )
 
 
-def _read_timesheets(path: Path, contents: Contents, problems: Problems, progress: Seen) -> None:
-    for line, row in _counted(
-        TIMESHEETS, rows_of(path, _TIMESHEET_COLUMNS, problems, "timesheet_id"), contents, progress
-    ):
+def _read_timesheets(rows: Rows, contents: FolderContents, problems: Problems) -> None:
+    for line, row in rows:
         timesheet_id, requirement_id, worker_id, week_ending, work_date, time_type, hours = row
-        sheet = contents.timesheets.get(timesheet_id)
-        if sheet is None:
-            sheet = contents.timesheets[timesheet_id] = SheetRows(line, worker_id, week_ending)
+        first = contents.timesheets.get(timesheet_id)
+        if first is None:
+            first = contents.timesheets[timesheet_id] = TimesheetRows(line, worker_id, week_ending)
         contents.requirement_lines.setdefault(requirement_id, line)
-        if worker_id != sheet.worker_id:
-            problems.add(
-                TIMESHEETS,
-                line,
-                "worker_id",
-                f"is {worker_id}, but {timesheet_id} is of {sheet.worker_id} on line {sheet.line}",
-            )
-        if week_ending != sheet.week_ending:
-            problems.add(
-                TIMESHEETS,
-                line,
-                "week_ending",
-                f"is {week_ending}, but {timesheet_id} ends on {sheet.week_ending} on line {sheet.line}",
-            )
+        if worker_id != first.worker_id:
+            message = f"{timesheet_id} is of {first.worker_id} on line {first.line}"
+            problems.add(TIMESHEETS, line, "worker_id", f"is {worker_id}, but {message}")
+        if week_ending != first.week_ending:
+            message = f"{timesheet_id} ends on {first.week_ending} on line {first.line}"
+            problems.add(TIMESHEETS, line, "week_ending", f"is {week_ending}, but {message}")
         elif not week_ending - timedelta(days=DAYS_OF_A_WEEK) < work_date <= week_ending:
             problems.add(
                 TIMESHEETS,
@@ -264,10 +237,20 @@ def _read_timesheets(path: Path, contents: Contents, problems: Problems, progres
                 "work_date",
                 f"{work_date} is not in the week that ends on {week_ending}",
             )
-        sheet.entries.append(_entry(requirement_id, work_date, time_type, hours))
+        first.entries.append(
+            TimesheetEntry(
+                requirement_id=requirement_id,
+                work_date=work_date,
+                time_type=time_type,
+                hours=hours,
+            )
+        )
 
 
-def _entry(requirement_id: str, work_date: date, time_type: str, hours: Decimal) -> TimesheetEntry:
-    return TimesheetEntry(
-        requirement_id=requirement_id, work_date=work_date, time_type=time_type, hours=hours
-    )
+READERS: dict[str, tuple[str, Callable[[Rows, FolderContents, Problems], None]]] = {
+    BILLTO: ("id", _read_nodes),
+    REQUIREMENTS: ("requirement_id", _read_requirements),
+    RATES: ("requirement_id", _read_rates),
+    TIMESHEETS: ("timesheet_id", _read_timesheets),
+}
+"""The column of the id, and the reader of each file."""

@@ -1,18 +1,20 @@
-"""Reading what differs for debtors, and the periods of a billing cycle, from CSV files: everything that is wrong, by line.
+"""Reads terms of debtors, and the periods of a billing cycle, from CSV files, with everything
+that is wrong, by line.
 
-Of terms only `account_name` must be there; a column that is left out, and an empty cell, leave what holds as it is.
+Of terms only the column `account_name` must exist; a missing column, and an empty cell, leave the
+term unchanged.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from services.console.importing.columns import Read, day, name, optional
-from services.console.importing.sheets import Problems, rows_of
-from shared.events.commands import Period, SetDebtorTerms
+from services.console.importing.cells import Read, day, name, optional
+from services.console.importing.csv_rows import Problems, rows_of
+from shared.events.commands import AnyCommand
 
 DEFAULT_AGAIN = "-"
 """In a cell of `time_group` or `payment_terms`: the billing company's default again."""
@@ -29,7 +31,7 @@ def _or_default(cell: str) -> str | None:
 def _yes(cell: str) -> bool | None:
     if cell.lower() not in ("yes", "no", ""):
         raise ValueError(f"{cell!r} is not yes or no")
-    return None if not cell else cell.lower() == "yes"
+    return cell.lower() == "yes" if cell else None
 
 
 TERMS: Mapping[str, Read] = {
@@ -49,57 +51,49 @@ PERIODS: Mapping[str, Read] = {"first_day": day, "last_day": day}
 
 
 def read_terms(
-    path: Path, said: Mapping[str, Any], billing_company: str, new_id: Any
-) -> tuple[list[tuple[int, SetDebtorTerms]], Problems]:
-    """The command of each line, and all that is wrong. `said` is what every command carries, `new_id()` gives each its own id."""
+    path: Path, new_command: Callable[..., AnyCommand], billing_company: str
+) -> tuple[list[tuple[int, AnyCommand]], Problems]:
+    """The command of each line, made by `new_command(name, **fields)`, and all that is wrong."""
     problems = Problems()
     columns = _columns(path, TERMS, "account_name", problems)
-    found: list[tuple[int, SetDebtorTerms]] = []
-    if not problems.count:
-        for line, values in rows_of(path, columns, problems, "account_name"):
-            given = {
-                column: value
-                for column, value in zip(columns, values, strict=True)
-                if value is not None
-            }
-            try:
-                found.append(
-                    (
-                        line,
-                        SetDebtorTerms.model_validate(
-                            {**said, "command_id": new_id(), "billing_company": billing_company}
-                            | given
-                        ),
-                    )
-                )
-            except ValidationError as error:
-                for each in error.errors():
-                    problems.add(
-                        path.name, line, ".".join(str(part) for part in each["loc"]), each["msg"]
-                    )
-        if not found and not problems.count:
-            problems.add(path.name, 1, "", "has no rows below its columns")
+    found: list[tuple[int, AnyCommand]] = []
+    if problems.count:
+        return found, problems
+    for line, values in rows_of(path, columns, problems, "account_name"):
+        cells = zip(columns, values, strict=True)
+        given = {column: value for column, value in cells if value is not None}
+        try:
+            command = new_command("set-debtor-terms", billing_company=billing_company, **given)
+            found.append((line, command))
+        except ValidationError as error:
+            for each in error.errors():
+                where = ".".join(str(part) for part in each["loc"])
+                problems.add(path.name, line, where, each["msg"])
+    if not found and not problems.count:
+        problems.add(path.name, 1, "", "has no rows below its columns")
     return found, problems
 
 
-def read_periods(path: Path) -> tuple[tuple[Period, ...], Problems]:
-    """The custom periods of a file, and all that is wrong with them one by one; gaps and overlaps are judged by who keeps them."""
+def read_periods(path: Path) -> tuple[list[dict[str, Any]], Problems]:
+    """The custom periods of a file, and what is wrong with each; the invoicer finds gaps and
+    overlaps.
+    """
     problems = Problems()
-    found: list[Period] = []
+    found: list[dict[str, Any]] = []
     for line, (first_day, last_day) in rows_of(path, PERIODS, problems, "first_day"):
         if first_day > last_day:
             problems.add(
                 path.name, line, "first_day", f"{first_day} is after the last_day {last_day}"
             )
         else:
-            found.append(Period(first_day=first_day, last_day=last_day))
-    return tuple(found), problems
+            found.append({"first_day": first_day, "last_day": last_day})
+    return found, problems
 
 
 def _columns(
     path: Path, known: Mapping[str, Read], key: str, problems: Problems
 ) -> dict[str, Read]:
-    """The columns that the first line names; one that is misspelt must not be passed over."""
+    """The columns that the first line names. An unknown column is a problem: it may be misspelt."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         header: Sequence[str] = [cell.strip() for cell in next(csv.reader(stream), [])]
     for column in header:

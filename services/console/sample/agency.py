@@ -1,4 +1,6 @@
-"""Who is who in the sample agency: billing companies, catalog, billto nodes, requirements, people and the shape of their weeks."""
+"""Who is who in the sample agency: billing companies, catalog, billto nodes, requirements,
+people and the shape of their weeks.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +83,8 @@ class Node:
 
 
 NODES: tuple[Node, ...] = (
-    # One payer for all hospitals of a group (the company), another for its rehabilitation homes (the client).
+    # One payer for all hospitals of a group (the company), another for its rehabilitation homes
+    # (the client).
     Node(
         "co-stella",
         "company",
@@ -120,7 +123,7 @@ NODES: tuple[Node, ...] = (
         "KESTREL LABS",
         "12 Cummings Park\nWoburn, MA 01801\nUnited States",
     ),
-    # Nobody has said yet who pays for Camden: its lines are set aside, the others close.
+    # Nothing says yet who pays for Camden: its lines are set aside, the others close.
     Node("cl-bluewater", "client", None, "Bluewater Logistics LLC"),
     Node(
         "of-bluewater-newark",
@@ -265,7 +268,7 @@ JOBS: tuple[Job, ...] = (
         "DAY",
         po_number="TS-2026-118",
     ),
-    # No rate for overtime: the first sheet that has some waits for one.
+    # No rate for overtime: the first timesheet that has some waits for one.
     Job(
         "job-data-amsterdam",
         NL,

@@ -1,6 +1,7 @@
-"""Writes the event files of the sample month: `python -m services.console.sample.month`. The same every time; a test compares them.
+"""Writes the event files of the sample month: `python -m services.console.sample.month`.
 
-What is out of the ordinary stands here by name: what waits, what was corrected, what nobody can read, what comes too early.
+They are the same every time; a test compares them. The special cases have names here: what waits,
+what was corrected, what cannot be read, what comes too early.
 """
 
 import json
@@ -44,9 +45,13 @@ SIGNED_LATER = (
 ADJUSTED = ("emil.novak", WEEKS[1])  # an adjustment takes its place before anything is invoiced
 IN_DISPUTE = ("kavya.rao", LAST_WEEK)  # the demonstration snoozes its overtime
 EARLY = (("amara.okafor", NEXT_WEEK), ("sven.mulder", NEXT_WEEK))  # beyond the cut-off date
-CUT_SHORT = '{"timesheet_id":"TS-2026-10-18-lost.page","revision":1,"worker_id":"lost.page","week_ending":"2026-10-18","entries":[{"requirement'
+CUT_SHORT = (
+    '{"timesheet_id":"TS-2026-10-18-lost.page","revision":1,"worker_id":"lost.page",'
+    '"week_ending":"2026-10-18","entries":[{"requirement'
+)
 
-# Day 90 of the second is 2026-10-19 + 89 days = 2027-01-16: Scheduled until then, whenever the sample is played before.
+# Day 90 of the second is 2026-10-19 + 89 days = 2027-01-16: Scheduled until then, whenever the
+# sample is played before.
 PLACEMENTS: tuple[dict[str, Any], ...] = (
     {
         "placement_id": "PL-1001",
@@ -95,12 +100,13 @@ def timesheet_id(worker: str, week_ending: date) -> str:
 def files() -> dict[str, list[str]]:
     """Every event file with its lines, in the order in which they are published.
 
-    Timesheets go out before the requirements that price them: any order of arrival ends in the same state.
+    Timesheets go out before the requirements that price them: any order of arrival ends in the same
+    state.
     """
     return {
         f"01-{OPERATOR_COMMANDS.name}.jsonl": [_json(command) for command in _commands()],
         f"02-{BILLTO_CHANGED.name}.jsonl": [_json(_node(node)) for node in NODES],
-        f"03-{TIMESHEET_APPROVED.name}.jsonl": list(_timesheets()),
+        f"03-{TIMESHEET_APPROVED.name}.jsonl": list(_timesheet_lines()),
         f"04-{REQUIREMENT_CHANGED.name}.jsonl": [_json(_requirement(job)) for job in JOBS],
         f"05-{PLACEMENT_CREATED.name}.jsonl": [_json(placement) for placement in PLACEMENTS],
     }
@@ -168,11 +174,11 @@ def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "", [], {})}
 
 
-def _timesheets() -> Iterator[str]:
+def _timesheet_lines() -> Iterator[str]:
     for week_ending in WEEKS:
         for at, (worker, job, patterns) in enumerate(PEOPLE):
             pattern = patterns[(at + WEEKS.index(week_ending)) % len(patterns)]
-            yield from map(_json, _sheets(worker, job, week_ending, pattern))
+            yield from map(_json, _revisions(worker, job, week_ending, pattern))
         if week_ending == WEEKS[2]:
             yield CUT_SHORT
     worker, week_ending = ADJUSTED
@@ -182,7 +188,7 @@ def _timesheets() -> Iterator[str]:
         for at, entry in enumerate(_entries(job, week_ending, patterns_of(worker)[0]))
     ]
     yield _json(
-        _sheet(worker, week_ending, fewer, stamps(NEXT_WEEK))
+        _timesheet(worker, week_ending, fewer, stamps(NEXT_WEEK))
         | {
             "timesheet_id": f"{timesheet_id(worker, week_ending)}-A1",
             "adjusts": timesheet_id(worker, week_ending),
@@ -190,7 +196,7 @@ def _timesheets() -> Iterator[str]:
     )
     for worker, week_ending in EARLY:
         yield _json(
-            _sheet(
+            _timesheet(
                 worker,
                 week_ending,
                 _entries(_job_of(worker), week_ending, patterns_of(worker)[0]),
@@ -199,35 +205,31 @@ def _timesheets() -> Iterator[str]:
         )
 
 
-def _sheets(
+def _revisions(
     worker: str, job: str, week_ending: date, pattern: tuple[Day, ...]
 ) -> Iterable[dict[str, Any]]:
     """The revisions of one worker's week: one, but for the cases that have a name."""
     done = stamps(week_ending)
-    one = (worker, week_ending)
-    if one == NO_RATE:
+    submitted = {"submitted_at": done["submitted_at"]}
+    not_reviewed = {name: at for name, at in done.items() if name != "reviewed_at"}
+    case = (worker, week_ending)
+    if case == NO_RATE:
         pattern = (*pattern, (3, "OT", "2"))
-    if one == ADJUSTED:
+    if case == ADJUSTED:
         pattern = patterns_of(worker)[0]
+    workflows = {
+        NOT_APPROVED: [submitted],
+        NOT_REVIEWED: [not_reviewed],
+        SIGNED_LATER: [submitted, done],
+    }
     entries = _entries(job, week_ending, pattern)
-    if one == NOT_APPROVED:
-        return [_sheet(worker, week_ending, entries, {"submitted_at": done["submitted_at"]})]
-    if one == NOT_REVIEWED:
-        return [
-            _sheet(
-                worker,
-                week_ending,
-                entries,
-                {name: at for name, at in done.items() if name != "reviewed_at"},
-            )
-        ]
-    if one == SIGNED_LATER:
-        early = _sheet(worker, week_ending, entries, {"submitted_at": done["submitted_at"]})
-        return [early, _sheet(worker, week_ending, entries, done) | {"revision": 2}]
-    return [_sheet(worker, week_ending, entries, done)]
+    return [
+        _timesheet(worker, week_ending, entries, workflow) | {"revision": revision}
+        for revision, workflow in enumerate(workflows.get(case, [done]), 1)
+    ]
 
 
-def _sheet(
+def _timesheet(
     worker: str, week_ending: date, entries: list[dict[str, str]], workflow: dict[str, str]
 ) -> dict[str, Any]:
     return {

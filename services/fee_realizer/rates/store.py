@@ -12,8 +12,9 @@ from services.fee_realizer.requirements.rules import RateBookChange
 from services.fee_realizer.requirements.store import RequirementUpdate, save_rate_versions
 from services.fee_realizer.sources.rules.repricing import RateChange, Repricing
 from services.fee_realizer.sources.store.realizations import RATE_IMPACT, impact_of_row
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
 from shared.money import plain, rounded
+from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 # Document id, the change of rates, and what it does to one line.

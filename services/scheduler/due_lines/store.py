@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scheduler.due_lines.rules import WatermarkMove
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
+from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 LINES_PER_RANGE = 1_000

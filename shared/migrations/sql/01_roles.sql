@@ -3,7 +3,7 @@ DO $$
 DECLARE role_name text;
 BEGIN
   FOREACH role_name IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync',
-      'console'] LOOP
+      'console', 'auditor'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
     END IF;
@@ -15,7 +15,7 @@ CREATE SCHEMA scheduler;
 CREATE SCHEMA invoicer;
 CREATE SCHEMA arg_sync;
 GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO fee_realizer, scheduler,
-    invoicer, arg_sync, console;
+    invoicer, arg_sync;
 
 -- Tables that every service has in its own schema: messages to publish, records that could not be
 -- read, and the commands that it carried out.
@@ -53,7 +53,6 @@ BEGIN
         PRIMARY KEY (command_id, body_sha256));
       GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter TO %1$I;
       GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict TO %1$I;
-      GRANT SELECT ON %1$I.outbox, %1$I.dead_letter, %1$I.command, %1$I.command_conflict TO console;
     $t$, service);
   END LOOP;
 END $$;

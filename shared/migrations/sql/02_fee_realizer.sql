@@ -256,25 +256,6 @@ CREATE VIEW fee_realizer.document_state AS
     held_since
   FROM fee_realizer.source_document WHERE revision >= 0;
 
-CREATE VIEW fee_realizer.document_revision AS
-  SELECT document_kind, document_id, source_id, revision, body, received_at
-  FROM fee_realizer.source_revision;
-
-CREATE VIEW fee_realizer.known_requirement AS
-  SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency,
-    rate_book, body
-  FROM fee_realizer.requirement WHERE known;
-
-CREATE VIEW fee_realizer.bill_rate AS
-  SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book,
-    until_book, actor
-  FROM fee_realizer.rate_version;
-
-CREATE VIEW fee_realizer.known_catalog_item AS
-  SELECT item_id, name, item_class, family, variant, product_kind, amount, currency,
-    percent_of_salary, plan, tax_code, version
-  FROM fee_realizer.catalog_item WHERE known;
-
 -- The views below join documents to the JSON body of their revision in force. LATERAL with OFFSET 0
 -- makes PostgreSQL look up one key after the other: it cannot estimate how many bodies match a
 -- condition, and would otherwise compare all with all.
@@ -349,16 +330,9 @@ CREATE VIEW fee_realizer.price_impact AS
     currency, unit, quantity, old_price, new_price, old_amount, new_amount
   FROM fee_realizer.rate_impact;
 
-CREATE VIEW fee_realizer.confirmed_rate AS
-  SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at
-  FROM fee_realizer.rate_confirmation;
-
 GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate,
   fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
-  TO invoicer, scheduler, arg_sync, console;
+  TO invoicer, scheduler, arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.price_impact
-  TO invoicer, console;
-GRANT SELECT ON fee_realizer.document_realization, fee_realizer.confirmed_rate,
-  fee_realizer.document_revision, fee_realizer.known_requirement, fee_realizer.bill_rate,
-  fee_realizer.known_catalog_item, fee_realizer.pricing_queue TO console;
+  TO invoicer;

@@ -14,5 +14,4 @@ GRANT SELECT, INSERT ON scheduler.watermark TO scheduler;
 
 CREATE VIEW scheduler.due_watermark AS
   SELECT billing_company, max(to_date) AS to_date FROM scheduler.watermark GROUP BY billing_company;
-GRANT SELECT ON scheduler.due_watermark TO scheduler, invoicer, fee_realizer, console;
-GRANT SELECT ON scheduler.watermark TO console;  -- verify checks every move
+GRANT SELECT ON scheduler.due_watermark TO scheduler, invoicer, fee_realizer;

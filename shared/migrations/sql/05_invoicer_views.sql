@@ -79,13 +79,12 @@ CREATE VIEW invoicer.invoiced_line_key AS
 GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
 CREATE VIEW invoicer.stale_price_basis AS
   SELECT document_kind, document_id, realization_no, stale_realization_no FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL;
-GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, console;
+GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer;
 GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
 
 CREATE VIEW invoicer.due_line AS
   SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description
   FROM invoicer.pay_line p
   WHERE p.announce_when_due AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
-GRANT SELECT ON invoicer.due_line TO scheduler, console;
-GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler, console;
-GRANT SELECT ON ALL TABLES IN SCHEMA invoicer TO console;
+GRANT SELECT ON invoicer.due_line TO scheduler;
+GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler;

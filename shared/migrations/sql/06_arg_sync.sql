@@ -110,12 +110,9 @@ CREATE VIEW arg_sync.connection_health AS
   SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until, circuit_message, check_outcome, check_message, checked_at
   FROM arg_sync.connection;
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
-GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer, console;
+GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot, arg_sync.call_count, arg_sync.held_command, arg_sync.customer TO arg_sync;
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;
 GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.attempt TO arg_sync;
-GRANT SELECT ON arg_sync.ledger_kind, arg_sync.connection, arg_sync.mapping, arg_sync.customer, arg_sync.received_document, arg_sync.held_command,
-  arg_sync.delivery, arg_sync.correction, arg_sync.attempt, arg_sync.call_slot, arg_sync.call_pacing, arg_sync.call_count, arg_sync.payment, arg_sync.payment_cursor,
-  arg_sync.drift, arg_sync.reconciliation TO console;

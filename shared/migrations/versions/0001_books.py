@@ -16,6 +16,7 @@ FILES = (
     "04_invoicer",
     "05_invoicer_views",
     "06_arg_sync",
+    "07_console_views",
 )
 
 

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.facts.store import by_column, insert_rows, rows_of, unnest
 from services.fee_realizer.sources.rules.facts import Line
 from services.fee_realizer.sources.rules.repricing import Impact, RateChange, Repricing
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
+from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 DocumentKey = tuple[str, str]  # kind, id

@@ -1,0 +1,160 @@
+"""Reads one CSV file: its columns by name, its rows with their line numbers, and everything that
+is wrong in it.
+
+A file is read as a stream; a wrong row is reported and left out, so that one run names all that
+must be fixed.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.console.importing.cells import Read
+
+SHOWN_PROBLEMS = 50
+csv.field_size_limit(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and where."""
+
+    file: str
+    line: int
+    column: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}, line {self.line}" + (f", {self.column}" if self.column else "")
+        return f"{where}: {self.message}"
+
+
+@dataclass(slots=True)
+class Problems:
+    """All that is wrong in a folder: the first problems are kept to be shown, the others are
+    counted.
+
+    `broken` has, by file, the ids of rows that cannot be read, so that a reference to one is not
+    reported as wrong.
+    """
+
+    count: int = 0
+    shown: list[Problem] = field(default_factory=list)
+    broken: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, file: str, line: int, column: str, message: str) -> None:
+        """Adds a problem."""
+        self.count += 1
+        if len(self.shown) < SHOWN_PROBLEMS:
+            self.shown.append(Problem(file, line, column, message))
+
+
+def rows_of(
+    path: Path, columns: Mapping[str, Read], problems: Problems, key: str
+) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Line number and values, in the order of `columns`, of every row that can be read; the
+    others are problems.
+
+    `key` is the column of the id, by which a row that cannot be read is remembered. Columns are
+    found by the names in the first line, in any order; other columns are ignored.
+    """
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
+        # strict: else a quotation mark that is not closed takes the rest of a file into one cell.
+        reader = csv.reader(stream, strict=True)
+        line = 1
+        try:
+            layout = _layout_of(path.name, next(reader, []), columns, key, problems)
+            if layout is None:
+                return
+            while True:
+                line = reader.line_num + 1
+                row = next(reader, None)
+                if row is None:
+                    return
+                if row:
+                    values = _values(path.name, line, row, layout, problems)
+                    if values is not None:
+                        yield line, values
+                    elif len(row) > layout.key:
+                        problems.broken.setdefault(path.name, set()).add(row[layout.key].strip())
+        except csv.Error as error:
+            problems.add(
+                path.name,
+                line,
+                "",
+                f"is no CSV from here on ({error}); look for a quotation mark that is not closed",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    column: str
+    at: int
+    read: Read
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    width: int
+    key: int
+    wanted: tuple[_Column, ...]
+
+
+def _layout_of(
+    file: str, header: Sequence[str], columns: Mapping[str, Read], key: str, problems: Problems
+) -> _Layout | None:
+    names = [cell.strip() for cell in header]
+    if not any(names):
+        problems.add(
+            file, 1, "", f"is empty; the first line should name the columns {', '.join(columns)}"
+        )
+        return None
+    missing = [column for column in columns if column not in names]
+    twice = [column for column in columns if names.count(column) > 1]
+    for column in missing:
+        problems.add(file, 1, column, f"is missing; the columns are {', '.join(columns)}")
+    for column in twice:
+        problems.add(file, 1, column, "is named twice")
+    if missing or twice:
+        return None
+    return _Layout(
+        len(names),
+        names.index(key),
+        tuple(_Column(column, names.index(column), read) for column, read in columns.items()),
+    )
+
+
+def _values(
+    file: str, line: int, row: Sequence[str], layout: _Layout, problems: Problems
+) -> list[Any] | None:
+    if len(row) != layout.width:
+        problems.add(
+            file,
+            line,
+            "",
+            f"has {len(row)} cells where the first line names {layout.width} columns; a text with"
+            " a comma belongs in quotation marks",
+        )
+        return None
+    values: list[Any] = []
+    good = True
+    for place in layout.wanted:
+        cell = row[place.at]
+        try:
+            if not cell.isascii():
+                _check_encoding(cell)
+            values.append(place.read(cell.strip()))
+        except ValueError as error:
+            problems.add(file, line, place.column, str(error))
+            good = False
+    return values if good else None
+
+
+def _check_encoding(cell: str) -> None:
+    try:
+        cell.encode()
+    except UnicodeEncodeError:
+        shown = cell.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        raise ValueError(f"{shown!r} is not UTF-8; save the file as CSV UTF-8") from None

@@ -1,0 +1,56 @@
+"""Billing companies, their local dates, and the catalog."""
+
+from datetime import date
+
+from services.console.queries.amounts import with_money
+from services.console.queries.snapshot import ReadConnection, Row, fetch
+from shared.clock import today_of
+from shared.stored import as_json
+
+
+async def companies(connection: ReadConnection, billing_company: str | None = None) -> list[Row]:
+    """The settings of all billing companies, or of the named one, each with its taxes."""
+    rows = await fetch(
+        connection,
+        "SELECT * FROM fee_realizer.console_billing_company"
+        " WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY"
+        " billing_company",
+        company=billing_company,
+    )
+    taxes = await fetch(
+        connection,
+        "SELECT billing_company, tax_code, percent, from_date FROM fee_realizer.console_tax_rate"
+        " WHERE billing_company = ANY(CAST(:companies AS text[])) ORDER BY billing_company,"
+        " tax_code, from_date",
+        companies=[row["billing_company"] for row in rows],
+    )
+    for row in rows:
+        row["taxes"] = []
+    by_company = {row["billing_company"]: row["taxes"] for row in rows}
+    for tax in taxes:
+        by_company[tax.pop("billing_company")].append(with_money(tax))
+    return rows
+
+
+async def companies_today(
+    connection: ReadConnection, billing_company: str | None = None
+) -> dict[str, date]:
+    """Each known billing company with its local date; only the named one (in UTC if it is
+    unknown) if one is named.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT billing_company, time_zone FROM fee_realizer.console_billing_company"
+        " WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY 1",
+        company=billing_company,
+    )
+    unknown = {} if billing_company is None else {billing_company: today_of("UTC")}
+    return unknown | {row["billing_company"]: today_of(row["time_zone"]) for row in rows}
+
+
+async def catalog(connection: ReadConnection) -> list[Row]:
+    """Products and services with their prices."""
+    rows = await fetch(
+        connection, "SELECT * FROM fee_realizer.console_catalog_item ORDER BY item_id"
+    )
+    return [with_money(row, "amount") | {"plan": as_json(row["plan"])} for row in rows]

@@ -1,0 +1,185 @@
+"""Connections to accounting systems and deliveries: states, attempts, and the progress of a
+batch.
+"""
+
+from typing import Any
+
+from services.console.queries.amounts import with_money
+from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch, fetch_page
+from shared.errors import Refused
+from shared.stored import as_json
+
+OPEN = ("queued", "sending", "unknown")
+RECENT_SECONDS = 120
+COLUMNS = (
+    "delivery_id, ledger, invoice_number, document_type, account_name, invoice_date, currency,"
+    " total, batch_id,"
+    " state, code, message, fix, remote_number, remote_id, attempts, next_attempt_at, queued_at,"
+    " settled_at"
+)
+
+
+async def kinds(connection: ReadConnection) -> list[Row]:
+    """The kinds of accounting systems that the running version of arg_sync supports."""
+    rows = await fetch(connection, "SELECT * FROM arg_sync.console_ledger_kind ORDER BY kind")
+    return [
+        row | {name: as_json(row[name]) for name in ("settings", "capabilities")} for row in rows
+    ]
+
+
+async def kind(connection: ReadConnection, name: str) -> Row:
+    """One kind. Refused if it is unknown."""
+    rows = {row["kind"]: row for row in await kinds(connection)}
+    if name in rows:
+        return rows[name]
+    if not rows:
+        raise Refused(
+            "kinds_unknown",
+            "arg_sync has not run on this database yet, and it is arg_sync that knows the kinds of"
+            " ledgers",
+            "start it with `backoffice up`",
+        )
+    raise Refused(
+        "unknown_kind", f"there is no ledger of kind {name}", f"use one of {', '.join(rows)}"
+    )
+
+
+async def ledgers(connection: ReadConnection, ledger: str | None = None) -> list[Row]:
+    """Connections with the number of deliveries in each state.
+
+    Refused if the named one does not exist.
+    """
+    rows = await fetch(
+        connection,
+        "SELECT * FROM arg_sync.console_connection"
+        " WHERE CAST(:ledger AS text) IS NULL OR ledger = :ledger ORDER BY ledger",
+        ledger=ledger,
+    )
+    if ledger is not None and not rows:
+        raise Refused(
+            "unknown_ledger", f"there is no connection {ledger}", "see `backoffice ledger status`"
+        )
+    by_ledger: dict[str, dict[str, int]] = {}
+    for row in await fetch(
+        connection,
+        "SELECT ledger, state, count(*) AS n FROM arg_sync.console_delivery GROUP BY ledger, state",
+    ):
+        by_ledger.setdefault(row["ledger"], {})[row["state"]] = row["n"]
+    return [
+        row | {"settings": as_json(row["settings"]), "deliveries": by_ledger.get(row["ledger"], {})}
+        for row in rows
+    ]
+
+
+async def deliveries(
+    connection: ReadConnection,
+    ledger: str | None = None,
+    state: str | None = None,
+    batch_id: str | None = None,
+    limit: int = 100,
+) -> tuple[list[Row], int]:
+    """Deliveries, the newest first, and how many there are in all."""
+    rows, total = await fetch_page(
+        connection,
+        COLUMNS,
+        "arg_sync.console_delivery WHERE (CAST(:ledger AS text) IS NULL OR ledger = :ledger)"
+        " AND (CAST(:state AS text) IS NULL OR state = :state)"
+        " AND (CAST(:batch AS text) IS NULL OR batch_id = :batch)",
+        "delivery_id DESC",
+        limit,
+        ledger=ledger,
+        state=state,
+        batch=batch_id,
+    )
+    return [with_money(row, "total") for row in rows], total
+
+
+async def delivery(
+    connection: ReadConnection, invoice_number: str, ledger: str | None = None
+) -> Row:
+    """One delivery with its attempts. Without `ledger` only one ledger may have that number."""
+    rows = await fetch(
+        connection,
+        f"SELECT {COLUMNS}, revision, request_key, request, doubt, leased_by FROM"
+        " arg_sync.console_delivery"
+        " WHERE invoice_number = :number AND (CAST(:ledger AS text) IS NULL OR ledger = :ledger)"
+        " ORDER BY ledger",
+        number=invoice_number,
+        ledger=ledger,
+    )
+    if not rows:
+        raise Refused(
+            "unknown_delivery",
+            f"{invoice_number} was never queued for {ledger or 'any ledger'}",
+            "queue its batch with `backoffice batch sync ID`",
+        )
+    if len(rows) > 1:
+        raise Refused(
+            "several_deliveries",
+            f"{invoice_number} goes to {', '.join(row['ledger'] for row in rows)}",
+            "name one with --ledger",
+        )
+    attempts = await fetch(
+        connection,
+        "SELECT attempt_no, revision, ended_at, duration_ms, steps, state, code, message, worker"
+        " FROM arg_sync.console_attempt WHERE delivery_id = :id ORDER BY attempt_no",
+        id=rows[0]["delivery_id"],
+    )
+    return with_money(rows[0], "total") | {"attempts_made": attempts}
+
+
+async def refused_numbers(
+    connection: ReadConnection, ledger: str | None, code: str | None
+) -> list[tuple[str, str]]:
+    """Ledger and document number of the refused deliveries, of one code if it is named."""
+    rows = await fetch(
+        connection,
+        "SELECT ledger, invoice_number FROM arg_sync.console_delivery WHERE state = 'refused'"
+        " AND (CAST(:ledger AS text) IS NULL OR ledger = :ledger) AND (CAST(:code AS text) IS NULL"
+        " OR code = :code)"
+        " ORDER BY ledger, invoice_date, invoice_id",
+        ledger=ledger,
+        code=code,
+    )
+    return [(row["ledger"], row["invoice_number"]) for row in rows]
+
+
+async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
+    """How far a batch is: deliveries by state, seconds left (None if unknown), and what holds it
+    up.
+    """
+    counts = await fetch(
+        connection,
+        "SELECT state, count(*) AS n FROM arg_sync.console_delivery WHERE batch_id = :id GROUP BY"
+        " state",
+        id=batch_id,
+    )
+    states = {row["state"]: row["n"] for row in counts}
+    ledgers = await fetch(connection, SQL["delivery_rates"], id=batch_id, recent=RECENT_SECONDS)
+    stopped = [
+        f"{row['ledger']} is stopped: {row['message']}"
+        for row in ledgers
+        if row["state"] == "stopped"
+    ]
+    resting = [
+        f"{row['ledger']} rests: {row['circuit_message']}" for row in ledgers if row["resting"]
+    ]
+    estimates = [_seconds_left(row) for row in ledgers if row["open"]]
+    known = [seconds for seconds in estimates if seconds is not None]
+    return {
+        "batch_id": batch_id,
+        "deliveries": states,
+        "open": sum(states.get(state, 0) for state in OPEN),
+        "seconds_left": max(known, default=0) if len(known) == len(estimates) else None,
+        "held_up": stopped + resting,
+    }
+
+
+def _seconds_left(row: dict[str, Any]) -> int | None:
+    """The longer of two estimates: from the rate budget, and from the rate of the last minutes."""
+    settings, capabilities = as_json(row["settings"]), as_json(row["capabilities"]) or {}
+    per_minute = int(settings.get("per_minute") or capabilities.get("per_minute") or 0)
+    calls = row["open"] * int(capabilities.get("steps", 1))
+    by_budget = [calls * 60 / per_minute] if per_minute else []
+    by_rate = [row["open"] * RECENT_SECONDS / row["recent"]] if row["recent"] else []
+    return round(max(by_budget + by_rate)) if by_budget or by_rate else None

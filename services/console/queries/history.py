@@ -1,0 +1,101 @@
+"""History: every command about a subject, accepted or refused, and what happened to a document
+in between.
+
+A subject is what people know: a document, an invoice number, a bare number, an Account Name, a
+batch, a billing company, a pay line, a command id. It is widened to what belongs to it: the lines
+of a document, the batch of an invoice.
+"""
+
+import json
+
+from services.console.queries.dead_letters import SERVICES
+from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
+from shared.stored import as_json
+from shared.terms import counted
+
+MAX_LINES = 10_000
+
+
+async def history(connection: ReadConnection, subject: str, limit: int = 200) -> list[Row]:
+    """What is known of a subject, oldest first; of more than `limit` entries the newest."""
+    subjects, command_ids = await _widen(connection, subject)
+    entries = [*await _document_events(connection, subject), *await _jumps(connection, subject)]
+    for service in SERVICES:
+        rows = await fetch(
+            connection,
+            f"SELECT '{service}' AS service, answered_at AS at, command AS what, actor, reason,"
+            " outcome,"
+            " result->>'code' AS code, result->>'message' AS message, before, after, command_id"
+            f" FROM {service}.console_command"
+            " WHERE subjects && CAST(:subjects AS text[]) OR command_id = ANY(CAST(:ids AS text[]))"
+            " ORDER BY answered_at DESC LIMIT :most",
+            subjects=sorted(subjects),
+            ids=sorted(command_ids),
+            most=limit,
+        )
+        entries += [
+            row | {name: as_json(row[name]) for name in ("before", "after")} for row in rows
+        ]
+    return sorted(entries, key=lambda entry: entry["at"])[-limit:]
+
+
+async def _widen(connection: ReadConnection, subject: str) -> tuple[set[str], set[str]]:
+    """Subjects under which commands about this one are kept, and ids of the commands that made
+    its batches.
+    """
+    number = _number(subject)
+    lines = await fetch(
+        connection,
+        "SELECT p.pay_line_id, i.batch_id FROM invoicer.console_pay_line p"
+        " LEFT JOIN invoicer.console_invoice_line il USING (pay_line_id)"
+        " LEFT JOIN invoicer.console_invoice i USING (invoice_id)"
+        " WHERE p.document_id = :subject OR p.pay_line_id = CAST(:line AS bigint) ORDER BY 1 LIMIT"
+        " :most",
+        subject=subject,
+        line=number,
+        most=MAX_LINES,
+    )
+    batches = await fetch(
+        connection,
+        SQL["batches_of_subject"],
+        subject=subject,
+        batches=sorted({row["batch_id"] for row in lines if row["batch_id"]}),
+        number=number,
+    )
+    pay_lines = {row["pay_line_id"] for row in lines} | ({number} if number is not None else set())
+    named = {f"pay-line {pay_line_id}" for pay_line_id in pay_lines}
+    subjects = {subject, *named, *(row["batch_id"] for row in batches)}
+    return subjects, {subject, *(row["command_id"] for row in batches)}
+
+
+async def _document_events(connection: ReadConnection, document_id: str) -> list[Row]:
+    """Revisions, realizations, the hold of a document, and the documents on which it was
+    invoiced.
+    """
+    rows = await fetch(connection, SQL["document_events"], id=document_id)
+    for row in rows:
+        kind, cause, body = row.pop("kind"), row.pop("cause"), row.pop("body")
+        if kind is not None:
+            lines = counted(len(json.loads(body).get("lines", [])), "line")
+            row["message"] = (
+                f"{kind}, {lines} ({cause})" if kind == "realized" else f"{kind} ({cause})"
+            )
+    return rows
+
+
+async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:
+    """Who passed over this number of a series."""
+    return await fetch(
+        connection,
+        "SELECT jumped_at AS at, actor, reason, command_id, 'number passed over' AS what,"
+        " billing_company || ' ' || series || ': ' || from_number || ' to ' || to_number || ' were"
+        " passed over'"
+        " AS message FROM invoicer.console_number_jump"
+        " WHERE CAST(:number AS bigint) BETWEEN from_number AND to_number",
+        number=_number(subject),
+    )
+
+
+def _number(subject: str) -> int | None:
+    """The subject as a number, if it is one that the database takes."""
+    return int(subject) if subject.isascii() and subject.isdigit() and len(subject) < 18 else None

@@ -1,0 +1,231 @@
+-- The console's long statements. They read `console_*` views only.
+
+-- name: outstanding_amounts
+-- What each debtor owes as of a day, by the day from which the amount ages: credits and payments
+-- are applied to their invoices in the order of their dates, and what is left below zero ages by
+-- its own date.
+WITH closed AS (
+  SELECT invoice_id, account_name, currency, invoice_date, due_date, total
+      FROM invoicer.console_invoice
+  WHERE billing_company = :company AND invoice_date <= :as_of),
+credits AS (
+  SELECT l.invoice_id AS credited_on, l.corrects_invoice_id AS corrects, closed.invoice_date AS day,
+         sum(l.amount + l.tax_amount) AS amount
+  FROM invoicer.console_closed_line l JOIN closed ON closed.invoice_id = l.invoice_id
+  WHERE l.corrects_invoice_id IS NOT NULL GROUP BY 1, 2, 3),
+own AS (
+  SELECT closed.*, total - coalesce(credited.amount, 0) AS own
+  FROM closed LEFT JOIN (SELECT credited_on, sum(amount) AS amount FROM credits GROUP BY 1) credited
+    ON credited.credited_on = closed.invoice_id),
+applied AS (
+  SELECT corrects AS invoice_id, day, 0 AS kind, CAST(credited_on AS text) AS id, -amount AS amount
+      FROM credits
+  UNION ALL
+  SELECT m.invoice_id, min(m.paid_on), 1, m.ledger || ' ' || m.payment_id, sum(m.amount)
+  FROM invoicer.console_payment m JOIN closed USING (invoice_id)
+  WHERE m.paid_on <= :as_of GROUP BY m.invoice_id, m.ledger, m.payment_id),
+running AS (
+  SELECT o.account_name, o.currency, t.invoice_id, t.day, t.amount, greatest(o.own, 0) AS room,
+         sum(t.amount) OVER (PARTITION BY t.invoice_id ORDER BY t.day, t.kind, t.id) AS so_far
+  FROM applied t JOIN own o USING (invoice_id)),
+parts AS (
+  SELECT account_name, currency, invoice_id, invoice_date AS day, own AS amount FROM own
+      WHERE own < 0
+  UNION ALL
+  SELECT o.account_name, o.currency, o.invoice_id, o.due_date, o.own - coalesce(t.amount, 0)
+  FROM own o LEFT JOIN (SELECT invoice_id, sum(amount) AS amount FROM applied GROUP BY 1) t
+      USING (invoice_id)
+  WHERE o.own > coalesce(t.amount, 0)
+  UNION ALL
+  SELECT account_name, currency, invoice_id, day, -least(amount, so_far - room)
+  FROM running WHERE so_far > room AND amount > 0)
+SELECT account_name, currency, day, sum(amount) AS amount, count(*) AS documents
+FROM parts GROUP BY account_name, currency, day ORDER BY account_name, currency, day
+
+-- name: time_groups
+-- Billing cycles with how many debtors have each by their newest terms.
+SELECT g.*, coalesce(t.debtors, 0) AS debtors
+FROM invoicer.console_time_group g
+LEFT JOIN (
+  SELECT time_group, count(*) AS debtors
+  FROM (SELECT DISTINCT ON (billing_company, account_name) time_group
+        FROM invoicer.console_debtor_terms ORDER BY billing_company, account_name,
+            from_date DESC) newest
+  GROUP BY time_group) t USING (time_group)
+ORDER BY g.time_group
+
+-- name: debtor_terms
+-- Terms of debtors, version by version, with the day on which the next version begins.
+SELECT account_name, from_date,
+    lead(from_date) OVER (PARTITION BY account_name ORDER BY from_date) AS next_from,
+       payment_terms, time_group, missing_timesheets, credits, zero_documents, tax_regime,
+           tax_wording, tax_id, address
+FROM invoicer.console_debtor_terms
+WHERE billing_company = :company AND (CAST(:name AS text) IS NULL OR account_name = :name)
+ORDER BY account_name, from_date
+
+-- name: delivery_rates
+-- The connections of a batch's deliveries: why they are held up, what is open, and how much was
+-- settled lately.
+SELECT c.ledger, c.state, c.message, c.circuit_message, c.resting, k.capabilities, c.settings,
+    d.open, d.recent
+FROM arg_sync.console_connection c
+LEFT JOIN arg_sync.console_ledger_kind k USING (kind)
+CROSS JOIN LATERAL (
+  SELECT count(*) FILTER (WHERE state IN ('queued', 'sending', 'unknown')) AS open,
+         count(*) FILTER (WHERE settled_at > clock_timestamp() - make_interval(
+             secs => :recent)) AS recent
+  FROM arg_sync.console_delivery WHERE ledger = c.ledger) d
+WHERE c.ledger IN (SELECT ledger FROM arg_sync.console_delivery WHERE batch_id = :id)
+
+-- name: invoice_conditions
+-- The conditions of a search for documents: each holds where its value is not given.
+(CAST(:company AS text) IS NULL OR i.billing_company = :company)
+AND (CAST(:number AS text) IS NULL OR i.invoice_number = :number
+    OR CAST(i.number AS text) = :number)
+AND (CAST(:since AS date) IS NULL OR i.invoice_date >= :since)
+AND (CAST(:until AS date) IS NULL OR i.invoice_date <= :until)
+AND (CAST(:account AS text) IS NULL OR i.account_name = :account)
+AND (CAST(:type AS text) IS NULL OR i.document_type = :type)
+AND (CAST(:amount AS numeric) IS NULL
+     OR abs(i.total) = abs(CAST(:amount AS numeric)) OR abs(i.net) = abs(CAST(:amount AS numeric)))
+AND (CAST(:batch AS text) IS NULL OR i.batch_id = :batch)
+AND (CAST(:text AS text) IS NULL
+     OR strpos(lower(concat_ws(' ', i.invoice_number, i.account_name, i.po_number, i.buyer->>'name',
+         i.buyer->>'address',
+                               i.buyer->>'tax_id')), lower(:text)) > 0
+     OR i.invoice_id IN (SELECT invoice_id FROM invoicer.console_closed_line
+         WHERE document_id = :text))
+AND (CAST(:state AS text) IS NULL
+     OR :state = (SELECT b.state FROM invoicer.console_invoice_balance b
+         WHERE b.invoice_id = i.invoice_id))
+
+-- name: invoice_lines
+-- The lines of a document, and of each that is no credit what credits left of it.
+SELECT l.line_no, l.pay_line_id, l.description, l.document_kind, l.document_id, l.worker_id,
+    l.week_ending, l.service_from,
+       l.service_to, l.time_type, l.quantity, l.unit, l.unit_price, l.amount, l.currency,
+           l.tax_code, l.tax_rate, l.tax_amount,
+       l.po_number, l.corrects_invoice, l.corrects_line_no AS corrects_line,
+       CASE WHEN l.corrects_line_no IS NULL THEN l.quantity + c.quantity END AS quantity_left,
+       CASE WHEN l.corrects_line_no IS NULL THEN l.amount + c.amount END AS amount_left
+FROM invoicer.console_closed_line l
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(e.quantity), 0) AS quantity, coalesce(sum(e.amount), 0) AS amount
+  FROM invoicer.console_closed_line e
+  WHERE e.corrects_invoice_id = l.invoice_id AND e.corrects_line_no = l.line_no) c
+WHERE l.invoice_id = :id ORDER BY l.line_no LIMIT :most
+
+-- name: invoice_credits
+-- The lines that credit a document: on which document, how much, by whom and why, and what becomes
+-- of the amount.
+SELECT i.invoice_number, i.document_type, i.invoice_date, l.line_no,
+    l.corrects_line_no AS corrects_line, l.quantity, l.unit,
+       l.amount, l.tax_amount, l.currency,
+           coalesce(l.derivation -> 'credit' ->> 'to', 'correction') AS credited_to,
+       b.actor, b.reason, b.batch_id
+FROM invoicer.console_closed_line l
+JOIN invoicer.console_invoice i ON i.invoice_id = l.invoice_id
+JOIN invoicer.console_batch b ON b.batch_id = i.batch_id
+WHERE l.corrects_invoice_id = :id ORDER BY i.closed_at, i.invoice_id, l.line_no LIMIT :most
+
+-- name: unexplained_numbers
+-- Ranges of numbers of a series that no document has and that no operator passed over.
+WITH taken AS (
+  SELECT number AS low, number AS high FROM invoicer.console_invoice
+      WHERE billing_company = :company AND series = :series
+  UNION ALL
+  SELECT from_number, to_number FROM invoicer.console_number_jump WHERE billing_company = :company
+      AND series = :series
+  UNION ALL SELECT CAST(:first AS bigint) - 1, CAST(:first AS bigint) - 1
+  UNION ALL SELECT CAST(:next AS bigint), CAST(:next AS bigint)),
+stepped AS (
+  SELECT low, max(high) OVER (ORDER BY low, high ROWS BETWEEN UNBOUNDED PRECEDING
+      AND 1 PRECEDING) AS before FROM taken)
+SELECT before + 1 AS from_number, low - 1 AS to_number FROM stepped WHERE low > before + 1
+    ORDER BY 1 LIMIT 100
+
+-- name: pay_line_facts
+-- A pay line with the realization that it comes from, where it is now, and the invoice that it
+-- corrects.
+SELECT p.*, p.billto_node AS work_node, s.source_id, s.revision, s.cause, i.invoice_number,
+    i.document_type, i.account_name,
+       i.batch_id, il.line_no, il.billto_node AS paying_node, il.billto_level, il.tax_code,
+           il.tax_rate,
+       c.invoice_number AS corrects_invoice, c.account_name AS corrects_account, r.replaced_by_realization,
+       o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
+FROM invoicer.console_pay_line p
+LEFT JOIN fee_realizer.console_realization s
+  ON s.document_kind = p.document_kind AND s.document_id = p.document_id
+      AND s.realization_no = p.realization_no
+LEFT JOIN invoicer.console_invoice_line il ON il.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.console_invoice i ON i.invoice_id = il.invoice_id
+LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id
+LEFT JOIN invoicer.console_replaced_line r ON r.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.console_open_line o ON o.billing_company = p.billing_company
+    AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.console_draft_line d ON d.pay_line_id = p.pay_line_id
+WHERE p.pay_line_id = :id
+
+-- name: billto_path
+-- A billto node and the nodes above it, from the lowest to the highest.
+WITH RECURSIVE path AS (
+  SELECT node_id, level, parent_id, name, account_name FROM invoicer.console_billto_node
+      WHERE node_id = :node
+  UNION ALL
+  SELECT n.node_id, n.level, n.parent_id, n.name, n.account_name
+  FROM path p JOIN invoicer.console_billto_node n ON n.node_id = p.parent_id AND n.level < p.level)
+SELECT node_id, level, name, account_name FROM path ORDER BY level DESC
+
+-- name: rate_version
+-- Who set the rate version of a pay line, and who confirmed it for lines on documents.
+SELECT r.source, r.actor, (
+  SELECT max(c.actor) FROM fee_realizer.console_rate_confirmation c
+  WHERE c.requirement_id = r.requirement_id AND c.time_type = r.time_type
+      AND c.effective_from = r.effective_from
+    AND c.rate_book >= r.since_book
+        AND (r.until_book IS NULL OR c.rate_book < r.until_book)) AS confirmed_by
+FROM fee_realizer.console_bill_rate r
+WHERE r.requirement_id = :requirement AND r.time_type = :time_type AND r.source = :source
+  AND r.effective_from = CAST(CAST(:day AS text) AS date)
+      AND r.since_book = CAST(CAST(:book AS text) AS integer)
+
+-- name: document_events
+-- What happened to a document: revisions received, realizations, the hold, and the documents on
+-- which it was invoiced.
+SELECT received_at AS at, 'ATS' AS actor,
+    'revision ' || revision || CASE WHEN source_id NOT IN ('', document_id)
+         THEN ' of adjustment ' || source_id ELSE '' END AS what, '' AS message, NULL AS kind,
+             NULL AS cause, NULL AS body
+FROM fee_realizer.console_source_revision WHERE document_id = :id
+UNION ALL
+SELECT issued_at, 'fee_realizer', 'realization ' || realization_no, '', realization_kind, cause,
+    body
+FROM fee_realizer.console_realization WHERE document_id = :id
+UNION ALL
+SELECT held_since, 'fee_realizer', 'held', hold_code || ': ' || hold_message, NULL, NULL, NULL
+FROM fee_realizer.console_document WHERE document_id = :id AND hold_code IS NOT NULL
+UNION ALL
+SELECT i.closed_at, 'invoicer', 'invoiced',
+    i.document_type || ' ' || i.invoice_number || ' of ' || i.account_name
+         || ', line ' || string_agg(CAST(l.line_no AS text), ', ' ORDER BY l.line_no), NULL, NULL,
+             NULL
+FROM invoicer.console_closed_line l JOIN invoicer.console_invoice i USING (invoice_id)
+WHERE l.document_id = :id GROUP BY i.invoice_id, i.closed_at, i.document_type, i.invoice_number,
+    i.account_name
+
+-- name: batches_of_subject
+-- The batches that a subject of history is on: by batch, invoice number, bare number or Account
+-- Name.
+SELECT DISTINCT b.batch_id, b.command_id
+FROM invoicer.console_batch b LEFT JOIN invoicer.console_invoice i USING (batch_id)
+WHERE b.batch_id = :subject OR b.batch_id = ANY(CAST(:batches AS text[]))
+    OR i.invoice_number = :subject
+   OR i.account_name = :subject OR i.number = CAST(:number AS bigint)
+
+-- name: work_in_progress
+-- Documents that wait to be priced again, and realizations that are not settled yet.
+SELECT (SELECT count(*) FROM fee_realizer.console_pricing_queue) AS pricing_queue,
+       (SELECT count(*) FROM fee_realizer.console_latest_realization l
+        LEFT JOIN invoicer.console_settled_document s USING (document_kind, document_id)
+        WHERE coalesce(s.realization_no, 0) < l.realization_no) AS in_flight

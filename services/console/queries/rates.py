@@ -1,0 +1,39 @@
+"""The rate versions of a requirement: who set each, in which rate books it is in force, and who
+confirmed it.
+"""
+
+from services.console.queries.snapshot import ReadConnection, Row, fetch
+
+
+async def rates(connection: ReadConnection, requirement_id: str, limit: int) -> list[Row]:
+    """The versions of a requirement, by time type and from-date, those in force first."""
+    rows = await fetch(
+        connection,
+        "SELECT requirement_id, time_type, effective_from, source, trim_scale(unit_price) AS"
+        " unit_price, unit,"
+        " since_book, until_book, actor FROM fee_realizer.console_bill_rate WHERE requirement_id ="
+        " :id"
+        " ORDER BY until_book IS NOT NULL, time_type, effective_from, source, since_book LIMIT"
+        " :most",
+        id=requirement_id,
+        most=limit,
+    )
+    confirmations = await fetch(
+        connection,
+        "SELECT time_type, effective_from, rate_book, actor, reason, confirmed_at"
+        " FROM fee_realizer.console_rate_confirmation WHERE requirement_id = :id ORDER BY"
+        " confirmed_at",
+        id=requirement_id,
+    )
+    return [
+        row | {"confirmed": [one for one in confirmations if _confirms(one, row)]} for row in rows
+    ]
+
+
+def _confirms(confirmation: Row, version: Row) -> bool:
+    """Whether a confirmation is of this version: same time type and from-date, and a rate book
+    in which it holds.
+    """
+    same = all(confirmation[name] == version[name] for name in ("time_type", "effective_from"))
+    book, until = confirmation["rate_book"], version["until_book"]
+    return bool(same and version["since_book"] <= book and (until is None or book < until))

@@ -1,0 +1,227 @@
+-- The views of the console. Its role reads these and nothing else, so tables may change as long as
+-- a view keeps its columns. A view selects plainly, so that the planner sees through it to the
+-- indexes of its tables.
+
+-- Dead letters and commands, in the same shape for every service.
+DO $$
+DECLARE service text;
+BEGIN
+  FOREACH service IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync'] LOOP
+    EXECUTE format($v$
+      -- Records that the service could not read, with why and what became of each.
+      CREATE VIEW %1$I.console_dead_letter AS
+        SELECT dead_letter_id, topic, partition_no, record_offset, sha256, record_key, record_value,
+            headers, code, message, state,
+               closed_by, closed_reason, closed_at, received_at
+        FROM %1$I.dead_letter;
+      -- Commands that the service answered, with actor, reason, result and the subjects by which
+      -- history finds them.
+      CREATE VIEW %1$I.console_command AS
+        SELECT command_id, command, actor, reason, outcome, result, before, after, subjects,
+            answered_at FROM %1$I.command;
+    $v$, service);
+  END LOOP;
+END $$;
+
+-- Billing companies that were set, with their settings.
+CREATE VIEW fee_realizer.console_billing_company AS
+  SELECT billing_company, enabled, name, address, tax_id, bank, time_zone, currency, series_prefix,
+      series_width, default_tax,
+         tax_basis, default_time_group, payment_terms, approval_level
+  FROM fee_realizer.billing_company WHERE known;
+-- Tax rates of billing companies, each from a date on.
+CREATE VIEW fee_realizer.console_tax_rate AS SELECT billing_company, tax_code, from_date, percent
+    FROM fee_realizer.tax_rate;
+-- Products and services with their prices.
+CREATE VIEW fee_realizer.console_catalog_item AS
+  SELECT item_id, name, item_class, family, variant, product_kind, amount, currency,
+      percent_of_salary, plan, tax_code, version
+  FROM fee_realizer.catalog_item WHERE known;
+-- Source documents with the timesheet and revision in force, the latest realization, and the hold
+-- if there is one.
+CREATE VIEW fee_realizer.console_document AS
+  SELECT document_kind, document_id, source_id, revision, realization_no, hold_code, hold_message,
+      held_since
+  FROM fee_realizer.source_document WHERE revision >= 0;
+-- Source documents that wait, with code, message and billing company ('' while it is unknown).
+CREATE VIEW fee_realizer.console_held_document AS
+  SELECT document_kind, document_id, source_id, revision, hold_code, hold_message, held_since,
+      billing_company
+  FROM fee_realizer.held_document;
+-- Every revision of a source document that the ATS published, with its body.
+CREATE VIEW fee_realizer.console_source_revision AS
+  SELECT document_kind, document_id, source_id, revision, body, received_at
+      FROM fee_realizer.source_revision;
+-- Every realization of a source document, with its cause and its body.
+CREATE VIEW fee_realizer.console_realization AS
+  SELECT document_kind, document_id, realization_no, realization_kind, source_id, revision, cause,
+      body, issued_at
+  FROM fee_realizer.realization;
+-- The number of the latest realization of each source document that has one.
+CREATE VIEW fee_realizer.console_latest_realization AS
+  SELECT document_kind, document_id, realization_no FROM fee_realizer.latest_realization;
+-- Requirements in their newest revision.
+CREATE VIEW fee_realizer.console_requirement AS
+  SELECT requirement_id, revision, closed, billing_company, office_id, job_title, currency,
+      rate_book, body
+  FROM fee_realizer.requirement WHERE known;
+-- Bill rate versions, with the rate books in which each is in force.
+CREATE VIEW fee_realizer.console_bill_rate AS
+  SELECT requirement_id, time_type, effective_from, source, unit_price, unit, since_book,
+      until_book, actor
+  FROM fee_realizer.rate_version;
+-- Who confirmed a rate version for lines on documents, and why.
+CREATE VIEW fee_realizer.console_rate_confirmation AS
+  SELECT requirement_id, time_type, effective_from, rate_book, actor, reason, confirmed_at
+      FROM fee_realizer.rate_confirmation;
+-- Documents that wait to be priced again.
+CREATE VIEW fee_realizer.console_pricing_queue AS SELECT document_kind, document_id
+    FROM fee_realizer.pricing_queue;
+
+-- Billto nodes in their newest revision.
+CREATE VIEW invoicer.console_billto_node AS
+  SELECT node_id, revision, level, parent_id, name, account_name, body FROM invoicer.billto_node;
+-- Billing cycles, custom ones with their periods.
+CREATE VIEW invoicer.console_time_group AS
+  SELECT time_group, cycle, ends_on, anchor, first_days, last_days FROM invoicer.time_group;
+-- Terms of debtors, version by version.
+CREATE VIEW invoicer.console_debtor_terms AS
+  SELECT billing_company, account_name, from_date, payment_terms, time_group, missing_timesheets,
+      credits, zero_documents,
+         tax_regime, tax_wording, tax_id, address
+  FROM invoicer.debtor_terms;
+-- The latest settled realization of each document.
+CREATE VIEW invoicer.console_settled_document AS
+  SELECT document_kind, document_id, realization_no FROM invoicer.settled_document;
+
+-- Pay lines, wherever they are.
+CREATE VIEW invoicer.console_pay_line AS
+  SELECT pay_line_id, billing_company, document_kind, document_id, realization_no, line_key,
+      line_kind, description, worker_id,
+         requirement_id, time_type, item_id, week_ending, effective_date, service_from, service_to,
+             quantity, unit, unit_price,
+         amount, currency, po_number, billto_node, rate_version, rate_book, derivation,
+             corrects_invoice_id, corrects_line_no
+  FROM invoicer.pay_line;
+-- Pay lines that a batch may take.
+CREATE VIEW invoicer.console_open_line AS SELECT billing_company, pay_line_id
+    FROM invoicer.open_line;
+-- Pay lines on a draft.
+CREATE VIEW invoicer.console_draft_line AS SELECT billing_company, pay_line_id
+    FROM invoicer.draft_line;
+-- Pay lines that a later realization replaced.
+CREATE VIEW invoicer.console_replaced_line AS SELECT pay_line_id, replaced_by_realization
+    FROM invoicer.replaced_line;
+-- Pay lines that an operator put on hold, with who, why and until when.
+CREATE VIEW invoicer.console_snooze AS
+  SELECT document_kind, document_id, line_key, code, reason, actor, until_date FROM invoicer.snooze;
+
+-- Batches with their numbers and totals, and how often and when last their files were downloaded.
+CREATE VIEW invoicer.console_batch AS
+  SELECT b.batch_id, b.billing_company, b.cut_off_date, b.invoice_date, b.first_number,
+      b.last_number, b.documents, b.line_count,
+         b.totals, b.actor, b.reason, b.generated_at, b.command_id,
+         (SELECT max(d.downloaded_at) FROM invoicer.download d
+             WHERE d.batch_id = b.batch_id) AS downloaded_on,
+         (SELECT count(*) FROM invoicer.download d WHERE d.batch_id = b.batch_id) AS downloads
+  FROM invoicer.batch b;
+-- Downloads of the files of a batch.
+CREATE VIEW invoicer.console_download AS SELECT batch_id, file_format, actor, downloaded_at
+    FROM invoicer.download;
+-- Debtors that a batch parked, with the reason and the batch that billed them since.
+CREATE VIEW invoicer.console_parked_debtor AS
+  SELECT batch_id, account_name, code, message, ids, billed_in_batch FROM invoicer.parked_debtor;
+-- Stored previews of batches.
+CREATE VIEW invoicer.console_preview AS
+  SELECT preview_id, billing_company, cut_off_date, digest, totals, actor, previewed_at
+      FROM invoicer.preview;
+-- Documents of a preview.
+CREATE VIEW invoicer.console_preview_document AS
+  SELECT preview_id, document_no, account_name, document_type, currency, payment_terms, po_number,
+      tax_regime, line_count, net, tax
+  FROM invoicer.preview_document;
+-- Pay lines of a preview: with the reason of each that is left out.
+CREATE VIEW invoicer.console_preview_line AS SELECT preview_id, pay_line_id, reason
+    FROM invoicer.preview_line;
+
+-- Closed invoices and credit notes, with their seal.
+CREATE VIEW invoicer.console_invoice AS SELECT * FROM invoicer.closed_invoice;
+-- Lines of closed documents: which pay line is on which line, who pays, and the tax.
+CREATE VIEW invoicer.console_invoice_line AS
+  SELECT invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount
+      FROM invoicer.invoice_line;
+-- The same lines with what their pay lines say, and the invoice that a credit corrects.
+CREATE VIEW invoicer.console_closed_line AS
+  SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id,
+      p.worker_id, p.requirement_id,
+         p.week_ending, p.service_from, p.service_to, p.time_type, p.item_id, p.quantity, p.unit,
+             p.unit_price, p.amount, p.currency,
+         il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key,
+             p.line_kind, p.realization_no,
+         il.billto_node, il.billto_level, p.corrects_invoice_id, p.corrects_line_no, p.derivation,
+         c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
+  FROM invoicer.invoice_line il
+  JOIN invoicer.pay_line p USING (pay_line_id)
+  LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
+-- What is open of each closed document, and its state.
+CREATE VIEW invoicer.console_invoice_balance AS
+  SELECT invoice_id, own, after_credits, paid, balance, state FROM invoicer.invoice_balance;
+-- Payments of closed documents, as accounting systems reported them.
+CREATE VIEW invoicer.console_payment AS
+  SELECT invoice_id, ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at
+      FROM invoicer.payment;
+-- Series of document numbers with the next number of each.
+CREATE VIEW invoicer.console_number_series AS
+  SELECT billing_company, series, first_number, next_number, last_date FROM invoicer.number_series;
+-- Ranges of numbers that an operator passed over, with who and why.
+CREATE VIEW invoicer.console_number_jump AS
+  SELECT billing_company, series, from_number, to_number, actor, reason, command_id, jumped_at
+      FROM invoicer.number_jump;
+
+-- Kinds of accounting systems, with the settings that each needs.
+CREATE VIEW arg_sync.console_ledger_kind AS SELECT kind, title, needs, settings, capabilities
+    FROM arg_sync.ledger_kind;
+-- Connections to accounting systems, without their secrets.
+CREATE VIEW arg_sync.console_connection AS
+  SELECT ledger, kind, billing_company, state, message, auto_sync, settings, failures, open_until,
+      circuit_message,
+         coalesce(open_until > clock_timestamp(), false) AS resting,
+         check_asked_at, checked_at, check_outcome, check_message, actor, connected_at
+  FROM arg_sync.connection;
+-- Deliveries of documents to accounting systems.
+CREATE VIEW arg_sync.console_delivery AS
+  SELECT delivery_id, ledger, invoice_id, invoice_number, document_type, account_name, invoice_date,
+      currency, total, batch_id, state,
+         revision, request_key, request, doubt, remote_id, remote_number, code, message, fix,
+             attempts, next_attempt_at, leased_by,
+         queued_at, settled_at
+  FROM arg_sync.delivery;
+-- Attempts of each delivery.
+CREATE VIEW arg_sync.console_attempt AS
+  SELECT delivery_id, attempt_no, revision, ended_at, duration_ms, steps, state, code, message,
+      worker FROM arg_sync.attempt;
+-- Differences that a reconciliation found and no later one has seen end.
+CREATE VIEW arg_sync.console_open_drift AS
+  SELECT drift_id, ledger, invoice_number, code, remote_id, message, fix, found_at
+      FROM arg_sync.drift WHERE gone_at IS NULL;
+-- Runs of reconciliation.
+CREATE VIEW arg_sync.console_reconciliation AS
+  SELECT run_id, ledger, actor, state, message, documents, unread, ended_at
+      FROM arg_sync.reconciliation;
+
+-- The console reads its views and nothing else. The auditor, as which the books are verified, reads
+-- everything but secrets.
+GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO console, auditor;
+GRANT SELECT ON ALL TABLES IN SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO auditor;
+REVOKE SELECT ON arg_sync.secret FROM auditor;
+DO $$
+DECLARE console_view text;
+BEGIN
+  FOR console_view IN
+    SELECT format('%I.%I', schemaname, viewname) FROM pg_views
+    WHERE schemaname IN ('fee_realizer', 'scheduler', 'invoicer', 'arg_sync')
+        AND viewname LIKE 'console\_%'
+  LOOP
+    EXECUTE format('GRANT SELECT ON %s TO console', console_view);
+  END LOOP;
+END $$;

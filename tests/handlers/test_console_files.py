@@ -1,0 +1,114 @@
+"""Files of a batch, saved by the console on a real PostgreSQL: complete and right, or not there."""
+
+import csv
+import os
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from services.console import files
+from services.console.queries import batches
+from shared.errors import Refused
+from tests.fault_injection import Planter
+from tests.handlers.test_console_reads import Plant, Read, books, plant, read
+
+__all__ = ["plant", "read"]
+
+
+async def test_the_csv_adds_up_to_the_batch(read: Read, plant: Plant, tmp_path: Path) -> None:
+    """Every line once, in the order of the numbers, credits negative; its totals are those of
+    the batch.
+    """
+    await plant(books)
+    place = tmp_path / "new" / "b.csv"
+
+    async def save(connection: Any) -> files.Saved:
+        return await files.save(connection, await batches.batch(connection, "B-1"), "csv", place)
+
+    saved = await read(save)
+    with place.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [
+        (row["invoice_number"], row["line_no"], row["amount"], row["corrects_invoice"])
+        for row in rows
+    ] == [
+        ("INV-000007", "1", "2000.00", ""),
+        ("INV-000007", "2", "2000.00", ""),
+        ("INV-000008", "1", "-100.00", "INV-000007"),
+    ]
+    assert (
+        sum(Decimal(row["amount"]) for row in rows)
+        == saved.totals.by_currency["USD"].net
+        == Decimal(3900)
+    )
+    assert [path.name for path in place.parent.iterdir()] == ["b.csv"]
+
+
+WRONG = {
+    "other totals of the batch": "UPDATE invoicer.batch"
+    " SET totals = jsonb_set(totals, '{0,net}', '\"3900.01\"')",
+    "a cent off on a line": "UPDATE invoicer.pay_line"
+    " SET amount = amount + 0.01 WHERE document_id = 'T-2'",
+    "a currency without documents": "UPDATE invoicer.batch"
+    """ SET totals = totals || '[{"currency": "EUR", "documents": 1}]'""",
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+async def test_a_file_that_does_not_add_up_is_not_kept(
+    read: Read, plant: Plant, tmp_path: Path, fault: str
+) -> None:
+    """Lines, heads and the batch's announced totals are three separate sums: if two differ
+    there is no file.
+    """
+    await plant(books)
+
+    async def spoil(planter: Planter) -> None:
+        await planter.without_triggers()
+        await planter.run(WRONG[fault])
+        await planter.run("SET session_replication_role = DEFAULT")
+
+    await plant(spoil)
+    for name in ("b.csv", "b.zip", "folder"):
+
+        async def work(connection: Any, name: str = name) -> None:
+            await files.save(
+                connection,
+                await batches.batch(connection, "B-1"),
+                "csv" if name == "b.csv" else "pdf",
+                tmp_path / name,
+            )
+
+        with pytest.raises(Refused, match="control_totals_differ"):
+            await read(work)
+    assert os.listdir(tmp_path) == []
+
+
+async def test_pdf_is_saved_to_the_named_path(read: Read, plant: Plant, tmp_path: Path) -> None:
+    """A folder takes one file a document, a .zip all of them; one .pdf cannot hold two
+    documents.
+    """
+    await plant(books)
+
+    async def save(connection: Any, name: str) -> files.Saved:
+        return await files.save(
+            connection, await batches.batch(connection, "B-1"), "pdf", tmp_path / name
+        )
+
+    saved = await read(lambda connection: save(connection, "out"))
+    assert sorted(path.name for path in saved.path.iterdir()) == [
+        "INV-000007.pdf",
+        "INV-000008.pdf",
+    ]
+    text = PdfReader(tmp_path / "out" / "INV-000008.pdf").pages[0].extract_text()
+    assert "Credit note" in text
+    assert re.search(r"INV-000007\s+of\s+2026-03-31", text)
+    await read(lambda connection: save(connection, "all.zip"))
+    assert (tmp_path / "all.zip").read_bytes()[:2] == b"PK"
+    with pytest.raises(Refused, match="several_documents"):
+        await read(lambda connection: save(connection, "one.pdf"))
+    assert sorted(os.listdir(tmp_path)) == ["all.zip", "out"]
