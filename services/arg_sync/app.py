@@ -8,91 +8,86 @@ import logging
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.handlers import connecting, desk
-from services.arg_sync.handlers.engine import Engine
-from services.arg_sync.handlers.holders import holder_name
-from services.arg_sync.handlers.readers import Readers
-from services.arg_sync.handlers.webhooks import answer_webhook
-from services.arg_sync.ledgers.kinds import all_kinds
-from services.arg_sync.store import announced, connections, deliveries
+from services.arg_sync import subscriptions
+from services.arg_sync.connections.handlers.commands import described
+from services.arg_sync.connections.handlers.loops import ConnectionLoop
+from services.arg_sync.connections.store import connections
+from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
+from services.arg_sync.deliveries.handlers.lease_holders import holder_name
+from services.arg_sync.deliveries.store import deliveries
+from services.arg_sync.ledgers.registry import adapter_specs
+from services.arg_sync.payments.handlers.polling import PaymentLoop
+from services.arg_sync.payments.handlers.webhooks import answer_webhook
+from services.arg_sync.reconciliation.handlers import ReconciliationLoop
 from shared import telemetry
-from shared.consumer.application import build_app, run_app
 from shared.consumer.protocol import BackgroundJob
 from shared.consumer.records import Applied
+from shared.consumer.application import build_app, run_app
 from shared.consumer.worker import Service, Worker
 from shared.settings import settings
 
-LOOK_SECONDS = 1.0
+LOOP_SECONDS = 1.0
+LOOPS: tuple[type[ConnectionLoop], ...] = (DeliveryLoop, PaymentLoop, ReconciliationLoop)
 
 
-class Clockwork:
-    """The worker's timer: deliveries and readers look for work, again and again."""
+class Loop:
+    """The worker's timer: starts due deliveries, polls and reconciliations again and again."""
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
-        self._readers: Readers | None = None
+        self._loops: list[ConnectionLoop] = []
 
     async def __call__(self, worker: Worker) -> None:
-        """One look, then a rest."""
-        if self._engine is None or self._readers is None:
+        """Start what is due, then pause."""
+        if not self._loops:
             holder = holder_name(settings().replica)
-            self._engine, self._readers = (
-                Engine(worker.unit_of_work, all_kinds(), holder),
-                Readers(worker.unit_of_work, all_kinds(), holder),
-            )
-        await self._engine.look()
-        await self._readers.look()
-        await asyncio.sleep(LOOK_SECONDS)
+            self._loops = [make(worker.unit_of_work, adapter_specs(), holder) for make in LOOPS]
+        for each in self._loops:
+            await each.start_due_work()
+        await asyncio.sleep(LOOP_SECONDS)
 
     async def drain(self) -> None:
-        """Finishes the work in hand when the worker stops.
-
-        The end of the timer's loop does not: a loop ends by itself if it sees the stop first.
-        """
-        await asyncio.gather(
-            *(each.drain() for each in (self._engine, self._readers) if each is not None)
-        )
+        """End running work. The worker calls this before it cancels its timers."""
+        await asyncio.gather(*(each.drain() for each in self._loops))
 
 
-def tell_kinds() -> BackgroundJob:
-    """A job that stores once which kinds of ledgers this version knows."""
-    told: list[bool] = []
+def store_ledger_kinds() -> BackgroundJob:
+    """Return a background job that stores once which ledger systems this version supports."""
+    stored = False
 
     async def job(connection: AsyncConnection) -> Applied:
-        if not told:
-            await connections.put_kinds(
-                connection, [connecting.described(kind) for kind in all_kinds().values()]
-            )
-            told.append(True)
+        nonlocal stored
+        if not stored:
+            kinds = [described(spec) for spec in adapter_specs().values()]
+            await connections.put_ledger_kinds(connection, kinds)
+            stored = True
         return Applied()
 
     return job
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """Fills the metrics of deliveries: how many are in each state, and the age of the oldest
-    unfinished one."""
+    """Export the number of deliveries by state, and the age of the oldest open one."""
     telemetry.DELIVERIES.clear()
-    for ledger, state, number in await deliveries.figures(connection):
+    for ledger, state, number in await deliveries.count_by_state(connection):
         telemetry.DELIVERIES.labels(ledger, state).set(number)
     telemetry.OLDEST_UNSYNCED.set(float(await deliveries.oldest_open_seconds(connection)))
 
 
 def service() -> Service:
-    """arg_sync as a worker runs it."""
+    """Return arg_sync as a worker runs it."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)
-    clockwork = Clockwork()
+    loop = Loop()
     return Service(
-        name=desk.NAME,
-        subscriptions=list(desk.subscriptions().values()),
-        builders=dict(announced.MESSAGE_BUILDERS),
-        jobs=[("kinds", tell_kinds()), ("held commands", desk.answer_held)],
+        name=subscriptions.NAME,
+        subscriptions=list(subscriptions.subscriptions().values()),
+        builders=subscriptions.MESSAGE_BUILDERS,
+        jobs=[("kinds", store_ledger_kinds()), ("held commands", subscriptions.answer_held)],
         collect_metrics=collect_metrics,
-        timers=[clockwork],
+        timers=[loop],
         routes={"/webhooks/": answer_webhook},
-        closings=[clockwork.drain],
+        closings=[loop.drain],
         description="How documents reach the accounting systems: delivers each closed document"
-        " once, and says what became of it.",
+        " once, and publishes the outcome.",
     )
 
 

@@ -84,8 +84,8 @@ class LedgerDriftFound(Message):
         "edited",
         "duplicated",
         "customer-changed",
-        "not-heard",
-        "said-otherwise",
+        "not-received",
+        "received-differently",
         "unknown-document",
     ]
     message: MessageText

@@ -19,7 +19,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.arg_sync.ledgers.port import Keyed
+from services.arg_sync.ledgers.adapter import FrozenRequest
 from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
@@ -100,7 +100,7 @@ def _server(latency_ms: float) -> Iterator[str]:
 async def _bare(url: str, documents: int, concurrency: int) -> float:
     can = replace(CAPABILITIES, concurrency=concurrency, request_seconds=30.0)
     port = TOY.make(host(can, {"base_url": url}, {"token": TOKEN}, TOY.settings))
-    gate = asyncio.Semaphore(concurrency)
+    call_limit = asyncio.Semaphore(concurrency)
 
     async def send(no: int) -> None:
         body = json.dumps(
@@ -113,8 +113,8 @@ async def _bare(url: str, documents: int, concurrency: int) -> float:
                 "total": "50",
             }
         )
-        async with gate:
-            await port.create([Keyed(str(no), body, "invoice", f"X-{no}")])
+        async with call_limit:
+            await port.create([FrozenRequest(str(no), body, "invoice", f"X-{no}")])
 
     began = time.monotonic()
     await asyncio.gather(*(send(no) for no in range(documents)))

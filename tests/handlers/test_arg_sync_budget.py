@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.arg_sync.handlers.engine import Engine
+from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from tests.conftest import BooksOf, Configure, EngineOf
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, playing
@@ -49,8 +49,8 @@ async def test_the_budget_is_used_and_never_exceeded(
 ) -> None:
     """300 calls a minute over all workers: no twenty seconds hold more than 100, and all together take hardly longer than they must."""
     vendor = await many(delivering, toy, DOCUMENTS, per_minute=PER_MINUTE, concurrency=6)
-    engines = [Engine(delivering.books, delivering.kinds, f"w{no}") for no in range(workers)]
-    await asyncio.gather(*(engine.until_idle(120) for engine in engines))
+    engines = [DeliveryLoop(delivering.books, delivering.kinds, f"w{no}") for no in range(workers)]
+    await asyncio.gather(*(engine.run_until_idle(120) for engine in engines))
     for engine in engines:
         await engine.drain()
     assert len(vendor.journal) == DOCUMENTS

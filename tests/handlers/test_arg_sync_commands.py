@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from services.arg_sync.handlers import desk, hearing
-from services.arg_sync.handlers.desk import answer_held
+from services.arg_sync import subscriptions
+from services.arg_sync.deliveries.handlers import consuming
+from services.arg_sync.subscriptions import answer_held
 from shared import sealing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.events.commands import ConnectLedger
@@ -38,7 +39,7 @@ async def connect(
     asked = ConnectLedger.model_validate(values | changes)
     await process(
         delivering.books,
-        desk.subscriptions()[OPERATOR_COMMANDS.name],
+        subscriptions.subscriptions()[OPERATOR_COMMANDS.name],
         [record(OPERATOR_COMMANDS.name, asked)],
     )
     return delivering.answer(command_id)
@@ -49,7 +50,11 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
     answer = await connect(delivering)
     assert answer["outcome"] == "accepted", answer
     (row,) = await delivering.rows("SELECT * FROM arg_sync.connection")
-    assert (row.state, row.auto_sync, row.check_asked_at is not None) == ("connected", True, True)
+    assert (row.state, row.auto_sync, row.check_requested_at is not None) == (
+        "connected",
+        True,
+        True,
+    )
     (secret,) = await delivering.rows("SELECT sealed FROM arg_sync.secret")
     assert sealing.unseal(secret.sealed) == {"password": "canary-pw"}
     for table in ("connection", "secret", "command"):
@@ -138,12 +143,12 @@ async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(
     for _ in range(2):
         await process(
             delivering.books,
-            hearing.INVOICES,
+            consuming.INVOICES,
             [record("invoice-closed", one.value) for one in invoices * 2],
         )
         await process(
             delivering.books,
-            hearing.BATCHES,
+            consuming.BATCHES,
             [record("batch-generated", one.value) for one in batches],
         )
     found = [

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from asyncpg import PostgresError
 
-from services.arg_sync.app import tell_kinds
+from services.arg_sync.app import store_ledger_kinds
 from services.console.actions.commands import new_command
 from services.console.cli.ledgers import sealed_settings
 from services.console.importing.mapping import read_mapping
@@ -86,7 +86,7 @@ async def test_kinds_are_explained_once_a_worker_ran(delivering: Delivering, dat
         with pytest.raises(Refused) as refused:
             await shown.kind(connection, "tryton")
     assert refused.value.code == "kinds_unknown"
-    await delivering.books.transact(tell_kinds())
+    await delivering.books.transact(store_ledger_kinds())
     async with open_snapshot(database) as connection:
         tryton = await shown.kind(connection, "tryton")
         assert {each["name"] for each in tryton["settings"] if each["secret"]} == {"password"}

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from services.arg_sync.handlers import holders
-from services.arg_sync.rules.documents import ArDocument
+from services.arg_sync.deliveries.handlers import lease_holders as holders
+from services.arg_sync.ledgers.documents import ArDocument
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, Fault, Reply, playing
 from tests.ledgers.sample_ledger import ToyLedger, ToyVendor, toy_kind
@@ -82,7 +82,7 @@ async def test_a_lost_answer_is_looked_up_and_never_sent_again(
     toy.plan(Fault(fault))  # type: ignore[arg-type]
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.doubt) == ("unknown", True), row.message
+    assert (row.state, row.outcome_unknown) == ("unknown", True), row.message
     await delivering.hurry()
     await delivering.deliver()
     assert there(toy) == wanted(delivering)
@@ -164,9 +164,9 @@ async def test_two_engines_make_one_document_each(delivering: Delivering, toy: F
         await delivering.close(f"INV-{at}", account=f"Client {at % 5}")
     await delivering.queue()
     async with delivering.engine("w1") as one, delivering.engine("w2") as two:
-        await asyncio.gather(one.until_idle(), two.until_idle())
+        await asyncio.gather(one.run_until_idle(), two.run_until_idle())
         await delivering.hurry()
-        await asyncio.gather(one.until_idle(), two.until_idle())
+        await asyncio.gather(one.run_until_idle(), two.run_until_idle())
     assert there(toy) == wanted(delivering)
     assert toy.most_at_once <= 4
 
@@ -220,9 +220,9 @@ async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
             n=number,
         )
     async with delivering.engine() as engine:
-        await engine.until_idle()
+        await engine.run_until_idle()
         await asyncio.sleep(2.5)  # the ledger's own limit and a margin
-        await engine.until_idle()
+        await engine.run_until_idle()
     assert await delivering.states() == {"INV-1": "posted", "INV-2": "sending"}
     assert (await delivering.rows("SELECT steps FROM arg_sync.attempt"))[0].steps.startswith("look")
 
@@ -246,7 +246,7 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
     await delivering.queue()
     await delivering.deliver()
     assert await delivering.states() == {"INV-1": "refused", "INV-2": "posted"}
-    assert (await delivering.delivery("INV-1")).code == "bug"
+    assert (await delivering.delivery("INV-1")).code == "unexpected_error"
 
 
 async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
@@ -258,13 +258,13 @@ async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_dra
     await delivering.queue()
     pauses.hold("document_created")
     async with delivering.engine() as engine:
-        await engine.look()
+        await engine.start_due_work()
         await until("the draft is made", lambda: made(toy))
         await delivering.rows(
             "UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'"
         )
         pauses.release("document_created")
-        await engine.until_idle()
+        await engine.run_until_idle()
     assert vendor_of(toy).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
 
 
@@ -291,7 +291,7 @@ async def test_words_that_no_database_keeps_stop_no_worker(
     await delivering.queue()
     vendor = vendor_of(toy)
     vendor.handle = lambda asked: Reply(status, body)  # type: ignore[method-assign]
-    await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
+    await delivering.rows("UPDATE arg_sync.connection SET check_requested_at = now()")
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert row.state in ("refused", "queued") and str(status) in row.message
@@ -313,7 +313,7 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
         await delivering.close(f"INV-{no}")
     await delivering.queue()
     async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
-        await engine.look()
+        await engine.start_due_work()
         await until("the first is there", lambda: made(toy))
         if change == "disconnected":
             await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
@@ -323,11 +323,11 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
                 new=f'{{"base_url": "{other.url}"}}',
             )
         before = len(toy.vendor.journal)
-        await engine.until_idle()
+        await engine.run_until_idle()
         assert len(toy.vendor.journal) - before < 10, (
             "a document takes at least 0.2 s: at most a second more is sent"
         )
-        await engine.until_idle()
+        await engine.run_until_idle()
         sent = {one.number for one in toy.vendor.journal} | {
             one.number for one in other.vendor.journal
         }
@@ -347,18 +347,18 @@ async def test_an_answer_of_which_nobody_thought_stops_no_worker(
     await connected(delivering, toy, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    await delivering.rows("UPDATE arg_sync.connection SET check_asked_at = now()")
+    await delivering.rows("UPDATE arg_sync.connection SET check_requested_at = now()")
     vendor_of(toy).handle = lambda asked: Reply(200, b"{}")  # type: ignore[method-assign]
     await delivering.deliver()
     (checked,) = await delivering.rows(
-        "SELECT check_outcome, check_message, check_asked_at FROM arg_sync.connection"
+        "SELECT check_outcome, check_message, check_requested_at FROM arg_sync.connection"
     )
-    assert (checked.check_outcome, checked.check_asked_at) == (
+    assert (checked.check_outcome, checked.check_requested_at) == (
         "failed",
         None,
     ) and "report it" in checked.check_message
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.code) == ("refused", "bug")
+    assert (row.state, row.code) == ("refused", "unexpected_error")
 
 
 async def test_what_the_old_place_said_is_not_held_against_the_new_one(
@@ -372,22 +372,22 @@ async def test_what_the_old_place_said_is_not_held_against_the_new_one(
     for asked in (True, False):
         vendor_of(toy).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
         await delivering.rows(
-            "UPDATE arg_sync.connection SET state = 'connected', check_asked_at = CASE WHEN :asked THEN now() END",
+            "UPDATE arg_sync.connection SET state = 'connected', check_requested_at = CASE WHEN :asked THEN now() END",
             asked=asked,
         )
         calls = len(toy.calls)
         async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
-            await engine.look()
+            await engine.start_due_work()
             await until("it is asked", partial(asked_more, toy, calls))
             await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0, open_until = NULL, check_asked_at = now(), check_outcome = '',"
+                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0, open_until = NULL, check_requested_at = now(), check_outcome = '',"
                 " settings = CAST(:new AS jsonb)",
                 new=f'{{"base_url": "{other.url}"}}',
             )
             await delivering.rows(
                 "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued'"
             )
-            await engine.until_idle()
+            await engine.run_until_idle()
             (row,) = await delivering.rows(
                 "SELECT check_outcome, failures, open_until FROM arg_sync.connection"
             )
@@ -414,7 +414,7 @@ async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
     toy.plan(Fault("429", 3600))
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
-    assert (row.state, row.doubt, row.customer) == ("queued", False, "C1")
+    assert (row.state, row.outcome_unknown, row.customer) == ("queued", False, "C1")
     async with playing(ToyVendor(steps=2)) as other:
         vendor_of(other).customers = {"Somebody Else": "C1", "Mercy Hospital": "C2"}
         new = f'{{"base_url": "{other.url}"}}'

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.arg_sync.store import budget
+from services.arg_sync.connections.store import budget
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
 from tests.ledgers.sample_ledger import ToyVendor, toy_kind
@@ -25,7 +25,9 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
         await delivering.connect(toy_kind(vendor, server_seconds=0.0), server.url)
         await delivering.close("INV-1")
         await delivering.queue()
-        await delivering.rows("UPDATE arg_sync.delivery SET state = 'unknown', doubt = true")
+        await delivering.rows(
+            "UPDATE arg_sync.delivery SET state = 'unknown', outcome_unknown = true"
+        )
         handle = vendor.handle
 
         def lost_call_arrives(asked: Asked) -> Reply:
@@ -43,7 +45,9 @@ async def test_a_draft_is_cleared_away_after_the_time_to_write(
     delivering: Delivering, drafts: FakeServer, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that was stopped for longer than its lease, with a draft that nobody else knows of: it may write no more, but that draft goes."""
-    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 6.0)
+    monkeypatch.setattr(
+        "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 6.0
+    )
     vendor = drafts.vendor
     assert isinstance(vendor, ToyVendor)
     await delivering.connect(toy_kind(vendor, request_seconds=1.0, server_seconds=0.2), drafts.url)
@@ -51,14 +55,14 @@ async def test_a_draft_is_cleared_away_after_the_time_to_write(
     await delivering.queue()
     pauses.hold("document_created")
     async with delivering.engine() as engine:
-        await engine.look()
+        await engine.start_due_work()
         await pauses.reached("document_created")
         await delivering.rows(
             "UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'"
         )
         await until("its time to write is over", lambda: over(delivering))
         pauses.release("document_created")
-        await engine.until_idle()
+        await engine.run_until_idle()
     assert vendor.documents == {}
 
 
@@ -76,10 +80,10 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeSer
         assert await budget.take_slots(connection, "books", "one", 2, 60) == 2
         assert await budget.take_slots(connection, "books", "two", 4, 60) == 2
         assert await budget.keep_slots(connection, "books", "two", 3600) == 2
-        await budget.give_slots_back(connection, "books", "one")
+        await budget.release_slots(connection, "books", "one")
         assert await budget.keep_slots(connection, "books", "two", 3600) == 2
     held = await delivering.rows(
-        "SELECT slot_no, holder, until > now() + interval '50 minutes' AS kept FROM arg_sync.call_slot ORDER BY slot_no"
+        "SELECT slot_no, holder, held_until > now() + interval '50 minutes' AS kept FROM arg_sync.call_slot ORDER BY slot_no"
     )
     assert [tuple(row) for row in held] == [(3, "two", True), (4, "two", True)]
 
@@ -88,7 +92,9 @@ async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
     delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
-    monkeypatch.setattr("services.arg_sync.handlers.running.hold_seconds", lambda *given: 3.0)
+    monkeypatch.setattr(
+        "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 3.0
+    )
     vendor = toy.vendor
     assert isinstance(vendor, ToyVendor)
     await delivering.connect(
@@ -101,11 +107,11 @@ async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
         await delivering.close(f"INV-{no}")
     await delivering.queue()
     async with delivering.engine() as engine:
-        await engine.look()
+        await engine.start_due_work()
         await until("a lease's time has passed", lambda: sent(vendor, 110))
         async with delivering.engine_of("arg_sync").begin() as connection:
             assert not await budget.take_one_slot(connection, "books", "a third", 3, 60)
-        await engine.until_idle()
+        await engine.run_until_idle()
 
 
 async def sent(vendor: ToyVendor, number: int) -> bool:

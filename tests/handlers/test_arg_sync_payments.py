@@ -146,7 +146,7 @@ async def test_two_workers_read_a_payment_once(
     toy.delay = 0.2
     book(toy, "P-1", paid, "100.00")
     async with readers(delivering, "w1") as one, readers(delivering, "w2") as two:
-        await asyncio.gather(one.until_idle(), two.until_idle())
+        await asyncio.gather(one.run_until_idle(), two.run_until_idle())
     assert len(await delivering.rows("SELECT 1 FROM arg_sync.payment")) == 1
     assert len(delivering.said("payment-recorded")) == 1
 
@@ -215,7 +215,7 @@ async def test_a_payment_of_which_nobody_thought_stops_no_worker(
     toy.vendor.handle = lambda asked: Reply(200, b'{"next": "7", "payments": [{}]}')  # type: ignore[method-assign]
     await read_payments(delivering)
     (row,) = await delivering.rows("SELECT cursor, failures, message FROM arg_sync.payment_cursor")
-    assert (row.cursor, row.failures) == ("", 1) and row.message.startswith("bug: ")
+    assert (row.cursor, row.failures) == ("", 1) and row.message.startswith("unexpected_error: ")
     toy.vendor.handle = handle  # type: ignore[method-assign]
     book(toy, "P-1", paid, "100.00")
     await read_payments(delivering)

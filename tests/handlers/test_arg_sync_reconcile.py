@@ -125,11 +125,11 @@ async def test_what_could_not_be_read_is_not_deleted(
         )
         await delivering.rows("UPDATE arg_sync.connection SET open_until = NULL")
         async with readers(delivering) as reader:
-            await reader.until_idle()
+            await reader.run_until_idle()
     (run,) = await delivering.rows(
         "SELECT * FROM arg_sync.reconciliation ORDER BY run_id DESC LIMIT 1"
     )
-    assert run.state == "failed" and "nothing that was not read counts as gone" in run.message
+    assert run.state == "failed" and "none of those counts as gone" in run.message
     assert await open_drifts(delivering) == {("edited", "INV-1")}
 
 
@@ -165,7 +165,7 @@ async def test_what_was_said_and_what_is_closed_are_compared(
     await reconcile(delivering)
     assert await open_drifts(delivering) == {
         ("not-received", "INV-2"),
-        ("event-differs", "INV-3"),
+        ("received-differently", "INV-3"),
         ("unknown-document", "INV-999"),
         ("missing", "INV-20"),
     }
@@ -202,7 +202,7 @@ async def test_the_night_asks_once(delivering: Delivering, toy: FakeServer) -> N
     await delivering.rows("UPDATE arg_sync.connection SET connected_at = now() - interval '3 days'")
     for _ in range(2):
         async with readers(delivering) as reader:
-            await reader.until_idle()
+            await reader.run_until_idle()
     (run,) = await delivering.rows("SELECT * FROM arg_sync.reconciliation")
     (lately,) = await delivering.rows(
         "SELECT count(*) AS n FROM arg_sync.delivery WHERE invoice_date >= :since", since=run.since

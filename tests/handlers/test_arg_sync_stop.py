@@ -28,7 +28,7 @@ async def test_a_stop_ends_what_is_in_hand(
     await delivering.close("INV-1")
     await delivering.queue()
     toy.delay = 0.8
-    monkeypatch.setattr(app, "all_kinds", lambda: delivering.kinds)
+    monkeypatch.setattr(app, "adapter_specs", lambda: delivering.kinds)
     application = build_app(app.service())
     running = asyncio.create_task(application.exit_code())
 

@@ -4,22 +4,24 @@ import asyncio
 
 import pytest
 
-from services.arg_sync.handlers.ports import LedgerVault
-from services.arg_sync.ledgers.port import Failure
+from services.arg_sync.connections.handlers.adapters import StoredSecrets
+from services.arg_sync.ledgers.failures import Failure
 from tests.conftest import EngineOf
 from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.sample_ledger import ToyVendor, toy_kind
 
 
 @pytest.fixture
-async def vaults(delivering: Delivering, engine_of: EngineOf) -> tuple[LedgerVault, LedgerVault]:
+async def vaults(
+    delivering: Delivering, engine_of: EngineOf
+) -> tuple[StoredSecrets, StoredSecrets]:
     """Those of two workers on one connection."""
     await delivering.connect(toy_kind(ToyVendor()), "http://127.0.0.1:9")
     engine = engine_of("arg_sync")
-    return LedgerVault(engine, LEDGER), LedgerVault(engine, LEDGER)
+    return StoredSecrets(engine, LEDGER), StoredSecrets(engine, LEDGER)
 
 
-async def test_one_alone_may_renew_a_version(vaults: tuple[LedgerVault, LedgerVault]) -> None:
+async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:
     """The second is refused while the first renews, and the version that was replaced is nobody's any more."""
     one, other = vaults
     version = (await one.read()).version
@@ -31,16 +33,16 @@ async def test_one_alone_may_renew_a_version(vaults: tuple[LedgerVault, LedgerVa
 
 
 async def test_what_was_read_while_new_tokens_were_saved_is_not_remembered(
-    vaults: tuple[LedgerVault, LedgerVault], delivering: Delivering
+    vaults: tuple[StoredSecrets, StoredSecrets], delivering: Delivering
 ) -> None:
     """A reading in the middle of a saving sees what was there before. The next one sees what was saved, and not what that one saw."""
-    vault, _ = vaults
-    version = (await vault.read()).version
-    assert await vault.may_renew(version)
+    secret_store, _ = vaults
+    version = (await secret_store.read()).version
+    assert await secret_store.may_renew(version)
     async with delivering.engine_of("owner").begin() as connection:
         await connection.exec_driver_sql("SELECT FROM arg_sync.secret FOR UPDATE")
-        saving = asyncio.create_task(vault.save(version, {"token": "new"}))
+        saving = asyncio.create_task(secret_store.save(version, {"token": "new"}))
         await asyncio.sleep(0.2)
-        assert (await vault.read()).version == version and not saving.done()
+        assert (await secret_store.read()).version == version and not saving.done()
     await saving
-    assert (await vault.read()).values == {"token": "new"}
+    assert (await secret_store.read()).values == {"token": "new"}

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from services.arg_sync.app import service
-from services.arg_sync.handlers.webhooks import BODY_BYTES
+from services.arg_sync.payments.handlers.webhooks import BODY_BYTES
 from shared import sealing
 from shared.consumer.application import build_app
 from tests.conftest import Configure
@@ -76,7 +76,9 @@ async def asked(delivering: Delivering) -> set[str]:
     """The connections whose payments are to be read now."""
     return {
         row.ledger
-        for row in await delivering.rows("SELECT ledger FROM arg_sync.payment_cursor WHERE asked")
+        for row in await delivering.rows(
+            "SELECT ledger FROM arg_sync.payment_cursor WHERE poll_requested"
+        )
     }
 
 

@@ -19,7 +19,7 @@ from tests.conftest import BooksOf, EngineOf, process
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-async def test_each_test_has_an_empty_database(engine_of: EngineOf, turn: int) -> None:
+async def test_each_test_has_an_empty_database(engine_of: EngineOf, rate_limiter: int) -> None:
     """What one test writes no other test finds."""
     async with engine_of("scheduler").begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM scheduler.watermark")) == 0

@@ -88,7 +88,7 @@ class Asked(Ground):
         order = self.reference.pricing.orders[order_id]
         if order.by_command.get((kind, since)) != Decimal(price):
             order.by_command[kind, since] = Decimal(price)
-            order.turn()
+            order.rate_limiter()
             self.reference.pricing.rates_change(order_id)
         for name in world.COMPANIES if overtaken and self.office.under_way else ():
             self.close(name, Narrowed(self.reference.today + world.LATER))

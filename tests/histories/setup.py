@@ -151,7 +151,7 @@ class Ground(RuleBasedStateMachine):
         after = {key: Decimal(price) for key, price in rates.items()}
         if after != known.from_ats:
             known.from_ats = after
-            known.turn()
+            known.rate_limiter()
         self.reference.pricing.rates_change(order_id)
         return builders.requirement(
             order_id, self.stamps.next(order_id), billing_company=company, office_id=office or home, currency=currency,

@@ -12,10 +12,10 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from services.arg_sync.app import desk
-from services.arg_sync.handlers.engine import Engine
-from services.arg_sync.ledgers.port import Kind
-from services.arg_sync.store.announced import MESSAGE_BUILDERS
+from services.arg_sync import subscriptions
+from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
+from services.arg_sync.ledgers.adapter import AdapterSpec
+from services.arg_sync.subscriptions import MESSAGE_BUILDERS
 from services.invoicer.invoices.store import messages
 from shared import sealing
 from shared.broker.producer import OutgoingMessage
@@ -67,7 +67,7 @@ class Delivering:
 
     engine_of: EngineOf
     books_of: BooksOf
-    kinds: dict[str, Kind] = field(default_factory=dict)
+    kinds: dict[str, AdapterSpec] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class Delivering:
             return list(result.all()) if result.returns_rows else []
 
     async def connect(
-        self, kind: Kind, url: str, ledger: str = LEDGER, auto: bool = True, **settings: str
+        self, kind: AdapterSpec, url: str, ledger: str = LEDGER, auto: bool = True, **settings: str
     ) -> None:
         """A connection as the command leaves it, and a mapping of everything."""
         self.kinds[kind.name] = kind
@@ -183,9 +183,9 @@ class Delivering:
         )
 
     @contextlib.asynccontextmanager
-    async def engine(self, holder: str = "w1") -> AsyncIterator[Engine]:
+    async def engine(self, holder: str = "w1") -> AsyncIterator[DeliveryLoop]:
         """A worker's engine."""
-        engine = Engine(self.books, self.kinds, holder)
+        engine = DeliveryLoop(self.books, self.kinds, holder)
         try:
             yield engine
         finally:
@@ -194,7 +194,7 @@ class Delivering:
     async def deliver(self, holder: str = "w1", seconds: float = 60.0) -> None:
         """One engine works until nothing is due."""
         async with self.engine(holder) as engine:
-            await engine.until_idle(seconds)
+            await engine.run_until_idle(seconds)
 
     async def hurry(self) -> None:
         """Time passes: what waits, waits no more; circuits close; leases end."""
@@ -202,7 +202,7 @@ class Delivering:
             "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued', 'unknown', 'sending')"
         )
         await self.rows("UPDATE arg_sync.connection SET open_until = NULL")
-        await self.rows("UPDATE arg_sync.customer SET asked_until = now() - interval '1 second'")
+        await self.rows("UPDATE arg_sync.customer SET claimed_until = now() - interval '1 second'")
         await self.rows("DELETE FROM arg_sync.call_slot")
 
     async def states(self) -> dict[str, str]:
@@ -226,7 +226,7 @@ class Delivering:
         asked = command(kind, **values)
         await process(
             self.books,
-            desk.subscriptions()[OPERATOR_COMMANDS.name],
+            subscriptions.subscriptions()[OPERATOR_COMMANDS.name],
             [record(OPERATOR_COMMANDS.name, asked)],
         )
         return self.answer(asked.command_id)
@@ -258,7 +258,7 @@ async def toy() -> AsyncIterator[FakeServer]:
 
 
 async def _queue(connection: Any, ids: Sequence[int]) -> Any:
-    from services.arg_sync.store import deliveries
+    from services.arg_sync.deliveries.store import deliveries
     from shared.consumer.records import Applied
 
     await deliveries.queue(connection, invoice_ids=ids, auto=True)

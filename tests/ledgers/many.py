@@ -8,9 +8,9 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from services.arg_sync.handlers.engine import Engine
-from services.arg_sync.handlers.holders import holder_name
-from services.arg_sync.store.announced import MESSAGE_BUILDERS
+from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
+from services.arg_sync.deliveries.handlers.lease_holders import holder_name
+from services.arg_sync.subscriptions import MESSAGE_BUILDERS
 from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
 from tests.builders import COMPANY
@@ -38,7 +38,7 @@ TIMES: dict[str, Any] = {"request_seconds": 10.0, "server_seconds": 0.5}
 
 async def queue_many(delivering: Delivering, documents: int) -> None:
     """So many invoices of one line and one customer, queued."""
-    from services.arg_sync.store import deliveries
+    from services.arg_sync.deliveries.store import deliveries
     from shared.consumer.records import Applied
 
     await delivering.rows(BATCH, batch="B-1", company=COMPANY)
@@ -66,9 +66,9 @@ async def work(concurrency: int) -> None:
         capabilities=replace(CAPABILITIES, unique_number=True, concurrency=concurrency, **TIMES),
     )
     books = UnitOfWork("arg_sync", engine_for("arg_sync"), Silent(), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
-    engine = Engine(books, {kind.name: kind}, holder_name("1"))
+    engine = DeliveryLoop(books, {kind.name: kind}, holder_name("1"))
     while True:
-        await engine.look()
+        await engine.start_due_work()
         await asyncio.sleep(0.05)
 
 

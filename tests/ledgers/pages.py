@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from services.arg_sync.ledgers.kinds import all_kinds, settings_of
-from services.arg_sync.ledgers.port import Kind
+from services.arg_sync.ledgers.adapter import AdapterSpec
+from services.arg_sync.ledgers.registry import adapter_specs, settings_of
 
 FOLDER = Path(__file__).parents[2] / "docs" / "ledgers"
 BEGIN, END = "<!-- made by tests.ledgers.pages -->", "<!-- end -->"
 
 
-def table_of(kind: Kind) -> str:
+def table_of(kind: AdapterSpec) -> str:
     """What a page says about a kind's settings and abilities."""
     can = kind.capabilities
     rows = ["| setting | what it is | default |", "|---|---|---|"]
@@ -44,7 +44,7 @@ def table_of(kind: Kind) -> str:
     return "\n".join([BEGIN, *rows, *facts, END])
 
 
-def page_with(text: str, kind: Kind) -> str:
+def page_with(text: str, kind: AdapterSpec) -> str:
     """The page with its table made anew."""
     return re.sub(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: table_of(kind), text, flags=re.DOTALL
@@ -52,7 +52,7 @@ def page_with(text: str, kind: Kind) -> str:
 
 
 if __name__ == "__main__":
-    for name, kind in all_kinds().items():
+    for name, kind in adapter_specs().items():
         page = FOLDER / f"{name}.md"
         if page.exists():
             page.write_text(page_with(page.read_text(encoding="utf-8"), kind), encoding="utf-8")

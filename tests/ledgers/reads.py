@@ -5,16 +5,41 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-from services.arg_sync.handlers.readers import Readers
+from services.arg_sync.payments.handlers.polling import PaymentLoop
+from services.arg_sync.reconciliation.handlers import ReconciliationLoop
 from shared import clock
 from tests.ledgers.delivering import Closed, Delivering
 from tests.ledgers.fake import FakeServer
 
 
+class Readers:
+    """The payment loop and the reconciliation loop of a worker."""
+
+    def __init__(self, delivering: Delivering, holder: str) -> None:
+        self._loops = [
+            make(delivering.books, delivering.kinds, holder, lambda: 0.5)
+            for make in (PaymentLoop, ReconciliationLoop)
+        ]
+
+    async def run_until_idle(self) -> None:
+        """Read until nothing is due."""
+        for loop in self._loops:
+            await loop.run_until_idle()
+
+    async def start_due_work(self) -> int:
+        """Start what is due; return how many tasks run."""
+        return sum([await loop.start_due_work() for loop in self._loops])
+
+    async def drain(self) -> None:
+        """End running reads."""
+        for loop in self._loops:
+            await loop.drain()
+
+
 @contextlib.asynccontextmanager
 async def readers(delivering: Delivering, holder: str = "w1") -> AsyncIterator[Readers]:
-    """What a worker reads with."""
-    made = Readers(delivering.books, delivering.kinds, holder, lambda: 0.5)
+    """The reading loops of a worker."""
+    made = Readers(delivering, holder)
     try:
         yield made
     finally:
@@ -28,7 +53,7 @@ async def read_payments(delivering: Delivering) -> None:
     )
     await delivering.rows("UPDATE arg_sync.connection SET open_until = NULL, failures = 0")
     async with readers(delivering) as reader:
-        await reader.until_idle()
+        await reader.run_until_idle()
 
 
 async def reconcile(delivering: Delivering, ledger: str = "books") -> Any:
@@ -36,7 +61,7 @@ async def reconcile(delivering: Delivering, ledger: str = "books") -> Any:
     answer = await delivering.tell("reconcile", ledger=ledger)
     assert answer["outcome"] == "accepted", answer
     async with readers(delivering) as reader:
-        await reader.until_idle()
+        await reader.run_until_idle()
     (run,) = await delivering.rows(
         "SELECT * FROM arg_sync.reconciliation WHERE run_id = :id", id=answer["details"]["run_id"]
     )
@@ -48,7 +73,7 @@ async def open_drifts(delivering: Delivering) -> set[tuple[str, str]]:
     return {
         (row.code, row.invoice_number)
         for row in await delivering.rows(
-            "SELECT code, invoice_number FROM arg_sync.drift WHERE gone_at IS NULL"
+            "SELECT code, invoice_number FROM arg_sync.drift WHERE resolved_at IS NULL"
         )
     }
 

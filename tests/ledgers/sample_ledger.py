@@ -10,18 +10,22 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, failure_of
-from services.arg_sync.ledgers.port import (
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
+    AdapterSpec,
     Capabilities,
-    Failure,
-    Found,
-    Host,
-    Keyed,
-    Kind,
-    Payments,
+    FrozenRequest,
     Setting,
 )
-from services.arg_sync.rules.documents import ArDocument, Customer, Payment
+from services.arg_sync.ledgers.documents import (
+    ArDocument,
+    Customer,
+    Payment,
+    PaymentPage,
+    RemoteDocument,
+)
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json, failure_of
 from shared.terms import DocumentType
 from tests.ledgers.fake import Asked, Reply, Written
 
@@ -162,12 +166,12 @@ class ToyVendor:
 class ToyLedger:
     """The adapter."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: AdapterContext) -> None:
         self.capabilities = host.capabilities
-        self._vault = host.vault
-        self._wire = Wire(
+        self._secret_store = host.secret_store
+        self._client = HttpClient(
             host.settings["base_url"],
-            host.turn,
+            host.rate_limiter,
             request_seconds=host.capabilities.request_seconds,
             concurrency=host.capabilities.concurrency,
         )
@@ -217,18 +221,18 @@ class ToyLedger:
             }
         )
 
-    async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
+    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
         """One at a time."""
         (one,) = requests
         return [
             _found(await self._call("POST", "/documents", one.request, writes=True, key=one.key))
         ]
 
-    async def post(self, remote_id: str, kind: DocumentType) -> Found:
+    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """POST .../post; a repeat is harmless there."""
         return _found(await self._call("POST", f"/documents/{remote_id}/post", writes=True))
 
-    async def allocate(self, credit: Found, document: ArDocument) -> None:
+    async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """POST .../apply; the vendor applies once."""
         parts = {each.remote_id: str(each.amount) for each in document.corrects if each.remote_id}
         await self._call("POST", f"/documents/{credit.remote_id}/apply", parts, writes=True)
@@ -241,7 +245,9 @@ class ToyLedger:
             if failed.code != "http_404":
                 raise
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
+    async def find(
+        self, kind: DocumentType, numbers: Sequence[str]
+    ) -> dict[str, list[RemoteDocument]]:
         """By number."""
         there = [
             _found(one)
@@ -255,9 +261,9 @@ class ToyLedger:
 
     async def status(
         self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, Found | None]:
+    ) -> dict[str, RemoteDocument | None]:
         """One by one."""
-        found: dict[str, Found | None] = {}
+        found: dict[str, RemoteDocument | None] = {}
         for remote_id in remote_ids:
             try:
                 found[remote_id] = _found(await self._call("GET", f"/documents/{remote_id}"))
@@ -267,7 +273,7 @@ class ToyLedger:
                 found[remote_id] = None
         return found
 
-    async def payments(self, cursor: str) -> Payments:
+    async def payments(self, cursor: str) -> PaymentPage:
         """Since a number."""
         answer = await self._call("GET", "/payments", params={"since": cursor})
         made = [
@@ -282,11 +288,11 @@ class ToyLedger:
             )
             for p in answer["payments"]
         ]
-        return Payments(answer["next"], tuple(made))
+        return PaymentPage(answer["next"], tuple(made))
 
     async def close(self) -> None:
         """Ends the connections."""
-        await self._wire.close()
+        await self._client.close()
 
     async def _call(
         self,
@@ -298,22 +304,22 @@ class ToyLedger:
         params: Mapping[str, str] | None = None,
         key: str = "",
     ) -> dict[str, Any]:
-        token = (await self._vault.read()).values["token"]
-        self._wire.hide = {token}
+        token = (await self._secret_store.read()).values["token"]
+        self._client.hide = {token}
         content = body if isinstance(body, str) or body is None else json.dumps(body)
         headers = {"authorization": f"Bearer {token}", "content-type": "application/json"} | (
             {"x-key": key} if key else {}
         )
-        answer = await self._wire.call(
+        answer = await self._client.call(
             method, path, writes=writes, content=content, params=params, headers=headers
         )
         return self._read(answer, writes)
 
-    def _read(self, answer: Answer, writes: bool) -> dict[str, Any]:
+    def _read(self, answer: Response, writes: bool) -> dict[str, Any]:
         if answer.status == 409:
             raise Failure("duplicate", "number_taken", str(answer.json(writes=writes)["error"]))
         said = (
-            self._wire.clean(str(answer.json(writes=writes).get("error", "")))
+            self._client.clean(str(answer.json(writes=writes).get("error", "")))
             if answer.body.startswith(b"{") and answer.status < 500
             else ""
         )
@@ -326,8 +332,8 @@ class ToyLedger:
         return read
 
 
-def _found(one: Mapping[str, Any]) -> Found:
-    return Found(
+def _found(one: Mapping[str, Any]) -> RemoteDocument:
+    return RemoteDocument(
         remote_id=one["id"],
         number=one["number"],
         kind=one["kind"],
@@ -349,7 +355,7 @@ CAPABILITIES = Capabilities(
     request_seconds=5.0,
     server_seconds=2.0,
 )
-TOY = Kind(
+TOY = AdapterSpec(
     name="toy",
     title="Toy Books",
     settings=(
@@ -361,7 +367,7 @@ TOY = Kind(
 )
 
 
-def toy_kind(vendor: ToyVendor, **changes: Any) -> Kind:
+def toy_kind(vendor: ToyVendor, **changes: Any) -> AdapterSpec:
     """The kind of a vendor with these switches."""
     steps = 2 if vendor.steps == 2 else 1
     return replace(

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from services.arg_sync.ledgers.port import Host, Kind
+from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec
 from tests.ledgers.fake import playing
 from tests.ledgers.suite import OpenVault, Stage, at_once
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRETS
@@ -13,7 +13,7 @@ from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRE
 
 @contextlib.asynccontextmanager
 async def staged(
-    kind: Kind,
+    kind: AdapterSpec,
     vendor: Any,
     settings: Mapping[str, str],
     codes: Mapping[str, str],
@@ -22,7 +22,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """The stage. `base` is the path of the API on the server."""
     async with playing(vendor) as server:
-        vault = OpenVault(
+        secret_store = OpenVault(
             dict(secrets or {"client_secret": CLIENT_SECRET, "refresh_token": REFRESH})
         )
         urls = {
@@ -36,7 +36,7 @@ async def staged(
             if each.default is not None and not each.secret
         }
         hosts = [
-            Host("books", {**defaults, **urls, **settings}, vault, at_once, can)
+            AdapterContext("books", {**defaults, **urls, **settings}, secret_store, at_once, can)
             for can in (kind.capabilities, replace(kind.capabilities, request_seconds=0.5))
         ]
         ports = [kind.make(host) for host in hosts]

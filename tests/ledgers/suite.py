@@ -15,17 +15,23 @@ from typing import Any
 
 import pytest
 
-from services.arg_sync.ledgers.port import (
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
     Capabilities,
-    Failure,
-    Found,
-    Host,
-    Keyed,
-    Port,
+    FrozenRequest,
+    LedgerAdapter,
     Secrets,
     Setting,
 )
-from services.arg_sync.rules.documents import ArDocument, Corrected, Customer, Line, TaxPart
+from services.arg_sync.ledgers.documents import (
+    ArDocument,
+    CreditedInvoice,
+    Customer,
+    Line,
+    RemoteDocument,
+    TaxPart,
+)
+from services.arg_sync.ledgers.failures import Failure
 from tests.ledgers.fake import FakeServer, Fault, FaultName
 
 CENT = Decimal("0.01")
@@ -77,14 +83,16 @@ def host(
     settings: Mapping[str, str],
     secrets: Mapping[str, str],
     explained: Sequence[Setting] = (),
-) -> Host:
+) -> AdapterContext:
     """What a port is made with in tests of adapters alone."""
     defaults = {
         each.name: each.default
         for each in explained
         if each.default is not None and not each.secret
     }
-    return Host("books", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities)
+    return AdapterContext(
+        "books", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities
+    )
 
 
 @dataclass
@@ -94,8 +102,8 @@ class Stage:
     `impatient`: a second port on the same server whose `request_seconds` are `patience`, for answers that do not come.
     """
 
-    port: Port
-    impatient: Port
+    port: LedgerAdapter
+    impatient: LedgerAdapter
     server: FakeServer
     secrets: tuple[str, ...]
     codes: Mapping[str, str]
@@ -163,21 +171,23 @@ def key(number: str) -> str:
     return f"00000000-0000-5000-8000-{abs(hash(number)) % 10**12:012d}"
 
 
-async def customer_of(port: Port, customer: Customer) -> str:
+async def customer_of(port: LedgerAdapter, customer: Customer) -> str:
     """The customer's id, made if it is not there."""
     return await port.customer_for(customer) or await port.add_customer(customer)
 
 
-async def create(port: Port, made: ArDocument) -> Found:
+async def create(port: LedgerAdapter, made: ArDocument) -> RemoteDocument:
     """Asks for a document once; raises what went wrong."""
     request = port.render(made, await customer_of(port, made.customer))
-    (outcome,) = await port.create([Keyed(key(made.number), request, made.kind, made.number)])
+    (outcome,) = await port.create(
+        [FrozenRequest(key(made.number), request, made.kind, made.number)]
+    )
     if isinstance(outcome, Failure):
         raise outcome
     return outcome
 
 
-async def deliver(port: Port, made: ArDocument) -> Found:
+async def deliver(port: LedgerAdapter, made: ArDocument) -> RemoteDocument:
     """Creates and posts."""
     found = await create(port, made)
     return await port.post(found.remote_id, made.kind) if port.capabilities.steps == 2 else found
@@ -244,7 +254,7 @@ class LedgerSuite:
             stage,
             "D-000051",
             "credit-note",
-            corrects=(Corrected("D-000050", whole.total, invoice.remote_id),),
+            corrects=(CreditedInvoice("D-000050", whole.total, invoice.remote_id),),
         )
         posted = await deliver(stage.port, credit)
         for _ in range(2):
@@ -385,11 +395,13 @@ class LedgerSuite:
 
 
 async def outcome_of(
-    port: Port, request: str, number: str = "INV-000001", a_key: str = ""
+    port: LedgerAdapter, request: str, number: str = "INV-000001", a_key: str = ""
 ) -> Failure:
     """The failure of one create, raised or given."""
     try:
-        (outcome,) = await port.create([Keyed(a_key or key(number), request, "invoice", number)])
+        (outcome,) = await port.create(
+            [FrozenRequest(a_key or key(number), request, "invoice", number)]
+        )
     except Failure as failed:
         return failed
     assert isinstance(outcome, Failure), f"it was to fail, and gave {outcome}"

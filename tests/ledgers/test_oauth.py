@@ -11,10 +11,11 @@ from urllib.parse import quote
 import pytest
 
 from services.arg_sync.ledgers import oauth
+from services.arg_sync.ledgers.adapter import AdapterSpec, Secrets
 from services.arg_sync.ledgers.business_central import LEDGER as BUSINESS_CENTRAL
-from services.arg_sync.ledgers.http_client import Wire
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import HttpClient
 from services.arg_sync.ledgers.oauth import Tokens, refresh_or_client
-from services.arg_sync.ledgers.port import Failure, Kind, Secrets
 from services.arg_sync.ledgers.quickbooks import LEDGER as QUICKBOOKS
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
 from tests.ledgers.stages import staged
@@ -95,24 +96,24 @@ def vendor_of(server: FakeServer) -> TokenVendor:
     return server.vendor
 
 
-def tokens_on(server: FakeServer, vault: OpenVault) -> Tokens:
+def tokens_on(server: FakeServer, secret_store: OpenVault) -> Tokens:
     """One process's tokens."""
     return Tokens(
         "books",
-        vault,
-        Wire(server.url + "/token", at_once, request_seconds=2.0),
+        secret_store,
+        HttpClient(server.url + "/token", at_once, request_seconds=2.0),
         refresh_or_client(CLIENT_ID),
     )
 
 
-def vault() -> Watched:
+def secret_store() -> Watched:
     """What an operator gave."""
     return Watched({"client_secret": CLIENT_SECRET, "refresh_token": REFRESH})
 
 
 async def test_twenty_calls_in_three_processes_renew_once(server: FakeServer) -> None:
     """All wait for the one that renews, and use what it saved; the refresh token was used once."""
-    held = vault()
+    held = secret_store()
     processes = [tokens_on(server, held) for _ in range(3)]
     found = await asyncio.gather(*(processes[at % 3].current() for at in range(20)))
     assert {one.values["access_token"] for one in found} == {"canary-access-1"}
@@ -126,7 +127,7 @@ async def test_twenty_calls_in_three_processes_renew_once(server: FakeServer) ->
 
 async def test_new_tokens_are_saved_before_they_are_used(server: FakeServer) -> None:
     """Whoever gets the token gets it after the vault has it."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     held.said.append(f"given {(await tokens.current()).values['access_token']}")
     assert held.said == ["saved canary-access-1", "given canary-access-1"]
@@ -144,7 +145,7 @@ async def given_up(server: FakeServer, tokens: Tokens) -> "asyncio.Task[Secrets]
 
 async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> None:
     """The caller is cancelled in the middle of a renewal: what the vendor gave is saved nevertheless."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     task = await given_up(server, tokens)
     await asyncio.gather(task, return_exceptions=True)
@@ -157,7 +158,7 @@ async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(
     server: FakeServer,
 ) -> None:
     """The renewal under way is the only one: the next caller gets what it brings."""
-    tokens = tokens_on(server, vault())
+    tokens = tokens_on(server, secret_store())
     await given_up(server, tokens)
     assert (await tokens.current()).values["access_token"] == "canary-access-1"
     assert len(vendor_of(server).login.asked) == 1
@@ -168,7 +169,7 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
     server: FakeServer,
 ) -> None:
     """A reading that began before the new tokens were saved: the old refresh token, used once more, would end the connection."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     first = await tokens.current()
     held.stale = 2
@@ -180,7 +181,7 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
 
 async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
     """The books are away at that moment: the vendor is not asked a second time, and nobody uses the tokens before they are saved."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     held.fails = 2
     for _ in range(2):
@@ -198,8 +199,8 @@ async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that was stopped between the reservation and the call: another may have renewed meanwhile."""
-    monkeypatch.setattr(oauth, "MINE_SECONDS", -1.0)
-    tokens = tokens_on(server, vault())
+    monkeypatch.setattr(oauth, "CLAIM_SECONDS", -1.0)
+    tokens = tokens_on(server, secret_store())
     with pytest.raises(Failure) as failed:
         await tokens.current()
     assert (failed.value.failure, failed.value.code) == ("transient", "late") and not vendor_of(
@@ -210,7 +211,7 @@ async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(
 
 async def test_an_answer_that_is_lost_is_asked_for_again(server: FakeServer) -> None:
     """The old refresh token is taken until the new one was used: the same process tries again at once, and the connection lives."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     vendor_of(server).lost = 1
     with pytest.raises(Failure) as failed:
@@ -223,7 +224,7 @@ async def test_an_answer_that_is_lost_is_asked_for_again(server: FakeServer) -> 
 
 async def test_a_token_that_is_over_is_renewed_before_it_is_used(server: FakeServer) -> None:
     """One minute before its time; a token that lives a minute is renewed for each call."""
-    held = vault()
+    held = secret_store()
     vendor_of(server).login.life_seconds = 50
     tokens = tokens_on(server, held)
     assert [(await tokens.current()).values["access_token"] for _ in range(2)] == [
@@ -235,7 +236,7 @@ async def test_a_token_that_is_over_is_renewed_before_it_is_used(server: FakeSer
 
 async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> None:
     """Five calls are refused together: one renewal, also for the one that hears of it late."""
-    held = vault()
+    held = secret_store()
     tokens = tokens_on(server, held)
     first = await tokens.current()
     for _ in range(5):
@@ -259,7 +260,7 @@ async def test_a_dead_token_says_so_without_saying_it(server: FakeServer, status
             },
         )
     ]
-    tokens = tokens_on(server, vault())
+    tokens = tokens_on(server, secret_store())
     with pytest.raises(Failure) as failed:
         await tokens.current()
     assert (
@@ -285,14 +286,14 @@ async def test_a_token_endpoint_that_is_not_well_is_no_dead_token(
 ) -> None:
     """It may pass: the connection is not stopped for it."""
     vendor_of(server).instead = [reply]
-    tokens = tokens_on(server, vault())
+    tokens = tokens_on(server, secret_store())
     with pytest.raises(Failure) as failed:
         await tokens.current()
     assert failed.value.failure == "transient" and failed.value.everywhere
     await tokens.close()
 
 
-KINDS: list[tuple[Kind, Any, dict[str, str], dict[str, str], str]] = [
+KINDS: list[tuple[AdapterSpec, Any, dict[str, str], dict[str, str], str]] = [
     (
         QUICKBOOKS,
         quickbooks.QuickBooksVendor,
@@ -314,7 +315,7 @@ KINDS: list[tuple[Kind, Any, dict[str, str], dict[str, str], str]] = [
     ("kind", "vendor", "settings", "codes", "base"), KINDS, ids=lambda one: getattr(one, "name", "")
 )
 async def test_a_token_that_expires_in_mid_run(
-    kind: Kind, vendor: Any, settings: dict[str, str], codes: dict[str, str], base: str
+    kind: AdapterSpec, vendor: Any, settings: dict[str, str], codes: dict[str, str], base: str
 ) -> None:
     """The call fails as auth, nothing was made; after one renewal the same request goes through; no secret is in what was said."""
     async with staged(kind, vendor(), settings, codes, base) as stage:

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey
 
+from services.arg_sync.ledgers.adapter import AdapterSpec
 from services.arg_sync.ledgers.business_central import LEDGER as BUSINESS_CENTRAL
 from services.arg_sync.ledgers.netsuite import LEDGER as NETSUITE
-from services.arg_sync.ledgers.port import Kind
 from services.arg_sync.ledgers.quickbooks import LEDGER as QUICKBOOKS
 from services.arg_sync.ledgers.xero import LEDGER as XERO
 from shared import sealing
@@ -47,7 +47,7 @@ PRIVATE_KEY = PAIR.as_pem(private=True).decode()
 class Played:
     """A vendor in a run."""
 
-    kind: Kind
+    kind: AdapterSpec
     settings: dict[str, str]
     codes: dict[str, str]
     base: str = ""
@@ -185,7 +185,7 @@ async def connected(delivering: Delivering, played: Played, server: FakeServer) 
 async def time_passes(delivering: Delivering) -> None:
     """What waits longer than the server's own limit needs, waits less: absurd wishes and long rests are not sat out, safety is."""
     await delivering.rows(
-        "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued' AND NOT doubt AND next_attempt_at > now()"
+        "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued' AND NOT outcome_unknown AND next_attempt_at > now()"
     )
     await delivering.rows(
         "UPDATE arg_sync.delivery SET next_attempt_at = LEAST(next_attempt_at, now() + make_interval(secs => :s)) WHERE state IN ('queued', 'unknown')",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.arg_sync.ledgers.port import Failure
+from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line, TaxPart
+from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.tryton import LEDGER
-from services.arg_sync.rules.documents import Corrected, Customer, Line, TaxPart
 from shared.stack.choice import Database
 from tests.ledgers.fake import playing
 from tests.ledgers.suite import LedgerSuite, Stage, deliver, document, host
@@ -35,16 +35,16 @@ class TestTryton(LedgerSuite):
     async def stage(self, server: TrytonServer) -> AsyncIterator[Stage]:
         """Its port, one that is impatient, and the wire between."""
         await server.rename_all()
-        async with playing(TrytonBehind(server)) as wire:
+        async with playing(TrytonBehind(server)) as client:
             can = LEDGER.capabilities
-            settings = server.settings | {"base_url": wire.url}
+            settings = server.settings | {"base_url": client.url}
             ports = [
                 LEDGER.make(host(capabilities, settings, {"password": PASSWORD}, LEDGER.settings))
                 for capabilities in (can, replace(can, request_seconds=PATIENCE_SECONDS))
             ]
             yield Stage(
                 *ports,
-                wire,
+                client,
                 (PASSWORD,),
                 {"account": ACCOUNT, "tax": TAX},
                 patience=PATIENCE_SECONDS,
@@ -175,7 +175,7 @@ class TestTryton(LedgerSuite):
         both = [
             await deliver(stage.port, document(stage, f"D-00010{at}", **days)) for at in range(2)
         ]
-        corrects = tuple(Corrected(one.number, Decimal(1), one.remote_id) for one in both)
+        corrects = tuple(CreditedInvoice(one.number, Decimal(1), one.remote_id) for one in both)
         credit = document(stage, "D-000102", "credit-note", corrects=corrects, **days)
         posted = await deliver(stage.port, credit)
         with pytest.raises(Failure) as failed:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.arg_sync.ledgers.port import Keyed
+from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.tryton import LEDGER
 from shared import sealing
 from shared.stack.choice import Database
@@ -64,7 +64,7 @@ async def again(delivering: Delivering, server: TrytonServer, number: str) -> No
     port = LEDGER.make(
         host(LEDGER.capabilities, server.settings, {"password": PASSWORD}, LEDGER.settings)
     )
-    (found,) = await port.create([Keyed(row.request_key, row.request, "invoice", number)])
+    (found,) = await port.create([FrozenRequest(row.request_key, row.request, "invoice", number)])
     await port.post(found.remote_id, "invoice")  # type: ignore[union-attr]
     await port.close()
 

@@ -13,11 +13,12 @@ from services.arg_sync.ledgers import business_central as bc
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers import quickbooks as qb
 from services.arg_sync.ledgers import xero
-from services.arg_sync.ledgers.http_client import Answer
-from services.arg_sync.ledgers.kinds import all_kinds
-from services.arg_sync.ledgers.port import Customer, Failure, Found, Keyed
-from services.arg_sync.rules.documents import Corrected, Line
-from services.arg_sync.rules.folding import folded
+from services.arg_sync.ledgers.adapter import FrozenRequest
+from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line, RemoteDocument
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.folding import with_lines_summed
+from services.arg_sync.ledgers.http_client import Response
+from services.arg_sync.ledgers.registry import adapter_specs
 from tests.ledgers import pages
 from tests.ledgers.fake import Reply
 from tests.ledgers.stages import staged
@@ -112,7 +113,10 @@ async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> N
     invoice = await deliver(stage.port, document(stage, "INV-1"))
     whole = document(stage, "CN-2", "credit-note")
     credit = document(
-        stage, "CN-2", "credit-note", corrects=(Corrected("INV-1", whole.total, invoice.remote_id),)
+        stage,
+        "CN-2",
+        "credit-note",
+        corrects=(CreditedInvoice("INV-1", whole.total, invoice.remote_id),),
     )
     other = await deliver(stage.port, document(stage, "INV-3"))
     posted = await deliver(stage.port, credit)
@@ -184,132 +188,138 @@ async def test_quickbooks_says_in_many_ways_that_a_number_is_taken(code: str, in
 def test_netsuite_says_in_many_ways_that_an_id_is_taken(code: str, words: str) -> None:
     """The message counts as well as the code."""
     reply = netsuite.NetSuiteVendor().error(400, code, words)
-    failed = ns.reading(Answer(reply.status, reply.headers, reply.body), True)
+    failed = ns.read_failure(Response(reply.status, reply.headers, reply.body), True)
     assert failed is not None and failed.failure == "duplicate"
 
 
 @pytest.mark.parametrize(
-    ("reading", "status", "body", "writes", "failure"),
+    ("read_failure", "status", "body", "writes", "failure"),
     [
         (
-            qb.reading,
+            qb.read_failure,
             200,
             b'{"Fault":{"Error":[{"Message":"x","code":"6000"}],"type":"ValidationFault"}}',
             True,
             "permanent",
         ),
         (
-            qb.reading,
+            qb.read_failure,
             400,
             b'{"fault":{"error":[{"message":"x","code":"003001"}]}}',
             True,
             "transient",
         ),
-        (qb.reading, 403, b'{"Fault":{"Error":[{"Message":"x","code":"3100"}]}}', True, "auth"),
         (
-            qb.reading,
+            qb.read_failure,
+            403,
+            b'{"Fault":{"Error":[{"Message":"x","code":"3100"}]}}',
+            True,
+            "auth",
+        ),
+        (
+            qb.read_failure,
             400,
             b'{"Fault":{"Error":[{"Message":"subscription ended","code":"6190"}]}}',
             True,
             "auth",
         ),
         (
-            qb.reading,
+            qb.read_failure,
             500,
             b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}',
             True,
             "unknown",
         ),
         (
-            qb.reading,
+            qb.read_failure,
             500,
             b'{"Fault":{"Error":[{"Message":"x","code":"10000"}],"type":"SystemFault"}}',
             False,
             "transient",
         ),
         (
-            xero.reading,
+            xero.read_failure,
             400,
             b'{"ErrorNumber":10,"Type":"ValidationException","Elements":[{"ValidationErrors":[{"Message":"no"}]}]}',
             True,
             "permanent",
         ),
         (
-            xero.reading,
+            xero.read_failure,
             400,
             b'{"ErrorNumber":10,"Elements":[{"ValidationErrors":[{"Message":"Invoice # must be unique."}]}]}',
             True,
             "duplicate",
         ),
-        (xero.reading, 403, b"{}", True, "auth"),
-        (xero.reading, 504, b"<html>", True, "unknown"),
+        (xero.read_failure, 403, b"{}", True, "auth"),
+        (xero.read_failure, 504, b"<html>", True, "unknown"),
         (
-            bc.reading,
+            bc.read_failure,
             400,
             b'{"error":{"code":"Internal_EntityWithSameKeyExists","message":"x"}}',
             True,
             "duplicate",
         ),
         (
-            bc.reading,
+            bc.read_failure,
             401,
             b'{"error":{"code":"Authentication_InvalidCredentials","message":"x"}}',
             True,
             "auth",
         ),
         (
-            bc.reading,
+            bc.read_failure,
             400,
             b'{"error":{"code":"Authorization_RequestDenied","message":"x"}}',
             True,
             "auth",
         ),
         (
-            bc.reading,
+            bc.read_failure,
             409,
             b'{"error":{"code":"Request_EntityChanged","message":"x"}}',
             True,
             "transient",
         ),
-        (bc.reading, 408, b"", True, "unknown"),
-        (bc.reading, 504, b"", False, "transient"),
+        (bc.read_failure, 408, b"", True, "unknown"),
+        (bc.read_failure, 504, b"", False, "transient"),
         (
-            bc.reading,
+            bc.read_failure,
             400,
             b'{"error":{"code":"Application_DialogException","message":"x"}}',
             True,
             "permanent",
         ),
         (
-            ns.reading,
+            ns.read_failure,
             400,
             b'{"o:errorDetails":[{"detail":"x","o:errorCode":"SSS_REQUEST_LIMIT_EXCEEDED"}]}',
             True,
             "transient",
         ),
         (
-            ns.reading,
+            ns.read_failure,
             401,
             b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_LOGIN"}]}',
             True,
             "auth",
         ),
         (
-            ns.reading,
+            ns.read_failure,
             500,
             b'{"o:errorDetails":[{"detail":"x","o:errorCode":"UNEXPECTED_ERROR"}]}',
             True,
             "unknown",
         ),
         (
-            ns.reading,
+            ns.read_failure,
             400,
             b'{"o:errorDetails":[{"detail":"x","o:errorCode":"IDEMPOTENCY_ERROR"}]}',
             True,
             "duplicate",
         ),
         (
-            ns.reading,
+            ns.read_failure,
             400,
             b'{"o:errorDetails":[{"detail":"x","o:errorCode":"INVALID_CONTENT"}]}',
             True,
@@ -318,10 +328,10 @@ def test_netsuite_says_in_many_ways_that_an_id_is_taken(code: str, words: str) -
     ],
 )
 def test_what_an_answer_means(
-    reading: Any, status: int, body: bytes, writes: bool, failure: str
+    read_failure: Any, status: int, body: bytes, writes: bool, failure: str
 ) -> None:
     """The class by the body, whatever the status."""
-    failed = reading(Answer(status, {}, body), writes)
+    failed = read_failure(Response(status, {}, body), writes)
     assert failed is not None and failed.failure == failure
 
 
@@ -346,7 +356,7 @@ async def test_quickbooks_in_the_world_has_a_tax_code_a_line() -> None:
     async with quickbooks_stage() as usa, quickbooks_stage(tax_model="global") as world:
         made = document(usa)
         two = replace(made, lines=(made.lines[0], replace(made.lines[1], tax="4")))
-        with pytest.raises(Failure, match="one a document"):
+        with pytest.raises(Failure, match="takes one for a document"):
             usa.port.render(two, "1")
         assert '"TaxCodeRef":{"value":"4"}' in world.port.render(
             two, "1"
@@ -403,7 +413,9 @@ async def test_a_credit_memo_for_two_invoices_is_told() -> None:
         invoices = [
             await deliver(stage.port, document(stage, number)) for number in ("INV-1", "INV-2")
         ]
-        corrects = tuple(Corrected(one.number, Decimal("10.00"), one.remote_id) for one in invoices)
+        corrects = tuple(
+            CreditedInvoice(one.number, Decimal("10.00"), one.remote_id) for one in invoices
+        )
         credit = document(stage, "CN-3", "credit-note", corrects=corrects)
         with pytest.raises(Failure, match="INV-1, INV-2"):
             await stage.port.allocate(await deliver(stage.port, credit), credit)
@@ -414,7 +426,7 @@ async def test_a_blocked_customer_is_told() -> None:
     async with central_stage() as stage:
         made = await stage.port.add_customer(Customer("Mercy"))
         stage.server.vendor.customers[made]["blocked"] = "All"  # type: ignore[attr-defined]
-        with pytest.raises(Failure, match="C10000 Mercy is blocked"):
+        with pytest.raises(Failure, match=r"C10000 \(Mercy\) is inactive, blocked"):
             await stage.port.customer_for(Customer("Mercy"))
         stage.server.vendor.customers[made]["blocked"] = " "  # type: ignore[attr-defined]
         assert await stage.port.customer_for(Customer("x", mapped="C10000")) == made
@@ -483,7 +495,7 @@ def test_lines_are_summed_to_the_cent(xero_stage: Stage) -> None:
             replace(made.lines[at % 2], line_no=at, account=str(at % 3)) for at in range(1, 100)
         ),
     )
-    few = folded(many, 3)
+    few = with_lines_summed(many, 3)
     assert len(few.lines) == 3 and sum(one.amount for one in few.lines) == sum(
         one.amount for one in many.lines
     )
@@ -491,9 +503,9 @@ def test_lines_are_summed_to_the_cent(xero_stage: Stage) -> None:
         sum(one.tax_amount for one in few.lines) == sum(one.tax_amount for one in many.lines)
         and "33 lines of" in few.lines[0].description
     )
-    assert folded(many, 0) is many and folded(many, 99) is many
-    with pytest.raises(Failure, match="over 2 lines"):
-        folded(many, 2)
+    assert with_lines_summed(many, 0) is many and with_lines_summed(many, 99) is many
+    with pytest.raises(Failure, match="limit is 2 lines"):
+        with_lines_summed(many, 2)
 
 
 @pytest.fixture
@@ -514,7 +526,7 @@ async def xero_stage() -> AsyncIterator[Stage]:
 def test_the_pages_are_up_to_date(name: str) -> None:
     """`python -m tests.ledgers.pages` writes their tables."""
     text = (pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert pages.BEGIN in text and pages.page_with(text, all_kinds()[name]) == text
+    assert pages.BEGIN in text and pages.page_with(text, adapter_specs()[name]) == text
 
 
 async def test_every_kind_is_described(xero_stage: Stage) -> None:
@@ -524,4 +536,6 @@ async def test_every_kind_is_described(xero_stage: Stage) -> None:
         assert not any(each.required and each.default for each in ledger.settings)
         assert any(each.secret for each in ledger.settings)
     found = await create(xero_stage.port, document(xero_stage))
-    assert isinstance(found, Found) and isinstance(Keyed(key("x"), "", "invoice", "x").key, str)
+    assert isinstance(found, RemoteDocument) and isinstance(
+        FrozenRequest(key("x"), "", "invoice", "x").key, str
+    )

@@ -10,10 +10,16 @@ from decimal import Decimal
 import pytest
 
 from services.arg_sync.ledgers import http_client as wire_module
-from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, retry_after, writing
-from services.arg_sync.ledgers.kinds import all_kinds
-from services.arg_sync.ledgers.network import may_be_reached
-from services.arg_sync.ledgers.port import Failure
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import (
+    HttpClient,
+    Response,
+    exact_json,
+    retry_after,
+    writing,
+)
+from services.arg_sync.ledgers.network import is_allowed
+from services.arg_sync.ledgers.registry import adapter_specs
 from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
 from tests.ledgers.suite import at_once
 
@@ -61,9 +67,11 @@ def page(server: FakeServer) -> Page:
 
 def wire_to(
     url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = (), private: bool = False
-) -> Wire:
+) -> HttpClient:
     """A wire."""
-    return Wire(url, at_once, request_seconds=seconds, allowed_hosts=hosts, allow_private=private)
+    return HttpClient(
+        url, at_once, request_seconds=seconds, allowed_hosts=hosts, allow_private=private
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_a_base_url_is_of_the_kind_and_https(url: str, hosts: tuple[str, ...]) -
 @pytest.mark.parametrize("kind", ["xero", "quickbooks", "business-central", "netsuite"])
 def test_each_vendor_has_a_list_of_hosts(kind: str) -> None:
     """The cloud systems are at their own addresses only, and their default is one of them."""
-    ledger = all_kinds()[kind]
+    ledger = adapter_specs()[kind]
     assert ledger.allowed_hosts
     default = next(each.default for each in ledger.settings if each.name == "base_url")
     if default:
@@ -126,7 +134,7 @@ def test_which_addresses_may_be_reached(
     address: str, loopback: bool, private: bool, may: bool
 ) -> None:
     """A name may resolve to public addresses only, unless the connection says that it is at home."""
-    assert may_be_reached(address, loopback=loopback, private=private) is may
+    assert is_allowed(address, loopback=loopback, private=private) is may
 
 
 async def test_a_name_that_means_an_inner_address_is_refused(
@@ -137,12 +145,12 @@ async def test_a_name_that_means_an_inner_address_is_refused(
     async def inside(*asked: object, **more: object) -> list[object]:
         return [(2, 1, 6, "", ("169.254.169.254", 443))]
 
-    wire = wire_to("https://api.xero.com", hosts=("api.xero.com",))
+    client = wire_to("https://api.xero.com", hosts=("api.xero.com",))
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", inside)
     with pytest.raises(Failure) as failed:
-        await wire.call("GET", "/", writes=False)
+        await client.call("GET", "/", writes=False)
     assert (failed.value.failure, failed.value.code) == ("permanent", "forbidden_address")
-    await wire.close()
+    await client.close()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -150,24 +158,24 @@ async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
     """The answer comes back as it is, and nobody else is asked: a token goes to its own host only."""
     async with playing(Page()) as other:
         page(server).reply = Reply(status, b"", {"location": other.url})
-        wire = wire_to(server.url)
-        answer = await wire.call("GET", "/", writes=False, headers={"authorization": SECRET})
+        client = wire_to(server.url)
+        answer = await client.call("GET", "/", writes=False, headers={"authorization": SECRET})
         assert answer.status == status and page(other).heard == []
-        await wire.close()
+        await client.close()
 
 
 async def test_an_answer_is_not_read_without_end(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than the cap: a read fails, of a write nobody knows."""
-    monkeypatch.setattr(wire_module, "ANSWER_BYTES", 1000)
+    monkeypatch.setattr(wire_module, "RESPONSE_BYTES", 1000)
     page(server).reply = Reply(200, b"x" * 2000)
-    wire = wire_to(server.url)
+    client = wire_to(server.url)
     for method, writes, failure in (("GET", False, "permanent"), ("POST", True, "unknown")):
         with pytest.raises(Failure) as failed:
-            await wire.call(method, "/", writes=writes)
-        assert (failed.value.failure, failed.value.code) == (failure, "answer_too_large")
-    await wire.close()
+            await client.call(method, "/", writes=writes)
+        assert (failed.value.failure, failed.value.code) == (failure, "response_too_large")
+    await client.close()
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -179,43 +187,43 @@ async def test_what_is_said_of_compression_is_not_believed(
     page(server).reply = Reply(
         200, gzip.compress(text) if packed else text, {"content-encoding": "gzip"}
     )
-    wire = wire_to(server.url)
-    assert (await wire.call("GET", "/", writes=False)).body == text
-    await wire.close()
+    client = wire_to(server.url)
+    assert (await client.call("GET", "/", writes=False)).body == text
+    await client.close()
 
 
 async def test_a_small_answer_does_not_become_a_large_one(server: FakeServer) -> None:
     """The cap is for what is in it."""
-    page(server).reply = Reply(200, gzip.compress(b"x" * (wire_module.ANSWER_BYTES + 1000)))
-    wire = wire_to(server.url)
+    page(server).reply = Reply(200, gzip.compress(b"x" * (wire_module.RESPONSE_BYTES + 1000)))
+    client = wire_to(server.url)
     with pytest.raises(Failure) as failed:
-        await wire.call("GET", "/", writes=False)
-    assert failed.value.code == "answer_too_large"
-    await wire.close()
+        await client.call("GET", "/", writes=False)
+    assert failed.value.code == "response_too_large"
+    await client.close()
 
 
 async def test_bytes_that_trickle_do_not_hold_it(server: FakeServer) -> None:
     """The patience is for the whole answer, not for each byte."""
     server.plan(Fault("slow", 0.1))
     page(server).reply = Reply(200, b"x" * 500)
-    wire = wire_to(server.url, seconds=0.5)
+    client = wire_to(server.url, seconds=0.5)
     before = time.monotonic()
     with pytest.raises(Failure) as failed:
-        await wire.call("POST", "/", writes=True)
+        await client.call("POST", "/", writes=True)
     assert failed.value.failure == "unknown" and time.monotonic() - before < 1.5
-    await wire.close()
+    await client.close()
 
 
 async def test_nothing_of_a_write_leaves_after_its_time(server: FakeServer) -> None:
     """A worker that was stopped between its check and its write finds the time over and sends nothing; a read may go."""
-    wire = wire_to(server.url)
+    client = wire_to(server.url)
     with writing(time.monotonic() - 0.01):
         with pytest.raises(Failure) as failed:
-            await wire.call("POST", "/", writes=True, content="x")
+            await client.call("POST", "/", writes=True, content="x")
         assert (failed.value.failure, failed.value.code) == ("transient", "late")
-        await wire.call("GET", "/", writes=False)
+        await client.call("GET", "/", writes=False)
     assert [asked.method for asked in page(server).heard] == ["GET"]
-    await wire.close()
+    await client.close()
 
 
 async def test_no_proxy_of_the_machine_is_used(
@@ -224,16 +232,16 @@ async def test_no_proxy_of_the_machine_is_used(
     """Where a token goes is not for an environment variable to say."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    wire = wire_to(server.url)
-    assert (await wire.call("GET", "/", writes=False)).status == 200
-    await wire.close()
+    client = wire_to(server.url)
+    assert (await client.call("GET", "/", writes=False)).status == 200
+    await client.close()
 
 
 def test_a_quotation_does_not_show_half_a_secret() -> None:
     """The end of a quotation may fall into a secret: it is blotted out before the quotation is cut."""
     body = "x" * 295 + SECRET
-    assert "canary" not in Answer(400, {}, body.encode(), frozenset({SECRET})).words
-    assert "canar" in Answer(400, {}, body.encode()).words
+    assert "canary" not in Response(400, {}, body.encode(), frozenset({SECRET})).words
+    assert "canar" in Response(400, {}, body.encode()).words
 
 
 @pytest.mark.parametrize(
@@ -260,16 +268,16 @@ def test_what_no_database_keeps_is_not_in_what_was_said() -> None:
     """NUL and half a character, spelt out or in another encoding: a sign stands in their place; a whole character stays."""
     said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
     for body in (said, said.decode().encode("utf-16")):
-        assert Answer(200, {}, body).json(writes=False) == {
+        assert Response(200, {}, body).json(writes=False) == {
             "nul": ["a\ufffdb"],
             "half": "\ufffd",
             "whole": "\U0001f600",
         }
-    assert "\0" not in Answer(503, {}, "<p>Out of order</p>".encode("utf-16")).words
+    assert "\0" not in Response(503, {}, "<p>Out of order</p>".encode("utf-16")).words
 
 
 def test_json_is_exact() -> None:
     """No digit is lost on the way out or in."""
     text = exact_json({"a": Decimal("1234567890123456.7890"), "c": Decimal("1E+3")})
     assert '"a":1234567890123456.7890' in text and '"c":1000' in text
-    assert Answer(200, {}, b'{"a": 0.1000}').json(writes=False)["a"] == Decimal("0.1000")
+    assert Response(200, {}, b'{"a": 0.1000}').json(writes=False)["a"] == Decimal("0.1000")

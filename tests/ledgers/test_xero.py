@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.arg_sync.ledgers.port import Customer, Failure, Found, Keyed
+from services.arg_sync.ledgers.adapter import FrozenRequest
+from services.arg_sync.ledgers.documents import Customer, Line, RemoteDocument
+from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.xero import LEDGER, _parts
-from services.arg_sync.rules.documents import Line
 from tests.ledgers import xero_description
 from tests.ledgers.fake import Asked, Fault, Reply
 from tests.ledgers.stages import staged
@@ -43,11 +44,11 @@ def vendor_of(stage: Stage) -> XeroVendor:
     return stage.server.vendor
 
 
-async def keyed(stage: Stage, *numbers: str, **changes: Any) -> list[Keyed]:
+async def frozen_request(stage: Stage, *numbers: str, **changes: Any) -> list[FrozenRequest]:
     """Requests."""
     customer = await customer_of(stage.port, document(stage).customer)
     return [
-        Keyed(
+        FrozenRequest(
             key(number),
             stage.port.render(document(stage, number, **changes), customer),
             "invoice",
@@ -165,7 +166,7 @@ class TestDescription:
 
     async def test_a_wrong_request_of_ours_would_be_seen(self, stage: Stage) -> None:
         """The server of the suite refuses what the description refuses: the connection breaks."""
-        (one,) = await keyed(stage, "INV-000001")
+        (one,) = await frozen_request(stage, "INV-000001")
         (outcome,) = await stage.port.create(
             [replace(one, request=one.request.replace('"ACCREC"', '"SALE"'))]
         )
@@ -176,7 +177,7 @@ class TestDescription:
 
 async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stage) -> None:
     """Each document of a batch has an outcome of its own, in our order."""
-    requests = await keyed(stage, *(f"INV-{at:06d}" for at in range(1, 51)))
+    requests = await frozen_request(stage, *(f"INV-{at:06d}" for at in range(1, 51)))
     requests[7] = replace(
         requests[7],
         request=requests[7].request.replace('"AccountCode":"200"', '"AccountCode":"999"'),
@@ -189,20 +190,20 @@ async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stag
         and outcomes[7].failure == "permanent"
         and "999" in outcomes[7].message
     )
-    assert [one.number for one in outcomes if isinstance(one, Found)] == [
+    assert [one.number for one in outcomes if isinstance(one, RemoteDocument)] == [
         one.number for one in requests if one is not requests[7]
     ]
 
 
 async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
     """Whole and in parts, under the same keys: what is there is told as there, or as a number that is taken."""
-    requests = await keyed(stage, "INV-1", "INV-2", "INV-3")
+    requests = await frozen_request(stage, "INV-1", "INV-2", "INV-3")
     stage.server.plan(Fault("silence"))
     assert all(
         isinstance(one, Failure) and one.failure == "unknown"
         for one in await stage.impatient.create(requests)
     )
-    assert all(isinstance(one, Found) for one in await stage.port.create(requests))
+    assert all(isinstance(one, RemoteDocument) for one in await stage.port.create(requests))
     for outcome in await stage.port.create(requests[1:]):
         assert isinstance(outcome, Failure) and outcome.failure == "duplicate"
     assert len(stage.accepted) == 3
@@ -210,9 +211,12 @@ async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
 
 async def test_a_call_refused_as_a_whole_is_asked_one_by_one(stage: Stage) -> None:
     """A 400 for fifty says nothing about forty-nine of them."""
-    requests = await keyed(stage, "INV-1", "INV-2")
+    requests = await frozen_request(stage, "INV-1", "INV-2")
     stage.server.plan(Fault("refuse"))
-    assert [type(one) for one in await stage.port.create(requests)] == [Found, Found]
+    assert [type(one) for one in await stage.port.create(requests)] == [
+        RemoteDocument,
+        RemoteDocument,
+    ]
 
 
 async def test_a_document_of_9727_lines_goes_with_the_others(stage: Stage) -> None:
@@ -234,19 +238,25 @@ async def test_a_document_of_9727_lines_goes_with_the_others(stage: Stage) -> No
         for at in range(1, 9728)
     )
     net = Decimal("250.00") * 9727
-    (large,) = await keyed(
+    (large,) = await frozen_request(
         stage, "INV-9", lines=lines, net=net, tax=net / 10, total=net * Decimal("1.1")
     )
-    small = await keyed(stage, "INV-1", "INV-2")
+    small = await frozen_request(stage, "INV-1", "INV-2")
     outcomes = await stage.port.create([small[0], large, small[1]])
-    assert [one.total for one in outcomes if isinstance(one, Found)][1] == net * Decimal("1.1")
-    assert [one.number for one in outcomes if isinstance(one, Found)] == ["INV-1", "INV-9", "INV-2"]
+    assert [one.total for one in outcomes if isinstance(one, RemoteDocument)][1] == net * Decimal(
+        "1.1"
+    )
+    assert [one.number for one in outcomes if isinstance(one, RemoteDocument)] == [
+        "INV-1",
+        "INV-9",
+        "INV-2",
+    ]
 
 
 def test_bodies_are_kept_small() -> None:
     """What does not fit into one call goes in the next, kinds apart."""
-    requests = [Keyed(str(at), "x" * 1_000_000, "invoice", str(at)) for at in range(5)] + [
-        Keyed("c", "x", "credit-note", "c")
+    requests = [FrozenRequest(str(at), "x" * 1_000_000, "invoice", str(at)) for at in range(5)] + [
+        FrozenRequest("c", "x", "credit-note", "c")
     ]
     assert [[one.key for one in part] for part in _parts(requests)] == [
         ["0", "1"],
@@ -280,7 +290,9 @@ async def test_what_another_program_made_is_found_and_told_apart(stage: Stage) -
     customer = await customer_of(stage.port, document(stage).customer)
     vendor_of(stage).by_another("INV-000001", "5.00", customer)
     request = stage.port.render(document(stage), customer)
-    (outcome,) = await stage.port.create([Keyed(key("x"), request, "invoice", "INV-000001")])
+    (outcome,) = await stage.port.create(
+        [FrozenRequest(key("x"), request, "invoice", "INV-000001")]
+    )
     assert isinstance(outcome, Failure) and outcome.failure == "duplicate"
     (one,) = (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]
     assert one.total == Decimal("5.00")

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from services.arg_sync.handlers import running
-from services.arg_sync.handlers.engine import Engine
-from services.arg_sync.ledgers.kinds import all_kinds
-from services.arg_sync.store.announced import MESSAGE_BUILDERS
+from services.arg_sync.deliveries.handlers import delivery_run as running
+from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
+from services.arg_sync.ledgers.registry import adapter_specs
+from services.arg_sync.subscriptions import MESSAGE_BUILDERS
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.protocol import UnitOfWork
 from shared.database import engine_for
@@ -45,13 +45,13 @@ async def work(path: Path) -> None:
     }
     kinds = {
         name: replace(kind, capabilities=replace(kind.capabilities, **times))
-        for name, kind in all_kinds().items()
+        for name, kind in adapter_specs().items()
     }
     running.hold_seconds = lambda *asked, **more: HOLD_SECONDS
     books = UnitOfWork("arg_sync", engine_for("arg_sync"), File(path), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
-    engine = Engine(books, kinds, f"worker {os.getpid()}")
+    engine = DeliveryLoop(books, kinds, f"worker {os.getpid()}")
     while True:
-        await engine.look()
+        await engine.start_due_work()
         await asyncio.sleep(0.05)
 
 

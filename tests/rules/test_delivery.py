@@ -9,31 +9,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, failure_of, retry_after
-from services.arg_sync.ledgers.network import may_be_reached
-from services.arg_sync.rules.backoff import (
-    LONGEST_RETRY_AFTER_SECONDS,
-    LONGEST_SECONDS,
-    after_trouble,
+from services.arg_sync.connections.rules import (
+    MAX_RETRY_AFTER_SECONDS,
+    MAX_SECONDS,
+    after_connection_failure,
     backoff,
     capped,
+    pause_seconds,
 )
-from services.arg_sync.rules.claiming import Waiting, lease_for, next_in_order, pause_seconds
-from services.arg_sync.rules.documents import Corrected, Found
-from services.arg_sync.rules.failures import Failure
-from services.arg_sync.rules.mapping import SoldLine, in_ledger_words
-from services.arg_sync.rules.states import (
+from services.arg_sync.deliveries.rules.claiming import OpenDelivery, lease_for, next_in_order
+from services.arg_sync.deliveries.rules.comparing import ExpectedDocument
+from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document
+from services.arg_sync.deliveries.rules.transitions import (
     PATIENCE_SECONDS,
-    Expected,
-    Standing,
+    AttemptContext,
     after_failure,
-    after_look,
+    after_lookup,
 )
+from services.arg_sync.ledgers.documents import CreditedInvoice, RemoteDocument
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import (
+    HttpClient,
+    Response,
+    exact_json,
+    failure_of,
+    retry_after,
+)
+from services.arg_sync.ledgers.network import is_allowed
 from shared.errors import Refused
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxTotal
 
-EXPECTED = Expected("INV-1", "invoice", "USD", Decimal("110.00"), "C1")
-THERE = Found("R1", "INV-1", "invoice", "posted", "USD", Decimal("110.00"), "C1")
+EXPECTED = ExpectedDocument("INV-1", "invoice", "USD", Decimal("110.00"), "C1")
+THERE = RemoteDocument("R1", "INV-1", "invoice", "posted", "USD", Decimal("110.00"), "C1")
 DRAFT = replace(THERE, remote_id="R2", state="draft")
 
 
@@ -49,22 +56,24 @@ def middle() -> float:
         ([THERE], None, "adopt", ""),
         ([replace(THERE, state="paid")], None, "adopt", ""),
         ([DRAFT], None, "post", ""),
-        ([replace(THERE, total=Decimal("110.01"))], None, "park", "different"),
-        ([replace(THERE, currency="EUR")], None, "park", "different"),
-        ([replace(THERE, customer="C2")], None, "park", "different"),
-        ([THERE, replace(THERE, remote_id="R3")], None, "park", "several"),
+        ([replace(THERE, total=Decimal("110.01"))], None, "refuse", "different"),
+        ([replace(THERE, currency="EUR")], None, "refuse", "different"),
+        ([replace(THERE, customer="C2")], None, "refuse", "different"),
+        ([THERE, replace(THERE, remote_id="R3")], None, "refuse", "several"),
         ([THERE, DRAFT], None, "adopt", ""),
         ([DRAFT, replace(DRAFT, remote_id="R4")], "R4", "post", ""),
         ([DRAFT, replace(DRAFT, remote_id="R4")], None, "post", ""),
-        ([DRAFT, replace(DRAFT, remote_id="R4", total=Decimal(1))], None, "park", "several"),
-        ([THERE, replace(THERE, remote_id="R3")], "R1", "park", "several"),
+        ([DRAFT, replace(DRAFT, remote_id="R4", total=Decimal(1))], None, "refuse", "several"),
+        ([THERE, replace(THERE, remote_id="R3")], "R1", "refuse", "several"),
     ],
 )
-def test_what_a_look_means(there: list[Found], ours: str | None, verdict: str, code: str) -> None:
+def test_what_a_look_means(
+    there: list[RemoteDocument], ours: str | None, verdict: str, code: str
+) -> None:
     """None: send; equal: take it, or post the draft; different or several: a person decides. Strange drafts are nobody's."""
-    look = after_look(EXPECTED, there, ours)
+    look = after_lookup(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
-    if verdict == "park":
+    if verdict == "refuse":
         assert "deliveries" in look.fix
     if verdict == "post" and ours:
         assert look.found is not None and look.found.remote_id == ours
@@ -72,43 +81,47 @@ def test_what_a_look_means(there: list[Found], ours: str | None, verdict: str, c
 
 def test_a_difference_names_both_sides() -> None:
     """An operator reads what stands there and what is ours."""
-    look = after_look(EXPECTED, [replace(THERE, total=Decimal("99.5"), customer="C9")], None)
+    look = after_lookup(EXPECTED, [replace(THERE, total=Decimal("99.5"), customer="C9")], None)
     assert "99.5" in look.message and "110" in look.message and "C9" in look.message
 
 
-def standing(**changes: Any) -> Standing:
+def standing(**changes: Any) -> AttemptContext:
     """Neither key nor doubt."""
     return replace(
-        Standing(
-            tries=0, doubt=False, troubled_seconds=0.0, safe_repeat=False, settle_seconds=62.0
+        AttemptContext(
+            tries=0,
+            outcome_unknown=False,
+            failing_seconds=0.0,
+            safe_repeat=False,
+            settle_seconds=62.0,
         ),
         **changes,
     )
 
 
 @pytest.mark.parametrize(
-    ("failed", "changes", "state", "doubt", "at_least"),
+    ("failed", "changes", "state", "outcome_unknown", "at_least"),
     [
         (Failure("transient", "http_503", "x"), {}, "queued", False, 1.0),
-        (Failure("transient", "http_503", "x"), {"doubt": True}, "unknown", True, 1.0),
+        (Failure("transient", "http_503", "x"), {"outcome_unknown": True}, "unknown", True, 1.0),
         (Failure("transient", "429", "x", retry_after=40), {}, "queued", False, 40.0),
         (Failure("unknown", "timeout", "x"), {}, "unknown", True, 62.0),
         (Failure("unknown", "timeout", "x"), {"safe_repeat": True}, "unknown", True, 1.0),
         (Failure("duplicate", "taken", "x"), {}, "unknown", True, 0.0),
-        (Failure("duplicate", "taken", "x"), {"doubt": True}, "refused", True, 0.0),
+        (Failure("duplicate", "taken", "x"), {"outcome_unknown": True}, "refused", True, 0.0),
         (Failure("permanent", "http_422", "x"), {}, "refused", True, 0.0),
         (Failure("auth", "http_401", "x"), {}, "queued", False, 0.0),
-        (Failure("auth", "http_401", "x"), {"doubt": True}, "unknown", True, 0.0),
+        (Failure("auth", "http_401", "x"), {"outcome_unknown": True}, "unknown", True, 0.0),
         (
             Failure("transient", "http_503", "x"),
-            {"troubled_seconds": PATIENCE_SECONDS + 1},
+            {"failing_seconds": PATIENCE_SECONDS + 1},
             "refused",
             True,
             0.0,
         ),
         (
             Failure("transient", "cut", "x", everywhere=True),
-            {"troubled_seconds": PATIENCE_SECONDS + 1},
+            {"failing_seconds": PATIENCE_SECONDS + 1},
             "queued",
             False,
             1.0,
@@ -116,11 +129,11 @@ def standing(**changes: Any) -> Standing:
     ],
 )
 def test_what_a_failure_means(
-    failed: Failure, changes: dict[str, Any], state: str, doubt: bool, at_least: float
+    failed: Failure, changes: dict[str, Any], state: str, outcome_unknown: bool, at_least: float
 ) -> None:
     """Of five classes each has its consequence; doubt never goes away by a failure, and what may have happened is looked up after the ledger's limit."""
     after = after_failure(failed, standing(**changes), middle)
-    assert (after.state, after.doubt) == (state, doubt)
+    assert (after.state, after.outcome_unknown) == (state, outcome_unknown)
     assert after.wait_seconds >= at_least
     assert after.state != "refused" or (after.message and after.fix)
 
@@ -129,7 +142,7 @@ def test_what_a_failure_means(
 def test_waits_grow_and_have_an_end(tries: int, chance: float) -> None:
     """Between half of it and all of it, never more than the longest, never 0."""
     wait = backoff(tries, lambda: chance)
-    assert 1.0 <= wait <= LONGEST_SECONDS
+    assert 1.0 <= wait <= MAX_SECONDS
     assert wait <= backoff(tries + 1, lambda: 1.0)
 
 
@@ -148,24 +161,31 @@ def test_retry_after_is_read_in_both_forms_and_capped(
 ) -> None:
     """Seconds or a date; nonsense counts as none; an absurd wish is heard for an hour."""
     assert retry_after(header, NOW) == seconds
-    assert 0 <= capped(seconds) <= LONGEST_RETRY_AFTER_SECONDS
+    assert 0 <= capped(seconds) <= MAX_RETRY_AFTER_SECONDS
 
 
 def test_the_circuit_opens_at_the_third_failure_and_grows() -> None:
     """One or two cuts do not stop a connection; a wish to wait is obeyed at once."""
-    assert [after_trouble(failures, None, middle).open_seconds > 0 for failures in range(4)] == [
+    assert [
+        after_connection_failure(failures, None, middle).open_seconds > 0 for failures in range(4)
+    ] == [
         False,
         False,
         True,
         True,
     ]
-    assert after_trouble(9, None, middle).open_seconds > after_trouble(3, None, middle).open_seconds
-    assert after_trouble(0, 30.0, middle).open_seconds == 30.0
+    assert (
+        after_connection_failure(9, None, middle).open_seconds
+        > after_connection_failure(3, None, middle).open_seconds
+    )
+    assert after_connection_failure(0, 30.0, middle).open_seconds == 30.0
 
 
-def waiting(*spec: tuple[int, str, bool, int]) -> list[Waiting]:
+def waiting(*spec: tuple[int, str, bool, int]) -> list[OpenDelivery]:
     """id, customer, due, tries."""
-    return [Waiting(an_id, name, date(2026, 3, 1), due, tries) for an_id, name, due, tries in spec]
+    return [
+        OpenDelivery(an_id, name, date(2026, 3, 1), due, tries) for an_id, name, due, tries in spec
+    ]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +236,7 @@ def test_which_addresses_are_talked_to(
     address: str, loopback: bool, private: bool, reached: bool
 ) -> None:
     """Public ones; private and link-local ones if allowed; the loopback only if the URL itself says so."""
-    assert may_be_reached(address, loopback=loopback, private=private) is reached
+    assert is_allowed(address, loopback=loopback, private=private) is reached
 
 
 async def no_turn() -> None:
@@ -237,7 +257,7 @@ async def test_base_urls_come_from_the_list_and_use_https(
 ) -> None:
     """A look-alike, a password in the URL, or http to another machine is refused when the connection is made."""
     try:
-        await Wire(url, no_turn, request_seconds=1, allowed_hosts=hosts).close()
+        await HttpClient(url, no_turn, request_seconds=1, allowed_hosts=hosts).close()
         found = ""
     except Failure as failed:
         found = failed.code
@@ -255,7 +275,7 @@ async def test_base_urls_come_from_the_list_and_use_https(
 )  # fmt: skip
 def test_what_a_status_means(status: int, writes: bool, failure: str | None) -> None:
     """A 5xx after a write may have happened; the same after a read did nothing."""
-    found = failure_of(Answer(status, {}, b"<html><body>Away</body></html>"), writes=writes)
+    found = failure_of(Response(status, {}, b"<html><body>Away</body></html>"), writes=writes)
     assert (found.failure if found else None) == failure
     assert found is None or "Away" in found.message or status == 308
 
@@ -264,7 +284,7 @@ def test_decimals_travel_exactly() -> None:
     """A JSON number with all its digits, and read back the same."""
     value = {"a": Decimal("12345678901234567890.12"), "b": [Decimal("0.10")]}
     assert exact_json(value) == '{"a":12345678901234567890.12,"b":[0.10]}'
-    assert Answer(200, {}, exact_json(value).encode()).json(writes=False) == value
+    assert Response(200, {}, exact_json(value).encode()).json(writes=False) == value
 
 
 def closed(
@@ -323,7 +343,7 @@ CODES = {
 def test_a_document_in_the_ledgers_words(kind: str, sign: int) -> None:
     """Codes are the ledger's, the most special one wins; of a credit note every sign is turned, and sums stay sums."""
     head, lines = closed(kind, sign)
-    made = in_ledger_words(head, lines, CODES, [Corrected("INV-0", Decimal(5), "R9")])
+    made = to_ar_document(head, lines, CODES, [CreditedInvoice("INV-0", Decimal(5), "R9")])
     assert (made.total, made.net, made.tax) == (Decimal(2205), Decimal(2005), Decimal(200))
     assert [(line.account, line.tax, line.quantity, line.amount) for line in made.lines] == [
         ("4000", "T10", Decimal(40), Decimal(2000)),
@@ -339,7 +359,7 @@ def test_all_that_is_not_mapped_is_told_at_once() -> None:
     """One import fixes it."""
     head, lines = closed()
     with pytest.raises(Refused) as refused:
-        in_ledger_words(head, lines, {}, [])
+        to_ar_document(head, lines, {}, [])
     assert refused.value.code == "mapping_missing"
     assert all(
         word in refused.value.message for word in ("account DIRECT-HIRE", "account REG", "tax VAT")
@@ -350,5 +370,5 @@ def test_a_document_that_does_not_add_up_is_not_sent() -> None:
     """Whatever the cause, a wrong sum stays here."""
     head, lines = closed(net=Decimal(2006), total=Decimal(2206))
     with pytest.raises(Refused) as refused:
-        in_ledger_words(head, lines, CODES, [])
+        to_ar_document(head, lines, CODES, [])
     assert refused.value.code == "sums_differ"

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.arg_sync.rules.mapping import SoldLine, _line
+from services.arg_sync.deliveries.rules.mapping import SoldLine, _line
 from services.invoicer.batches.rules.ledgers import (
     LedgerConnection,
     SoldItem,

@@ -1,1 +1,4 @@
-"""The accounting systems: the port, the wire that all of them use, and one file a system. The only outgoing HTTP of the project."""
+"""Adapters of the accounting systems, one file each, and the HTTP client that all of them use.
+
+This is the only outgoing HTTP of the project.
+"""

@@ -1,7 +1,9 @@
-"""The wire: the one way in which ports speak HTTP. Hosts from a list, https, no redirects, deadlines, caps, the rate budget, failure classes.
+"""The HTTP client of all adapters: allowed hosts, https, no redirects, deadlines, size limits.
 
-A port gives method, path and body; it gets an `Answer`, whatever the status, or a `Failure`. `writes=True` for whatever changes something
-there: then a cut or late answer is `unknown`, and nothing leaves after the time that the engine allowed (`writing`).
+It awaits the rate budget before each call and turns errors into the failure classes. An adapter
+gives method, path and body, and gets a `Response` whatever the status, or a `Failure`.
+`writes=True` marks calls that change something: a cut or late response to one is `unknown`, and
+nothing of one is sent after the deadline that `writing` set.
 """
 
 import asyncio
@@ -22,30 +24,30 @@ from typing import Any
 import httpcore2
 import httpx2
 
+from services.arg_sync.ledgers.failures import Failure, FailureClass, unreadable
 from services.arg_sync.ledgers.network import (
     LOOPBACK_NAMES,
-    SENDING,
-    Forbidden,
-    Guarded,
-    Late,
-    Sending,
+    WRITE_DEADLINE,
+    ForbiddenAddress,
+    GuardedBackend,
+    WriteDeadline,
+    WriteDeadlinePassed,
 )
-from services.arg_sync.rules.failures import Failure, FailureClass
 from shared import clock
 
-ANSWER_BYTES = 20 * 1024 * 1024
+RESPONSE_BYTES = 20 * 1024 * 1024
 CONNECT_SECONDS = 10.0
-WORDS_OF_A_PAGE = 300
+QUOTED_LENGTH = 300
 GZIP = b"\x1f\x8b"
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
-INSTEAD = "\ufffd"
+REPLACEMENT = "\ufffd"
 _BEFORE: ContextVar[float | None] = ContextVar("write_before", default=None)
 
 
 @contextmanager
 def writing(before: float) -> Iterator[None]:
-    """Writes of this task may leave until that moment of the monotonic clock, and not later."""
+    """Let writes of this task be sent until that moment of the monotonic clock, not later."""
     token = _BEFORE.set(before)
     try:
         yield
@@ -54,8 +56,8 @@ def writing(before: float) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A whole answer. `hide`: our secrets, which no quotation of it shows, also not the half of one where a quotation ends."""
+class Response:
+    """A whole response. `hide`: our secrets, no part of which a quotation of it shows."""
 
     status: int
     headers: Mapping[str, str]
@@ -64,43 +66,40 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The body as text, whatever it is. Without NUL: no database keeps one, and pages in UTF-16 are full of them."""
+        """The body as text, without NUL, which PostgreSQL cannot store and UTF-16 is full of."""
         return self.body.decode("utf-8", "replace").replace("\0", "")
 
     def json(self, *, writes: bool) -> Any:
-        """The body as JSON with exact decimals. What cannot be read is an unknown outcome of a write, a passing fault of a read."""
+        """Return the body as JSON with exact decimals. Raises an `unreadable` failure."""
         try:
             text = self.body.decode(json.detect_encoding(self.body), "surrogatepass")
             value = json.loads(text, parse_float=Decimal)
             return storable(value) if MAYBE_UNSTORABLE.search(text) else value
         except (ValueError, RecursionError) as error:
-            raise Failure(
-                "unknown" if writes else "transient",
-                "unreadable",
-                f"the answer ({self.status}) is not JSON: {self.words}",
-            ) from error
+            message = f"the response ({self.status}) is not JSON: {self.words}"
+            raise unreadable(message, writes=writes) from error
 
     @property
     def words(self) -> str:
-        """What a person can read in the body: of a page, its text."""
-        said = without(self.hide, self.text)
+        """The beginning of the body for messages: of an HTML page, its text."""
+        body = without(self.hide, self.text)
         text = (
-            re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", said)
-            if "<" in said[:200]
-            else said
+            re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", body)
+            if "<" in body[:200]
+            else body
         )
-        return " ".join(text.split())[:WORDS_OF_A_PAGE]
+        return " ".join(text.split())[:QUOTED_LENGTH]
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait, from `Retry-After` in seconds or as a date; None without one. May be absurd: the engine caps it."""
+        """Seconds to wait, from `Retry-After`; None without one. The caller caps it."""
         return retry_after(self.headers.get("retry-after"), clock.now())
 
 
 def storable(value: Any) -> Any:
-    """The same with a sign for NUL and for half characters, wherever they stand: no database keeps those, and what we are told is kept."""
+    """Replace NUL and lone surrogates, which PostgreSQL cannot store, in every text of a value."""
     if isinstance(value, str):
-        return UNSTORABLE.sub(INSTEAD, value)
+        return UNSTORABLE.sub(REPLACEMENT, value)
     if isinstance(value, list):
         return [storable(one) for one in value]
     if isinstance(value, dict):
@@ -108,15 +107,15 @@ def storable(value: Any) -> Any:
     return value
 
 
-def without(hide: Iterable[str], words: str) -> str:
-    """The words without these secrets."""
+def without(hide: Iterable[str], text: str) -> str:
+    """Replace these secrets in a text by asterisks."""
     for secret in sorted(filter(None, hide), key=len, reverse=True):
-        words = words.replace(secret, "***")
-    return words
+        text = text.replace(secret, "***")
+    return text
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """The header in seconds from now: digits, or an HTTP date; nonsense counts as none."""
+    """Return the header in seconds from now: digits or an HTTP date; nonsense counts as none."""
     if header is None or not header.strip():
         return None
     text = header.strip()
@@ -129,46 +128,46 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return max(0.0, (when - now if when.tzinfo else when.replace(tzinfo=UTC) - now).total_seconds())
 
 
-def failure_of(answer: Answer, *, writes: bool, words: str = "") -> Failure | None:
-    """The failure that a status alone means, None below 300; a port that knows the body better decides first."""
-    status, said = answer.status, words or answer.words
+def failure_of(response: Response, *, writes: bool, words: str = "") -> Failure | None:
+    """Return the failure that a status means; None below 300. `words` replace the body."""
+    status, text = response.status, words or response.words
     if status < 300:
         return None
     if status < 400:
         return Failure(
             "permanent",
             "redirect",
-            f"it wants to send us elsewhere (HTTP {status}): we follow no redirect; correct the address",
+            f"it redirects (HTTP {status}), and no redirect is followed: correct the address",
             everywhere=True,
         )
     if status in (401, 403):
-        return Failure("auth", f"http_{status}", f"it refuses our key (HTTP {status}): {said}")
+        return Failure("auth", f"http_{status}", f"it refuses our key (HTTP {status}): {text}")
     if status == 429:
         return Failure(
             "transient",
             "too_many_requests",
-            f"too many requests (HTTP 429): {said}",
-            retry_after=answer.retry_after,
+            f"too many requests (HTTP 429): {text}",
+            retry_after=response.retry_after,
             everywhere=True,
         )
     if status in (408, 425) or status >= 500:
         return Failure(
             "unknown" if writes else "transient",
             f"http_{status}",
-            f"HTTP {status}: {said}",
-            retry_after=answer.retry_after,
+            f"HTTP {status}: {text}",
+            retry_after=response.retry_after,
             everywhere=status in (502, 503),
         )
-    return Failure("permanent", f"http_{status}", f"HTTP {status}: {said}")
+    return Failure("permanent", f"http_{status}", f"HTTP {status}: {text}")
 
 
-class Wire:
-    """The HTTP connections of one port. `hide`: secrets that are blotted out wherever the other side quotes them."""
+class HttpClient:
+    """The HTTP connections of one adapter. `hide`: secrets to hide where the ledger quotes them."""
 
     def __init__(
         self,
         base_url: str,
-        turn: Callable[[], Awaitable[None]],
+        rate_limiter: Callable[[], Awaitable[None]],
         *,
         request_seconds: float,
         allowed_hosts: Iterable[str] = (),
@@ -178,7 +177,7 @@ class Wire:
     ) -> None:
         self.base = _checked(base_url, tuple(allowed_hosts))
         self.hide: set[str] = set()
-        self._turn = turn
+        self._turn = rate_limiter
         self._seconds = request_seconds
         transport = httpx2.AsyncHTTPTransport(verify=verify or True, trust_env=False)
         transport._pool = httpcore2.AsyncConnectionPool(
@@ -186,7 +185,7 @@ class Wire:
             max_connections=concurrency * 2,
             max_keepalive_connections=concurrency * 2,
             keepalive_expiry=15.0,
-            network_backend=Guarded(
+            network_backend=GuardedBackend(
                 loopback=self.base.host in LOOPBACK_NAMES, private=allow_private
             ),
         )
@@ -206,32 +205,28 @@ class Wire:
         content: str | bytes | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """One request to `base` + `path`, when its turn has come."""
+    ) -> Response:
+        """Send one request to `base` + `path` as soon as the rate budget allows."""
         await self._turn()
-        sending = Sending(_BEFORE.get() if writes else None)
+        sending = WriteDeadline(_BEFORE.get() if writes else None)
         if sending.before is not None and time.monotonic() >= sending.before:
-            raise Failure(
-                "transient", "late", "our time for this write was over before it was sent"
-            )
-        token = SENDING.set(sending)
+            raise _late()
+        token = WRITE_DEADLINE.set(sending)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._answer(method, path, content, params, headers, writes)
-        except Late as error:
-            raise Failure(
-                "transient", "late", "our time for this write was over before it was sent"
-            ) from error
-        except Forbidden as error:
+                return await self._send(method, path, content, params, headers, writes)
+        except WriteDeadlinePassed as error:
+            raise _late() from error
+        except ForbiddenAddress as error:
             raise Failure(
                 "permanent",
                 "forbidden_address",
-                f"{self.base.host} is at {error}, an address that we do not talk to",
+                f"{self.base.host} is at {error}, an address that is not allowed",
                 everywhere=True,
             ) from error
         except (TimeoutError, httpx2.TimeoutException) as error:
             raise self._cut(
-                sending, writes, "timeout", f"no whole answer within {self._seconds:.0f} s"
+                sending, writes, "timeout", f"no whole response within {self._seconds:.0f} s"
             ) from error
         except (
             httpx2.HTTPError,
@@ -244,39 +239,39 @@ class Wire:
                 sending, writes, "cut", f"the connection failed: {type(error).__name__}: {error}"
             ) from error
         finally:
-            SENDING.reset(token)
+            WRITE_DEADLINE.reset(token)
 
-    async def _answer(
+    async def _send(
         self, method: str, path: str, content: Any, params: Any, headers: Any, writes: bool
-    ) -> Answer:
+    ) -> Response:
         url = (
             self.base.join(str(self.base).rstrip("/") + path) if path.startswith("/") else self.base
         )
-        asked = {"accept": "application/json", "accept-encoding": "identity"} | dict(headers or {})
+        sent = {"accept": "application/json", "accept-encoding": "identity"} | dict(headers or {})
         async with self._client.stream(
-            method, url, content=content, params=params, headers=asked
+            method, url, content=content, params=params, headers=sent
         ) as response:
             body = bytearray()
             async for part in response.aiter_raw():
                 body += part
-                if len(body) > ANSWER_BYTES:
+                if len(body) > RESPONSE_BYTES:
                     break
-            whole = unpacked(bytes(body))
-            if len(whole) > ANSWER_BYTES:
+            whole = decompressed(bytes(body))
+            if len(whole) > RESPONSE_BYTES:
                 raise Failure(
                     "unknown" if writes else "permanent",
-                    "answer_too_large",
-                    f"the answer is larger than {ANSWER_BYTES:,} bytes",
+                    "response_too_large",
+                    f"the response is larger than {RESPONSE_BYTES:,} bytes",
                 )
-            return Answer(
+            return Response(
                 response.status_code,
                 {name.lower(): value for name, value in response.headers.items()},
                 whole,
                 frozenset(self.hide),
             )
 
-    def _cut(self, sending: Sending, writes: bool, code: str, words: str) -> Failure:
-        """Nothing left: it did not happen. Something left: of a write nobody knows."""
+    def _cut(self, sending: WriteDeadline, writes: bool, code: str, words: str) -> Failure:
+        """Return the failure of a cut call. A write is `unknown` only if a byte was sent."""
         failure: FailureClass = "unknown" if writes and sending.began else "transient"
         return Failure(
             failure,
@@ -285,62 +280,60 @@ class Wire:
             everywhere=True,
         )
 
-    def clean(self, words: str) -> str:
-        """The words without our secrets."""
-        return without(self.hide, words)
+    def clean(self, text: str) -> str:
+        """Replace our secrets in a text."""
+        return without(self.hide, text)
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         await self._client.aclose()
 
 
-def unpacked(body: bytes) -> bytes:
-    """The body itself, of at most a byte more than we take. We ask for no compression; some compress none the less, and Tryton says of large
-    answers that they are compressed when they are not: only the bytes tell."""
+def decompressed(body: bytes) -> bytes:
+    """Decompress a body, up to one byte more than the size limit.
+
+    We ask for no compression. Some servers compress anyway, and Tryton marks large responses as
+    compressed when they are not, so only the bytes tell.
+    """
     if not body.startswith(GZIP):
         return body
     try:
-        return zlib.decompressobj(wbits=31).decompress(body, ANSWER_BYTES + 1)
+        return zlib.decompressobj(wbits=31).decompress(body, RESPONSE_BYTES + 1)
     except zlib.error:
         return body
 
 
+def _late() -> Failure:
+    return Failure("transient", "late", "our time for this write was over before it was sent")
+
+
+def _bad_address(message: str) -> Failure:
+    return Failure("permanent", "bad_address", message, everywhere=True)
+
+
 def _checked(base_url: str, allowed_hosts: tuple[str, ...]) -> httpx2.URL:
-    """The base URL if we talk to such; else a permanent failure that says what is wrong."""
+    """Return the base URL. Raises a permanent failure for an address that is not allowed."""
     try:
         url = httpx2.URL(base_url)
     except httpx2.InvalidURL as error:
-        raise Failure(
-            "permanent", "bad_address", f"{base_url!r} is no URL: {error}", everywhere=True
-        ) from error
+        raise _bad_address(f"{base_url!r} is no URL: {error}") from error
     if url.userinfo or url.query or url.fragment or not url.host:
-        raise Failure(
-            "permanent",
-            "bad_address",
-            "the base URL holds a host and a path, no user, query or fragment",
-            everywhere=True,
-        )
+        raise _bad_address("the base URL has a host and a path, no user, query or fragment")
     if url.host in LOOPBACK_NAMES and url.scheme in ("http", "https"):
         return url
     if url.scheme != "https":
-        raise Failure(
-            "permanent", "bad_address", f"{url.host} is spoken to over https only", everywhere=True
-        )
+        raise _bad_address(f"{url.host} needs https")
     if allowed_hosts and not any(
         url.host == suffix.lstrip(".") or (suffix.startswith(".") and url.host.endswith(suffix))
         for suffix in allowed_hosts
     ):
-        raise Failure(
-            "permanent",
-            "bad_address",
-            f"{url.host} is none of the hosts of this kind of ledger: {', '.join(allowed_hosts)}",
-            everywhere=True,
-        )
+        hosts = ", ".join(allowed_hosts)
+        raise _bad_address(f"{url.host} is no host of this kind of ledger: {hosts}")
     return url
 
 
 def exact_json(value: Any) -> str:
-    """Compact JSON in which a Decimal is a number with all its digits."""
+    """Return compact JSON in which a Decimal is a number with all its digits."""
     mark = "\uf8ff"
 
     def number(one: Any) -> str:

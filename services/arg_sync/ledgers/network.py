@@ -1,6 +1,7 @@
-"""The sockets of the wire: which addresses may be reached, and the last look at the clock before bytes of a write leave.
+"""The sockets of the HTTP client: allowed addresses, and the deadline of each write.
 
-A name is resolved once, its address checked, and that address connected to, so that a name cannot mean another machine a moment later.
+A name is resolved once, its address checked, and that address connected to, so that the name cannot
+point to another machine a moment later.
 """
 
 import asyncio
@@ -19,27 +20,30 @@ from httpcore2._backends.auto import AutoBackend
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Forbidden(Exception):
-    """The address is one that we do not talk to."""
+class ForbiddenAddress(Exception):
+    """The address is not allowed."""
 
 
-class Late(Exception):
-    """The time in which this worker may write is over: another may be at work on the same document."""
+class WriteDeadlinePassed(Exception):
+    """This worker may no longer write: another one may work on the same document."""
 
 
 @dataclass
-class Sending:
-    """One call: until when (monotonic) bytes may leave, None for reads; and whether any left."""
+class WriteDeadline:
+    """One call: until when (monotonic) bytes may be sent, None for reads; whether any were."""
 
     before: float | None = None
     began: bool = False
 
 
-SENDING: ContextVar[Sending | None] = ContextVar("sending", default=None)
+WRITE_DEADLINE: ContextVar[WriteDeadline | None] = ContextVar("sending", default=None)
 
 
-def may_be_reached(address: str, *, loopback: bool, private: bool) -> bool:
-    """Whether an IP address may be talked to: public ones; loopback if the URL says so itself; private and link-local ones if allowed."""
+def is_allowed(address: str, *, loopback: bool, private: bool) -> bool:
+    """Return whether an IP address is allowed.
+
+    Public ones are; loopback if the URL names it; private and link-local ones if configured.
+    """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
@@ -51,7 +55,7 @@ def may_be_reached(address: str, *, loopback: bool, private: bool) -> bool:
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
-    """A socket that looks at the clock before each write."""
+    """A socket that checks the deadline before each write."""
 
     def __init__(self, inner: httpcore2.AsyncNetworkStream) -> None:
         self._inner = inner
@@ -60,11 +64,12 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return await self._inner.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        sending = SENDING.get()
-        if sending is not None and buffer:
-            if sending.before is not None and time.monotonic() >= sending.before:
-                raise Late  # what left before is no whole request: a server carries out nothing of it
-            sending.began = True
+        deadline = WRITE_DEADLINE.get()
+        if deadline is not None and buffer:
+            if deadline.before is not None and time.monotonic() >= deadline.before:
+                # No server carries out the part of a request that was sent before.
+                raise WriteDeadlinePassed
+            deadline.began = True
         await self._inner.write(buffer, timeout)
 
     async def aclose(self) -> None:
@@ -82,8 +87,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class Guarded(httpcore2.AsyncNetworkBackend):
-    """Connects to addresses that may be reached and to no other."""
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects to allowed addresses only."""
 
     def __init__(self, *, loopback: bool, private: bool) -> None:
         self._inner = AutoBackend()
@@ -106,10 +111,10 @@ class Guarded(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(str(error)) from error
         addresses = [str(one[4][0]) for one in found]
         for address in addresses:
-            if not may_be_reached(
+            if not is_allowed(
                 address.partition("%")[0], loopback=self._loopback, private=self._private
             ):
-                raise Forbidden(address)
+                raise ForbiddenAddress(address)
         last: Exception | None = None
         for address in addresses:
             try:

@@ -1,8 +1,9 @@
-"""OAuth 2 tokens of a connection: the newest one for each call, renewed by one process alone, saved before it is used.
+"""OAuth 2 tokens of a connection: renewed by one process alone and saved before their first use.
 
-Refresh tokens rotate: whoever uses an old one after the new one was used may lose the connection. So a renewal is reserved in the vault,
-nobody else asks meanwhile, and the answer is in the vault before the first call with it; an answer that could not be saved is kept until it
-is. A renewal that fails for good stops its connection and no other.
+Refresh tokens rotate: using an old one after the new one was used may end the connection. So a
+process claims the renewal in the secret store, and the new tokens are saved there before the first
+call with them; tokens that could not be saved are kept until they are. A renewal that fails
+permanently stops its connection and no other.
 """
 
 import asyncio
@@ -23,60 +24,58 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from services.arg_sync.ledgers.http_client import Answer, Wire, writing
-from services.arg_sync.ledgers.port import Failure, Secrets, Vault
+from services.arg_sync.ledgers.adapter import Secrets, SecretStore
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import HttpClient, Response, writing
 from shared import clock
 
 MARGIN = timedelta(seconds=60)
 WAIT_SECONDS = 45.0
 CALL_SECONDS = 15.0
-MINE_SECONDS = (
-    60.0 - CALL_SECONDS - 10.0
-)  # a vault reserves for a minute: no call may last beyond it
+CLAIM_SECONDS = 60.0 - CALL_SECONDS - 10.0
+"""How long a claim is used: the secret store holds it for a minute, and no call may last longer."""
 POLL_SECONDS = 0.25
 TOKEN_SECONDS = 3600
-NOTHING_MINE = (-1, 0.0)
+NO_CLAIM = (-1, 0.0)
 NOT_SECRET = frozenset({"access_expires_at"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Asking:
-    """What goes to the token endpoint: a form, and how the client names itself."""
+class TokenRequest:
+    """What is sent to the token endpoint: a form, and headers that identify the client."""
 
     form: Mapping[str, str]
     headers: Mapping[str, str]
 
 
-Grant = Callable[[Mapping[str, str]], Asking]
-"""Makes the request for a new token from the opened secrets."""
+Grant = Callable[[Mapping[str, str]], TokenRequest]
+"""Returns the request for a new token, made from the opened secrets."""
 
 
 def basic(client_id: str, secret: str) -> str:
-    """The header by which a client names itself."""
-    return (
-        "Basic "
-        + base64.b64encode(
-            f"{quote(client_id, safe='')}:{quote(secret, safe='')}".encode()
-        ).decode()
-    )
+    """Return the header that identifies a client."""
+    pair = f"{quote(client_id, safe='')}:{quote(secret, safe='')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def refresh_or_client(client_id: str, scope: str = "") -> Grant:
-    """By refresh token if there is one, else by the client's own credentials; the client named in the header."""
+    """Grant by refresh token if there is one, else by client credentials, sent in the header."""
 
-    def asking(secrets: Mapping[str, str]) -> Asking:
+    def request(secrets: Mapping[str, str]) -> TokenRequest:
         form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
         if secrets.get("refresh_token"):
             form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-        return Asking(form, {"authorization": basic(client_id, secrets.get("client_secret", ""))})
+        return TokenRequest(
+            form, {"authorization": basic(client_id, secrets.get("client_secret", ""))}
+        )
 
-    return asking
+    return request
 
 
 def client_in_form(client_id: str, scope: str) -> Grant:
-    """The same with the client named in the form, as Microsoft wants it."""
+    """Grant as `refresh_or_client`, with the client in the form, as Microsoft requires."""
 
-    def asking(secrets: Mapping[str, str]) -> Asking:
+    def request(secrets: Mapping[str, str]) -> TokenRequest:
         form = {
             "grant_type": "client_credentials",
             "client_id": client_id,
@@ -85,15 +84,15 @@ def client_in_form(client_id: str, scope: str) -> Grant:
         }
         if secrets.get("refresh_token"):
             form |= {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-        return Asking(form, {})
+        return TokenRequest(form, {})
 
-    return asking
+    return request
 
 
 def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: str) -> Grant:
-    """By a statement signed with the client's private key (PEM in the secret `private_key`): RSA or EC."""
+    """Grant by an assertion signed with the RSA or EC key in the secret `private_key` (PEM)."""
 
-    def asking(secrets: Mapping[str, str]) -> Asking:
+    def request(secrets: Mapping[str, str]) -> TokenRequest:
         pem = secrets.get("private_key", "")
         now = int(clock.now().timestamp())
         claims = {"iss": client_id, "scope": scope, "aud": audience, "iat": now, "exp": now + 300}
@@ -107,7 +106,7 @@ def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: 
                 everywhere=True,
             ) from None
         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        return Asking(
+        return TokenRequest(
             {
                 "grant_type": "client_credentials",
                 "client_assertion_type": kind,
@@ -116,11 +115,11 @@ def signed_assertion(client_id: str, certificate_id: str, audience: str, scope: 
             {},
         )
 
-    return asking
+    return request
 
 
 def _signed(pem: str, certificate_id: str, claims: dict[str, Any]) -> str:
-    """The claims, signed by an RSA or EC key."""
+    """Sign claims with an RSA or EC key."""
     if isinstance(load_pem_private_key(pem.encode(), None), EllipticCurvePrivateKey):
         key: ECKey | RSAKey = ECKey.import_key(pem)
         algorithm = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}[str(key.get("crv"))]
@@ -132,158 +131,157 @@ def _signed(pem: str, certificate_id: str, claims: dict[str, Any]) -> str:
 
 
 class Tokens:
-    """The access token of a connection. Shows nothing of itself."""
+    """The access token of a connection."""
 
-    def __init__(self, ledger: str, vault: Vault, wire: Wire, grant: Grant) -> None:
+    def __init__(
+        self, ledger: str, secret_store: SecretStore, http_client: HttpClient, grant: Grant
+    ) -> None:
         self._ledger = ledger
-        self._vault = vault
-        self._wire = wire
+        self._secret_store = secret_store
+        self._http_client = http_client
         self._grant = grant
-        self._here = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._refused: deque[str] = deque(maxlen=16)
-        self._mine = NOTHING_MINE
+        self._claim = NO_CLAIM
         self._unsaved: tuple[int, dict[str, str]] | None = None
-        self._under_way: asyncio.Task[Secrets] | None = None
+        self._renewal: asyncio.Task[Secrets] | None = None
 
     async def current(self) -> Secrets:
-        """Secrets with an access token that is good for another minute, renewed if need be."""
-        secrets = await self._vault.read()
-        return secrets if self._good(secrets) else await self._newer()
+        """Return secrets with an access token that is valid for another minute; renew if needed."""
+        secrets = await self._secret_store.read()
+        return secrets if self._is_valid(secrets) else await self._wait_for_newer()
 
     def refused(self, secrets: Secrets) -> None:
-        """The accounting system did not take this token."""
+        """Remember that the accounting system refused this token."""
         self._refused.append(secrets.values["access_token"])
 
     async def renew(self) -> None:
-        """After a refusal: a token that was not refused yet."""
+        """Get a token that was not refused yet."""
         await self.current()
 
     async def close(self) -> None:
-        """Ends the connections."""
-        await self._wire.close()
+        """Close the connections."""
+        await self._http_client.close()
 
-    def _good(self, secrets: Secrets) -> bool:
+    def _is_valid(self, secrets: Secrets) -> bool:
         expires = secrets.values.get("access_expires_at", "")
         alive = bool(expires) and datetime.fromisoformat(expires) - MARGIN > clock.now()
         token = secrets.values.get("access_token")
         return alive and bool(token) and token not in self._refused
 
-    async def _newer(self) -> Secrets:
-        async with self._here:
+    async def _wait_for_newer(self) -> Secrets:
+        async with self._lock:
             until = time.monotonic() + WAIT_SECONDS
             while True:
-                # Not given up in the middle: an answer that is not saved is a token lost. Whoever comes next waits for the one under way.
-                if self._under_way is not None and not self._under_way.done():
-                    return await asyncio.shield(self._under_way)
-                secrets = await self._vault.read()
-                if self._good(secrets):
+                # A renewal is never cancelled, because an unsaved token would be lost. A later
+                # caller waits for the running one.
+                if self._renewal is not None and not self._renewal.done():
+                    return await asyncio.shield(self._renewal)
+                secrets = await self._secret_store.read()
+                if self._is_valid(secrets):
                     return secrets
                 if await self._may_renew(secrets.version):
-                    self._under_way = asyncio.create_task(self._renewed(secrets))
+                    self._renewal = asyncio.create_task(self._renew(secrets))
                     continue
                 if time.monotonic() > until:
                     raise Failure(
                         "transient",
                         "renewing",
-                        f"another worker renews the token of {self._ledger} and has not finished",
+                        f"another worker has not finished renewing the token of {self._ledger}",
                         everywhere=True,
                     )
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _may_renew(self, version: int) -> bool:
-        """Whether this process alone may renew: asked once, and good for a second try after a failed one."""
-        if self._mine[0] == version and time.monotonic() < self._mine[1]:
+        """Claim the renewal; the claim also covers a second try after a failed one."""
+        if self._claim[0] == version and time.monotonic() < self._claim[1]:
             return True
-        asked_at = time.monotonic()
-        if not await self._vault.may_renew(version):
+        claimed_at = time.monotonic()
+        if not await self._secret_store.may_renew(version):
             return False
-        self._mine = (version, asked_at + MINE_SECONDS)
+        self._claim = (version, claimed_at + CLAIM_SECONDS)
         return True
 
-    async def _renewed(self, secrets: Secrets) -> Secrets:
+    async def _renew(self, secrets: Secrets) -> Secrets:
         if self._unsaved is None or self._unsaved[0] != secrets.version:
-            values = await self._asked_for(secrets)
+            values = await self._request(secrets)
             if values is None:
-                return await self._vault.read()
+                return await self._secret_store.read()
             self._unsaved = (secrets.version, values)
         version, values = self._unsaved
-        saved = await self._vault.save(version, values)
-        self._unsaved, self._mine = (
-            None,
-            NOTHING_MINE,
-        )  # whoever still sees the old version has no right to its token any more
+        saved = await self._secret_store.save(version, values)
+        # From here on the old version must not be renewed again.
+        self._unsaved, self._claim = None, NO_CLAIM
         return saved
 
-    async def _asked_for(self, secrets: Secrets) -> dict[str, str] | None:
-        """What the token endpoint gives for these; None if another was faster."""
-        self._wire.hide = hidden(secrets)
-        asking = self._grant(secrets.values)
-        self._wire.hide |= {
+    async def _request(self, secrets: Secrets) -> dict[str, str] | None:
+        """Request new tokens; None if another process renewed them first."""
+        self._http_client.hide = hidden(secrets)
+        request = self._grant(secrets.values)
+        self._http_client.hide |= {
             value
-            for name, value in asking.form.items()
+            for name, value in request.form.items()
             if name not in ("grant_type", "scope", "client_id", "client_assertion_type")
         }
-        self._wire.hide |= {value.rpartition(" ")[2] for value in asking.headers.values()}
-        headers = {"content-type": "application/x-www-form-urlencoded"} | dict(asking.headers)
+        self._http_client.hide |= {value.rpartition(" ")[2] for value in request.headers.values()}
+        headers = {"content-type": "application/x-www-form-urlencoded"} | dict(request.headers)
         try:
-            with writing(
-                self._mine[1]
-            ):  # an old token that leaves after our time may meet a new one in use
-                answer = await self._wire.call(
-                    "POST", "", writes=True, content=urlencode(asking.form), headers=headers
+            # After the claim a new token may be in use, so the old one must not be sent any more.
+            with writing(self._claim[1]):
+                response = await self._http_client.call(
+                    "POST", "", writes=True, content=urlencode(request.form), headers=headers
                 )
         except Failure as failed:
-            # A lost answer is asked for again with the old token: vendors take it until the new one was used.
+            # After a lost response the old token is sent again: vendors accept it until the new
+            # one was used.
             raise (
                 Failure("transient", failed.code, failed.message, everywhere=True)
                 if failed.failure == "unknown"
                 else failed
             ) from None
-        if answer.status != 200:
-            if (await self._vault.read()).version > secrets.version:
+        if response.status != 200:
+            if (await self._secret_store.read()).version > secrets.version:
                 return None
-            raise self._refusal(answer)
-        said = answer.json(writes=False)
-        if not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
+            raise self._refusal(response)
+        tokens = response.json(writes=False)
+        if not isinstance(tokens, dict) or not isinstance(tokens.get("access_token"), str):
             raise Failure(
                 "transient",
                 "unreadable",
-                f"the token endpoint of {self._ledger} answered without a token",
+                f"the token endpoint of {self._ledger} returned no token",
                 everywhere=True,
             )
         values = dict(secrets.values) | {
-            "access_token": said["access_token"],
-            "access_expires_at": _expires(said),
+            "access_token": tokens["access_token"],
+            "access_expires_at": _expires(tokens),
         }
-        if isinstance(said.get("refresh_token"), str):
-            values["refresh_token"] = said["refresh_token"]
+        if isinstance(tokens.get("refresh_token"), str):
+            values["refresh_token"] = tokens["refresh_token"]
         return values
 
-    def _refusal(self, answer: Answer) -> Failure:
-        """A dead token stops the connection; a server that is not well does not."""
-        said = answer.words
-        if answer.status in (400, 401, 403):
-            words = f"the token of {self._ledger} is dead (HTTP {answer.status}: {said}); connect it again"
-            return Failure("auth", "dead_token", self._wire.clean(words), everywhere=True)
-        if 300 <= answer.status < 400:
-            return Failure(
-                "permanent",
-                "redirect",
-                f"the token endpoint of {self._ledger} wants to send us elsewhere: we follow no redirect",
-                everywhere=True,
+    def _refusal(self, response: Response) -> Failure:
+        """Return the failure of a renewal. Only a refused token stops the connection."""
+        status, text = response.status, self._http_client.clean(response.words)
+        if status in (400, 401, 403):
+            message = (
+                f"the token of {self._ledger} is dead (HTTP {status}: {text}); connect it again"
             )
-        words = f"the token endpoint of {self._ledger}: HTTP {answer.status}: {said}"
+            return Failure("auth", "dead_token", message, everywhere=True)
+        endpoint = f"the token endpoint of {self._ledger}"
+        if 300 <= status < 400:
+            message = f"{endpoint} redirects, and no redirect is followed"
+            return Failure("permanent", "redirect", message, everywhere=True)
         return Failure(
             "transient",
-            f"token_{answer.status}",
-            self._wire.clean(words),
-            retry_after=answer.retry_after,
+            f"token_{status}",
+            f"{endpoint}: HTTP {status}: {text}",
+            retry_after=response.retry_after,
             everywhere=True,
         )
 
 
 def hidden(secrets: Secrets) -> set[str]:
-    """What must never be seen of the secrets, as they are and as they travel."""
+    """Return the secret values that must never be shown, as they are and as they are encoded."""
     plain = {
         value
         for name, value in secrets.values.items()
@@ -296,8 +294,8 @@ def hidden(secrets: Secrets) -> set[str]:
     )
 
 
-def _expires(said: Mapping[str, Any]) -> str:
-    seconds = said.get("expires_in", TOKEN_SECONDS)
+def _expires(tokens: Mapping[str, Any]) -> str:
+    seconds = tokens.get("expires_in", TOKEN_SECONDS)
     known = isinstance(seconds, int | str | Decimal) and str(seconds).replace(".", "", 1).isdigit()
     return (
         clock.now() + timedelta(seconds=int(Decimal(str(seconds))) if known else TOKEN_SECONDS)

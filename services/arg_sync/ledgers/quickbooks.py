@@ -1,6 +1,7 @@
-"""QuickBooks Online, Accounting API v3. A repeated `requestid` gets the first answer, and a taken number is refused unless the company allows it.
+"""QuickBooks Online, Accounting API v3. A repeated `requestid` returns the first response.
 
-An error may come in a 200; the code for a taken number differs by age of the account, so the message counts too.
+A taken number is refused unless the company allows it. An error may come in a 200; the code for a
+taken number differs by the age of the account, so the message counts too.
 """
 
 import re
@@ -9,32 +10,57 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from services.arg_sync.ledgers.http_client import Answer, exact_json, failure_of
-from services.arg_sync.ledgers.oauth import refresh_or_client
-from services.arg_sync.ledgers.port import (
-    ArDocument,
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
+    AdapterSpec,
     Capabilities,
-    Customer,
-    Failure,
-    Found,
-    Host,
-    Keyed,
-    Kind,
-    Payments,
+    FrozenRequest,
     Setting,
 )
-from services.arg_sync.ledgers.session import Session, by_number, doubtful, key_of, object_in
-from services.arg_sync.rules.documents import Payment
-from services.arg_sync.rules.folding import folded, mapped_or_refused, short
+from services.arg_sync.ledgers.documents import (
+    ArDocument,
+    Customer,
+    Line,
+    Payment,
+    PaymentPage,
+    RemoteDocument,
+)
+from services.arg_sync.ledgers.failures import Failure, unreadable
+from services.arg_sync.ledgers.folding import (
+    require_codes,
+    require_number_length,
+    short,
+    with_lines_summed,
+)
+from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.lookups import (
+    DocumentsByNumber,
+    RemoteCustomer,
+    Row,
+    change_pages,
+    choose_customer,
+    find_by_number,
+    incomplete_response,
+    no_drafts,
+    status_by_id,
+)
+from services.arg_sync.ledgers.oauth import refresh_or_client
+from services.arg_sync.ledgers.session import (
+    ApiSession,
+    CloudAdapter,
+    key_of,
+    most_lines_setting,
+    object_in,
+)
 from shared import clock
 from shared.terms import DocumentType
 
 ENTITY = {"invoice": "Invoice", "credit-note": "CreditMemo"}
 NUMBER_LENGTH = 21
-ASKED_AT_ONCE = 40
 PAGE = 500
 PAGES_AT_ONCE = 10
 CHANGES_KEPT = timedelta(days=29)
+FIRST_MOMENT = "2000-01-01T00:00:00+00:00"
 THROTTLED_SECONDS = 60.0
 NUMBER_TAKEN = re.compile(r"duplicate document number", re.IGNORECASE)
 NUMBER_TAKEN_CODES = {"6140", "6210"}
@@ -43,77 +69,57 @@ AUTH_CODES = {"100", "120", "3200", "6190"}
 THROTTLED_CODES = {"003001", "3001"}
 
 
-class QuickBooks:
+class QuickBooks(CloudAdapter):
     """One company."""
 
-    def __init__(self, host: Host) -> None:
-        self.capabilities = host.capabilities
-        at = host.settings
-        self._ledger = host.ledger
+    def __init__(self, context: AdapterContext) -> None:
+        at = context.settings
         self._realm = at["realm_id"]
+        self._at = f"/v3/company/{self._realm}"
         self._usa = at.get("tax_model", "us") == "us"
-        self._most_lines = int(at.get("most_lines") or 0)
-        grant = refresh_or_client(at["client_id"])
-        self._api = Session(
-            host,
+        api = ApiSession(
+            context,
             at["base_url"],
             at["token_url"],
-            grant,
-            reading,
+            refresh_or_client(at["client_id"]),
+            read_failure,
             hosts=LEDGER.allowed_hosts,
             token_hosts=(".platform.intuit.com",),
         )
-        self._at = f"/v3/company/{self._realm}"
+        super().__init__(context, api)
 
     async def check(self) -> str:
-        """The company's name and country."""
-        said = await self._read(f"/companyinfo/{self._realm}")
-        company = said.get("CompanyInfo", {})
-        return f"connected to the QuickBooks company {company.get('CompanyName', '?')} ({company.get('Country', '?')}), realm {self._realm}"
-
-    async def renew(self) -> None:
-        """A new access token."""
-        await self._api.tokens.renew()
+        """Return the company's name and country."""
+        company = (await self._read(f"/companyinfo/{self._realm}")).get("CompanyInfo", {})
+        name, country = company.get("CompanyName", "?"), company.get("Country", "?")
+        return f"connected to the QuickBooks company {name} ({country}), realm {self._realm}"
 
     async def customer_for(self, customer: Customer) -> str | None:
-        """By Id if mapped, else by DisplayName; a customer has one currency there."""
+        """Look up by Id if mapped, else by DisplayName; a customer has one currency there."""
         if customer.mapped:
-            found = await self._query(
-                "Customer", f"Id = '{_quoted(customer.mapped)}' and Active in (true, false)"
-            )
-            if not found:
-                words = f"there is no customer {customer.mapped}, to which {customer.account_name} is mapped"
-                raise Failure("permanent", "no_such_customer", words)
+            where = f"Id = '{_quoted(customer.mapped)}' and Active in (true, false)"
+            found = await self._query("Customer", where)
         else:
             names = {customer.account_name, _with_currency(customer)}
-            inside = ", ".join(f"'{_quoted(name)}'" for name in sorted(names))
+            listed = ", ".join(f"'{_quoted(name)}'" for name in sorted(names))
             wanted = {name.casefold() for name in names}
-            there = await self._query(
-                "Customer", f"DisplayName in ({inside}) and Active in (true, false)"
-            )
+            where = f"DisplayName in ({listed}) and Active in (true, false)"
             found = [
                 one
-                for one in there
+                for one in await self._query("Customer", where)
                 if str(one.get("DisplayName", "")).casefold() in wanted
                 and _bills_in(one, customer.currency)
             ]
-        active = [one for one in found if one.get("Active", True)]
-        if len(active) > 1:
-            raise Failure(
-                "permanent",
-                "several_customers",
-                f"there are {len(active)} customers named {customer.account_name}: map one of them",
+        customers = [
+            RemoteCustomer(
+                str(one["Id"]), one.get("Active", True), str(one.get("DisplayName", one["Id"]))
             )
-        if found and not active:
-            raise Failure(
-                "permanent",
-                "inactive_customer",
-                f"the customer {customer.mapped or customer.account_name} is inactive: make it active, then retry",
-            )
-        return str(active[0]["Id"]) if active else None
+            for one in found
+        ]
+        return choose_customer(customers, customer)
 
     async def add_customer(self, customer: Customer) -> str:
-        """A customer named by its Account Name, with the currency behind it where the name is taken in another."""
+        """Create a customer of that name; append the currency if the name is taken in another."""
         try:
             return await self._add_customer(customer, customer.account_name)
         except Failure as failed:
@@ -131,28 +137,23 @@ class QuickBooks:
             "DisplayName": name,
             "CompanyName": short(customer.name or customer.account_name, 100),
         }
-        lines = [line for line in customer.address.splitlines() if line.strip()]
-        if lines:
-            body["BillAddr"] = {f"Line{at}": line for at, line in enumerate(lines[:5], 1)}
+        if lines := customer.address_lines[:5]:
+            body["BillAddr"] = {f"Line{at}": line for at, line in enumerate(lines, 1)}
         if customer.currency:
             body["CurrencyRef"] = {"value": customer.currency}
-        # No key: a name is taken once, and the answer of years ago would give a customer that is gone.
-        said = await self._write("/customer", body, "")
+        # No key: a name is taken once, and an old response could name a deleted customer.
+        created = await self._write("/customer", body, "")
         try:
-            return str(said["Customer"]["Id"])
+            return str(created["Customer"]["Id"])
         except (LookupError, TypeError) as error:
-            raise doubtful("the answer to a new customer", error, writes=True) from error
+            what = "the response to a new customer"
+            raise incomplete_response(what, error, writes=True) from error
 
     def render(self, document: ArDocument, customer: str) -> str:
-        """An Invoice or CreditMemo. The account comes with the item."""
-        mapped_or_refused(document, needs_item=True, needs_account=False)
-        if len(document.number) > NUMBER_LENGTH:
-            raise Failure(
-                "permanent",
-                "number_too_long",
-                f"QuickBooks takes numbers of {NUMBER_LENGTH} characters, {document.number} has {len(document.number)}",
-            )
-        document = folded(document, self._most_lines)
+        """Render an Invoice or CreditMemo. The account comes with the item."""
+        require_codes(document, needs_item=True, needs_account=False)
+        require_number_length(document, NUMBER_LENGTH, "QuickBooks")
+        document = with_lines_summed(document, self._most_lines)
         body: dict[str, Any] = {
             "DocNumber": document.number,
             "TxnDate": document.invoice_date.isoformat(),
@@ -170,8 +171,8 @@ class QuickBooks:
             )
         return exact_json(body | self._tax(document))
 
-    def _line(self, line: Any, currency: str) -> dict[str, Any]:
-        quantity, price = line.shown(currency)
+    def _line(self, line: Line, currency: str) -> dict[str, Any]:
+        quantity, price = line.quantity_and_price(currency)
         code = ("TAX" if line.tax else "NON") if self._usa else line.tax
         detail: dict[str, Any] = {
             "ItemRef": {"value": line.item},
@@ -188,7 +189,7 @@ class QuickBooks:
         }
 
     def _tax(self, document: ArDocument) -> dict[str, Any]:
-        """The tax as we computed it; in the USA a document has one code."""
+        """Return the tax as we computed it; in the USA a document has one code."""
         codes = sorted({line.tax for line in document.lines if line.tax})
         if not codes:
             return {} if self._usa else {"GlobalTaxCalculation": "NotApplicable"}
@@ -201,163 +202,140 @@ class QuickBooks:
             raise Failure(
                 "permanent",
                 "several_tax_codes",
-                f"{document.number} has tax codes {', '.join(codes)}: in the USA QuickBooks takes one a document",
+                f"{document.number} has tax codes {', '.join(codes)}:"
+                " in the USA QuickBooks takes one for a document",
             )
         return {"TxnTaxDetail": {"TxnTaxCodeRef": {"value": codes[0]}, "TotalTax": document.tax}}
 
-    async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
-        """One at a time."""
+    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
+        """Create one document."""
         (one,) = requests
         entity = ENTITY[one.kind]
-        said = await self._write(f"/{entity.lower()}", one.request, one.key)
+        body = await self._write(f"/{entity.lower()}", one.request, one.key)
         try:
-            return [_found(said[entity], one.kind)]
+            return [_document(body[entity], one.kind)]
         except (LookupError, TypeError, Failure) as error:
-            raise doubtful(f"the answer to {one.number}", error, writes=True) from error
+            what = f"the response to {one.number}"
+            raise incomplete_response(what, error, writes=True) from error
 
-    async def post(self, remote_id: str, kind: DocumentType) -> Found:
-        """There is one step: a document stands posted or not at all."""
-        raise Failure(
-            "permanent", "no_drafts", f"{remote_id} cannot be posted: QuickBooks has no drafts"
-        )
+    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
+        """Refuse: there are no drafts."""
+        raise no_drafts(remote_id, "QuickBooks")
 
-    async def allocate(self, credit: Found, document: ArDocument) -> None:
-        """A payment of nothing that links the credit memo with the invoices it is not linked with yet."""
+    async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
+        """Link the credit memo to its invoices by a payment of nothing."""
         memo = (await self._read(f"/creditmemo/{credit.remote_id}")).get("CreditMemo")
         if not isinstance(memo, dict):
-            raise Failure(
-                "transient", "unreadable", f"credit memo {credit.remote_id} could not be read"
-            )
-        done: set[str] = set()
+            message = f"credit memo {credit.remote_id} could not be read"
+            raise unreadable(message, writes=False)
+        linked: set[str] = set()
         for link in memo.get("LinkedTxn") or ():
             if link.get("TxnType") == "Payment":
                 payment = (await self._read(f"/payment/{link['TxnId']}")).get("Payment", {})
-                done |= {invoice for invoice, _ in _linked(payment, "Invoice")}
-        missing = [
-            each for each in document.corrects if each.remote_id and each.remote_id not in done
-        ]
+                linked |= {invoice for invoice, _ in _linked(payment, "Invoice")}
+        missing = document.not_applied(linked)
         if not missing:
             return
         amount = sum((each.amount for each in missing), Decimal(0))
-        lines = [
-            {"Amount": each.amount, "LinkedTxn": [{"TxnId": each.remote_id, "TxnType": "Invoice"}]}
-            for each in missing
-        ]
-        lines.append(
-            {"Amount": amount, "LinkedTxn": [{"TxnId": credit.remote_id, "TxnType": "CreditMemo"}]}
-        )
+        parts = [(each.amount, each.remote_id, "Invoice") for each in missing]
+        parts.append((amount, credit.remote_id, "CreditMemo"))
         body = {
             "CustomerRef": {"value": credit.customer},
             "TotalAmt": Decimal(0),
             "CurrencyRef": {"value": document.currency},
             "TxnDate": document.invoice_date.isoformat(),
-            "Line": lines,
+            "Line": [
+                {"Amount": amount, "LinkedTxn": [{"TxnId": an_id, "TxnType": of_type}]}
+                for amount, an_id, of_type in parts
+            ],
         }
-        await self._write(
-            "/payment",
-            body,
-            key_of(
-                self._ledger,
-                "apply",
-                credit.remote_id,
-                *(f"{each.remote_id}={each.amount}" for each in missing),
-            ),
-        )
+        amounts = (f"{each.remote_id}={each.amount}" for each in missing)
+        key = key_of(self._ledger, "apply", credit.remote_id, *amounts)
+        await self._write("/payment", body, key)
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """There are no drafts."""
-        raise Failure(
-            "permanent", "no_drafts", f"{remote_id} is not deleted: QuickBooks has no drafts"
-        )
+        """Refuse: there are no drafts."""
+        raise no_drafts(remote_id, "QuickBooks")
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
-        """By DocNumber."""
-        there = [_found(one, kind) for one in await self._in(ENTITY[kind], "DocNumber", numbers)]
-        return by_number(numbers, there)
+    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+        """Look up by DocNumber."""
+        return await find_by_number(numbers, lambda part: self._where(kind, "DocNumber", part))
 
     async def status(
         self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, Found | None]:
-        """By Id; one that is not in the answer is asked for alone, and only code 610 says that it is gone."""
-        found: dict[str, Found | None] = {
-            str(one["Id"]): _found(one, kind)
-            for one in await self._in(ENTITY[kind], "Id", remote_ids)
-        }
-        for remote_id in remote_ids:
-            if remote_id not in found:
-                try:
-                    found[remote_id] = _found(
-                        (await self._read(f"/{ENTITY[kind].lower()}/{remote_id}"))[ENTITY[kind]],
-                        kind,
-                    )
-                except KeyError as error:
-                    raise doubtful(f"the answer about {remote_id}", error, writes=False) from error
-                except Failure as failed:
-                    if failed.code != "quickbooks_610":
-                        raise
-                    found[remote_id] = None
-        return {remote_id: found[remote_id] for remote_id in remote_ids}
+    ) -> dict[str, RemoteDocument | None]:
+        """Look up by Id, many in one call; only code 610 means that a document is gone."""
+        return await status_by_id(
+            remote_ids,
+            lambda part: self._where(kind, "Id", part),
+            lambda an_id: self._read_one(kind, an_id),
+        )
 
-    async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change; deleted ones from the change log, which goes back a month. A whole page is read on from its last
-        time, not by its number: one that changes meanwhile goes to the end, and those behind it move up into a page that was read."""
-        made: list[Payment] = []
-        newest, since, page = cursor, cursor, 0
-        for _ in range(PAGES_AT_ONCE):
-            where = f"MetaData.LastUpdatedTime >= '{since or '2000-01-01T00:00:00+00:00'}' orderby MetaData.LastUpdatedTime"
-            read = await self._query("Payment", where, 1 + page * PAGE)
-            for one in read:
-                newest = max(newest, _changed(one))
-                made += _payments_in(one)
-            if len(read) < PAGE:
-                break
-            since, page = (newest, 0) if newest > since else (since, page + 1)
+    async def _where(
+        self, kind: DocumentType, column: str, values: Sequence[str]
+    ) -> list[RemoteDocument]:
+        listed = ", ".join(f"'{_quoted(value)}'" for value in values)
+        found = await self._query(ENTITY[kind], f"{column} in ({listed})")
+        return [_document(one, kind) for one in found]
+
+    async def _read_one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
+        try:
+            body = await self._read(f"/{ENTITY[kind].lower()}/{remote_id}")
+            return _document(body[ENTITY[kind]], kind)
+        except KeyError as error:
+            what = f"the response about {remote_id}"
+            raise incomplete_response(what, error, writes=False) from error
+        except Failure as failed:
+            if failed.code != "quickbooks_610":
+                raise
+            return None
+
+    async def payments(self, cursor: str) -> PaymentPage:
+        """Read payments by the time of their last change, and deleted ones from the change log.
+
+        The change log goes back a month.
+        """
+
+        async def read(since: str, page: int) -> list[dict[str, Any]]:
+            changed = "MetaData.LastUpdatedTime"
+            where = f"{changed} >= '{since or FIRST_MOMENT}' orderby {changed}"
+            return await self._query("Payment", where, 1 + page * PAGE)
+
+        payments: list[Payment] = []
+        newest = cursor
+        async for page in change_pages(
+            cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
+        ):
+            newest = page.newest
+            payments += [payment for one in page.rows for payment in _payments_in(one)]
         if cursor:
-            changed_since = max(
-                datetime.fromisoformat(cursor), clock.now() - CHANGES_KEPT
-            ).isoformat()
-            for one in _changes(
-                await self._read("/cdc", {"entities": "Payment", "changedSince": changed_since})
-            ):
-                if one.get("status") == "Deleted":
-                    made.append(
-                        Payment(
-                            str(one["Id"]),
-                            "",
-                            "",
-                            Decimal(0),
-                            "",
-                            datetime.fromisoformat(_changed(one) or cursor).date(),
-                            cancelled=True,
-                        )
-                    )
-        return Payments(newest, tuple(made))
+            payments += await self._deleted_payments(cursor)
+        return PaymentPage(newest, tuple(payments))
 
-    async def close(self) -> None:
-        """Ends the connections."""
-        await self._api.close()
-
-    async def _in(self, entity: str, column: str, values: Sequence[str]) -> list[dict[str, Any]]:
-        there: list[dict[str, Any]] = []
-        for at in range(0, len(values), ASKED_AT_ONCE):
-            inside = ", ".join(f"'{_quoted(value)}'" for value in values[at : at + ASKED_AT_ONCE])
-            there += await self._query(entity, f"{column} in ({inside})")
-        return there
+    async def _deleted_payments(self, cursor: str) -> list[Payment]:
+        since = max(datetime.fromisoformat(cursor), clock.now() - CHANGES_KEPT).isoformat()
+        log = await self._read("/cdc", {"entities": "Payment", "changedSince": since})
+        deleted = [one for one in _changes(log) if one.get("status") == "Deleted"]
+        return [
+            Payment(
+                payment_id=str(one["Id"]),
+                remote_id="",
+                number="",
+                amount=Decimal(0),
+                currency="",
+                paid_on=datetime.fromisoformat(_changed_at(one) or cursor).date(),
+                cancelled=True,
+            )
+            for one in deleted
+        ]
 
     async def _query(self, entity: str, where: str, start: int = 1) -> list[dict[str, Any]]:
-        said = await self._read(
-            "/query",
-            {
-                "query": f"select * from {entity} where {where} startposition {start} maxresults {PAGE}"
-            },
-        )
-        if not isinstance(said.get("QueryResponse"), dict):
-            raise Failure(
-                "transient",
-                "unreadable",
-                f"the answer to a query of {entity} holds no QueryResponse",
-            )
-        return list(said["QueryResponse"].get(entity) or ())
+        query = f"select * from {entity} where {where} startposition {start} maxresults {PAGE}"
+        body = await self._read("/query", {"query": query})
+        if not isinstance(body.get("QueryResponse"), dict):
+            message = f"the response to a query of {entity} has no QueryResponse"
+            raise unreadable(message, writes=False)
+        return list(body["QueryResponse"].get(entity) or ())
 
     async def _read(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         return await self._api.read(self._at + path, {"minorversion": "75"} | dict(params or {}))
@@ -371,61 +349,49 @@ class QuickBooks:
         )
 
 
-def reading(answer: Answer, writes: bool) -> Failure | None:
-    """A Fault counts whatever the status."""
-    said = object_in(answer)
-    fault = said.get("Fault") or said.get("fault")
+def read_failure(response: Response, writes: bool) -> Failure | None:
+    """Read the Fault of a response; it counts whatever the status."""
+    body = object_in(response)
+    fault = body.get("Fault") or body.get("fault")
     if not isinstance(fault, dict):
-        return failure_of(answer, writes=writes)
+        return failure_of(response, writes=writes)
     errors = [
         one for one in fault.get("Error") or fault.get("error") or () if isinstance(one, dict)
     ]
     codes = {str(one.get("code", "")) for one in errors}
-    words = (
-        "; ".join(
-            dict.fromkeys(
-                ": ".join(filter(None, (_said(one, "Message"), _said(one, "Detail"))))
-                for one in errors
-            )
-        )
-        or "a fault without a word"
+    messages = (
+        ": ".join(filter(None, (_text(one, "Message"), _text(one, "Detail")))) for one in errors
     )
+    message = "; ".join(dict.fromkeys(messages)) or "a fault without a message"
     code = f"quickbooks_{sorted(codes)[0]}" if codes else "quickbooks_fault"
-    kind = str(fault.get("type", "")).lower()
-    if answer.status == 429 or codes & THROTTLED_CODES:
-        return Failure(
-            "transient",
-            code,
-            words,
-            retry_after=answer.retry_after or THROTTLED_SECONDS,
-            everywhere=True,
-        )
-    if (
-        answer.status in (401, 403)
-        or "authentication" in kind
-        or "authorization" in kind
-        or codes & AUTH_CODES
-    ):
-        return Failure("auth", code, words)
-    if NUMBER_TAKEN.search(words) or codes & NUMBER_TAKEN_CODES:
-        return Failure("duplicate", code, words)
-    if answer.status >= 500 or "system" in kind:
-        return Failure(
-            "unknown" if writes else "transient", code, words, retry_after=answer.retry_after
-        )
-    return Failure("permanent", code, words)
+    kind, status, retry_after = (
+        str(fault.get("type", "")).lower(),
+        response.status,
+        response.retry_after,
+    )
+    if status == 429 or codes & THROTTLED_CODES:
+        wait = retry_after or THROTTLED_SECONDS
+        return Failure("transient", code, message, retry_after=wait, everywhere=True)
+    refused = "authentication" in kind or "authorization" in kind or codes & AUTH_CODES
+    if status in (401, 403) or refused:
+        return Failure("auth", code, message)
+    if NUMBER_TAKEN.search(message) or codes & NUMBER_TAKEN_CODES:
+        return Failure("duplicate", code, message)
+    if status >= 500 or "system" in kind:
+        return Failure("unknown" if writes else "transient", code, message, retry_after=retry_after)
+    return Failure("permanent", code, message)
 
 
-def _said(error: Mapping[str, Any], name: str) -> str:
+def _text(error: Mapping[str, Any], name: str) -> str:
     return str(error.get(name) or error.get(name.lower()) or "")
 
 
-def _found(one: Mapping[str, Any], kind: DocumentType) -> Found:
+def _document(one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
     try:
         total = Decimal(one["TotalAmt"])
         left = Decimal(one.get("RemainingCredit", one.get("Balance", total)))
-        voided = total == 0 and "voided" in str(one.get("PrivateNote", "")).lower()
-        return Found(
+        voided = total == 0 and _is_voided(one)
+        return RemoteDocument(
             remote_id=str(one["Id"]),
             number=str(one.get("DocNumber", "")),
             kind=kind,
@@ -436,14 +402,18 @@ def _found(one: Mapping[str, Any], kind: DocumentType) -> Found:
             remote_number=str(one.get("DocNumber", "")),
             balance=left,
             invoice_date=date.fromisoformat(one["TxnDate"]),
-            changed_at=_changed(one),
+            changed_at=_changed_at(one),
         )
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise doubtful(f"a QuickBooks {kind}", error, writes=False) from error
+        raise incomplete_response(f"a QuickBooks {kind}", error, writes=False) from error
+
+
+def _is_voided(one: Mapping[str, Any]) -> bool:
+    return "voided" in str(one.get("PrivateNote", "")).lower()
 
 
 def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
-    """The documents of a kind that a payment pays or uses, with the amounts."""
+    """Return the documents of a kind that a payment pays or uses, with the amounts."""
     lines = [
         (link, line) for line in payment.get("Line") or () for link in line.get("LinkedTxn") or ()
     ]
@@ -455,35 +425,35 @@ def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
 
 
 def _payments_in(one: Mapping[str, Any]) -> list[Payment]:
-    """The money in a payment, by invoice: what its credit memos cover is none. A voided one is taken back."""
+    """Return the money in a payment by invoice, without the part that credit memos cover."""
     invoices = _linked(one, "Invoice")
     covered = sum((amount for _, amount in _linked(one, "CreditMemo")), Decimal(0))
     on = date.fromisoformat(one["TxnDate"])
     currency = str((one.get("CurrencyRef") or {}).get("value", ""))
-    if not invoices and "voided" in str(one.get("PrivateNote", "")).lower():
+    if not invoices and _is_voided(one):
         return [Payment(str(one["Id"]), "", "", Decimal(0), currency, on, cancelled=True)]
-    made = []
+    payments = []
     for invoice, amount in invoices:
         by_credit = min(covered, amount)
         covered -= by_credit
         if amount > by_credit:
-            made.append(Payment(str(one["Id"]), invoice, "", amount - by_credit, currency, on))
-    return made
+            payments.append(Payment(str(one["Id"]), invoice, "", amount - by_credit, currency, on))
+    return payments
 
 
-def _changes(said: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if not isinstance(said.get("CDCResponse"), list):
-        raise Failure("transient", "unreadable", "the change log could not be read")
+def _changes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if not isinstance(body.get("CDCResponse"), list):
+        raise unreadable("the change log could not be read", writes=False)
     return [
         one
-        for part in said["CDCResponse"]
+        for part in body["CDCResponse"]
         for each in part.get("QueryResponse") or ()
         for one in each.get("Payment") or ()
     ]
 
 
-def _changed(one: Mapping[str, Any]) -> str:
-    """When it was changed last, in UTC."""
+def _changed_at(one: Row) -> str:
+    """Return the time of the last change in UTC."""
     text = str((one.get("MetaData") or {}).get("LastUpdatedTime", ""))
     return datetime.fromisoformat(text).astimezone(UTC).isoformat() if text else ""
 
@@ -504,7 +474,7 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
-LEDGER = Kind(
+LEDGER = AdapterSpec(
     name="quickbooks",
     title="QuickBooks Online",
     settings=(
@@ -519,7 +489,8 @@ LEDGER = Kind(
         ),
         Setting(
             "webhook_key",
-            "the verifier token of webhooks, to have payments read at once: https://<your host>/webhooks/<connection>",
+            "the verifier token of webhooks, which have payments read at once:"
+            " they go to https://<your host>/webhooks/<connection>",
             secret=True,
         ),
         Setting(
@@ -535,11 +506,7 @@ LEDGER = Kind(
             "where tokens are renewed",
             default="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
         ),
-        Setting(
-            "most_lines",
-            "above so many lines those of one item and tax are summed; 0: never",
-            default="0",
-        ),
+        most_lines_setting("item and tax"),
     ),
     capabilities=Capabilities(
         request_key=True,

@@ -1,9 +1,11 @@
-"""Tryton 8: JSON-RPC of the modules account and account_invoice. Two steps: a draft is created, then posted; Tryton numbers it.
+"""Tryton 8, JSON-RPC of the modules account and account_invoice. Two steps; Tryton numbers.
 
-Our number stands in the field `reference`, which nothing keeps unique; so a draft's id is kept before it is posted, and a second draft, if a
-worker is stopped at the worst moment, is never posted. Invoices and credit notes are customer invoices; a credit note has negative quantities.
-Tryton refuses an invoice older than the last one posted of its sequence, and posts one at a time: documents go in the order of their dates.
-Tax amounts are given as we invoiced them; Tryton keeps them as long as the bases agree, and the total is compared before anything is posted.
+Our number is in the field `reference`, which is not unique. So a draft's id is stored before it is
+posted, and a second draft, left by a worker that was killed between two calls, is never posted.
+Invoices and credit notes are customer invoices; a credit note has negative quantities.
+Tryton refuses an invoice older than the last posted one of its sequence, and posts one at a time:
+documents go in the order of their dates. Tax amounts are given as we computed them; Tryton keeps
+them as long as the bases agree, and the total is compared before anything is posted.
 """
 
 import json
@@ -12,19 +14,31 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from services.arg_sync.ledgers.http_client import Wire
-from services.arg_sync.ledgers.port import (
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
+    AdapterSpec,
     Capabilities,
-    Failure,
-    Found,
-    Host,
-    Keyed,
-    Kind,
-    Payments,
+    FrozenRequest,
     Setting,
 )
-from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, Warned
-from services.arg_sync.rules.documents import ArDocument, Customer, Line, Payment, RemoteState
+from services.arg_sync.ledgers.documents import (
+    ArDocument,
+    Customer,
+    Line,
+    Payment,
+    PaymentPage,
+    RemoteDocument,
+    RemoteState,
+)
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import HttpClient
+from services.arg_sync.ledgers.lookups import (
+    DocumentsByNumber,
+    RemoteCustomer,
+    choose_customer,
+    find_by_number,
+)
+from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, TrytonWarning
 from shared.money import minor_unit
 from shared.terms import DocumentType
 
@@ -48,96 +62,73 @@ STATES: dict[str, RemoteState] = {
     "cancelled": "voided",
 }
 WARNINGS_ACCEPTED = "invoice_payment_term"
-WARNINGS_AT_MOST = 5
+MAX_WARNINGS = 5
 JOURNAL, RECEIVABLE = ("journal", "revenue"), ("account", "receivable")
 OVERLAP = 500
-"""Payments that were booked late may have lower ids than those read last: so many are read again."""
+"""How many ids are read again: a payment that commits late has a lower id than the last read."""
 
 
 class Tryton:
     """One company of one Tryton database."""
 
-    def __init__(self, host: Host) -> None:
-        settings = host.settings
-        self.capabilities = host.capabilities
-        self._user, self._database, self._company_name = (
-            settings["user"],
-            settings["database"],
-            settings.get("company", ""),
+    def __init__(self, context: AdapterContext) -> None:
+        at = context.settings
+        self.capabilities = context.capabilities
+        self._user, self._database = at["user"], at["database"]
+        self._company_name, self._journal_name = at.get("company", ""), at.get("journal", "")
+        accepted = at.get("accept_warnings", WARNINGS_ACCEPTED).split(",")
+        self._accepted = {name.strip() for name in accepted} - {""}
+        self._http_client = HttpClient(
+            at["base_url"],
+            context.rate_limiter,
+            request_seconds=context.capabilities.request_seconds,
+            allow_private=at.get("allow_private", "") == "yes",
+            concurrency=context.capabilities.concurrency,
         )
-        self._journal_name = settings.get("journal", "")
-        self._accepted = {
-            name.strip() for name in settings.get("accept_warnings", WARNINGS_ACCEPTED).split(",")
-        } - {""}
-        self._wire = Wire(
-            settings["base_url"],
-            host.turn,
-            request_seconds=host.capabilities.request_seconds,
-            allow_private=settings.get("allow_private", "") == "yes",
-            concurrency=host.capabilities.concurrency,
-        )
-        self._rpc = TrytonRpc(self._wire, host.vault, self._database, self._user)
+        self._rpc = TrytonRpc(self._http_client, context.secret_store, self._database, self._user)
         self._call, self._search = self._rpc.call, self._rpc.search
         self._ids: dict[tuple[str, str], int] = {}
 
-    # -- who we are
-
     async def check(self) -> str:
-        """Company, user, and whether the accounts can be read."""
+        """Return company, user and number of accounts, which proves that accounts are readable."""
         company = await self._company()
-        (accounts,) = [
-            await self._call(
-                "model.account.account.search_count",
-                [["company", "=", company], ["closed", "!=", True]],
-            )
-        ]
+        domain = [["company", "=", company], ["closed", "!=", True]]
+        accounts = await self._call("model.account.account.search_count", domain)
         (row,) = await self._call(
             "model.company.company.read", [company], ["party.name", "currency.code"]
         )
-        return f"connected to {row['party.']['name']} ({row['currency.']['code']}) in {self._database} as {self._user}: {accounts} accounts can be booked on"
+        name, currency = row["party."]["name"], row["currency."]["code"]
+        return (
+            f"connected to {name} ({currency}) in {self._database} as {self._user}:"
+            f" {accounts} accounts can be booked on"
+        )
 
     async def renew(self) -> None:
-        """Logs in again."""
+        """Log in again."""
         await self._rpc.log_in_again()
 
     async def close(self) -> None:
-        """Ends the connections; the session ends by itself."""
-        await self._wire.close()
+        """Close the connections; the session expires."""
+        await self._http_client.close()
 
     # -- customers
 
     async def customer_for(self, customer: Customer) -> str | None:
-        """By the party's code or id if mapped, else by its exact name."""
+        """Look up by the party's code or id if mapped, else by its exact name."""
+        domain: list[Any] = [["name", "=", customer.account_name]]
         if customer.mapped:
             an_id = int(customer.mapped) if customer.mapped.isdigit() else -1
-            domain: list[Any] = ["OR", ["code", "=", customer.mapped], ["id", "=", an_id]]
-        else:
-            domain = [["name", "=", customer.account_name]]
+            domain = ["OR", ["code", "=", customer.mapped], ["id", "=", an_id]]
         found = await self._search(
             "model.party.party", domain, ["name", "code", "active"], active_test=False
         )
-        what = customer.mapped or customer.account_name
-        if not found and customer.mapped:
-            raise Failure(
-                "permanent", "no_such_customer", f"Tryton has no party with the code or id {what}"
-            )
-        if len(found) > 1:
-            codes = ", ".join(str(one["code"]) for one in found[:5])
-            raise Failure(
-                "permanent",
-                "several_customers",
-                f"Tryton has {len(found)} parties named {what} (codes {codes}): map the one by its code",
-            )
-        if found and not found[0]["active"]:
-            raise Failure(
-                "permanent",
-                "customer_blocked",
-                f"party {found[0]['name']} (code {found[0]['code']}) is inactive in Tryton: activate it there",
-            )
-        return str(found[0]["id"]) if found else None
+        parties = [
+            RemoteCustomer(str(one["id"]), one["active"], f"code {one['code']}") for one in found
+        ]
+        return choose_customer(parties, customer, count_inactive=True)
 
     async def add_customer(self, customer: Customer) -> str:
-        """A party with one address."""
+        """Create a party with one address."""
         street = customer.address or customer.name or customer.account_name
         party = {
             "name": customer.account_name,
@@ -149,17 +140,14 @@ class Tryton:
     # -- documents
 
     def render(self, document: ArDocument, customer: str) -> str:
-        """The invoice with codes in the place of ids: which account and tax they are is asked when it is created."""
+        """Render the invoice with codes instead of ids; `create` looks the ids up."""
         sign = -1 if document.kind == "credit-note" else 1
         lines, taxes = [], dict[tuple[str, bool], list[Decimal]]()
         for line in document.lines:
-            quantity, price = _shown(line, document.currency)
+            quantity, price = _quantity_and_price(line, document.currency)
             if not line.account:
-                raise Failure(
-                    "permanent",
-                    "mapping_missing",
-                    f"line {line.line_no} has no account: Tryton books on accounts, map one (an item will not do)",
-                )
+                message = f"line {line.line_no} has no account: map one (an item is not enough)"
+                raise Failure("permanent", "mapping_missing", message)
             lines.append(
                 {
                     "description": line.description,
@@ -191,101 +179,90 @@ class Tryton:
         }
         return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
-    async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
-        """A draft."""
+    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
+        """Create a draft."""
         (one,) = requests
         values = await self._values(json.loads(one.request))
         (an_id,) = await self._call(f"{INVOICE}.create", [values], writes=True)
         try:
             return [await self._one(str(an_id), one.kind)]
-        except (
-            Failure
-        ) as failed:  # the draft is there: whatever the reading says, nothing may be created again
+        except Failure as failed:
+            # The draft exists: whatever reading it gives, it must not be created again.
             raise Failure(
                 "unknown", failed.code, failed.message, everywhere=failed.everywhere
             ) from failed
 
-    async def post(self, remote_id: str, kind: DocumentType) -> Found:
-        """Posts a draft. Warnings that the settings accept are accepted, others are told."""
-        accepted: set[str] = set()
-        while True:  # posting what is posted or paid changes nothing there
+    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
+        """Post a draft; posting a posted one changes nothing. Skip the accepted warnings."""
+        skipped: set[str] = set()
+        while True:
             try:
                 await self._call(f"{INVOICE}.post", [int(remote_id)], writes=True)
                 return await self._one(remote_id, kind)
-            except Warned as warned:
-                if (
-                    warned.kind not in self._accepted
-                    or warned.name in accepted
-                    or len(accepted) == WARNINGS_AT_MOST
-                ):
-                    raise Failure("permanent", warned.kind, warned.message) from warned
-                accepted.add(warned.name)
-                await self._call("model.res.user.warning.skip", warned.name, writes=True)
+            except TrytonWarning as warning:
+                accepted = warning.kind in self._accepted and warning.name not in skipped
+                if not accepted or len(skipped) == MAX_WARNINGS:
+                    raise Failure("permanent", warning.kind, warning.message) from warning
+                skipped.add(warning.name)
+                await self._call("model.res.user.warning.skip", warning.name, writes=True)
 
-    async def allocate(self, credit: Found, document: ArDocument) -> None:
-        """Makes the credit note's receivable line a payment of the invoice. Tryton can do that for one invoice."""
-        (invoice, *others) = [each for each in document.corrects if each.remote_id]
+    async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
+        """Make the credit note's receivable line a payment of the one invoice that it corrects."""
+        (invoice, *others) = document.not_applied(())
         if others:
             numbers = ", ".join(each.number for each in document.corrects)
-            raise Failure(
-                "permanent",
-                "several_invoices",
-                f"it corrects {numbers}, and Tryton applies a credit note to one invoice only",
-            )
-        (there,) = await self._call(f"{INVOICE}.read", [int(credit.remote_id)], ["move", "account"])
-        domain = [["move", "=", there["move"]], ["account", "=", there["account"]]]
+            message = f"it corrects {numbers}, and Tryton applies a credit note to one invoice only"
+            raise Failure("permanent", "several_invoices", message)
+        fields = ["move", "account"]
+        (note,) = await self._call(f"{INVOICE}.read", [int(credit.remote_id)], fields)
+        domain = [[field, "=", note[field]] for field in fields]
         lines = [one["id"] for one in await self._search("model.account.move.line", domain, ["id"])]
-        (owed,) = await self._call(
-            f"{INVOICE}.read", [int(invoice.remote_id)], ["payment_lines", "state"]
-        )
+        invoice_id = [int(invoice.remote_id)]
+        (owed,) = await self._call(f"{INVOICE}.read", invoice_id, ["payment_lines", "state"])
         missing = [line for line in lines if line not in owed["payment_lines"]]
         if not missing:
             return
         if owed["state"] != "posted":
-            raise Failure(
-                "permanent",
-                "invoice_settled",
-                f"{invoice.number} is {owed['state']} in Tryton: apply the credit note by hand",
+            message = (
+                f"{invoice.number} is {owed['state']} in Tryton: apply the credit note by hand"
             )
-        await self._call(
-            f"{INVOICE}.write",
-            [int(invoice.remote_id)],
-            {"payment_lines": [["add", missing]]},
-            writes=True,
-        )
+            raise Failure("permanent", "invoice_settled", message)
+        values = {"payment_lines": [["add", missing]]}
+        await self._call(f"{INVOICE}.write", invoice_id, values, writes=True)
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Deletes a draft."""
+        """Delete a draft."""
         found = (await self.status(kind, [remote_id]))[remote_id]
         if found is not None:
             await self._call(f"{INVOICE}.delete", [int(remote_id)], writes=True)
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
-        """By reference: every customer invoice of the company that is not cancelled."""
-        domain = [
-            ["reference", "in", list(numbers)],
-            ["type", "=", "out"],
-            ["company", "=", await self._company()],
-            ["state", "!=", "cancelled"],
-        ]
-        found = [_found(row, kind) for row in await self._search(INVOICE, domain, FIELDS)]
-        return {
-            number: [one for one in found if one is not None and one.number == number]
-            for number in numbers
-        }
+    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+        """Look up by reference among the customer invoices of the company."""
+        company = await self._company()
+
+        async def read(part: Sequence[str]) -> list[RemoteDocument]:
+            domain = [
+                ["reference", "in", list(part)],
+                ["type", "=", "out"],
+                ["company", "=", company],
+                ["state", "!=", "cancelled"],
+            ]
+            found = [_document(row, kind) for row in await self._search(INVOICE, domain, FIELDS)]
+            return [one for one in found if one is not None]
+
+        return await find_by_number(numbers, read)
 
     async def status(
         self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, Found | None]:
-        """By id."""
-        there = await self._search(
-            INVOICE, [["id", "in", [int(an_id) for an_id in remote_ids]]], FIELDS
-        )
-        by_id = {str(row["id"]): _found(row, kind) for row in there}
+    ) -> dict[str, RemoteDocument | None]:
+        """Look up by id."""
+        domain = [["id", "in", [int(an_id) for an_id in remote_ids]]]
+        rows = await self._search(INVOICE, domain, FIELDS)
+        by_id = {str(row["id"]): _document(row, kind) for row in rows}
         return {an_id: by_id.get(an_id) for an_id in remote_ids}
 
-    async def payments(self, cursor: str) -> Payments:
-        """Move lines that pay customer invoices, but for those of credit notes."""
+    async def payments(self, cursor: str) -> PaymentPage:
+        """Read the move lines that pay customer invoices, without those of credit notes."""
         since = max(0, int(cursor or 0) - OVERLAP)
         domain = [
             ["id", ">", since],
@@ -308,7 +285,7 @@ class Tryton:
             fields,
             order=[["id", "ASC"]],
         )
-        made = [
+        payments = [
             Payment(
                 payment_id=str(row["id"]),
                 remote_id=str(row["invoice_payment"]),
@@ -321,44 +298,33 @@ class Tryton:
             )
             for row in rows
         ]
-        return Payments(
-            str(max((row["id"] for row in rows), default=int(cursor or 0))), tuple(made)
-        )
+        newest = max((row["id"] for row in rows), default=int(cursor or 0))
+        return PaymentPage(str(newest), tuple(payments))
 
-    async def _one(self, remote_id: str, kind: DocumentType) -> Found:
+    async def _one(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         found = (await self.status(kind, [remote_id]))[remote_id]
         if found is None:
-            raise Failure(
-                "permanent",
-                "gone",
-                f"Tryton has no invoice with the id {remote_id}, or it is of the other kind",
-            )
+            message = f"Tryton has no {kind} with the id {remote_id}"
+            raise Failure("permanent", "gone", message)
         return found
 
     async def _values(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """What Tryton's create takes: codes become ids, party and company their defaults."""
+        """Return the values for Tryton: codes become ids, party and company get defaults."""
         company, party = await self._company(), body["party"]
-        (there,) = await self._call(
+        (row,) = await self._call(
             "model.party.party.read",
             [party],
             ["addresses", "account_receivable", "active", "name", "code"],
         )
-        if not there["active"]:
-            raise Failure(
-                "permanent",
-                "customer_blocked",
-                f"party {there['name']} (code {there['code']}) is inactive in Tryton: activate it there",
-            )
-        receivable = there["account_receivable"]
-        if not receivable:
-            receivable = await self._standard_receivable()
-        if not there["addresses"] or not receivable:
-            missing = "address" if not there["addresses"] else "receivable account"
-            raise Failure(
-                "permanent",
-                "customer_incomplete",
-                f"party {there['name']} (code {there['code']}) has no {missing} in Tryton: give it one",
-            )
+        name = f"party {row['name']} (code {row['code']})"
+        if not row["active"]:
+            message = f"{name} is inactive in Tryton: activate it there"
+            raise Failure("permanent", "inactive_customer", message)
+        receivable = row["account_receivable"] or await self._standard_receivable()
+        if not row["addresses"] or not receivable:
+            missing = "address" if not row["addresses"] else "receivable account"
+            message = f"{name} has no {missing} in Tryton: add one"
+            raise Failure("permanent", "customer_incomplete", message)
         currency = await self._id("model.currency.currency", body["currency"], ("code",))
         journal = await self._journal()
         term = (
@@ -370,7 +336,7 @@ class Tryton:
             "type": "out",
             "company": company,
             "party": party,
-            "invoice_address": there["addresses"][0],
+            "invoice_address": row["addresses"][0],
             "account": receivable,
             "currency": currency,
             "journal": journal,
@@ -386,7 +352,7 @@ class Tryton:
         }
 
     async def _standard_receivable(self) -> int | None:
-        """The account of parties that have none of their own."""
+        """Return the default receivable account, for parties without an own one."""
         if RECEIVABLE not in self._ids:
             (standard,) = await self._call(
                 "model.account.configuration.read", [1], ["default_account_receivable"]
@@ -397,7 +363,7 @@ class Tryton:
         return self._ids[RECEIVABLE]
 
     async def _journal(self) -> int:
-        """The one of type revenue, or the one that the settings name."""
+        """Return the journal that the settings name, else the only one of type revenue."""
         if JOURNAL in self._ids:
             return self._ids[JOURNAL]
         if self._journal_name:
@@ -424,9 +390,8 @@ class Tryton:
             "company": company,
             "currency": currency,
             "description": line["description"],
-            "quantity": Decimal(
-                line["quantity"]
-            ),  # a bare number: Tryton makes a float of it, whose four decimals survive
+            # A bare number: Tryton converts it to a float, which keeps the four decimals.
+            "quantity": Decimal(line["quantity"]),
             "unit_price": _decimal(line["unit_price"]),
             "account": await self._id("model.account.account", line["account"], ("code", "name")),
             "taxes": [["add", taxes]],
@@ -446,7 +411,7 @@ class Tryton:
         }
 
     async def _id(self, model: str, code: str, fields: Iterable[str]) -> int:
-        """The id of an account, a tax, a term or a currency by its code or name; asked once."""
+        """Return the id of an account, tax, term or currency by its code or name; cached."""
         if (model, code) not in self._ids:
             for field in fields:
                 found = await self._search(model, [[field, "=", code]], ["id"])
@@ -468,7 +433,7 @@ class Tryton:
         return self._ids[model, code]
 
     async def _company(self) -> int:
-        """The company, by name if the database has several."""
+        """Return the company, by name if the database has several."""
         context = self._rpc.context
         if "company" not in context:
             rows = await self._search("model.company.company", [], ["party.name"])
@@ -478,7 +443,8 @@ class Tryton:
                 raise Failure(
                     "auth",
                     "company_not_found",
-                    f"the setting company must name one of the companies of {self._database}: {names}",
+                    f"the setting company must name one of the companies of {self._database}:"
+                    f" {names}",
                     everywhere=True,
                 )
             context["company"] = named[0]["id"]
@@ -486,13 +452,13 @@ class Tryton:
         return company
 
 
-def _found(row: Mapping[str, Any], kind: DocumentType) -> Found | None:
-    """An invoice if it is of that kind: a credit note is a negative one; one of 0 may be either."""
+def _document(row: Mapping[str, Any], kind: DocumentType) -> RemoteDocument | None:
+    """Return an invoice of that kind, else None. A credit note is negative; 0 may be either."""
     total = row["total_amount"]
     if total != 0 and (total < 0) != (kind == "credit-note"):
         return None
     sign = -1 if kind == "credit-note" else 1
-    return Found(
+    return RemoteDocument(
         remote_id=str(row["id"]),
         number=row["reference"] or "",
         kind=kind,
@@ -507,12 +473,14 @@ def _found(row: Mapping[str, Any], kind: DocumentType) -> Found | None:
     )
 
 
-def _shown(line: Line, currency: str) -> tuple[Decimal, Decimal]:
-    """Quantity and price if Tryton makes our amount of them: it rounds a half to the even cent, we round it up. Else 1 × the amount."""
-    there = (line.quantity * line.unit_price).quantize(
-        minor_unit(currency), rounding=ROUND_HALF_EVEN
-    )
-    return (line.quantity, line.unit_price) if there == line.amount else (Decimal(1), line.amount)
+def _quantity_and_price(line: Line, currency: str) -> tuple[Decimal, Decimal]:
+    """Return quantity and price if Tryton computes our amount from them, else 1 × the amount.
+
+    Tryton rounds a half to the even cent, we round it up.
+    """
+    product = line.quantity * line.unit_price
+    theirs = product.quantize(minor_unit(currency), rounding=ROUND_HALF_EVEN)
+    return (line.quantity, line.unit_price) if theirs == line.amount else (Decimal(1), line.amount)
 
 
 def _decimal(text: str) -> dict[str, str]:
@@ -528,7 +496,7 @@ def _noun(model: str) -> str:
     return model.rpartition(".")[2].replace("_", " ")
 
 
-LEDGER = Kind(
+LEDGER = AdapterSpec(
     name="tryton",
     title="Tryton",
     settings=(
@@ -562,5 +530,6 @@ LEDGER = Kind(
         discards=True,
     ),
     make=Tryton,
-    needs="modules account and account_invoice; a chart of accounts, a fiscal year with periods and invoice sequences; accounts and taxes mapped by code",
+    needs="modules account and account_invoice; a chart of accounts, a fiscal year with periods"
+    " and invoice sequences; accounts and taxes mapped by code",
 )

@@ -1,4 +1,4 @@
-"""Tryton's JSON-RPC: login, calls, its own forms of numbers and dates, and what its answers mean."""
+"""Tryton's JSON-RPC: login, calls, its formats of numbers and dates, and its errors."""
 
 import asyncio
 import base64
@@ -7,24 +7,27 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from services.arg_sync.ledgers.http_client import Answer, Wire, exact_json, failure_of
-from services.arg_sync.ledgers.port import Failure, Vault
+from services.arg_sync.ledgers.adapter import SecretStore
+from services.arg_sync.ledgers.failures import Failure, unreadable
+from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json, failure_of
 
 
 class TrytonRpc:
-    """Calls to one database in the name of one user."""
+    """Calls to one database as one user."""
 
-    def __init__(self, wire: Wire, vault: Vault, database: str, user: str) -> None:
+    def __init__(
+        self, http_client: HttpClient, secret_store: SecretStore, database: str, user: str
+    ) -> None:
         self.context: dict[str, Any] = {}
-        self._wire = wire
-        self._vault = vault
+        self._http_client = http_client
+        self._secret_store = secret_store
         self._database = database
         self._user = user
         self._login = asyncio.Lock()
         self._session = ""
 
     async def log_in_again(self) -> None:
-        """A new session."""
+        """Start a new session."""
         self._session = ""
         await self.logged_in()
 
@@ -37,7 +40,7 @@ class TrytonRpc:
         order: Any = None,
         active_test: bool = True,
     ) -> list[dict[str, Any]]:
-        """Rows of a model."""
+        """Return rows of a model."""
         rows: list[dict[str, Any]] = await self.call(
             f"{model}.search_read",
             domain,
@@ -50,24 +53,24 @@ class TrytonRpc:
         return rows
 
     async def logged_in(self) -> str:
-        """The session; logs in if there is none."""
+        """Return the session; log in if there is none."""
         async with self._login:
             if not self._session:
-                password = (await self._vault.read()).values.get("password", "")
-                self._wire.hide = {password}
+                password = (await self._secret_store.read()).values.get("password", "")
+                self._http_client.hide = {password}
                 user_id, token, *_ = await self._rpc(
                     "common.db.login", [self._user, {"password": password}], {}, writes=False
                 )
                 self._session = base64.b64encode(
                     f"{self._user}:{user_id}:{token}".encode()
                 ).decode()
-                self._wire.hide = {password, token, self._session}
+                self._http_client.hide = {password, token, self._session}
             return self._session
 
     async def call(
         self, method: str, *params: Any, writes: bool = False, more: Mapping[str, Any] | None = None
     ) -> Any:
-        """Calls a method with the context of our user."""
+        """Call a method with the context of our user."""
         session = await self.logged_in()
         return await self._rpc(
             method,
@@ -80,7 +83,7 @@ class TrytonRpc:
         self, method: str, params: list[Any], headers: dict[str, str], *, writes: bool
     ) -> Any:
         content = exact_json({"id": 1, "method": method, "params": params})
-        answer = await self._wire.call(
+        answer = await self._http_client.call(
             "POST",
             f"/{self._database}/rpc/",
             writes=writes,
@@ -89,49 +92,45 @@ class TrytonRpc:
         )
         return self._result(answer, writes=writes)
 
-    def _result(self, answer: Answer, *, writes: bool) -> Any:
-        words = self._wire.clean(answer.words)
+    def _result(self, answer: Response, *, writes: bool) -> Any:
+        words = self._http_client.clean(answer.words)
         if answer.status == 503 and "lock" in words:
-            raise Failure(
-                "transient", "locked", f"Tryton could not get a lock: {words}"
-            )  # the transaction was rolled back
+            # The transaction was rolled back.
+            raise Failure("transient", "locked", f"Tryton could not get a lock: {words}")
         failed = failure_of(answer, writes=writes, words=words)
         if failed is not None:
             raise failed
         body = _read(answer.json(writes=writes))
         if not isinstance(body, dict) or ("result" not in body and "error" not in body):
-            raise Failure(
-                "unknown" if writes else "transient",
-                "unreadable",
-                f"the answer is not Tryton's: {words}",
-            )
+            raise unreadable(f"the response is not Tryton's: {words}", writes=writes)
         if body.get("error") is not None:
             raise self._refusal(body["error"])
         return body["result"]
 
     def _refusal(self, error: Any) -> Exception:
-        """Tryton's errors come with status 200; its transaction was rolled back."""
-        kind, said = (
+        """Return the failure of an error, which comes with status 200 after a rollback."""
+        kind, details = (
             (error[0], error[1]) if isinstance(error, list) and len(error) > 1 else (str(error), "")
         )
-        message = self._wire.clean(
-            " ".join(str(part) for part in said if part)
-            if isinstance(said, list)
-            else f"{kind} {said}".strip()
+        message = self._http_client.clean(
+            " ".join(str(part) for part in details if part)
+            if isinstance(details, list)
+            else f"{kind} {details}".strip()
         )
-        if kind == "UserWarning" and isinstance(said, list) and said:
-            return Warned(
-                str(said[0]), self._wire.clean(" ".join(str(part) for part in said[1:] if part))
+        if kind == "UserWarning" and isinstance(details, list) and details:
+            return TrytonWarning(
+                str(details[0]),
+                self._http_client.clean(" ".join(str(part) for part in details[1:] if part)),
             )
         return Failure(
             "permanent",
             "user_error" if kind == "UserError" else "tryton_error",
-            f"Tryton says: {message}",
+            f"Tryton: {message}",
         )
 
 
-class Warned(Failure):
-    """Tryton asks whether we are sure. `kind` is the part of the warning's name that does not name a record."""
+class TrytonWarning(Failure):
+    """A warning that Tryton wants confirmed. `kind` is its name without the record."""
 
     def __init__(self, name: str, message: str) -> None:
         self.kind = name.partition(".")[2] or name
@@ -140,7 +139,7 @@ class Warned(Failure):
 
 
 def _read(value: Any) -> Any:
-    """Tryton's decimals and dates as ours."""
+    """Convert Tryton's decimals and dates to Python's."""
     if isinstance(value, list):
         return [_read(one) for one in value]
     if not isinstance(value, dict):
@@ -150,7 +149,9 @@ def _read(value: Any) -> Any:
     if value.get("__class__") == "date":
         return date(value["year"], value["month"], value["day"])
     if value.get("__class__") == "datetime":
-        return "{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{microsecond:06d}Z".format(
-            **value
+        template = (
+            "{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}"
+            ".{microsecond:06d}Z"
         )
+        return template.format(**value)
     return {name: _read(one) for name, one in value.items()}

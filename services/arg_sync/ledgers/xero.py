@@ -1,7 +1,8 @@
-"""Xero, Accounting API 2.0. A PUT creates and never changes; a POST would change an invoice of that number, so there is none of those here.
+"""Xero, Accounting API 2.0. A PUT creates and never changes, so documents are created by PUT.
 
-A number is taken once for invoices and once for credit notes, and a key is remembered for some time: a second document cannot arise.
-Up to 50 documents go in one call, since a day has 5,000 calls: each is answered for by itself.
+A POST would change an invoice of the same number. A number is taken once for invoices and once for
+credit notes, and a key is remembered for some time, so no second document can arise. Up to 50
+documents go in one call, because a day has 5,000 calls; each has a result of its own.
 """
 
 import re
@@ -11,82 +12,94 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from services.arg_sync.ledgers.http_client import Answer, exact_json, failure_of
-from services.arg_sync.ledgers.oauth import refresh_or_client
-from services.arg_sync.ledgers.port import (
-    ArDocument,
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
+    AdapterSpec,
     Capabilities,
-    Customer,
-    Failure,
-    Found,
-    Host,
-    Keyed,
-    Kind,
-    Payments,
+    FrozenRequest,
     Setting,
 )
-from services.arg_sync.ledgers.session import (
-    Session,
-    by_number,
-    doubtful,
+from services.arg_sync.ledgers.documents import (
+    ArDocument,
+    Customer,
+    Line,
+    Payment,
+    PaymentPage,
+    RemoteDocument,
+    RemoteState,
+)
+from services.arg_sync.ledgers.failures import Failure, unreadable
+from services.arg_sync.ledgers.folding import require_codes, with_lines_summed
+from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.lookups import (
+    DocumentsByNumber,
+    RemoteCustomer,
+    Row,
+    change_pages,
+    choose_customer,
+    find_by_number,
     if_there,
+    incomplete_response,
+    no_drafts,
+    status_by_id,
+)
+from services.arg_sync.ledgers.oauth import refresh_or_client
+from services.arg_sync.ledgers.session import (
+    ApiSession,
+    CloudAdapter,
     key_of,
+    most_lines_setting,
     object_in,
 )
-from services.arg_sync.rules.documents import Payment, RemoteState
-from services.arg_sync.rules.folding import folded, mapped_or_refused
 from shared.terms import DocumentType
 
 BODY_BYTES = 3_000_000
-ASKED_AT_ONCE = 40
 PAGE = 100
 PAGES_AT_ONCE = 20
 NO_ID = "00000000-0000-0000-0000-000000000000"
 STATES: dict[str, RemoteState] = {
-    "DRAFT": "draft", "SUBMITTED": "draft", "AUTHORISED": "posted", "PAID": "paid", "VOIDED": "voided", "DELETED": "voided",
-}  # fmt: skip
+    "DRAFT": "draft",
+    "SUBMITTED": "draft",
+    "AUTHORISED": "posted",
+    "PAID": "paid",
+    "VOIDED": "voided",
+    "DELETED": "voided",
+}
 PLURAL = {"invoice": "Invoices", "credit-note": "CreditNotes"}
 SINGULAR = {"invoice": "Invoice", "credit-note": "CreditNote"}
 TYPES = {"invoice": "ACCREC", "credit-note": "ACCRECCREDIT"}
 TAKEN = re.compile(r"must be unique|already (exists|been used|in use)", re.IGNORECASE)
 
 
-class Xero:
+class Xero(CloudAdapter):
     """One organisation."""
 
-    def __init__(self, host: Host) -> None:
-        self.capabilities = host.capabilities
-        at = host.settings
-        self._ledger = host.ledger
-        self._most_lines = int(at.get("most_lines") or 0)
+    def __init__(self, context: AdapterContext) -> None:
+        at = context.settings
         self._tenant = {"xero-tenant-id": at["tenant_id"]}
-        grant = refresh_or_client(
-            at["client_id"], "accounting.transactions accounting.contacts accounting.settings.read"
-        )
-        self._api = Session(
-            host,
+        scope = "accounting.transactions accounting.contacts accounting.settings.read"
+        api = ApiSession(
+            context,
             at["base_url"],
             at["token_url"],
-            grant,
-            reading,
+            refresh_or_client(at["client_id"], scope),
+            read_failure,
             hosts=LEDGER.allowed_hosts,
             token_hosts=(".xero.com",),
         )
+        super().__init__(context, api)
 
     async def check(self) -> str:
-        """The organisation's name and currency."""
+        """Return the organisation's name and currency."""
         (organisation,) = (await self._get("/Organisation"))["Organisations"]
-        return f"connected to the Xero organisation {organisation.get('Name', '?')}, base currency {organisation.get('BaseCurrency', '?')}"
-
-    async def renew(self) -> None:
-        """A new access token."""
-        await self._api.tokens.renew()
+        name, currency = organisation.get("Name", "?"), organisation.get("BaseCurrency", "?")
+        return f"connected to the Xero organisation {name}, base currency {currency}"
 
     async def customer_for(self, customer: Customer) -> str | None:
-        """By ContactID or ContactNumber if mapped, else the contact of that Name."""
+        """Look up by ContactID or ContactNumber if mapped, else by Name."""
         if customer.mapped:
-            said = await if_there(self._get(f"/Contacts/{quote(customer.mapped, safe='')}"))
-            found = [] if said is None else _list(said, "Contacts")
+            body = await if_there(self._get(f"/Contacts/{quote(customer.mapped, safe='')}"))
+            found = [] if body is None else _list(body, "Contacts")
         else:
             where = {
                 "where": f'Name=="{_escaped(customer.account_name)}"',
@@ -97,33 +110,37 @@ class Xero:
                 for one in _list(await self._get("/Contacts", where), "Contacts")
                 if _same(one.get("Name", ""), customer.account_name)
             ]
-        return _only_contact(found, customer)
+        contacts = [
+            RemoteCustomer(
+                str(one["ContactID"]),
+                one.get("ContactStatus", "ACTIVE") == "ACTIVE",
+                str(one.get("Name", one["ContactID"])),
+            )
+            for one in found
+        ]
+        return choose_customer(contacts, customer)
 
     async def add_customer(self, customer: Customer) -> str:
-        """A contact named by its Account Name."""
+        """Create a contact named by its Account Name."""
         contact: dict[str, Any] = {"Name": customer.account_name}
         if customer.tax_id:
             contact["TaxNumber"] = customer.tax_id[:50]
         lines = [line for line in (customer.name, *customer.address.splitlines()) if line]
         if lines:
-            contact["Addresses"] = [
-                {"AddressType": "POBOX"}
-                | {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}
-            ]
-        said = await self._put(
-            "/Contacts",
-            {"Contacts": [contact]},
-            key_of(self._ledger, "customer", customer.account_name),
-        )
+            numbered = {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}
+            contact["Addresses"] = [{"AddressType": "POBOX"} | numbered]
+        key = key_of(self._ledger, "customer", customer.account_name)
+        body = await self._put("/Contacts", {"Contacts": [contact]}, key)
         try:
-            return str(_list(said, "Contacts", writes=True)[0]["ContactID"])
+            return str(_list(body, "Contacts", writes=True)[0]["ContactID"])
         except LookupError as error:
-            raise doubtful("the answer to a new contact", error, writes=True) from error
+            what = "the response to a new contact"
+            raise incomplete_response(what, error, writes=True) from error
 
     def render(self, document: ArDocument, customer: str) -> str:
-        """One element of `Invoices` or `CreditNotes`. Tax goes line by line as we computed it."""
-        mapped_or_refused(document)
-        document = folded(document, self._most_lines)
+        """Render one element of `Invoices` or `CreditNotes`, with our tax on each line."""
+        require_codes(document)
+        document = with_lines_summed(document, self._most_lines)
         taxed = any(line.tax for line in document.lines)
         body: dict[str, Any] = {
             "Type": TYPES[document.kind],
@@ -140,180 +157,152 @@ class Xero:
         reference = document.po_number or ", ".join(each.number for each in document.corrects)[:255]
         return exact_json(body | ({"Reference": reference} if reference else {}))
 
-    async def create(self, requests: Sequence[Keyed]) -> list[Found | Failure]:
-        """In one call what fits into one; each document has an outcome of its own."""
-        outcomes: dict[str, Found | Failure] = {}
-        over: Failure | None = None
+    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
+        """Create as many as fit into one call; each document has a result of its own."""
+        results: dict[str, RemoteDocument | Failure] = {}
+        stopped: Failure | None = None
         for part in _parts(requests):
-            if over is not None:
-                outcomes |= {
-                    one.key: Failure(
-                        "transient", "not_sent", f"not sent after: {over.message}", everywhere=True
-                    )
-                    for one in part
-                }
+            if stopped is not None:
+                message = f"not sent after: {stopped.message}"
+                not_sent = Failure("transient", "not_sent", message, everywhere=True)
+                results |= {one.key: not_sent for one in part}
                 continue
             try:
-                outcomes |= await self._create(part)
+                results |= await self._create(part)
             except Failure as failed:
-                outcomes |= {one.key: failed for one in part}
-                over = failed if failed.everywhere or failed.failure == "auth" else None
-        return [outcomes[one.key] for one in requests]
+                results |= {one.key: failed for one in part}
+                stopped = failed if failed.everywhere or failed.failure == "auth" else None
+        return [results[one.key] for one in requests]
 
-    async def _create(self, part: Sequence[Keyed]) -> dict[str, Found | Failure]:
+    async def _create(self, part: Sequence[FrozenRequest]) -> dict[str, RemoteDocument | Failure]:
         plural = PLURAL[part[0].kind]
         key = part[0].key if len(part) == 1 else key_of(*(one.key for one in part))
         content = f'{{"{plural}":[{",".join(one.request for one in part)}]}}'
+        options = {"summarizeErrors": "false", "unitdp": "4"}
         try:
-            said = await self._put(
-                f"/{plural}", content, key, {"summarizeErrors": "false", "unitdp": "4"}
-            )
+            body = await self._put(f"/{plural}", content, key, options)
         except Failure as failed:
             if failed.failure != "permanent" or failed.everywhere or len(part) == 1:
                 raise
-            # The whole call was refused and nothing was made: ask one by one, so that one bad document is refused alone.
-            alone: dict[str, Found | Failure] = {}
+            # The whole call was refused and nothing was created. Send the documents one by one, so
+            # that only the bad one is refused.
+            alone: dict[str, RemoteDocument | Failure] = {}
             for one in part:
                 try:
                     alone |= await self._create([one])
                 except Failure as refused:
                     alone[one.key] = refused
             return alone
-        there = {
+        created = {
             str(one.get(f"{SINGULAR[part[0].kind]}Number", "")): one
-            for one in _list(said, plural, writes=True)
+            for one in _list(body, plural, writes=True)
         }
-        return {one.key: _outcome(there.get(one.number), one) for one in part}
+        return {one.key: _result(created.get(one.number), one) for one in part}
 
-    async def post(self, remote_id: str, kind: DocumentType) -> Found:
-        """What we make is authorised at once: a draft under our number is somebody else's, and a person decides."""
-        found = await self._one(kind, remote_id)
+    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
+        """Refuse to post: our documents are authorised at once, so the draft is not ours."""
+        found = await self._read_one(kind, remote_id)
         if found is None or found.state != "draft":
-            raise Failure(
-                "unknown",
-                "moved",
-                f"{remote_id} is no draft any more: it is looked for by our number",
-            )
+            message = f"{remote_id} is no draft any more: it is looked up by our number"
+            raise Failure("unknown", "moved", message)
         raise Failure(
             "permanent",
             "foreign_draft",
-            f"{found.number} stands in Xero as a draft that we did not make: approve or delete it there, then retry",
+            f"{found.number} is a draft in Xero that we did not create:"
+            " approve or delete it there, then retry",
         )
 
-    async def allocate(self, credit: Found, document: ArDocument) -> None:
+    async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """PUT .../Allocations for the invoices to which nothing is allocated yet."""
-        (now,) = _list(await self._get(f"/CreditNotes/{credit.remote_id}"), "CreditNotes")
-        done = {
+        path = f"/CreditNotes/{credit.remote_id}"
+        (now,) = _list(await self._get(path), "CreditNotes")
+        applied = {
             part.get("Invoice", {}).get("InvoiceID")
             for part in now.get("Allocations") or ()
             if not part.get("IsDeleted")
         }
-        missing = [
-            each for each in document.corrects if each.remote_id and each.remote_id not in done
-        ]
-        for each in missing:
+        left = str(now.get("RemainingCredit", ""))
+        for each in document.not_applied(applied):
             part = {
                 "Amount": each.amount,
                 "Date": document.invoice_date.isoformat(),
                 "Invoice": {"InvoiceID": each.remote_id},
             }
-            key = key_of(
-                self._ledger,
-                credit.remote_id,
-                each.remote_id,
-                str(each.amount),
-                str(now.get("RemainingCredit", "")),
-            )
-            await self._put(
-                f"/CreditNotes/{credit.remote_id}/Allocations", {"Allocations": [part]}, key
-            )
+            key = key_of(self._ledger, credit.remote_id, each.remote_id, str(each.amount), left)
+            await self._put(f"{path}/Allocations", {"Allocations": [part]}, key)
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """There are no drafts of ours."""
-        raise Failure(
-            "permanent",
-            "no_drafts",
-            f"{remote_id} is not deleted: what we make in Xero is no draft",
-        )
+        """Refuse: we create no drafts."""
+        raise no_drafts(remote_id, "Xero")
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> dict[str, list[Found]]:
-        """By our number, bills and voided ones left out."""
-        there: list[Found] = []
-        for at in range(0, len(numbers), ASKED_AT_ONCE):
-            some = numbers[at : at + ASKED_AT_ONCE]
-            if kind == "invoice" and not any("," in number for number in some):
-                asked = {"InvoiceNumbers": ",".join(some)}
+    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+        """Look up by our number, without bills and voided documents."""
+
+        async def read(part: Sequence[str]) -> list[RemoteDocument]:
+            if kind == "invoice" and not any("," in number for number in part):
+                where = {"InvoiceNumbers": ",".join(part)}
             else:
-                asked = {
-                    "where": " OR ".join(
-                        f'{SINGULAR[kind]}Number=="{_escaped(number)}"' for number in some
-                    )
-                }
-            there += [
-                _found(one, kind)
-                for one in _list(await self._get(f"/{PLURAL[kind]}", asked), PLURAL[kind])
-                if one.get("Type") == TYPES[kind]
-            ]
-        return by_number(numbers, there)
+                name = f"{SINGULAR[kind]}Number"
+                where = {"where": " OR ".join(f'{name}=="{_escaped(one)}"' for one in part)}
+            return await self._read_many(kind, where, TYPES[kind])
+
+        return await find_by_number(numbers, read)
 
     async def status(
         self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, Found | None]:
-        """Many in one call; for one that is not in the answer Xero is asked by its id, and only its own no counts."""
-        found: dict[str, Found | None] = {}
-        for at in range(0, len(remote_ids), ASKED_AT_ONCE):
-            some = remote_ids[at : at + ASKED_AT_ONCE]
-            where = (
-                {"IDs": ",".join(some)}
-                if kind == "invoice"
-                else {
-                    "where": " OR ".join(f'CreditNoteID==guid("{_escaped(each)}")' for each in some)
-                }
-            )
-            read = [
-                _found(one, kind)
-                for one in _list(await self._get(f"/{PLURAL[kind]}", where), PLURAL[kind])
-            ]
-            found |= {one.remote_id: one for one in read if one.remote_id in some}
-        for remote_id in remote_ids:
-            if remote_id not in found:
-                found[remote_id] = await self._one(kind, remote_id)
-        return found
+    ) -> dict[str, RemoteDocument | None]:
+        """Look up by id, many in one call."""
 
-    async def _one(self, kind: DocumentType, remote_id: str) -> Found | None:
-        said = await if_there(self._get(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"))
-        if said is None:
+        async def read(part: Sequence[str]) -> list[RemoteDocument]:
+            where = {"IDs": ",".join(part)}
+            if kind == "credit-note":
+                ids = (f'CreditNoteID==guid("{_escaped(one)}")' for one in part)
+                where = {"where": " OR ".join(ids)}
+            return await self._read_many(kind, where)
+
+        return await status_by_id(remote_ids, read, lambda an_id: self._read_one(kind, an_id))
+
+    async def _read_many(
+        self, kind: DocumentType, where: Mapping[str, str], of_type: str = ""
+    ) -> list[RemoteDocument]:
+        body = await self._get(f"/{PLURAL[kind]}", where)
+        return [
+            _document(one, kind)
+            for one in _list(body, PLURAL[kind])
+            if of_type in ("", one.get("Type"))
+        ]
+
+    async def _read_one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
+        body = await if_there(self._get(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"))
+        if body is None:
             return None
-        (one,) = _list(said, PLURAL[kind])
-        return _found(one, kind)
+        (one,) = _list(body, PLURAL[kind])
+        return _document(one, kind)
 
-    async def payments(self, cursor: str) -> Payments:
-        """By the time of their last change; the second of the cursor is read again. A whole page is read on from its last second, not by its
-        number: one that changes meanwhile goes to the end, and those behind it move up into a page that was read."""
-        made: list[Payment] = []
-        newest, since, page = cursor, cursor, 1
-        for _ in range(PAGES_AT_ONCE):
+    async def payments(self, cursor: str) -> PaymentPage:
+        """Read payments by the time of their last change; the second of the cursor again."""
+
+        async def read(since: str, page: int) -> list[dict[str, Any]]:
+            params = {
+                "page": str(page + 1),
+                "pageSize": str(PAGE),
+                "order": "UpdatedDateUTC ASC",
+            }
             headers = {"if-modified-since": since} if since else {}
-            read = _list(
-                await self._get(
-                    "/Payments",
-                    {"page": str(page), "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC"},
-                    headers,
-                ),
-                "Payments",
-            )
-            for one in read:
-                newest = max(newest, _instant(one.get("UpdatedDateUTC", "")))
-                if one.get("PaymentType") == "ACCRECPAYMENT" and one.get("Invoice"):
-                    made.append(_payment(one))
-            if len(read) < PAGE:
-                break
-            since, page = (newest, 1) if newest > since else (since, page + 1)
-        return Payments(newest, tuple(made))
+            return _list(await self._get("/Payments", params, headers), "Payments")
 
-    async def close(self) -> None:
-        """Ends the connections."""
-        await self._api.close()
+        payments: list[Payment] = []
+        newest = cursor
+        async for page in change_pages(
+            cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
+        ):
+            newest = page.newest
+            payments += [
+                _payment(one)
+                for one in page.rows
+                if one.get("PaymentType") == "ACCRECPAYMENT" and one.get("Invoice")
+            ]
+        return PaymentPage(newest, tuple(payments))
 
     async def _get(
         self,
@@ -331,87 +320,82 @@ class Xero:
         )
 
 
-def reading(answer: Answer, writes: bool) -> Failure | None:
-    """A refusal has its messages in `Elements`; one of them may say that the number is taken."""
-    said = object_in(answer)
-    if answer.status == 400 or (
-        answer.status < 300 and said.get("ErrorNumber") and said.get("Type")
-    ):
-        words = _sentences(said)
+def read_failure(response: Response, writes: bool) -> Failure | None:
+    """Read the messages in `Elements`; one of them may be that the number is taken."""
+    body = object_in(response)
+    is_error = response.status < 300 and body.get("ErrorNumber") and body.get("Type")
+    if response.status == 400 or is_error:
+        messages = _messages(body)
         return Failure(
-            "duplicate" if TAKEN.search(words) else "permanent",
-            f"xero_{said.get('ErrorNumber', 400)}",
-            words or answer.words,
+            "duplicate" if TAKEN.search(messages) else "permanent",
+            f"xero_{body.get('ErrorNumber', 400)}",
+            messages or response.words,
         )
-    problem = answer.headers.get("x-rate-limit-problem", "")
-    return failure_of(
-        answer,
-        writes=writes,
-        words=f"the limit for a {problem} is reached" if problem and answer.status == 429 else "",
-    )
+    problem = response.headers.get("x-rate-limit-problem", "")
+    limit = f"the limit for a {problem} is reached" if problem and response.status == 429 else ""
+    return failure_of(response, writes=writes, words=limit)
 
 
-def _sentences(said: Mapping[str, Any]) -> str:
+def _messages(body: Mapping[str, Any]) -> str:
     deep = [
         error.get("Message", "")
-        for element in said.get("Elements") or ()
+        for element in body.get("Elements") or ()
         for error in element.get("ValidationErrors") or ()
     ]
-    own = [error.get("Message", "") for error in said.get("ValidationErrors") or ()]
-    return "; ".join(dict.fromkeys(filter(None, deep + own))) or str(
-        said.get("Message") or said.get("Detail") or ""
-    )
+    own = [error.get("Message", "") for error in body.get("ValidationErrors") or ()]
+    messages = "; ".join(dict.fromkeys(filter(None, deep + own)))
+    return messages or str(body.get("Message") or body.get("Detail") or "")
 
 
-def _outcome(one: Mapping[str, Any] | None, asked: Keyed) -> Found | Failure:
-    """What stands there now for one document of a batch, or its refusal."""
+def _result(one: Mapping[str, Any] | None, request: FrozenRequest) -> RemoteDocument | Failure:
+    """Return one document of a batch as it is now, or why it was refused."""
+    number = request.number
     if one is None:
-        return Failure("unknown", "unreadable", f"the answer says nothing about {asked.number}")
-    if (
-        one.get("StatusAttributeString") == "ERROR"
-        or one.get("HasErrors")
-        or one.get("ValidationErrors")
-    ):
-        words = _sentences(one) or "refused without a word"
-        return Failure("duplicate" if TAKEN.search(words) else "permanent", "xero_refused", words)
+        return unreadable(f"the response lacks {number}", writes=True)
+    refused = one.get("StatusAttributeString") == "ERROR" or one.get("HasErrors")
+    if refused or one.get("ValidationErrors"):
+        messages = _messages(one) or "refused without a message"
+        taken = TAKEN.search(messages)
+        return Failure("duplicate" if taken else "permanent", "xero_refused", messages)
     try:
-        found = _found(one, asked.kind)
+        found = _document(one, request.kind)
     except Failure:
-        return Failure(
-            "unknown", "unreadable", f"the answer about {asked.number} lacks what it must hold"
-        )
-    return (
-        found
-        if found.remote_id != NO_ID
-        else Failure("unknown", "unreadable", f"{asked.number} came back without an id")
-    )
+        return unreadable(f"the response for {number} lacks required values", writes=True)
+    if found.remote_id == NO_ID:
+        return unreadable(f"{number} came back without an id", writes=True)
+    return found
 
 
-def _found(one: Mapping[str, Any], kind: DocumentType) -> Found:
+def _document(one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
     try:
         left = one.get("AmountDue") if kind == "invoice" else one.get("RemainingCredit")
-        return Found(
+        number = str(one[f"{SINGULAR[kind]}Number"])
+        return RemoteDocument(
             remote_id=str(one[f"{SINGULAR[kind]}ID"]),
-            number=str(one[f"{SINGULAR[kind]}Number"]),
+            number=number,
             kind=kind,
             state=STATES[one["Status"]],
             currency=str(one["CurrencyCode"]),
             total=Decimal(one["Total"]),
             customer=str(one["Contact"]["ContactID"]),
-            remote_number=str(one[f"{SINGULAR[kind]}Number"]),
+            remote_number=number,
             balance=Decimal(left) if left is not None else None,
             invoice_date=_day(one.get("Date", "")),
-            changed_at=_instant(one.get("UpdatedDateUTC", "")),
+            changed_at=_changed_at(one),
         )
     except (LookupError, TypeError, ArithmeticError) as error:
-        raise doubtful(f"a Xero {kind}", error, writes=False) from error
+        raise incomplete_response(f"a Xero {kind}", error, writes=False) from error
+
+
+def _changed_at(one: Row) -> str:
+    return _instant(one.get("UpdatedDateUTC", ""))
 
 
 def _payment(one: Mapping[str, Any]) -> Payment:
     invoice = one["Invoice"]
     day = _day(one.get("Date", ""))
     if day is None:
-        raise Failure("transient", "unreadable", f"payment {one.get('PaymentID')} has no date")
+        raise unreadable(f"payment {one.get('PaymentID')} has no date", writes=False)
     currency, number = str(invoice.get("CurrencyCode", "")), str(invoice.get("InvoiceNumber", ""))
     return Payment(
         str(one["PaymentID"]),
@@ -424,8 +408,8 @@ def _payment(one: Mapping[str, Any]) -> Payment:
     )
 
 
-def _line(line: Any, currency: str, taxed: bool) -> dict[str, Any]:
-    quantity, price = line.shown(currency)
+def _line(line: Line, currency: str, taxed: bool) -> dict[str, Any]:
+    quantity, price = line.quantity_and_price(currency)
     coded = {"ItemCode": line.item} if line.item else {}
     coded |= {"AccountCode": line.account} if line.account else {}
     tax = {"TaxType": line.tax or "NONE", "TaxAmount": line.tax_amount} if taxed else {}
@@ -441,9 +425,9 @@ def _line(line: Any, currency: str, taxed: bool) -> dict[str, Any]:
     )
 
 
-def _parts(requests: Sequence[Keyed]) -> list[list[Keyed]]:
-    """Requests of one kind that fit into one body together."""
-    parts: list[list[Keyed]] = []
+def _parts(requests: Sequence[FrozenRequest]) -> list[list[FrozenRequest]]:
+    """Split requests into parts of one kind that fit into one body."""
+    parts: list[list[FrozenRequest]] = []
     room = 0
     for one in requests:
         size = len(one.request.encode()) + 1
@@ -455,38 +439,11 @@ def _parts(requests: Sequence[Keyed]) -> list[list[Keyed]]:
     return parts
 
 
-def _only_contact(found: Sequence[Mapping[str, Any]], customer: Customer) -> str | None:
-    active = [one for one in found if one.get("ContactStatus", "ACTIVE") == "ACTIVE"]
-    if len(active) > 1:
-        raise Failure(
-            "permanent",
-            "several_customers",
-            f"there are {len(active)} contacts named {customer.account_name}: map one of them",
-        )
-    if active:
-        return str(active[0]["ContactID"])
-    if found:
-        raise Failure(
-            "permanent",
-            "archived_customer",
-            f"the contact {customer.mapped or customer.account_name} is archived: restore it, then retry",
-        )
-    if customer.mapped:
-        raise Failure(
-            "permanent",
-            "no_such_customer",
-            f"there is no contact {customer.mapped}, to which {customer.account_name} is mapped",
-        )
-    return None
-
-
-def _list(said: Mapping[str, Any], name: str, *, writes: bool = False) -> list[dict[str, Any]]:
-    """A list of the answer; an answer without it tells nothing, least of all that something is not there."""
-    value = said.get(name)
+def _list(body: Mapping[str, Any], name: str, *, writes: bool = False) -> list[dict[str, Any]]:
+    """Return a list of the response; without it the response proves nothing."""
+    value = body.get(name)
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise Failure(
-            "unknown" if writes else "transient", "unreadable", f"the answer holds no {name}"
-        )
+        raise unreadable(f"the response has no {name}", writes=writes)
     return value
 
 
@@ -499,7 +456,7 @@ def _escaped(text: str) -> str:
 
 
 def _instant(text: str) -> str:
-    """`/Date(1552327126164+0000)/` in ISO form, to the second; "" if it is none."""
+    """Return `/Date(1552327126164+0000)/` in ISO form, to the second; "" for another text."""
     found = re.fullmatch(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/", text or "")
     if found is None:
         return ""
@@ -513,7 +470,7 @@ def _day(text: str) -> date | None:
     return date.fromisoformat(instant[:10]) if re.match(r"\d{4}-\d\d-\d\d", instant or "") else None
 
 
-LEDGER = Kind(
+LEDGER = AdapterSpec(
     name="xero",
     title="Xero",
     settings=(
@@ -531,7 +488,8 @@ LEDGER = Kind(
         ),
         Setting(
             "webhook_key",
-            "signs webhooks; give it to have payments read at once: they go to https://<your host>/webhooks/<connection>",
+            "signs webhooks, which have payments read at once:"
+            " they go to https://<your host>/webhooks/<connection>",
             secret=True,
         ),
         Setting("base_url", "the API", default="https://api.xero.com/api.xro/2.0"),
@@ -540,11 +498,7 @@ LEDGER = Kind(
             "where tokens are renewed",
             default="https://identity.xero.com/connect/token",
         ),
-        Setting(
-            "most_lines",
-            "above so many lines those of one account, item and tax are summed; 0: never",
-            default="0",
-        ),
+        most_lines_setting("account, item and tax"),
     ),
     capabilities=Capabilities(
         request_key=True,
@@ -559,5 +513,6 @@ LEDGER = Kind(
     ),
     make=Xero,
     allowed_hosts=("api.xero.com",),
-    needs="an app at developer.xero.com with the scopes offline_access, accounting.transactions, accounting.contacts and accounting.settings.read",
+    needs="an app at developer.xero.com with the scopes offline_access,"
+    " accounting.transactions, accounting.contacts and accounting.settings.read",
 )

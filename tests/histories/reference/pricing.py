@@ -37,7 +37,7 @@ class Order:
         """The number of the newest state."""
         return len(self.books) - 1
 
-    def turn(self) -> None:
+    def rate_limiter(self) -> None:
         """Keeps a new state: for one from-date the command's rate wins."""
         self.books.append({**self.from_ats, **self.by_command})
 

@@ -1,0 +1,1 @@
+"""Connections to accounting systems: settings, state, secrets, customers, mapping, budget."""

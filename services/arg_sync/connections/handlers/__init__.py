@@ -1,0 +1,1 @@
+"""Commands about connections, open adapters, and the loops that work on connections."""

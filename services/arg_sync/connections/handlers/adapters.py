@@ -1,0 +1,240 @@
+"""Open adapters of a worker, with their secret store and their rate limiter.
+
+An adapter is opened when a connection is first needed, and again when the connection was changed.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import tenacity
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.arg_sync.connections.rules import pause_seconds
+from services.arg_sync.connections.store import budget, secrets
+from services.arg_sync.connections.store.connections import LedgerConnection
+from services.arg_sync.ledgers.adapter import (
+    AdapterContext,
+    AdapterSpec,
+    Capabilities,
+    LedgerAdapter,
+    RateLimiter,
+    Secrets,
+)
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.registry import capabilities_of
+from shared import sealing, telemetry
+from shared.database import infrastructure_unavailable, sqlstate
+from shared.errors import Refused
+
+USED_UP_DAY_SECONDS = 900.0
+CACHE_SECONDS = 1.0
+READ_TRIES = 3
+Result = TypeVar("Result")
+
+
+@dataclass
+class StoredSecrets:
+    """The secrets of a connection, sealed in the database and opened in memory for a second.
+
+    The second saves a query for each call of a run. A value that was read while a renewal was
+    claimed or saved may be outdated, so it is not cached.
+    """
+
+    engine: AsyncEngine
+    ledger: str
+    _cached: Secrets | None = None
+    _cached_until: float = 0.0
+    _changes: int = 0
+
+    async def read(self) -> Secrets:
+        """Return the newest secrets or those of a second ago, never older than the last save."""
+        if self._cached is not None and time.monotonic() <= self._cached_until:
+            return self._cached
+        changes = self._changes
+        found = await self._read()
+        if changes == self._changes:
+            self._cached, self._cached_until = found, time.monotonic() + CACHE_SECONDS
+        return found
+
+    async def _read(self) -> Secrets:
+        async with self.engine.connect() as connection:
+            found = await secrets.sealed_for(connection, self.ledger)
+        if found is None:
+            return Secrets(0, {})
+        try:
+            return Secrets(found[0], sealing.unseal(found[1]))
+        except Refused as refused:
+            message = f"{refused.message}; {refused.fix}"
+            raise Failure("transient", refused.code, message, everywhere=True) from refused
+
+    async def may_renew(self, version: int) -> bool:
+        """Claim the renewal of this version; False if another process has the claim."""
+        with self._changing():
+            async with self.engine.begin() as connection:
+                return await secrets.claim_renewal(connection, self.ledger, version)
+
+    async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
+        """Store the next version; it is committed before anything uses it."""
+        with self._changing():
+            async with self.engine.begin() as connection:
+                sealed = sealing.seal(values)
+                if not await secrets.save_sealed(connection, self.ledger, version, sealed):
+                    message = "another process renewed the tokens at the same time"
+                    raise Failure("transient", "renewed_elsewhere", message)
+        return Secrets(version + 1, dict(values))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Drop the cached value, and keep concurrent reads from caching theirs."""
+        try:
+            yield
+        finally:
+            self._cached = None
+            self._changes += 1
+
+
+@dataclass
+class OpenAdapter:
+    """An adapter in use. `renewals` counts renewals: tasks that fail together renew once."""
+
+    connection: LedgerConnection
+    adapter: LedgerAdapter
+    capabilities: Capabilities
+    renewals: int = 0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def call(
+        self,
+        call: Callable[[], Awaitable[Result]],
+        call_limit: asyncio.Semaphore | None = None,
+    ) -> Result:
+        """Make one call, within the limit of parallel calls if there is one.
+
+        After an `auth` failure the credentials are renewed, outside of the limit and once for all
+        tasks that saw the same failure; then the call is repeated.
+        """
+        seen = self.renewals
+        try:
+            return await self._call_once(call, call_limit)
+        except Failure as failed:
+            if failed.failure != "auth":
+                raise
+        async with self.lock:
+            if self.renewals == seen:
+                await self._call_once(self.adapter.renew, None)
+                self.renewals += 1
+        return await self._call_once(call, call_limit)
+
+    async def read(
+        self,
+        call: Callable[[], Awaitable[Result]],
+        call_limit: asyncio.Semaphore | None = None,
+    ) -> Result:
+        """Make a call that changes nothing; retry it at once if its failure may pass."""
+
+        def may_pass(error: BaseException) -> bool:
+            return (
+                isinstance(error, Failure)
+                and error.failure in ("transient", "unknown")
+                and error.retry_after is None
+                and error.code != "unreachable"
+            )
+
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception(may_pass),
+            stop=tenacity.stop_after_attempt(READ_TRIES),
+            wait=tenacity.wait_random_exponential(multiplier=0.1, max=1.0),
+            reraise=True,
+        )
+        return await retrying(self.call, call, call_limit)
+
+    async def _call_once(
+        self, call: Callable[[], Awaitable[Result]], call_limit: asyncio.Semaphore | None
+    ) -> Result:
+        """Make the call. An unexpected exception fails this call only, not the worker."""
+        try:
+            async with call_limit or nullcontext():
+                return await call()
+        except Failure:
+            raise
+        except Exception as error:
+            if infrastructure_unavailable(error) or sqlstate(error):
+                raise
+            telemetry.log().error(
+                "unexpected error in a ledger adapter", ledger=self.connection.name, exc_info=error
+            )
+            message = (
+                f"our code failed on the ledger's response ({type(error).__name__});"
+                " see the worker's log and report it"
+            )
+            raise Failure("permanent", "unexpected_error", message) from error
+
+
+class AdapterPool:
+    """The open adapters of a loop, one for each connection."""
+
+    def __init__(self, engine: AsyncEngine, specs: Mapping[str, AdapterSpec]) -> None:
+        self._engine = engine
+        self._specs = specs
+        self._open: dict[str, OpenAdapter] = {}
+
+    async def adapter_for(self, connection: LedgerConnection) -> OpenAdapter:
+        """Return the open adapter of a connection. Raises an `auth` failure for bad settings."""
+        known = self._open.get(connection.name)
+        if known is not None and known.connection.generation == connection.generation:
+            return known
+        if known is not None:
+            del self._open[connection.name]
+            await known.adapter.close()
+        spec = self._specs.get(connection.kind)
+        if spec is None:
+            message = f"this version does not support {connection.kind}"
+            raise Failure("auth", "unknown_kind", message)
+        try:
+            capabilities = capabilities_of(spec, connection.settings)
+            adapter = spec.make(
+                AdapterContext(
+                    connection.name,
+                    connection.settings,
+                    StoredSecrets(self._engine, connection.name),
+                    self._rate_limiter(connection.name, capabilities),
+                    capabilities,
+                )
+            )
+        except (ValueError, KeyError) as error:
+            raise Failure("auth", "bad_settings", f"a setting is invalid: {error}") from error
+        except Failure as failed:  # an address that may not be called
+            raise Failure("auth", failed.code, failed.message) from failed
+        self._open[connection.name] = OpenAdapter(connection, adapter, capabilities)
+        return self._open[connection.name]
+
+    def _rate_limiter(self, ledger: str, capabilities: Capabilities) -> RateLimiter:
+        pause = pause_seconds(capabilities.per_minute) if capabilities.per_minute else 0.0
+        per_day = capabilities.per_day
+
+        async def wait_for_permit() -> None:
+            if not pause and per_day is None:
+                return
+            async with self._engine.begin() as connection:
+                permit = await budget.permit_call(connection, ledger, pause, per_day)
+            if permit.used_up:
+                raise Failure(
+                    "transient",
+                    "day_used_up",
+                    f"its {per_day:,} calls of a day are used up",
+                    retry_after=USED_UP_DAY_SECONDS,
+                    everywhere=True,
+                )
+            await asyncio.sleep(permit.wait_seconds)
+
+        return wait_for_permit
+
+    async def close(self) -> None:
+        """Close every adapter."""
+        for each in self._open.values():
+            await each.adapter.close()
+        self._open.clear()

@@ -1,0 +1,213 @@
+"""Commands about connections: connect, check, disconnect, import a code mapping.
+
+No command calls a ledger: the loops of the workers do that, outside of transactions.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.connections.store import connections, customers, mappings, secrets
+from services.arg_sync.connections.store.connections import LedgerConnection
+from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Secrets
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.registry import adapter_specs, capabilities_of, settings_of
+from shared import sealing
+from shared.consumer.commands import Answer, Handle
+from shared.errors import Refused
+from shared.events.commands import CheckLedger, ConnectLedger, DisconnectLedger, ImportMapping
+
+
+async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Answer:
+    """Add or change a connection. Secrets that are not given stay as they are."""
+    spec = adapter_specs().get(command.kind)
+    if spec is None:
+        raise Refused(
+            "unknown_kind",
+            f"this version does not support {command.kind}",
+            f"give one of {', '.join(sorted(adapter_specs()))}",
+        )
+    known = await connections.connection_for(connection, command.ledger, lock=True)
+    if known is not None and (known.kind, known.billing_company) != (
+        command.kind,
+        command.billing_company,
+    ):
+        raise Refused(
+            "other_ledger",
+            f"{command.ledger} is a {known.kind} ledger of {known.billing_company}:"
+            " neither can change",
+            "connect the other ledger under another name,"
+            " and `backoffice ledger disconnect` this one",
+        )
+    _require_settings(spec, command, known)
+    await _try_to_open(spec, command.settings)
+    names = ("ledger", "kind", "billing_company", "auto_sync", "actor")
+    settings = _with_defaults(spec, command.settings, include_secrets=False)
+    values = {name: getattr(command, name) for name in names} | {"settings": json.dumps(settings)}
+    await connections.put_connection(connection, values)
+    if command.sealed_secrets:
+        await secrets.put_sealed(connection, command.ledger, command.sealed_secrets)
+    await connections.request_check(connection, command.ledger)
+    verb = "connected" if known is None else "connected again"
+    return Answer(
+        f"{command.ledger} is {verb}: a {spec.title} ledger of {command.billing_company};"
+        f" `backoffice ledger test {command.ledger}` shows whether it works",
+        details={"ledger": command.ledger, "auto_sync": command.auto_sync},
+        before=None
+        if known is None
+        else {"settings": dict(known.settings), "auto_sync": known.auto_sync, "state": known.state},
+        after={"settings": command.settings, "auto_sync": command.auto_sync, "state": "connected"},
+        subjects=[command.ledger],
+    )
+
+
+def _require_settings(
+    spec: AdapterSpec, command: ConnectLedger, known: LedgerConnection | None
+) -> None:
+    """Refuse unknown settings, secrets that are not sealed, and missing settings."""
+    described = {each.name: each for each in settings_of(spec)}
+    template = f"see `backoffice ledger template {spec.name}`"
+    if unknown := sorted(set(command.settings) - set(described)):
+        raise Refused(
+            "unknown_setting", f"{spec.title} has no setting {', '.join(unknown)}", template
+        )
+    if unsealed := sorted(name for name in command.settings if described[name].secret):
+        raise Refused(
+            "secret_in_the_open",
+            f"{', '.join(unsealed)} must be sealed",
+            "connect with `backoffice ledger connect`, which seals secrets",
+        )
+    sealed = sealing.unseal(command.sealed_secrets) if command.sealed_secrets else {}
+    missing = [
+        each.name
+        for each in spec.settings
+        if each.required
+        and each.name not in command.settings
+        and each.name not in sealed
+        and not (each.secret and known is not None)
+    ]
+    if missing:
+        raise Refused("setting_missing", f"{spec.title} needs {', '.join(missing)}", template)
+
+
+async def _try_to_open(spec: AdapterSpec, settings: Mapping[str, str]) -> None:
+    """Open and close an adapter, so that an invalid address or number is refused now."""
+    fix = f"see `backoffice ledger template {spec.name}`"
+    try:
+        given = _with_defaults(spec, settings)
+        capabilities = capabilities_of(spec, settings)
+        adapter = spec.make(AdapterContext("", given, _NoSecrets(), _no_rate_limit, capabilities))
+    except (ValueError, KeyError) as error:
+        raise Refused("bad_setting", f"a setting is invalid: {error}", fix) from error
+    except Failure as failed:
+        raise Refused(failed.code, failed.message, fix) from failed
+    await adapter.close()
+
+
+def _with_defaults(
+    spec: AdapterSpec, settings: Mapping[str, str], *, include_secrets: bool = True
+) -> dict[str, str]:
+    defaults = {
+        each.name: each.default
+        for each in spec.settings
+        if each.default is not None and (include_secrets or not each.secret)
+    }
+    return defaults | dict(settings)
+
+
+class _NoSecrets:
+    """The secret store of an adapter that only tries its settings and makes no call."""
+
+    async def read(self) -> Secrets:
+        return Secrets(0, {})
+
+    async def may_renew(self, version: int) -> bool:
+        return False
+
+    async def save(self, version: int, values: Mapping[str, str]) -> Secrets:
+        return Secrets(version, values)
+
+
+async def _no_rate_limit() -> None:
+    return None
+
+
+async def on_check(connection: AsyncConnection, command: CheckLedger) -> Answer:
+    """Ask a worker to check the connection; the result is stored with the connection."""
+    await require_connection(connection, command.ledger)
+    await connections.request_check(connection, command.ledger)
+    return Answer(
+        f"{command.ledger} is being checked",
+        details={"ledger": command.ledger},
+        subjects=[command.ledger],
+    )
+
+
+async def on_disconnect(connection: AsyncConnection, command: DisconnectLedger) -> Answer:
+    """Stop sending and delete the secrets; deliveries stay recorded."""
+    known = await require_connection(connection, command.ledger)
+    await connections.set_state(connection, command.ledger, "disconnected")
+    await secrets.drop_sealed(connection, command.ledger)
+    return Answer(
+        f"{command.ledger} is disconnected",
+        before={"state": known.state},
+        after={"state": "disconnected"},
+        subjects=[command.ledger],
+    )
+
+
+async def on_mapping(connection: AsyncConnection, command: ImportMapping) -> Answer:
+    """Add or replace mapped codes. A customer with a new code is looked up again."""
+    await require_connection(connection, command.ledger)
+    seen: dict[tuple[str, str], str] = {}
+    for row in command.rows:
+        if seen.setdefault((row.what, row.code), row.remote) != row.remote:
+            raise Refused(
+                "mapped_twice",
+                f"{row.what} {row.code!r} is mapped to {seen[row.what, row.code]}"
+                f" and to {row.remote}",
+                "keep one of the rows",
+            )
+    mapped = [(row.what, row.code, row.remote) for row in command.rows]
+    await mappings.put_mapping(connection, command.ledger, mapped, command.actor)
+    for row in command.rows:
+        if row.what == "customer":
+            await customers.forget_customer(connection, command.ledger, row.code)
+    return Answer(
+        f"{len(seen)} codes of {command.ledger} are mapped",
+        details=dict(Counter(row.what for row in command.rows)),
+        subjects=[command.ledger],
+    )
+
+
+async def require_connection(connection: AsyncConnection, ledger: str) -> LedgerConnection:
+    """Lock and return a connection that is not disconnected; refuse if there is none."""
+    known = await connections.connection_for(connection, ledger, lock=True)
+    if known is None or known.state == "disconnected":
+        raise Refused(
+            "unknown_ledger", f"there is no connection {ledger}", "see `backoffice ledger status`"
+        )
+    return known
+
+
+def described(spec: AdapterSpec) -> dict[str, str]:
+    """Return a ledger system as the console shows it."""
+    return {
+        "kind": spec.name,
+        "title": spec.title,
+        "needs": spec.needs,
+        "settings": json.dumps([asdict(each) for each in settings_of(spec)]),
+        "capabilities": json.dumps(asdict(spec.capabilities)),
+    }
+
+
+HANDLERS: Mapping[type[Any], Handle] = {
+    ConnectLedger: on_connect,
+    CheckLedger: on_check,
+    DisconnectLedger: on_disconnect,
+    ImportMapping: on_mapping,
+}

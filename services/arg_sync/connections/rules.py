@@ -1,0 +1,73 @@
+"""Waiting times of a connection (backoff, circuit, pause between calls), and code look-up.
+
+Random numbers come in as `jitter`, so the rules stay deterministic.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+FIRST_SECONDS = 2.0
+MAX_SECONDS = 900.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
+OPENS_AFTER_FAILURES = 3
+FIRST_OPEN_SECONDS = 1.0
+MAX_OPEN_SECONDS = 300.0
+PACE = 0.98
+"""Share of the rate budget that is used. The rest absorbs the jitter of the network."""
+
+Jitter = Callable[[], float]
+"""Returns a random number from 0 to 1."""
+
+Codes = Mapping[tuple[str, str], str]
+"""(what, our code) → the ledger's code. The empty code holds the default."""
+
+
+def backoff(
+    tries: int, jitter: Jitter, first: float = FIRST_SECONDS, longest: float = MAX_SECONDS
+) -> float:
+    """Return the seconds before the next try: doubled each time, half of it random.
+
+    The random half keeps many deliveries from coming back at the same moment.
+    """
+    whole: float = min(longest, first * 2.0 ** min(max(tries - 1, 0), 20))
+    return whole * (0.5 + jitter() / 2)
+
+
+def capped(retry_after: float | None) -> float:
+    """Return the wait that the ledger asks for, at most an hour."""
+    return 0.0 if retry_after is None else min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """Consecutive failures of a connection, and for how many seconds nothing is sent."""
+
+    failures: int
+    open_seconds: float
+
+
+def after_connection_failure(failures: int, retry_after: float | None, jitter: Jitter) -> Circuit:
+    """Count one more failure. The third opens the circuit; a requested wait opens it at once."""
+    failures += 1
+    pause = (
+        backoff(failures - OPENS_AFTER_FAILURES + 1, jitter, FIRST_OPEN_SECONDS, MAX_OPEN_SECONDS)
+        if failures >= OPENS_AFTER_FAILURES
+        else 0.0
+    )
+    return Circuit(failures, max(pause, capped(retry_after)))
+
+
+def pause_seconds(per_minute: int) -> float:
+    """Return the seconds between two calls, 2 % slower than the rate budget.
+
+    The margin keeps every minute within the budget, whatever delay the network adds.
+    """
+    return 60.0 / (per_minute * PACE)
+
+
+def code_for(codes: Codes, what: str, candidates: Iterable[str]) -> str:
+    """Return the ledger's code for the first mapped candidate, else the default, else ""."""
+    for code in candidates:
+        if code and (what, code) in codes:
+            return codes[what, code]
+    return codes.get((what, ""), "")

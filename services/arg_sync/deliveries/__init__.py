@@ -1,0 +1,1 @@
+"""Deliveries: each closed document reaches each ledger of its billing company once."""

@@ -1,0 +1,250 @@
+"""Claimed deliveries made ready: customers found or created, requests rendered and frozen.
+
+Nothing of a request is sent before it is stored.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from services.arg_sync.connections.handlers.adapters import OpenAdapter
+from services.arg_sync.connections.rules import Codes, Jitter
+from services.arg_sync.connections.store import customers, mappings
+from services.arg_sync.connections.store.customers import CustomerKey
+from services.arg_sync.deliveries.handlers.sending import (
+    Outcome,
+    PreparedDelivery,
+    attempt_context,
+    unexpected_error,
+)
+from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
+from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document, without_lines
+from services.arg_sync.deliveries.rules.transitions import (
+    State,
+    Transition,
+    after_failure,
+    refused,
+)
+from services.arg_sync.deliveries.store import claims, documents
+from services.arg_sync.deliveries.store.claims import ClaimedDelivery, RenderedRequest
+from services.arg_sync.ledgers.documents import ArDocument, Customer
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import writing
+from shared.errors import Refused
+from shared.terms import ClosedDocument
+
+CUSTOMER_CLAIMED = "another_asks"
+CUSTOMER_CLAIMED_SECONDS = 1.0
+CUSTOMER_CALLS = 3
+
+
+@dataclass
+class PreparedBatch:
+    """The result of a claim: deliveries that can be sent, and outcomes of those that cannot."""
+
+    prepared: list[PreparedDelivery] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+class Preparer:
+    """Prepares deliveries of one connection."""
+
+    def __init__(
+        self,
+        open_adapter: OpenAdapter,
+        call_limit: asyncio.Semaphore,
+        jitter: Jitter,
+        engine: AsyncEngine,
+    ) -> None:
+        self._open = open_adapter
+        self._adapter = open_adapter.adapter
+        self._ledger = open_adapter.connection.name
+        self._generation = open_adapter.connection.generation
+        self._call_limit = call_limit
+        self._jitter = jitter
+        self._engine = engine
+
+    async def prepare(
+        self, claimed: Sequence[ClaimedDelivery], write_before: float
+    ) -> PreparedBatch:
+        """Prepare deliveries in two short transactions, with the customer calls in between."""
+        batch = PreparedBatch()
+        mapped, known = await self._read(claimed, batch)
+        wanted = {
+            _key(document.customer): document.customer
+            for each, document in mapped
+            if each.request is None
+        }
+        unknown = [customer for key, customer in wanted.items() if key not in known]
+        found = await asyncio.gather(*(self._customer(each, write_before) for each in unknown))
+        ids = {**known, **dict(zip(map(_key, unknown), found, strict=True))}
+        rendered: dict[int, RenderedRequest] = {}
+        for each, document in mapped:
+            if each.request is not None and each.request_key is not None:
+                request = RenderedRequest(each, each.request, each.request_key, each.customer or "")
+            else:
+                result = self._render(each, document, ids[_key(document.customer)])
+                if isinstance(result, Outcome):
+                    batch.outcomes.append(result)
+                    continue
+                request = rendered[each.delivery_id] = result
+            batch.prepared.append(
+                PreparedDelivery(
+                    each, document, request.request, request.key, request.customer, write_before
+                )
+            )
+        await self._freeze(rendered, batch)
+        return batch
+
+    async def _read(
+        self, claimed: Sequence[ClaimedDelivery], batch: PreparedBatch
+    ) -> tuple[list[tuple[ClaimedDelivery, ArDocument]], Mapping[CustomerKey, str]]:
+        """Return the documents in the ledger's codes, and the ids of known customers.
+
+        A document with a code that is not mapped is refused.
+        """
+        mapped: list[tuple[ClaimedDelivery, ArDocument]] = []
+        async with self._engine.begin() as connection:
+            heads = await documents.documents_for(connection, [one.invoice_id for one in claimed])
+            codes = await mappings.codes_for(connection, self._ledger)
+            names = [each.account_name for each in claimed]
+            known = await customers.known_customers(
+                connection, self._ledger, self._generation, names
+            )
+            claimed = [_without_outdated_request(each, known) for each in claimed]
+            lines = await documents.lines_for(
+                connection, [heads[each.invoice_id] for each in claimed if each.request is None]
+            )
+            for each in claimed:
+                head, of_document = heads[each.invoice_id], lines.get(each.invoice_id, [])
+                try:
+                    document = await self._map(connection, each, head, of_document, codes)
+                    mapped.append((each, document))
+                except Refused as refusal:
+                    transition = refused(refusal.code, refusal.message, refusal.fix)
+                    batch.outcomes.append(Outcome(each, transition))
+        return mapped, known
+
+    async def _map(
+        self,
+        connection: AsyncConnection,
+        each: ClaimedDelivery,
+        head: ClosedDocument,
+        lines: Sequence[SoldLine],
+        codes: Codes,
+    ) -> ArDocument:
+        credited = (
+            await documents.credited_by(connection, self._ledger, each.invoice_id)
+            if head.document_type == "credit-note"
+            else []
+        )
+        if each.request is not None:
+            return without_lines(head, credited, codes)
+        return to_ar_document(head, lines, codes, credited)
+
+    async def _customer(self, customer: Customer, write_before: float) -> str | Failure:
+        """Find or create a customer.
+
+        One worker at a time does so; after a lost call the next one waits until that call can no
+        longer take effect.
+        """
+        can, key = self._open.capabilities, _key(customer)
+        seconds = can.request_seconds * CUSTOMER_CALLS + can.server_seconds + MARGIN_SECONDS
+        async with self._engine.begin() as connection:
+            claimed = await customers.claim_customer(
+                connection, self._ledger, self._generation, key, seconds
+            )
+        if not claimed:
+            message = "another worker looks up this customer"
+            return Failure("transient", CUSTOMER_CLAIMED, message)
+        try:
+            with writing(write_before):
+                remote_id = await self._open.read(
+                    lambda: self._adapter.customer_for(customer), self._call_limit
+                )
+                if not remote_id:
+                    remote_id = await self._open.call(
+                        lambda: self._adapter.add_customer(customer), self._call_limit
+                    )
+        except Failure as failed:
+            if failed.failure not in ("unknown", "duplicate"):
+                await self._release_customer(key, None)
+            return failed
+        await self._release_customer(key, remote_id)
+        return remote_id
+
+    async def _release_customer(self, key: CustomerKey, remote_id: str | None) -> None:
+        async with self._engine.begin() as connection:
+            await customers.release_customer(
+                connection, self._ledger, self._generation, key, remote_id
+            )
+
+    def _render(
+        self, each: ClaimedDelivery, document: ArDocument, customer: str | Failure
+    ) -> RenderedRequest | Outcome:
+        if isinstance(customer, Failure):
+            everywhere = customer.everywhere or customer.failure == "auth"
+            transition = self._without_customer(each, customer)
+            return Outcome(each, transition, failure=customer if everywhere else None)
+        try:
+            request = self._adapter.render(document, customer)
+        except Failure as failed:
+            return Outcome(each, refused(failed.code, failed.message))
+        except Exception as error:
+            return Outcome(each, unexpected_error(error, each.invoice_number))
+        key = request_key(self._ledger, document, each.revision)
+        return RenderedRequest(each, request, key, customer)
+
+    def _without_customer(self, each: ClaimedDelivery, failed: Failure) -> Transition:
+        """Return the transition of a delivery whose customer is not available.
+
+        The document itself was not sent: an unknown outcome of its customer is not its own.
+        """
+        if failed.code == CUSTOMER_CLAIMED:
+            after = Transition("queued", CUSTOMER_CLAIMED_SECONDS, tries=each.tries)
+        else:
+            context = attempt_context(each, self._open, safe_repeat=False)
+            after = after_failure(failed, context, self._jitter)
+        if after.state == "refused":
+            return after
+        state: State = "unknown" if each.outcome_unknown else "queued"
+        return replace(after, state=state, outcome_unknown=each.outcome_unknown)
+
+    async def _freeze(self, rendered: Mapping[int, RenderedRequest], batch: PreparedBatch) -> None:
+        """Store new requests; a delivery with a lost lease is not sent."""
+        if not rendered:
+            return
+        async with self._engine.begin() as connection:
+            kept = await claims.freeze(connection, list(rendered.values()))
+        lost = set(rendered) - kept
+        batch.prepared = [each for each in batch.prepared if each.claimed.delivery_id not in lost]
+
+
+def _without_outdated_request(
+    each: ClaimedDelivery, known: Mapping[CustomerKey, str]
+) -> ClaimedDelivery:
+    """Drop a request that was never sent and whose customer id is no longer the known one.
+
+    The connection or the mapping was changed since: in the new place the id may be another
+    customer's.
+    """
+    if (
+        each.request is None
+        or each.outcome_unknown
+        or known.get((each.account_name, each.currency)) == each.customer
+    ):
+        return each
+    return replace(each, request=None, request_key=None, customer=None)
+
+
+def _key(customer: Customer) -> CustomerKey:
+    return customer.account_name, customer.currency
+
+
+def request_key(ledger: str, document: ArDocument, revision: int) -> str:
+    """Return 36 characters that depend only on connection, document and revision."""
+    parts = (ledger, document.billing_company, document.kind, document.number, str(revision))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(parts)))

@@ -1,0 +1,310 @@
+"""One delivery, step by step: look up, create, store the draft's id, post, apply a credit note.
+
+No transaction is open during a call. A look-up comes first if an earlier outcome is unknown.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.arg_sync.connections.handlers.adapters import OpenAdapter
+from services.arg_sync.connections.rules import Jitter
+from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
+from services.arg_sync.deliveries.rules.comparing import ExpectedDocument, differences
+from services.arg_sync.deliveries.rules.transitions import (
+    AttemptContext,
+    Transition,
+    after_failure,
+    after_lookup,
+    refused,
+)
+from services.arg_sync.deliveries.store import claims
+from services.arg_sync.deliveries.store.claims import ClaimedDelivery
+from services.arg_sync.ledgers.adapter import FrozenRequest
+from services.arg_sync.ledgers.documents import ArDocument, RemoteDocument
+from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import writing
+from shared import faults, telemetry
+from shared.database import infrastructure_unavailable, sqlstate
+
+DISCARD_TRIES, DISCARD_WAIT_SECONDS = 30, 1.0
+RETRY = "`backoffice deliveries retry`"
+How = Literal["created", "adopted"]
+Result = TypeVar("Result")
+
+
+@dataclass
+class PreparedDelivery:
+    """A delivery whose request is frozen. A credit note's `document` names its invoices."""
+
+    claimed: ClaimedDelivery
+    document: ArDocument
+    request: str
+    key: str
+    customer: str
+    write_before: float
+    steps: list[str] = field(default_factory=list)
+    outcome_unknown: bool = False
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def expected(self) -> ExpectedDocument:
+        """The document that the ledger must have."""
+        of = self.document
+        return ExpectedDocument(of.number, of.kind, of.currency, of.total, self.customer)
+
+    @property
+    def frozen_request(self) -> FrozenRequest:
+        """What is sent."""
+        return FrozenRequest(self.key, self.request, self.document.kind, self.document.number)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of an attempt. `failure` is set if it concerns the whole connection."""
+
+    claimed: ClaimedDelivery
+    next: Transition
+    found: RemoteDocument | None = None
+    how: How = "created"
+    steps: str = ""
+    began: float = 0.0
+    failure: Failure | None = None
+
+
+class _LeaseLost(Exception):
+    """The lease ended and another worker has the delivery: this worker does nothing more."""
+
+
+class _Refused(Exception):
+    """An operator must decide."""
+
+    def __init__(self, transition: Transition, found: RemoteDocument | None) -> None:
+        super().__init__(transition.code)
+        self.next = transition
+        self.found = found
+
+
+class Sender:
+    """Sends prepared deliveries of one connection."""
+
+    def __init__(
+        self,
+        open_adapter: OpenAdapter,
+        call_limit: asyncio.Semaphore,
+        jitter: Jitter,
+        engine: AsyncEngine,
+    ) -> None:
+        self._open = open_adapter
+        self._adapter = open_adapter.adapter
+        self._can = open_adapter.capabilities
+        self._call_limit = call_limit
+        self._jitter = jitter
+        self._engine = engine
+
+    async def send(self, group: Sequence[PreparedDelivery]) -> list[Outcome]:
+        """Send one delivery, or several in one call. One with a lost lease has no outcome."""
+        created = await self._create_all(group) if len(group) > 1 else [None]
+        outcomes = [
+            await self._send_one(one, result) for one, result in zip(group, created, strict=True)
+        ]
+        return [each for each in outcomes if each is not None]
+
+    async def _create_all(
+        self, group: Sequence[PreparedDelivery]
+    ) -> Sequence[RemoteDocument | Failure]:
+        """Create several documents in one call. If the call fails, each of them failed."""
+        for one in group:
+            one.steps.append("create")
+        with writing(min(one.write_before for one in group)):
+            try:
+                requests = [one.frozen_request for one in group]
+                return await self._call(lambda: self._adapter.create(requests))
+            except Failure as failed:
+                if failed.code == "unexpected_error":
+                    # Any document may have caused it, so each is looked up and sent alone.
+                    failed = Failure("unknown", failed.code, failed.message)
+                return [failed] * len(group)
+
+    async def _send_one(
+        self, one: PreparedDelivery, created: RemoteDocument | Failure | None
+    ) -> Outcome | None:
+        one.outcome_unknown = one.claimed.outcome_unknown
+        found: RemoteDocument | None = None
+        how: How = "created"
+        failure: Failure | None = None
+        try:
+            with writing(one.write_before):
+                found, how, transition = await self._steps(one, created)
+        except Failure as failed:
+            transition = self._after_failure(one, failed)
+            failure = failed if failed.everywhere or failed.failure == "auth" else None
+        except _Refused as stop:
+            transition, found = stop.next, stop.found
+        except _LeaseLost:
+            return None
+        except Exception as error:
+            if infrastructure_unavailable(error) or sqlstate(error):
+                raise
+            transition = unexpected_error(error, one.claimed.invoice_number)
+        steps = " ".join(one.steps)
+        return Outcome(one.claimed, transition, found, how, steps, one.began, failure)
+
+    async def _steps(
+        self, one: PreparedDelivery, created: RemoteDocument | Failure | None
+    ) -> tuple[RemoteDocument, How, Transition]:
+        if isinstance(created, Failure):
+            raise created
+        found, claimed, kind = created, one.claimed, one.document.kind
+        how: How = "created"
+        if found is None and (claimed.outcome_unknown or claimed.remote_id):
+            found = await self._look_up(one)
+            if found is not None and found.remote_id != claimed.remote_id:
+                how = "adopted"
+        if found is None:
+            one.steps.append("create")
+            found, how = await self._create(one)
+        await faults.point("document_created")
+        one.outcome_unknown = True  # the document exists: after any failure it is looked up first
+        if found.state == "draft" and found.remote_id != claimed.remote_id:
+            await self._store_draft(one, found)
+        self._require_equal(one, found)
+        if found.state == "draft":
+            one.steps.append("post")
+            remote_id = found.remote_id
+            found = await self._call(lambda: self._adapter.post(remote_id, kind))
+            self._require_equal(one, found)
+            await faults.point("document_posted")
+        return found, how, await self._apply(one, found)
+
+    async def _create(self, one: PreparedDelivery) -> tuple[RemoteDocument, How]:
+        """Create the document.
+
+        If the number is taken although the look-up found nothing, an earlier call took effect in
+        between; a second look-up finds its document.
+        """
+        try:
+            (result,) = await self._call(lambda: self._adapter.create([one.frozen_request]))
+            if isinstance(result, Failure):
+                raise result
+            return result, "created"
+        except Failure as failed:
+            if failed.failure != "duplicate" or not one.claimed.outcome_unknown:
+                raise
+            found = await self._look_up(one)
+            if found is None:
+                raise
+            return found, "adopted"
+
+    async def _look_up(self, one: PreparedDelivery) -> RemoteDocument | None:
+        """Return the document in the ledger that bears our number; None if it is to be sent."""
+        one.steps.append("look")
+        number, kind = one.document.number, one.document.kind
+        remote = await self._open.read(lambda: self._adapter.find(kind, [number]), self._call_limit)
+        result = after_lookup(one.expected, remote[number], one.claimed.remote_id)
+        if result.verdict != "refuse":
+            return result.found
+        if result.found is not None and self._may_discard(one, result.found):
+            one.steps.append("discard")
+            remote_id = result.found.remote_id
+            await self._call(lambda: self._adapter.discard(remote_id, kind))
+            return None
+        raise _Refused(refused(result.code, result.message, result.fix), result.found)
+
+    def _may_discard(self, one: PreparedDelivery, found: RemoteDocument) -> bool:
+        """A draft of ours from before a fix is deleted and created again."""
+        ours = found.remote_id == one.claimed.remote_id
+        return self._can.discards and found.state == "draft" and ours
+
+    async def _store_draft(self, one: PreparedDelivery, found: RemoteDocument) -> None:
+        """Store the draft's id. If the lease is lost, delete the draft: it is never posted."""
+        async with self._engine.begin() as connection:
+            if await claims.keep_draft(
+                connection, one.claimed, found.remote_id, found.remote_number
+            ):
+                return
+        await self._discard_unwanted(one, found)
+        raise _LeaseLost(one.claimed.invoice_number)
+
+    async def _discard_unwanted(self, one: PreparedDelivery, found: RemoteDocument) -> None:
+        """Delete our draft as soon as the next holder of the lease has a draft of its own."""
+        for _ in range(DISCARD_TRIES if self._can.discards else 0):
+            async with self._engine.begin() as connection:
+                stored = await claims.remote_id_of(connection, one.claimed.delivery_id)
+            if stored == found.remote_id:
+                return
+            if stored is not None:
+                # The time for writes is over, but no other worker touches this draft.
+                with writing(math.inf):
+                    await self._call(
+                        lambda: self._adapter.discard(found.remote_id, one.document.kind)
+                    )
+                return
+            await asyncio.sleep(DISCARD_WAIT_SECONDS)
+
+    def _require_equal(self, one: PreparedDelivery, found: RemoteDocument) -> None:
+        """Refuse the delivery if the ledger created another document than we sent."""
+        if unlike := differences(one.expected, found):
+            message = (
+                f"the ledger created {found.remote_id} for {one.document.number},"
+                f" but {'; '.join(unlike)}"
+            )
+            fix = (
+                f"correct the tax or account mapping, then {RETRY}"
+                if found.state == "draft"
+                else "void it in the ledger and retry,"
+                " or accept it with `backoffice deliveries adopt`"
+            )
+            raise _Refused(refused("different", message, fix), found)
+
+    async def _apply(self, one: PreparedDelivery, found: RemoteDocument) -> Transition:
+        """Apply a credit note to its invoices. If that is refused, the document stays posted."""
+        if not any(each.remote_id for each in one.document.corrects):
+            return Transition("posted")
+        if not self._can.allocates:
+            message = "this ledger cannot apply a credit note; apply it there by hand"
+            return Transition("posted", code="not_applied", message=message)
+        one.steps.append("apply")
+        try:
+            await self._call(lambda: self._adapter.allocate(found, one.document))
+        except Failure as failed:
+            if failed.failure != "permanent":
+                raise
+            fix = "apply the credit note to its invoice in the ledger by hand"
+            return Transition("posted", code="not_applied", message=failed.message, fix=fix)
+        return Transition("posted")
+
+    async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        return await self._open.call(call, self._call_limit)
+
+    def _after_failure(self, one: PreparedDelivery, failed: Failure) -> Transition:
+        context = attempt_context(one.claimed, self._open, safe_repeat=self._can.request_key)
+        context = replace(context, outcome_unknown=one.outcome_unknown)
+        return after_failure(failed, context, self._jitter)
+
+
+def attempt_context(
+    claimed: ClaimedDelivery, open_adapter: OpenAdapter, *, safe_repeat: bool
+) -> AttemptContext:
+    """Return what the rules need to know of a delivery when a step fails."""
+    settle = 0.0 if safe_repeat else open_adapter.capabilities.server_seconds + MARGIN_SECONDS
+    return AttemptContext(
+        claimed.tries, claimed.outcome_unknown, claimed.failing_seconds, safe_repeat, settle
+    )
+
+
+def unexpected_error(error: Exception, invoice_number: str) -> Transition:
+    """Refuse the one document on which our code fails; the others go on."""
+    telemetry.log().error(
+        "unexpected error: the document is refused", invoice=invoice_number, exc_info=error
+    )
+    return refused(
+        "unexpected_error",
+        f"our code failed on this document: {type(error).__name__}",
+        f"see the worker's log and report it; with a corrected version {RETRY}",
+    )

@@ -1,0 +1,1 @@
+"""Rules of deliveries: claiming, mapping to ledger codes, comparing, state transitions."""

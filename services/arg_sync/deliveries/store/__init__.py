@@ -1,0 +1,1 @@
+"""SQL of deliveries: queueing, claims, closed documents, held commands, outgoing messages."""

@@ -1,0 +1,146 @@
+"""Deliveries as they are queued and as operators change them, and the received documents."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.database import named_queries, rows, run
+from shared.events.billing import InvoiceClosed
+
+QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+
+
+async def add_received(connection: AsyncConnection, events: Sequence[InvoiceClosed]) -> None:
+    """Store the content of `invoice-closed`, once for each document."""
+    await run(
+        connection,
+        QUERIES["add_received"],
+        ids=[one.invoice_id for one in events],
+        companies=[one.billing_company for one in events],
+        numbers=[one.invoice_number for one in events],
+        types=[one.document_type for one in events],
+        batches=[one.batch_id for one in events],
+        currencies=[one.currency for one in events],
+        totals=[one.total for one in events],
+        hashes=[one.content_hash for one in events],
+    )
+
+
+async def queue(
+    connection: AsyncConnection,
+    *,
+    invoice_ids: Sequence[int] = (),
+    batch_ids: Sequence[str] = (),
+    auto: bool,
+) -> int:
+    """Queue documents for the connections of their billing company, once each.
+
+    With `auto` only connections that deliver automatically get them. Returns how many were new.
+    """
+    new = await rows(
+        connection, QUERIES["queue"], ids=list(invoice_ids), batches=list(batch_ids), auto=auto
+    )
+    credits = sorted({row.invoice_id for row in new if row.document_type == "credit-note"})
+    if credits:
+        await run(connection, QUERIES["add_corrections"], ids=credits)
+    return len(new)
+
+
+async def batch_company(connection: AsyncConnection, batch_id: str) -> str | None:
+    """Return the billing company of a closed batch; None if there is no such batch yet."""
+    found = await rows(
+        connection,
+        "SELECT billing_company FROM invoicer.closed_invoice WHERE batch_id = :id LIMIT 1",
+        id=batch_id,
+    )
+    return found[0].billing_company if found else None
+
+
+async def batch_states(connection: AsyncConnection, batch_id: str) -> dict[str, int]:
+    """Return the number of deliveries of a batch by state."""
+    found = await rows(
+        connection,
+        "SELECT state, count(*) AS n FROM arg_sync.delivery WHERE batch_id = :id GROUP BY state",
+        id=batch_id,
+    )
+    return {row.state: row.n for row in found}
+
+
+async def delivery_for(connection: AsyncConnection, ledger: str, invoice_number: str) -> Any | None:
+    """Lock and return the delivery of a document to a ledger; None if there is none."""
+    found = await rows(
+        connection,
+        "SELECT delivery_id, ledger, invoice_number, account_name, state, outcome_unknown,"
+        " remote_id, remote_number, code, message FROM arg_sync.delivery"
+        " WHERE ledger = :ledger AND invoice_number = :number FOR UPDATE",
+        ledger=ledger,
+        number=invoice_number,
+    )
+    return found[0] if found else None
+
+
+async def requeue(connection: AsyncConnection, delivery_id: int) -> None:
+    """Start a new revision: after a look-up, the document is rendered again under a new key."""
+    await run(
+        connection,
+        "UPDATE arg_sync.delivery SET state = 'queued', revision = revision + 1, request = NULL,"
+        " request_key = NULL, customer = NULL, outcome_unknown = true, tries = 0,"
+        " failing_since = NULL, settled_at = NULL, lease = lease + 1, code = '', message = '',"
+        " fix = '', next_attempt_at = now() WHERE delivery_id = :id",
+        id=delivery_id,
+    )
+
+
+async def try_now(connection: AsyncConnection, delivery_id: int) -> None:
+    """Make the next attempt of a waiting delivery due."""
+    await run(
+        connection,
+        "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE delivery_id = :id",
+        id=delivery_id,
+    )
+
+
+async def settle_by_hand(
+    connection: AsyncConnection,
+    delivery_id: int,
+    code: str,
+    remote_id: str | None,
+    remote_number: str,
+    message: str,
+) -> None:
+    """Mark a delivery as posted because an operator confirms that the ledger has the document."""
+    await run(
+        connection,
+        "UPDATE arg_sync.delivery SET state = 'posted', code = :code, message = :message,"
+        " fix = '', remote_id = coalesce(:remote_id, remote_id),"
+        " remote_number = :remote_number, remote_state = 'posted', outcome_unknown = false,"
+        " tries = 0, lease = lease + 1, settled_at = now() WHERE delivery_id = :id",
+        id=delivery_id,
+        code=code,
+        remote_id=remote_id,
+        remote_number=remote_number,
+        message=message,
+    )
+
+
+async def count_by_state(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+    """Return (ledger, state, number of deliveries) for the metrics."""
+    found = await rows(
+        connection,
+        "SELECT ledger, state, count(*) AS n FROM arg_sync.delivery GROUP BY ledger, state",
+    )
+    return [(row.ledger, row.state, row.n) for row in found]
+
+
+async def oldest_open_seconds(connection: AsyncConnection) -> Decimal:
+    """Return the age of the oldest delivery that is neither posted nor refused."""
+    (row,) = await rows(
+        connection,
+        "SELECT coalesce(extract(epoch FROM now() - min(queued_at)), 0) AS age"
+        " FROM arg_sync.delivery WHERE state IN ('queued', 'sending', 'unknown')",
+    )
+    age: Decimal = row.age
+    return age

@@ -1,0 +1,127 @@
+"""Messages about deliveries, built from stored rows: ar-document-posted, ar-document-refused."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.broker.producer import OutgoingMessage, stable_id
+from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, Topic
+from shared.consumer.protocol import MessageBuilder
+from shared.consumer.records import OutboxId
+from shared.database import rows
+from shared.events.field_types import TEXT_LENGTH, Message
+from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused
+
+POSTED, REFUSED = "posted", "refused"
+DOCUMENT = (
+    "ledger",
+    "kind",
+    "billing_company",
+    "invoice_id",
+    "invoice_number",
+    "document_type",
+    "batch_id",
+)
+
+
+def outbox_id(state: str, delivery_id: int, attempt_no: int) -> OutboxId:
+    """Return the outbox id of the message about a posted or refused delivery."""
+    return state, str(delivery_id) if state == POSTED else f"{delivery_id}:{attempt_no}"
+
+
+async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
+    """Build ar-document-posted, one for each delivery."""
+    found = await rows(
+        connection,
+        "SELECT d.*, c.kind FROM arg_sync.delivery d JOIN arg_sync.connection c USING (ledger)"
+        " WHERE d.delivery_id = ANY(CAST(:ids AS bigint[])) AND d.state = 'posted'"
+        " ORDER BY d.delivery_id",
+        ids=[int(an_id) for an_id in ids],
+    )
+    return [_posted(row) for row in found]
+
+
+def _posted(row: Any) -> OutgoingMessage:
+    event = ArDocumentPosted(
+        **select_values(row, *DOCUMENT, "currency", "total", "remote_number"),
+        remote_id=row.remote_id or "",
+        how=row.code if row.code in ("adopted", "marked") else "created",
+        warning=row.message[:TEXT_LENGTH] if row.code == "not_applied" else "",
+    )
+    identity = (row.ledger, row.invoice_id, row.revision)
+    return build_message(AR_DOCUMENT_POSTED, row.invoice_id, event, *identity)
+
+
+async def refused_messages(
+    connection: AsyncConnection, ids: Sequence[str]
+) -> list[OutgoingMessage]:
+    """Build ar-document-refused, one for each refused attempt."""
+    pairs = [an_id.split(":") for an_id in ids]
+    found = await rows(
+        connection,
+        "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number,"
+        "   d.document_type, d.batch_id, a.attempt_no, a.code, a.message, a.fix"
+        " FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[]))"
+        "   AS s(delivery_id, attempt_no)"
+        " JOIN arg_sync.attempt a USING (delivery_id, attempt_no)"
+        " JOIN arg_sync.delivery d USING (delivery_id)"
+        " JOIN arg_sync.connection c USING (ledger) ORDER BY d.delivery_id, a.attempt_no",
+        ids=[int(an_id) for an_id, _ in pairs],
+        attempts=[int(attempt) for _, attempt in pairs],
+    )
+    return [_refused(row) for row in found]
+
+
+def _refused(row: Any) -> OutgoingMessage:
+    event = ArDocumentRefused(
+        **select_values(row, *DOCUMENT, "code"),
+        attempt=row.attempt_no,
+        message=row.message[:TEXT_LENGTH],
+        fix=row.fix[:TEXT_LENGTH],
+    )
+    identity = (row.ledger, row.invoice_id, row.attempt_no)
+    return build_message(AR_DOCUMENT_REFUSED, row.invoice_id, event, *identity)
+
+
+def select_values(row: Any, *names: str) -> dict[str, Any]:
+    """Return these columns of a row by name."""
+    return {name: getattr(row, name) for name in names}
+
+
+def build_message(topic: Topic, key: object, event: Message, *identity: object) -> OutgoingMessage:
+    """Build a message. `identity` gives repeats of the message the same id."""
+    return OutgoingMessage(
+        topic.name, str(key), event.model_dump_json().encode(), stable_id(topic.name, *identity)
+    )
+
+
+async def outbox_ids_since(connection: AsyncConnection, since: date) -> list[OutboxId]:
+    """Return the messages about deliveries posted or refused on that day (UTC) or later."""
+    return await _outbox_ids(
+        connection, "settled_at >= CAST(:value AS date) AT TIME ZONE 'UTC'", since
+    )
+
+
+async def outbox_ids_of(connection: AsyncConnection, invoice_number: str) -> list[OutboxId]:
+    """Return the messages about the deliveries of one document."""
+    return await _outbox_ids(connection, "invoice_number = :value", invoice_number)
+
+
+async def _outbox_ids(
+    connection: AsyncConnection, condition: str, value: date | str
+) -> list[OutboxId]:
+    found = await rows(
+        connection,
+        "SELECT state, delivery_id, attempts FROM arg_sync.delivery"
+        f" WHERE state IN ('posted', 'refused') AND {condition} ORDER BY delivery_id",
+        value=value,
+    )
+    return [outbox_id(row.state, row.delivery_id, row.attempts) for row in found]
+
+
+MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
+    POSTED: posted_messages,
+    REFUSED: refused_messages,
+}

@@ -1,0 +1,43 @@
+"""How a call to an accounting system may fail. The class alone decides what happens next.
+
+transient   it did not happen: try again later
+unknown     it may have happened: look it up before anything else
+duplicate   the number is taken: look it up
+permanent   it is refused: refuse the delivery with the system's message
+auth        the credentials are refused: renew them once, else stop the connection
+"""
+
+from typing import Literal
+
+FailureClass = Literal["transient", "unknown", "duplicate", "permanent", "auth"]
+MESSAGE_LENGTH = 1_000
+
+
+class Failure(Exception):
+    """A failed call. `message` is for an operator, with the system's own words and no secret.
+
+    `retry_after`: the wait in seconds that the accounting system asks for.
+    `everywhere`: the failure concerns the connection, not this document (unreachable, too many
+    requests), so no other document need try now.
+    """
+
+    def __init__(
+        self,
+        failure: FailureClass,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        everywhere: bool = False,
+    ) -> None:
+        super().__init__(f"{failure} {code}: {message}")
+        self.failure = failure
+        self.code = code
+        self.message = message[:MESSAGE_LENGTH]
+        self.retry_after = retry_after
+        self.everywhere = everywhere
+
+
+def unreadable(message: str, *, writes: bool) -> Failure:
+    """Return the failure of a response that cannot be used; a write may have happened."""
+    return Failure("unknown" if writes else "transient", "unreadable", message)

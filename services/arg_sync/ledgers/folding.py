@@ -1,0 +1,80 @@
+"""What some accounting systems cannot take: too many lines, texts that are too long.
+
+The sums stay equal to the cent.
+"""
+
+from dataclasses import replace
+from decimal import Decimal
+from itertools import groupby
+
+from services.arg_sync.ledgers.documents import ArDocument, Line
+from services.arg_sync.ledgers.failures import Failure
+
+
+def with_lines_summed(document: ArDocument, most_lines: int) -> ArDocument:
+    """Return the document with at most `most_lines` lines (0: no limit).
+
+    Lines of one account, item and tax become one line that gives their number.
+    """
+    if not most_lines or len(document.lines) <= most_lines:
+        return document
+    groups = groupby(sorted(document.lines, key=_codes), _codes)
+    lines = [_sum(at, list(alike), document.number) for at, (_, alike) in enumerate(groups, 1)]
+    if len(lines) > most_lines:
+        raise Failure(
+            "permanent",
+            "too_many_lines",
+            f"{document.number} has {len(lines)} combinations of account, item and tax,"
+            f" the limit is {most_lines} lines",
+        )
+    return replace(document, lines=tuple(lines))
+
+
+def _codes(line: Line) -> tuple[str, str, str, str]:
+    return line.account, line.item, line.tax, line.tax_code
+
+
+def _sum(line_no: int, alike: list[Line], number: str) -> Line:
+    amount = sum((line.amount for line in alike), Decimal(0))
+    description = alike[0].description
+    if len(alike) > 1:
+        description = f"{len(alike):,} lines of {number}, as in the document"
+    return replace(
+        alike[0],
+        line_no=line_no,
+        description=description,
+        quantity=Decimal(1),
+        unit_price=amount,
+        amount=amount,
+        tax_amount=sum((line.tax_amount for line in alike), Decimal(0)),
+    )
+
+
+def require_codes(
+    document: ArDocument, *, needs_item: bool = False, needs_account: bool = True
+) -> None:
+    """Refuse a document with a line that lacks a code: a default would post it wrongly."""
+    for line in document.lines:
+        where = f"line {line.line_no} of {document.number}"
+        if needs_item and not line.item:
+            message = f"{where} has no item: map one, or a default, and retry"
+            raise Failure("permanent", "no_item", message)
+        if needs_account and not line.account and not line.item:
+            message = f"{where} has no account: map one, or a default, and retry"
+            raise Failure("permanent", "no_account", message)
+        if line.tax_amount and not line.tax:
+            message = f"tax code {line.tax_code or '?'} of {where} is not mapped: map it and retry"
+            raise Failure("permanent", "no_tax", message)
+
+
+def short(text: str, length: int) -> str:
+    """Cut a text to this length, with an ellipsis at the end if it was longer."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def require_number_length(document: ArDocument, length: int, system: str) -> None:
+    """Refuse a document whose number is longer than the system allows."""
+    number = document.number
+    if len(number) > length:
+        message = f"{system} takes numbers of {length} characters, {number} has {len(number)}"
+        raise Failure("permanent", "number_too_long", message)

@@ -1,0 +1,1 @@
+"""Payments read back from the accounting systems."""

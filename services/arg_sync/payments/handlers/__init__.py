@@ -1,0 +1,1 @@
+"""Payments at work: the polling loop, and the webhooks that request a poll."""

@@ -1,0 +1,174 @@
+"""Payments read back: the cursor of each connection, the claim of its poll, and the entries.
+
+A worker whose claim expired while it read stores nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.connections.store import FROM_NOW
+from services.arg_sync.connections.store.connections import LedgerConnection
+from services.arg_sync.deliveries.store.messages import build_message, select_values
+from services.arg_sync.payments.rules import PaymentEntry, StoredPayment
+from shared.broker.producer import OutgoingMessage
+from shared.broker.topics import PAYMENT_RECORDED
+from shared.consumer.protocol import MessageBuilder
+from shared.consumer.records import OutboxId
+from shared.database import named_queries, rows, run
+from shared.events.ledgers import PaymentRecorded
+
+QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+PAYMENT = "payment"
+SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A claimed poll: its number, where the last one ended, and how many failed before it."""
+
+    number: int
+    cursor: str
+    failures: int
+
+
+async def due(connection: AsyncConnection) -> list[str]:
+    """Return healthy connections whose payments are due, by time or because of a webhook."""
+    found = await rows(
+        connection,
+        "SELECT c.ledger FROM arg_sync.connection c"
+        " LEFT JOIN arg_sync.payment_cursor p USING (ledger)"
+        " WHERE c.state = 'connected' AND coalesce(c.open_until <= clock_timestamp(), true)"
+        " AND (p.ledger IS NULL OR (coalesce(p.polling_until < clock_timestamp(), true)"
+        "   AND (p.poll_requested OR p.next_at <= clock_timestamp())))"
+        " ORDER BY c.ledger",
+    )
+    return [row.ledger for row in found]
+
+
+async def claim_poll(
+    connection: AsyncConnection, ledger: LedgerConnection, seconds: float
+) -> Poll | None:
+    """Claim the poll for these seconds; None if another worker has it."""
+    found = await rows(
+        connection,
+        QUERIES["claim_poll"],
+        ledger=ledger.name,
+        generation=ledger.generation,
+        seconds=seconds,
+    )
+    return Poll(*found[0]) if found else None
+
+
+async def lock_poll(connection: AsyncConnection, ledger: str, poll: Poll) -> bool:
+    """Lock the cursor; False if another worker claimed the poll meanwhile."""
+    found = await rows(
+        connection,
+        "SELECT poll_no FROM arg_sync.payment_cursor WHERE ledger = :ledger FOR UPDATE",
+        ledger=ledger,
+    )
+    return bool(found and found[0].poll_no == poll.number)
+
+
+async def end_poll(
+    connection: AsyncConnection,
+    ledger: str,
+    poll: Poll,
+    cursor: str,
+    seconds: float,
+    failures: int = 0,
+    message: str = "",
+) -> None:
+    """End the poll: store where and when the next one begins."""
+    await run(
+        connection,
+        "UPDATE arg_sync.payment_cursor SET cursor = :cursor, polling_until = NULL,"
+        f" next_at = {FROM_NOW}, failures = :failures, message = :message,"
+        " read_at = CASE WHEN :failures = 0 THEN clock_timestamp() ELSE read_at END"
+        " WHERE ledger = :ledger AND poll_no = :number",
+        ledger=ledger,
+        number=poll.number,
+        cursor=cursor,
+        seconds=seconds,
+        failures=failures,
+        message=message,
+    )
+
+
+async def request_poll(connection: AsyncConnection, ledger: str) -> None:
+    """Make the next poll due."""
+    await run(
+        connection,
+        "UPDATE arg_sync.payment_cursor SET poll_requested = true"
+        " WHERE ledger = :ledger AND NOT poll_requested",
+        ledger=ledger,
+    )
+
+
+async def stored_payments(
+    connection: AsyncConnection, ledger: str, payment_ids: Sequence[str]
+) -> list[StoredPayment]:
+    """Return what is stored of these payments."""
+    found = await rows(
+        connection,
+        "SELECT payment_id, remote_id, sum(amount) AS amount,"
+        " CAST(max(entry_no) AS integer) AS entries, max(paid_on) AS paid_on,"
+        " max(currency) AS currency FROM arg_sync.payment"
+        " WHERE ledger = :ledger AND payment_id = ANY(CAST(:ids AS text[]))"
+        " GROUP BY payment_id, remote_id",
+        ledger=ledger,
+        ids=sorted(set(payment_ids)),
+    )
+    return [StoredPayment(*row) for row in found]
+
+
+async def add_entries(
+    connection: AsyncConnection, ledger: str, entries: Sequence[PaymentEntry]
+) -> list[OutboxId]:
+    """Store entries and match older ones; return the messages about entries of our invoices."""
+    found = await rows(
+        connection,
+        QUERIES["add_entries"],
+        ledger=ledger,
+        payments=[each.payment_id for each in entries],
+        remotes=[each.remote_id for each in entries],
+        numbers=[each.number for each in entries],
+        entries=[each.entry_no for each in entries],
+        amounts=[each.amount for each in entries],
+        currencies=[each.currency for each in entries],
+        days=[each.paid_on for each in entries],
+    )
+    found += await rows(connection, QUERIES["match_entries"], ledger=ledger)
+    return [
+        (PAYMENT, SEPARATOR.join((ledger, row.payment_id, row.remote_id, str(row.entry_no))))
+        for row in found
+        if row.invoice_id is not None
+    ]
+
+
+async def payment_messages(
+    connection: AsyncConnection, ids: Sequence[str]
+) -> list[OutgoingMessage]:
+    """Build payment-recorded, one for each entry of a payment of our invoices."""
+    parts = [an_id.split(SEPARATOR) for an_id in ids]
+    found = await rows(
+        connection,
+        QUERIES["payment_messages"],
+        ledgers=[part[0] for part in parts],
+        ids=[part[1] for part in parts],
+        remotes=[part[2] for part in parts],
+        entries=[int(part[3]) for part in parts],
+    )
+    return [_payment(row) for row in found]
+
+
+def _payment(row: Any) -> OutgoingMessage:
+    event = PaymentRecorded(**select_values(row, *PaymentRecorded.model_fields))
+    identity = (row.ledger, row.payment_id, row.remote_id, row.entry_no)
+    return build_message(PAYMENT_RECORDED, row.invoice_id, event, *identity)
+
+
+MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {PAYMENT: payment_messages}

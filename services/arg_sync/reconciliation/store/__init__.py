@@ -1,0 +1,1 @@
+"""SQL of reconciliation: runs and drifts."""

@@ -1,1 +1,0 @@
-"""What arg_sync remembers. All SQL of the service."""

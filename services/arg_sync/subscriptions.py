@@ -1,0 +1,80 @@
+"""What arg_sync consumes: closed documents, generated batches and its operator commands.
+
+A command about a batch that is not closed yet is held, because the invoicer may be about to commit
+the batch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.arg_sync.connections.handlers import commands as connection_commands
+from services.arg_sync.deliveries.handlers import commands as delivery_commands
+from services.arg_sync.deliveries.handlers import consuming
+from services.arg_sync.deliveries.store import deliveries, held_commands
+from services.arg_sync.deliveries.store import messages as delivery_messages
+from services.arg_sync.payments import store as payment_store
+from services.arg_sync.reconciliation import handlers as reconciliation
+from services.arg_sync.reconciliation.store import drifts
+from shared.broker.topics import OPERATOR_COMMANDS
+from shared.consumer.commands import CommandDispatcher
+from shared.consumer.protocol import MessageBuilder, Subscription
+from shared.consumer.records import Applied, Received, Record
+from shared.events.commands import OPERATOR_COMMAND, AnyCommand, SyncBatch
+
+NAME = "arg_sync"
+HELD_MINUTES = 15
+"""How long a command waits for its batch."""
+
+
+async def apply_or_hold(
+    connection: AsyncConnection, received: Sequence[Received[AnyCommand]]
+) -> Applied:
+    """Answer a command; hold one whose batch is not closed yet."""
+    (one,) = received
+    command = one.event
+    if (
+        isinstance(command, SyncBatch)
+        and await deliveries.batch_company(connection, command.batch_id) is None
+    ):
+        await held_commands.hold(connection, command.command_id, command.model_dump_json())
+        return Applied()
+    return await DISPATCHER.apply(connection, received)
+
+
+async def answer_held(connection: AsyncConnection) -> Applied:
+    """Answer held commands whose batch is closed, and refuse those that waited too long."""
+    applied = Applied()
+    for row in await held_commands.ready_commands(connection, HELD_MINUTES):
+        if await held_commands.release(connection, row.command_id):
+            body = row.body if isinstance(row.body, str) else json.dumps(row.body)
+            command = OPERATOR_COMMAND.validate_json(body)
+            record = Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode())
+            answered = await DISPATCHER.apply(connection, [Received(command, record)])
+            applied.publish_now += answered.publish_now
+    return applied
+
+
+def subscriptions() -> Mapping[str, Subscription]:
+    """Return the subscriptions by topic."""
+    commands = replace(DISPATCHER.subscription(), apply=apply_or_hold)
+    return {each.topic: each for each in (consuming.INVOICES, consuming.BATCHES, commands)}
+
+
+DISPATCHER = CommandDispatcher(
+    NAME,
+    handlers={
+        **connection_commands.HANDLERS,
+        **delivery_commands.HANDLERS,
+        **reconciliation.HANDLERS,
+    },
+    subscriptions=subscriptions,
+    republish=delivery_commands.on_republish,
+)
+MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
+    **delivery_messages.MESSAGE_BUILDERS,
+    **payment_store.MESSAGE_BUILDERS,
+    **drifts.MESSAGE_BUILDERS,
+}
