@@ -7,11 +7,9 @@ Locks are taken in statements that run before the statements that read.
 
 import asyncio
 import hashlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg

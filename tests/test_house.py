@@ -13,7 +13,15 @@ ROOT = Path(__file__).parents[1]
 SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync", "console")
 ROOMS = {"rules", "store", "handlers", "app"}
 OWN_ROOMS = {
-    "arg_sync": {"app", "subscriptions", "connections", "deliveries", "payments", "reconciliation", "ledgers"},
+    "arg_sync": {
+        "app",
+        "subscriptions",
+        "connections",
+        "deliveries",
+        "payments",
+        "reconciliation",
+        "ledgers",
+    },
     "fee_realizer": {"app", "facts", "companies", "catalog", "requirements", "sources", "rates"},
     "scheduler": {"app", "due_lines"},
 }

@@ -18,8 +18,9 @@ from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import PAYMENT_RECORDED
 from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
 from shared.events.ledgers import PaymentRecorded
+from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 PAYMENT = "payment"

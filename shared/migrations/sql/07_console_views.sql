@@ -186,7 +186,7 @@ CREATE VIEW arg_sync.console_connection AS
   SELECT ledger, kind, billing_company, state, message, auto_sync, settings, failures, open_until,
       circuit_message,
          coalesce(open_until > clock_timestamp(), false) AS resting,
-         check_asked_at, checked_at, check_outcome, check_message, actor, connected_at
+         check_requested_at, checked_at, check_outcome, check_message, actor, connected_at
   FROM arg_sync.connection;
 -- Deliveries of documents to accounting systems.
 CREATE VIEW arg_sync.console_delivery AS

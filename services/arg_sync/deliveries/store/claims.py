@@ -14,7 +14,8 @@ from services.arg_sync.connections.store import FROM_NOW
 from services.arg_sync.connections.store.budget import lock_budget, release_slots
 from services.arg_sync.deliveries.rules.claiming import Lease, OpenDelivery, next_in_order
 from services.arg_sync.ledgers.adapter import Order
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
+from shared.sql import named_queries
 
 MAX_OPEN_READ = 2_000
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))

@@ -12,9 +12,10 @@ from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import LEDGER_DRIFT_FOUND
 from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
 from shared.events.field_types import TEXT_LENGTH
 from shared.events.ledgers import LedgerDriftFound
+from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 DRIFT = "drift"
