@@ -25,14 +25,9 @@ from services.console.queries.snapshot import ReadConnection, open_snapshot
 from shared import faults
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import create_topics
-from shared.consumer.protocol import (
-    BadRecords,
-    MessageBuilder,
-    Subscription,
-    UnitOfWork,
-    process_batch,
-)
+from shared.consumer.processing import BadRecords, Subscription, process_batch
 from shared.consumer.records import Applied, Record
+from shared.consumer.unit_of_work import MessageBuilder, UnitOfWork
 from shared.database import engine_for
 from shared.migrations.__main__ import migrate
 from shared.settings import Settings, read_settings, settings

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.protocol import UnitOfWork
 from shared.consumer.records import Applied, Record
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.consumer.worker import Service
 from tests.builders import record
 from tests.conftest import process

@@ -18,7 +18,7 @@ from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import DOCUMENT_HELD, OPERATOR_COMMANDS, TIMESHEET_APPROVED
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import Answer, CommandDispatcher
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, reader
 from shared.consumer.worker import Service
 from shared.database import rows, run

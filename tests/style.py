@@ -27,7 +27,7 @@ RULE_ROOM = re.compile(
     r"services/\w+/(\w+/)?rules(\.py|/)|shared/(money|calendar|errors|terms)\.py"
 )
 SQL_ROOM = re.compile(
-    r"services/\w+/(\w+/)?store(\.py|/)|services/console/queries/|shared/(database\.py|verify/|migrations/|stack/|consumer/(ledger|protocol)\.py)|tests/"
+    r"services/\w+/(\w+/)?store(\.py|/)|services/console/queries/|shared/(database\.py|verify/|migrations/|stack/|consumer/(tables|unit_of_work)\.py)|tests/"
 )
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b",
@@ -37,7 +37,7 @@ WRITES = re.compile(r"\b(INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM)
 VAGUE = re.compile(r"manager|helper|util|processor", re.IGNORECASE)
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
 CLOCK = {"date.today", "datetime.now", "datetime.utcnow", "datetime.today"}
-CLOCK_ROOM = re.compile(r"shared/(clock\.py|broker/say\.py|stack/)|tests/")
+CLOCK_ROOM = re.compile(r"shared/(clock\.py|broker/producer\.py|stack/)|tests/")
 MONEY = re.compile(r"amount|price|\bnet\b|tax|total|hours|quantity|salary|percent", re.IGNORECASE)
 
 Found = Iterator[tuple[int, str]]

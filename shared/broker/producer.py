@@ -21,14 +21,14 @@ from shared.events.field_types import MESSAGE_BYTES
 from shared.settings import settings
 
 BATCH_BYTES = 700_000
-"""Size of a batch of one partition: a broker refuses a batch longer than the longest message."""
+"""Limit of a batch of one partition: a broker refuses a batch over the limit of a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
     """A message to publish: topic without prefix, key, JSON value.
 
-    `event_id` is the same whenever the same message is published again.
+    `event_id` stays the same when the same message is published again.
     """
 
     topic: str
@@ -41,7 +41,7 @@ class OutgoingMessage:
 
 
 def check_size(value: bytes, topic: str) -> None:
-    """Refuses a message over the limit; called when it is built, inside the transaction."""
+    """Refuse a message over the limit. It is built inside the transaction, which then fails."""
     if len(value) > MESSAGE_BYTES:
         raise Refused(
             "message_too_large",
@@ -51,19 +51,19 @@ def check_size(value: bytes, topic: str) -> None:
 
 
 class ProducerFailed(KafkaError):  # type: ignore[misc]
-    """The brokers refused a batch, so this producer can never publish on that partition again.
+    """The brokers refused a batch, so this producer cannot publish on that partition any more.
 
-    An idempotent producer numbers its batches, and the brokers refuse each that follows a missing
-    one. The process must end and start again with a new producer.
+    An idempotent producer numbers its batches, and brokers refuse every batch after a missing one.
+    The process must restart with a new producer.
     """
 
 
 PublishObserver = Callable[[str, int, float, BaseException | None], None]
-"""Called for each topic of a call: full name, messages, seconds, and the error if it failed."""
+"""Is called for each topic of a call with its full name, messages, seconds, and any error."""
 
 
 class Producer:
-    """Publishes records and waits until the brokers have them."""
+    """Publishes messages and waits until the brokers have them."""
 
     def __init__(self, source: str, observe: PublishObserver | None = None) -> None:
         self._source = source.encode()
@@ -71,7 +71,7 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connects."""
+        """Connect to Kafka."""
         producer = AIOKafkaProducer(
             bootstrap_servers=settings().kafka,
             enable_idempotence=True,
@@ -89,7 +89,7 @@ class Producer:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Sends what is buffered and closes."""
+        """Send what is buffered and disconnect."""
         if self._producer is not None:
             await self._producer.stop()
             self._producer = None
@@ -102,10 +102,10 @@ class Producer:
         await self.stop()
 
     async def publish(self, records: Sequence[OutgoingMessage]) -> None:
-        """Publishes all and awaits every acknowledgement, without a limit while brokers are silent.
+        """Publish all messages and await every acknowledgement, however long it takes.
 
         Raises KafkaError if one fails: then all must be published again. Raises `ProducerFailed` if
-        this producer can publish no more.
+        this producer cannot publish any more.
         """
         if not records or self._producer is None:
             return
@@ -138,13 +138,13 @@ class Producer:
     async def _send(
         self, producer: AIOKafkaProducer, topic: str, records: Sequence[OutgoingMessage]
     ) -> list[Any]:
-        """Sends the messages of a topic in whole batches, in order within each partition.
+        """Send the messages of a topic in whole batches, in order within each partition.
 
-        Gives the futures of their acknowledgements.
+        Returns the futures of their acknowledgements.
         """
         name = full_name(topic)
         partitions = sorted(await producer.partitions_for(name))
-        now = datetime.now(UTC)  # noqa: TID251 - an instant for people, no rule reads it
+        now = datetime.now(UTC)  # noqa: TID251 - no rule reads it
         version, kind = ("ce_specversion", b"1.0"), ("ce_type", f"backoffice.{topic}".encode())
         source, at = ("ce_source", self._source), ("ce_time", now.isoformat().encode())
         content = ("content-type", b"application/json")
@@ -171,9 +171,9 @@ _NAMES = hashlib.sha1(uuid.NAMESPACE_OID.bytes, usedforsecurity=False)
 
 
 def stable_id(*parts: object) -> str:
-    """An event id that is the same whenever the same message is published again.
+    """An event id that stays the same when the same message is published again.
 
-    A UUID of version 5 in the namespace of OIDs.
+    It is a UUID of version 5 in the namespace of OIDs.
     """
     found = _NAMES.copy()
     found.update("\x1f".join(map(str, parts)).encode())
@@ -185,7 +185,7 @@ def stable_id(*parts: object) -> str:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition in which every Kafka client puts a key: murmur2 modulo the partitions."""
+    """The partition that every Kafka client chooses for a key: murmur2 modulo the partitions."""
     length = len(key)
     found = 0x9747B28C ^ length
     whole = length & ~3

@@ -20,7 +20,7 @@ FOREVER_MS = -1
 class Topic:
     """A topic as it is created.
 
-    A `retention_ms` of -1 keeps records for ever; a compacted topic keeps the newest of each key.
+    A `retention_ms` of -1 keeps records forever; a compacted topic keeps the newest of each key.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Topic:
     @property
     def documentation(self) -> str:
         """Content, key and retention, for the AsyncAPI document."""
-        kept = "compacted, kept for ever" if self.compacted else "kept 90 days"
+        kept = "compacted, kept forever" if self.compacted else "kept 90 days"
         return f"{self.description[0].upper()}{self.description[1:]}. Key: {self.key}; {kept}."
 
     @property
@@ -47,38 +47,51 @@ class Topic:
 
 
 REQUIREMENT_CHANGED = Topic(
-    "requirement-changed", "requirement", "a requirement, whole", compacted=True
+    "requirement-changed", "requirement", "the complete state of a requirement", compacted=True
 )
 BILLTO_CHANGED = Topic(
-    "billto-changed", "node", "a node of the billto hierarchy, whole", compacted=True
+    "billto-changed",
+    "node",
+    "the complete state of a node of the billto hierarchy",
+    compacted=True,
 )
-TIMESHEET_APPROVED = Topic("timesheet-approved", "original timesheet", "a timesheet, whole")
-PLACEMENT_CREATED = Topic("placement-created", "placement", "a placement, whole")
+TIMESHEET_APPROVED = Topic(
+    "timesheet-approved", "original timesheet", "a complete revision of a timesheet"
+)
+PLACEMENT_CREATED = Topic("placement-created", "placement", "the complete state of a placement")
 OPERATOR_COMMANDS = Topic(
-    "operator-commands", "billing company, else the owning service", "what operators ask for"
+    "operator-commands",
+    "billing company, or the owning service if there is none",
+    "commands of operators",
 )
-COMMAND_RESULTS = Topic("command-results", "command id", "the answers")
+COMMAND_RESULTS = Topic("command-results", "command id", "results of commands")
 PAY_LINES_REALIZED = Topic(
-    "pay-lines-realized", "original document", "what a document is worth, statement by statement"
+    "pay-lines-realized",
+    "original document",
+    "realizations: the pay lines that a source document is worth",
 )
-DOCUMENT_HELD = Topic("document-held", "original document", "a document waits")
-DOCUMENT_RELEASED = Topic("document-released", "original document", "a document waits no more")
-PAY_LINE_DUE = Topic("pay-line-due", "pay line", "the day of a scheduled line has come")
-BATCH_GENERATED = Topic("batch-generated", "billing company", "a batch is closed")
+DOCUMENT_HELD = Topic(
+    "document-held", "original document", "a source document that is held, and the reason"
+)
+DOCUMENT_RELEASED = Topic(
+    "document-released", "original document", "a source document that is no longer held"
+)
+PAY_LINE_DUE = Topic("pay-line-due", "pay line", "a scheduled pay line whose date has come")
+BATCH_GENERATED = Topic("batch-generated", "billing company", "a closed batch")
 INVOICE_CLOSED = Topic(
-    "invoice-closed", "Account Name", "a document is closed and ready for delivery"
+    "invoice-closed", "Account Name", "a closed document that is ready for delivery"
 )
 AR_DOCUMENT_POSTED = Topic(
-    "ar-document-posted", "invoice", "a document stands in an accounting system"
+    "ar-document-posted", "invoice", "a document that was posted to an accounting system"
 )
 AR_DOCUMENT_REFUSED = Topic(
-    "ar-document-refused", "invoice", "a document does not go out by itself"
+    "ar-document-refused", "invoice", "a document that cannot be delivered without an operator"
 )
 PAYMENT_RECORDED = Topic(
-    "payment-recorded", "invoice", "an accounting system booked money against a document"
+    "payment-recorded", "invoice", "a payment that an accounting system applied to a document"
 )
 LEDGER_DRIFT_FOUND = Topic(
-    "ledger-drift-found", "invoice", "an accounting system differs from our books"
+    "ledger-drift-found", "invoice", "a difference between an accounting system and our documents"
 )
 
 FLOW: tuple[Topic, ...] = (
@@ -120,23 +133,23 @@ PUBLISHED: dict[str, tuple[Topic, ...]] = {
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
-    """Name, without prefix, of the topic for records of `topic` that a service could not read."""
+    """Name, without prefix, of the topic for records of `topic` that a service rejects."""
     return f"{topic}.{service}.dead-letter"
 
 
 def all_topics() -> list[Topic]:
-    """The flow, then a dead-letter topic for each topic and service that hears it."""
-    letters = [
+    """The topics of the flow, then a dead-letter topic for each topic and its consumer."""
+    dead_letters = [
         Topic(
             dead_letter_topic(topic.name, service),
-            "as the original",
-            "ids and reason of an unreadable record",
+            "the original",
+            "the position of a rejected record, and the reason",
             partitions=1,
         )
         for service, topics in CONSUMED.items()
         for topic in topics
     ]
-    return [*FLOW, *letters]
+    return [*FLOW, *dead_letters]
 
 
 def full_name(topic: str) -> str:
@@ -150,35 +163,35 @@ def group_name(service: str, topic: str) -> str:
 
 
 async def create_topics(bootstrap: str, partitions: int | None = None) -> list[str]:
-    """Creates the topics that are missing; the names of those it made."""
+    """Create the missing topics and return their names."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        there = set(await admin.list_topics())
-        missing = [topic for topic in all_topics() if full_name(topic.name) not in there]
-        new = [
-            NewTopic(
-                full_name(topic.name),
-                topic.partitions or partitions or settings().partitions,
-                1,
-                topic_configs=topic.config,
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in all_topics() if full_name(topic.name) not in existing]
+        if missing:
+            await admin.create_topics(
+                [
+                    NewTopic(
+                        full_name(topic.name),
+                        topic.partitions or partitions or settings().partitions,
+                        1,
+                        topic_configs=topic.config,
+                    )
+                    for topic in missing
+                ]
             )
-            for topic in missing
-        ]
-        if new:
-            try:
-                await admin.create_topics(new)
-            except TopicAlreadyExistsError:
-                return []
         return [topic.name for topic in missing]
+    except TopicAlreadyExistsError:
+        return []
     finally:
         await admin.close()
 
 
 def main() -> None:
     """Entry point."""
-    made = asyncio.run(create_topics(settings().kafka))
-    print(f"{len(made)} topics created, {len(all_topics()) - len(made)} were there")
+    created = asyncio.run(create_topics(settings().kafka))
+    print(f"{len(created)} topics created, {len(all_topics()) - len(created)} existed already")
 
 
 if __name__ == "__main__":

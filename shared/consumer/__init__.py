@@ -1,17 +1,18 @@
-"""How a message is processed effectively once, at batch speed. A service reads, decides and stores.
+"""Process messages effectively once, in batches. A service only reads, decides and stores.
 
-Owns offsets, the transactions of messages, dead letters, responses to commands, the outbox, and the
-health of the loops. Owns no business rule, and only the three tables that every service has: the
-outbox, the dead letters and the commands.
+Owns the offsets, the transactions of messages, dead letters, results of commands, the outbox, and
+the health of the loops. Owns no business rule, and only the tables that every service has: outbox,
+dead letters and commands.
 
-    poll a batch → parse strictly (cannot raise)
-    → one transaction (lock, read, decide, write, fill the outbox)
-    → publish what is in the outbox, await every acknowledgement → commit this batch's offsets
+    poll a batch → parse each record strictly (never raises)
+    → one transaction (lock, read, decide, write, add to the outbox)
+    → publish the messages, await every acknowledgement → commit the offsets of this batch
 
-Invariants: an offset is committed only after its transaction and its publishing. A repeat of an
-input changes no table and publishes nothing; a repeated command gets its stored response again.
-Nothing is skipped: each record has an effect, is a repeat, or is a dead letter.
+Invariants: an offset is committed only after the transaction and the publishing of its batch. A
+repeated input changes no table and publishes nothing; a repeated command gets its stored result.
+No record is skipped: each has an effect, is a repeat, or becomes a dead letter.
 
-`application` makes a FastStream application and a process of a `worker`; `upstream` holds all
-changes to libraries.
+`application` makes a FastStream application and a process of a `worker`, its `topic_consumer`s and
+`loops`. `performance` has the techniques that only make it faster. `upstream` has all changes to
+libraries.
 """

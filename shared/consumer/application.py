@@ -1,11 +1,11 @@
-"""A worker as a FastStream application, and as a process: HTTP routes, signals, exit codes.
+"""A worker as a FastStream application and as a process: start, stop, HTTP routes, exit codes.
 
 `faststream run services.invoicer.app:app` and `python -m services.invoicer.app` both call `run` of
-the same object. Making it opens no connection and requires no setting, so `faststream docs gen`
+the same object. Creating it opens no connection and requires no setting, so `faststream docs gen`
 works on a machine without Kafka and PostgreSQL.
 
-FastStream enters the lifespan (the name of the replica, database, producer), starts the broker, and
-on the way out drains before it stops the broker: a batch in hand needs its consumer until the end.
+FastStream enters the lifespan (the name of the replica, database, producer) and starts the broker.
+It calls `drain` before it stops the broker, because the current batches need their consumers.
 """
 
 import asyncio
@@ -24,10 +24,14 @@ from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
 
-from shared import telemetry
+from shared import faults, telemetry
 from shared.broker.topics import PUBLISHED, dead_letter_topic, full_name
-from shared.consumer import garbage
+from shared.consumer import loops, upstream
+from shared.consumer.lag import LagReader
+from shared.consumer.performance import garbage_collection
+from shared.consumer.topic_consumer import TopicConsumer
 from shared.consumer.worker import Service, Worker
+from shared.database import replica_name
 from shared.errors import Unavailable
 from shared.events.registry import EVENT_MODELS, DeadLetterRecorded
 from shared.settings import settings
@@ -35,10 +39,14 @@ from shared.settings import settings
 DISTRIBUTION = "staffing-back-office"
 DOCUMENTED_SERVER = "localhost:9092"
 """The AsyncAPI document names this address: the real one is a setting, not part of the contract."""
+METRICS = make_asgi_app(registry=telemetry.REGISTRY)
 HTTP_STOP_SECONDS = 5
 STOPPED, INFRASTRUCTURE_REFUSES, UNEXPECTED_ERROR = 0, 1, 3
-"""Exit codes: after a signal; Kafka, PostgreSQL or another replica of this name refuses the start;
-anything that nobody foresaw. A supervisor restarts the worker after the last two."""
+"""Exit codes. A supervisor restarts the worker after the last two.
+
+Stopped by a signal; Kafka, PostgreSQL or a process with the same replica name refused the start;
+unexpected error.
+"""
 
 
 class WorkerApplication(AsgiFastStream):
@@ -46,6 +54,7 @@ class WorkerApplication(AsgiFastStream):
 
     def __init__(self, service: Service) -> None:
         self.worker = Worker(service)
+        self._loops: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
         broker = KafkaBroker(
             settings().kafka or DOCUMENTED_SERVER,
@@ -58,22 +67,25 @@ class WorkerApplication(AsgiFastStream):
             logger=None,
             specification_url=DOCUMENTED_SERVER,
         )
-        self.worker.subscribe(broker)
+        self.consumers = [
+            TopicConsumer(self.worker, subscription, broker)
+            for subscription in service.subscriptions
+        ]
         self._publishers = _declare_publishers(broker, service)
         super().__init__(
             broker,
             logger=None,
             lifespan=self._resources,
             after_startup=[self._begin],
-            on_shutdown=[self.worker.drain],
+            on_shutdown=[self._drain],
             specification=AsyncAPI(
                 title=service.name, version=version(DISTRIBUTION), description=service.description
             ),
             asgi_routes=[
-                ("/livez", _livez),
-                ("/readyz", self._readyz()),
-                ("/metrics", self._metrics()),
-                ("/asyncapi.json", self._document()),
+                ("/livez", get(_livez, include_in_schema=False)),
+                ("/readyz", get(self._readyz, include_in_schema=False)),
+                ("/metrics", self._metrics),
+                ("/asyncapi.json", get(self._document, include_in_schema=False)),
             ],
         )
 
@@ -82,9 +94,9 @@ class WorkerApplication(AsgiFastStream):
     async def run(
         self, log_level: int = logging.INFO, run_extra_options: Mapping[str, Any] | None = None
     ) -> None:
-        """Runs the worker as a process; raises SystemExit with the exit code unless it is 0."""
+        """Run the worker as a process; raise SystemExit with the exit code unless it is 0."""
         telemetry.log_setup(self.worker.service.name)
-        garbage.prepare()
+        garbage_collection.disable_automatic_collection()
         try:
             code = await self.exit_code(run_extra_options or {})
         except Unavailable as error:
@@ -101,7 +113,7 @@ class WorkerApplication(AsgiFastStream):
             raise SystemExit(code)
 
     async def exit_code(self, options: Mapping[str, Any] | None = None) -> int:
-        """Runs the worker until a signal, `exit()` or an unexpected error; gives the exit code.
+        """Run the worker until a signal, `exit()` or an unexpected error; return the exit code.
 
         `options` are further options of `faststream run`; `--host` and `--port` replace settings.
         """
@@ -119,14 +131,17 @@ class WorkerApplication(AsgiFastStream):
         return STOPPED
 
     def exit(self) -> None:
-        """Asks the worker to stop after the batches in hand."""
+        """Ask the worker to stop after the current batches."""
         self.worker.stop()
 
     def http_server(
         self, host: str | None = None, port: str | int | None = None, **_: Any
     ) -> uvicorn.Server:
-        """The server of the routes. FastStream's lifespan is around it, not inside it: uvicorn
-        would not notice when the broker fails to start."""
+        """The server of the routes.
+
+        FastStream's lifespan encloses the server: inside it, uvicorn would not notice that the
+        broker fails to start.
+        """
         config = uvicorn.Config(
             self,
             host=host or settings().http_host,
@@ -145,68 +160,94 @@ class WorkerApplication(AsgiFastStream):
         server.should_exit = True
         await serving
 
-    # -- hooks of FastStream
+    # -- hooks of FastStream, in this order
 
     @contextlib.asynccontextmanager
     async def _resources(self) -> AsyncIterator[None]:
-        async with self.worker.opened():
+        """Claim the replica name, connect, and finish what an earlier process left.
+
+        Raises `Unavailable` if another process has the name.
+        """
+        upstream.accept_any_header_name()
+        worker = self.worker
+        async with contextlib.AsyncExitStack() as stack:
+            keep_name = await stack.enter_async_context(
+                replica_name("", worker.service.name, settings().replica)
+            )
+            stack.push_async_callback(worker.unit_of_work.engine.dispose)
+            await stack.enter_async_context(worker.unit_of_work.producer)
+            await loops.publish_outbox(worker)
+            await loops.run_jobs(worker)
+            lag_reader = await stack.enter_async_context(LagReader(settings().kafka))
+            self._sweep = loops.Sweep(worker, self.consumers, lag_reader, keep_name)
             try:
                 yield
             finally:
                 for broker in self.brokers:
-                    await broker.stop()  # FastStream does not, when the start was broken off
+                    await broker.stop()  # FastStream does not after an interrupted start
 
     async def _begin(self) -> None:
-        await self.worker.begin()
+        """Start the loops; the consumers are running."""
+        upstream.fetch_after_all_is_read(consumer.client for consumer in self.consumers)
+        topics = [consumer.topic for consumer in self.consumers]
+        for topic in topics:
+            self.worker.progress.mark(topic)
+        self._loops = loops.start_loops(self.worker, self._sweep)
+        telemetry.log().info("ready", topics=topics)
         self._ready.set()
+
+    async def _drain(self) -> None:
+        """Finish the current batches while the consumers are members of their groups.
+
+        Each batch that began is finished and its offsets are committed; no other begins. FastStream
+        stops the consumers afterwards: without them no offset could be committed.
+        """
+        self.worker.stop()
+        await faults.point("in_shutdown")
+        for consumer in self.consumers:
+            await consumer.finish_batch()
+        await asyncio.gather(*(consumer.finish_commits() for consumer in self.consumers))
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        closings = self.worker.service.closings
+        await asyncio.gather(*(close() for close in closings), return_exceptions=True)
 
     # -- routes
 
     async def not_found(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answers the service's own routes, which are known by the beginning of their path."""
+        """Answer the service's own routes, which are found by the beginning of their path."""
         if scope["type"] == "http":
-            for beginning, route in self.worker.service.routes.items():
-                if scope["path"].startswith(beginning):
+            for prefix, route in self.worker.service.routes.items():
+                if scope["path"].startswith(prefix):
                     await route(self.worker.unit_of_work.engine, scope, receive, send)
                     return
         await super().not_found(scope, receive, send)
 
-    def _readyz(self) -> Any:
-        @get(include_in_schema=False)
-        async def readyz(scope: Any) -> AsgiResponse:
-            ready, why = self.worker.progress.ready()
-            return AsgiResponse(why.encode(), 200 if ready else 503)
+    async def _readyz(self, scope: Any) -> AsgiResponse:
+        ready, reason = self.worker.progress.ready()
+        return AsgiResponse(reason.encode(), 200 if ready else 503)
 
-        return readyz
+    async def _metrics(self, scope: Any, receive: Any, send: Any) -> None:
+        worker = self.worker
+        telemetry.LAST_PROGRESS.labels(worker.service.name).set(worker.progress.age())
+        await METRICS(scope, receive, send)
 
-    def _metrics(self) -> Any:
-        metrics = make_asgi_app(registry=telemetry.REGISTRY)
-
-        async def answer(scope: Any, receive: Any, send: Any) -> None:
-            name = self.worker.service.name
-            telemetry.LAST_PROGRESS.labels(name).set(self.worker.progress.age())
-            await metrics(scope, receive, send)
-
-        return answer
-
-    def _document(self) -> Any:
+    async def _document(self, scope: Any) -> AsgiResponse:
         # Not FastStream's page: it loads scripts from another host and can publish to real topics.
-        @get(include_in_schema=False)
-        async def document(scope: Any) -> AsgiResponse:
-            text = self.schema.to_specification().to_json()
-            return AsgiResponse(text.encode(), 200, {"content-type": "application/json"})
-
-        return document
+        text = self.schema.to_specification().to_json()
+        return AsgiResponse(text.encode(), 200, {"content-type": "application/json"})
 
 
-@get(include_in_schema=False)
 async def _livez(scope: Any) -> AsgiResponse:
     return AsgiResponse(b"the process is up", 200)
 
 
 def _declare_publishers(broker: KafkaBroker, service: Service) -> list[Any]:
-    """Declares what the service publishes, for the document; the caller keeps the publishers,
-    because the broker holds them by weak references only."""
+    """Declare what the service publishes, for the AsyncAPI document.
+
+    The caller keeps the publishers, because the broker has weak references only.
+    """
     declared = [
         broker.publisher(
             full_name(topic.name),
@@ -218,10 +259,10 @@ def _declare_publishers(broker: KafkaBroker, service: Service) -> list[Any]:
     ]
     for subscription in service.subscriptions:
         name = dead_letter_topic(subscription.topic, service.name)
-        words = f"Records of {subscription.topic} that nobody can read. Key: as the original."
+        description = f"Records of {subscription.topic} that could not be read. Key: the original."
         declared.append(
             broker.publisher(
-                full_name(name), title=name, description=words, schema=DeadLetterRecorded
+                full_name(name), title=name, description=description, schema=DeadLetterRecorded
             )
         )
     return declared
@@ -233,5 +274,5 @@ def build_app(service: Service) -> WorkerApplication:
 
 
 def run_app(app: WorkerApplication) -> None:
-    """Runs a worker as this process: the entry point of `python -m services.<name>.app`."""
+    """Run a worker as this process: the entry point of `python -m services.<name>.app`."""
     asyncio.run(app.run())

@@ -1,6 +1,9 @@
-"""Answering commands: a batch of one, keyed by its id. The same id with the same body gives the stored answer again, with
-another body it is refused. Somebody waits for the answer: what the command made true is said after it. Dead letters are replayed
-and discarded here, for every service alike."""
+"""Answer operator commands: each is a batch of one, keyed by its `command_id`.
+
+The same id with the same body gets the stored result again; with another body it is refused. The
+result is published first, because an operator waits for it; the messages that the command caused
+follow. Replaying and discarding dead letters works the same in every service and is done here.
+"""
 
 import hashlib
 import json
@@ -11,8 +14,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
-from shared.consumer import tables as ledger
-from shared.consumer.protocol import Subscription
+from shared.consumer import tables
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
 from shared.errors import Refused
 from shared.events.billing import CommandResult, Finding
@@ -27,14 +30,30 @@ from shared.events.commands import (
 from shared.events.field_types import TEXT_LENGTH
 
 FALLBACK_SERVICE = "invoicer"
+"""Answers commands that cannot be parsed and those of services that consume no commands."""
+COMMAND_SERVICES = frozenset(CONSUMED)
 MAX_FINDINGS = 100
-MORE = " ..."
+MAX_PAY_LINE_SUBJECTS = 100
+ELLIPSIS = " ..."
+SUBJECT_FIELDS = (
+    "billing_company",
+    "document_id",
+    "item_id",
+    "batch_id",
+    "invoice_number",
+    "account_name",
+)
+
+_READ = reader(OPERATOR_COMMAND)
 
 
 @dataclass
 class Answer:
-    """What a command's handler gives back. `before` and `after` are kept for the history, which is found by `subjects`
-    (document, line, invoice number, account name ... as plain text). `outbox` is said after the answer."""
+    """What the handler of a command returns.
+
+    The history keeps `before` and `after`, and finds the command by `subjects` (document, pay line,
+    invoice number, Account Name ... as plain text). `publish_after` is published after the result.
+    """
 
     message: str
     details: dict[str, Any] = field(default_factory=dict)
@@ -46,21 +65,24 @@ class Answer:
     jobs_due: bool = False
 
 
-Handle = Callable[[AsyncConnection, Any], Awaitable[Answer]]
+CommandHandler = Callable[[AsyncConnection, Any], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
 class CommandDispatcher:
-    """A service's desk for commands: which handler answers which kind, which kinds only read (and so run on one snapshot)."""
+    """Passes each command of a service to its handler.
+
+    `snapshot` names the commands that only read and therefore run on one snapshot.
+    """
 
     service: str
-    handlers: Mapping[type[Any], Handle]
+    handlers: Mapping[type[Any], CommandHandler]
     subscriptions: Callable[[], Mapping[str, Subscription]]
-    republish: Handle
+    republish: CommandHandler
     snapshot: frozenset[str] = frozenset()
 
     def subscription(self) -> Subscription:
-        """The lane of `operator-commands` for this service."""
+        """The subscription of this service to `operator-commands`."""
         return Subscription(
             OPERATOR_COMMANDS.name,
             self.read,
@@ -71,14 +93,13 @@ class CommandDispatcher:
         )
 
     def read(self, record: Record) -> AnyCommand | Rejection | None:
-        """This service's commands; None for another's. Only one service answers for those that nobody can read."""
+        """Parse a command; None if another service answers it."""
         event = _READ(record)
         if isinstance(event, Rejection):
             return event if self.service == FALLBACK_SERVICE else None
-        if owner_of(event) != self.service:
-            unheard = owner_of(event) not in COMMAND_SERVICES and self.service == FALLBACK_SERVICE
-            return event if unheard else None
-        return event  # type: ignore[no-any-return]
+        owner = owner_of(event)
+        is_fallback = self.service == FALLBACK_SERVICE and owner not in COMMAND_SERVICES
+        return event if owner == self.service or is_fallback else None
 
     def _isolation(self, command: AnyCommand) -> str:
         return "REPEATABLE READ" if command.command in self.snapshot else "READ COMMITTED"
@@ -86,16 +107,19 @@ class CommandDispatcher:
     async def apply(
         self, connection: AsyncConnection, received: Sequence[Received[AnyCommand]]
     ) -> Applied:
-        """Answers one command in the caller's transaction."""
+        """Answer one command in the caller's transaction."""
         (one,) = received
         command = one.event
         body = json.dumps(json.loads(command.model_dump_json()), sort_keys=True)
         sha = hashlib.sha256(body.encode()).digest()
-        stored = await ledger.command_answer(connection, self.service, command.command_id)
+        stored = await tables.command_row(connection, self.service, command.command_id)
+        if stored is not None and bytes(stored.body_sha256) != sha:
+            return await self._refuse_reused_id(connection, command, sha)
+        applied = Applied(publish_now=[(tables.COMMAND_RESULT, command.command_id)])
         if stored is not None:
-            return await self._again(connection, command, sha, stored)
+            return applied
         answer, result = await self._answer(connection, command)
-        await ledger.add_command(
+        await tables.add_command(
             connection,
             self.service,
             {
@@ -108,88 +132,82 @@ class CommandDispatcher:
                 "sha": sha,
                 "outcome": result.outcome,
                 "result": result.model_dump_json(),
-                "before": _json(answer.before),
-                "after": _json(answer.after),
+                "before": _to_json(answer.before),
+                "after": _to_json(answer.after),
                 "subjects": sorted({*answer.subjects, *_subjects(command)}),
             },
         )
-        return Applied(
-            publish_now=[(ledger.COMMAND_RESULT, command.command_id)],
-            publish_after=answer.publish_after,
-            jobs_due=answer.jobs_due,
-        )
+        applied.publish_after, applied.jobs_due = answer.publish_after, answer.jobs_due
+        return applied
 
-    async def _again(
-        self, connection: AsyncConnection, command: AnyCommand, sha: bytes, stored: Any
+    async def _refuse_reused_id(
+        self, connection: AsyncConnection, command: AnyCommand, sha: bytes
     ) -> Applied:
-        if bytes(stored.body_sha256) == sha:
-            return Applied(publish_now=[(ledger.COMMAND_RESULT, command.command_id)])
-        refusal = CommandResult(
+        result = CommandResult(
             command_id=command.command_id,
             command=command.command,
             service=self.service,
             outcome="refused",
             code="command_id_reused",
-            message=f"command {command.command_id} was given before with another body",
-            fix="give the new command an id of its own",
+            message=f"command {command.command_id} was sent before with another body",
+            fix="send the command with a new command_id",
         )
-        await ledger.add_command_conflict(
-            connection, self.service, command.command_id, sha, refusal.model_dump_json()
+        await tables.add_command_conflict(
+            connection, self.service, command.command_id, sha, result.model_dump_json()
         )
-        return Applied(
-            publish_now=[(ledger.COMMAND_CONFLICT, json.dumps([command.command_id, sha.hex()]))]
-        )
+        conflict_id = json.dumps([command.command_id, sha.hex()])
+        return Applied(publish_now=[(tables.COMMAND_CONFLICT, conflict_id)])
 
     async def _answer(
         self, connection: AsyncConnection, command: AnyCommand
     ) -> tuple[Answer, CommandResult]:
-        """What the handler answers, or why it refuses, as much of it as a message holds."""
-        said: dict[str, Any] = {
-            "command_id": command.command_id,
-            "command": command.command,
-            "service": self.service,
-        }
+        """Run the handler; return its answer or refusal, and the result that fits a message."""
+        outcome: dict[str, Any]
         try:
             async with connection.begin_nested():
                 answer = await self._handler(command)(connection, command)
-        except Refused as refused:
-            answer = Answer(refused.message)
-            said |= {
-                "outcome": "refused",
-                "code": refused.code,
-                "fix": _cut(refused.fix),
-                "details": dict(refused.details),
-            }
-        else:
-            said |= {
+            outcome = {
                 "outcome": "accepted",
                 "details": answer.details,
                 "findings": tuple(answer.findings[:MAX_FINDINGS]),
             }
-        return answer, ledger.fitting(CommandResult(**said, message=_cut(answer.message)))
+        except Refused as refused:
+            answer = Answer(refused.message)
+            outcome = {
+                "outcome": "refused",
+                "code": refused.code,
+                "fix": _shorten(refused.fix),
+                "details": dict(refused.details),
+            }
+        result = CommandResult(
+            command_id=command.command_id,
+            command=command.command,
+            service=self.service,
+            message=_shorten(answer.message),
+            **outcome,
+        )
+        return answer, tables.fit_into_message(result)
 
-    def _handler(self, command: AnyCommand) -> Handle:
+    def _handler(self, command: AnyCommand) -> CommandHandler:
         if isinstance(command, ReplayDeadLetter):
             return self._replay
         if isinstance(command, DiscardDeadLetter):
             return self._discard
         if isinstance(command, Republish) and owner_of(command) == self.service:
             return self.republish
-        if type(command) in self.handlers:
-            return self.handlers[type(command)]
-        return _nobody
+        return self.handlers.get(type(command), _refuse_unsupported)
+
+    # -- dead letters
 
     async def _replay(self, connection: AsyncConnection, command: ReplayDeadLetter) -> Answer:
-        letter = await self._letter(connection, command.dead_letter_id)
-        value = letter.record_value if command.value is None else command.value.encode()
-        record = Record(
-            letter.topic, letter.partition_no, letter.record_offset, letter.record_key, value
-        )
-        subscription = self.subscriptions().get(letter.topic)
+        row = await self._open_dead_letter(connection, command.dead_letter_id)
+        value = row.record_value if command.value is None else command.value.encode()
+        record = Record(row.topic, row.partition_no, row.record_offset, row.record_key, value)
+        subscription = self.subscriptions().get(row.topic)
         if subscription is None:
             raise Refused(
-                "topic_not_heard",
-                f"{self.service} no longer hears {letter.topic}",
+                "topic_not_consumed",
+                f"{self.service} no longer consumes {row.topic}",
                 "discard the dead letter with a reason",
             )
         event = subscription.read(record)
@@ -197,109 +215,90 @@ class CommandDispatcher:
             raise Refused(
                 event.code,
                 f"the record still can't be read: {event.message}",
-                "give the fixed JSON with --value",
+                "give the corrected JSON with --value",
             )
         if event is None:
             raise Refused(
                 "another_service",
                 f"another service than {self.service} answers this command",
-                "send the fixed command anew, under a new command_id",
+                "send the corrected command with a new command_id",
             )
         applied = await subscription.apply(connection, [Received(event, record)])
         if applied.rejected:
+            _, rejection = applied.rejected[0]
             raise Refused(
-                applied.rejected[0][1].code,
-                applied.rejected[0][1].message,
-                "fix the value, or discard the dead letter",
+                rejection.code, rejection.message, "correct the value, or discard the dead letter"
             )
-        await ledger.close_dead_letter(
-            connection,
-            self.service,
-            command.dead_letter_id,
-            "replayed",
-            command.actor,
-            command.reason,
-        )
-        return Answer(
-            f"dead letter {command.dead_letter_id} of {letter.topic} was read",
-            publish_after=[*applied.publish_now, *applied.publish_after],
-            jobs_due=applied.jobs_due,
-            subjects=[_subject(command)],
-        )
+        answer = await self._close_dead_letter(connection, command, "replayed", row.topic)
+        answer.publish_after = [*applied.publish_now, *applied.publish_after]
+        answer.jobs_due = applied.jobs_due
+        return answer
 
     async def _discard(self, connection: AsyncConnection, command: DiscardDeadLetter) -> Answer:
         if not command.reason:
             raise Refused(
-                "reason_missing", "a dead letter is discarded with a reason only", "give --reason"
+                "reason_missing", "discarding a dead letter requires a reason", "give --reason"
             )
-        letter = await self._letter(connection, command.dead_letter_id)
-        await ledger.close_dead_letter(
-            connection,
-            self.service,
-            command.dead_letter_id,
-            "discarded",
-            command.actor,
-            command.reason,
-        )
-        return Answer(
-            f"dead letter {command.dead_letter_id} of {letter.topic} is set aside",
-            subjects=[_subject(command)],
-        )
+        row = await self._open_dead_letter(connection, command.dead_letter_id)
+        return await self._close_dead_letter(connection, command, "discarded", row.topic)
 
-    async def _letter(self, connection: AsyncConnection, dead_letter_id: int) -> Any:
-        letter = await ledger.open_dead_letter(connection, self.service, dead_letter_id)
-        if letter is None:
+    async def _open_dead_letter(self, connection: AsyncConnection, dead_letter_id: int) -> Any:
+        row = await tables.lock_dead_letter(connection, self.service, dead_letter_id)
+        if row is None:
             raise Refused(
                 "no_such_dead_letter",
                 f"{self.service} has no dead letter {dead_letter_id}",
                 "see `backoffice dead-letters list`",
             )
-        if letter.state != "open":
+        if row.state != "open":
             raise Refused(
-                "dead_letter_closed", f"dead letter {dead_letter_id} was {letter.state} already"
+                "dead_letter_closed", f"dead letter {dead_letter_id} was {row.state} already"
             )
-        return letter
+        return row
+
+    async def _close_dead_letter(
+        self,
+        connection: AsyncConnection,
+        command: ReplayDeadLetter | DiscardDeadLetter,
+        state: str,
+        topic: str,
+    ) -> Answer:
+        dead_letter_id = command.dead_letter_id
+        await tables.close_dead_letter(
+            connection, self.service, dead_letter_id, state, command.actor, command.reason
+        )
+        return Answer(
+            f"dead letter {dead_letter_id} of {topic} was {state}",
+            subjects=[f"dead-letter {command.service} {dead_letter_id}"],
+        )
 
 
-COMMAND_SERVICES = frozenset(CONSUMED)
-"""Services that hear commands; for any other the invoicer answers that nobody does."""
-
-_READ = reader(OPERATOR_COMMAND)
-
-
-async def _nobody(connection: AsyncConnection, command: AnyCommand) -> Answer:
+async def _refuse_unsupported(connection: AsyncConnection, command: AnyCommand) -> Answer:
     raise Refused(
-        "nobody_answers",
+        "command_not_supported",
         f"no running service answers {command.command} of {owner_of(command)}",
-        "see the list of commands and their owners",
+        "see the list of commands and their services",
     )
 
 
-def _cut(message: str) -> str:
-    """As much of a message as an answer holds: it may quote a reason, or name many debtors."""
-    return message if len(message) <= TEXT_LENGTH else f"{message[: TEXT_LENGTH - len(MORE)]}{MORE}"
+def _shorten(message: str) -> str:
+    """Limit a message to the length of its field: it may quote a reason or name many debtors."""
+    if len(message) <= TEXT_LENGTH:
+        return message
+    return f"{message[: TEXT_LENGTH - len(ELLIPSIS)]}{ELLIPSIS}"
 
 
-def _json(values: dict[str, Any] | None) -> str | None:
+def _to_json(values: dict[str, Any] | None) -> str | None:
     return None if values is None else json.dumps(values, default=str)
 
 
-def _subject(command: ReplayDeadLetter | DiscardDeadLetter) -> str:
-    return f"dead-letter {command.service} {command.dead_letter_id}"
-
-
 def _subjects(command: AnyCommand) -> set[str]:
-    """What a command names by itself, so that `history` finds it."""
-    names = (
-        "billing_company",
-        "document_id",
-        "item_id",
-        "batch_id",
-        "invoice_number",
-        "account_name",
-    )
-    named = {value for name in names if isinstance(value := getattr(command, name, None), str)}
-    lines = list(getattr(command, "pay_line_ids", ())[:100]) + [
-        line for line in [getattr(command, "pay_line_id", None)] if line is not None
+    """The entities that a command names in its own fields."""
+    values = [getattr(command, name, None) for name in SUBJECT_FIELDS]
+    pay_lines = [
+        *getattr(command, "pay_line_ids", ())[:MAX_PAY_LINE_SUBJECTS],
+        getattr(command, "pay_line_id", None),
     ]
-    return named | {f"pay-line {line}" for line in lines}
+    return {value for value in values if isinstance(value, str)} | {
+        f"pay-line {pay_line_id}" for pay_line_id in pay_lines if pay_line_id is not None
+    }

@@ -33,15 +33,17 @@ class GroupLag:
 
     @property
     def lag(self) -> int:
-        """Records behind the end; never negative once something is committed, even if the topic was
-        created again."""
+        """Records behind the end.
+
+        It is not negative once something is committed, even if the topic was created again.
+        """
         if self.committed == NOTHING_COMMITTED:
             return NOTHING_COMMITTED
         return max(0, self.end - self.committed)
 
     @property
     def behind(self) -> int:
-        """Records that the group has still to read: all of them while nothing is committed."""
+        """Records that the group has still to read: all while nothing is committed."""
         return self.end if self.committed == NOTHING_COMMITTED else self.lag
 
 
@@ -55,7 +57,7 @@ def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
 
 
 class LagReader:
-    """Reads lag from Kafka; keeps its two connections open between the reads."""
+    """Reads lag from Kafka; keeps two connections open between the reads."""
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
@@ -106,17 +108,17 @@ class LagReader:
             found = await self._admin.list_consumer_group_offsets(group)
         except AttributeError as error:
             # aiokafka 0.14 raises it where it wants to report the error of a partition.
-            raise KafkaError(f"the coordinator of {group} can't tell its offsets now") from error
+            raise KafkaError(f"the coordinator of {group} cannot report its offsets now") from error
         return {one: at.offset for one, at in found.items()}
 
 
 async def lag_of(bootstrap: str, groups: Mapping[str, str] | None = None) -> list[GroupLag]:
-    """The lag of some groups, of all of ours by default, asked once."""
+    """Read the lag of some groups, by default of all our groups, once."""
     async with LagReader(bootstrap) as reader:
         return await reader.lag(groups_of() if groups is None else groups)
 
 
 def export(lags: Iterable[GroupLag]) -> None:
-    """Puts lag into the metrics."""
+    """Set the metrics of lag."""
     for one in lags:
         telemetry.LAG.labels(one.group, one.topic, str(one.partition)).set(one.lag)

@@ -23,7 +23,7 @@ class PublishedMessages:
     def __call__(
         self, destination: str, messages: int, seconds: float, error: BaseException | None
     ) -> None:
-        """Records one call of the producer for one topic; `error` is why it failed, if it did."""
+        """Record one call of the producer for one topic; `error` is the reason if it failed."""
         status = PublishingStatus.error if error else PublishingStatus.success
         labels = {"broker": BROKER, "destination": destination}
         self._metrics.add_published_message(amount=messages, status=status, **labels)

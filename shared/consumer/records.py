@@ -1,4 +1,7 @@
-"""Reading a record strictly: an event, or a rejection with a code and a message that says what to send instead. Cannot raise."""
+"""Parse a record strictly: the result is an event, or a rejection that says what to send instead.
+
+Parsing never raises.
+"""
 
 import hashlib
 import json
@@ -9,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.keys import has_unique_keys
+from shared.consumer.performance.unique_keys import has_unique_keys
 from shared.consumer.rejections import Rejection, rejection_of
 from shared.events.field_types import MESSAGE_BYTES
 
@@ -20,18 +23,17 @@ __all__ = [
     "Record",
     "Rejection",
     "Tombstone",
-    "check_json",
-    "read_all",
+    "read_records",
     "reader",
 ]
 
 Event = TypeVar("Event")
 OutboxId = tuple[str, str]
-"""What must be said: kind, and the id of the stored row that the message is built from."""
+"""An entry of the outbox: its kind, and the id of the stored row that its message is built from."""
 
 
 class Record(NamedTuple):
-    """A Kafka record as bytes: nothing of it has been interpreted. `topic` is without prefix."""
+    """A Kafka record as undecoded bytes. `topic` has no prefix."""
 
     topic: str
     partition: int
@@ -42,19 +44,19 @@ class Record(NamedTuple):
 
     @property
     def sha256(self) -> bytes:
-        """Tells records apart where offsets restart because a topic was made anew."""
+        """Distinguishes records with equal offsets: they restart when a topic is created again."""
         return hashlib.sha256((self.key or b"") + b"\x00" + (self.value or b"")).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """A null value on a compacted topic: the thing named by the key is closed from now on."""
+    """A null value on a compacted topic: it closes the entity that the key names."""
 
     key: str
 
 
 class Received(NamedTuple, Generic[Event]):
-    """A readable record: the event, and where it came from."""
+    """A valid record: the event, and the record that it was parsed from."""
 
     event: Event
     record: Record
@@ -62,10 +64,13 @@ class Received(NamedTuple, Generic[Event]):
 
 @dataclass
 class Applied:
-    """What a transaction did: what must be said, which records turned out unreadable (conflicts), whether background jobs became due.
+    """The result of a transaction.
 
-    `built` are messages of in the outbox ids, made from the very values that the rows were written with: they need not be read again.
-    `later` is in the outbox, too, and said after the rest: read from the stored rows slice by slice, however much it is.
+    The messages of `publish_now` are built in the transaction and published directly after it.
+    Those of `publish_after` are published last, in chunks that are read from the stored rows.
+    `prebuilt` has messages of `publish_now` that were built from the values just written, so that
+    the rows are not read again. `rejected` are records with conflicting content. `jobs_due` says
+    that background jobs have work.
     """
 
     publish_now: list[OutboxId] = field(default_factory=list)
@@ -75,147 +80,136 @@ class Applied:
     jobs_due: bool = False
 
 
-class _DuplicateKey(ValueError):
-    pass
+class _Rejected(ValueError):
+    """Raised with the code and the message of a rejection."""
 
 
-class _NotFinite(ValueError):
-    pass
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _DuplicateKey
+        raise _Rejected(
+            "duplicate_key",
+            "a JSON object has the same key twice: send each once, "
+            "a reader cannot know which value is right",
+        )
     return found
 
 
 def _refuse_constant(name: str) -> None:
-    raise _NotFinite(name)
+    raise _Rejected(
+        "not_a_number" if name == "NaN" else "infinite",
+        f'{name} is not a JSON number: send decimals as strings such as "7.5"',
+    )
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
+)
 
 
-def check_json(record: Record) -> str | Rejection:
-    """The record's JSON text if it is well-formed, small, flat and has no key twice; else why not."""
+def _json_text(record: Record) -> str:
+    """The record's JSON text, if it is a small, well-formed object with unique keys."""
     value = record.value
     if value is None:
-        return Rejection(
+        raise _Rejected(
             "null_value",
-            f"{record.topic} takes no null value: it is not a compacted topic; send a revision without entries to cancel",
+            f"the value is null, but {record.topic} is not a compacted topic: "
+            "send a revision without entries to cancel",
         )
     if not value:
-        return Rejection("empty", "the value is empty: send the JSON of the event")
+        raise _Rejected("empty", "the value is empty: send the JSON of the event")
     if len(value) > MESSAGE_BYTES:
-        return Rejection(
+        raise _Rejected(
             "too_large",
-            f"the value has {len(value):,} bytes; the limit is {MESSAGE_BYTES:,}: split the document",
+            f"the value has {len(value):,} bytes; the limit is {MESSAGE_BYTES:,}: "
+            "split the document",
         )
     if value.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Rejection(
+        raise _Rejected(
             "utf16", "the value is UTF-16: encode the JSON as UTF-8 without a byte order mark"
         )
     if value.startswith(b"\xef\xbb\xbf"):
-        return Rejection(
+        raise _Rejected(
             "byte_order_mark", "the value begins with a byte order mark: send the JSON without it"
         )
-    try:
-        text = value.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return Rejection(
-            "not_utf8", f"the value is not UTF-8 at byte {error.start}: encode the JSON as UTF-8"
-        )
-    return _decoded(text)
-
-
-def _decoded(text: str) -> str | Rejection:
+    text = _decode(value, "not_utf8", "value", "encode the JSON as UTF-8")
     if not text.strip():
-        return Rejection("blank", "the value holds spaces only: send the JSON of the event")
-    try:
-        document = _DECODER.decode(text)
-    except _DuplicateKey:
-        return Rejection(
-            "duplicate_key",
-            "a key stands twice in one JSON object: send each once, a reader can't know which is meant",
-        )
-    except _NotFinite as error:
-        if str(error) == "NaN":
-            return Rejection(
-                "not_a_number",
-                'NaN is not a number that JSON has: send decimals as strings such as "7.5"',
-            )
-        return Rejection(
-            "infinite",
-            f'{error} is not a number that JSON has: send decimals as strings such as "7.5"',
-        )
-    except RecursionError:
-        return Rejection(
-            "too_deep", "the JSON is nested too deeply: send the event as its schema says"
-        )
-    except json.JSONDecodeError as error:
-        where = f"at line {error.lineno} column {error.colno}"
-        if error.msg == "Extra data":
-            return Rejection(
-                "trailing_data",
-                f"something follows the JSON object {where}: send one object a record",
-            )
-        return Rejection("bad_json", f"the value is not JSON {where}: send one JSON object")
-    except ValueError:
-        return Rejection(
-            "number_too_long", "a number has thousands of digits: send numbers that people can read"
-        )
+        raise _Rejected("blank", "the value has spaces only: send the JSON of the event")
+    document = _decode_json(text)
     if document is None:
-        return Rejection(
+        raise _Rejected(
             "json_null",
-            "the value is the JSON word null: send the event; a thing is closed by a record without a value",
+            "the value is the JSON literal null: send the event; "
+            "a record without a value closes an entity",
         )
     if not isinstance(document, dict):
-        return Rejection(
+        raise _Rejected(
             "not_an_object",
             f"the value is a JSON {type(document).__name__}, not an object: send one JSON object",
         )
     return text
 
 
-def _tombstone(record: Record) -> Tombstone | Rejection:
-    if not record.key:
-        return Rejection("no_key", "a null value closes the thing that its key names: send the key")
+def _decode(value: bytes, code: str, part: str, fix: str) -> str:
     try:
-        return Tombstone(record.key.decode())
+        return value.decode()
     except UnicodeDecodeError as error:
-        return Rejection(
-            "key_not_utf8",
-            f"the key of a null value is not UTF-8 at byte {error.start}: encode it as UTF-8",
-        )
+        message = f"the {part} is not UTF-8 at byte {error.start}: {fix}"
+        raise _Rejected(code, message) from error
+
+
+def _decode_json(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except _Rejected:
+        raise
+    except RecursionError as error:
+        message = "the JSON is nested too deeply: send the event as its schema says"
+        raise _Rejected("too_deep", message) from error
+    except json.JSONDecodeError as error:
+        where = f"at line {error.lineno} column {error.colno}"
+        code, message = "bad_json", f"the value is not JSON {where}: send one JSON object"
+        if error.msg == "Extra data":
+            code = "trailing_data"
+            message = f"the value continues after the object {where}: send one object a record"
+        raise _Rejected(code, message) from error
+    except ValueError as error:
+        message = "a number has thousands of digits: send fewer digits"
+        raise _Rejected("number_too_long", message) from error
+
+
+def _tombstone(record: Record) -> Tombstone:
+    if not record.key:
+        raise _Rejected("no_key", "a null value closes the entity that its key names: send the key")
+    return Tombstone(
+        _decode(record.key, "key_not_utf8", "key of a null value", "encode it as UTF-8")
+    )
 
 
 def reader(
     model: type[BaseModel] | TypeAdapter[Any], *, compacted: bool = False
 ) -> Callable[[Record], Any]:
-    """A function that reads a record as `model`; on a compacted topic a null value is a `Tombstone`."""
+    """A function that parses a record as `model`, or as a `Tombstone` on a compacted topic."""
     validate = model.validate_json if isinstance(model, TypeAdapter) else model.model_validate_json
 
     def read(record: Record) -> Any:
         value = record.value
-        if compacted and value is None:
-            return _tombstone(record)
         if value and len(value) <= MESSAGE_BYTES and value.startswith(b"{"):
             try:
                 event = validate(value)
                 if has_unique_keys(value, event):
                     return event
             except (ValidationError, RecursionError, ValueError, OverflowError):
-                pass  # read again below, by the words
-        return slowly(record)
+                pass  # `read_with_checks` finds the reason
+        return read_with_checks(record)
 
-    def slowly(record: Record) -> Any:
-        """Finds what is wrong, and says it."""
-        text = check_json(record)
-        if isinstance(text, Rejection):
-            return text
+    def read_with_checks(record: Record) -> Any:
         try:
-            return validate(text)
+            if compacted and record.value is None:
+                return _tombstone(record)
+            return validate(_json_text(record))
+        except _Rejected as rejected:
+            return Rejection(*rejected.args)
         except ValidationError as error:
             return rejection_of(error)
         except (RecursionError, ValueError, OverflowError) as error:
@@ -224,16 +218,16 @@ def reader(
     return read
 
 
-def read_all(
+def read_records(
     read: Callable[[Record], Any], records: Sequence[Record]
 ) -> tuple[list[Received[Any]], list[tuple[Record, Rejection]]]:
-    """Reads each record on its own: one that nobody can read never touches its neighbours."""
-    good: list[Received[Any]] = []
-    bad: list[tuple[Record, Rejection]] = []
+    """Parse each record separately, so that an invalid one does not affect the others."""
+    valid: list[Received[Any]] = []
+    rejected: list[tuple[Record, Rejection]] = []
     for record in records:
         event = read(record)
         if isinstance(event, Rejection):
-            bad.append((record, event))
+            rejected.append((record, event))
         elif event is not None:  # None: a command that another service owns
-            good.append(Received(event, record))
-    return good, bad
+            valid.append(Received(event, record))
+    return valid, rejected

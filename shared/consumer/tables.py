@@ -1,7 +1,10 @@
-"""The tables that every service has in its own schema: what is in the outbox, dead letters, answered commands. The SQL of the protocol."""
+"""The tables that every service has in its own schema: outbox, dead letters, commands.
+
+It also builds the messages that are stored in them.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -18,99 +21,122 @@ DEAD_LETTER = "dead-letter"
 COMMAND_RESULT = "command-result"
 COMMAND_CONFLICT = "command-conflict"
 
-
 CHUNK_BYTES = 2_000
-"""An id is a key of its table, and a key of a B-tree has at most 2,704 bytes. What names one announcement has less than 900."""
+"""Longest id of a chunk: it is part of a primary key, and a B-tree takes keys of 2,704 bytes.
 
+The name of one message has less than 900 bytes.
+"""
 SHORTENED, FINDINGS = "shortened", "findings"
 WORTH_EMPTYING = 1_000
-"""Bytes of a detail: where none has more there are too many of them."""
-
+"""Bytes of a detail: if none has more, there are too many details to empty them one by one."""
 KEY_LENGTH = 2_000
-"""Of the key of an unreadable record, which may be as long as a message, and longer as text: more is not repeated when the record is told of."""
+"""Characters of an unreadable record's key that its dead-letter message repeats.
+
+A key may be as long as a message, and longer when decoded as text.
+"""
+
+# -- outbox
 
 
-def parcels(kind: str, names: Iterable[str]) -> Iterator[tuple[OutboxId, int]]:
-    """Unsaid ids that stand for many announcements of a kind, each with for how many: one row for each would be written and deleted.
-    `names` tell them in JSON."""
-    parcel: list[str] = []
+def outbox_chunks(kind: str, names: Iterable[str]) -> Iterator[tuple[OutboxId, int]]:
+    """Combine many messages of a kind into few outbox entries; each comes with its number of names.
+
+    `names` are JSON values that identify the messages. One entry for each message would cost one
+    row to insert and to delete.
+    """
+    chunk: list[str] = []
     size = 0
     for name in names:
-        more = len(name.encode()) + 1
-        if size + more > CHUNK_BYTES:
-            yield (kind, f"[{','.join(parcel)}]"), len(parcel)
-            parcel, size = [], 0
-        parcel.append(name)
-        size += more
-    if parcel:
-        yield (kind, f"[{','.join(parcel)}]"), len(parcel)
+        added = len(name.encode()) + 1
+        if size + added > CHUNK_BYTES:
+            yield (kind, f"[{','.join(chunk)}]"), len(chunk)
+            chunk, size = [], 0
+        chunk.append(name)
+        size += added
+    if chunk:
+        yield (kind, f"[{','.join(chunk)}]"), len(chunk)
 
 
-def in_chunks(ids: Iterable[str]) -> list[Any]:
-    """What the announcements of these parcels are named."""
+def names_in_chunks(ids: Iterable[str]) -> list[Any]:
+    """The names of the messages that these chunks stand for."""
     return [name for an_id in ids for name in json.loads(an_id)]
 
 
 async def update_outbox(
     connection: AsyncConnection,
     service: str,
-    ids: Sequence[OutboxId],
-    said: Iterable[OutboxId] = (),
+    added: Sequence[OutboxId],
+    deleted: Iterable[OutboxId] = (),
 ) -> None:
-    """Keeps what must be said, in the transaction that made it true, and forgets what has been `said` (other ids), in one step."""
-    gone = sorted(said)
-    forget = (
-        f"DELETE FROM {service}.outbox u USING unnest(CAST(:said_kinds AS text[]), CAST(:said_ids AS text[])) AS s(kind, id)"
-        " WHERE u.kind = s.kind AND u.id = s.id"
+    """Add entries to the outbox and delete other, published ones, in one statement."""
+    gone = sorted(deleted)
+    delete = (
+        f"DELETE FROM {service}.outbox o USING"
+        " unnest(CAST(:deleted_kinds AS text[]), CAST(:deleted_ids AS text[])) AS d(kind, id)"
+        " WHERE o.kind = d.kind AND o.id = d.id"
     )
-    keep = f"INSERT INTO {service}.outbox SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) ON CONFLICT DO NOTHING"
-    new = {"kinds": [kind for kind, _ in ids], "ids": [an_id for _, an_id in ids]}
-    old = {"said_kinds": [kind for kind, _ in gone], "said_ids": [an_id for _, an_id in gone]}
-    if ids and gone:
-        await run(connection, f"WITH forgotten AS ({forget}) {keep}", **new, **old)
-    elif ids:
-        await run(connection, keep, **new)
+    insert = (
+        f"INSERT INTO {service}.outbox SELECT *"
+        " FROM unnest(CAST(:kinds AS text[]), CAST(:ids AS text[])) ON CONFLICT DO NOTHING"
+    )
+    new = {"kinds": [kind for kind, _ in added], "ids": [an_id for _, an_id in added]}
+    old = {"deleted_kinds": [kind for kind, _ in gone], "deleted_ids": [an_id for _, an_id in gone]}
+    if added and gone:
+        await run(connection, f"WITH deleted AS ({delete}) {insert}", **new, **old)
+    elif added:
+        await run(connection, insert, **new)
     elif gone:
-        await run(connection, forget, **old)
+        await run(connection, delete, **old)
 
 
 async def outbox_entries(connection: AsyncConnection, service: str, limit: int) -> list[OutboxId]:
-    """What is stored as in the outbox, oldest kinds first."""
-    return [
-        (row.kind, row.id)
-        for row in await rows(
-            connection,
-            f"SELECT kind, id FROM {service}.outbox ORDER BY kind, id LIMIT :most",
-            most=limit,
-        )
-    ]
+    """The entries of the outbox, ordered by kind."""
+    found = await rows(
+        connection,
+        f"SELECT kind, id FROM {service}.outbox ORDER BY kind, id LIMIT :limit",
+        limit=limit,
+    )
+    return [(row.kind, row.id) for row in found]
+
+
+async def count_entries(connection: AsyncConnection, service: str) -> tuple[int, int]:
+    """Count the open dead letters and the outbox entries, for the metrics."""
+    (row,) = await rows(
+        connection,
+        f"SELECT (SELECT count(*) FROM {service}.dead_letter WHERE state = 'open') AS dead_letters,"
+        f" (SELECT count(*) FROM {service}.outbox) AS outbox",
+    )
+    return row.dead_letters, row.outbox
+
+
+# -- dead letters
 
 
 async def add_dead_letters(
     connection: AsyncConnection, service: str, rejected: Sequence[tuple[Record, Rejection]]
 ) -> list[OutboxId]:
-    """Keeps unreadable records with everything that came; the ids of those that are new. The same record again changes nothing."""
+    """Store rejected records completely; return the outbox entries of the new ones.
+
+    A record that is stored already changes nothing.
+    """
     new: list[OutboxId] = []
     for record, rejection in rejected:
+        headers = [
+            [name.replace("\0", ""), None if value is None else value.hex()]
+            for name, value in record.headers
+        ]
         found = await connection.scalar(
             text(
-                f"INSERT INTO {service}.dead_letter (topic, partition_no, record_offset, sha256, record_key, record_value, headers, code, message)"
-                " VALUES (:topic, :partition, :offset, :sha, :key, :value, CAST(:headers AS jsonb), :code, :message)"
+                f"INSERT INTO {service}.dead_letter (topic, partition_no, record_offset, sha256,"
+                " record_key, record_value, headers, code, message)"
+                " VALUES (:topic, :partition, :offset, :sha,"
+                " :key, :value, CAST(:headers AS jsonb), :code, :message)"
                 " ON CONFLICT DO NOTHING RETURNING dead_letter_id"
             ),
             {
-                "topic": record.topic,
-                "partition": record.partition,
-                "offset": record.offset,
+                **record._asdict(),
                 "sha": record.sha256,
-                "key": record.key,
-                "value": record.value,
-                "headers": json.dumps(
-                    [
-                        [name.replace("\0", ""), None if value is None else value.hex()]
-                        for name, value in record.headers
-                    ]
-                ),
+                "headers": json.dumps(headers),
                 "code": rejection.code,
                 "message": rejection.message,
             },
@@ -120,23 +146,65 @@ async def add_dead_letters(
     return new
 
 
+async def lock_dead_letter(
+    connection: AsyncConnection, service: str, dead_letter_id: int
+) -> Any | None:
+    """Lock and return the row of a dead letter, or None."""
+    found = await rows(
+        connection,
+        "SELECT topic, partition_no, record_offset, record_key, record_value, state"
+        f" FROM {service}.dead_letter WHERE dead_letter_id = :id FOR UPDATE",
+        id=dead_letter_id,
+    )
+    return found[0] if found else None
+
+
+async def close_dead_letter(
+    connection: AsyncConnection,
+    service: str,
+    dead_letter_id: int,
+    state: str,
+    actor: str,
+    reason: str,
+) -> None:
+    """Mark a dead letter as replayed or discarded."""
+    await run(
+        connection,
+        f"UPDATE {service}.dead_letter SET state = :state, closed_by = :actor,"
+        " closed_reason = :reason, closed_at = now() WHERE dead_letter_id = :id",
+        state=state,
+        actor=actor,
+        reason=reason,
+        id=dead_letter_id,
+    )
+
+
 async def dead_letter_messages(
     connection: AsyncConnection, service: str, ids: Sequence[str]
 ) -> list[OutgoingMessage]:
-    """Ids and reason only: what stood in the record stays in the table."""
+    """Build the dead-letter messages, and a response for each rejected command.
+
+    The messages identify the record and give the reason; its content stays in the table.
+    """
     found = await rows(
         connection,
-        "SELECT dead_letter_id, topic, partition_no, record_offset, encode(sha256, 'hex') AS sha256, record_key, record_value, code, message"
+        "SELECT dead_letter_id, topic, partition_no, record_offset,"
+        " encode(sha256, 'hex') AS sha256, record_key, record_value, code, message"
         f" FROM {service}.dead_letter WHERE dead_letter_id = ANY(CAST(:ids AS bigint[]))",
         ids=[int(an_id) for an_id in ids],
     )
-    answers = [
-        answer
+    responses = [
+        OutgoingMessage(
+            COMMAND_RESULTS.name,
+            result.command_id,
+            result.model_dump_json().encode(),
+            stable_id(service, DEAD_LETTER, row.dead_letter_id, "r"),
+        )
         for row in found
         if row.topic == OPERATOR_COMMANDS.name
-        for answer in _refusal_of(row, service)
+        and (result := _result_of_rejected(row, service)) is not None
     ]
-    return answers + [
+    return responses + [
         OutgoingMessage(
             dead_letter_topic(row.topic, service),
             (row.record_key or b"").decode("utf-8", "replace")[:KEY_LENGTH],
@@ -158,98 +226,33 @@ async def dead_letter_messages(
     ]
 
 
-def _refusal_of(row: Any, service: str) -> list[OutgoingMessage]:
-    """Who sends a command that nobody can read is answered, if at least its id can be read."""
+def _result_of_rejected(row: Any, service: str) -> CommandResult | None:
+    """The result of a command that cannot be parsed; None if even its id cannot be read."""
     try:
         body = json.loads(row.record_value)
-        command_id, command = (
-            body["command_id"],
-            str(body.get("command", "")).encode("utf-8", "replace").decode(),
-        )
-        command_id.encode()  # half a character (a lone surrogate) can be read but not said
+        command_id = body["command_id"]
+        command = str(body.get("command", "")).encode("utf-8", "replace").decode()
+        command_id.encode()  # fails for a lone surrogate, which JSON can contain and UTF-8 cannot
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return []
+        return None
     if not isinstance(command_id, str) or not command_id:
-        return []
-    result = CommandResult(
-        command_id=command_id[:200], command=command[:100], service=service, outcome="refused", code=row.code, message=row.message,
-        fix="fix the command and send it with a new command_id",
-    )  # fmt: skip
-    return [
-        OutgoingMessage(
-            COMMAND_RESULTS.name,
-            result.command_id,
-            result.model_dump_json().encode(),
-            stable_id(service, DEAD_LETTER, row.dead_letter_id, "r"),
-        )
-    ]
+        return None
+    return CommandResult(
+        command_id=command_id[:200],
+        command=command[:100],
+        service=service,
+        outcome="refused",
+        code=row.code,
+        message=row.message,
+        fix="correct the command and send it with a new command_id",
+    )
 
 
-async def command_messages(
-    connection: AsyncConnection, service: str, kind: str, ids: Sequence[str]
-) -> list[OutgoingMessage]:
-    """Stored answers to commands, as they were given the first time."""
-    if kind == COMMAND_CONFLICT:
-        pairs = [json.loads(an_id) for an_id in ids]
-        found = await rows(
-            connection,
-            f"SELECT c.command_id, c.result FROM {service}.command_conflict c JOIN unnest(CAST(:ids AS text[]), CAST(:shas AS text[])) AS s(id, sha)"
-            " ON c.command_id = s.id AND encode(c.body_sha256, 'hex') = s.sha",
-            ids=[pair[0] for pair in pairs],
-            shas=[pair[1] for pair in pairs],
-        )
-    else:
-        found = await rows(
-            connection,
-            f"SELECT command_id, result FROM {service}.command WHERE command_id = ANY(CAST(:ids AS text[]))",
-            ids=list(ids),
-        )
-    return [
-        OutgoingMessage(
-            COMMAND_RESULTS.name,
-            row.command_id,
-            _as_said(row.result),
-            stable_id(service, kind, row.command_id),
-        )
-        for row in found
-    ]
+# -- commands
 
 
-def fitting(result: CommandResult) -> CommandResult:
-    """The result as a message holds it. It is said as it was stored, so what is too much goes before: the longest of its details is emptied, and
-    the next; findings are halved. `shortened` names what is not whole. What a command changed is kept with the command, whatever is said of it."""
-    short: list[str] = []
-    while len(_as_said(result.model_dump(mode="json"))) > MESSAGE_BYTES:
-        sizes = {
-            name: len(_as_said(value))
-            for name, value in result.details.items()
-            if name not in (*short, SHORTENED)
-        }
-        sizes |= {FINDINGS: len(_as_said([finding.model_dump() for finding in result.findings]))}
-        longest = max(sizes, key=lambda name: sizes[name])
-        if sizes[longest] < WORTH_EMPTYING:
-            return result.model_copy(update={"details": {SHORTENED: ["details"]}})
-        short += [longest] if longest not in short else []
-        if longest == FINDINGS:
-            changed: dict[str, Any] = {FINDINGS: result.findings[: len(result.findings) // 2]}
-            details = result.details
-        else:
-            changed, details = {}, result.details | {longest: _emptied(result.details[longest])}
-        result = result.model_copy(update=changed | {"details": details | {SHORTENED: short}})
-    return result
-
-
-def _emptied(value: Any) -> Any:
-    """Nothing of the same kind, so that whoever reads it finds what they look for."""
-    return type(value)() if isinstance(value, list | dict | str) else None
-
-
-def _as_said(result: Any) -> bytes:
-    return json.dumps(result, ensure_ascii=False).encode()
-
-
-async def command_answer(connection: AsyncConnection, service: str, command_id: str) -> Any | None:
-    """The stored answer row (`body_sha256`, `result`) of a command, or None."""
+async def command_row(connection: AsyncConnection, service: str, command_id: str) -> Any | None:
+    """The stored `body_sha256` and `result` of a command, or None."""
     found = await rows(
         connection,
         f"SELECT body_sha256, result FROM {service}.command WHERE command_id = :id",
@@ -259,11 +262,13 @@ async def command_answer(connection: AsyncConnection, service: str, command_id: 
 
 
 async def add_command(connection: AsyncConnection, service: str, values: dict[str, Any]) -> None:
-    """Keeps an answered command with who, why, before and after."""
+    """Store an answered command: actor, reason, result, and the state before and after."""
     await run(
         connection,
-        f"INSERT INTO {service}.command (command_id, command, billing_company, actor, reason, body, body_sha256, outcome, result, before, after, subjects)"
-        " VALUES (:command_id, :command, :billing_company, :actor, :reason, CAST(:body AS jsonb), :sha, :outcome, CAST(:result AS jsonb),"
+        f"INSERT INTO {service}.command (command_id, command, billing_company, actor, reason,"
+        " body, body_sha256, outcome, result, before, after, subjects)"
+        " VALUES (:command_id, :command, :billing_company, :actor, :reason,"
+        " CAST(:body AS jsonb), :sha, :outcome, CAST(:result AS jsonb),"
         " CAST(:before AS jsonb), CAST(:after AS jsonb), CAST(:subjects AS text[]))",
         **values,
     )
@@ -272,54 +277,100 @@ async def add_command(connection: AsyncConnection, service: str, values: dict[st
 async def add_command_conflict(
     connection: AsyncConnection, service: str, command_id: str, sha: bytes, result: str
 ) -> None:
-    """Keeps the refusal of a command id that was used for something else."""
+    """Store the refusal of a command whose id was used before with another body."""
     await run(
         connection,
-        f"INSERT INTO {service}.command_conflict (command_id, body_sha256, result) VALUES (:id, :sha, CAST(:result AS jsonb)) ON CONFLICT DO NOTHING",
+        f"INSERT INTO {service}.command_conflict (command_id, body_sha256, result)"
+        " VALUES (:id, :sha, CAST(:result AS jsonb)) ON CONFLICT DO NOTHING",
         id=command_id,
         sha=sha,
         result=result,
     )
 
 
-async def open_dead_letter(
-    connection: AsyncConnection, service: str, dead_letter_id: int
-) -> Any | None:
-    """A dead letter's row, locked; None if there is none."""
+async def command_messages(
+    connection: AsyncConnection, service: str, ids: Sequence[str]
+) -> list[OutgoingMessage]:
+    """Build the stored results of commands."""
     found = await rows(
         connection,
-        "SELECT dead_letter_id, topic, partition_no, record_offset, record_key, record_value, headers, code, message, state"
-        f" FROM {service}.dead_letter WHERE dead_letter_id = :id FOR UPDATE",
-        id=dead_letter_id,
+        f"SELECT command_id, result FROM {service}.command"
+        " WHERE command_id = ANY(CAST(:ids AS text[]))",
+        ids=list(ids),
     )
-    return found[0] if found else None
+    return _result_messages(service, COMMAND_RESULT, found)
 
 
-async def close_dead_letter(
-    connection: AsyncConnection,
-    service: str,
-    dead_letter_id: int,
-    state: str,
-    actor: str,
-    reason: str,
-) -> None:
-    """Marks a dead letter as replayed or discarded."""
-    await run(
+async def conflict_messages(
+    connection: AsyncConnection, service: str, ids: Sequence[str]
+) -> list[OutgoingMessage]:
+    """Build the stored refusals of commands whose id was used before."""
+    pairs = [json.loads(an_id) for an_id in ids]
+    found = await rows(
         connection,
-        f"UPDATE {service}.dead_letter SET state = :state, closed_by = :actor, closed_reason = :reason, closed_at = now() WHERE dead_letter_id = :id",
-        state=state,
-        actor=actor,
-        reason=reason,
-        id=dead_letter_id,
+        f"SELECT c.command_id, c.result FROM {service}.command_conflict c"
+        " JOIN unnest(CAST(:ids AS text[]), CAST(:shas AS text[])) AS s(id, sha)"
+        " ON c.command_id = s.id AND encode(c.body_sha256, 'hex') = s.sha",
+        ids=[command_id for command_id, _ in pairs],
+        shas=[sha for _, sha in pairs],
     )
+    return _result_messages(service, COMMAND_CONFLICT, found)
 
 
-async def counts(connection: AsyncConnection, service: str) -> tuple[int, int]:
-    """How many dead letters are open, and how many announcements in the outbox: for the metrics."""
-    row = (
-        await rows(
-            connection,
-            f"SELECT (SELECT count(*) FROM {service}.dead_letter WHERE state = 'open') AS letters, (SELECT count(*) FROM {service}.outbox) AS outbox",
+def _result_messages(service: str, kind: str, found: Sequence[Any]) -> list[OutgoingMessage]:
+    return [
+        OutgoingMessage(
+            COMMAND_RESULTS.name,
+            row.command_id,
+            _encode(row.result),
+            stable_id(service, kind, row.command_id),
         )
-    )[0]
-    return row.letters, row.outbox
+        for row in found
+    ]
+
+
+MESSAGE_BUILDERS: dict[
+    str, Callable[[AsyncConnection, str, Sequence[str]], Awaitable[list[OutgoingMessage]]]
+] = {
+    DEAD_LETTER: dead_letter_messages,
+    COMMAND_RESULT: command_messages,
+    COMMAND_CONFLICT: conflict_messages,
+}
+"""How messages of the kinds that every service has are built from the stored rows."""
+
+
+def fit_into_message(result: CommandResult) -> CommandResult:
+    """Shorten a result until it fits into a message; do this before it is stored.
+
+    The longest details are emptied first; findings are halved. `shortened` names what is
+    incomplete. The command's row keeps what the command changed in any case.
+    """
+    shortened: list[str] = []
+    while len(_encode(result.model_dump(mode="json"))) > MESSAGE_BYTES:
+        sizes = {
+            name: len(_encode(value))
+            for name, value in result.details.items()
+            if name not in (*shortened, SHORTENED)
+        }
+        sizes[FINDINGS] = len(_encode([finding.model_dump() for finding in result.findings]))
+        longest = max(sizes, key=lambda name: sizes[name])
+        if sizes[longest] < WORTH_EMPTYING:
+            return result.model_copy(update={"details": {SHORTENED: ["details"]}})
+        shortened += [longest] if longest not in shortened else []
+        details = result.details | {SHORTENED: shortened}
+        if longest == FINDINGS:
+            halved = result.findings[: len(result.findings) // 2]
+            result = result.model_copy(update={FINDINGS: halved, "details": details})
+        else:
+            details[longest] = _empty(result.details[longest])
+            result = result.model_copy(update={"details": details})
+    return result
+
+
+def _empty(value: Any) -> Any:
+    """An empty value of the same type, so that readers still find the type that they expect."""
+    return type(value)() if isinstance(value, list | dict | str) else None
+
+
+def _encode(result: Any) -> bytes:
+    return json.dumps(result, ensure_ascii=False).encode()

@@ -14,20 +14,20 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
-from shared.consumer.polling import take
+from shared.consumer.performance.polling import poll
 
 Handler = Callable[[Any], Any]
 
 # -- FastStream 0.7.8: a batch subscriber that got no records sleeps for as long again
 #
 # `BatchSubscriber.get_msg` asks for records for `batch_timeout_ms`. If none came, it sleeps for
-# `batch_timeout_ms` and does not listen meanwhile: a record that arrives then waits for the rest of
-# the sleep. A short timeout makes that wait short but turns an idle consumer into a busy loop.
+# `batch_timeout_ms` and does not poll meanwhile: a record that arrives then waits for the rest of
+# the sleep. A short timeout shortens that wait but turns an idle consumer into a busy loop.
 
 
-def poll_without_sleeping(subscriber: Any, most: int) -> None:
-    """Makes a batch subscriber wait for records all the time; it gets at most `most` at once."""
-    subscriber.get_msg = partial(take, most=most)
+def poll_without_sleeping(subscriber: Any, max_records: int) -> None:
+    """Make a batch subscriber wait for records all the time and return at most `max_records`."""
+    subscriber.get_msg = partial(poll, max_records=max_records)
 
 
 # -- aiokafka 0.14: a consumer with unread records blocks its own next fetch

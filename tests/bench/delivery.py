@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.arg_sync.ledgers.adapter import FrozenRequest
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
 from tests.bench.setup import Ground

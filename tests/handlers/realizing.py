@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from services.fee_realizer.app import DISPATCHER, MESSAGE_BUILDERS, SUBSCRIPTIONS, jobs
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.protocol import UnitOfWork
 from shared.consumer.records import Record
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from shared.events.realizations import DocumentHeld, PayLinesRealized
 from tests.builders import COMPANY, command, record, requirement

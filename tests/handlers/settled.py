@@ -14,7 +14,7 @@ from services.invoicer.settlement.handlers import pay_lines as lines
 from services.invoicer.settlement.handlers import realizations as statements
 from shared.broker.topics import BILLTO_CHANGED, OPERATOR_COMMANDS, PAY_LINES_REALIZED
 from shared.consumer.commands import Answer, CommandDispatcher
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.events.ats import BilltoChanged
 from shared.events.realizations import PayLinesRealized
 from shared.verify import verify

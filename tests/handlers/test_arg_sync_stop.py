@@ -36,7 +36,7 @@ async def test_a_stop_ends_what_is_in_hand(
         return any(method == "POST" and "document" in path for _, method, path in toy.calls)
 
     await until("the document is under way", asked)
-    lock = next(iter(application.worker._locks.values()))
+    lock = application.consumers[0].busy
     async with lock:
         application.exit()
         await asyncio.sleep(busy)

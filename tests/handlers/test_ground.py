@@ -9,7 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import all_topics, dead_letter_topic, full_name
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, reader
 from shared.events.ats import TimesheetApproved
 from shared.events.registry import DeadLetterRecorded

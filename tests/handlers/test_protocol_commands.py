@@ -12,9 +12,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage
-from shared.consumer import tables as ledger
+from shared.consumer import tables
 from shared.consumer.commands import FALLBACK_SERVICE, Answer, CommandDispatcher
-from shared.consumer.protocol import Subscription, UnitOfWork, publish_pending
+from shared.consumer.processing import Subscription
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -128,13 +129,13 @@ async def test_the_answer_comes_first(books: UnitOfWork) -> None:
         "document-held",
     ]  # type: ignore[attr-defined]
     async with books.engine.connect() as connection:
-        assert {kind for kind, _ in await ledger.outbox_entries(connection, SERVICE, 10)} == {
+        assert {kind for kind, _ in await tables.outbox_entries(connection, SERVICE, 10)} == {
             "toy",
             "command-result",
         }
     await books.transact(nothing)
     async with books.engine.connect() as connection:
-        assert await ledger.outbox_entries(connection, SERVICE, 10) == []
+        assert await tables.outbox_entries(connection, SERVICE, 10) == []
 
 
 async def test_what_was_not_said_after_an_answer_is_left_to_say(books: UnitOfWork) -> None:
@@ -149,11 +150,11 @@ async def test_what_was_not_said_after_an_answer_is_left_to_say(books: UnitOfWor
     async with books.engine.connect() as connection:
         left = [
             an_id
-            for an_id in await ledger.outbox_entries(connection, SERVICE, 10)
+            for an_id in await tables.outbox_entries(connection, SERVICE, 10)
             if an_id not in books.published
         ]
     assert left == [("toy", "I-1")]
-    assert await publish_pending(books, left) == 1
+    assert await books.publish_pending(left) == 1
 
 
 async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
@@ -303,7 +304,7 @@ async def test_a_mend_that_the_database_refuses_leaves_the_dead_letter_open(
         dead_letter_id=number,
         value=toy("bear", "13").decode(),
     )
-    assert (refused["outcome"], refused["code"]) == ("refused", "against_the_books")
+    assert (refused["outcome"], refused["code"]) == ("refused", "constraint_violated")
     good = await ask(
         books,
         "replay-dead-letter",

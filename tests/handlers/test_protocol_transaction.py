@@ -9,16 +9,15 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.consumer import tables as ledger
-from shared.consumer.protocol import (
+from shared.consumer import tables
+from shared.consumer.processing import (
     CONFLICT_RETRIES,
     BadRecords,
     TooManyBadRecords,
-    UnitOfWork,
     process_batch,
-    publish_pending,
 )
 from shared.consumer.records import Received, Record
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from tests.builders import record
 from tests.conftest import BooksOf, EngineOf, nothing, process
@@ -61,7 +60,7 @@ async def letters(books: UnitOfWork) -> list[tuple[str, int]]:
 async def outbox(books: UnitOfWork) -> list[tuple[str, str]]:
     """What stands as unsaid."""
     async with books.engine.connect() as connection:
-        return await ledger.outbox_entries(connection, SERVICE, 1000)
+        return await tables.outbox_entries(connection, SERVICE, 1000)
 
 
 def toys(*ids: str, first: int = 0) -> list[Record]:
@@ -185,7 +184,7 @@ async def test_what_must_be_said_is_kept_until_it_was_said(books: UnitOfWork) ->
     await process(books, Playroom().subscription(), toys("b", first=1))
     assert await outbox(books) == [("toy", "b")]
     books.published.clear()  # as a worker that starts anew: it does not know that b was said
-    assert await publish_pending(books, await outbox(books)) == 1
+    assert await books.publish_pending(await outbox(books)) == 1
     assert heard(books) == [("document-held", "a"), ("document-held", "b"), ("document-held", "b")]
     await books.transact(nothing)
     assert await outbox(books) == []

@@ -118,11 +118,11 @@ async def test_too_many_bad_records_pause_the_consumer(
     """Over the limit the consumer pauses and says so, nothing past it is committed; with a higher limit a new start goes on from there."""
     configure(max_batch_records=20, bad_records_limit=15)
     await publish(*(toy(name) for name in names(20)))
-    async with working(Playroom()) as (worker, task):
+    async with working(Playroom()) as (app, task):
         await until("the good ones", all_kept(engine_of, 20))
         await publish(*[b"{"] * 20, *(toy(name) for name in names(5, "u")))
-        await until("the pause", lambda: _holds(lambda: TOPIC in worker.progress.paused))
-        ready, message = worker.progress.ready()
+        await until("the pause", lambda: _holds(lambda: TOPIC in app.worker.progress.paused))
+        ready, message = app.worker.progress.ready()
         assert not ready
         assert "BACKOFFICE_BAD_RECORDS_LIMIT" in message
         await asyncio.sleep(1)
@@ -131,10 +131,10 @@ async def test_too_many_bad_records_pause_the_consumer(
         assert await said(LETTERS) == []
         assert len(await kept(engine_of)) == 20
     configure(bad_records_limit=100)
-    async with working(Playroom()) as (worker, _):
+    async with working(Playroom()) as (app, _):
         await until("those behind the bad ones", all_kept(engine_of, 25))
         await until("the last offset", lambda: _equals(committed, {0: 45}))
-        assert worker.progress.ready()[0]
+        assert app.worker.progress.ready()[0]
     assert len(await said(LETTERS)) == 20
     assert await kept(engine_of) == [*names(20), *names(5, "u")]
 
@@ -157,8 +157,8 @@ async def test_what_is_left_unsaid_is_said_by_the_sweep(
     ground: dict[str, str], engine_of: EngineOf
 ) -> None:
     """What another replica left behind while this one runs is said by the slow sweep, once it was seen twice."""
-    async with working(Playroom()) as (worker, _):
-        await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
+    async with working(Playroom()) as (app, _):
+        await until("ready", lambda: _holds(lambda: "sweep" in app.worker.progress.last))
         await _leave_unsaid(engine_of, *names(3))
         await until("said by the sweep", lambda: _said_are(names(3)))
         await until("forgotten", lambda: _unsaid_is_empty(engine_of))
@@ -307,8 +307,8 @@ async def test_a_rebalance_that_meets_the_stop_delays_nobody(
     await publish(toy("t0000"))
     await until("the toy is kept", all_kept(engine_of, 1))
     app.exit()
-    for subscriber in app.worker._subscribers.values():
-        subscriber.consumer._coordinator.request_rejoin()  # what the coordinator's answer to a heartbeat does
+    for consumer in app.consumers:
+        consumer.client._coordinator.request_rejoin()  # what the coordinator's answer to a heartbeat does
     assert await asyncio.wait_for(task, 20) == 0
 
 
@@ -334,8 +334,8 @@ async def test_after_a_refused_announcement_a_worker_begins_anew(
 
 async def test_a_name_is_taken_once(ground: dict[str, str], engine_of: EngineOf) -> None:
     """Two workers of one name would rejoin for ever: the second exits and says what to do, also after the database cut every connection."""
-    async with working(Playroom()) as (worker, _), engine_of("owner").connect() as connection:
-        await until("ready", lambda: _holds(lambda: "sweep" in worker.progress.last))
+    async with working(Playroom()) as (app, _), engine_of("owner").connect() as connection:
+        await until("ready", lambda: _holds(lambda: "sweep" in app.worker.progress.last))
         await connection.execute(text(f"SELECT pg_terminate_backend(pid, 9000) {HOLDING_A_NAME}"))
         await until("taken again", partial(holds_a_name, connection))
         second = await asyncio.to_thread(_toy_process, ground)
@@ -411,20 +411,22 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
 ) -> None:
     """Health is progress: a worker whose process is up but whose consumer leaves records lying is not ready; when it reads again it is."""
     configure(progress_limit_seconds=1.5)
-    async with working(Playroom()) as (worker, _):
+    async with working(Playroom()) as (app, _):
         await publish(toy("a"))
         await until("the first one", all_kept(engine_of, 1))
         await asyncio.sleep(2.5)
-        assert worker.progress.ready()[0], "idle is not stuck"
-        consumer = worker._subscribers[TOPIC].consumer
+        assert app.worker.progress.ready()[0], "idle is not stuck"
+        consumer = app.consumers[0].client
         consumer.pause(*consumer.assignment())
         await asyncio.sleep(0.5)  # a fetch that was on its way is delivered
         await publish(toy("b"), toy("c"))
-        await until("not ready", lambda: _holds(lambda: not worker.progress.ready()[0]), within=25)
-        assert TOPIC in worker.progress.ready()[1]
+        await until(
+            "not ready", lambda: _holds(lambda: not app.worker.progress.ready()[0]), within=25
+        )
+        assert TOPIC in app.worker.progress.ready()[1]
         consumer.resume(*consumer.assignment())
         await until("the others", all_kept(engine_of, 3))
-        await until("ready again", lambda: _holds(lambda: worker.progress.ready()[0]))
+        await until("ready again", lambda: _holds(lambda: app.worker.progress.ready()[0]))
 
 
 async def test_a_key_as_long_as_a_message_can_not_hurt(

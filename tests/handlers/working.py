@@ -13,8 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import full_name, group_name
-from shared.consumer.application import build_app
-from shared.consumer.worker import Worker
+from shared.consumer.application import WorkerApplication, build_app
 from shared.settings import settings
 from tests.conftest import EngineOf
 from tests.sample_service import PUBLISHED, SERVICE, TOPIC, Playroom
@@ -24,12 +23,12 @@ HOLDING_A_NAME = "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELE
 
 
 @asynccontextmanager
-async def working(room: Playroom) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
+async def working(room: Playroom) -> AsyncIterator[tuple[WorkerApplication, "asyncio.Task[int]"]]:
     """A worker of the toy service in this process, stopped at the end."""
     app = build_app(room.service())
     task = asyncio.create_task(app.exit_code())
     try:
-        yield app.worker, task
+        yield app, task
     finally:
         app.exit()
         await task

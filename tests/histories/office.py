@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.protocol import UnitOfWork
 from shared.consumer.records import Applied, Record
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.consumer.worker import Service
 from shared.database import engine_for
 from shared.events.commands import AnyCommand, key_of

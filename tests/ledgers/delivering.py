@@ -20,7 +20,7 @@ from services.invoicer.invoices.store import messages
 from shared import sealing
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 from tests.builders import COMPANY, command, record
 from tests.conftest import BooksOf, Configure, EngineOf, process
 from tests.ledgers.fake import FakeServer, playing

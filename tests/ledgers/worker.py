@@ -16,7 +16,7 @@ from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.ledgers.registry import adapter_specs
 from services.arg_sync.subscriptions import MESSAGE_BUILDERS
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 
 REQUEST_SECONDS, SERVER_SECONDS, HOLD_SECONDS = 0.5, 1.0, 2.0

@@ -1,4 +1,4 @@
-"""Whether a JSON text surely has no key twice (`shared.consumer.keys`): never sure where one is there twice, sure of what is plainly written."""
+"""Whether a JSON text surely has no key twice (`shared.consumer.performance.unique_keys`): never sure where one is there twice, sure of what is plainly written."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from shared.consumer.keys import has_unique_keys
+from shared.consumer.performance.unique_keys import has_unique_keys
 from shared.consumer.records import Record, Rejection, reader
 from tests.builders import statement, statement_line, timesheet
 

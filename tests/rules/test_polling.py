@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from aiokafka import TopicPartition
 
-from shared.consumer import polling
-from shared.consumer.polling import Committer, Offsets
+from shared.consumer.offsets import Offsets
+from shared.consumer.performance import overlapped_commits
+from shared.consumer.performance.overlapped_commits import OffsetCommitter
 
 ONE, OTHER = TopicPartition("t", 0), TopicPartition("t", 1)
 
@@ -35,13 +36,13 @@ class Broker:
 async def test_batches_that_end_while_a_commit_is_under_way_go_with_the_next_one() -> None:
     """What became due meanwhile is committed in one go, the newest offset of each partition."""
     broker = Broker()
-    committer = Committer(broker.commit, lambda error: True)
+    committer = OffsetCommitter(broker.commit, lambda error: True)
     committer.add({ONE: 5})
     await asyncio.sleep(0)
     committer.add({ONE: 7})
     committer.add({ONE: 9, OTHER: 2})
     broker.let.set()
-    await committer.settled(5)
+    await committer.wait(5)
     assert broker.commits == [{ONE: 5}, {ONE: 9, OTHER: 2}]
 
 
@@ -49,14 +50,14 @@ async def test_a_commit_that_failed_is_made_again_with_what_became_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An offset that could not be committed never takes the place of a newer one."""
-    monkeypatch.setattr(polling, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(overlapped_commits, "RETRY_SECONDS", 0.01)
     broker = Broker(refusals=2)
-    committer = Committer(broker.commit, lambda error: True)
+    committer = OffsetCommitter(broker.commit, lambda error: True)
     committer.add({ONE: 5, OTHER: 1})
     await asyncio.sleep(0)
     committer.add({ONE: 6})
     broker.let.set()
-    await committer.settled(5)
+    await committer.wait(5)
     assert broker.commits == [{ONE: 6, OTHER: 1}]
 
 
@@ -70,8 +71,8 @@ async def test_nothing_is_tried_again_where_it_is_useless() -> None:
         told.append(error)
         return False
 
-    committer = Committer(broker.commit, failed)
+    committer = OffsetCommitter(broker.commit, failed)
     committer.add({ONE: 5})
-    await committer.settled(5)
+    await committer.wait(5)
     assert broker.commits == []
     assert [type(error) for error in told] == [ConnectionError]

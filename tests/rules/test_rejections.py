@@ -12,7 +12,7 @@ from tests.bad_messages import CANARY, DATABASE_ONLY, MODELS, TIME, UNREADABLE, 
 COMPACTED = {topic.name for topic in FLOW if topic.compacted}
 
 
-@pytest.mark.parametrize("poison", UNREADABLE, ids=str)
+@pytest.mark.parametrize("bad_message", UNREADABLE, ids=str)
 def test_an_unreadable_record_gets_its_own_code_and_a_sentence_that_helps(
     bad_message: BadMessage,
 ) -> None:
@@ -33,7 +33,7 @@ def test_there_are_more_than_forty_kinds() -> None:
     assert len({bad_message.code for bad_message in (*UNREADABLE, *DATABASE_ONLY)}) >= 40
 
 
-@pytest.mark.parametrize("poison", DATABASE_ONLY, ids=str)
+@pytest.mark.parametrize("bad_message", DATABASE_ONLY, ids=str)
 def test_what_only_the_database_refuses_reads_well(bad_message: BadMessage) -> None:
     """No reader can know every limit of the database: these pass, and the batch is cut in halves."""
     assert not isinstance(

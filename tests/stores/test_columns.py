@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.consumer.tables import CHUNK_BYTES, in_chunks, parcels
+from shared.consumer.tables import CHUNK_BYTES, names_in_chunks, outbox_chunks
 from shared.database import (
     NULL,
     SEPARATOR,
@@ -70,10 +70,10 @@ def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses
 )
 def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
     """Each name once and in order, no parcel longer than a key of a table may be, none empty."""
-    found = list(parcels("toy", names))
+    found = list(outbox_chunks("toy", names))
     assert [
         json.dumps(name, ensure_ascii=False, separators=(",", ":"))
-        for name in in_chunks(an_id for (_, an_id), _ in found)
+        for name in names_in_chunks(an_id for (_, an_id), _ in found)
     ] == names
     assert sum(count for _, count in found) == len(names)
     assert all(count > 0 and len(an_id.encode()) <= CHUNK_BYTES + 2 for (_, an_id), count in found)

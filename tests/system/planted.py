@@ -20,9 +20,9 @@ from services.invoicer.settlement import store as settlement
 from services.invoicer.settlement.handlers import realizations as statements
 from services.invoicer.settlement.rules import settlement as settling
 from shared import database
-from shared.consumer import tables as ledger
-from shared.consumer.polling import offsets_after
-from shared.consumer.worker import Worker
+from shared.consumer import tables
+from shared.consumer.offsets import offsets_after
+from shared.consumer.topic_consumer import TopicConsumer
 from shared.money import rounded
 
 Put = Callable[[Any, str, Any], None]
@@ -31,26 +31,24 @@ Put = Callable[[Any, str, Any], None]
 
 def offset_before_commit(put: Put) -> None:
     """The offsets are committed first, the transaction comes after."""
-    right = Worker._batch
+    right = TopicConsumer.process
 
-    async def batch(
-        self: Worker, subscription: Any, consumer: Any, raw: Sequence[Any], bad_records: Any
-    ) -> None:
-        await self._commit(consumer, offsets_after(raw))
-        await right(self, subscription, consumer, raw, bad_records)
+    async def process(self: TopicConsumer, raw: Sequence[Any]) -> None:
+        await self._commit(offsets_after(raw))
+        await right(self, raw)
 
-    put(Worker, "_batch", batch)
+    put(TopicConsumer, "process", process)
 
 
 def no_unsaid(put: Put) -> None:
     """What must be said is published after the commit, and stored nowhere."""
 
     async def update_outbox(
-        connection: AsyncConnection, service: str, ids: Any, said: Any = ()
+        connection: AsyncConnection, service: str, added: Any, deleted: Any = ()
     ) -> None:
         return None
 
-    put(ledger, "update_outbox", update_outbox)
+    put(tables, "update_outbox", update_outbox)
 
 
 def no_document_lock(put: Put) -> None:

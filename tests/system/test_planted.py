@@ -17,8 +17,9 @@ from services.invoicer import app as invoicer
 from services.invoicer.settlement.handlers import realizations as statements
 from shared import faults
 from shared.consumer.lag import LagReader, groups_of
-from shared.consumer.protocol import Subscription, UnitOfWork
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Received, Record
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.settings import settings
 from shared.verify import verify
 from tests.builders import (

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.payments import store as payments
 from services.invoicer.payments.rules import rejection_for
 from shared.broker.topics import PAYMENT_RECORDED
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Rejection, reader
 from shared.events.ledgers import PaymentRecorded
 

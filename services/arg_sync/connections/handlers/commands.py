@@ -17,7 +17,7 @@ from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Secre
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.registry import adapter_specs, capabilities_of, settings_of
 from shared import sealing
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import CheckLedger, ConnectLedger, DisconnectLedger, ImportMapping
 
@@ -205,7 +205,7 @@ def described(spec: AdapterSpec) -> dict[str, str]:
     }
 
 
-HANDLERS: Mapping[type[Any], Handle] = {
+HANDLERS: Mapping[type[Any], CommandHandler] = {
     ConnectLedger: on_connect,
     CheckLedger: on_check,
     DisconnectLedger: on_disconnect,

@@ -16,7 +16,7 @@ from services.arg_sync.connections.store import budget
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.ledgers.adapter import LedgerAdapter
 from services.arg_sync.ledgers.failures import Failure
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 
 SLOT_SECONDS = 600.0
 BUSY = "busy"

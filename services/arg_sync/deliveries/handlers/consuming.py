@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.deliveries.store import deliveries
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, reader
 from shared.events.billing import BatchGenerated, InvoiceClosed
 

@@ -10,7 +10,7 @@ from services.invoicer.batches.handlers.decide_debtors import BatchRequest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.store import parked
 from shared import faults
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.commands import RetryParked
@@ -53,4 +53,4 @@ async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> 
     return answer
 
 
-HANDLERS: dict[type[Any], Handle] = {RetryParked: on_retry_parked}
+HANDLERS: dict[type[Any], CommandHandler] = {RetryParked: on_retry_parked}

@@ -13,7 +13,7 @@ from services.invoicer.debtors.store import billto
 from services.invoicer.debtors.store.billto import NodeRevision
 from shared import faults
 from shared.broker.topics import BILLTO_CHANGED
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, Tombstone, reader
 from shared.database import lock_billto
 from shared.events.ats import BilltoChanged

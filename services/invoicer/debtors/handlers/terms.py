@@ -16,7 +16,7 @@ from services.invoicer.debtors.rules.companies import (
 from services.invoicer.debtors.rules.cycles import Span, TimeGroup, faulty_periods
 from services.invoicer.debtors.store import companies, time_groups
 from shared.clock import today_of
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetDebtorTerms, SetTimeGroup
@@ -147,7 +147,7 @@ def _text(day: date | None) -> str | None:
     return None if day is None else str(day)
 
 
-HANDLERS: Mapping[type[Any], Handle] = {
+HANDLERS: Mapping[type[Any], CommandHandler] = {
     SetTimeGroup: on_set_time_group,
     SetDebtorTerms: on_set_debtor_terms,
 }

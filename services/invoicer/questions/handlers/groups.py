@@ -18,7 +18,7 @@ from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.cycles import NO_GROUP
 from services.invoicer.questions.store import groups
 from services.invoicer.questions.store.groups import DebtorAmount, DebtorCounts
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.events.commands import ListBatchGroups
 from shared.events.field_types import MESSAGE_BYTES
 from shared.money import rounded
@@ -198,5 +198,5 @@ def _amounts(amounts: Iterable[DebtorAmount]) -> list[dict[str, Any]]:
     ]
 
 
-HANDLERS: Mapping[type[Any], Handle] = {ListBatchGroups: on_list_batch_groups}
+HANDLERS: Mapping[type[Any], CommandHandler] = {ListBatchGroups: on_list_batch_groups}
 SNAPSHOT = frozenset({"list-batch-groups"})

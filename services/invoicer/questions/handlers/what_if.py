@@ -12,7 +12,7 @@ from services.invoicer.batches.handlers.build_batch import BatchPlan, build, che
 from services.invoicer.invoices.rules.totals import totals
 from services.invoicer.questions.rules import CutOffDecisions, LineDifference, explain_difference
 from services.invoicer.questions.store import what_if
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.events.commands import WhatIf
 from shared.money import ZERO, rounded
 from shared.terms import counted
@@ -124,5 +124,5 @@ def _difference(
     }
 
 
-HANDLERS: Mapping[type[Any], Handle] = {WhatIf: on_what_if}
+HANDLERS: Mapping[type[Any], CommandHandler] = {WhatIf: on_what_if}
 SNAPSHOT = frozenset({"what-if"})

@@ -21,7 +21,7 @@ from services.invoicer.settlement.rules.edits import edited
 from services.invoicer.settlement.rules.snoozes import Snooze
 from services.invoicer.settlement.store import OperatorChanges, OperatorEdit
 from shared import clock, faults
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import EditPayLine, ReleasePayLines, SnoozePayLines
@@ -151,7 +151,7 @@ async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) ->
     )
 
 
-HANDLERS: dict[type, Handle] = {
+HANDLERS: dict[type, CommandHandler] = {
     SnoozePayLines: on_snooze_pay_lines,
     ReleasePayLines: on_release_pay_lines,
     EditPayLine: on_edit_pay_line,

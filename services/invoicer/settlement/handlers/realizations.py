@@ -24,7 +24,7 @@ from services.invoicer.settlement.rules.snoozes import Snooze, carry_changes, sn
 from services.invoicer.settlement.store import OperatorChanges, OperatorEdit, SettledRealization
 from shared import clock, faults
 from shared.broker.topics import PAY_LINES_REALIZED
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, reader
 from shared.database import lock_companies
 from shared.errors import Unavailable

@@ -1,0 +1,200 @@
+"""Consume one topic: process each polled batch and commit its offsets afterwards.
+
+FastStream only delivers records. Acknowledgement is manual, values stay bytes, and headers are not
+interpreted.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+from faststream.middlewares import AckPolicy
+
+from shared import faults, telemetry
+from shared.broker.topics import FLOW, full_name, group_name
+from shared.consumer import upstream
+from shared.consumer.offsets import Offsets, first_offsets, has_read_all, offsets_after
+from shared.consumer.performance.overlapped_commits import OffsetCommitter
+from shared.consumer.processing import (
+    BadRecords,
+    Subscription,
+    TooManyBadRecords,
+    process_batch,
+)
+from shared.consumer.records import Record
+from shared.consumer.worker import Worker, is_unavailable, short
+from shared.events.registry import EVENT_MODELS
+from shared.settings import settings
+
+SESSION_TIMEOUT_MS = 10_000
+REBALANCE_TIMEOUT_MS = 300_000
+FETCH_BYTES = 8 * 1024 * 1024
+STOP_SECONDS = 60
+COMMIT_SECONDS = 10
+
+
+class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
+    """The batch subscriber of one subscription, registered on the broker when it is created."""
+
+    def __init__(self, worker: Worker, subscription: Subscription, broker: KafkaBroker) -> None:
+        self.worker = worker
+        self.subscription = subscription
+        self.topic = subscription.topic
+        self.busy = asyncio.Lock()
+        self._bad_records = BadRecords(settings().bad_records_limit)
+        self._committer = OffsetCommitter(self._commit, self._should_retry_commit)
+        self._subscriber = self._subscribe(broker)
+
+    def _subscribe(self, broker: KafkaBroker) -> Any:
+        (topic,) = (each for each in FLOW if each.name == self.topic)
+        max_records = settings().max_batch_records
+        subscriber = broker.subscriber(
+            full_name(self.topic),
+            batch=True,
+            group_id=group_name(self.worker.service.name, self.topic),
+            group_instance_id=f"{settings().replica}.{self.topic}",
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            max_records=max_records,
+            fetch_max_wait_ms=upstream.FETCH_WAIT_MS,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            max_poll_interval_ms=REBALANCE_TIMEOUT_MS * 2,
+            listener=self,
+            parser=self._parse,
+            decoder=_raw_message,
+            no_reply=True,
+            title=self.topic,
+            description=topic.documentation,
+        )
+        upstream.poll_without_sleeping(subscriber, max_records)
+        payload = EVENT_MODELS[self.topic]
+
+        @subscriber
+        @upstream.documented_payload(payload | None if topic.compacted else payload)
+        async def consume(message: Any) -> None:
+            async with self.busy:
+                if not self.worker.stopping.is_set():
+                    await self.process(message)
+
+        return subscriber
+
+    async def _parse(self, raw: Any) -> KafkaAckableMessage:
+        return KafkaAckableMessage(
+            body=[], headers={}, batch_headers=[], raw_message=raw, consumer=self.client
+        )
+
+    @property
+    def client(self) -> Any:
+        """The Kafka client of this subscription; None before the broker is started."""
+        return self._subscriber.consumer
+
+    async def process(self, raw: Sequence[Any]) -> None:
+        """Process one polled batch.
+
+        No exception may reach FastStream: it would ignore it, and the next commit would pass over
+        the records of this batch.
+        """
+        faults.consuming(self.topic)
+        worker, client, topic = self.worker, self.client, self.topic
+        # The consumer reads one topic, so the number identifies a partition.
+        owned = {partition.partition for partition in client.assignment()}
+        polled = [each for each in raw if each.partition in owned]
+        records = [
+            Record(topic, each.partition, each.offset, each.key, each.value, tuple(each.headers))
+            for each in polled
+        ]
+        try:
+            jobs_due = await process_batch(
+                worker.unit_of_work, self.subscription, records, self._bad_records
+            )
+            await faults.point("before_offset_commit")
+            self._committer.add(offsets_after(polled))
+        except TooManyBadRecords as error:
+            self._seek_back(polled)
+            client.pause(*client.assignment())
+            worker.progress.paused[topic] = str(error)
+            telemetry.log().error("paused", topic=topic, why=str(error))
+        except Exception as error:
+            self._seek_back(polled)
+            await worker.pause_or_fail(error, topic, records)
+        else:
+            worker.succeeded(topic)
+            if jobs_due:
+                worker.jobs_due.set()
+
+    def _seek_back(self, polled: Sequence[Any]) -> None:
+        """Make the client poll these records again."""
+        for partition, offset in first_offsets(polled).items():
+            with contextlib.suppress(IllegalStateError):
+                self.client.seek(partition, offset)
+
+    # -- offsets
+
+    async def _commit(self, offsets: Offsets) -> None:
+        """Commit the offsets of exactly these batches.
+
+        If a rebalance took the partitions away before, their new owner processes the records again
+        without effect.
+        """
+        try:
+            await self.client.commit(dict(offsets))
+        except (CommitFailedError, IllegalStateError) as error:
+            telemetry.log().info(
+                "the partitions were reassigned before their offsets were committed",
+                error=short(error),
+            )
+
+    def _should_retry_commit(self, error: BaseException) -> bool:
+        if self.worker.stopping.is_set():
+            return False
+        if not is_unavailable(error):
+            self.worker.fail(error, self.topic)
+            return False
+        telemetry.log().warning(
+            "committing offsets failed and is tried again", topic=self.topic, error=short(error)
+        )
+        return True
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Release partitions only between batches, after the last batch's offsets are committed."""
+        async with self.busy:
+            await self._committer.wait(COMMIT_SECONDS)
+            self._committer.discard()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Do nothing: the client begins at the committed offsets."""
+
+    # -- the end, and health
+
+    async def finish_batch(self) -> None:
+        """Wait for the current batch; no other begins once the worker is stopping."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.busy.acquire(), STOP_SECONDS)
+            # Released immediately: a rebalance that begins now waits for this lock, and the end of
+            # the client waits for the rebalance.
+            self.busy.release()
+
+    async def finish_commits(self) -> None:
+        """Wait until the offsets of processed batches are committed."""
+        await self._committer.wait(COMMIT_SECONDS)
+
+    async def mark_if_idle(self) -> None:
+        """Count a consumer that polls and has nothing to read as progressing.
+
+        Otherwise an idle topic would make the worker look stuck.
+        """
+        worker, topic = self.worker, self.topic
+        waiting = topic in worker.progress.paused or topic in worker.failed_attempts
+        if not self.busy.locked() and not waiting and await has_read_all(self.client):
+            worker.progress.mark(topic)
+
+
+async def _raw_message(message: KafkaAckableMessage) -> Any:
+    return message.raw_message
