@@ -21,8 +21,8 @@ from services.arg_sync.payments.handlers.webhooks import answer_webhook
 from services.arg_sync.reconciliation.handlers import ReconciliationLoop
 from shared import telemetry
 from shared.consumer.application import build_app, run_app
-from shared.consumer.protocol import BackgroundJob
 from shared.consumer.records import Applied
+from shared.consumer.unit_of_work import BackgroundJob
 from shared.consumer.worker import Service, Worker
 from shared.settings import settings
 

@@ -20,8 +20,9 @@ from services.arg_sync.reconciliation import handlers as reconciliation
 from services.arg_sync.reconciliation.store import drifts
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer.commands import CommandDispatcher
-from shared.consumer.protocol import MessageBuilder, Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record
+from shared.consumer.unit_of_work import MessageBuilder
 from shared.events.commands import OPERATOR_COMMAND, AnyCommand, SyncBatch
 
 NAME = "arg_sync"

@@ -26,9 +26,10 @@ from services.fee_realizer.sources.store import messages, realizations
 from shared import telemetry
 from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
 from shared.consumer.application import build_app, run_app
-from shared.consumer.commands import CommandDispatcher, Handle
-from shared.consumer.protocol import BackgroundJob, MessageBuilder, Subscription
+from shared.consumer.commands import CommandDispatcher, CommandHandler
+from shared.consumer.processing import Subscription
 from shared.consumer.records import reader
+from shared.consumer.unit_of_work import BackgroundJob, MessageBuilder
 from shared.consumer.worker import Service
 from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
 from shared.events.commands import (
@@ -55,7 +56,7 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
         PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated
     ),
 )
-HANDLERS: dict[type[Any], Handle] = {
+HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,
     SetCatalogItem: on_set_catalog_item,
     SetBillRate: on_set_bill_rate,

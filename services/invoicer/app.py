@@ -21,7 +21,7 @@ from services.invoicer.settlement.handlers import pay_lines, realizations
 from shared import clock, telemetry
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.worker import Service
 
 NAME = "invoicer"

@@ -11,7 +11,7 @@ import pytest
 
 from services.fee_realizer.app import DISPATCHER, SUBSCRIPTIONS, jobs
 from services.fee_realizer.sources.handlers.pricing import price_queued
-from shared.consumer.protocol import Subscription
+from shared.consumer.processing import Subscription
 from shared.consumer.records import Received
 from tests.builders import COMPANY, command, days, rate, record, requirement, timesheet
 from tests.conftest import process

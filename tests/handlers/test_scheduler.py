@@ -18,9 +18,9 @@ from services.scheduler.due_lines.handlers import (
 )
 from shared import clock
 from shared.broker.topics import OPERATOR_COMMANDS, PAY_LINE_DUE
-from shared.consumer import tables as ledger
-from shared.consumer.protocol import UnitOfWork, publish_pending
+from shared.consumer import tables
 from shared.consumer.records import Applied
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.events.realizations import PayLineDue
 from shared.telemetry import REGISTRY
 from tests.builders import COMPANY, WEEK, command, product_line, record, requirement, timesheet
@@ -170,8 +170,8 @@ async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
     unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
     assert await tick(unit_of_work) == 0
     async with unit_of_work.engine.connect() as connection:
-        left = await ledger.outbox_entries(connection, "scheduler", 10)
-    await publish_pending(unit_of_work, left)
+        left = await tables.outbox_entries(connection, "scheduler", 10)
+    await unit_of_work.publish_pending(left)
     assert announcements(unit_of_work) == Counter(lines)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.deliveries.handlers.lease_holders import holder_name
 from services.arg_sync.subscriptions import MESSAGE_BUILDERS
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from tests.builders import COMPANY
 from tests.ledgers.delivering import BATCH, FIRST_DAY, Delivering

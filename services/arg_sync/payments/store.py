@@ -16,8 +16,8 @@ from services.arg_sync.deliveries.store.messages import build_message, select_va
 from services.arg_sync.payments.rules import PaymentEntry, StoredPayment
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import PAYMENT_RECORDED
-from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
+from shared.consumer.unit_of_work import MessageBuilder
 from shared.database import rows, run
 from shared.events.ledgers import PaymentRecorded
 from shared.sql import named_queries

@@ -32,7 +32,7 @@ from services.arg_sync.reconciliation.rules import (
 from services.arg_sync.reconciliation.store import drifts, runs
 from services.arg_sync.reconciliation.store.runs import ReconciliationRun
 from shared import telemetry
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.consumer.records import Applied
 from shared.errors import Refused
 from shared.events.commands import Reconcile
@@ -62,7 +62,7 @@ async def on_reconcile(connection: AsyncConnection, command: Reconcile) -> Answe
     )
 
 
-HANDLERS: Mapping[type[Any], Handle] = {Reconcile: on_reconcile}
+HANDLERS: Mapping[type[Any], CommandHandler] = {Reconcile: on_reconcile}
 
 
 @dataclass

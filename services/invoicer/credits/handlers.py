@@ -34,7 +34,7 @@ from services.invoicer.settlement.handlers.realizations import (
 from services.invoicer.settlement.rules.realizations import SettledDocument
 from services.invoicer.settlement.store import OperatorChanges
 from shared import clock, faults
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -307,4 +307,4 @@ def _money(amount: Decimal, currency: str) -> str:
     return str(rounded(amount, currency))
 
 
-HANDLERS: dict[type, Handle] = {CreditInvoice: on_credit_invoice}
+HANDLERS: dict[type, CommandHandler] = {CreditInvoice: on_credit_invoice}

@@ -17,8 +17,8 @@ from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import OPERATOR_COMMANDS, PAY_LINE_DUE
 from shared.consumer import tables
 from shared.consumer.commands import Answer, CommandDispatcher
-from shared.consumer.protocol import MessageBuilder, UnitOfWork, publish_pending
 from shared.consumer.records import Applied, OutboxId
+from shared.consumer.unit_of_work import MessageBuilder, UnitOfWork
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import Republish
@@ -63,7 +63,7 @@ async def announce(unit_of_work: UnitOfWork, company: str) -> int:
 
     await unit_of_work.transact(move_watermark)
     for outbox_id in ranges:
-        await publish_pending(unit_of_work, [outbox_id])
+        await unit_of_work.publish_pending([outbox_id])
     return len(ranges)
 
 

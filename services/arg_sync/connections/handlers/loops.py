@@ -14,7 +14,7 @@ from services.arg_sync.connections.rules import Jitter
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.ledgers.adapter import AdapterSpec
 from services.arg_sync.ledgers.failures import Failure
-from shared.consumer.protocol import UnitOfWork
+from shared.consumer.unit_of_work import UnitOfWork
 
 
 class ConnectionLoop:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.arg_sync.connections.store import connections
 from services.arg_sync.connections.store.customers import forget_customer
 from services.arg_sync.deliveries.store import deliveries, messages
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import (
     AdoptDelivery,
@@ -161,7 +161,7 @@ async def on_republish(connection: AsyncConnection, command: Republish) -> Answe
     )
 
 
-HANDLERS: Mapping[type[Any], Handle] = {
+HANDLERS: Mapping[type[Any], CommandHandler] = {
     SyncBatch: on_sync_batch,
     RetryDelivery: on_retry,
     ResyncDelivery: on_resync,

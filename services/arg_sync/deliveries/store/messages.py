@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import AR_DOCUMENT_POSTED, AR_DOCUMENT_REFUSED, Topic
-from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
+from shared.consumer.unit_of_work import MessageBuilder
 from shared.database import rows
 from shared.events.field_types import TEXT_LENGTH, Message
 from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused

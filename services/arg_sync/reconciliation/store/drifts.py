@@ -10,8 +10,8 @@ from services.arg_sync.deliveries.store.messages import build_message, select_va
 from services.arg_sync.reconciliation.rules import Drift, DriftCode, InternalDifference
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import LEDGER_DRIFT_FOUND
-from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
+from shared.consumer.unit_of_work import MessageBuilder
 from shared.database import rows, run
 from shared.events.field_types import TEXT_LENGTH
 from shared.events.ledgers import LedgerDriftFound

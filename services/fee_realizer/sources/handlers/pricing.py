@@ -20,8 +20,8 @@ from services.fee_realizer.sources.store import facts as facts_store
 from services.fee_realizer.sources.store.documents import DocumentHead, NewRealization
 from shared import faults, telemetry
 from shared.broker.producer import OutgoingMessage
-from shared.consumer.protocol import BackgroundJob
 from shared.consumer.records import Applied, OutboxId
+from shared.consumer.unit_of_work import BackgroundJob
 from shared.errors import Unavailable
 from shared.events.ats import PlacementCreated, TimesheetApproved
 

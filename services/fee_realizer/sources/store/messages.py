@@ -13,7 +13,7 @@ from services.fee_realizer.sources.store.documents import NewRealization
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import DOCUMENT_HELD, DOCUMENT_RELEASED, PAY_LINES_REALIZED
 from shared.consumer.records import OutboxId
-from shared.consumer.tables import in_chunks, parcels
+from shared.consumer.tables import names_in_chunks, outbox_chunks
 from shared.database import rows
 from shared.events.realizations import DocumentHeld, DocumentReleased
 
@@ -23,7 +23,7 @@ KEY = {"document_kind": "text", "document_id": "text", "number": "integer"}
 
 def realization_chunks(keys: Iterable[tuple[str, str, int]]) -> Iterator[tuple[OutboxId, int]]:
     """Return outbox ids for realizations (kind, id, number), each with how many it covers."""
-    return parcels(REALIZATIONS, map(compact_json, keys))
+    return outbox_chunks(REALIZATIONS, map(compact_json, keys))
 
 
 def new_messages(
@@ -61,7 +61,7 @@ async def realization_messages(
             " ON r.document_kind = s.document_kind AND r.document_id = s.document_id"
             " AND r.realization_no = s.number"
             " ORDER BY r.document_kind, r.document_id, r.realization_no",
-            **by_column(KEY, in_chunks(ids)),
+            **by_column(KEY, names_in_chunks(ids)),
         )
     ]
 

@@ -19,7 +19,7 @@ from services.invoicer.invoices.handlers.closing import (
     take_numbers,
 )
 from shared import faults, telemetry
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.billing import Finding
@@ -287,7 +287,7 @@ def _short(command_id: str, letters: int = 8) -> str:
     return hashlib.sha256(command_id.encode()).hexdigest()[:letters]
 
 
-HANDLERS: Mapping[type[Any], Handle] = {
+HANDLERS: Mapping[type[Any], CommandHandler] = {
     HealthCheck: on_health_check,
     PreviewBatch: on_preview_batch,
     GenerateBatch: on_generate_batch,

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.invoices.store import downloads
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import RecordDownload
 
@@ -25,4 +25,4 @@ async def on_record_download(connection: AsyncConnection, command: RecordDownloa
     )
 
 
-HANDLERS: Mapping[type[Any], Handle] = {RecordDownload: on_record_download}
+HANDLERS: Mapping[type[Any], CommandHandler] = {RecordDownload: on_record_download}

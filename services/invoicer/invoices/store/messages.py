@@ -7,9 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import BATCH_GENERATED, INVOICE_CLOSED
-from shared.consumer.protocol import MessageBuilder
 from shared.consumer.records import OutboxId
-from shared.consumer.tables import in_chunks, parcels
+from shared.consumer.tables import names_in_chunks, outbox_chunks
+from shared.consumer.unit_of_work import MessageBuilder
 from shared.database import rows
 from shared.events.billing import BatchGenerated, InvoiceClosed
 
@@ -32,7 +32,7 @@ async def batch_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
 
 def invoice_chunks(invoice_ids: Sequence[int]) -> list[OutboxId]:
     """The in the outbox ids that stand for documents, some hundreds each."""
-    return [an_id for an_id, _ in parcels("invoice", map(str, invoice_ids))]
+    return [an_id for an_id, _ in outbox_chunks("invoice", map(str, invoice_ids))]
 
 
 async def invoice_messages(
@@ -50,7 +50,7 @@ async def invoice_messages(
             InvoiceClosed.model_validate(row._asdict(), strict=False).model_dump_json().encode(),
             stable_id(INVOICE_CLOSED.name, row.billing_company, row.invoice_number),
         )
-        for row in await rows(connection, query, ids=in_chunks(ids))
+        for row in await rows(connection, query, ids=names_in_chunks(ids))
     ]
 
 

@@ -12,7 +12,7 @@ from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
 from services.invoicer.questions.store import explain as explain_store
-from shared.consumer.commands import Answer, Handle
+from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
 
@@ -319,5 +319,5 @@ def _answer(explanation: Explanation, subjects: list[str], **details: Any) -> An
     )
 
 
-HANDLERS: Mapping[type[Any], Handle] = {Explain: on_explain}
+HANDLERS: Mapping[type[Any], CommandHandler] = {Explain: on_explain}
 SNAPSHOT = frozenset({"explain"})
