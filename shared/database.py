@@ -7,7 +7,7 @@ Locks are taken in statements that run before the statements that read.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -233,3 +233,54 @@ def column(name: str, kind: str = "text") -> str:
 def columns(kinds: dict[str, str]) -> str:
     """Return the SQL of several columns, by name and type, in their order."""
     return ", ".join(column(name, kind) for name, kind in kinds.items())
+
+
+def kinds_of(definition: str) -> dict[str, str]:
+    """Return the types by column of a definition such as `node_id text, revision bigint`."""
+    return dict(part.split() for part in definition.split(","))
+
+
+def joined_rows(kinds: Mapping[str, str], values: Iterable[Sequence[str | None]]) -> dict[str, str]:
+    """Join rows of texts column by column, for the parameters that `columns(kinds)` names.
+
+    For many rows: the database splits a text faster than the driver encodes a list. The values of a
+    row are in the order of `kinds`. Raises `Unstorable`.
+    """
+    by_column = list(zip(*values, strict=True)) or [()] * len(kinds)
+    return {name: joined(texts) for name, texts in zip(kinds, by_column, strict=True)}
+
+
+def unnested(definition: str) -> str:
+    """Return the SQL that unnests list parameters into rows `s`, one parameter for each column.
+
+    The definition has the names and types of the columns: `node_id text, revision bigint`.
+    """
+    kinds = kinds_of(definition)
+    lists = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in kinds.items())
+    return f"unnest({lists}) AS s({', '.join(kinds)})"
+
+
+async def insert_rows(
+    connection: AsyncConnection,
+    table: str,
+    definition: str,
+    values: Iterable[Sequence[Any]],
+    *,
+    replace: str = "",
+    on_conflict: str = "",
+) -> None:
+    """Insert rows with one query; without rows no query runs.
+
+    The definition has the names and types of the columns, in the order of the values of a row.
+    `replace`: the key columns; a row with the same key gets the new values in all other columns.
+    `on_conflict`: another conflict clause. Unlike joined texts, values may hold any character.
+    """
+    by_column = [list(column_values) for column_values in zip(*values, strict=True)]
+    if not by_column:
+        return
+    kinds = kinds_of(definition)
+    if replace:
+        changed = [f"{name} = excluded.{name}" for name in kinds if name not in replace.split(", ")]
+        on_conflict = f"ON CONFLICT ({replace}) DO UPDATE SET {', '.join(changed)}"
+    query = f"INSERT INTO {table} ({', '.join(kinds)}) SELECT * FROM {unnested(definition)}"
+    await run(connection, f"{query} {on_conflict}", **dict(zip(kinds, by_column, strict=True)))

@@ -69,7 +69,7 @@ class InvoicerMetrics:
         self._next_at = 0.0
 
     async def __call__(self, connection: AsyncConnection) -> None:
-        """One look, if it is time."""
+        """Collect the metrics if the pause since the last collection is over."""
         began = time.monotonic()
         if began < self._next_at:
             return
@@ -77,18 +77,14 @@ class InvoicerMetrics:
             company: clock.today_of(zone)
             for company, zone in (await figures.zones(connection)).items()
         }
-        found = await figures.open_figures(connection, days, clock.today_of("UTC"))
+        open_figures = await figures.open_figures(connection, days, clock.today_of("UTC"))
         telemetry.PAY_LINES.clear()
         telemetry.PENDING_AMOUNT.clear()
-        for one in found:
-            telemetry.PAY_LINES.labels(one.billing_company, one.status).inc(one.lines)
-            if one.status == "Pending":
-                telemetry.PENDING_AMOUNT.labels(
-                    one.billing_company, one.line_kind, one.currency
-                ).inc(float(one.amount))  # a gauge knows no decimals
-        for (company, document_type), documents in (
-            await figures.document_figures(connection)
-        ).items():
+        for company, line_kind, currency, status, lines, amount in open_figures:
+            telemetry.PAY_LINES.labels(company, status).inc(lines)
+            if status == "Pending":  # a gauge is a float
+                telemetry.PENDING_AMOUNT.labels(company, line_kind, currency).inc(float(amount))
+        for company, document_type, documents in await figures.document_figures(connection):
             telemetry.INVOICES.labels(company, document_type).set(documents)
         took = time.monotonic() - began
         self._next_at = time.monotonic() + max(COLLECT_EVERY_SECONDS, took * COLLECT_PAUSE_FACTOR)

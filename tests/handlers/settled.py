@@ -1,5 +1,8 @@
-"""What the tests of settlement share: statements go in through the protocol, what stands is read back, and open lines are put on a
-closed document by hand (as the owner), so that these tests need no batch."""
+"""What the tests of settlement share.
+
+Realizations are consumed through the protocol, the result is read from the tables, and open lines
+are put on a closed document directly (as the owner), so that these tests need no batch.
+"""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -36,33 +39,45 @@ ABOUT_LINES = {
 
 CONSERVATION = """
 WITH head AS (
-  SELECT document_kind, document_id, realization_kind, CASE WHEN body = '' THEN '{}' ELSE body END::jsonb AS body FROM invoicer.settled_document),
-worth AS (
-  SELECT h.document_kind, h.document_id, l ->> 'line_key' AS line_key, (l ->> 'quantity')::numeric AS quantity, (l ->> 'amount')::numeric AS amount
+  SELECT document_kind, document_id, realization_kind,
+    CASE WHEN body = '' THEN '{}' ELSE body END::jsonb AS body
+  FROM invoicer.settled_document),
+addend AS (
+  SELECT h.document_kind, h.document_id, l ->> 'line_key' AS line_key,
+    (l ->> 'quantity')::numeric AS quantity, (l ->> 'amount')::numeric AS amount
   FROM head h, jsonb_array_elements(h.body -> 'lines') AS l
-  UNION ALL SELECT document_kind, document_id, line_key, quantity_difference, amount_difference FROM invoicer.operator_edit),
-target AS (SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount FROM worth GROUP BY 1, 2, 3),
+  UNION ALL
+  SELECT document_kind, document_id, line_key, quantity_difference, amount_difference
+  FROM invoicer.operator_edit),
+target AS (
+  SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount
+  FROM addend GROUP BY 1, 2, 3),
 placed AS (
-  SELECT p.document_kind, p.document_id, p.line_key, sum(p.quantity) AS quantity, sum(p.amount) AS amount,
-         coalesce(sum(p.quantity) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_quantity,
-         coalesce(sum(p.amount) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_amount
+  SELECT p.document_kind, p.document_id, p.line_key,
+    sum(p.quantity) AS quantity, sum(p.amount) AS amount,
+    coalesce(sum(p.quantity) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_quantity,
+    coalesce(sum(p.amount) FILTER (WHERE i.pay_line_id IS NOT NULL), 0) AS billed_amount
   FROM invoicer.pay_line p LEFT JOIN invoicer.invoice_line i USING (pay_line_id)
-  WHERE NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id) GROUP BY 1, 2, 3),
-off AS (SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount FROM invoicer.write_off GROUP BY 1, 2, 3)
-SELECT document_id, line_key FROM target FULL JOIN placed USING (document_kind, document_id, line_key)
+  WHERE NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id)
+  GROUP BY 1, 2, 3),
+off AS (
+  SELECT document_kind, document_id, line_key, sum(quantity) AS quantity, sum(amount) AS amount
+  FROM invoicer.write_off GROUP BY 1, 2, 3)
+SELECT document_id, line_key
+FROM target FULL JOIN placed USING (document_kind, document_id, line_key)
 LEFT JOIN off USING (document_kind, document_id, line_key)
 JOIN head USING (document_kind, document_id)
 WHERE realization_kind = 'realized' AND (
-  coalesce(target.quantity, 0) <> coalesce(placed.quantity, 0)
-    + greatest(0, least(coalesce(off.quantity, 0), coalesce(target.quantity, 0) - coalesce(billed_quantity, 0)))
-  OR coalesce(target.amount, 0) <> coalesce(placed.amount, 0)
-    + greatest(0, least(coalesce(off.amount, 0), coalesce(target.amount, 0) - coalesce(billed_amount, 0))))
+  coalesce(target.quantity, 0) <> coalesce(placed.quantity, 0) + greatest(0, least(
+    coalesce(off.quantity, 0), coalesce(target.quantity, 0) - coalesce(billed_quantity, 0)))
+  OR coalesce(target.amount, 0) <> coalesce(placed.amount, 0) + greatest(0, least(
+    coalesce(off.amount, 0), coalesce(target.amount, 0) - coalesce(billed_amount, 0))))
 """
 
 
 @dataclass
 class Invoicer:
-    """The invoicer's lanes on the database of one test."""
+    """The invoicer's subscriptions on the database of one test."""
 
     books: UnitOfWork
     owner: Callable[..., Awaitable[Any]]
@@ -70,7 +85,7 @@ class Invoicer:
     console: AsyncEngine
 
     async def hear(self, *statements_said: PayLinesRealized) -> None:
-        """A polled batch of statements."""
+        """Consumes a batch of realizations."""
         await process(
             self.books,
             statements.SUBSCRIPTION,
@@ -78,11 +93,11 @@ class Invoicer:
         )
 
     async def hear_nodes(self, *nodes: BilltoChanged | str) -> None:
-        """A polled batch of billto nodes; a bare id is a tombstone."""
+        """Consumes a batch of billto nodes; a bare id is a tombstone."""
         await process(self.books, billto.SUBSCRIPTION, [_node_record(one) for one in nodes])
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
-        """Gives a command; the answer as it is published."""
+        """Sends a command and returns its published answer."""
         asked = command(kind, **{"billing_company": COMPANY, **values})
         await process(
             self.books, self.desk.subscription(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)]
@@ -91,13 +106,18 @@ class Invoicer:
         return answer
 
     async def places(self, document_id: str = "T-1") -> list[Place]:
-        """All lines of a document, in the order of their birth, with the place where each is."""
+        """All lines of a document with their locations, in the order of their creation."""
         found = await self.rows(
-            "SELECT p.document_id, trim_scale(p.quantity) AS q, trim_scale(p.amount) AS a, array_to_string(ARRAY["
-            " CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' END, CASE WHEN d.pay_line_id IS NOT NULL THEN 'draft' END,"
-            " CASE WHEN i.pay_line_id IS NOT NULL THEN 'invoiced' END, CASE WHEN r.pay_line_id IS NOT NULL THEN 'replaced' END], '+') AS place"
-            " FROM invoicer.pay_line p LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT JOIN invoicer.draft_line d USING (pay_line_id)"
-            " LEFT JOIN invoicer.invoice_line i USING (pay_line_id) LEFT JOIN invoicer.replaced_line r USING (pay_line_id)"
+            "SELECT p.document_id, trim_scale(p.quantity) AS q, trim_scale(p.amount) AS a,"
+            " array_to_string(ARRAY["
+            " CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' END, CASE WHEN d.pay_line_id IS NOT"
+            " NULL THEN 'draft' END,"
+            " CASE WHEN i.pay_line_id IS NOT NULL THEN 'invoiced' END, CASE WHEN r.pay_line_id IS"
+            " NOT NULL THEN 'replaced' END], '+') AS place"
+            " FROM invoicer.pay_line p LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT"
+            " JOIN invoicer.draft_line d USING (pay_line_id)"
+            " LEFT JOIN invoicer.invoice_line i USING (pay_line_id) LEFT JOIN"
+            " invoicer.replaced_line r USING (pay_line_id)"
             " WHERE p.document_id = :id ORDER BY p.pay_line_id",
             id=document_id,
         )
@@ -116,7 +136,7 @@ class Invoicer:
         return await self.owner(statement, **values)  # type: ignore[no-any-return]
 
     async def check(self) -> None:
-        """Conservation, and each line in exactly one place: by a question of these tests' own, and by those of `verify`."""
+        """Checks conservation and that each line has one location, by SQL and by `verify`."""
         assert await self.rows(CONSERVATION) == []
         async with self.console.connect() as connection:
             report = await verify(connection)
@@ -136,23 +156,32 @@ class Invoicer:
 
 
 _INVOICE = """
-WITH took AS (
-  DELETE FROM invoicer.open_line o USING invoicer.pay_line p WHERE p.pay_line_id = o.pay_line_id AND p.document_id = :document
+WITH taken AS (
+  DELETE FROM invoicer.open_line o USING invoicer.pay_line p
+  WHERE p.pay_line_id = o.pay_line_id AND p.document_id = :document
   RETURNING p.pay_line_id, p.billto_node, p.tax_code, p.amount),
 batched AS (
   INSERT INTO invoicer.batch
-  VALUES ('B-' || CAST(:number AS integer), CAST(:company AS text), 'c-batch-' || CAST(:number AS integer),
-          '2026-03-31', '2026-03-31', '1', '1', 1, 1, '[]', 'pat', '', now())),
-made AS (
-  INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
-    po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer, closed_at)
-  SELECT CAST(:company AS text), 'B-' || CAST(:number AS integer), 'INV-', CAST(:number AS integer), 'INV-' || CAST(:number AS integer),
+  VALUES ('B-' || CAST(:number AS integer), CAST(:company AS text),
+    'c-batch-' || CAST(:number AS integer), '2026-03-31', '2026-03-31', '1', '1', 1, 1, '[]',
+    'pat', '', now())),
+closed AS (
+  INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number,
+    document_type, account_name, currency, payment_terms, po_number, tax_regime, tax_wording,
+    tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals,
+    seller, buyer, closed_at)
+  SELECT CAST(:company AS text), 'B-' || CAST(:number AS integer), 'INV-',
+    CAST(:number AS integer), 'INV-' || CAST(:number AS integer),
     'invoice', 'A', 'USD', 'net:30', '', 'standard', '', 'line',
-    '2026-03-31', '2026-04-30', '2026-03-31', sum(amount), 0, sum(amount), count(*), '[]', '{}', '{}', now() FROM took
+    '2026-03-31', '2026-04-30', '2026-03-31', sum(amount), 0, sum(amount), count(*), '[]',
+    '{}', '{}', now()
+  FROM taken
   RETURNING invoice_id),
-sealed AS (INSERT INTO invoicer.invoice_seal SELECT invoice_id, 'by hand' FROM made)
+sealed AS (INSERT INTO invoicer.invoice_seal SELECT invoice_id, 'by hand' FROM closed)
 INSERT INTO invoicer.invoice_line
-SELECT invoice_id, row_number() OVER (ORDER BY pay_line_id), pay_line_id, billto_node, 3, tax_code, 0, 0 FROM took, made
+SELECT invoice_id, row_number() OVER (ORDER BY pay_line_id), pay_line_id, billto_node, 3, tax_code,
+  0, 0
+FROM taken, closed
 RETURNING invoice_id
 """
 

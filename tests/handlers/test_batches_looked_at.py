@@ -4,7 +4,7 @@ import json
 from datetime import date
 from typing import Any
 
-from services.invoicer.invoices.store.messages import batches_since
+from services.invoicer.invoices.store.messages import closed_since
 from tests.builders import COMPANY, node, product_line, record, statement, statement_line
 from tests.conftest import process
 from tests.handlers.billed import Biller, biller
@@ -155,7 +155,7 @@ async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(
     await biller.books.engine.dispose()
     await biller.console.dispose()
     async with biller.books.engine.connect() as connection:
-        assert len(await batches_since(connection, date(2026, 10, 31))) == 1
+        assert len((await closed_since(connection, date(2026, 10, 31)))[0]) == 1
     await biller.check_seals()
 
 

@@ -1,4 +1,6 @@
-"""Billto nodes on a real PostgreSQL: revisions, tombstones, and that SQL and rule find the same debtor."""
+"""Billto nodes on a real PostgreSQL: revisions, tombstones, and that SQL and rule find the same
+debtor.
+"""
 
 import json
 import random
@@ -21,7 +23,7 @@ NODES = "SELECT node_id, revision, closed, name FROM invoicer.billto_node ORDER 
 
 @pytest.fixture
 def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
-    """The invoicer's lanes."""
+    """The invoicer's subscriptions."""
     return invoicer(books_of, engine_of)
 
 
@@ -38,7 +40,10 @@ async def test_a_node_is_kept_with_what_we_do_not_know(books: Invoicer) -> None:
 
 
 async def test_revisions_in_any_order_end_in_the_newest(books: Invoicer) -> None:
-    """Design 1: the newest revision takes effect, older ones are recorded, equals are repeats, other values are dead letters."""
+    """Design 1: the newest revision takes effect, older ones are only recorded.
+
+    The same revision again is a repeat; with other values it is a dead letter.
+    """
     await books.hear_nodes(node(revision=2, name="two"))
     await books.hear_nodes(
         node(revision=1, name="one"),
@@ -82,7 +87,7 @@ async def test_reading_the_topic_again_changes_nothing(books: Invoicer) -> None:
 
 
 async def test_a_tombstone_without_a_key_is_a_dead_letter(books: Invoicer) -> None:
-    """Protocol 2: what nobody can read goes to the dead letters; its neighbours go through."""
+    """Protocol 2: an unreadable message is a dead letter; the others are processed."""
     await process(
         books.books,
         billto.SUBSCRIPTION,
@@ -111,7 +116,7 @@ def _tree(seed: int) -> dict[str, BilltoNode]:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_random_tree_leads_upwards_only(seed: int) -> None:
-    """Domain rules 9: a parent is always of a higher level: a debtor is never below the node that it pays for."""
+    """Domain rules 9: a debtor is never on a lower level than the node that it pays for."""
     tree = _tree(seed)
     for one in tree.values():
         debtor = resolve(tree, one.node_id)
@@ -119,7 +124,7 @@ def test_a_random_tree_leads_upwards_only(seed: int) -> None:
 
 
 async def test_sql_and_rule_find_the_same_debtor(books: Invoicer) -> None:
-    """Design 5: a rule that must exist in SQL has a twin in rules, and a generated test that both agree."""
+    """Design 5: the rule in SQL and the rule in Python give the same debtor."""
     for seed in range(10):
         tree = _tree(seed)
         revision = seed + 1

@@ -1,4 +1,7 @@
-"""How credits of a batch come on documents, as the debtor's option says: separate, net, per corrected invoice; zero sums; their order."""
+"""Credits of a batch by the debtor's option: separate, net, or per corrected invoice.
+
+Also documents with a total of zero, and the order of documents.
+"""
 
 from typing import Any
 
@@ -19,7 +22,7 @@ async def three_invoices(biller: Biller) -> None:
 
 
 async def after(biller: Biller, number: int = 3) -> list[Document]:
-    """Type, debtor and net of the documents after so many."""
+    """Type, debtor and net of the documents after the first ones."""
     return [
         (kind, account, net) for _, kind, account, net, *_ in (await biller.documents())[number:]
     ]
@@ -28,15 +31,17 @@ async def after(biller: Biller, number: int = 3) -> list[Document]:
 async def corrected(biller: Biller, number: str) -> list[tuple[str, str, int, str]]:
     """What the lines of a document correct: number, date, line, and amount."""
     found = await biller.rows(
-        "SELECT l.corrects_invoice, l.corrects_date, l.corrects_line_no, trim_scale(l.amount)::text AS amount FROM invoicer.closed_invoice_line l"
-        " JOIN invoicer.invoice i USING (invoice_id) WHERE i.invoice_number = :number ORDER BY l.line_no",
+        "SELECT l.corrects_invoice, l.corrects_date, l.corrects_line_no,"
+        " trim_scale(l.amount)::text AS amount FROM invoicer.closed_invoice_line l"
+        " JOIN invoicer.invoice i USING (invoice_id) WHERE i.invoice_number = :number ORDER BY"
+        " l.line_no",
         number=number,
     )
     return [(row[0], str(row[1]), row[2], row[3]) for row in found]
 
 
 async def adjust(biller: Biller, realization_no: int, **hours: str) -> None:
-    """Further statements of T-1, T-2, T-3."""
+    """Further realizations of T-1, T-2, T-3."""
     await biller.hear(
         *(
             statement(name.replace("_", "-"), realization_no, statement_line(count))
@@ -46,7 +51,9 @@ async def adjust(biller: Biller, realization_no: int, **hours: str) -> None:
 
 
 async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) -> None:
-    """Domain rules 5: one credit note per debtor and split keys, each line naming invoice number, date and line."""
+    """Domain rules 5: one credit note per debtor and split keys; its lines name number, date and
+    line.
+    """
     await three_invoices(biller)
     await adjust(biller, 2, T_1="38", T_2="39", T_3="41")
     await biller.generate()
@@ -62,7 +69,9 @@ async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) ->
 
 
 async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
-    """Domain rules 5: option: one for each corrected invoice, numbered in the order of the invoices that they correct."""
+    """Domain rules 5, option: one credit note per corrected invoice, in the order of the
+    invoices.
+    """
     await biller.terms("Mercy Hospital", credits="per-invoice")
     await three_invoices(biller)
     await adjust(biller, 2, T_3="30", T_2="39", T_1="38")
@@ -79,7 +88,10 @@ async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
 
 
 async def test_one_correction_over_several_invoices(biller: Biller) -> None:
-    """Domain rules 5: 40 h on invoice 1, 1 h on invoice 2, adjusted to 38 h: on one credit note, or on one for each invoice."""
+    """Domain rules 5: a correction of two invoices is one credit note, or one per invoice.
+
+    40 h on invoice 1, 1 h on invoice 2, adjusted to 38 h.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("41")))
@@ -95,7 +107,9 @@ async def test_one_correction_over_several_invoices(biller: Biller) -> None:
 
 
 async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> None:
-    """Domain rules 5: netted, what is above zero is an invoice on which credits stand as lines below zero."""
+    """Domain rules 5: netted lines with a positive sum are an invoice with credits as negative
+    lines.
+    """
     await biller.terms("Mercy Hospital", credits="net")
     await three_invoices(biller)
     await adjust(biller, 2, T_1="38", T_2="45")
@@ -111,7 +125,10 @@ async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> Non
 
 
 async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Biller) -> None:
-    """Domain rules 5: netted lines whose sum is below zero become one credit note with all of them; nothing is parked for its sign."""
+    """Domain rules 5: netted lines with a negative sum are one credit note with all of them.
+
+    No debtor is parked for the sign.
+    """
     await biller.company(default_tax="VAT", tax_basis="document")
     await biller.tax("VAT", "15")
     await biller.terms("Mercy Hospital", credits="net")
@@ -131,7 +148,10 @@ async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Bille
 
 
 async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None:
-    """Domain rules 5 and 8: a credit keeps PO number and terms of its invoice; debits with others stand on a document of their own."""
+    """Domain rules 5 and 8: a credit keeps PO number and terms of its invoice.
+
+    Debits with other split keys are on a document of their own.
+    """
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(statement("T-1", 1, statement_line("40", po_number="PO-1")))
     await biller.generate()
@@ -158,7 +178,10 @@ async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None
 
 
 async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller) -> None:
-    """Domain rules 5: an office moved between invoice and adjustment: the credit goes to the old debtor and nets with nothing of the new."""
+    """Domain rules 5: after an office moved, the credit goes to the old debtor.
+
+    It is not netted with lines of the new debtor.
+    """
     await biller.terms("Mercy Hospital", credits="net")
     await biller.terms("Alpha", credits="net")
     await biller.hear(
@@ -178,7 +201,10 @@ async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller)
 
 
 async def test_a_netted_sum_of_zero_waits_or_is_a_document(biller: Biller) -> None:
-    """Domain rules 5: a sum of exactly zero stays open as `zero_total` and joins the next batch, unless the option asks for zero documents."""
+    """Domain rules 5: a sum of zero stays open as `zero_total` and joins the next batch.
+
+    Unless the option requests documents with a total of zero.
+    """
     await biller.terms("Mercy Hospital", credits="net")
     await three_invoices(biller)
     await adjust(biller, 2, T_1="38", T_2="42")
@@ -191,7 +217,10 @@ async def test_a_netted_sum_of_zero_waits_or_is_a_document(biller: Biller) -> No
 
 
 async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Biller) -> None:
-    """Domain rules 8: by Account Name, then the split keys, invoices before credit notes, so a rerun gives the same numbers."""
+    """Domain rules 8: a rerun gives the same numbers.
+
+    Documents are sorted by Account Name, then the split keys, invoices before credit notes.
+    """
     await biller.hear_nodes(node("office-2", account_name="Alpha"))
     await biller.hear(
         statement("T-1", 1, statement_line("40", po_number="PO-2")),
@@ -223,7 +252,10 @@ async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Bi
 
 
 async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> None:
-    """FT: closed documents are ready for delivery: `invoice-closed` says each once, credit notes too, with head, totals, taxes and hash."""
+    """FT: `invoice-closed` is published once for each closed document, credit notes too.
+
+    With head, totals, taxes and hash.
+    """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
     await biller.hear(statement("T-1", 1, statement_line("40")))
@@ -248,8 +280,10 @@ async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> No
 async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
     biller: Biller,
 ) -> None:
-    """Domain rules 5 and 7: 0.15 billed on one line and then on three comes to zero, 0.02 tax taken and 0.02 charged, though three lines of 0.05 at
-    15 % round to 0.03: the lines stay open, and no number is taken by an invoice of zero."""
+    """Domain rules 5 and 7: 0.15 billed on one line and then on three comes to zero, 0.02 tax
+    taken and 0.02 charged, though three lines of 0.05 at
+    15 % round to 0.03: the lines stay open, and no number is taken by an invoice of zero.
+    """
     await biller.company(tax_basis="document", default_tax="VAT")
     await biller.tax("VAT", "15")
     await biller.terms("Mercy Hospital", credits="net")
@@ -275,8 +309,9 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
 
 
 async def test_what_lowers_the_debt_is_a_credit_note_whatever_its_net(biller: Biller) -> None:
-    """Domain rules 5: 2,000.00 billed with 15 % tax turn out to be untaxed, and 1 h more: net 50.00 more, tax 300.00 less. An accounting system
-    refuses an invoice of -250.00."""
+    """Domain rules 5: 2,000.00 billed with 15 % tax turn out to be untaxed, and 1 h more: net
+    50.00 more, tax 300.00 less. An accounting system refuses an invoice of -250.00.
+    """
     await biller.tax("VAT", "15")
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(statement("T-1", 1, statement_line("40", tax_code="VAT")))

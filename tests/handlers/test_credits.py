@@ -1,4 +1,4 @@
-"""Credits by hand on a real PostgreSQL, through the invoicer's own desk: what is credited, what is open again, what people are told."""
+"""Credits by hand on a real PostgreSQL: what is credited, what is open again, and the answers."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ async def credit(
     to: str = "rebill",
     **values: Any,
 ) -> dict[str, Any]:
-    """Credits lines of an invoice, (line number, quantity), or all of it; the answer."""
+    """Credits lines of an invoice, (line number, quantity), or all of it; returns the answer."""
     named = [
         {"line_no": line_no} | ({"quantity": quantity} if quantity else {})
         for line_no, quantity in lines
@@ -35,7 +35,10 @@ async def taxed(biller: Biller) -> None:
 
 
 async def test_a_part_of_a_line_is_what_stands_minus_what_remains(biller: Biller) -> None:
-    """Domain rules 5: what stands on that invoice line minus the rounded amount of the quantity that remains (0.25 h of 7.5 × 33.33 = 8.34)."""
+    """Domain rules 5: the amount is what is left minus the rounded amount of what remains.
+
+    0.25 h of 7.5 × 33.33 = 8.34.
+    """
     await taxed(biller)
     await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
     await biller.generate()
@@ -60,7 +63,11 @@ async def test_a_part_of_a_line_is_what_stands_minus_what_remains(biller: Biller
 
 
 async def test_a_credit_closes_at_once_and_is_said(biller: Biller) -> None:
-    """Issue: the credit note closes at once, a batch of one: number from the series, seal, `batch-generated` and `invoice-closed`."""
+    """Issue: the credit note closes at once, as a batch of one document.
+
+    It has a number from the series and a seal; `batch-generated` and `invoice-closed` are
+    published.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate("2026-10-04", invoice_date="2026-10-05")
     answer = await credit(biller, "INV-000001", (1, "2"), to="write-off", reason="goodwill")
@@ -92,7 +99,8 @@ async def test_a_credit_closes_at_once_and_is_said(biller: Biller) -> None:
         id=batch.batch_id,
     )
     (off,) = await biller.rows(
-        "SELECT actor, reason, command_id, trim_scale(quantity)::text AS q, trim_scale(amount)::text AS a FROM invoicer.write_off"
+        "SELECT actor, reason, command_id, trim_scale(quantity)::text AS q,"
+        " trim_scale(amount)::text AS a FROM invoicer.write_off"
     )
     assert (off.actor, off.reason, off.q, off.a) == ("pat", "goodwill", "2", "100")
     assert kept.command_id == off.command_id
@@ -100,7 +108,7 @@ async def test_a_credit_closes_at_once_and_is_said(biller: Biller) -> None:
 
 
 async def test_the_credit_note_repeats_the_invoice(biller: Biller) -> None:
-    """Domain rules 5: debtor, snapshot, currency, tax and terms are those of the invoice, whatever has changed since; the wording, too."""
+    """Domain rules 5: debtor, snapshot, currency, tax and terms with wording are the invoice's."""
     await biller.terms(
         "Mercy Hospital",
         tax_regime="exempt",
@@ -119,7 +127,8 @@ async def test_the_credit_note_repeats_the_invoice(biller: Biller) -> None:
     (head,) = await biller.rows(
         "SELECT * FROM invoicer.invoice WHERE document_type = 'credit-note'"
     )
-    assert (head.account_name, head.tax_wording, head.payment_terms, str(head.due_date), head.po_number) == (
+    terms = (head.tax_wording, head.payment_terms, str(head.due_date), head.po_number)
+    assert (head.account_name, *terms) == (
         "Mercy Hospital", "Exempt: health care", "day:15", "2026-11-15", "PO-1",
     )  # fmt: skip
     assert head.buyer["address"] == "2 Care Rd"
@@ -127,7 +136,10 @@ async def test_the_credit_note_repeats_the_invoice(biller: Biller) -> None:
 
 
 async def test_a_rebill_is_a_line_that_names_the_credit(biller: Biller) -> None:
-    """Issue: to rebill, a new open pay line of the same document and key names the credit; the debtor is resolved now."""
+    """Issue: to rebill, a new open line of the same document and key names the credit.
+
+    The debtor is resolved when the line is billed.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear_nodes(node("office-1", revision=2, account_name="New Owner"))
@@ -152,7 +164,7 @@ async def test_a_rebill_is_a_line_that_names_the_credit(biller: Biller) -> None:
 
 
 async def test_a_whole_document_to_rebill_or_to_write_off(biller: Biller) -> None:
-    """Issue: no lines named is the whole document: every line with what stands on it, in quantity, money and tax."""
+    """Issue: without lines, all that is left of the document is credited, with its tax."""
     await taxed(biller)
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
@@ -175,7 +187,10 @@ async def test_a_whole_document_to_rebill_or_to_write_off(biller: Biller) -> Non
 
 
 async def test_reissue_opens_all_lines_again_at_the_same_prices(biller: Biller) -> None:
-    """Issue: reissue credits all and opens the lines again in the same transaction, at the same prices; the next batch bills them."""
+    """Issue: reissue credits all and opens the lines again at the same prices.
+
+    In one transaction; the next batch bills them.
+    """
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
         statement("P-1", 1, product_line("10000.00")),
@@ -189,7 +204,8 @@ async def test_reissue_opens_all_lines_again_at_the_same_prices(biller: Biller) 
         "currency": "USD",
     }
     found = await biller.rows(
-        "SELECT p.unit_price FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id) ORDER BY 1"
+        "SELECT p.unit_price FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)"
+        " ORDER BY 1"
     )
     assert [str(row[0]) for row in found] == ["50.0000", "75.0000", "10000.0000"]
     await biller.generate()
@@ -202,7 +218,10 @@ async def test_reissue_opens_all_lines_again_at_the_same_prices(biller: Biller) 
 
 
 async def test_a_further_debit_of_a_snoozed_key_is_snoozed(biller: Biller) -> None:
-    """Domain rules 2: a snooze belongs to document and line key: what is opened to be billed again inherits it; the credit is not held."""
+    """Domain rules 2: a line that is opened to be billed again inherits the snooze of its key.
+
+    The credit is not on hold.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("41")))
@@ -214,7 +233,10 @@ async def test_a_further_debit_of_a_snoozed_key_is_snoozed(biller: Biller) -> No
 
 
 async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Biller) -> None:
-    """An open credit of the same line reserves nothing: once the credit by hand is closed, settlement opens only what is still to credit."""
+    """An open credit of the same line reserves nothing.
+
+    Once the credit by hand is closed, settlement opens only what is still to credit.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("30")))
@@ -231,8 +253,11 @@ async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Bill
 
 
 async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Biller) -> None:
-    """Domain rules 5: forgiven is computed afresh: 40 h invoiced, 2 h written off, adjusted to 38 h; 3 h credited to rebill open 1 h, and the
-    operator is told why it is not 3 h."""
+    """Domain rules 5: the forgiven part is computed anew at every settlement.
+
+    40 h invoiced, 2 h written off, adjusted to 38 h: crediting 3 h to rebill opens 1 h, and the
+    answer explains why it is not 3 h.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await credit(biller, "INV-000001", (1, "2"), to="write-off")
@@ -248,7 +273,7 @@ async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Bill
 
 
 async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Biller) -> None:
-    """Domain rules 5: an edit is part of the worth: what is credited to rebill is opened again with it."""
+    """Domain rules 5: an edit is part of the value: a rebilled line is opened with it."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.open_line")
     await biller.tell(
@@ -264,7 +289,10 @@ async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Bill
 
 
 async def test_what_is_refused_says_what_is_left_and_what_to_do(biller: Biller) -> None:
-    """Issue: never more than creditable; a credit note cannot be credited; nothing is written by a refusal."""
+    """Issue: never more than can be credited; a credit note cannot be credited.
+
+    A refusal changes nothing and says what is left and what to do.
+    """
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await credit(biller, "INV-000001", (1, "2"))
@@ -284,7 +312,7 @@ async def test_what_is_refused_says_what_is_left_and_what_to_do(biller: Biller) 
     }
     assert (
         refusals["more_than_left"]["message"]
-        == "line 1 of INV-000001: 39 asked, 38 HUR and 1900.00 USD left"
+        == "line 1 of INV-000001: 39 requested, 38 HUR and 1900.00 USD left"
     )
     await biller.company(enabled=False)
     assert (await credit(biller, "INV-000001", (1, "1")))["code"] == "company_disabled"
@@ -294,7 +322,7 @@ async def test_what_is_refused_says_what_is_left_and_what_to_do(biller: Biller) 
 
 
 async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
-    """Design 1: the same command id with the same body returns the first result, and nothing is credited twice."""
+    """Design 1: the same command again returns the first result and credits nothing."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     lines = [{"line_no": 1, "quantity": "2"}]
@@ -319,7 +347,7 @@ async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
 async def test_a_credit_waits_for_a_batch(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
-    """Design 5: exclusive for generate and credit: a credit that comes while a batch runs is numbered after it, and rebills nothing twice."""
+    """Design 5: a credit that arrives while a batch runs is numbered after it."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     await biller.generate()
     await biller.hear(statement("T-1", 2, statement_line("41")))

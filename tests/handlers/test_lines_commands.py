@@ -1,4 +1,4 @@
-"""Commands about pay lines on a real PostgreSQL: snooze, release, edit; what they refuse, what they keep, what later statements do to them."""
+"""Commands about pay lines on a real PostgreSQL: snooze, release, edit, and later realizations."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ SNOOZES = "SELECT line_key, code, reason, actor, until_date FROM invoicer.snooze
 
 @pytest.fixture
 def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoicer:
-    """The invoicer's lanes; today is 2026-03-10."""
+    """The invoicer's subscriptions; today is 2026-03-10."""
     configure(today="2026-03-10")
     return invoicer(books_of, engine_of)
 
@@ -27,7 +27,9 @@ async def test_a_snooze_needs_a_reason(books: Invoicer) -> None:
 
 
 async def test_a_snooze_is_kept_with_who_why_and_until_when(books: Invoicer) -> None:
-    """Domain rules 11: kept with actor, time, reason, before and after; found by document and line."""
+    """Domain rules 11: kept with actor, time, reason, before and after; found by document and
+    line.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     answer = await books.ask(
         "snooze-pay-lines", pay_line_ids=[1], reason="client asks", until="2026-04-01"
@@ -63,7 +65,9 @@ async def test_released_lines_are_on_hold_no_more(books: Invoicer) -> None:
 
 
 async def test_a_later_statement_inherits_the_snooze(books: Invoicer) -> None:
-    """Domain rules 2: a replacing line and a re-priced one are on hold like the one that was snoozed."""
+    """Domain rules 2: a replacing line and a re-priced one are on hold like the one that was
+    snoozed.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.ask("snooze-pay-lines", pay_line_ids=[1], reason="client asks")
     await books.hear(statement("T-1", 2, statement_line("38")))
@@ -117,7 +121,9 @@ async def test_what_is_refused_names_the_lines_and_changes_nothing(books: Invoic
 
 
 async def test_an_edit_replaces_the_line(books: Invoicer) -> None:
-    """Domain rules 5: who, why, before, after, difference in quantity and money; the amount follows the quantity, rounded."""
+    """Domain rules 5: who, why, before, after, difference in quantity and money; the amount
+    follows the quantity, rounded.
+    """
     await books.hear(statement("T-1", 1, statement_line("2", "35.0350", amount="70.07")))
     answer = await books.ask(
         "edit-pay-line", pay_line_id=1, quantity="1.5", reason="client signed less"
@@ -139,12 +145,13 @@ async def test_an_edit_replaces_the_line(books: Invoicer) -> None:
 
 
 async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(books: Invoicer) -> None:
-    """Domain rules 5: the last word of the operator counts, also after one that left nothing open to edit; a line that something else
-    replaced is edited no more."""
+    """Domain rules 5: the last word of the operator counts, also after one that left nothing
+    open to edit; a line that something else replaced is edited no more.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="0")
     assert answer["message"].endswith(
-        "edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to bring it back"
+        "edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to restore it"
     )
     assert await books.open() == []
     answer = await books.ask("edit-pay-line", pay_line_id=1, quantity="39")
@@ -181,7 +188,10 @@ async def test_edits_add_up(books: Invoicer) -> None:
 
 
 async def test_an_edit_is_added_to_later_statements_and_holds_the_line(books: Invoicer) -> None:
-    """Domain rules 5: added to the worth of every later statement; a revision that touches the key holds it as edit-meets-revision."""
+    """Domain rules 5: an edit is added to the value of every later realization.
+
+    A revision that touches the key puts it on hold as edit-meets-revision.
+    """
     await books.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
     )
@@ -212,7 +222,10 @@ async def test_an_edit_is_added_to_later_statements_and_holds_the_line(books: In
 
 
 async def test_an_edit_of_a_line_that_goes_is_set_aside(books: Invoicer) -> None:
-    """Domain rules 5: the key has no worth any more: nothing of it is open, and what took its place waits for a look."""
+    """Domain rules 5: an edit of a key without value is cancelled.
+
+    Nothing of it is open, and the lines that replace the key are on hold.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
     await books.hear(statement("T-1", 2, statement_line("40", "55.00")))
@@ -232,7 +245,9 @@ async def test_an_edit_of_a_line_that_goes_is_set_aside(books: Invoicer) -> None
 async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(
     books: Invoicer,
 ) -> None:
-    """Domain rules 5: invoiced at 38 h after an edit of 40 h; the document says 41 h: a debit of 1 h, on hold."""
+    """Domain rules 5: 38 h invoiced after an edit of 40 h, revised to 41 h: a debit of 1 h, on
+    hold.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.ask("edit-pay-line", pay_line_id=1, quantity="38")
     await books.invoice()
@@ -242,7 +257,9 @@ async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(
 
 
 async def test_a_correction_can_be_edited(books: Invoicer) -> None:
-    """Domain rules 5: an open debit of an invoiced key may be edited; its difference is kept like any other."""
+    """Domain rules 5: an open debit of an invoiced key may be edited; its difference is kept
+    like any other.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("43")))

@@ -1,4 +1,4 @@
-"""Settlement on a real PostgreSQL: what a batch of statements leaves in the tables, however it is cut, repeated or met by others."""
+"""Settlement on a real PostgreSQL: the result of realizations, however batched or repeated."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from tests.handlers.settled import Invoicer, invoicer
 
 @pytest.fixture
 def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
-    """The invoicer's lanes."""
+    """The invoicer's subscriptions."""
     return invoicer(books_of, engine_of)
 
 
@@ -48,7 +48,7 @@ async def _digest(books: Invoicer) -> list[str]:
 
 
 async def test_a_first_statement_opens_its_lines(books: Invoicer) -> None:
-    """Design 4: what was never settled is open as the statement says it, in the order of the statement."""
+    """Design 4: the first realization of a document opens its lines, in its order."""
     await books.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
         statement("T-2", 1, statement_line("30")),
@@ -59,7 +59,7 @@ async def test_a_first_statement_opens_its_lines(books: Invoicer) -> None:
 
 
 async def test_every_column_comes_from_the_statement(books: Invoicer) -> None:
-    """Design 3: a pay line is a fact: it says all that the statement said of it."""
+    """Design 3: a pay line has every field of the realization's line."""
     line = statement_line(
         "7.5",
         "33.33",
@@ -80,7 +80,7 @@ async def test_every_column_comes_from_the_statement(books: Invoicer) -> None:
 
 
 async def test_the_highest_statement_of_a_batch_counts(books: Invoicer) -> None:
-    """Design 1: the higher statement number wins."""
+    """Design 1: the higher realization number wins."""
     await books.hear(
         statement("T-1", 1, statement_line("40")), statement("T-1", 2, statement_line("38"))
     )
@@ -88,7 +88,7 @@ async def test_the_highest_statement_of_a_batch_counts(books: Invoicer) -> None:
 
 
 async def test_a_repeat_changes_no_table(books: Invoicer) -> None:
-    """Protocol 1: a replay of a whole topic changes no table and says nothing."""
+    """Protocol 1: a replay of a whole topic changes no table and publishes nothing."""
     said = [
         statement("T-1", 1, statement_line("40")),
         statement("T-1", 2, statement_line("38")),
@@ -126,7 +126,7 @@ async def test_however_the_statements_meet_the_end_is_the_same(books: Invoicer) 
 
 
 async def test_unchanged_open_lines_are_not_written_again(books: Invoicer) -> None:
-    """Design 4: what stays as it is keeps its place, its id and its day of birth."""
+    """Design 4: an unchanged line keeps its location, id and creation date."""
     await books.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
     )
@@ -137,7 +137,10 @@ async def test_unchanged_open_lines_are_not_written_again(books: Invoicer) -> No
 
 
 async def test_withheld_withdraws_and_a_later_statement_brings_back(books: Invoicer) -> None:
-    """Domain rules 3: open lines are withdrawn, lines on documents stand, nothing is credited, until a later statement comes."""
+    """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited.
+
+    Until a later realization arrives.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("41")))
@@ -152,7 +155,8 @@ async def test_a_draft_loses_its_line(books: Invoicer) -> None:
     """Design 4: what is on a draft is replaced like what is open."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.rows(
-        "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line SELECT pay_line_id, billing_company FROM d"
+        "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line"
+        " SELECT pay_line_id, billing_company FROM d"
     )
     await books.hear(statement("T-1", 2, statement_line("38")))
     assert [place for *_, place in await books.places()] == ["replaced", "open"]
@@ -169,7 +173,8 @@ async def test_corrections_name_the_invoice_line(books: Invoicer) -> None:
     second = await books.invoice()
     await books.hear(statement("T-1", 3, statement_line("38")))
     found = await books.rows(
-        "SELECT trim_scale(quantity)::text AS q, trim_scale(amount)::text AS a, corrects_invoice_id, corrects_line_no, correction"
+        "SELECT trim_scale(quantity)::text AS q, trim_scale(amount)::text AS a,"
+        " corrects_invoice_id, corrects_line_no, correction"
         " FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id"
     )
     assert [tuple(row) for row in found] == [
@@ -180,7 +185,9 @@ async def test_corrections_name_the_invoice_line(books: Invoicer) -> None:
 
 
 async def test_a_debit_of_an_invoiced_key_is_a_correction(books: Invoicer) -> None:
-    """Domain rules 4: a correction of an invoiced line is in whatever its week ending; an original is not one."""
+    """Domain rules 4: a correction of an invoiced line is in whatever its week ending; an
+    original is not one.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     assert [
         row.correction for row in await books.rows("SELECT correction FROM invoicer.open_line")
@@ -190,13 +197,16 @@ async def test_a_debit_of_an_invoiced_key_is_a_correction(books: Invoicer) -> No
         statement("T-1", 2, statement_line("41"), statement_line("3", "75.00", time_type="OT"))
     )
     found = await books.rows(
-        "SELECT correction, time_type FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY time_type"
+        "SELECT correction, time_type FROM invoicer.open_line JOIN invoicer.pay_line USING"
+        " (pay_line_id) ORDER BY time_type"
     )
     assert [tuple(row) for row in found] == [(False, "OT"), (True, "REG")]
 
 
 async def test_credits_that_stand_open_are_replaced_like_debits(books: Invoicer) -> None:
-    """Domain rules 5: adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h left no trace on a document."""
+    """Domain rules 5: adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h
+    left no trace on a document.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("38")))
@@ -207,13 +217,17 @@ async def test_credits_that_stand_open_are_replaced_like_debits(books: Invoicer)
 
 
 async def test_what_was_written_off_is_forgiven(books: Invoicer) -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off: worth 40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h."""
+    """Domain rules 5: 40 h invoiced, 2 h written off, by value of the document:
+
+    40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     await books.hear(statement("T-1", 2, statement_line("38")))
     await books.invoice()  # the credit note of the write-off
     await books.rows(
-        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-1', :key, 'c-1', 2, 100, 'pat', 'goodwill')",
+        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-1', :key, 'c-1', 2, 100, 'pat',"
+        " 'goodwill')",
         key=time_key(),
     )
     for number, (hours, expected) in enumerate(
@@ -229,7 +243,10 @@ async def test_what_was_written_off_is_forgiven(books: Invoicer) -> None:
 
 
 async def test_a_stale_price_basis_waits_for_the_next_statement(books: Invoicer) -> None:
-    """Domain rules 6: where a batch closed in between, the statement is unsettled and marked, until the document was priced again."""
+    """Domain rules 6: a realization with a stale price basis waits.
+
+    If a batch closed in between, the document must be priced again first.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     await books.invoice()
     newer = statement("T-1", 2, statement_line("40", "55.00", rate_book=2))
@@ -250,7 +267,9 @@ async def test_a_stale_price_basis_waits_for_the_next_statement(books: Invoicer)
 
 
 async def test_a_line_born_due_needs_no_announcement(books: Invoicer, configure: Configure) -> None:
-    """Design 3: lines that were ever Scheduled are announced; without a watermark today of the company's zone decides."""
+    """Design 3: lines that were ever Scheduled are announced; without a watermark today of the
+    company's zone decides.
+    """
     configure(today="2026-03-10")
     await books.hear(
         statement(
@@ -264,7 +283,9 @@ async def test_a_line_born_due_needs_no_announcement(books: Invoicer, configure:
 
 
 async def test_settlement_reads_the_watermark(books: Invoicer, configure: Configure) -> None:
-    """Design 3: what lies after the watermark is still to be announced, whatever the clock says."""
+    """Design 3: a line that is due after the watermark is announced later, whatever the clock
+    shows.
+    """
     configure(today="2026-03-10")
     await books.rows(
         "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-01-01', '2026-03-01', now())"
@@ -296,7 +317,9 @@ async def test_settlement_reads_the_watermark(books: Invoicer, configure: Config
 async def test_an_unreadable_statement_is_a_dead_letter_and_its_neighbours_go_through(
     books: Invoicer, change: dict[str, object], code: str
 ) -> None:
-    """Protocol 2: raw bytes, a reason code and a message; the neighbours in the batch go through."""
+    """Protocol 2: raw bytes, a reason code and a message; the neighbours in the batch go
+    through.
+    """
     body = json.loads(statement("T-9", 1, statement_line("40")).model_dump_json()) | change
     if body["lines"] == ["twice"]:
         body["lines"] = [json.loads(statement_line("40").model_dump_json())] * 2
@@ -313,7 +336,7 @@ async def test_an_unreadable_statement_is_a_dead_letter_and_its_neighbours_go_th
 
 
 async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Invoicer) -> None:
-    """Protocol 2: bisect the batch; the one record is a dead letter."""
+    """Protocol 2: the batch is bisected; only the refused record is a dead letter."""
     said = [
         statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1))
         for number in range(1, 6)
@@ -329,7 +352,9 @@ async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Inv
 async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
     books: Invoicer, character: str
 ) -> None:
-    """Protocol 2: a statement whose unit holds what stands between values, or is what stands for none, is a dead letter alone."""
+    """Protocol 2: a text with the separator or the NULL mark makes only its record a dead
+    letter.
+    """
     said = [
         statement(f"T-{number}", 1, statement_line("40", unit=character if number == 3 else "HUR"))
         for number in range(1, 6)
@@ -343,7 +368,10 @@ async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
 
 
 async def test_the_same_statement_with_other_values_is_a_conflict(books: Invoicer) -> None:
-    """Protocol 2: the same id with other values is a dead letter and changes nothing; 40 is 40.0."""
+    """Protocol 2: the same number with other values is a dead letter and changes nothing.
+
+    40 equals 40.0.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     same = json.loads(statement("T-1", 1, statement_line("40")).model_dump_json())
     same["lines"][0]["quantity"] = "40.0"
@@ -361,7 +389,9 @@ async def test_the_same_statement_with_other_values_is_a_conflict(books: Invoice
 async def test_settlement_waits_for_a_batch_of_its_company(
     books: Invoicer, engine_of: EngineOf
 ) -> None:
-    """Protocol 1: shared lock to change lines, exclusive to generate: what a batch closes is seen by the settlement that waited."""
+    """Protocol 1: shared lock to change lines, exclusive to generate: what a batch closes is
+    seen by the settlement that waited.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     async with engine_of("invoicer").begin() as batch:
         await lock_companies(batch, ["acme-us"], exclusive=True)
@@ -377,7 +407,9 @@ async def test_settlement_waits_for_a_batch_of_its_company(
 async def test_two_workers_on_one_document_settle_one_after_the_other(
     books: Invoicer, configure: Configure, tmp_path: Path, books_of: BooksOf
 ) -> None:
-    """Protocol 1: a worker that was taken for dead may finish beside its successor: the head row's lock makes that harmless."""
+    """Protocol 1: a worker that was taken for dead may finish beside its successor: the head
+    row's lock makes that harmless.
+    """
     await books.hear(statement("T-1", 1, statement_line("40")))
     hold = tmp_path / "after_locks.hold"
     hold.touch()
@@ -406,6 +438,8 @@ async def test_two_workers_on_one_document_settle_one_after_the_other(
 
 
 async def test_a_company_that_turns_up_late_is_tried_again() -> None:
-    """Protocol 1: what must be locked may depend on what is stored; what turns up unlocked is right at the next try."""
+    """Protocol 1: what must be locked may depend on what is stored; what turns up unlocked is
+    right at the next try.
+    """
     with pytest.raises(Unavailable, match="globex"):
         statements.require_locked({"acme"}, ["acme", "globex"])

@@ -1,4 +1,4 @@
-"""How the invoicer is wired: it hears what it must, answers every command that is its own, shows what is pending, says things again."""
+"""The invoicer's application: its topics, commands and metrics, and publishing again."""
 
 import json
 
@@ -16,13 +16,13 @@ from tests.handlers.settled import Invoicer, invoicer
 
 @pytest.fixture
 def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoicer:
-    """The invoicer's lanes; today is 2026-03-10."""
+    """The invoicer's subscriptions; today is 2026-03-10."""
     configure(today="2026-03-10")
     return invoicer(books_of, engine_of)
 
 
 def test_the_invoicer_hears_its_topics() -> None:
-    """Design 1: each topic has its listeners; a topic that nobody hears would pile up unread."""
+    """Design 1: each topic has its consumers; a topic without one would fill up unread."""
     subscriptions = app.service().subscriptions
     assert {subscription.topic for subscription in subscriptions} == {
         topic.name for topic in CONSUMED["invoicer"]
@@ -41,7 +41,9 @@ def test_each_of_its_commands_has_a_handler() -> None:
 
 
 async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: EngineOf) -> None:
-    """Domain rules 2: Pending counts open lines that are due and not snoozed, credits negative, per currency; Scheduled and Snoozed apart."""
+    """Domain rules 2: Pending counts open lines that are due and not snoozed, credits negative,
+    per currency; Scheduled and Snoozed apart.
+    """
     await books.hear(
         statement("T-1", 1, statement_line("40"), statement_line("2", "75.00", time_type="OT")),
         statement("P-1", 1, product_line("10000.00", "2026-05-30")),
@@ -53,13 +55,13 @@ async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: En
     for status in ("Pending", "Snoozed", "Scheduled"):
         assert f'backoffice_pay_lines{{billing_company="{COMPANY}",status="{status}"}} 1.0' in shown
     assert (
-        f'backoffice_pending_amount{{billing_company="{COMPANY}",currency="USD",kind="timesheet"}} 2000.0'
-        in shown
+        f'backoffice_pending_amount{{billing_company="{COMPANY}",currency="USD",kind="timesheet"}}'
+        " 2000.0" in shown
     )
 
 
 async def test_what_was_closed_can_be_said_again(books: Invoicer, books_of: BooksOf) -> None:
-    """Protocol 1: republish says again on request, from the stored rows, and only then."""
+    """Protocol 1: republish publishes again on request, from the stored rows."""
     await books.hear(statement("T-1", 1, statement_line("40")))
     invoice_id = await books.invoice()
     again = books_of("invoicer", dict(app.service().builders))

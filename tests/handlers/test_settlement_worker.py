@@ -1,4 +1,7 @@
-"""The invoicer as a process of its own on real Kafka and PostgreSQL: statements published become open lines; killed inside, none is lost."""
+"""The invoicer as a process on real Kafka and PostgreSQL.
+
+Published realizations become open lines; none is lost when the process is killed.
+"""
 
 import asyncio
 import subprocess
@@ -33,7 +36,8 @@ def _start(environment: dict[str, str], **more: str) -> subprocess.Popen[bytes]:
 async def _settled(books: Invoicer, worker: subprocess.Popen[bytes]) -> None:
     for _ in range(int(PATIENCE_SECONDS / 0.1)):
         found = await books.rows(
-            "SELECT count(*) AS documents, min(realization_no) AS lowest FROM invoicer.settled_document"
+            "SELECT count(*) AS documents, min(realization_no) AS lowest FROM"
+            " invoicer.settled_document"
         )
         if found[0].documents == DOCUMENTS and found[0].lowest == 2:
             return
@@ -74,7 +78,9 @@ async def _publish() -> None:
 async def test_a_worker_that_is_killed_loses_nothing(
     books: Invoicer, stack: dict[str, str], point: str
 ) -> None:
-    """Protocol 1: a crash anywhere loses nothing and settles nothing twice: its successor begins where the books end."""
+    """Protocol 1: a crash anywhere loses nothing and settles nothing twice: its successor begins
+    where the books end.
+    """
     await _publish()
     killed = await asyncio.to_thread(
         _start, stack, BACKOFFICE_CRASH=f"{point}:2", BACKOFFICE_MAX_BATCH_RECORDS="100"
@@ -88,7 +94,8 @@ async def test_a_worker_that_is_killed_loses_nothing(
         successor.terminate()
         assert await asyncio.to_thread(successor.wait, PATIENCE_SECONDS) == 0
     found = await books.rows(
-        "SELECT sum(p.quantity) AS hours, count(*) AS lines FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)"
+        "SELECT sum(p.quantity) AS hours, count(*) AS lines FROM invoicer.open_line JOIN"
+        " invoicer.pay_line p USING (pay_line_id)"
     )
     assert (found[0].hours, found[0].lines) == (38 * DOCUMENTS, DOCUMENTS)
     assert await books.rows("SELECT 1 FROM invoicer.dead_letter") == []

@@ -1,4 +1,7 @@
-"""Time groups and the terms of debtors by command: validity, refusals, history. Sources: domain rules 4 and 11."""
+"""Time groups and the terms of debtors by command: validity, refusals, history.
+
+Sources: domain rules 4 and 11.
+"""
 
 import json
 from typing import Any
@@ -29,7 +32,7 @@ def period(first: str, last: str) -> dict[str, str]:
 
 
 async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
-    """A definition takes the place of the one before; who did it, and what stood there, is kept."""
+    """A definition replaces the one before; actor and earlier values are stored."""
     assert (await group(biller, "weekly", "weekly", ends_on="sunday"))[
         "message"
     ] == "time group weekly is weekly, ends on Sunday"
@@ -42,7 +45,8 @@ async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
     await group(biller, "m", "monthly")
     await group(biller, "any", "non-date")
     found = await biller.rows(
-        "SELECT time_group, cycle, ends_on, CAST(anchor AS text) FROM invoicer.time_group ORDER BY time_group"
+        "SELECT time_group, cycle, ends_on, CAST(anchor AS text) FROM invoicer.time_group ORDER BY"
+        " time_group"
     )
     assert [tuple(row) for row in found] == [
         ("any", "non-date", None, None),
@@ -51,7 +55,8 @@ async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
         ("weekly", "weekly", "saturday", None),
     ]
     (kept,) = await biller.rows(
-        "SELECT before, after, actor FROM invoicer.command WHERE 'weekly' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1"
+        "SELECT before, after, actor FROM invoicer.command WHERE 'weekly' = ANY(subjects) ORDER BY"
+        " answered_at DESC LIMIT 1"
     )
     assert (kept.before["ends_on"], kept.after["ends_on"], kept.actor) == (
         "sunday",
@@ -78,7 +83,9 @@ async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
 async def test_custom_periods_with_a_gap_or_an_overlap_are_refused(
     biller: Biller, periods: list[tuple[str, str]], code: str, named: str
 ) -> None:
-    """Domain rules 4: no gap, no overlap; the refusal names the two periods, and nothing is kept."""
+    """Domain rules 4: no gap, no overlap; the refusal names the two periods, and nothing is
+    kept.
+    """
     answer = await group(biller, "retail", "custom", periods=[period(*each) for each in periods])
     assert (answer["outcome"], answer["code"]) == ("refused", code)
     assert named in answer["message"]
@@ -90,11 +97,13 @@ async def terms(biller: Biller, **values: Any) -> dict[str, Any]:
 
 
 async def test_terms_hold_from_a_day(biller: Biller) -> None:
-    """The first terms hold from the beginning, later ones from the billing company's today (2026-10-31) unless a day is given; a version copies
-    the one in force; one that is followed by a later one says until when it holds."""
+    """The first terms hold from the beginning, later ones from the billing company's today
+    (2026-10-31) unless a day is given; a version copies the one in force; one that is
+    followed by a later one says until when it holds.
+    """
     await group(biller, "weekly", "weekly", ends_on="sunday")
     first = await terms(biller, time_group="weekly")
-    assert first["message"] == "terms of Mercy Hospital hold from 1970-01-01 on"
+    assert first["message"] == "terms of Mercy Hospital apply from 1970-01-01 on"
     later = await terms(biller, payment_terms="net:10")
     assert (
         later["details"]["from_date"],
@@ -103,7 +112,7 @@ async def test_terms_hold_from_a_day(biller: Biller) -> None:
     ) == ("2026-10-31", "weekly", "net:10")
     between = await terms(biller, credits="net", from_date="2026-03-01")
     assert between["message"].endswith(
-        "hold from 2026-03-01 on until the day before 2026-10-31, when later terms begin"
+        "apply from 2026-03-01 on until the day before 2026-10-31, when later terms begin"
     )
     again = await terms(biller, credits="per-invoice", from_date="2026-03-01")
     assert (again["details"]["credits"], again["details"]["payment_terms"]) == ("per-invoice", "")
@@ -116,13 +125,17 @@ async def test_terms_hold_from_a_day(biller: Biller) -> None:
         ("2026-10-31", "separate"),
     ]
     (kept,) = await biller.rows(
-        "SELECT before, after FROM invoicer.command WHERE 'Mercy Hospital' = ANY(subjects) ORDER BY answered_at DESC LIMIT 1"
+        "SELECT before, after FROM invoicer.command WHERE 'Mercy Hospital' = ANY(subjects) ORDER"
+        " BY answered_at DESC LIMIT 1"
     )
     assert (kept.before["credits"], kept.after["credits"]) == ("net", "per-invoice")
 
 
 async def test_terms_that_make_no_sense_are_refused(biller: Biller) -> None:
-    """An unknown time group would park the debtor; nothing to change and nobody to change it for are slips."""
+    """Unknown time groups, and commands without a change or a debtor, are refused.
+
+    An unknown time group would park the debtor.
+    """
     await group(biller, "weekly", "weekly", ends_on="sunday")
     unknown = await terms(biller, time_group="wekly")
     assert (unknown["code"], "there are weekly" in unknown["message"]) == (
@@ -138,7 +151,7 @@ async def test_terms_that_make_no_sense_are_refused(biller: Biller) -> None:
 
 
 async def test_terms_of_a_name_that_no_node_has_say_so(biller: Biller) -> None:
-    """Terms may come before the hierarchy; a misspelt name must not go unseen."""
+    """Terms may come before the hierarchy; a misspelt name must be noticed."""
     answer = await terms(biller, account_name="Mercy Hopsital", credits="net")
     assert answer["outcome"] == "accepted"
     assert (

@@ -1,4 +1,4 @@
-"""Billto: the lowest node with an Account Name is invoiced (domain rules 9), and what the ATS says of a node."""
+"""Billto: the lowest node with an Account Name is invoiced (domain rules 9); node revisions."""
 
 import pytest
 
@@ -35,7 +35,9 @@ def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, BilltoNo
 def test_the_lowest_node_with_an_account_name_wins(
     company: str, client: str, office: str, debtor: str | None
 ) -> None:
-    """Domain rules 9 (BM): Company → Client → Office, the lowest node with a non-empty Account Name wins."""
+    """Domain rules 9 (BM): Company → Client → Office, the lowest node with a non-empty Account
+    Name wins.
+    """
     tree = nodes(
         ("company", "company", None, company),
         ("client", "client", "company", client),
@@ -46,7 +48,9 @@ def test_the_lowest_node_with_an_account_name_wins(
 
 
 def test_a_staffing_hierarchy_starts_at_the_client() -> None:
-    """Domain rules 9 (BM): Company exists in the RPO edition; a Staffing hierarchy starts at Client."""
+    """Domain rules 9 (BM): Company exists in the RPO edition; a Staffing hierarchy starts at
+    Client.
+    """
     assert [
         one.node_id
         for one in path(nodes(("c", "client", None, "C"), ("o", "office", "c", "")), "o")
@@ -78,12 +82,14 @@ def test_a_parent_that_is_not_higher_is_passed_over() -> None:
 
 
 def revisions(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
-    """What was said before."""
+    """Known revisions."""
     return {(event.node_id, event.revision): event for event in events}
 
 
 def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
-    """Design 1: the same again is a repeat, other values are a conflict, an older revision is recorded without effect."""
+    """Design 1: the same again is a repeat, other values are a conflict, an older revision is
+    recorded without effect.
+    """
     three = node(revision=3)
     events = [
         three,

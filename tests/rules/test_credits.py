@@ -1,6 +1,5 @@
-"""Credits by hand as a rule: what so much of a line is worth, what is refused, and what the credit note shows."""
+"""Rules of credits by hand: the value of a quantity, refusals, and the credit note."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -64,9 +63,9 @@ def issued(
 
 
 def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
-    """The line once that credit stands on a document."""
-    return replace(
-        one, credited=one.credited + credited.value, tax_credited=one.tax_credited + credited.tax
+    """The line after that credit is on a document."""
+    return one._replace(
+        credited=one.credited + credited.value, tax_credited=one.tax_credited + credited.tax
     )
 
 
@@ -86,14 +85,15 @@ def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
         (statement_line("1", "0.004", amount="0.00"), "0", "0.5", ("0.5", "0.00")),
     ],
     ids=[
-        "the example", "2 h", "all", "the rest", "four decimals", "a cent less than price × quantity", "yen", "dinar", "an edited amount",
-        "a line below zero", "worth nothing",
+        "the example", "2 h", "all", "the rest", "four decimals",
+        "a cent less than price × quantity", "yen", "dinar", "an edited amount",
+        "a line below zero", "no value",
     ],
 )  # fmt: skip
 def test_what_a_quantity_is_worth(
     line: Any, credited: str, quantity: str, expected: tuple[str, str]
 ) -> None:
-    """Domain rules 5: what stands on that invoice line minus the rounded amount of the quantity that remains on it."""
+    """Domain rules 5: what is left of the line minus the rounded amount of what remains."""
     remaining = QuantityAmount(line.quantity, line.amount) - QuantityAmount(
         Decimal(credited), rounded(Decimal(credited) * line.unit_price, line.currency)
     )
@@ -114,8 +114,9 @@ parts = st.lists(st.integers(1, 4000), min_size=1, max_size=6)
 def test_credits_one_after_the_other_end_at_nothing(
     shares: list[int], price: int, currency: str, rate: str
 ) -> None:
-    """Domain rules 5 and 7: whatever the parts, none is below zero, their sum never exceeds the line, and the last takes the rest in quantity,
-    money and tax."""
+    """Domain rules 5 and 7: whatever the parts, none is below zero, their sum never exceeds the
+    line, and the last takes the rest in quantity, money and tax.
+    """
     quantities = [Decimal(share).scaleb(-2) for share in shares]
     whole, unit_price = sum(quantities, Decimal(0)), Decimal(price).scaleb(-4)
     amount = rounded(whole * unit_price, currency)
@@ -123,7 +124,7 @@ def test_credits_one_after_the_other_end_at_nothing(
     one = issued(
         str(whole), str(unit_price), amount=str(amount), currency=currency, tax=str(tax), rate=rate
     )
-    invoice = replace(INVOICE, currency=currency, total=Decimal(0))
+    invoice = INVOICE._replace(currency=currency, total=Decimal(0))
     for quantity in quantities:
         (credit,) = decide(invoice, [one], [(1, quantity)])
         assert credit.value.quantity == -quantity
@@ -152,40 +153,40 @@ def test_never_more_than_is_creditable() -> None:
     part = after(issued(), decide(INVOICE, [issued()], [(1, Decimal(2))])[0])
     assert refused([part], [(1, Decimal("38.0001"))]) == (
         "more_than_left",
-        "line 1 of INV-7: 38.0001 asked, 38 HUR and 1900.00 USD left",
+        "line 1 of INV-7: 38.0001 requested, 38 HUR and 1900.00 USD left",
     )
     gone = after(part, decide(INVOICE, [part], [(1, None)])[0])
     assert refused([gone], [(1, None)])[0] == "nothing_left"
     assert refused([gone], [(1, Decimal(1))])[0] == "nothing_left"
     assert refused([gone], []) == (
         "nothing_left",
-        "nothing stands on INV-7 any more: all of it is credited",
+        "nothing is left of INV-7: all of it is credited",
     )
     assert refused([issued()], [(9, None)]) == ("no_such_line", "INV-7 has no line 9")
 
 
 def test_a_credit_of_a_credit_is_refused_with_what_to_do() -> None:
-    """Issue: a wrong credit is undone by a further document; crediting a credit note is refused and says how."""
-    credit = replace(issued(), is_credit=True)
+    """Issue: a further document undoes a wrong credit; crediting a credit note is refused."""
+    credit = issued()._replace(is_credit=True)
     assert (
-        refused([credit], [], replace(INVOICE, document_type="credit-note"))[0] == "is_credit_note"
+        refused([credit], [], INVOICE._replace(document_type="credit-note"))[0] == "is_credit_note"
     )
     assert (
-        refused([credit], [(1, None)], replace(INVOICE, document_type="credit-note"))[0]
+        refused([credit], [(1, None)], INVOICE._replace(document_type="credit-note"))[0]
         == "is_credit_note"
     )
     assert refused([credit], [(1, None)])[0] == "credit_line"
     with pytest.raises(Refused) as no:
-        decide(replace(INVOICE, document_type="credit-note"), [credit], [])
-    assert "billed by the next batch" in no.value.fix
+        decide(INVOICE._replace(document_type="credit-note"), [credit], [])
+    assert "the next batch bills it" in no.value.fix
     assert "--reissue" in no.value.fix
 
 
 def test_the_whole_document_leaves_out_what_is_no_debit() -> None:
-    """On a netted invoice the credits of other invoices stand; debits with something left are credited whole."""
+    """A whole document credits its debits in full; credits of other invoices stay."""
     lines = [
         issued("40"),
-        replace(issued("2", line_no=2), is_credit=True),
+        issued("2", line_no=2)._replace(is_credit=True),
         issued("5", "75.00", line_no=3),
     ]
     assert [(each.of.line_no, each.value.amount) for each in decide(INVOICE, lines, [])] == [
@@ -195,19 +196,21 @@ def test_the_whole_document_leaves_out_what_is_no_debit() -> None:
 
 
 def test_a_credit_of_nothing_is_refused() -> None:
-    """A credit note of zero would say nothing: so little of the line that no cent comes out is refused."""
+    """A credit that rounds to zero is refused."""
     assert refused([issued("40", "0.01", amount="0.40")], [(1, Decimal("0.1"))])[0] == "zero_credit"
 
 
 def test_a_credit_note_is_not_dated_before_its_invoice() -> None:
-    """A new series knows no last date; the date of the corrected invoice still stands."""
+    """A new series has no last date; the date of the corrected invoice still counts."""
     check_date(INVOICE, INVOICE.invoice_date)
     with pytest.raises(Refused, match="date_before_invoice"):
         check_date(INVOICE, date(2026, 3, 30))
 
 
 def test_the_document_repeats_what_it_corrects() -> None:
-    """Domain rules 5: debtor, currency, tax and terms from the invoice; domain rules 7: tax of a credit note is the sum of its lines."""
+    """Domain rules 5: debtor, currency, tax and terms from the invoice; domain rules 7: tax of a
+    credit note is the sum of its lines.
+    """
     lines = [
         issued("40", tax="177.50", rate="8.875"),
         issued("5", "75.00", line_no=2, tax="33.28", rate="8.875"),
@@ -216,7 +219,8 @@ def test_the_document_repeats_what_it_corrects() -> None:
     credits = decide(INVOICE, lines, [(3, None), (1, Decimal(2)), (2, Decimal(5))])
     assert [each.of.line_no for each in credits] == [1, 2, 3]
     document = document_of(INVOICE, credits)
-    assert (document.document_type, document.tax_basis, document.group.account_name, document.group.terms) == (
+    group = document.group
+    assert (document.document_type, document.tax_basis, group.account_name, group.terms) == (
         "credit-note", "line", "Mercy Hospital", INVOICE.terms,
     )  # fmt: skip
     assert [(part.code, part.net, part.tax) for part in document.group.tax_parts] == [
@@ -230,7 +234,9 @@ def test_the_document_repeats_what_it_corrects() -> None:
 
 
 def test_a_credit_says_where_it_comes_from() -> None:
-    """Design 4: every amount can be explained: what stood, what remains, which invoice line, to what end."""
+    """Design 4: every amount can be explained: what stood, what remains, which invoice line, to
+    what end.
+    """
     (credit,) = decide(INVOICE, [issued("7.5", "33.33", amount="249.98")], [(1, Decimal("0.25"))])
     words = credit_line(INVOICE, credit, "rebill", "c-9").derivation["credit"]
     assert (words["formula"], words["to"], words["corrects"]) == (

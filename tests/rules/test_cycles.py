@@ -1,4 +1,7 @@
-"""Cut-off and billing cycles, by the date. Sources: domain rules 4; FastTrack360 automatic invoicing (scenarios 1 and 2)."""
+"""Cut-off and billing cycles, by the date.
+
+Sources: domain rules 4; FastTrack360 automatic invoicing (scenarios 1 and 2).
+"""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -76,8 +79,10 @@ def cycle(first: str, last: str) -> Span:
     ],
 )
 def test_fasttracks_scenarios(group: TimeGroup, week_ending: str, expected: str) -> None:
-    """FastTrack360, scenarios 1 and 2 and non date-based, time group date 09/09/2010, a Thursday: by the week ending date. A week ending
-    2010-09-05 with work on 08-30 and 08-31 is of September: a timesheet is never split at a month end."""
+    """FastTrack360, scenarios 1 and 2 and non date-based, time group date 09/09/2010, a
+    Thursday: by the week ending date. A week ending 2010-09-05 with work on 08-30 and 08-31
+    is of September: a timesheet is never split at a month end.
+    """
     day, cut = date.fromisoformat(week_ending), window(group, THURSDAY)
     found = (
         "out"
@@ -97,7 +102,8 @@ def test_fasttracks_scenarios(group: TimeGroup, week_ending: str, expected: str)
         (WEEKLY, "2010-09-05", cycle("2010-08-30", "2010-09-05")),
         (WEEKLY, "2010-09-06", cycle("2010-08-30", "2010-09-05")),
         (SATURDAYS, "2010-09-09", cycle("2010-08-29", "2010-09-04")),
-        # over the change to and from daylight saving time (US 2026-03-08 and 11-01, EU 2026-03-29 and 10-25): days are days
+        # over the change to and from daylight saving time (US 2026-03-08 and 11-01, EU 2026-03-29
+        # and 10-25): days are days
         (WEEKLY, "2026-03-08", cycle("2026-03-02", "2026-03-08")),
         (WEEKLY, "2026-03-29", cycle("2026-03-23", "2026-03-29")),
         (WEEKLY, "2026-10-25", cycle("2026-10-19", "2026-10-25")),
@@ -131,7 +137,9 @@ def test_fasttracks_scenarios(group: TimeGroup, week_ending: str, expected: str)
     ],
 )
 def test_the_last_complete_cycle(group: TimeGroup, cut_off: str, expected: Span | None) -> None:
-    """Domain rules 4: the last complete cycle that ends on or before the cut-off; a cut-off on the last day of a cycle takes that cycle."""
+    """Domain rules 4: the last complete cycle that ends on or before the cut-off; a cut-off on
+    the last day of a cycle takes that cycle.
+    """
     assert last_complete_cycle(group, date.fromisoformat(cut_off)) == expected
 
 
@@ -148,7 +156,9 @@ def test_the_last_complete_cycle(group: TimeGroup, cut_off: str, expected: Span 
     ],
 )
 def test_a_day_is_the_billing_companys_day(zone: str) -> None:
-    """Domain rules 4: from zone -11 to +14 the same instant is of two days; the cycle goes by the local one, and is 7 days in each zone."""
+    """Domain rules 4: from zone -11 to +14 the same instant is of two days; the cycle goes by
+    the local one, and is 7 days in each zone.
+    """
     instant = datetime(2026, 3, 8, 10, 30, tzinfo=UTC)
     today = local_date(instant, zone)
     found = last_complete_cycle(WEEKLY, today)
@@ -163,7 +173,9 @@ def test_a_day_is_the_billing_companys_day(zone: str) -> None:
 
 @given(GROUPS, DAYS)
 def test_every_week_ending_is_in_exactly_one_cycle(group: TimeGroup, day: date) -> None:
-    """Domain rules 4: cycles follow each other without gap or overlap, so each week ending is in one, and is billed by one batch."""
+    """Domain rules 4: cycles follow each other without gap or overlap, so each week ending is in
+    one, and is billed by one batch.
+    """
     mine = cycle_with(group, day)
     assert mine is not None
     assert mine.first_day <= day <= mine.last_day
@@ -197,7 +209,9 @@ def test_the_last_complete_cycle_is_the_last(group: TimeGroup, cut_off: date) ->
 def test_batches_one_after_the_other_take_each_timesheet_once(
     group: TimeGroup | None, cut_offs: list[date], week_endings: list[date]
 ) -> None:
-    """Domain rules 4: whatever the cut-offs on the way, all batches together bill what one batch at the last cut-off bills."""
+    """Domain rules 4: whatever the cut-offs on the way, all batches together bill what one batch
+    at the last cut-off bills.
+    """
     ways = sorted(cut_offs)
     left, billed = list(week_endings), []
     for cut_off in ways:
@@ -221,7 +235,10 @@ def test_batches_one_after_the_other_take_each_timesheet_once(
 
 
 def test_a_cut_off_beyond_the_last_period_is_an_error_that_says_so() -> None:
-    """Domain rules 4: nobody knows which cycle it would close. On the last day of the last period it closes that one."""
+    """Domain rules 4: no cycle is known beyond the last custom period.
+
+    On the last day of the last period the cut-off closes that period.
+    """
     assert check_periods_reach(RETAIL, date(2026, 4, 4)) == ""
     assert (
         "beyond the last period of time group 'retail', which ends on 2026-04-04"
@@ -264,7 +281,9 @@ def test_before_the_first_custom_period_ends_nothing_is_complete() -> None:
 def test_custom_periods_leave_no_gap_and_no_overlap(
     periods: list[tuple[str, str]], expected: str | None
 ) -> None:
-    """Domain rules 4: no gap, no overlap, in whatever order they are given; the two neighbours are named."""
+    """Domain rules 4: no gap, no overlap, in whatever order they are given; the two neighbours
+    are named.
+    """
     found = faulty_periods([cycle(*each) for each in periods])
     assert (found[0] if found else None) == expected
     if found:
@@ -289,7 +308,9 @@ def test_custom_periods_leave_no_gap_and_no_overlap(
 def test_a_debtor_without_a_time_group_is_billed_up_to_the_cut_off(
     kind: LineKind, week_ending: date | None, effective: date, correction: bool, expected: bool
 ) -> None:
-    """Domain rules 4: timesheets by week ending <= cut-off, products by effective date <= cut-off, a correction of a timesheet always."""
+    """Domain rules 4: timesheets by week ending <= cut-off, products by effective date <=
+    cut-off, a correction of a timesheet always.
+    """
     assert in_window(kind, week_ending, effective, correction, window(None, THURSDAY)) is expected
 
 
@@ -310,7 +331,9 @@ def test_a_debtors_own_time_group_wins_over_the_companys_default() -> None:
 
 
 def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
-    """Domain rules 4: expected are the weeks of the cycle; who has none is asked for the week that ended last, never for one in the future."""
+    """Domain rules 4: expected are the weeks of the cycle; who has none is asked for the week
+    that ended last, never for one in the future.
+    """
     assert expected_weeks(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle(
         "2010-08-01", "2010-08-31"
     )

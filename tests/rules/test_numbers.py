@@ -33,13 +33,17 @@ def test_a_later_batch_goes_on_where_the_series_stands() -> None:
 
 
 def test_numbers_passed_over_are_a_declared_jump() -> None:
-    """Domain rules 8: a first number set later, with a reason, declares the numbers that it passes over."""
+    """Domain rules 8: a first number set later, with a reason, declares the numbers that it
+    passes over.
+    """
     assert first_number(USED, 100, "new fiscal year") == NumberingStart(100, NumberJump(8, 99))
 
 
 @pytest.mark.parametrize("wanted", [1, 7])
 def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
-    """Domain rules 8: it must be above every number of the series; the refusal names the next free number."""
+    """Domain rules 8: it must be above every number of the series; the refusal names the next
+    free number.
+    """
     with pytest.raises(Refused, match=r"the next free one is 8 \(INV-000008\)") as refused:
         first_number(USED, wanted, "because")
     assert refused.value.code == "number_used"
@@ -63,7 +67,9 @@ def test_a_number_has_at_least_the_width_of_its_series() -> None:
 
 
 def test_the_date_of_documents_never_goes_back_and_never_ahead() -> None:
-    """Domain rules 8: today's local date or the one given; not before the last date in the series, not after today."""
+    """Domain rules 8: today's local date or the one given; not before the last date in the
+    series, not after today.
+    """
     assert invoice_date(None, TODAY, USED) == TODAY
     assert invoice_date(date(2026, 8, 1), TODAY, USED) == date(2026, 8, 1)
     assert invoice_date(date(2020, 1, 1), TODAY, NEW) == date(2020, 1, 1)

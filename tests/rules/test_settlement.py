@@ -1,9 +1,10 @@
-"""Settlement, row by row of the domain rules (section 5, corrections) and by conservation over random histories.
+"""Settlement, row by row of the domain rules (section 5, corrections) and by conservation over
+random histories.
 
 The books of one document are kept in a list here: what a batch would invoice is invoiced by hand.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pytest
@@ -36,7 +37,7 @@ class Document:
     born: int = 0
 
     def state(self, *lines: RealizationLine) -> Settlement:
-        """A statement comes: what it opens and replaces, after it was applied."""
+        """Settles a realization and returns what it opens and replaces."""
         self.realized = lines
         settled = settle(lines, self.pay_lines, self.edits, self.written_off)
         self._keep(settled)
@@ -54,8 +55,7 @@ class Document:
         self.invoices += 1
         for at, one in enumerate(self.pay_lines):
             if one.location == "open":
-                self.pay_lines[at] = replace(
-                    one,
+                self.pay_lines[at] = one._replace(
                     location="invoiced",
                     invoiced_line=InvoicedLine(self.invoices, at + 1, f"INV-{self.invoices}"),
                 )
@@ -111,7 +111,9 @@ def only(settled: Settlement) -> NewLine:
 
 
 def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
-    """Domain rules 5 (FT): original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h, 1,900.00; the original's line is replaced."""
+    """Domain rules 5 (FT): original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h,
+    1,900.00; the original's line is replaced.
+    """
     document = Document()
     document.state(statement_line("40"))
     settled = document.state(statement_line("38"))
@@ -121,7 +123,9 @@ def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
 
 
 def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
-    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 38 h: credit note 100.00 for 2 h of that invoice line."""
+    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 38 h: credit note 100.00
+    for 2 h of that invoice line.
+    """
     settled = invoiced(statement_line("40")).state(statement_line("38"))
     assert opened(settled) == [("-2", "-100.00", (1, 1))]
     assert only(settled).correction
@@ -132,7 +136,9 @@ def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
 
 
 def test_original_invoiced_more_is_a_debit() -> None:
-    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h, 50.00."""
+    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h,
+    50.00.
+    """
     settled = invoiced(statement_line("40")).state(statement_line("41"))
     assert opened(settled) == [("1", "50.00", None)]
     assert only(settled).correction
@@ -140,7 +146,9 @@ def test_original_invoiced_more_is_a_debit() -> None:
 
 
 def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
-    """Domain rules 5 (FT): adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h left no trace on a document."""
+    """Domain rules 5 (FT): adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the
+    38 h left no trace on a document.
+    """
     document = invoiced(statement_line("40"))
     document.state(statement_line("38"))
     document.state(statement_line("41"))
@@ -148,7 +156,9 @@ def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
 
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
-    """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would be 35.04, a cent lost)."""
+    """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 ×
+    35.0350 would be 35.04, a cent lost).
+    """
     two, one = (
         statement_line("2", "35.0350", amount="70.07"),
         statement_line("1", "35.0350", amount="35.04"),
@@ -157,14 +167,18 @@ def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
 
 
 def test_each_time_type_is_settled_by_itself() -> None:
-    """Domain rules 5 (FT): 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and credit 3 h OT."""
+    """Domain rules 5 (FT): 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and
+    credit 3 h OT.
+    """
     document = invoiced(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
     settled = document.state(statement_line("43"), statement_line("2", "75.00", time_type="OT"))
     assert opened(settled) == [("3", "150.00", None), ("-3", "-225.00", (1, 2))]
 
 
 def test_credits_take_the_newest_invoice_first() -> None:
-    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of invoice 2 and 2 h of invoice 1."""
+    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of
+    invoice 2 and 2 h of invoice 1.
+    """
     document = invoiced(statement_line("40"))
     document.state(statement_line("41"))
     document.invoice()
@@ -175,7 +189,10 @@ def test_credits_take_the_newest_invoice_first() -> None:
 
 
 def test_credits_never_exceed_what_is_still_creditable() -> None:
-    """Domain rules 5: never more than is still creditable on each; a line used up gives all that stands on it, the last takes the rest."""
+    """Domain rules 5: a credit is never more than is left of each line.
+
+    A line that is used up gives all that is left of it; the last credit takes the rest.
+    """
     two, three = (
         statement_line("2", "35.0350", amount="70.07"),
         statement_line("3", "35.0350", amount="105.11"),
@@ -191,7 +208,9 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
 
 
 def test_what_was_written_off_is_not_credited_again() -> None:
-    """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no document, those hours were already forgiven."""
+    """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no
+    document, those hours were already forgiven.
+    """
     document = invoiced(statement_line("40"))
     document.credit_by_hand(
         document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
@@ -200,7 +219,10 @@ def test_what_was_written_off_is_not_credited_again() -> None:
 
 
 def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off: worth 40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h."""
+    """Domain rules 5: 40 h invoiced, 2 h written off, by value of the document:
+
+    40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
+    """
     document = invoiced(statement_line("40"))
     document.credit_by_hand(
         document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
@@ -219,12 +241,16 @@ def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
 
 
 def test_a_cancelled_timesheet_is_credited_whole() -> None:
-    """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for all of it."""
+    """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for
+    all of it.
+    """
     assert opened(invoiced(statement_line("40")).state()) == [("-40", "-2000.00", (1, 1))]
 
 
 def test_a_rebilled_part_is_billed_once() -> None:
-    """Domain rules 5: 4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills 4.5 h, never 9.0 h."""
+    """Domain rules 5: 4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills
+    4.5 h, never 9.0 h.
+    """
     first, second, third = (
         invoiced(statement_line("4.5")),
         invoiced(statement_line("3.5")),
@@ -242,12 +268,14 @@ def test_a_rebilled_part_is_billed_once() -> None:
 
 
 def test_billing_is_per_line_never_per_timesheet() -> None:
-    """Domain rules 5 (BM): two requirements on one timesheet, one invoiced: the other stays open."""
+    """Domain rules 5 (BM): two requirements on one timesheet, one invoiced: the other stays
+    open.
+    """
     one, other = statement_line("20"), statement_line("20", requirement_id="REQ-2")
     document = Document()
     document.state(one, other)
-    document.pay_lines[0] = replace(
-        document.pay_lines[0], location="invoiced", invoiced_line=InvoicedLine(1, 1, "INV-1")
+    document.pay_lines[0] = document.pay_lines[0]._replace(
+        location="invoiced", invoiced_line=InvoicedLine(1, 1, "INV-1")
     )
     settled = document.state(one, other)
     assert (settled.opened, settled.replaced) == ((), ())
@@ -257,7 +285,9 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
 
 
 def test_a_moved_office_is_credited_where_it_was_billed() -> None:
-    """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old debtor, a debit to the new one."""
+    """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old
+    debtor, a debit to the new one.
+    """
     old, new = statement_line("40", billto_node="office-old"), {"billto_node": "office-new"}
     less, more = (
         invoiced(old).state(statement_line("38", **new)),
@@ -271,7 +301,10 @@ def test_a_moved_office_is_credited_where_it_was_billed() -> None:
 
 
 def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
-    """Domain rules 5: a credit line takes currency, tax, PO and node from the invoice line; its dates are those of the statement."""
+    """Domain rules 5: a credit has currency, tax, PO and node of the invoice line.
+
+    Its dates are those of the realization.
+    """
     was = statement_line("40", tax_code="VAT", description="as invoiced")
     now = statement_line(
         "38",
@@ -291,7 +324,9 @@ def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
 
 
 def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
-    """Domain rules 6: an edited price is a new line key: the old one is credited whole, the new one is billed whole."""
+    """Domain rules 6: an edited price is a new line key: the old one is credited whole, the new
+    one is billed whole.
+    """
     was, now = (
         statement_line("40", "50.00"),
         statement_line("40", "55.00", effective_date="2026-03-15"),
@@ -305,7 +340,7 @@ def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
 
 
 def test_currencies_never_mix() -> None:
-    """Domain rules 7: one document has one currency; a line that is said in another one is credited whole and billed anew."""
+    """Domain rules 7: a line in a new currency is credited in full and billed again."""
     settled = invoiced(statement_line("40")).state(statement_line("40", currency="EUR"))
     assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [
         ("EUR", Decimal(2000)),
@@ -314,7 +349,7 @@ def test_currencies_never_mix() -> None:
 
 
 def test_unchanged_open_lines_stay() -> None:
-    """Design 4: a line that would be opened again just as it is keeps its place; nothing of it is written."""
+    """Design 4: a line that would be opened again without a change stays; nothing is written."""
     document = Document()
     document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
     settled = document.state(statement_line("40"), statement_line("6", "75.00", time_type="OT"))
@@ -323,7 +358,7 @@ def test_unchanged_open_lines_stay() -> None:
 
 
 def test_an_open_line_is_replaced_when_any_field_differs() -> None:
-    """Design 4: the open line always says what the latest statement says."""
+    """Design 4: an open line has the values of the latest realization."""
     document = Document()
     document.state(statement_line("40"))
     settled = document.state(statement_line("40", description="Staff Nurse"))
@@ -331,21 +366,23 @@ def test_an_open_line_is_replaced_when_any_field_differs() -> None:
 
 
 def test_a_draft_loses_the_line_that_is_replaced() -> None:
-    """Design 4: what is on a draft is replaced like what is open; what is unchanged stays on the draft."""
+    """Design 4: what is on a draft is replaced like what is open; what is unchanged stays on the
+    draft.
+    """
     document = Document()
     document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
-    document.pay_lines = [replace(one, location="draft") for one in document.pay_lines]
+    document.pay_lines = [one._replace(location="draft") for one in document.pay_lines]
     settled = document.state(statement_line("38"), statement_line("5", "75.00", time_type="OT"))
     assert [(one.location, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
 
 
 def test_a_line_worth_nothing_is_not_opened() -> None:
-    """Protocol 2: zero hours is good input, worth 0."""
+    """Protocol 2: zero hours are valid and have the value 0."""
     assert Document().state(statement_line("0")).opened == ()
 
 
 def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
-    """Domain rules 3: open lines are withdrawn, lines on documents stand, nothing is credited."""
+    """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited."""
     document = invoiced(statement_line("40"))
     document.state(statement_line("41"))
     settled = withhold(document.pay_lines)
@@ -353,7 +390,7 @@ def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
 
 
 def test_an_edit_is_added_to_the_worth() -> None:
-    """Domain rules 5: an operator's edit is added to the worth of every later statement, before and after it was invoiced."""
+    """Domain rules 5: an edit is added to the value of every later realization."""
     document = Document(edits={time_key(): QuantityAmount(Decimal(-2), Decimal(-100))})
     document.state(statement_line("40"))
     assert document.open() == [(Decimal(38), Decimal(1900))]
@@ -363,7 +400,9 @@ def test_an_edit_is_added_to_the_worth() -> None:
 
 
 def test_products_are_settled_like_time() -> None:
-    """Design 4: a corrected fee is not a special case: an instalment invoiced at 10,000.00 that becomes 9,000.00 is credited by 1,000.00."""
+    """Design 4: a corrected fee is not a special case: an instalment invoiced at 10,000.00 that
+    becomes 9,000.00 is credited by 1,000.00.
+    """
     document = invoiced(product_line("10000.00"), product_line("10000.00", "2026-05-30", 2))
     settled = document.state(product_line("9000.00"), product_line("9000.00", "2026-05-30", 2))
     assert opened(settled) == [("0", "-1000.00", (1, 1)), ("0", "-1000.00", (1, 2))]
@@ -395,7 +434,9 @@ steps = st.lists(
 
 
 def check(document: Document) -> None:
-    """worth + edits = open + drafted + invoiced - credited + forgiven, per key in quantity and money; credits never exceed."""
+    """worth + edits = open + drafted + invoiced - credited + forgiven, per key in quantity and
+    money; credits never exceed.
+    """
     realized = {line.line_key: line for line in document.realized}
     for key in realized.keys() | {one.line.line_key for one in document.pay_lines}:
         target = (
@@ -437,7 +478,9 @@ def check(document: Document) -> None:
 
 
 def edit(document: Document, at: int, quantity: Decimal, price: Decimal, currency: str) -> None:
-    """An operator gives an open debit another quantity, as the command does: a difference, then the document is settled again."""
+    """An operator gives an open debit another quantity, as the command does: a difference, then
+    the document is settled again.
+    """
     debits = [one for one in document.pay_lines if one.location == "open" and one.corrects is None]
     if debits:
         one = debits[at % len(debits)]
@@ -480,7 +523,9 @@ def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
 @settings(max_examples=300, deadline=None)
 @given(steps, st.sampled_from(PRICES), st.sampled_from(CURRENCIES))
 def test_conservation(history: list[tuple[str, object]], price: Decimal, currency: str) -> None:
-    """Design 4: worth of the latest statement + operator edits = open + drafted + invoiced − credited + forgiven, whatever happened."""
+    """Design 4: value + operator edits = open + drafted + invoiced − credited + forgiven,
+    always.
+    """
     document = Document()
     for what, values in history:
         if what == "state":
@@ -523,8 +568,8 @@ def test_the_check_catches_a_wrong_rule() -> None:
     document = invoiced(statement_line("2", "35.0350", amount="70.07"))
     document.state(statement_line("1", "35.0350", amount="35.04"))
     wrong = document.pay_lines[-1]
-    document.pay_lines[-1] = replace(
-        wrong, line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})
+    document.pay_lines[-1] = wrong._replace(
+        line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})
     )
     with pytest.raises(AssertionError):
         check(document)

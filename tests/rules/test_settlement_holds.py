@@ -1,4 +1,4 @@
-"""Snoozes and edits through later statements (domain rules 2 and 5), and which statements settle (domain rules 6)."""
+"""Snoozes and edits through later realizations, and which realizations settle (rules 2, 5, 6)."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -30,7 +30,7 @@ def carried(
     *later: tuple[RealizationLine, ...],
     **operator_changes: dict[str, object],
 ) -> CarriedChanges:
-    """Follows statements 2, 3 ... of a document after `before`."""
+    """Carries changes through realizations 2, 3 ... of a document after `before`."""
     statements = [statement("T-1", number, *lines) for number, lines in enumerate(later, 2)]
     return carry_changes(
         before,
@@ -48,14 +48,19 @@ FIRST = statement("T-1", 1, statement_line("40"))
 
 
 def test_a_snooze_stays_with_its_key() -> None:
-    """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key, inherit it."""
+    """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key,
+    inherit it.
+    """
     assert carried(
         FIRST, (statement_line("38"),), (statement_line("41"),), snoozes={REG: SNOOZED}
     ).snoozes == {REG: SNOOZED}
 
 
 def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
-    """Domain rules 2: a snoozed key without worth gives its snooze to keys of the same requirement and time type that are new (re-pricing)."""
+    """Domain rules 2: the snooze of a key without value passes to new keys of its time type.
+
+    The keys must have the same requirement and time type (re-pricing).
+    """
     after = carried(
         FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), snoozes={REG: SNOOZED}
     )
@@ -63,7 +68,9 @@ def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
 
 
 def test_a_snooze_passes_to_every_heir() -> None:
-    """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both are on hold."""
+    """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both
+    are on hold.
+    """
     successors = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
     assert set(carried(FIRST, successors, snoozes={REG: SNOOZED}).snoozes) == {
         line.line_key for line in successors
@@ -71,13 +78,16 @@ def test_a_snooze_passes_to_every_heir() -> None:
 
 
 def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
-    """Domain rules 2: only to keys that are new in the statement."""
+    """Domain rules 2: only to keys that are new in the realization."""
     before = statement("T-1", 1, statement_line("40"), DEAR)
     assert carried(before, (DEAR,), snoozes={REG: SNOOZED}).snoozes == {REG: SNOOZED}
 
 
 def test_a_snooze_waits_for_its_key_to_come_back() -> None:
-    """Domain rules 2: it ends by release or its until-date only: cancelled and entered again, the line is on hold again."""
+    """Domain rules 2: a snooze ends only by release or its until-date.
+
+    A line that is cancelled and entered again is on hold again.
+    """
     assert carried(FIRST, (), (statement_line("40"),), snoozes={REG: SNOOZED}).snoozes == {
         REG: SNOOZED
     }
@@ -120,7 +130,7 @@ def test_of_two_snoozes_the_longer_one_lasts() -> None:
 
 
 def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dict[str, object]:
-    """An edit of the REG line, made when it was worth 40 h."""
+    """An edit of the REG line, made when its value was 40 h."""
     return {
         REG: Edit(
             QuantityAmount(Decimal(quantity), Decimal(amount)),
@@ -130,10 +140,12 @@ def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dic
 
 
 def test_an_edit_meets_a_revision() -> None:
-    """Domain rules 5: a later revision that touches the same key holds the line as edit-meets-revision if the results differ."""
+    """Domain rules 5: a later revision that touches the same key holds the line as
+    edit-meets-revision if the results differ.
+    """
     after = carried(FIRST, (statement_line("41"),), edits=edit("-2", "-100"))
     assert after.snoozes[REG].code == "edit-meets-revision"
-    assert after.cancelled_edits == ()
+    assert after.cancelled_edits == []
 
 
 def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
@@ -142,7 +154,7 @@ def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
 
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
-    """Domain rules 3: withheld and realized again with the same worth: the edit has met no revision."""
+    """Domain rules 3: withheld and realized again with the same value: no revision met the edit."""
     withheld = statement("T-1", 2, realization_kind="withheld")
     same = carry_changes(
         FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT
@@ -154,9 +166,12 @@ def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
 
 
 def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> None:
-    """Domain rules 5: nothing is left to change, so nothing is taken away; whoever takes the key's place waits for somebody to look."""
+    """Domain rules 5: an edit with nothing left to change is cancelled.
+
+    The lines that replace the key are on hold until an operator releases them.
+    """
     after = carried(FIRST, (DEAR,), edits=edit("-2", "-100"))
-    assert [(one.line_key, one.difference) for one in after.cancelled_edits] == [
+    assert [(edit.line_key, edit.difference) for edit in after.cancelled_edits] == [
         (REG, QuantityAmount(Decimal(2), Decimal(100)))
     ]
     assert after.snoozes[DEAR.line_key].code == "edit-meets-revision"
@@ -164,7 +179,7 @@ def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> N
 
 
 def test_an_edit_never_turns_a_worth_below_zero() -> None:
-    """Domain rules 5: 30 h taken off 40 h; a revision to 20 h leaves less than that: the 20 h stand, on hold."""
+    """Domain rules 5: 30 h taken off 40 h, revised to 20 h: the 20 h stay, on hold."""
     after = carried(FIRST, (statement_line("20"),), edits=edit("-30", "-1500"))
     assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit-meets-revision")
 
@@ -204,7 +219,7 @@ def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
 
 
 def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
-    """Domain rules 6: where a batch closed in between, the statement is left unsettled until the document was priced again."""
+    """Domain rules 6: a realization with a stale price basis waits for a new price."""
     head = SettledDocument(1, FIRST.model_dump_json())
     newer = statement("T-1", 2, statement_line("38", rate_book=2))
     cited = {("REQ-1", "REG"): 1}
@@ -217,7 +232,9 @@ def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
 
 
 def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None:
-    """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes the invoiced price."""
+    """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes
+    the invoiced price.
+    """
     assert (
         sort_realizations(
             SettledDocument(1, ""),
@@ -229,7 +246,7 @@ def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None
 
 
 def test_the_higher_statement_wins() -> None:
-    """Design 1: downstream knows only document and statement; the higher wins, a repeat has no effect."""
+    """Design 1: the higher realization number wins, a repeat has no effect."""
     assert (
         sort_realizations(
             SettledDocument(3, ""),
@@ -257,13 +274,17 @@ TODAY = date(2026, 3, 8)
     ],
 )
 def test_the_status_of_an_open_line(effective: date, held: bool, status: str) -> None:
-    """Domain rules 2 (BM): Scheduled (in the future, snoozed or not), Pending (today or past), Snoozed (on hold)."""
+    """Domain rules 2 (BM): Scheduled (in the future, snoozed or not), Pending (today or past),
+    Snoozed (on hold).
+    """
     assert status_of("open", effective, TODAY, held=held) == status
     assert status_of("invoiced", effective, TODAY, held=held) == "Invoiced"
 
 
 def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
-    """Domain rules 2: out of every batch until released, or until its date; credit lines do not inherit it."""
+    """Domain rules 2: out of every batch until released, or until its date; credit lines do not
+    inherit it.
+    """
     assert [on_hold(until, TODAY) for until in (None, date(2026, 3, 9), TODAY)] == [
         True,
         True,

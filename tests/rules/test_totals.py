@@ -24,7 +24,9 @@ PERCENTS = st.sampled_from([D(0), D("6.25"), D("8.875"), D(15), D(21)])
 
 
 def test_the_rate_in_force_on_the_effective_date_applies() -> None:
-    """Domain rules 7: rates with dates; a code without a rate on that date has none; no code is no tax."""
+    """Domain rules 7: rates with dates; a code without a rate on that date has none; no code is
+    no tax.
+    """
     spans = tax_spans(
         [
             TaxRate("VAT", date(2026, 1, 1), D(21)),
@@ -60,7 +62,9 @@ def test_equal_remainders_go_to_the_earlier_line() -> None:
 def test_parts_of_a_documents_tax_sum_to_the_whole(
     amounts: list[Decimal], percent: Decimal, currency: str
 ) -> None:
-    """Domain rules 7: spread by largest remainder; no part is more than one step away from its own share."""
+    """Domain rules 7: spread by largest remainder; no part is more than one step away from its
+    own share.
+    """
     parts = document_tax(amounts, percent, currency)
     assert sum(parts) == rounded(sum(amounts, D(0)) * percent / 100, currency)
     assert all(
@@ -70,7 +74,9 @@ def test_parts_of_a_documents_tax_sum_to_the_whole(
 
 
 def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_rest() -> None:
-    """Domain rules 7: 100.00 with 8.88 tax, credited by thirds: 2.96 each; what is left goes with the last."""
+    """Domain rules 7: 100.00 with 8.88 tax, credited by thirds: 2.96 each; what is left goes
+    with the last.
+    """
     assert credit_taxes(D(100), D("8.88"), D(0), D(0), [D("-33.33")], "USD") == [D("-2.96")]
     assert credit_taxes(
         D(100), D("8.88"), D("-33.33"), D("-2.96"), [D("-33.33"), D("-33.34")], "USD"
@@ -91,7 +97,7 @@ def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_
 def test_credits_of_a_whole_line_take_exactly_its_tax(
     parts: list[Decimal], percent: Decimal
 ) -> None:
-    """Domain rules 5: a line used up gives all that stands on it in quantity, money and tax; no credit raises the debt."""
+    """Domain rules 5: a line that is used up gives all its quantity, money and tax."""
     amount = sum(parts, D(0))
     tax = line_tax(amount, percent, "USD")
     credited = credit_taxes(amount, tax, D(0), D(0), [-part for part in parts], "USD")

@@ -1,1 +1,1 @@
-"""Pay lines: facts that are inserted once, and the location of each."""
+"""Pay lines: inserted once and never changed, each in one location."""

@@ -1,10 +1,11 @@
-"""The values of a pay line: its quantity and amount, its location, the line that corrects another, and its derived status.
+"""A pay line: its quantity and amount, location, the line that it corrects, and its status.
 
-Nothing stores the status that people see, so it is right even if no worker runs. Today is an argument:
+The status is never stored, so it is right even if no worker runs. Today is an argument:
 Invoiced = on a document; Scheduled = open, effective after today; Snoozed = open, due, on hold;
 Pending = open and due.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,6 +14,7 @@ from typing import Literal, NamedTuple
 from shared.events.realizations import RealizationLine
 from shared.money import ZERO, plain
 
+MOST_NAMED = 20
 DocKey = tuple[str, str]
 """Document kind and id."""
 LineLocation = Literal["open", "draft", "invoiced"]
@@ -21,7 +23,7 @@ Status = Literal["Scheduled", "Pending", "Snoozed", "Draft", "Invoiced"]
 
 @dataclass(frozen=True, slots=True)
 class QuantityAmount:
-    """Quantity and money side by side: both are conserved, each on its own."""
+    """A quantity and an amount of money. Both are conserved, each by itself."""
 
     quantity: Decimal = ZERO
     amount: Decimal = ZERO
@@ -39,33 +41,31 @@ class QuantityAmount:
         return bool(self.quantity or self.amount)
 
     def at_most(self, other: "QuantityAmount") -> "QuantityAmount":
-        """The smaller of both, each part on its own."""
+        """Return the smaller of both, each part by itself."""
         return QuantityAmount(min(self.quantity, other.quantity), min(self.amount, other.amount))
 
     def above_zero(self) -> "QuantityAmount":
-        """What is above zero, each part on its own."""
+        """Return the parts that are above zero; the others become zero."""
         return QuantityAmount(max(self.quantity, ZERO), max(self.amount, ZERO))
 
     def as_strings(self) -> dict[str, str]:
-        """As a derivation keeps it."""
+        """Return both as strings, the form in a derivation."""
         return {"quantity": plain(self.quantity), "amount": plain(self.amount)}
 
 
 NOTHING = QuantityAmount()
 
 
-@dataclass(frozen=True, slots=True)
-class InvoicedLine:
-    """A line on a closed document."""
+class InvoicedLine(NamedTuple):
+    """A line of a closed document."""
 
     invoice_id: int
     line_no: int
     invoice_number: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PayLine:
-    """A pay line that counts: open, on a draft, or on a closed document (`invoiced_line`). A credit names the line it `corrects`."""
+class PayLine(NamedTuple):
+    """A pay line that is not replaced. A credit names the invoice line that it `corrects`."""
 
     pay_line_id: int
     location: LineLocation
@@ -75,12 +75,12 @@ class PayLine:
 
     @property
     def value(self) -> QuantityAmount:
-        """What the line adds to its key; credits take away."""
+        """The quantity and amount of the line; negative for a credit."""
         return value_of(self.line)
 
 
 class NewLine(NamedTuple):
-    """A line to be opened. `correction`: its key stands on a closed document already."""
+    """A line to open. `correction`: its key is on a closed document already."""
 
     line: RealizationLine
     corrects: tuple[int, int] | None = None
@@ -88,17 +88,29 @@ class NewLine(NamedTuple):
 
 
 def value_of(line: RealizationLine) -> QuantityAmount:
-    """Quantity and amount of a line."""
+    """Return the quantity and amount of a line."""
     return QuantityAmount(line.quantity, line.amount)
 
 
+def first_of(numbers: Sequence[int]) -> str:
+    """List the first numbers for a message, and how many more there are."""
+    more = f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else ""
+    return ", ".join(map(str, numbers[:MOST_NAMED])) + more
+
+
 def on_hold(until_date: date | None, today: date, *, is_credit: bool = False) -> bool:
-    """Whether a snooze still holds a line: until released, or until its date has come. Credit lines are never on hold."""
+    """Whether a snooze holds a line today.
+
+    It holds until released, or until its date has come. Credit lines are never on hold.
+    """
     return not is_credit and (until_date is None or until_date > today)
 
 
 def status_of(location: LineLocation, effective_date: date, today: date, *, held: bool) -> Status:
-    """What people call the line today. A snooze that is set on a Scheduled line shows Scheduled until its day comes."""
+    """Return the status of a line today.
+
+    A snooze that is set on a Scheduled line shows Scheduled until the line is due.
+    """
     if location == "invoiced":
         return "Invoiced"
     if location == "draft":

@@ -1,6 +1,7 @@
-"""Hears `payment-recorded`: what accounting systems booked against our invoices, entry by entry. A repeat has no effect; a reversal is negative.
+"""Consumes `payment-recorded`: stores what accounting systems recorded against invoices.
 
-The books of invoices stay as they are: a payment changes no document, only what is open of it (`invoicer.invoice_balance`).
+A repeat has no effect; a reversal is negative. A payment changes no document, only its balance
+(`invoicer.invoice_balance`).
 """
 
 from collections.abc import Sequence
@@ -18,22 +19,22 @@ from shared.events.ledgers import PaymentRecorded
 async def on_payment_recorded(
     connection: AsyncConnection, received: Sequence[Received[PaymentRecorded]]
 ) -> Applied:
-    """Writes entries; one that names no invoice of ours, or another amount than an earlier one of its number, is set aside with a message."""
-    events = [one.event for one in received]
-    currencies = await payments.currencies_of(connection, [event.invoice_id for event in events])
-    known = await payments.entries_of(connection, [event.invoice_id for event in events])
+    """Store new entries; reject those with an unknown invoice or another amount than before."""
+    invoice_ids = [message.event.invoice_id for message in received]
+    currencies = await payments.currencies_of(connection, invoice_ids)
+    known = await payments.entries_of(connection, invoice_ids)
     new: list[PaymentRecorded] = []
     rejected = []
-    for one in received:
-        event = one.event
-        name = (event.invoice_id, event.ledger, event.payment_id, event.entry_no)
-        refusal = rejection_for(
-            currencies.get(event.invoice_id), event.currency, known.get(name), event.amount
+    for message in received:
+        event = message.event
+        key = (event.invoice_id, event.ledger, event.payment_id, event.entry_no)
+        rejection = rejection_for(
+            currencies.get(event.invoice_id), event.currency, known.get(key), event.amount
         )
-        if refusal is not None:
-            rejected.append((one.record, Rejection(*refusal)))
-        elif name not in known:
-            known[name] = event.amount
+        if rejection is not None:
+            rejected.append((message.record, Rejection(*rejection)))
+        elif key not in known:
+            known[key] = event.amount
             new.append(event)
     await payments.add_entries(connection, new)
     return Applied(rejected=rejected)

@@ -1,4 +1,4 @@
-"""Which entries of payments are not written, and why."""
+"""Which payment entries are rejected, and why."""
 
 from decimal import Decimal
 
@@ -6,22 +6,27 @@ from shared.money import plain
 
 
 def rejection_for(
-    invoiced_in: str | None, currency: str, before: Decimal | None, amount: Decimal
+    invoice_currency: str | None, currency: str, known_amount: Decimal | None, amount: Decimal
 ) -> tuple[str, str] | None:
-    """Code and message; None if it may be written, or was written just so. `before`: the amount of an entry of the same name."""
-    if invoiced_in is None:
+    """Return code and message of a rejection; None if the entry is right.
+
+    `known_amount`: the amount of an earlier entry with the same number.
+    """
+    if invoice_currency is None:
         return (
             "unknown_invoice",
-            "it names an invoice that these books do not hold: were they made anew?",
+            "there is no such invoice: was the database created anew?",
         )
-    if invoiced_in != currency:
+    if invoice_currency != currency:
         return (
             "other_currency",
-            f"it is booked in {currency}, its invoice is in {invoiced_in}: book it in the invoice's currency there, or enter it by hand",
+            f"the payment is in {currency}, its invoice is in {invoice_currency}: book it in the"
+            " invoice's currency in the accounting system, or enter it by hand",
         )
-    if before is not None and before != amount:
+    if known_amount is not None and known_amount != amount:
         return (
             "conflict",
-            f"an entry of that number was said before with {plain(before)}, now it is {plain(amount)}: a change is an entry of its own",
+            f"an entry with this number arrived before with {plain(known_amount)}, now it has"
+            f" {plain(amount)}: send a change as an entry of its own",
         )
     return None

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import rows, run
+from shared.database import insert_rows, rows
 from shared.events.ledgers import PaymentRecorded
 
 EntryKey = tuple[int, str, str, int]
@@ -13,43 +13,43 @@ EntryKey = tuple[int, str, str, int]
 
 
 async def currencies_of(connection: AsyncConnection, invoice_ids: Sequence[int]) -> dict[int, str]:
-    """In which currency invoices are; those that are not there are not in it."""
-    found = await rows(
-        connection,
-        "SELECT invoice_id, currency FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))",
-        ids=sorted(set(invoice_ids)),
-    )
-    return {row.invoice_id: row.currency for row in found}
+    """Return the currencies of those of the invoices that exist."""
+    query = """
+        SELECT invoice_id, currency FROM invoicer.invoice
+        WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
+    return {row[0]: row[1] for row in await rows(connection, query, ids=sorted(set(invoice_ids)))}
 
 
 async def entries_of(
     connection: AsyncConnection, invoice_ids: Sequence[int]
 ) -> dict[EntryKey, Decimal]:
-    """The amounts of the entries that invoices have."""
-    found = await rows(
-        connection,
-        "SELECT invoice_id, ledger, payment_id, entry_no, amount FROM invoicer.payment WHERE invoice_id = ANY(CAST(:ids AS bigint[]))",
-        ids=sorted(set(invoice_ids)),
-    )
+    """Return the amounts of the stored entries of invoices."""
+    query = """
+        SELECT invoice_id, ledger, payment_id, entry_no, amount FROM invoicer.payment
+        WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
+    found = await rows(connection, query, ids=sorted(set(invoice_ids)))
     return {(row.invoice_id, row.ledger, row.payment_id, row.entry_no): row.amount for row in found}
 
 
 async def add_entries(connection: AsyncConnection, events: Sequence[PaymentRecorded]) -> None:
-    """Writes entries; one that another worker wrote meanwhile stays as it is."""
-    if not events:
-        return
-    await run(
+    """Add entries; one that another worker has added meanwhile stays as it is."""
+    await insert_rows(
         connection,
-        "INSERT INTO invoicer.payment (ledger, payment_id, invoice_id, entry_no, amount, currency, paid_on, remote_id)"
-        " SELECT * FROM unnest(CAST(:ledgers AS text[]), CAST(:payments AS text[]), CAST(:invoices AS bigint[]), CAST(:entries AS integer[]),"
-        "   CAST(:amounts AS numeric[]), CAST(:currencies AS text[]), CAST(:days AS date[]), CAST(:remotes AS text[]))"
-        " ON CONFLICT (invoice_id, ledger, payment_id, entry_no) DO NOTHING",
-        ledgers=[event.ledger for event in events],
-        payments=[event.payment_id for event in events],
-        invoices=[event.invoice_id for event in events],
-        entries=[event.entry_no for event in events],
-        amounts=[event.amount for event in events],
-        currencies=[event.currency for event in events],
-        days=[event.paid_on for event in events],
-        remotes=[event.remote_id for event in events],
+        "invoicer.payment",
+        "ledger text, payment_id text, invoice_id bigint, entry_no integer, amount numeric,"
+        " currency text, paid_on date, remote_id text",
+        [
+            (
+                event.ledger,
+                event.payment_id,
+                event.invoice_id,
+                event.entry_no,
+                event.amount,
+                event.currency,
+                event.paid_on,
+                event.remote_id,
+            )
+            for event in events
+        ],
+        on_conflict="ON CONFLICT (invoice_id, ledger, payment_id, entry_no) DO NOTHING",
     )

@@ -1,7 +1,8 @@
-"""Hears `billto-changed`: keeps the hierarchy of those who may be invoiced.
+"""Consumes `billto-changed`: keeps the hierarchy of billto nodes.
 
-A change moves open lines at once (who pays is resolved when a batch is built) and no invoice (a document keeps a snapshot). The lock
-`billto` is taken exclusively, so that no batch is built on half of a change.
+A change applies to open lines at once, because who pays is resolved when a batch is built. It
+changes no invoice: a document keeps a snapshot. The lock `billto` is taken exclusively, so that no
+batch is built while half of a change is visible.
 """
 
 from collections.abc import Sequence
@@ -22,10 +23,11 @@ from shared.events.ats import BilltoChanged
 async def on_billto_changed(
     connection: AsyncConnection, received: Sequence[Received[BilltoChanged | Tombstone]]
 ) -> Applied:
-    """Follows a batch of nodes in the caller's transaction."""
+    """Apply a batch of node revisions and tombstones in the caller's transaction."""
     await lock_billto(connection, exclusive=True)
     await faults.point("after_locks")
-    events = [one.event.key if isinstance(one.event, Tombstone) else one.event for one in received]
+    messages = [message.event for message in received]
+    events = [event.key if isinstance(event, Tombstone) else event for event in messages]
     known = await billto.states_for(
         connection, [event if isinstance(event, str) else event.node_id for event in events]
     )
@@ -35,26 +37,30 @@ async def on_billto_changed(
     )
     changes = follow_revisions(known, revisions, events)
     new: list[NodeRevision] = []
-    in_force: dict[str, NodeRevision] = {}
+    current: dict[str, NodeRevision] = {}
     rejected: list[tuple[Record, Rejection]] = []
-    for one, event, effect in zip(received, events, changes.effects, strict=True):
+    for message, event, effect in zip(received, events, changes.effects, strict=True):
         if isinstance(event, str):
             continue
         if effect == "conflict":
-            rejected.append((one.record, _conflict(event)))
+            text = (
+                f"revision {event.revision} of this node arrived before with other values:"
+                " send the change as a higher revision"
+            )
+            rejected.append((message.record, Rejection("conflict", text)))
         if effect in ("takes effect", "recorded"):
-            new.append(NodeRevision(event, (one.record.value or b"").decode()))
+            new.append(NodeRevision(event, (message.record.value or b"").decode()))
         if effect == "takes effect":
-            in_force[event.node_id] = new[-1]
+            current[event.node_id] = new[-1]
     await billto.add_revisions(connection, new)
     await billto.save_nodes(
         connection,
-        [(in_force[node_id], changes.states[node_id].closed) for node_id in sorted(in_force)],
+        [(revision, changes.states[node].closed) for node, revision in sorted(current.items())],
     )
     marked = {
         node: state.closed
         for node, state in sorted(changes.states.items())
-        if node not in in_force and known.get(node) != state
+        if node not in current and known.get(node) != state
     }
     await billto.mark_nodes(connection, marked)
     return Applied(rejected=rejected)
@@ -63,10 +69,3 @@ async def on_billto_changed(
 SUBSCRIPTION = Subscription(
     BILLTO_CHANGED.name, reader(BilltoChanged, compacted=True), on_billto_changed, BilltoChanged
 )
-
-
-def _conflict(event: BilltoChanged) -> Rejection:
-    return Rejection(
-        "conflict",
-        f"revision {event.revision} of this node was said before with other values: send the change as a higher revision",
-    )

@@ -8,12 +8,12 @@ from shared.errors import Refused
 
 
 async def company_of(connection: AsyncConnection, billing_company: str) -> BillingCompany:
-    """The billing company, or a refusal that says how to set it up."""
+    """Return the billing company; the refusal of an unknown one says how to set it up."""
     company = await companies.company_for(connection, billing_company)
     if company is None:
         raise Refused(
             "unknown_billing_company",
             f"there is no billing company {billing_company}",
-            f"set it up: `backoffice billing-company set {billing_company}`, or look for a misspelling",
+            f"set it up: `backoffice billing-company set {billing_company}`, or check the spelling",
         )
     return company

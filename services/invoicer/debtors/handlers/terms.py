@@ -1,7 +1,6 @@
-"""Commands about what is set up for debtors: time groups, and the terms that differ from the billing company's defaults."""
+"""Commands that set up debtors: time groups, and terms that differ from the company's defaults."""
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,7 +35,7 @@ MOST_NAMED = 20
 
 
 async def on_set_time_group(connection: AsyncConnection, command: SetTimeGroup) -> Answer:
-    """Makes a billing cycle or gives it another definition. It changes the batches of every company, so none may run meanwhile."""
+    """Save a billing cycle; no batch runs meanwhile, because it may change every company's."""
     periods = tuple(sorted(Span(each.first_day, each.last_day) for each in command.periods))
     faulty = faulty_periods(periods)
     if faulty is not None:
@@ -51,9 +50,9 @@ async def on_set_time_group(connection: AsyncConnection, command: SetTimeGroup) 
     await lock_billto(connection, exclusive=True)
     before = (await time_groups.time_groups_for(connection, [group.name])).get(group.name)
     await time_groups.save_time_group(connection, group)
-    unchanged = " as it was" if before == group else f", {before.words} until now" if before else ""
+    change = " as it was" if before == group else f", {before.words} until now" if before else ""
     return Answer(
-        f"time group {group.name} is {group.words}{unchanged}",
+        f"time group {group.name} is {group.words}{change}",
         details={"time_group": group.name} | _definition(group),
         before=_definition(before) if before else None,
         after=_definition(group),
@@ -79,11 +78,13 @@ def _definition(group: TimeGroup) -> dict[str, Any]:
 
 
 async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTerms) -> Answer:
-    """Keeps a version of a debtor's terms: the one in force on its first day, with what is given changed."""
+    """Save a version of a debtor's terms: the one before it, with the given values changed."""
     given = {name: value for name in TERMS if (value := getattr(command, name)) is not None}
     if not command.account_name:
         raise Refused(
-            "no_account_name", "terms are of one debtor", "name the debtor's Account Name"
+            "no_account_name",
+            "the command names no debtor",
+            "give the debtor's Account Name",
         )
     if not given:
         raise Refused(
@@ -93,7 +94,7 @@ async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTer
         )
     await lock_companies(connection, [command.billing_company], exclusive=True)
     company = await company_of(connection, command.billing_company)
-    await _check_group(connection, given)
+    await _check_group(connection, given.get("time_group", ""))
     versions = await companies.terms_versions(
         connection, command.billing_company, command.account_name
     )
@@ -101,50 +102,44 @@ async def on_set_debtor_terms(connection: AsyncConnection, command: SetDebtorTer
         command.account_name, versions, given, command.from_date, today_of(company.time_zone)
     )
     await companies.save_terms(connection, command.billing_company, change.after)
+    until = None if change.until is None else str(change.until)
     return Answer(
-        await _sentence(connection, command, change),
-        details={"account_name": command.account_name, "until": _text(change.until)}
-        | _version(change.after),
+        await _message(connection, command, change),
+        details={"account_name": command.account_name, "until": until} | _version(change.after),
         before=_version(change.before) if change.before else None,
         after=_version(change.after),
         subjects=[command.account_name],
     )
 
 
-async def _check_group(connection: AsyncConnection, given: Mapping[str, Any]) -> None:
-    """A time group that does not exist would park the debtor."""
-    name = given.get("time_group", "")
+async def _check_group(connection: AsyncConnection, name: str) -> None:
+    """Refuse a time group that does not exist: it would park the debtor."""
     known = await time_groups.time_group_names(connection) if name else frozenset()
     if name and name not in known:
-        there = ", ".join(sorted(known)[:MOST_NAMED])
+        existing = ", ".join(sorted(known)[:MOST_NAMED])
         raise Refused(
             "unknown_time_group",
-            f"there is no time group {name!r}" + (f"; there are {there}" if there else ""),
+            f"there is no time group {name!r}" + (f"; there are {existing}" if existing else ""),
             f"make it first: `backoffice time-groups set {name} --cycle ...`",
         )
 
 
-async def _sentence(
+async def _message(
     connection: AsyncConnection, command: SetDebtorTerms, change: TermsChange
 ) -> str:
     until = f" until the day before {change.until}, when later terms begin" if change.until else ""
     known = await companies.account_names(connection, command.billing_company)
-    nodes = await companies.buyers_for(connection, [command.account_name])
-    alike = similar_names(command.account_name, known - {command.account_name})
-    note = (
-        ""
-        if nodes
-        else f"; no billto node has this Account Name yet{f' (there is {alike[0]!r})' if alike else ''}"
-    )
-    return f"terms of {command.account_name} hold from {change.after.from_date} on{until}{note}"
+    note = ""
+    if not await companies.buyers_for(connection, [command.account_name]):
+        similar = similar_names(command.account_name, known - {command.account_name})
+        hint = f" (there is {similar[0]!r})" if similar else ""
+        note = f"; no billto node has this Account Name yet{hint}"
+    first_day = change.after.from_date
+    return f"terms of {command.account_name} apply from {first_day} on{until}{note}"
 
 
 def _version(version: TermsVersion) -> dict[str, Any]:
     return {"from_date": str(version.from_date)} | version.terms.values
-
-
-def _text(day: date | None) -> str | None:
-    return None if day is None else str(day)
 
 
 HANDLERS: Mapping[type[Any], CommandHandler] = {

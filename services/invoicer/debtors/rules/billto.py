@@ -1,12 +1,12 @@
-"""Billto: who is invoiced for a node, and what a new revision of a node means (domain rules 9).
+"""Billto: the debtor of a node, and the effect of a new revision of a node (domain rules 9).
 
-The lowest node with a non-empty Account Name wins, on the way Office → Client → Company. A parent may be unknown for a while, and is
-of a higher level: one that is not is passed over as if it were unknown. The SQL twin of `resolve` is `store.billto.RESOLVED_NODE_SQL`.
+The lowest node with a non-empty Account Name wins, on the path Office → Client → Company. A parent
+may be unknown for a while. A parent that is not of a higher level is ignored like an unknown one.
+`store.billto.RESOLVED_NODE_SQL` is the same rule as `resolve` in SQL.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.events.ats import BilltoChanged
 from shared.terms import LEVELS, BilltoLevel
@@ -17,9 +17,8 @@ LEVEL_NUMBERS: dict[BilltoLevel, int] = {level: number for number, level in enum
 RevisionEffect = Literal["takes effect", "recorded", "repeat", "conflict", "closes"]
 
 
-@dataclass(frozen=True, slots=True)
-class BilltoNode:
-    """A node as far as the way to its debtor goes."""
+class BilltoNode(NamedTuple):
+    """The fields of a node that decide its debtor."""
 
     node_id: str
     level: BilltoLevel
@@ -28,36 +27,31 @@ class BilltoNode:
 
 
 def path(nodes: Mapping[str, BilltoNode], node_id: str) -> list[BilltoNode]:
-    """The node and its known parents, each of a higher level than the one before."""
-    found: list[BilltoNode] = []
+    """Return the node and its known parents, each of a higher level than the one before."""
+    nodes_of_path: list[BilltoNode] = []
     node = nodes.get(node_id)
     while node is not None:
-        found.append(node)
-        parent = nodes.get(node.parent_id) if node.parent_id is not None else None
-        node = (
-            parent
-            if parent is not None and LEVEL_NUMBERS[parent.level] < LEVEL_NUMBERS[node.level]
-            else None
-        )
-    return found
+        nodes_of_path.append(node)
+        parent = nodes.get(node.parent_id or "")
+        is_higher = parent and LEVEL_NUMBERS[parent.level] < LEVEL_NUMBERS[node.level]
+        node = parent if is_higher else None
+    return nodes_of_path
 
 
 def resolve(nodes: Mapping[str, BilltoNode], node_id: str) -> BilltoNode | None:
-    """The lowest node of the path that has an Account Name, or None: then nobody can be invoiced for this node."""
+    """Return the lowest node of the path with an Account Name; None: there is no debtor."""
     return next((node for node in path(nodes, node_id) if node.account_name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """The revision in force of a node, and whether a tombstone closed it."""
+class NodeState(NamedTuple):
+    """The current revision of a node, and whether a tombstone closed it."""
 
     revision: int
     closed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NodeChanges:
-    """What each event did, in their order, and where the nodes stand afterwards."""
+class NodeChanges(NamedTuple):
+    """The effect of each event, in order, and the states of the nodes afterwards."""
 
     effects: tuple[RevisionEffect, ...]
     states: Mapping[str, NodeState]
@@ -68,30 +62,28 @@ def follow_revisions(
     revisions: Mapping[tuple[str, int], BilltoChanged],
     events: Sequence[BilltoChanged | str],
 ) -> NodeChanges:
-    """Goes through what the ATS says of nodes; a bare id is a tombstone: the node is closed from now on and kept.
+    """Decide the effect of events of nodes, in order; a bare id is a tombstone.
 
-    When the revision in force, or a later one, is said after a tombstone, the node is open again: the last word of the topic counts, so
-    that reading the whole topic once more ends where it ended before.
+    A tombstone closes the node and keeps it. When the current revision, or a later one, follows a
+    tombstone, the node is open again: the last message of the topic counts, so that a replay of the
+    whole topic ends in the same state.
     """
     states, before = dict(known), dict(revisions)
     effects: list[RevisionEffect] = []
     for event in events:
         if isinstance(event, str):
-            there = states.get(event)
-            effects.append("repeat" if there is None or there.closed else "closes")
-            if there is not None:
-                states[event] = NodeState(there.revision, closed=True)
+            state = states.get(event)
+            effects.append("repeat" if state is None or state.closed else "closes")
+            if state is not None:
+                states[event] = NodeState(state.revision, closed=True)
             continue
-        there, revision_key = states.get(event.node_id), (event.node_id, event.revision)
-        effect = revision_effect(
-            event, None if there is None else there.revision, before.get(revision_key)
-        )
+        state, revision_key = states.get(event.node_id), (event.node_id, event.revision)
+        current_revision = None if state is None else state.revision
+        effect = revision_effect(event, current_revision, before.get(revision_key))
         effects.append(effect)
         if effect in ("takes effect", "recorded"):
             before[revision_key] = event
-        if effect == "takes effect" or (
-            effect == "repeat" and there is not None and there.revision == event.revision
-        ):
+        if effect == "takes effect" or (effect == "repeat" and current_revision == event.revision):
             states[event.node_id] = NodeState(event.revision, closed=False)
     return NodeChanges(tuple(effects), states)
 
@@ -99,11 +91,12 @@ def follow_revisions(
 def revision_effect(
     event: BilltoChanged, current_revision: int | None, known_revision: BilltoChanged | None
 ) -> RevisionEffect:
-    """What a revision does: a new one takes effect, an older one is recorded, the same again is a repeat or, with other values, a conflict."""
+    """Decide the effect of a revision.
+
+    A newer one takes effect, an older one is recorded, a known one is a repeat or, with other
+    values, a conflict.
+    """
     if known_revision is not None:
         return "repeat" if known_revision == event else "conflict"
-    return (
-        "takes effect"
-        if current_revision is None or event.revision > current_revision
-        else "recorded"
-    )
+    is_newer = current_revision is None or event.revision > current_revision
+    return "takes effect" if is_newer else "recorded"

@@ -1,10 +1,11 @@
-"""The terms under which a billing company invoices, and what differs for a debtor: frozen values that the other rules decide with.
+"""The terms of a billing company, and what differs from them for a debtor.
 
-A debtor's terms have validity dates: each version holds from its day until the day before the next one.
+A debtor's terms have validity dates: each version applies from its first day until the day before
+the next version.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
@@ -21,7 +22,7 @@ DEFAULT_WORDING: dict[TaxRegime, str] = {
 
 @dataclass(frozen=True, slots=True)
 class BillingCompany:
-    """A billing company as fee_realizer's card shows it."""
+    """The settings of a billing company, as fee_realizer provides them."""
 
     billing_company: str
     enabled: bool = True
@@ -41,7 +42,7 @@ class BillingCompany:
 
     @property
     def seller(self) -> dict[str, str]:
-        """The snapshot that a document keeps of who issues it."""
+        """The snapshot of the seller that a document keeps."""
         return {
             "name": self.name or self.billing_company,
             "address": self.address,
@@ -50,18 +51,16 @@ class BillingCompany:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class TaxRate:
-    """Percent of a tax code from a date on."""
+class TaxRate(NamedTuple):
+    """The percentage of a tax code from a date on."""
 
     tax_code: str
     from_date: date
     percent: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class DebtorTerms:
-    """What differs for a debtor from the billing company's defaults, in force on the day of the document."""
+class DebtorTerms(NamedTuple):
+    """What differs for a debtor from the billing company's defaults on a day."""
 
     account_name: str
     payment_terms: str
@@ -76,25 +75,19 @@ class DebtorTerms:
 
     @property
     def values(self) -> dict[str, Any]:
-        """By name, what they say."""
-        return {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if each.name != "account_name"
-        }
+        """The terms by name, without the Account Name."""
+        return {name: value for name, value in self._asdict().items() if name != "account_name"}
 
 
-@dataclass(frozen=True, slots=True)
-class TermsVersion:
-    """A version of a debtor's terms and the first day on which it holds."""
+class TermsVersion(NamedTuple):
+    """A version of a debtor's terms and the first day on which it applies."""
 
     from_date: date
     terms: DebtorTerms
 
 
-@dataclass(frozen=True, slots=True)
-class TermsChange:
-    """The version that a command makes, what held on its first day before, and the first day of the next version, if there is one."""
+class TermsChange(NamedTuple):
+    """A new version, the version it was copied from, and the first day of the next version."""
 
     before: TermsVersion | None
     after: TermsVersion
@@ -111,24 +104,26 @@ def change_terms(
     from_date: date | None,
     today: date,
 ) -> TermsChange:
-    """Copies the version in force and changes what is given. Without a date the first terms of a debtor hold from the beginning, later
-    ones from today on."""
+    """Copy the version that applies and change the given values.
+
+    Without a date, the first terms of a debtor apply from the beginning, later ones from today.
+    """
     since = from_date or (today if versions else EARLIEST_DATE)
     before = max(
         (each for each in versions if each.from_date <= since),
         key=lambda each: each.from_date,
         default=None,
     )
-    held = before.terms if before else DebtorTerms(account_name, "")
-    terms = replace(held, **given)
-    if terms.tax_regime != held.tax_regime and "tax_wording" not in given:
-        terms = replace(terms, tax_wording="")  # the wording belonged to the regime that ends
+    copied = before.terms if before else DebtorTerms(account_name, "")
+    terms = copied._replace(**given)
+    if terms.tax_regime != copied.tax_regime and "tax_wording" not in given:
+        terms = terms._replace(tax_wording="")  # the wording belonged to the regime that ends
     until = min((each.from_date for each in versions if each.from_date > since), default=None)
     return TermsChange(before, TermsVersion(since, terms), until)
 
 
 class DocumentTerms(NamedTuple):
-    """Split keys that a debtor's terms bring: tax regime with its wording, and payment terms."""
+    """The split keys that come from a debtor's terms: tax regime, wording, payment terms."""
 
     tax_regime: TaxRegime
     tax_wording: str
@@ -136,21 +131,14 @@ class DocumentTerms(NamedTuple):
 
 
 class Buyer(NamedTuple):
-    """The snapshot that a document keeps of who is invoiced."""
+    """The snapshot of the debtor that a document keeps."""
 
     name: str
     address: str = ""
     tax_id: str = ""
 
-    @property
-    def snapshot(self) -> dict[str, str]:
-        """As it is stored."""
-        return {"name": self.name, "address": self.address, "tax_id": self.tax_id}
-
 
 def similar_names(name: str, known: Iterable[str]) -> list[str]:
-    """Known names that look like this one, whatever the case of their letters."""
-    folded: dict[str, str] = {}
-    for each in sorted(known):
-        folded.setdefault(each.casefold(), each)
+    """Return known names that resemble this one; upper and lower case count as equal."""
+    folded = {each.casefold(): each for each in sorted(known, reverse=True)}
     return [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]

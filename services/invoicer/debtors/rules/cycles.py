@@ -1,16 +1,16 @@
-"""Billing cycles: up to which date the lines of a debtor are in a batch (domain rules 4).
+"""Billing cycles: up to which date a batch takes the lines of a debtor (domain rules 4).
 
-A time group is a billing cycle with a name: weekly (the day it ends), fortnightly (the anchor is a cycle's last day), monthly, custom
-periods (no gap, no overlap), or non-date. A cycle comes to the store as a window per debtor, decided here; the store compares dates
-with it and knows no calendar. No date here depends on a clock or a zone: today and the cut-off are local dates of the billing company.
+A time group is a named billing cycle: weekly (with the day on which it ends), fortnightly (the
+anchor is the last day of one cycle), monthly, custom periods (no gap, no overlap), or non-date.
+The rules here turn a cycle into a window per debtor; the store compares dates with the window. No
+date here depends on a clock or a time zone: today and the cut-off are local dates of the company.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.calendar import month_end
 from shared.terms import LineKind
@@ -18,16 +18,15 @@ from shared.terms import LineKind
 Cycle = Literal["weekly", "fortnightly", "monthly", "custom", "non-date"]
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 NO_GROUP = "none"
-"""What people call the group of debtors without a time group."""
+"""The name that people use for the debtors without a time group."""
 NO_COMPLETE_CYCLE = date.min
-"""A window that ends here takes no timesheet: no cycle is complete yet."""
+"""A window that ends on this date takes no timesheet: no cycle is complete yet."""
 DAY = timedelta(days=1)
 WEEK_DAYS, FORTNIGHT_DAYS = 7, 14
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """Days from the first to the last, both in."""
+class Span(NamedTuple):
+    """Days from the first to the last, both included."""
 
     first_day: date
     last_day: date
@@ -36,9 +35,8 @@ class Span:
         return f"{self.first_day} to {self.last_day}"
 
 
-@dataclass(frozen=True, slots=True)
-class TimeGroup:
-    """A billing cycle with a name. `periods` of a custom one are in order, without gap or overlap."""
+class TimeGroup(NamedTuple):
+    """A named billing cycle. Custom `periods` are in order, without gap or overlap."""
 
     name: str
     cycle: Cycle
@@ -48,20 +46,23 @@ class TimeGroup:
 
     @property
     def words(self) -> str:
-        """The cycle as people say it."""
+        """A description of the cycle."""
         if self.cycle == "weekly":
             return f"weekly, ends on {(self.ends_on or '').capitalize()}"
         if self.cycle == "fortnightly":
             return f"fortnightly, a cycle ends on {self.anchor}"
         if self.cycle == "custom":
-            return f"custom, {len(self.periods)} periods from {self.periods[0].first_day} to {self.periods[-1].last_day}"
+            covered = Span(self.periods[0].first_day, self.periods[-1].last_day)
+            return f"custom, {len(self.periods)} periods from {covered}"
         return self.cycle
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Timesheet lines are in by week ending up to `weeks_to` (None: whatever is ready), product lines by effective date up to
-    `products_to`. `weeks_from` is the cycle's first day: what is older and not invoiced is late."""
+class Window(NamedTuple):
+    """The dates up to which a batch takes the lines of a debtor.
+
+    Timesheet lines by week ending up to `weeks_to` (None: any week), product lines by effective
+    date up to `products_to`. `weeks_from` is the first day of the cycle: an older line is late.
+    """
 
     weeks_to: date | None
     products_to: date
@@ -69,23 +70,19 @@ class Window:
 
     @property
     def cycle(self) -> Span | None:
-        """The cycle, where there is one."""
-        return (
-            None
-            if self.weeks_from is None or self.weeks_to is None
-            else Span(self.weeks_from, self.weeks_to)
-        )
+        """The cycle, if there is one."""
+        first_day, last_day = self.weeks_from, self.weeks_to
+        return None if first_day is None or last_day is None else Span(first_day, last_day)
 
 
 def time_group_of(debtors_own: str, company_default: str) -> str:
-    """The debtor's time group, else the billing company's default; empty for none."""
+    """Return the debtor's time group, else the company's default; empty for none."""
     return debtors_own or company_default
 
 
 def faulty_periods(periods: Sequence[Span]) -> tuple[Literal["gap", "overlap"], Span, Span] | None:
-    """The first two neighbours among custom periods between which days are missing, or that share days."""
-    in_order = sorted(periods)
-    for before, after in pairwise(in_order):
+    """Return the first two neighbouring periods with a gap or an overlap between them."""
+    for before, after in pairwise(sorted(periods)):
         if after.first_day <= before.last_day:
             return "overlap", before, after
         if after.first_day > before.last_day + DAY:
@@ -94,20 +91,17 @@ def faulty_periods(periods: Sequence[Span]) -> tuple[Literal["gap", "overlap"], 
 
 
 def cycle_with(group: TimeGroup, day: date) -> Span | None:
-    """The cycle in which a day lies: exactly one, but for non-date and for days outside of all custom periods."""
+    """Return the cycle that contains a day.
+
+    None for a non-date group and for a day outside all custom periods.
+    """
     if group.cycle == "weekly":
-        return _span_ending(
-            day
-            + timedelta(
-                days=(WEEKDAYS.index(group.ends_on or "sunday") - day.weekday()) % WEEK_DAYS
-            ),
-            WEEK_DAYS,
-        )
+        days_left = (WEEKDAYS.index(group.ends_on or "sunday") - day.weekday()) % WEEK_DAYS
+        return _span_ending(day + timedelta(days=days_left), WEEK_DAYS)
     if group.cycle == "fortnightly":
         assert group.anchor is not None
-        return _span_ending(
-            day + timedelta(days=(group.anchor - day).days % FORTNIGHT_DAYS), FORTNIGHT_DAYS
-        )
+        days_left = (group.anchor - day).days % FORTNIGHT_DAYS
+        return _span_ending(day + timedelta(days=days_left), FORTNIGHT_DAYS)
     if group.cycle == "monthly":
         return Span(day.replace(day=1), month_end(day))
     at = bisect_right(group.periods, day, key=lambda period: period.first_day)
@@ -119,7 +113,7 @@ def _span_ending(last_day: date, days: int) -> Span:
 
 
 def last_complete_cycle(group: TimeGroup, cut_off: date) -> Span | None:
-    """The last cycle that ends on or before the cut-off: one that ends on that very day is complete. None: there is none yet."""
+    """Return the last cycle that ends on or before the cut-off; None: there is none."""
     cycle = cycle_with(group, cut_off)
     if cycle is None or cycle.last_day == cut_off:
         return cycle
@@ -127,14 +121,20 @@ def last_complete_cycle(group: TimeGroup, cut_off: date) -> Span | None:
 
 
 def check_periods_reach(group: TimeGroup, cut_off: date) -> str:
-    """What is wrong when nobody knows which cycle a cut-off closes, because custom periods end before it; empty if nothing is."""
+    """Return what is wrong if the custom periods end before the cut-off, else ""."""
     if group.cycle != "custom" or cut_off <= group.periods[-1].last_day:
         return ""
-    return f"the cut-off {cut_off} is beyond the last period of time group {group.name!r}, which ends on {group.periods[-1].last_day}"
+    return (
+        f"the cut-off {cut_off} is beyond the last period of time group {group.name!r},"
+        f" which ends on {group.periods[-1].last_day}"
+    )
 
 
 def window(group: TimeGroup | None, cut_off: date) -> Window:
-    """The window of a debtor for a cut-off date. Without a time group: week ending, or effective date, on or before the cut-off."""
+    """Return the window of a debtor for a cut-off date.
+
+    Without a time group: week ending, or effective date, on or before the cut-off.
+    """
     if group is None:
         return Window(weeks_to=cut_off, products_to=cut_off)
     if group.cycle == "non-date":
@@ -146,8 +146,11 @@ def window(group: TimeGroup | None, cut_off: date) -> Window:
 
 
 def expected_weeks(cycle: Window, cut_off: date, today: date) -> Span | None:
-    """The days in which the weeks end whose timesheets are expected: those of the cycle. Who has no cycle is asked for the week that
-    ended last. None: nothing is expected yet."""
+    """Return the days in which the weeks with expected timesheets end.
+
+    These are the days of the cycle; without a cycle, the week that ended last. None: no timesheet
+    is expected yet.
+    """
     if cycle.cycle is not None or cycle.weeks_to == NO_COMPLETE_CYCLE:
         return cycle.cycle
     return _span_ending(min(cut_off, today), WEEK_DAYS)
@@ -156,9 +159,10 @@ def expected_weeks(cycle: Window, cut_off: date, today: date) -> Span | None:
 def in_window(
     kind: LineKind, week_ending: date | None, effective_date: date, correction: bool, cycle: Window
 ) -> bool:
-    """Whether a line that is due is in the cycle. A correction of an invoiced timesheet is in whatever its week ending.
+    """Whether a line that is due is in the window.
 
-    Its twin in SQL is the column `exclusion_reason` of the store's selection.
+    A correction of an invoiced timesheet is in it whatever its week ending. The column
+    `exclusion_reason` of the selection in SQL is the same rule.
     """
     if kind == "product":
         return effective_date <= cycle.products_to

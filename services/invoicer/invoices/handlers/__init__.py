@@ -1,1 +1,0 @@
-"""Handles events and commands: lock, load, decide, save, publish."""

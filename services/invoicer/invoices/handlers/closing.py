@@ -1,14 +1,13 @@
-"""Numbers and closes documents: the one way, for batches and for credit notes alike.
+"""Numbers and closes documents, for batches and for credit notes.
 
 The caller holds the exclusive lock of the billing company and has filled the temporary tables that
-`invoices.store.closing` reads. It calls `take_numbers` last: the counter of the series is the last
-row that the transaction changes.
+`invoices.store.closing` reads. It calls `take_numbers` last: the counter of the series must be the
+last row that the transaction changes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,17 +28,15 @@ from shared.events.commands import CreditInvoice, GenerateBatch, RetryParked
 MOST_NAMED = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Numbering:
+class Numbering(NamedTuple):
     """The date of the documents and the number of the first one."""
 
     invoice_date: date
     start: NumberingStart
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedDocuments:
-    """A batch that was written, with its documents and their ids."""
+class ClosedDocuments(NamedTuple):
+    """A stored batch, with its documents and their ids."""
 
     batch: Batch
     start: NumberingStart
@@ -48,15 +45,15 @@ class ClosedDocuments:
 
     @property
     def outbox_ids(self) -> list[OutboxId]:
-        """What is to be published about them."""
+        """The ids of the messages to publish about them."""
         return [("batch", self.batch.batch_id), *messages.invoice_chunks(self.invoice_ids)]
 
 
 def document_totals(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """The totals of documents per currency, as they are stored and published."""
+    """Return the totals of documents per currency, as they are stored and published."""
     groups = [each.group for each in documents]
-    found = totals((group.currency, group.line_count, group.net, group.tax) for group in groups)
-    return [each.row for each in found]
+    sums = totals((group.currency, group.line_count, group.net, group.tax) for group in groups)
+    return [each.row for each in sums]
 
 
 def plan_numbering(
@@ -66,7 +63,7 @@ def plan_numbering(
     first_number: int | None = None,
     reason: str = "",
 ) -> Numbering:
-    """Checks the date and the first number that an operator asks for, or chooses them."""
+    """Check the date and first number that an operator requests, or choose them."""
     return Numbering(
         numbers.invoice_date(invoice_date, today, series),
         numbers.first_number(series, first_number, reason),
@@ -82,7 +79,7 @@ async def close_documents(
     documents: Sequence[Document],
     buyers: Sequence[Buyer],
 ) -> ClosedDocuments:
-    """Gives documents their numbers, due dates and buyers, and writes them as one batch."""
+    """Number documents, set their due dates and buyers, and store them as one batch."""
     batch = Batch(
         batch_id=closing.batch_id(numbering.invoice_date, command.command_id),
         company=company,
@@ -110,29 +107,26 @@ async def close_documents(
             zip(documents, buyers, strict=True), start=numbering.start.number
         )
     ]
-    await _check_unused(connection, company, [each.invoice_number for each in numbered])
+    used = await number_store.used_numbers(
+        connection,
+        company.billing_company,
+        company.series_prefix,
+        [each.invoice_number for each in numbered],
+    )
+    if used:
+        raise Refused(
+            "number_used",
+            f"another series of {company.billing_company} used {', '.join(used[:MOST_NAMED])}"
+            " already",
+            "give the billing company another series prefix, or a first number above them",
+        )
     await closing.add_batch(connection, batch, numbered)
     invoice_ids = await closing.add_documents(connection, batch, numbered)
     return ClosedDocuments(batch, numbering.start, numbered, invoice_ids)
 
 
-async def _check_unused(
-    connection: AsyncConnection, company: BillingCompany, invoice_numbers: list[str]
-) -> None:
-    taken = await number_store.used_numbers(
-        connection, company.billing_company, company.series_prefix, invoice_numbers
-    )
-    if taken:
-        raise Refused(
-            "number_used",
-            f"another series of {company.billing_company} used"
-            f" {', '.join(taken[:MOST_NAMED])} already",
-            "give the billing company another series prefix, or a first number above them",
-        )
-
-
 async def take_numbers(connection: AsyncConnection, closed: ClosedDocuments) -> None:
-    """Moves the series behind the numbers of the documents and declares a jump before them."""
+    """Take the numbers of the documents from the series, and declare a jump before them."""
     batch, start = closed.batch, closed.start
     if start.jump is not None:
         await number_store.add_jump(
@@ -143,10 +137,7 @@ async def take_numbers(connection: AsyncConnection, closed: ClosedDocuments) -> 
             reason=batch.reason,
             command_id=batch.command_id,
         )
+    next_number = start.number + len(closed.documents)
     await number_store.move_series(
-        connection,
-        batch.company,
-        start.number,
-        start.number + len(closed.documents),
-        batch.invoice_date,
+        connection, batch.company, start.number, next_number, batch.invoice_date
     )

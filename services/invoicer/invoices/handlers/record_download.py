@@ -12,7 +12,7 @@ from shared.events.commands import RecordDownload
 
 
 async def on_record_download(connection: AsyncConnection, command: RecordDownload) -> Answer:
-    """Keeps that a batch was downloaded."""
+    """Record that a batch was downloaded."""
     if not await downloads.add_download(connection, command):
         raise Refused(
             "no_such_batch",

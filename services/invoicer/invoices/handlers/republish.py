@@ -1,44 +1,43 @@
-"""Says again what was said: batches and invoices since a day, or the invoices of one document. Consumers know repeats by their ids."""
+"""Publishes `batch-generated` and `invoice-closed` again: since a day, or of one source document.
+
+Consumers recognize the repeats by their ids.
+"""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.invoices.store import messages as announced
+from services.invoicer.invoices.store import messages
 from shared.consumer.commands import Answer
 from shared.errors import Refused
 from shared.events.commands import Republish
 
 
 async def on_republish(connection: AsyncConnection, command: Republish) -> Answer:
-    """Puts what was announced among the in the outbox once more."""
-    if command.since is None and command.document_id is None:
-        raise Refused(
-            "nothing_named",
-            "republish needs to know what",
-            "give a document id, or a day with --since",
-        )
+    """Put the ids of published messages into the outbox again."""
     batches: list[str] = []
     if command.document_id is not None:
-        invoices = await announced.invoices_of(
-            connection, command.document_kind, command.document_id
-        )
         what = f"the invoices of {command.document_id}"
-    else:
-        assert command.since is not None
-        batches, invoices = (
-            await announced.batches_since(connection, command.since),
-            await announced.invoices_since(connection, command.since),
-        )
+        kind, document_id = command.document_kind, command.document_id
+        invoices = await messages.invoices_of(connection, kind, document_id)
+    elif command.since is not None:
         what = f"what was closed since {command.since}"
+        batches, invoices = await messages.closed_since(connection, command.since)
+    else:
+        raise Refused(
+            "nothing_named",
+            "the command does not name what to publish again",
+            "give a document id, or a day with --since",
+        )
     if not batches and not invoices:
         raise Refused(
             "nothing_to_say",
-            f"{what}: nothing was announced",
+            f"{what}: nothing was published",
             "see `backoffice batch list` and `backoffice invoices search`",
         )
-    counts = {"batch": len(batches), "invoice": len(invoices)}
-    pending = [*(("batch", an_id) for an_id in batches), *announced.invoice_chunks(invoices)]
     return Answer(
-        f"{what}: {len(batches)} batches and {len(invoices)} invoices are said again",
-        details=counts,
-        publish_after=pending,
+        f"{what}: {len(batches)} batches and {len(invoices)} invoices are published again",
+        details={"batch": len(batches), "invoice": len(invoices)},
+        publish_after=[
+            *(("batch", batch_id) for batch_id in batches),
+            *messages.invoice_chunks(invoices),
+        ],
     )

@@ -1,1 +1,0 @@
-"""Decides: functions over frozen values; today, rates and numbers are arguments."""

@@ -1,6 +1,6 @@
-"""A document: lines with the same split keys added up, and what such a group becomes.
+"""Documents: lines with the same split keys form a group, and a group becomes a document.
 
-A group becomes an invoice or a credit note, or stays open when it comes to zero.
+A group becomes an invoice or a credit note, or stays open when its total is zero.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,10 @@ from shared.terms import DocumentType
 
 
 class Group(NamedTuple):
-    """Lines with the same split keys, added up. `newest_corrected` is the newest invoice that a credit among them corrects."""
+    """Lines with the same split keys, added up.
+
+    `newest_corrected` is the newest invoice that a credit among them corrects.
+    """
 
     group_no: int
     account_name: str
@@ -39,7 +42,7 @@ class Group(NamedTuple):
         service_to: date,
         newest_corrected: int | None,
     ) -> "Group":
-        """The group with the lines of one more tax code and rate."""
+        """Return the group with the lines of one more tax code and rate."""
         return self._replace(
             tax_parts=(*self.tax_parts, part),
             line_count=self.line_count + line_count,
@@ -53,7 +56,7 @@ class Group(NamedTuple):
         )
 
     def taxed(self, taxes: Mapping[tuple[str, Decimal], Decimal]) -> "Group":
-        """The group with other tax for its codes and rates."""
+        """Return the group with other tax amounts for its codes and rates."""
         return self._replace(
             tax_parts=tuple(
                 part._replace(tax=taxes[(part.code, part.rate)]) for part in self.tax_parts
@@ -62,22 +65,22 @@ class Group(NamedTuple):
 
     @property
     def net(self) -> Decimal:
-        """Sum of the lines; credits count negative."""
+        """The sum of the lines; credits count negative."""
         return sum([part.net for part in self.tax_parts], ZERO)
 
     @property
     def tax(self) -> Decimal:
-        """Sum of the tax."""
+        """The sum of the tax."""
         return sum([part.tax for part in self.tax_parts], ZERO)
 
     @property
     def split_keys(self) -> tuple[object, ...]:
-        """The order of documents in a batch: Account Name, then the split keys."""
+        """The sort key of documents in a batch: Account Name, then the split keys."""
         return (self.account_name, self.currency, self.terms, self.po_number)
 
 
 class Document(NamedTuple):
-    """A group that will be closed, and what it is. `tax_basis`: how its tax was computed, of each line or of the document."""
+    """A group to close, its type, and how its tax is computed: per line or per document."""
 
     group: Group
     document_type: DocumentType
@@ -85,8 +88,12 @@ class Document(NamedTuple):
 
 
 def document_type(group: Group) -> DocumentType | None:
-    """An invoice when the group raises the debt, a credit note (with all its lines) when it lowers it; None when it comes to exactly
-    zero in net and tax. The debt is the total: net and tax may have different signs where a credit is taxed and a debit is not."""
+    """Return the type of a group's document.
+
+    An invoice if the total raises the debt, a credit note with all its lines if it lowers it, None
+    if net and tax are zero. The total decides, because net and tax can have different signs where a
+    credit is taxed and a debit is not.
+    """
     weight = group.net + group.tax or group.net
     if weight == 0:
         return None
@@ -94,7 +101,10 @@ def document_type(group: Group) -> DocumentType | None:
 
 
 def taxed_per_document(closed: Sequence[Document], basis: str) -> list[Document]:
-    """The documents whose tax is computed over their sums: invoices of a company with that basis; a credit note never."""
+    """Return the documents whose tax is computed on their sums.
+
+    These are the invoices of a company with that tax basis; never credit notes.
+    """
     if basis != "document":
         return []
     return [
@@ -107,8 +117,12 @@ def taxed_per_document(closed: Sequence[Document], basis: str) -> list[Document]
 def recheck_totals(
     taxed: Sequence[Document], zero_document_debtors: frozenset[str] = frozenset()
 ) -> tuple[list[Document], list[Group]]:
-    """Where credits take what debits come to, tax over the sum of the debits may leave nothing to pay, or less, of an invoice that tax line
-    by line had made: then its lines stay open, as those of any sum of zero."""
+    """Separate the documents that keep their type from the groups that stay open.
+
+    Where credits nearly cancel the debits, tax on the sum of the debits can change the sign of a
+    total, or make it zero, compared with tax per line. The lines of such a document stay open, as
+    those of any total of zero.
+    """
     closed: list[Document] = []
     zero: list[Group] = []
     for each in taxed:
@@ -123,9 +137,10 @@ def recheck_totals(
 def build_documents(
     groups: Sequence[Group], zero_document_debtors: frozenset[str] = frozenset()
 ) -> tuple[list[Document], list[Group]]:
-    """The documents of a batch in the order of their numbers, and the groups that stay open with a total of zero.
+    """Return the documents of a batch in the order of their numbers, and the open groups.
 
-    `zero_document_debtors`: Account Names of debtors who ask for documents of zero, too.
+    A group with a total of zero stays open. `zero_document_debtors`: Account Names of the debtors
+    who want documents with a total of zero too.
     """
     closed: list[Document] = []
     zero: list[Group] = []
@@ -137,7 +152,8 @@ def build_documents(
             zero.append(group)
         else:
             closed.append(Document(group, kind))
-    # Invoices before credit notes; one debtor's documents with the same keys follow the invoices that they correct.
+    # Invoices before credit notes; one debtor's documents with the same keys follow the invoices
+    # that they correct.
     closed.sort(
         key=lambda document: (
             document.group.split_keys,

@@ -1,17 +1,19 @@
-"""Numbers and dates of documents: gapless in a series, dates that never go back (domain rules 8).
+"""Numbers and dates of documents: no gap in a series, dates never go back (domain rules 8).
 
-A series is the billing company's prefix; the width only says how a number is written. Credit notes share it.
+A series is the billing company's prefix; the width only affects how a number is written. Invoices
+and credit notes share a series.
 """
 
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from shared.errors import Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Where a series stands. `next_number` is the next free one; `last_date` the date of its last document. New: nothing used yet."""
+class Series(NamedTuple):
+    """A series: its next free number and the date of its last document; `used`: it has
+    documents.
+    """
 
     prefix: str
     width: int
@@ -20,30 +22,32 @@ class Series:
     used: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NumberJump:
-    """Numbers passed over, both ends included."""
+class NumberJump(NamedTuple):
+    """Skipped numbers, both ends included."""
 
     from_number: int
     to_number: int
 
 
-@dataclass(frozen=True, slots=True)
-class NumberingStart:
-    """The first number of a batch, and the jump that it declares, if any."""
+class NumberingStart(NamedTuple):
+    """The first number of a batch, and the jump before it, if there is one."""
 
     number: int
     jump: NumberJump | None = None
 
 
 def format_number(prefix: str, width: int, number: int) -> str:
-    """A number as documents show it: prefix and at least `width` digits, more when they are needed."""
+    """Return a number as documents show it: prefix and at least `width` digits."""
     return f"{prefix}{number:0{width}d}"
 
 
 def first_number(series: Series, wanted: int | None, reason: str) -> NumberingStart:
-    """Where a batch begins to number. The first batch may start anywhere; a later first number must be above every number of the
-    series, needs a reason, and what it passes over is declared. Raises `Refused`, naming the next free number."""
+    """Return the first number of a batch.
+
+    The first batch may start anywhere. A later first number must be above every number of the
+    series and needs a reason; the skipped numbers are declared. Raises `Refused`, which names the
+    next free number.
+    """
     if wanted is None or wanted == series.next_number:
         return NumberingStart(series.next_number)
     free = format_number(series.prefix, series.width, series.next_number)
@@ -52,14 +56,16 @@ def first_number(series: Series, wanted: int | None, reason: str) -> NumberingSt
     if wanted < series.next_number:
         raise Refused(
             "number_used",
-            f"first number {wanted} is not above every number of series {series.prefix!r}: the next free one is {series.next_number} ({free})",
+            f"first number {wanted} is not above every number of series {series.prefix!r}:"
+            f" the next free one is {series.next_number} ({free})",
             f"leave the first number out, or give {series.next_number} or more",
             next_free=series.next_number,
         )
     if not reason.strip():
         raise Refused(
             "reason_missing",
-            f"first number {wanted} passes over {wanted - series.next_number} numbers from {series.next_number} ({free}) on; that needs a reason",
+            f"first number {wanted} skips {wanted - series.next_number} numbers from"
+            f" {series.next_number} ({free}) on; that needs a reason",
             "give --reason, it is printed in the gap certificate",
             next_free=series.next_number,
         )
@@ -67,7 +73,10 @@ def first_number(series: Series, wanted: int | None, reason: str) -> NumberingSt
 
 
 def invoice_date(wanted: date | None, today: date, series: Series) -> date:
-    """The date of a batch's documents: today's local date, or the one given, not before the last of the series, not after today."""
+    """Return the date of a batch's documents: today, or the requested date.
+
+    Not before the last date of the series, and not after today. Raises `Refused`.
+    """
     chosen = wanted or today
     if chosen > today:
         raise Refused(
@@ -78,12 +87,13 @@ def invoice_date(wanted: date | None, today: date, series: Series) -> date:
     if series.last_date is not None and chosen < series.last_date:
         raise Refused(
             "date_goes_back",
-            f"invoice date {chosen} is before {series.last_date}, the date of the last document of series {series.prefix!r}",
+            f"invoice date {chosen} is before {series.last_date},"
+            f" the date of the last document of series {series.prefix!r}",
             f"give a date from {series.last_date} to {today}",
         )
     return chosen
 
 
 def exceeds_width(series: Series, documents: int) -> bool:
-    """Whether the numbers of so many more documents need more digits than the series is wide."""
+    """Whether the numbers of that many more documents have more digits than the width."""
     return documents > 0 and len(str(series.next_number + documents - 1)) > series.width

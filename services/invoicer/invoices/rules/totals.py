@@ -1,10 +1,12 @@
-"""Tax and totals of documents (domain rules 7). Exact decimals; the store does the same for millions of lines in SQL, and a generated
-test holds the two together."""
+"""Tax and totals of documents (domain rules 7), with exact decimals.
+
+The store computes the same for millions of lines in SQL; a generated test compares the two.
+"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
+from itertools import zip_longest
 from typing import NamedTuple
 
 from services.invoicer.debtors.rules.companies import TaxRate
@@ -14,9 +16,8 @@ FOREVER = date(9999, 12, 31)
 HUNDRED = Decimal(100)
 
 
-@dataclass(frozen=True, slots=True)
-class TaxSpan:
-    """A tax rate with the dates between which it is in force, the last one not included."""
+class TaxSpan(NamedTuple):
+    """A tax rate and the dates between which it applies, the last one not included."""
 
     tax_code: str
     from_date: date
@@ -25,22 +26,21 @@ class TaxSpan:
 
 
 def tax_spans(rates: Iterable[TaxRate]) -> list[TaxSpan]:
-    """The rates of a billing company as spans: each holds until the next of its code."""
+    """Return the rates of a company as spans: each applies until the next one of its code."""
     ordered = sorted(rates, key=lambda rate: (rate.tax_code, rate.from_date))
     spans = []
-    for at, rate in enumerate(ordered):
-        following = ordered[at + 1] if at + 1 < len(ordered) else None
-        until = (
-            following.from_date
-            if following is not None and following.tax_code == rate.tax_code
-            else FOREVER
-        )
+    for rate, following in zip_longest(ordered, ordered[1:]):
+        is_last = following is None or following.tax_code != rate.tax_code
+        until = FOREVER if is_last else following.from_date
         spans.append(TaxSpan(rate.tax_code, rate.from_date, until, rate.percent))
     return spans
 
 
 def rate_on(spans: Iterable[TaxSpan], tax_code: str, effective_date: date) -> Decimal | None:
-    """The percent of a code on an effective date. No code is no tax; None: the code has no rate on that date."""
+    """Return the percentage of a tax code on a date.
+
+    Zero without a code; None: the code has no rate on that date.
+    """
     if not tax_code:
         return ZERO
     return next(
@@ -54,14 +54,15 @@ def rate_on(spans: Iterable[TaxSpan], tax_code: str, effective_date: date) -> De
 
 
 def line_tax(amount: Decimal, percent: Decimal, currency: str) -> Decimal:
-    """Tax of one line, rounded half up."""
+    """Return the tax of one line, rounded half up."""
     return rounded(amount * percent / HUNDRED, currency)
 
 
 def document_tax(amounts: Sequence[Decimal], percent: Decimal, currency: str) -> list[Decimal]:
-    """Tax of the lines of one code and rate on a document, computed over their sum and spread by largest remainder.
+    """Return the tax of the lines of one code and rate of a document.
 
-    25.06, 25.61, 25.63 at 15 % give 3.76, 3.84, 3.85 = 11.45. Equal remainders go to the earlier line.
+    It is computed on their sum and distributed by largest remainder: 25.06, 25.61, 25.63 at 15 %
+    give 3.76, 3.84, 3.85 = 11.45. Of equal remainders, the earlier line's counts first.
     """
     step = minor_unit(currency)
     exact = [amount * percent / HUNDRED for amount in amounts]
@@ -82,21 +83,23 @@ def credit_taxes(
     credits: Sequence[Decimal],
     currency: str,
 ) -> list[Decimal]:
-    """Tax of the credits of one invoice line, in order: in proportion, never more than stands on the line; the last takes the rest.
+    """Return the tax of the credits of one invoice line, in order.
 
-    `amount` and `tax` are those of the invoice line; `credited`, `tax_credited` (negative) went before; `credits` are negative.
+    In proportion, never more than is left of the line; the last credit takes the rest. `amount` and
+    `tax` are those of the invoice line; `credited` and `tax_credited` (negative) are earlier
+    credits; `credits` are negative.
     """
     sign = -1 if tax < 0 else 1
     rest = abs(tax + tax_credited)
-    found: list[Decimal] = []
+    taxes: list[Decimal] = []
     running, taken = ZERO, ZERO
     for credit in credits:
         running += credit
         share = abs(rounded(tax * credit / amount, currency)) if amount else ZERO
         upto = rest if amount and amount + credited + running == 0 else min(rest, taken + share)
-        found.append(-sign * (upto - taken))
+        taxes.append(-sign * (upto - taken))
         taken = upto
-    return found
+    return taxes
 
 
 class TaxPart(NamedTuple):
@@ -108,8 +111,7 @@ class TaxPart(NamedTuple):
     tax: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class CurrencySum:
+class CurrencySum(NamedTuple):
     """Totals of documents in one currency; credits count negative."""
 
     currency: str
@@ -120,7 +122,7 @@ class CurrencySum:
 
     @property
     def row(self) -> dict[str, object]:
-        """As it is stored and said: amounts as decimal strings at the currency's minor unit."""
+        """The totals as they are stored and published: amounts as decimal strings."""
         sums = {"net": self.net, "tax": self.tax, "total": self.net + self.tax}
         return {"currency": self.currency, "documents": self.documents, "lines": self.lines} | {
             name: str(rounded(value, self.currency)) for name, value in sums.items()
@@ -128,13 +130,15 @@ class CurrencySum:
 
 
 def totals(documents: Iterable[tuple[str, int, Decimal, Decimal]]) -> list[CurrencySum]:
-    """Sums per currency of (currency, lines, net, tax)."""
-    found: dict[str, list[tuple[int, Decimal, Decimal]]] = {}
+    """Return the sums per currency of (currency, lines, net, tax)."""
+    sums: dict[str, CurrencySum] = {}
     for currency, lines, net, tax in documents:
-        found.setdefault(currency, []).append((lines, net, tax))
-    return [_sum(currency, found[currency]) for currency in sorted(found)]
-
-
-def _sum(currency: str, documents: Sequence[tuple[int, Decimal, Decimal]]) -> CurrencySum:
-    lines, nets, taxes = zip(*documents, strict=True)
-    return CurrencySum(currency, len(documents), sum(lines), sum(nets, ZERO), sum(taxes, ZERO))
+        so_far = sums.get(currency, CurrencySum(currency, 0, 0, ZERO, ZERO))
+        sums[currency] = CurrencySum(
+            currency,
+            so_far.documents + 1,
+            so_far.lines + lines,
+            so_far.net + net,
+            so_far.tax + tax,
+        )
+    return [sums[currency] for currency in sorted(sums)]

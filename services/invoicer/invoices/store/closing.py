@@ -1,17 +1,18 @@
-"""Closes documents: writes them, their lines and seals once; their lines are no longer open.
+"""Closes documents: writes them, their lines and their seals once; the lines are no longer open.
 
-The lines come from two temporary tables that the caller has filled in the same transaction:
-`selected_line` (group_no, line_no, pay_line_id, exclusion_reason = 0 for lines to close, location_no,
-tax_code, tax_rate, tax, digest, corrects_invoice) and `line_location` (location_no, debtor_node,
-debtor_level). `batches.store.selection` fills them for a batch, `credits.store` for a credit note.
-Closing leaves `closed_document` (invoice_id, group_no) behind for the rest of the transaction.
+The lines come from two temporary tables that the caller fills in the same transaction:
+`selected_line` (group_no, line_no, pay_line_id, exclusion_reason = 0 for lines to close,
+location_no, tax_code, tax_rate, tax, digest, corrects_invoice) and `line_location` (location_no,
+debtor_node, debtor_level). `batches.store.selection` fills them for a batch, `credits.store` for a
+credit note. Closing creates `closed_document` (invoice_id, group_no) for the rest of the
+transaction.
 """
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from pydantic_core import to_json
@@ -19,8 +20,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules.documents import Document
-from shared.database import columns, joined, rows, run, run_in_thread
+from shared.database import columns, joined_rows, kinds_of, named_queries, rows, run, run_in_thread
 from shared.money import plain, rounded
+
+_QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+_DOCUMENT = kinds_of(
+    "group_no bigint, number bigint, invoice_number text, document_type text, account_name text,"
+    " currency text, payment_terms text, po_number text, tax_regime text, tax_wording text,"
+    " tax_basis text, due_date date, service_from date, service_to date, net numeric, tax numeric,"
+    " line_count integer, tax_totals jsonb, buyer jsonb"
+)
+_NAMES = ", ".join(name for name in _DOCUMENT if name != "group_no")
+_ADD_INVOICES = f"""
+CREATE TEMP TABLE closed_document ON COMMIT DROP AS
+WITH given AS MATERIALIZED (
+  SELECT * FROM unnest({columns(_DOCUMENT)}) AS d({", ".join(_DOCUMENT)})
+  WHERE group_no IS NOT NULL),
+inserted AS (
+  INSERT INTO invoicer.invoice
+    ({_NAMES}, billing_company, batch_id, series, invoice_date, cut_off_date, total, seller,
+     closed_at)
+  SELECT {_NAMES}, :company, :batch_id, :series, :invoice_date, :cut_off, net + tax,
+    CAST(:seller AS jsonb), :at
+  FROM given ORDER BY number
+  RETURNING invoice_id, number)
+SELECT invoice_id, group_no FROM inserted JOIN given USING (number)"""
 
 
 class NumberedDocument(NamedTuple):
@@ -33,8 +57,7 @@ class NumberedDocument(NamedTuple):
     buyer: Buyer
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """The head of a batch."""
 
     batch_id: str
@@ -49,19 +72,17 @@ class Batch:
 
 
 def batch_id(invoice_date: date, command_id: str) -> str:
-    """The id of the batch that a command makes: the same whenever the command is worked again."""
+    """Return the id of a command's batch: the same whenever the command is processed again."""
     return f"B{invoice_date:%Y%m%d}-{hashlib.sha256(command_id.encode()).hexdigest()[:8]}"
 
 
 async def add_batch(
     connection: AsyncConnection, batch: Batch, documents: Sequence[NumberedDocument]
 ) -> None:
-    """The batch's row."""
+    """Add the row of a batch."""
     await run(
         connection,
-        "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents, line_count,"
-        " totals, actor, reason, generated_at) VALUES (:batch_id, :company, :command_id, :cut_off, :invoice_date, :first, :last, :documents, :lines,"
-        " CAST(:totals AS jsonb), :actor, :reason, :at)",
+        _QUERIES["add_batch"],
         batch_id=batch.batch_id,
         company=batch.company.billing_company,
         command_id=batch.command_id,
@@ -78,77 +99,20 @@ async def add_batch(
     )
 
 
-_DOCUMENT = {
-    "group_no": "bigint",
-    "number": "bigint",
-    "invoice_number": "text",
-    "document_type": "text",
-    "account_name": "text",
-    "currency": "text",
-    "payment_terms": "text",
-    "po_number": "text",
-    "tax_regime": "text",
-    "tax_wording": "text",
-    "tax_basis": "text",
-    "due_date": "date",
-    "service_from": "date",
-    "service_to": "date",
-    "net": "numeric",
-    "tax": "numeric",
-    "line_count": "integer",
-    "tax_totals": "text",
-    "buyer": "text",
-}
-INVOICES_SQL = f"""
-CREATE TEMP TABLE closed_document ON COMMIT DROP AS
-WITH given AS MATERIALIZED (
-  SELECT * FROM unnest({columns(_DOCUMENT)}) AS d({", ".join(_DOCUMENT)}) WHERE group_no IS NOT NULL),
-inserted AS (
-  INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
-    po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count,
-    tax_totals, seller, buyer, closed_at)
-  SELECT :company, :batch_id, :series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number, tax_regime,
-    tax_wording, tax_basis, :invoice_date, due_date, :cut_off, service_from, service_to, net, tax, net + tax, line_count, CAST(tax_totals AS jsonb),
-    CAST(:seller AS jsonb), CAST(buyer AS jsonb), :at
-  FROM given ORDER BY number
-  RETURNING invoice_id, number)
-SELECT invoice_id, group_no FROM inserted JOIN given USING (number)"""
-
-# `selected_line` lies in the order of groups and lines, which is nearly the order of documents: the keys of both tables grow at their ends.
-LINES_SQL = """
-INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
-SELECT d.invoice_id, k.line_no, k.pay_line_id, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax
-FROM selected_line k
-JOIN closed_document d ON d.group_no = k.group_no
-JOIN line_location s ON s.location_no = k.location_no"""
-
-SEALS_SQL = """
-INSERT INTO invoicer.invoice_seal (invoice_id, content_hash)
-SELECT i.invoice_id, invoicer.document_seal(i, l.lines)
-FROM closed_document d
-JOIN invoicer.invoice i ON i.invoice_id = d.invoice_id
-JOIN (
-  SELECT k.group_no, string_agg(invoicer.line_seal(k.line_no, k.digest, k.corrects_invoice, s.debtor_node, s.debtor_level, k.tax_code, k.tax_rate, k.tax),
-                                CAST('' AS bytea) ORDER BY k.line_no) AS lines
-  FROM selected_line k JOIN line_location s ON s.location_no = k.location_no
-  WHERE k.exclusion_reason = 0 GROUP BY k.group_no) l ON l.group_no = d.group_no"""
-
-CLOSE_LINES_SQL = """
-DELETE FROM invoicer.open_line o USING selected_line k
-WHERE o.billing_company = :company AND o.pay_line_id = k.pay_line_id AND k.exclusion_reason = 0"""
-
-
 async def add_documents(
     connection: AsyncConnection, batch: Batch, documents: Sequence[NumberedDocument]
 ) -> list[int]:
-    """Takes the lines from the open ones, and writes documents, lines and seals; the ids of the documents."""
-    leave = run(connection, CLOSE_LINES_SQL, company=batch.company.billing_company)
-    _, in_columns = await run_in_thread(leave, lambda: _columns(documents))
+    """Close the open lines, write documents, lines and seals, and return the documents' ids."""
+    company = batch.company.billing_company
+    _, document_columns = await run_in_thread(
+        run(connection, _QUERIES["close_lines"], company=company),
+        lambda: joined_rows(_DOCUMENT, map(_document_row, documents)),
+    )
     await run(
         connection,
-        INVOICES_SQL,
-        **in_columns,
-        company=batch.company.billing_company,
+        _ADD_INVOICES,
+        **document_columns,
+        company=company,
         batch_id=batch.batch_id,
         series=batch.company.series_prefix,
         invoice_date=batch.invoice_date,
@@ -157,66 +121,57 @@ async def add_documents(
         at=batch.generated_at,
     )
     await run(connection, "ANALYZE closed_document")
-    written = await run(connection, LINES_SQL)
+    written = await run(connection, _QUERIES["add_lines"])
     expected = sum(each.document.group.line_count for each in documents)
     if written != expected:
         raise AssertionError(f"{written} lines written for documents that count {expected}")
-    await run(connection, SEALS_SQL)
-    return [
-        row[0]
-        for row in await rows(
-            connection, "SELECT invoice_id FROM closed_document ORDER BY invoice_id"
-        )
-    ]
+    await run(connection, _QUERIES["add_seals"])
+    query = "SELECT invoice_id FROM closed_document ORDER BY invoice_id"
+    return [row[0] for row in await rows(connection, query)]
 
 
-def _columns(documents: Sequence[NumberedDocument]) -> dict[str, str]:
-    """The documents column by column."""
-    groups = [each.document.group for each in documents]
-    return {
-        "group_no": joined([str(group.group_no) for group in groups]),
-        "number": joined([str(each.number) for each in documents]),
-        "invoice_number": joined([each.invoice_number for each in documents]),
-        "document_type": joined([each.document.document_type for each in documents]),
-        "account_name": joined([group.account_name for group in groups]),
-        "currency": joined([group.currency for group in groups]),
-        "payment_terms": joined([group.terms.payment_terms for group in groups]),
-        "po_number": joined([group.po_number for group in groups]),
-        "tax_regime": joined([group.terms.tax_regime for group in groups]),
-        "tax_wording": joined([group.terms.tax_wording for group in groups]),
-        "tax_basis": joined([each.document.tax_basis for each in documents]),
-        "due_date": joined([each.due_date.isoformat() for each in documents]),
-        "service_from": joined([group.service_from.isoformat() for group in groups]),
-        "service_to": joined([group.service_to.isoformat() for group in groups]),
-        "net": joined([str(group.net) for group in groups]),
-        "tax": joined([str(group.tax) for group in groups]),
-        "line_count": joined([str(group.line_count) for group in groups]),
-        "tax_totals": joined([to_json(_tax_totals(each.document)).decode() for each in documents]),
-        "buyer": joined([to_json(each.buyer.snapshot).decode() for each in documents]),
-    }
-
-
-def _tax_totals(document: Document) -> list[dict[str, str]]:
-    currency = document.group.currency
-    return [
+def _document_row(each: NumberedDocument) -> tuple[str, ...]:
+    """Return the values of a document as texts, in the order of `_DOCUMENT`."""
+    group = each.document.group
+    tax_totals = [
         {
             "code": part.code,
             "rate": plain(part.rate),
-            "net": str(rounded(part.net, currency)),
-            "tax": str(rounded(part.tax, currency)),
+            "net": str(rounded(part.net, group.currency)),
+            "tax": str(rounded(part.tax, group.currency)),
         }
-        for part in document.group.tax_parts
+        for part in group.tax_parts
     ]
+    return (
+        str(group.group_no),
+        str(each.number),
+        each.invoice_number,
+        each.document.document_type,
+        group.account_name,
+        group.currency,
+        group.terms.payment_terms,
+        group.po_number,
+        group.terms.tax_regime,
+        group.terms.tax_wording,
+        each.document.tax_basis,
+        each.due_date.isoformat(),
+        group.service_from.isoformat(),
+        group.service_to.isoformat(),
+        str(group.net),
+        str(group.tax),
+        str(group.line_count),
+        to_json(tax_totals).decode(),
+        to_json(each.buyer._asdict()).decode(),
+    )
 
 
 async def corrected_buyers(
     connection: AsyncConnection, invoice_ids: Sequence[int]
 ) -> dict[int, Buyer]:
-    """The buyers that stand on documents already closed: what a credit note repeats."""
+    """Return the buyers of closed documents: a credit note repeats them."""
     query = """
-        SELECT invoice_id, buyer ->> 'name', buyer ->> 'address', buyer ->> 'tax_id'
+        SELECT invoice_id, coalesce(buyer ->> 'name', ''), coalesce(buyer ->> 'address', ''),
+          coalesce(buyer ->> 'tax_id', '')
         FROM invoicer.invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[]))"""
-    return {
-        row[0]: Buyer(row[1] or "", row[2] or "", row[3] or "")
-        for row in await rows(connection, query, ids=sorted(set(invoice_ids)))
-    }
+    found = await rows(connection, query, ids=sorted(set(invoice_ids)))
+    return {invoice_id: Buyer(*buyer) for invoice_id, *buyer in found}

@@ -1,4 +1,4 @@
-"""Who downloaded a batch, when and in which format."""
+"""Downloads of batches: who, when, and in which format."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -8,10 +8,11 @@ from shared.events.commands import RecordDownload
 
 
 async def add_download(connection: AsyncConnection, command: RecordDownload) -> bool:
-    """Keeps a download; False if the company has no such batch."""
+    """Add a download; False if the company has no such batch."""
     query = """
         INSERT INTO invoicer.download (batch_id, command_id, file_format, actor, downloaded_at)
-        SELECT batch_id, :command_id, :file_format, :actor, :at FROM invoicer.batch WHERE batch_id = :batch_id AND billing_company = :company"""
+        SELECT batch_id, :command_id, :file_format, :actor, :at FROM invoicer.batch
+        WHERE batch_id = :batch_id AND billing_company = :company"""
     written = await run(
         connection,
         query,

@@ -1,4 +1,6 @@
-"""The messages that closing publishes, built from the stored rows, and which of them to publish again."""
+"""The messages that closing publishes, built from the stored rows, and which of them to publish
+again.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -15,9 +17,10 @@ from shared.events.billing import BatchGenerated, InvoiceClosed
 
 
 async def batch_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
-    """batch-generated, one a batch."""
+    """Build `batch-generated`, one message a batch."""
     query = """
-        SELECT batch_id, billing_company, cut_off_date, invoice_date, first_number, last_number, documents, totals, command_id
+        SELECT batch_id, billing_company, cut_off_date, invoice_date, first_number, last_number,
+          documents, totals, command_id
         FROM invoicer.batch WHERE batch_id = ANY(CAST(:ids AS text[])) ORDER BY batch_id"""
     return [
         OutgoingMessage(
@@ -31,18 +34,20 @@ async def batch_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
 
 
 def invoice_chunks(invoice_ids: Sequence[int]) -> list[OutboxId]:
-    """The in the outbox ids that stand for documents, some hundreds each."""
+    """Return the outbox ids of documents, each for some hundreds of them."""
     return [an_id for an_id, _ in outbox_chunks("invoice", map(str, invoice_ids))]
 
 
 async def invoice_messages(
     connection: AsyncConnection, ids: Sequence[str]
 ) -> list[OutgoingMessage]:
-    """invoice-closed, one a document."""
+    """Build `invoice-closed`, one message a document."""
     query = """
-        SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name, invoice_date, due_date, currency, po_number, net, tax,
-               total, tax_totals, line_count, content_hash
-        FROM invoicer.closed_invoice WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id"""
+        SELECT invoice_id, invoice_number, document_type, batch_id, billing_company, account_name,
+          invoice_date, due_date, currency, po_number, net, tax, total, tax_totals, line_count,
+          content_hash
+        FROM invoicer.closed_invoice
+        WHERE invoice_id = ANY(CAST(:ids AS bigint[])) ORDER BY invoice_id"""
     return [
         OutgoingMessage(
             INVOICE_CLOSED.name,
@@ -60,25 +65,31 @@ MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
 }
 
 
-async def batches_since(connection: AsyncConnection, day: date) -> list[str]:
-    """The ids of the batches that were closed on that day (UTC) or later."""
-    query = "SELECT batch_id FROM invoicer.batch WHERE generated_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY batch_id"
-    return [row.batch_id for row in await rows(connection, query, day=day)]
-
-
-async def invoices_since(connection: AsyncConnection, day: date) -> list[int]:
-    """The ids of the invoices that were closed on that day (UTC) or later."""
-    query = "SELECT invoice_id FROM invoicer.invoice WHERE closed_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY invoice_id"
-    return [row.invoice_id for row in await rows(connection, query, day=day)]
+async def closed_since(connection: AsyncConnection, day: date) -> tuple[list[str], list[int]]:
+    """Return the ids of the batches and invoices that were closed on a day (UTC) or later."""
+    batches = await rows(
+        connection,
+        "SELECT batch_id FROM invoicer.batch"
+        " WHERE generated_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY batch_id",
+        day=day,
+    )
+    invoices = await rows(
+        connection,
+        "SELECT invoice_id FROM invoicer.invoice"
+        " WHERE closed_at >= CAST(:day AS date) AT TIME ZONE 'UTC' ORDER BY invoice_id",
+        day=day,
+    )
+    return [row[0] for row in batches], [row[0] for row in invoices]
 
 
 async def invoices_of(
     connection: AsyncConnection, document_kind: str | None, document_id: str
 ) -> list[int]:
-    """The ids of the invoices on which lines of a source document stand."""
+    """Return the ids of the invoices that have lines of a source document."""
     query = """
-        SELECT DISTINCT il.invoice_id FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id)
-        WHERE p.document_id = :id AND p.document_kind = coalesce(CAST(:kind AS text), p.document_kind) ORDER BY il.invoice_id"""
-    return [
-        row.invoice_id for row in await rows(connection, query, id=document_id, kind=document_kind)
-    ]
+        SELECT DISTINCT il.invoice_id
+        FROM invoicer.pay_line p JOIN invoicer.invoice_line il USING (pay_line_id)
+        WHERE p.document_id = :id
+          AND p.document_kind = coalesce(CAST(:kind AS text), p.document_kind)
+        ORDER BY il.invoice_id"""
+    return [row[0] for row in await rows(connection, query, id=document_id, kind=document_kind)]

@@ -1,4 +1,6 @@
-"""Number series: the counter is a row that is changed last in the transaction, so that a rollback leaves no gap."""
+"""Number series: the counter is a row that changes last in a transaction: a rollback leaves no
+gap.
+"""
 
 from datetime import date
 
@@ -11,22 +13,13 @@ from shared.database import rows, run
 
 
 async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:
-    """Where the company's series stands."""
-    found = await rows(
-        connection,
-        "SELECT next_number, last_date FROM invoicer.number_series WHERE billing_company = :company AND series = :series",
-        company=company.billing_company,
-        series=company.series_prefix,
-    )
-    if not found:
-        return Series(company.series_prefix, company.series_width)
-    return Series(
-        company.series_prefix,
-        company.series_width,
-        found[0].next_number,
-        found[0].last_date,
-        used=True,
-    )
+    """Return the company's series with its next number."""
+    query = """
+        SELECT next_number, last_date, true AS used FROM invoicer.number_series
+        WHERE billing_company = :company AND series = :series"""
+    prefix, width = company.series_prefix, company.series_width
+    found = await rows(connection, query, company=company.billing_company, series=prefix)
+    return Series(prefix, width, *(found[0] if found else ()))
 
 
 async def add_jump(
@@ -38,11 +31,14 @@ async def add_jump(
     reason: str,
     command_id: str,
 ) -> None:
-    """Declares numbers that were passed over."""
+    """Declare numbers that are skipped."""
+    query = """
+        INSERT INTO invoicer.number_jump (billing_company, series, from_number, to_number,
+          actor, reason, command_id, jumped_at)
+        VALUES (:company, :series, :first, :last, :actor, :reason, :command_id, :at)"""
     await run(
         connection,
-        "INSERT INTO invoicer.number_jump (billing_company, series, from_number, to_number, actor, reason, command_id, jumped_at)"
-        " VALUES (:company, :series, :first, :last, :actor, :reason, :command_id, :at)",
+        query,
         company=company.billing_company,
         series=company.series_prefix,
         first=jump.from_number,
@@ -61,12 +57,16 @@ async def move_series(
     next_number: int,
     last_date: date,
 ) -> None:
-    """Takes the numbers of a batch: the last statement of closing."""
+    """Take the numbers of a batch; this is the last query of closing."""
+    query = """
+        INSERT INTO invoicer.number_series
+          (billing_company, series, first_number, next_number, last_date)
+        VALUES (:company, :series, :first, :next, :last_date)
+        ON CONFLICT (billing_company, series)
+          DO UPDATE SET next_number = excluded.next_number, last_date = excluded.last_date"""
     await run(
         connection,
-        "INSERT INTO invoicer.number_series (billing_company, series, first_number, next_number, last_date)"
-        " VALUES (:company, :series, :first, :next, :last_date)"
-        " ON CONFLICT (billing_company, series) DO UPDATE SET next_number = excluded.next_number, last_date = excluded.last_date",
+        query,
         company=company.billing_company,
         series=company.series_prefix,
         first=first_number,
@@ -78,18 +78,19 @@ async def move_series(
 async def used_numbers(
     connection: AsyncConnection, billing_company: str, prefix: str, invoice_numbers: list[str]
 ) -> list[str]:
-    """Which of these document numbers another series of the company has used: `A1` with 1 reads like `A` with 11."""
-    others = await rows(
-        connection,
-        "SELECT series FROM invoicer.number_series WHERE billing_company = :company AND series <> :prefix"
-        " AND (starts_with(series, :prefix) OR starts_with(:prefix, series))",
-        company=billing_company,
-        prefix=prefix,
-    )
-    if not others:
+    """Return those document numbers that another series of the company has used.
+
+    Series `A1` with number 1 gives the same text as series `A` with number 11.
+    """
+    query = """
+        SELECT series FROM invoicer.number_series
+        WHERE billing_company = :company AND series <> :prefix
+          AND (starts_with(series, :prefix) OR starts_with(:prefix, series))"""
+    if not await rows(connection, query, company=billing_company, prefix=prefix):
         return []
-    query = "SELECT invoice_number FROM invoicer.invoice WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[])) ORDER BY 1"
-    return [
-        row[0]
-        for row in await rows(connection, query, company=billing_company, numbers=invoice_numbers)
-    ]
+    query = """
+        SELECT invoice_number FROM invoicer.invoice
+        WHERE billing_company = :company AND invoice_number = ANY(CAST(:numbers AS text[]))
+        ORDER BY 1"""
+    used = await rows(connection, query, company=billing_company, numbers=invoice_numbers)
+    return [row[0] for row in used]

@@ -1,1 +1,0 @@
-"""Stores and loads: set-based SQL without decisions."""

@@ -1,25 +1,21 @@
-"""Commands about open pay lines: snooze, release, edit. All under the shared lock of the billing company and the locks of the documents."""
+"""Commands about open pay lines: snooze, release, edit.
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+All run under the shared lock of the billing company and the locks of the documents.
+"""
+
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.lines.rules import QuantityAmount, value_of
+from services.invoicer.lines.rules import NOTHING, DocKey, first_of, value_of
 from services.invoicer.lines.store import lines
 from services.invoicer.lines.store.lines import FoundLine
 from services.invoicer.settlement import store as settlement
-from services.invoicer.settlement.handlers.realizations import (
-    SettlementChanges,
-    require_locked,
-    save_changes,
-    settle_document,
-)
+from services.invoicer.settlement.handlers.realizations import require_locked, settle_again
 from services.invoicer.settlement.rules.edits import edited
-from services.invoicer.settlement.rules.snoozes import Snooze
-from services.invoicer.settlement.store import OperatorChanges, OperatorEdit
+from services.invoicer.settlement.rules.snoozes import OperatorChanges, OperatorEdit, Snooze
 from shared import clock, faults
 from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_companies
@@ -28,126 +24,109 @@ from shared.events.commands import EditPayLine, ReleasePayLines, SnoozePayLines
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from shared.money import plain
 
-NAMED_IDS = 20
 DETAILED_IDS = 1_000
-REPLACED = "replaced by a later statement, not open"
-LOOK = "see `backoffice pay-lines list` for the lines that are open now"
+REPLACED = "replaced by a later realization, not open"
+SEE_LINES = "see `backoffice pay-lines list`"
+SEE_OPEN_LINES = "see `backoffice pay-lines list` for the lines that are open now"
 
 
 async def on_snooze_pay_lines(connection: AsyncConnection, command: SnoozePayLines) -> Answer:
-    """Puts lines on hold. The snooze belongs to document and line key, so whatever replaces the line inherits it."""
+    """Put lines on hold.
+
+    A snooze belongs to document and line key, so it also holds a line that replaces this one.
+    """
     if not command.reason.strip():
-        raise Refused("reason_missing", "a line is put on hold with a reason only", "give --reason")
+        raise Refused("reason_missing", "putting a line on hold needs a reason", "give --reason")
     found = await _locked(connection, command.billing_company, command.pay_line_ids)
-    await _check_until(connection, command.billing_company, command.until)
-    now = clock.now()
-    snooze = Snooze("snoozed", command.reason, command.actor, command.until, now)
+    zone, _ = (await lines.company_days(connection, [command.billing_company]))[
+        command.billing_company
+    ]
+    today = clock.today_of(zone)
+    if command.until is not None and command.until <= today:
+        raise Refused(
+            "until_has_come",
+            f"{command.until} is not after today ({today} in {zone})",
+            "give a later date with --until, or none",
+        )
+    snooze = Snooze("snoozed", command.reason, command.actor, command.until, clock.now())
     before = await _snoozes_of(connection, found)
-    await settlement.save_snoozes(
-        connection, {(one.document, one.pay_line.line.line_key): snooze for one in found}
-    )
-    until = f" until {command.until}" if command.until else " until released"
+    await settlement.save_snoozes(connection, {_place(line): snooze for line in found})
+    until = str(command.until) if command.until else None
     return Answer(
-        f"{_count(found)} on hold{until}: {command.reason}",
-        details={
-            "pay_line_ids": _some(found),
-            "lines": len(found),
-            "until": None if command.until is None else str(command.until),
-        },
+        f"{_counted(found)} on hold until {until or 'released'}: {command.reason}",
+        details={"pay_line_ids": _ids(found), "lines": len(found), "until": until},
         before=before,
-        after={str(one.pay_line_id): _words(snooze) for one in found},
+        after={str(line.pay_line_id): _details(snooze) for line in found},
         subjects=_subjects(found),
     )
 
 
 async def on_release_pay_lines(connection: AsyncConnection, command: ReleasePayLines) -> Answer:
-    """Ends the hold of lines, whoever or whatever set it."""
+    """End the hold of lines, whether an operator or settlement set it."""
     found = await _locked(connection, command.billing_company, command.pay_line_ids)
     before = await _snoozes_of(connection, found)
-    held = [one for one in found if before[str(one.pay_line_id)] is not None]
+    held = [line for line in found if before[str(line.pay_line_id)] is not None]
+    not_held = len(found) - len(held)
     if not held:
-        raise Refused(
-            "not_on_hold",
-            f"{_named(one.pay_line_id for one in found)}: not on hold",
-            "see `backoffice pay-lines list`",
-        )
-    await settlement.save_snoozes(
-        connection, {(one.document, one.pay_line.line.line_key): None for one in held}
-    )
-    rest = f"; {len(found) - len(held)} were not on hold" if len(held) < len(found) else ""
+        raise Refused("not_on_hold", f"{_named(_ids(found))}: not on hold", SEE_LINES)
+    await settlement.save_snoozes(connection, {_place(line): None for line in held})
+    rest = f"; {not_held} were not on hold" if not_held else ""
     return Answer(
-        f"{_count(held)} released{rest}",
-        details={
-            "pay_line_ids": _some(held),
-            "lines": len(held),
-            "not_on_hold": len(found) - len(held),
-        },
+        f"{_counted(held)} released{rest}",
+        details={"pay_line_ids": _ids(held), "lines": len(held), "not_on_hold": not_held},
         before=before,
-        after={str(one.pay_line_id): None for one in found},
+        after={str(line.pay_line_id): None for line in found},
         subjects=_subjects(found),
     )
 
 
 async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) -> Answer:
-    """Changes quantity or amount of an open line: the difference is kept for every later statement, then the document is settled again.
-    A line of which an edit left nothing may be edited once more, from zero: nobody else could bring it back."""
+    """Change the quantity or amount of an open line, and settle its document again.
+
+    The difference applies to every later realization too. A line of which an edit left nothing can
+    be edited again, from zero: there is no other way to restore it.
+    """
     if not command.reason.strip():
-        raise Refused("reason_missing", "a line is edited with a reason only", "give --reason")
-    (one,) = await _locked(
+        raise Refused("reason_missing", "editing a line needs a reason", "give --reason")
+    (found,) = await _locked(
         connection, command.billing_company, [command.pay_line_id], replaced=True
     )
-    heads = await settlement.settled_documents_for(connection, [one.document])
-    head = heads[one.document]
-    realization = PayLinesRealized.model_validate_json(head.body)
-    realized = next(
-        (
-            realized
-            for realized in realization.lines
-            if realized.line_key == one.pay_line.line.line_key
-        ),
-        None,
-    )
-    line = (
-        one.pay_line.line
-        if one.location == "open"
-        else await _edited_away(connection, one, realized)
-    )
+    document, line = found.document, found.pay_line.line
+    heads = await settlement.settled_documents_for(connection, [document])
+    realization = PayLinesRealized.model_validate_json(heads[document].body)
+    realized = next((x for x in realization.lines if x.line_key == line.line_key), None)
+    if found.location != "open":
+        line = await _edited_away(connection, found, realized)
     difference = edited(line, command.quantity, command.amount)
-    after = value_of(line) + difference
-    seen = QuantityAmount() if realized is None else value_of(realized)
-    now = clock.now()
-    row = OperatorEdit(
-        one.document, line.line_key, command.command_id, difference, value_of(line).as_strings(), {**after.as_strings(), "value": seen.as_strings()},
-        command.actor, command.reason, now,
-    )  # fmt: skip
-    await settlement.add_edits(connection, [row])
-    pay_lines = (await lines.pay_lines_for(connection, [one.document])).get(one.document, [])
-    operator_changes = (await settlement.operator_changes_for(connection, [one.document])).get(
-        one.document, OperatorChanges()
+    before, after = value_of(line), value_of(line) + difference
+    seen = NOTHING if realized is None else value_of(realized)
+    edit = OperatorEdit(
+        document,
+        line.line_key,
+        command.command_id,
+        difference,
+        before.as_strings(),
+        {**after.as_strings(), "value": seen.as_strings()},
+        command.actor,
+        command.reason,
+        clock.now(),
     )
-    changes = SettlementChanges()
-    settle_document(
-        changes, one.document, head, [realization], head.body, pay_lines, operator_changes, now
-    )
-    changes.heads.clear()  # the settled statement is the same; a statement that waits for a fresh price goes on waiting
-    await save_changes(connection, changes)
-    words = f"{plain(line.quantity)} → {plain(after.quantity)}, {plain(line.amount)} → {plain(after.amount)} {line.currency}"
-    left = (
-        "the new line takes its place"
+    await settlement.add_edits(connection, [edit])
+    await settle_again(connection, heads)
+    result = (
+        "a new line replaces it"
         if after
-        else "nothing of it is left to bill; edit it again to bring it back"
+        else "nothing of it is left to bill; edit it again to restore it"
     )
+    values = {"before": before.as_strings(), "after": after.as_strings()}
     return Answer(
-        f"pay line {one.pay_line_id} of {one.document[1]} edited: {words}; {left}",
-        details={
-            "document_id": one.document[1],
-            "before": value_of(line).as_strings(),
-            "after": after.as_strings(),
-            "currency": line.currency,
-        },
-        before={str(one.pay_line_id): value_of(line).as_strings()},
-        after={str(one.pay_line_id): after.as_strings()},
-        subjects=_subjects([one]),
+        f"pay line {found.pay_line_id} of {document[1]} edited:"
+        f" {plain(before.quantity)} → {plain(after.quantity)},"
+        f" {plain(before.amount)} → {plain(after.amount)} {line.currency}; {result}",
+        details={"document_id": document[1], **values, "currency": line.currency},
+        before={str(found.pay_line_id): values["before"]},
+        after={str(found.pay_line_id): values["after"]},
+        subjects=_subjects([found]),
     )
 
 
@@ -159,21 +138,15 @@ HANDLERS: dict[type, CommandHandler] = {
 
 
 async def _edited_away(
-    connection: AsyncConnection, one: FoundLine, realized: RealizationLine | None
+    connection: AsyncConnection, found: FoundLine, realized: RealizationLine | None
 ) -> RealizationLine:
-    """A line that is open no more because the last edit left nothing of its key: what the statement says of it, at zero."""
-    key = one.pay_line.line.line_key
-    pay_lines = (await lines.pay_lines_for(connection, [one.document])).get(one.document, [])
-    existing = any(
-        other.location != "invoiced" and other.line.line_key == key for other in pay_lines
-    )
-    if (
-        realized is None
-        or existing
-        or not await settlement.is_edited_away(connection, one.document, key)
-    ):
-        raise _refusal("not_open", [one.pay_line_id], REPLACED, LOOK)
-    return realized.model_copy(update={"quantity": Decimal(0), "amount": Decimal(0)})
+    """Return the realized line of a key of which the last edit left nothing, at zero."""
+    document, key = found.document, found.pay_line.line.line_key
+    pay_lines = (await lines.pay_lines_for(connection, [document])).get(document, [])
+    exists = any(x.location != "invoiced" and x.line.line_key == key for x in pay_lines)
+    if realized and not exists and await settlement.is_edited_away(connection, document, key):
+        return realized.model_copy(update={"quantity": Decimal(0), "amount": Decimal(0)})
+    raise _refusal("not_open", [found.pay_line_id], REPLACED, SEE_OPEN_LINES)
 
 
 async def _locked(
@@ -183,10 +156,12 @@ async def _locked(
     *,
     replaced: bool = False,
 ) -> list[FoundLine]:
-    """The lines that a command names, all open and of that company, with their companies and documents locked. `replaced`: or open no more."""
-    documents = {
-        one.document for one in (await lines.lines_by_id(connection, pay_line_ids)).values()
-    }
+    """Return the named lines, with their companies and documents locked.
+
+    Refuses lines that are not open or not of that company. `replaced`: accept replaced lines too.
+    """
+    named = await lines.lines_by_id(connection, pay_line_ids)
+    documents = {line.document for line in named.values()}
     companies = {company} | await lines.companies_of(connection, documents)
     await lock_companies(connection, companies)
     await settlement.settled_documents_for(connection, documents, lock=True)
@@ -194,107 +169,80 @@ async def _locked(
     require_locked(companies, await lines.companies_of(connection, documents))
     found = await lines.lines_by_id(connection, pay_line_ids)
     wanted = list(dict.fromkeys(pay_line_ids))
-    _refuse(
-        "unknown_pay_line",
-        [an_id for an_id in wanted if an_id not in found],
-        "no such pay line",
-        "see `backoffice pay-lines list`",
-    )
+    unknown = [an_id for an_id in wanted if an_id not in found]
+    if unknown:
+        raise _refusal("unknown_pay_line", unknown, "no such pay line", SEE_LINES)
     in_order = [found[an_id] for an_id in wanted]
-    others = [one.pay_line_id for one in in_order if one.pay_line.line.billing_company != company]
-    _refuse(
-        "other_billing_company",
-        others,
-        f"not a line of {company}",
-        "name the billing company of the line",
-    )
-    for location, words in (
-        ("invoiced", "on a closed document, not open"),
-        ("draft", "on a draft, not open"),
-        (None, REPLACED),
-    ):
-        existing = [
-            one.pay_line_id
-            for one in in_order
-            if one.location == location and not (replaced and location is None)
-        ]
-        _refuse("not_open", existing, words, LOOK)
-    credits = [one.pay_line_id for one in in_order if one.pay_line.corrects is not None]
-    _refuse(
-        "credit_line",
-        credits,
-        "a credit of an invoice line",
-        "a credit follows from its document: send a revision of that",
-    )
+    for code, problem, fix, applies in _CHECKS:
+        ids = [line.pay_line_id for line in in_order if applies(line, company)]
+        if ids and not (replaced and problem == REPLACED):
+            raise _refusal(code, ids, problem.format(company=company), fix)
     return in_order
 
 
-def _refuse(code: str, pay_line_ids: Sequence[int], words: str, fix: str) -> None:
-    if pay_line_ids:
-        raise _refusal(code, pay_line_ids, words, fix)
+_CHECKS: Sequence[tuple[str, str, str, Callable[[FoundLine, str], bool]]] = (
+    (
+        "other_billing_company",
+        "not a line of {company}",
+        "name the billing company of the line",
+        lambda line, company: line.pay_line.line.billing_company != company,
+    ),
+    (
+        "not_open",
+        "on a closed document, not open",
+        SEE_OPEN_LINES,
+        lambda line, _: line.location == "invoiced",
+    ),
+    ("not_open", "on a draft, not open", SEE_OPEN_LINES, lambda line, _: line.location == "draft"),
+    ("not_open", REPLACED, SEE_OPEN_LINES, lambda line, _: line.location is None),
+    (
+        "credit_line",
+        "a credit of an invoice line",
+        "a credit follows from its document: send a revision of the document",
+        lambda line, _: line.pay_line.corrects is not None,
+    ),
+)
+"""Code, problem and fix of what an operator cannot change, and whether it applies to a line."""
 
 
-def _refusal(code: str, pay_line_ids: Sequence[int], words: str, fix: str) -> Refused:
-    return Refused(
-        code,
-        f"{_named(pay_line_ids)}: {words}",
-        fix,
-        pay_line_ids=list(pay_line_ids[:DETAILED_IDS]),
-    )
-
-
-async def _check_until(connection: AsyncConnection, company: str, until: date | None) -> None:
-    zone, _ = (await lines.company_days(connection, [company]))[company]
-    today = clock.today_of(zone)
-    if until is not None and until <= today:
-        raise Refused(
-            "until_has_come",
-            f"{until} is not after today ({today} in {zone})",
-            "give a later date with --until, or none",
-        )
+def _refusal(code: str, pay_line_ids: Sequence[int], problem: str, fix: str) -> Refused:
+    detailed = list(pay_line_ids[:DETAILED_IDS])
+    return Refused(code, f"{_named(pay_line_ids)}: {problem}", fix, pay_line_ids=detailed)
 
 
 async def _snoozes_of(connection: AsyncConnection, found: Sequence[FoundLine]) -> dict[str, Any]:
-    operator_changes = await settlement.operator_changes_for(
-        connection, {one.document for one in found}
-    )
-    snoozes: Mapping[Any, Mapping[str, Snooze]] = {
-        document: one.snoozes for document, one in operator_changes.items()
-    }
-    return {
-        str(one.pay_line_id): _words(snoozes.get(one.document, {}).get(one.pay_line.line.line_key))
-        for one in found
-    }
+    changes = await settlement.operator_changes_for(connection, {line.document for line in found})
+    snoozes: dict[str, Any] = {}
+    for line in found:
+        of_document = changes.get(line.document, OperatorChanges()).snoozes
+        snoozes[str(line.pay_line_id)] = _details(of_document.get(line.pay_line.line.line_key))
+    return snoozes
 
 
-def _words(snooze: Snooze | None) -> dict[str, Any] | None:
+def _details(snooze: Snooze | None) -> dict[str, Any] | None:
     if snooze is None:
         return None
-    return {
-        "code": snooze.code,
-        "reason": snooze.reason,
-        "actor": snooze.actor,
-        "until": None if snooze.until_date is None else str(snooze.until_date),
-    }
+    until = str(snooze.until_date) if snooze.until_date else None
+    return {"code": snooze.code, "reason": snooze.reason, "actor": snooze.actor, "until": until}
 
 
-def _subjects(found: Iterable[FoundLine]) -> list[str]:
-    return sorted(
-        {one.document[1] for one in found} | {f"pay-line {one.pay_line_id}" for one in found}
-    )
+def _place(found: FoundLine) -> tuple[DocKey, str]:
+    return found.document, found.pay_line.line.line_key
 
 
-def _some(found: Sequence[FoundLine]) -> list[int]:
-    return [one.pay_line_id for one in found[:DETAILED_IDS]]
+def _subjects(found: Sequence[FoundLine]) -> list[str]:
+    return sorted({x.document[1] for x in found} | {f"pay-line {x.pay_line_id}" for x in found})
 
 
-def _count(found: Sequence[FoundLine]) -> str:
-    return (
-        f"pay line {found[0].pay_line_id} is" if len(found) == 1 else f"{len(found)} pay lines are"
-    )
+def _ids(found: Sequence[FoundLine]) -> list[int]:
+    return [line.pay_line_id for line in found[:DETAILED_IDS]]
 
 
-def _named(pay_line_ids: Iterable[int]) -> str:
-    ids = list(pay_line_ids)
-    more = f" and {len(ids) - NAMED_IDS} more" if len(ids) > NAMED_IDS else ""
-    return f"pay line{'s' if len(ids) > 1 else ''} {', '.join(str(an_id) for an_id in ids[:NAMED_IDS])}{more}"
+def _counted(found: Sequence[FoundLine]) -> str:
+    many = len(found) > 1
+    return f"{len(found)} pay lines are" if many else f"pay line {found[0].pay_line_id} is"
+
+
+def _named(pay_line_ids: Sequence[int]) -> str:
+    noun = "pay lines" if len(pay_line_ids) > 1 else "pay line"
+    return f"{noun} {first_of(pay_line_ids)}"

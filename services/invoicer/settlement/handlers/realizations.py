@@ -1,12 +1,12 @@
-"""Hears `pay-lines-realized`: settles what documents are worth into pay lines.
+"""Consumes `pay-lines-realized`: turns realizations of source documents into pay lines.
 
-Most statements are the first of their document: they take a road of four statements for the whole batch. Those of known documents are
-read, locked, read again and settled by `rules.settlement`.
+Most realizations are the first of their document: they cost four queries for the whole batch.
+Documents that were settled before are read, locked, read again, and settled by `rules.settlement`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,16 +20,23 @@ from services.invoicer.settlement.rules.realizations import (
     sort_realizations,
 )
 from services.invoicer.settlement.rules.settlement import first_lines
-from services.invoicer.settlement.rules.snoozes import Snooze, carry_changes, snooze_group
-from services.invoicer.settlement.store import OperatorChanges, OperatorEdit, SettledRealization
+from services.invoicer.settlement.rules.snoozes import (
+    OperatorChanges,
+    OperatorEdit,
+    Snooze,
+    carry_changes,
+    snooze_group,
+)
+from services.invoicer.settlement.store import SettledRealization
 from shared import clock, faults
 from shared.broker.topics import PAY_LINES_REALIZED
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record, Rejection, reader
 from shared.database import lock_companies
 from shared.errors import Unavailable
-from shared.events.realizations import PayLinesRealized, RealizationLine
+from shared.events.realizations import PayLinesRealized
 
+MOST_NAMED = 5
 ReceivedRealizations = dict[DocKey, list[Received[PayLinesRealized]]]
 
 _READ = reader(PayLinesRealized)
@@ -37,18 +44,18 @@ _READ = reader(PayLinesRealized)
 
 @dataclass
 class SettlementChanges:
-    """All that a batch of statements changes; written at the end, table by table."""
+    """All changes of a batch of realizations; they are saved at the end, table by table."""
 
     opened: list[OpenedLine] = field(default_factory=list)
     replaced: list[ReplacedLine] = field(default_factory=list)
-    heads: list[SettledRealization] = field(default_factory=list)
+    settled: list[SettledRealization] = field(default_factory=list)
     stale: dict[DocKey, int] = field(default_factory=dict)
     snoozes: dict[tuple[DocKey, str], Snooze | None] = field(default_factory=dict)
     edits: list[OperatorEdit] = field(default_factory=list)
 
 
 def read(record: Record) -> PayLinesRealized | Rejection:
-    """A statement whose line keys are each there once, in the form that snoozes are passed on by."""
+    """Read a realization; reject one whose line keys are repeated or not in their form."""
     event: PayLinesRealized | Rejection = _READ(record)
     if isinstance(event, Rejection):
         return event
@@ -56,7 +63,7 @@ def read(record: Record) -> PayLinesRealized | Rejection:
     if len(set(keys)) != len(keys):
         return Rejection(
             "line_key_twice",
-            "two lines have one line_key: a line key identifies one billable thing, send their sum",
+            "two lines have one line_key: a line key identifies one billable item, send their sum",
         )
     try:
         for key in keys:
@@ -64,12 +71,13 @@ def read(record: Record) -> PayLinesRealized | Rejection:
     except (ValueError, TypeError):
         return Rejection(
             "bad_line_key",
-            'a line_key is a JSON array that begins with "t" (time) or "p" (product): see the schema of the event',
+            'a line_key is a JSON array that begins with "t" (time) or "p" (product):'
+            " see the schema of the event",
         )
     if event.lines and event.realization_kind == "withheld":
         return Rejection(
             "withheld_with_lines",
-            "a withheld statement has no lines: it says that the document waits",
+            "a withheld realization has lines: send it without lines, because its document waits",
         )
     return event
 
@@ -77,50 +85,42 @@ def read(record: Record) -> PayLinesRealized | Rejection:
 async def on_pay_lines_realized(
     connection: AsyncConnection, received: Sequence[Received[PayLinesRealized]]
 ) -> Applied:
-    """Settles a batch of statements in the caller's transaction. A statement that is not newer than the settled one is a repeat."""
-    received_by_document, rejected = group_by_document(received)
-    heads = await settlement.settled_documents_for(connection, received_by_document)
-    rejected += drop_repeats(received_by_document, heads)
-    if not received_by_document:
+    """Settle a batch of realizations in the caller's transaction.
+
+    A realization that is not newer than the settled one is a repeat.
+    """
+    by_document, rejected = group_by_document(received)
+    heads = await settlement.settled_documents_for(connection, by_document)
+    rejected += drop_repeats(by_document, heads)
+    if not by_document:
         return Applied(rejected=rejected)
     companies = {
         line.billing_company
-        for of_document in received_by_document.values()
-        for one in of_document
-        for line in one.event.lines
+        for of_document in by_document.values()
+        for message in of_document
+        for line in message.event.lines
     }
-    companies |= await lines.companies_of(connection, received_by_document.keys() & heads.keys())
+    companies |= await lines.companies_of(connection, by_document.keys() & heads.keys())
     await lock_companies(connection, companies)
     new_documents = await settlement.add_settled_documents(
         connection,
-        [
-            _head(received_by_document[document][-1])
-            for document in sorted(received_by_document.keys() - heads.keys())
-        ],
+        [_settled(by_document[key][-1]) for key in sorted(by_document.keys() - heads.keys())],
     )
-    known = received_by_document.keys() - new_documents
+    known = by_document.keys() - new_documents
     heads = await settlement.settled_documents_for(connection, known, lock=True) if known else {}
     await faults.point("after_locks")
-    changes = SettlementChanges(
-        opened=[
-            line
-            for document, of_document in received_by_document.items()
-            if document in new_documents
-            for line in _first_lines(document, of_document[-1].event)
-        ]
-    )
+    changes = SettlementChanges()
+    for document, of_document in by_document.items():
+        if document in new_documents:
+            last = of_document[-1].event
+            changes.opened += [
+                OpenedLine(document, last.realization_no, NewLine(line))
+                for line in first_lines(last.lines)
+            ]
     if known:
-        rejected += drop_repeats(received_by_document, heads)
-        await _settle_known(
-            connection,
-            {
-                document: received_by_document[document]
-                for document in sorted(known & received_by_document.keys())
-            },
-            heads,
-            companies,
-            changes,
-        )
+        rejected += drop_repeats(by_document, heads)
+        new = {key: by_document[key] for key in sorted(known & by_document.keys())}
+        await _settle_known(connection, new, heads, companies, changes)
     await save_changes(connection, changes)
     return Applied(rejected=rejected)
 
@@ -131,57 +131,54 @@ SUBSCRIPTION = Subscription(PAY_LINES_REALIZED.name, read, on_pay_lines_realized
 def group_by_document(
     received: Sequence[Received[PayLinesRealized]],
 ) -> tuple[ReceivedRealizations, list[tuple[Record, Rejection]]]:
-    """The statements of each document in ascending order, each number once; the same number with other values is a conflict."""
-    received_by_document: ReceivedRealizations = {}
+    """Group realizations by document in ascending order, each number once.
+
+    The same number with other values is a conflict.
+    """
+    by_document: ReceivedRealizations = {}
     rejected: list[tuple[Record, Rejection]] = []
-    for one in received:
-        of_document = received_by_document.setdefault(
-            (one.event.document_kind, one.event.document_id), []
-        )
-        twin = next(
-            (
-                other
-                for other in of_document
-                if other.event.realization_no == one.event.realization_no
-            ),
-            None,
-        )
-        if twin is None:
-            of_document.append(one)
-        elif twin.event != one.event:
-            rejected.append((one.record, _conflict(one.event)))
-    for of_document in received_by_document.values():
-        of_document.sort(key=lambda one: one.event.realization_no)
-    return received_by_document, rejected
+    for message in received:
+        event = message.event
+        of_document = by_document.setdefault((event.document_kind, event.document_id), [])
+        same_number = (m for m in of_document if m.event.realization_no == event.realization_no)
+        earlier = next(same_number, None)
+        if earlier is None:
+            of_document.append(message)
+        elif earlier.event != event:
+            rejected.append((message.record, _conflict(event)))
+    for of_document in by_document.values():
+        of_document.sort(key=lambda message: message.event.realization_no)
+    return by_document, rejected
 
 
 def drop_repeats(
-    received_by_document: ReceivedRealizations, heads: dict[DocKey, SettledDocument]
+    by_document: ReceivedRealizations, heads: Mapping[DocKey, SettledDocument]
 ) -> list[tuple[Record, Rejection]]:
-    """Takes out what has been dealt with; the settled statement again with other values is a conflict."""
+    """Drop realizations that were handled before.
+
+    The settled realization again with other values is a conflict.
+    """
     rejected: list[tuple[Record, Rejection]] = []
     for document, head in heads.items():
-        new: list[Received[PayLinesRealized]] = []
-        for one in received_by_document.get(document, ()):
-            if one.event.realization_no > head.handled_no:
-                new.append(one)
-            elif one.event.realization_no == head.realization_no and not _same(one, head.body):
-                rejected.append((one.record, _conflict(one.event)))
+        received = by_document.pop(document, [])
+        rejected += [
+            (message.record, _conflict(message.event))
+            for message in received
+            if message.event.realization_no == head.realization_no
+            and _text(message.record) != head.body
+            and PayLinesRealized.model_validate_json(head.body) != message.event
+        ]
+        new = [m for m in received if m.event.realization_no > head.handled_no]
         if new:
-            received_by_document[document] = new
-        else:
-            received_by_document.pop(document, None)
+            by_document[document] = new
     return rejected
-
-
-def _same(one: Received[PayLinesRealized], body: str) -> bool:
-    return _text(one.record) == body or PayLinesRealized.model_validate_json(body) == one.event
 
 
 def _conflict(event: PayLinesRealized) -> Rejection:
     return Rejection(
         "conflict",
-        f"statement {event.realization_no} was said before with other values: say a change as the next statement",
+        f"realization {event.realization_no} arrived before with other values:"
+        " send the change as the next realization",
     )
 
 
@@ -189,131 +186,138 @@ def _text(record: Record) -> str:
     return (record.value or b"").decode()
 
 
-def _head(one: Received[PayLinesRealized]) -> SettledRealization:
-    event = one.event
+def _settled(message: Received[PayLinesRealized]) -> SettledRealization:
+    event = message.event
     return SettledRealization(
         (event.document_kind, event.document_id),
         event.realization_no,
         event.realization_kind,
-        _text(one.record),
+        _text(message.record),
     )
-
-
-def _first_lines(document: DocKey, event: PayLinesRealized) -> list[OpenedLine]:
-    return [
-        OpenedLine(document, event.realization_no, NewLine(line))
-        for line in first_lines(event.lines)
-    ]
 
 
 async def _settle_known(
     connection: AsyncConnection,
-    received_by_document: ReceivedRealizations,
-    heads: dict[DocKey, SettledDocument],
+    by_document: ReceivedRealizations,
+    heads: Mapping[DocKey, SettledDocument],
     locked: set[str],
     changes: SettlementChanges,
 ) -> None:
-    """Documents that were settled before: what stands is read now, under the locks."""
-    pay_lines = await lines.pay_lines_for(connection, received_by_document)
+    """Settle documents that were settled before; their lines are read under the locks."""
+    pay_lines = await lines.pay_lines_for(connection, by_document)
     require_locked(
-        locked,
-        (one.line.billing_company for of_document in pay_lines.values() for one in of_document),
+        locked, [line.line.billing_company for each in pay_lines.values() for line in each]
     )
-    operator_changes = await settlement.operator_changes_for(connection, received_by_document)
+    operator_changes = await settlement.operator_changes_for(connection, by_document)
     invoiced = [
         document
         for document, of_document in pay_lines.items()
-        if any(one.location == "invoiced" for one in of_document)
+        if any(line.location == "invoiced" for line in of_document)
     ]
     cited = await settlement.cited_for(connection, invoiced)
     at = clock.now()
-    for document, of_document in received_by_document.items():
-        sorted_realizations = sort_realizations(
-            heads[document], [one.event for one in of_document], cited.get(document, {})
-        )
-        if sorted_realizations.settling:
-            text = next(
-                _text(one.record)
-                for one in of_document
-                if one.event is sorted_realizations.settling[-1]
-            )
+    for document, received in by_document.items():
+        events = [message.event for message in received]
+        settling, stale_no = sort_realizations(heads[document], events, cited.get(document, {}))
+        if settling:
             settle_document(
                 changes,
-                document,
                 heads[document],
-                sorted_realizations.settling,
-                text,
+                settling,
+                next(_settled(message) for message in received if message.event is settling[-1]),
                 pay_lines.get(document, ()),
                 operator_changes.get(document, OperatorChanges()),
                 at,
             )
-        if sorted_realizations.stale_realization_no is not None:
-            changes.stale[document] = sorted_realizations.stale_realization_no
+        if stale_no is not None:
+            changes.stale[document] = stale_no
 
 
 def settle_document(
     changes: SettlementChanges,
-    document: DocKey,
     head: SettledDocument,
     settling: Sequence[PayLinesRealized],
-    text: str,
+    last: SettledRealization,
     pay_lines: Sequence[PayLine],
     operator_changes: OperatorChanges,
     at: datetime,
 ) -> None:
-    """Decides one document; its locks are held and everything that counts of it is at hand."""
-    before = (
-        PayLinesRealized.model_validate_json(head.body)
-        if operator_changes.snoozes or operator_changes.edits
-        else None
-    )
-    carried = carry_changes(before, settling, operator_changes.snoozes, operator_changes.edits, at)
-    settled = settle_latest(settling, pay_lines, carried, operator_changes.written_off)
-    last = settling[-1]
-    changes.opened += [OpenedLine(document, last.realization_no, line) for line in settled.opened]
-    changes.replaced += [ReplacedLine(one, last.realization_no) for one in settled.replaced]
-    changes.heads.append(
-        SettledRealization(document, last.realization_no, last.realization_kind, text)
-    )
-    changes.snoozes |= settlement.changed_snoozes(
-        document, operator_changes.snoozes, carried.snoozes
-    )
-    changes.edits += [
-        settlement.cancelling_edit(document, one, at) for one in carried.cancelled_edits
-    ]
+    """Add the changes of one document; its locks are held. `last`: the last one of `settling`."""
+    edits, snoozes, document = operator_changes.edits, operator_changes.snoozes, last.document
+    before = None
+    if snoozes or edits:
+        before = PayLinesRealized.model_validate_json(head.body)
+    carried = carry_changes(before, settling, snoozes, edits, at)
+    replaced, opened = settle_latest(settling, pay_lines, carried, operator_changes.written_off)
+    changes.opened += [OpenedLine(document, last.realization_no, line) for line in opened]
+    changes.replaced += [ReplacedLine(line, last.realization_no) for line in replaced]
+    changes.settled.append(last)
+    changes.snoozes |= {
+        (document, key): carried.snoozes.get(key)
+        for key in snoozes.keys() | carried.snoozes.keys()
+        if snoozes.get(key) != carried.snoozes.get(key)
+    }
+    changes.edits += carried.cancelled_edits
+
+
+async def settle_again(
+    connection: AsyncConnection, heads: Mapping[DocKey, SettledDocument]
+) -> tuple[SettlementChanges, list[DocKey]]:
+    """Settle documents again from their settled realization, after an edit or a credit.
+
+    The second value are the withheld documents: they stay as they are until their next realization.
+    A realization that waits for a new price basis continues to wait.
+    """
+    pay_lines = await lines.pay_lines_for(connection, heads)
+    operator_changes = await settlement.operator_changes_for(connection, heads)
+    changes, withheld, at = SettlementChanges(), [], clock.now()
+    for document in sorted(heads):
+        head = heads[document]
+        realization = PayLinesRealized.model_validate_json(head.body)
+        if realization.realization_kind == "withheld":
+            withheld.append(document)
+            continue
+        settle_document(
+            changes,
+            head,
+            [realization],
+            SettledRealization(document, head.realization_no, "realized", head.body),
+            pay_lines.get(document, ()),
+            operator_changes.get(document, OperatorChanges()),
+            at,
+        )
+    changes.settled.clear()  # the settled realizations are the same as before
+    await save_changes(connection, changes)
+    return changes, withheld
 
 
 async def save_changes(connection: AsyncConnection, changes: SettlementChanges) -> None:
-    """Saves what was decided."""
-    await settlement.save_settled_documents(connection, changes.heads, changes.stale)
+    """Save the changes of all documents."""
+    await settlement.save_settled_documents(connection, changes.settled, changes.stale)
     await settlement.add_edits(connection, changes.edits)
     await settlement.save_snoozes(connection, changes.snoozes)
     await lines.replace_lines(connection, changes.replaced)
     if changes.opened:
-        until = await _announced_until(
-            connection, {one.line.line.billing_company for one in changes.opened}
+        companies = {opened.line.line.billing_company for opened in changes.opened}
+        # A line is announced if it is due after the watermark, or after today if there is none yet.
+        announced_until = {
+            company: watermark or clock.today_of(zone)
+            for company, (zone, watermark) in (
+                await lines.company_days(connection, companies)
+            ).items()
+        }
+        await lines.add_lines(
+            connection,
+            changes.opened,
+            lambda line: line.effective_date > announced_until[line.billing_company],
         )
-
-        def announce(line: RealizationLine) -> bool:
-            return line.effective_date > until[line.billing_company]
-
-        await lines.add_lines(connection, changes.opened, announce)
-
-
-async def _announced_until(
-    connection: AsyncConnection, companies: Iterable[str]
-) -> dict[str, date]:
-    """Up to which day a company's lines need no announcement: its watermark, or today where there is none yet."""
-    days = await lines.company_days(connection, companies)
-    return {
-        company: watermark or clock.today_of(zone) for company, (zone, watermark) in days.items()
-    }
 
 
 def require_locked(locked: set[str], companies: Iterable[str]) -> None:
-    """What turned up between looking and locking is right at the next try."""
+    """Raise `Unavailable` if a company is not locked: the next try locks it too."""
     missing = set(companies) - locked
     if missing:
         raise Unavailable(
-            f"lines of {', '.join(sorted(missing)[:5])} turned up while the companies were being locked; it is tried again"
+            f"lines of {', '.join(sorted(missing)[:MOST_NAMED])} were added before the companies"
+            " were locked; the messages are processed again"
         )

@@ -1,4 +1,7 @@
-"""What an operator may make of an open line: another quantity (the amount follows, rounded) or another amount. Kept as a difference."""
+"""What an operator can make of an open line: another quantity, or another amount.
+
+The amount follows a new quantity, rounded. An edit is stored as a difference.
+"""
 
 from decimal import Decimal
 
@@ -11,7 +14,10 @@ from shared.money import Money, minor_unit, plain, rounded
 def edited(
     line: RealizationLine, quantity: Decimal | None, amount: Decimal | None
 ) -> QuantityAmount:
-    """The difference that an edit makes. Raises `Refused` if there is none, or if the result is no amount that can be billed."""
+    """Return the difference that an edit makes.
+
+    Raises `Refused` if there is none, or if the result cannot be billed.
+    """
     for name, value in (("quantity", quantity), ("amount", amount)):
         if value is not None and value < 0:
             raise Refused(
@@ -26,11 +32,11 @@ def edited(
             f"{plain(amount)} {line.currency} is no multiple of {step}",
             f"give an amount in steps of {step}",
         )
-    after = (
-        QuantityAmount(line.quantity, amount)
-        if amount is not None
-        else _priced(line, quantity or Decimal(0))
-    )
+    if amount is not None:
+        after = QuantityAmount(line.quantity, amount)
+    else:
+        priced = Money.of(quantity or Decimal(0), line.unit_price, line.currency)
+        after = QuantityAmount(quantity or Decimal(0), priced.amount)
     difference = after - value_of(line)
     if not difference:
         raise Refused(
@@ -39,7 +45,3 @@ def edited(
             "give another value",
         )
     return difference
-
-
-def _priced(line: RealizationLine, quantity: Decimal) -> QuantityAmount:
-    return QuantityAmount(quantity, Money.of(quantity, line.unit_price, line.currency).amount)

@@ -1,11 +1,13 @@
-"""Which statements of a document count: the highest wins, a repeat has no effect, one priced on a stale basis settles nothing.
+"""Which realizations of a document count.
 
-An adjustment of a document is priced at the rate books that its invoiced lines cite. Where a batch closed after fee_realizer had looked,
-the statement's basis and the citation differ: it waits (stale) until the document was priced again as the next statement.
+The highest number wins and a repeat has no effect. One with a stale price basis settles nothing: an
+adjustment is priced at the rate books that the invoiced lines of its document cite. If a batch
+closed after fee_realizer had read them, basis and citation differ. Such a realization waits until
+the document is priced again and the next realization arrives.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.invoicer.lines.rules import PayLine, QuantityAmount
 from services.invoicer.settlement.rules.settlement import Settlement, settle, withhold
@@ -16,9 +18,8 @@ CitedRateBooks = Mapping[tuple[str, str], int]
 """The rate book that invoiced lines cite, by requirement and time type."""
 
 
-@dataclass(frozen=True, slots=True)
-class SettledDocument:
-    """Where a document stands: the settled statement as text, and the number of a later one that was stale."""
+class SettledDocument(NamedTuple):
+    """The settled realization of a document as JSON, and the number of a later, stale one."""
 
     realization_no: int
     body: str
@@ -26,13 +27,12 @@ class SettledDocument:
 
     @property
     def handled_no(self) -> int:
-        """Up to this number every statement has been dealt with."""
+        """The highest realization number that was handled."""
         return max(self.realization_no, self.stale_realization_no or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class SortedRealizations:
-    """New statements, in order: those that settle, and the number of the last one if that was stale."""
+class SortedRealizations(NamedTuple):
+    """The realizations that settle, in order, and the number of the last one if it is stale."""
 
     settling: tuple[PayLinesRealized, ...]
     stale_realization_no: int | None
@@ -41,22 +41,18 @@ class SortedRealizations:
 def sort_realizations(
     head: SettledDocument, realizations: Sequence[PayLinesRealized], cited: CitedRateBooks
 ) -> SortedRealizations:
-    """Sorts new statements (ascending numbers) into those that settle and stale ones. A later statement that settles ends the waiting."""
-    new = [
-        realization for realization in realizations if realization.realization_no > head.handled_no
-    ]
-    settling = tuple(realization for realization in new if not is_stale(realization, cited))
-    last = new[-1] if new else None
-    waits = (
-        last.realization_no
-        if last is not None and (not settling or settling[-1] is not last)
-        else None
-    )
-    return SortedRealizations(settling, waits)
+    """Separate new realizations (in ascending order) that settle from stale ones.
+
+    A later realization that settles ends the waiting.
+    """
+    new = [each for each in realizations if each.realization_no > head.handled_no]
+    settling = tuple(each for each in new if not is_stale(each, cited))
+    waits = bool(new) and settling[-1:] != (new[-1],)
+    return SortedRealizations(settling, new[-1].realization_no if waits else None)
 
 
 def is_stale(realization: PayLinesRealized, cited: CitedRateBooks) -> bool:
-    """Whether invoiced lines cite another rate book than the one the statement was priced from."""
+    """Whether invoiced lines cite another rate book than the realization was priced with."""
     return any(
         cited.get((basis.requirement_id, basis.time_type), basis.rate_book) != basis.rate_book
         for basis in realization.basis
@@ -69,13 +65,9 @@ def settle_latest(
     carried: CarriedChanges,
     written_off: Mapping[str, QuantityAmount],
 ) -> Settlement:
-    """Settles the last of the statements: only it says what the document is worth."""
+    """Settle the last of the realizations: it alone has the value of the document."""
     last = settling[-1]
     if last.realization_kind == "withheld":
         return withhold(pay_lines)
-    return settle(
-        last.lines,
-        pay_lines,
-        {key: edit.difference for key, edit in carried.edits.items()},
-        written_off,
-    )
+    edits = {key: edit.difference for key, edit in carried.edits.items()}
+    return settle(last.lines, pay_lines, edits, written_off)

@@ -1,17 +1,23 @@
-"""Settlement: a statement says in full what a document is worth; what has been settled stands, what is open is replaced, and the
-difference becomes new open lines. One rule for originals, adjustments, cancellations, re-pricings (domain rules 5, design 4).
+"""Settlement: replaces open lines and opens the difference between a realization and what is
+settled.
+
+A realization has the full value of a document. What is invoiced never changes. The same rule serves
+originals, adjustments, cancellations and re-pricings (domain rules 5, design 4).
 
 Per line key, in quantity and in money:
-    target   = worth of the statement + operator edits
-    settled  = invoiced - credited + forgiven,  forgiven = min(written off ever, target - net billed), never below zero
-    new open = target - settled: a debit, or credits of the invoice lines, newest first, never more than is creditable
+    target   = value of the realization + operator edits
+    settled  = invoiced - credited + forgiven,
+    forgiven = min(ever written off, target - net billed), never below zero
+    new open = target - settled: a debit, or credits of the invoice lines, newest first, never more
+               than can be credited
 
-The amount of a correction is therefore a difference of rounded amounts and never quantity x price. Signs: a credit is negative.
+So the amount of a correction is a difference of rounded amounts and never quantity x price. Signs:
+a credit is negative.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from services.invoicer.lines.rules import (
     NOTHING,
@@ -25,27 +31,30 @@ from shared.events.realizations import RealizationLine
 from shared.money import plain
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What changes: the lines that give up their place, and those that are opened."""
+class Settlement(NamedTuple):
+    """The lines that are replaced, and those that are opened."""
 
     replaced: tuple[PayLine, ...]
     opened: tuple[NewLine, ...]
 
 
 def first_lines(lines: Iterable[RealizationLine]) -> list[RealizationLine]:
-    """What a document opens of which nothing is known yet: its lines as they are, those worth nothing left out."""
+    """Return the lines to open for a document that was never settled: those with a value."""
     return [line for line in lines if line.amount or line.quantity]
 
 
 def forgiven(written_off: QuantityAmount, rest: QuantityAmount) -> QuantityAmount:
-    """Of what was ever written off, as much as lies between worth and net billed (`rest`), never below zero. It is computed afresh
-    at every settlement and has no memory: 40 h invoiced, 2 h written off; worth 40 forgives 2 h, 39 forgives 1 h, 38 and less none."""
+    """Return the part of what was ever written off that lies between value and net billed
+    (`rest`).
+
+    Never below zero. It is computed anew at every settlement: of 40 h invoiced with 2 h written
+    off, a value of 40 h forgives 2 h, 39 h forgives 1 h, 38 h and less forgives none.
+    """
     return written_off.at_most(rest).above_zero()
 
 
 def withhold(pay_lines: Iterable[PayLine]) -> Settlement:
-    """A withheld document: what is open or drafted is withdrawn, what is on documents stands, nothing is credited."""
+    """Withdraw the open and drafted lines of a withheld document; what is invoiced stays."""
     return Settlement(tuple(line for line in pay_lines if line.location != "invoiced"), ())
 
 
@@ -55,32 +64,29 @@ def settle(
     edits: Mapping[str, QuantityAmount] | None = None,
     written_off: Mapping[str, QuantityAmount] | None = None,
 ) -> Settlement:
-    """Compares a statement, key by key, with what stands. An open line that would be opened again just as it is stays."""
+    """Compare a realization with the pay lines, key by key.
+
+    An open line that would be opened again without a change stays.
+    """
     realized = {line.line_key: line for line in lines}
     invoiced: dict[str, list[PayLine]] = {}
-    for one in pay_lines:
-        if one.location == "invoiced":
-            invoiced.setdefault(one.line.line_key, []).append(one)
+    for pay_line in pay_lines:
+        if pay_line.location == "invoiced":
+            invoiced.setdefault(pay_line.line.line_key, []).append(pay_line)
     wanted: list[NewLine] = []
     for key in [*realized, *sorted(invoiced.keys() - realized.keys())]:
         edit, off = (edits or {}).get(key, NOTHING), (written_off or {}).get(key, NOTHING)
         wanted += _difference(realized.get(key), invoiced.get(key, []), edit, off)
     replaced: list[PayLine] = []
-    for one in pay_lines:
-        if one.location == "invoiced":
+    for old in pay_lines:
+        if old.location == "invoiced":
             continue
-        same = next(
-            (
-                at
-                for at, new in enumerate(wanted)
-                if new.line == one.line and new.corrects == one.corrects
-            ),
-            None,
-        )
-        if same is None:
-            replaced.append(one)
+        same = (at for at, new in enumerate(wanted) if new[:2] == (old.line, old.corrects))
+        at = next(same, None)
+        if at is None:
+            replaced.append(old)
         else:
-            wanted.pop(same)
+            wanted.pop(at)
     return Settlement(tuple(replaced), tuple(wanted))
 
 
@@ -90,93 +96,83 @@ def _difference(
     edit: QuantityAmount,
     written_off: QuantityAmount,
 ) -> list[NewLine]:
-    """One key: what must be opened so that all that counts sums to its worth. Currencies never mix: what was billed in another one
-    than the statement's is credited whole."""
+    """Return the lines to open for one key, so that the sum of its lines is its value.
+
+    Currencies never mix: what was billed in another currency is credited in full.
+    """
     if realized is not None and not invoiced:
         return _original(realized, edit)
     opened: list[NewLine] = []
-    currencies = {one.line.currency for one in invoiced} | (
-        {realized.currency} if realized is not None else set()
-    )
-    for currency in sorted(currencies):
+    all_lines = [*(line.line for line in invoiced), *([] if realized is None else [realized])]
+    for currency in sorted({line.currency for line in all_lines}):
         line = realized if realized is not None and realized.currency == currency else None
-        billed = [one for one in invoiced if one.line.currency == currency]
+        billed = [pay_line for pay_line in invoiced if pay_line.line.currency == currency]
         target = value_of(line) + edit if line is not None else NOTHING
-        net = sum((one.value for one in billed), NOTHING)
-        given_up = forgiven(written_off, target - net)
-        difference = target - net - given_up
-        basis = _CorrectionBasis(target, edit, net, given_up)
-        needed = (-difference).above_zero()
-        credits, uncredited = _credits(needed, billed, realized, basis)
-        above_zero = difference.above_zero() - uncredited
-        if above_zero:
-            opened.append(_debit(line or billed[-1].line, above_zero, basis, _rebilled(billed)))
+        net = sum((pay_line.value for pay_line in billed), NOTHING)
+        basis = _CorrectionBasis(target, edit, net, forgiven(written_off, target - net))
+        difference = target - net - basis.forgiven
+        credits, uncredited = _credits((-difference).above_zero(), billed, realized, basis)
+        debit = difference.above_zero() - uncredited
+        if debit:
+            opened.append(_debit(line or billed[-1].line, debit, basis, _rebilled(billed)))
         opened += credits
     return opened
 
 
-@dataclass(frozen=True, slots=True)
-class _CorrectionBasis:
-    """What a correction came from, for its derivation."""
+class _CorrectionBasis(NamedTuple):
+    """The values that a correction comes from, for its derivation."""
 
     target: QuantityAmount
     edit: QuantityAmount
     net: QuantityAmount
     forgiven: QuantityAmount
 
-    def derivation(
-        self, realized: Mapping[str, Any], invoiced_line: InvoicedLine | None = None
-    ) -> dict[str, Any]:
+    def derivation(self, invoiced_line: InvoicedLine | None = None) -> dict[str, Any]:
         settled = self.net + self.forgiven
         difference = self.target.amount - settled.amount
-        words: dict[str, Any] = {
+        correction: dict[str, Any] = {
             "rule": "new rounded amount minus what is settled, never quantity × price",
             "value": self.target.as_strings(),
             "net_billed": self.net.as_strings(),
             "forgiven": self.forgiven.as_strings(),
-            "formula": f"{plain(self.target.amount)} − {plain(settled.amount)} = {plain(difference)}",
+            "formula": _formula(self.target.amount, "−", settled.amount, difference),
         }
         if self.edit:
-            words["edited"] = self.edit.as_strings()
+            correction["edited"] = self.edit.as_strings()
         if invoiced_line is not None:
-            words["corrects"] = {
+            correction["corrects"] = {
                 "invoice": invoiced_line.invoice_number,
                 "line": invoiced_line.line_no,
             }
-            return {"correction": words}
-        return {**realized, "correction": words}
+        return {"correction": correction}
+
+
+def _formula(first: Decimal, sign: str, second: Decimal, result: Decimal) -> str:
+    return f"{plain(first)} {sign} {plain(second)} = {plain(result)}"
 
 
 def _original(realized: RealizationLine, edit: QuantityAmount) -> list[NewLine]:
-    """A key of which nothing was ever invoiced: its line as the statement says it, with the operator's edit added."""
+    """Open a key that was never invoiced: its realized line, with the operator's edit added."""
     target = value_of(realized) + edit
-    if not target:
-        return []
     if not edit:
-        return [NewLine(realized)]
-    words = {
-        **edit.as_strings(),
-        "formula": f"{plain(realized.amount)} + {plain(edit.amount)} = {plain(target.amount)}",
-    }
-    return [NewLine(_changed(realized, target, {**realized.derivation, "edited": words}))]
+        return [NewLine(realized)] if target else []
+    formula = _formula(realized.amount, "+", edit.amount, target.amount)
+    derivation = {**realized.derivation, "edited": {**edit.as_strings(), "formula": formula}}
+    return [NewLine(_changed(realized, target, derivation))] if target else []
 
 
 def _rebilled(billed: Sequence[PayLine]) -> list[dict[str, Any]]:
-    """The credits by hand whose quantity a debit bills again: those since the key was last billed."""
-    last = max(
-        (
-            one.invoiced_line.invoice_id
-            for one in billed
-            if one.invoiced_line is not None and one.corrects is None
-        ),
-        default=0,
-    )
+    """Return the credits by hand whose quantity a debit bills again.
+
+    These are the ones since the key was last billed.
+    """
+    invoiced = [(line, line.invoiced_line) for line in billed if line.invoiced_line is not None]
+    last = max((at.invoice_id for line, at in invoiced if line.corrects is None), default=0)
     return [
-        {"credit_note": one.invoiced_line.invoice_number, "line": one.invoiced_line.line_no}
-        for one in billed
-        if one.invoiced_line is not None
-        and one.invoiced_line.invoice_id > last
-        and one.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
+        {"credit_note": at.invoice_number, "line": at.line_no}
+        for line, at in invoiced
+        if at.invoice_id > last
+        and line.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
     ]
 
 
@@ -186,11 +182,10 @@ def _debit(
     basis: _CorrectionBasis,
     rebilled: list[dict[str, Any]],
 ) -> NewLine:
-    words = basis.derivation(realized.derivation)
-    return NewLine(
-        _changed(realized, value, {**words, "bills_again": rebilled} if rebilled else words),
-        correction=True,
-    )
+    derivation = {**realized.derivation, **basis.derivation()}
+    if rebilled:
+        derivation["bills_again"] = rebilled
+    return NewLine(_changed(realized, value, derivation), correction=True)
 
 
 def _credits(
@@ -199,63 +194,47 @@ def _credits(
     realized: RealizationLine | None,
     basis: _CorrectionBasis,
 ) -> tuple[list[NewLine], QuantityAmount]:
-    """Credits of invoice lines, newest first: a line used up gives all that stands on it, the last one takes the rest. What no line
-    can give (only where a worth below zero was never billed) comes back as the second value."""
+    """Credit invoice lines, newest first, each up to what is left on it.
+
+    The second value is what no line can give: only where a value below zero was never billed.
+    """
     credits: list[NewLine] = []
+    dates: dict[str, Any] = {}
+    if realized is not None:
+        dates = {"effective_date": realized.effective_date, "week_ending": realized.week_ending}
     for invoiced_line, line, rest in _creditable(billed):
         given = needed.at_most(rest)
         if not given:
             continue
         needed -= given
-        dates = (
-            {}
-            if realized is None
-            else {"effective_date": realized.effective_date, "week_ending": realized.week_ending}
-        )
-        credit = _changed(line, -given, basis.derivation({}, invoiced_line), **dates)
-        credits.append(
-            NewLine(credit, (invoiced_line.invoice_id, invoiced_line.line_no), correction=True)
-        )
+        credit = _changed(line, -given, basis.derivation(invoiced_line), **dates)
+        corrects = (invoiced_line.invoice_id, invoiced_line.line_no)
+        credits.append(NewLine(credit, corrects, correction=True))
     return credits, needed
 
 
 def _creditable(
     billed: Sequence[PayLine],
 ) -> list[tuple[InvoicedLine, RealizationLine, QuantityAmount]]:
-    """Invoice lines, newest first, with what is left on them after the credits that already stand on documents."""
+    """Return the invoice lines, newest first, with what earlier credits have left of each."""
     credited: dict[tuple[int, int], QuantityAmount] = {}
-    for one in billed:
-        if one.corrects is not None:
-            credited[one.corrects] = credited.get(one.corrects, NOTHING) + one.value
-    newest_first = sorted(
-        (
-            (one.invoiced_line, one)
-            for one in billed
-            if one.invoiced_line is not None and one.corrects is None
-        ),
-        key=lambda pair: (pair[0].invoice_id, pair[0].line_no),
-        reverse=True,
-    )
+    for line in billed:
+        if line.corrects is not None:
+            credited[line.corrects] = credited.get(line.corrects, NOTHING) + line.value
+    originals = {
+        (line.invoiced_line.invoice_id, line.invoiced_line.line_no): line
+        for line in billed
+        if line.invoiced_line is not None and line.corrects is None
+    }
     return [
-        (
-            invoiced_line,
-            one.line,
-            (
-                one.value + credited.get((invoiced_line.invoice_id, invoiced_line.line_no), NOTHING)
-            ).above_zero(),
-        )
-        for invoiced_line, one in newest_first
+        (line.invoiced_line, line.line, (line.value + credited.get(key, NOTHING)).above_zero())
+        for key, line in sorted(originals.items(), key=lambda item: item[0], reverse=True)
+        if line.invoiced_line is not None
     ]
 
 
 def _changed(
     line: RealizationLine, value: QuantityAmount, derivation: dict[str, Any], **changes: Any
 ) -> RealizationLine:
-    return line.model_copy(
-        update={
-            "quantity": value.quantity,
-            "amount": value.amount,
-            "derivation": derivation,
-            **changes,
-        }
-    )
+    changes |= {"quantity": value.quantity, "amount": value.amount, "derivation": derivation}
+    return line.model_copy(update=changes)

@@ -1,31 +1,34 @@
-"""What a later statement does to the snoozes and edits of a document (domain rules 2 and 5).
+"""What a later realization does to the snoozes and edits of a document (domain rules 2 and 5).
 
-- A snooze belongs to document and line key, so whatever replaces a line of that key is on hold, too. When the key has no worth in a
-  later statement, its snooze passes to the keys of the same requirement and time type (or catalog item) that are new in it.
-- An operator's edit is added to the worth of every later statement. A statement that changes the worth of an edited key puts the key
-  on hold as `edit-meets-revision`. An edit that has nothing left to change (the key is gone, or the sum would turn its sign) is set
-  aside by a row of the opposite difference, and what takes the key's place is on hold until somebody has looked.
+- A snooze belongs to document and line key, so whatever replaces a line of that key is on hold too.
+  When the key has no value in a later realization, its snooze passes to the keys of the same
+  requirement and time type (or catalog item) that are new in it.
+- An operator's edit is added to the value of every later realization. A realization that changes
+  the value of an edited key puts the key on hold as `edit-meets-revision`. An edit that has nothing
+  left to change (the key is gone, or the sum would change its sign) is cancelled by an edit with
+  the opposite difference, and the lines that replace the key are on hold until an operator releases
+  them.
 
-Every statement is followed in its turn, so that the outcome does not depend on how messages met in a batch.
+Every realization is followed in order, so that the result does not depend on how messages are
+grouped into batches.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json
 
-from services.invoicer.lines.rules import NOTHING, QuantityAmount, value_of
+from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount, value_of
 from shared.events.realizations import PayLinesRealized, RealizationLine
 
 EDIT_MEETS_REVISION: Final = "edit-meets-revision"
 SET_BY_SETTLEMENT = "settlement"
 
 
-@dataclass(frozen=True, slots=True)
-class Snooze:
-    """A snooze row: why, who, until when (None: until released)."""
+class Snooze(NamedTuple):
+    """Why a line is on hold, who set it, and until when (None: until released)."""
 
     code: Literal["snoozed", "edit-meets-revision"]
     reason: str
@@ -34,31 +37,42 @@ class Snooze:
     snoozed_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """All edits of a key: their sum, and the worth that the statement had when the last one was made."""
+class Edit(NamedTuple):
+    """The sum of all edits of a key, and the realized value that the last one was made on."""
 
     difference: QuantityAmount
     seen: QuantityAmount
 
 
-@dataclass(frozen=True, slots=True)
-class CancelledEdit:
-    """An edit that a statement left nothing to change: the opposite difference is added to the edits of the key."""
+class OperatorEdit(NamedTuple):
+    """An edit by an operator, or the opposite of one that has nothing left to change."""
 
+    document: DocKey
     line_key: str
-    realization_no: int
+    command_id: str
     difference: QuantityAmount
-    message: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    actor: str
+    reason: str
+    edited_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class CarriedChanges:
-    """Holds and edits after the statements."""
+class OperatorChanges:
+    """What operators changed in one document, by line key."""
 
-    snoozes: Mapping[str, Snooze]
-    edits: Mapping[str, Edit]
-    cancelled_edits: tuple[CancelledEdit, ...]
+    edits: dict[str, Edit] = field(default_factory=dict)
+    written_off: dict[str, QuantityAmount] = field(default_factory=dict)
+    snoozes: dict[str, Snooze] = field(default_factory=dict)
+
+
+class CarriedChanges(NamedTuple):
+    """Snoozes and edits after realizations, and the edits that cancel earlier ones."""
+
+    snoozes: dict[str, Snooze]
+    edits: dict[str, Edit]
+    cancelled_edits: list[OperatorEdit]
 
 
 def carry_changes(
@@ -68,33 +82,28 @@ def carry_changes(
     edits: Mapping[str, Edit],
     at: datetime,
 ) -> CarriedChanges:
-    """Goes through the statements of one document in their order. A withheld one changes nothing here."""
-    now_snoozes, now_edits = dict(snoozes), dict(edits)
-    cancelled_edits: list[CancelledEdit] = []
+    """Carry snoozes and edits through the realizations of one document, in order.
+
+    A withheld realization changes neither.
+    """
+    carried = CarriedChanges(dict(snoozes), dict(edits), [])
     for realization in realizations:
         if realization.realization_kind == "realized":
             realized = {line.line_key: line for line in realization.lines if value_of(line)}
-            known = (
-                before.lines
-                if before is not None and before.realization_kind == "realized"
-                else None
-            )
-            _snooze_changed_edits(
-                realization.realization_no,
-                realized,
-                known,
-                now_snoozes,
-                now_edits,
-                cancelled_edits,
-                at,
-            )
-            _pass_snoozes_on(realized, {line.line_key for line in known or ()}, now_snoozes)
+            known = None
+            if before is not None and before.realization_kind == "realized":
+                known = {line.line_key: value_of(line) for line in before.lines}
+            _snooze_changed_edits(realization, realized, known, carried, at)
+            _pass_snoozes_on(realized, known or {}, carried.snoozes)
         before = realization
-    return CarriedChanges(now_snoozes, now_edits, tuple(cancelled_edits))
+    return carried
 
 
 def snooze_group(line_key: str) -> tuple[str, ...]:
-    """Requirement and time type, or the catalog item: the keys among which a snooze passes. ValueError if it is no line key."""
+    """Return requirement and time type, or the catalog item: a snooze passes among such keys.
+
+    Raises ValueError if the text is no line key.
+    """
     kind, first, second, *_ = from_json(line_key)
     if kind not in ("t", "p"):
         raise ValueError(f"{kind!r} is no kind of line")
@@ -102,41 +111,59 @@ def snooze_group(line_key: str) -> tuple[str, ...]:
 
 
 def _snooze_changed_edits(
-    realization_no: int,
+    realization: PayLinesRealized,
     realized: Mapping[str, RealizationLine],
-    known: Sequence[RealizationLine] | None,
-    snoozes: dict[str, Snooze],
-    edits: dict[str, Edit],
-    cancelled_edits: list[CancelledEdit],
+    known: Mapping[str, QuantityAmount] | None,
+    carried: CarriedChanges,
     at: datetime,
 ) -> None:
-    """Edited keys whose worth the statement changes."""
-    known_values = None if known is None else {line.line_key: value_of(line) for line in known}
-    for key in sorted(edits):
-        edit = edits[key]
+    """Put the edited keys on hold whose value the realization changes."""
+    for key, edit in sorted(carried.edits.items(), key=lambda item: item[0]):
         if not edit.difference:
             continue
         line = realized.get(key)
         if line is None or _changes_sign(value_of(line), edit.difference):
-            gone = (
-                "says nothing of this line any more"
-                if line is None
-                else "leaves less than the edit takes away"
+            change = (
+                "no longer has this line" if line is None else "leaves less than the edit takes"
             )
-            message = f"a later statement {gone}: the edit of {_words(edit.difference)} is set aside; look, then release the line"
-            cancelled_edits.append(CancelledEdit(key, realization_no, -edit.difference, message))
-            edits[key] = Edit(NOTHING, NOTHING)
-        elif value_of(line) == (
-            edit.seen if known_values is None else known_values.get(key, NOTHING)
-        ):
+            message = (
+                f"a later realization {change}: the edit of {_described(edit.difference)} is"
+                " cancelled; check the line, then release it"
+            )
+            carried.cancelled_edits.append(_opposite(realization, key, edit, message, at))
+            carried.edits[key] = Edit(NOTHING, NOTHING)
+        elif value_of(line) == (edit.seen if known is None else known.get(key, NOTHING)):
             continue
         else:
-            message = f"a later statement changes a line that was edited by {_words(edit.difference)}: check the sum, then release the line"
-        snoozes[key] = _edit_conflict(snoozes.get(key), message, at)
+            message = (
+                f"a later realization changes a line that was edited by"
+                f" {_described(edit.difference)}: check the sum, then release the line"
+            )
+        earlier = carried.snoozes.get(key)
+        if earlier is not None and earlier.code == "snoozed":
+            message = f"{message} (snoozed before by {earlier.actor}: {earlier.reason})"
+        carried.snoozes[key] = Snooze(EDIT_MEETS_REVISION, message, SET_BY_SETTLEMENT, None, at)
+
+
+def _opposite(
+    realization: PayLinesRealized, line_key: str, edit: Edit, reason: str, at: datetime
+) -> OperatorEdit:
+    """Return the edit that cancels another; its id begins with a space, as no command's id does."""
+    return OperatorEdit(
+        (realization.document_kind, realization.document_id),
+        line_key,
+        f" cancelled by realization {realization.realization_no}",
+        -edit.difference,
+        edit.difference.as_strings(),
+        NOTHING.as_strings(),
+        SET_BY_SETTLEMENT,
+        reason,
+        at,
+    )
 
 
 def _changes_sign(value: QuantityAmount, difference: QuantityAmount) -> bool:
-    """Whether an edit would turn a worth below zero (or one below zero above it), in quantity or in money."""
+    """Whether an edit changes the sign of a value, in quantity or in money."""
     total = value + difference
     return (
         total.quantity * value.quantity < 0
@@ -145,17 +172,15 @@ def _changes_sign(value: QuantityAmount, difference: QuantityAmount) -> bool:
     )
 
 
-def _edit_conflict(existing: Snooze | None, message: str, at: datetime) -> Snooze:
-    """The hold of an edit that met a revision; what an operator said before stays readable in it."""
-    if existing is not None and existing.code == "snoozed":
-        message = f"{message} (snoozed before by {existing.actor}: {existing.reason})"
-    return Snooze(EDIT_MEETS_REVISION, message, SET_BY_SETTLEMENT, None, at)
-
-
 def _pass_snoozes_on(
-    realized: Mapping[str, RealizationLine], known: set[str], snoozes: dict[str, Snooze]
+    realized: Mapping[str, RealizationLine],
+    known: Mapping[str, QuantityAmount],
+    snoozes: dict[str, Snooze],
 ) -> None:
-    """A snoozed key without worth gives its snooze to the keys of its group that are new in the statement; without such it keeps it."""
+    """Pass the snooze of a key without value to the keys of its group that are new.
+
+    Without a new key the snooze stays with its key.
+    """
     for key in sorted(snoozes.keys() - realized.keys()):
         successors = [
             successor
@@ -170,15 +195,13 @@ def _pass_snoozes_on(
             snoozes[successor] = snooze if existing is None else _stricter(existing, snooze)
 
 
-def _stricter(one: Snooze, other: Snooze) -> Snooze:
-    """Of two snoozes the one that lasts longer; of two that last until released, the first."""
-    if one.until_date is None:
-        return one
-    if other.until_date is None:
-        return other
-    return replace(one, until_date=max(one.until_date, other.until_date))
+def _stricter(first: Snooze, second: Snooze) -> Snooze:
+    """Return the snooze that lasts longer; of two that last until released, the first."""
+    if first.until_date is None or second.until_date is None:
+        return first if first.until_date is None else second
+    return first._replace(until_date=max(first.until_date, second.until_date))
 
 
-def _words(difference: QuantityAmount) -> str:
-    words = difference.as_strings()
-    return f"{words['quantity']} in quantity and {words['amount']} in money"
+def _described(difference: QuantityAmount) -> str:
+    parts = difference.as_strings()
+    return f"{parts['quantity']} in quantity and {parts['amount']} in money"

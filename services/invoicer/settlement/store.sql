@@ -1,0 +1,25 @@
+-- name: operator_changes
+-- edits and write-offs summed by line key, and snoozes, of the named documents
+SELECT 'edit' AS what, e.document_kind, e.document_id, e.line_key,
+  sum(e.quantity_difference) AS quantity, sum(e.amount_difference) AS amount,
+  (array_agg(e.after -> 'value' ORDER BY e.edited_at DESC, e.command_id DESC)
+    FILTER (WHERE e.after ? 'value'))[1] AS seen,
+  NULL AS code, NULL AS reason, NULL AS actor,
+  CAST(NULL AS date) AS until_date, CAST(NULL AS timestamptz) AS snoozed_at
+FROM invoicer.operator_edit e
+JOIN unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
+  AS s(document_kind, document_id) USING (document_kind, document_id)
+GROUP BY 2, 3, 4
+UNION ALL
+SELECT 'write-off', w.document_kind, w.document_id, w.line_key, sum(w.quantity), sum(w.amount),
+  NULL, NULL, NULL, NULL, NULL, NULL
+FROM invoicer.write_off w
+JOIN unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
+  AS s(document_kind, document_id) USING (document_kind, document_id)
+GROUP BY 2, 3, 4
+UNION ALL
+SELECT 'snooze', z.document_kind, z.document_id, z.line_key, NULL, NULL, NULL,
+  z.code, z.reason, z.actor, z.until_date, z.snoozed_at
+FROM invoicer.snooze z
+JOIN unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
+  AS s(document_kind, document_id) USING (document_kind, document_id)
