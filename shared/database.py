@@ -284,3 +284,11 @@ async def insert_rows(
         on_conflict = f"ON CONFLICT ({replace}) DO UPDATE SET {', '.join(changed)}"
     query = f"INSERT INTO {table} ({', '.join(kinds)}) SELECT * FROM {unnested(definition)}"
     await run(connection, f"{query} {on_conflict}", **dict(zip(kinds, by_column, strict=True)))
+
+
+def joined_columns(kinds: dict[str, str], records: Sequence[Sequence[object]]) -> dict[str, str]:
+    """Return the parameters of `columns(kinds)`: the values of the records, column by column."""
+    return {
+        name: joined(None if record[at] is None else str(record[at]) for record in records)
+        for at, name in enumerate(kinds)
+    }

@@ -1,4 +1,4 @@
-"""What the tests of batches share: a billing company and nodes in the books, the whole desk of the invoicer, closed documents read back."""
+"""The setup of batch tests: a billing company, billto nodes, and the invoicer's dispatcher."""
 
 import json
 from datetime import date
@@ -21,7 +21,7 @@ class Biller(Invoicer):
     """The invoicer of a test that builds batches."""
 
     async def company(self, billing_company: str = COMPANY, **changes: Any) -> None:
-        """Puts a billing company on file, or changes it."""
+        """Insert or update a billing company."""
         values = {
             "name": "Acme Staffing",
             "address": "1 Main St",
@@ -30,8 +30,10 @@ class Biller(Invoicer):
         } | changes
         columns, places = ", ".join(values), ", ".join(f":{name}" for name in values)
         await self.rows(
-            f"INSERT INTO fee_realizer.billing_company (billing_company, known, {columns}) VALUES (:billing_company, true, {places})"
-            f" ON CONFLICT (billing_company) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in values)}",
+            f"INSERT INTO fee_realizer.billing_company (billing_company, known, {columns}) VALUES"
+            f" (:billing_company, true, {places})"
+            " ON CONFLICT (billing_company) DO UPDATE SET"
+            f" {', '.join(f'{name} = excluded.{name}' for name in values)}",
             billing_company=billing_company,
             **values,
         )
@@ -39,9 +41,10 @@ class Biller(Invoicer):
     async def tax(
         self, code: str, percent: str, since: str = "2020-01-01", billing_company: str = COMPANY
     ) -> None:
-        """A tax rate from a date on."""
+        """Insert a tax rate from a date on."""
         await self.rows(
-            "INSERT INTO fee_realizer.tax_rate VALUES (:c, :code, CAST(CAST(:since AS text) AS date), CAST(CAST(:percent AS text) AS numeric))",
+            "INSERT INTO fee_realizer.tax_rate VALUES (:c, :code, CAST(CAST(:since AS text) AS"
+            " date), CAST(CAST(:percent AS text) AS numeric))",
             c=billing_company,
             code=code,
             since=since,
@@ -49,27 +52,29 @@ class Biller(Invoicer):
         )
 
     async def terms(self, account_name: str, **changes: Any) -> None:
-        """What differs for a debtor."""
+        """Insert the terms of a debtor."""
         values = {"payment_terms": "net:30"} | changes
         columns = ", ".join(values)
         await self.rows(
-            f"INSERT INTO invoicer.debtor_terms (billing_company, account_name, from_date, {columns})"
-            f" VALUES (:company, :account_name, '2020-01-01', {', '.join(f':{name}' for name in values)})",
+            "INSERT INTO invoicer.debtor_terms (billing_company, account_name, from_date,"
+            f" {columns})"
+            " VALUES (:company, :account_name, '2020-01-01',"
+            f" {', '.join(f':{name}' for name in values)})",
             company=COMPANY,
             account_name=account_name,
             **values,
         )
 
     async def generate(self, cut_off: str = "2026-10-31", **values: Any) -> dict[str, Any]:
-        """A batch; the answer, which is not the last thing that is said."""
+        """Generate a batch and return the result of the command."""
         return await self.tell("generate-batch", cut_off_date=cut_off, **values)
 
     async def preview(self, cut_off: str = "2026-10-31") -> dict[str, Any]:
-        """A preview."""
+        """Preview a batch and return the result of the command."""
         return await self.tell("preview-batch", cut_off_date=cut_off)
 
     async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
-        """Gives a command and finds its answer among what was said."""
+        """Send a command and return its result."""
         asked = (
             command(kind, **values)
             if kind == "explain"
@@ -86,38 +91,44 @@ class Biller(Invoicer):
         return answers[-1]  # type: ignore[no-any-return]
 
     def heard(self, topic: str) -> list[Any]:
-        """What was said on a topic."""
+        """Return what was published on a topic."""
         return [each for each in self.books.producer.published if each.topic == topic]  # type: ignore[attr-defined]
 
     async def documents(self) -> list[tuple[str, str, str, str, str, str]]:
-        """Number, type, debtor, net, tax, currency of every closed document."""
+        """Return number, type, debtor, net, tax and currency of every closed document."""
         found = await self.rows(
-            "SELECT invoice_number, document_type, account_name, trim_scale(net) AS net, trim_scale(tax) AS tax, currency FROM invoicer.invoice ORDER BY number"
+            "SELECT invoice_number, document_type, account_name, trim_scale(net) AS net,"
+            " trim_scale(tax) AS tax, currency FROM invoicer.invoice ORDER BY number"
         )
         return [(row[0], row[1], row[2], str(row[3]), str(row[4]), row[5]) for row in found]
 
     async def lines(self, number: str) -> list[tuple[int, str, str, str]]:
-        """Line number, document, amount and tax on a closed document."""
+        """Return line number, document, amount and tax of the lines of a closed document."""
         found = await self.rows(
-            "SELECT l.line_no, l.document_id, trim_scale(l.amount) AS amount, trim_scale(l.tax_amount) AS tax FROM invoicer.closed_invoice_line l"
-            " JOIN invoicer.invoice i USING (invoice_id) WHERE i.invoice_number = :number ORDER BY l.line_no",
+            "SELECT l.line_no, l.document_id, trim_scale(l.amount) AS amount,"
+            " trim_scale(l.tax_amount) AS tax FROM invoicer.closed_invoice_line l"
+            " JOIN invoicer.invoice i USING (invoice_id) WHERE i.invoice_number = :number ORDER BY"
+            " l.line_no",
             number=number,
         )
         return [(row[0], row[1], str(row[2]), str(row[3])) for row in found]
 
     async def check_seals(self) -> None:
-        """Every closed document bears the seal of what is stored, its head says what its lines add up to, and `verify` is quiet."""
+        """Check that seals match the stored data, heads match their lines, and `verify` passes."""
         assert (
             await self.rows(
-                "SELECT c.invoice_number FROM invoicer.invoice_content c LEFT JOIN invoicer.invoice_seal s USING (invoice_id)"
+                "SELECT c.invoice_number FROM invoicer.invoice_content c LEFT JOIN"
+                " invoicer.invoice_seal s USING (invoice_id)"
                 " WHERE s.content_hash IS DISTINCT FROM c.content_hash"
             )
             == []
         )
         assert (
             await self.rows(
-                "SELECT i.invoice_number FROM invoicer.invoice i JOIN invoicer.closed_invoice_line l USING (invoice_id) GROUP BY i.invoice_id"
-                " HAVING sum(l.amount) <> i.net OR sum(l.tax_amount) <> i.tax OR count(*) <> i.line_count OR i.total <> i.net + i.tax"
+                "SELECT i.invoice_number FROM invoicer.invoice i JOIN invoicer.closed_invoice_line"
+                " l USING (invoice_id) GROUP BY i.invoice_id"
+                " HAVING sum(l.amount) <> i.net OR sum(l.tax_amount) <> i.tax OR count(*) <>"
+                " i.line_count OR i.total <> i.net + i.tax"
             )
             == []
         )
@@ -131,7 +142,7 @@ class Biller(Invoicer):
 
 @pytest.fixture
 async def biller(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Biller:
-    """The invoicer with a company that taxes nothing and an office that pays, on 2026-10-31."""
+    """The invoicer with a company without taxes and an office that pays, on 2026-10-31."""
     configure(today=str(TODAY))
     base = invoicer(books_of, engine_of)
     made = Biller(

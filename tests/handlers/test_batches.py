@@ -1,4 +1,4 @@
-"""Batches on a real PostgreSQL: from open lines to closed documents, through the invoicer's own desk."""
+"""Batches on a real PostgreSQL: from open lines to closed documents, by commands."""
 
 import asyncio
 import json
@@ -22,7 +22,10 @@ __all__ = ["biller"]
 
 
 async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
-    """Issue of the main road: pay lines become a batch of closed invoices, said once each, each line in exactly one place."""
+    """The issue's main flow: a batch closes pay lines on invoices.
+
+    Each event is published once, and each line is in exactly one place.
+    """
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
         statement("T-2", 1, statement_line("30")),
@@ -82,7 +85,7 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
 
 
 async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> None:
-    """Design 5: accepted with no documents and a message, no number and no declared jump."""
+    """Design 5: accepted without documents, with a message; no number and no jump is used."""
     await biller.hear(
         statement(
             "T-1", 1, statement_line("40", effective_date="2026-11-02", week_ending="2026-11-02")
@@ -98,7 +101,7 @@ async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> N
 
 
 async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> None:
-    """Domain rules 11: an unknown or disabled billing company refuses a command with a message."""
+    """Domain rules 11: an unknown or disabled billing company refuses a command."""
     answer = await biller.generate(billing_company="acmee")
     assert (answer["outcome"], answer["code"]) == ("refused", "unknown_billing_company")
     assert "billing-company set" in answer["fix"]
@@ -108,7 +111,10 @@ async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> 
 
 
 async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
-    """Domain rules 2, 4 and 9: scheduled, snoozed, after the cut-off, unknown node, no Account Name, no tax rate; the others close."""
+    """Domain rules 2, 4 and 9: each line that is out has one reason, and the others close.
+
+    The reasons: scheduled, snoozed, after the cut-off, unknown node, no Account Name, no tax rate.
+    """
     await biller.hear_nodes(node("office-2", account_name=""))
     await biller.hear(
         statement("IN", 1, statement_line("40")),
@@ -137,7 +143,8 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
     }
     assert preview["details"]["left_out"] == expected
     found = await biller.rows(
-        "SELECT p.document_id, v.reason FROM invoicer.preview_line v JOIN invoicer.pay_line p USING (pay_line_id) ORDER BY 1"
+        "SELECT p.document_id, v.reason FROM invoicer.preview_line v JOIN invoicer.pay_line p"
+        " USING (pay_line_id) ORDER BY 1"
     )
     assert {row.document_id: row.reason for row in found} == {
         "IN": None,
@@ -162,76 +169,11 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
     await biller.check_seals()
 
 
-async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
-    """Domain rules 7: code of the line, else the company's; the rate in force on the effective date; totals per code and rate."""
-    await biller.company(default_tax="VAT")
-    await biller.tax("VAT", "19")
-    await biller.tax("VAT", "21", "2026-03-05")
-    await biller.tax("LOW", "9")
-    old = {"effective_date": "2026-03-01", "week_ending": "2026-03-01"}
-    await biller.hear(
-        statement("T-1", 1, statement_line("1", "25.06")),
-        statement("T-2", 1, statement_line("1", "10.00", tax_code="LOW")),
-    )
-    await biller.hear(statement("T-3", 1, statement_line("1", "100.00", **old)))
-    await biller.generate()
-    assert await biller.documents() == [
-        ("INV-000001", "invoice", "Mercy Hospital", "135.06", "25.16", "USD")
-    ]
-    (head,) = await biller.rows("SELECT tax_totals FROM invoicer.invoice")
-    assert head.tax_totals == [
-        {"code": "LOW", "rate": "9", "net": "10.00", "tax": "0.90"},
-        {"code": "VAT", "rate": "19", "net": "100.00", "tax": "19.00"},
-        {"code": "VAT", "rate": "21", "net": "25.06", "tax": "5.26"},
-    ]
-    await biller.check_seals()
-
-
-async def test_tax_per_document(biller: Biller) -> None:
-    """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
-    await biller.company(default_tax="VAT", tax_basis="document")
-    await biller.tax("VAT", "15")
-    await biller.hear(
-        *(
-            statement(f"T-{at}", 1, statement_line("1", price))
-            for at, price in enumerate(("25.06", "25.61", "25.63"))
-        )
-    )
-    await biller.generate()
-    assert await biller.documents() == [
-        ("INV-000001", "invoice", "Mercy Hospital", "76.3", "11.45", "USD")
-    ]
-    assert [line[3] for line in await biller.lines("INV-000001")] == ["3.76", "3.84", "3.85"]
-    await biller.check_seals()
-
-
-async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> None:
-    """Domain rules 7: a debtor may be exempt or reverse charge, with the wording to print; no rate is needed."""
-    await biller.company(default_tax="VAT")
-    await biller.terms(
-        "Mercy Hospital",
-        tax_regime="reverse-charge",
-        tax_wording="Art. 196",
-        payment_terms="day:15",
-        tax_id="NL1",
-        address="There",
-    )
-    await biller.hear(statement("T-1", 1, statement_line("40")))
-    await biller.generate()
-    (head,) = await biller.rows(
-        "SELECT tax, tax_regime, tax_wording, due_date, buyer FROM invoicer.invoice"
-    )
-    assert (head.tax, head.tax_regime, head.tax_wording, str(head.due_date)) == (
-        0,
-        "reverse-charge",
-        "Art. 196",
-        "2026-11-15",
-    )
-    assert head.buyer == {"name": "office-1", "address": "There", "tax_id": "NL1"}
-
-
 async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) -> None:
-    """Design 5 and domain rules 8: by Account Name, currency, terms, PO number; never two PO numbers or currencies on one invoice."""
+    """Design 5 and domain rules 8: by Account Name, currency, terms and PO number.
+
+    An invoice never has two PO numbers or currencies.
+    """
     await biller.hear_nodes(
         node("office-2", account_name="Alpha"),
         node("office-3", account_name="Mercy Hospital", address="elsewhere"),
@@ -245,7 +187,8 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
     )
     answer = await biller.generate()
     found = await biller.rows(
-        "SELECT account_name, currency, po_number, trim_scale(net) AS net, buyer ->> 'address' AS address FROM invoicer.invoice ORDER BY number"
+        "SELECT account_name, currency, po_number, trim_scale(net) AS net, buyer ->> 'address' AS"
+        " address FROM invoicer.invoice ORDER BY number"
     )
     assert [(row[0], row[1], row[2], str(row[3])) for row in found] == [
         ("Alpha", "USD", "", "200"),
@@ -265,7 +208,10 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
 
 
 async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
-    """Domain rules 5: a credit line takes debtor, snapshot, currency, tax and terms from the invoice line; only debits are resolved now."""
+    """Domain rules 5: a credit has debtor, snapshot, currency, tax and terms of its invoice line.
+
+    Only debits use the billto hierarchy of now.
+    """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
     await biller.hear(statement("T-1", 1, statement_line("40")))
@@ -288,35 +234,19 @@ async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
     )
     assert (credit.payment_terms, credit.buyer["address"]) == ("net:30", "2 Care Rd")
     (line,) = await biller.rows(
-        "SELECT l.corrects_invoice, l.corrects_line_no, l.tax_rate FROM invoicer.closed_invoice_line l"
+        "SELECT l.corrects_invoice, l.corrects_line_no, l.tax_rate FROM"
+        " invoicer.closed_invoice_line l"
         " JOIN invoicer.invoice i USING (invoice_id) WHERE i.number = 2"
     )
     assert (line.corrects_invoice, line.corrects_line_no, line.tax_rate) == ("INV-000001", 1, 20)
     await biller.check_seals()
 
 
-async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Biller) -> None:
-    """Domain rules 7: crediting a part gives tax in proportion, the last credit of a line takes the rest."""
-    await biller.company(default_tax="VAT")
-    await biller.tax("VAT", "8.875")
-    await biller.hear(statement("T-1", 1, statement_line("3", "33.33")))
-    await biller.generate()
-    for realization_no, hours in ((2, "2"), (3, "1")):
-        await biller.hear(statement("T-1", realization_no, statement_line(hours, "33.33")))
-        await biller.generate()
-    await biller.hear(statement("T-1", 4))
-    await biller.generate()
-    assert [(net, tax) for *_, net, tax, _ in await biller.documents()] == [
-        ("99.99", "8.87"),
-        ("-33.33", "-2.96"),
-        ("-33.33", "-2.96"),
-        ("-33.33", "-2.95"),
-    ]
-    await biller.check_seals()
-
-
 async def test_credits_netted_against_debits(biller: Biller) -> None:
-    """Domain rules 5: one document if netted; below zero it is one credit note with all of its lines; exactly zero stays open."""
+    """Domain rules 5: netted lines are on one document, below zero on one credit note.
+
+    Lines that come to exactly zero stay open.
+    """
     await biller.terms("Mercy Hospital", credits="net")
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
@@ -339,8 +269,8 @@ async def test_credits_netted_against_debits(biller: Biller) -> None:
     await biller.check_seals()
 
 
-async def test_credits_stand_apart_by_default(biller: Biller) -> None:
-    """Domain rules 5: default, credit notes; invoices before credit notes."""
+async def test_credits_have_documents_of_their_own_by_default(biller: Biller) -> None:
+    """Domain rules 5: credits are on credit notes by default, numbered after the invoices."""
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
     )
@@ -357,7 +287,7 @@ async def test_credits_stand_apart_by_default(biller: Biller) -> None:
 
 
 async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> None:
-    """Domain rules 4: a correction of an invoiced line is in whatever its week ending; what is new waits for the cut-off."""
+    """Domain rules 4: the cut-off applies to new lines, not to corrections of invoiced ones."""
     late = {"week_ending": "2026-10-25", "effective_date": "2026-10-25"}
     await biller.hear(statement("T-1", 1, statement_line("40", **late)))
     await biller.generate()
@@ -371,7 +301,7 @@ async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> No
 
 
 async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
-    """Domain rules 5: a sum of exactly zero stays open, unless the debtor asks for documents of zero."""
+    """Domain rules 5: a total of exactly zero stays open, unless zero documents are allowed."""
     await biller.hear(statement("T-1", 1, statement_line("40", "0.00")))
     assert (await biller.generate())["details"]["left_out"] == {"zero_total": 1}
     await biller.terms("Mercy Hospital", zero_documents=True)
@@ -382,7 +312,10 @@ async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
 
 
 async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
-    """Domain rules 8: gapless; a later first number with a reason declares what it passes over, a used one is refused."""
+    """Domain rules 8: numbers have no gap; a jump needs a reason and is recorded.
+
+    A number that was used before is refused.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     assert (await biller.generate(first_number=41))["details"]["first_number"] == "INV-000041"
     await biller.hear(statement("T-2", 1, statement_line("2")))
@@ -401,7 +334,10 @@ async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
 
 
 async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
-    """Domain rules 8: not before the last date in the series, not after today; due_date counts from it, the cut-off is no date."""
+    """Domain rules 8: the invoice date is not before the last of its series nor after today.
+
+    The due date counts from the invoice date, not from the cut-off.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     assert (await biller.generate(invoice_date="2026-11-01"))["code"] == "date_in_future"
     await biller.generate(invoice_date="2026-10-15")
@@ -412,7 +348,7 @@ async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
 
 
 async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
-    """Design 1: the same command id with the same body returns the first result, and nothing is billed twice."""
+    """Design 1: a repeated command returns its first result, and nothing is billed twice."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     asked = record(
         "operator-commands",
@@ -431,7 +367,7 @@ async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
 async def test_a_batch_and_a_settlement_wait_for_each_other(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
-    """Protocol 1: settlement met a batch; with the locks the document comes out right: what is invoiced stands, the rest is a credit."""
+    """Protocol 1: with the locks, a settlement during a batch credits what was invoiced."""
     await biller.hear(statement("T-1", 1, statement_line("40")))
     configure(today="2026-10-31")
     pauses.hold("batch_selected")
@@ -450,7 +386,7 @@ async def test_a_batch_and_a_settlement_wait_for_each_other(
 
 
 async def test_line_keys_with_one_snoozed_key(biller: Biller) -> None:
-    """Domain rules 2: a snooze belongs to document and line key; the other keys of the document are billed, credits are not held."""
+    """Domain rules 2: a snooze holds one line key; the other keys and credits are billed."""
     await biller.hear(
         statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
     )

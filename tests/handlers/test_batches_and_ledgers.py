@@ -1,4 +1,4 @@
-"""The health check of a batch looks at the connection and the mapping of its billing company, before anything is numbered."""
+"""The health check of a batch covers the ledger connection and mapping of its company."""
 
 from typing import Any
 
@@ -9,18 +9,19 @@ from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller", "record"]
 CONNECT = """
-INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, message, actor, connected_at)
+INSERT INTO arg_sync.connection
+  (ledger, kind, billing_company, settings, auto_sync, state, message, actor, connected_at)
 VALUES ('books', 'xero', :company, '{}', true, :state, :message, 'pat', now())"""
 
 
 async def ledger_findings(biller: Biller, kind: str = "health-check") -> dict[str, dict[str, Any]]:
-    """What is found about ledgers."""
+    """Return the findings about ledgers."""
     answer = await biller.tell(kind, cut_off_date="2026-10-31")
     return {each["code"]: each for each in answer["findings"] if each["code"].startswith("ledger_")}
 
 
 async def test_a_company_without_a_ledger_is_not_warned(biller: Biller) -> None:
-    """Who takes batches as files needs no connection."""
+    """A company that downloads its batches as files needs no connection."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     assert await ledger_findings(biller) == {}
 
@@ -32,20 +33,25 @@ async def test_a_company_without_a_ledger_is_not_warned(biller: Biller) -> None:
         ("disconnected", "", "disconnected"),
         (
             "connected",
-            "UPDATE arg_sync.connection SET open_until = now() + interval '1 minute', circuit_message = 'HTTP 503'",
+            "UPDATE arg_sync.connection SET open_until = now() + interval '1 minute',"
+            " circuit_message = 'HTTP 503'",
             "HTTP 503",
         ),
         (
             "connected",
-            "UPDATE arg_sync.connection SET check_outcome = 'failed', check_message = 'no such company'",
+            "UPDATE arg_sync.connection SET check_outcome = 'failed', check_message = 'no such"
+            " company'",
             "no such company",
         ),
     ],
 )
-async def test_a_connection_that_is_not_well_is_told(
+async def test_a_connection_that_does_not_work_is_a_warning(
     biller: Biller, state: str, change: str, words: str
 ) -> None:
-    """Its key is dead, it was ended, it does not answer, its last check failed: a warning with the reason; the batch may still close."""
+    """A connection that does not work is a warning with the cause; the batch may close.
+
+    The causes: an invalid key, disconnected, no answer, a failed check.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     await biller.rows(
         CONNECT,
@@ -67,13 +73,14 @@ async def test_a_connection_that_is_not_well_is_told(
 
 
 async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
-    """What the delivery would refuse later is known now; after the import nothing is missing."""
+    """Codes that a delivery would refuse are named; after the import none is missing."""
     await biller.tax("VAT", "10")
     await biller.hear(statement("T-1", 1, statement_line("1", tax_code="VAT")))
     await biller.rows(CONNECT, company=COMPANY, state="connected", message="")
     found = (await ledger_findings(biller))["ledger_mapping_missing"]
     assert found["ids"] == ["account REG", "tax VAT"] and "books" in found["fix"]
     await biller.rows(
-        "INSERT INTO arg_sync.mapping VALUES ('books', 'account', '', '4000', 'pat', now()), ('books', 'tax', 'VAT', 'T10', 'pat', now())"
+        "INSERT INTO arg_sync.mapping VALUES ('books', 'account', '', '4000', 'pat', now()),"
+        " ('books', 'tax', 'VAT', 'T10', 'pat', now())"
     )
     assert await ledger_findings(biller) == {}

@@ -1,4 +1,4 @@
-"""What looks at a batch without closing one: previews and their digests, health checks, explanations, downloads."""
+"""Commands about a batch that close nothing: preview, health check, explain, record-download."""
 
 import json
 from datetime import date
@@ -13,7 +13,10 @@ __all__ = ["biller"]
 
 
 async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
-    """Design 5: refused if the same selection no longer holds, naming the debtors that differ and the lines and settings changed since."""
+    """Design 5: a batch that differs from its preview is refused.
+
+    The refusal names the debtors, lines and settings that differ.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     seen = (await biller.preview())["details"]
     assert (seen["documents"], seen["listed"][0]["total"]) == (1, "50.00")
@@ -41,7 +44,10 @@ async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
 
 
 async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> None:
-    """The terms of a hundred debtors are imported between preview and batch: the refusal names the first and counts the others."""
+    """A refusal names the first changed settings and counts the others.
+
+    Here the terms of a hundred debtors are imported between preview and batch.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     seen = (await biller.preview())["details"]
     for name in [
@@ -66,7 +72,7 @@ async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
 
 
 async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
-    """Issue of the main road: findings that name ids and fix; nodes without lines are only counted."""
+    """The issue's main flow: findings name ids and a fix; nodes without lines are only counted."""
     await biller.company(name="", default_time_group="weekly")
     await biller.hear_nodes(
         node("office-2", account_name=""),
@@ -99,7 +105,10 @@ async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
 
 
 async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
-    """Design 5: held documents by code, statements in flight, dead letters; what is another company's is not named."""
+    """Design 5: held documents by code, unsettled realizations, dead letters.
+
+    Documents of other companies are not named.
+    """
     for document_id, code in (
         ("H-1", "no_bill_rate"),
         ("H-2", "no_bill_rate"),
@@ -107,14 +116,16 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
         ("F-2", None),
     ):
         await biller.rows(
-            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, realization_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision,"
+            " realization_no, hold_code) VALUES ('timesheet', :id, 1, :no, :code)",
             id=document_id,
             no=0 if code else 1,
             code=code,
         )
     for document_id, company in (("F-1", COMPANY), ("F-2", "other")):
         await biller.rows(
-            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body)"
+            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no,"
+            " realization_kind, source_id, revision, cause, body)"
             " VALUES ('timesheet', :id, 1, 'realized', :id, 1, 'test', :body)",
             id=document_id,
             body=json.dumps({"lines": [{"billing_company": company, "line_key": "k"}]}),
@@ -129,7 +140,7 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
 
 
 async def test_a_download_is_recorded(biller: Biller) -> None:
-    """Design 2: `Downloaded on` is set by the command record-download."""
+    """Design 2: the command record-download sets `Downloaded on`."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     batch_id = (await biller.generate())["details"]["batch_id"]
     answer = await biller.tell("record-download", batch_id=batch_id, file_format="csv")
@@ -144,8 +155,10 @@ async def test_a_download_is_recorded(biller: Biller) -> None:
 async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(
     biller: Biller,
 ) -> None:
-    """What was closed in the first hours of a day (UTC) is said again since that day, and a seal holds, when a database says New York and German
-    dates: as one may that is not ours."""
+    """Days and seals do not depend on a database's time zone and date style.
+
+    Here the database is set to New York and German dates, as one that we do not manage may be.
+    """
     await biller.hear(statement("T-1", 1, statement_line("1")))
     await biller.generate()
     name = (await biller.rows("SELECT current_database() AS name"))[0].name
@@ -165,7 +178,7 @@ async def why(biller: Biller, **values: Any) -> tuple[str, str]:
 
 
 async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
-    """Issue of the main road: `why-not` gives one reason; for a snooze its text, who and when."""
+    """The issue's main flow: `why-not` gives one reason; for a snooze its text, actor and time."""
     await biller.hear(
         statement("OPEN", 1, statement_line("1")),
         statement(
@@ -214,8 +227,8 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
     assert (await why(biller, pay_line_id=lines["OPEN"]))[0] == "invoiced"
 
 
-async def test_why_not_says_what_an_edit_took_away(biller: Biller) -> None:
-    """Domain rules 5: a statement with hours that an operator edited to nothing is not one without lines; whose word it was, and how to undo it."""
+async def test_why_not_names_the_edit_that_left_no_value(biller: Biller) -> None:
+    """Domain rules 5: `why-not` names the edit that left a document without value, and a fix."""
     await biller.hear(statement("T-1", 1, statement_line("1")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line")
     await biller.tell(
@@ -224,16 +237,16 @@ async def test_why_not_says_what_an_edit_took_away(biller: Biller) -> None:
     answer = await biller.tell("explain", document_id="T-1")
     assert (
         answer["message"]
-        == "T-1 is worth nothing: pat edited away what its latest statement says: a present"
+        == "T-1 has no value: pat edited its latest realization to zero: a present"
     )
     assert (
         answer["details"]["fix"]
-        == f"`backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT` brings it back"
+        == f"undo it: `backoffice pay-lines edit {line.pay_line_id} --quantity Q --reason TEXT`"
     )
     reason, message = await why(biller, pay_line_id=line.pay_line_id)
     assert (reason, message) == (
         "replaced",
-        f"pay line {line.pay_line_id} was replaced: T-1 was settled again after an edit or a credit by hand",
+        f"an edit or a credit of T-1 replaced pay line {line.pay_line_id}",
     )
 
 
@@ -246,19 +259,21 @@ async def test_why_not_says_what_stops_the_whole_batch(biller: Biller) -> None:
     await biller.company(enabled=False)
     assert await why(biller, document_id="T-1") == (
         "company_disabled",
-        f"billing company {COMPANY} is disabled: nothing is billed for it",
+        f"billing company {COMPANY} is disabled and bills nothing",
     )
     assert (await why(biller, document_id="T-2"))[0] == "scheduled"
 
 
-async def test_a_held_document_says_what_it_waits_for(biller: Biller) -> None:
-    """Domain rules 2: a hold has a code and a message, and what fixes it."""
+async def test_why_not_names_the_hold(biller: Biller) -> None:
+    """Domain rules 2: a hold has a code, a message and a fix."""
     await biller.rows(
-        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, hold_code, hold_message)"
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision,"
+        " hold_code, hold_message)"
         " VALUES ('timesheet', 'H', 1, 'no_bill_rate', 'no rate for DT')"
     )
     await biller.rows(
-        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision, realization_no) VALUES ('timesheet', 'F', 1, 3)"
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision,"
+        " realization_no) VALUES ('timesheet', 'F', 1, 3)"
     )
     assert await why(biller, document_id="H") == ("no_bill_rate", "H is held: no rate for DT")
     assert (await why(biller, document_id="F"))[0] == "in_flight"

@@ -1,4 +1,4 @@
-"""Several cut-offs over the same state, side by side. Sources: domain rules 4, the issue's what-if."""
+"""Several cut-offs over the same data. Sources: domain rules 4, the issue's what-if."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ __all__ = ["biller"]
 
 
 async def compared(biller: Biller, *cut_offs: str) -> dict[str, Any]:
-    """The details of the answer; the same tables stand before and after."""
+    """Return the details of the answer, and check that no table has changed."""
     before = await contents(biller)
     answer = await biller.tell("what-if", cut_off_dates=list(cut_offs))
     assert answer["outcome"] == "accepted", answer
@@ -20,9 +20,10 @@ async def compared(biller: Biller, *cut_offs: str) -> dict[str, Any]:
 
 
 async def contents(biller: Biller) -> dict[str, int]:
-    """How many rows each table of the invoicer has, commands aside."""
+    """Return how many rows each table of the invoicer has, except those of commands."""
     tables = await biller.rows(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'invoicer'::regnamespace AND relkind = 'r' ORDER BY relname"
+        "SELECT relname FROM pg_class WHERE relnamespace = 'invoicer'::regnamespace AND relkind ="
+        " 'r' ORDER BY relname"
     )
     return {
         row.relname: (await biller.rows(f"SELECT count(*) AS n FROM invoicer.{row.relname}"))[0].n
@@ -32,14 +33,14 @@ async def contents(biller: Biller) -> dict[str, int]:
 
 
 def sheet(document_id: str, week: str, quantity: str = "40", **changes: Any) -> Any:
-    """The first statement of a timesheet of that week."""
+    """The first realization of a timesheet of a week."""
     return statement(
         document_id, 1, statement_line(quantity, week_ending=week, effective_date=week, **changes)
     )
 
 
 async def test_cut_offs_side_by_side(biller: Biller) -> None:
-    """Difference in documents, lines and money, with the reason per line; nothing written."""
+    """Differences in documents, lines and money, with the reasons; nothing is written."""
     await biller.hear_nodes(node("office-2", account_name="Grace"))
     weekly = command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday")
     await process(
@@ -90,13 +91,14 @@ async def test_cut_offs_side_by_side(biller: Biller) -> None:
     late, cycle = (each["why"] for each in found["differences"])
     assert late == "out by 2026-09-10: week ending 2026-09-12 after it; in by 2026-09-12"
     assert cycle == (
-        "out by 2026-09-12: week ending 2026-09-13 after 2026-08-31 to 2026-09-06, the last complete cycle of time group weekly"
+        "out by 2026-09-12: week ending 2026-09-13 after 2026-08-31 to 2026-09-06, the last"
+        " complete cycle of time group weekly"
         " (weekly, ends on Sunday); in by 2026-09-13 with the cycle 2026-09-07 to 2026-09-13"
     )
 
 
 async def test_each_cut_off_says_what_a_batch_would(biller: Biller) -> None:
-    """What-if is the selection of a batch: generate comes to the same documents and money."""
+    """generate-batch closes the documents that what-if announced."""
     await biller.tax("VAT", "21")
     await biller.company(default_tax="VAT")
     for at in range(6):

@@ -1,4 +1,4 @@
-"""Expected timesheets, and who waits for them. Source: domain rules 4."""
+"""Expected timesheets, and the debtors that wait for them. Source: domain rules 4."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -52,20 +52,23 @@ def placements(
 def test_a_placement_that_is_active_on_any_day_of_the_week_is_expected(
     start: str, end: str | None, expected: int
 ) -> None:
-    """Domain rules 4: expected = placements active on any day of the week, one timesheet a week."""
+    """Domain rules 4: one timesheet for each week with an active day."""
     assert len(weeks_of(placements(start=start, end=end), WEEK)) == expected
 
 
 def test_a_months_weeks_are_those_that_end_in_it() -> None:
-    """Domain rules 4: the week ending decides; which weekday that is, the timesheets tell."""
+    """Domain rules 4: the week ending decides, on the weekday that the timesheets have."""
     assert weeks_of(placements(), MARCH) == [date(2026, 3, day) for day in (1, 8, 15, 22, 29)]
     assert weeks_of(placements(), MARCH, week_ends=6) == [
         date(2026, 3, day) for day in (7, 14, 21, 28)
     ]
 
 
-def test_weeks_in_which_the_order_was_not_filled_bring_no_timesheet() -> None:
-    """Domain rules 3: Filled as of the week ending; a timesheet of another week could not be billed, so nobody waits for it."""
+def test_weeks_in_which_the_requirement_was_not_filled_expect_no_timesheet() -> None:
+    """Domain rules 3: no timesheet if the requirement is not Filled.
+
+    Filled as of the week ending; the timesheet of another week could not be billed.
+    """
     assert weeks_of(
         placements(filled_from=date(2026, 3, 8), filled_to=date(2026, 3, 22)), MARCH
     ) == [
@@ -75,7 +78,7 @@ def test_weeks_in_which_the_order_was_not_filled_bring_no_timesheet() -> None:
 
 
 def test_what_is_in_and_what_is_missing() -> None:
-    """Domain rules 4: one timesheet a week; the group shows how many of how many are in."""
+    """Domain rules 4: one timesheet a week; the counts of expected and received ones."""
     workers = [placements(f"w{n}") for n in range(4)]
     received = [
         ExpectedTimesheet("REQ", "w0", SUNDAY),
@@ -93,7 +96,7 @@ def test_what_is_in_and_what_is_missing() -> None:
             4, 2, (ExpectedTimesheet("REQ", "w2", SUNDAY), ExpectedTimesheet("REQ", "w3", SUNDAY))
         )
     }
-    assert found["Mercy"].words == "2 of 4 in"
+    assert (found["Mercy"].received, found["Mercy"].expected) == (2, 4)
 
 
 MISSING = TimesheetCount(
@@ -113,16 +116,19 @@ MISSING = TimesheetCount(
     ],
 )
 def test_wait_bill_or_wait_some_days(rule: str, today: str, expected: bool) -> None:
-    """Domain rules 4: wait, bill what is in, or wait N days after the cycle's end; who has everything waits for nothing."""
+    """Domain rules 4: wait, bill what is in, or wait N days after the end of the cycle.
+
+    A debtor whose timesheets are all in does not wait.
+    """
     day = date.fromisoformat(today)
     assert bool(waits(rule, MISSING, WEEK, day)) is expected
     assert may_wait(rule, WEEK.last_day, day) is expected
     assert waits(rule, TimesheetCount(16, 16), WEEK, day) == ""
 
 
-def test_who_waits_says_for_what() -> None:
-    """An operator reads how many are missing, which one first, and until when."""
+def test_the_message_says_what_a_debtor_waits_for() -> None:
+    """The message says how many are missing, the first one, and until when the debtor waits."""
     why = waits("wait:3", MISSING, WEEK, SUNDAY)
     assert "14 of 16 in" in why
-    assert "w on REQ of 2026-03-08 and others" in why
+    assert "w on REQ, week ending 2026-03-08 and 1 more" in why
     assert "from 2026-03-11 on" in why

@@ -1,4 +1,4 @@
-"""What comes on one document, and what it is. Sources: domain rules 5, 8 and 9; design 5."""
+"""Documents of a batch and decisions on debtors. Sources: domain rules 5, 8 and 9; design 5."""
 
 from datetime import date
 from decimal import Decimal
@@ -76,12 +76,15 @@ def group(net: str, account: str = "A", tax: str = "0", **changes: Any) -> Group
     ],
 )
 def test_what_lowers_the_debt_is_one_credit_note(net: str, tax: str, expected: str | None) -> None:
-    """Domain rules 5: netted lines whose sum is below zero become one credit note with all of them; exactly zero stays open."""
+    """Domain rules 5: netted lines below zero are one credit note; zero stays open."""
     assert document_type(group(net, tax=tax)) == expected
 
 
 def test_a_zero_sum_stays_open_unless_the_debtor_asks_for_it() -> None:
-    """Domain rules 5: the lines stay open with reason zero_total, unless the option asks for zero documents."""
+    """Domain rules 5: lines with a zero total stay open by default.
+
+    Their reason is zero_total. A debtor with zero documents gets an invoice.
+    """
     zero = group("0")
     assert build_documents([zero]) == ([], [zero])
     closed, left = build_documents([zero], frozenset({"A"}))
@@ -92,7 +95,10 @@ def test_a_zero_sum_stays_open_unless_the_debtor_asks_for_it() -> None:
 
 
 def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first() -> None:
-    """Domain rules 8: by Account Name, then the split keys, invoices before credit notes, so a rerun gives the same numbers."""
+    """Domain rules 8: the order gives the same numbers again.
+
+    By Account Name, then by the split keys, invoices before credit notes.
+    """
     groups = [
         group("5", "b"),
         group("-1", "A", credit_split=1, group_no=2, po_number="2"),
@@ -114,7 +120,7 @@ def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first()
 
 
 def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None:
-    """Domain rules 4 and 7: terms, regime with its wording, and window of each debtor."""
+    """Domain rules 4 and 7: company defaults fill in terms."""
     own = {
         "B": DebtorTerms("B", "net:15", credits="net", tax_regime="reverse-charge"),
         "C": DebtorTerms("C", "on-receipt", tax_regime="exempt", tax_wording="Art. 132"),
@@ -137,7 +143,7 @@ def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None
 
 
 def test_a_debtor_whose_time_group_does_not_exist_is_parked() -> None:
-    """Design 5: an error about a debtor parks the debtor, the others close."""
+    """Design 5: an error about a debtor parks the debtor."""
     parked, free = debtors(
         ["A", "B"], COMPANY, {"A": DebtorTerms("A", "net:30", time_group="weekly")}, CUT_OFF
     )
@@ -151,7 +157,10 @@ GROUPS = {"weekly": WEEKLY, "retail": RETAIL}
 
 
 def test_the_time_group_on_the_cut_off_date_decides() -> None:
-    """Domain rules 4: the time group valid on the cut-off date; all other terms, the rule for missing timesheets too, by the date of the documents."""
+    """Domain rules 4: the time group is that of the cut-off date.
+
+    All other terms, also the rule for missing timesheets, are those of the date of the documents.
+    """
     on_documents = {
         "A": DebtorTerms("A", "net:60", time_group="monthly", missing_timesheets="wait")
     }
@@ -172,7 +181,7 @@ def test_the_time_group_on_the_cut_off_date_decides() -> None:
 
 
 def test_the_companys_default_is_for_debtors_who_have_none() -> None:
-    """Domain rules 4: no time group, and none as the default: by week ending <= cut-off."""
+    """Domain rules 4: without any time group, week ending <= cut-off."""
     company = BillingCompany("acme", default_time_group="weekly")
     a, b = debtors(
         ["A", "B"],
@@ -188,7 +197,10 @@ def test_the_companys_default_is_for_debtors_who_have_none() -> None:
 
 
 def test_debtors_whose_periods_end_before_the_cut_off_are_parked() -> None:
-    """Domain rules 4: a cut-off beyond the last period is an error that says so; the others are billed; asked for by name it refuses."""
+    """Domain rules 4: a cut-off after the last period parks the debtor.
+
+    A batch that names the group is refused.
+    """
     own = {
         "A": DebtorTerms("A", "", time_group="retail"),
         "B": DebtorTerms("B", "", time_group="weekly"),
@@ -202,7 +214,7 @@ def test_debtors_whose_periods_end_before_the_cut_off_are_parked() -> None:
 
 
 def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
-    """FastTrack: choose batch groups, exclude debtors; what is left out is billed by a later batch."""
+    """FastTrack: choose batch groups, exclude debtors; a later batch bills the others."""
     own = {
         "A": DebtorTerms("A", "", time_group="weekly"),
         "B": DebtorTerms("B", "", time_group="weekly"),
@@ -227,17 +239,23 @@ def test_a_batch_of_some_groups_leaves_the_others_out() -> None:
     assert [each.left_out for each in only_none] == [reasons.GROUP_NOT_CHOSEN, ""]
 
 
-def test_a_name_that_nobody_has_is_refused() -> None:
-    """A misspelt debtor would be billed against the operator's will: names that look like it are given; unknown groups, those there are."""
+def test_unknown_names_are_refused() -> None:
+    """A misspelt debtor or group is refused with similar or known names.
+
+    Otherwise a batch would bill the debtor that the operator excluded.
+    """
     with pytest.raises(Refused) as refused:
         check_excluded_debtors({"mercy hospitl"}, {"Mercy Hospital", "Other"})
     assert "'Mercy Hospital'" in refused.value.fix
-    with pytest.raises(Refused, match="there are none, retail, weekly"):
+    with pytest.raises(Refused, match="known are none, retail, weekly"):
         check_groups(BatchFilter(groups=frozenset({"daily"})), GROUPS, {}, CUT_OFF)
 
 
 def test_only_debtors_with_such_a_rule_wait() -> None:
-    """Domain rules 4: the debtor's rule says wait, bill, or wait N days; one rule for the batch takes its place; who is left out waits for nothing."""
+    """Domain rules 4: the debtor's rule says wait, bill, or wait N days.
+
+    One rule for the batch replaces it; excluded debtors do not wait.
+    """
     own = {
         "A": DebtorTerms("A", "", time_group="weekly", missing_timesheets="wait"),
         "B": DebtorTerms("B", "", time_group="weekly"),
@@ -268,7 +286,10 @@ def test_only_debtors_with_such_a_rule_wait() -> None:
 
 
 def test_terms_begin_on_a_day_and_copy_what_held_before() -> None:
-    """A debtor's first terms hold from the beginning, later ones from today; each copies the version in force and changes what is given."""
+    """The first terms apply from the beginning, later ones from today.
+
+    Each version copies the one in force and changes what is given.
+    """
     today = date(2026, 8, 9)
     first = change_terms("A", [], {"time_group": "weekly"}, None, today)
     assert (first.before, first.after.from_date, first.until) == (None, date(1970, 1, 1), None)
@@ -304,7 +325,7 @@ def test_every_reason_has_a_number_that_fits() -> None:
 
 
 def test_a_credit_note_never_computes_tax_per_document() -> None:
-    """Domain rules 7: its tax is the sum of what its lines take from the lines that they correct."""
+    """Domain rules 7: its tax is the sum of the tax of its lines."""
     closed, _ = build_documents(
         [group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)]
     )
@@ -326,7 +347,7 @@ def test_a_credit_note_never_computes_tax_per_document() -> None:
 def test_tax_over_the_sum_may_leave_nothing_to_pay(
     net: str, tax: str, account: str, *, closes: bool
 ) -> None:
-    """Domain rules 5 and 7: a sum of exactly zero stays open unless the debtor asks for it; no invoice is below zero."""
+    """Domain rules 5 and 7: a zero total stays open; no invoice is below zero."""
     one = Document(group(net, account, tax), "invoice", "document")
     assert recheck_totals([one], frozenset({"ASKS"})) == (
         ([one], []) if closes else ([], [one.group])
@@ -340,7 +361,7 @@ def preview(account: str, net: str = "1", line_hash: str = "h", at: int = 1) -> 
 
 
 def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
-    """Design 5: the hash of the rows; 1 is 1.00; another cut-off is another batch."""
+    """Design 5: the hash of the rows; 1 equals 1.00; the cut-off counts."""
     one, two = preview("A"), preview("B", at=2)
     same = digest("acme", CUT_OFF, [one, two])
     assert same == digest("acme", CUT_OFF, [preview("B", at=1), preview("A", "1.00", at=2)])
@@ -354,7 +375,7 @@ def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
 
 
 def test_a_difference_names_debtors_and_settings() -> None:
-    """Design 5: refused naming the debtors that differ and the settings changed since."""
+    """Design 5: the refusal names the debtors and settings that differ."""
     assert debtors_that_differ(
         [preview("A"), preview("B")], [preview("B", at=1), preview("C")]
     ) == ["A", "C"]

@@ -1,24 +1,23 @@
-"""The health check: each rule finds its own, names ids and what fixes it. Source: design 5."""
+"""The health check: each rule finds its problem, names ids and a fix. Source: design 5."""
 
 from datetime import date
 from typing import Any
 
 import pytest
 
-from services.invoicer.batches.rules.findings import MOST_IDS
 from services.invoicer.batches.rules.health import RULES, findings, refusal
-from services.invoicer.batches.rules.health_snapshot import CountedIds, HealthSnapshot
+from services.invoicer.batches.rules.health_snapshot import MOST_IDS, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import LedgerConnection
 from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.invoices.rules.numbers import Series
 
-WELL = BillingCompany("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
+VALID_COMPANY = BillingCompany("acme", name="Acme", address="1 Main St", tax_id="T", bank="IBAN")
 TODAY = date(2026, 8, 15)
 
 
 def snapshot(**changes: Any) -> HealthSnapshot:
     values: dict[str, Any] = {
-        "company": WELL,
+        "company": VALID_COMPANY,
         "today": TODAY,
         "cut_off": TODAY,
         "series": Series("INV-", 6),
@@ -28,11 +27,11 @@ def snapshot(**changes: Any) -> HealthSnapshot:
 
 
 def test_nothing_is_found_when_all_is_well() -> None:
-    """A clean company has no findings."""
+    """A company without problems has no findings."""
     assert findings(snapshot()) == []
 
 
-SICK: list[tuple[str, str, str, dict[str, Any]]] = [
+CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     (
         "company_disabled",
         "error",
@@ -52,9 +51,9 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
         "debtor",
         {"waiting": {"Mercy": "waits for timesheets: 14 of 16 in"}},
     ),
-    ("no_account_name", "error", "line", {"nodes_without_account": {"office-9": 3}}),
-    ("unknown_node", "error", "line", {"unknown_nodes": {"office-7": 2}}),
-    ("no_tax_rate", "error", "line", {"taxless": {"VAT": 4}}),
+    ("no_account_name", "error", "line", {"lines": {"no_account_name": {"office-9": 3}}}),
+    ("unknown_node", "error", "line", {"lines": {"unknown_node": {"office-7": 2}}}),
+    ("no_tax_rate", "error", "line", {"lines": {"no_tax_rate": {"VAT": 4}}}),
     ("seller_details_missing", "warning", "billing_company", {"company": BillingCompany("acme")}),
     (
         "number_outgrows_width",
@@ -74,43 +73,88 @@ SICK: list[tuple[str, str, str, dict[str, Any]]] = [
         "billing_company",
         {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}},
     ),
-    ("parent_of_wrong_level", "warning", "debtor", {"wrong_parents": CountedIds(1, ("office-1",))}),
-    ("parent_unknown", "warning", "debtor", {"unknown_parents": CountedIds(1, ("office-1",))}),
-    ("one_name_two_addresses", "warning", "debtor", {"two_addresses": ("Mercy",)}),
+    (
+        "parent_of_wrong_level",
+        "warning",
+        "debtor",
+        {"counts": {"parent_of_wrong_level": CountedIds(1, ("office-1",))}},
+    ),
+    (
+        "parent_unknown",
+        "warning",
+        "debtor",
+        {"counts": {"parent_unknown": CountedIds(1, ("office-1",))}},
+    ),
+    (
+        "one_name_two_addresses",
+        "warning",
+        "debtor",
+        {"counts": {"one_name_two_addresses": CountedIds(1, ("Mercy",))}},
+    ),
     (
         "held_documents",
         "warning",
         "document",
         {"held": {"no_bill_rate": CountedIds(2, ("T-1", "T-2"))}},
     ),
-    ("statements_in_flight", "warning", "document", {"in_flight": CountedIds(1, ("T-1",))}),
-    ("stale_price_basis", "warning", "document", {"stale": CountedIds(1, ("T-1",))}),
-    ("dead_letters_open", "warning", "document", {"dead_letters": CountedIds(1, ("1",))}),
-    ("edit_meets_revision", "warning", "line", {"edit_meets_revision": CountedIds(1, ("17",))}),
-    ("rate-impact", "warning", "document", {"rate_impact": CountedIds(1, ("T-1",))}),
+    (
+        "statements_in_flight",
+        "warning",
+        "document",
+        {"counts": {"statements_in_flight": CountedIds(1, ("T-1",))}},
+    ),
+    (
+        "stale_price_basis",
+        "warning",
+        "document",
+        {"counts": {"stale_price_basis": CountedIds(1, ("T-1",))}},
+    ),
+    (
+        "dead_letters_open",
+        "warning",
+        "document",
+        {"counts": {"dead_letters_open": CountedIds(1, ("1",))}},
+    ),
+    (
+        "edit_meets_revision",
+        "warning",
+        "line",
+        {"counts": {"edit_meets_revision": CountedIds(1, ("17",))}},
+    ),
+    ("rate-impact", "warning", "document", {"counts": {"rate-impact": CountedIds(1, ("T-1",))}}),
     (
         "worker_day_on_two_requirements",
         "warning",
         "line",
-        {"double_days": CountedIds(1, ("W-1 2026-03-02",))},
+        {"counts": {"worker_day_on_two_requirements": CountedIds(1, ("W-1 2026-03-02",))}},
     ),
     ("cut_off_in_future", "warning", "batch", {"cut_off": date(2026, 8, 16)}),
-    ("snoozed_lines", "info", "line", {"snoozed": CountedIds(1, ("17",))}),
-    ("very_late_lines", "info", "line", {"very_late": CountedIds(1, ("17",))}),
-    ("debtor_in_two_currencies", "info", "debtor", {"two_currencies": ("Mercy",)}),
-    ("zero_total", "info", "debtor", {"zero_groups": ("Mercy",)}),
-    ("nodes_without_lines", "info", "debtor", {"idle_nodes": 1631}),
+    ("snoozed_lines", "info", "line", {"counts": {"snoozed_lines": CountedIds(1, ("17",))}}),
+    ("very_late_lines", "info", "line", {"counts": {"very_late_lines": CountedIds(1, ("17",))}}),
+    (
+        "debtor_in_two_currencies",
+        "info",
+        "debtor",
+        {"counts": {"debtor_in_two_currencies": CountedIds(1, ("Mercy",))}},
+    ),
+    ("zero_total", "info", "debtor", {"counts": {"zero_total": CountedIds(1, ("Mercy",))}}),
+    (
+        "nodes_without_lines",
+        "info",
+        "debtor",
+        {"counts": {"nodes_without_lines": CountedIds(1631)}},
+    ),
     ("nothing_to_bill", "info", "batch", {"documents": 0}),
 ]
 
 
 @pytest.mark.parametrize(
-    ("code", "severity", "about", "changes"), SICK, ids=[case[0] for case in SICK]
+    ("code", "severity", "about", "changes"), CASES, ids=[case[0] for case in CASES]
 )
 def test_each_rule_finds_its_own(
     code: str, severity: str, about: str, changes: dict[str, Any]
 ) -> None:
-    """Design 5: each finding has a severity, a code, a message, and what fixes it."""
+    """Design 5: each finding has a severity, a code, a message, and a fix."""
     (found,) = findings(snapshot(**changes))
     assert (found.code, found.severity, found.about) == (code, severity, about)
     assert found.message
@@ -118,17 +162,17 @@ def test_each_rule_finds_its_own(
 
 
 def test_every_rule_is_tried() -> None:
-    """A rule that no test can trigger is no rule."""
-    assert len(SICK) == len(RULES)
+    """Each rule has a case that triggers it."""
+    assert len(CASES) == len(RULES)
 
 
 def test_errors_come_first_and_ids_are_limited() -> None:
-    """At most so many ids; the count says how many there are."""
+    """At most `MOST_IDS` ids; the count says how many there are."""
     found = findings(
         snapshot(
             company=BillingCompany("acme"),
             documents=0,
-            nodes_without_account={f"office-{at:02}": 2 for at in range(40)},
+            lines={"no_account_name": {f"office-{at:02}": 2 for at in range(40)}},
         )
     )
     assert [each.severity for each in found] == ["error", "warning", "info"]
@@ -137,9 +181,14 @@ def test_errors_come_first_and_ids_are_limited() -> None:
 
 
 def test_only_an_error_about_the_company_refuses_the_batch() -> None:
-    """Design 5: an error about a line sets the line aside, about a debtor parks it, about the billing company stops the batch."""
+    """Design 5: an error about the billing company refuses the batch.
+
+    An error about a line excludes the line, one about a debtor parks the debtor.
+    """
     assert (
-        refusal(findings(snapshot(nodes_without_account={"office-9": 3}, parked={"Mercy": "why"})))
+        refusal(
+            findings(snapshot(lines={"no_account_name": {"office-9": 3}}, parked={"Mercy": "why"}))
+        )
         is None
     )
     stop = refusal(findings(snapshot(company=BillingCompany("acme", False))))

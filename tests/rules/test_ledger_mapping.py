@@ -1,4 +1,6 @@
-"""What a mapping lacks, before a batch is numbered: the invoicer's answer is the one that the delivery would give afterwards."""
+"""What a mapping lacks, before a batch is numbered: the invoicer's answer is the one that the
+delivery would give afterwards.
+"""
 
 import random
 from datetime import date
@@ -28,9 +30,11 @@ def refused_for(sold: SoldItem, codes: set[tuple[str, str]]) -> set[str]:
     day = date(2026, 3, 1)
     kind = "timesheet" if sold.line_kind == "timesheet" else "placement"
     line = ClosedLine(
-        invoice_id=1, line_no=1, description="", document_kind=kind, document_id="T-1", pay_line_id=1, worker_id="", requirement_id="", week_ending=day,
-        service_from=day, service_to=day, time_type=sold.time_type, quantity=Decimal(1), unit="HUR", unit_price=Decimal(1), amount=Decimal(1),
-        tax_code=sold.tax_code, tax_rate=sold.tax_rate, tax_amount=Decimal(0), po_number="", project="", cost_center="", corrects_invoice="",
+        invoice_id=1, line_no=1, description="", document_kind=kind, document_id="T-1",
+        pay_line_id=1, worker_id="", requirement_id="", week_ending=day, service_from=day,
+        service_to=day, time_type=sold.time_type, quantity=Decimal(1), unit="HUR",
+        unit_price=Decimal(1), amount=Decimal(1), tax_code=sold.tax_code, tax_rate=sold.tax_rate,
+        tax_amount=Decimal(0), po_number="", project="", cost_center="", corrects_invoice="",
         corrects_line=None,
     )  # fmt: skip
     missing: set[str] = set()
@@ -40,7 +44,9 @@ def refused_for(sold: SoldItem, codes: set[tuple[str, str]]) -> set[str]:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_both_name_the_same_codes(seed: int) -> None:
-    """Whatever is sold and whatever is mapped: what the health check names is what the delivery would refuse the documents for."""
+    """Whatever is sold and whatever is mapped: what the health check names is what the delivery
+    would refuse the documents for.
+    """
     rng = random.Random(seed)
     kinds, names = ("account", "item", "tax"), (*ITEMS, *TIMES, *TAXES, "time", "product")
     for _ in range(100):

@@ -1,4 +1,7 @@
-"""Rules that exist twice, in Python and in SQL: generated lines, and both must agree. Sources: domain rules 4, 5 and 7."""
+"""Rules that exist in Python and in SQL agree on generated lines.
+
+Sources: domain rules 4, 5 and 7.
+"""
 
 import random
 from datetime import date, timedelta
@@ -31,19 +34,24 @@ CURRENCIES = ("USD", "EUR", "JPY", "KWD")
 PERCENTS = (D("6.25"), D("8.875"), D(15), D(21))
 
 LINE = """
-WITH born AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
-    effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
-    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
-  SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency, :effective, :effective, :effective, 202601,
-    CAST(:week AS date), :office, '', 'w', '', '', '', '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
+WITH inserted AS (
+  INSERT INTO invoicer.pay_line (
+    billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity,
+    unit, unit_price, amount, currency, effective_date, service_from, service_to,
+    accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
+    project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation,
+    announce_when_due, corrects_invoice_id, corrects_line_no)
+  SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency,
+    :effective, :effective, :effective, 202601, CAST(:week AS date), :office, '', 'w', '', '', '',
+    '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
   RETURNING *)
 INSERT INTO invoicer.open_line
-SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction FROM born RETURNING pay_line_id"""
+SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction
+FROM inserted RETURNING pay_line_id"""
 
 
 async def add_line(connection: AsyncConnection, company: str = "acme", **changes: Any) -> int:
-    """One open line as the owner writes it."""
+    """Insert an open line as the owner."""
     values: dict[str, Any] = {
         "document": "T",
         "office": "office",
@@ -62,10 +70,11 @@ async def add_line(connection: AsyncConnection, company: str = "acme", **changes
 
 
 async def node(connection: AsyncConnection) -> None:
-    """The office that pays."""
+    """Insert the office that pays."""
     await connection.execute(
         text(
-            "INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office', 'Mercy', '', '', '{}')"
+            "INSERT INTO invoicer.billto_node VALUES ('office', 1, false, 3, NULL, 'Office',"
+            " 'Mercy', '', '', '{}')"
         )
     )
 
@@ -73,7 +82,7 @@ async def node(connection: AsyncConnection) -> None:
 async def selected_line(
     connection: AsyncConnection, company: BillingCompany, rates: list[TaxRate]
 ) -> dict[int, Any]:
-    """The selection of a company, by line."""
+    """Return the selection of a company, by line."""
     located = await selection.locate_lines(connection, company.billing_company)
     decided = debtors(located.account_names, company, {}, CUT_OFF)
     await selection.select_lines(
@@ -94,7 +103,7 @@ async def selected_line(
 
 @pytest.mark.parametrize("neighbours", [0, 9], ids=["lines lie together", "others lie between"])
 async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
-    """Which lines are in, for which reason they are out, and their tax: the same in SQL as in the rules, by both ways to the facts."""
+    """SQL and rules agree on reason and tax, by both ways to the pay lines."""
     draw = random.Random(7)
     company = BillingCompany("acme", default_tax="VAT")
     rates = [
@@ -149,7 +158,10 @@ WINDOWS = (
 
 
 async def test_windows_of_many_debtors(transact: Transact) -> None:
-    """Domain rules 4: each debtor's own window, parked, left out or waiting: the same in SQL as in the rules, for debits and for corrections."""
+    """Domain rules 4: SQL and rules agree for each debtor's window and decisions.
+
+    Debtors are parked, left out or waiting at random, with debits and corrections.
+    """
     draw = random.Random(17)
     company = BillingCompany("acme")
 
@@ -158,12 +170,13 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
         for name in names:
             await connection.execute(
                 text(
-                    "INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '', '', '{}')"
+                    "INSERT INTO invoicer.billto_node VALUES (:n, 1, false, 3, NULL, :n, :n, '',"
+                    " '', '{}')"
                 ),
                 {"n": name},
             )
         decided = {
-            debtor.account_name: decorated(draw, debtor)
+            debtor.account_name: with_random_decisions(draw, debtor)
             for debtor in debtors(names, company, {}, CUT_OFF)
         }
         lines: dict[int, tuple[Debtor, dict[str, Any]]] = {}
@@ -210,8 +223,8 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
     await transact("owner", work)
 
 
-def decorated(draw: random.Random, debtor: Debtor) -> Debtor:
-    """A debtor with a window of its own, now and then parked, left out or waiting."""
+def with_random_decisions(draw: random.Random, debtor: Debtor) -> Debtor:
+    """A debtor with a random window, sometimes parked, left out or waiting."""
     left_out = draw.choice(("", "", "", reasons.GROUP_NOT_CHOSEN, reasons.DEBTOR_LEFT_OUT))
     return debtor._replace(
         window=draw.choice(WINDOWS),
@@ -222,7 +235,7 @@ def decorated(draw: random.Random, debtor: Debtor) -> Debtor:
 
 
 def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
-    """What the rules say of a debit of this debtor: its reason, empty for in."""
+    """Return the reason of the rules for a debit of this debtor; empty for in."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED
     if not in_window(
@@ -239,7 +252,7 @@ def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
 def expected(
     line: dict[str, Any], company: BillingCompany, rates: list[TaxRate]
 ) -> tuple[str, Decimal]:
-    """What the rules say of a line: its reason, empty for in, and its tax."""
+    """Return the reason (empty for in) and the tax of the rules for a line."""
     if line["effective"] > TODAY:
         return reasons.SCHEDULED, D(0)
     if not in_window(
@@ -253,7 +266,10 @@ def expected(
 
 
 async def test_tax_over_a_document(transact: Transact) -> None:
-    """Domain rules 7: per document = per code and rate over the sum, spread by largest remainder, equal remainders to the earlier line."""
+    """Domain rules 7: tax over the sum by code and rate, spread by largest remainder.
+
+    Equal remainders go to the earlier line.
+    """
     draw = random.Random(11)
     groups: list[tuple[str, Decimal, list[Decimal]]] = []
     for _ in range(150):
@@ -281,7 +297,8 @@ async def test_tax_over_a_document(transact: Transact) -> None:
         for at, (_, percent, _) in enumerate(groups):
             statement = """
                 UPDATE selected_line SET group_no = :at, tax_rate = :rate, line_no = n
-                FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS u(i, n) WHERE i = pay_line_id"""
+                FROM unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS u(i, n)
+                WHERE i = pay_line_id"""
             await connection.execute(text(statement), {"at": at, "rate": percent, "ids": ids[at]})
         sums = await selection.spread_tax(connection, list(ids))
         found = {
@@ -300,14 +317,15 @@ async def test_tax_over_a_document(transact: Transact) -> None:
 
 
 async def test_tax_of_credits(transact: Transact) -> None:
-    """Domain rules 5 and 7: credits take tax in proportion, never more than stands on the line, and the last takes the rest."""
+    """Domain rules 5 and 7: credits have their share of the tax, and the last one the rest."""
     draw = random.Random(13)
 
     async def work(connection: AsyncConnection) -> None:
         await node(connection)
         await connection.execute(
             text(
-                "INSERT INTO invoicer.batch VALUES ('B', 'acme', 'c', '2026-01-01', '2026-01-01', '1', '1', 1, 1, '[]', 'x', '', now())"
+                "INSERT INTO invoicer.batch VALUES ('B', 'acme', 'c', '2026-01-01', '2026-01-01',"
+                " '1', '1', 1, 1, '[]', 'x', '', now())"
             )
         )
         wanted: dict[int, Decimal] = {}
@@ -349,7 +367,7 @@ async def test_tax_of_credits(transact: Transact) -> None:
 
 
 def parts_of(draw: random.Random, cents: int) -> tuple[list[Decimal], list[Decimal]]:
-    """Credits of a line that are on documents, and those that are open: together at most the whole line."""
+    """Return invoiced credits and open credits of a line: together at most the whole line."""
     left, parts = cents, []
     while left > 0 and len(parts) < 5:
         part = left if draw.random() < 0.3 else draw.randrange(1, left + 1)
@@ -367,7 +385,7 @@ async def invoiced(
     percent: Decimal,
     corrects: int | None = None,
 ) -> int:
-    """A document of one line; its id."""
+    """Insert a document of one line; return its id."""
     line_id = await add_line(
         connection,
         amount=amount,
@@ -379,13 +397,20 @@ async def invoiced(
         text("DELETE FROM invoicer.open_line WHERE pay_line_id = :id"), {"id": line_id}
     )
     statement = """
-        WITH made AS (
-          INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms,
-            po_number, tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer,
+        WITH inserted AS (
+          INSERT INTO invoicer.invoice (
+            billing_company, batch_id, series, number, invoice_number, document_type, account_name,
+            currency, payment_terms, po_number, tax_regime, tax_wording, tax_basis, invoice_date,
+            due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer,
             closed_at)
-          VALUES ('acme', 'B', 'I', CAST(:number AS bigint), 'I' || CAST(:number AS bigint), 'invoice', 'Mercy', 'USD', 'net:30', '', 'standard', '',
-            'line', '2026-01-01', '2026-01-01', '2026-01-01', CAST(:amount AS numeric), CAST(:tax AS numeric),
-            CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now()) RETURNING invoice_id)
-        INSERT INTO invoicer.invoice_line SELECT invoice_id, 1, :id, 'office', 3, 'VAT', :percent, CAST(:tax AS numeric) FROM made RETURNING invoice_id"""
+          VALUES (
+            'acme', 'B', 'I', CAST(:number AS bigint), 'I' || CAST(:number AS bigint), 'invoice',
+            'Mercy', 'USD', 'net:30', '', 'standard', '', 'line', '2026-01-01', '2026-01-01',
+            '2026-01-01', CAST(:amount AS numeric), CAST(:tax AS numeric),
+            CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now())
+          RETURNING invoice_id)
+        INSERT INTO invoicer.invoice_line
+        SELECT invoice_id, 1, :id, 'office', 3, 'VAT', :percent, CAST(:tax AS numeric)
+        FROM inserted RETURNING invoice_id"""
     values = {"number": number, "amount": amount, "tax": tax, "id": line_id, "percent": percent}
     return int((await connection.execute(text(statement), values)).scalar_one())

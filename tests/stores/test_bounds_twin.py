@@ -1,4 +1,7 @@
-"""The bounds of a batch exist twice, in Python and in SQL: generated workdays, and both must find the same. Source: the issue's parked debtors."""
+"""The safety rules of a batch exist in Python and in SQL and agree on generated workdays.
+
+Source: the issue's parked debtors.
+"""
 
 import random
 from datetime import date, timedelta
@@ -16,16 +19,16 @@ from services.invoicer.batches.rules.safety_checks import (
     parked,
     safety_violations,
 )
-from services.invoicer.batches.store import safety_checks as bounds
+from services.invoicer.batches.store.safety_checks import QUERIES
 from shared.database import rows, run
 from tests.conftest import Transact
 
 MONDAY = date(2026, 3, 2)
-MOST = 12
+MOST_HOURS = 12
 
 
 def workdays(rng: random.Random) -> list[WorkedTime]:
-    """Days of a few workers on a few requirements, so that many of them meet."""
+    """Workdays of a few workers on a few requirements, so that many meet."""
     found: dict[tuple[str, date, str, str, str], WorkedTime] = {}
     for _ in range(60):
         key = (
@@ -40,38 +43,43 @@ def workdays(rng: random.Random) -> list[WorkedTime]:
 
 
 async def in_sql(connection: AsyncConnection, worked: list[WorkedTime]) -> list[SafetyViolation]:
-    """What the store finds."""
+    """Return the violations that the store finds."""
     await run(
         connection,
-        "CREATE TEMP TABLE worked_time ON COMMIT DROP AS SELECT * FROM unnest(CAST(:workers AS text[]), CAST(:days AS date[]), CAST(:requirements AS text[]),"
+        "CREATE TEMP TABLE worked_time ON COMMIT DROP AS SELECT * FROM unnest(CAST(:workers AS"
+        " text[]), CAST(:days AS date[]), CAST(:requirements AS text[]),"
         " CAST(:time_types AS text[]), CAST(:documents AS text[]), CAST(:hours AS numeric[]))"
         " AS w(worker_id, day, requirement_id, time_type, document_id, hours)",
-        workers=[one.worker_id for one in worked],
-        days=[one.day for one in worked],
-        requirements=[one.requirement_id for one in worked],
-        time_types=[one.time_type for one in worked],
-        documents=[one.document_id for one in worked],
-        hours=[one.hours for one in worked],
+        workers=[each.worker_id for each in worked],
+        days=[each.day for each in worked],
+        requirements=[each.requirement_id for each in worked],
+        time_types=[each.time_type for each in worked],
+        documents=[each.document_id for each in worked],
+        hours=[each.hours for each in worked],
     )
-    await run(connection, bounds.VIOLATIONS_SQL, most=MOST)
+    await run(connection, QUERIES["safety_violations"], max_hours=MOST_HOURS)
     found = await rows(
         connection,
-        "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM safety_violation",
+        "SELECT code, worker_id, day, requirement_id, time_type, hours, document_ids FROM"
+        " safety_violation",
     )
     return sorted(SafetyViolation(*row[:6], tuple(sorted(row.document_ids))) for row in found)
 
 
 @pytest.mark.parametrize("seed", range(10))
 async def test_both_find_the_same_days(transact: Transact, seed: int) -> None:
-    """More than N hours a worker a day; the same worker, requirement, work date and time type in two different originals."""
+    """More than N hours of a worker on a day, or the same time in two timesheets."""
     worked = workdays(random.Random(seed))
-    wanted = safety_violations(worked, MOST)
-    assert {one.code for one in wanted} == {HOURS_OVER_BOUND, WORKED_TWICE}
+    wanted = safety_violations(worked, MOST_HOURS)
+    assert {each.code for each in wanted} == {HOURS_OVER_BOUND, WORKED_TWICE}
     assert await transact("invoicer", lambda connection: in_sql(connection, worked)) == wanted
 
 
 def test_a_debtor_is_parked_for_one_reason() -> None:
-    """Too many hours come before time that is there twice; the message names the first day and how many more there are."""
+    """Too many hours come before time in two timesheets.
+
+    The message names the first day and how many more there are.
+    """
     over = SafetyViolation(
         HOURS_OVER_BOUND, "W-1", MONDAY, "", "", Decimal("25.50"), ("T-1", "T-2")
     )
@@ -82,11 +90,11 @@ def test_a_debtor_is_parked_for_one_reason() -> None:
         UnsafeDebtor(1, HOURS_OVER_BOUND, 1, over, ("T-2",)),
     ]
     found = parked(unsafe, {1: "Mercy", 2: "Grace"}, 24)
-    assert [(one.account_name, one.code, one.message) for one in found] == [
+    assert [(each.account_name, each.code, each.message) for each in found] == [
         (
             "Grace",
             WORKED_TWICE,
-            "worker W-1 has REG on 2026-03-02 for R-1 in two originals (T-1, T-2)",
+            "worker W-1 has REG on 2026-03-02 for R-1 in two timesheets (T-1, T-2)",
         ),
         ("Mercy", HOURS_OVER_BOUND, "worker W-1 has 25.5 h on 2026-03-02, more than 24 (T-1, T-2)"),
     ]

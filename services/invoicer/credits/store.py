@@ -14,7 +14,8 @@ from services.invoicer.credits.rules import GROUP_NO, IssuedDocument, IssuedLine
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount
 from services.invoicer.lines.store.lines import realized_line
-from shared.database import insert_rows, named_queries, rows, run
+from shared.database import insert_rows, rows, run
+from shared.sql import named_queries
 
 UNDONE = " undone: "
 """Begins the id of a row that takes a write-off back. No command's id begins with a space."""

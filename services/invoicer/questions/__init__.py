@@ -1,1 +1,1 @@
-"""Questions that change nothing: why a line is not billed, batch groups, what-if."""
+"""Questions about batches: why a line is not billed, batch groups, what-if. They change nothing."""

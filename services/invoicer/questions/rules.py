@@ -1,4 +1,4 @@
-"""Several cut-offs side by side: why a line is in a batch by one of them and not by the other (domain rules 4)."""
+"""Compares two cut-offs: why a line is in a batch by one and out by the other (domain rules 4)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Span, TimeGroup
 
 WORDS: Mapping[str, str] = {
-    reasons.SCHEDULED: "their day has not come",
+    reasons.SCHEDULED: "they are due later",
     reasons.SNOOZED: "they are on hold",
-    reasons.EDIT_MEETS_REVISION: "an edit met a revision",
-    reasons.UNKNOWN_NODE: "their billto node was never sent",
-    reasons.NO_ACCOUNT_NAME: "no node on their path has an Account Name",
-    reasons.GROUP_NOT_CHOSEN: "their batch group was not chosen",
-    reasons.DEBTOR_LEFT_OUT: "their debtor was left out",
+    reasons.EDIT_MEETS_REVISION: "a later revision changed what an operator had edited",
+    reasons.UNKNOWN_NODE: "the ATS has not sent their billto node",
+    reasons.NO_ACCOUNT_NAME: "their billto node has no Account Name on its path",
+    reasons.GROUP_NOT_CHOSEN: "the batch does not include their batch group",
+    reasons.DEBTOR_LEFT_OUT: "the batch excludes their debtor",
     reasons.NO_TAX_RATE: "their tax code has no rate",
-    reasons.ZERO_TOTAL: "they come to zero with the lines that they would stand with",
+    reasons.ZERO_TOTAL: "they come to zero with the other lines of their document",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class CutOffDecisions:
-    """What one cut-off decides for the debtors, by number, with the time groups by name."""
+    """What one cut-off decides: the debtors by number, and the time groups by name."""
 
     cut_off: date
     debtors: Mapping[int, Debtor]
@@ -33,8 +33,11 @@ class CutOffDecisions:
 
 @dataclass(frozen=True, slots=True)
 class LineDifference:
-    """Lines of one debtor and currency that are in by one cut-off only, with the reason (a number) for which they are out by the other,
-    and the ids of the first of them."""
+    """Lines of one debtor and currency that are in by only one of two cut-offs, added up.
+
+    `reason_before`, `reason_after`: the numbers of the reasons that exclude them, 0 if they are in.
+    `pay_line_ids`: the first ids.
+    """
 
     debtor_no: int
     currency: str
@@ -49,21 +52,28 @@ class LineDifference:
 def explain_difference(
     difference: LineDifference, before: CutOffDecisions, after: CutOffDecisions
 ) -> str:
-    """Why these lines are in by one cut-off and out by the other."""
-    side, number = (
-        (before, difference.reason_before)
+    """Say why these lines are in by one cut-off and out by the other."""
+    out, in_, number = (
+        (before, after, difference.reason_before)
         if difference.reason_before
-        else (after, difference.reason_after)
+        else (after, before, difference.reason_after)
     )
-    reason, debtor = reasons.REASONS[number - 1], side.debtors.get(difference.debtor_no)
-    said = _out(reason, debtor, side, difference.weeks)
-    other = after if side is before else before
-    return f"out by {side.cut_off}: {said}; in by {other.cut_off}{_cycle(other.debtors.get(difference.debtor_no))}"
+    debtor_out = out.debtors.get(difference.debtor_no)
+    debtor_in = in_.debtors.get(difference.debtor_no)
+    why = _why_out(reasons.REASONS[number - 1], debtor_out, out.time_groups, difference.weeks)
+    cycle = debtor_in.window.cycle if debtor_in else None
+    with_cycle = f" with the cycle {cycle}" if cycle else ""
+    return f"out by {out.cut_off}: {why}; in by {in_.cut_off}{with_cycle}"
 
 
-def _out(reason: str, debtor: Debtor | None, side: CutOffDecisions, weeks: Span | None) -> str:
+def _why_out(
+    reason: str,
+    debtor: Debtor | None,
+    time_groups: Mapping[str, TimeGroup],
+    weeks: Span | None,
+) -> str:
     if debtor is not None and reason == reasons.DEBTOR_PARKED:
-        return f"the debtor is parked, {debtor.parked}"
+        return f"the debtor is parked: {debtor.parked}"
     if debtor is not None and reason == reasons.WAITS_FOR_TIMESHEETS:
         return f"the debtor {debtor.waiting}"
     if reason != reasons.NOT_IN_CYCLE:
@@ -75,17 +85,12 @@ def _out(reason: str, debtor: Debtor | None, side: CutOffDecisions, weeks: Span 
         if weeks.first_day == weeks.last_day
         else f"weeks ending {weeks}"
     )
-    group = side.time_groups.get(debtor.time_group) if debtor else None
+    group = time_groups.get(debtor.time_group) if debtor else None
     if debtor is None or group is None:
         return f"{ends} after it"
     if debtor.window.weeks_to == NO_COMPLETE_CYCLE:
         return f"{ends}, and no cycle of time group {group.name} ({group.words}) is complete"
-    return f"{ends} after {debtor.window.cycle}, the last complete cycle of time group {group.name} ({group.words})"
-
-
-def _cycle(debtor: Debtor | None) -> str:
     return (
-        f" with the cycle {debtor.window.cycle}"
-        if debtor is not None and debtor.window.cycle is not None
-        else ""
+        f"{ends} after {debtor.window.cycle}, the last complete cycle of time group"
+        f" {group.name} ({group.words})"
     )

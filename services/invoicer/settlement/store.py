@@ -20,16 +20,8 @@ from services.invoicer.settlement.rules.snoozes import (
     OperatorEdit,
     Snooze,
 )
-from shared.database import (
-    columns,
-    insert_rows,
-    joined_rows,
-    kinds_of,
-    named_queries,
-    rows,
-    run,
-    unnested,
-)
+from shared.database import columns, insert_rows, joined_rows, kinds_of, rows, run, unnested
+from shared.sql import named_queries
 
 _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 _DOCUMENTS = unnested("document_kind text, document_id text")

@@ -1,174 +1,347 @@
--- invoicer: what goes on which invoice. Facts of pay lines, the four places of a line, billto, terms, batches, documents, numbers.
+-- invoicer: what goes on which invoice.
+-- Pay lines and their four places, the billto hierarchy, debtor terms, batches, documents, numbers.
 
+-- The billto hierarchy, as the ATS last published it.
 CREATE TABLE invoicer.billto_node (
   node_id text PRIMARY KEY CHECK (length(node_id) <= 200),
-  revision bigint NOT NULL, closed boolean NOT NULL DEFAULT false,
+  revision bigint NOT NULL,
+  closed boolean NOT NULL DEFAULT false,
   level smallint NOT NULL CHECK (level IN (1, 2, 3)),   -- 1 company, 2 client, 3 office
-  parent_id text, name text NOT NULL, account_name text NOT NULL, address text NOT NULL, tax_id text NOT NULL,
+  parent_id text,
+  name text NOT NULL,
+  account_name text NOT NULL,                           -- the debtor; empty: that of the parent
+  address text NOT NULL,
+  tax_id text NOT NULL,
   body jsonb NOT NULL);
 CREATE INDEX billto_node_account ON invoicer.billto_node (account_name) WHERE account_name <> '';
 CREATE INDEX billto_node_parent ON invoicer.billto_node (parent_id);
-CREATE TABLE invoicer.billto_revision (
-  node_id text NOT NULL, revision bigint NOT NULL, body jsonb NOT NULL, PRIMARY KEY (node_id, revision));
 
-CREATE TABLE invoicer.time_group (                     -- a billing cycle with a name; a cycle takes only what it needs
+CREATE TABLE invoicer.billto_revision (
+  node_id text NOT NULL,
+  revision bigint NOT NULL,
+  body jsonb NOT NULL,
+  PRIMARY KEY (node_id, revision));
+
+-- A named billing cycle. Each kind of cycle has only the columns that it needs.
+CREATE TABLE invoicer.time_group (
   time_group text PRIMARY KEY CHECK (length(time_group) <= 200 AND time_group NOT IN ('', 'none')),
   cycle text NOT NULL CHECK (cycle IN ('weekly', 'fortnightly', 'monthly', 'custom', 'non-date')),
-  ends_on text CHECK ((ends_on IS NOT NULL) = (cycle = 'weekly')),
-  anchor date CHECK ((anchor IS NOT NULL) = (cycle = 'fortnightly')),                  -- the last day of one cycle
-  first_days date[] CHECK ((first_days IS NOT NULL) = (cycle = 'custom')),             -- custom periods in order, without gap or overlap
-  last_days date[] CHECK ((last_days IS NOT NULL) = (cycle = 'custom') AND cardinality(first_days) IS NOT DISTINCT FROM cardinality(last_days)));
+  ends_on text CHECK ((ends_on IS NOT NULL) = (cycle = 'weekly')),             -- a weekday
+  anchor date CHECK ((anchor IS NOT NULL) = (cycle = 'fortnightly')),  -- the last day of a cycle
+  -- The custom periods in order, without gap or overlap.
+  first_days date[] CHECK ((first_days IS NOT NULL) = (cycle = 'custom')),
+  last_days date[] CHECK (
+    (last_days IS NOT NULL) = (cycle = 'custom')
+    AND cardinality(first_days) IS NOT DISTINCT FROM cardinality(last_days)));
 
-CREATE TABLE invoicer.debtor_terms (                   -- what differs from the billing company's defaults
-  billing_company text NOT NULL, account_name text NOT NULL, from_date date NOT NULL,
-  payment_terms text NOT NULL, credits text NOT NULL DEFAULT 'separate' CHECK (credits IN ('separate', 'net', 'per-invoice')),
+-- What differs for a debtor from the defaults of the billing company, from a date on.
+CREATE TABLE invoicer.debtor_terms (
+  billing_company text NOT NULL,
+  account_name text NOT NULL,
+  from_date date NOT NULL,
+  payment_terms text NOT NULL,
+  credits text NOT NULL DEFAULT 'separate' CHECK (credits IN ('separate', 'net', 'per-invoice')),
   zero_documents boolean NOT NULL DEFAULT false,
-  tax_regime text NOT NULL DEFAULT 'standard' CHECK (tax_regime IN ('standard', 'exempt', 'reverse-charge')),
-  tax_wording text NOT NULL DEFAULT '', tax_id text NOT NULL DEFAULT '', address text NOT NULL DEFAULT '',
-  time_group text NOT NULL DEFAULT '', missing_timesheets text NOT NULL DEFAULT 'bill',
+  tax_regime text NOT NULL DEFAULT 'standard'
+    CHECK (tax_regime IN ('standard', 'exempt', 'reverse-charge')),
+  tax_wording text NOT NULL DEFAULT '',
+  tax_id text NOT NULL DEFAULT '',
+  address text NOT NULL DEFAULT '',
+  time_group text NOT NULL DEFAULT '',
+  missing_timesheets text NOT NULL DEFAULT 'bill',
   PRIMARY KEY (billing_company, account_name, from_date));
 
--- One head row per original document: the lock, and the latest settled statement.
+-- One row for each original document: its lock, and its settled realization.
 CREATE TABLE invoicer.settled_document (
-  document_kind text NOT NULL, document_id text NOT NULL,
-  realization_no integer NOT NULL DEFAULT 0, realization_kind text NOT NULL DEFAULT 'realized',
-  body text NOT NULL DEFAULT '',                        -- the settled statement as it came
-  stale_realization_no integer,                           -- a later statement that was priced on a stale basis and waits to be priced again
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  realization_no integer NOT NULL DEFAULT 0,
+  realization_kind text NOT NULL DEFAULT 'realized',
+  body text NOT NULL DEFAULT '',                        -- the settled realization as received
+  stale_realization_no integer,  -- a later one whose prices are stale: it will be priced again
   PRIMARY KEY (document_kind, document_id));
-CREATE INDEX settled_document_stale ON invoicer.settled_document (document_kind, document_id) WHERE stale_realization_no IS NOT NULL;
+CREATE INDEX settled_document_stale ON invoicer.settled_document (document_kind, document_id)
+  WHERE stale_realization_no IS NOT NULL;
 
--- A pay line is a fact and is never updated. Signs: what lowers the debt is negative.
+-- A pay line is a fact and is never updated. An amount that lowers the debt is negative.
 CREATE TABLE invoicer.pay_line (
   pay_line_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   billing_company text NOT NULL,
-  document_kind text NOT NULL, document_id text NOT NULL, realization_no integer NOT NULL, line_key text NOT NULL,
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  realization_no integer NOT NULL,
+  line_key text NOT NULL,
   line_kind text NOT NULL CHECK (line_kind IN ('timesheet', 'product')),
-  quantity numeric(16,4) NOT NULL, unit text NOT NULL, unit_price numeric(20,4) NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL,
-  effective_date date NOT NULL, service_from date NOT NULL, service_to date NOT NULL, accounting_period integer NOT NULL,  -- yyyymm
+  quantity numeric(16,4) NOT NULL,
+  unit text NOT NULL,
+  unit_price numeric(20,4) NOT NULL,
+  amount numeric(20,4) NOT NULL,
+  currency text NOT NULL,
+  effective_date date NOT NULL,
+  service_from date NOT NULL,
+  service_to date NOT NULL,
+  accounting_period integer NOT NULL,                   -- yyyymm
   week_ending date,
-  billto_node text NOT NULL,                            -- the node where the work is (office); who pays is resolved when a batch is built
-  requirement_id text NOT NULL, worker_id text NOT NULL, time_type text NOT NULL, item_id text NOT NULL,
-  project text NOT NULL, cost_center text NOT NULL, po_number text NOT NULL, tax_code text NOT NULL,
-  rate_version text NOT NULL, rate_book integer NOT NULL,
-  description text NOT NULL, derivation jsonb NOT NULL,
-  day_minutes integer NOT NULL DEFAULT 0,               -- the most time of one work day, rounded up, for the bounds that a batch keeps
-  announce_when_due boolean NOT NULL,                   -- born Scheduled: the scheduler announces it when its day comes
-  corrects_invoice_id bigint, corrects_line_no integer, -- a credit names the invoice line that it corrects
+  billto_node text NOT NULL,             -- the office of the work; a batch finds out who pays
+  requirement_id text NOT NULL,
+  worker_id text NOT NULL,
+  time_type text NOT NULL,
+  item_id text NOT NULL,
+  project text NOT NULL,
+  cost_center text NOT NULL,
+  po_number text NOT NULL,
+  tax_code text NOT NULL,
+  rate_version text NOT NULL,
+  rate_book integer NOT NULL,
+  description text NOT NULL,
+  derivation jsonb NOT NULL,
+  day_minutes integer NOT NULL DEFAULT 0,  -- the most time of one day, for the safety checks
+  announce_when_due boolean NOT NULL,      -- created for a later day: the scheduler announces it
+  corrects_invoice_id bigint,              -- a credit names the invoice line that it corrects
+  corrects_line_no integer,
   created_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX pay_line_document ON invoicer.pay_line (document_id, document_kind);
-CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no) WHERE corrects_invoice_id IS NOT NULL;
-CREATE INDEX pay_line_due ON invoicer.pay_line (billing_company, effective_date) WHERE announce_when_due;
+CREATE INDEX pay_line_corrects ON invoicer.pay_line (corrects_invoice_id, corrects_line_no)
+  WHERE corrects_invoice_id IS NOT NULL;
+CREATE INDEX pay_line_due ON invoicer.pay_line (billing_company, effective_date)
+  WHERE announce_when_due;
 
--- The four places of a line. Exactly one holds it.
+-- The four places of a pay line: open, on a draft, replaced, or on a closed document
+-- (`invoice_line`). Each line is in exactly one.
 CREATE TABLE invoicer.open_line (
-  billing_company text NOT NULL, pay_line_id bigint NOT NULL,
-  effective_date date NOT NULL, week_ending date, billto_node text NOT NULL, correction boolean NOT NULL,
+  billing_company text NOT NULL,
+  pay_line_id bigint NOT NULL,
+  effective_date date NOT NULL,
+  week_ending date,
+  billto_node text NOT NULL,
+  correction boolean NOT NULL,
   PRIMARY KEY (billing_company, pay_line_id));
 CREATE TABLE invoicer.draft_line (
-  pay_line_id bigint PRIMARY KEY, billing_company text NOT NULL);
+  pay_line_id bigint PRIMARY KEY,
+  billing_company text NOT NULL);
 CREATE TABLE invoicer.replaced_line (
-  pay_line_id bigint PRIMARY KEY, replaced_by_realization integer NOT NULL);   -- the statement that took its place
+  pay_line_id bigint PRIMARY KEY,
+  replaced_by_realization integer NOT NULL);
 
+-- Line keys that batches leave out until a day, or until an operator releases them.
 CREATE TABLE invoicer.snooze (
-  document_kind text NOT NULL, document_id text NOT NULL, line_key text NOT NULL,
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  line_key text NOT NULL,
   code text NOT NULL DEFAULT 'snoozed' CHECK (code IN ('snoozed', 'edit-meets-revision')),
-  reason text NOT NULL, actor text NOT NULL, until_date date, snoozed_at timestamptz NOT NULL,
+  reason text NOT NULL,
+  actor text NOT NULL,
+  until_date date,
+  snoozed_at timestamptz NOT NULL,
   PRIMARY KEY (document_kind, document_id, line_key));
-CREATE TABLE invoicer.operator_edit (                   -- added to the worth of every later statement
-  document_kind text NOT NULL, document_id text NOT NULL, line_key text NOT NULL, command_id text NOT NULL,
-  quantity_difference numeric(16,4) NOT NULL, amount_difference numeric(20,4) NOT NULL,
-  before jsonb NOT NULL, after jsonb NOT NULL, actor text NOT NULL, reason text NOT NULL, edited_at timestamptz NOT NULL,
-  PRIMARY KEY (document_kind, document_id, line_key, command_id));
-CREATE TABLE invoicer.write_off (                       -- what was ever written off on a key; forgiven is computed afresh from it
-  document_kind text NOT NULL, document_id text NOT NULL, line_key text NOT NULL, command_id text NOT NULL,
-  quantity numeric(16,4) NOT NULL, amount numeric(20,4) NOT NULL, actor text NOT NULL, reason text NOT NULL,
+
+-- Edits by operators. Settlement adds the differences to every later realization.
+CREATE TABLE invoicer.operator_edit (
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  line_key text NOT NULL,
+  command_id text NOT NULL,
+  quantity_difference numeric(16,4) NOT NULL,
+  amount_difference numeric(20,4) NOT NULL,
+  before jsonb NOT NULL,
+  after jsonb NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  edited_at timestamptz NOT NULL,
   PRIMARY KEY (document_kind, document_id, line_key, command_id));
 
-CREATE TABLE invoicer.number_series (                   -- the counter is a row, updated last in the transaction: no gap on rollback
-  billing_company text NOT NULL, series text NOT NULL,
-  first_number bigint NOT NULL, next_number bigint NOT NULL, last_date date,
+-- All write-offs of a line key. Settlement computes the forgiven quantity and amount from them.
+CREATE TABLE invoicer.write_off (
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  line_key text NOT NULL,
+  command_id text NOT NULL,
+  quantity numeric(16,4) NOT NULL,
+  amount numeric(20,4) NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  PRIMARY KEY (document_kind, document_id, line_key, command_id));
+
+-- The counter is a row that a transaction updates last, so that a rollback leaves no gap.
+CREATE TABLE invoicer.number_series (
+  billing_company text NOT NULL,
+  series text NOT NULL,
+  first_number bigint NOT NULL,
+  next_number bigint NOT NULL,
+  last_date date,
   PRIMARY KEY (billing_company, series));
+-- The numbers that an operator skipped, both ends included.
 CREATE TABLE invoicer.number_jump (
-  billing_company text NOT NULL, series text NOT NULL, from_number bigint NOT NULL, to_number bigint NOT NULL,  -- both passed over
-  actor text NOT NULL, reason text NOT NULL, command_id text NOT NULL, jumped_at timestamptz NOT NULL,
+  billing_company text NOT NULL,
+  series text NOT NULL,
+  from_number bigint NOT NULL,
+  to_number bigint NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  command_id text NOT NULL,
+  jumped_at timestamptz NOT NULL,
   PRIMARY KEY (billing_company, series, from_number));
 
 CREATE TABLE invoicer.batch (
-  batch_id text PRIMARY KEY, billing_company text NOT NULL, command_id text NOT NULL UNIQUE,
-  cut_off_date date NOT NULL, invoice_date date NOT NULL,
-  first_number text NOT NULL, last_number text NOT NULL, documents integer NOT NULL, line_count bigint NOT NULL,
-  totals jsonb NOT NULL, actor text NOT NULL, reason text NOT NULL, generated_at timestamptz NOT NULL);
+  batch_id text PRIMARY KEY,
+  billing_company text NOT NULL,
+  command_id text NOT NULL UNIQUE,
+  cut_off_date date NOT NULL,
+  invoice_date date NOT NULL,
+  first_number text NOT NULL,
+  last_number text NOT NULL,
+  documents integer NOT NULL,
+  line_count bigint NOT NULL,
+  totals jsonb NOT NULL,
+  actor text NOT NULL,
+  reason text NOT NULL,
+  generated_at timestamptz NOT NULL);
 CREATE INDEX batch_company ON invoicer.batch (billing_company, generated_at);
 
-CREATE TABLE invoicer.parked_debtor (                    -- debtors that a batch left out because something is wrong with them, and why
-  batch_id text NOT NULL REFERENCES invoicer.batch, account_name text NOT NULL,
-  code text NOT NULL, message text NOT NULL, ids text[] NOT NULL,
-  billed_in_batch text REFERENCES invoicer.batch,       -- the batch of a retry that billed the debtor
+-- The debtors that a batch left out because something is wrong with them, and why.
+CREATE TABLE invoicer.parked_debtor (
+  batch_id text NOT NULL REFERENCES invoicer.batch,
+  account_name text NOT NULL,
+  code text NOT NULL,
+  message text NOT NULL,
+  ids text[] NOT NULL,
+  billed_in_batch text REFERENCES invoicer.batch,       -- the later batch that billed the debtor
   PRIMARY KEY (batch_id, account_name));
 
+-- The closed documents: invoices and credit notes.
 CREATE TABLE invoicer.invoice (
   invoice_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  billing_company text NOT NULL, batch_id text NOT NULL REFERENCES invoicer.batch,
-  series text NOT NULL, number bigint NOT NULL, invoice_number text NOT NULL,
+  billing_company text NOT NULL,
+  batch_id text NOT NULL REFERENCES invoicer.batch,
+  series text NOT NULL,
+  number bigint NOT NULL,
+  invoice_number text NOT NULL,
   document_type text NOT NULL CHECK (document_type IN ('invoice', 'credit-note')),
-  account_name text NOT NULL, currency text NOT NULL, payment_terms text NOT NULL, po_number text NOT NULL,
-  tax_regime text NOT NULL, tax_wording text NOT NULL, tax_basis text NOT NULL,
-  invoice_date date NOT NULL, due_date date NOT NULL, cut_off_date date NOT NULL,
-  service_from date, service_to date,
-  net numeric(20,4) NOT NULL, tax numeric(20,4) NOT NULL, total numeric(20,4) NOT NULL, line_count integer NOT NULL,
-  tax_totals jsonb NOT NULL, seller jsonb NOT NULL, buyer jsonb NOT NULL,
+  account_name text NOT NULL,
+  currency text NOT NULL,
+  payment_terms text NOT NULL,
+  po_number text NOT NULL,
+  tax_regime text NOT NULL,
+  tax_wording text NOT NULL,
+  tax_basis text NOT NULL,
+  invoice_date date NOT NULL,
+  due_date date NOT NULL,
+  cut_off_date date NOT NULL,
+  service_from date,
+  service_to date,
+  net numeric(20,4) NOT NULL,
+  tax numeric(20,4) NOT NULL,
+  total numeric(20,4) NOT NULL,
+  line_count integer NOT NULL,
+  tax_totals jsonb NOT NULL,
+  seller jsonb NOT NULL,
+  buyer jsonb NOT NULL,
   closed_at timestamptz NOT NULL,
-  UNIQUE (billing_company, series, number), UNIQUE (billing_company, invoice_number));
+  UNIQUE (billing_company, series, number),
+  UNIQUE (billing_company, invoice_number));
 CREATE INDEX invoice_batch ON invoicer.invoice (batch_id);
 CREATE INDEX invoice_service ON invoicer.invoice (billing_company, service_to);
 CREATE INDEX invoice_account ON invoicer.invoice (billing_company, account_name, invoice_date);
 
 CREATE TABLE invoicer.invoice_line (
-  invoice_id bigint NOT NULL, line_no integer NOT NULL, pay_line_id bigint NOT NULL,
-  billto_node text NOT NULL, billto_level smallint NOT NULL,        -- the node whose Account Name won, with its level
-  tax_code text NOT NULL, tax_rate numeric(9,4) NOT NULL, tax_amount numeric(20,4) NOT NULL,
-  PRIMARY KEY (invoice_id, line_no), UNIQUE (pay_line_id));
--- Whose time stands on a document, each worker as a 64-bit hash, in one row: what a later batch must look at closely is found without its lines.
-CREATE TABLE invoicer.invoice_worker (invoice_id bigint PRIMARY KEY, worker_hashes bigint[] NOT NULL);
-CREATE TABLE invoicer.invoice_seal (invoice_id bigint PRIMARY KEY, content_hash text NOT NULL);
+  invoice_id bigint NOT NULL,
+  line_no integer NOT NULL,
+  pay_line_id bigint NOT NULL,
+  billto_node text NOT NULL,             -- the node whose Account Name is the debtor, and its level
+  billto_level smallint NOT NULL,
+  tax_code text NOT NULL,
+  tax_rate numeric(9,4) NOT NULL,
+  tax_amount numeric(20,4) NOT NULL,
+  PRIMARY KEY (invoice_id, line_no),
+  UNIQUE (pay_line_id));
+-- The workers whose time is on a document, each as a 64-bit hash, in one row. The safety checks use
+-- it to find the relevant documents without reading their lines.
+CREATE TABLE invoicer.invoice_worker (
+  invoice_id bigint PRIMARY KEY,
+  worker_hashes bigint[] NOT NULL);
+CREATE TABLE invoicer.invoice_seal (
+  invoice_id bigint PRIMARY KEY,
+  content_hash text NOT NULL);
 
-CREATE TABLE invoicer.payment (                         -- what accounting systems booked against invoices; negative: taken back
-  ledger text NOT NULL, payment_id text NOT NULL, invoice_id bigint NOT NULL REFERENCES invoicer.invoice, entry_no integer NOT NULL,
-  amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, remote_id text NOT NULL, received_at timestamptz NOT NULL DEFAULT now(),
+-- What accounting systems booked against invoices. A negative amount takes a payment back.
+CREATE TABLE invoicer.payment (
+  ledger text NOT NULL,
+  payment_id text NOT NULL,
+  invoice_id bigint NOT NULL REFERENCES invoicer.invoice,
+  entry_no integer NOT NULL,
+  amount numeric(20,4) NOT NULL,
+  currency text NOT NULL,
+  paid_on date NOT NULL,
+  remote_id text NOT NULL,
+  received_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (invoice_id, ledger, payment_id, entry_no));
+
+-- Previews: what a batch would have closed at a moment. A batch may cite the digest of a preview.
 CREATE TABLE invoicer.preview (
-  preview_id text PRIMARY KEY, billing_company text NOT NULL, cut_off_date date NOT NULL, digest text NOT NULL,
-  totals jsonb NOT NULL, settings jsonb NOT NULL, actor text NOT NULL, previewed_at timestamptz NOT NULL);
+  preview_id text PRIMARY KEY,
+  billing_company text NOT NULL,
+  cut_off_date date NOT NULL,
+  digest text NOT NULL,
+  totals jsonb NOT NULL,
+  settings jsonb NOT NULL,
+  actor text NOT NULL,
+  previewed_at timestamptz NOT NULL);
 CREATE INDEX preview_digest ON invoicer.preview (billing_company, digest);
 CREATE TABLE invoicer.preview_document (
-  preview_id text NOT NULL REFERENCES invoicer.preview, document_no integer NOT NULL,
-  account_name text NOT NULL, document_type text NOT NULL, currency text NOT NULL, payment_terms text NOT NULL, po_number text NOT NULL,
-  tax_regime text NOT NULL, line_count integer NOT NULL, net numeric(20,4) NOT NULL, tax numeric(20,4) NOT NULL, line_hash text NOT NULL,
+  preview_id text NOT NULL REFERENCES invoicer.preview,
+  document_no integer NOT NULL,
+  account_name text NOT NULL,
+  document_type text NOT NULL,
+  currency text NOT NULL,
+  payment_terms text NOT NULL,
+  po_number text NOT NULL,
+  tax_regime text NOT NULL,
+  line_count integer NOT NULL,
+  net numeric(20,4) NOT NULL,
+  tax numeric(20,4) NOT NULL,
+  line_hash text NOT NULL,
   PRIMARY KEY (preview_id, document_no));
-CREATE TABLE invoicer.preview_line (                    -- every open line: in (reason NULL) or out with its one reason
-  preview_id text NOT NULL, pay_line_id bigint NOT NULL, document_no integer, reason text,
+-- Every open line: in a document (reason NULL), or out for one reason.
+CREATE TABLE invoicer.preview_line (
+  preview_id text NOT NULL,
+  pay_line_id bigint NOT NULL,
+  document_no integer,
+  reason text,
   PRIMARY KEY (preview_id, pay_line_id));
 
 CREATE TABLE invoicer.download (
-  batch_id text NOT NULL, command_id text NOT NULL, file_format text NOT NULL, actor text NOT NULL, downloaded_at timestamptz NOT NULL,
+  batch_id text NOT NULL,
+  command_id text NOT NULL,
+  file_format text NOT NULL,
+  actor text NOT NULL,
+  downloaded_at timestamptz NOT NULL,
   PRIMARY KEY (batch_id, command_id));
 
--- Issued is issued: insert-only, by grant, by trigger and by seal.
+-- Issued is issued: grants, triggers and the seal prevent every change but an insert.
 CREATE FUNCTION invoicer.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN RAISE EXCEPTION 'issued is issued: %.% takes no %; correct forward with a credit note', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP; END $$;
+BEGIN
+  RAISE EXCEPTION 'issued is issued: %.% takes no %; correct forward with a credit note',
+    TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP;
+END $$;
 DO $$
 DECLARE name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['invoice', 'invoice_line', 'invoice_seal', 'pay_line'] LOOP
-    EXECUTE format('CREATE TRIGGER %1$s_no_change BEFORE UPDATE OR DELETE ON invoicer.%1$I FOR EACH ROW EXECUTE FUNCTION invoicer.refuse_change()', name);
-    EXECUTE format('CREATE TRIGGER %1$s_no_truncate BEFORE TRUNCATE ON invoicer.%1$I FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
+    EXECUTE format('CREATE TRIGGER %1$s_no_change BEFORE UPDATE OR DELETE ON invoicer.%1$I '
+      'FOR EACH ROW EXECUTE FUNCTION invoicer.refuse_change()', name);
+    EXECUTE format('CREATE TRIGGER %1$s_no_truncate BEFORE TRUNCATE ON invoicer.%1$I '
+      'FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
   END LOOP;
 END $$;
 
-GRANT SELECT, INSERT ON invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_worker, invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line,
-  invoicer.operator_edit, invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview, invoicer.preview_document,
-  invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
-GRANT SELECT, INSERT, UPDATE ON invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
+-- Facts are only inserted; the head rows, series and settings are updated; lines leave their place.
+GRANT SELECT, INSERT ON
+  invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_worker,
+  invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line, invoicer.operator_edit,
+  invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview,
+  invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
+GRANT SELECT, INSERT, UPDATE ON
+  invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
   invoicer.time_group, invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;

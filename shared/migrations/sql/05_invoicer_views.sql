@@ -1,90 +1,141 @@
 -- What others may read of the invoicer.
 
+-- The closed documents with their seals.
 CREATE VIEW invoicer.closed_invoice AS
-  SELECT i.*, s.content_hash FROM invoicer.invoice i LEFT JOIN invoicer.invoice_seal s USING (invoice_id);
+  SELECT i.*, s.content_hash
+  FROM invoicer.invoice i LEFT JOIN invoicer.invoice_seal s USING (invoice_id);
 
+-- The lines of closed documents, each with the document that it corrects.
 CREATE VIEW invoicer.closed_invoice_line AS
-  SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id, p.worker_id, p.requirement_id, p.week_ending,
-         p.service_from, p.service_to, p.time_type, p.item_id, p.quantity, p.unit, p.unit_price, p.amount, p.currency,
-         il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key, p.line_kind, p.realization_no,
-         il.billto_node, il.billto_level, p.corrects_invoice_id, p.corrects_line_no,
-         c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
+  SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id,
+         p.worker_id, p.requirement_id, p.week_ending, p.service_from, p.service_to, p.time_type,
+         p.item_id, p.quantity, p.unit, p.unit_price, p.amount, p.currency, il.tax_code,
+         il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key,
+         p.line_kind, p.realization_no, il.billto_node, il.billto_level, p.corrects_invoice_id,
+         p.corrects_line_no, c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
   FROM invoicer.invoice_line il
   JOIN invoicer.pay_line p USING (pay_line_id)
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
 
--- What is open of each document: what it charges itself (credits on it belong to the invoices that they correct), less what credits on
--- closed documents took from it, less what accounting systems say was paid.
+-- The balance of each document.
+-- `charged`: its total without its credit lines, which belong to the invoices that they correct.
+-- `credited`: the credit lines on closed documents that correct it. `paid`: what accounting systems
+-- booked against it.
 CREATE VIEW invoicer.invoice_balance AS
   SELECT x.*, x.charged + x.credited AS after_credits, x.charged + x.credited - x.paid AS balance,
          CASE WHEN x.charged > 0 AND x.paid <> 0
-                THEN CASE WHEN x.charged + x.credited > x.paid THEN 'part paid' WHEN x.charged + x.credited = x.paid THEN 'paid' ELSE 'overpaid' END
-              WHEN x.charged > 0 THEN CASE WHEN x.credited = 0 THEN 'open' WHEN x.charged + x.credited > 0 THEN 'partly credited' ELSE 'credited' END
-              WHEN x.charged < 0 THEN 'unapplied' WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
+                THEN CASE WHEN x.charged + x.credited > x.paid THEN 'part paid'
+                          WHEN x.charged + x.credited = x.paid THEN 'paid' ELSE 'overpaid' END
+              WHEN x.charged > 0
+                THEN CASE WHEN x.credited = 0 THEN 'open'
+                          WHEN x.charged + x.credited > 0 THEN 'partly credited'
+                          ELSE 'credited' END
+              WHEN x.charged < 0 THEN 'unapplied'
+              WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
   FROM (
     SELECT i.invoice_id, i.document_type,
-           i.total - coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
-                               WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0) AS charged,
-           coalesce((SELECT sum(p.amount + l.tax_amount) FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
-                     WHERE p.corrects_invoice_id = i.invoice_id), 0) AS credited,
-           coalesce((SELECT sum(m.amount) FROM invoicer.payment m WHERE m.invoice_id = i.invoice_id), 0) AS paid
+           i.total - coalesce((
+             SELECT sum(p.amount + l.tax_amount)
+             FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
+             WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0)
+             AS charged,
+           coalesce((
+             SELECT sum(p.amount + l.tax_amount)
+             FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
+             WHERE p.corrects_invoice_id = i.invoice_id), 0) AS credited,
+           coalesce((
+             SELECT sum(m.amount) FROM invoicer.payment m
+             WHERE m.invoice_id = i.invoice_id), 0) AS paid
     FROM invoicer.invoice i) x;
 
--- What the seal of a closed document is made of, in one place for closing and for verifying. Nothing in it is a surrogate id or an
--- instant, so the same books made again bear the same seals. A line goes in as a 64-bit hash of its record (the one that partitions
--- tables, so it is the same in every release): a cryptographic hash of each of a million lines would double the time of a batch.
-CREATE FUNCTION invoicer.line_digest(p invoicer.pay_line) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
-RETURN hash_record_extended(ROW(p.document_kind, p.document_id, p.line_key, p.description, p.worker_id, p.requirement_id, p.time_type, p.item_id,
-  p.project, p.cost_center, p.po_number, p.unit, p.quantity, p.unit_price, p.amount, p.currency, p.service_from, p.service_to, p.week_ending,
-  p.corrects_line_no), 0);
-CREATE FUNCTION invoicer.line_seal(line_no integer, digest bigint, corrects_invoice text, billto_node text, billto_level integer, tax_code text,
-                                   tax_rate numeric, tax_amount numeric)
+-- What the seal of a closed document covers, in one place for closing and for verifying.
+-- It covers no surrogate id and no instant, so the same data has the same seal in another database.
+-- A line is part of it as a 64-bit hash of its record. PostgreSQL partitions tables by that hash,
+-- so it is the same in every release. A cryptographic hash of each of a million lines would double
+-- the time of a batch.
+CREATE FUNCTION invoicer.line_digest(p invoicer.pay_line)
+RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+RETURN hash_record_extended(ROW(
+  p.document_kind, p.document_id, p.line_key, p.description, p.worker_id, p.requirement_id,
+  p.time_type, p.item_id, p.project, p.cost_center, p.po_number, p.unit, p.quantity, p.unit_price,
+  p.amount, p.currency, p.service_from, p.service_to, p.week_ending, p.corrects_line_no), 0);
+CREATE FUNCTION invoicer.line_seal(
+  line_no integer, digest bigint, corrects_invoice text, billto_node text, billto_level integer,
+  tax_code text, tax_rate numeric, tax_amount numeric)
 RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
-RETURN int8send(hash_record_extended(ROW(line_no, digest, corrects_invoice, billto_node, billto_level, tax_code, tax_rate, tax_amount), 0));
-CREATE FUNCTION invoicer.document_seal(i invoicer.invoice, lines bytea) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
-RETURN encode(sha256(convert_to(concat_ws(chr(31), i.billing_company, i.series, i.number, i.invoice_number, i.document_type, i.account_name, i.currency,
-  i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis, i.invoice_date, i.due_date, i.cut_off_date,
-  coalesce(i.service_from::text, ''), coalesce(i.service_to::text, ''), i.net, i.tax, i.total, i.line_count, i.tax_totals, i.seller, i.buyer), 'UTF8')
+RETURN int8send(hash_record_extended(ROW(
+  line_no, digest, corrects_invoice, billto_node, billto_level, tax_code, tax_rate, tax_amount),
+  0));
+CREATE FUNCTION invoicer.document_seal(i invoicer.invoice, lines bytea)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN encode(sha256(convert_to(concat_ws(chr(31),
+    i.billing_company, i.series, i.number, i.invoice_number, i.document_type, i.account_name,
+    i.currency, i.payment_terms, i.po_number, i.tax_regime, i.tax_wording, i.tax_basis,
+    i.invoice_date, i.due_date, i.cut_off_date, coalesce(i.service_from::text, ''),
+    coalesce(i.service_to::text, ''), i.net, i.tax, i.total, i.line_count, i.tax_totals, i.seller,
+    i.buyer), 'UTF8')
   || coalesce(lines, ''::bytea)), 'hex');
-CREATE VIEW invoicer.invoice_content AS                -- the seal that each closed document should bear, from what is stored now
-  SELECT i.invoice_id, i.billing_company, i.batch_id, i.invoice_number, invoicer.document_seal(i, l.lines) AS content_hash
+
+-- The seal that each closed document should have, computed from what is stored now.
+CREATE VIEW invoicer.invoice_content AS
+  SELECT i.invoice_id, i.billing_company, i.batch_id, i.invoice_number,
+         invoicer.document_seal(i, l.lines) AS content_hash
   FROM invoicer.invoice i
   LEFT JOIN (
-    SELECT il.invoice_id, string_agg(invoicer.line_seal(il.line_no, invoicer.line_digest(p), c.invoice_number, il.billto_node, il.billto_level,
-                                                        il.tax_code, il.tax_rate, il.tax_amount), ''::bytea ORDER BY il.line_no) AS lines
+    SELECT il.invoice_id,
+           string_agg(
+             invoicer.line_seal(il.line_no, invoicer.line_digest(p), c.invoice_number,
+                                il.billto_node, il.billto_level, il.tax_code, il.tax_rate,
+                                il.tax_amount), ''::bytea ORDER BY il.line_no) AS lines
     FROM invoicer.invoice_line il
     JOIN invoicer.pay_line p USING (pay_line_id)
     LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
     GROUP BY il.invoice_id) l USING (invoice_id);
 
--- Which rate book the invoiced, not fully credited lines of a document cite: an adjustment is priced from that book. A line that was
--- written off is cited, too: its hours are forgiven under its line key, and a new price would bill them again under another.
+-- The rate book of the invoiced lines of a document that are not fully credited. An adjustment is
+-- priced from that book. A line that was written off counts as well: its hours are forgiven under
+-- its line key, and a new price would bill them again under another key.
 CREATE VIEW invoicer.cited_rate_version AS
-  SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type, max(p.rate_book) AS rate_book
+  SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type,
+         max(p.rate_book) AS rate_book
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
-    AND (p.quantity + coalesce((SELECT sum(c.quantity) FROM invoicer.pay_line c JOIN invoicer.invoice_line cl ON cl.pay_line_id = c.pay_line_id
-                                WHERE c.corrects_invoice_id = il.invoice_id AND c.corrects_line_no = il.line_no), 0) <> 0
-         OR coalesce((SELECT sum(w.quantity) FROM invoicer.write_off w WHERE w.document_kind = p.document_kind AND w.document_id = p.document_id
-                      AND w.line_key = p.line_key), 0) <> 0)
+    AND (p.quantity + coalesce((
+           SELECT sum(c.quantity)
+           FROM invoicer.pay_line c
+           JOIN invoicer.invoice_line cl ON cl.pay_line_id = c.pay_line_id
+           WHERE c.corrects_invoice_id = il.invoice_id AND c.corrects_line_no = il.line_no), 0) <> 0
+         OR coalesce((
+           SELECT sum(w.quantity) FROM invoicer.write_off w
+           WHERE w.document_kind = p.document_kind AND w.document_id = p.document_id
+             AND w.line_key = p.line_key), 0) <> 0)
   GROUP BY p.document_kind, p.document_id, p.requirement_id, p.time_type;
--- On which documents the line keys of a document stand: to say which invoices and debtors a change of rates touches.
+
+-- The invoices on which the line keys of a document are: a change of rates lists them with debtors.
 CREATE VIEW invoicer.invoiced_line_key AS
-  SELECT p.document_kind, p.document_id, p.line_key, i.invoice_id, i.invoice_number, i.invoice_date, i.account_name
+  SELECT p.document_kind, p.document_id, p.line_key,
+         i.invoice_id, i.invoice_number, i.invoice_date, i.account_name
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   JOIN invoicer.invoice i USING (invoice_id)
   WHERE p.corrects_invoice_id IS NULL;
 GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
+
+-- The documents that fee_realizer must price again, because a batch closed in between.
 CREATE VIEW invoicer.stale_price_basis AS
-  SELECT document_kind, document_id, realization_no, stale_realization_no FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL;
+  SELECT document_kind, document_id, realization_no, stale_realization_no
+  FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL;
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer;
 GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
 
+-- The lines that the scheduler announces when they become due.
 CREATE VIEW invoicer.due_line AS
-  SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date, currency, amount, description
+  SELECT pay_line_id, billing_company, document_kind, document_id, line_key, effective_date,
+         currency, amount, description
   FROM invoicer.pay_line p
-  WHERE p.announce_when_due AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
+  WHERE p.announce_when_due
+    AND NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id);
 GRANT SELECT ON invoicer.due_line TO scheduler;
-GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line TO invoicer, arg_sync, scheduler;
+GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line
+  TO invoicer, arg_sync, scheduler;

@@ -1,4 +1,4 @@
-"""Commands about batches: health check, preview, generate, record a download. Locks, builds, numbers, closes, answers."""
+"""Handles the commands `health-check`, `preview-batch` and `generate-batch`."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,13 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.build_batch import BatchPlan, build, buyers, check_health
+from services.invoicer.batches.handlers.build_batch import BatchPlan, build, buyers
+from services.invoicer.batches.handlers.check_health import check_health, require_company_health
 from services.invoicer.batches.handlers.decide_debtors import BatchRequest
-from services.invoicer.batches.rules import digest, health
+from services.invoicer.batches.rules import digest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.digest import PreviewDocument
+from services.invoicer.batches.rules.health import SEVERITIES
 from services.invoicer.batches.store import parked, previews, safety_checks
 from services.invoicer.invoices.handlers.closing import (
     close_documents,
@@ -37,102 +39,97 @@ MOST_NAMED = 20
 
 
 async def on_health_check(connection: AsyncConnection, command: HealthCheck) -> Answer:
-    """Says what stands in the way of a batch, and what is in it."""
+    """Report what a batch would take, and the problems in it and around it."""
     plan = await build(connection, command.billing_company, command.cut_off_date)
-    found = await check_health(connection, plan, full=True)
+    findings = await check_health(connection, plan, full=True)
     counts = {
-        severity: sum(1 for each in found if each.severity == severity)
-        for severity in ("error", "warning", "info")
+        severity: sum(each.severity == severity for each in findings) for severity in SEVERITIES
     }
     return Answer(
-        f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')}, {counted(counts['info'], 'note')}"
+        f"{counted(counts['error'], 'error')}, {counted(counts['warning'], 'warning')},"
+        f" {counted(counts['info'], 'note')}"
         f" about {command.billing_company} up to {plan.cut_off}",
         details=plan_details(plan) | counts,
-        findings=found,
+        findings=findings,
     )
 
 
 async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -> Answer:
-    """Stores what generate-batch would do now."""
+    """Store what `generate-batch` would do now."""
     plan = await build(
         connection,
         command.billing_company,
         command.cut_off_date,
         BatchRequest(batch_filter_of(command)),
     )
-    found = await check_health(connection, plan, full=True)
-    refuse_if_blocked(found)
+    findings = await require_company_health(connection, plan, full=True)
     documents = await previews.preview_documents(connection, plan.documents)
-    fingerprint = digest.digest(
-        command.billing_company, plan.cut_off, documents, plan.batch_filter.written
-    )
-    preview = previews.Preview(f"P-{_short(command.command_id, 16)}", plan.cut_off, plan.settings)
-    numbered = [
-        (each.group.group_no, document)
-        for each, document in zip(plan.documents, documents, strict=True)
-    ]
+    plan_digest = _digest(plan, documents)
+    command_hash = hashlib.sha256(command.command_id.encode()).hexdigest()
+    preview = previews.Preview(f"P-{command_hash[:16]}", plan.cut_off, plan.settings)
+    group_nos = (each.group.group_no for each in plan.documents)
     await previews.add_preview(
         connection,
         preview,
         command.billing_company,
-        fingerprint,
+        plan_digest,
         plan.totals,
         command.actor,
-        numbered,
+        list(zip(group_nos, documents, strict=True)),
     )
     details = plan_details(plan) | {
         "preview_id": preview.preview_id,
-        "digest": fingerprint,
+        "digest": plan_digest,
         "listed": [_document_row(each) for each in documents[:MOST_DOCUMENTS]],
     }
     message = (
-        f"{counted(len(documents), 'document')} would be closed"
+        f"a batch would close {counted(len(documents), 'document')}"
         if documents
         else nothing_to_bill(plan)
     )
-    return Answer(message, details=details, findings=found, subjects=[preview.preview_id])
+    return Answer(message, details=details, findings=findings, subjects=[preview.preview_id])
 
 
 async def on_generate_batch(connection: AsyncConnection, command: GenerateBatch) -> Answer:
-    """Builds, numbers and closes a batch under the company's exclusive lock."""
+    """Close a batch under the company's exclusive lock."""
     with telemetry.BATCH_SECONDS.time():
-        return await _generate(connection, command)
+        await lock_batch(connection, command.billing_company)
+        plan = await build(
+            connection,
+            command.billing_company,
+            command.cut_off_date,
+            BatchRequest(batch_filter_of(command), invoice_date=command.invoice_date),
+            with_digests=True,
+        )
+        findings = await require_company_health(connection, plan)
+        await _require_digest(connection, command, plan)
+        return await close(
+            connection,
+            command,
+            plan,
+            findings,
+            invoice_date=command.invoice_date,
+            first_number=command.first_number,
+        )
 
 
-async def _generate(connection: AsyncConnection, command: GenerateBatch) -> Answer:
+async def lock_batch(connection: AsyncConnection, billing_company: str) -> None:
+    """Take the locks under which a batch of a company is built and closed."""
     await lock_billto(connection)
-    await lock_companies(connection, [command.billing_company], exclusive=True)
+    await lock_companies(connection, [billing_company], exclusive=True)
     await faults.point("after_locks")
-    plan = await build(
-        connection,
-        command.billing_company,
-        command.cut_off_date,
-        BatchRequest(batch_filter_of(command), on=command.invoice_date),
-        with_digests=True,
-    )
-    found = await check_health(connection, plan, full=False)
-    refuse_if_blocked(found)
-    await _require_digest(connection, command, plan)
-    return await close(
-        connection,
-        command,
-        plan,
-        found,
-        invoice_date=command.invoice_date,
-        first_number=command.first_number,
-    )
 
 
 async def close(
     connection: AsyncConnection,
     command: GenerateBatch | RetryParked,
     plan: BatchPlan,
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     *,
     invoice_date: date | None = None,
     first_number: int | None = None,
 ) -> Answer:
-    """Numbers and closes what was built, under the locks under which it was built."""
+    """Number and close the documents of a plan, under the locks under which it was built."""
     await faults.point("batch_selected")
     numbering = plan_numbering(plan.series, plan.today, invoice_date, first_number, command.reason)
     if not plan.documents:
@@ -140,7 +137,7 @@ async def close(
             nothing_to_bill(plan),
             details=plan_details(plan)
             | {"batch_id": None, "first_number": None, "last_number": None},
-            findings=found,
+            findings=findings,
         )
     closed = await close_documents(
         connection,
@@ -153,9 +150,8 @@ async def close(
     )
     batch = closed.batch
     await safety_checks.add_workers(connection)
-    if isinstance(
-        command, GenerateBatch
-    ):  # who is still parked after a retry stays on the list of the batch that parked him
+    # A debtor that is still parked after a retry stays with the batch that parked it first.
+    if isinstance(command, GenerateBatch):
         await parked.add_parked(connection, batch.batch_id, plan.parked)
     await parked.mark_billed(
         connection, batch, {each.group.account_name for each in plan.documents}
@@ -172,7 +168,7 @@ async def close(
             "first_number": first,
             "last_number": last,
         },
-        findings=found,
+        findings=findings,
         subjects=[
             batch.batch_id,
             *(each.invoice_number for each in closed.documents[:MOST_DOCUMENTS]),
@@ -182,23 +178,16 @@ async def close(
 
 
 def batch_filter_of(command: PreviewBatch | GenerateBatch) -> BatchFilter:
-    """What the operator narrows the batch to."""
+    """Return the filter that the operator set."""
     return BatchFilter(
         frozenset(command.groups), frozenset(command.exclude_debtors), command.missing_timesheets
     )
 
 
-def refuse_if_blocked(found: Sequence[Finding]) -> None:
-    """An error about the billing company stops everything."""
-    stop = health.refusal(found)
-    if stop is not None:
-        raise Refused(stop.code, stop.message, stop.fix)
-
-
 async def _require_digest(
     connection: AsyncConnection, command: GenerateBatch, plan: BatchPlan
 ) -> None:
-    """Refuses a batch that is not what the cited preview showed."""
+    """Refuse a batch that differs from the preview whose digest the command cites."""
     if command.digest is None:
         return
     preview = await previews.preview_for(connection, command.billing_company, command.digest)
@@ -206,25 +195,25 @@ async def _require_digest(
         raise Refused(
             "unknown_digest",
             f"no preview of {command.billing_company} has the digest {command.digest}",
-            "preview again and cite the digest that it gives",
+            "preview again and cite the new digest",
         )
     documents = await previews.preview_documents(connection, plan.documents)
-    if (
-        digest.digest(command.billing_company, plan.cut_off, documents, plan.batch_filter.written)
-        == command.digest
-    ):
+    if _digest(plan, documents) == command.digest:
         return
-    then = await previews.documents_of(connection, preview.preview_id)
-    debtors = digest.debtors_that_differ(then, documents)
+    previewed = await previews.documents_of(connection, preview.preview_id)
+    debtors = digest.debtors_that_differ(previewed, documents)
     count, line_ids = await previews.lines_that_differ(connection, preview.preview_id)
     changed = digest.changed_settings(preview.settings, plan.settings)
     if preview.cut_off != plan.cut_off:
         changed.append(f"cut-off: {preview.cut_off} then, {plan.cut_off} now")
+    more = f" and {len(changed) - MOST_NAMED} more" if changed[MOST_NAMED:] else ""
     raise Refused(
         "digest_differs",
-        f"the batch is no longer what preview {preview.preview_id} showed: {len(debtors)} debtors differ ({', '.join(debtors[:5])}),"
-        f" {count} lines came or went, changed settings: {_counted_ids(changed)}",
-        "preview again, look, and cite the new digest",
+        f"the batch differs from preview {preview.preview_id}:"
+        f" {counted(len(debtors), 'debtor')} ({', '.join(debtors[:5])}),"
+        f" {counted(count, 'line')} added or removed,"
+        f" changed settings: {', '.join(changed[:MOST_NAMED]) or 'none'}{more}",
+        "preview again, check it, and cite the new digest",
         preview_id=preview.preview_id,
         debtors=debtors[:MOST_NAMED],
         debtor_count=len(debtors),
@@ -235,7 +224,7 @@ async def _require_digest(
 
 
 def plan_details(plan: BatchPlan) -> dict[str, Any]:
-    """What every answer about a batch tells."""
+    """Return the details that every answer about a batch has."""
     return {
         "billing_company": plan.company.billing_company,
         "cut_off_date": str(plan.cut_off),
@@ -256,7 +245,13 @@ def plan_details(plan: BatchPlan) -> dict[str, Any]:
     } | ({"narrowed_to": plan.batch_filter.settings} if plan.batch_filter.settings else {})
 
 
+def _digest(plan: BatchPlan, documents: Sequence[PreviewDocument]) -> str:
+    company = plan.company.billing_company
+    return digest.digest(company, plan.cut_off, documents, plan.batch_filter.written)
+
+
 def _document_row(document: PreviewDocument) -> dict[str, Any]:
+    amounts = {"net": document.net, "tax": document.tax, "total": document.net + document.tax}
     return {
         "account_name": document.account_name,
         "document_type": document.document_type,
@@ -264,27 +259,17 @@ def _document_row(document: PreviewDocument) -> dict[str, Any]:
         "payment_terms": document.payment_terms,
         "po_number": document.po_number,
         "lines": document.line_count,
-        "net": str(rounded(document.net, document.currency)),
-        "tax": str(rounded(document.tax, document.currency)),
-        "total": str(rounded(document.net + document.tax, document.currency)),
+        **{name: str(rounded(amount, document.currency)) for name, amount in amounts.items()},
     }
 
 
 def nothing_to_bill(plan: BatchPlan) -> str:
-    """That there is nothing to bill, and for which reasons."""
+    """Say that a batch has nothing to bill, and which lines are out."""
     out = ", ".join(f"{count} {reason}" for reason, count in plan.left_out.items())
-    return f"nothing to bill for {plan.company.billing_company} up to {plan.cut_off}" + (
-        f": {out}" if out else ": no line is open"
+    return (
+        f"nothing to bill for {plan.company.billing_company} up to {plan.cut_off}:"
+        f" {out or 'no line is open'}"
     )
-
-
-def _counted_ids(settings: Sequence[str]) -> str:
-    more = f" and {len(settings) - MOST_NAMED} more" if len(settings) > MOST_NAMED else ""
-    return ", ".join(settings[:MOST_NAMED]) + more or "none"
-
-
-def _short(command_id: str, letters: int = 8) -> str:
-    return hashlib.sha256(command_id.encode()).hexdigest()[:letters]
 
 
 HANDLERS: Mapping[type[Any], CommandHandler] = {

@@ -1,4 +1,4 @@
-"""What is decided for each debtor before lines are selected: terms, time group and window, whether asked for, parked or waiting."""
+"""Decides for each debtor, before lines are selected: terms, window, parked, left out, waiting."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,17 @@ from services.invoicer.debtors.store import companies, time_groups
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """What is asked of a batch besides its company and cut-off. `on`: the date of the documents, by which the debtors' terms are found.
-    `also`: debtors without open lines who are to be decided, too. `everybody`: count the expected timesheets of those who do not wait as well."""
+    """What a command asks of a batch besides its company and cut-off.
+
+    `invoice_date`: the date of the documents, which decides the debtors' terms; None: today.
+    `more_debtors`: debtors to decide although they have no open lines.
+    `count_all`: count the expected timesheets of debtors that do not wait as well.
+    """
 
     batch_filter: BatchFilter = NO_FILTER
-    on: date | None = None
-    also: Collection[str] = ()
-    everybody: bool = False
+    invoice_date: date | None = None
+    more_debtors: Collection[str] = ()
+    count_all: bool = False
 
 
 DEFAULT_REQUEST = BatchRequest()
@@ -36,7 +40,7 @@ DEFAULT_REQUEST = BatchRequest()
 
 @dataclass(frozen=True, slots=True)
 class DebtorDecisions:
-    """The debtors, and what is on file that shaped the decisions."""
+    """The debtors with their decisions, and the data that the decisions depend on."""
 
     debtors: Sequence[Debtor]
     own_terms: dict[str, DebtorTerms]
@@ -55,38 +59,41 @@ async def decide(
     today: date,
     cut_off: date,
 ) -> DebtorDecisions:
-    """Decides the debtors of a batch. Refused if the narrowing names groups or debtors that do not exist."""
-    on = request.on or today
+    """Decide the debtors of a batch.
+
+    Refused if the batch filter names groups or debtors that do not exist.
+    """
+    on = request.invoice_date or today
     own_terms = await companies.debtor_terms_for(connection, company.billing_company, on)
     on_cut_off = (
         own_terms
         if on == cut_off
         else await companies.debtor_terms_for(connection, company.billing_company, cut_off)
     )
+    batch_filter = request.batch_filter
     known = await time_groups.time_group_names(connection)
-    used = (
-        {terms.time_group for terms in on_cut_off.values()}
-        | {company.default_time_group}
-        | request.batch_filter.groups
-    )
-    groups = await time_groups.time_groups_for(connection, used)
-    check_groups(request.batch_filter, known, groups, cut_off)
-    await _check_debtors(connection, company, request.batch_filter, names)
+    used = {terms.time_group for terms in on_cut_off.values()} | {company.default_time_group}
+    groups = await time_groups.time_groups_for(connection, used | batch_filter.groups)
+    check_groups(batch_filter, known, groups, cut_off)
+    missing = batch_filter.excluded.difference(names)
+    if missing:
+        account_names = await companies.account_names(connection, company.billing_company)
+        check_excluded_debtors(missing - account_names, account_names | set(names))
     decisions = debtors(
-        {*names, *request.also},
+        {*names, *request.more_debtors},
         company,
         own_terms,
         cut_off,
         on_cut_off=on_cut_off,
         time_groups=groups,
-        batch_filter=request.batch_filter,
+        batch_filter=batch_filter,
         today=today,
     )
-    asked_of = decisions if request.everybody else may_be_waiting(decisions, today)
+    counted = decisions if request.count_all else may_be_waiting(decisions, today)
     timesheet_counts = await timesheet_counts_for(
         connection,
         company.billing_company,
-        {each.account_name: each.expected_weeks for each in asked_of if each.expected_weeks},
+        {each.account_name: each.expected_weeks for each in counted if each.expected_weeks},
     )
     return DebtorDecisions(
         with_waiting(decisions, timesheet_counts, today),
@@ -101,7 +108,7 @@ async def decide(
 async def timesheet_counts_for(
     connection: AsyncConnection, billing_company: str, expected_weeks: Mapping[str, Span]
 ) -> dict[str, TimesheetCount]:
-    """By Account Name, how many timesheets are expected for the weeks that end in these days, and how many are in."""
+    """Count, by Account Name, the expected and the received timesheets of these week endings."""
     if not expected_weeks:
         return {}
     placements = await placements_for(connection, billing_company, expected_weeks)
@@ -113,15 +120,3 @@ async def timesheet_counts_for(
         connection, {each.requirement_id for each in placements}, days
     )
     return count_timesheets(placements, timesheets, expected_weeks, week_ends)
-
-
-async def _check_debtors(
-    connection: AsyncConnection,
-    company: BillingCompany,
-    batch_filter: BatchFilter,
-    names: Collection[str],
-) -> None:
-    missing = batch_filter.excluded.difference(names)
-    if missing:
-        known = await companies.account_names(connection, company.billing_company)
-        check_excluded_debtors(missing - known, known | set(names))

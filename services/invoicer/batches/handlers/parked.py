@@ -1,55 +1,54 @@
-"""Tries the debtors again that a batch parked: just those, against the same cut-off, as a batch of its own."""
+"""Handles the command `retry-parked`: bills debtors that a batch parked, in a new batch."""
 
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.batches import close, refuse_if_blocked
-from services.invoicer.batches.handlers.build_batch import build, check_health
+from services.invoicer.batches.handlers.batches import close, lock_batch
+from services.invoicer.batches.handlers.build_batch import build
+from services.invoicer.batches.handlers.check_health import require_company_health
 from services.invoicer.batches.handlers.decide_debtors import BatchRequest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.store import parked
-from shared import faults
 from shared.consumer.commands import Answer, CommandHandler
-from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.commands import RetryParked
 
 
 async def on_retry_parked(connection: AsyncConnection, command: RetryParked) -> Answer:
-    """Bills parked debtors of a batch under the company's exclusive lock. Who is still parked stays with its reason."""
-    await lock_billto(connection)
-    await lock_companies(connection, [command.billing_company], exclusive=True)
-    await faults.point("after_locks")
-    then = await parked.parked_in(connection, command.billing_company, command.batch_id)
-    if then is None:
+    """Close a batch of the parked debtors, up to the same cut-off.
+
+    Debtors that are still parked stay with that batch, with the reason that is true now.
+    """
+    await lock_batch(connection, command.billing_company)
+    batch = await parked.parked_in(connection, command.billing_company, command.batch_id)
+    if batch is None:
         raise Refused(
             "no_such_batch",
             f"{command.billing_company} has no batch {command.batch_id}",
             "see `backoffice batch list`",
         )
-    if not then.account_names:
+    if not batch.account_names:
         raise Refused(
-            "nobody_parked",
-            f"batch {command.batch_id} parked nobody who is not billed yet",
+            "no_parked_debtors",
+            f"batch {command.batch_id} has no parked debtors left to bill",
             f"see `backoffice batch parked {command.batch_id}`",
         )
     plan = await build(
         connection,
         command.billing_company,
-        then.cut_off,
-        BatchRequest(BatchFilter(only=then.account_names)),
+        batch.cut_off,
+        BatchRequest(BatchFilter(only=batch.account_names)),
         with_digests=True,
     )
-    found = await check_health(connection, plan, full=False)
-    refuse_if_blocked(found)
+    findings = await require_company_health(connection, plan)
     await parked.add_parked(connection, command.batch_id, plan.parked)
-    answer = await close(connection, command, plan, found)
+    answer = await close(connection, command, plan, findings)
     answer.details |= {
         "retried_batch": command.batch_id,
         "still_parked": answer.details.pop("parked"),
     }
-    answer.subjects = [*answer.subjects, command.batch_id, *sorted(then.account_names)[:100]]
+    answer.subjects = [*answer.subjects, command.batch_id, *sorted(batch.account_names)[:100]]
     return answer
 
 

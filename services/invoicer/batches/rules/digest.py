@@ -1,4 +1,4 @@
-"""The digest of a preview: the hash of its documents, so that a batch that cites it closes exactly what was seen (design 5)."""
+"""The digest of a preview: a batch that cites it closes what the preview showed (design 5)."""
 
 import hashlib
 import json
@@ -13,7 +13,10 @@ from shared.money import plain
 
 @dataclass(frozen=True, slots=True)
 class PreviewDocument:
-    """A document as a preview stores it; `line_hash` covers line ids, billto nodes, tax codes and rates."""
+    """A document as a preview stores it.
+
+    `line_hash` covers line ids, billto nodes, tax codes and rates.
+    """
 
     document_no: int
     account_name: str
@@ -29,7 +32,7 @@ class PreviewDocument:
 
     @property
     def content(self) -> str:
-        """What the digest is made of: everything but the place in the list."""
+        """What the digest covers: everything but the position in the list."""
         return json.dumps(
             [plain(value) if isinstance(value, Decimal) else value for value in astuple(self)[1:]],
             ensure_ascii=False,
@@ -37,27 +40,25 @@ class PreviewDocument:
 
 
 def digest(
-    billing_company: str, cut_off: date, documents: Iterable[PreviewDocument], narrowed: str = ""
+    billing_company: str,
+    cut_off: date,
+    documents: Iterable[PreviewDocument],
+    batch_filter: str = "",
 ) -> str:
-    """The hash over billing company, cut-off, what the batch was narrowed to, and the sorted documents."""
+    """Hash the billing company, the cut-off, the batch filter and the sorted documents."""
     rows = sorted(document.content for document in documents)
-    about = [billing_company, cut_off.isoformat(), *([narrowed] if narrowed else [])]
-    return hashlib.sha256("\n".join([*about, *rows]).encode()).hexdigest()
+    head = [billing_company, cut_off.isoformat(), *([batch_filter] if batch_filter else [])]
+    return hashlib.sha256("\n".join([*head, *rows]).encode()).hexdigest()
 
 
 def debtors_that_differ(
     then: Sequence[PreviewDocument], now: Sequence[PreviewDocument]
 ) -> list[str]:
-    """Account Names whose documents are not the same in both, in order."""
-    return sorted(
-        {
-            account
-            for account, _ in {(each.account_name, each.content) for each in then}
-            ^ {(each.account_name, each.content) for each in now}
-        }
-    )
+    """Return the Account Names whose documents differ, sorted."""
+    before, after = ({(each.account_name, each.content) for each in side} for side in (then, now))
+    return sorted({account_name for account_name, _ in before ^ after})
 
 
 def changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names of the settings whose values are not the same in both."""
+    """Return the names of the settings whose values differ, sorted."""
     return sorted(name for name in {*then, *now} if then.get(name) != now.get(name))

@@ -1,10 +1,11 @@
-"""Expected timesheets: of every placement that is active in a week, one a week (domain rules 4). A debtor may wait for them.
+"""Expected timesheets: one for each week of an active placement (domain rules 4).
 
-A direct hire sends no timesheets, and neither does a requirement in a week at whose end it was not Filled as Contract or Temp: the view
-that says who is placed leaves both out. A timesheet is in when its worth is settled, or on a document.
+A debtor may wait for them. A direct hire sends no timesheets, and neither does a requirement in a
+week at whose end it is not Filled as Contract or Temp: the view of placements leaves both out.
+A timesheet is in when its latest realization is settled, or when it is invoiced.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,7 +18,11 @@ BILL, WAIT = "bill", "wait"
 
 @dataclass(frozen=True, slots=True)
 class ExpectedPlacement:
-    """A worker on a requirement from a day on, for a debtor. `filled`: the week endings on which its requirement may be billed."""
+    """A worker's placement on a requirement, for a debtor.
+
+    `filled_from`, `filled_to`: the week endings on which the requirement may be billed, the last
+    not included.
+    """
 
     account_name: str
     requirement_id: str
@@ -39,16 +44,11 @@ class ExpectedTimesheet:
 
 @dataclass(frozen=True, slots=True)
 class TimesheetCount:
-    """How many timesheets are expected of a debtor's placements, how many of those are in, and which are missing."""
+    """How many timesheets of a debtor are expected and received, and which are missing."""
 
     expected: int = 0
     received: int = 0
     missing: tuple[ExpectedTimesheet, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """As people say it: 14 of 16 in."""
-        return f"{self.received} of {self.expected} in"
 
 
 NONE_EXPECTED = TimesheetCount()
@@ -57,12 +57,14 @@ NONE_EXPECTED = TimesheetCount()
 def weeks_of(
     placement: ExpectedPlacement, expected_weeks: Span, week_ends: int = SUNDAY
 ) -> list[date]:
-    """The endings, within the days asked, of the weeks in which the placement is active on any day. `week_ends`: the day on which a week
-    ends, 1 Monday ... 7 Sunday."""
+    """Return the week endings in `expected_weeks` of the weeks in which the placement is active.
+
+    `week_ends`: the day on which a week ends, 1 Monday ... 7 Sunday.
+    """
     week_ending = expected_weeks.first_day + timedelta(
         days=(week_ends - expected_weeks.first_day.isoweekday()) % WEEK_DAYS
     )
-    found = []
+    endings = []
     while week_ending <= expected_weeks.last_day:
         active = placement.start_date <= week_ending and (
             placement.end_date is None or placement.end_date > week_ending - WEEK
@@ -71,9 +73,9 @@ def weeks_of(
             placement.filled_to is None or week_ending < placement.filled_to
         )
         if active and filled:
-            found.append(week_ending)
+            endings.append(week_ending)
         week_ending += WEEK
-    return found
+    return endings
 
 
 def count_timesheets(
@@ -82,46 +84,42 @@ def count_timesheets(
     expected_weeks: Mapping[str, Span],
     week_ends: Mapping[str, int],
 ) -> dict[str, TimesheetCount]:
-    """By Account Name, what is expected and what is in. `week_ends`: by requirement, the day on which its weeks end (Sunday, if none of its
-    timesheets has told). A sheet is of the week in which its week ending lies, whatever the weekday; two placements of one worker on one
-    requirement in one week make one timesheet."""
-    weeks: dict[tuple[str, str], list[date]] = {}
-    for timesheet in received:
-        weeks.setdefault((timesheet.requirement_id, timesheet.worker_id), []).append(
-            timesheet.week_ending
-        )
+    """Count the expected and the received timesheets by Account Name.
+
+    `week_ends`: by requirement, the day on which its weeks end; Sunday if it has no timesheet yet.
+    A timesheet belongs to the week that holds its week ending, whatever the weekday. Two
+    placements of one worker on one requirement in one week make one timesheet.
+    """
+    endings: dict[tuple[str, str], list[date]] = {}
+    for each in received:
+        endings.setdefault((each.requirement_id, each.worker_id), []).append(each.week_ending)
     expected: dict[str, set[ExpectedTimesheet]] = {}
     for placement in placements:
-        if placement.account_name in expected_weeks:
-            for week_ending in weeks_of(
-                placement,
-                expected_weeks[placement.account_name],
-                week_ends.get(placement.requirement_id, SUNDAY),
-            ):
+        weeks = expected_weeks.get(placement.account_name)
+        if weeks is not None:
+            week_end = week_ends.get(placement.requirement_id, SUNDAY)
+            for week_ending in weeks_of(placement, weeks, week_end):
                 expected.setdefault(placement.account_name, set()).add(
                     ExpectedTimesheet(placement.requirement_id, placement.worker_id, week_ending)
                 )
-    found = {}
+    counts = {}
     for name, timesheets in expected.items():
         missing = sorted(
-            timesheet
-            for timesheet in timesheets
-            if not _is_in(timesheet, weeks.get((timesheet.requirement_id, timesheet.worker_id), ()))
+            each
+            for each in timesheets
+            if not any(
+                each.week_ending - WEEK < ending <= each.week_ending
+                for ending in endings.get((each.requirement_id, each.worker_id), ())
+            )
         )
-        found[name] = TimesheetCount(
+        counts[name] = TimesheetCount(
             len(timesheets), len(timesheets) - len(missing), tuple(missing)
         )
-    return found
-
-
-def _is_in(timesheet: ExpectedTimesheet, week_endings: Sequence[date]) -> bool:
-    return any(
-        timesheet.week_ending - WEEK < each <= timesheet.week_ending for each in week_endings
-    )
+    return counts
 
 
 def waits_until(rule: str, cycle_end: date) -> date | None:
-    """The first day on which a debtor with this rule bills what is in: None for never (`wait`)."""
+    """Return the first day on which a debtor bills what is in; None for never (`wait`)."""
     kind, _, days = rule.partition(":")
     if kind == BILL:
         return date.min
@@ -129,19 +127,22 @@ def waits_until(rule: str, cycle_end: date) -> date | None:
 
 
 def may_wait(rule: str, cycle_end: date, today: date) -> bool:
-    """Whether a debtor with this rule waits if a timesheet is missing."""
+    """Say whether a debtor with this rule waits if a timesheet is missing."""
     until = waits_until(rule, cycle_end)
     return until is None or today < until
 
 
-def waits(rule: str, timesheet_counts: TimesheetCount, expected_weeks: Span, today: date) -> str:
-    """Why a debtor waits, with what is missing; empty if it does not."""
-    if not timesheet_counts.missing or not may_wait(rule, expected_weeks.last_day, today):
+def waits(rule: str, counts: TimesheetCount, expected_weeks: Span, today: date) -> str:
+    """Say why a debtor waits and what is missing; empty if it does not wait."""
+    if not counts.missing or not may_wait(rule, expected_weeks.last_day, today):
         return ""
     until = waits_until(rule, expected_weeks.last_day)
-    first = timesheet_counts.missing[0]
+    first = counts.missing[0]
+    more = f" and {len(counts.missing) - 1} more" if counts.missing[1:] else ""
     return (
-        f"waits for timesheets: {timesheet_counts.words} for weeks that end from {expected_weeks}, missing are"
-        f" {first.worker_id} on {first.requirement_id} of {first.week_ending}{' and others' if len(timesheet_counts.missing) > 1 else ''}"
+        f"waits for timesheets: {counts.received} of {counts.expected} in"
+        f" for week endings {expected_weeks};"
+        f" missing: {first.worker_id} on {first.requirement_id},"
+        f" week ending {first.week_ending}{more}"
         + (f"; bills what is in from {until} on" if until else "")
     )

@@ -1,7 +1,8 @@
-"""Which lines come on one document, and what that document is (domain rules 5 and 8; design 5).
+"""What a batch decides for each debtor: terms, window, parked, left out or waiting.
 
-Split keys that are never optional: billing company, debtor, currency, tax regime, payment terms, PO number. Credits stand apart from
-debits unless the debtor nets them. The store groups lines by these keys; here each group becomes a document, or stays open.
+Lines are on one document if they have the same billing company, debtor, currency, tax regime,
+payment terms and PO number (domain rules 5 and 8; design 5). Credits have documents of their own
+unless the debtor nets them. The store groups the lines by these keys.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,8 +31,11 @@ from services.invoicer.debtors.rules.cycles import (
 
 
 class Debtor(NamedTuple):
-    """What is decided for a debtor in this batch. `parked` says why none of the debtor's lines goes in; `left_out` is the reason for which
-    nobody asked for them; `waiting` says why no timesheet goes in; each empty if it is not so."""
+    """What is decided for a debtor in this batch.
+
+    `parked`: why none of its lines is billed. `left_out`: the reason if the batch filter leaves
+    it out. `waiting`: why none of its timesheets is billed. Each may be empty.
+    """
 
     debtor_no: int
     account_name: str
@@ -48,12 +52,12 @@ class Debtor(NamedTuple):
 
     @property
     def batch_group(self) -> str:
-        """The batch group of the debtor."""
+        """The name of the debtor's batch group."""
         return self.time_group or NO_GROUP
 
     @property
     def is_in(self) -> bool:
-        """Whether something of the debtor may go in."""
+        """Whether the batch may bill something of the debtor."""
         return not self.parked and not self.left_out
 
 
@@ -68,19 +72,23 @@ def debtors(
     batch_filter: BatchFilter = NO_FILTER,
     today: date | None = None,
 ) -> list[Debtor]:
-    """Decides each debtor's terms, window and way with credits, in the order of Account Names. What the debtor's terms leave open is the
-    billing company's. Terms hold by the date of the documents, the time group by the cut-off date."""
+    """Decide each debtor's terms, window and credit split, in the order of Account Names.
+
+    The billing company's defaults fill in what the debtor's terms leave open. Terms are those of
+    the date of the documents (`own_terms`), the time group is that of the cut-off (`on_cut_off`).
+    """
     on_cut_off = own_terms if on_cut_off is None else on_cut_off
     groups = time_groups or {}
     cycles: dict[str, tuple[str, Window, Span | None]] = {}
-    usual = DebtorTerms("", company.payment_terms)
-    usual_terms = _terms(usual, company)
-    found = []
-    for at, name in enumerate(sorted(set(names)), start=1):
-        own = own_terms.get(name, usual)
-        terms = usual_terms if own is usual else _terms(own, company)
-        then = on_cut_off.get(name)
-        time_group = time_group_of(then.time_group if then else "", company.default_time_group)
+    default = DebtorTerms("", company.payment_terms)
+    default_terms = _terms(default, company)
+    decided = []
+    for number, name in enumerate(sorted(set(names)), start=1):
+        own = own_terms.get(name, default)
+        terms = default_terms if own is default else _terms(own, company)
+        time_group = time_group_of(
+            on_cut_off.get(name, default).time_group, company.default_time_group
+        )
         if time_group not in cycles:
             cycles[time_group] = _cycle(
                 time_group, groups.get(time_group), cut_off, today or cut_off
@@ -88,9 +96,9 @@ def debtors(
         parked, cycle, expected_weeks = cycles[time_group]
         rule = batch_filter.missing_timesheets or own.missing_timesheets
         left_out = batch_filter.left_out(name, time_group)
-        found.append(
+        decided.append(
             Debtor(
-                at,
+                number,
                 name,
                 terms,
                 own.credits,
@@ -103,11 +111,11 @@ def debtors(
                 expected_weeks,
             )
         )
-    return found
+    return decided
 
 
 def _terms(own: DebtorTerms, company: BillingCompany) -> DocumentTerms:
-    """The split keys of a debtor's terms."""
+    """Return the split keys of a debtor's terms."""
     wording = (
         "" if own.tax_regime == "standard" else own.tax_wording or DEFAULT_WORDING[own.tax_regime]
     )
@@ -117,7 +125,7 @@ def _terms(own: DebtorTerms, company: BillingCompany) -> DocumentTerms:
 def _cycle(
     name: str, group: TimeGroup | None, cut_off: date, today: date
 ) -> tuple[str, Window, Span | None]:
-    """What all debtors of a time group have in common: why they are parked, their window, the days whose weeks are asked for."""
+    """Return what a time group decides: why its debtors are parked, the window, expected weeks."""
     parked = (
         check_periods_reach(group, cut_off)
         if group
@@ -132,7 +140,7 @@ def _cycle(
 
 
 def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
-    """The debtors who wait if a timesheet is missing: only of them need anybody ask what is expected."""
+    """Return the debtors that wait if a timesheet is missing: only theirs must be counted."""
     return [
         each
         for each in decided
@@ -145,18 +153,17 @@ def may_be_waiting(decided: Iterable[Debtor], today: date) -> list[Debtor]:
 def with_waiting(
     decided: Iterable[Debtor], timesheet_counts: Mapping[str, TimesheetCount], today: date
 ) -> list[Debtor]:
-    """The debtors, and why some of them wait: with the timesheets of all cycles, not with products."""
+    """Return the debtors with the reason why some of them wait.
+
+    A debtor that waits holds back its timesheets of all cycles, but not its products.
+    """
     if not timesheet_counts:
         return list(decided)
-    found = []
+    debtors = []
     for each in decided:
         why = ""
         if each.is_in and each.expected_weeks is not None:
-            why = waits(
-                each.missing_timesheets,
-                timesheet_counts.get(each.account_name, NONE_EXPECTED),
-                each.expected_weeks,
-                today,
-            )
-        found.append(each._replace(waiting=why) if why else each)
-    return found
+            counts = timesheet_counts.get(each.account_name, NONE_EXPECTED)
+            why = waits(each.missing_timesheets, counts, each.expected_weeks, today)
+        debtors.append(each._replace(waiting=why) if why else each)
+    return debtors

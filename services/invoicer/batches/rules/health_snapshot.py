@@ -1,20 +1,34 @@
-"""What the health check looks at: a frozen snapshot of counts and ids, read by the store, judged by `rules.health`."""
+"""The data of the health check: counts and first ids, which the store reads and `health` judges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from services.invoicer.batches.rules.ledgers import LedgerConnection
 from services.invoicer.debtors.rules.companies import BillingCompany
 from services.invoicer.invoices.rules.numbers import Series
 
+MOST_IDS = 20
+
 
 @dataclass(frozen=True, slots=True)
 class CountedIds:
-    """How many there are, and the ids of the first of them."""
+    """How many there are, and the first `MOST_IDS` ids."""
 
     count: int = 0
     ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[Any]) -> "CountedIds":
+        """Make it of rows with an `id` each, and in each the `number` of all."""
+        return cls(rows[0].number, tuple(row.id for row in rows)) if rows else NONE
+
+    @classmethod
+    def all(cls, ids: Iterable[str]) -> "CountedIds":
+        """Make it of all ids."""
+        known = tuple(ids)
+        return cls(len(known), known[:MOST_IDS])
 
 
 NONE = CountedIds()
@@ -22,34 +36,24 @@ NONE = CountedIds()
 
 @dataclass(frozen=True, slots=True)
 class HealthSnapshot:
-    """What the rules look at. `documents` is how many documents a batch would close now."""
+    """What the health rules read.
+
+    `documents`: how many documents a batch would close now. `counts`: what was counted, by the code
+    of its rule. `lines`: how many lines are out, by the code of its rule and by billto node or tax
+    code. `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
+    `unmapped`: the missing codes by ledger.
+    """
 
     company: BillingCompany
     today: date
     cut_off: date
     series: Series
     documents: int
-    zero_groups: Sequence[str] = ()
+    counts: Mapping[str, CountedIds] = field(default_factory=dict)
+    lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     parked: Mapping[str, str] = field(default_factory=dict)
-    nodes_without_account: Mapping[str, int] = field(default_factory=dict)
-    unknown_nodes: Mapping[str, int] = field(default_factory=dict)
-    taxless: Mapping[str, int] = field(default_factory=dict)
-    snoozed: CountedIds = NONE
-    edit_meets_revision: CountedIds = NONE
-    scheduled: CountedIds = NONE
-    very_late: CountedIds = NONE
-    two_currencies: Sequence[str] = ()
-    two_addresses: Sequence[str] = ()
-    wrong_parents: CountedIds = NONE
-    unknown_parents: CountedIds = NONE
-    idle_nodes: int = 0
-    held: Mapping[str, CountedIds] = field(default_factory=dict)
-    in_flight: CountedIds = NONE
-    stale: CountedIds = NONE
-    dead_letters: CountedIds = NONE
-    rate_impact: CountedIds = NONE
-    double_days: CountedIds = NONE
     waiting: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, CountedIds] = field(default_factory=dict)
     known_time_groups: frozenset[str] = frozenset()
     ledgers: Sequence[LedgerConnection] = ()
     unmapped: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -1,6 +1,7 @@
-"""Whether the documents of a batch can be delivered: the connections of its billing company, and the codes that their mappings lack.
+"""Whether the documents of a batch can be delivered: the ledger connections and their mappings.
 
-Which codes a document needs is decided by arg_sync (`rules.mapping`), which services may not import: a test holds both to the same answer.
+arg_sync decides which codes a document needs. The invoicer may not import arg_sync, so a test
+compares the answers of both.
 """
 
 from collections.abc import Iterable, Set
@@ -8,12 +9,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 Codes = Set[tuple[str, str]]
-"""(what, our code) that a mapping has; an empty code is the default."""
+"""The pairs (what, our code) of a mapping; an empty code is the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerConnection:
-    """A connection as arg_sync shows it. `circuit_open`: its circuit is open; `message`: why it is as it is."""
+    """A ledger connection as arg_sync shows it.
+
+    `circuit_open`: arg_sync pauses calls after repeated failures. `message`: why.
+    """
 
     ledger: str
     state: str
@@ -23,19 +27,19 @@ class LedgerConnection:
 
     @property
     def problem(self) -> str:
-        """What is wrong with it, "" if nothing."""
+        """What is wrong with the connection; empty if nothing."""
         if self.state == "disconnected":
             return "it is disconnected"
         if self.state != "connected":
             return f"it is {self.state}: {self.message}"
         if self.circuit_open:
-            return f"it does not answer and is left alone for a while: {self.message}"
+            return f"it does not answer and is retried later: {self.message}"
         return f"its last check failed: {self.message}" if self.check_failed else ""
 
 
 @dataclass(frozen=True, slots=True)
 class SoldItem:
-    """What lines of a batch sell and how they are taxed, each combination once."""
+    """What lines sell and how they are taxed."""
 
     line_kind: str
     item_id: str
@@ -45,7 +49,7 @@ class SoldItem:
 
 
 def unmapped(sold: Iterable[SoldItem], codes: Codes) -> list[str]:
-    """Codes that a mapping lacks, in the words in which a delivery would be refused."""
+    """Return the codes that a mapping lacks, worded as in the refusal of a delivery."""
     missing: set[str] = set()
     for each in sold:
         kind = "time" if each.line_kind == "timesheet" else "product"
@@ -58,7 +62,6 @@ def unmapped(sold: Iterable[SoldItem], codes: Codes) -> list[str]:
 
 
 def relevant_connections(ledgers: Iterable[LedgerConnection]) -> list[LedgerConnection]:
-    """The connections about which a batch is warned: one that was ended counts only if no other took its place."""
-    known = list(ledgers)
-    alive = [each for each in known if each.state != "disconnected"]
-    return alive or known
+    """Return the connections in use; the disconnected ones only if there is no other."""
+    connections = list(ledgers)
+    return [each for each in connections if each.state != "disconnected"] or connections

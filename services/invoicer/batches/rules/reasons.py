@@ -1,5 +1,8 @@
-"""Why an open line is not in a batch: exactly one reason, the first that holds in this order. Numbers are positions in `REASONS`,
-of which there are at most 15: the selection packs a reason into four bits."""
+"""Why an open line is not in a batch: exactly one reason, the first that holds in this order.
+
+The number of a reason is its position in `REASONS`. There are at most 15, because the selection
+packs a reason into four bits.
+"""
 
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
@@ -32,5 +35,5 @@ IN = 0
 
 
 def number(reason: str) -> int:
-    """The number under which the selection keeps a reason; 0 is `in`."""
+    """Return the number that the selection stores for a reason; 0 means `in`."""
     return REASONS.index(reason) + 1

@@ -1,11 +1,12 @@
-"""Safety bounds of a batch: what no worker can have worked parks the debtor who would pay for it; the others are billed.
+"""Safety rules of a batch: impossible worked time parks the debtor who would pay for it.
 
-Source: domain rules' parked debtors. More hours a worker a day than the billing company's bound; the same worker, requirement, work date and
-time type in two different originals. A worker-day on different requirements is a warning. The store finds days in SQL; `safety_violations` is its
-twin for people and tests.
+Two rules park a debtor: more hours of one worker on one day than the billing company allows, and
+the same worker, requirement, work date and time type in two different originals. The batch bills
+the other debtors. A worker-day on several requirements is only a warning.
+The store finds the days in SQL; `safety_violations` is its twin for people and tests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -17,12 +18,15 @@ from shared.terms import counted
 HOURS_OVER_BOUND: Final = "hours_over_bound"
 WORKED_TWICE: Final = "worked_twice"
 TERMS: Final = "debtor_terms"
-"""Parked for something on file about the debtor, before any line is looked at."""
+"""The code of a debtor that is parked because of its own data, before any line is read."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class WorkedTime:
-    """Time of one worker on one day, as the statement in force of a document says it. `hours`: zero for what is not counted in hours."""
+    """Time of one worker on one day in the settled realization of a document.
+
+    `hours`: zero for what is not counted in hours.
+    """
 
     worker_id: str
     day: date
@@ -34,7 +38,10 @@ class WorkedTime:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SafetyViolation:
-    """A day that cannot be, with the documents that say it. `requirement_id` and `time_type` are empty where it is about the whole day."""
+    """A day that breaks a rule, and its documents.
+
+    `requirement_id` and `time_type` are empty where the rule is about the whole day.
+    """
 
     code: str
     worker_id: str
@@ -47,7 +54,7 @@ class SafetyViolation:
 
 @dataclass(frozen=True, slots=True)
 class UnsafeDebtor:
-    """What stands against a debtor: so many days of one code, the first of them, and the documents that say them."""
+    """How many days of a debtor break one rule, the first of them, and all their documents."""
 
     debtor_no: int
     code: str
@@ -58,7 +65,7 @@ class UnsafeDebtor:
 
 @dataclass(frozen=True, slots=True)
 class ParkedDebtor:
-    """A debtor that is left out of a batch: why, in a code and a message, and the documents that it is about."""
+    """A debtor that a batch leaves out: a code and a message that say why, and the documents."""
 
     account_name: str
     code: str
@@ -66,60 +73,44 @@ class ParkedDebtor:
     ids: tuple[str, ...] = ()
 
 
-def safety_violations(worked: Iterable[WorkedTime], most: int) -> list[SafetyViolation]:
-    """The days that cannot be, in their order."""
-    by_day: dict[tuple[str, date], list[WorkedTime]] = {}
-    by_kind: dict[tuple[str, date, str, str], list[WorkedTime]] = {}
-    for one in worked:
-        by_day.setdefault((one.worker_id, one.day), []).append(one)
-        by_kind.setdefault((one.worker_id, one.day, one.requirement_id, one.time_type), []).append(
-            one
-        )
-    found = []
-    for (worker, day), of_day in by_day.items():
-        hours = sum((one.hours for one in of_day), ZERO)
-        if hours > most:
-            found.append(
-                SafetyViolation(HOURS_OVER_BOUND, worker, day, "", "", hours, _documents(of_day))
-            )
-    for (worker, day, requirement, time_type), of_kind in by_kind.items():
-        if len(_documents(of_kind)) > 1:
-            found.append(
-                SafetyViolation(
-                    WORKED_TWICE,
-                    worker,
-                    day,
-                    requirement,
-                    time_type,
-                    sum((one.hours for one in of_kind), ZERO),
-                    _documents(of_kind),
-                )
-            )
-    return sorted(found)
+def safety_violations(worked: Iterable[WorkedTime], max_hours: int) -> list[SafetyViolation]:
+    """Return the days that break a rule, sorted."""
+    groups: dict[tuple[str, str, date, str, str], list[WorkedTime]] = {}
+    for time in worked:
+        worker, day = time.worker_id, time.day
+        groups.setdefault((HOURS_OVER_BOUND, worker, day, "", ""), []).append(time)
+        twice = WORKED_TWICE, worker, day, time.requirement_id, time.time_type
+        groups.setdefault(twice, []).append(time)
+    violations = []
+    for key, times in groups.items():
+        hours = sum((time.hours for time in times), ZERO)
+        documents = tuple(sorted({time.document_id for time in times}))
+        if (hours > max_hours) if key[0] == HOURS_OVER_BOUND else (len(documents) > 1):
+            violations.append(SafetyViolation(*key, hours, documents))
+    return sorted(violations)
 
 
-def _documents(worked: Iterable[WorkedTime]) -> tuple[str, ...]:
-    return tuple(sorted({one.document_id for one in worked}))
-
-
-def message(unsafe: UnsafeDebtor, most: int) -> str:
-    """Why a debtor is parked: the first day, and how many more there are."""
+def message(unsafe: UnsafeDebtor, max_hours: int) -> str:
+    """Say why a debtor is parked: the first day, and how many more days there are."""
     first = unsafe.first
-    documents = ", ".join(first.document_ids[:5])
-    if unsafe.code == HOURS_OVER_BOUND:
-        said = f"worker {first.worker_id} has {plain(first.hours)} h on {first.day}, more than {most} ({documents})"
-    else:
-        said = f"worker {first.worker_id} has {first.time_type} on {first.day} for {first.requirement_id} in two originals ({documents})"
-    return said + (f", and {counted(unsafe.days - 1, 'more such day')}" if unsafe.days > 1 else "")
+    why = (
+        f"{plain(first.hours)} h on {first.day}, more than {max_hours}"
+        if unsafe.code == HOURS_OVER_BOUND
+        else f"{first.time_type} on {first.day} for {first.requirement_id} in two timesheets"
+    )
+    more = f", and {counted(unsafe.days - 1, 'more such day')}" if unsafe.days > 1 else ""
+    return f"worker {first.worker_id} has {why} ({', '.join(first.document_ids[:5])}){more}"
 
 
-def parked(unsafe: Iterable[UnsafeDebtor], names: dict[int, str], most: int) -> list[ParkedDebtor]:
-    """One reason for each debtor, in the order of their Account Names: too many hours before time that is there twice."""
-    found: dict[int, UnsafeDebtor] = {}
-    for one in sorted(unsafe, key=lambda one: (one.debtor_no, one.code)):
-        found.setdefault(one.debtor_no, one)
-    told = [
-        ParkedDebtor(names[number], one.code, message(one, most), one.document_ids)
-        for number, one in found.items()
+def parked(
+    unsafe: Iterable[UnsafeDebtor], names: Mapping[int, str], max_hours: int
+) -> list[ParkedDebtor]:
+    """Park each unsafe debtor for one reason, too many hours first; sorted by Account Name."""
+    reasons: dict[int, UnsafeDebtor] = {}
+    for each in sorted(unsafe, key=lambda each: (each.debtor_no, each.code)):
+        reasons.setdefault(each.debtor_no, each)
+    debtors = [
+        ParkedDebtor(names[number], each.code, message(each, max_hours), each.document_ids)
+        for number, each in reasons.items()
     ]
-    return sorted(told, key=lambda one: one.account_name)
+    return sorted(debtors, key=lambda debtor: debtor.account_name)

@@ -1,4 +1,4 @@
-"""Debtors that batches left out because something is wrong with them, until a later batch bills them."""
+"""Stores the debtors that a batch parked, until a later batch bills them."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -9,12 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
 from services.invoicer.invoices.store.closing import Batch
-from shared.database import rows, run
+from shared.database import columns, joined_columns, rows, run
+
+_PARKED = {"account_name": "text", "code": "text", "message": "text", "ids": "jsonb"}
 
 
 @dataclass(frozen=True, slots=True)
 class ParkedIn:
-    """The cut-off of a batch and the debtors that it parked, without those that were billed since."""
+    """The cut-off of a batch, and the debtors that it parked and that are not billed yet."""
 
     cut_off: date
     account_names: frozenset[str]
@@ -23,30 +25,36 @@ class ParkedIn:
 async def add_parked(
     connection: AsyncConnection, batch_id: str, parked: Sequence[ParkedDebtor]
 ) -> None:
-    """Keeps whom a batch parked and why; at a retry the reason is the one that holds now."""
+    """Store the debtors that a batch parked, each with the reason that is true now."""
     if parked:
         await run(
             connection,
             "INSERT INTO invoicer.parked_debtor (batch_id, account_name, code, message, ids)"
-            " SELECT :batch, name, code, message, ARRAY(SELECT jsonb_array_elements_text(CAST(ids AS jsonb)))"
-            " FROM unnest(CAST(:names AS text[]), CAST(:codes AS text[]), CAST(:messages AS text[]), CAST(:ids AS text[])) AS p(name, code, message, ids)"
-            " ON CONFLICT (batch_id, account_name) DO UPDATE SET code = excluded.code, message = excluded.message, ids = excluded.ids",
+            " SELECT :batch, account_name, code, message,"
+            " ARRAY(SELECT jsonb_array_elements_text(ids))"
+            f" FROM unnest({columns(_PARKED)}) AS p({', '.join(_PARKED)})"
+            " WHERE account_name IS NOT NULL ON CONFLICT (batch_id, account_name) DO UPDATE"
+            " SET code = excluded.code, message = excluded.message, ids = excluded.ids",
             batch=batch_id,
-            names=[one.account_name for one in parked],
-            codes=[one.code for one in parked],
-            messages=[one.message for one in parked],
-            ids=[json.dumps(one.ids) for one in parked],
+            **joined_columns(
+                _PARKED,
+                [
+                    (each.account_name, each.code, each.message, json.dumps(each.ids))
+                    for each in parked
+                ],
+            ),
         )
 
 
 async def mark_billed(
     connection: AsyncConnection, batch: Batch, account_names: Collection[str]
 ) -> None:
-    """A parked debtor is no longer one when a batch, a retry or any other, bills it up to the same cut-off or a later one."""
+    """Record which parked debtors this batch bills, up to the same cut-off or a later one."""
     await run(
         connection,
         "UPDATE invoicer.parked_debtor p SET billed_in_batch = :batch FROM invoicer.batch b"
-        " WHERE b.batch_id = p.batch_id AND b.billing_company = :company AND b.cut_off_date <= :cut_off AND p.billed_in_batch IS NULL"
+        " WHERE b.batch_id = p.batch_id AND b.billing_company = :company"
+        " AND b.cut_off_date <= :cut_off AND p.billed_in_batch IS NULL"
         " AND p.account_name = ANY(CAST(:names AS text[]))",
         batch=batch.batch_id,
         company=batch.company.billing_company,
@@ -58,10 +66,15 @@ async def mark_billed(
 async def parked_in(
     connection: AsyncConnection, billing_company: str, batch_id: str
 ) -> ParkedIn | None:
-    """Whom a batch parked who is not billed yet; None if the company has no such batch."""
+    """Return the debtors that a batch parked and that are not billed yet.
+
+    None if the company has no such batch.
+    """
     found = await rows(
         connection,
-        "SELECT b.cut_off_date, p.account_name FROM invoicer.batch b LEFT JOIN invoicer.parked_debtor p ON p.batch_id = b.batch_id AND p.billed_in_batch IS NULL"
+        "SELECT b.cut_off_date, p.account_name FROM invoicer.batch b"
+        " LEFT JOIN invoicer.parked_debtor p"
+        " ON p.batch_id = b.batch_id AND p.billed_in_batch IS NULL"
         " WHERE b.batch_id = :id AND b.billing_company = :company",
         id=batch_id,
         company=billing_company,

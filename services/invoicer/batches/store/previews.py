@@ -1,25 +1,41 @@
-"""Stored previews: what a batch would be, document by document and line by line, so that a later batch can be held to it."""
+"""Stores previews: what a batch would close, by document and by line.
+
+A later batch that cites the digest of a preview is compared with it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules.digest import PreviewDocument
+from services.invoicer.batches.rules.health_snapshot import MOST_IDS
 from services.invoicer.batches.rules.reasons import REASONS
 from services.invoicer.invoices.rules.documents import Document
 from shared.clock import now
-from shared.database import rows, run
+from shared.database import columns, joined_columns, rows, run
+from shared.sql import named_queries
 
-MOST_IDS = 20
-
-HASHES_SQL = """
-SELECT k.group_no, encode(sha256(string_agg(int8send(hash_record_extended(ROW(k.pay_line_id, s.debtor_node, k.tax_code, k.tax_rate), 0)), CAST('' AS bytea)
-                                            ORDER BY k.line_no)), 'hex') AS line_hash
-FROM selected_line k JOIN line_location s ON s.location_no = k.location_no WHERE k.exclusion_reason = 0 GROUP BY k.group_no"""
+QUERIES = named_queries(Path(__file__).with_name("previews.sql"))
+_DOCUMENT = {
+    "document_no": "integer",
+    "account_name": "text",
+    "document_type": "text",
+    "currency": "text",
+    "payment_terms": "text",
+    "po_number": "text",
+    "tax_regime": "text",
+    "line_count": "integer",
+    "net": "numeric",
+    "tax": "numeric",
+    "line_hash": "text",
+}
+"""The columns of `preview_document` after the preview's id: the fields of `PreviewDocument`."""
+_DOCUMENT_COLUMNS = ", ".join(_DOCUMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +50,13 @@ class Preview:
 async def preview_documents(
     connection: AsyncConnection, documents: Sequence[Document]
 ) -> list[PreviewDocument]:
-    """The documents as a preview keeps them, each with the hash of its lines."""
+    """Return the documents as a preview stores them, each with the hash of its lines."""
     hashes: dict[int, str] = {
-        row.group_no: row.line_hash for row in await rows(connection, HASHES_SQL)
+        row.group_no: row.line_hash for row in await rows(connection, QUERIES["line_hashes"])
     }
     return [
         PreviewDocument(
-            document_no=at,
+            document_no=number,
             account_name=each.group.account_name,
             document_type=each.document_type,
             currency=each.group.currency,
@@ -52,7 +68,7 @@ async def preview_documents(
             tax=each.group.tax,
             line_hash=hashes[each.group.group_no],
         )
-        for at, each in enumerate(documents, start=1)
+        for number, each in enumerate(documents, start=1)
     ]
 
 
@@ -65,11 +81,13 @@ async def add_preview(
     actor: str,
     documents: Sequence[tuple[int, PreviewDocument]],
 ) -> None:
-    """Stores a preview: its head, its documents (each with its group), and every open line with its document or its one reason."""
+    """Store a preview: its head, its documents, and every open line with its document or reason.
+
+    `documents`: each with the number of its group.
+    """
     await run(
         connection,
-        "INSERT INTO invoicer.preview (preview_id, billing_company, cut_off_date, digest, totals, settings, actor, previewed_at)"
-        " VALUES (:id, :company, :cut_off, :digest, CAST(:totals AS jsonb), CAST(:settings AS jsonb), :actor, :at)",
+        QUERIES["add_preview"],
         id=preview.preview_id,
         company=billing_company,
         cut_off=preview.cut_off,
@@ -79,64 +97,44 @@ async def add_preview(
         actor=actor,
         at=now(),
     )
-    each = [document for _, document in documents]
     await run(
         connection,
-        "INSERT INTO invoicer.preview_document SELECT :id, * FROM unnest(CAST(:numbers AS integer[]), CAST(:accounts AS text[]), CAST(:types AS text[]),"
-        " CAST(:currencies AS text[]), CAST(:terms AS text[]), CAST(:pos AS text[]), CAST(:regimes AS text[]), CAST(:counts AS integer[]),"
-        " CAST(:nets AS numeric[]), CAST(:taxes AS numeric[]), CAST(:hashes AS text[]))",
+        f"INSERT INTO invoicer.preview_document (preview_id, {_DOCUMENT_COLUMNS})"
+        f" SELECT :id, * FROM unnest({columns(_DOCUMENT)}) AS d({_DOCUMENT_COLUMNS})"
+        " WHERE document_no IS NOT NULL",
         id=preview.preview_id,
-        numbers=[document.document_no for document in each],
-        accounts=[document.account_name for document in each],
-        types=[document.document_type for document in each],
-        currencies=[document.currency for document in each],
-        terms=[document.payment_terms for document in each],
-        pos=[document.po_number for document in each],
-        regimes=[document.tax_regime for document in each],
-        counts=[document.line_count for document in each],
-        nets=[document.net for document in each],
-        taxes=[document.tax for document in each],
-        hashes=[document.line_hash for document in each],
+        **joined_columns(_DOCUMENT, [astuple(document) for _, document in documents]),
     )
     await run(
         connection,
-        "INSERT INTO invoicer.preview_line (preview_id, pay_line_id, document_no, reason)"
-        " SELECT :id, k.pay_line_id, d.document_no, (CAST(:reasons AS text[]))[nullif(k.exclusion_reason, 0)] FROM selected_line k"
-        " LEFT JOIN unnest(CAST(:groups AS bigint[]), CAST(:numbers AS integer[])) AS d(group_no, document_no)"
-        " ON d.group_no = k.group_no AND k.exclusion_reason = 0 ORDER BY k.pay_line_id",
+        QUERIES["add_lines"],
         id=preview.preview_id,
         reasons=list(REASONS),
         groups=[group_no for group_no, _ in documents],
-        numbers=[document.document_no for document in each],
+        numbers=[document.document_no for _, document in documents],
     )
 
 
 async def preview_for(
     connection: AsyncConnection, billing_company: str, digest: str
 ) -> Preview | None:
-    """The newest preview of a company with this digest."""
-    query = """
-        SELECT preview_id, cut_off_date, settings FROM invoicer.preview
-        WHERE billing_company = :company AND digest = :digest ORDER BY previewed_at DESC LIMIT 1"""
-    found = await rows(connection, query, company=billing_company, digest=digest)
-    return Preview(*found[0]) if found else None
+    """Return the newest preview of a company with this digest."""
+    query = QUERIES["newest_preview"]
+    for row in await rows(connection, query, company=billing_company, digest=digest):
+        return Preview(*row)
+    return None
 
 
 async def documents_of(connection: AsyncConnection, preview_id: str) -> list[PreviewDocument]:
-    """The documents of a stored preview."""
-    query = """
-        SELECT document_no, account_name, document_type, currency, payment_terms, po_number, tax_regime, line_count, net, tax, line_hash
-        FROM invoicer.preview_document WHERE preview_id = :id ORDER BY document_no"""
+    """Return the documents of a stored preview."""
+    query = (
+        f"SELECT {_DOCUMENT_COLUMNS} FROM invoicer.preview_document"
+        " WHERE preview_id = :id ORDER BY document_no"
+    )
     return [PreviewDocument(*row) for row in await rows(connection, query, id=preview_id)]
 
 
 async def lines_that_differ(connection: AsyncConnection, preview_id: str) -> tuple[int, list[int]]:
-    """Lines that were in the preview and are not in the selection now, or the other way round: how many, and the first ids."""
-    query = """
-        SELECT pay_line_id, count(*) OVER () AS lines
-        FROM (SELECT pay_line_id FROM invoicer.preview_line WHERE preview_id = :id AND reason IS NULL) v
-        FULL JOIN (SELECT pay_line_id FROM selected_line WHERE exclusion_reason = 0) k USING (pay_line_id)
-        WHERE v.pay_line_id IS NULL OR k.pay_line_id IS NULL
-        ORDER BY pay_line_id LIMIT :most"""
-    found = await rows(connection, query, id=preview_id, most=MOST_IDS)
-    return (found[0].lines if found else 0), [row.pay_line_id for row in found]
+    """Return how many lines are in only one of the preview and the selection, and the first ids."""
+    lines = await rows(connection, QUERIES["changed_lines"], id=preview_id, most=MOST_IDS)
+    return (lines[0].lines if lines else 0), [row.pay_line_id for row in lines]

@@ -20,8 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules.documents import Document
-from shared.database import columns, joined_rows, kinds_of, named_queries, rows, run, run_in_thread
+from shared.database import columns, joined_rows, kinds_of, rows, run, run_in_thread
 from shared.money import plain, rounded
+from shared.sql import named_queries
 
 _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 _DOCUMENT = kinds_of(

@@ -7,7 +7,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.database import named_queries, rows, run
+from shared.database import rows, run
+from shared.sql import named_queries
 
 _QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 

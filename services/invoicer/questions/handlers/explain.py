@@ -1,4 +1,7 @@
-"""Why is this not billed? About a document or a pay line, one reason is answered: the first thing that must change."""
+"""Handles the command `explain`: the one reason why a document or a pay line is not billed.
+
+The reason is the first thing that must change.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,21 +10,23 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.build_batch import BatchPlan, build, check_health
+from services.invoicer.batches.handlers.build_batch import BatchPlan, build
+from services.invoicer.batches.handlers.check_health import check_health
 from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
-from services.invoicer.questions.store import explain as explain_store
+from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
 
 MOST_LINES = 100
+MOST_NUMBERS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The one reason, and the message that an operator reads."""
+    """The reason, the message for the operator, and what fixes it."""
 
     reason: str
     message: str
@@ -29,286 +34,258 @@ class Explanation:
 
 
 async def on_explain(connection: AsyncConnection, command: Explain) -> Answer:
-    """Answers one reason for a line, or for a document."""
+    """Answer with one reason for a line or a document."""
     if (command.document_id is None) == (command.pay_line_id is None):
         raise Refused(
             "nothing_named",
-            "a question is about one document or one pay line",
-            "give a document id, or a pay line id",
+            "the command must name either a document or a pay line",
+            "give a document id or a pay line id",
         )
-    if command.pay_line_id is not None:
-        return await _about_line(connection, command, command.pay_line_id)
-    assert command.document_id is not None
-    return await _about_document(connection, command, command.document_id)
-
-
-async def _about_line(connection: AsyncConnection, command: Explain, pay_line_id: int) -> Answer:
-    line = await explain_store.line_of(connection, pay_line_id)
+    if command.document_id is not None:
+        return await _about_document(connection, command, command.document_id)
+    assert command.pay_line_id is not None
+    line = await store.line_of(connection, command.pay_line_id)
     if line is None:
         raise Refused(
             "not_known",
-            f"pay line {pay_line_id} is not known here",
+            f"pay line {command.pay_line_id} does not exist",
             "see `backoffice pay-lines list`",
         )
-    explanation = (await _why_lines(connection, command, [line]))[pay_line_id]
-    return _answer(
-        explanation,
-        [f"pay-line {pay_line_id}", line.document_id],
-        pay_line_id=pay_line_id,
-        document_id=line.document_id,
-    )
+    explanation = (await _explain_lines(connection, command, [line]))[line.pay_line_id]
+    ids = {"pay_line_id": line.pay_line_id, "document_id": line.document_id}
+    return _answer(explanation, [f"pay-line {line.pay_line_id}", line.document_id], **ids)
 
 
 async def _about_document(
     connection: AsyncConnection, command: Explain, document_id: str
 ) -> Answer:
-    states = await explain_store.states_of(connection, document_id)
-    if not states:
+    state = await store.state_of(connection, document_id)
+    if state is None:
         explanation = Explanation(
             "not_known",
-            f"document {document_id} is not known here",
-            "see that the ATS sent it: `backoffice dead-letters list`, `backoffice lag`",
+            f"document {document_id} is unknown",
+            "check that the ATS sent it: `backoffice dead-letters list`, `backoffice lag`",
         )
         return _answer(explanation, [document_id], document_id=document_id)
-    state = states[0]
+    ids = {"document_id": state.document_id, "document_kind": state.document_kind}
     blocked = _blocked(state)
     if blocked is not None:
-        return _answer(
-            blocked,
-            [state.document_id],
-            document_id=state.document_id,
-            document_kind=state.document_kind,
-        )
-    lines = await explain_store.lines_of_document(
-        connection, state.document_kind, state.document_id
-    )
-    found = await _why_lines(connection, command, [line for line in lines if line.open])
-    if found:
-        # What stands in the way of most lines comes first; a document whose open lines are all in has nothing in its way.
-        out = Counter(
-            explanation.reason for explanation in found.values() if explanation.reason != "nothing"
-        )
-        chosen = out.most_common(1)[0][0] if out else "nothing"
-        explanation = next(each for each in found.values() if each.reason == chosen)
-        listed = [
-            {"pay_line_id": line_id, "reason": each.reason} for line_id, each in found.items()
-        ][:MOST_LINES]
-        return _answer(
-            explanation,
-            [state.document_id],
-            document_id=state.document_id,
-            document_kind=state.document_kind,
-            lines=listed,
-        )
+        return _answer(blocked, [state.document_id], **ids)
+    lines = await store.lines_of_document(connection, state.document_kind, state.document_id)
+    explained = await _explain_lines(connection, command, [line for line in lines if line.open])
+    if not explained:
+        explanation = await _without_open_lines(connection, state, lines, document_id)
+        return _answer(explanation, [state.document_id], **ids)
+    # The reason of most lines counts. A document whose open lines are all in has no reason.
+    out = Counter(each.reason for each in explained.values() if each.reason != "nothing")
+    reason = out.most_common(1)[0][0] if out else "nothing"
+    explanation = next(each for each in explained.values() if each.reason == reason)
+    listed = [
+        {"pay_line_id": line_id, "reason": each.reason} for line_id, each in explained.items()
+    ]
+    return _answer(explanation, [state.document_id], **ids, lines=listed[:MOST_LINES])
+
+
+async def _without_open_lines(
+    connection: AsyncConnection, state: Any, lines: Sequence[Any], document_id: str
+) -> Explanation:
+    """Explain a document of which nothing is open: it is invoiced, or has no value."""
     numbers = sorted({line.invoice_number for line in lines if line.invoice_number})
     if numbers:
-        explanation = Explanation(
-            "invoiced",
-            f"{document_id} is invoiced: {', '.join(numbers[:5])}{' and more' if len(numbers) > 5 else ''}",
-        )
-    elif (
-        edit := await explain_store.edited_away(connection, state.document_kind, state.document_id)
-    ) is not None:
-        message = f"{document_id} is worth nothing: {edit.actor} edited away what its latest statement says: {edit.reason}"
-        explanation = Explanation(
+        more = f" and {len(numbers) - MOST_NUMBERS} more" if numbers[MOST_NUMBERS:] else ""
+        message = f"{document_id} is invoiced: {', '.join(numbers[:MOST_NUMBERS])}{more}"
+        return Explanation("invoiced", message)
+    edit = await store.last_edit(connection, state.document_kind, state.document_id)
+    if edit is None:
+        return Explanation(
             "worth_nothing",
-            message,
-            f"`backoffice pay-lines edit {edit.pay_line_id} --quantity Q --reason TEXT` brings it back",
-        )
-    else:
-        explanation = Explanation(
-            "worth_nothing",
-            f"{document_id} is worth nothing: its latest statement has no lines",
+            f"{document_id} has no value: its latest realization has no lines",
             "send a revision with hours or fees",
         )
-    return _answer(
-        explanation,
-        [state.document_id],
-        document_id=state.document_id,
-        document_kind=state.document_kind,
+    return Explanation(
+        "worth_nothing",
+        f"{document_id} has no value: {edit.actor} edited its latest realization to zero:"
+        f" {edit.reason}",
+        f"undo it: `backoffice pay-lines edit {edit.pay_line_id} --quantity Q --reason TEXT`",
     )
 
 
 def _blocked(state: Any) -> Explanation | None:
-    """What keeps a whole document from being billed before any of its lines is looked at."""
+    """Explain a document that cannot be billed, whatever its lines are."""
+    document_id = state.document_id
     if state.hold_code:
-        return Explanation(
-            state.hold_code,
-            f"{state.document_id} is held: {state.hold_message}",
-            "it is released by itself when that is fixed",
-        )
+        message = f"{document_id} is held: {state.hold_message}"
+        return Explanation(state.hold_code, message, "fix that; the hold then ends by itself")
     if state.stale_realization_no is not None:
         return Explanation(
             "in_flight",
-            f"{state.document_id} is being priced again, because a batch closed while it was on its way",
+            f"{document_id} is being priced again, because a batch closed in between",
             "wait a few seconds",
         )
     if state.realization_no > state.settled_no:
-        message = f"statement {state.realization_no} of {state.document_id} is on its way, {state.settled_no or 'none'} is settled"
         return Explanation(
-            "in_flight", message, "wait a few seconds; if it stays, look at `backoffice lag`"
+            "in_flight",
+            f"realization {state.realization_no} of {document_id} is not settled yet;"
+            f" the last settled one is {state.settled_no or 'none'}",
+            "wait a few seconds; if it stays, see `backoffice lag`",
         )
     if state.realization_kind == "withheld":
         return Explanation(
             "withheld",
-            f"{state.document_id} is withheld: what was open is withdrawn until a later statement comes",
-            "`backoffice documents held`",
+            f"{document_id} is withheld: its open lines are withdrawn until a new realization",
+            "see `backoffice documents held`",
         )
     return None
 
 
-async def _why_lines(
+async def _explain_lines(
     connection: AsyncConnection, command: Explain, lines: Sequence[Any]
 ) -> dict[int, Explanation]:
-    """One reason for each line; the open ones are asked of the same selection that a batch makes."""
-    found: dict[int, Explanation] = {}
+    """Explain each line; a selection like that of a batch explains the open ones."""
+    explained: dict[int, Explanation] = {}
+    open_lines: dict[str, list[Any]] = {}
     for line in lines:
+        name = f"pay line {line.pay_line_id}"
+        if line.open:
+            open_lines.setdefault(line.billing_company, []).append(line)
+            continue
         if line.invoice_number:
-            found[line.pay_line_id] = Explanation(
-                "invoiced",
-                f"pay line {line.pay_line_id} is on {line.invoice_number} of {line.invoice_date}",
-            )
+            message = f"{name} is on {line.invoice_number} of {line.invoice_date}"
+            explanation = Explanation("invoiced", message)
         elif line.replaced_by_realization is not None:
-            by = f"statement {line.replaced_by_realization} of {line.document_id} took its place"
-            if line.replaced_by_realization == line.realization_no:
-                by = f"{line.document_id} was settled again after an edit or a credit by hand"
-            message = f"pay line {line.pay_line_id} was replaced: {by}"
-            found[line.pay_line_id] = Explanation(
-                "replaced", message, f"`backoffice why-not {line.document_id}`"
+            cause = (
+                "an edit or a credit"
+                if line.replaced_by_realization == line.realization_no
+                else f"realization {line.replaced_by_realization}"
             )
-        elif not line.open:
-            found[line.pay_line_id] = Explanation(
-                "on_a_draft", f"pay line {line.pay_line_id} is on a draft that waits for approval"
-            )
-    open_lines = [line for line in lines if line.open]
-    for company in sorted({line.billing_company for line in open_lines}):
-        found |= await _why_open(
-            connection,
-            command,
-            company,
-            [line for line in open_lines if line.billing_company == company],
-        )
-    return found
+            message = f"{cause} of {line.document_id} replaced {name}"
+            fix = f"`backoffice why-not {line.document_id}`"
+            explanation = Explanation("replaced", message, fix)
+        else:
+            explanation = Explanation("on_a_draft", f"{name} is on a draft that waits for approval")
+        explained[line.pay_line_id] = explanation
+    for company in sorted(open_lines):
+        explained |= await _explain_open(connection, command, company, open_lines[company])
+    return explained
 
 
-async def _why_open(
+async def _explain_open(
     connection: AsyncConnection, command: Explain, company: str, lines: Sequence[Any]
 ) -> dict[int, Explanation]:
-    # Two companies on one document: the selection of the first is thrown away, with its temporary tables, before the second is made.
+    # A document may have lines of two companies. The rollback drops the temporary tables of one
+    # selection before the next is made.
     nested = await connection.begin_nested()
     plan = await build(connection, company, command.cut_off_date)
-    selected = await explain_store.reasons_of(connection, [line.pay_line_id for line in lines])
-    stop = health.refusal(await check_health(connection, plan, full=False))
+    selected = await store.reasons_of(connection, [line.pay_line_id for line in lines])
+    error = health.refusal(await check_health(connection, plan))
     await nested.rollback()
     debtors = {debtor.debtor_no: debtor for debtor in plan.debtors}
-    found = {}
+    explained = {}
     for line in lines:
         number, debtor_no = selected[line.pay_line_id]
         reason = reasons.REASONS[number - 1] if number else ""
         snooze = (
-            await explain_store.snooze_of(connection, line)
+            await store.snooze_of(connection, line)
             if reason in (reasons.SNOOZED, reasons.EDIT_MEETS_REVISION)
             else None
         )
-        if stop is not None and not reason:
-            found[line.pay_line_id] = Explanation(stop.code, stop.message, stop.fix)
+        if error is not None and not reason:
+            explanation = Explanation(error.code, error.message, error.fix)
+        elif snooze is not None:
+            explanation = _snoozed(reason, line, snooze)
+        elif reason == reasons.NOT_IN_CYCLE:
+            explanation = _not_in_cycle(line, plan, debtors.get(debtor_no))
         else:
-            found[line.pay_line_id] = (
-                _snoozed(reason, line, snooze)
-                if snooze is not None
-                else _open_why(reason, line, plan, debtors.get(debtor_no))
-            )
-    return found
+            explanation = _by_reason(reason, line, plan, debtors.get(debtor_no))
+        explained[line.pay_line_id] = explanation
+    return explained
 
 
 def _snoozed(reason: str, line: Any, snooze: Any) -> Explanation:
     until = f"until {snooze.until_date}" if snooze.until_date else "until it is released"
-    message = f"pay line {line.pay_line_id} is on hold since {snooze.snoozed_at:%Y-%m-%d %H:%M} UTC by {snooze.actor} {until}: {snooze.reason}"
-    return Explanation(reason, message, f"`backoffice pay-lines release {line.pay_line_id}`")
+    return Explanation(
+        reason,
+        f"pay line {line.pay_line_id} is on hold {until}: {snooze.reason}"
+        f" (by {snooze.actor}, {snooze.snoozed_at:%Y-%m-%d %H:%M} UTC)",
+        f"`backoffice pay-lines release {line.pay_line_id}`",
+    )
 
 
 def _not_in_cycle(line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
-    """Too late for the cut-off, or for the last cycle that was complete by then."""
-    it, cut_off = f"pay line {line.pay_line_id}", plan.cut_off
+    """Explain a line that is after the cut-off, or after the last cycle complete by then."""
+    name, cut_off = f"pay line {line.pay_line_id}", plan.cut_off
     group = plan.decisions.time_groups.get(debtor.time_group) if debtor else None
-    if debtor is None or group is None or line.week_ending is None:
-        by = (
-            f"week ending {line.week_ending}"
-            if line.week_ending
-            else f"effective date {line.effective_date}"
-        )
-        return Explanation(
-            reasons.NOT_IN_CYCLE,
-            f"{it} with {by} is after the cut-off {cut_off}",
-            "take a later cut-off",
-        )
-    ended = (
-        f"no cycle of time group {group.name} is complete by the cut-off {cut_off}"
-        if debtor.window.weeks_to == NO_COMPLETE_CYCLE
-        else f"the last cycle of time group {group.name} ({group.words}) that is complete by the cut-off {cut_off} is {debtor.window.cycle}"
+    day = (
+        f"week ending {line.week_ending}"
+        if line.week_ending
+        else f"effective date {line.effective_date}"
     )
-    own = cycle_with(group, line.week_ending)
+    if debtor is None or group is None or line.week_ending is None:
+        message = f"{name} has {day}, after the cut-off {cut_off}"
+        return Explanation(reasons.NOT_IN_CYCLE, message, "take a later cut-off")
+    last_cycle = (
+        f"time group {group.name} has no cycle that is complete by the cut-off {cut_off}"
+        if debtor.window.weeks_to == NO_COMPLETE_CYCLE
+        else f"the last cycle of time group {group.name} ({group.words}) that is complete by the"
+        f" cut-off {cut_off} is {debtor.window.cycle}"
+    )
+    own_cycle = cycle_with(group, line.week_ending)
     fix = (
-        f"take a cut-off of {own.last_day} or later"
-        if own
+        f"take a cut-off of {own_cycle.last_day} or later"
+        if own_cycle
         else f"add periods: `backoffice time-groups set {group.name} --cycle custom --file ...`"
     )
-    return Explanation(
-        reasons.NOT_IN_CYCLE, f"{it} has week ending {line.week_ending}: {ended}", fix
-    )
+    return Explanation(reasons.NOT_IN_CYCLE, f"{name} has {day}: {last_cycle}", fix)
 
 
-def _open_why(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
-    it = f"pay line {line.pay_line_id}"
-    if reason == reasons.NOT_IN_CYCLE:
-        return _not_in_cycle(line, plan, debtor)
-    name, parked, waiting = (
+def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
+    name = f"pay line {line.pay_line_id}"
+    debtor_name, parked, waiting = (
         (debtor.account_name, debtor.parked, debtor.waiting) if debtor else ("", "", "")
     )
-    return {
-        "": Explanation(
-            "nothing", f"nothing stands in its way: {it} is in the next batch up to {plan.cut_off}"
+    tax_code = line.tax_code or "of the billing company"
+    message, fix = {
+        "": (f"nothing prevents it: {name} is in the next batch up to {plan.cut_off}", ""),
+        reasons.SCHEDULED: (
+            f"{name} is scheduled for {line.effective_date}",
+            "wait until that day",
         ),
-        reasons.SCHEDULED: Explanation(
-            reason, f"{it} is scheduled: its day is {line.effective_date}", "wait for its day"
-        ),
-        reasons.UNKNOWN_NODE: Explanation(
-            reason,
-            f"{it} is at billto node {line.billto_node}, which was never sent",
+        reasons.UNKNOWN_NODE: (
+            f"{name} is at billto node {line.billto_node}, which the ATS has not sent",
             "let the ATS publish it on billto-changed",
         ),
-        reasons.NO_ACCOUNT_NAME: Explanation(
-            reason,
-            f"{it} is at billto node {line.billto_node}, on whose path no node has an Account Name",
-            "give one of them an Account Name in the ATS",
+        reasons.NO_ACCOUNT_NAME: (
+            f"{name} is at billto node {line.billto_node}, which has no Account Name on its path",
+            "give the node, its client or its company an Account Name in the ATS",
         ),
-        reasons.GROUP_NOT_CHOSEN: Explanation(
-            reason, f"the batch group of {name} was not chosen", "choose the group, or name none"
+        reasons.GROUP_NOT_CHOSEN: (
+            f"the batch does not include the batch group of {debtor_name}",
+            "choose that group, or no group at all",
         ),
-        reasons.DEBTOR_LEFT_OUT: Explanation(
-            reason, f"{name} was left out of the batch", "take a batch that leaves nobody out"
+        reasons.DEBTOR_LEFT_OUT: (
+            f"the batch excludes {debtor_name}",
+            "take a batch without excluded debtors",
         ),
-        reasons.DEBTOR_PARKED: Explanation(
-            reason,
-            f"{name}, the debtor of {it}, is parked: {parked}",
-            "fix what it says, then `backoffice batch retry-parked`",
+        reasons.DEBTOR_PARKED: (
+            f"{debtor_name}, the debtor of {name}, is parked: {parked}",
+            "fix the cause, then `backoffice batch retry-parked`",
         ),
-        reasons.WAITS_FOR_TIMESHEETS: Explanation(
-            reason,
-            f"{name}, the debtor of {it}, {waiting}",
-            "wait for the timesheets, or bill what is in: `--missing-timesheets bill --reason TEXT`",
+        reasons.WAITS_FOR_TIMESHEETS: (
+            f"{debtor_name}, the debtor of {name}, {waiting}",
+            "wait for the timesheets, or bill what is in:"
+            " `--missing-timesheets bill --reason TEXT`",
         ),
-        reasons.NO_TAX_RATE: Explanation(
-            reason,
-            f"the tax code {line.tax_code or 'of the billing company'} of {it} has no rate on {line.effective_date}",
-            f"`backoffice billing-company set {line.billing_company} --tax CODE=PERCENT@FROM_DATE`",
+        reasons.NO_TAX_RATE: (
+            f"the tax code {tax_code} of {name} has no rate on {line.effective_date}",
+            "add the rate: `backoffice billing-company set"
+            f" {line.billing_company} --tax CODE=PERCENT@FROM_DATE`",
         ),
-        reasons.ZERO_TOTAL: Explanation(
-            reason,
-            f"{it} and the lines it would stand with come to zero; they join the next batch",
-            "nothing to do",
+        reasons.ZERO_TOTAL: (
+            f"{name} and the other lines of its document come to zero",
+            "nothing to do; the next batch takes these lines as well",
         ),
     }[reason]
+    return Explanation(reason or "nothing", message, fix)
 
 
 def _answer(explanation: Explanation, subjects: list[str], **details: Any) -> Answer:

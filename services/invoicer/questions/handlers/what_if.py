@@ -1,4 +1,7 @@
-"""Several cut-offs over one snapshot: what each would bill, and which lines are in by one and not by the next, with the reason."""
+"""Handles the command `what-if`: what several cut-offs would bill of the same data.
+
+The answer also says which lines are in by one cut-off and not by the next, and why.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -7,8 +10,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.handlers.batches import refuse_if_blocked
-from services.invoicer.batches.handlers.build_batch import BatchPlan, build, check_health
+from services.invoicer.batches.handlers.build_batch import BatchPlan, build
+from services.invoicer.batches.handlers.check_health import require_company_health
 from services.invoicer.invoices.rules.totals import totals
 from services.invoicer.questions.rules import CutOffDecisions, LineDifference, explain_difference
 from services.invoicer.questions.store import what_if
@@ -19,61 +22,55 @@ from shared.terms import counted
 
 MOST_ROWS = 300
 Sums = dict[tuple[str, str], dict[str, Any]]
-"""By Account Name and currency: documents, lines, net, tax, total."""
+"""By Account Name and currency: documents, lines, net, tax and total."""
 
 
 async def on_what_if(connection: AsyncConnection, command: WhatIf) -> Answer:
-    """Selects for each cut-off in turn, the earliest first; nothing is written."""
+    """Select for each cut-off, the earliest first; nothing is written."""
     cut_offs = sorted(set(command.cut_off_dates))
     summaries: list[dict[str, Any]] = []
-    sides: list[CutOffDecisions] = []
+    decisions: list[CutOffDecisions] = []
     sums: list[Sums] = []
     for number, cut_off in enumerate(cut_offs):
         plan = await build(connection, command.billing_company, cut_off)
-        refuse_if_blocked(await check_health(connection, plan, full=False))
-        summaries.append(_summary(plan))
-        sides.append(
-            CutOffDecisions(
-                cut_off,
-                {debtor.debtor_no: debtor for debtor in plan.debtors},
-                plan.decisions.time_groups,
-            )
+        await require_company_health(connection, plan)
+        summaries.append(
+            {
+                "cut_off_date": str(plan.cut_off),
+                "documents": len(plan.documents),
+                "lines": sum(each.group.line_count for each in plan.documents),
+                "totals": plan.totals,
+                "left_out": plan.left_out,
+                "parked_debtors": len(plan.parked),
+            }
         )
+        debtors = {debtor.debtor_no: debtor for debtor in plan.debtors}
+        decisions.append(CutOffDecisions(cut_off, debtors, plan.decisions.time_groups))
         sums.append(_sums(plan))
         await what_if.keep_selection(connection, number)
-    differences: list[dict[str, Any]] = []
-    for before, after in pairwise(range(len(cut_offs))):
-        differences += [
-            _difference(each, sides[before], sides[after])
-            for each in await what_if.differences_between(connection, before, after)
-        ]
-    debtors = _debtors(cut_offs, sums)
+    differences = [
+        _difference_row(each, decisions[before], decisions[after])
+        for before, after in pairwise(range(len(cut_offs)))
+        for each in await what_if.differences_between(connection, before, after)
+    ]
+    debtor_rows = _debtor_rows(cut_offs, sums)
     words = ", ".join(
-        f"{each['cut_off_date']}: {counted(each['documents'], 'document')} with {counted(each['lines'], 'line')}"
+        f"{each['cut_off_date']}: {counted(each['documents'], 'document')}"
+        f" with {counted(each['lines'], 'line')}"
         for each in summaries
     )
     return Answer(
-        f"{command.billing_company} by {counted(len(cut_offs), 'cut-off')} over the same state: {words}; nothing was written",
+        f"{words}, for {command.billing_company} by {counted(len(cut_offs), 'cut-off')}"
+        " over the same data; nothing was written",
         details={
             "billing_company": command.billing_company,
             "cut_offs": summaries,
-            "debtors": debtors[:MOST_ROWS],
+            "debtors": debtor_rows[:MOST_ROWS],
             "differences": differences[:MOST_ROWS],
-            "debtors_not_listed": max(0, len(debtors) - MOST_ROWS),
+            "debtors_not_listed": max(0, len(debtor_rows) - MOST_ROWS),
             "differences_not_listed": max(0, len(differences) - MOST_ROWS),
         },
     )
-
-
-def _summary(plan: BatchPlan) -> dict[str, Any]:
-    return {
-        "cut_off_date": str(plan.cut_off),
-        "documents": len(plan.documents),
-        "lines": sum(each.group.line_count for each in plan.documents),
-        "totals": plan.totals,
-        "left_out": plan.left_out,
-        "parked_debtors": len(plan.parked),
-    }
 
 
 def _sums(plan: BatchPlan) -> Sums:
@@ -83,31 +80,29 @@ def _sums(plan: BatchPlan) -> Sums:
             (each.group.currency, each.group.line_count, each.group.net, each.group.tax)
         )
     return {
-        (name, one.currency): one.row
+        (name, total.currency): total.row
         for name, documents in by_debtor.items()
-        for one in totals(documents)
+        for total in totals(documents)
     }
 
 
-def _debtors(cut_offs: Sequence[date], sums: Sequence[Sums]) -> list[dict[str, Any]]:
-    """The debtors for whom the cut-offs differ: one row for each cut-off."""
-    found = []
+def _debtor_rows(cut_offs: Sequence[date], sums: Sequence[Sums]) -> list[dict[str, Any]]:
+    """Return one row for each cut-off and debtor, of the debtors for whom the cut-offs differ."""
+    debtor_rows = []
     for name, currency in sorted({key for each in sums for key in each}):
         rows = [each.get((name, currency)) for each in sums]
         if all(row == rows[0] for row in rows):
             continue
-        for cut_off, row in zip(cut_offs, rows, strict=True):
-            values = row or {
-                "currency": currency,
-                "documents": 0,
-                "lines": 0,
-                **dict.fromkeys(("net", "tax", "total"), str(rounded(ZERO, currency))),
-            }
-            found.append({"account_name": name, "cut_off_date": str(cut_off)} | values)
-    return found
+        nothing = {"currency": currency, "documents": 0, "lines": 0}
+        nothing |= dict.fromkeys(("net", "tax", "total"), str(rounded(ZERO, currency)))
+        debtor_rows += [
+            {"account_name": name, "cut_off_date": str(cut_off)} | (row or nothing)
+            for cut_off, row in zip(cut_offs, rows, strict=True)
+        ]
+    return debtor_rows
 
 
-def _difference(
+def _difference_row(
     each: LineDifference, before: CutOffDecisions, after: CutOffDecisions
 ) -> dict[str, Any]:
     debtor = after.debtors.get(each.debtor_no)

@@ -1,46 +1,24 @@
-"""What each debtor has open for a cut-off, added up from the selection: by debtor, kind of timesheet, and currency."""
+"""Adds up what each debtor has open for a cut-off: by kind of timesheet and by currency."""
 
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules import reasons
 from shared.database import rows
+from shared.sql import named_queries
 
-# A document counts once in each kind: a late timesheet may have a line that is a correction as well.
-COUNTS_SQL = """
-SELECT k.debtor_no,
-       count(DISTINCT p.document_id) FILTER (WHERE l.is_time AND NOT o.correction AND NOT l.late) AS timesheets,
-       count(DISTINCT p.document_id) FILTER (WHERE l.is_time AND NOT o.correction AND l.late) AS late,
-       count(DISTINCT p.document_id) FILTER (WHERE l.is_time AND o.correction) AS corrections,
-       count(*) FILTER (WHERE NOT l.is_time) AS products
-FROM selected_line k
-JOIN debtor_decision d ON d.debtor_no = k.debtor_no
-JOIN invoicer.pay_line p ON p.pay_line_id = k.pay_line_id
-JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
-CROSS JOIN LATERAL (SELECT p.line_kind = 'timesheet' AS is_time, coalesce(o.week_ending < d.weeks_from, false) AS late) l
-WHERE k.exclusion_reason = ANY(CAST(:counted AS integer[]))
-GROUP BY k.debtor_no"""
-
-AMOUNTS_SQL = """
-SELECT debtor_no, currency, count(*) FILTER (WHERE exclusion_reason = 0) AS lines, coalesce(sum(amount) FILTER (WHERE exclusion_reason = 0), 0) AS net,
-       coalesce(sum(amount) FILTER (WHERE exclusion_reason <> 0), 0) AS kept
-FROM selected_line WHERE exclusion_reason = ANY(CAST(:counted AS integer[])) GROUP BY debtor_no, currency ORDER BY debtor_no, currency"""
-
-COUNTED = (
-    reasons.IN,
-    *(
-        reasons.number(each)
-        for each in (reasons.DEBTOR_PARKED, reasons.WAITS_FOR_TIMESHEETS, reasons.ZERO_TOTAL)
-    ),
-)
-"""What is in, and what would be but for its debtor or its sum."""
+QUERIES = named_queries(Path(__file__).with_name("groups.sql"))
+KEPT_BACK = (reasons.DEBTOR_PARKED, reasons.WAITS_FOR_TIMESHEETS, reasons.ZERO_TOTAL)
+COUNTED = [reasons.IN, *map(reasons.number, KEPT_BACK)]
+"""What is in, and what would be in but for its debtor or its total."""
 
 
 @dataclass(frozen=True, slots=True)
 class DebtorAmount:
-    """Net of a debtor's lines in one currency: of those that are in, and of those that are kept back."""
+    """Net of a debtor's lines in one currency: `net` of those that are in, `kept` of the others."""
 
     currency: str
     lines: int
@@ -50,7 +28,7 @@ class DebtorAmount:
 
 @dataclass(frozen=True, slots=True)
 class DebtorCounts:
-    """Timesheets of the cycle, late ones, corrections (each a number of documents), and lines of products."""
+    """Timesheets of the cycle, late ones and corrections (numbers of documents), product lines."""
 
     timesheets: int = 0
     late: int = 0
@@ -59,16 +37,14 @@ class DebtorCounts:
 
 
 async def counts_by_debtor(connection: AsyncConnection) -> dict[int, DebtorCounts]:
-    """By the number of the debtor in the selection."""
-    return {
-        row.debtor_no: DebtorCounts(*row[1:])
-        for row in await rows(connection, COUNTS_SQL, counted=list(COUNTED))
-    }
+    """Return the counts by the number of the debtor in the selection."""
+    found = await rows(connection, QUERIES["counts_by_debtor"], counted=COUNTED)
+    return {row.debtor_no: DebtorCounts(*row[1:]) for row in found}
 
 
 async def amounts_by_debtor(connection: AsyncConnection) -> dict[int, list[DebtorAmount]]:
-    """By the number of the debtor in the selection, currency by currency."""
-    found: dict[int, list[DebtorAmount]] = {}
-    for row in await rows(connection, AMOUNTS_SQL, counted=list(COUNTED)):
-        found.setdefault(row.debtor_no, []).append(DebtorAmount(*row[1:]))
-    return found
+    """Return the amounts by the number of the debtor in the selection, sorted by currency."""
+    amounts: dict[int, list[DebtorAmount]] = {}
+    for row in await rows(connection, QUERIES["amounts_by_debtor"], counted=COUNTED):
+        amounts.setdefault(row.debtor_no, []).append(DebtorAmount(*row[1:]))
+    return amounts

@@ -1,0 +1,98 @@
+"""Runs the health check on a batch plan: reads the snapshot and applies the rules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.invoicer.batches.handlers.build_batch import BatchPlan
+from services.invoicer.batches.rules import health, reasons
+from services.invoicer.batches.rules.health import VERY_LATE
+from services.invoicer.batches.rules.health_snapshot import CountedIds, HealthSnapshot
+from services.invoicer.batches.rules.ledgers import LedgerConnection, unmapped
+from services.invoicer.batches.store import health as store
+from services.invoicer.batches.store import ledgers
+from shared.errors import Refused
+from shared.events.billing import Finding
+
+COUNTED_REASONS = {
+    "edit_meets_revision": reasons.EDIT_MEETS_REVISION,
+    "snoozed_lines": reasons.SNOOZED,
+}
+GROUPED_REASONS: Mapping[str, Literal["node", "tax_code"]] = {
+    reasons.NO_ACCOUNT_NAME: "node",
+    reasons.UNKNOWN_NODE: "node",
+    reasons.NO_TAX_RATE: "tax_code",
+}
+"""The reasons whose lines are counted by billto node or tax code; a rule has the same code."""
+
+
+async def require_company_health(
+    connection: AsyncConnection, plan: BatchPlan, *, full: bool = False
+) -> list[Finding]:
+    """Check the health of a plan; an error about the billing company refuses the command."""
+    findings = await check_health(connection, plan, full=full)
+    error = health.refusal(findings)
+    if error is not None:
+        raise Refused(error.code, error.message, error.fix)
+    return findings
+
+
+async def check_health(
+    connection: AsyncConnection, plan: BatchPlan, *, full: bool = False
+) -> list[Finding]:
+    """Return what the health rules find in a plan. `full`: also in what is not in any batch yet."""
+    company = plan.company.billing_company
+    counts = {
+        "worker_day_on_two_requirements": plan.double_days,
+        "debtor_in_two_currencies": _in_two_currencies(plan),
+        "zero_total": CountedIds.all(sorted({group.account_name for group in plan.zero})),
+    }
+    # Lines are counted only for the reasons that the selection has used.
+    for code, reason in COUNTED_REASONS.items():
+        if reason in plan.left_out:
+            number = reasons.number(reason)
+            counts[code] = await store.counted(connection, "lines_out", reason=number)
+    if full:
+        counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE)
+    connections = await ledgers.ledgers_of(connection, company)
+    parked = [each for each in plan.debtors if each.parked and not each.left_out]
+    snapshot = HealthSnapshot(
+        company=plan.company,
+        today=plan.today,
+        cut_off=plan.cut_off,
+        series=plan.series,
+        documents=len(plan.documents),
+        counts=counts,
+        lines={
+            reason: await store.lines_out_by(connection, reason, column)
+            for reason, column in GROUPED_REASONS.items()
+            if reason in plan.left_out
+        },
+        parked={each.account_name: each.parked for each in parked},
+        waiting={each.account_name: each.waiting for each in plan.debtors if each.waiting},
+        held=await store.held(connection, company) if full else {},
+        known_time_groups=plan.decisions.known_time_groups,
+        ledgers=connections,
+        unmapped=await _unmapped(connection, connections) if full else {},
+    )
+    return health.findings(snapshot)
+
+
+def _in_two_currencies(plan: BatchPlan) -> CountedIds:
+    currencies: dict[str, set[str]] = {}
+    for document in plan.documents:
+        group = document.group
+        currencies.setdefault(group.account_name, set()).add(group.currency)
+    return CountedIds.all(sorted(name for name, used in currencies.items() if len(used) > 1))
+
+
+async def _unmapped(
+    connection: AsyncConnection, connections: Sequence[LedgerConnection]
+) -> dict[str, list[str]]:
+    """Return the codes that each connected ledger's mapping lacks for the lines that are in."""
+    connected = [each.ledger for each in connections if each.state != "disconnected"]
+    needed = await ledgers.sold_items(connection) if connected else []
+    return {
+        ledger: unmapped(needed, await ledgers.codes_of(connection, ledger)) for ledger in connected
+    }

@@ -1,0 +1,68 @@
+-- What the health check reads after the selection. Each query but `held` gives ids; the store counts
+-- them and keeps the first ones. A query about the whole company has the name of its rule's code.
+
+-- name: lines_out
+-- The lines that are out for a reason.
+SELECT pay_line_id AS id FROM selected_line WHERE exclusion_reason = :reason
+
+-- name: very_late_lines
+-- The lines in the batch with work long before the cut-off.
+SELECT pay_line_id AS id FROM selected_line
+WHERE exclusion_reason = 0 AND week_ending < :before AND corrects IS NULL
+
+-- name: parent_of_wrong_level
+-- The billto nodes whose parent is not of a higher level.
+SELECT n.node_id AS id FROM invoicer.billto_node n
+JOIN invoicer.billto_node p ON p.node_id = n.parent_id WHERE p.level >= n.level
+
+-- name: parent_unknown
+-- The billto nodes without an Account Name whose parent the ATS has not sent.
+SELECT n.node_id AS id FROM invoicer.billto_node n
+LEFT JOIN invoicer.billto_node p ON p.node_id = n.parent_id
+WHERE n.parent_id IS NOT NULL AND p.node_id IS NULL AND n.account_name = ''
+
+-- name: nodes_without_lines
+-- The offices without open lines and without an Account Name on their path.
+SELECT n.node_id AS id FROM invoicer.billto_node n
+WHERE n.account_name = '' AND n.level = 3
+  AND NOT EXISTS (SELECT FROM line_location s WHERE s.node = n.node_id)
+  AND NOT EXISTS (
+    SELECT FROM invoicer.billto_node p
+    LEFT JOIN invoicer.billto_node g ON g.node_id = p.parent_id AND g.level < p.level
+    WHERE p.node_id = n.parent_id AND p.level < n.level
+      AND (p.account_name <> '' OR g.account_name <> ''))
+
+-- name: statements_in_flight
+-- The documents whose latest realization is not settled yet.
+-- Of those only the ones that name the company, or no company because they have no lines.
+SELECT l.document_id AS id FROM fee_realizer.latest_realization l
+LEFT JOIN invoicer.settled_document s
+  ON s.document_kind = l.document_kind AND s.document_id = l.document_id
+WHERE l.realization_no > coalesce(s.realization_no, 0) AND s.stale_realization_no IS NULL
+  AND (jsonb_array_length(CAST(l.body AS jsonb) -> 'lines') = 0
+       OR CAST(l.body AS jsonb) -> 'lines' @> jsonb_build_array(
+            jsonb_build_object('billing_company', CAST(:company AS text))))
+
+-- name: stale_price_basis
+-- The documents that are being priced again.
+SELECT document_id AS id FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL
+
+-- name: rate_impact
+-- The invoiced timesheets of the company with another price than the one in force.
+SELECT DISTINCT document_id AS id FROM fee_realizer.price_impact WHERE billing_company = :company
+
+-- name: dead_letters_open
+-- The open dead letters of the invoicer.
+SELECT dead_letter_id AS id FROM invoicer.dead_letter WHERE state = 'open'
+
+-- name: one_name_two_addresses
+-- The debtors of the selection that have billto nodes with different details.
+SELECT n.account_name AS id FROM invoicer.billto_node n
+WHERE n.account_name IN (SELECT account_name FROM line_location)
+GROUP BY n.account_name HAVING count(DISTINCT (n.name, n.address, n.tax_id)) > 1
+
+-- name: held
+-- The held documents of the company and those without a known company, by code.
+SELECT hold_code, count(*) AS number,
+       (array_agg(document_id ORDER BY document_id))[1 : CAST(:most AS integer)] AS ids
+FROM fee_realizer.held_document WHERE billing_company IN (:company, '') GROUP BY hold_code

@@ -1,0 +1,52 @@
+-- What is on file about a document or a pay line that is not billed.
+
+-- name: document_states
+-- The hold, the latest and the settled realization of a document, or of the document of an
+-- adjustment in force.
+SELECT d.document_kind, d.document_id, d.hold_code, d.hold_message, d.realization_no,
+       coalesce(s.realization_no, 0) AS settled_no, s.realization_kind, s.stale_realization_no
+FROM fee_realizer.document_state d
+LEFT JOIN invoicer.settled_document s
+  ON s.document_kind = d.document_kind AND s.document_id = d.document_id
+WHERE d.document_id = :id OR d.source_id = :id
+UNION ALL
+SELECT s.document_kind, s.document_id, NULL, NULL, s.realization_no, s.realization_no,
+       s.realization_kind, s.stale_realization_no
+FROM invoicer.settled_document s
+WHERE s.document_id = :id AND s.realization_no > 0
+  AND NOT EXISTS (
+    SELECT FROM fee_realizer.document_state d
+    WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id)
+ORDER BY document_kind DESC, document_id
+
+-- name: lines
+-- Pay lines with the place of each: open, replaced, or on a closed document.
+SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,
+       p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node, p.tax_code,
+       p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by_realization,
+       i.invoice_number, i.invoice_date
+FROM invoicer.pay_line p
+LEFT JOIN invoicer.open_line o
+  ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.replaced_line r ON r.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id
+WHERE {condition} ORDER BY p.pay_line_id
+
+-- name: last_edit
+-- The last edit of a document on a line key whose edits do not cancel out, with its newest line.
+SELECT e.actor, e.reason, (
+         SELECT max(p.pay_line_id) FROM invoicer.pay_line p
+         WHERE p.document_kind = e.document_kind AND p.document_id = e.document_id
+           AND p.line_key = e.line_key) AS pay_line_id
+FROM invoicer.operator_edit e
+WHERE e.document_kind = :kind AND e.document_id = :id AND e.line_key IN (
+  SELECT s.line_key FROM invoicer.operator_edit s
+  WHERE s.document_kind = :kind AND s.document_id = :id
+  GROUP BY s.line_key HAVING sum(s.quantity_difference) <> 0 OR sum(s.amount_difference) <> 0)
+ORDER BY e.edited_at DESC, e.command_id DESC LIMIT 1
+
+-- name: snooze
+-- The snooze of a line key.
+SELECT reason, actor, snoozed_at, until_date FROM invoicer.snooze
+WHERE document_kind = :kind AND document_id = :id AND line_key = :key
