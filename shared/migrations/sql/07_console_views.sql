@@ -192,7 +192,7 @@ CREATE VIEW arg_sync.console_connection AS
 CREATE VIEW arg_sync.console_delivery AS
   SELECT delivery_id, ledger, invoice_id, invoice_number, document_type, account_name, invoice_date,
       currency, total, batch_id, state,
-         revision, request_key, request, doubt, remote_id, remote_number, code, message, fix,
+         revision, request_key, request, outcome_unknown, remote_id, remote_number, code, message, fix,
              attempts, next_attempt_at, leased_by,
          queued_at, settled_at
   FROM arg_sync.delivery;
@@ -203,7 +203,7 @@ CREATE VIEW arg_sync.console_attempt AS
 -- Differences that a reconciliation found and no later one has seen end.
 CREATE VIEW arg_sync.console_open_drift AS
   SELECT drift_id, ledger, invoice_number, code, remote_id, message, fix, found_at
-      FROM arg_sync.drift WHERE gone_at IS NULL;
+      FROM arg_sync.drift WHERE resolved_at IS NULL;
 -- Runs of reconciliation.
 CREATE VIEW arg_sync.console_reconciliation AS
   SELECT run_id, ledger, actor, state, message, documents, unread, ended_at
