@@ -21,11 +21,11 @@ from hypothesis.stateful import invariant, run_state_machine_as_test
 from pydantic import BaseModel
 
 from services.console.importing.folder import read_folder
-from services.console.importing.plan import KINDS, Known, plan_import
+from services.console.importing.plan import KINDS, StoredDocuments, plan_import
 from services.console.importing.run import TOPICS
-from services.console.importing.sheets import Problems
+from services.console.importing.csv_rows import Problems
 from services.console.sample import month
-from services.console.sample.play import record_key
+from services.console.actions.record_keys import record_key
 from shared.consumer.records import Record
 from shared.events.commands import AnyCommand, key_of
 from tests.golden import tables
@@ -118,12 +118,12 @@ def agency_steps(folder: Path) -> list[Step]:
     problems = Problems()
     contents = read_folder(folder, problems)
     today = date.fromisoformat(AGENCY_TODAY)
-    plan = plan_import(contents, Known(), AGENCY_COMPANY, today, problems)
+    plan = plan_import(contents, StoredDocuments(), AGENCY_COMPANY, today, problems)
     assert not problems.count, problems.shown
     named = {"billing_company": AGENCY_COMPANY, "currency": "USD", "only_if_unknown": True}
     steps: list[Step] = [["today", AGENCY_TODAY], _command("set-billing-company", 1, **named)]
     for kind in KINDS:
-        messages = [[key, value.decode()] for key, value in plan.going[kind]]
+        messages = [[key, value.decode()] for key, value in plan.to_publish[kind]]
         for at in range(0, len(messages), RECORDS_AT_ONCE):
             steps.append(["publish", TOPICS[kind], messages[at : at + RECORDS_AT_ONCE]])
     return [*steps, ["settle"], *_billing([AGENCY_COMPANY], AGENCY_CUT_OFF, 2)]

@@ -26,10 +26,11 @@ from typing import Any
 
 from pypdf import PdfReader
 
-from services.console.client.batches import batch
-from services.console.client.books import companies_today, reading
-from services.console.client.files import save
-from services.console.client.lines import STATUSES, pay_lines
+from services.console.queries.batches import batch
+from services.console.queries.companies import companies_today
+from services.console.queries.snapshot import open_snapshot
+from services.console.files import save
+from services.console.queries.pay_lines import STATUSES, pay_lines
 from shared.consumer.records import Record
 from shared.events.billing import CommandResult
 from shared.events.realizations import PayLinesRealized
@@ -249,7 +250,7 @@ async def outputs(replay: Replay) -> Rows:
 
 async def _pay_lines(office: Office) -> Rows:
     """Pay lines with the status that the console shows."""
-    async with reading(office.url) as connection:
+    async with open_snapshot(office.url) as connection:
         todays = await companies_today(connection)
         shown, _ = await pay_lines(connection, todays, statuses=STATUSES, limit=MOST_LINES)
     status_of = {row["pay_line_id"]: row["status"] for row in shown}
@@ -287,7 +288,7 @@ async def texts(office: Office) -> dict[str, str]:
     for row in await office.select(tables.BATCHES):
         with tempfile.TemporaryDirectory(prefix="backoffice-golden-") as folder:
             place = Path(folder)
-            async with reading(office.url) as connection:
+            async with open_snapshot(office.url) as connection:
                 head = await batch(connection, row.id)
                 await save(connection, head, "csv", place / "lines.csv")
                 await save(connection, head, "ubl", place / "ubl", country=COUNTRY)
