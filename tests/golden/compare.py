@@ -35,7 +35,7 @@ EVERY_TENTH = 10
 MOST_DIFFERENCES = 20
 MOST_TEXT_LINES = 12
 CODE_COLUMNS = ("code", "codes", "kind", "status", "state")
-PHRASE_COLUMNS = ("description",)
+PHRASE_COLUMNS = ("description", "command_id")
 Rows = dict[str, Any]
 
 
