@@ -9,7 +9,7 @@ SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/pyth
 STORE := $(shell "$(PYTHON)" -c 'import ssl; paths = ssl.get_default_verify_paths(); \
 	print(paths.cafile or paths.capath or "")' 2>/dev/null)
 AT_ONCE := 2
-FAST := tests/rules tests/test_house.py tests/contracts
+FAST := tests/rules tests/test_style.py tests/contracts
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never

@@ -153,7 +153,7 @@ def product_key(fee_id: str = "F-1", item_id: str = "DIRECT-HIRE", instalment: i
     return json.dumps(["p", fee_id, item_id, instalment], separators=(",", ":"), ensure_ascii=False)
 
 
-def statement_line(quantity: str = "40", price: str = "50.00", **changes: Any) -> RealizationLine:
+def realization_line(quantity: str = "40", price: str = "50.00", **changes: Any) -> RealizationLine:
     """One line of worth: 40 h REG at 50.00 unless told otherwise; the amount follows unless it is given."""
     worth = (Decimal(quantity) * Decimal(price)).quantize(Decimal("0.01"))
     time_type = changes.get("time_type", "REG")
@@ -211,10 +211,10 @@ def product_line(
         "rate_book": 0,
         "description": f"Direct hire · {WORKER} · instalment {instalment} of 2",
     }
-    return statement_line("1", amount, **(own | changes))
+    return realization_line("1", amount, **(own | changes))
 
 
-def statement(
+def realization(
     document_id: str = "T-1", realization_no: int = 1, *lines: RealizationLine, **changes: Any
 ) -> PayLinesRealized:
     """Statement n of a document; without lines it is worth nothing. `realization_kind="withheld"` for a hold."""

@@ -168,7 +168,7 @@ async def engine_of(database: str) -> AsyncIterator[EngineOf]:
 
 
 @dataclass
-class Ear:
+class RecordingProducer:
     """Stands where the producer stands and keeps what was said: for tests of tables, which need no Kafka."""
 
     published: list[OutgoingMessage] = field(default_factory=list)
@@ -178,17 +178,17 @@ class Ear:
         self.published.extend(records)
 
 
-BooksOf = Callable[..., UnitOfWork]
+UnitOfWorkFor = Callable[..., UnitOfWork]
 
 
 @pytest.fixture
-def books_of(engine_of: EngineOf) -> BooksOf:
+def unit_of_work_for(engine_of: EngineOf) -> UnitOfWorkFor:
     """`books_of("invoicer", SAYS)`: the service's transactions as the protocol runs them; what it says is in `books.producer.published`."""
 
-    def books(service: str, says: dict[str, MessageBuilder] | None = None) -> UnitOfWork:
-        return UnitOfWork(service, engine_of(service), Ear(), says or {})  # type: ignore[arg-type]
+    def unit_of_work(service: str, says: dict[str, MessageBuilder] | None = None) -> UnitOfWork:
+        return UnitOfWork(service, engine_of(service), RecordingProducer(), says or {})  # type: ignore[arg-type]
 
-    return books
+    return unit_of_work
 
 
 Transact = Callable[..., Awaitable[Any]]
@@ -211,9 +211,11 @@ def transact(engine_of: EngineOf) -> Transact:
     return run
 
 
-async def process(books: UnitOfWork, subscription: Subscription, records: Sequence[Record]) -> bool:
+async def process(
+    unit_of_work: UnitOfWork, subscription: Subscription, records: Sequence[Record]
+) -> bool:
     """One polled batch through the whole protocol but Kafka: reading, bisecting, dead letters, transaction, saying."""
-    return await process_batch(books, subscription, records, BadRecords(MANY))
+    return await process_batch(unit_of_work, subscription, records, BadRecords(MANY))
 
 
 async def nothing(connection: AsyncConnection) -> Applied:

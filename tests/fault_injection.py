@@ -31,7 +31,7 @@ class InvoiceLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Planter:
+class RowInserter:
     """Puts rows in place on one connection."""
 
     connection: AsyncConnection
@@ -59,7 +59,7 @@ class Planter:
             **values,
         )
 
-    async def statement(
+    async def realization(
         self,
         said: PayLinesRealized,
         *,

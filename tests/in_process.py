@@ -22,10 +22,10 @@ from tests.conftest import process
 
 
 @dataclass
-class Road:
+class Pipeline:
     """The workers, and the records that are on their way. `rng` shuffles what may arrive in any order."""
 
-    books_of: Callable[..., UnitOfWork]
+    unit_of_work_for: Callable[..., UnitOfWork]
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     services: list[Service] = field(
         default_factory=lambda: [fee_realizer.service(), invoicer.service()]
@@ -34,8 +34,8 @@ class Road:
     said: list[OutgoingMessage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._books = {
-            service.name: self.books_of(service.name, dict(service.builders))
+        self._units_of_work = {
+            service.name: self.unit_of_work_for(service.name, dict(service.builders))
             for service in self.services
         }
 
@@ -48,30 +48,30 @@ class Road:
         while self.under_way:
             records = [self.under_way.popleft() for _ in range(min(batch, len(self.under_way)))]
             for service in self.services:
-                await self._hear(service, records)
+                await self._consume(service, records)
 
     async def tell(self, service: str, topic: str, *events: BaseModel) -> list[Record]:
         """One service alone hears events; what it says is given back and brought to nobody."""
         (told,) = [one for one in self.services if one.name == service]
-        await self._hear(told, [record(topic, event) for event in events])
+        await self._consume(told, [record(topic, event) for event in events])
         said = list(self.under_way)
         self.under_way.clear()
         return said
 
-    async def _hear(self, service: Service, records: list[Record]) -> None:
-        books = self._books[service.name]
+    async def _consume(self, service: Service, records: list[Record]) -> None:
+        unit_of_work = self._units_of_work[service.name]
         for subscription in service.subscriptions:
             mine = [one for one in records if one.topic == subscription.topic]
-            if mine and await process(books, subscription, mine):
+            if mine and await process(unit_of_work, subscription, mine):
                 await self._jobs(service)
-            self._carry(books)
+            self._carry(unit_of_work)
 
     async def _jobs(self, service: Service) -> None:
-        books = self._books[service.name]
+        unit_of_work = self._units_of_work[service.name]
         for _, job in service.jobs:
             while True:
-                applied: Applied = await books.transact(job)
-                self._carry(books)
+                applied: Applied = await unit_of_work.transact(job)
+                self._carry(unit_of_work)
                 if not applied.jobs_due:
                     break
 
@@ -81,11 +81,11 @@ class Road:
             await self._jobs(service)
         await self.settle()
 
-    def _carry(self, books: Any) -> None:
+    def _carry(self, unit_of_work: Any) -> None:
         """Puts what a service said on its way."""
-        heard, books.producer.published = books.producer.published, []
-        self.said += heard
-        self.under_way.extend(record(one.topic, one.value, one.key) for one in heard)
+        published, unit_of_work.producer.published = unit_of_work.producer.published, []
+        self.said += published
+        self.under_way.extend(record(one.topic, one.value, one.key) for one in published)
 
     def answers(self) -> dict[str, str]:
         """What the services answered to commands, by command id."""

@@ -12,7 +12,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocol
 
 from shared.broker.topics import group_name
 from shared.settings import settings
-from tests.running import Pauses, Running, Watching, start, until
+from tests.running import Observer, Pauses, Running, start, until
 
 PARTITIONS = 2
 SELDOM_SECONDS = 3600
@@ -28,12 +28,12 @@ class Replica(Pauses):
 
 
 @dataclass
-class Arena:
+class RaceHarness:
     """The workers of a race, and what there is to see of it. They sweep seldom: a sweep would visit the points of a transaction, too."""
 
     stack: dict[str, str]
     folder: Path
-    books: Watching
+    observer: Observer
     today: str
     replicas: list[Replica] = field(default_factory=list)
     others: list[Running] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Arena:
         """Waits until a transaction is seen waiting for a lock."""
 
         async def seen() -> Any:
-            return await self.books.waiting_for_locks()
+            return await self.observer.waiting_for_locks()
 
         await until("the other one waits for a lock", seen)
 
@@ -101,11 +101,11 @@ class Arena:
 
 
 @contextlib.asynccontextmanager
-async def arena(
-    stack: dict[str, str], folder: Path, books: Watching, today: str
-) -> AsyncIterator[Arena]:
+async def race_harness(
+    stack: dict[str, str], folder: Path, observer: Observer, today: str
+) -> AsyncIterator[RaceHarness]:
     """An arena whose workers are stopped at the end, and killed if the test failed."""
-    made = Arena(stack, folder, books, today)
+    made = RaceHarness(stack, folder, observer, today)
     try:
         yield made
         await made.stop()

@@ -290,7 +290,7 @@ MOVING = (
 
 
 @dataclass
-class Watching:
+class Observer:
     """Looks at topics and tables from outside. `sweeping`: the workers look around often, so what was said is soon forgotten."""
 
     engine_of: EngineOf

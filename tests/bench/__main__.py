@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench import batch, delivery, idle, ingest, latency, replicas, table
-from tests.bench.setup import Ground, ground
+from tests.bench.setup import BenchServers, bench_servers
 from tests.bench.table import Row
 
 PARTS = ("ingest", "batch", "cycles", "latency", "replicas", "delivery", "idle")
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> str:
     wish = _options().parse_args(arguments)
     wanted = wish.parts or PARTS
     with tempfile.TemporaryDirectory(prefix="backoffice-bench-", ignore_cleanup_errors=True) as own:
-        with ground(Path(wish.data or own), _say) as servers:
+        with bench_servers(Path(wish.data or own), _say) as servers:
             rows = [
                 row for part in PARTS if part in wanted for row in MEASURES[part](servers, wish)
             ]
@@ -126,7 +126,7 @@ def _where_and_when() -> str:
     )
 
 
-def _ingest(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _ingest(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     rounds = []
     for at in range(wish.rounds):
         rounds.append(ingest.measure(servers, wish.messages, wish.one_by_one, wish.requirements))
@@ -139,23 +139,23 @@ def _ingest(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     ]
 
 
-def _batch(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _batch(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     sizes = [int(size) for size in wish.lines.split(",")]
     return table.batch_rows(
         batch.measure(servers, sizes, wish.history, wish.debtors, wish.rounds, _say)
     )
 
 
-def _cycles(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _cycles(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     sizes = [int(size) for size in wish.lines.split(",")]
     return table.cycles_rows(batch.measure_cycles(servers, sizes, wish.history, wish.debtors, _say))
 
 
-def _latency(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _latency(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     return table.latency_rows(latency.measure(servers, wish.rate, wish.seconds, wish.requirements))
 
 
-def _replicas(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _replicas(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     found = [
         replicas.measure(
             servers,
@@ -171,15 +171,15 @@ def _replicas(servers: Ground, wish: argparse.Namespace) -> list[Row]:
     return [table.shared_row(one) for one in found]
 
 
-def _delivery(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _delivery(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     return [table.delivery_row(delivery.measure(servers, wish.documents, 8, wish.ledger_ms))]
 
 
-def _idle(servers: Ground, wish: argparse.Namespace) -> list[Row]:
+def _idle(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     return table.idle_rows(idle.measure(servers, wish.idle_seconds, wish.settle_seconds))
 
 
-MEASURES: dict[str, Callable[[Ground, argparse.Namespace], list[Row]]] = {
+MEASURES: dict[str, Callable[[BenchServers, argparse.Namespace], list[Row]]] = {
     "ingest": _ingest,
     "batch": _batch,
     "cycles": _cycles,

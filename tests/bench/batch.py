@@ -24,8 +24,8 @@ from shared.settings import TEMP_BUFFERS
 from shared.stack.workers import Worker
 from tests.bench import cycles, messages, seed
 from tests.bench.setup import (
+    BenchServers,
     Clock,
-    Ground,
     Place,
     Took,
     forget_peak,
@@ -143,7 +143,7 @@ class BatchRun:
 class Watcher:
     """Looks at memory while something runs."""
 
-    ground: Ground
+    bench_servers: BenchServers
     most: int = 0
     _over: threading.Event = field(default_factory=threading.Event)
 
@@ -153,7 +153,7 @@ class Watcher:
 
         def look() -> None:
             while not self._over.wait(SAMPLE_SECONDS):
-                self.most = max(self.most, private_memory(self.ground.postgres_pids()))
+                self.most = max(self.most, private_memory(self.bench_servers.postgres_pids()))
 
         looking = threading.Thread(target=look, daemon=True)
         looking.start()
@@ -165,7 +165,7 @@ class Watcher:
 
 
 def measure(
-    ground: Ground,
+    bench_servers: BenchServers,
     sizes: list[int],
     history: int,
     debtors: int,
@@ -176,7 +176,7 @@ def measure(
     found: list[BatchRun] = []
     tries = {size: rounds if size <= SMALL else 1 for size in sizes}
     to_come = 2 * sum(tries.values())
-    with ground.place("batch") as place:
+    with bench_servers.place("batch") as place:
         asyncio.run(_with_owner(place, seed.add_facts, debtors))
         behind = 0
         for years in (0, history):
@@ -194,7 +194,7 @@ def measure(
                     asyncio.run(
                         _with_owner(place, seed.add_open_lines, lot, size, debtors, to_come)
                     )
-                    one = _one(ground, place, lot, size, behind, seed.PLAIN)
+                    one = _one(bench_servers, place, lot, size, behind, seed.PLAIN)
                     say(
                         f"batch of {size:,} lines, {behind:,} before: {one.worker.seconds:.2f} s, bare {one.bare.seconds:.2f} s: {one.ratio:.2f}"
                     )
@@ -205,12 +205,16 @@ def measure(
 
 
 def measure_cycles(
-    ground: Ground, sizes: list[int], history: int, debtors: int, say: Callable[[str], None]
+    bench_servers: BenchServers,
+    sizes: list[int],
+    history: int,
+    debtors: int,
+    say: Callable[[str], None],
 ) -> list[BatchRun]:
     """Each size in a database of its own, with three times as many lines on closed documents before it, or as many as wished if fewer."""
     found = []
     for size in sizes:
-        with ground.place("cycles") as place:
+        with bench_servers.place("cycles") as place:
             asyncio.run(_with_owner(place, seed.add_facts, debtors))
             asyncio.run(_with_owner(place, seed.add_cycles, debtors))
             behind = asyncio.run(
@@ -224,7 +228,7 @@ def measure_cycles(
                 )
             )
             asyncio.run(_with_owner(place, seed.add_open_lines_of_cycles, "L", size, debtors))
-            found.append(_one(ground, place, "L", size, behind, seed.CYCLES))
+            found.append(_one(bench_servers, place, "L", size, behind, seed.CYCLES))
         say(
             f"batch with cycles of {size:,} lines, {behind:,} before: {found[-1].worker.seconds:.1f} s, bare {found[-1].bare.seconds:.1f} s"
         )
@@ -240,20 +244,20 @@ async def _with_owner(place: Place, work: Callable[..., Awaitable[Any]], *argume
 
 
 def _one(
-    ground: Ground, place: Place, lot: str, size: int, behind: int, shape: seed.Shape
+    bench_servers: BenchServers, place: Place, lot: str, size: int, behind: int, shape: seed.Shape
 ) -> BatchRun:
     asyncio.run(_with_owner(place, seed.settle_down))
-    bare_memory, memory = Watcher(ground), Watcher(ground)
+    bare_memory, memory = Watcher(bench_servers), Watcher(bench_servers)
     with bare_memory.watching():
-        bare = asyncio.run(_with_owner(place, _bare, ground.clock(), lot, size, WAYS[shape]))
+        bare = asyncio.run(_with_owner(place, _bare, bench_servers.clock(), lot, size, WAYS[shape]))
     (worker,) = place.start("invoicer", today=seed.TODAY)
     asyncio.run(until(lambda: _has_looked(worker), "the worker's first look at its open lines"))
-    asyncio.run(_asked(place, ground.clock([worker]), seed.IDLE, f"idle-{lot}", 0))
+    asyncio.run(_asked(place, bench_servers.clock([worker]), seed.IDLE, f"idle-{lot}", 0))
     asyncio.run(_with_owner(place, seed.settle_down))
     pid = worker.pid or 0
     forget_peak(pid)
     with memory.watching():
-        took, announced = asyncio.run(_generated(place, ground.clock([worker]), lot, size))
+        took, announced = asyncio.run(_generated(place, bench_servers.clock([worker]), lot, size))
     peak = peak_memory(pid)
     place.stop()
     differences = asyncio.run(place.value(DIFFERENCE_SQL))

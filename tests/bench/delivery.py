@@ -1,6 +1,6 @@
 """How fast documents are delivered, against a bare client with the same concurrency on the same server, one after the other in one run.
 
-The server is the toy of the tests in a process of its own; it takes its time for each answer. The engine does for each document what it
+The server is the sample of the tests in a process of its own; it takes its time for each answer. The engine does for each document what it
 always does: it freezes the request, holds leases, stores the outcome and says it.
 """
 
@@ -23,11 +23,11 @@ from services.arg_sync.ledgers.adapter import FrozenRequest
 from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
-from tests.bench.setup import Ground
+from tests.bench.setup import BenchServers
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.many import Silent, queue_many
-from tests.ledgers.sample_ledger import CAPABILITIES, TOKEN, TOY, ToyVendor
+from tests.ledgers.sample_ledger import CAPABILITIES, SAMPLE, TOKEN, SampleVendor
 from tests.ledgers.suite import host
 from tests.running import free_port
 
@@ -48,9 +48,11 @@ class Delivered:
         return self.engine / self.bare
 
 
-def measure(ground: Ground, documents: int, concurrency: int, latency_ms: float) -> Delivered:
+def measure(
+    bench_servers: BenchServers, documents: int, concurrency: int, latency_ms: float
+) -> Delivered:
     """The bare client, then the engine, on the same documents' number."""
-    with ground.place("delivery"), _server(latency_ms) as url, _ledger_key():
+    with bench_servers.place("delivery"), _server(latency_ms) as url, _ledger_key():
         bare = asyncio.run(_bare(url, documents, concurrency))
         engine = asyncio.run(_engine(url, documents, concurrency))
     return Delivered(engine, bare, documents, concurrency, latency_ms)
@@ -88,7 +90,7 @@ def _server(latency_ms: float) -> Iterator[str]:
                 break
             except OSError:
                 assert process.poll() is None and time.monotonic() < last, (
-                    "the toy server did not start"
+                    "the sample server did not start"
                 )
                 time.sleep(0.05)
         yield url
@@ -99,7 +101,7 @@ def _server(latency_ms: float) -> Iterator[str]:
 
 async def _bare(url: str, documents: int, concurrency: int) -> float:
     can = replace(CAPABILITIES, concurrency=concurrency, request_seconds=30.0)
-    port = TOY.make(host(can, {"base_url": url}, {"token": TOKEN}, TOY.settings))
+    port = SAMPLE.make(host(can, {"base_url": url}, {"token": TOKEN}, SAMPLE.settings))
     call_limit = asyncio.Semaphore(concurrency)
 
     async def send(no: int) -> None:
@@ -135,13 +137,13 @@ async def _engine(url: str, documents: int, concurrency: int) -> float:
             )
         return engines[role]
 
-    def books_of(service: str, says: Any) -> UnitOfWork:
+    def unit_of_work_for(service: str, says: Any) -> UnitOfWork:
         return UnitOfWork(service, engine_of(service), Silent(), says)  # type: ignore[arg-type]
 
     try:
-        delivering = Delivering(engine_of, books_of)
+        delivering = Delivering(engine_of, unit_of_work_for)
         kind = replace(
-            TOY,
+            SAMPLE,
             capabilities=replace(
                 CAPABILITIES, unique_number=True, concurrency=concurrency, request_seconds=30.0
             ),
@@ -160,7 +162,9 @@ async def _engine(url: str, documents: int, concurrency: int) -> float:
 
 
 async def _serve(port: int, latency_ms: float) -> None:
-    async with playing(ToyVendor(unique_number=True, customers={"Mercy Hospital": "C1"})) as server:
+    async with playing(
+        SampleVendor(unique_number=True, customers={"Mercy Hospital": "C1"})
+    ) as server:
         await server.stop()
         server.port, server.delay = port, latency_ms / 1000
         await server.start()

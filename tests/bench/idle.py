@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer
 
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.stack.workers import STANDARD
-from tests.bench.setup import Ground, Place, computed
+from tests.bench.setup import BenchServers, Place, computed
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,13 @@ class Idle:
     """Of the same servers with plain consumers."""
 
 
-def measure(ground: Ground, seconds: float, settle_seconds: float) -> Idle:
+def measure(bench_servers: BenchServers, seconds: float, settle_seconds: float) -> Idle:
     """Measures the plain consumers first, then all workers, for so many seconds each."""
-    servers = {"kafka": [ground.stack.kafka.pid], "postgres": [ground.stack.postgres.pid]}
-    with ground.place("idle") as place:
+    servers = {
+        "kafka": [bench_servers.stack.kafka.pid],
+        "postgres": [bench_servers.stack.postgres.pid],
+    }
+    with bench_servers.place("idle") as place:
         with _plain_consumers(place, len(STANDARD)) as pids:
             bare = _costs({**servers, "consumers": pids}, seconds, settle_seconds)
         workers = {worker.name: [worker.pid] for worker in place.start(*STANDARD)}

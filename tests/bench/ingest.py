@@ -11,7 +11,7 @@ from typing import Any
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.stack.workers import Worker
 from tests.bench import bare, messages
-from tests.bench.setup import Clock, Ground, Place, Took, until
+from tests.bench.setup import BenchServers, Clock, Place, Took, until
 
 SERVICES = ("fee_realizer", "invoicer")
 LOOK_SECONDS = 0.1
@@ -69,17 +69,17 @@ async def work_off(place: Place, clock: Clock, count: int, requirements: int) ->
         await connection.close()
 
 
-def measure(ground: Ground, count: int, one_by_one: int, requirements: int) -> Ingest:
+def measure(bench_servers: BenchServers, count: int, one_by_one: int, requirements: int) -> Ingest:
     """One round: all ways, one after the other, on the same topic."""
-    with ground.place("ingest") as place:
+    with bench_servers.place("ingest") as place:
         workers = ready_workers(place, requirements)
-        took = asyncio.run(work_off(place, ground.clock(workers), count, requirements))
-        memory = ground.memory(workers)
+        took = asyncio.run(work_off(place, bench_servers.clock(workers), count, requirements))
+        memory = bench_servers.memory(workers)
         place.stop()
         loops = [
-            asyncio.run(way(place, ground.clock(), count, decode))
+            asyncio.run(way(place, bench_servers.clock(), count, decode))
             for decode in (bare.EVENT, bare.FIELDS)
             for way in (bare.keyed_rows, bare.read_alone)
         ]
-        orm = asyncio.run(bare.one_by_one(place, ground.clock(), one_by_one, requirements))
+        orm = asyncio.run(bare.one_by_one(place, bench_servers.clock(), one_by_one, requirements))
         return Ingest(took, *loops, orm, memory)

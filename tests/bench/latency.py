@@ -13,7 +13,7 @@ import asyncpg
 from shared.broker.topics import TIMESHEET_APPROVED, full_name
 from tests.bench import messages
 from tests.bench.ingest import ready_workers
-from tests.bench.setup import Ground, until
+from tests.bench.setup import BenchServers, until
 
 COMMIT_EVERY_SECONDS = 0.05
 WARM_UP = 0.2
@@ -41,9 +41,9 @@ class Latency:
     memory: dict[str, int]
 
 
-def measure(ground: Ground, rate: float, seconds: float, requirements: int) -> Latency:
+def measure(bench_servers: BenchServers, rate: float, seconds: float, requirements: int) -> Latency:
     """Publishes at `rate` a second for so long; each line is timed for itself."""
-    with ground.place("latency") as place:
+    with bench_servers.place("latency") as place:
         workers = [*ready_workers(place, requirements), *place.start("scheduler")]
         count = int(rate * seconds)
 
@@ -59,7 +59,7 @@ def measure(ground: Ground, rate: float, seconds: float, requirements: int) -> L
             return took, committing.result()
 
         took, commits = map(sorted, asyncio.run(run()))
-        memory = ground.memory(workers)
+        memory = bench_servers.memory(workers)
     return Latency(
         rate,
         len(took),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from tests.bench.ingest import ready_workers, work_off
-from tests.bench.setup import Ground, Place, Took
+from tests.bench.setup import BenchServers, Place, Took
 
 SLOW_COMMIT_SQL = """
 CREATE TABLE public.slow_commit (at timestamptz NOT NULL);
@@ -41,7 +41,7 @@ class Shared:
 
 
 def measure(
-    ground: Ground,
+    bench_servers: BenchServers,
     count: int,
     requirements: int,
     replicas: int,
@@ -52,7 +52,10 @@ def measure(
     """Works the same number of messages off with one worker of each kind and with several. In more than one round: one, several, several,
     one, so that neither gains by a machine that grows warm or busy meanwhile."""
     order = (1, replicas, replicas, 1) if rounds > 1 else (1, replicas)
-    took = [(each, _round(ground, count, requirements, each, commit_ms, records)) for each in order]
+    took = [
+        (each, _round(bench_servers, count, requirements, each, commit_ms, records))
+        for each in order
+    ]
     return Shared(
         *(_sum([one for each, one in took if each == wanted]) for wanted in (1, replicas)),
         replicas,
@@ -70,13 +73,18 @@ def _sum(took: Sequence[Took]) -> Took:
 
 
 def _round(
-    ground: Ground, count: int, requirements: int, replicas: int, commit_ms: float, records: int
+    bench_servers: BenchServers,
+    count: int,
+    requirements: int,
+    replicas: int,
+    commit_ms: float,
+    records: int,
 ) -> Took:
-    with ground.place(f"shared{replicas}") as place:
+    with bench_servers.place(f"shared{replicas}") as place:
         workers = ready_workers(place, requirements, replicas, max_batch_records=records)
         if commit_ms:
             asyncio.run(_slow_down(place, commit_ms))
-        return asyncio.run(work_off(place, ground.clock(workers), count, requirements))
+        return asyncio.run(work_off(place, bench_servers.clock(workers), count, requirements))
 
 
 async def _slow_down(place: Place, commit_ms: float) -> None:

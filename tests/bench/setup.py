@@ -96,7 +96,7 @@ def _quiet(words: str) -> None:
 
 
 @dataclass
-class Ground:
+class BenchServers:
     """The servers of a run."""
 
     stack: Stack
@@ -177,7 +177,7 @@ class Took:
 class Clock:
     """Time, and processor time. On a machine that others use, too, a process waits for its turn: then the second one tells more."""
 
-    ground: Ground
+    bench_servers: BenchServers
     pids: Sequence[int]
 
     def now(self) -> Instant:
@@ -186,8 +186,8 @@ class Clock:
         return Instant(
             time.perf_counter(),
             own
-            + computed(self.ground.stack.kafka.pid)
-            + sum(computed(pid) for pid in self.ground.postgres_pids()),
+            + computed(self.bench_servers.stack.kafka.pid)
+            + sum(computed(pid) for pid in self.bench_servers.postgres_pids()),
         )
 
     def took(self, messages: int, since: Instant) -> Took:
@@ -210,10 +210,10 @@ def computed(pid: int | None) -> float:
 
 
 @contextmanager
-def ground(data: Path, say: Callable[[str], None]) -> Iterator[Ground]:
+def bench_servers(data: Path, say: Callable[[str], None]) -> Iterator[BenchServers]:
     """Kafka and PostgreSQL with an empty, migrated database from which every place is copied."""
     with _environment({"BACKOFFICE_WORKERS": ""}), running_stack(data, say=say) as stack:
-        yield Ground(stack, data)
+        yield BenchServers(stack, data)
 
 
 @contextmanager

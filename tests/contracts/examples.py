@@ -156,8 +156,8 @@ EXAMPLES: dict[str, BaseModel] = {
             ),
         ),
     ),
-    "pay-lines-realized": builders.statement(
-        "T-1", 3, builders.statement_line("7.5", "33.33", amount="249.98")
+    "pay-lines-realized": builders.realization(
+        "T-1", 3, builders.realization_line("7.5", "33.33", amount="249.98")
     ),
     "document-held": DocumentHeld(
         document_kind="timesheet",

@@ -47,7 +47,7 @@ def type_of(name: str) -> Any:
     return TYPES[name.partition(".")[0]]
 
 
-def lanes_of(service: str) -> Service:
+def subscriptions_of(service: str) -> Service:
     """The parts of a worker, as its `app` wires them."""
     built: Service = importlib.import_module(f"services.{service}.app").service()
     return built
@@ -95,7 +95,7 @@ def test_faststreams_own_command_generates_the_committed_documents(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
-def test_a_golden_message_is_read_and_said_as_ever(name: str) -> None:
+def test_a_golden_message_is_read_and_written_unchanged(name: str) -> None:
     """A message that another program stored is still read, means the same, and is written with the same fields and values."""
     golden = (GOLDEN / f"{name}.json").read_text()
     event = TypeAdapter(type_of(name)).validate_json(golden)
@@ -123,7 +123,7 @@ def test_every_message_and_command_has_a_golden_file() -> None:
     assert {path.stem for path in GOLDEN.iterdir()} == wanted == EXAMPLES.keys()
 
 
-def test_the_catalogue_names_every_topic_and_each_is_said_and_heard() -> None:
+def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
     """Topics, messages and services agree: one producer each, inputs from the ATS and operators apart."""
     assert list(EVENT_MODELS) == [topic.name for topic in FLOW]
     said = [
@@ -144,9 +144,9 @@ def test_the_catalogue_names_every_topic_and_each_is_said_and_heard() -> None:
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_the_documents_tell_what_a_worker_really_hears(service: str) -> None:
+def test_the_asyncapi_documents_list_what_a_worker_consumes(service: str) -> None:
     """The AsyncAPI document is of the lanes that the worker runs, not of another wish: same topics, same messages."""
-    subscriptions = lanes_of(service).subscriptions
+    subscriptions = subscriptions_of(service).subscriptions
     assert sorted(subscription.topic for subscription in subscriptions) == sorted(
         topic.name for topic in CONSUMED[service]
     )
@@ -174,7 +174,7 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
 ) -> None:
     """FastStream's defaults would lose messages: a failed handler's (ACK_FIRST), and the first ones of a new partition (latest)."""
     configure(replica="r7")
-    (broker,) = build_app(lanes_of(service)).brokers
+    (broker,) = build_app(subscriptions_of(service)).brokers
     assert {topic.name for subscriber in broker.subscribers for topic in subscriber.topics} == {
         topic.name for topic in CONSUMED[service]
     }
@@ -190,9 +190,9 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
-def test_no_lane_ever_raises_on_what_it_reads(service: str) -> None:
+def test_no_reader_raises_on_any_bytes(service: str) -> None:
     """Whatever bytes come, reading gives an event, a rejection with code and message, or nothing (another service's command)."""
-    for subscription in lanes_of(service).subscriptions:
+    for subscription in subscriptions_of(service).subscriptions:
         for value in (
             None,
             b"",

@@ -20,17 +20,17 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import invariant, run_state_machine_as_test
 from pydantic import BaseModel
 
+from services.console.actions.record_keys import record_key
+from services.console.importing.csv_rows import Problems
 from services.console.importing.folder import read_folder
 from services.console.importing.plan import KINDS, StoredDocuments, plan_import
 from services.console.importing.run import TOPICS
-from services.console.importing.csv_rows import Problems
 from services.console.sample import month
-from services.console.actions.record_keys import record_key
 from shared.consumer.records import Record
 from shared.events.commands import AnyCommand, key_of
 from tests.golden import tables
 from tests.golden.replay import PREVIEWED_DIGEST, Step, set_today, source_of
-from tests.histories import world
+from tests.histories import domain as world
 from tests.histories.machine import Histories
 from tests.histories.office import Office
 from tests.histories.setup import Ran
@@ -177,10 +177,10 @@ class RecordingOffice(Office):
             self._steps.append(["background", service])
         await super().jobs_due(service)
 
-    async def hear(self, service: str, records: Sequence[Record]) -> None:
+    async def consume(self, service: str, records: Sequence[Record]) -> None:
         """Messages, which `tell`, `ask` and `deliver` have written down."""
         self._within = True
-        await super().hear(service, records)
+        await super().consume(service, records)
         self._within = False
 
     async def tell(self, topic: str, *events: BaseModel) -> None:

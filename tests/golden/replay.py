@@ -26,11 +26,11 @@ from typing import Any
 
 from pypdf import PdfReader
 
+from services.console.files import save
 from services.console.queries.batches import batch
 from services.console.queries.companies import companies_today
-from services.console.queries.snapshot import open_snapshot
-from services.console.files import save
 from services.console.queries.pay_lines import STATUSES, pay_lines
+from services.console.queries.snapshot import open_snapshot
 from shared.consumer.records import Record
 from shared.events.billing import CommandResult
 from shared.events.realizations import PayLinesRealized
@@ -116,12 +116,12 @@ class Replay:
         records = [record(topic, value.encode(), key) for key, value in messages]
         for name, service in self.office.services.items():
             if any(subscription.topic == topic for subscription in service.subscriptions):
-                await self.office.hear(name, records)
+                await self.office.consume(name, records)
 
     async def _command(self, key: str, value: str, lines: Sequence[Sequence[str]]) -> None:
         body = await self._with_surrogates(value, lines)
         for name in self.office.services:
-            await self.office.hear(name, [record(COMMANDS, body, key)])
+            await self.office.consume(name, [record(COMMANDS, body, key)])
 
     async def _deliver(self, named: Sequence[Sequence[Any]]) -> None:
         keys = [(kind, source, number) for kind, source, number in named]

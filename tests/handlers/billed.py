@@ -11,7 +11,7 @@ from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.verify import verify
 from tests.builders import COMPANY, OFFICE, command, node, record
-from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.handlers.settled import Invoicer, invoicer
 
 TODAY = date(2026, 10, 31)
@@ -81,18 +81,20 @@ class Biller(Invoicer):
             else command(kind, **{"billing_company": COMPANY, **values})
         )
         await process(
-            self.books, self.desk.subscription(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)]
+            self.unit_of_work,
+            self.dispatcher.subscription(),
+            [record(OPERATOR_COMMANDS.name, asked, COMPANY)],
         )
         answers = [
             json.loads(each.value)
-            for each in self.heard("command-results")
+            for each in self.published("command-results")
             if each.key == asked.command_id
         ]
         return answers[-1]  # type: ignore[no-any-return]
 
-    def heard(self, topic: str) -> list[Any]:
+    def published(self, topic: str) -> list[Any]:
         """Return what was published on a topic."""
-        return [each for each in self.books.producer.published if each.topic == topic]  # type: ignore[attr-defined]
+        return [each for each in self.unit_of_work.producer.published if each.topic == topic]  # type: ignore[attr-defined]
 
     async def documents(self) -> list[tuple[str, str, str, str, str, str]]:
         """Return number, type, debtor, net, tax and currency of every closed document."""
@@ -141,15 +143,21 @@ class Biller(Invoicer):
 
 
 @pytest.fixture
-async def biller(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Biller:
+async def biller(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
+) -> Biller:
     """The invoicer with a company without taxes and an office that pays, on 2026-10-31."""
     configure(today=str(TODAY))
-    base = invoicer(books_of, engine_of)
+    base = invoicer(unit_of_work_for, engine_of)
     made = Biller(
-        **{**vars(base), "books": books_of("invoicer", dict(MESSAGE_BUILDERS)), "desk": DISPATCHER}
+        **{
+            **vars(base),
+            "unit_of_work": unit_of_work_for("invoicer", dict(MESSAGE_BUILDERS)),
+            "dispatcher": DISPATCHER,
+        }
     )
     await made.company()
-    await made.hear_nodes(
+    await made.consume_nodes(
         node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd", tax_id="M-1")
     )
     return made

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Configure
-from tests.ledgers.delivering import delivering, toy
+from tests.ledgers.delivering import delivering, sample
 from tests.running import Pauses
 
-__all__ = ["delivering", "pauses", "toy"]
+__all__ = ["delivering", "pauses", "sample"]
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from shared.events.realizations import DocumentHeld, PayLinesRealized
 from tests.builders import COMPANY, command, record, requirement
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import EngineOf, UnitOfWorkFor, process
 
 COMPANY_SET = command("set-billing-company", billing_company=COMPANY)
 ITEM_SET = command(
@@ -178,9 +178,9 @@ def as_record(event: Any) -> Record:
 
 
 @pytest.fixture
-def realizer(books_of: BooksOf, engine_of: EngineOf) -> Realizer:
+def realizer(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Realizer:
     """The service on an empty database."""
-    return Realizer(books_of("fee_realizer", MESSAGE_BUILDERS), engine_of)
+    return Realizer(unit_of_work_for("fee_realizer", MESSAGE_BUILDERS), engine_of)
 
 
 @pytest.fixture

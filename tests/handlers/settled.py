@@ -22,7 +22,7 @@ from shared.events.ats import BilltoChanged
 from shared.events.realizations import PayLinesRealized
 from shared.verify import verify
 from tests.builders import COMPANY, command, record
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import EngineOf, UnitOfWorkFor, process
 
 Place = tuple[str, str, str, str]
 """Document, quantity, amount, where the line is."""
@@ -79,30 +79,32 @@ WHERE realization_kind = 'realized' AND (
 class Invoicer:
     """The invoicer's subscriptions on the database of one test."""
 
-    books: UnitOfWork
+    unit_of_work: UnitOfWork
     owner: Callable[..., Awaitable[Any]]
-    desk: CommandDispatcher
+    dispatcher: CommandDispatcher
     console: AsyncEngine
 
-    async def hear(self, *statements_said: PayLinesRealized) -> None:
+    async def consume(self, *realizations: PayLinesRealized) -> None:
         """Consumes a batch of realizations."""
         await process(
-            self.books,
+            self.unit_of_work,
             statements.SUBSCRIPTION,
-            [record(PAY_LINES_REALIZED.name, said, said.document_id) for said in statements_said],
+            [record(PAY_LINES_REALIZED.name, said, said.document_id) for said in realizations],
         )
 
-    async def hear_nodes(self, *nodes: BilltoChanged | str) -> None:
+    async def consume_nodes(self, *nodes: BilltoChanged | str) -> None:
         """Consumes a batch of billto nodes; a bare id is a tombstone."""
-        await process(self.books, billto.SUBSCRIPTION, [_node_record(one) for one in nodes])
+        await process(self.unit_of_work, billto.SUBSCRIPTION, [_node_record(one) for one in nodes])
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """Sends a command and returns its published answer."""
         asked = command(kind, **{"billing_company": COMPANY, **values})
         await process(
-            self.books, self.desk.subscription(), [record(OPERATOR_COMMANDS.name, asked, COMPANY)]
+            self.unit_of_work,
+            self.dispatcher.subscription(),
+            [record(OPERATOR_COMMANDS.name, asked, COMPANY)],
         )
-        answer: dict[str, Any] = json.loads(self.books.producer.published[-1].value)  # type: ignore[attr-defined]
+        answer: dict[str, Any] = json.loads(self.unit_of_work.producer.published[-1].value)  # type: ignore[attr-defined]
         return answer
 
     async def places(self, document_id: str = "T-1") -> list[Place]:
@@ -186,7 +188,7 @@ RETURNING invoice_id
 """
 
 
-def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
+def invoicer(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoicer:
     """The invoicer of a test."""
 
     async def owner(statement: str, **values: Any) -> list[Any]:
@@ -197,8 +199,8 @@ def invoicer(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
     async def no_republish(connection: AsyncConnection, asked: Any) -> Answer:
         raise NotImplementedError
 
-    desk = CommandDispatcher("invoicer", lines.HANDLERS, dict, no_republish)
-    return Invoicer(books_of("invoicer"), owner, desk, engine_of("auditor"))
+    dispatcher = CommandDispatcher("invoicer", lines.HANDLERS, dict, no_republish)
+    return Invoicer(unit_of_work_for("invoicer"), owner, dispatcher, engine_of("auditor"))
 
 
 def _node_record(one: BilltoChanged | str) -> Any:

@@ -15,7 +15,7 @@ from tests.builders import COMPANY, record
 from tests.conftest import Configure, process
 from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.fake import FakeServer
-from tests.ledgers.sample_ledger import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
 SETTINGS = {"base_url": "https://tryton.example.com", "database": "books", "user": "sync"}
 
@@ -38,7 +38,7 @@ async def connect(
     }
     asked = ConnectLedger.model_validate(values | changes)
     await process(
-        delivering.books,
+        delivering.unit_of_work,
         subscriptions.subscriptions()[OPERATOR_COMMANDS.name],
         [record(OPERATOR_COMMANDS.name, asked)],
     )
@@ -114,40 +114,40 @@ async def test_a_ledger_keeps_its_kind_and_company_and_may_keep_its_secrets(
 
 
 async def test_disconnecting_forgets_the_secrets_and_sends_nothing_more(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """What was delivered stays known; what was queued stays queued."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url)
     await delivering.close("INV-1")
     await delivering.queue()
     assert (await delivering.tell("disconnect-ledger", ledger=LEDGER))["outcome"] == "accepted"
     await delivering.deliver()
-    assert await delivering.states() == {"INV-1": "queued"} and toy.calls == []
+    assert await delivering.states() == {"INV-1": "queued"} and sample.calls == []
     assert await delivering.rows("SELECT * FROM arg_sync.secret") == []
     assert (await delivering.tell("test-ledger", ledger=LEDGER))["code"] == "unknown_ledger"
 
 
 async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """invoice-closed and batch-generated, each twice, in either order: one delivery a document; none for a ledger that delivers by command."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url)
-    await delivering.connect(toy_kind(vendor), toy.url, ledger="by-hand", auto=False)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url)
+    await delivering.connect(sample_kind(vendor), sample.url, ledger="by-hand", auto=False)
     first = await delivering.close("INV-1")
     await delivering.close("CN-2", credits=first)
     invoices, batches = await delivering.announced()
     for _ in range(2):
         await process(
-            delivering.books,
+            delivering.unit_of_work,
             consuming.INVOICES,
             [record("invoice-closed", one.value) for one in invoices * 2],
         )
         await process(
-            delivering.books,
+            delivering.unit_of_work,
             consuming.BATCHES,
             [record("batch-generated", one.value) for one in batches],
         )
@@ -163,11 +163,11 @@ async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(
     assert len(await delivering.rows("SELECT * FROM arg_sync.received_document")) == 2
 
 
-async def test_a_batch_is_delivered_by_command(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_batch_is_delivered_by_command(delivering: Delivering, sample: FakeServer) -> None:
     """For every ledger of its company; a second command finds nothing new."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url, auto=False)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url, auto=False)
     await delivering.close("INV-1")
     answer = await delivering.tell("sync-batch", billing_company=COMPANY, batch_id="B-1")
     assert (answer["outcome"], answer["details"]["queued"]) == ("accepted", 1), answer
@@ -181,13 +181,13 @@ async def test_a_batch_is_delivered_by_command(delivering: Delivering, toy: Fake
     ] == "unknown_batch"
 
 
-async def test_a_batch_that_nobody_heard_of_is_waited_for_and_then_refused(
-    delivering: Delivering, toy: FakeServer
+async def test_an_unknown_batch_is_waited_for_and_then_refused(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The command is held; it is answered when the batch is there, or refused after a quarter of an hour."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url, auto=False)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url, auto=False)
     assert (
         await delivering.tell(
             "sync-batch", command_id="early", billing_company=COMPANY, batch_id="B-1"
@@ -200,25 +200,27 @@ async def test_a_batch_that_nobody_heard_of_is_waited_for_and_then_refused(
         )
         == {}
     )
-    await delivering.books.transact(answer_held)
+    await delivering.unit_of_work.transact(answer_held)
     assert delivering.answer("early") == {}
     await delivering.close("INV-1")
-    await delivering.books.transact(answer_held)
+    await delivering.unit_of_work.transact(answer_held)
     assert delivering.answer("early")["details"]["queued"] == 1
     assert delivering.answer("vain") == {}
     await delivering.rows(
         "UPDATE arg_sync.held_command SET held_at = now() - interval '16 minutes'"
     )
-    await delivering.books.transact(answer_held)
+    await delivering.unit_of_work.transact(answer_held)
     assert delivering.answer("vain")["code"] == "unknown_batch"
     assert await delivering.rows("SELECT * FROM arg_sync.held_command") == []
 
 
-async def test_operators_adopt_mark_and_look_again(delivering: Delivering, toy: FakeServer) -> None:
+async def test_operators_adopt_mark_and_look_again(
+    delivering: Delivering, sample: FakeServer
+) -> None:
     """Each is said; what is in hand or in doubt is left alone; a document that was deleted there is delivered anew by resync."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url)
     vendor.closed_before = "2027-01-01"
     for number in ("INV-1", "INV-2", "INV-3"):
         await delivering.close(number)
@@ -261,19 +263,19 @@ async def test_operators_adopt_mark_and_look_again(delivering: Delivering, toy: 
 
 
 async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stopped(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The answer stands with the connection."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url)
     vendor.token = "another"
     await delivering.tell("test-ledger", ledger=LEDGER)
     await delivering.deliver()
     (row,) = await delivering.rows("SELECT check_outcome, check_message FROM arg_sync.connection")
     assert row.check_outcome == "failed" and "refuses our key" in row.check_message
     await delivering.rows("UPDATE arg_sync.connection SET state = 'stopped'")
-    vendor.token = "toy-secret-7f3a"
+    vendor.token = "sample-secret-7f3a"
     await delivering.tell("test-ledger", command_id="again", ledger=LEDGER)
     await delivering.deliver()
     (row,) = await delivering.rows(
@@ -282,5 +284,5 @@ async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stop
     assert (row.state, row.check_outcome, row.check_message) == (
         "connected",
         "ok",
-        "connected to Toy Books",
+        "connected to Sample Books",
     )

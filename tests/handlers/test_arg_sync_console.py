@@ -20,20 +20,20 @@ from shared.events.commands import ConnectLedger
 from tests.conftest import Configure
 from tests.ledgers.delivering import KEY, LEDGER, Delivering
 from tests.ledgers.fake import FakeServer, Fault
-from tests.ledgers.sample_ledger import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
 
 async def test_deliveries_are_shown_with_their_reasons(
-    delivering: Delivering, toy: FakeServer, database: str
+    delivering: Delivering, sample: FakeServer, database: str
 ) -> None:
     """States, messages, attempts, progress; of secrets not even the sealed form."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url)
     for number in ("INV-1", "INV-2"):
         await delivering.close(number)
     await delivering.queue()
-    toy.plan(Fault("refuse"))
+    sample.plan(Fault("refuse"))
     await delivering.deliver()
     async with open_snapshot(database) as connection:
         rows, total = await shown.deliveries(connection, state="refused")
@@ -62,12 +62,12 @@ async def test_deliveries_are_shown_with_their_reasons(
 
 
 async def test_the_time_left_follows_from_the_rate_budget(
-    delivering: Delivering, toy: FakeServer, database: str
+    delivering: Delivering, sample: FakeServer, database: str
 ) -> None:
     """60 documents at 30 calls a minute are 2 minutes; what holds a batch up is named."""
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor), toy.url, per_minute="30")
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(sample_kind(vendor), sample.url, per_minute="30")
     for no in range(1, 61):
         await delivering.close(f"INV-{no}")
     await delivering.queue()
@@ -86,7 +86,7 @@ async def test_kinds_are_explained_once_a_worker_ran(delivering: Delivering, dat
         with pytest.raises(Refused) as refused:
             await shown.kind(connection, "tryton")
     assert refused.value.code == "kinds_unknown"
-    await delivering.books.transact(store_ledger_kinds())
+    await delivering.unit_of_work.transact(store_ledger_kinds())
     async with open_snapshot(database) as connection:
         tryton = await shown.kind(connection, "tryton")
         assert {each["name"] for each in tryton["settings"] if each["secret"]} == {"password"}

@@ -12,26 +12,26 @@ from services.arg_sync.deliveries.handlers import lease_holders as holders
 from services.arg_sync.ledgers.documents import ArDocument
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, Fault, Reply, playing
-from tests.ledgers.sample_ledger import ToyLedger, ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleLedger, SampleVendor, sample_kind
 from tests.running import Pauses, until
 
 
 @pytest.fixture
-async def toy() -> AsyncIterator[FakeServer]:
+async def sample() -> AsyncIterator[FakeServer]:
     """A ledger that makes drafts, with neither request key nor unique number."""
-    async with playing(ToyVendor(steps=2)) as server:
+    async with playing(SampleVendor(steps=2)) as server:
         yield server
 
 
-def vendor_of(server: FakeServer) -> ToyVendor:
+def vendor_of(server: FakeServer) -> SampleVendor:
     """Its vendor."""
-    assert isinstance(server.vendor, ToyVendor)
+    assert isinstance(server.vendor, SampleVendor)
     return server.vendor
 
 
 async def connected(delivering: Delivering, server: FakeServer, **capabilities: object) -> None:
     """A connection to it whose waits are short."""
-    kind = toy_kind(
+    kind = sample_kind(
         vendor_of(server), **({"request_seconds": 0.5, "server_seconds": 0.2} | capabilities)
     )
     await delivering.connect(kind, server.url)
@@ -47,11 +47,11 @@ def wanted(delivering: Delivering) -> list[tuple[str, str, Decimal, str]]:
     return sorted((one.number, one.kind, one.total, "posted") for one in delivering.closed)
 
 
-async def test_every_document_stands_there_once_and_is_announced(
-    delivering: Delivering, toy: FakeServer
+async def test_every_document_is_posted_once_and_published(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Queued twice, delivered once, posted, to the cent; a credit note after its invoice and applied to it; each said once."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     first = await delivering.close("INV-1")
     for at in range(2, 21):
         await delivering.close(f"INV-{at}", account=f"Client {at % 3}")
@@ -60,39 +60,43 @@ async def test_every_document_stands_there_once_and_is_announced(
     await delivering.queue()
     await delivering.deliver()
     assert set((await delivering.states()).values()) == {"posted"}
-    assert there(toy) == wanted(delivering)
+    assert there(sample) == wanted(delivering)
     assert (
         next(
-            one["balance"] for one in vendor_of(toy).documents.values() if one["number"] == "INV-1"
+            one["balance"]
+            for one in vendor_of(sample).documents.values()
+            if one["number"] == "INV-1"
         )
         == 0
     )
     assert len(delivering.said("ar-document-posted")) == 21
-    assert len(vendor_of(toy).customers) == 4
+    assert len(vendor_of(sample).customers) == 4
 
 
 @pytest.mark.parametrize("fault", ["silence", "reset", "cut", "slow", "page-after"])
 async def test_a_lost_answer_is_looked_up_and_never_sent_again(
-    delivering: Delivering, toy: FakeServer, fault: str
+    delivering: Delivering, sample: FakeServer, fault: str
 ) -> None:
     """The ledger has it, we don't know: after the wait a look finds it, and it is posted."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.queue()
-    toy.plan(Fault(fault))  # type: ignore[arg-type]
+    sample.plan(Fault(fault))  # type: ignore[arg-type]
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert (row.state, row.outcome_unknown) == ("unknown", True), row.message
     await delivering.hurry()
     await delivering.deliver()
-    assert there(toy) == wanted(delivering)
+    assert there(sample) == wanted(delivering)
     assert (await delivering.delivery("INV-1")).code == "adopted"
 
 
-async def test_a_refused_document_stands_alone(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_refused_document_stops_no_other(
+    delivering: Delivering, sample: FakeServer
+) -> None:
     """One is refused with the ledger's message, the next one goes on; after the fix a retry delivers it."""
-    await connected(delivering, toy, order="connection")
-    vendor_of(toy).closed_before = "2026-03-02"
+    await connected(delivering, sample, order="connection")
+    vendor_of(sample).closed_before = "2026-03-02"
     await delivering.close("INV-1", day=0)
     await delivering.close("INV-2", day=1)
     await delivering.queue()
@@ -102,39 +106,41 @@ async def test_a_refused_document_stands_alone(delivering: Delivering, toy: Fake
     assert "the period of 2026-03-01 is closed" in row.message and "retry" in row.fix
     (said,) = delivering.said("ar-document-refused")
     assert b"is closed" in said.value
-    vendor_of(toy).closed_before = ""
+    vendor_of(sample).closed_before = ""
     answer = await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     assert answer["outcome"] == "accepted", answer
     await delivering.deliver()
-    assert there(toy) == wanted(delivering)
+    assert there(sample) == wanted(delivering)
 
 
 async def test_another_amount_is_parked_and_nothing_is_posted(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The ledger makes a cent more of it: the draft is not posted; after the fix it is made anew."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.queue()
-    toy.plan(Fault("wrong-amount"))
+    sample.plan(Fault("wrong-amount"))
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert (row.state, row.code) == ("refused", "different") and "its total is" in row.message
-    assert [one.state for one in toy.vendor.journal] == ["draft"]
+    assert [one.state for one in sample.vendor.journal] == ["draft"]
     await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     await delivering.deliver()
-    assert there(toy) == wanted(delivering)
+    assert there(sample) == wanted(delivering)
 
 
 async def test_a_dead_key_stops_its_connection_only(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """401 after a renewal stops the connection with a message; its documents wait; another connection goes on."""
-    await connected(delivering, toy)
-    async with playing(ToyVendor()) as other:
+    await connected(delivering, sample)
+    async with playing(SampleVendor()) as other:
         vendor_of(other).token = "changed"
-        await delivering.connect(toy_kind(vendor_of(other)), other.url, ledger="other")
-        await delivering.rows("UPDATE arg_sync.connection SET kind = 'toy' WHERE ledger = 'other'")
+        await delivering.connect(sample_kind(vendor_of(other)), other.url, ledger="other")
+        await delivering.rows(
+            "UPDATE arg_sync.connection SET kind = 'sample' WHERE ledger = 'other'"
+        )
         await delivering.close("INV-1")
         await delivering.queue()
         await delivering.deliver()
@@ -148,7 +154,7 @@ async def test_a_dead_key_stops_its_connection_only(
         assert (
             found["other"][0] == "stopped"
             and "bad token" in found["other"][1]
-            and "toy-secret" not in found["other"][1]
+            and "sample-secret" not in found["other"][1]
         )
         states = {
             row.ledger: row.state
@@ -157,9 +163,11 @@ async def test_a_dead_key_stops_its_connection_only(
         assert states == {"books": "posted", "other": "queued"}
 
 
-async def test_two_engines_make_one_document_each(delivering: Delivering, toy: FakeServer) -> None:
+async def test_two_engines_make_one_document_each(
+    delivering: Delivering, sample: FakeServer
+) -> None:
     """Two workers on one connection: leases and slots keep them apart."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     for at in range(1, 41):
         await delivering.close(f"INV-{at}", account=f"Client {at % 5}")
     await delivering.queue()
@@ -167,15 +175,15 @@ async def test_two_engines_make_one_document_each(delivering: Delivering, toy: F
         await asyncio.gather(one.run_until_idle(), two.run_until_idle())
         await delivering.hurry()
         await asyncio.gather(one.run_until_idle(), two.run_until_idle())
-    assert there(toy) == wanted(delivering)
-    assert toy.most_at_once <= 4
+    assert there(sample) == wanted(delivering)
+    assert sample.most_at_once <= 4
 
 
-async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(
-    delivering: Delivering, toy: FakeServer
+async def test_a_missing_mapping_is_reported_before_anything_is_sent(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """All that is missing in one message; after the import a retry delivers it."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     await delivering.rows("DELETE FROM arg_sync.mapping")
     await delivering.close("INV-1")
     await delivering.queue()
@@ -184,7 +192,7 @@ async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(
     assert (
         row.code == "mapping_missing" and "account REG" in row.message and "tax VAT" in row.message
     )
-    assert [call for call in toy.calls if call[1] != "GET"] == []
+    assert [call for call in sample.calls if call[1] != "GET"] == []
     rows = [
         {"what": "account", "code": "REG", "remote": "4000"},
         {"what": "tax", "code": "VAT", "remote": "T10"},
@@ -194,14 +202,14 @@ async def test_a_mapping_that_is_missing_is_told_before_anything_is_sent(
     ] == "accepted"
     await delivering.tell("retry-delivery", ledger="books", invoice_number="INV-1")
     await delivering.deliver()
-    assert there(toy) == wanted(delivering)
+    assert there(sample) == wanted(delivering)
 
 
 async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Dead for certain: the kernel has no such process. Of a holder on another machine nobody knows: its lease runs out."""
-    await connected(delivering, toy)
+    await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.close("INV-2", account="Other")
     await delivering.queue()
@@ -228,19 +236,19 @@ async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
 
 
 async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The worker lives, the neighbour is delivered, the message says that it is our fault."""
-    vendor = vendor_of(toy)
-    kind = toy_kind(vendor, request_seconds=0.5, server_seconds=0.2)
+    vendor = vendor_of(sample)
+    kind = sample_kind(vendor, request_seconds=0.5, server_seconds=0.2)
 
-    class Buggy(ToyLedger):
+    class Buggy(SampleLedger):
         def render(self, document: ArDocument, customer: str) -> str:
             if document.number == "INV-1":
                 raise KeyError("nobody thought of that")
             return super().render(document, customer)
 
-    await delivering.connect(replace(kind, make=Buggy), toy.url)
+    await delivering.connect(replace(kind, make=Buggy), sample.url)
     await delivering.close("INV-1")
     await delivering.close("INV-2")
     await delivering.queue()
@@ -250,27 +258,29 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
 
 
 async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
-    delivering: Delivering, toy: FakeServer, pauses: Pauses
+    delivering: Delivering, sample: FakeServer, pauses: Pauses
 ) -> None:
     """It made a draft, and before it could keep the id another had the lease and a draft of its own: this one is not posted, and goes."""
-    await connected(delivering, toy, request_seconds=5.0)
+    await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
     pauses.hold("document_created")
     async with delivering.engine() as engine:
         await engine.start_due_work()
-        await until("the draft is made", lambda: made(toy))
+        await until("the draft is made", lambda: made(sample))
         await delivering.rows(
             "UPDATE arg_sync.delivery SET lease = lease + 1, remote_id = 'R9', state = 'refused'"
         )
         pauses.release("document_created")
         await engine.run_until_idle()
-    assert vendor_of(toy).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
+    assert (
+        vendor_of(sample).documents == {} and (await delivering.delivery("INV-1")).remote_id == "R9"
+    )
 
 
-async def made(toy: FakeServer) -> bool:
+async def made(sample: FakeServer) -> bool:
     """Whether the ledger holds a document."""
-    return bool(toy.vendor.journal)
+    return bool(sample.vendor.journal)
 
 
 @pytest.mark.parametrize(
@@ -283,13 +293,13 @@ async def made(toy: FakeServer) -> bool:
 )
 @pytest.mark.parametrize("status", [422, 503])
 async def test_words_that_no_database_keeps_stop_no_worker(
-    delivering: Delivering, toy: FakeServer, status: int, body: bytes
+    delivering: Delivering, sample: FakeServer, status: int, body: bytes
 ) -> None:
     """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words, and a check with them, too."""
-    await connected(delivering, toy, request_seconds=5.0)
+    await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    vendor = vendor_of(toy)
+    vendor = vendor_of(sample)
     vendor.handle = lambda asked: Reply(status, body)  # type: ignore[method-assign]
     await delivering.rows("UPDATE arg_sync.connection SET check_requested_at = now()")
     await delivering.deliver()
@@ -303,18 +313,18 @@ async def test_words_that_no_database_keeps_stop_no_worker(
 
 @pytest.mark.parametrize("change", ["disconnected", "connected anew"])
 async def test_a_run_ends_when_its_connection_is_ended_or_changed(
-    delivering: Delivering, toy: FakeServer, change: str
+    delivering: Delivering, sample: FakeServer, change: str
 ) -> None:
     """Ended in the middle of many, while a session there lasts: in a second nothing more is sent. Connected to another server: that one gets
     what was not sent yet."""
-    await connected(delivering, toy, concurrency=1, request_seconds=5.0)
-    toy.delay = 0.1
+    await connected(delivering, sample, concurrency=1, request_seconds=5.0)
+    sample.delay = 0.1
     for no in range(1, 41):
         await delivering.close(f"INV-{no}")
     await delivering.queue()
-    async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
+    async with delivering.engine() as engine, playing(SampleVendor(steps=2)) as other:
         await engine.start_due_work()
-        await until("the first is there", lambda: made(toy))
+        await until("the first is there", lambda: made(sample))
         if change == "disconnected":
             await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
         else:
@@ -322,17 +332,17 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
                 "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)",
                 new=f'{{"base_url": "{other.url}"}}',
             )
-        before = len(toy.vendor.journal)
+        before = len(sample.vendor.journal)
         await engine.run_until_idle()
-        assert len(toy.vendor.journal) - before < 10, (
+        assert len(sample.vendor.journal) - before < 10, (
             "a document takes at least 0.2 s: at most a second more is sent"
         )
         await engine.run_until_idle()
-        sent = {one.number for one in toy.vendor.journal} | {
+        sent = {one.number for one in sample.vendor.journal} | {
             one.number for one in other.vendor.journal
         }
         assert (
-            len(toy.vendor.journal) + len(other.vendor.journal)
+            len(sample.vendor.journal) + len(other.vendor.journal)
             == len(sent)
             == (len(sent) if change == "disconnected" else 40)
         )
@@ -340,15 +350,15 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
     assert (states.count("posted"), states.count("queued")) == (len(sent), 40 - len(sent))
 
 
-async def test_an_answer_of_which_nobody_thought_stops_no_worker(
-    delivering: Delivering, toy: FakeServer
+async def test_an_unforeseen_response_stops_no_worker(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """200 with none of what belongs into it, to a check and to the question for a customer: both are told, and the worker goes on."""
-    await connected(delivering, toy, request_seconds=5.0)
+    await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
     await delivering.rows("UPDATE arg_sync.connection SET check_requested_at = now()")
-    vendor_of(toy).handle = lambda asked: Reply(200, b"{}")  # type: ignore[method-assign]
+    vendor_of(sample).handle = lambda asked: Reply(200, b"{}")  # type: ignore[method-assign]
     await delivering.deliver()
     (checked,) = await delivering.rows(
         "SELECT check_outcome, check_message, check_requested_at FROM arg_sync.connection"
@@ -361,24 +371,24 @@ async def test_an_answer_of_which_nobody_thought_stops_no_worker(
     assert (row.state, row.code) == ("refused", "unexpected_error")
 
 
-async def test_what_the_old_place_said_is_not_held_against_the_new_one(
-    delivering: Delivering, toy: FakeServer
+async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Connected anew while a check and a document are under way there: neither the failed check nor the wish to wait an hour is the new one's."""
-    await connected(delivering, toy, request_seconds=5.0)
+    await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    toy.delay = 0.5
+    sample.delay = 0.5
     for asked in (True, False):
-        vendor_of(toy).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
+        vendor_of(sample).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
         await delivering.rows(
             "UPDATE arg_sync.connection SET state = 'connected', check_requested_at = CASE WHEN :asked THEN now() END",
             asked=asked,
         )
-        calls = len(toy.calls)
-        async with delivering.engine() as engine, playing(ToyVendor(steps=2)) as other:
+        calls = len(sample.calls)
+        async with delivering.engine() as engine, playing(SampleVendor(steps=2)) as other:
             await engine.start_due_work()
-            await until("it is asked", partial(asked_more, toy, calls))
+            await until("it is asked", partial(asked_more, sample, calls))
             await delivering.rows(
                 "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0, open_until = NULL, check_requested_at = now(), check_outcome = '',"
                 " settings = CAST(:new AS jsonb)",
@@ -394,28 +404,28 @@ async def test_what_the_old_place_said_is_not_held_against_the_new_one(
             assert (row.check_outcome, row.failures, row.open_until) == ("ok", 0, None)
         await delivering.rows(
             "UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation = generation + 1",
-            old=f'{{"base_url": "{toy.url}"}}',
+            old=f'{{"base_url": "{sample.url}"}}',
         )
         await delivering.hurry()
 
 
-async def asked_more(toy: FakeServer, calls: int) -> bool:
+async def asked_more(sample: FakeServer, calls: int) -> bool:
     """Whether the ledger was asked again."""
-    return len(toy.calls) > calls
+    return len(sample.calls) > calls
 
 
 async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Made ready for one company there and refused for now; connected to another company, where that id is another customer's."""
-    await connected(delivering, toy, request_seconds=5.0)
+    await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
-    toy.plan(Fault("429", 3600))
+    sample.plan(Fault("429", 3600))
     await delivering.deliver()
     row = await delivering.delivery("INV-1")
     assert (row.state, row.outcome_unknown, row.customer) == ("queued", False, "C1")
-    async with playing(ToyVendor(steps=2)) as other:
+    async with playing(SampleVendor(steps=2)) as other:
         vendor_of(other).customers = {"Somebody Else": "C1", "Mercy Hospital": "C2"}
         new = f'{{"base_url": "{other.url}"}}'
         await delivering.rows(

@@ -7,22 +7,22 @@ import pytest
 from services.arg_sync.connections.store import budget
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import Asked, FakeServer, Reply, playing
-from tests.ledgers.sample_ledger import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 from tests.running import Pauses, until
 
 
 @pytest.fixture
 async def drafts() -> AsyncIterator[FakeServer]:
     """A ledger that makes drafts."""
-    async with playing(ToyVendor(steps=2)) as server:
+    async with playing(SampleVendor(steps=2)) as server:
         yield server
 
 
 async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Delivering) -> None:
     """A call that we gave up takes effect after we looked in vain: the ledger refuses the second, shows the first, and nobody is called."""
-    vendor = ToyVendor(unique_number=True)
+    vendor = SampleVendor(unique_number=True)
     async with playing(vendor) as server:
-        await delivering.connect(toy_kind(vendor, server_seconds=0.0), server.url)
+        await delivering.connect(sample_kind(vendor, server_seconds=0.0), server.url)
         await delivering.close("INV-1")
         await delivering.queue()
         await delivering.rows(
@@ -49,8 +49,10 @@ async def test_a_draft_is_cleared_away_after_the_time_to_write(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 6.0
     )
     vendor = drafts.vendor
-    assert isinstance(vendor, ToyVendor)
-    await delivering.connect(toy_kind(vendor, request_seconds=1.0, server_seconds=0.2), drafts.url)
+    assert isinstance(vendor, SampleVendor)
+    await delivering.connect(
+        sample_kind(vendor, request_seconds=1.0, server_seconds=0.2), drafts.url
+    )
     await delivering.close("INV-1")
     await delivering.queue()
     pauses.hold("document_created")
@@ -72,10 +74,10 @@ async def over(delivering: Delivering) -> bool:
     return bool(row.over)
 
 
-async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeServer) -> None:
+async def test_slots_of_any_number_are_kept(delivering: Delivering, sample: FakeServer) -> None:
     """A worker that got the last slots keeps those, and takes not the first ones besides when these become free."""
-    assert isinstance(toy.vendor, ToyVendor)
-    await delivering.connect(toy_kind(toy.vendor), toy.url)
+    assert isinstance(sample.vendor, SampleVendor)
+    await delivering.connect(sample_kind(sample.vendor), sample.url)
     async with delivering.engine_of("arg_sync").begin() as connection:
         assert await budget.take_slots(connection, "books", "one", 2, 60) == 2
         assert await budget.take_slots(connection, "books", "two", 4, 60) == 2
@@ -89,20 +91,20 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, toy: FakeSer
 
 
 async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
-    delivering: Delivering, toy: FakeServer, monkeypatch: pytest.MonkeyPatch
+    delivering: Delivering, sample: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
     monkeypatch.setattr(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 3.0
     )
-    vendor = toy.vendor
-    assert isinstance(vendor, ToyVendor)
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
     await delivering.connect(
-        toy_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), toy.url
+        sample_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), sample.url
     )
     async with delivering.engine_of("arg_sync").begin() as connection:
         await budget.take_slots(connection, "books", "another", 2, 600)
-    toy.delay = 0.07
+    sample.delay = 0.07
     for no in range(1, 121):
         await delivering.close(f"INV-{no}")
     await delivering.queue()
@@ -114,6 +116,6 @@ async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
         await engine.run_until_idle()
 
 
-async def sent(vendor: ToyVendor, number: int) -> bool:
+async def sent(vendor: SampleVendor, number: int) -> bool:
     """Whether so many documents are there."""
     return len(vendor.journal) >= number

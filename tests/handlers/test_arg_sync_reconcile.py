@@ -8,7 +8,7 @@ import pytest
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer
 from tests.ledgers.reads import open_drifts, readers, reconcile, remote_id
-from tests.ledgers.sample_ledger import toy_kind
+from tests.ledgers.sample_ledger import sample_kind
 
 HEAR = """
 INSERT INTO arg_sync.received_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, received_at)
@@ -17,9 +17,9 @@ FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[])) O
 
 
 @pytest.fixture
-async def toy(delivering: Delivering, toy: FakeServer) -> FakeServer:
+async def sample(delivering: Delivering, sample: FakeServer) -> FakeServer:
     """A ledger without unique numbers, and twelve invoices and a credit note in it."""
-    await delivering.connect(toy_kind(toy.vendor), toy.url)  # type: ignore[arg-type]
+    await delivering.connect(sample_kind(sample.vendor), sample.url)  # type: ignore[arg-type]
     first = await delivering.close("INV-1")
     for at in range(2, 13):
         await delivering.close(f"INV-{at}", account=f"Client {at % 4}")
@@ -27,7 +27,7 @@ async def toy(delivering: Delivering, toy: FakeServer) -> FakeServer:
     await delivering.queue()
     await delivering.deliver()
     assert set((await delivering.states()).values()) == {"posted"}
-    return toy
+    return sample
 
 
 def document(server: FakeServer, number: str) -> dict[str, object]:
@@ -41,24 +41,24 @@ def double(server: FakeServer, number: str, an_id: str) -> None:
     server.vendor.documents[an_id] = document(server, number) | {"id": an_id}  # type: ignore[attr-defined]
 
 
-async def test_each_planted_drift_is_found_and_no_other(
-    delivering: Delivering, toy: FakeServer
+async def test_each_injected_drift_is_found_and_no_other(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Edited total, currency and number, another customer, voided, deleted, doubled; the rest is quiet. A second look says nothing anew."""
     run = await reconcile(delivering)
     assert (run.state, run.documents, run.unread) == ("done", 13, 0) and await open_drifts(
         delivering
     ) == set()
-    document(toy, "INV-1")["total"] = Decimal("1.00")
-    document(toy, "INV-2")["currency"] = "EUR"
-    document(toy, "INV-3")["customer"] = "C99"
-    document(toy, "INV-4")["state"] = "voided"
-    toy.vendor.documents.pop(remote_id(toy, "INV-5"))  # type: ignore[attr-defined]
-    double(toy, "INV-6", "R600")
-    document(toy, "INV-7")["number"] = "X-7"
-    document(toy, "INV-8")["state"] = "draft"
-    double(toy, "CN-13", "R601")
-    calls = len(toy.calls)
+    document(sample, "INV-1")["total"] = Decimal("1.00")
+    document(sample, "INV-2")["currency"] = "EUR"
+    document(sample, "INV-3")["customer"] = "C99"
+    document(sample, "INV-4")["state"] = "voided"
+    sample.vendor.documents.pop(remote_id(sample, "INV-5"))  # type: ignore[attr-defined]
+    double(sample, "INV-6", "R600")
+    document(sample, "INV-7")["number"] = "X-7"
+    document(sample, "INV-8")["state"] = "draft"
+    double(sample, "CN-13", "R601")
+    calls = len(sample.calls)
     planted = {
         ("edited", "INV-1"),
         ("edited", "INV-2"),
@@ -77,31 +77,31 @@ async def test_each_planted_drift_is_found_and_no_other(
     said = [json.loads(one.value) for one in delivering.said("ledger-drift-found")]
     assert all(one["message"] and one["fix"] for one in said)
     assert {one["remote_id"] for one in said if one["code"] == "duplicated"} == {"R600", "R601"}
-    assert {method for _, method, _ in toy.calls[calls:]} == {"GET"}, "nothing is changed there"
+    assert {method for _, method, _ in sample.calls[calls:]} == {"GET"}, "nothing is changed there"
     assert set((await delivering.states()).values()) == {"posted"}, (
         "nothing is delivered again by itself"
     )
 
 
-async def test_a_drift_that_is_mended_is_over(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_corrected_drift_is_resolved(delivering: Delivering, sample: FakeServer) -> None:
     """Set right there, it is gone at the next look; when it comes again, it is said again."""
-    kept = document(toy, "INV-1")["total"]
+    kept = document(sample, "INV-1")["total"]
     for amount, found in (
         (Decimal(1), {("edited", "INV-1")}),
         (kept, set()),
         (Decimal(2), {("edited", "INV-1")}),
     ):
-        document(toy, "INV-1")["total"] = amount
+        document(sample, "INV-1")["total"] = amount
         await reconcile(delivering)
         assert await open_drifts(delivering) == found
     assert len(delivering.said("ledger-drift-found")) == 2
 
 
-async def test_a_deleted_one_is_delivered_again_when_an_operator_says_so(
-    delivering: Delivering, toy: FakeServer
+async def test_a_deleted_document_is_delivered_again_by_command(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The fix that the drift proposes works, and ends the drift."""
-    toy.vendor.documents.pop(remote_id(toy, "INV-5"))  # type: ignore[attr-defined]
+    sample.vendor.documents.pop(remote_id(sample, "INV-5"))  # type: ignore[attr-defined]
     await reconcile(delivering)
     assert await open_drifts(delivering) == {("deleted", "INV-5")}
     await delivering.tell("resync-delivery", ledger="books", invoice_number="INV-5")
@@ -111,12 +111,12 @@ async def test_a_deleted_one_is_delivered_again_when_an_operator_says_so(
 
 
 async def test_what_could_not_be_read_is_not_deleted(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """The server is away: no drift, the run waits and tries again; what was open before stays open."""
-    document(toy, "INV-1")["total"] = Decimal("1.00")
+    document(sample, "INV-1")["total"] = Decimal("1.00")
     await reconcile(delivering)
-    await toy.stop()
+    await sample.stop()
     run = await reconcile(delivering)
     assert (run.state, run.documents) == ("waiting", 0) and "unreachable" in run.message
     for _ in range(6):
@@ -133,16 +133,16 @@ async def test_what_could_not_be_read_is_not_deleted(
     assert await open_drifts(delivering) == {("edited", "INV-1")}
 
 
-async def test_a_dead_key_reads_nothing(delivering: Delivering, toy: FakeServer) -> None:
+async def test_a_dead_key_reads_nothing(delivering: Delivering, sample: FakeServer) -> None:
     """401 is no answer about documents: the run fails, the connection stops."""
-    toy.vendor.token = "changed"  # type: ignore[attr-defined]
+    sample.vendor.token = "changed"  # type: ignore[attr-defined]
     run = await reconcile(delivering)
     assert run.state == "failed" and await open_drifts(delivering) == set()
     assert (await delivering.tell("reconcile", ledger="books"))["code"] == "ledger_stopped"
 
 
-async def test_what_was_said_and_what_is_closed_are_compared(
-    delivering: Delivering, toy: FakeServer
+async def test_received_and_closed_documents_are_compared(
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Not heard, heard otherwise, heard of nothing, never queued: each by its code; what was closed a moment ago is given time."""
     await reconcile(delivering)
@@ -175,10 +175,10 @@ async def test_what_was_said_and_what_is_closed_are_compared(
 
 
 async def test_a_person_who_took_a_document_has_seen_it(
-    delivering: Delivering, toy: FakeServer
+    delivering: Delivering, sample: FakeServer
 ) -> None:
     """Adopted by hand, another total is no drift; voided it is."""
-    document(toy, "INV-1")["total"] = Decimal("1.00")
+    document(sample, "INV-1")["total"] = Decimal("1.00")
     await delivering.rows(
         "UPDATE arg_sync.delivery SET state = 'refused' WHERE invoice_number = 'INV-1'"
     )
@@ -186,18 +186,18 @@ async def test_a_person_who_took_a_document_has_seen_it(
         "adopt-delivery",
         ledger="books",
         invoice_number="INV-1",
-        remote_id=remote_id(toy, "INV-1"),
+        remote_id=remote_id(sample, "INV-1"),
         reason="as agreed",
     )
     assert answer["outcome"] == "accepted"
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
-    document(toy, "INV-1")["state"] = "voided"
+    document(sample, "INV-1")["state"] = "voided"
     await reconcile(delivering)
     assert await open_drifts(delivering) == {("voided", "INV-1")}
 
 
-async def test_the_night_asks_once(delivering: Delivering, toy: FakeServer) -> None:
+async def test_the_night_asks_once(delivering: Delivering, sample: FakeServer) -> None:
     """Every connection that is well is compared once a night, without anybody asking."""
     await delivering.rows("UPDATE arg_sync.connection SET connected_at = now() - interval '3 days'")
     for _ in range(2):

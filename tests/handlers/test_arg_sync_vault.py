@@ -8,7 +8,7 @@ from services.arg_sync.connections.handlers.adapters import StoredSecrets
 from services.arg_sync.ledgers.failures import Failure
 from tests.conftest import EngineOf
 from tests.ledgers.delivering import LEDGER, Delivering
-from tests.ledgers.sample_ledger import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ async def vaults(
     delivering: Delivering, engine_of: EngineOf
 ) -> tuple[StoredSecrets, StoredSecrets]:
     """Those of two workers on one connection."""
-    await delivering.connect(toy_kind(ToyVendor()), "http://127.0.0.1:9")
+    await delivering.connect(sample_kind(SampleVendor()), "http://127.0.0.1:9")
     engine = engine_of("arg_sync")
     return StoredSecrets(engine, LEDGER), StoredSecrets(engine, LEDGER)
 

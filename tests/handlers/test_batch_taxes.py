@@ -1,8 +1,8 @@
 """Taxes of batches on a real PostgreSQL: by code, rate and date, per document, and of credits."""
 
 from tests.builders import (
-    statement,
-    statement_line,
+    realization,
+    realization_line,
 )
 from tests.handlers.billed import Biller, biller
 
@@ -19,11 +19,11 @@ async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
     await biller.tax("VAT", "21", "2026-03-05")
     await biller.tax("LOW", "9")
     old = {"effective_date": "2026-03-01", "week_ending": "2026-03-01"}
-    await biller.hear(
-        statement("T-1", 1, statement_line("1", "25.06")),
-        statement("T-2", 1, statement_line("1", "10.00", tax_code="LOW")),
+    await biller.consume(
+        realization("T-1", 1, realization_line("1", "25.06")),
+        realization("T-2", 1, realization_line("1", "10.00", tax_code="LOW")),
     )
-    await biller.hear(statement("T-3", 1, statement_line("1", "100.00", **old)))
+    await biller.consume(realization("T-3", 1, realization_line("1", "100.00", **old)))
     await biller.generate()
     assert await biller.documents() == [
         ("INV-000001", "invoice", "Mercy Hospital", "135.06", "25.16", "USD")
@@ -41,9 +41,9 @@ async def test_tax_per_document(biller: Biller) -> None:
     """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
     await biller.company(default_tax="VAT", tax_basis="document")
     await biller.tax("VAT", "15")
-    await biller.hear(
+    await biller.consume(
         *(
-            statement(f"T-{at}", 1, statement_line("1", price))
+            realization(f"T-{at}", 1, realization_line("1", price))
             for at, price in enumerate(("25.06", "25.61", "25.63"))
         )
     )
@@ -66,7 +66,7 @@ async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> 
         tax_id="NL1",
         address="There",
     )
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     (head,) = await biller.rows(
         "SELECT tax, tax_regime, tax_wording, due_date, buyer FROM invoicer.invoice"
@@ -84,12 +84,12 @@ async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Bille
     """Domain rules 7: a partial credit has its share of the tax, the last one the rest."""
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "8.875")
-    await biller.hear(statement("T-1", 1, statement_line("3", "33.33")))
+    await biller.consume(realization("T-1", 1, realization_line("3", "33.33")))
     await biller.generate()
     for realization_no, hours in ((2, "2"), (3, "1")):
-        await biller.hear(statement("T-1", realization_no, statement_line(hours, "33.33")))
+        await biller.consume(realization("T-1", realization_no, realization_line(hours, "33.33")))
         await biller.generate()
-    await biller.hear(statement("T-1", 4))
+    await biller.consume(realization("T-1", 4))
     await biller.generate()
     assert [(net, tax) for *_, net, tax, _ in await biller.documents()] == [
         ("99.99", "8.87"),

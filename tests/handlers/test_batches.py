@@ -9,9 +9,9 @@ from tests.builders import (
     command,
     node,
     product_line,
+    realization,
+    realization_line,
     record,
-    statement,
-    statement_line,
     time_key,
 )
 from tests.conftest import Configure, process
@@ -26,9 +26,11 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
 
     Each event is published once, and each line is in exactly one place.
     """
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
-        statement("T-2", 1, statement_line("30")),
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        ),
+        realization("T-2", 1, realization_line("30")),
     )
     answer = await biller.generate()
     assert answer["outcome"] == "accepted"
@@ -60,10 +62,10 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
     ]
     assert await biller.open("T-1") == []
     await biller.check_seals()
-    (said,) = biller.heard("batch-generated")
+    (said,) = biller.published("batch-generated")
     batch = BatchGenerated.model_validate_json(said.value)
     assert (batch.batch_id, batch.documents, said.key) == (details["batch_id"], 1, COMPANY)
-    (said,) = biller.heard("invoice-closed")
+    (said,) = biller.published("invoice-closed")
     closed = InvoiceClosed.model_validate_json(said.value)
     assert (said.key, closed.invoice_number, str(closed.due_date), closed.line_count) == (
         "Mercy Hospital",
@@ -86,9 +88,9 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
 
 async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> None:
     """Design 5: accepted without documents, with a message; no number and no jump is used."""
-    await biller.hear(
-        statement(
-            "T-1", 1, statement_line("40", effective_date="2026-11-02", week_ending="2026-11-02")
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40", effective_date="2026-11-02", week_ending="2026-11-02")
         )
     )
     answer = await biller.generate(first_number=500)
@@ -115,18 +117,18 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
 
     The reasons: scheduled, snoozed, after the cut-off, unknown node, no Account Name, no tax rate.
     """
-    await biller.hear_nodes(node("office-2", account_name=""))
-    await biller.hear(
-        statement("IN", 1, statement_line("40")),
-        statement("SCHEDULED", 1, product_line(effective="2026-11-01")),
-        statement("SNOOZED", 1, statement_line("1")),
-        statement(
-            "LATER", 1, statement_line("2", week_ending="2026-10-25", effective_date="2026-10-25")
+    await biller.consume_nodes(node("office-2", account_name=""))
+    await biller.consume(
+        realization("IN", 1, realization_line("40")),
+        realization("SCHEDULED", 1, product_line(effective="2026-11-01")),
+        realization("SNOOZED", 1, realization_line("1")),
+        realization(
+            "LATER", 1, realization_line("2", week_ending="2026-10-25", effective_date="2026-10-25")
         ),
-        statement("LATER-P", 1, product_line(effective="2026-10-20")),
-        statement("NOWHERE", 1, statement_line("3", billto_node="office-9")),
-        statement("NOBODY", 1, statement_line("4", billto_node="office-2")),
-        statement("TAXLESS", 1, statement_line("5", tax_code="GST")),
+        realization("LATER-P", 1, product_line(effective="2026-10-20")),
+        realization("NOWHERE", 1, realization_line("3", billto_node="office-9")),
+        realization("NOBODY", 1, realization_line("4", billto_node="office-2")),
+        realization("TAXLESS", 1, realization_line("5", tax_code="GST")),
     )
     (line,) = await biller.rows(
         "SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'SNOOZED'"
@@ -174,16 +176,16 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
 
     An invoice never has two PO numbers or currencies.
     """
-    await biller.hear_nodes(
+    await biller.consume_nodes(
         node("office-2", account_name="Alpha"),
         node("office-3", account_name="Mercy Hospital", address="elsewhere"),
     )
-    await biller.hear(
-        statement("T-1", 1, statement_line("1", po_number="PO-2")),
-        statement("T-2", 1, statement_line("2", po_number="PO-1")),
-        statement("T-3", 1, statement_line("3", "1000", currency="JPY")),
-        statement("T-4", 1, statement_line("4", billto_node="office-2")),
-        statement("T-5", 1, statement_line("5", billto_node="office-3", po_number="PO-1")),
+    await biller.consume(
+        realization("T-1", 1, realization_line("1", po_number="PO-2")),
+        realization("T-2", 1, realization_line("2", po_number="PO-1")),
+        realization("T-3", 1, realization_line("3", "1000", currency="JPY")),
+        realization("T-4", 1, realization_line("4", billto_node="office-2")),
+        realization("T-5", 1, realization_line("5", billto_node="office-3", po_number="PO-1")),
     )
     answer = await biller.generate()
     found = await biller.rows(
@@ -214,15 +216,17 @@ async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
     """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     await biller.tax("VAT", "25", "2020-02-01")
-    await biller.hear_nodes(
+    await biller.consume_nodes(
         node("office-1", revision=2, account_name="New Owner", address="New Rd")
     )
     await biller.terms("Mercy Hospital", payment_terms="on-receipt")
-    await biller.hear(
-        statement("T-1", 2, statement_line("38"), statement_line("5", "75.00", time_type="OT"))
+    await biller.consume(
+        realization(
+            "T-1", 2, realization_line("38"), realization_line("5", "75.00", time_type="OT")
+        )
     )
     await biller.generate()
     assert (await biller.documents())[1:] == [
@@ -248,18 +252,18 @@ async def test_credits_netted_against_debits(biller: Biller) -> None:
     Lines that come to exactly zero stay open.
     """
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT"))
     )
     await biller.generate()
-    await biller.hear(
-        statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 2, realization_line("43"), realization_line("2", time_type="OT"))
     )
     zero = await biller.generate()
     assert zero["details"]["documents"] == 0
     assert zero["details"]["left_out"] == {"zero_total": 2}
-    await biller.hear(
-        statement("T-1", 3, statement_line("42"), statement_line("2", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 3, realization_line("42"), realization_line("2", time_type="OT"))
     )
     await biller.generate()
     assert (await biller.documents())[1:] == [
@@ -271,12 +275,12 @@ async def test_credits_netted_against_debits(biller: Biller) -> None:
 
 async def test_credits_have_documents_of_their_own_by_default(biller: Biller) -> None:
     """Domain rules 5: credits are on credit notes by default, numbered after the invoices."""
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT"))
     )
     await biller.generate()
-    await biller.hear(
-        statement("T-1", 2, statement_line("43"), statement_line("2", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 2, realization_line("43"), realization_line("2", time_type="OT"))
     )
     await biller.generate()
     assert [(each[1], each[3]) for each in (await biller.documents())[1:]] == [
@@ -289,11 +293,11 @@ async def test_credits_have_documents_of_their_own_by_default(biller: Biller) ->
 async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> None:
     """Domain rules 4: the cut-off applies to new lines, not to corrections of invoiced ones."""
     late = {"week_ending": "2026-10-25", "effective_date": "2026-10-25"}
-    await biller.hear(statement("T-1", 1, statement_line("40", **late)))
+    await biller.consume(realization("T-1", 1, realization_line("40", **late)))
     await biller.generate()
-    await biller.hear(
-        statement("T-1", 2, statement_line("38", **late)),
-        statement("T-2", 1, statement_line("8", **late)),
+    await biller.consume(
+        realization("T-1", 2, realization_line("38", **late)),
+        realization("T-2", 1, realization_line("8", **late)),
     )
     answer = await biller.generate("2026-10-04")
     assert answer["details"]["left_out"] == {"not_in_cycle": 1}
@@ -302,7 +306,7 @@ async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> No
 
 async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
     """Domain rules 5: a total of exactly zero stays open, unless zero documents are allowed."""
-    await biller.hear(statement("T-1", 1, statement_line("40", "0.00")))
+    await biller.consume(realization("T-1", 1, realization_line("40", "0.00")))
     assert (await biller.generate())["details"]["left_out"] == {"zero_total": 1}
     await biller.terms("Mercy Hospital", zero_documents=True)
     await biller.generate()
@@ -316,9 +320,9 @@ async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
 
     A number that was used before is refused.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     assert (await biller.generate(first_number=41))["details"]["first_number"] == "INV-000041"
-    await biller.hear(statement("T-2", 1, statement_line("2")))
+    await biller.consume(realization("T-2", 1, realization_line("2")))
     used = await biller.generate(first_number=41)
     assert (used["code"], used["details"]["next_free"]) == ("number_used", 42)
     assert (await biller.generate(first_number=50, reason=""))["code"] == "reason_missing"
@@ -338,42 +342,42 @@ async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
 
     The due date counts from the invoice date, not from the cut-off.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     assert (await biller.generate(invoice_date="2026-11-01"))["code"] == "date_in_future"
     await biller.generate(invoice_date="2026-10-15")
     (head,) = await biller.rows("SELECT invoice_date, due_date, cut_off_date FROM invoicer.invoice")
     assert [str(day) for day in head] == ["2026-10-15", "2026-11-14", "2026-10-31"]
-    await biller.hear(statement("T-2", 1, statement_line("1")))
+    await biller.consume(realization("T-2", 1, realization_line("1")))
     assert (await biller.generate(invoice_date="2026-10-14"))["code"] == "date_goes_back"
 
 
 async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
     """Design 1: a repeated command returns its first result, and nothing is billed twice."""
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     asked = record(
         "operator-commands",
         command("generate-batch", billing_company=COMPANY, cut_off_date="2026-10-31"),
         COMPANY,
     )
     for _ in range(2):
-        await process(biller.books, biller.desk.subscription(), [asked])
-        await biller.hear(statement("T-2", 1, statement_line("2")))
-    first, second = (json.loads(each.value) for each in biller.heard("command-results"))
+        await process(biller.unit_of_work, biller.dispatcher.subscription(), [asked])
+        await biller.consume(realization("T-2", 1, realization_line("2")))
+    first, second = (json.loads(each.value) for each in biller.published("command-results"))
     assert first == second
     assert len(await biller.documents()) == 1
-    assert len(biller.heard("invoice-closed")) == 1
+    assert len(biller.published("invoice-closed")) == 1
 
 
 async def test_a_batch_and_a_settlement_wait_for_each_other(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
     """Protocol 1: with the locks, a settlement during a batch credits what was invoiced."""
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     configure(today="2026-10-31")
     pauses.hold("batch_selected")
     batch = asyncio.create_task(biller.generate())
     await pauses.reached("batch_selected")
-    settled = asyncio.create_task(biller.hear(statement("T-1", 2, statement_line("38"))))
+    settled = asyncio.create_task(biller.consume(realization("T-1", 2, realization_line("38"))))
     await asyncio.sleep(0.3)
     assert not settled.done(), "settlement must wait for the company's lock"
     pauses.release("batch_selected")
@@ -387,8 +391,8 @@ async def test_a_batch_and_a_settlement_wait_for_each_other(
 
 async def test_line_keys_with_one_snoozed_key(biller: Biller) -> None:
     """Domain rules 2: a snooze holds one line key; the other keys and credits are billed."""
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT"))
+    await biller.consume(
+        realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT"))
     )
     (overtime,) = await biller.rows(
         "SELECT pay_line_id FROM invoicer.pay_line WHERE line_key = :key",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import COMPANY, record, statement, statement_line
+from tests.builders import COMPANY, realization, realization_line, record
 from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller", "record"]
@@ -22,7 +22,7 @@ async def ledger_findings(biller: Biller, kind: str = "health-check") -> dict[st
 
 async def test_a_company_without_a_ledger_is_not_warned(biller: Biller) -> None:
     """A company that downloads its batches as files needs no connection."""
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     assert await ledger_findings(biller) == {}
 
 
@@ -52,7 +52,7 @@ async def test_a_connection_that_does_not_work_is_a_warning(
 
     The causes: an invalid key, disconnected, no answer, a failed check.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     await biller.rows(
         CONNECT,
         company=COMPANY,
@@ -75,7 +75,7 @@ async def test_a_connection_that_does_not_work_is_a_warning(
 async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
     """Codes that a delivery would refuse are named; after the import none is missing."""
     await biller.tax("VAT", "10")
-    await biller.hear(statement("T-1", 1, statement_line("1", tax_code="VAT")))
+    await biller.consume(realization("T-1", 1, realization_line("1", tax_code="VAT")))
     await biller.rows(CONNECT, company=COMPANY, state="connected", message="")
     found = (await ledger_findings(biller))["ledger_mapping_missing"]
     assert found["ids"] == ["account REG", "tax VAT"] and "books" in found["fix"]

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from services.invoicer.invoices.store.messages import closed_since
-from tests.builders import COMPANY, node, product_line, record, statement, statement_line
+from tests.builders import COMPANY, node, product_line, realization, realization_line, record
 from tests.conftest import process
 from tests.handlers.billed import Biller, biller
 
@@ -17,10 +17,10 @@ async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
 
     The refusal names the debtors, lines and settings that differ.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     seen = (await biller.preview())["details"]
     assert (seen["documents"], seen["listed"][0]["total"]) == (1, "50.00")
-    await biller.hear(statement("T-2", 1, statement_line("2")))
+    await biller.consume(realization("T-2", 1, realization_line("2")))
     refused = await biller.generate(digest=seen["digest"])
     (added,) = await biller.rows(
         "SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'T-2'"
@@ -48,7 +48,7 @@ async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> N
 
     Here the terms of a hundred debtors are imported between preview and batch.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     seen = (await biller.preview())["details"]
     for name in [
         "Mercy Hospital",
@@ -63,7 +63,7 @@ async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> N
 
 async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
     """Design 5: a preview writes nothing but its own rows."""
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     before = await biller.rows("SELECT o::text FROM invoicer.open_line o")
     await biller.preview()
     assert await biller.rows("SELECT o::text FROM invoicer.open_line o") == before
@@ -74,14 +74,14 @@ async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
 async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
     """The issue's main flow: findings name ids and a fix; nodes without lines are only counted."""
     await biller.company(name="", default_time_group="weekly")
-    await biller.hear_nodes(
+    await biller.consume_nodes(
         node("office-2", account_name=""),
         node("office-3", account_name="", parent_id="client-9"),
         node("client-1", "client", account_name="", parent_id="office-1"),
     )
-    await biller.hear(
-        statement("T-1", 1, statement_line("1")),
-        statement("T-2", 1, statement_line("1", billto_node="office-2")),
+    await biller.consume(
+        realization("T-1", 1, realization_line("1")),
+        realization("T-2", 1, realization_line("1", billto_node="office-2")),
     )
     answer = await biller.tell("health-check", cut_off_date="2026-11-07")
     found = {each["code"]: each for each in answer["findings"]}
@@ -131,7 +131,9 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
             body=json.dumps({"lines": [{"billing_company": company, "line_key": "k"}]}),
         )
     await process(
-        biller.books, biller.desk.subscription(), [record("operator-commands", b"{", "x")]
+        biller.unit_of_work,
+        biller.dispatcher.subscription(),
+        [record("operator-commands", b"{", "x")],
     )
     found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
     assert (found["held_documents"]["count"], found["held_documents"]["ids"]) == (2, ["H-1", "H-2"])
@@ -141,7 +143,7 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
 
 async def test_a_download_is_recorded(biller: Biller) -> None:
     """Design 2: the command record-download sets `Downloaded on`."""
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     batch_id = (await biller.generate())["details"]["batch_id"]
     answer = await biller.tell("record-download", batch_id=batch_id, file_format="csv")
     assert answer["outcome"] == "accepted"
@@ -159,15 +161,15 @@ async def test_a_database_of_another_zone_and_style_keeps_its_days_and_seals(
 
     Here the database is set to New York and German dates, as one that we do not manage may be.
     """
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     await biller.generate()
     name = (await biller.rows("SELECT current_database() AS name"))[0].name
     for setting in ("timezone = 'America/New_York'", "datestyle = 'German'"):
         await biller.rows(f'ALTER DATABASE "{name}" SET {setting}')
     await biller.rows("UPDATE invoicer.batch SET generated_at = '2026-10-31 03:00:00+00'")
-    await biller.books.engine.dispose()
+    await biller.unit_of_work.engine.dispose()
     await biller.console.dispose()
-    async with biller.books.engine.connect() as connection:
+    async with biller.unit_of_work.engine.connect() as connection:
         assert len((await closed_since(connection, date(2026, 10, 31)))[0]) == 1
     await biller.check_seals()
 
@@ -179,25 +181,25 @@ async def why(biller: Biller, **values: Any) -> tuple[str, str]:
 
 async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
     """The issue's main flow: `why-not` gives one reason; for a snooze its text, actor and time."""
-    await biller.hear(
-        statement("OPEN", 1, statement_line("1")),
-        statement(
-            "NEXT", 1, statement_line("1", week_ending="2026-10-25", effective_date="2026-10-25")
+    await biller.consume(
+        realization("OPEN", 1, realization_line("1")),
+        realization(
+            "NEXT", 1, realization_line("1", week_ending="2026-10-25", effective_date="2026-10-25")
         ),
-        statement("SNOOZED", 1, statement_line("1")),
-        statement("SCHEDULED", 1, product_line(effective="2026-12-24")),
-        statement("NOBODY", 1, statement_line("1", billto_node="office-9")),
-        statement("REPLACED", 1, statement_line("1")),
-        statement("EMPTY", 1),
-        statement("WITHHELD", 1, statement_line("1")),
+        realization("SNOOZED", 1, realization_line("1")),
+        realization("SCHEDULED", 1, product_line(effective="2026-12-24")),
+        realization("NOBODY", 1, realization_line("1", billto_node="office-9")),
+        realization("REPLACED", 1, realization_line("1")),
+        realization("EMPTY", 1),
+        realization("WITHHELD", 1, realization_line("1")),
     )
     lines = {
         row.document_id: row.pay_line_id
         for row in await biller.rows("SELECT document_id, pay_line_id FROM invoicer.pay_line")
     }
-    await biller.hear(
-        statement("REPLACED", 2, statement_line("2")),
-        statement("WITHHELD", 2, realization_kind="withheld"),
+    await biller.consume(
+        realization("REPLACED", 2, realization_line("2")),
+        realization("WITHHELD", 2, realization_kind="withheld"),
     )
     await biller.tell(
         "snooze-pay-lines",
@@ -229,7 +231,7 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
 
 async def test_why_not_names_the_edit_that_left_no_value(biller: Biller) -> None:
     """Domain rules 5: `why-not` names the edit that left a document without value, and a fix."""
-    await biller.hear(statement("T-1", 1, statement_line("1")))
+    await biller.consume(realization("T-1", 1, realization_line("1")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line")
     await biller.tell(
         "edit-pay-line", pay_line_id=line.pay_line_id, quantity="0", reason="a present"
@@ -250,11 +252,11 @@ async def test_why_not_names_the_edit_that_left_no_value(biller: Biller) -> None
     )
 
 
-async def test_why_not_says_what_stops_the_whole_batch(biller: Biller) -> None:
+async def test_why_not_lists_what_stops_the_whole_batch(biller: Biller) -> None:
     """Domain rules 11: a disabled billing company bills nothing, whatever its lines are."""
-    await biller.hear(
-        statement("T-1", 1, statement_line("1")),
-        statement("T-2", 1, product_line(effective="2026-12-24")),
+    await biller.consume(
+        realization("T-1", 1, realization_line("1")),
+        realization("T-2", 1, product_line(effective="2026-12-24")),
     )
     await biller.company(enabled=False)
     assert await why(biller, document_id="T-1") == (

@@ -15,23 +15,27 @@ from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from shared.broker.topics import BILLTO_CHANGED
 from shared.terms import LEVELS
 from tests.builders import node, record
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import EngineOf, UnitOfWorkFor, process
 from tests.handlers.settled import Invoicer, invoicer
 
 NODES = "SELECT node_id, revision, closed, name FROM invoicer.billto_node ORDER BY node_id"
 
 
 @pytest.fixture
-def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
+def unit_of_work(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoicer:
     """The invoicer's subscriptions."""
-    return invoicer(books_of, engine_of)
+    return invoicer(unit_of_work_for, engine_of)
 
 
-async def test_a_node_is_kept_with_what_we_do_not_know(books: Invoicer) -> None:
+async def test_a_node_is_kept_with_what_we_do_not_know(unit_of_work: Invoicer) -> None:
     """Design 1: unknown fields from the ATS are ignored and kept in the stored body."""
     body = json.loads(node().model_dump_json()) | {"segment": "health"}
-    await process(books.books, billto.SUBSCRIPTION, [record(BILLTO_CHANGED.name, body, "office-1")])
-    (row,) = await books.rows("SELECT level, account_name, body FROM invoicer.billto_node")
+    await process(
+        unit_of_work.unit_of_work,
+        billto.SUBSCRIPTION,
+        [record(BILLTO_CHANGED.name, body, "office-1")],
+    )
+    (row,) = await unit_of_work.rows("SELECT level, account_name, body FROM invoicer.billto_node")
     assert (row.level, row.account_name, row.body["segment"]) == (
         LEVEL_NUMBERS["office"],
         "office-1 account",
@@ -39,64 +43,70 @@ async def test_a_node_is_kept_with_what_we_do_not_know(books: Invoicer) -> None:
     )
 
 
-async def test_revisions_in_any_order_end_in_the_newest(books: Invoicer) -> None:
+async def test_revisions_in_any_order_end_in_the_newest(unit_of_work: Invoicer) -> None:
     """Design 1: the newest revision takes effect, older ones are only recorded.
 
     The same revision again is a repeat; with other values it is a dead letter.
     """
-    await books.hear_nodes(node(revision=2, name="two"))
-    await books.hear_nodes(
+    await unit_of_work.consume_nodes(node(revision=2, name="two"))
+    await unit_of_work.consume_nodes(
         node(revision=1, name="one"),
         node(revision=3, name="three"),
         node(revision=2, name="two"),
         node(revision=3, name="drei"),
     )
-    assert [tuple(row) for row in await books.rows(NODES)] == [("office-1", 3, False, "three")]
-    assert len(await books.rows("SELECT 1 FROM invoicer.billto_revision")) == 3
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
-        "conflict"
+    assert [tuple(row) for row in await unit_of_work.rows(NODES)] == [
+        ("office-1", 3, False, "three")
     ]
+    assert len(await unit_of_work.rows("SELECT 1 FROM invoicer.billto_revision")) == 3
+    assert [
+        row.code for row in await unit_of_work.rows("SELECT code FROM invoicer.dead_letter")
+    ] == ["conflict"]
 
 
-async def test_a_tombstone_closes_the_node_and_keeps_it(books: Invoicer) -> None:
+async def test_a_tombstone_closes_the_node_and_keeps_it(unit_of_work: Invoicer) -> None:
     """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
-    await books.hear_nodes(node(), "office-1", "nobody")
-    assert [tuple(row) for row in await books.rows(NODES)] == [("office-1", 1, True, "office-1")]
-    await books.hear_nodes(node(revision=2, name="again"))
-    assert [tuple(row) for row in await books.rows(NODES)] == [("office-1", 2, False, "again")]
-    await books.hear_nodes("office-1")
-    assert [row.closed for row in await books.rows(NODES)] == [True]
+    await unit_of_work.consume_nodes(node(), "office-1", "nobody")
+    assert [tuple(row) for row in await unit_of_work.rows(NODES)] == [
+        ("office-1", 1, True, "office-1")
+    ]
+    await unit_of_work.consume_nodes(node(revision=2, name="again"))
+    assert [tuple(row) for row in await unit_of_work.rows(NODES)] == [
+        ("office-1", 2, False, "again")
+    ]
+    await unit_of_work.consume_nodes("office-1")
+    assert [row.closed for row in await unit_of_work.rows(NODES)] == [True]
 
 
-async def test_reading_the_topic_again_changes_nothing(books: Invoicer) -> None:
+async def test_reading_the_topic_again_changes_nothing(unit_of_work: Invoicer) -> None:
     """Protocol 1: a replay of a whole topic changes no table."""
     log = [node(), "office-1", node(revision=2), node("c", "client"), "c", node(revision=1)]
-    await books.hear_nodes(*log)
+    await unit_of_work.consume_nodes(*log)
     tables = [
-        await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
+        await unit_of_work.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
         for table in ("billto_node", "billto_revision", "dead_letter")
     ]
-    await books.hear_nodes(*log)
+    await unit_of_work.consume_nodes(*log)
     for one in log:
-        await books.hear_nodes(one)
+        await unit_of_work.consume_nodes(one)
     again = [
-        await books.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
+        await unit_of_work.rows(f"SELECT t::text FROM invoicer.{table} t ORDER BY 1")
         for table in ("billto_node", "billto_revision", "dead_letter")
     ]
     assert again == tables
 
 
-async def test_a_tombstone_without_a_key_is_a_dead_letter(books: Invoicer) -> None:
+async def test_a_tombstone_without_a_key_is_a_dead_letter(unit_of_work: Invoicer) -> None:
     """Protocol 2: an unreadable message is a dead letter; the others are processed."""
     await process(
-        books.books,
+        unit_of_work.unit_of_work,
         billto.SUBSCRIPTION,
         [record(BILLTO_CHANGED.name, node()), record(BILLTO_CHANGED.name, None, None)],
     )
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
-        "no_key"
-    ]
-    assert len(await books.rows(NODES)) == 1
+    assert [
+        row.code for row in await unit_of_work.rows("SELECT code FROM invoicer.dead_letter")
+    ] == ["no_key"]
+    assert len(await unit_of_work.rows(NODES)) == 1
 
 
 def _tree(seed: int) -> dict[str, BilltoNode]:
@@ -123,12 +133,12 @@ def test_a_random_tree_leads_upwards_only(seed: int) -> None:
         assert debtor is None or LEVEL_NUMBERS[debtor.level] <= LEVEL_NUMBERS[one.level]
 
 
-async def test_sql_and_rule_find_the_same_debtor(books: Invoicer) -> None:
+async def test_sql_and_rule_find_the_same_debtor(unit_of_work: Invoicer) -> None:
     """Design 5: the rule in SQL and the rule in Python give the same debtor."""
     for seed in range(10):
         tree = _tree(seed)
         revision = seed + 1
-        await books.hear_nodes(
+        await unit_of_work.consume_nodes(
             *(
                 node(
                     one.node_id,
@@ -140,7 +150,7 @@ async def test_sql_and_rule_find_the_same_debtor(books: Invoicer) -> None:
                 for one in tree.values()
             )
         )
-        for row in await books.rows(RESOLVED_NODE_SQL):
+        for row in await unit_of_work.rows(RESOLVED_NODE_SQL):
             debtor = resolve(tree, row.node_id)
             expected = (
                 (None, None, None)

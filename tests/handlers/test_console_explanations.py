@@ -6,17 +6,17 @@ import pytest
 
 from services.console.queries import explanations, history
 from shared.errors import Refused
-from tests.fault_injection import Planter
-from tests.handlers.test_console_reads import Plant, Read, books, plant, read
+from tests.fault_injection import RowInserter
+from tests.handlers.test_console_reads import Insert, Read, insert, read, sample_data
 
-__all__ = ["plant", "read"]
+__all__ = ["insert", "read"]
 
 
-async def test_why_names_document_realization_and_node(read: Read, plant: Plant) -> None:
+async def test_why_names_document_realization_and_node(read: Read, insert: Insert) -> None:
     """An invoiced line: timesheet and revision, realization, rate version, and the node of the
     document with its level.
     """
-    ids = await plant(books)
+    ids = await insert(sample_data)
     explained = await read(
         lambda connection: explanations.explain_pay_line(connection, ids["invoiced"])
     )
@@ -39,11 +39,11 @@ async def test_why_names_document_realization_and_node(read: Read, plant: Plant)
     ) == ("office-1", "office", "office-1 account")
 
 
-async def test_why_of_a_credit_is_the_invoice_that_it_corrects(read: Read, plant: Plant) -> None:
+async def test_why_of_a_credit_is_the_invoice_that_it_corrects(read: Read, insert: Insert) -> None:
     """A credit is never resolved again: it goes to the debtor of the invoice that it corrects,
     named with number and line (domain rules 5).
     """
-    ids = await plant(books)
+    ids = await insert(sample_data)
     for name, line in (("credit", 1), ("open credit", 2)):
         billto = (
             await read(
@@ -60,20 +60,20 @@ async def test_why_of_a_credit_is_the_invoice_that_it_corrects(read: Read, plant
         }
 
 
-async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, plant: Plant) -> None:
+async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, insert: Insert) -> None:
     """The lowest node with a non-empty Account Name wins; without one the line is billed to
     no debtor (domain rules 9).
     """
-    ids = await plant(books)
+    ids = await insert(sample_data)
     nodes = [
         ("office-1", 3, "client-1", ""),
         ("client-1", 2, "company-1", "Mercy"),
         ("company-1", 1, None, "Mercy Group"),
     ]
 
-    async def grow(planter: Planter) -> None:
+    async def grow(inserter: RowInserter) -> None:
         for node, level, parent, account in nodes:
-            await planter.run(
+            await inserter.run(
                 "INSERT INTO invoicer.billto_node (node_id, revision, level, parent_id, name,"
                 " account_name, address, tax_id, body)"
                 " VALUES (:node, 1, :level, :parent, :node, :account, '', '', '{}')",
@@ -86,7 +86,7 @@ async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, plan
     assert (
         await read(lambda connection: explanations.explain_pay_line(connection, ids["pending"]))
     )["billto"]["account_name"] is None
-    await plant(grow)
+    await insert(grow)
     billto = (
         await read(lambda connection: explanations.explain_pay_line(connection, ids["pending"]))
     )["billto"]
@@ -96,7 +96,7 @@ async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, plan
         "client",
         3,
     )
-    await plant(lambda planter: planter.run("UPDATE invoicer.billto_node SET account_name = ''"))
+    await insert(lambda inserter: inserter.run("UPDATE invoicer.billto_node SET account_name = ''"))
     assert (
         await read(lambda connection: explanations.explain_pay_line(connection, ids["pending"]))
     )["billto"]["account_name"] is None
@@ -104,19 +104,19 @@ async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, plan
         await read(lambda connection: explanations.explain_pay_line(connection, 999_999))
 
 
-async def test_history_shows_who_and_why(read: Read, plant: Plant) -> None:
+async def test_history_shows_who_and_why(read: Read, insert: Insert) -> None:
     """By document, line, invoice, bare number, debtor: commands with actor and reason, accepted
     or refused, and what happened in between.
     """
-    ids = await plant(books)
+    ids = await insert(sample_data)
 
-    async def commands(planter: Planter) -> None:
+    async def commands(inserter: RowInserter) -> None:
         for command_id, service, subjects, outcome in (
             ("B-1", "invoicer", ["acme-us", "B-1"], "accepted"),
             ("c-9", "invoicer", [f"pay-line {ids['pending']}"], "refused"),
             ("c-10", "fee_realizer", ["T-3"], "accepted"),
         ):
-            await planter.run(
+            await inserter.run(
                 f"INSERT INTO {service}.command (command_id, command, actor, reason, body,"
                 " body_sha256, outcome, result, before, after, subjects)"
                 " VALUES (:id, 'some-command', 'kim', 'because', '{}', '', :outcome, CAST(:result"
@@ -127,7 +127,7 @@ async def test_history_shows_who_and_why(read: Read, plant: Plant) -> None:
                 subjects=subjects,
             )
 
-    await plant(commands)
+    await insert(commands)
 
     async def ids_of(subject: str) -> set[str]:
         return {

@@ -13,17 +13,17 @@ from pypdf import PdfReader
 from services.console import files
 from services.console.queries import batches
 from shared.errors import Refused
-from tests.fault_injection import Planter
-from tests.handlers.test_console_reads import Plant, Read, books, plant, read
+from tests.fault_injection import RowInserter
+from tests.handlers.test_console_reads import Insert, Read, insert, read, sample_data
 
-__all__ = ["plant", "read"]
+__all__ = ["insert", "read"]
 
 
-async def test_the_csv_adds_up_to_the_batch(read: Read, plant: Plant, tmp_path: Path) -> None:
+async def test_the_csv_adds_up_to_the_batch(read: Read, insert: Insert, tmp_path: Path) -> None:
     """Every line once, in the order of the numbers, credits negative; its totals are those of
     the batch.
     """
-    await plant(books)
+    await insert(sample_data)
     place = tmp_path / "new" / "b.csv"
 
     async def save(connection: Any) -> files.Saved:
@@ -60,19 +60,19 @@ WRONG = {
 
 @pytest.mark.parametrize("fault", WRONG)
 async def test_a_file_that_does_not_add_up_is_not_kept(
-    read: Read, plant: Plant, tmp_path: Path, fault: str
+    read: Read, insert: Insert, tmp_path: Path, fault: str
 ) -> None:
     """Lines, heads and the batch's announced totals are three separate sums: if two differ
     there is no file.
     """
-    await plant(books)
+    await insert(sample_data)
 
-    async def spoil(planter: Planter) -> None:
-        await planter.without_triggers()
-        await planter.run(WRONG[fault])
-        await planter.run("SET session_replication_role = DEFAULT")
+    async def spoil(inserter: RowInserter) -> None:
+        await inserter.without_triggers()
+        await inserter.run(WRONG[fault])
+        await inserter.run("SET session_replication_role = DEFAULT")
 
-    await plant(spoil)
+    await insert(spoil)
     for name in ("b.csv", "b.zip", "folder"):
 
         async def work(connection: Any, name: str = name) -> None:
@@ -88,11 +88,11 @@ async def test_a_file_that_does_not_add_up_is_not_kept(
     assert os.listdir(tmp_path) == []
 
 
-async def test_pdf_is_saved_to_the_named_path(read: Read, plant: Plant, tmp_path: Path) -> None:
+async def test_pdf_is_saved_to_the_named_path(read: Read, insert: Insert, tmp_path: Path) -> None:
     """A folder takes one file a document, a .zip all of them; one .pdf cannot hold two
     documents.
     """
-    await plant(books)
+    await insert(sample_data)
 
     async def save(connection: Any, name: str) -> files.Saved:
         return await files.save(

@@ -19,16 +19,16 @@ from services.console.queries import (
 from services.console.queries.companies import companies_today
 from services.console.queries.snapshot import open_snapshot
 from shared.errors import Refused
-from tests.builders import product_line, statement, statement_line
+from tests.builders import product_line, realization, realization_line
 from tests.conftest import Configure, EngineOf
-from tests.fault_injection import InvoiceLine, Planter
+from tests.fault_injection import InvoiceLine, RowInserter
 
 MARCH = date(2026, 3, 31)
 TODAY = {"acme-us": date(2026, 3, 31)}
 VAT = {"code": "VAT", "rate": Decimal("8.875")}
 
 Read = Callable[[Callable[..., Awaitable[Any]]], Awaitable[Any]]
-Plant = Callable[[Callable[[Planter], Awaitable[Any]]], Awaitable[Any]]
+Insert = Callable[[Callable[[RowInserter], Awaitable[Any]]], Awaitable[Any]]
 
 
 @pytest.fixture
@@ -43,29 +43,29 @@ def read(database: str) -> Read:
 
 
 @pytest.fixture
-def plant(engine_of: EngineOf) -> Plant:
+def insert(engine_of: EngineOf) -> Insert:
     """`await plant(work)` puts rows in place as the owner."""
 
-    async def run(work: Callable[[Planter], Awaitable[Any]]) -> Any:
+    async def run(work: Callable[[RowInserter], Awaitable[Any]]) -> Any:
         async with engine_of("owner").begin() as connection:
-            return await work(Planter(connection))
+            return await work(RowInserter(connection))
 
     return run
 
 
-async def books(planter: Planter) -> dict[str, int]:
+async def sample_data(inserter: RowInserter) -> dict[str, int]:
     """An invoice of two timesheets, a credit of one of them on a credit note, and open lines in
     every status.
     """
-    await planter.company(name="Acme Inc.")
+    await inserter.company(name="Acme Inc.")
     ids: dict[str, int] = {}
     billed = {
-        name: await planter.pay_line(
-            statement_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice"
+        name: await inserter.pay_line(
+            realization_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice"
         )
         for name in ("T-1", "T-2")
     }
-    await planter.batch("B-1", [7, 8], MARCH)
+    await inserter.batch("B-1", [7, 8], MARCH)
     one, two = (
         InvoiceLine(billed[name], Decimal("2000.00"), Decimal("177.50"), **VAT)
         for name in ("T-1", "T-2")
@@ -74,15 +74,15 @@ async def books(planter: Planter) -> dict[str, int]:
         json.dumps({"name": "Acme Inc.", "bank": "IBAN 1"}),
         json.dumps({"name": "Mercy Hospital", "address": "1 Main St"}),
     )
-    first = await planter.invoice("B-1", 7, MARCH, [one, two], seller=seller, buyer=buyer)
-    ids["credit"] = await planter.pay_line(
-        statement_line("-2", tax_code="VAT"),
+    first = await inserter.invoice("B-1", 7, MARCH, [one, two], seller=seller, buyer=buyer)
+    ids["credit"] = await inserter.pay_line(
+        realization_line("-2", tax_code="VAT"),
         "T-1",
         "invoice",
         realization_no=2,
         corrects=(first, 1),
     )
-    await planter.invoice(
+    await inserter.invoice(
         "B-1",
         8,
         MARCH,
@@ -90,43 +90,43 @@ async def books(planter: Planter) -> dict[str, int]:
         seller=seller,
         buyer=buyer,
     )
-    await planter.close_batch("B-1")
-    await planter.run(
+    await inserter.close_batch("B-1")
+    await inserter.run(
         "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted"
         " pad', 'c-2', now())"
     )
-    await planter.series(7, 12, MARCH)
-    await planter.seal()
+    await inserter.series(7, 12, MARCH)
+    await inserter.seal()
     for said in (
-        statement("T-1", 1, statement_line("40")),
-        statement("T-1", 2, statement_line("38")),
-        statement("T-3", 1, statement_line("8")),
+        realization("T-1", 1, realization_line("40")),
+        realization("T-1", 2, realization_line("38")),
+        realization("T-3", 1, realization_line("8")),
     ):
-        await planter.statement(said)
+        await inserter.realization(said)
     ids |= {"invoiced": billed["T-1"]}
-    ids["pending"] = await planter.pay_line(statement_line("8"), "T-3")
-    ids["snoozed"] = await planter.pay_line(statement_line("10"), "T-4")
-    ids["woken"] = await planter.pay_line(statement_line("11"), "T-5")
-    ids["scheduled"] = await planter.pay_line(product_line("10000.00", "2026-05-30"), "P-1")
-    ids["product"] = await planter.pay_line(product_line("250.50", "2026-03-31", 2), "P-2")
-    ids["open credit"] = await planter.pay_line(statement_line("-1"), "T-4", corrects=(first, 2))
+    ids["pending"] = await inserter.pay_line(realization_line("8"), "T-3")
+    ids["snoozed"] = await inserter.pay_line(realization_line("10"), "T-4")
+    ids["woken"] = await inserter.pay_line(realization_line("11"), "T-5")
+    ids["scheduled"] = await inserter.pay_line(product_line("10000.00", "2026-05-30"), "P-1")
+    ids["product"] = await inserter.pay_line(product_line("250.50", "2026-03-31", 2), "P-2")
+    ids["open credit"] = await inserter.pay_line(realization_line("-1"), "T-4", corrects=(first, 2))
     for document, until in (("T-4", None), ("T-5", date(2026, 3, 31))):
-        await planter.run(
+        await inserter.run(
             "INSERT INTO invoicer.snooze (document_kind, document_id, line_key, reason, actor,"
             " until_date, snoozed_at)"
             " VALUES ('timesheet', :id, :key, 'dispute', 'kim', :until, now())",
             id=document,
-            key=statement_line("10").line_key,
+            key=realization_line("10").line_key,
             until=until,
         )
     return ids
 
 
-async def test_the_status_is_derived_from_the_date(read: Read, plant: Plant) -> None:
+async def test_the_status_is_derived_from_the_date(read: Read, insert: Insert) -> None:
     """Scheduled after today; Snoozed until released or until its date; a credit is never on
     hold; the rest that is due is Pending (domain rules 2).
     """
-    ids = await plant(books)
+    ids = await insert(sample_data)
 
     async def status(connection: Any) -> dict[int, str]:
         rows, total = await pay_lines.pay_lines(connection, TODAY, statuses=pay_lines.STATUSES)
@@ -154,11 +154,11 @@ async def test_the_status_is_derived_from_the_date(read: Read, plant: Plant) -> 
     ]
 
 
-async def test_pending_shows_two_amounts_net_of_credits(read: Read, plant: Plant) -> None:
+async def test_pending_shows_two_amounts_net_of_credits(read: Read, insert: Insert) -> None:
     """Amount: Timesheets and Amount: Products & Services are net of what is pending today and
     not snoozed (domain rules 2).
     """
-    await plant(books)
+    await insert(sample_data)
     (row,) = await read(lambda connection: pay_lines.pending_amounts(connection, TODAY))
     assert (
         row["currency"],
@@ -167,11 +167,11 @@ async def test_pending_shows_two_amounts_net_of_credits(read: Read, plant: Plant
     ) == ("USD", "900.00", "250.50")
 
 
-async def test_today_is_the_companys_own(read: Read, plant: Plant, configure: Configure) -> None:
+async def test_today_is_the_companys_own(read: Read, insert: Insert, configure: Configure) -> None:
     """Each company has the date of its zone; the settings may put another in its place; an
     unknown one is asked about in UTC.
     """
-    await plant(lambda planter: planter.company(time_zone="Pacific/Kiritimati"))
+    await insert(lambda inserter: inserter.company(time_zone="Pacific/Kiritimati"))
     configure(today="2026-02-03")
     assert await read(lambda connection: companies_today(connection)) == {
         "acme-us": date(2026, 2, 3)
@@ -181,11 +181,11 @@ async def test_today_is_the_companys_own(read: Read, plant: Plant, configure: Co
     }
 
 
-async def test_the_gap_certificate_explains_every_number(read: Read, plant: Plant) -> None:
+async def test_the_gap_certificate_explains_every_number(read: Read, insert: Insert) -> None:
     """First, last, used, declared jumps with who and why, unexplained 0 (domain rules 8); a
     number that is missing is named.
     """
-    await plant(books)
+    await insert(sample_data)
     (series,) = await read(lambda connection: invoices.gap_certificate(connection, "acme-us"))
     assert {
         name: series[name]
@@ -202,8 +202,8 @@ async def test_the_gap_certificate_explains_every_number(read: Read, plant: Plan
         "pat",
         "a misprinted pad",
     )
-    await plant(
-        lambda planter: planter.run(
+    await insert(
+        lambda inserter: inserter.run(
             "UPDATE invoicer.number_series SET next_number = 15, first_number = 6"
         )
     )
@@ -238,11 +238,11 @@ SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-async def test_documents_are_found_by_every_condition(read: Read, plant: Plant) -> None:
+async def test_documents_are_found_by_every_condition(read: Read, insert: Insert) -> None:
     """By number, dates, debtor, type, amount whatever its sign, batch, text, and by the
     timesheet that stands on them.
     """
-    await plant(books)
+    await insert(sample_data)
     for conditions, numbers in SEARCHES:
         rows, total = await read(
             lambda connection, asked=conditions: invoices.invoice_search(connection, **asked)
@@ -251,7 +251,7 @@ async def test_documents_are_found_by_every_condition(read: Read, plant: Plant) 
         assert total == len(numbers)
 
 
-async def test_a_dead_letter_is_shown_without_its_values(read: Read, plant: Plant) -> None:
+async def test_a_dead_letter_is_shown_without_its_values(read: Read, insert: Insert) -> None:
     """Why and where, and the shape of the record; no value of it."""
     secret = {
         "timesheet_id": "CANARY",
@@ -266,9 +266,9 @@ async def test_a_dead_letter_is_shown_without_its_values(read: Read, plant: Plan
         (b"\xff\xfe", b"k"),
     ]
 
-    async def dead(planter: Planter) -> None:
+    async def dead(inserter: RowInserter) -> None:
         for at, (value, key) in enumerate(rows):
-            await planter.run(
+            await inserter.run(
                 "INSERT INTO invoicer.dead_letter (topic, partition_no, record_offset, sha256,"
                 " record_key, record_value, headers, code, message)"
                 " VALUES ('pay-lines-realized', 0, :at, '', :key, :value, CAST(:headers AS jsonb),"
@@ -279,7 +279,7 @@ async def test_a_dead_letter_is_shown_without_its_values(read: Read, plant: Plan
                 headers=json.dumps([["ce_id", "43414e415259"]]),
             )
 
-    await plant(dead)
+    await insert(dead)
     listed, total = await read(lambda connection: dead_letters.dead_letters(connection))
     assert total == len(listed) == 4
     shown = [

@@ -6,7 +6,7 @@ Also documents with a total of zero, and the order of documents.
 from typing import Any
 
 from shared.events.billing import InvoiceClosed
-from tests.builders import node, statement, statement_line
+from tests.builders import node, realization, realization_line
 from tests.handlers.billed import Biller, biller
 
 __all__ = ["biller"]
@@ -17,7 +17,7 @@ Document = tuple[str, str, str]
 async def three_invoices(biller: Biller) -> None:
     """T-1 on invoice 1, T-2 on 2, T-3 on 3."""
     for at in (1, 2, 3):
-        await biller.hear(statement(f"T-{at}", 1, statement_line("40")))
+        await biller.consume(realization(f"T-{at}", 1, realization_line("40")))
         await biller.generate(invoice_date=f"2026-10-0{at}")
 
 
@@ -42,9 +42,9 @@ async def corrected(biller: Biller, number: str) -> list[tuple[str, str, int, st
 
 async def adjust(biller: Biller, realization_no: int, **hours: str) -> None:
     """Further realizations of T-1, T-2, T-3."""
-    await biller.hear(
+    await biller.consume(
         *(
-            statement(name.replace("_", "-"), realization_no, statement_line(count))
+            realization(name.replace("_", "-"), realization_no, realization_line(count))
             for name, count in hours.items()
         )
     )
@@ -92,12 +92,12 @@ async def test_one_correction_over_several_invoices(biller: Biller) -> None:
 
     40 h on invoice 1, 1 h on invoice 2, adjusted to 38 h.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("41")))
+    await biller.consume(realization("T-1", 2, realization_line("41")))
     await biller.generate()
     await biller.terms("Mercy Hospital", credits="per-invoice")
-    await biller.hear(statement("T-1", 3, statement_line("38")))
+    await biller.consume(realization("T-1", 3, realization_line("38")))
     await biller.generate()
     assert await after(biller, 2) == [
         ("credit-note", "Mercy Hospital", "-100"),
@@ -113,7 +113,7 @@ async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> Non
     await biller.terms("Mercy Hospital", credits="net")
     await three_invoices(biller)
     await adjust(biller, 2, T_1="38", T_2="45")
-    await biller.hear(statement("T-4", 1, statement_line("10")))
+    await biller.consume(realization("T-4", 1, realization_line("10")))
     await biller.generate()
     assert await after(biller) == [("invoice", "Mercy Hospital", "650")]
     assert [amount for *_, amount in await corrected(biller, "INV-000004")] == [
@@ -134,9 +134,9 @@ async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Bille
     await biller.terms("Mercy Hospital", credits="net")
     await three_invoices(biller)
     await adjust(biller, 2, T_1="30")
-    await biller.hear(
-        statement("T-4", 1, statement_line("1", "25.06")),
-        statement("T-5", 1, statement_line("1", "25.61")),
+    await biller.consume(
+        realization("T-4", 1, realization_line("1", "25.06")),
+        realization("T-5", 1, realization_line("1", "25.61")),
     )
     await biller.generate()
     assert [(kind, net, tax) for _, kind, _, net, tax, _ in (await biller.documents())[3:]] == [
@@ -153,11 +153,11 @@ async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None
     Debits with other split keys are on a document of their own.
     """
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("40", po_number="PO-1")))
+    await biller.consume(realization("T-1", 1, realization_line("40", po_number="PO-1")))
     await biller.generate()
-    await biller.hear(
-        statement("T-1", 2, statement_line("38", po_number="PO-1")),
-        statement("T-2", 1, statement_line("8", po_number="PO-2")),
+    await biller.consume(
+        realization("T-1", 2, realization_line("38", po_number="PO-1")),
+        realization("T-2", 1, realization_line("8", po_number="PO-2")),
     )
     await biller.generate()
     assert await after(biller, 1) == [
@@ -165,9 +165,9 @@ async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None
         ("invoice", "Mercy Hospital", "400"),
     ]
     await biller.rows("UPDATE invoicer.debtor_terms SET payment_terms = 'on-receipt'")
-    await biller.hear(
-        statement("T-1", 3, statement_line("37", po_number="PO-1")),
-        statement("T-3", 1, statement_line("8", po_number="PO-1")),
+    await biller.consume(
+        realization("T-1", 3, realization_line("37", po_number="PO-1")),
+        realization("T-3", 1, realization_line("8", po_number="PO-1")),
     )
     await biller.generate()
     assert sorted(await after(biller, 3)) == [
@@ -184,13 +184,17 @@ async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller)
     """
     await biller.terms("Mercy Hospital", credits="net")
     await biller.terms("Alpha", credits="net")
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        )
     )
     await biller.generate()
-    await biller.hear_nodes(node("office-1", revision=2, account_name="Alpha"))
-    await biller.hear(
-        statement("T-1", 2, statement_line("38"), statement_line("6", "75.00", time_type="OT"))
+    await biller.consume_nodes(node("office-1", revision=2, account_name="Alpha"))
+    await biller.consume(
+        realization(
+            "T-1", 2, realization_line("38"), realization_line("6", "75.00", time_type="OT")
+        )
     )
     await biller.generate()
     assert await after(biller, 1) == [
@@ -221,19 +225,19 @@ async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Bi
 
     Documents are sorted by Account Name, then the split keys, invoices before credit notes.
     """
-    await biller.hear_nodes(node("office-2", account_name="Alpha"))
-    await biller.hear(
-        statement("T-1", 1, statement_line("40", po_number="PO-2")),
-        statement("T-2", 1, statement_line("40")),
-        statement("T-3", 1, statement_line("40", billto_node="office-2")),
+    await biller.consume_nodes(node("office-2", account_name="Alpha"))
+    await biller.consume(
+        realization("T-1", 1, realization_line("40", po_number="PO-2")),
+        realization("T-2", 1, realization_line("40")),
+        realization("T-3", 1, realization_line("40", billto_node="office-2")),
     )
     await biller.generate()
-    await biller.hear(
-        statement("T-1", 2, statement_line("39", po_number="PO-2")),
-        statement("T-2", 2, statement_line("38")),
-        statement("T-3", 2, statement_line("37", billto_node="office-2")),
-        statement("T-4", 1, statement_line("4", po_number="PO-2")),
-        statement("T-5", 1, statement_line("5")),
+    await biller.consume(
+        realization("T-1", 2, realization_line("39", po_number="PO-2")),
+        realization("T-2", 2, realization_line("38")),
+        realization("T-3", 2, realization_line("37", billto_node="office-2")),
+        realization("T-4", 1, realization_line("4", po_number="PO-2")),
+        realization("T-5", 1, realization_line("5")),
     )
     looked = (await biller.preview())["details"]["listed"]
     await biller.generate()
@@ -258,12 +262,12 @@ async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> No
     """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("38")))
+    await biller.consume(realization("T-1", 2, realization_line("38")))
     await biller.generate()
     said = [
-        InvoiceClosed.model_validate_json(each.value) for each in biller.heard("invoice-closed")
+        InvoiceClosed.model_validate_json(each.value) for each in biller.published("invoice-closed")
     ]
     assert [
         (each.invoice_number, each.document_type, str(each.total), each.line_count) for each in said
@@ -287,11 +291,11 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
     await biller.company(tax_basis="document", default_tax="VAT")
     await biller.tax("VAT", "15")
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("3", "0.05")))
+    await biller.consume(realization("T-1", 1, realization_line("3", "0.05")))
     assert (await biller.generate())["details"]["totals"][0]["total"] == "0.17"
-    await biller.hear(
-        statement("T-1", 2),
-        *(statement(f"T-{at}", 1, statement_line("1", "0.05")) for at in (2, 3, 4)),
+    await biller.consume(
+        realization("T-1", 2),
+        *(realization(f"T-{at}", 1, realization_line("1", "0.05")) for at in (2, 3, 4)),
     )
     for answer in (await biller.preview(), await biller.generate()):
         assert (answer["details"]["documents"], answer["details"]["left_out"]) == (
@@ -299,7 +303,7 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
             {"zero_total": 4},
         )
     assert len(await biller.documents()) == 1
-    await biller.hear(statement("T-5", 1, statement_line("1")))
+    await biller.consume(realization("T-5", 1, realization_line("1")))
     await biller.generate()
     assert await biller.documents() == [
         ("INV-000001", "invoice", "Mercy Hospital", "0.15", "0.02", "USD"),
@@ -314,9 +318,9 @@ async def test_what_lowers_the_debt_is_a_credit_note_whatever_its_net(biller: Bi
     """
     await biller.tax("VAT", "15")
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(statement("T-1", 1, statement_line("40", tax_code="VAT")))
+    await biller.consume(realization("T-1", 1, realization_line("40", tax_code="VAT")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2), statement("T-2", 1, statement_line("41")))
+    await biller.consume(realization("T-1", 2), realization("T-2", 1, realization_line("41")))
     answer = await biller.generate()
     assert answer["details"]["totals"] == [
         {

@@ -5,7 +5,15 @@ import json
 from typing import Any
 
 from shared.events.billing import BatchGenerated, InvoiceClosed
-from tests.builders import COMPANY, command, node, product_line, record, statement, statement_line
+from tests.builders import (
+    COMPANY,
+    command,
+    node,
+    product_line,
+    realization,
+    realization_line,
+    record,
+)
 from tests.conftest import Configure, process
 from tests.handlers.billed import Biller, biller
 from tests.running import Pauses
@@ -34,13 +42,13 @@ async def taxed(biller: Biller) -> None:
     await biller.tax("VAT", "8.875")
 
 
-async def test_a_part_of_a_line_is_what_stands_minus_what_remains(biller: Biller) -> None:
+async def test_a_credited_part_is_the_line_minus_what_remains(biller: Biller) -> None:
     """Domain rules 5: the amount is what is left minus the rounded amount of what remains.
 
     0.25 h of 7.5 × 33.33 = 8.34.
     """
     await taxed(biller)
-    await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
+    await biller.consume(realization("T-1", 1, realization_line("7.5", "33.33", amount="249.98")))
     await biller.generate()
     answer = await credit(biller, "INV-000001", (1, "0.25"), to="write-off")
     assert answer["outcome"] == "accepted", answer
@@ -62,18 +70,18 @@ async def test_a_part_of_a_line_is_what_stands_minus_what_remains(biller: Biller
     await biller.check_seals()
 
 
-async def test_a_credit_closes_at_once_and_is_said(biller: Biller) -> None:
+async def test_a_credit_closes_at_once_and_is_published(biller: Biller) -> None:
     """Issue: the credit note closes at once, as a batch of one document.
 
     It has a number from the series and a seal; `batch-generated` and `invoice-closed` are
     published.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate("2026-10-04", invoice_date="2026-10-05")
     answer = await credit(biller, "INV-000001", (1, "2"), to="write-off", reason="goodwill")
     (batch,) = [
         each
-        for each in map(_batch, biller.heard("batch-generated"))
+        for each in map(_batch, biller.published("batch-generated"))
         if each.batch_id == answer["details"]["batch_id"]
     ]
     assert (batch.documents, batch.first_number, batch.last_number, str(batch.cut_off_date)) == (
@@ -84,7 +92,7 @@ async def test_a_credit_closes_at_once_and_is_said(biller: Biller) -> None:
     )
     (note,) = [
         each
-        for each in map(_closed, biller.heard("invoice-closed"))
+        for each in map(_closed, biller.published("invoice-closed"))
         if each.document_type == "credit-note"
     ]
     assert (note.invoice_number, str(note.total), str(note.invoice_date), note.line_count) == (
@@ -115,12 +123,12 @@ async def test_the_credit_note_repeats_the_invoice(biller: Biller) -> None:
         tax_wording="Exempt: health care",
         payment_terms="day:15",
     )
-    await biller.hear(statement("T-1", 1, statement_line("40", po_number="PO-1")))
+    await biller.consume(realization("T-1", 1, realization_line("40", po_number="PO-1")))
     await biller.generate()
     await biller.rows(
         "UPDATE invoicer.debtor_terms SET tax_regime = 'standard', payment_terms = 'on-receipt'"
     )
-    await biller.hear_nodes(
+    await biller.consume_nodes(
         node("office-1", revision=2, account_name="New Owner", address="New Rd")
     )
     await credit(biller, to="write-off")
@@ -140,9 +148,9 @@ async def test_a_rebill_is_a_line_that_names_the_credit(biller: Biller) -> None:
 
     The debtor is resolved when the line is billed.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear_nodes(node("office-1", revision=2, account_name="New Owner"))
+    await biller.consume_nodes(node("office-1", revision=2, account_name="New Owner"))
     await credit(biller, "INV-000001", (1, "3.5"))
     (line,) = await biller.rows(
         "SELECT p.* FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)"
@@ -153,7 +161,7 @@ async def test_a_rebill_is_a_line_that_names_the_credit(biller: Biller) -> None:
     assert (await biller.documents())[2:] == [
         ("INV-000003", "invoice", "New Owner", "175", "0", "USD")
     ]
-    await biller.hear(statement("T-1", 2, statement_line("41")))
+    await biller.consume(realization("T-1", 2, realization_line("41")))
     (line,) = await biller.rows(
         "SELECT p.* FROM invoicer.open_line JOIN invoicer.pay_line p USING (pay_line_id)"
     )
@@ -166,9 +174,11 @@ async def test_a_rebill_is_a_line_that_names_the_credit(biller: Biller) -> None:
 async def test_a_whole_document_to_rebill_or_to_write_off(biller: Biller) -> None:
     """Issue: without lines, all that is left of the document is credited, with its tax."""
     await taxed(biller)
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
-        statement("T-2", 1, statement_line("3", "33.33")),
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        ),
+        realization("T-2", 1, realization_line("3", "33.33")),
     )
     await biller.generate()
     await credit(biller, "INV-000001", (1, "2"), to="write-off")
@@ -191,9 +201,11 @@ async def test_reissue_opens_all_lines_again_at_the_same_prices(biller: Biller) 
 
     In one transaction; the next batch bills them.
     """
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
-        statement("P-1", 1, product_line("10000.00")),
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        ),
+        realization("P-1", 1, product_line("10000.00")),
     )
     await biller.generate()
     answer = await credit(biller, to="reissue")
@@ -222,9 +234,9 @@ async def test_a_further_debit_of_a_snoozed_key_is_snoozed(biller: Biller) -> No
 
     The credit is not on hold.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("41")))
+    await biller.consume(realization("T-1", 2, realization_line("41")))
     (extra,) = await biller.rows("SELECT pay_line_id FROM invoicer.open_line")
     await biller.tell("snooze-pay-lines", pay_line_ids=[extra.pay_line_id])
     answer = await credit(biller, "INV-000001", (1, "10"))
@@ -237,15 +249,15 @@ async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Bill
 
     Once the credit by hand is closed, settlement opens only what is still to credit.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("30")))
+    await biller.consume(realization("T-1", 2, realization_line("30")))
     assert await biller.open() == [("-10", "-500")]
     await credit(biller, "INV-000001", (1, "38"), to="write-off")
     assert await biller.open() == [], (
         "2 h stand on the invoice, 30 h of worth are settled by them and by 28 h forgiven"
     )
-    await biller.hear(statement("T-1", 3))
+    await biller.consume(realization("T-1", 3))
     assert await biller.open() == [("-2", "-100")]
     await biller.generate()
     assert (await credit(biller))["code"] == "nothing_left"
@@ -258,10 +270,10 @@ async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Bill
     40 h invoiced, 2 h written off, adjusted to 38 h: crediting 3 h to rebill opens 1 h, and the
     answer explains why it is not 3 h.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     await credit(biller, "INV-000001", (1, "2"), to="write-off")
-    await biller.hear(statement("T-1", 2, statement_line("38")))
+    await biller.consume(realization("T-1", 2, realization_line("38")))
     answer = await credit(biller, "INV-000001", (1, "3"))
     assert await biller.open() == [("1", "50")]
     (finding,) = answer["findings"]
@@ -274,7 +286,7 @@ async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Bill
 
 async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Biller) -> None:
     """Domain rules 5: an edit is part of the value: a rebilled line is opened with it."""
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.open_line")
     await biller.tell(
         "edit-pay-line", pay_line_id=line.pay_line_id, amount="1800.00", reason="agreed"
@@ -288,12 +300,12 @@ async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Bill
     await biller.check_seals()
 
 
-async def test_what_is_refused_says_what_is_left_and_what_to_do(biller: Biller) -> None:
+async def test_a_refusal_states_what_is_left_and_what_to_do(biller: Biller) -> None:
     """Issue: never more than can be credited; a credit note cannot be credited.
 
     A refusal changes nothing and says what is left and what to do.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     await credit(biller, "INV-000001", (1, "2"))
     refusals = {
@@ -323,7 +335,7 @@ async def test_what_is_refused_says_what_is_left_and_what_to_do(biller: Biller) 
 
 async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
     """Design 1: the same command again returns the first result and credits nothing."""
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     lines = [{"line_no": 1, "quantity": "2"}]
     asked = record(
@@ -338,8 +350,8 @@ async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
         COMPANY,
     )
     for _ in range(2):
-        await process(biller.books, biller.desk.subscription(), [asked])
-    first, second = (json.loads(each.value) for each in biller.heard("command-results")[-2:])
+        await process(biller.unit_of_work, biller.dispatcher.subscription(), [asked])
+    first, second = (json.loads(each.value) for each in biller.published("command-results")[-2:])
     assert first == second
     assert len(await biller.documents()) == 2
 
@@ -348,9 +360,9 @@ async def test_a_credit_waits_for_a_batch(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
     """Design 5: a credit that arrives while a batch runs is numbered after it."""
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
-    await biller.hear(statement("T-1", 2, statement_line("41")))
+    await biller.consume(realization("T-1", 2, realization_line("41")))
     configure(today="2026-10-31")
     pauses.hold("batch_selected")
     batch = asyncio.create_task(biller.generate())

@@ -50,7 +50,7 @@ async def overlapped(realizer: Realizer, first: tuple[str, Any], second: tuple[s
 
 @pytest.mark.parametrize("timesheet_first", [True, False], ids=["timesheet first", "fact first"])
 @pytest.mark.parametrize("meets", MEETINGS)
-async def test_a_timesheet_meets_a_fact(
+async def test_a_timesheet_and_its_fact_arrive_together(
     realizer: Realizer, meets: str, timesheet_first: bool
 ) -> None:
     """A timesheet and its missing fact on two workers at once: realized at the newest price."""

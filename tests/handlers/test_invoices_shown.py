@@ -9,7 +9,7 @@ from typing import Any
 from services.console.queries import ageing, history, invoices
 from services.console.queries.closed_documents import closed_documents, closed_lines
 from shared.render import pdf_document
-from tests.builders import COMPANY, node, product_line, statement, statement_line
+from tests.builders import COMPANY, node, product_line, realization, realization_line
 from tests.conftest import as_console
 from tests.handlers.billed import Biller, biller
 
@@ -49,12 +49,12 @@ async def test_the_state_is_derived_from_lines_credits_and_payments(biller: Bill
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "20")
     for at in (1, 2, 3):
-        await biller.hear(statement(f"T-{at}", 1, statement_line("40")))
+        await biller.consume(realization(f"T-{at}", 1, realization_line("40")))
         await biller.generate()
     await credit(biller, "INV-000002", (1, "10"), to="write-off")
     await credit(biller, "INV-000003")
-    await biller.hear(
-        statement(
+    await biller.consume(
+        realization(
             "P-1",
             1,
             product_line().model_copy(
@@ -63,7 +63,7 @@ async def test_the_state_is_derived_from_lines_credits_and_payments(biller: Bill
         )
     )
     await biller.terms("Mercy Hospital", zero_documents=True)
-    await biller.hear(statement("T-4", 1, statement_line("1", "0.00", po_number="PO-0")))
+    await biller.consume(realization("T-4", 1, realization_line("1", "0.00", po_number="PO-0")))
     await biller.generate(invoice_date="2026-10-31")
     found = await states(biller)
     assert found[:5] == [
@@ -85,8 +85,8 @@ async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> No
     """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no
     part of an invoice.
     """
-    await biller.hear(
-        statement(
+    await biller.consume(
+        realization(
             "P-1",
             1,
             product_line().model_copy(
@@ -106,15 +106,17 @@ async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Bill
     """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts
     from its own date, on the invoice's age; on a netted invoice, too.
     """
-    await biller.hear_nodes(node("office-2", account_name="Alpha"))
+    await biller.consume_nodes(node("office-2", account_name="Alpha"))
     await biller.terms("Mercy Hospital", credits="net")
-    await biller.hear(
-        statement("T-1", 1, statement_line("40")),
-        statement("T-2", 1, statement_line("3", "1000", currency="JPY", billto_node="office-2")),
+    await biller.consume(
+        realization("T-1", 1, realization_line("40")),
+        realization(
+            "T-2", 1, realization_line("3", "1000", currency="JPY", billto_node="office-2")
+        ),
     )
     await biller.generate(invoice_date="2026-08-15")
-    await biller.hear(
-        statement("T-1", 2, statement_line("38")), statement("T-3", 1, statement_line("10"))
+    await biller.consume(
+        realization("T-1", 2, realization_line("38")), realization("T-3", 1, realization_line("10"))
     )
     await biller.generate(invoice_date="2026-09-20")
     assert [row[3] for row in await biller.documents()] == ["3000", "2000", "400"]
@@ -153,13 +155,17 @@ async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller)
     """Issue: view with lines and history: what is left on each line, on which document, by whom,
     why and to what end it was credited.
     """
-    await biller.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    await biller.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        )
     )
     await biller.generate()
     await credit(biller, "INV-000001", (2, "2"), to="write-off")
-    await biller.hear(
-        statement("T-1", 2, statement_line("30"), statement_line("5", "75.00", time_type="OT"))
+    await biller.consume(
+        realization(
+            "T-1", 2, realization_line("30"), realization_line("5", "75.00", time_type="OT")
+        )
     )
     await biller.generate()
     head = await read(biller, invoices.invoice, "INV-000001", COMPANY)
@@ -192,7 +198,7 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
     """
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "8.875")
-    await biller.hear(statement("T-1", 1, statement_line("7.5", "33.33", amount="249.98")))
+    await biller.consume(realization("T-1", 1, realization_line("7.5", "33.33", amount="249.98")))
     await biller.generate(invoice_date="2026-10-30")
     await credit(biller, "INV-000001", (1, "0.25"), to="write-off")
     async with as_console(biller.console) as connection:
@@ -213,7 +219,7 @@ async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> No
     """Domain rules 11: every accepted or refused command is kept, and found by the number of the
     invoice, the debtor, and the document.
     """
-    await biller.hear(statement("T-1", 1, statement_line("40")))
+    await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     await biller.tell(
         "credit-invoice",

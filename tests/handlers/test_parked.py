@@ -13,14 +13,14 @@ from shared.broker.topics import OPERATOR_COMMANDS
 from shared.database import rows
 from shared.verify import verify
 from tests.builders import COMPANY, WEEK, command, days, entry, node, requirement, timesheet
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.in_process import Pipeline
 
 MONDAY = WEEK - timedelta(days=6)
 CUT_OFF = "2026-03-31"
 
 
-class Parking(Road):
+class Parking(Pipeline):
     """All services with three debtors: Mercy (REQ-1), Grace (REQ-2), Hope (REQ-3)."""
 
     engine_of: EngineOf
@@ -68,10 +68,12 @@ class Parking(Road):
 
 
 @pytest.fixture
-async def parking(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Parking:
+async def parking(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
+) -> Parking:
     """All services, on 2026-05-15."""
     configure(today="2026-05-15")
-    made = Parking(books_of)
+    made = Parking(unit_of_work_for)
     made.engine_of = engine_of
     await made.ask("set-billing-company")
     for at, name in enumerate(("Mercy", "Grace", "Hope"), start=1):

@@ -22,45 +22,45 @@ from shared.events.billing import Finding
 from shared.events.commands import SetCatalogItem
 from tests import builders
 from tests.builders import record
-from tests.conftest import BooksOf, EngineOf, nothing, process
-from tests.sample_service import SERVICE, TOPIC, Playroom, make_table, toy
+from tests.conftest import EngineOf, UnitOfWorkFor, nothing, process
+from tests.sample_service import SERVICE, TOPIC, SampleService, make_table, sample
 
 ASK = "operator-commands"
 
 
 @pytest.fixture
-async def books(engine_of: EngineOf, books_of: BooksOf) -> UnitOfWork:
-    """The toy service's books."""
+async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
+    """The sample service's books."""
     await make_table(engine_of("owner"))
-    return books_of(SERVICE, {"toy": Playroom().say})
+    return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
-def answers(books: UnitOfWork) -> list[dict[str, Any]]:
+def answers(unit_of_work: UnitOfWork) -> list[dict[str, Any]]:
     """Every answer that was said, in order."""
     return [
         json.loads(message.value)
-        for message in books.producer.published
+        for message in unit_of_work.producer.published
         if message.topic == "command-results"
     ]  # type: ignore[attr-defined]
 
 
 async def ask(
-    books: UnitOfWork, kind: str, subscription: Subscription | None = None, **values: Any
+    unit_of_work: UnitOfWork, kind: str, subscription: Subscription | None = None, **values: Any
 ) -> dict[str, Any]:
     """Gives a command; the answer that it got."""
     await process(
-        books,
-        subscription or Playroom().desk().subscription(),
+        unit_of_work,
+        subscription or SampleService().dispatcher().subscription(),
         [record(ASK, builders.command(kind, **values))],
     )
-    return answers(books)[-1]
+    return answers(unit_of_work)[-1]
 
 
-async def state(books: UnitOfWork) -> list[tuple[Any, ...]]:
+async def state(unit_of_work: UnitOfWork) -> list[tuple[Any, ...]]:
     """Everything that a repeat might change."""
-    async with books.engine.connect() as connection:
+    async with unit_of_work.engine.connect() as connection:
         found = []
-        for table in ("toy", "command", "command_conflict", "dead_letter"):
+        for table in ("sample", "command", "command_conflict", "dead_letter"):
             found += [
                 tuple(row)
                 for row in await rows(
@@ -70,34 +70,41 @@ async def state(books: UnitOfWork) -> list[tuple[Any, ...]]:
     return found
 
 
-async def toys(books: UnitOfWork) -> list[str]:
-    """The toys that are there."""
-    async with books.engine.connect() as connection:
+async def samples(unit_of_work: UnitOfWork) -> list[str]:
+    """The samples that are there."""
+    async with unit_of_work.engine.connect() as connection:
         return [
             row[0]
-            for row in await rows(connection, "SELECT toy_id FROM fee_realizer.toy ORDER BY toy_id")
+            for row in await rows(
+                connection, "SELECT sample_id FROM fee_realizer.sample ORDER BY sample_id"
+            )
         ]
 
 
-async def letter(
-    books: UnitOfWork, value: bytes, topic: str = TOPIC, subscription: Subscription | None = None
+async def dead_letter(
+    unit_of_work: UnitOfWork,
+    value: bytes,
+    topic: str = TOPIC,
+    subscription: Subscription | None = None,
 ) -> int:
     """Brings a record that nobody can read; the id of its dead letter."""
-    await process(books, subscription or Playroom().subscription(), [record(topic, value)])
-    async with books.engine.connect() as connection:
+    await process(
+        unit_of_work, subscription or SampleService().subscription(), [record(topic, value)]
+    )
+    async with unit_of_work.engine.connect() as connection:
         found = await connection.scalar(
-            text(f"SELECT max(dead_letter_id) FROM {books.service}.dead_letter")
+            text(f"SELECT max(dead_letter_id) FROM {unit_of_work.service}.dead_letter")
         )
     assert isinstance(found, int)
     return found
 
 
-async def fate(books: UnitOfWork, dead_letter_id: int) -> tuple[Any, ...]:
+async def fate(unit_of_work: UnitOfWork, dead_letter_id: int) -> tuple[Any, ...]:
     """What became of a dead letter."""
-    async with books.engine.connect() as connection:
+    async with unit_of_work.engine.connect() as connection:
         found = await rows(
             connection,
-            f"SELECT state, closed_by, closed_reason FROM {books.service}.dead_letter WHERE dead_letter_id = :id",
+            f"SELECT state, closed_by, closed_reason FROM {unit_of_work.service}.dead_letter WHERE dead_letter_id = :id",
             id=dead_letter_id,
         )
     return tuple(found[0])
@@ -106,77 +113,81 @@ async def fate(books: UnitOfWork, dead_letter_id: int) -> tuple[Any, ...]:
 ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
 
 
-async def test_the_same_command_again_gets_the_first_answer(books: UnitOfWork) -> None:
+async def test_the_same_command_again_gets_the_first_answer(unit_of_work: UnitOfWork) -> None:
     """The same id with the same body, in whatever order its fields stand, is answered again and has no second effect."""
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     body = json.loads(command.model_dump_json())
     turned = dict(reversed(body.items()))
-    await process(books, Playroom().desk().subscription(), [record(ASK, command)])
-    before = await state(books)
+    await process(unit_of_work, SampleService().dispatcher().subscription(), [record(ASK, command)])
+    before = await state(unit_of_work)
     for again in (body, turned):
-        await process(books, Playroom().desk().subscription(), [record(ASK, again)])
-    first, *others = answers(books)
+        await process(
+            unit_of_work, SampleService().dispatcher().subscription(), [record(ASK, again)]
+        )
+    first, *others = answers(unit_of_work)
     assert first["outcome"] == "accepted"
     assert others == [first, first]
-    assert await state(books) == before
+    assert await state(unit_of_work) == before
 
 
-async def test_the_answer_comes_first(books: UnitOfWork) -> None:
+async def test_the_answer_comes_first(unit_of_work: UnitOfWork) -> None:
     """Somebody waits for the answer; what the command made true is said after it, and stands as unsaid until a later transaction."""
-    await ask(books, "set-catalog-item", item_id="I-1", **ITEM)
-    assert [message.topic for message in books.producer.published] == [
+    await ask(unit_of_work, "set-catalog-item", item_id="I-1", **ITEM)
+    assert [message.topic for message in unit_of_work.producer.published] == [
         "command-results",
         "document-held",
     ]  # type: ignore[attr-defined]
-    async with books.engine.connect() as connection:
+    async with unit_of_work.engine.connect() as connection:
         assert {kind for kind, _ in await tables.outbox_entries(connection, SERVICE, 10)} == {
-            "toy",
+            "sample",
             "command-result",
         }
-    await books.transact(nothing)
-    async with books.engine.connect() as connection:
+    await unit_of_work.transact(nothing)
+    async with unit_of_work.engine.connect() as connection:
         assert await tables.outbox_entries(connection, SERVICE, 10) == []
 
 
-async def test_what_was_not_said_after_an_answer_is_left_to_say(books: UnitOfWork) -> None:
+async def test_messages_not_published_after_an_answer_stay_in_the_outbox(
+    unit_of_work: UnitOfWork,
+) -> None:
     """Kafka goes away between the answer and what follows: that stands as unsaid, and the command asked again gets its answer again."""
     command = record(ASK, builders.command("set-catalog-item", item_id="I-1", **ITEM))
-    say, books.builders = books.builders["toy"], {"toy": _away}
+    say, unit_of_work.builders = unit_of_work.builders["sample"], {"sample": _away}
     with pytest.raises(KafkaConnectionError):
-        await process(books, Playroom().desk().subscription(), [command])
-    books.builders = {"toy": say}
-    await process(books, Playroom().desk().subscription(), [command])
-    assert [answer["outcome"] for answer in answers(books)] == ["accepted", "accepted"]
-    async with books.engine.connect() as connection:
+        await process(unit_of_work, SampleService().dispatcher().subscription(), [command])
+    unit_of_work.builders = {"sample": say}
+    await process(unit_of_work, SampleService().dispatcher().subscription(), [command])
+    assert [answer["outcome"] for answer in answers(unit_of_work)] == ["accepted", "accepted"]
+    async with unit_of_work.engine.connect() as connection:
         left = [
             an_id
             for an_id in await tables.outbox_entries(connection, SERVICE, 10)
-            if an_id not in books.published
+            if an_id not in unit_of_work.published
         ]
-    assert left == [("toy", "I-1")]
-    assert await books.publish_pending(left) == 1
+    assert left == [("sample", "I-1")]
+    assert await unit_of_work.publish_pending(left) == 1
 
 
 async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
     raise KafkaConnectionError
 
 
-async def test_one_id_for_two_commands_is_refused(books: UnitOfWork) -> None:
+async def test_one_id_for_two_commands_is_refused(unit_of_work: UnitOfWork) -> None:
     """Another body under a used id is refused, and the first answer stays; asked again, the refusal is the same."""
     body = json.loads(builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json())
-    subscription = Playroom().desk().subscription()
+    subscription = SampleService().dispatcher().subscription()
     for item in ("I-1", "I-2", "I-2", "I-1"):
-        await process(books, subscription, [record(ASK, body | {"item_id": item})])
-    assert [answer["code"] for answer in answers(books)] == [
+        await process(unit_of_work, subscription, [record(ASK, body | {"item_id": item})])
+    assert [answer["code"] for answer in answers(unit_of_work)] == [
         "ok",
         "command_id_reused",
         "command_id_reused",
         "ok",
     ]
-    assert await toys(books) == ["I-1"]
+    assert await samples(unit_of_work) == ["I-1"]
 
 
-async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
+async def test_no_answer_is_longer_than_its_message(unit_of_work: UnitOfWork) -> None:
     """A message that quotes a long reason or names many debtors is cut, and of details that no message can hold the longest are emptied: the
     command has its effect. Either stopped the worker, at every try again."""
     words = "a reason of many words " * 100
@@ -184,7 +195,7 @@ async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
     async def wordy(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
         if command.item_id == "I-1":
             raise Refused("no", words, words)
-        return replace(await Playroom().set_item(connection, command), message=words)
+        return replace(await SampleService().set_item(connection, command), message=words)
 
     async def large(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
         found = [
@@ -193,16 +204,16 @@ async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
             )
         ] * 100
         return replace(
-            await Playroom().set_item(connection, command),
+            await SampleService().set_item(connection, command),
             details={"listed": ["é" * 1_000] * 460, "total": "7"},
             findings=found,
         )
 
     for item, outcome in (("I-1", "refused"), ("I-2", "accepted")):
         said = await ask(
-            books,
+            unit_of_work,
             "set-catalog-item",
-            replace(Playroom().desk(), handlers={SetCatalogItem: wordy}).subscription(),
+            replace(SampleService().dispatcher(), handlers={SetCatalogItem: wordy}).subscription(),
             item_id=item,
             **ITEM,
         )
@@ -212,9 +223,9 @@ async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
             " ...",
         )
     said = await ask(
-        books,
+        unit_of_work,
         "set-catalog-item",
-        replace(Playroom().desk(), handlers={SetCatalogItem: large}).subscription(),
+        replace(SampleService().dispatcher(), handlers={SetCatalogItem: large}).subscription(),
         item_id="I-3",
         **ITEM,
     )
@@ -223,14 +234,14 @@ async def test_no_answer_is_longer_than_its_message(books: UnitOfWork) -> None:
         {"listed": [], "total": "7", "shortened": ["findings", "listed"]},
     )
     assert len(said["findings"]) == 50
-    assert await toys(books) == ["I-2", "I-3"]
+    assert await samples(unit_of_work) == ["I-2", "I-3"]
 
 
 async def test_one_command_at_two_workers_has_one_effect(
-    books: UnitOfWork, books_of: BooksOf
+    unit_of_work: UnitOfWork, unit_of_work_for: UnitOfWorkFor
 ) -> None:
     """A zombie and its successor answer the same command side by side: one effect, and both give the one answer."""
-    twin = books_of(SERVICE, {"toy": Playroom().say})
+    twin = unit_of_work_for(SERVICE, {"sample": SampleService().say})
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     both = asyncio.Barrier(2)
 
@@ -241,116 +252,126 @@ async def test_one_command_at_two_workers_has_one_effect(
             if not met:  # at the first try both find no answer stored; one of them meets the other's key and tries again
                 met.append(True)
                 await both.wait()
-            return await Playroom().set_item(connection, asked)
+            return await SampleService().set_item(connection, asked)
 
         return CommandDispatcher(SERVICE, {SetCatalogItem: meet}, dict, _nothing).subscription()
 
     await asyncio.gather(
-        *(process(each, subscription(), [record(ASK, command)]) for each in (books, twin))
+        *(process(each, subscription(), [record(ASK, command)]) for each in (unit_of_work, twin))
     )
-    assert await toys(books) == ["I-1"]
-    assert answers(books) == answers(twin)
-    assert answers(books)[0]["outcome"] == "accepted"
+    assert await samples(unit_of_work) == ["I-1"]
+    assert answers(unit_of_work) == answers(twin)
+    assert answers(unit_of_work)[0]["outcome"] == "accepted"
 
 
-async def test_a_mended_dead_letter_is_as_if_it_had_been_good(books: UnitOfWork) -> None:
+async def test_a_fixed_dead_letter_is_processed_like_a_good_record(
+    unit_of_work: UnitOfWork,
+) -> None:
     """A record that was fixed has the effect, and is announced, as if it had been good the first time; it is replayed once."""
-    number = await letter(books, toy("bear")[:-1])
+    number = await dead_letter(unit_of_work, sample("bear")[:-1])
     answer = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         service=SERVICE,
         dead_letter_id=number,
-        value=toy("bear").decode(),
+        value=sample("bear").decode(),
     )
     assert answer["outcome"] == "accepted"
-    assert await toys(books) == ["bear"]
+    assert await samples(unit_of_work) == ["bear"]
     assert [
-        message.key for message in books.producer.published if message.topic == "document-held"
+        message.key
+        for message in unit_of_work.producer.published
+        if message.topic == "document-held"
     ] == ["bear"]  # type: ignore[attr-defined]
-    assert await fate(books, number) == ("replayed", "pat", "test")
-    again = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
+    assert await fate(unit_of_work, number) == ("replayed", "pat", "test")
+    again = await ask(unit_of_work, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
     assert (again["outcome"], again["code"]) == ("refused", "dead_letter_closed")
 
 
-async def test_a_dead_letter_that_is_as_bad_as_before_stays_open(books: UnitOfWork) -> None:
+async def test_an_unchanged_dead_letter_stays_open(unit_of_work: UnitOfWork) -> None:
     """Replaying without fixing tells again what is wrong; so does a fix that meets what is there already."""
-    number = await letter(books, b"[1]")
-    await process(books, Playroom().subscription(), [record(TOPIC, toy("bear", "2"))])
-    as_it_was = await ask(books, "replay-dead-letter", service=SERVICE, dead_letter_id=number)
+    number = await dead_letter(unit_of_work, b"[1]")
+    await process(
+        unit_of_work, SampleService().subscription(), [record(TOPIC, sample("bear", "2"))]
+    )
+    as_it_was = await ask(
+        unit_of_work, "replay-dead-letter", service=SERVICE, dead_letter_id=number
+    )
     assert (as_it_was["outcome"], as_it_was["code"]) == ("refused", "not_an_object")
     in_conflict = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         service=SERVICE,
         dead_letter_id=number,
-        value=toy("bear", "3").decode(),
+        value=sample("bear", "3").decode(),
     )
     assert (in_conflict["outcome"], in_conflict["code"]) == ("refused", "conflict")
-    assert (await fate(books, number))[0] == "open"
+    assert (await fate(unit_of_work, number))[0] == "open"
 
 
-async def test_a_mend_that_the_database_refuses_leaves_the_dead_letter_open(
-    books: UnitOfWork,
+async def test_a_fix_that_the_database_refuses_leaves_the_dead_letter_open(
+    unit_of_work: UnitOfWork,
 ) -> None:
     """The command is answered with the database's refusal, and can be given again with another value."""
-    number = await letter(books, b"[1]")
-    subscription = Playroom().desk().subscription()
+    number = await dead_letter(unit_of_work, b"[1]")
+    subscription = SampleService().dispatcher().subscription()
     refused = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         subscription,
         service=SERVICE,
         dead_letter_id=number,
-        value=toy("bear", "13").decode(),
+        value=sample("bear", "13").decode(),
     )
     assert (refused["outcome"], refused["code"]) == ("refused", "constraint_violated")
     good = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         subscription,
         service=SERVICE,
         dead_letter_id=number,
-        value=toy("bear", "12").decode(),
+        value=sample("bear", "12").decode(),
     )
     assert good["outcome"] == "accepted"
-    assert await toys(books) == ["bear"]
+    assert await samples(unit_of_work) == ["bear"]
 
 
-async def test_a_dead_letter_is_discarded_with_a_reason_only(books: UnitOfWork) -> None:
+async def test_a_dead_letter_is_discarded_with_a_reason_only(unit_of_work: UnitOfWork) -> None:
     """What is set aside for good says why; then it can't be replayed."""
-    number = await letter(books, b"{}")
+    number = await dead_letter(unit_of_work, b"{}")
     bare = await ask(
-        books, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason=""
+        unit_of_work, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason=""
     )
     assert (bare["outcome"], bare["code"]) == ("refused", "reason_missing")
     assert (
         await ask(
-            books,
+            unit_of_work,
             "discard-dead-letter",
             service=SERVICE,
             dead_letter_id=number,
             reason="a test of the sender",
         )
     )["outcome"] == "accepted"
-    assert await fate(books, number) == ("discarded", "pat", "a test of the sender")
+    assert await fate(unit_of_work, number) == ("discarded", "pat", "a test of the sender")
     late = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         service=SERVICE,
         dead_letter_id=number,
-        value=toy("bear").decode(),
+        value=sample("bear").decode(),
     )
     assert late["code"] == "dead_letter_closed"
-    unknown = await ask(books, "discard-dead-letter", service=SERVICE, dead_letter_id=number + 999)
+    unknown = await ask(
+        unit_of_work, "discard-dead-letter", service=SERVICE, dead_letter_id=number + 999
+    )
     assert unknown["code"] == "no_such_dead_letter"
-    assert await toys(books) == []
+    assert await samples(unit_of_work) == []
 
 
 @pytest.fixture
-def invoicer(books_of: BooksOf) -> tuple[UnitOfWork, Subscription]:
+def invoicer(unit_of_work_for: UnitOfWorkFor) -> tuple[UnitOfWork, Subscription]:
     """The desk that answers for commands that nobody can read."""
-    return books_of(FALLBACK_SERVICE), CommandDispatcher(
+    return unit_of_work_for(FALLBACK_SERVICE), CommandDispatcher(
         FALLBACK_SERVICE,
         {},
         lambda: {ASK: CommandDispatcher(FALLBACK_SERVICE, {}, dict, _nothing).subscription()},
@@ -385,27 +406,27 @@ async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
         pytest.param(b"\xff\xfe{", [], id="not text"),
     ],
 )
-async def test_who_sends_an_unreadable_command_is_answered_if_its_id_can_be_read(
+async def test_an_unreadable_command_is_answered_if_its_id_can_be_read(
     invoicer: tuple[UnitOfWork, Subscription], value: bytes, said: list[str]
 ) -> None:
     """Whatever is written to the command topic, the desk survives it, keeps it as a dead letter, and refuses it by its id."""
-    books, subscription = invoicer
-    await letter(books, value, ASK, subscription)
-    assert [answer["command_id"] for answer in answers(books)] == said
-    assert all(answer["outcome"] == "refused" for answer in answers(books))
-    async with books.engine.connect() as connection:
+    unit_of_work, subscription = invoicer
+    await dead_letter(unit_of_work, value, ASK, subscription)
+    assert [answer["command_id"] for answer in answers(unit_of_work)] == said
+    assert all(answer["outcome"] == "refused" for answer in answers(unit_of_work))
+    async with unit_of_work.engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM invoicer.dead_letter")) == 1
 
 
-async def test_a_mended_command_of_another_service_is_not_swallowed(
+async def test_a_fixed_command_of_another_service_is_refused(
     invoicer: tuple[UnitOfWork, Subscription],
 ) -> None:
     """The desk that kept an unreadable command can't do another service's work: it says where to send the fixed one."""
-    books, subscription = invoicer
-    number = await letter(books, b"{", ASK, subscription)
+    unit_of_work, subscription = invoicer
+    number = await dead_letter(unit_of_work, b"{", ASK, subscription)
     fixed = builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json()
     answer = await ask(
-        books,
+        unit_of_work,
         "replay-dead-letter",
         subscription,
         service=FALLBACK_SERVICE,
@@ -413,4 +434,4 @@ async def test_a_mended_command_of_another_service_is_not_swallowed(
         value=fixed,
     )
     assert (answer["outcome"], answer["code"]) == ("refused", "another_service")
-    assert (await fate(books, number))[0] == "open"
+    assert (await fate(unit_of_work, number))[0] == "open"

@@ -24,9 +24,9 @@ from shared.consumer.records import Record
 from shared.events.field_types import TEXT_LENGTH
 from tests import builders
 from tests.builders import COMPANY
-from tests.conftest import BooksOf, EngineOf
-from tests.in_process import Road
-from tests.running import Watching
+from tests.conftest import EngineOf, UnitOfWorkFor
+from tests.in_process import Pipeline
+from tests.running import Observer
 
 IDS = (
     "NULL",
@@ -60,15 +60,17 @@ OUT_OF_RANGE = "the database refuses a value of this record: value out of int64 
 
 
 @pytest.fixture
-def road(books_of: BooksOf) -> Road:
+def pipeline(unit_of_work_for: UnitOfWorkFor) -> Pipeline:
     """The services that answer commands, in one process."""
-    return Road(books_of, services=[fee_realizer.service(), invoicer.service(), arg_sync.service()])
+    return Pipeline(
+        unit_of_work_for, services=[fee_realizer.service(), invoicer.service(), arg_sync.service()]
+    )
 
 
 @pytest.fixture
-def books(engine_of: EngineOf) -> Watching:
+def observer(engine_of: EngineOf) -> Observer:
     """The tables."""
-    return Watching(engine_of)
+    return Observer(engine_of)
 
 
 def ask(kind: str, /, **values: Any) -> dict[str, Any]:
@@ -194,30 +196,32 @@ def record(topic: str, value: dict[str, Any], offset: int) -> Record:
     return Record(topic, 0, offset, b"k", json.dumps(value).encode())
 
 
-async def test_no_command_stops_a_worker(road: Road, books: Watching) -> None:
+async def test_no_command_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
     """Each of the strangest commands is answered, accepted or refused with a message, and nothing else of them is said."""
-    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
-    road.send("requirement-changed", builders.requirement())
-    road.send("timesheet-approved", builders.timesheet())
-    await road.settle()
+    pipeline.send(
+        "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
+    )
+    pipeline.send("requirement-changed", builders.requirement())
+    pipeline.send("timesheet-approved", builders.timesheet())
+    await pipeline.settle()
     for at, command in enumerate(COMMANDS):
-        road.under_way.append(
+        pipeline.under_way.append(
             record(OPERATOR_COMMANDS.name, command | {"command_id": f"odd-{at}"}, at)
         )
-        await road.settle()
-    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+        await pipeline.settle()
+    answers = {an_id: json.loads(text) for an_id, text in pipeline.answers().items()}
     missing = [command for at, command in enumerate(COMMANDS) if f"odd-{at}" not in answers]
     assert missing == []
     assert all(answer["message"] for answer in answers.values())
-    letters = await books.select(
+    characters = await observer.select(
         "SELECT code, message FROM invoicer.dead_letter WHERE code LIKE 'd%'"
     )
-    assert {tuple(row) for row in letters} == {("does_not_fit", OUT_OF_RANGE)}
-    report = await books.verified()
+    assert {tuple(row) for row in characters} == {("does_not_fit", OUT_OF_RANGE)}
+    report = await observer.verified()
     assert report.clean, report.faults
 
 
-async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
+async def test_an_answer_that_lists_much_stops_no_worker(pipeline: Pipeline) -> None:
     """A refusal that lists every from-date of a requirement, or every tax code of a company, says as many as a message may hold."""
     rates = [
         builders.rate(price=str(at), since=str(date(2020, 1, 1) + timedelta(days=7 * at)))
@@ -227,12 +231,12 @@ async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
         {"tax_code": f"SALES-TAX-OF-COUNTY-{at:04}", "percent": "7", "from_date": "2020-01-01"}
         for at in range(100)
     ]
-    road.send(
+    pipeline.send(
         "operator-commands",
         builders.command("set-billing-company", billing_company=COMPANY, taxes=taxes),
     )
-    road.send("requirement-changed", builders.requirement(rates=rates))
-    road.send(
+    pipeline.send("requirement-changed", builders.requirement(rates=rates))
+    pipeline.send(
         "operator-commands",
         builders.command(
             "set-billing-company", command_id="tax", billing_company=COMPANY, default_tax="NONE"
@@ -245,9 +249,9 @@ async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
         time_type="REG",
         effective_from="2019-01-01",
     )
-    road.send("operator-commands", confirm)
-    await road.settle()
-    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+    pipeline.send("operator-commands", confirm)
+    await pipeline.settle()
+    answers = {an_id: json.loads(text) for an_id, text in pipeline.answers().items()}
     assert (answers["tax"]["code"], answers["rate"]["code"]) == (
         "default_tax_unknown",
         "no_such_rate",
@@ -258,7 +262,9 @@ async def test_an_answer_that_lists_much_stops_no_worker(road: Road) -> None:
     )
 
 
-async def test_an_answer_longer_than_a_message_stops_no_worker(road: Road, books: Watching) -> None:
+async def test_an_answer_longer_than_a_message_stops_no_worker(
+    pipeline: Pipeline, observer: Observer
+) -> None:
     """A billing company in a country of many tax districts, set in several commands: each is obeyed; the answer that would tell all is cut."""
     for part in range(3):
         taxes = [
@@ -269,7 +275,7 @@ async def test_an_answer_longer_than_a_message_stops_no_worker(road: Road, books
             }
             for at in range(4000)
         ]
-        road.send(
+        pipeline.send(
             "operator-commands",
             builders.command(
                 "set-billing-company",
@@ -278,23 +284,25 @@ async def test_an_answer_longer_than_a_message_stops_no_worker(road: Road, books
                 taxes=taxes,
             ),
         )
-        await road.settle()
-    answers = {an_id: json.loads(text) for an_id, text in road.answers().items()}
+        await pipeline.settle()
+    answers = {an_id: json.loads(text) for an_id, text in pipeline.answers().items()}
     assert [answer["outcome"] for answer in answers.values()] == ["accepted"] * 3
     assert len(answers["tax-0"]["details"]["settings"]["taxes"]) == 4000
     assert (answers["tax-2"]["details"]["settings"], answers["tax-2"]["details"]["shortened"]) == (
         {},
         ["settings"],
     )
-    assert await books.one("SELECT count(*) FROM fee_realizer.tax_rate") == 12_000
+    assert await observer.one("SELECT count(*) FROM fee_realizer.tax_rate") == 12_000
 
 
-async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None:
+async def test_no_identifier_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
     """Whatever characters an identifier holds, the document is realized, settled and billed under exactly that identifier."""
-    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    pipeline.send(
+        "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
+    )
     for at, an_id in enumerate(IDS):
-        road.send("billto-changed", builders.node(an_id))
-        road.send(
+        pipeline.send("billto-changed", builders.node(an_id))
+        pipeline.send(
             "requirement-changed",
             builders.requirement(
                 an_id,
@@ -303,16 +311,16 @@ async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None
             ),
         )
         entries = builders.days(requirement_id=an_id)
-        road.send(
+        pipeline.send(
             "timesheet-approved", builders.timesheet(an_id, entries=entries, worker_id=IDS[at - 1])
         )
-        road.send(
+        pipeline.send(
             "timesheet-approved",
             builders.timesheet(
                 f"{an_id[:150]}-late", entries=entries, adjusts=an_id, worker_id=IDS[at - 1]
             ),
         )
-        road.send(
+        pipeline.send(
             "placement-created",
             builders.placement(
                 an_id,
@@ -320,35 +328,35 @@ async def test_no_identifier_stops_a_worker(road: Road, books: Watching) -> None
                 fees=[{"fee_id": an_id, "item_id": an_id, "percent": "1"}],
             ),
         )
-    road.send(
+    pipeline.send(
         "operator-commands",
         *(
             builders.command("set-catalog-item", item_id=an_id, name=an_id, percent_of_salary="1")
             for an_id in IDS
         ),
     )
-    await road.settle()
-    await road.sweep()
-    held = await books.select(
+    await pipeline.settle()
+    await pipeline.sweep()
+    held = await observer.select(
         "SELECT document_id, hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT NULL AND source_id <> ''"
     )
     assert [tuple(row) for row in held] == []
-    road.send(
+    pipeline.send(
         "operator-commands",
         builders.command("generate-batch", billing_company=COMPANY, cut_off_date="2026-03-31"),
     )
-    await road.settle()
-    billed = await books.select(
+    await pipeline.settle()
+    billed = await observer.select(
         "SELECT DISTINCT document_id FROM invoicer.closed_invoice_line WHERE document_kind = 'timesheet'"
     )
     assert {row[0] for row in billed} == set(IDS)
     assert (
-        await books.one(
+        await observer.one(
             "SELECT (SELECT count(*) FROM fee_realizer.dead_letter) + (SELECT count(*) FROM invoicer.dead_letter)"
         )
         == 0
     )
-    report = await books.verified()
+    report = await observer.verified()
     assert report.clean, report.faults
 
 
@@ -359,75 +367,84 @@ def ideographs(count: int, seed: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("letter", "held"),
+    ("character", "held"),
     [
         (ideographs, [("line_key_too_long",), ("line_key_too_long",)]),
         (lambda count, seed: f"{seed}" * count, []),
     ],
 )
 async def test_the_longest_names_stop_no_worker(
-    road: Road, books: Watching, letter: Callable[[int, int], str], held: list[tuple[str]]
+    pipeline: Pipeline,
+    observer: Observer,
+    character: Callable[[int, int], str],
+    held: list[tuple[str]],
 ) -> None:
     """Each name as long as its own limit allows: a line that no index takes holds its document; every other is set aside, billed, priced again."""
     requirement_id, names = (
-        letter(200, 1),
-        {"project": letter(400, 2), "cost_center": letter(400, 3), "po_number": letter(400, 4)},
+        character(200, 1),
+        {
+            "project": character(400, 2),
+            "cost_center": character(400, 3),
+            "po_number": character(400, 4),
+        },
     )
     order = {"requirement_id": requirement_id, "engagement": names}
-    fee = {"fee_id": letter(200, 5), "item_id": letter(200, 6), "percent": "1"}
-    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
-    road.send(
+    fee = {"fee_id": character(200, 5), "item_id": character(200, 6), "percent": "1"}
+    pipeline.send(
+        "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
+    )
+    pipeline.send(
         "operator-commands",
         builders.command(
             "set-catalog-item", item_id=fee["item_id"], name="n", percent_of_salary="1"
         ),
     )
-    road.send("billto-changed", builders.node())
-    road.send("requirement-changed", builders.requirement(**order))
-    road.send(
+    pipeline.send("billto-changed", builders.node())
+    pipeline.send("requirement-changed", builders.requirement(**order))
+    pipeline.send(
         "timesheet-approved",
-        builders.timesheet(letter(200, 7), entries=builders.days(requirement_id=requirement_id)),
+        builders.timesheet(character(200, 7), entries=builders.days(requirement_id=requirement_id)),
     )
-    road.send(
+    pipeline.send(
         "placement-created",
-        builders.placement(letter(200, 8), requirement_id=requirement_id, fees=[fee]),
+        builders.placement(character(200, 8), requirement_id=requirement_id, fees=[fee]),
     )
-    await road.settle()
+    await pipeline.settle()
     for kind in ("snooze-pay-lines", "release-pay-lines"):
-        road.send(
+        pipeline.send(
             "operator-commands",
             builders.command(kind, billing_company=COMPANY, pay_line_ids=[1, 2], reason="a test"),
         )
-        await road.settle()
-    road.send(
+        await pipeline.settle()
+    pipeline.send(
         "operator-commands",
         builders.command(
             "edit-pay-line",
-            command_id=letter(200, 9),
+            command_id=character(200, 9),
             billing_company=COMPANY,
             pay_line_id=1,
             quantity="39",
         ),
     )
-    road.send(
+    pipeline.send(
         "operator-commands",
         builders.command("generate-batch", billing_company=COMPANY, cut_off_date="2026-03-31"),
     )
-    await road.settle()
-    road.send(
+    await pipeline.settle()
+    pipeline.send(
         "requirement-changed",
         builders.requirement(revision=2, rates=[builders.rate(price="55.00")], **order),
     )
-    await road.settle()
-    await road.sweep()
+    await pipeline.settle()
+    await pipeline.sweep()
     assert [
         tuple(row)
-        for row in await books.select(
+        for row in await observer.select(
             "SELECT hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
         )
     ] == held
-    assert await books.one("SELECT count(*) FROM fee_realizer.rate_impact") == (0 if held else 1)
-    report = await books.verified()
+    assert await observer.one("SELECT count(*) FROM fee_realizer.rate_impact") == (0 if held else 1)
+    report = await observer.verified()
     assert report.clean, report.faults
 
 
@@ -517,23 +534,25 @@ WHOLE = {
 }
 
 
-async def test_no_event_stops_a_worker(road: Road, books: Watching) -> None:
+async def test_no_event_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
     """Each of the strangest events is priced, waits with a reason that is no bug, or is a dead letter; the books verify after each."""
-    road.send("operator-commands", builders.command("set-billing-company", billing_company=COMPANY))
+    pipeline.send(
+        "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
+    )
     item = builders.command(
         "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="1000"
     )
-    road.send("operator-commands", item)
-    road.send("requirement-changed", builders.requirement())
-    await road.settle()
+    pipeline.send("operator-commands", item)
+    pipeline.send("requirement-changed", builders.requirement())
+    await pipeline.settle()
     for at, (topic, changes) in enumerate(EVENTS):
         whole = json.loads(WHOLE[topic].model_dump_json()) if topic in WHOLE else {}
-        road.under_way.append(record(topic, whole | {"revision": at + 2} | changes, at))
-        await road.settle()
-        await road.sweep()
-        bugs = await books.select(
+        pipeline.under_way.append(record(topic, whole | {"revision": at + 2} | changes, at))
+        await pipeline.settle()
+        await pipeline.sweep()
+        bugs = await observer.select(
             "SELECT document_id FROM fee_realizer.source_document WHERE hold_code = 'unexpected_error'"
         )
         assert bugs == [], changes
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, (changes, report.faults)

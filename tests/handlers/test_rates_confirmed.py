@@ -25,13 +25,13 @@ from tests.builders import (
     requirement,
     timesheet,
 )
-from tests.conftest import BooksOf, Configure, EngineOf, as_console
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, as_console
+from tests.in_process import Pipeline
 
 NAMED = {"requirement_id": REQUIREMENT, "time_type": "REG"}
 
 
-class Operator(Road):
+class Operator(Pipeline):
     """All services in one process, with an operator who sends commands."""
 
     engine_of: EngineOf
@@ -87,11 +87,13 @@ class Operator(Road):
 
 
 @pytest.fixture
-async def operator(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Operator:
+async def operator(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
+) -> Operator:
     """A billing company, its debtor, a requirement with REG at 50.00 and OT at 75.00; today is"
     " 2026-05-15."""
     configure(today="2026-05-15")
-    operator = Operator(books_of)
+    operator = Operator(unit_of_work_for)
     operator.engine_of = engine_of
     await operator.ask("set-billing-company", billing_company=COMPANY)
     await operator.send_events("billto-changed", node(OFFICE, account_name="Mercy Hospital"))

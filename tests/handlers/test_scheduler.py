@@ -24,9 +24,9 @@ from shared.consumer.unit_of_work import UnitOfWork
 from shared.events.realizations import PayLineDue
 from shared.telemetry import REGISTRY
 from tests.builders import COMPANY, WEEK, command, product_line, record, requirement, timesheet
-from tests.conftest import BooksOf, Configure, EngineOf, process
-from tests.fault_injection import Planter
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
+from tests.fault_injection import RowInserter
+from tests.in_process import Pipeline
 
 FIRST = date(2026, 10, 1)
 
@@ -46,10 +46,10 @@ async def insert_lines(
 ) -> list[int]:
     """Insert a company with one Scheduled line for each date."""
     async with engine_of("owner").begin() as connection:
-        planter = Planter(connection)
-        await planter.company(company, time_zone=zone)
+        inserter = RowInserter(connection)
+        await inserter.company(company, time_zone=zone)
         return [
-            await planter.pay_line(
+            await inserter.pay_line(
                 product_line("100.00", day, billing_company=company),
                 f"P-{company}-{at}",
                 announce=True,
@@ -66,13 +66,13 @@ async def tick(unit_of_work: UnitOfWork) -> int:
 
 
 async def test_lines_are_announced_when_their_day_comes(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Not before, not twice, and a line that was due when it was opened not at all."""
     first, second, later = await insert_lines(
         engine_of, FIRST + timedelta(days=1), FIRST + timedelta(days=2), FIRST + timedelta(days=30)
     )
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     for day, expected in [
         (0, {}),
         (1, {first: 1}),
@@ -89,14 +89,14 @@ async def test_lines_are_announced_when_their_day_comes(
 
 
 async def test_a_clock_that_was_off_for_a_month_catches_up_once(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """One move over all the days announces each line once, then nothing more.
 
     That also holds if the clock is set back or the time zone changes.
     """
     lines = await insert_lines(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 31)])
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST)
     await tick(unit_of_work)
     configure(today=FIRST + timedelta(days=30))
@@ -108,22 +108,22 @@ async def test_a_clock_that_was_off_for_a_month_catches_up_once(
     assert await tick(unit_of_work) == 0
     assert announcements(unit_of_work) == Counter(lines)
     async with engine_of("owner").connect() as connection:
-        assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 2
+        assert await RowInserter(connection).run("SELECT count(*) FROM scheduler.watermark") == 2
 
 
 async def test_the_first_move_reaches_back_to_lines_that_waited(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """The first move announces lines that fell due before the scheduler ever ran."""
     lines = await insert_lines(engine_of, FIRST, FIRST + timedelta(days=20))
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     configure(today=FIRST + timedelta(days=20))
     await tick(unit_of_work)
     assert announcements(unit_of_work) == Counter(lines)
 
 
 async def test_each_company_has_its_own_midnight(
-    engine_of: EngineOf, books_of: BooksOf, monkeypatch: pytest.MonkeyPatch
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 13:30 UTC it is tomorrow in Auckland and today in New York.
 
@@ -132,7 +132,7 @@ async def test_each_company_has_its_own_midnight(
     tomorrow = FIRST + timedelta(days=1)
     (east,) = await insert_lines(engine_of, tomorrow, company="east", zone="Pacific/Auckland")
     (west,) = await insert_lines(engine_of, tomorrow, company="west", zone="America/New_York")
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 10, 1, 13, 30, tzinfo=UTC))
     await tick(unit_of_work)
     assert announcements(unit_of_work) == Counter([east])
@@ -142,11 +142,14 @@ async def test_each_company_has_its_own_midnight(
 
 
 async def test_two_schedulers_at_once_are_harmless(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Both run at the same moment, ten times: one of them moves the watermark and announces."""
     lines = await insert_lines(engine_of, *[FIRST + timedelta(days=day) for day in range(1, 11)])
-    one, other = books_of("scheduler", MESSAGE_BUILDERS), books_of("scheduler", MESSAGE_BUILDERS)
+    one, other = (
+        unit_of_work_for("scheduler", MESSAGE_BUILDERS),
+        unit_of_work_for("scheduler", MESSAGE_BUILDERS),
+    )
     for day in range(11):
         configure(today=FIRST + timedelta(days=day))
         await asyncio.gather(tick(one), tick(other))
@@ -154,12 +157,12 @@ async def test_two_schedulers_at_once_are_harmless(
 
 
 async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """The outbox has the ranges of a move: a scheduler killed before publishing loses none."""
     lines = await insert_lines(engine_of, FIRST, FIRST)
     configure(today=FIRST)
-    killed = books_of("scheduler", MESSAGE_BUILDERS)
+    killed = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
 
     async def move_only(connection):  # type: ignore[no-untyped-def]
         await on_new_day(connection, COMPANY)
@@ -167,7 +170,7 @@ async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
 
     await killed.transact(move_only)
     assert announcements(killed) == Counter()
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     assert await tick(unit_of_work) == 0
     async with unit_of_work.engine.connect() as connection:
         left = await tables.outbox_entries(connection, "scheduler", 10)
@@ -176,7 +179,7 @@ async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
 
 
 async def test_many_lines_are_announced_range_by_range(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """2,500 lines are three ranges, each published by itself, so that memory is bounded."""
     await insert_lines(engine_of, FIRST)
@@ -190,29 +193,29 @@ async def test_many_lines_are_announced_range_by_range(
             " time_type, item_id, project, cost_center, po_number,"
             " tax_code, rate_version, rate_book, description, derivation, announce_when_due"
         )
-        await Planter(connection).run(
+        await RowInserter(connection).run(
             f"INSERT INTO invoicer.pay_line ({columns}, {rest}, document_id)"
             f" SELECT {columns}, {rest}, 'P-many-' || n FROM invoicer.pay_line,"
             f" generate_series(1, 2499) AS n"
         )
     configure(today=FIRST)
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     assert await tick(unit_of_work) == 3
     assert len(announcements(unit_of_work)) == 2500
     assert set(announcements(unit_of_work).values()) == {1}
 
 
 async def test_a_line_with_the_longest_names_is_announced(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """A description with the longest job title and worker id is announced in full."""
     configure(today=WEEK - timedelta(days=7))
-    services = Road(books_of)
+    services = Pipeline(unit_of_work_for)
     services.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
     services.send("requirement-changed", requirement(job_title="t" * 400))
     services.send("timesheet-approved", timesheet(worker_id="w" * 200))
     await services.settle()
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     await tick(unit_of_work)
     configure(today=WEEK)
     await tick(unit_of_work)
@@ -224,27 +227,27 @@ async def test_a_line_with_the_longest_names_is_announced(
 
 
 async def test_a_line_that_was_replaced_is_announced_no_more(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """A later realization replaced it before its day."""
     gone, there = await insert_lines(engine_of, FIRST, FIRST)
     async with engine_of("owner").begin() as connection:
-        planter = Planter(connection)
-        await planter.run("DELETE FROM invoicer.open_line WHERE pay_line_id = :id", id=gone)
-        await planter.run("INSERT INTO invoicer.replaced_line VALUES (:id, 2)", id=gone)
+        inserter = RowInserter(connection)
+        await inserter.run("DELETE FROM invoicer.open_line WHERE pay_line_id = :id", id=gone)
+        await inserter.run("INSERT INTO invoicer.replaced_line VALUES (:id, 2)", id=gone)
     configure(today=FIRST)
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     await tick(unit_of_work)
     assert announcements(unit_of_work) == Counter([there])
 
 
 async def test_republish_announces_again(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Lines of one document, or since a date, but none before its day; without either: refused."""
     first, _ = await insert_lines(engine_of, FIRST, FIRST + timedelta(days=5))
     configure(today=FIRST)
-    unit_of_work = books_of("scheduler", MESSAGE_BUILDERS)
+    unit_of_work = unit_of_work_for("scheduler", MESSAGE_BUILDERS)
     await tick(unit_of_work)
     commands = [
         command("republish", service="scheduler", document_id=f"P-{COMPANY}-0"),
@@ -271,7 +274,7 @@ async def test_republish_announces_again(
 
 
 async def test_the_metric_shows_days_behind(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """The metric counts the days a scheduler was off; a company never announced is not behind."""
     await insert_lines(engine_of, FIRST)
@@ -285,12 +288,12 @@ async def test_the_metric_shows_days_behind(
             )
             == expected
         )
-        await tick(books_of("scheduler", MESSAGE_BUILDERS)) if not expected else None
+        await tick(unit_of_work_for("scheduler", MESSAGE_BUILDERS)) if not expected else None
 
 
 async def test_a_stub_is_not_a_company(engine_of: EngineOf) -> None:
     """A stub that a document waits for is not a company yet."""
     async with engine_of("owner").begin() as connection:
-        await Planter(connection).company("stub", known=False)
+        await RowInserter(connection).company("stub", known=False)
     async with engine_of("scheduler").connect() as connection:
         assert await store.company_watermarks(connection) == []

@@ -13,18 +13,18 @@ from shared.broker.topics import PAY_LINES_REALIZED
 from shared.database import lock_companies
 from shared.errors import Unavailable
 from shared.events.realizations import PayLinesRealized
-from tests.builders import product_line, record, statement, statement_line, time_key
-from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.builders import product_line, realization, realization_line, record, time_key
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.handlers.settled import Invoicer, invoicer
 
 
 @pytest.fixture
-def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
+def harness(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoicer:
     """The invoicer's subscriptions."""
-    return invoicer(books_of, engine_of)
+    return invoicer(unit_of_work_for, engine_of)
 
 
-async def _digest(books: Invoicer) -> list[str]:
+async def _digest(harness: Invoicer) -> list[str]:
     tables = (
         "pay_line",
         "open_line",
@@ -40,27 +40,29 @@ async def _digest(books: Invoicer) -> list[str]:
     for table in tables:
         found += [
             str(row)
-            for row in await books.rows(
+            for row in await harness.rows(
                 f"SELECT '{table}', t::text FROM invoicer.{table} t ORDER BY 2"
             )
         ]
     return found
 
 
-async def test_a_first_statement_opens_its_lines(books: Invoicer) -> None:
+async def test_a_first_realization_opens_its_lines(harness: Invoicer) -> None:
     """Design 4: the first realization of a document opens its lines, in its order."""
-    await books.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT")),
-        statement("T-2", 1, statement_line("30")),
+    await harness.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        ),
+        realization("T-2", 1, realization_line("30")),
     )
-    assert await books.open() == [("40", "2000"), ("5", "375")]
-    assert await books.open("T-2") == [("30", "1500")]
-    await books.check()
+    assert await harness.open() == [("40", "2000"), ("5", "375")]
+    assert await harness.open("T-2") == [("30", "1500")]
+    await harness.check()
 
 
-async def test_every_column_comes_from_the_statement(books: Invoicer) -> None:
+async def test_every_column_comes_from_the_realization(harness: Invoicer) -> None:
     """Design 3: a pay line has every field of the realization's line."""
-    line = statement_line(
+    line = realization_line(
         "7.5",
         "33.33",
         project="P",
@@ -72,42 +74,42 @@ async def test_every_column_comes_from_the_statement(books: Invoicer) -> None:
         rate_book=3,
         description="A · B",
     )
-    await books.hear(statement("T-1", 4, line))
-    (row,) = await books.rows("SELECT * FROM invoicer.pay_line")
+    await harness.consume(realization("T-1", 4, line))
+    (row,) = await harness.rows("SELECT * FROM invoicer.pay_line")
     for name, value in line:
         assert getattr(row, name) == value, name
     assert (row.realization_no, row.accounting_period, row.corrects_invoice_id) == (4, 202603, None)
 
 
-async def test_the_highest_statement_of_a_batch_counts(books: Invoicer) -> None:
+async def test_the_highest_realization_of_a_batch_counts(harness: Invoicer) -> None:
     """Design 1: the higher realization number wins."""
-    await books.hear(
-        statement("T-1", 1, statement_line("40")), statement("T-1", 2, statement_line("38"))
+    await harness.consume(
+        realization("T-1", 1, realization_line("40")), realization("T-1", 2, realization_line("38"))
     )
-    assert await books.places() == [("T-1", "38", "1900", "open")]
+    assert await harness.places() == [("T-1", "38", "1900", "open")]
 
 
-async def test_a_repeat_changes_no_table(books: Invoicer) -> None:
+async def test_a_repeat_changes_no_table(harness: Invoicer) -> None:
     """Protocol 1: a replay of a whole topic changes no table and publishes nothing."""
     said = [
-        statement("T-1", 1, statement_line("40")),
-        statement("T-1", 2, statement_line("38")),
-        statement("T-2", 1, statement_line("8")),
-        statement("T-2", 2, realization_kind="withheld"),
+        realization("T-1", 1, realization_line("40")),
+        realization("T-1", 2, realization_line("38")),
+        realization("T-2", 1, realization_line("8")),
+        realization("T-2", 2, realization_kind="withheld"),
     ]
-    await books.hear(*said)
-    before = await _digest(books)
-    await books.hear(*said)
+    await harness.consume(*said)
+    before = await _digest(harness)
+    await harness.consume(*said)
     for one in said:
-        await books.hear(one)
-    assert await _digest(books) == before
+        await harness.consume(one)
+    assert await _digest(harness) == before
 
 
-async def test_however_the_statements_meet_the_end_is_the_same(books: Invoicer) -> None:
+async def test_the_order_of_realizations_does_not_change_the_result(harness: Invoicer) -> None:
     """Protocol 1: batches are cut anywhere; what is open in the end does not depend on it."""
     said = [
         [
-            statement(f"T-{number}", at, statement_line(hours))
+            realization(f"T-{number}", at, realization_line(hours))
             for at, hours in enumerate(("40", "38", "41"), 1)
         ]
         for number in range(8)
@@ -118,61 +120,65 @@ async def test_however_the_statements_meet_the_end_is_the_same(books: Invoicer) 
         for one, cut in zip(document, (first, second, True), strict=True):
             batch.append(one)
             if cut:
-                await books.hear(*batch)
+                await harness.consume(*batch)
                 batch = []
     for number in range(8):
-        assert await books.open(f"T-{number}") == [("41", "2050")]
-    await books.check()
+        assert await harness.open(f"T-{number}") == [("41", "2050")]
+    await harness.check()
 
 
-async def test_unchanged_open_lines_are_not_written_again(books: Invoicer) -> None:
+async def test_unchanged_open_lines_are_not_written_again(harness: Invoicer) -> None:
     """Design 4: an unchanged line keeps its location, id and creation date."""
-    await books.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    await harness.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
+        )
     )
-    await books.hear(
-        statement("T-1", 2, statement_line("40"), statement_line("6", "75.00", time_type="OT"))
+    await harness.consume(
+        realization(
+            "T-1", 2, realization_line("40"), realization_line("6", "75.00", time_type="OT")
+        )
     )
-    assert [place for *_, place in await books.places()] == ["open", "replaced", "open"]
+    assert [place for *_, place in await harness.places()] == ["open", "replaced", "open"]
 
 
-async def test_withheld_withdraws_and_a_later_statement_brings_back(books: Invoicer) -> None:
+async def test_withheld_withdraws_and_a_later_realization_brings_back(harness: Invoicer) -> None:
     """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited.
 
     Until a later realization arrives.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.invoice()
-    await books.hear(statement("T-1", 2, statement_line("41")))
-    await books.hear(statement("T-1", 3, realization_kind="withheld"))
-    assert [place for *_, place in await books.places()] == ["invoiced", "replaced"]
-    await books.hear(statement("T-1", 4, statement_line("41")))
-    assert await books.open() == [("1", "50")]
-    await books.check()
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    await harness.invoice()
+    await harness.consume(realization("T-1", 2, realization_line("41")))
+    await harness.consume(realization("T-1", 3, realization_kind="withheld"))
+    assert [place for *_, place in await harness.places()] == ["invoiced", "replaced"]
+    await harness.consume(realization("T-1", 4, realization_line("41")))
+    assert await harness.open() == [("1", "50")]
+    await harness.check()
 
 
-async def test_a_draft_loses_its_line(books: Invoicer) -> None:
+async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
     """Design 4: what is on a draft is replaced like what is open."""
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.rows(
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    await harness.rows(
         "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line"
         " SELECT pay_line_id, billing_company FROM d"
     )
-    await books.hear(statement("T-1", 2, statement_line("38")))
-    assert [place for *_, place in await books.places()] == ["replaced", "open"]
+    await harness.consume(realization("T-1", 2, realization_line("38")))
+    assert [place for *_, place in await harness.places()] == ["replaced", "open"]
 
 
 # -- what stands on documents
 
 
-async def test_corrections_name_the_invoice_line(books: Invoicer) -> None:
+async def test_corrections_name_the_invoice_line(harness: Invoicer) -> None:
     """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: newest first."""
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    first = await books.invoice()
-    await books.hear(statement("T-1", 2, statement_line("41")))
-    second = await books.invoice()
-    await books.hear(statement("T-1", 3, statement_line("38")))
-    found = await books.rows(
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    first = await harness.invoice()
+    await harness.consume(realization("T-1", 2, realization_line("41")))
+    second = await harness.invoice()
+    await harness.consume(realization("T-1", 3, realization_line("38")))
+    found = await harness.rows(
         "SELECT trim_scale(quantity)::text AS q, trim_scale(amount)::text AS a,"
         " corrects_invoice_id, corrects_line_no, correction"
         " FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id"
@@ -181,51 +187,53 @@ async def test_corrections_name_the_invoice_line(books: Invoicer) -> None:
         ("-1", "-50", second, 1, True),
         ("-2", "-100", first, 1, True),
     ]
-    await books.check()
+    await harness.check()
 
 
-async def test_a_debit_of_an_invoiced_key_is_a_correction(books: Invoicer) -> None:
+async def test_a_debit_of_an_invoiced_key_is_a_correction(harness: Invoicer) -> None:
     """Domain rules 4: a correction of an invoiced line is in whatever its week ending; an
     original is not one.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
+    await harness.consume(realization("T-1", 1, realization_line("40")))
     assert [
-        row.correction for row in await books.rows("SELECT correction FROM invoicer.open_line")
+        row.correction for row in await harness.rows("SELECT correction FROM invoicer.open_line")
     ] == [False]
-    await books.invoice()
-    await books.hear(
-        statement("T-1", 2, statement_line("41"), statement_line("3", "75.00", time_type="OT"))
+    await harness.invoice()
+    await harness.consume(
+        realization(
+            "T-1", 2, realization_line("41"), realization_line("3", "75.00", time_type="OT")
+        )
     )
-    found = await books.rows(
+    found = await harness.rows(
         "SELECT correction, time_type FROM invoicer.open_line JOIN invoicer.pay_line USING"
         " (pay_line_id) ORDER BY time_type"
     )
     assert [tuple(row) for row in found] == [(False, "OT"), (True, "REG")]
 
 
-async def test_credits_that_stand_open_are_replaced_like_debits(books: Invoicer) -> None:
+async def test_open_credits_are_replaced_like_debits(harness: Invoicer) -> None:
     """Domain rules 5: adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h
     left no trace on a document.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.invoice()
-    await books.hear(statement("T-1", 2, statement_line("38")))
-    assert await books.open() == [("-2", "-100")]
-    await books.hear(statement("T-1", 3, statement_line("41")))
-    assert await books.open() == [("1", "50")]
-    await books.check()
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    await harness.invoice()
+    await harness.consume(realization("T-1", 2, realization_line("38")))
+    assert await harness.open() == [("-2", "-100")]
+    await harness.consume(realization("T-1", 3, realization_line("41")))
+    assert await harness.open() == [("1", "50")]
+    await harness.check()
 
 
-async def test_what_was_written_off_is_forgiven(books: Invoicer) -> None:
+async def test_what_was_written_off_is_forgiven(harness: Invoicer) -> None:
     """Domain rules 5: 40 h invoiced, 2 h written off, by value of the document:
 
     40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.invoice()
-    await books.hear(statement("T-1", 2, statement_line("38")))
-    await books.invoice()  # the credit note of the write-off
-    await books.rows(
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    await harness.invoice()
+    await harness.consume(realization("T-1", 2, realization_line("38")))
+    await harness.invoice()  # the credit note of the write-off
+    await harness.rows(
         "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-1', :key, 'c-1', 2, 100, 'pat',"
         " 'goodwill')",
         key=time_key(),
@@ -233,69 +241,71 @@ async def test_what_was_written_off_is_forgiven(books: Invoicer) -> None:
     for number, (hours, expected) in enumerate(
         [("40", []), ("39", []), ("38", []), ("36", [("-2", "-100")])], 3
     ):
-        await books.hear(statement("T-1", number, statement_line(hours)))
-        assert await books.open() == expected, hours
-        await books.check()
-    await books.invoice()
-    await books.hear(statement("T-1", 7, statement_line("39")))
-    assert await books.open() == [("1", "50")]
-    await books.check()
+        await harness.consume(realization("T-1", number, realization_line(hours)))
+        assert await harness.open() == expected, hours
+        await harness.check()
+    await harness.invoice()
+    await harness.consume(realization("T-1", 7, realization_line("39")))
+    assert await harness.open() == [("1", "50")]
+    await harness.check()
 
 
-async def test_a_stale_price_basis_waits_for_the_next_statement(books: Invoicer) -> None:
+async def test_a_stale_price_basis_waits_for_the_next_realization(harness: Invoicer) -> None:
     """Domain rules 6: a realization with a stale price basis waits.
 
     If a batch closed in between, the document must be priced again first.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    await books.invoice()
-    newer = statement("T-1", 2, statement_line("40", "55.00", rate_book=2))
-    await books.hear(newer)
-    assert await books.open() == []
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    await harness.invoice()
+    newer = realization("T-1", 2, realization_line("40", "55.00", rate_book=2))
+    await harness.consume(newer)
+    assert await harness.open() == []
     stale = "SELECT realization_no, stale_realization_no FROM invoicer.stale_price_basis"
-    assert [tuple(row) for row in await books.rows(stale)] == [(1, 2)]
-    before = await _digest(books)
-    await books.hear(newer)
-    assert await _digest(books) == before
-    await books.hear(statement("T-1", 3, statement_line("38")))
-    assert await books.rows(stale) == []
-    assert await books.open() == [("-2", "-100")]
-    await books.check()
+    assert [tuple(row) for row in await harness.rows(stale)] == [(1, 2)]
+    before = await _digest(harness)
+    await harness.consume(newer)
+    assert await _digest(harness) == before
+    await harness.consume(realization("T-1", 3, realization_line("38")))
+    assert await harness.rows(stale) == []
+    assert await harness.open() == [("-2", "-100")]
+    await harness.check()
 
 
 # -- announcing
 
 
-async def test_a_line_born_due_needs_no_announcement(books: Invoicer, configure: Configure) -> None:
+async def test_a_line_born_due_needs_no_announcement(
+    harness: Invoicer, configure: Configure
+) -> None:
     """Design 3: lines that were ever Scheduled are announced; without a watermark today of the
     company's zone decides.
     """
     configure(today="2026-03-10")
-    await books.hear(
-        statement(
+    await harness.consume(
+        realization(
             "P-1", 1, product_line("10.00", "2026-03-10"), product_line("20.00", "2026-03-11", 2)
         )
     )
-    found = await books.rows(
+    found = await harness.rows(
         "SELECT effective_date, announce_when_due FROM invoicer.pay_line ORDER BY effective_date"
     )
     assert [tuple(row) for row in found] == [(date(2026, 3, 10), False), (date(2026, 3, 11), True)]
 
 
-async def test_settlement_reads_the_watermark(books: Invoicer, configure: Configure) -> None:
+async def test_settlement_reads_the_watermark(harness: Invoicer, configure: Configure) -> None:
     """Design 3: a line that is due after the watermark is announced later, whatever the clock
     shows.
     """
     configure(today="2026-03-10")
-    await books.rows(
+    await harness.rows(
         "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-01-01', '2026-03-01', now())"
     )
-    await books.hear(
-        statement(
+    await harness.consume(
+        realization(
             "P-1", 1, product_line("10.00", "2026-03-01"), product_line("20.00", "2026-03-02", 2)
         )
     )
-    found = await books.rows(
+    found = await harness.rows(
         "SELECT effective_date, announce_when_due FROM invoicer.pay_line ORDER BY effective_date"
     )
     assert [tuple(row) for row in found] == [(date(2026, 3, 1), False), (date(2026, 3, 2), True)]
@@ -314,127 +324,139 @@ async def test_settlement_reads_the_watermark(books: Invoicer, configure: Config
         ({"surprise": 1}, "unknown_field"),
     ],
 )
-async def test_an_unreadable_statement_is_a_dead_letter_and_its_neighbours_go_through(
-    books: Invoicer, change: dict[str, object], code: str
+async def test_an_unreadable_realization_is_a_dead_letter_and_its_neighbours_are_processed(
+    harness: Invoicer, change: dict[str, object], code: str
 ) -> None:
     """Protocol 2: raw bytes, a reason code and a message; the neighbours in the batch go
     through.
     """
-    body = json.loads(statement("T-9", 1, statement_line("40")).model_dump_json()) | change
+    body = json.loads(realization("T-9", 1, realization_line("40")).model_dump_json()) | change
     if body["lines"] == ["twice"]:
-        body["lines"] = [json.loads(statement_line("40").model_dump_json())] * 2
+        body["lines"] = [json.loads(realization_line("40").model_dump_json())] * 2
     if body["lines"] == ["no key"]:
-        body["lines"] = [json.loads(statement_line("40", line_key="REG").model_dump_json())]
+        body["lines"] = [json.loads(realization_line("40", line_key="REG").model_dump_json())]
     bad = record(PAY_LINES_REALIZED.name, body)
     good = [
-        record(PAY_LINES_REALIZED.name, statement(f"T-{number}", 1, statement_line("40")))
+        record(PAY_LINES_REALIZED.name, realization(f"T-{number}", 1, realization_line("40")))
         for number in (1, 2)
     ]
-    await process(books.books, statements.SUBSCRIPTION, [good[0], bad, good[1]])
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [code]
-    assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 2
+    await process(harness.unit_of_work, statements.SUBSCRIPTION, [good[0], bad, good[1]])
+    assert [row.code for row in await harness.rows("SELECT code FROM invoicer.dead_letter")] == [
+        code
+    ]
+    assert len(await harness.rows("SELECT 1 FROM invoicer.open_line")) == 2
 
 
-async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(books: Invoicer) -> None:
+async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(harness: Invoicer) -> None:
     """Protocol 2: the batch is bisected; only the refused record is a dead letter."""
     said = [
-        statement(f"T-{number}", 1, statement_line("40", rate_book=2**40 if number == 3 else 1))
+        realization(f"T-{number}", 1, realization_line("40", rate_book=2**40 if number == 3 else 1))
         for number in range(1, 6)
     ]
-    await books.hear(*said)
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+    await harness.consume(*said)
+    assert [row.code for row in await harness.rows("SELECT code FROM invoicer.dead_letter")] == [
         "number_too_large"
     ]
-    assert len(await books.rows("SELECT 1 FROM invoicer.open_line")) == 4
+    assert len(await harness.rows("SELECT 1 FROM invoicer.open_line")) == 4
 
 
 @pytest.mark.parametrize("character", ["\x1f", "\x1e"])
 async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
-    books: Invoicer, character: str
+    harness: Invoicer, character: str
 ) -> None:
     """Protocol 2: a text with the separator or the NULL mark makes only its record a dead
     letter.
     """
     said = [
-        statement(f"T-{number}", 1, statement_line("40", unit=character if number == 3 else "HUR"))
+        realization(
+            f"T-{number}", 1, realization_line("40", unit=character if number == 3 else "HUR")
+        )
         for number in range(1, 6)
     ]
-    await books.hear(*said)
+    await harness.consume(*said)
     found = {
-        row.document_id for row in await books.rows("SELECT document_id FROM invoicer.pay_line")
+        row.document_id for row in await harness.rows("SELECT document_id FROM invoicer.pay_line")
     }
     assert found == {"T-1", "T-2", "T-4", "T-5"}
-    assert len(await books.rows("SELECT 1 FROM invoicer.dead_letter")) == 1
+    assert len(await harness.rows("SELECT 1 FROM invoicer.dead_letter")) == 1
 
 
-async def test_the_same_statement_with_other_values_is_a_conflict(books: Invoicer) -> None:
+async def test_the_same_realization_with_other_values_is_a_conflict(harness: Invoicer) -> None:
     """Protocol 2: the same number with other values is a dead letter and changes nothing.
 
     40 equals 40.0.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    same = json.loads(statement("T-1", 1, statement_line("40")).model_dump_json())
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    same = json.loads(realization("T-1", 1, realization_line("40")).model_dump_json())
     same["lines"][0]["quantity"] = "40.0"
-    await process(books.books, statements.SUBSCRIPTION, [record(PAY_LINES_REALIZED.name, same)])
-    await books.hear(statement("T-1", 1, statement_line("41")))
-    assert [row.code for row in await books.rows("SELECT code FROM invoicer.dead_letter")] == [
+    await process(
+        harness.unit_of_work, statements.SUBSCRIPTION, [record(PAY_LINES_REALIZED.name, same)]
+    )
+    await harness.consume(realization("T-1", 1, realization_line("41")))
+    assert [row.code for row in await harness.rows("SELECT code FROM invoicer.dead_letter")] == [
         "conflict"
     ]
-    assert await books.open() == [("40", "2000")]
+    assert await harness.open() == [("40", "2000")]
 
 
 # -- together
 
 
 async def test_settlement_waits_for_a_batch_of_its_company(
-    books: Invoicer, engine_of: EngineOf
+    harness: Invoicer, engine_of: EngineOf
 ) -> None:
     """Protocol 1: shared lock to change lines, exclusive to generate: what a batch closes is
     seen by the settlement that waited.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
+    await harness.consume(realization("T-1", 1, realization_line("40")))
     async with engine_of("invoicer").begin() as batch:
         await lock_companies(batch, ["acme-us"], exclusive=True)
-        waiting = asyncio.create_task(books.hear(statement("T-1", 2, statement_line("38"))))
+        waiting = asyncio.create_task(
+            harness.consume(realization("T-1", 2, realization_line("38")))
+        )
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        await books.invoice()
+        await harness.invoice()
     await waiting
-    assert await books.open() == [("-2", "-100")]
-    await books.check()
+    assert await harness.open() == [("-2", "-100")]
+    await harness.check()
 
 
 async def test_two_workers_on_one_document_settle_one_after_the_other(
-    books: Invoicer, configure: Configure, tmp_path: Path, books_of: BooksOf
+    harness: Invoicer, configure: Configure, tmp_path: Path, unit_of_work_for: UnitOfWorkFor
 ) -> None:
     """Protocol 1: a worker that was taken for dead may finish beside its successor: the head
     row's lock makes that harmless.
     """
-    await books.hear(statement("T-1", 1, statement_line("40")))
+    await harness.consume(realization("T-1", 1, realization_line("40")))
     hold = tmp_path / "after_locks.hold"
     hold.touch()
     configure(pause=tmp_path)
     slow = asyncio.create_task(
-        books.hear(
-            statement("T-1", 2, statement_line("38")), statement("T-2", 1, statement_line("1"))
+        harness.consume(
+            realization("T-1", 2, realization_line("38")),
+            realization("T-2", 1, realization_line("1")),
         )
     )
     while not (tmp_path / "after_locks.reached").exists():
         await asyncio.sleep(0.01)
     hold.unlink()
     hold.touch()
-    second = Invoicer(books_of("invoicer"), books.owner, books.desk, books.console)
+    second = Invoicer(
+        unit_of_work_for("invoicer"), harness.owner, harness.dispatcher, harness.console
+    )
     quick = asyncio.create_task(
-        second.hear(
-            statement("T-2", 1, statement_line("1")), statement("T-1", 3, statement_line("41"))
+        second.consume(
+            realization("T-2", 1, realization_line("1")),
+            realization("T-1", 3, realization_line("41")),
         )
     )
     await asyncio.sleep(0.2)
     assert not quick.done()
     hold.unlink()
     await asyncio.gather(slow, quick)
-    assert (await books.open(), await books.open("T-2")) == ([("41", "2050")], [("1", "50")])
-    await books.check()
+    assert (await harness.open(), await harness.open("T-2")) == ([("41", "2050")], [("1", "50")])
+    await harness.check()
 
 
 async def test_a_company_that_turns_up_late_is_tried_again() -> None:

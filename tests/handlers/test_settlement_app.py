@@ -9,19 +9,19 @@ from services.invoicer import app
 from shared import telemetry
 from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
 from shared.events.commands import OWNERS
-from tests.builders import COMPANY, command, product_line, record, statement, statement_line
-from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.builders import COMPANY, command, product_line, realization, realization_line, record
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.handlers.settled import Invoicer, invoicer
 
 
 @pytest.fixture
-def books(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Invoicer:
+def harness(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure) -> Invoicer:
     """The invoicer's subscriptions; today is 2026-03-10."""
     configure(today="2026-03-10")
-    return invoicer(books_of, engine_of)
+    return invoicer(unit_of_work_for, engine_of)
 
 
-def test_the_invoicer_hears_its_topics() -> None:
+def test_the_invoicer_consumes_its_topics() -> None:
     """Design 1: each topic has its consumers; a topic without one would fill up unread."""
     subscriptions = app.service().subscriptions
     assert {subscription.topic for subscription in subscriptions} == {
@@ -40,15 +40,17 @@ def test_each_of_its_commands_has_a_handler() -> None:
     assert {name for name, owner in OWNERS.items() if owner == "invoicer"} <= answered
 
 
-async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: EngineOf) -> None:
+async def test_what_is_pending_is_shown_by_status(harness: Invoicer, engine_of: EngineOf) -> None:
     """Domain rules 2: Pending counts open lines that are due and not snoozed, credits negative,
     per currency; Scheduled and Snoozed apart.
     """
-    await books.hear(
-        statement("T-1", 1, statement_line("40"), statement_line("2", "75.00", time_type="OT")),
-        statement("P-1", 1, product_line("10000.00", "2026-05-30")),
+    await harness.consume(
+        realization(
+            "T-1", 1, realization_line("40"), realization_line("2", "75.00", time_type="OT")
+        ),
+        realization("P-1", 1, product_line("10000.00", "2026-05-30")),
     )
-    await books.ask("snooze-pay-lines", pay_line_ids=[2])
+    await harness.ask("snooze-pay-lines", pay_line_ids=[2])
     async with engine_of("invoicer").connect() as connection:
         await app.InvoicerMetrics()(connection)
     shown = generate_latest(telemetry.REGISTRY).decode()
@@ -60,11 +62,13 @@ async def test_what_is_pending_is_shown_by_status(books: Invoicer, engine_of: En
     )
 
 
-async def test_what_was_closed_can_be_said_again(books: Invoicer, books_of: BooksOf) -> None:
+async def test_closed_documents_can_be_republished(
+    harness: Invoicer, unit_of_work_for: UnitOfWorkFor
+) -> None:
     """Protocol 1: republish publishes again on request, from the stored rows."""
-    await books.hear(statement("T-1", 1, statement_line("40")))
-    invoice_id = await books.invoice()
-    again = books_of("invoicer", dict(app.service().builders))
+    await harness.consume(realization("T-1", 1, realization_line("40")))
+    invoice_id = await harness.invoice()
+    again = unit_of_work_for("invoicer", dict(app.service().builders))
     asked = command("republish", service="invoicer", document_id="T-1")
     await process(again, app.DISPATCHER.subscription(), [record(OPERATOR_COMMANDS.name, asked)])
     said = {message.topic: json.loads(message.value) for message in again.producer.published}  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ import pytest
 
 from shared.broker.producer import OutgoingMessage, Producer
 from shared.broker.topics import BILLTO_CHANGED, PAY_LINES_REALIZED
-from tests.builders import node, statement, statement_line
-from tests.conftest import BooksOf, EngineOf
+from tests.builders import node, realization, realization_line
+from tests.conftest import EngineOf, UnitOfWorkFor
 from tests.handlers.settled import Invoicer, invoicer
 
 DOCUMENTS = 300
@@ -20,9 +20,9 @@ PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
-def books(books_of: BooksOf, engine_of: EngineOf) -> Invoicer:
+def harness(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoicer:
     """Reads what the worker wrote."""
-    return invoicer(books_of, engine_of)
+    return invoicer(unit_of_work_for, engine_of)
 
 
 def _start(environment: dict[str, str], **more: str) -> subprocess.Popen[bytes]:
@@ -33,9 +33,9 @@ def _start(environment: dict[str, str], **more: str) -> subprocess.Popen[bytes]:
     )
 
 
-async def _settled(books: Invoicer, worker: subprocess.Popen[bytes]) -> None:
+async def _settled(harness: Invoicer, worker: subprocess.Popen[bytes]) -> None:
     for _ in range(int(PATIENCE_SECONDS / 0.1)):
-        found = await books.rows(
+        found = await harness.rows(
             "SELECT count(*) AS documents, min(realization_no) AS lowest FROM"
             " invoicer.settled_document"
         )
@@ -48,7 +48,7 @@ async def _settled(books: Invoicer, worker: subprocess.Popen[bytes]) -> None:
 
 async def _publish() -> None:
     said = [
-        statement(f"T-{number}", at, statement_line(hours))
+        realization(f"T-{number}", at, realization_line(hours))
         for at, hours in ((1, "40"), (2, "38"))
         for number in range(DOCUMENTS)
     ]
@@ -76,7 +76,7 @@ async def _publish() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", ["after_locks", "before_commit", "after_commit"])
 async def test_a_worker_that_is_killed_loses_nothing(
-    books: Invoicer, stack: dict[str, str], point: str
+    harness: Invoicer, stack: dict[str, str], point: str
 ) -> None:
     """Protocol 1: a crash anywhere loses nothing and settles nothing twice: its successor begins
     where the books end.
@@ -89,14 +89,14 @@ async def test_a_worker_that_is_killed_loses_nothing(
     assert killed.returncode == -9, said.decode()[-3000:]
     successor = await asyncio.to_thread(_start, stack)
     try:
-        await _settled(books, successor)
+        await _settled(harness, successor)
     finally:
         successor.terminate()
         assert await asyncio.to_thread(successor.wait, PATIENCE_SECONDS) == 0
-    found = await books.rows(
+    found = await harness.rows(
         "SELECT sum(p.quantity) AS hours, count(*) AS lines FROM invoicer.open_line JOIN"
         " invoicer.pay_line p USING (pay_line_id)"
     )
     assert (found[0].hours, found[0].lines) == (38 * DOCUMENTS, DOCUMENTS)
-    assert await books.rows("SELECT 1 FROM invoicer.dead_letter") == []
-    assert len(await books.rows("SELECT 1 FROM invoicer.billto_node")) == 1
+    assert await harness.rows("SELECT 1 FROM invoicer.dead_letter") == []
+    assert len(await harness.rows("SELECT 1 FROM invoicer.billto_node")) == 1

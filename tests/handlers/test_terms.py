@@ -18,10 +18,12 @@ __all__ = ["biller"]
 async def group(biller: Biller, name: str, cycle: str, **values: Any) -> dict[str, Any]:
     """Gives set-time-group, which is of no billing company; its answer."""
     asked = command("set-time-group", time_group=name, cycle=cycle, **values)
-    await process(biller.books, biller.desk.subscription(), [record("operator-commands", asked)])
+    await process(
+        biller.unit_of_work, biller.dispatcher.subscription(), [record("operator-commands", asked)]
+    )
     (answer,) = [
         json.loads(each.value)
-        for each in biller.heard("command-results")
+        for each in biller.published("command-results")
         if each.key == asked.command_id
     ]
     return answer  # type: ignore[no-any-return]
@@ -150,7 +152,7 @@ async def test_terms_that_make_no_sense_are_refused(biller: Biller) -> None:
     assert await biller.rows("SELECT 1 FROM invoicer.debtor_terms") == []
 
 
-async def test_terms_of_a_name_that_no_node_has_say_so(biller: Biller) -> None:
+async def test_terms_of_an_unknown_account_name_are_accepted_with_a_note(biller: Biller) -> None:
     """Terms may come before the hierarchy; a misspelt name must be noticed."""
     answer = await terms(biller, account_name="Mercy Hopsital", credits="net")
     assert answer["outcome"] == "accepted"

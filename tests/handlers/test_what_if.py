@@ -3,7 +3,15 @@
 from typing import Any
 
 from shared.broker.topics import OPERATOR_COMMANDS
-from tests.builders import OFFICE, command, node, product_line, record, statement, statement_line
+from tests.builders import (
+    OFFICE,
+    command,
+    node,
+    product_line,
+    realization,
+    realization_line,
+    record,
+)
 from tests.conftest import process
 from tests.handlers.billed import Biller, biller
 
@@ -34,26 +42,30 @@ async def contents(biller: Biller) -> dict[str, int]:
 
 def sheet(document_id: str, week: str, quantity: str = "40", **changes: Any) -> Any:
     """The first realization of a timesheet of a week."""
-    return statement(
-        document_id, 1, statement_line(quantity, week_ending=week, effective_date=week, **changes)
+    return realization(
+        document_id, 1, realization_line(quantity, week_ending=week, effective_date=week, **changes)
     )
 
 
-async def test_cut_offs_side_by_side(biller: Biller) -> None:
+async def test_several_cut_offs_are_compared(biller: Biller) -> None:
     """Differences in documents, lines and money, with the reasons; nothing is written."""
-    await biller.hear_nodes(node("office-2", account_name="Grace"))
+    await biller.consume_nodes(node("office-2", account_name="Grace"))
     weekly = command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday")
     await process(
-        biller.books, biller.desk.subscription(), [record(OPERATOR_COMMANDS.name, weekly)]
+        biller.unit_of_work,
+        biller.dispatcher.subscription(),
+        [record(OPERATOR_COMMANDS.name, weekly)],
     )
     await biller.tell("set-debtor-terms", account_name="Grace", time_group="weekly")
-    await biller.hear(
+    await biller.consume(
         sheet("T-1", "2026-09-06"),
         sheet("T-2", "2026-09-12", "10"),
         sheet("G-1", "2026-09-06", billto_node="office-2"),
         sheet("G-2", "2026-09-13", "20", billto_node="office-2"),
     )
-    await biller.hear(statement("P-1", 1, product_line("300.00", "2026-09-11", billto_node=OFFICE)))
+    await biller.consume(
+        realization("P-1", 1, product_line("300.00", "2026-09-11", billto_node=OFFICE))
+    )
     found = await compared(biller, "2026-09-13", "2026-09-10", "2026-09-12")
     assert [
         (each["cut_off_date"], each["documents"], each["lines"], each["totals"][0]["net"])
@@ -97,12 +109,12 @@ async def test_cut_offs_side_by_side(biller: Biller) -> None:
     )
 
 
-async def test_each_cut_off_says_what_a_batch_would(biller: Biller) -> None:
+async def test_each_cut_off_lists_what_a_batch_would_take(biller: Biller) -> None:
     """generate-batch closes the documents that what-if announced."""
     await biller.tax("VAT", "21")
     await biller.company(default_tax="VAT")
     for at in range(6):
-        await biller.hear(
+        await biller.consume(
             sheet(f"T-{at}", f"2026-09-{6 + at:02d}", str(10 + at), po_number=f"PO-{at % 2}")
         )
     found = await compared(biller, "2026-09-08", "2026-09-30")

@@ -33,7 +33,7 @@ HOLDS = "SELECT document_kind, document_id, line_key, code, until_date FROM invo
 
 
 @dataclass
-class UnitOfWork:
+class BusinessFacts:
     """Everything that both sides must agree on, as rows of text that can be counted."""
 
     rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
@@ -45,11 +45,11 @@ class UnitOfWork:
         ] += 1
 
 
-async def books_of(office: Office) -> UnitOfWork:
+async def stored_facts(office: Office) -> BusinessFacts:
     """What stands in the tables."""
-    books = UnitOfWork()
+    facts = BusinessFacts()
     for row in await office.select(STATEMENTS):
-        books.add(
+        facts.add(
             "document",
             row.document_kind,
             row.document_id,
@@ -69,7 +69,7 @@ async def books_of(office: Office) -> UnitOfWork:
             row.corrects,
         )
         if row.number is None:
-            books.add(
+            facts.add(
                 "open",
                 *what,
                 row.billing_company,
@@ -80,27 +80,27 @@ async def books_of(office: Office) -> UnitOfWork:
                 row.correction,
             )
         else:
-            books.add("billed", row.number, *what, row.tax, row.rate)
+            facts.add("billed", row.number, *what, row.tax, row.rate)
     for row in await office.select(INVOICES):
-        books.add("invoice", *row)
+        facts.add("invoice", *row)
     for row in await office.select(HOLDS):
-        books.add("hold", *row)
-    return books
+        facts.add("hold", *row)
+    return facts
 
 
-def books_by(reference: Reference) -> UnitOfWork:
+def expected_facts(reference: Reference) -> BusinessFacts:
     """What must stand there."""
-    books = UnitOfWork()
+    facts = BusinessFacts()
     for document, paper in reference.pricing.papers.items():
         if paper.in_force is None:
             continue
         page = reference.ledger.pages.get(document)
         settled = page.settled.number if page is not None and page.settled is not None else 0
-        realized = bool(paper.statements) and paper.statements[-1].realized
-        books.add(
+        realized = bool(paper.realizations) and paper.realizations[-1].realized
+        facts.add(
             "document",
             *document,
-            len(paper.statements),
+            len(paper.realizations),
             realized,
             paper.held,
             settled,
@@ -108,7 +108,7 @@ def books_by(reference: Reference) -> UnitOfWork:
         )
     for one in reference.ledger.lines():
         line, corrects = one.line, one.corrects.number if one.corrects else None
-        books.add(
+        facts.add(
             "open", *one.document, line.key, one.worth.quantity, one.worth.amount, corrects,
             line.company, line.node, line.currency, line.effective, line.week, one.correction,
         )  # fmt: skip
@@ -122,19 +122,19 @@ def books_by(reference: Reference) -> UnitOfWork:
                 billed.worth.amount,
                 corrects,
             )
-            books.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
+            facts.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
         terms = invoice.terms
-        books.add(
+        facts.add(
             "invoice", invoice.number, invoice.kind, invoice.company, invoice.account, invoice.currency, terms.regime, terms.payment, invoice.po,
             invoice.net, invoice.tax, invoice.net + invoice.tax, len(invoice.lines),
         )  # fmt: skip
     for document, page in reference.ledger.pages.items():
         for key, hold in page.holds.items():
-            books.add("hold", *document, key, hold.code, hold.until)
-    return books
+            facts.add("hold", *document, key, hold.code, hold.until)
+    return facts
 
 
-def differences(there: UnitOfWork, wanted: UnitOfWork) -> list[str]:
+def differences(there: BusinessFacts, wanted: BusinessFacts) -> list[str]:
     """What one side has and the other has not."""
     told = [f"the books have  {row}" for row in (there.rows - wanted.rows).elements()]
     return sorted(
@@ -143,7 +143,7 @@ def differences(there: UnitOfWork, wanted: UnitOfWork) -> list[str]:
     )
 
 
-def told_of(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]:
+def expected_answer(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]:
     """What an answer about a batch must tell of it."""
     sums: dict[str, list[Decimal]] = {}
     for invoice in closed:
@@ -160,7 +160,7 @@ def told_of(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]
     }
 
 
-def told_by(details: Mapping[str, Any]) -> dict[str, Any]:
+def given_answer(details: Mapping[str, Any]) -> dict[str, Any]:
     """The same of what a service answered."""
     totals = [
         (

@@ -4,9 +4,9 @@ Every rule does one thing twice: to the services and to the reference. After eac
 `verify` looks at them.
 """
 
-from tests.histories.asked import Asked
-from tests.histories.sent import Sent
+from tests.histories.ats_events import AtsEvents
+from tests.histories.operator_commands import OperatorCommands
 
 
-class Histories(Sent, Asked):
+class Histories(AtsEvents, OperatorCommands):
     """All rules together. `office`, `run`, `today_is` and `ran` are set before the first history begins."""

@@ -22,8 +22,8 @@ from shared.database import engine_for
 from shared.events.commands import AnyCommand, key_of
 from shared.verify import Report, verify
 from tests.builders import record
-from tests.conftest import Ear, process
-from tests.histories import world
+from tests.conftest import RecordingProducer, process
+from tests.histories import domain as domain
 from tests.histories.reference.ledger import Billed, Open
 
 STATEMENTS, COMMANDS, ANSWERS = "pay-lines-realized", "operator-commands", "command-results"
@@ -55,7 +55,7 @@ class Office:
 
     url: str
     services: dict[str, Service] = field(default_factory=dict)
-    books: dict[str, UnitOfWork] = field(default_factory=dict)
+    units_of_work: dict[str, UnitOfWork] = field(default_factory=dict)
     engines: dict[str, AsyncEngine] = field(default_factory=dict)
     under_way: list[Record] = field(default_factory=list)
     said: list[OutgoingMessage] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Office:
     async def open(self) -> None:
         """Connects and sets up."""
         await self.connect()
-        for one in world.commands():
+        for one in domain.commands():
             answer = await self.ask(one)
             assert answer["outcome"] == "accepted", answer
 
@@ -85,8 +85,11 @@ class Office:
                 await self.engines[service.name].dispose()
             self.engines[service.name] = engine_for(service.name, self.url)
             self.services[service.name] = service
-            self.books[service.name] = UnitOfWork(
-                service.name, self.engines[service.name], Ear(), dict(service.builders)
+            self.units_of_work[service.name] = UnitOfWork(
+                service.name,
+                self.engines[service.name],
+                RecordingProducer(),
+                dict(service.builders),
             )  # type: ignore[arg-type]
 
     async def empty(self) -> None:
@@ -104,12 +107,12 @@ class Office:
 
     # -- messages
 
-    async def hear(self, service: str, records: Sequence[Record]) -> None:
+    async def consume(self, service: str, records: Sequence[Record]) -> None:
         """A polled batch of one topic at one service, its background jobs, and what it said: statements are put on their way."""
         for subscription in self.services[service].subscriptions:
             mine = [one for one in records if one.topic == subscription.topic]
             if mine:
-                jobs = await process(self.books[service], subscription, mine)
+                jobs = await process(self.units_of_work[service], subscription, mine)
                 self._carry(service)
                 if jobs:
                     await self.jobs(service)
@@ -118,14 +121,14 @@ class Office:
         """What is due without a message."""
         for _, job in self.services[service].jobs:
             while True:
-                applied: Applied = await self.books[service].transact(job)
+                applied: Applied = await self.units_of_work[service].transact(job)
                 self._carry(service)
                 if not applied.jobs_due:
                     break
 
     def _carry(self, service: str) -> None:
-        ear = self.books[service].producer
-        heard, ear.published = ear.published, []  # type: ignore[attr-defined]
+        producer = self.units_of_work[service].producer
+        heard, producer.published = producer.published, []  # type: ignore[attr-defined]
         self.said += heard
         self.under_way += [
             record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS
@@ -136,12 +139,12 @@ class Office:
         records = [record(topic, event) for event in events]
         for name, service in self.services.items():
             if any(subscription.topic == topic for subscription in service.subscriptions):
-                await self.hear(name, records)
+                await self.consume(name, records)
 
     async def ask(self, asked: AnyCommand) -> dict[str, Any]:
         """Gives a command to every service, of which one answers; the answer."""
         for name in self.services:
-            await self.hear(name, [record(COMMANDS, asked, key_of(asked))])
+            await self.consume(name, [record(COMMANDS, asked, key_of(asked))])
         answers = [
             one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id
         ]
@@ -151,14 +154,14 @@ class Office:
 
     async def deliver(self, records: Iterable[Record]) -> None:
         """Brings statements to the invoicer as one polled batch."""
-        await self.hear("invoicer", list(records))
+        await self.consume("invoicer", list(records))
 
     # -- the books
 
-    async def select(self, statement: str, **values: Any) -> list[Any]:
+    async def select(self, realization: str, **values: Any) -> list[Any]:
         """Rows, as the owner sees them."""
         async with self.engines["owner"].connect() as connection:
-            return list((await connection.execute(text(statement), values)).all())
+            return list((await connection.execute(text(realization), values)).all())
 
     async def pay_line(self, one: Open) -> int:
         """The id of an open debit: a key has one at most."""

@@ -16,9 +16,15 @@ from pydantic import BaseModel
 
 from shared.consumer.records import Record
 from tests import builders
-from tests.histories import world
-from tests.histories.compare import books_by, books_of, differences, told_by, told_of
-from tests.histories.meetings import met
+from tests.histories import domain as domain
+from tests.histories.compare import (
+    differences,
+    expected_answer,
+    expected_facts,
+    given_answer,
+    stored_facts,
+)
+from tests.histories.coverage import met
 from tests.histories.office import Office
 from tests.histories.reference.billing import ALWAYS, Narrowed, Node, Way
 from tests.histories.reference.ledger import Open
@@ -30,7 +36,7 @@ Some = TypeVar("Some")
 
 
 @dataclass
-class Ran:
+class Counts:
     """How much was looked at, and how often what was met on the way."""
 
     histories: int = 0
@@ -38,25 +44,25 @@ class Ran:
     met: Counter[str] = field(default_factory=Counter)
 
 
-class Ground(RuleBasedStateMachine):
+class HistorySetup(RuleBasedStateMachine):
     """One history. `office`, `run` and `today_is` are set before the first one begins."""
 
     office: Office
     run: Callable[[Any], Any]
     today_is: Callable[[date], None]
-    ran: Ran
+    ran: Counts
 
     def __init__(self) -> None:
         super().__init__()
         self.run(self.office.empty())
         self.ran.histories += 1
-        self.today_is(world.FIRST_DAY)
-        self.reference = Reference(world.FIRST_DAY)
-        self.reference.billing.companies = world.companies()
-        self.reference.billing.cycles = world.cycles()
+        self.today_is(domain.FIRST_DAY)
+        self.reference = Reference(domain.FIRST_DAY)
+        self.reference.billing.companies = domain.companies()
+        self.reference.billing.cycles = domain.cycles()
         self.stamps = Stamps()
         self.sent: list[tuple[str, BaseModel]] = []
-        self.statements: list[Record] = []
+        self.realizations: list[Record] = []
         self.asked: list[Any] = []
         self.held_up = 0
 
@@ -64,14 +70,14 @@ class Ground(RuleBasedStateMachine):
 
     @initialize(
         ways=st.dictionaries(
-            st.tuples(st.sampled_from(sorted(world.COMPANIES)), st.sampled_from(world.ACCOUNTS)),
-            world.ways,
+            st.tuples(st.sampled_from(sorted(domain.COMPANIES)), st.sampled_from(domain.ACCOUNTS)),
+            domain.ways,
             min_size=4,
             max_size=6,
         ),
-        prices=st.lists(world.prices, min_size=8, max_size=8),
+        prices=st.lists(domain.prices, min_size=8, max_size=8),
         weeks=st.lists(
-            st.tuples(st.sampled_from(world.WEEKS), world.entries), min_size=1, max_size=3
+            st.tuples(st.sampled_from(domain.WEEKS), domain.entries), min_size=1, max_size=3
         ),
         billed=st.booleans(),
     )
@@ -79,31 +85,31 @@ class Ground(RuleBasedStateMachine):
         self,
         ways: dict[tuple[str, str], Way],
         prices: list[str],
-        weeks: list[tuple[date, list[world.Drawn]]],
+        weeks: list[tuple[date, list[domain.Drawn]]],
         billed: bool,
     ) -> None:
         """Nodes, requirements with a price for each time type, how some debtors are billed, and the first timesheets."""
         self.send(
-            "billto-changed", *(self.node(node_id, *node) for node_id, node in world.NODES.items())
+            "billto-changed", *(self.node(node_id, *node) for node_id, node in domain.NODES.items())
         )
         for (company, account), way in ways.items():
             self.way(company, account, way)
         pairs = zip(prices[::2], prices[1::2], strict=True)
         rates = [
-            {("REG", world.LONG_SINCE): regular, ("OT", world.LONG_SINCE): overtime}
+            {("REG", domain.LONG_SINCE): regular, ("OT", domain.LONG_SINCE): overtime}
             for regular, overtime in pairs
         ]
         self.send(
             "requirement-changed",
             *(
                 self.order(order_id, rates[at], billable=True)
-                for at, order_id in enumerate(world.ORDERS)
+                for at, order_id in enumerate(domain.ORDERS)
             ),
         )
         for week, drawn in weeks:
             self.sheet(self.stamps.new("T"), week, drawn, "imported")
-        for name in world.COMPANIES if billed else ():
-            self.close(name, Narrowed(self.reference.today + world.LATER))
+        for name in domain.COMPANIES if billed else ():
+            self.close(name, Narrowed(self.reference.today + domain.LATER))
 
     def close(self, company: str, taken: Narrowed) -> None:
         """Closes a batch on both sides."""
@@ -114,7 +120,7 @@ class Ground(RuleBasedStateMachine):
             groups=sorted(taken.groups),
             exclude_debtors=sorted(taken.without),
         )
-        assert told_by(answer["details"]) == told_of(
+        assert given_answer(answer["details"]) == expected_answer(
             *self.reference.billing.batch(company, taken)
         ), answer
 
@@ -142,12 +148,12 @@ class Ground(RuleBasedStateMachine):
         self, order_id: str, rates: dict[tuple[str, date], str], *, billable: bool, office: str = ""
     ) -> BaseModel:
         """A new revision of a requirement, to be sent."""
-        company, home, currency = world.ORDERS[order_id]
+        company, home, currency = domain.ORDERS[order_id]
         status = "Filled" if billable else "Open"
         known = self.reference.pricing.orders.setdefault(
             order_id, Order(order_id, company, home, currency)
         )
-        known.office, known.statuses = office or home, {world.LONG_SINCE: (status, "Temp")}
+        known.office, known.statuses = office or home, {domain.LONG_SINCE: (status, "Temp")}
         after = {key: Decimal(price) for key, price in rates.items()}
         if after != known.from_ats:
             known.from_ats = after
@@ -155,7 +161,7 @@ class Ground(RuleBasedStateMachine):
         self.reference.pricing.rates_change(order_id)
         return builders.requirement(
             order_id, self.stamps.next(order_id), billing_company=company, office_id=office or home, currency=currency,
-            statuses=[{"from_date": str(world.LONG_SINCE), "status": status, "position_type": "Temp"}],
+            statuses=[{"from_date": str(domain.LONG_SINCE), "status": status, "position_type": "Temp"}],
             rates=[builders.rate(kind, price, str(since)) for (kind, since), price in rates.items()],
         )  # fmt: skip
 
@@ -181,16 +187,16 @@ class Ground(RuleBasedStateMachine):
         """These statements reach the invoicer as one polled batch."""
         arriving = list(records)
         self.office.under_way = [one for one in self.office.under_way if one not in arriving]
-        self.statements += [one for one in arriving if one not in self.statements]
+        self.realizations += [one for one in arriving if one not in self.realizations]
         if arriving:
             self.run(self.office.deliver(arriving))
-            self.reference.deliver(self.stamps.of_statement(one) for one in arriving)
+            self.reference.deliver(self.stamps.of_realization(one) for one in arriving)
 
     def sheet(
         self,
         original: str,
         week: date,
-        drawn: list[world.Drawn],
+        drawn: list[domain.Drawn],
         stamp: str,
         source_id: str = "",
         *,
@@ -201,7 +207,7 @@ class Ground(RuleBasedStateMachine):
         revision = self.stamps.late(source_id) if late else self.stamps.next(source_id)
         if revision is None:
             return
-        entries = world.week_of(drawn, week)
+        entries = domain.week_of(drawn, week)
         approved_at = self.stamps.instant() if stamp == "stamped" else None
         workflow = (
             None
@@ -239,7 +245,7 @@ class Ground(RuleBasedStateMachine):
         if self.held_up:
             self.held_up -= 1
             self.flow()
-        found = differences(self.run(books_of(self.office)), books_by(self.reference))
+        found = differences(self.run(stored_facts(self.office)), expected_facts(self.reference))
         assert not found, "\n".join(found)
         report = self.run(self.office.verified())
         assert report.clean, report.faults

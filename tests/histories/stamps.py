@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from shared.consumer.records import Record
+from tests.histories.domain import Drawn
 from tests.histories.reference.values import Document
-from tests.histories.world import Drawn
 
 GAP = 10
 FIRST_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ class Stamps:
         return FIRST_INSTANT + timedelta(hours=self._instants)
 
     @staticmethod
-    def of_statement(record: Record) -> tuple[Document, int]:
+    def of_realization(record: Record) -> tuple[Document, int]:
         """Which statement a record is."""
         body = json.loads(record.value or b"")
         return (body["document_kind"], body["document_id"]), body["realization_no"]

@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.conftest import Configure
+from tests.histories.coverage import WANTED
 from tests.histories.machine import Histories
-from tests.histories.meetings import WANTED
 from tests.histories.office import Office
-from tests.histories.setup import Ran
+from tests.histories.setup import Counts
 
 HISTORIES, STEPS = 100, 16
 MORE, ROUNDS = 50, 6
@@ -33,13 +33,13 @@ PROFILE = settings(
 
 
 @contextmanager
-def office(url: str, configure: Configure) -> Iterator[Ran]:
+def office(url: str, configure: Configure) -> Iterator[Counts]:
     """The services on this database, for as many histories as come."""
     with asyncio.Runner() as runner:
         Histories.office, Histories.run, Histories.ran = (
             Office(url),
             staticmethod(runner.run),
-            Ran(),
+            Counts(),
         )
 
         def today_is(today: date) -> None:
@@ -76,7 +76,7 @@ def test_a_hundred_histories(
     assert _not_met(ran) == []
 
 
-def _not_met(ran: Ran) -> list[str]:
+def _not_met(ran: Counts) -> list[str]:
     """What no history has met yet: some meetings are rare, and a hundred histories may lack one; then some more run."""
     return [what for what in WANTED if not ran.met[what]]
 

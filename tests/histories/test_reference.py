@@ -13,14 +13,14 @@ import pytest
 
 from tests.histories.reference.billing import Billing, Company, Cycle, Narrowed, Node, Way
 from tests.histories.reference.ledger import Ledger
-from tests.histories.reference.pricing import Statement
+from tests.histories.reference.pricing import Realization
 from tests.histories.reference.values import Line, Pair, money, parts
 
 WEEK = date(2026, 3, 8)
 TIMESHEET = ("timesheet", "T")
 
 
-class UnitOfWork:
+class ReferenceCase:
     """One timesheet of one debtor, told statement by statement."""
 
     def __init__(self, credits: str = "separate") -> None:
@@ -61,7 +61,7 @@ class UnitOfWork:
                     "",
                 )
             )
-        self.ledger.hear(TIMESHEET, Statement(self.number, True, tuple(lines)))
+        self.ledger.consume(TIMESHEET, Realization(self.number, True, tuple(lines)))
 
     def batch(self) -> list[tuple[str, str]]:
         """Closes a batch: type and net of its documents."""
@@ -92,35 +92,35 @@ def test_an_adjustment_of_forty_hours(
     said: Sequence[str], documents: list[tuple[str, str]]
 ) -> None:
     """Original invoiced at 2,000.00: adjusted to 38 h a credit note of 100.00, to 41 h an invoice of 50.00, to 38 and then 41 only that."""
-    books = UnitOfWork()
-    books.worth(REG="40")
-    assert books.batch() == [("invoice", "2000.00")]
+    case = ReferenceCase()
+    case.worth(REG="40")
+    assert case.batch() == [("invoice", "2000.00")]
     for hours in said:
-        books.worth(REG=hours)
-    assert books.batch() == documents
-    assert books.open == []
+        case.worth(REG=hours)
+    assert case.batch() == documents
+    assert case.open == []
 
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
     """2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03."""
-    books = UnitOfWork()
-    books.worth(REG="2@35.0350")
-    books.batch()
-    books.worth(REG="1@35.0350")
-    assert books.batch() == [("credit-note", "-35.03")]
+    case = ReferenceCase()
+    case.worth(REG="2@35.0350")
+    case.batch()
+    case.worth(REG="1@35.0350")
+    assert case.batch() == [("credit-note", "-35.03")]
 
 
 def test_the_newest_invoice_is_credited_first() -> None:
     """40 h on invoice 1, 1 h on invoice 2, then 38 h: 1 h of invoice 2 and 2 h of invoice 1."""
-    books = UnitOfWork()
-    books.worth(REG="40")
-    books.batch()
-    books.worth(REG="41")
-    books.batch()
-    books.worth(REG="38")
+    case = ReferenceCase()
+    case.worth(REG="40")
+    case.batch()
+    case.worth(REG="41")
+    case.batch()
+    case.worth(REG="38")
     corrected = [
         (one.corrects.number, int(one.worth.quantity))
-        for one in books.ledger.lines()
+        for one in case.ledger.lines()
         if one.corrects is not None
     ]
     assert corrected == [("A-000002", -1), ("A-000001", -2)]
@@ -132,48 +132,48 @@ def test_the_newest_invoice_is_credited_first() -> None:
 )
 def test_a_swap_of_time_types(credits: str, documents: list[tuple[str, str]]) -> None:
     """40 REG + 5 OT, both at 50.00, then 43 REG + 2 OT: two documents; netted they come to zero and wait."""
-    books = UnitOfWork(credits)
-    books.worth(REG="40", OT="5")
-    books.batch()
-    books.worth(REG="43", OT="2")
-    assert books.batch() == documents
+    case = ReferenceCase(credits)
+    case.worth(REG="40", OT="5")
+    case.batch()
+    case.worth(REG="43", OT="2")
+    assert case.batch() == documents
 
 
 def test_forgiven_is_computed_afresh() -> None:
     """40 h invoiced, 2 h written off: worth 40, 39 and 38 open nothing; 36 credits 2 h; back to 39 bills 1 h."""
-    books = UnitOfWork()
-    books.worth(REG="40")
-    books.batch()
-    books.credit("A-000001", "2", "write-off")
+    case = ReferenceCase()
+    case.worth(REG="40")
+    case.batch()
+    case.credit("A-000001", "2", "write-off")
     for hours in ("40", "39", "38"):
-        books.worth(REG=hours)
-        assert books.open == []
-    books.worth(REG="36")
-    assert books.open == [("-2", "-100.00")]
-    books.batch()
-    books.worth(REG="39")
-    assert books.open == [("1", "50.00")]
+        case.worth(REG=hours)
+        assert case.open == []
+    case.worth(REG="36")
+    assert case.open == [("-2", "-100.00")]
+    case.batch()
+    case.worth(REG="39")
+    assert case.open == [("1", "50.00")]
 
 
 def test_hours_to_rebill_are_open_once() -> None:
     """8 h invoiced, 3.5 h credited to rebill, then 9 h: 4.5 h are open, never 9."""
-    books = UnitOfWork()
-    books.worth(REG="8")
-    books.batch()
-    books.credit("A-000001", "3.5", "rebill")
-    assert books.open == [("3.5", "175.00")]
-    books.worth(REG="9")
-    assert books.open == [("4.5", "225.00")]
+    case = ReferenceCase()
+    case.worth(REG="8")
+    case.batch()
+    case.credit("A-000001", "3.5", "rebill")
+    assert case.open == [("3.5", "175.00")]
+    case.worth(REG="9")
+    assert case.open == [("4.5", "225.00")]
 
 
 def test_the_last_credit_takes_the_rest_of_the_tax() -> None:
     """33.33 at 15 % is 5.00 tax; credited by thirds it gives 1.67, 1.67, 1.66."""
-    books = UnitOfWork()
-    books.worth(REG="3@11.11")
-    books.batch()
+    case = ReferenceCase()
+    case.worth(REG="3@11.11")
+    case.batch()
     for _ in range(3):
-        books.credit("A-000001", "1", "write-off")
-    assert [f"{one.tax:f}" for one in books.billing.invoices] == ["5.00", "-1.67", "-1.67", "-1.66"]
+        case.credit("A-000001", "1", "write-off")
+    assert [f"{one.tax:f}" for one in case.billing.invoices] == ["5.00", "-1.67", "-1.67", "-1.66"]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer.unit_of_work import UnitOfWork
 from tests.builders import COMPANY, command, record
-from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.ledgers.fake import FakeServer, playing
-from tests.ledgers.sample_ledger import TOKEN, ToyVendor
+from tests.ledgers.sample_ledger import TOKEN, SampleVendor
 
 LEDGER = "books"
 KEY = Fernet.generate_key().decode()
@@ -66,12 +66,12 @@ class Delivering:
     """arg_sync in a test, with the desk for its commands and as many engines as are asked for."""
 
     engine_of: EngineOf
-    books_of: BooksOf
+    unit_of_work_for: UnitOfWorkFor
     kinds: dict[str, AdapterSpec] = field(default_factory=dict)
     closed: list[Closed] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.books: UnitOfWork = self.books_of("arg_sync", dict(MESSAGE_BUILDERS))
+        self.unit_of_work: UnitOfWork = self.unit_of_work_for("arg_sync", dict(MESSAGE_BUILDERS))
 
     async def rows(self, sql: str, **values: Any) -> list[Any]:
         """As the owner."""
@@ -178,14 +178,14 @@ class Delivering:
 
     async def queue(self, *closed: Closed) -> None:
         """As `invoice-closed` does."""
-        await self.books.transact(
+        await self.unit_of_work.transact(
             lambda connection: _queue(connection, [one.invoice_id for one in closed or self.closed])
         )
 
     @contextlib.asynccontextmanager
     async def engine(self, holder: str = "w1") -> AsyncIterator[DeliveryLoop]:
         """A worker's engine."""
-        engine = DeliveryLoop(self.books, self.kinds, holder)
+        engine = DeliveryLoop(self.unit_of_work, self.kinds, holder)
         try:
             yield engine
         finally:
@@ -225,7 +225,7 @@ class Delivering:
         """Gives a command to the desk; its answer."""
         asked = command(kind, **values)
         await process(
-            self.books,
+            self.unit_of_work,
             subscriptions.subscriptions()[OPERATOR_COMMANDS.name],
             [record(OPERATOR_COMMANDS.name, asked)],
         )
@@ -240,20 +240,22 @@ class Delivering:
 
     def said(self, topic: str) -> list[Any]:
         """What was said on a topic."""
-        return [one for one in self.books.producer.published if one.topic == topic]  # type: ignore[attr-defined]
+        return [one for one in self.unit_of_work.producer.published if one.topic == topic]  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-async def delivering(engine_of: EngineOf, books_of: BooksOf, configure: Configure) -> Delivering:
+async def delivering(
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
+) -> Delivering:
     """arg_sync on an empty database."""
     configure(ledger_key=KEY)
-    return Delivering(engine_of, books_of)
+    return Delivering(engine_of, unit_of_work_for)
 
 
 @pytest.fixture
-async def toy() -> AsyncIterator[FakeServer]:
+async def sample() -> AsyncIterator[FakeServer]:
     """A ledger that plays: a document in one call, without unique numbers."""
-    async with playing(ToyVendor()) as server:
+    async with playing(SampleVendor()) as server:
         yield server
 
 

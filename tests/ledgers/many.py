@@ -15,7 +15,7 @@ from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from tests.builders import COMPANY
 from tests.ledgers.delivering import BATCH, FIRST_DAY, Delivering
-from tests.ledgers.sample_ledger import CAPABILITIES, TOY
+from tests.ledgers.sample_ledger import CAPABILITIES, SAMPLE
 
 DOCUMENTS = """
 INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
@@ -49,7 +49,7 @@ async def queue_many(delivering: Delivering, documents: int) -> None:
         assert await deliveries.queue(connection, batch_ids=["B-1"], auto=True) == documents
         return Applied()
 
-    await delivering.books.transact(queue)
+    await delivering.unit_of_work.transact(queue)
 
 
 class Silent:
@@ -60,13 +60,13 @@ class Silent:
 
 
 async def work(concurrency: int) -> None:
-    """Delivers to the toy until it is killed."""
+    """Delivers to the sample until it is killed."""
     kind = replace(
-        TOY,
+        SAMPLE,
         capabilities=replace(CAPABILITIES, unique_number=True, concurrency=concurrency, **TIMES),
     )
-    books = UnitOfWork("arg_sync", engine_for("arg_sync"), Silent(), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
-    engine = DeliveryLoop(books, {kind.name: kind}, holder_name("1"))
+    unit_of_work = UnitOfWork("arg_sync", engine_for("arg_sync"), Silent(), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
+    engine = DeliveryLoop(unit_of_work, {kind.name: kind}, holder_name("1"))
     while True:
         await engine.start_due_work()
         await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ class Readers:
 
     def __init__(self, delivering: Delivering, holder: str) -> None:
         self._loops = [
-            make(delivering.books, delivering.kinds, holder, lambda: 0.5)
+            make(delivering.unit_of_work, delivering.kinds, holder, lambda: 0.5)
             for make in (PaymentLoop, ReconciliationLoop)
         ]
 

@@ -1,6 +1,6 @@
 """The smallest accounting system there can be, with the adapter for it: what the engine is tested with, and a model for a new adapter.
 
-`ToyVendor(request_key, unique_number, steps)` has what the engine's promises depend on as switches.
+`SampleVendor(request_key, unique_number, steps)` has what the engine's promises depend on as switches.
 """
 
 import json
@@ -29,11 +29,11 @@ from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_js
 from shared.terms import DocumentType
 from tests.ledgers.fake import Asked, Reply, Written
 
-TOKEN = "toy-secret-7f3a"
+TOKEN = "sample-secret-7f3a"
 
 
 @dataclass
-class ToyVendor:
+class SampleVendor:
     """Documents, customers and payments in memory."""
 
     request_key: bool = False
@@ -59,7 +59,7 @@ class ToyVendor:
             return Reply.of(401, {"error": f"bad token {asked.headers.get('authorization', '')}"})
         parts = [part for part in asked.path.split("/") if part]
         if parts == ["company"]:
-            return Reply.of(200, {"name": "Toy Books"})
+            return Reply.of(200, {"name": "Sample Books"})
         if parts[0] == "customers":
             return self._customer(asked)
         if parts == ["payments"]:
@@ -163,7 +163,7 @@ class ToyVendor:
         return self._add(asked, Decimal("0.01"))
 
 
-class ToyLedger:
+class SampleLedger:
     """The adapter."""
 
     def __init__(self, host: AdapterContext) -> None:
@@ -355,23 +355,23 @@ CAPABILITIES = Capabilities(
     request_seconds=5.0,
     server_seconds=2.0,
 )
-TOY = AdapterSpec(
-    name="toy",
-    title="Toy Books",
+SAMPLE = AdapterSpec(
+    name="sample",
+    title="Sample Books",
     settings=(
         Setting("base_url", "where it is", required=True),
         Setting("token", "its token", secret=True, required=True),
     ),
     capabilities=CAPABILITIES,
-    make=ToyLedger,
+    make=SampleLedger,
 )
 
 
-def toy_kind(vendor: ToyVendor, **changes: Any) -> AdapterSpec:
+def sample_kind(vendor: SampleVendor, **changes: Any) -> AdapterSpec:
     """The kind of a vendor with these switches."""
     steps = 2 if vendor.steps == 2 else 1
     return replace(
-        TOY,
+        SAMPLE,
         capabilities=replace(
             CAPABILITIES,
             request_key=vendor.request_key,

@@ -196,7 +196,7 @@ async def deliver(port: LedgerAdapter, made: ArDocument) -> RemoteDocument:
 class LedgerSuite:
     """The behaviour of an adapter."""
 
-    async def test_check_says_whom_we_talk_to(self, stage: Stage) -> None:
+    async def test_the_check_names_the_connected_company(self, stage: Stage) -> None:
         """A person must see which company the documents will go to."""
         assert len(await stage.port.check()) > 10
 
@@ -208,7 +208,7 @@ class LedgerSuite:
         made = await stage.port.add_customer(mercy)
         assert await stage.port.customer_for(mercy) == made
 
-    async def test_a_mapped_customer_that_is_not_there_is_said(self, stage: Stage) -> None:
+    async def test_a_mapped_customer_that_does_not_exist_is_refused(self, stage: Stage) -> None:
         """An operator's mapping that leads nowhere is parked with a message, and no customer is made in its place."""
         with pytest.raises(Failure) as failed:
             await stage.port.customer_for(Customer("Mercy", mapped="no-such-customer-1"))
@@ -219,9 +219,7 @@ class LedgerSuite:
         assert stage.port.render(document(stage), "7") == stage.port.render(document(stage), "7")
 
     @pytest.mark.parametrize("kind", ["invoice", "credit-note"])
-    async def test_a_document_stands_there_once_with_our_total(
-        self, stage: Stage, kind: Any
-    ) -> None:
+    async def test_a_document_is_there_once_with_our_total(self, stage: Stage, kind: Any) -> None:
         """Number, kind, currency, customer and total are ours, to the cent; of a credit note the total is positive."""
         made = document(stage, "D-000042", kind)
         there = await deliver(stage.port, made)
@@ -262,7 +260,7 @@ class LedgerSuite:
         now = (await stage.port.status("invoice", [invoice.remote_id]))[invoice.remote_id]
         assert now is not None and now.balance == 0
 
-    async def test_an_amount_that_is_no_product_stands(self, stage: Stage) -> None:
+    async def test_an_amount_that_is_no_product_is_kept(self, stage: Stage) -> None:
         """What was invoiced is the amount, even where quantity × price rounds to another cent."""
         made = document(stage, "D-000060")
         first = Line(
@@ -327,7 +325,7 @@ class LedgerSuite:
         assert len(stage.accepted) == 1
 
     @pytest.mark.parametrize("fault", DID_NOT_HAPPEN)
-    async def test_what_did_not_happen_is_told_from_doubt(
+    async def test_a_failed_write_is_told_from_an_unknown_outcome(
         self, stage: Stage, fault: FaultName
     ) -> None:
         """Each answer has its class; no document is there, and no other host was asked."""
@@ -358,7 +356,7 @@ class LedgerSuite:
         await asyncio.sleep(stage.patience * 2)
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
 
-    async def test_another_amount_is_told(self, stage: Stage) -> None:
+    async def test_another_amount_is_reported(self, stage: Stage) -> None:
         """The adapter tells what stands there, not what was asked: the engine sees the difference and parks it."""
         stage.server.plan(Fault("wrong-amount"))
         made = document(stage)
@@ -385,7 +383,7 @@ class LedgerSuite:
         assert (await outcome_of(stage.port, request, a_key=key("another"))).failure == "duplicate"
         assert len(stage.accepted) == 1
 
-    async def test_two_of_one_number_are_both_told(self, stage: Stage) -> None:
+    async def test_two_documents_of_one_number_are_both_reported(self, stage: Stage) -> None:
         """Where numbers are not unique, a look-up tells of both: the engine parks it."""
         if stage.port.capabilities.unique_number or stage.port.capabilities.request_key:
             return  # there cannot be two

@@ -11,7 +11,7 @@ import pytest
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.many import TIMES, queue_many
-from tests.ledgers.sample_ledger import ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
 DOCUMENTS, CONCURRENCY, KILLS = 10_000, 8, 3
 PATIENCE_SECONDS = 240.0
@@ -31,9 +31,9 @@ async def test_queued_deliveries_survive_a_restart_without_a_second_send(
     delivering: Delivering, database: str
 ) -> None:
     """kill -9 in the middle, three times: what was in hand is looked up, and every document was sent exactly once."""
-    vendor = ToyVendor(unique_number=True, customers={"Mercy Hospital": "C1"})
+    vendor = SampleVendor(unique_number=True, customers={"Mercy Hospital": "C1"})
     async with playing(vendor) as server:
-        await delivering.connect(toy_kind(vendor, concurrency=CONCURRENCY, **TIMES), server.url)
+        await delivering.connect(sample_kind(vendor, concurrency=CONCURRENCY, **TIMES), server.url)
         await queue_many(delivering, DOCUMENTS)
         environment = os.environ | {
             "BACKOFFICE_DATABASE_URL": database,

@@ -154,7 +154,7 @@ async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> Non
     await tokens.close()
 
 
-async def test_whoever_comes_after_one_that_gave_up_waits_for_its_renewal(
+async def test_a_caller_after_one_that_gave_up_waits_for_its_renewal(
     server: FakeServer,
 ) -> None:
     """The renewal under way is the only one: the next caller gets what it brings."""
@@ -247,7 +247,7 @@ async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> No
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_a_dead_token_says_so_without_saying_it(server: FakeServer, status: int) -> None:
+async def test_a_dead_token_is_reported_without_its_value(server: FakeServer, status: int) -> None:
     """The class is auth, the message names the connection and what to do; the vendor quotes our secrets, we don't."""
     quoted = base64.b64encode(f"{CLIENT_ID}:{quote(CLIENT_SECRET, safe='')}".encode()).decode()
     vendor_of(server).instead = [

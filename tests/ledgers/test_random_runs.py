@@ -353,7 +353,7 @@ async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: F
     everything = (
         dump
         + workers.left()
-        + json.dumps([one.value.decode() for one in delivering.books.producer.published])
+        + json.dumps([one.value.decode() for one in delivering.unit_of_work.producer.published])
     )  # type: ignore[attr-defined]
     key_lines = [line for line in PRIVATE_KEY.splitlines() if "PRIVATE" not in line]
     for secret in (*SECRETS, *key_lines):
@@ -364,7 +364,7 @@ async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: F
 
 
 @pytest.mark.slow
-async def test_beyond_the_stated_window_a_second_draft_may_arise_and_is_told(
+async def test_beyond_the_stated_window_a_second_draft_may_arise_and_is_reported(
     delivering: Delivering, workers: Workers
 ) -> None:
     """Business Central carries a draft out later than its own limit says: a second one may be there. It is not posted, and a look-up shows both."""

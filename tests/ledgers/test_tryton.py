@@ -67,7 +67,7 @@ class TestTryton(LedgerSuite):
         assert failed.value.failure == "auth" and "canary" not in str(failed.value)
         await port.close()
 
-    async def test_a_closed_period_is_told_in_trytons_words(
+    async def test_a_closed_period_is_refused_with_the_message_of_tryton(
         self, stage: Stage, server: TrytonServer
     ) -> None:
         """The draft stays; when the period is open again, it is posted."""
@@ -81,7 +81,7 @@ class TestTryton(LedgerSuite):
         (draft,) = (await stage.port.find("invoice", ["D-000090"]))["D-000090"]
         assert draft.state == "draft"
 
-    async def test_a_blocked_party_is_told(self, stage: Stage, server: TrytonServer) -> None:
+    async def test_a_blocked_party_is_refused(self, stage: Stage, server: TrytonServer) -> None:
         """An inactive party is not invoiced, and no second one is made in its place."""
         await stage.port.add_customer(Customer("Blocked Client"))
         await server.block("Blocked Client")
@@ -104,7 +104,7 @@ class TestTryton(LedgerSuite):
             )
         assert failed.value.failure == "permanent" and "SI-" in failed.value.message
 
-    async def test_our_tax_stands_to_the_cent(self, stage: Stage) -> None:
+    async def test_our_tax_is_kept_to_the_cent(self, stage: Stage) -> None:
         """Three lines of 0.05 at 10 %: rounded line by line 0.03, of the sum 0.02. Tryton keeps what we invoiced, either way."""
         for at, due in enumerate((Decimal("0.03"), Decimal("0.02"))):
             parts = [due - Decimal("0.01") * 2, Decimal("0.01"), Decimal("0.01")]
@@ -141,7 +141,7 @@ class TestTryton(LedgerSuite):
             )
             assert (await deliver(stage.port, made)).total == net + due
 
-    async def test_half_a_cent_stands_as_we_rounded_it(self, stage: Stage) -> None:
+    async def test_half_a_cent_is_kept_as_we_rounded_it(self, stage: Stage) -> None:
         """7.25 × 33.38 is 242.005: 242.01 on our invoice, and 242.00 if Tryton multiplied."""
         line = Line(
             1,
@@ -169,7 +169,7 @@ class TestTryton(LedgerSuite):
             )
         ).total == line.amount
 
-    async def test_a_credit_note_of_two_invoices_is_told(self, stage: Stage) -> None:
+    async def test_a_credit_note_of_two_invoices_is_refused(self, stage: Stage) -> None:
         """Tryton applies a credit note to one invoice: a person applies the other."""
         days = {"invoice_date": date(2026, 8, 4), "due_date": date(2026, 9, 1)}
         both = [

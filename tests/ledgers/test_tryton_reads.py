@@ -11,7 +11,7 @@ from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.tryton import LEDGER
 from shared import sealing
 from shared.stack.choice import Database
-from tests.conftest import BooksOf, Configure, EngineOf
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
 from tests.ledgers.delivering import KEY, Delivering
 from tests.ledgers.reads import open_drifts, read_payments, reconcile
 from tests.ledgers.suite import host
@@ -31,12 +31,12 @@ def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
 
 @pytest.fixture
 async def delivering(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure, server: TrytonServer
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, server: TrytonServer
 ) -> Delivering:
     """Eight invoices of two customers and a credit note, delivered to Tryton."""
     configure(ledger_key=KEY)
     await server.rename_all()
-    made = Delivering(engine_of, books_of)
+    made = Delivering(engine_of, unit_of_work_for)
     await made.connect(
         LEDGER,
         server.url,
@@ -69,7 +69,7 @@ async def again(delivering: Delivering, server: TrytonServer, number: str) -> No
     await port.close()
 
 
-async def test_each_planted_drift_is_found_and_no_other(
+async def test_each_injected_drift_is_found_and_no_other(
     delivering: Delivering, server: TrytonServer
 ) -> None:
     """A total that was edited, a customer that was merged, cancelled, deleted, entered twice, renumbered: each found with a fix, the rest quiet."""

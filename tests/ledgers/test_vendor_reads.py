@@ -23,7 +23,7 @@ INVOICES_OF: dict[str, tuple[Callable[[Any], Stored], str]] = {
 
 
 @pytest.mark.parametrize("name", sorted(PLAYED))
-async def test_each_planted_drift_is_found_and_no_other(delivering: Delivering, name: str) -> None:
+async def test_each_injected_drift_is_found_and_no_other(delivering: Delivering, name: str) -> None:
     """Untouched: nothing. One deleted, one edited by a cent, one entered anew under our number by another program: these, and no other."""
     played = PLAYED[name]
     can = replace(played.kind.capabilities, per_minute=None, per_day=None)

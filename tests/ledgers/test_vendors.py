@@ -86,7 +86,7 @@ async def asked(stage: Stage, number: str = "INV-000001", **changes: Any) -> str
     )
 
 
-async def test_a_closed_period_is_told_in_the_vendors_words(stage: Stage) -> None:
+async def test_a_closed_period_is_refused_with_the_message_of_the_vendor(stage: Stage) -> None:
     """Permanent, with its message; after the fix the same document goes through."""
     stage.server.vendor.closed_before = "2026-04-01"  # type: ignore[attr-defined]
     with pytest.raises(Failure) as failed:
@@ -165,7 +165,7 @@ async def test_a_line_without_its_codes_is_refused_before_anything_is_sent(stage
 
 @pytest.mark.parametrize("code", ["6140", "6210", "6240"])
 @pytest.mark.parametrize("in_200", [False, True], ids=["400", "200"])
-async def test_quickbooks_says_in_many_ways_that_a_number_is_taken(code: str, in_200: bool) -> None:
+async def test_quickbooks_has_several_answers_for_a_used_number(code: str, in_200: bool) -> None:
     """By three codes, as an error and inside a 200: all are a duplicate."""
     async with quickbooks_stage() as stage:
         vendor = stage.server.vendor
@@ -185,7 +185,7 @@ async def test_quickbooks_says_in_many_ways_that_a_number_is_taken(code: str, in
     ],
 )
 @pytest.mark.parametrize("code", ["DUP_RCRD", "USER_ERROR", "UNIQUE_CUST_ID_REQD"])
-def test_netsuite_says_in_many_ways_that_an_id_is_taken(code: str, words: str) -> None:
+def test_netsuite_has_several_answers_for_a_used_id(code: str, words: str) -> None:
     """The message counts as well as the code."""
     reply = netsuite.NetSuiteVendor().error(400, code, words)
     failed = ns.read_failure(Response(reply.status, reply.headers, reply.body), True)
@@ -351,7 +351,7 @@ async def test_quickbooks_knows_a_customer_by_currency() -> None:
         assert found.currency == "EUR" and found.customer == euros
 
 
-async def test_quickbooks_in_the_world_has_a_tax_code_a_line() -> None:
+async def test_quickbooks_outside_the_us_has_a_tax_code_for_each_line() -> None:
     """In the USA one for the document; more of them are refused in a message."""
     async with quickbooks_stage() as usa, quickbooks_stage(tax_model="global") as world:
         made = document(usa)
@@ -407,7 +407,7 @@ async def test_a_draft_that_cannot_be_read_again_is_unknown() -> None:
         assert (await outcome_of(stage.port, request)).failure == "unknown"
 
 
-async def test_a_credit_memo_for_two_invoices_is_told() -> None:
+async def test_a_credit_memo_for_two_invoices_is_refused() -> None:
     """Business Central applies one to one invoice: the rest is for a person, and said."""
     async with central_stage() as stage:
         invoices = [
@@ -421,7 +421,7 @@ async def test_a_credit_memo_for_two_invoices_is_told() -> None:
             await stage.port.allocate(await deliver(stage.port, credit), credit)
 
 
-async def test_a_blocked_customer_is_told() -> None:
+async def test_a_blocked_customer_is_refused() -> None:
     """With its number; no second customer is made."""
     async with central_stage() as stage:
         made = await stage.port.add_customer(Customer("Mercy"))
@@ -443,7 +443,7 @@ def test_an_external_id_is_our_number_and_back(number: str) -> None:
     assert {ns.number_in(each) for each in ids} == {number}
 
 
-async def test_netsuite_takes_an_rsa_key_and_says_when_a_key_is_none() -> None:
+async def test_netsuite_accepts_an_rsa_key_and_refuses_other_text() -> None:
     """PS256 as well as ES256; what is no key is told without showing it."""
     pair = RSAKey.generate_key(2048)
     async with netsuite_stage(pair) as stage:
@@ -479,7 +479,7 @@ async def test_netsuite_waits_for_nobodys_approval() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "USD", "USD=x", "usd=1"])
-async def test_currencies_that_cannot_be_read_are_told(text: str) -> None:
+async def test_unreadable_currencies_are_reported(text: str) -> None:
     """When the connection is made."""
     with pytest.raises(Failure, match="USD=1,EUR=4"):
         async with netsuite_stage(currencies=text):

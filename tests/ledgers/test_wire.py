@@ -179,9 +179,7 @@ async def test_an_answer_is_not_read_without_end(
 
 
 @pytest.mark.parametrize("packed", [True, False])
-async def test_what_is_said_of_compression_is_not_believed(
-    server: FakeServer, packed: bool
-) -> None:
+async def test_the_declared_compression_is_not_trusted(server: FakeServer, packed: bool) -> None:
     """Some compress though we ask for none; Tryton says of large answers that they are compressed when they are not: only the bytes tell."""
     text = b'{"a": 1}' * 50
     page(server).reply = Reply(
@@ -264,7 +262,7 @@ def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float
     assert retry_after(header, datetime(2026, 4, 1, tzinfo=UTC)) == seconds
 
 
-def test_what_no_database_keeps_is_not_in_what_was_said() -> None:
+def test_characters_that_no_database_stores_are_removed() -> None:
     """NUL and half a character, spelt out or in another encoding: a sign stands in their place; a whole character stays."""
     said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
     for body in (said, said.decode().encode("utf-16")):

@@ -298,7 +298,7 @@ async def test_what_another_program_made_is_found_and_told_apart(stage: Stage) -
     assert one.total == Decimal("5.00")
 
 
-async def test_voided_is_not_there_and_deleted_is_told(stage: Stage) -> None:
+async def test_voided_is_absent_and_deleted_is_reported(stage: Stage) -> None:
     """A voided invoice is not found by its number; its state is told by its id; None is only what Xero itself does not know."""
     made = await create(stage.port, document(stage))
     vendor_of(stage).documents[made.remote_id]["Status"] = "VOIDED"
@@ -308,7 +308,7 @@ async def test_voided_is_not_there_and_deleted_is_told(stage: Stage) -> None:
     assert told[made.remote_id].state == "voided" and told[gone] is None  # type: ignore[union-attr]
 
 
-async def test_an_archived_contact_is_said(stage: Stage) -> None:
+async def test_an_archived_contact_is_refused(stage: Stage) -> None:
     """No second contact of the name is made."""
     made = await stage.port.add_customer(Customer("Mercy"))
     vendor_of(stage).contacts[made]["ContactStatus"] = "ARCHIVED"
@@ -316,7 +316,7 @@ async def test_an_archived_contact_is_said(stage: Stage) -> None:
         await stage.port.customer_for(Customer("mercy"))
 
 
-def test_a_code_that_is_missing_is_said(stage: Stage) -> None:
+def test_a_missing_code_is_refused(stage: Stage) -> None:
     """Nothing is guessed: a line without an account, a tax without a code."""
     made = document(stage)
     for line, words in (

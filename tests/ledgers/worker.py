@@ -48,8 +48,10 @@ async def work(path: Path) -> None:
         for name, kind in adapter_specs().items()
     }
     running.hold_seconds = lambda *asked, **more: HOLD_SECONDS
-    books = UnitOfWork("arg_sync", engine_for("arg_sync"), File(path), dict(MESSAGE_BUILDERS))  # type: ignore[arg-type]
-    engine = DeliveryLoop(books, kinds, f"worker {os.getpid()}")
+    unit_of_work = UnitOfWork(
+        "arg_sync", engine_for("arg_sync"), File(path), dict(MESSAGE_BUILDERS)
+    )  # type: ignore[arg-type]
+    engine = DeliveryLoop(unit_of_work, kinds, f"worker {os.getpid()}")
     while True:
         await engine.start_due_work()
         await asyncio.sleep(0.05)

@@ -52,7 +52,7 @@ def test_nothing_falls_due_before_its_date(invoice_date: date, terms: str) -> No
     assert due_date(invoice_date, terms) >= invoice_date
 
 
-def test_terms_that_nobody_knows_are_said_so() -> None:
+def test_unknown_terms_are_refused_with_the_known_ones() -> None:
     """A message that lists what there is."""
     with pytest.raises(ValueError, match="on-receipt, net:N, end-of-next-month, day:N"):
         due_date(date(2026, 1, 1), "soon")

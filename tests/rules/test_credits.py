@@ -23,7 +23,7 @@ from services.invoicer.invoices.rules.totals import line_tax
 from services.invoicer.lines.rules import QuantityAmount
 from shared.errors import Refused
 from shared.money import minor_unit, rounded
-from tests.builders import statement_line
+from tests.builders import realization_line
 
 INVOICE = IssuedDocument(
     7,
@@ -48,7 +48,7 @@ def issued(
     **changes: Any,
 ) -> IssuedLine:
     """A line on the invoice, nothing of it credited yet."""
-    line = statement_line(quantity, price, **changes)
+    line = realization_line(quantity, price, **changes)
     return IssuedLine(
         line_no,
         ("timesheet", f"T-{line_no}"),
@@ -72,17 +72,17 @@ def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
 @pytest.mark.parametrize(
     ("line", "credited", "quantity", "expected"),
     [
-        (statement_line("7.5", "33.33", amount="249.98"), "0", "0.25", ("0.25", "8.34")),
-        (statement_line("40"), "0", "2", ("2", "100.00")),
-        (statement_line("40"), "0", "40", ("40", "2000.00")),
-        (statement_line("40"), "38", "2", ("2", "100.00")),
-        (statement_line("2", "35.0350", amount="70.07"), "0", "1", ("1", "35.03")),
-        (statement_line("1", "35.0350", amount="35.03"), "0", "0.5", ("0.5", "17.51")),
-        (statement_line("3", "100.5", currency="JPY", amount="302"), "0", "1", ("1", "101")),
-        (statement_line("3", "1.2345", currency="KWD", amount="3.704"), "0", "1", ("1", "1.235")),
-        (statement_line("10", amount="450.00"), "0", "5", ("5", "225.00")),
-        (statement_line("-2", amount="-100.00"), "0", "1", ("-1", "-50.00")),
-        (statement_line("1", "0.004", amount="0.00"), "0", "0.5", ("0.5", "0.00")),
+        (realization_line("7.5", "33.33", amount="249.98"), "0", "0.25", ("0.25", "8.34")),
+        (realization_line("40"), "0", "2", ("2", "100.00")),
+        (realization_line("40"), "0", "40", ("40", "2000.00")),
+        (realization_line("40"), "38", "2", ("2", "100.00")),
+        (realization_line("2", "35.0350", amount="70.07"), "0", "1", ("1", "35.03")),
+        (realization_line("1", "35.0350", amount="35.03"), "0", "0.5", ("0.5", "17.51")),
+        (realization_line("3", "100.5", currency="JPY", amount="302"), "0", "1", ("1", "101")),
+        (realization_line("3", "1.2345", currency="KWD", amount="3.704"), "0", "1", ("1", "1.235")),
+        (realization_line("10", amount="450.00"), "0", "5", ("5", "225.00")),
+        (realization_line("-2", amount="-100.00"), "0", "1", ("-1", "-50.00")),
+        (realization_line("1", "0.004", amount="0.00"), "0", "0.5", ("0.5", "0.00")),
     ],
     ids=[
         "the example", "2 h", "all", "the rest", "four decimals",
@@ -90,7 +90,7 @@ def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
         "a line below zero", "no value",
     ],
 )  # fmt: skip
-def test_what_a_quantity_is_worth(
+def test_the_value_of_a_quantity(
     line: Any, credited: str, quantity: str, expected: tuple[str, str]
 ) -> None:
     """Domain rules 5: what is left of the line minus the rounded amount of what remains."""
@@ -233,7 +233,7 @@ def test_the_document_repeats_what_it_corrects() -> None:
     ) == (3, 3, 7)
 
 
-def test_a_credit_says_where_it_comes_from() -> None:
+def test_a_credit_names_its_origin() -> None:
     """Design 4: every amount can be explained: what stood, what remains, which invoice line, to
     what end.
     """

@@ -234,7 +234,7 @@ def test_batches_one_after_the_other_take_each_timesheet_once(
 # -- custom periods
 
 
-def test_a_cut_off_beyond_the_last_period_is_an_error_that_says_so() -> None:
+def test_a_cut_off_beyond_the_last_period_is_an_error() -> None:
     """Domain rules 4: no cycle is known beyond the last custom period.
 
     On the last day of the last period the cut-off closes that period.

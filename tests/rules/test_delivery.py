@@ -355,7 +355,7 @@ def test_a_document_in_the_ledgers_words(kind: str, sign: int) -> None:
     ]
 
 
-def test_all_that_is_not_mapped_is_told_at_once() -> None:
+def test_everything_unmapped_is_reported_at_once() -> None:
     """One import fixes it."""
     head, lines = closed()
     with pytest.raises(Refused) as refused:

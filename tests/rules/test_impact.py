@@ -61,18 +61,20 @@ def test_a_change_is_named_by_the_version_that_holds_now() -> None:
 
     A removed price is named by the version that is in force again.
     """
-    rates = (version("50"), version("60", "2026-03-04", books=(2, None)))
+    rates = (version("50"), version("60", "2026-03-04", rate_books=(2, None)))
     assert impact_of(timesheet(), facts_with(*rates, rate_book=2)) == [
         ("2026-03-04", "24", "1200.00", "1440.00", "240.00")
     ]
-    gone = (version("50"), version("60", "2026-03-04", books=(1, 2)))
+    gone = (version("50"), version("60", "2026-03-04", rate_books=(1, 2)))
     assert impact_of(timesheet(), facts_with(*gone, rate_book=2)) == [
         ("2020-01-01", "24", "1440.00", "1200.00", "-240.00")
     ]
     assert (
         impact_of(
             timesheet(),
-            facts_with(version("50"), version("70", "2026-04-01", books=(2, None)), rate_book=2),
+            facts_with(
+                version("50"), version("70", "2026-04-01", rate_books=(2, None)), rate_book=2
+            ),
         )
         == []
     )
@@ -80,7 +82,7 @@ def test_a_change_is_named_by_the_version_that_holds_now() -> None:
 
 def test_the_same_price_in_another_version_is_no_change() -> None:
     """A rate version is (requirement, time type, from-date, price), whatever its source."""
-    rates = (version("50"), version("50", source="command", books=(2, None)))
+    rates = (version("50"), version("50", source="command", rate_books=(2, None)))
     assert impact_of(timesheet(), facts_with(*rates, rate_book=2)) == []
 
 
@@ -88,8 +90,8 @@ def test_what_is_confirmed_is_the_price_of_that_day() -> None:
     """Replays and later repricing keep the confirmed price, and only that version is used."""
     rates = (
         version("50"),
-        version("60", "2026-03-04", books=(2, 3)),
-        version("65", "2026-03-04", books=(3, None)),
+        version("60", "2026-03-04", rate_books=(2, 3)),
+        version("65", "2026-03-04", rate_books=(3, None)),
     )
     facts = facts_with(*rates, rate_book=3)
     then = replace(
@@ -158,7 +160,7 @@ def test_an_impact_is_what_confirming_comes_to(
     )
     rates: list[RateVersion] = [
         version(str(old)),
-        *(version(str(price), f"2026-03-0{day}", books=(2, None)) for price, day in changes),
+        *(version(str(price), f"2026-03-0{day}", rate_books=(2, None)) for price, day in changes),
     ]
     facts = facts_with(*rates, rate_book=2)
     for _ in range(len(changes) + 1):

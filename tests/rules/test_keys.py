@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from shared.consumer.performance.unique_keys import has_unique_keys
 from shared.consumer.records import Record, Rejection, reader
-from tests.builders import statement, statement_line, timesheet
+from tests.builders import realization, realization_line, timesheet
 
 
 class Open(BaseModel):
@@ -70,14 +70,16 @@ def _twice(text: str) -> bool:
 
 
 @given(TEXT)
-def test_what_has_a_key_twice_is_never_sure(text: str) -> None:
+def test_a_repeated_key_is_never_certain_to_be_unique(text: str) -> None:
     """A twin key would go unheard: the reader keeps the last and says nothing."""
     if _twice(text):
         assert not has_unique_keys(text.encode(), Open.model_validate_json(text))
 
 
 @given(st.lists(objects(SCALAR), min_size=3, max_size=3), st.lists(SPACE, min_size=3, max_size=3))
-def test_nor_where_the_model_knows_every_key(values: list[str], spaces: list[str]) -> None:
+def test_a_repeated_key_of_a_closed_model_is_never_certain_to_be_unique(
+    values: list[str], spaces: list[str]
+) -> None:
     """Then the keys of the model are counted, and those of the free part below it."""
     text = (
         "{"
@@ -91,10 +93,10 @@ def test_nor_where_the_model_knows_every_key(values: list[str], spaces: list[str
         assert not has_unique_keys(text.encode(), Closed.model_validate_json(text))
 
 
-def test_what_is_plainly_written_is_sure() -> None:
+def test_plain_messages_are_certain_to_have_unique_keys() -> None:
     """Statements and timesheets as programs write them take the short way, or nothing is gained."""
     for event in (
-        statement("T-1", 1, statement_line("40"), statement_line("5", time_type="OT")),
+        realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT")),
         timesheet("T-1"),
     ):
         body = event.model_dump_json().encode()
@@ -109,7 +111,7 @@ def test_what_is_plainly_written_is_sure() -> None:
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("model", [Open, Closed])
-def test_numbers_that_json_does_not_have_are_not_sure(number: str, model: type[BaseModel]) -> None:
+def test_numbers_outside_json_are_never_certain(number: str, model: type[BaseModel]) -> None:
     """Wherever they stand, in what is known and in what is not."""
     read = reader(model)
     for text in (f'{{"a":{number}}}', f'{{"a":{{"x":[{number}]}}}}'):

@@ -104,7 +104,7 @@ def test_equal_remainders_go_to_the_earlier_part() -> None:
 @pytest.mark.parametrize(
     ("total", "weights", "parts"), [("5.00", [], []), ("5.00", ["0", "0"], ["5.00", "0"])]
 )
-def test_weights_that_say_nothing(total: str, weights: list[str], parts: list[str]) -> None:
+def test_no_weights_or_zero_weights(total: str, weights: list[str], parts: list[str]) -> None:
     """No parts get nothing; parts without weight leave all to the first."""
     assert split(Decimal(total), [Decimal(one) for one in weights], CENT) == [
         Decimal(one) for one in parts

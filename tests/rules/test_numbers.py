@@ -26,7 +26,7 @@ def test_the_first_batch_may_start_anywhere() -> None:
     assert first_number(NEW, 5000, "") == NumberingStart(5000)
 
 
-def test_a_later_batch_goes_on_where_the_series_stands() -> None:
+def test_a_later_batch_continues_the_series() -> None:
     """Domain rules 8: gapless."""
     assert first_number(USED, None, "") == NumberingStart(8)
     assert first_number(USED, 8, "") == NumberingStart(8)

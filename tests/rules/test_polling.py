@@ -33,7 +33,7 @@ class Broker:
         self.commits.append(dict(offsets))
 
 
-async def test_batches_that_end_while_a_commit_is_under_way_go_with_the_next_one() -> None:
+async def test_batches_that_end_during_a_commit_are_in_the_next_one() -> None:
     """What became due meanwhile is committed in one go, the newest offset of each partition."""
     broker = Broker()
     committer = OffsetCommitter(broker.commit, lambda error: True)
@@ -46,7 +46,7 @@ async def test_batches_that_end_while_a_commit_is_under_way_go_with_the_next_one
     assert broker.commits == [{ONE: 5}, {ONE: 9, OTHER: 2}]
 
 
-async def test_a_commit_that_failed_is_made_again_with_what_became_due(
+async def test_a_failed_commit_is_repeated_with_later_offsets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An offset that could not be committed never takes the place of a newer one."""
@@ -61,7 +61,7 @@ async def test_a_commit_that_failed_is_made_again_with_what_became_due(
     assert broker.commits == [{ONE: 6, OTHER: 1}]
 
 
-async def test_nothing_is_tried_again_where_it_is_useless() -> None:
+async def test_a_commit_that_cannot_succeed_is_not_retried() -> None:
     """Who is told that a commit failed decides; a process that stops tries no more."""
     broker = Broker(refusals=1)
     broker.let.set()

@@ -13,7 +13,7 @@ COMPACTED = {topic.name for topic in FLOW if topic.compacted}
 
 
 @pytest.mark.parametrize("bad_message", UNREADABLE, ids=str)
-def test_an_unreadable_record_gets_its_own_code_and_a_sentence_that_helps(
+def test_each_unreadable_record_has_its_own_code_and_a_helpful_message(
     bad_message: BadMessage,
 ) -> None:
     """What is wrong, where, and what to send instead; never a value of the record, which may be personal."""
@@ -43,7 +43,7 @@ def test_what_only_the_database_refuses_reads_well(bad_message: BadMessage) -> N
 
 
 @pytest.mark.parametrize("hours", ["0", "0.00", "24", "24.0000", "0.2500"])
-def test_zero_hours_and_a_full_day_are_good(hours: str) -> None:
+def test_zero_hours_and_a_full_day_are_valid(hours: str) -> None:
     """Zero hours is good input, worth 0; so are 24 in one entry."""
     value = builders.timesheet(entries=[builders.entry(hours)]).model_dump_json().encode()
     assert isinstance(
@@ -51,7 +51,7 @@ def test_zero_hours_and_a_full_day_are_good(hours: str) -> None:
     )
 
 
-def test_a_value_of_exactly_the_limit_is_good() -> None:
+def test_a_value_of_exactly_the_limit_is_valid() -> None:
     """The limit itself is allowed: it is checked by bytes."""
     value = builders.timesheet().model_dump_json().encode()
     value = (
@@ -83,7 +83,7 @@ def test_a_made_up_name_of_a_field_is_not_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u3000"])
-def test_every_kind_of_space_in_a_name_is_a_plain_one(space: str) -> None:
+def test_every_kind_of_space_in_a_name_becomes_a_plain_one(space: str) -> None:
     """Real names hold no-break spaces; names are compared exactly, so that what looks the same must be the same."""
     assert (
         builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name

@@ -171,7 +171,7 @@ def text_of(pdf: bytes) -> str:
 # CSV
 
 
-def test_columns_stand_in_the_published_order() -> None:
+def test_columns_are_in_the_published_order() -> None:
     """Other people's programs read the columns by place: the published ones first, additions at the end."""
     assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, "project", "cost_center"]
     assert ",".join(CSV_COLUMNS) + "\r\n" == CSV_HEADER
@@ -213,7 +213,7 @@ def test_csv_sums_to_the_control_totals() -> None:
     )
 
 
-def test_a_lost_line_is_told() -> None:
+def test_a_lost_line_is_reported() -> None:
     """A file whose lines differ from its documents' heads says in which figure; a file that lost a line must not agree with itself."""
     lines = [a_line(1), a_line(2)]
     totals = ControlTotals()
@@ -245,7 +245,7 @@ def test_text_is_no_formula(start: str) -> None:
     assert (row["quantity"], row["amount"]) == ("-2", "-159.00")
 
 
-def test_csv_quotes_as_rfc_4180_says() -> None:
+def test_csv_quotes_follow_rfc_4180() -> None:
     """Commas, quotes, line breaks and any script come back as they went in; records end with CRLF."""
     name = 'Nurse "ICU", 看護師\nnight — عامل'
     line = a_line(1, description=name)
@@ -394,7 +394,7 @@ def test_the_same_document_gives_the_same_bytes() -> None:
     )
 
 
-def test_head_and_pages_repeat() -> None:
+def test_each_page_has_head_and_page_number() -> None:
     """On many pages each has the column heads, the document's number and page x of y, and no line is missing."""
     lines = [a_line(number) for number in range(1, 121)]
     pages = [
@@ -419,7 +419,7 @@ def test_amounts_are_printed_in_the_currency(currency: str, total: str) -> None:
     assert total in text_of(pdf_document(a_document([line], currency=currency), [line]))
 
 
-def test_user_text_is_printed_and_never_run() -> None:
+def test_user_text_is_printed_and_never_executed() -> None:
     """Names come from other systems: code of the typesetter, control and direction marks, half letters, no text at all."""
     code = "#panic(1) $x$ *b* _i_ \\ @ref <lab> // c [x] `r` ]"
     lines = [
@@ -447,7 +447,7 @@ def test_long_names_wrap_and_lose_nothing() -> None:
     assert max(len(piece) for piece in clean(name).split("\u200b")) == UNBROKEN_LENGTH
 
 
-def test_a_book_is_refused_with_a_way_out() -> None:
+def test_an_oversized_document_is_refused_with_an_alternative() -> None:
     """What no page can hold in memory is refused before the work, and the message names the CSV."""
     with pytest.raises(Refused) as refused:
         pdf_document(a_document([]), (a_line(1) for _ in range(PRINTABLE_LINES + 1)))

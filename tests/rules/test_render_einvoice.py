@@ -123,7 +123,7 @@ def test_it_is_valid_against_the_published_schemas(tmp_path: Path, name: str) ->
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_both_forms_say_the_same(tmp_path: Path, name: str) -> None:
+def test_both_formats_have_the_same_content(tmp_path: Path, name: str) -> None:
     """What we write as UBL and what the library writes as CII are the same business terms when its reader has read both."""
     invoice, lines = samples()[name]
     ubl, cii = (
@@ -147,7 +147,7 @@ def terms_of(place: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_it_adds_up(tmp_path: Path, name: str) -> None:
+def test_totals_equal_the_sums(tmp_path: Path, name: str) -> None:
     """BT-106 is the sum of the lines, BT-110 the sum of the tax per rate, BT-112 both; all equal the document that was closed, turned for a credit."""
     invoice, lines = samples()[name]
     document, terms = invoice.document, terms_of(tmp_path, name)
@@ -292,7 +292,7 @@ def test_tax_per_line_is_written_as_it_was_closed(tmp_path: Path) -> None:
     assert (rate["BT-116"], rate["BT-117"]) == ("76.30", "11.44")
 
 
-def test_a_unit_of_difference_is_refused_not_mended() -> None:
+def test_a_unit_of_difference_is_refused_not_corrected() -> None:
     """200 lines whose tax was each rounded half a cent up differ by a unit: told with both figures, never changed."""
     lines = [
         a_line(at, "1", "0.05", tax_rate=Decimal(10), tax_amount=Decimal("0.01"))
@@ -320,7 +320,7 @@ def test_a_unit_of_difference_is_refused_not_mended() -> None:
         ),
     ],
 )
-def test_what_the_norm_cannot_hold_is_told(changes: dict[str, Any], said: str) -> None:
+def test_what_the_norm_cannot_express_is_refused(changes: dict[str, Any], said: str) -> None:
     """A document that receivers would refuse is not written; the message names it and what is missing."""
     lines = [a_line(1, **(ZERO_RATED if "tax_regime" in changes else {}))]
     (problem,) = EInvoice(

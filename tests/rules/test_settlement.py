@@ -22,7 +22,7 @@ from services.invoicer.lines.rules import (
 from services.invoicer.settlement.rules.settlement import Settlement, settle, withhold
 from shared.events.realizations import RealizationLine
 from shared.money import rounded
-from tests.builders import product_key, product_line, statement_line, time_key
+from tests.builders import product_key, product_line, realization_line, time_key
 
 
 @dataclass
@@ -115,8 +115,8 @@ def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
     1,900.00; the original's line is replaced.
     """
     document = Document()
-    document.state(statement_line("40"))
-    settled = document.state(statement_line("38"))
+    document.state(realization_line("40"))
+    settled = document.state(realization_line("38"))
     assert opened(settled) == [("38", "1900.00", None)]
     assert [one.line.quantity for one in settled.replaced] == [40]
     assert not only(settled).correction
@@ -126,7 +126,7 @@ def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
     """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 38 h: credit note 100.00
     for 2 h of that invoice line.
     """
-    settled = invoiced(statement_line("40")).state(statement_line("38"))
+    settled = invoiced(realization_line("40")).state(realization_line("38"))
     assert opened(settled) == [("-2", "-100.00", (1, 1))]
     assert only(settled).correction
     assert only(settled).line.derivation["correction"]["corrects"] == {
@@ -139,7 +139,7 @@ def test_original_invoiced_more_is_a_debit() -> None:
     """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h,
     50.00.
     """
-    settled = invoiced(statement_line("40")).state(statement_line("41"))
+    settled = invoiced(realization_line("40")).state(realization_line("41"))
     assert opened(settled) == [("1", "50.00", None)]
     assert only(settled).correction
     assert only(settled).line.derivation["correction"]["formula"] == "2050 − 2000 = 50"
@@ -149,9 +149,9 @@ def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
     """Domain rules 5 (FT): adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the
     38 h left no trace on a document.
     """
-    document = invoiced(statement_line("40"))
-    document.state(statement_line("38"))
-    document.state(statement_line("41"))
+    document = invoiced(realization_line("40"))
+    document.state(realization_line("38"))
+    document.state(realization_line("41"))
     assert document.open() == [(Decimal(1), Decimal("50.00"))]
 
 
@@ -160,8 +160,8 @@ def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
     35.0350 would be 35.04, a cent lost).
     """
     two, one = (
-        statement_line("2", "35.0350", amount="70.07"),
-        statement_line("1", "35.0350", amount="35.04"),
+        realization_line("2", "35.0350", amount="70.07"),
+        realization_line("1", "35.0350", amount="35.04"),
     )
     assert opened(invoiced(two).state(one)) == [("-1", "-35.03", (1, 1))]
 
@@ -170,8 +170,8 @@ def test_each_time_type_is_settled_by_itself() -> None:
     """Domain rules 5 (FT): 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and
     credit 3 h OT.
     """
-    document = invoiced(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
-    settled = document.state(statement_line("43"), statement_line("2", "75.00", time_type="OT"))
+    document = invoiced(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
+    settled = document.state(realization_line("43"), realization_line("2", "75.00", time_type="OT"))
     assert opened(settled) == [("3", "150.00", None), ("-3", "-225.00", (1, 2))]
 
 
@@ -179,10 +179,10 @@ def test_credits_take_the_newest_invoice_first() -> None:
     """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of
     invoice 2 and 2 h of invoice 1.
     """
-    document = invoiced(statement_line("40"))
-    document.state(statement_line("41"))
+    document = invoiced(realization_line("40"))
+    document.state(realization_line("41"))
     document.invoice()
-    assert opened(document.state(statement_line("38"))) == [
+    assert opened(document.state(realization_line("38"))) == [
         ("-1", "-50.00", (2, 2)),
         ("-2", "-100.00", (1, 1)),
     ]
@@ -194,8 +194,8 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
     A line that is used up gives all that is left of it; the last credit takes the rest.
     """
     two, three = (
-        statement_line("2", "35.0350", amount="70.07"),
-        statement_line("3", "35.0350", amount="105.11"),
+        realization_line("2", "35.0350", amount="70.07"),
+        realization_line("3", "35.0350", amount="105.11"),
     )
     document = invoiced(two)
     document.state(three)
@@ -203,7 +203,7 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
     document.credit_by_hand(
         document.pay_lines[1], QuantityAmount(Decimal("0.5"), Decimal("17.52")), write_off=False
     )
-    settled = document.state(statement_line("1", "35.0350", amount="35.04"))
+    settled = document.state(realization_line("1", "35.0350", amount="35.04"))
     assert opened(settled) == [("-0.5", "-17.52", (2, 2)), ("-1", "-35.03", (1, 1))]
 
 
@@ -211,11 +211,11 @@ def test_what_was_written_off_is_not_credited_again() -> None:
     """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no
     document, those hours were already forgiven.
     """
-    document = invoiced(statement_line("40"))
+    document = invoiced(realization_line("40"))
     document.credit_by_hand(
         document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
     )
-    assert document.state(statement_line("38")).opened == ()
+    assert document.state(realization_line("38")).opened == ()
 
 
 def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
@@ -223,20 +223,20 @@ def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
 
     40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
     """
-    document = invoiced(statement_line("40"))
+    document = invoiced(realization_line("40"))
     document.credit_by_hand(
         document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
     )
     for hours in ("40", "39", "38"):
-        document.state(statement_line(hours))
+        document.state(realization_line(hours))
         assert document.open() == []
-    document.state(statement_line("36"))
+    document.state(realization_line("36"))
     assert document.open() == [(Decimal(-2), Decimal(-100))]
-    document.state(statement_line("39"))
+    document.state(realization_line("39"))
     assert document.open() == []
-    document.state(statement_line("36"))
+    document.state(realization_line("36"))
     document.invoice()
-    document.state(statement_line("39"))
+    document.state(realization_line("39"))
     assert document.open() == [(Decimal(1), Decimal(50))]
 
 
@@ -244,7 +244,7 @@ def test_a_cancelled_timesheet_is_credited_whole() -> None:
     """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for
     all of it.
     """
-    assert opened(invoiced(statement_line("40")).state()) == [("-40", "-2000.00", (1, 1))]
+    assert opened(invoiced(realization_line("40")).state()) == [("-40", "-2000.00", (1, 1))]
 
 
 def test_a_rebilled_part_is_billed_once() -> None:
@@ -252,16 +252,16 @@ def test_a_rebilled_part_is_billed_once() -> None:
     4.5 h, never 9.0 h.
     """
     first, second, third = (
-        invoiced(statement_line("4.5")),
-        invoiced(statement_line("3.5")),
+        invoiced(realization_line("4.5")),
+        invoiced(realization_line("3.5")),
         Document(),
     )
     second.credit_by_hand(
         second.pay_lines[0], QuantityAmount(Decimal("3.5"), Decimal(175)), write_off=False
     )
-    first.state(statement_line("4.5"))
-    second.state(statement_line("3.5"))
-    third.state(statement_line("1"))
+    first.state(realization_line("4.5"))
+    second.state(realization_line("3.5"))
+    third.state(realization_line("1"))
     assert sum(
         quantity for document in (first, second, third) for quantity, _ in document.open()
     ) == Decimal("4.5")
@@ -271,7 +271,7 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
     """Domain rules 5 (BM): two requirements on one timesheet, one invoiced: the other stays
     open.
     """
-    one, other = statement_line("20"), statement_line("20", requirement_id="REQ-2")
+    one, other = realization_line("20"), realization_line("20", requirement_id="REQ-2")
     document = Document()
     document.state(one, other)
     document.pay_lines[0] = document.pay_lines[0]._replace(
@@ -288,10 +288,10 @@ def test_a_moved_office_is_credited_where_it_was_billed() -> None:
     """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old
     debtor, a debit to the new one.
     """
-    old, new = statement_line("40", billto_node="office-old"), {"billto_node": "office-new"}
+    old, new = realization_line("40", billto_node="office-old"), {"billto_node": "office-new"}
     less, more = (
-        invoiced(old).state(statement_line("38", **new)),
-        invoiced(old).state(statement_line("41", **new)),
+        invoiced(old).state(realization_line("38", **new)),
+        invoiced(old).state(realization_line("41", **new)),
     )
     assert only(less).line.billto_node == "office-old"
     assert only(more).line.billto_node == "office-new"
@@ -305,8 +305,8 @@ def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
 
     Its dates are those of the realization.
     """
-    was = statement_line("40", tax_code="VAT", description="as invoiced")
-    now = statement_line(
+    was = realization_line("40", tax_code="VAT", description="as invoiced")
+    now = realization_line(
         "38",
         tax_code="NEW",
         description="as said now",
@@ -328,8 +328,8 @@ def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
     one is billed whole.
     """
     was, now = (
-        statement_line("40", "50.00"),
-        statement_line("40", "55.00", effective_date="2026-03-15"),
+        realization_line("40", "50.00"),
+        realization_line("40", "55.00", effective_date="2026-03-15"),
     )
     credit, debit = sorted(invoiced(was).state(now).opened, key=lambda new: new.line.amount)
     assert (credit.line.amount, credit.line.effective_date) == (
@@ -341,7 +341,7 @@ def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
 
 def test_currencies_never_mix() -> None:
     """Domain rules 7: a line in a new currency is credited in full and billed again."""
-    settled = invoiced(statement_line("40")).state(statement_line("40", currency="EUR"))
+    settled = invoiced(realization_line("40")).state(realization_line("40", currency="EUR"))
     assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [
         ("EUR", Decimal(2000)),
         ("USD", Decimal(-2000)),
@@ -351,8 +351,8 @@ def test_currencies_never_mix() -> None:
 def test_unchanged_open_lines_stay() -> None:
     """Design 4: a line that would be opened again without a change stays; nothing is written."""
     document = Document()
-    document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
-    settled = document.state(statement_line("40"), statement_line("6", "75.00", time_type="OT"))
+    document.state(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
+    settled = document.state(realization_line("40"), realization_line("6", "75.00", time_type="OT"))
     assert opened(settled) == [("6", "450.00", None)]
     assert [one.line.time_type for one in settled.replaced] == ["OT"]
 
@@ -360,8 +360,8 @@ def test_unchanged_open_lines_stay() -> None:
 def test_an_open_line_is_replaced_when_any_field_differs() -> None:
     """Design 4: an open line has the values of the latest realization."""
     document = Document()
-    document.state(statement_line("40"))
-    settled = document.state(statement_line("40", description="Staff Nurse"))
+    document.state(realization_line("40"))
+    settled = document.state(realization_line("40", description="Staff Nurse"))
     assert (len(settled.opened), len(settled.replaced)) == (1, 1)
 
 
@@ -370,32 +370,32 @@ def test_a_draft_loses_the_line_that_is_replaced() -> None:
     draft.
     """
     document = Document()
-    document.state(statement_line("40"), statement_line("5", "75.00", time_type="OT"))
+    document.state(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
     document.pay_lines = [one._replace(location="draft") for one in document.pay_lines]
-    settled = document.state(statement_line("38"), statement_line("5", "75.00", time_type="OT"))
+    settled = document.state(realization_line("38"), realization_line("5", "75.00", time_type="OT"))
     assert [(one.location, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
 
 
-def test_a_line_worth_nothing_is_not_opened() -> None:
+def test_a_line_without_value_is_not_opened() -> None:
     """Protocol 2: zero hours are valid and have the value 0."""
-    assert Document().state(statement_line("0")).opened == ()
+    assert Document().state(realization_line("0")).opened == ()
 
 
 def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
     """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited."""
-    document = invoiced(statement_line("40"))
-    document.state(statement_line("41"))
+    document = invoiced(realization_line("40"))
+    document.state(realization_line("41"))
     settled = withhold(document.pay_lines)
     assert ([one.line.quantity for one in settled.replaced], settled.opened) == ([1], ())
 
 
-def test_an_edit_is_added_to_the_worth() -> None:
+def test_an_edit_is_added_to_the_realized_value() -> None:
     """Domain rules 5: an edit is added to the value of every later realization."""
     document = Document(edits={time_key(): QuantityAmount(Decimal(-2), Decimal(-100))})
-    document.state(statement_line("40"))
+    document.state(realization_line("40"))
     assert document.open() == [(Decimal(38), Decimal(1900))]
     document.invoice()
-    document.state(statement_line("41"))
+    document.state(realization_line("41"))
     assert document.open() == [(Decimal(1), Decimal(50))]
 
 
@@ -552,7 +552,7 @@ def test_conservation(history: list[tuple[str, object]], price: Decimal, currenc
 
 
 def _line(key: str, quantity: Decimal, price: Decimal, currency: str) -> RealizationLine:
-    return statement_line().model_copy(
+    return realization_line().model_copy(
         update={
             "line_key": key,
             "quantity": quantity,
@@ -565,8 +565,8 @@ def _line(key: str, quantity: Decimal, price: Decimal, currency: str) -> Realiza
 
 def test_the_check_catches_a_wrong_rule() -> None:
     """A checker that cannot fail proves nothing: a credit of quantity × price is caught."""
-    document = invoiced(statement_line("2", "35.0350", amount="70.07"))
-    document.state(statement_line("1", "35.0350", amount="35.04"))
+    document = invoiced(realization_line("2", "35.0350", amount="70.07"))
+    document.state(realization_line("1", "35.0350", amount="35.04"))
     wrong = document.pay_lines[-1]
     document.pay_lines[-1] = wrong._replace(
         line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})

@@ -17,12 +17,12 @@ from services.invoicer.settlement.rules.snoozes import (
 )
 from shared.errors import Refused
 from shared.events.realizations import PayLinesRealized, RealizationLine
-from tests.builders import product_key, product_line, statement, statement_line, time_key
+from tests.builders import product_key, product_line, realization, realization_line, time_key
 
 AT = datetime(2026, 3, 10, tzinfo=UTC)
 SNOOZED = Snooze("snoozed", "client asks", "pat", None, AT)
 REG, OT = time_key(), time_key(time_type="OT", version="2020-01-01@75")
-DEAR = statement_line("40", "55.00")
+DEAR = realization_line("40", "55.00")
 
 
 def carried(
@@ -31,17 +31,17 @@ def carried(
     **operator_changes: dict[str, object],
 ) -> CarriedChanges:
     """Carries changes through realizations 2, 3 ... of a document after `before`."""
-    statements = [statement("T-1", number, *lines) for number, lines in enumerate(later, 2)]
+    realizations = [realization("T-1", number, *lines) for number, lines in enumerate(later, 2)]
     return carry_changes(
         before,
-        statements,
+        realizations,
         operator_changes.get("snoozes", {}),
         operator_changes.get("edits", {}),
         AT,
     )  # type: ignore[arg-type]
 
 
-FIRST = statement("T-1", 1, statement_line("40"))
+FIRST = realization("T-1", 1, realization_line("40"))
 
 
 # -- snoozes
@@ -52,7 +52,7 @@ def test_a_snooze_stays_with_its_key() -> None:
     inherit it.
     """
     assert carried(
-        FIRST, (statement_line("38"),), (statement_line("41"),), snoozes={REG: SNOOZED}
+        FIRST, (realization_line("38"),), (realization_line("41"),), snoozes={REG: SNOOZED}
     ).snoozes == {REG: SNOOZED}
 
 
@@ -62,7 +62,7 @@ def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
     The keys must have the same requirement and time type (re-pricing).
     """
     after = carried(
-        FIRST, (DEAR, statement_line("5", "75.00", time_type="OT")), snoozes={REG: SNOOZED}
+        FIRST, (DEAR, realization_line("5", "75.00", time_type="OT")), snoozes={REG: SNOOZED}
     )
     assert after.snoozes == {DEAR.line_key: SNOOZED}
 
@@ -71,7 +71,10 @@ def test_a_snooze_passes_to_every_heir() -> None:
     """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both
     are on hold.
     """
-    successors = (statement_line("20", po_number="PO-1"), statement_line("20", po_number="PO-2"))
+    successors = (
+        realization_line("20", po_number="PO-1"),
+        realization_line("20", po_number="PO-2"),
+    )
     assert set(carried(FIRST, successors, snoozes={REG: SNOOZED}).snoozes) == {
         line.line_key for line in successors
     }
@@ -79,7 +82,7 @@ def test_a_snooze_passes_to_every_heir() -> None:
 
 def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
     """Domain rules 2: only to keys that are new in the realization."""
-    before = statement("T-1", 1, statement_line("40"), DEAR)
+    before = realization("T-1", 1, realization_line("40"), DEAR)
     assert carried(before, (DEAR,), snoozes={REG: SNOOZED}).snoozes == {REG: SNOOZED}
 
 
@@ -88,7 +91,7 @@ def test_a_snooze_waits_for_its_key_to_come_back() -> None:
 
     A line that is cancelled and entered again is on hold again.
     """
-    assert carried(FIRST, (), (statement_line("40"),), snoozes={REG: SNOOZED}).snoozes == {
+    assert carried(FIRST, (), (realization_line("40"),), snoozes={REG: SNOOZED}).snoozes == {
         REG: SNOOZED
     }
     assert carried(FIRST, (), (DEAR,), snoozes={REG: SNOOZED}).snoozes == {DEAR.line_key: SNOOZED}
@@ -96,22 +99,22 @@ def test_a_snooze_waits_for_its_key_to_come_back() -> None:
 
 def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
     """Domain rules 2: ... or of the same catalog item."""
-    before = statement("P-1", 1, product_line("10000.00"))
+    before = realization("P-1", 1, product_line("10000.00"))
     successor = product_line("10000.00", line_key=product_key("F-2"))
     after = carry_changes(
-        before, [statement("P-1", 2, successor)], {product_key(): SNOOZED}, {}, AT
+        before, [realization("P-1", 2, successor)], {product_key(): SNOOZED}, {}, AT
     )
     assert set(after.snoozes) == {successor.line_key}
 
 
-def test_following_does_not_depend_on_how_statements_met() -> None:
+def test_following_does_not_depend_on_the_order_of_realizations() -> None:
     """Protocol 1: one batch or three, the same holds come out."""
-    steps = [(DEAR,), (), (statement_line("38"),)]
+    steps = [(DEAR,), (), (realization_line("38"),)]
     at_once = carried(FIRST, *steps, snoozes={REG: SNOOZED}).snoozes
     snoozes: dict[str, Snooze] = {REG: SNOOZED}
     before = FIRST
     for number, lines in enumerate(steps, 2):
-        now = statement("T-1", number, *lines)
+        now = realization("T-1", number, *lines)
         snoozes, before = dict(carry_changes(before, [now], snoozes, {}, AT).snoozes), now
     assert at_once == snoozes == {REG: SNOOZED}
 
@@ -119,8 +122,8 @@ def test_following_does_not_depend_on_how_statements_met() -> None:
 def test_of_two_snoozes_the_longer_one_lasts() -> None:
     """Domain rules 2: a heir that is on hold already keeps the hold that ends later."""
     soon, late = (Snooze("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
-    before = statement("T-1", 1, statement_line("40"), statement_line("1", "51.00"))
-    snoozes = {REG: late, statement_line("1", "51.00").line_key: soon}
+    before = realization("T-1", 1, realization_line("40"), realization_line("1", "51.00"))
+    snoozes = {REG: late, realization_line("1", "51.00").line_key: soon}
     assert carried(before, (DEAR,), snoozes=snoozes).snoozes[DEAR.line_key].until_date == date(
         2026, 4, 9
     )
@@ -134,33 +137,33 @@ def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dic
     return {
         REG: Edit(
             QuantityAmount(Decimal(quantity), Decimal(amount)),
-            value_of(seen or statement_line("40")),
+            value_of(seen or realization_line("40")),
         )
     }
 
 
-def test_an_edit_meets_a_revision() -> None:
+def test_an_edit_is_followed_by_a_revision() -> None:
     """Domain rules 5: a later revision that touches the same key holds the line as
     edit-meets-revision if the results differ.
     """
-    after = carried(FIRST, (statement_line("41"),), edits=edit("-2", "-100"))
+    after = carried(FIRST, (realization_line("41"),), edits=edit("-2", "-100"))
     assert after.snoozes[REG].code == "edit-meets-revision"
     assert after.cancelled_edits == []
 
 
-def test_an_edit_is_left_alone_by_a_statement_about_other_lines() -> None:
+def test_an_edit_is_unchanged_by_a_realization_of_other_lines() -> None:
     """Domain rules 5: ... that touches the same key."""
-    assert carried(FIRST, (statement_line("40"), DEAR), edits=edit("-2", "-100")).snoozes == {}
+    assert carried(FIRST, (realization_line("40"), DEAR), edits=edit("-2", "-100")).snoozes == {}
 
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
     """Domain rules 3: withheld and realized again with the same value: no revision met the edit."""
-    withheld = statement("T-1", 2, realization_kind="withheld")
+    withheld = realization("T-1", 2, realization_kind="withheld")
     same = carry_changes(
-        FIRST, [withheld, statement("T-1", 3, statement_line("40"))], {}, edit("-2", "-100"), AT
+        FIRST, [withheld, realization("T-1", 3, realization_line("40"))], {}, edit("-2", "-100"), AT
     )  # type: ignore[arg-type]
     other = carry_changes(
-        FIRST, [withheld, statement("T-1", 3, statement_line("39"))], {}, edit("-2", "-100"), AT
+        FIRST, [withheld, realization("T-1", 3, realization_line("39"))], {}, edit("-2", "-100"), AT
     )  # type: ignore[arg-type]
     assert (set(same.snoozes), set(other.snoozes)) == (set(), {REG})
 
@@ -178,16 +181,16 @@ def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> N
     assert not after.edits[REG].difference
 
 
-def test_an_edit_never_turns_a_worth_below_zero() -> None:
+def test_an_edit_never_makes_a_value_negative() -> None:
     """Domain rules 5: 30 h taken off 40 h, revised to 20 h: the 20 h stay, on hold."""
-    after = carried(FIRST, (statement_line("20"),), edits=edit("-30", "-1500"))
+    after = carried(FIRST, (realization_line("20"),), edits=edit("-30", "-1500"))
     assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit-meets-revision")
 
 
 def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
     """Domain rules 11: who did it and why is never lost."""
     after = carried(
-        FIRST, (statement_line("41"),), snoozes={REG: SNOOZED}, edits=edit("-2", "-100")
+        FIRST, (realization_line("41"),), snoozes={REG: SNOOZED}, edits=edit("-2", "-100")
     )
     assert "pat: client asks" in after.snoozes[REG].reason
 
@@ -204,13 +207,13 @@ def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
 def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code: str) -> None:
     """Domain rules 5 and 7: no line below zero, no part of a cent, no edit that changes nothing."""
     with pytest.raises(Refused) as refused:
-        edited(statement_line("40"), quantity and Decimal(quantity), amount and Decimal(amount))  # type: ignore[arg-type]
+        edited(realization_line("40"), quantity and Decimal(quantity), amount and Decimal(amount))  # type: ignore[arg-type]
     assert refused.value.code == code
 
 
 def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
     """Domain rules 7: 1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
-    line = statement_line("2", "35.0350", amount="70.07")
+    line = realization_line("2", "35.0350", amount="70.07")
     assert edited(line, Decimal("1.5"), None) == QuantityAmount(Decimal("-0.5"), Decimal("-17.52"))
     assert edited(line, None, Decimal("60.00")) == QuantityAmount(Decimal(0), Decimal("-10.07"))
 
@@ -218,39 +221,39 @@ def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
 # -- which statements settle
 
 
-def test_a_statement_on_a_stale_price_basis_settles_nothing() -> None:
+def test_a_realization_with_a_stale_price_basis_settles_nothing() -> None:
     """Domain rules 6: a realization with a stale price basis waits for a new price."""
     head = SettledDocument(1, FIRST.model_dump_json())
-    newer = statement("T-1", 2, statement_line("38", rate_book=2))
+    newer = realization("T-1", 2, realization_line("38", rate_book=2))
     cited = {("REQ-1", "REG"): 1}
     assert sort_realizations(head, [newer], cited).stale_realization_no == 2
     assert sort_realizations(head, [newer], {}).settling == (newer,)
-    again = statement("T-1", 3, statement_line("38", rate_book=1))
+    again = realization("T-1", 3, realization_line("38", rate_book=1))
     assert sort_realizations(SettledDocument(1, "", 2), [newer, again], cited).settling == (again,)
     both = sort_realizations(head, [newer, again], cited)
     assert (both.settling, both.stale_realization_no) == ((again,), None)
 
 
-def test_a_time_type_that_the_statement_does_not_price_cannot_be_stale() -> None:
+def test_a_time_type_that_the_realization_does_not_price_cannot_be_stale() -> None:
     """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes
     the invoiced price.
     """
     assert (
         sort_realizations(
             SettledDocument(1, ""),
-            [statement("T-1", 2, statement_line("38"))],
+            [realization("T-1", 2, realization_line("38"))],
             {("REQ-1", "OT"): 7},
         ).stale_realization_no
         is None
     )
 
 
-def test_the_higher_statement_wins() -> None:
+def test_the_higher_realization_wins() -> None:
     """Design 1: the higher realization number wins, a repeat has no effect."""
     assert (
         sort_realizations(
             SettledDocument(3, ""),
-            [statement("T-1", number, statement_line("38")) for number in (1, 2, 3)],
+            [realization("T-1", number, realization_line("38")) for number in (1, 2, 3)],
             {},
         ).settling
         == ()

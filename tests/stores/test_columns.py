@@ -70,7 +70,7 @@ def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses
 )
 def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
     """Each name once and in order, no parcel longer than a key of a table may be, none empty."""
-    found = list(outbox_chunks("toy", names))
+    found = list(outbox_chunks("sample", names))
     assert [
         json.dumps(name, ensure_ascii=False, separators=(",", ":"))
         for name in names_in_chunks(an_id for (_, an_id), _ in found)

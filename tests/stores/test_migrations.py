@@ -50,7 +50,7 @@ async def test_migrating_twice_changes_nothing(database: str, engine_of: EngineO
         ).scalar_one() == 1
 
 
-async def test_books_of_an_unknown_schema_are_left_alone(
+async def test_a_database_of_an_unknown_schema_is_not_changed(
     database: str, engine_of: EngineOf
 ) -> None:
     """A newer version made them, or one that was never released: nothing is done to them, up or down, and the message says what to do."""

@@ -5,75 +5,80 @@ from decimal import Decimal
 
 from shared.verify import Report, verify
 from shared.verify.checks import CHECKS
-from tests.builders import product_line, statement, statement_line
+from tests.builders import product_line, realization, realization_line
 from tests.conftest import EngineOf
-from tests.fault_injection import InvoiceLine, Planter
+from tests.fault_injection import InvoiceLine, RowInserter
 
 MARCH = date(2026, 3, 31)
 APRIL = date(2026, 4, 30)
 
 
-async def small_books(plant: Planter) -> None:
+async def small_data_set(inserter: RowInserter) -> None:
     """A line on an invoice that a later statement corrects, one that is open and edited, one partly forgiven, a withheld document, a fee
     in two instalments, two batches with a declared jump of numbers between them, a moved watermark."""
-    await plant.company()
-    forty, thirty_eight = statement_line("40", tax_code="VAT"), statement_line("38", tax_code="VAT")
+    await inserter.company()
+    forty, thirty_eight = (
+        realization_line("40", tax_code="VAT"),
+        realization_line("38", tax_code="VAT"),
+    )
 
-    corrected = await plant.pay_line(forty, "T-1", "invoice")
-    forgiven = await plant.pay_line(forty, "T-2", "invoice")
-    await plant.batch("B-1", [7, 8], MARCH)
+    corrected = await inserter.pay_line(forty, "T-1", "invoice")
+    forgiven = await inserter.pay_line(forty, "T-2", "invoice")
+    await inserter.batch("B-1", [7, 8], MARCH)
     vat = {"code": "VAT", "rate": Decimal("8.875")}
-    first = await plant.invoice(
+    first = await inserter.invoice(
         "B-1", 7, MARCH, [InvoiceLine(corrected, Decimal(2000), Decimal("177.50"), **vat)]
     )
-    second = await plant.invoice(
+    second = await inserter.invoice(
         "B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **vat)]
     )
-    await plant.close_batch("B-1")
+    await inserter.close_batch("B-1")
 
-    off = statement_line(
+    off = realization_line(
         "-2", tax_code="VAT", derivation={"credit": {"to": "write-off", "command_id": "B-2"}}
     )
-    given_back = await plant.pay_line(off, "T-2", "invoice", corrects=(second, 1))
-    instalment = await plant.pay_line(product_line("10000.00"), "P-1", "invoice")
-    await plant.batch("B-2", [12, 13], APRIL)
-    await plant.invoice("B-2", 12, APRIL, [InvoiceLine(instalment, Decimal(10000))])
-    await plant.invoice(
+    given_back = await inserter.pay_line(off, "T-2", "invoice", corrects=(second, 1))
+    instalment = await inserter.pay_line(product_line("10000.00"), "P-1", "invoice")
+    await inserter.batch("B-2", [12, 13], APRIL)
+    await inserter.invoice("B-2", 12, APRIL, [InvoiceLine(instalment, Decimal(10000))])
+    await inserter.invoice(
         "B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **vat)]
     )
-    await plant.close_batch("B-2")
-    await plant.run(
+    await inserter.close_batch("B-2")
+    await inserter.run(
         "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat', 'goodwill')",
         key=forty.line_key,
     )
-    await plant.run(
+    await inserter.run(
         "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted pad', 'c-2', now())"
     )
-    await plant.series(7, 14, APRIL)
-    await plant.seal()
+    await inserter.series(7, 14, APRIL)
+    await inserter.seal()
 
-    await plant.statement(statement("T-1", 1, forty))
-    await plant.statement(statement("T-1", 2, thirty_eight))
-    await plant.pay_line(
-        statement_line("-2", tax_code="VAT"), "T-1", "open", realization_no=2, corrects=(first, 1)
+    await inserter.realization(realization("T-1", 1, forty))
+    await inserter.realization(realization("T-1", 2, thirty_eight))
+    await inserter.pay_line(
+        realization_line("-2", tax_code="VAT"), "T-1", "open", realization_no=2, corrects=(first, 1)
     )
-    await plant.statement(statement("T-2", 1, forty))
+    await inserter.realization(realization("T-2", 1, forty))
 
-    await plant.statement(statement("T-3", 1, forty))
-    await plant.pay_line(forty, "T-3", "replaced")
-    await plant.pay_line(statement_line("39", amount="1950.00"), "T-3", "open")
-    await plant.run(
+    await inserter.realization(realization("T-3", 1, forty))
+    await inserter.pay_line(forty, "T-3", "replaced")
+    await inserter.pay_line(realization_line("39", amount="1950.00"), "T-3", "open")
+    await inserter.run(
         "INSERT INTO invoicer.operator_edit VALUES ('timesheet', 'T-3', :key, 'c-3', -1, -50, '{}', '{}', 'pat', 'agreed', now())",
         key=forty.line_key,
     )
-    await plant.pay_line(forty, "T-4", "replaced")
-    await plant.statement(statement("T-4", 1, forty))
-    await plant.statement(statement("T-4", 2, realization_kind="withheld"), hold="not_approved")
+    await inserter.pay_line(forty, "T-4", "replaced")
+    await inserter.realization(realization("T-4", 1, forty))
+    await inserter.realization(
+        realization("T-4", 2, realization_kind="withheld"), hold="not_approved"
+    )
 
     later = product_line("10000.00", "2026-05-30", instalment=2)
-    await plant.statement(statement("P-1", 1, product_line("10000.00"), later))
-    await plant.pay_line(later, "P-1", "draft", announce=True)
-    await plant.run(
+    await inserter.realization(realization("P-1", 1, product_line("10000.00"), later))
+    await inserter.pay_line(later, "P-1", "draft", announce=True)
+    await inserter.run(
         "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()), ('acme-us', '2026-03-31', '2026-04-30', now())"
     )
 
@@ -84,10 +89,10 @@ async def look(engine_of: EngineOf, minutes: int = 5) -> Report:
         return await verify(connection, minutes)
 
 
-async def test_right_books_are_clean(engine_of: EngineOf) -> None:
+async def test_correct_data_has_no_findings(engine_of: EngineOf) -> None:
     """Corrections, edits, write-offs, a withheld document and a declared jump are no faults."""
     async with engine_of("owner").begin() as connection:
-        await small_books(Planter(connection))
+        await small_data_set(RowInserter(connection))
     report = await look(engine_of)
     assert report.faults == ()
     assert report.in_flight == ()
@@ -102,7 +107,7 @@ async def test_right_books_are_clean(engine_of: EngineOf) -> None:
     assert report.checks == tuple(check.name for check in CHECKS)
 
 
-async def test_empty_books_are_clean(engine_of: EngineOf) -> None:
+async def test_an_empty_database_has_no_findings(engine_of: EngineOf) -> None:
     """Nothing is no fault."""
     assert (await look(engine_of)).clean
 
@@ -335,21 +340,21 @@ FAULTS = {
 }
 
 
-async def test_planted_faults_are_caught_by_name(engine_of: EngineOf) -> None:
+async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf) -> None:
     """Every fault is found by the check that is about it, with ids and words. Each is planted in a transaction that is taken back."""
     async with engine_of("owner").begin() as connection:
-        await small_books(Planter(connection))
+        await small_data_set(RowInserter(connection))
     missed: dict[str, object] = {}
     for fault, (sql, expected) in FAULTS.items():
         async with engine_of("owner").connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ")
             async with connection.begin() as transaction:
-                plant = Planter(connection)
-                await plant.without_triggers()
+                inserter = RowInserter(connection)
+                await inserter.without_triggers()
                 assert (await connection.exec_driver_sql(sql)).rowcount > 0, (
                     f"the fault was not planted: {fault}"
                 )
-                await plant.run("SET LOCAL ROLE console")
+                await inserter.run("SET LOCAL ROLE console")
                 report = await verify(connection)
                 await transaction.rollback()
         found = {one.check for one in report.faults}
@@ -368,13 +373,13 @@ def test_every_check_has_a_fault_that_it_catches() -> None:
     assert {check.name for check in CHECKS} == caught
 
 
-async def test_statements_in_flight_are_listed_and_become_a_fault(engine_of: EngineOf) -> None:
+async def test_realizations_in_flight_are_listed_and_become_a_fault(engine_of: EngineOf) -> None:
     """A statement that was just issued is on its way; one that is older than some minutes is a failure."""
     async with engine_of("owner").begin() as connection:
-        plant = Planter(connection)
-        await plant.statement(statement("T-new", 1, statement_line()), settled=False)
-        await plant.statement(
-            statement("T-late", 1, statement_line()), settled=False, minutes_ago=7
+        inserter = RowInserter(connection)
+        await inserter.realization(realization("T-new", 1, realization_line()), settled=False)
+        await inserter.realization(
+            realization("T-late", 1, realization_line()), settled=False, minutes_ago=7
         )
     report = await look(engine_of)
     assert [one.id for one in report.in_flight] == ["timesheet T-late", "timesheet T-new"]
@@ -387,13 +392,13 @@ async def test_statements_in_flight_are_listed_and_become_a_fault(engine_of: Eng
 async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
     """A statement that settlement refused as stale waits to be priced again: listed, and a failure when it waits too long."""
     async with engine_of("owner").begin() as connection:
-        plant = Planter(connection)
-        await plant.statement(statement("T-1", 1, statement_line()))
-        await plant.pay_line(statement_line(), "T-1")
-        await plant.statement(
-            statement("T-1", 2, statement_line("39")), settled=False, minutes_ago=3
+        inserter = RowInserter(connection)
+        await inserter.realization(realization("T-1", 1, realization_line()))
+        await inserter.pay_line(realization_line(), "T-1")
+        await inserter.realization(
+            realization("T-1", 2, realization_line("39")), settled=False, minutes_ago=3
         )
-        await plant.run("UPDATE invoicer.settled_document SET stale_realization_no = 2")
+        await inserter.run("UPDATE invoicer.settled_document SET stale_realization_no = 2")
     report = await look(engine_of)
     assert report.clean
     assert "waits to be priced again" in report.in_flight[0].detail
@@ -413,10 +418,10 @@ async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf)
 async def test_many_offenders_are_counted_and_the_first_shown(engine_of: EngineOf) -> None:
     """A report stays readable whatever happened: a hundred ids, and how many there are."""
     async with engine_of("owner").begin() as connection:
-        plant = Planter(connection)
+        inserter = RowInserter(connection)
         for at in range(130):
-            await plant.pay_line(
-                statement_line(effective_date=date(2026, 1, 1) + timedelta(days=at)),
+            await inserter.pay_line(
+                realization_line(effective_date=date(2026, 1, 1) + timedelta(days=at)),
                 f"T-{at}",
                 "nowhere",
             )

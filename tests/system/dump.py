@@ -8,7 +8,7 @@ withhold. What the document waits for, and which of its lines are open or invoic
 
 import json
 
-from tests.running import Watching
+from tests.running import Observer
 
 LINES = "(SELECT jsonb_agg(line - '{rate_book,derivation}'::text[] ORDER BY line->>'line_key') FROM jsonb_array_elements(body::jsonb->'lines') line)"
 BOOKS: dict[str, str] = {
@@ -54,11 +54,11 @@ BOOKS: dict[str, str] = {
 }
 
 
-async def dump(watching: Watching) -> dict[str, list[str]]:
+async def dump(observer: Observer) -> dict[str, list[str]]:
     """Every business row as sorted JSON text, by kind."""
     found: dict[str, list[str]] = {}
     for name, sql in BOOKS.items():
-        rows = await watching.select(f"SELECT x.row FROM ({sql}) x".replace("::", "\\:\\:"))
+        rows = await observer.select(f"SELECT x.row FROM ({sql}) x".replace("::", "\\:\\:"))
         found[name] = sorted(json.dumps(row.row, sort_keys=True) for row in rows)
     return found
 

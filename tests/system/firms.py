@@ -8,8 +8,8 @@ from sqlalchemy import text
 
 from shared.verify import verify
 from tests.builders import COMPANY, command, entry, node, placement, rate, requirement, timesheet
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.in_process import Pipeline
 
 SCENARIO_TODAY = "2010-09-20"
 THURSDAY = "2010-09-09"
@@ -19,16 +19,16 @@ WEEKS = ("2010-07-25", "2010-08-01", "2010-08-29", "2010-09-05", "2010-09-12", "
 class Firm:
     """Both workers and the books of a firm whose debtors are billed by different cycles. A debtor's office, requirement and sheets bear its name."""
 
-    def __init__(self, road: Road, engine_of: EngineOf, configure: Configure) -> None:
-        self.road, self.engine_of, self.configure = road, engine_of, configure
+    def __init__(self, pipeline: Pipeline, engine_of: EngineOf, configure: Configure) -> None:
+        self.pipeline, self.engine_of, self.configure = pipeline, engine_of, configure
 
     async def opens(self, *debtors: str, **company: Any) -> None:
         """Billing company, and for each debtor an office that pays and a requirement Filled as Temp since 2000 at 50.00 an hour."""
-        self.road.send(
+        self.pipeline.send(
             "operator-commands", command("set-billing-company", billing_company=COMPANY, **company)
         )
         for name in debtors:
-            self.road.send("billto-changed", node(f"office-{name}", account_name=name))
+            self.pipeline.send("billto-changed", node(f"office-{name}", account_name=name))
             self.order(name)
         await self.settle()
 
@@ -38,7 +38,7 @@ class Firm:
             "statuses": [{"from_date": "2000-01-01", "status": "Filled", "position_type": "Temp"}],
             "rates": [rate(since="2000-01-01")],
         }
-        self.road.send(
+        self.pipeline.send(
             "requirement-changed",
             requirement(
                 f"REQ-{name}", revision, **{"office_id": f"office-{name}"} | since | changes
@@ -81,7 +81,7 @@ class Firm:
                 week_ending=week,
                 **changes,
             )
-            self.road.send("timesheet-approved", sheet)
+            self.pipeline.send("timesheet-approved", sheet)
         await self.settle()
 
     async def placed(
@@ -99,15 +99,15 @@ class Firm:
                 | own
                 | changes
             )
-            self.road.send("placement-created", placement(f"P {debtor} {worker}", **values))
+            self.pipeline.send("placement-created", placement(f"P {debtor} {worker}", **values))
         await self.settle()
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """A command of an operator; its answer."""
         asked = command(kind, **values)
-        self.road.send("operator-commands", asked)
+        self.pipeline.send("operator-commands", asked)
         await self.settle()
-        return json.loads(self.road.answers()[asked.command_id])  # type: ignore[no-any-return]
+        return json.loads(self.pipeline.answers()[asked.command_id])  # type: ignore[no-any-return]
 
     async def batch(self, cut_off: str, **values: Any) -> list[str]:
         """A batch; the ids of the documents that it took, in their order."""
@@ -142,8 +142,8 @@ class Firm:
 
     async def settle(self) -> None:
         """Everything reaches who hears it."""
-        await self.road.settle()
-        await self.road.sweep()
+        await self.pipeline.settle()
+        await self.pipeline.sweep()
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
         """Reads as the owner."""
@@ -162,10 +162,10 @@ class Firm:
 
 
 @pytest.fixture
-def firm(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Firm:
+def firm(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure) -> Firm:
     """A firm without debtors, on 2010-09-20."""
     configure(today=SCENARIO_TODAY)
-    return Firm(Road(books_of), engine_of, configure)
+    return Firm(Pipeline(unit_of_work_for), engine_of, configure)
 
 
 def of(debtor: str, *week_endings: str, worker: str = "w") -> list[str]:

@@ -23,7 +23,7 @@ def forks() -> ForkServerContext:
         [
             "pytest.__main__",
             *(f"services.{service}.app" for service in SERVICES),
-            "tests.system.planted",
+            "tests.system.injected_defects",
             __name__,
         ]
     )
@@ -44,7 +44,7 @@ def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> No
     os.dup2(sink, 2)
     app = importlib.import_module(f"services.{service}.app")
     if bug:
-        importlib.import_module("tests.system.planted").plant(bug)
+        importlib.import_module("tests.system.injected_defects").inject(bug)
     run_app(
         build_app(app.service())
     )  # not `app.app`: the settings were others when it was imported

@@ -27,7 +27,7 @@ from shared.stack.postgres import PostgresServer
 from shared.verify import verify
 from tests import builders
 from tests.conftest import Configure
-from tests.running import Sent, Watching, answers, command, publish, records_of, until
+from tests.running import Observer, Sent, answers, command, publish, records_of, until
 from tests.system.driver import Keeper, kept
 from tests.system.dump import dump
 from tests.system.workload import TODAY, Phase, Workload
@@ -79,7 +79,7 @@ class Run:
     environment: dict[str, str]
     folder: Path
     url: str
-    watching: Watching
+    observer: Observer
     refused: list[str] = field(default_factory=list)
 
     async def verified(self) -> list[str]:
@@ -136,7 +136,7 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
         "BACKOFFICE_TICK_SECONDS": "0.5",
         "PATH": "/usr/bin:/bin",
     }
-    yield Run(made, environment, folder, url, Watching(owner))
+    yield Run(made, environment, folder, url, Observer(owner))
     await engine.dispose()
 
 
@@ -196,7 +196,7 @@ async def _all_fired(
 async def _quiet(run: Run) -> None:
     async def calm() -> bool:
         try:
-            await run.watching.settled(SETTLE_SECONDS)
+            await run.observer.settled(SETTLE_SECONDS)
         except (KafkaError, DBAPIError, OSError):
             return False
         return True
@@ -208,7 +208,7 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
     """Snoozes and edits of lines that are found by their business key, so that every run of the seed takes the same."""
     if not (phase.holds or phase.edits):
         return []
-    lines = await run.watching.select(
+    lines = await run.observer.select(
         "SELECT p.pay_line_id, p.billing_company, p.document_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)"
         " WHERE p.line_kind = 'timesheet' ORDER BY p.document_id, p.line_key"
     )
@@ -249,11 +249,11 @@ async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
     assert not left, f"never answered: {sorted(left)}"
 
 
-async def unaccounted(watching: Watching, sent: Sequence[Sent]) -> list[str]:
+async def unaccounted(observer: Observer, sent: Sequence[Sent]) -> list[str]:
     """Holds the journal of what was sent against the books, one by one: a revision, or a dead letter, and nothing else."""
-    letters = {
+    dead_letters = {
         bytes(row[0])
-        for row in await watching.select("SELECT record_value FROM fee_realizer.dead_letter")
+        for row in await observer.select("SELECT record_value FROM fee_realizer.dead_letter")
     }
     kept = {
         "timesheet-approved": "SELECT source_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
@@ -261,15 +261,19 @@ async def unaccounted(watching: Watching, sent: Sequence[Sent]) -> list[str]:
         "requirement-changed": "SELECT requirement_id || '@' || revision FROM fee_realizer.requirement_revision",
         "billto-changed": "SELECT node_id || '@' || revision FROM invoicer.billto_revision",
     }
-    there = {topic: {row[0] for row in await watching.select(sql)} for topic, sql in kept.items()}
+    there = {topic: {row[0] for row in await observer.select(sql)} for topic, sql in kept.items()}
     due: dict[str, set[str]] = {topic: set() for topic in kept}
     bad = {one.value for one in sent if named(one.value) is None}
-    missing = [f"{value!r} is a dead letter and was never sent" for value in sorted(letters - bad)]
+    missing = [
+        f"{value!r} is a dead letter and was never sent" for value in sorted(dead_letters - bad)
+    ]
     for one in sent:
         name = named(one.value)
         if name is None:
             missing += (
-                [] if one.value in letters else [f"{one.topic}: {one.value!r} is no dead letter"]
+                []
+                if one.value in dead_letters
+                else [f"{one.topic}: {one.value!r} is no dead letter"]
             )
             continue
         due[one.topic].add(name)
@@ -303,6 +307,6 @@ def named(value: bytes | None) -> str | None:
         return None
 
 
-async def books(run: Run) -> dict[str, list[str]]:
+async def business_dump(run: Run) -> dict[str, list[str]]:
     """The business dump of a run."""
-    return await dump(run.watching)
+    return await dump(run.observer)

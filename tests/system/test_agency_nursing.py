@@ -177,7 +177,7 @@ def billed(stack: Stack) -> Billed:
     return Billed(looked, imported, batch)
 
 
-def test_an_import_on_empty_books_settles_every_hour(billed: Billed) -> None:
+def test_an_import_into_an_empty_database_settles_every_hour(billed: Billed) -> None:
     """27,500 nodes, 4 requirements and 5,573 timesheets become 9,727 pay lines of 199,622.29 hours; --check before it wrote nothing."""
     assert billed.looked["documents"] == {
         "billto": {"new": 27_500, "changed": 0, "unchanged": 0},

@@ -22,8 +22,8 @@ from services.console.importing.plan import StoredDocuments, plan_import
 from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
 from shared.verify import verify
 from tests.builders import command
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.in_process import Pipeline
 from tests.system.test_agency_nursing import COMPANY, DATA, account_name_of_the_owner, control_hours
 
 YEAR = 2019
@@ -103,39 +103,39 @@ def agency() -> Agency:
 class CommandDispatcher:
     """The services, told the day; batches are asked for one after the other."""
 
-    road: Road
+    pipeline: Pipeline
     engine_of: EngineOf
     configure: Configure
 
     async def open(self, agency: Agency) -> None:
         """The billing company, weekly from Monday to Sunday, who pays, and the requirements."""
         self.configure(today=str(FIRST_CUT_OFF))
-        self.road.send(
+        self.pipeline.send(
             "operator-commands",
             command("set-time-group", time_group="weekly", cycle="weekly", ends_on="sunday"),
         )
-        self.road.send(
+        self.pipeline.send(
             "operator-commands",
             command("set-billing-company", billing_company=COMPANY, default_time_group="weekly"),
         )
-        self.road.send("billto-changed", *agency.nodes)
-        self.road.send("requirement-changed", *agency.requirements)
-        await self.road.settle()
+        self.pipeline.send("billto-changed", *agency.nodes)
+        self.pipeline.send("requirement-changed", *agency.requirements)
+        await self.pipeline.settle()
 
     async def receive(self, sheets: Iterable[TimesheetApproved]) -> None:
         """Timesheets come in and are settled."""
-        self.road.send("timesheet-approved", *sheets)
-        await self.road.settle(batch=500)
+        self.pipeline.send("timesheet-approved", *sheets)
+        await self.pipeline.settle(batch=500)
 
     async def bill(self, cut_off: date) -> None:
         """A batch, closed some days after its cut-off."""
         self.configure(today=str(cut_off + BILLED_AFTER))
-        self.road.send(
+        self.pipeline.send(
             "operator-commands",
             asked := command("generate-batch", billing_company=COMPANY, cut_off_date=str(cut_off)),
         )
-        await self.road.settle()
-        answer = json.loads(self.road.answers()[asked.command_id])
+        await self.pipeline.settle()
+        answer = json.loads(self.pipeline.answers()[asked.command_id])
         assert answer["outcome"] == "accepted", answer
 
     async def weekly(
@@ -177,9 +177,11 @@ class CommandDispatcher:
 
 
 @pytest.fixture
-def desk(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> CommandDispatcher:
+def dispatcher(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
+) -> CommandDispatcher:
     """The services on an empty database."""
-    return CommandDispatcher(Road(books_of), engine_of, configure)
+    return CommandDispatcher(Pipeline(unit_of_work_for), engine_of, configure)
 
 
 def worth(lines: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -195,15 +197,15 @@ def batch_of(cut_off: date) -> date:
     return cut_off - timedelta(days=cut_off.isoweekday() % 7)
 
 
-async def test_a_year_billed_week_by_week(desk: CommandDispatcher, agency: Agency) -> None:
+async def test_a_year_billed_week_by_week(dispatcher: CommandDispatcher, agency: Agency) -> None:
     """2019 in 52 weekly batches by cut-off: each takes the week that ended on the Sunday before and nothing else. The same year in one
     batch gives the same lines, hours and money. With a tenth of the timesheets up to eight weeks late, in random order, lines are on other
     batches and no total is another. Hours of every week and role are those of the source."""
     sheets = [sheet for sheet in agency.timesheets if sheet.week_ending.year == YEAR]
-    await desk.open(agency)
-    await desk.receive(sheets)
-    await desk.bill(LAST_CUT_OFF)
-    whole = await desk.lines()
+    await dispatcher.open(agency)
+    await dispatcher.receive(sheets)
+    await dispatcher.bill(LAST_CUT_OFF)
+    whole = await dispatcher.lines()
     assert not any(line.open for line in whole)
     assert {line.account_name for line in whole} == {account_name_of_the_owner()}
     assert hours_by_week_and_role(whole) == {
@@ -212,7 +214,7 @@ async def test_a_year_billed_week_by_week(desk: CommandDispatcher, agency: Agenc
         if key[0].startswith(str(YEAR)) and hours
     }
 
-    weekly = await desk.weekly(agency, sheets, {})
+    weekly = await dispatcher.weekly(agency, sheets, {})
     assert worth(weekly) == worth(whole)
     assert all(batch_of(line.cut_off_date) == line.week_ending for line in weekly)
 
@@ -221,7 +223,7 @@ async def test_a_year_billed_week_by_week(desk: CommandDispatcher, agency: Agenc
         sheet.timesheet_id: rng.randint(1, LATEST_WEEKS)
         for sheet in rng.sample(sheets, len(sheets) // LATE_SHARE)
     }
-    with_late = await desk.weekly(agency, rng.sample(sheets, len(sheets)), late)
+    with_late = await dispatcher.weekly(agency, rng.sample(sheets, len(sheets)), late)
     assert worth(with_late) == worth(whole)
     for line in with_late:
         assert batch_of(line.cut_off_date) == line.week_ending + WEEK * late.get(
@@ -241,16 +243,18 @@ def hours_by_week_and_role(lines: Sequence[Any]) -> dict[tuple[str, str], Decima
 
 @pytest.mark.parametrize("changed", CHANGES, ids=str)
 async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(
-    desk: CommandDispatcher, agency: Agency, changed: date
+    dispatcher: CommandDispatcher, agency: Agency, changed: date
 ) -> None:
     """The hours before the Wednesday are billed at the old rate and those from it on at the new one, on lines of their own; hours and money
     are those that the source's rows give by hand."""
     week_ending = changed + timedelta(days=4)
     assert (changed.isoweekday(), week_ending.isoweekday()) == (3, 7)
-    await desk.open(agency)
-    await desk.receive(sheet for sheet in agency.timesheets if sheet.week_ending == week_ending)
-    await desk.bill(week_ending)
-    lines = await desk.lines()
+    await dispatcher.open(agency)
+    await dispatcher.receive(
+        sheet for sheet in agency.timesheets if sheet.week_ending == week_ending
+    )
+    await dispatcher.bill(week_ending)
+    lines = await dispatcher.lines()
     by_hand = _by_hand(week_ending)
     assert {(line.document_id, line.unit_price, line.quantity, line.amount) for line in lines} == {
         (sheet, price, hours, (hours * price).quantize(Decimal("0.01"), ROUND_HALF_UP))

@@ -32,8 +32,8 @@ from tests.bad_messages import (
 from tests.builders import COMPANY
 from tests.conftest import EngineOf, finish
 from tests.running import (
+    Observer,
     Sent,
-    Watching,
     answered,
     command,
     event,
@@ -114,7 +114,7 @@ def good(topic: str, name: str) -> Sent:
 class Outcome:
     """What one run made of every kind, each between two good records on the same partition."""
 
-    letters: dict[tuple[str, int], Any]
+    dead_letters: dict[tuple[str, int], Any]
     places: dict[str, tuple[int, str, str]]
     transactions: dict[str, int]
     polls: dict[str, float]
@@ -157,21 +157,21 @@ def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
 async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     """Publishes, runs fee_realizer and the invoicer until nothing moves, and looks at everything."""
     engine = create_async_engine(stack["BACKOFFICE_DATABASE_URL"])
-    books = Watching(lambda role: engine, ("fee_realizer", "invoicer"))
+    observer = Observer(lambda role: engine, ("fee_realizer", "invoicer"))
     records, places = lay_out()
     await publish(records)
     async with running(
         stack, folder, "fee_realizer", "invoicer", bad_records_limit=1000
     ) as workers:
-        await books.settled()
+        await observer.settled()
         pages = "".join(worker.page("/metrics")[1] for worker in workers)
-    letters: dict[tuple[str, int], Any] = {}
+    dead_letters: dict[tuple[str, int], Any] = {}
     said: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for service in ("fee_realizer", "invoicer"):
-        found = await books.select(
+        found = await observer.select(
             f"SELECT CAST(CAST(xmin AS text) AS bigint) AS transaction_id, d.* FROM {service}.dead_letter d"
         )
-        letters |= {(row.topic, row.record_offset): row for row in found}
+        dead_letters |= {(row.topic, row.record_offset): row for row in found}
         for topic in {row.topic for row in found}:
             for one in await records_of(dead_letter_topic(topic, service)):
                 body = json.loads(one.value)
@@ -179,17 +179,17 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     transactions = {}
     for kind in KINDS:
         for name in places[str(kind)][1:]:
-            rows = await books.select(IN_BOOKS[kind.topic], id=name)
+            rows = await observer.select(IN_BOOKS[kind.topic], id=name)
             transactions[name] = rows[0][0] if rows else 0
     aloud = (
         pages + "".join(worker.log.read_text() for worker in workers) + json.dumps([*said.values()])
     )
-    held = await books.one(
+    held = await observer.one(
         "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code <> 'unknown_billing_company'"
     )
     await engine.dispose()
     return Outcome(
-        letters,
+        dead_letters,
         places,
         transactions,
         {topic: _polls(pages, topic) for topic in KEPT_BY},
@@ -211,28 +211,32 @@ def _polls(pages: str, topic: str) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-async def test_each_kind_is_a_dead_letter_and_its_neighbours_go_through(
+async def test_each_kind_is_a_dead_letter_and_its_neighbours_are_processed(
     outcome: Outcome, kind: BadMessage
 ) -> None:
     """In one Kafka batch with good neighbours: a dead letter with the raw bytes, its code and a message that helps; the neighbours are in
     the books, in the same transaction unless the database itself refused a record, or each command is a transaction of its own."""
     offset, *neighbours = outcome.places[str(kind)]
-    letter = outcome.letters.get((kind.topic, offset))
-    assert letter is not None, "no dead letter"
-    assert letter.code == kind.code
-    assert kind.expected_text in letter.message
-    assert CANARY not in letter.message
-    assert (letter.record_key, letter.record_value, letter.state) == (kind.key, kind.value, "open")
+    dead_letter = outcome.dead_letters.get((kind.topic, offset))
+    assert dead_letter is not None, "no dead letter"
+    assert dead_letter.code == kind.code
+    assert kind.expected_text in dead_letter.message
+    assert CANARY not in dead_letter.message
+    assert (dead_letter.record_key, dead_letter.record_value, dead_letter.state) == (
+        kind.key,
+        kind.value,
+        "open",
+    )
     assert outcome.polls[kind.topic] == 1, "all records of the topic came in one poll"
     assert all(outcome.transactions[name] for name in neighbours), (
         "a neighbour is missing in the books"
     )
     if kind.topic in (TIME, ORDER, NODE):
-        assert {outcome.transactions[name] for name in neighbours} == {letter.transaction_id}
+        assert {outcome.transactions[name] for name in neighbours} == {dead_letter.transaction_id}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-async def test_each_dead_letter_is_said_once_with_ids_and_reason_only(
+async def test_each_dead_letter_is_published_once_with_ids_and_reason_only(
     outcome: Outcome, kind: BadMessage
 ) -> None:
     """The dead-letter topic tells where the record is and what is wrong, never what stood in it."""
@@ -255,16 +259,16 @@ async def test_each_dead_letter_is_said_once_with_ids_and_reason_only(
     )
 
 
-async def test_nothing_of_a_record_is_said_aloud(outcome: Outcome) -> None:
+async def test_no_value_of_a_bad_record_is_published_or_logged(outcome: Outcome) -> None:
     """No value of a record stands in a log, a metric or on a dead-letter topic, and nothing else was kept as a dead letter."""
     assert CANARY not in outcome.aloud
-    assert len(outcome.letters) == len(KINDS)
+    assert len(outcome.dead_letters) == len(KINDS)
     assert outcome.held == 0
 
 
 async def test_every_kind_has_a_code_of_its_own(outcome: Outcome) -> None:
     """Forty kinds and more can be told apart by programs."""
-    assert len({letter.code for letter in outcome.letters.values()}) >= 40
+    assert len({dead_letter.code for dead_letter in outcome.dead_letters.values()}) >= 40
 
 
 async def test_the_broker_refuses_five_megabytes(stack: dict[str, str]) -> None:
@@ -278,12 +282,12 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
 ) -> None:
     """Over the limit the consumer pauses and says so: /readyz is 503 with the message, nothing past the good ones is committed. Started
     again with a higher limit it goes on where it stood; the other lanes of the worker never stopped."""
-    books = Watching(engine_of, ("fee_realizer",))
+    observer = Observer(engine_of, ("fee_realizer",))
     await publish([good(TIME, f"T-{at}") for at in range(10)])
     worker = await start(
         "fee_realizer", stack, tmp_path, bad_records_limit=20, max_batch_records=10
     )
-    await books.settled()
+    await observer.settled()
     await publish([*[Sent(TIME, b"k", b"{", 0)] * 30, *(good(TIME, f"U-{at}") for at in range(10))])
 
     async def is_paused() -> bool:
@@ -293,16 +297,17 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
     await until("the pause", is_paused)
     assert '"paused"' in worker.log.read_text()
     assert await committed(TIME) == 20, "ten of the bad ones were under the limit"
-    assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 10
+    assert await observer.one("SELECT count(*) FROM fee_realizer.dead_letter") == 10
     await publish([event(ORDER, "REQ-1", builders.requirement(), 0)])
     await until(
-        "the other lane", lambda: books.one("SELECT count(*) FROM fee_realizer.console_requirement")
+        "the other lane",
+        lambda: observer.one("SELECT count(*) FROM fee_realizer.console_requirement"),
     )
     await worker.stop()
     async with running(stack, tmp_path, "fee_realizer", bad_records_limit=1000):
-        await books.settled()
-    assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 30
-    assert await books.one("SELECT count(*) FROM fee_realizer.source_revision") == 20
+        await observer.settled()
+    assert await observer.one("SELECT count(*) FROM fee_realizer.dead_letter") == 30
+    assert await observer.one("SELECT count(*) FROM fee_realizer.source_revision") == 20
 
 
 async def committed(topic: str) -> int:
@@ -337,7 +342,7 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
 ) -> None:
     """A rule that raises on one document holds that one with the code `unexpected_error` and a traceback in the log; its neighbours in the same batch
     are realized, the worker goes on, and a new version prices the document by itself."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"))
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"))
     names = ["T-1", "T-broken", "T-2"]
     company = builders.command("set-billing-company", billing_company=COMPANY)
     await publish(
@@ -349,8 +354,8 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
     )
     spoilt = await start("fee_realizer", stack, tmp_path, "-c", BROKEN)
     async with running(stack, tmp_path, "invoicer"):
-        await books.settled()
-        found = await books.select(
+        await observer.settled()
+        found = await observer.select(
             "SELECT document_id, hold_code FROM fee_realizer.source_document ORDER BY document_id"
         )
         assert [tuple(row) for row in found] == [
@@ -358,33 +363,34 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
             ("T-2", None),
             ("T-broken", "unexpected_error"),
         ]
-        same = await books.one(
+        same = await observer.one(
             "SELECT count(DISTINCT CAST(xmin AS text)) FROM fee_realizer.source_revision"
         )
         assert same == 1, "one transaction"
-        assert await books.one("SELECT count(*) FROM invoicer.open_line") == 2
+        assert await observer.one("SELECT count(*) FROM invoicer.open_line") == 2
         assert "ZeroDivisionError" in spoilt.log.read_text()
         assert spoilt.page("/readyz")[0] == 200
-        assert await books.one("SELECT count(*) FROM fee_realizer.dead_letter") == 0
+        assert await observer.one("SELECT count(*) FROM fee_realizer.dead_letter") == 0
         await spoilt.stop()
         async with running(stack, tmp_path, "fee_realizer"):
             await until(
-                "the fixed rule", lambda: books.one("SELECT count(*) = 3 FROM invoicer.open_line")
+                "the fixed rule",
+                lambda: observer.one("SELECT count(*) = 3 FROM invoicer.open_line"),
             )
-            await books.settled()
+            await observer.settled()
     assert (
-        await books.one(
+        await observer.one(
             "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
         )
         == 0
     )
 
 
-async def test_a_mended_dead_letter_is_as_if_it_had_been_good(
+async def test_a_fixed_dead_letter_is_processed_like_a_good_record(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """Replayed with a fixed value, a dead letter is priced and settled like its neighbours; the same command again changes nothing."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"))
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"))
     company = builders.command("set-billing-company", billing_company=COMPANY)
     await publish(
         [
@@ -395,8 +401,8 @@ async def test_a_mended_dead_letter_is_as_if_it_had_been_good(
         ]
     )
     async with running(stack, tmp_path, "fee_realizer", "invoicer"):
-        await books.settled()
-        number = await books.one("SELECT dead_letter_id FROM fee_realizer.dead_letter")
+        await observer.settled()
+        number = await observer.one("SELECT dead_letter_id FROM fee_realizer.dead_letter")
         fixed = builders.timesheet("T-1").model_dump_json()
         replay = builders.command(
             "replay-dead-letter", service="fee_realizer", dead_letter_id=number, value=fixed
@@ -404,10 +410,10 @@ async def test_a_mended_dead_letter_is_as_if_it_had_been_good(
         first, again = await answered(replay), await answered(replay)
         assert first == again
         assert first[0]["outcome"] == "accepted"
-        await books.settled()
-    lines = await books.select(
+        await observer.settled()
+    lines = await observer.select(
         "SELECT document_id, quantity, amount, line_key FROM invoicer.pay_line ORDER BY document_id"
     )
     assert [row[0] for row in lines] == ["T-1", "T-2"]
     assert tuple(lines[0][1:]) == tuple(lines[1][1:])
-    assert await books.one("SELECT state FROM fee_realizer.dead_letter") == "replayed"
+    assert await observer.one("SELECT state FROM fee_realizer.dead_letter") == "replayed"

@@ -38,7 +38,7 @@ async def test_groups_are_chosen_and_debtors_left_out(firm: Firm) -> None:
     await firm.check()
 
 
-async def test_what_does_not_exist_is_not_narrowed_to(firm: Firm) -> None:
+async def test_a_filter_with_unknown_names_is_refused(firm: Firm) -> None:
     """An unknown group is refused with those that there are, an unknown debtor with names that look like it."""
     await three_groups(firm)
     unknown = await firm.ask(
@@ -48,7 +48,7 @@ async def test_what_does_not_exist_is_not_narrowed_to(firm: Firm) -> None:
         "unknown_time_group",
         True,
     )
-    firm.road.send("billto-changed", node("office-H", account_name="Mercy Hospital"))
+    firm.pipeline.send("billto-changed", node("office-H", account_name="Mercy Hospital"))
     nobody = await firm.ask(
         "preview-batch",
         billing_company=COMPANY,
@@ -66,7 +66,7 @@ async def test_what_does_not_exist_is_not_narrowed_to(firm: Firm) -> None:
     )["outcome"] == "accepted"
 
 
-async def test_a_digest_is_of_a_narrowed_batch(firm: Firm) -> None:
+async def test_a_digest_includes_the_filter(firm: Firm) -> None:
     """Preview equals commit: the digest of a narrowed preview holds for the same narrowing only, and the refusal says which differs."""
     await three_groups(firm)
     narrowed = {"groups": ["weekly"], "exclude_debtors": ["X"]}
@@ -98,16 +98,16 @@ async def test_a_digest_is_of_a_narrowed_batch(firm: Firm) -> None:
     assert (await firm.ask("generate-batch", **cited, **narrowed))["outcome"] == "accepted"
 
 
-async def test_a_debtors_products_go_with_his_group(firm: Firm) -> None:
+async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
     """Domain rules 4: products by effective date <= cut-off, no cycle; but in no batch that does not take the debtor's group."""
     await three_groups(firm)
-    firm.road.send(
+    firm.pipeline.send(
         "operator-commands",
         command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"),
     )
     fee = [{"fee_id": "F", "item_id": "FEE"}]
     for number, start in enumerate(("2010-09-09", "2010-09-10")):
-        firm.road.send(
+        firm.pipeline.send(
             "placement-created",
             placement(
                 f"P-{number}",
@@ -190,10 +190,10 @@ async def waiting(firm: Firm, rule: str = "wait") -> None:
     await firm.sheets("A", "2010-08-29", "2010-09-05", worker="x")
 
 
-async def test_who_waits_waits_with_all_timesheets(firm: Firm) -> None:
+async def test_a_waiting_debtor_waits_with_all_timesheets(firm: Firm) -> None:
     """Domain rules 4: expected = active placements, one timesheet a week; who waits, waits with timesheets of all cycles, not with products."""
     await waiting(firm)
-    firm.road.send(
+    firm.pipeline.send(
         "operator-commands",
         command("set-catalog-item", item_id="FEE", name="Fee", amount="100.00", currency="USD"),
     )
@@ -207,7 +207,7 @@ async def test_who_waits_waits_with_all_timesheets(firm: Firm) -> None:
         currency="USD",
         fees=fee,
     )
-    firm.road.send("placement-created", hire)
+    firm.pipeline.send("placement-created", hire)
     await firm.settle()
     shown = (await firm.groups(THURSDAY))["weekly"]
     (debtor,) = shown["listed"]
@@ -345,9 +345,9 @@ async def test_the_groups_of_many_debtors_fit_a_message(firm: Firm) -> None:
         office, order, worker = (
             f"{kind}-{at:03}".ljust(200, "x") for kind in ("office", "order", "worker")
         )
-        firm.road.send("billto-changed", node(office, account_name=f"D {at:03}"))
-        firm.road.send("requirement-changed", requirement(order, office_id=office))
-        firm.road.send(
+        firm.pipeline.send("billto-changed", node(office, account_name=f"D {at:03}"))
+        firm.pipeline.send("requirement-changed", requirement(order, office_id=office))
+        firm.pipeline.send(
             "placement-created",
             placement(
                 f"P-{at}",

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from shared.money import plain
 from shared.verify import verify
 from tests.builders import COMPANY, OFFICE, WEEK, command, entry, node, rate, requirement, timesheet
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.in_process import Pipeline
 
 TODAY = date(2026, 10, 31)
 OTHER = "REQ-2"
@@ -21,22 +21,24 @@ OTHER = "REQ-2"
 class Agency:
     """Both workers and the books of one agency: one requirement at 50.00 an hour, one office that pays."""
 
-    def __init__(self, road: Road, engine_of: EngineOf) -> None:
-        self.road, self.engine_of = road, engine_of
+    def __init__(self, pipeline: Pipeline, engine_of: EngineOf) -> None:
+        self.pipeline, self.engine_of = pipeline, engine_of
         self.revisions: dict[str, int] = {}
 
     async def opens(self, price: str = "50.00") -> None:
         """Billing company, debtor, requirements."""
-        self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
-        self.road.send(
+        self.pipeline.send(
+            "operator-commands", command("set-billing-company", billing_company=COMPANY)
+        )
+        self.pipeline.send(
             "billto-changed", node(OFFICE, account_name="Mercy Hospital", address="2 Care Rd")
         )
-        self.road.send(
+        self.pipeline.send(
             "requirement-changed",
             requirement(rates=[rate(price=price), rate("OT", "75.00")]),
             requirement(OTHER, office_id=OFFICE),
         )
-        await self.road.settle()
+        await self.pipeline.settle()
 
     async def sheet(
         self, name: str = "T-1", week: date = WEEK, adjusts: str | None = None, **hours: str
@@ -48,15 +50,15 @@ class Agency:
             time_type, _, order = kind.partition("_")
             entries += _days(Decimal(count), week, time_type, OTHER if order else "REQ-1")
         more = {"adjusts": adjusts, "approved_at": "2026-10-30T12:00:00Z"} if adjusts else {}
-        self.road.send(
+        self.pipeline.send(
             "timesheet-approved", timesheet(name, revision, entries, week_ending=str(week), **more)
         )
         await self.settle()
 
     async def settle(self) -> None:
         """Everything reaches who hears it; the books are right."""
-        await self.road.settle()
-        await self.road.sweep()
+        await self.pipeline.settle()
+        await self.pipeline.sweep()
         async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
         assert report.faults == (), report.faults
@@ -65,9 +67,9 @@ class Agency:
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """A command of an operator; its answer."""
         asked = command(kind, billing_company=COMPANY, **values)
-        self.road.send("operator-commands", asked)
+        self.pipeline.send("operator-commands", asked)
         await self.settle()
-        return json.loads(self.road.answers()[asked.command_id])  # type: ignore[no-any-return]
+        return json.loads(self.pipeline.answers()[asked.command_id])  # type: ignore[no-any-return]
 
     async def batch(self, cut_off: str = str(TODAY)) -> list[tuple[str, str]]:
         """A batch; type and net of its documents."""
@@ -123,10 +125,12 @@ def _days(count: Decimal, week: date, time_type: str, order: str) -> list[dict[s
 
 
 @pytest.fixture
-async def agency(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Agency:
+async def agency(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
+) -> Agency:
     """An agency with nothing billed yet."""
     configure(today=str(TODAY))
-    made = Agency(Road(books_of), engine_of)
+    made = Agency(Pipeline(unit_of_work_for), engine_of)
     await made.opens()
     return made
 
@@ -171,11 +175,11 @@ async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agen
 
 
 async def test_a_correction_is_never_quantity_times_price(
-    books_of: BooksOf, engine_of: EngineOf, configure: Configure
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
 ) -> None:
     """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would lose a cent)."""
     configure(today=str(TODAY))
-    agency = Agency(Road(books_of), engine_of)
+    agency = Agency(Pipeline(unit_of_work_for), engine_of)
     await agency.opens("35.0350")
     await agency.sheet(REG="2")
     assert await agency.batch() == [("invoice", "70.07")]
@@ -312,7 +316,7 @@ async def test_a_credit_goes_to_the_old_debtor_and_a_debit_to_the_new_one(agency
     new one; so does a credit to rebill."""
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
-    agency.road.send("billto-changed", node(OFFICE, revision=2, account_name="Alpha Health"))
+    agency.pipeline.send("billto-changed", node(OFFICE, revision=2, account_name="Alpha Health"))
     await agency.sheet(REG="41", OT="4")
     await agency.batch()
     found = await agency.select(
@@ -369,7 +373,7 @@ async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: A
     """Domain rules 3: a withheld document has nothing open. What is credited to rebill is opened when it is released."""
     await agency.sheet(REG="40")
     await agency.batch()
-    agency.road.send(
+    agency.pipeline.send(
         "requirement-changed",
         requirement(
             revision=2,
@@ -380,7 +384,7 @@ async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: A
     answer = await agency.credit("INV-000001", (1, "3.5"))
     assert [each["code"] for each in answer["findings"]] == ["withheld"]
     assert await agency.open() == []
-    agency.road.send("requirement-changed", requirement(revision=3))
+    agency.pipeline.send("requirement-changed", requirement(revision=3))
     await agency.settle()
     assert await agency.open() == [("3.5", "175")]
 
@@ -408,7 +412,7 @@ async def test_written_off_hours_stay_forgiven_when_the_rate_changes(agency: Age
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", to="write-off")
-    agency.road.send(
+    agency.pipeline.send(
         "requirement-changed",
         requirement(revision=2, rates=[rate(price="60.00"), rate("OT", "75.00")]),
     )

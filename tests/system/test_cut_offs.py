@@ -103,7 +103,7 @@ async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_e
         entry("8", day, requirement_id="REQ-A")
         for day in ("2010-08-30", "2010-08-31", "2010-09-01")
     ]
-    firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
+    firm.pipeline.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     assert await firm.batch(THURSDAY) == []
     reason, message, fix = await firm.why_not("T-1", THURSDAY)
     assert reason == "not_in_cycle"

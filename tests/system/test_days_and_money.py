@@ -193,7 +193,7 @@ async def test_an_amount_is_rounded_once_to_the_currency(
         entry(part, day, requirement_id="REQ-A")
         for part, day in zip(parts, ("2010-08-30", "2010-08-31"), strict=True)
     ]
-    firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
+    firm.pipeline.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     await firm.settle()
     assert await firm.batch("2010-09-05") == ["T-1"]
     (document,) = await documents(firm)
@@ -221,7 +221,7 @@ async def test_tax_per_line_and_per_document(
     ]
     firm.order("A", 2, rates=rates)
     entries = [entry("1", "2010-09-05", kind, "REQ-A") for kind in ("A", "B", "C")]
-    firm.road.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
+    firm.pipeline.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-09-05"))
     await firm.settle()
     assert await firm.batch("2010-09-05") == ["T-1"]
     (document,) = await documents(firm)
@@ -279,7 +279,7 @@ async def test_kinds_of_rates(firm: Firm, unit: str, quantity: str, amount: str)
     """Domain rules 6: per hour, day, unit: the quantity counts the unit of the rate, and the document prints it."""
     await firm.opens("A")
     firm.order("A", 2, rates=[rate(price="50", since="2000-01-01", unit=unit)])
-    firm.road.send(
+    firm.pipeline.send(
         "timesheet-approved",
         timesheet(
             "T-1",

@@ -23,9 +23,9 @@ from services.console import files
 from services.console.queries import batches
 from services.console.queries.snapshot import open_snapshot
 from shared.errors import Refused
-from tests.builders import statement_line
+from tests.builders import realization_line
 from tests.conftest import EngineOf
-from tests.fault_injection import InvoiceLine, Planter
+from tests.fault_injection import InvoiceLine, RowInserter
 from tests.rules.test_render_iif import read as read_iif
 
 MARCH = date(2026, 3, 31)
@@ -47,35 +47,35 @@ MORE_MEMORY_KB = 8_000
 18 MB).
 """
 
-Plant = Callable[[Callable[[Planter], Awaitable[Any]]], Awaitable[Any]]
+Insert = Callable[[Callable[[RowInserter], Awaitable[Any]]], Awaitable[Any]]
 
 
 @pytest.fixture
-def plant(engine_of: EngineOf) -> Plant:
+def insert(engine_of: EngineOf) -> Insert:
     """`await plant(work)` puts rows in place as the owner."""
 
-    async def run(work: Callable[[Planter], Awaitable[Any]]) -> Any:
+    async def run(work: Callable[[RowInserter], Awaitable[Any]]) -> Any:
         async with engine_of("owner").begin() as connection:
-            return await work(Planter(connection))
+            return await work(RowInserter(connection))
 
     return run
 
 
-async def a_batch(planter: Planter) -> None:
+async def a_batch(inserter: RowInserter) -> None:
     """Two invoices, one in euro, and a credit note on the first."""
-    await planter.company(name="Acme B.V.")
+    await inserter.company(name="Acme B.V.")
     ids = {
-        name: await planter.pay_line(
-            statement_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice"
+        name: await inserter.pay_line(
+            realization_line("40", tax_code="VAT", po_number="PO-1"), name, "invoice"
         )
         for name in ("T-1", "T-2")
     }
-    ids["T-3"] = await planter.pay_line(
-        statement_line("8", tax_code="VAT", currency="EUR"), "T-3", "invoice"
+    ids["T-3"] = await inserter.pay_line(
+        realization_line("8", tax_code="VAT", currency="EUR"), "T-3", "invoice"
     )
-    await planter.batch("B-1", [7, 8, 9], MARCH)
+    await inserter.batch("B-1", [7, 8, 9], MARCH)
     parties = {"seller": SELLER, "buyer": BUYER}
-    first = await planter.invoice(
+    first = await inserter.invoice(
         "B-1",
         7,
         MARCH,
@@ -85,21 +85,21 @@ async def a_batch(planter: Planter) -> None:
         ],
         **parties,
     )
-    credit = await planter.pay_line(
-        statement_line("-2", tax_code="VAT"),
+    credit = await inserter.pay_line(
+        realization_line("-2", tax_code="VAT"),
         "T-1",
         "invoice",
         realization_no=2,
         corrects=(first, 1),
     )
-    await planter.invoice(
+    await inserter.invoice(
         "B-1",
         8,
         MARCH,
         [InvoiceLine(credit, Decimal("-100.00"), Decimal("-10.00"), **VAT)],
         **parties,
     )
-    await planter.invoice(
+    await inserter.invoice(
         "B-1",
         9,
         MARCH,
@@ -107,30 +107,32 @@ async def a_batch(planter: Planter) -> None:
         currency="EUR",
         **parties,
     )
-    await planter.close_batch("B-1")
+    await inserter.close_batch("B-1")
 
 
-async def a_long_document(planter: Planter, batch_id: str, number: int, lines: int) -> None:
+async def a_long_document(inserter: RowInserter, batch_id: str, number: int, lines: int) -> None:
     """A batch of one invoice of that many lines."""
-    one = await planter.pay_line(statement_line("40", tax_code="VAT"), f"T-{number}", "invoice")
-    await planter.batch(batch_id, [number], MARCH)
+    one = await inserter.pay_line(realization_line("40", tax_code="VAT"), f"T-{number}", "invoice")
+    await inserter.batch(batch_id, [number], MARCH)
     net, tax = Decimal("2000.00") * lines, Decimal("200.00") * lines
     totals = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
     head = {"net": net, "tax": tax, "total": net + tax, "line_count": lines, "tax_totals": totals}
-    invoice = await planter.invoice(batch_id, number, MARCH, [], seller=SELLER, buyer=BUYER, **head)
+    invoice = await inserter.invoice(
+        batch_id, number, MARCH, [], seller=SELLER, buyer=BUYER, **head
+    )
     names = (
         "SELECT string_agg(column_name, ', ') FROM information_schema.columns WHERE table_schema ="
         " 'invoicer' AND table_name = 'pay_line'"
     )
-    columns = await planter.run(f"{names} AND column_name <> 'pay_line_id'")
-    await planter.run(
+    columns = await inserter.run(f"{names} AND column_name <> 'pay_line_id'")
+    await inserter.run(
         f"INSERT INTO invoicer.pay_line ({columns}) SELECT {columns} FROM invoicer.pay_line,"
         " generate_series(2, CAST(:lines AS integer))"
         " WHERE pay_line_id = :one",
         lines=lines,
         one=one,
     )
-    await planter.run(
+    await inserter.run(
         "INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node,"
         " billto_level, tax_code, tax_rate, tax_amount)"
         " SELECT :invoice, row_number() OVER (ORDER BY pay_line_id), pay_line_id, 'office-1', 3,"
@@ -138,7 +140,7 @@ async def a_long_document(planter: Planter, batch_id: str, number: int, lines: i
         invoice=invoice,
         id=f"T-{number}",
     )
-    await planter.close_batch(batch_id)
+    await inserter.close_batch(batch_id)
 
 
 def saved(database: str, batch_id: str, file_format: files.FileFormat, place: Path) -> files.Saved:
@@ -186,12 +188,12 @@ NUMBERS = ["INV-000007", "INV-000008", "INV-000009"]
 
 
 async def test_every_format_adds_up_to_the_batch(
-    database: str, plant: Plant, tmp_path: Path
+    database: str, insert: Insert, tmp_path: Path
 ) -> None:
     """Read back by readers that are not ours: CSV, XLSX, IIF, UBL and PDF/A-3 give the batch's
     total in each currency.
     """
-    await plant(a_batch)
+    await insert(a_batch)
     announced = {
         name: (await take(database, "csv", tmp_path / "b.csv")).totals.by_currency[name].total
         for name in BATCH
@@ -242,12 +244,12 @@ async def test_every_format_adds_up_to_the_batch(
 
 
 async def test_downloaded_again_the_bytes_are_the_same(
-    database: str, plant: Plant, tmp_path: Path
+    database: str, insert: Insert, tmp_path: Path
 ) -> None:
     """Whenever a batch is taken again, two seconds or two years later: no clock, no random id,
     no order of a database is in a file.
     """
-    await plant(a_batch)
+    await insert(a_batch)
     places = {
         "csv": "b.csv",
         "xlsx": "b.xlsx",
@@ -273,37 +275,37 @@ FAULT = "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id =
 
 @pytest.mark.parametrize("file_format", files.FORMATS)
 async def test_a_file_that_does_not_add_up_is_not_kept(
-    database: str, plant: Plant, tmp_path: Path, file_format: files.FileFormat
+    database: str, insert: Insert, tmp_path: Path, file_format: files.FileFormat
 ) -> None:
     """A cent off on a line, and no format leaves a file or a draft behind."""
-    await plant(a_batch)
+    await insert(a_batch)
 
-    async def spoil(planter: Planter) -> None:
-        await planter.without_triggers()
-        await planter.run(FAULT)
+    async def spoil(inserter: RowInserter) -> None:
+        await inserter.without_triggers()
+        await inserter.run(FAULT)
 
-    await plant(spoil)
+    await insert(spoil)
     with pytest.raises(Refused, match="control_totals_differ"):
         await take(database, file_format, tmp_path / "out")
     assert os.listdir(tmp_path) == []
 
 
 async def test_what_does_not_fit_is_named_before_anything_is_written(
-    database: str, plant: Plant, tmp_path: Path
+    database: str, insert: Insert, tmp_path: Path
 ) -> None:
     """A buyer without a country in one document of three: the refusal names the document, and
     what to do.
     """
-    await plant(a_batch)
+    await insert(a_batch)
 
-    async def homeless(planter: Planter) -> None:
-        await planter.without_triggers()
-        await planter.run(
+    async def homeless(inserter: RowInserter) -> None:
+        await inserter.without_triggers()
+        await inserter.run(
             "UPDATE invoicer.invoice SET buyer = jsonb_set(buyer, '{address}', '\"2 Main St\"')"
             " WHERE number = 8"
         )
 
-    await plant(homeless)
+    await insert(homeless)
     with pytest.raises(Refused, match="not_in_this_format") as refused:
         await take(database, "ubl", tmp_path / "ubl")
     assert (
@@ -335,7 +337,7 @@ process that started it.
 
 
 @pytest.mark.slow
-async def test_a_long_document_streams(database: str, plant: Plant, tmp_path: Path) -> None:
+async def test_a_long_document_streams(database: str, insert: Insert, tmp_path: Path) -> None:
     """A document of 9,727 lines takes no more memory than one of 2,000, in every format that has
     no pages.
     """
@@ -345,11 +347,14 @@ async def test_a_long_document_streams(database: str, plant: Plant, tmp_path: Pa
     ):
 
         async def add(
-            planter: Planter, batch_id: str = batch_id, number: int = number, lines: int = lines
+            inserter: RowInserter,
+            batch_id: str = batch_id,
+            number: int = number,
+            lines: int = lines,
         ) -> None:
-            await a_long_document(planter, batch_id, number, lines)
+            await a_long_document(inserter, batch_id, number, lines)
 
-        await plant(add)
+        await insert(add)
 
     def peak(batch_id: str, file_format: str) -> int:
         words = [

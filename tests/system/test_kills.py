@@ -10,7 +10,15 @@ from shared.faults import POINTS
 from tests.conftest import Configure
 from tests.system.driver import Keeper
 from tests.system.dump import differences
-from tests.system.kill_runs import Deaths, Servers, books, new_run, play, servers, unaccounted
+from tests.system.kill_runs import (
+    Deaths,
+    Servers,
+    business_dump,
+    new_run,
+    play,
+    servers,
+    unaccounted,
+)
 from tests.system.workload import Workload
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -78,7 +86,7 @@ def deaths(seed: int) -> Deaths:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_the_books_come_out_as_if_nothing_had_happened(
+async def test_the_result_equals_that_of_an_undisturbed_run(
     own_servers: Servers, configure: Configure, seed: int
 ) -> None:
     """Workers killed at every named point five times, Kafka killed once and PostgreSQL once: the same business rows as the
@@ -87,10 +95,10 @@ async def test_the_books_come_out_as_if_nothing_had_happened(
         sent = await play(
             calm, Workload(seed), Keeper(calm.environment, calm.folder, batch_records=200)
         )
-        expected = await books(calm)
+        expected = await business_dump(calm)
         assert calm.refused == []
         assert await calm.verified() == []
-        assert await unaccounted(calm.watching, sent) == []
+        assert await unaccounted(calm.observer, sent) == []
         assert {name for name, rows in expected.items() if not rows} == {"jumps"}, (
             "a month in which everything else happens"
         )
@@ -104,6 +112,6 @@ async def test_the_books_come_out_as_if_nothing_had_happened(
         assert {point: keeper.fired[point] for point in POINTS} == dict.fromkeys(POINTS, TIMES)
         assert disturbed.refused == []
         assert await disturbed.verified() == []
-        assert await unaccounted(disturbed.watching, sent) == []
-        told = differences(expected, await books(disturbed))
+        assert await unaccounted(disturbed.observer, sent) == []
+        told = differences(expected, await business_dump(disturbed))
         assert not told, "\n".join(told)

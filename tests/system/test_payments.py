@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from services.arg_sync.ledgers.xero import LEDGER as XERO
 from services.console.queries.invoices import invoice
 from shared import sealing
-from tests.conftest import BooksOf, Configure, EngineOf, as_console
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, as_console
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.vendors import xero
@@ -60,14 +60,14 @@ async def posted(delivering: Delivering) -> bool:
 async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     stack: dict[str, str],
     engine_of: EngineOf,
-    books_of: BooksOf,
+    unit_of_work_for: UnitOfWorkFor,
     configure: Configure,
     tmp_path: Path,
 ) -> None:
     """Part paid, paid, taken back: the books of the invoicer follow; a reconciliation by command finds the ledger as it should be."""
     key = Fernet.generate_key().decode()
     configure(ledger_key=key)
-    delivering = Delivering(engine_of, books_of)
+    delivering = Delivering(engine_of, unit_of_work_for)
     vendor = xero.XeroVendor()
     async with playing(vendor) as server:
         urls = {

@@ -14,8 +14,8 @@ from shared.events.commands import AnyCommand
 from tests import builders
 from tests.builders import WEEK, days
 from tests.conftest import EngineOf
-from tests.race_harness import Arena, Replica, arena
-from tests.running import Sent, Watching, answers, command, event, publish, until
+from tests.race_harness import RaceHarness, Replica, race_harness
+from tests.running import Observer, Sent, answers, command, event, publish, until
 
 TODAY = "2026-05-15"
 TIME, PUBLISHED, ASK = "timesheet-approved", "pay-lines-realized", "operator-commands"
@@ -36,7 +36,7 @@ def sheet(
     return event(TIME, f"{company}-{name}", made, partition)
 
 
-def ground(company: str) -> list[Sent]:
+def add_company(company: str) -> list[Sent]:
     """A billing company with a requirement and a debtor of its own, so that races do not meet."""
     return [
         command(
@@ -71,9 +71,11 @@ async def answers_of(asked: AnyCommand, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
-async def lines_of(books: Watching, company: str) -> list[tuple[str, Decimal, Decimal, str | None]]:
+async def lines_of(
+    observer: Observer, company: str
+) -> list[tuple[str, Decimal, Decimal, str | None]]:
     """Every line of a company: where it is, quantity, amount, and the number of the invoice that it corrects."""
-    found = await books.select(
+    found = await observer.select(
         "SELECT CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' WHEN r.pay_line_id IS NOT NULL THEN 'replaced' ELSE i.invoice_number END AS place,"
         " p.quantity, p.amount, c.invoice_number AS corrects FROM invoicer.pay_line p"
         " LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT JOIN invoicer.replaced_line r USING (pay_line_id)"
@@ -84,9 +86,9 @@ async def lines_of(books: Watching, company: str) -> list[tuple[str, Decimal, De
     return [tuple(row) for row in found]
 
 
-async def statements_of(books: Watching, company: str) -> list[tuple[int, int]]:
+async def realizations_of(observer: Observer, company: str) -> list[tuple[int, int]]:
     """Number and revision of each statement about a company's timesheet."""
-    found = await books.select(
+    found = await observer.select(
         "SELECT realization_no, revision FROM fee_realizer.realization WHERE document_id = :id ORDER BY 1",
         id=f"{company}-T",
     )
@@ -100,14 +102,14 @@ def line(
     return place, Decimal(quantity), Decimal(amount), corrects
 
 
-async def meet(ring: Arena, first: tuple[Replica, str, Sent], second: Sent) -> None:
+async def meet(harness: RaceHarness, first: tuple[Replica, str, Sent], second: Sent) -> None:
     """The first message is worked on up to the point and waits there with its locks; the second is seen waiting; both go on."""
     replica, point, sent = first
     replica.hold(point)
     await publish([sent])
     await replica.reached(point)
     await publish([second])
-    await ring.waits()
+    await harness.waits()
     replica.release(point)
 
 
@@ -116,10 +118,10 @@ async def test_a_revision_while_a_batch_closes(
 ) -> None:
     """40 h are open when a batch closes and a revision says 38 h. Legal: the batch is first, bills 40 h, and 2 h are credited on the
     invoice that billed them; or the revision is first, and the batch bills 38 h. Never both lines billed, never neither."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
+        await harness.also("fee_realizer")
         cases = {
             "selected": "batch_selected",
             "numbered": "batch_numbered",
@@ -127,29 +129,29 @@ async def test_a_revision_while_a_batch_closes(
             "settled": "after_locks",
         }
         for company in cases:
-            await publish([*ground(company), sheet(company)])
-        await books.settled()
+            await publish([*add_company(company), sheet(company)])
+        await observer.settled()
         for company, point in cases.items():
             asked, revised = generate(company), sheet(company, 2, "7.6")
             if company == "settled":
-                await meet(ring, (invoicer, point, revised), command(asked))
+                await meet(harness, (invoicer, point, revised), command(asked))
             else:
-                await meet(ring, (invoicer, point, command(asked)), revised)
+                await meet(harness, (invoicer, point, command(asked)), revised)
             (answer,) = await answers_of(asked)
             assert (answer["outcome"], answer["details"]["documents"]) == ("accepted", 1)
-            await books.settled()
+            await observer.settled()
             number = f"{company}-000001"
             if company == "settled":
-                assert await lines_of(books, company) == [
+                assert await lines_of(observer, company) == [
                     line("replaced", 40, 2000),
                     line(number, 38, 1900),
                 ]
             else:
-                assert await lines_of(books, company) == [
+                assert await lines_of(observer, company) == [
                     line(number, 40, 2000),
                     line("open", -2, -100, number),
                 ]
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
@@ -158,50 +160,50 @@ async def test_two_revisions_from_two_workers(
 ) -> None:
     """Revisions 2 (38 h) and 3 (36 h) of one document are at two workers at once. Legal: 2 then 3, each with a statement; or 3 alone,
     because 2 came late and is recorded without effect. In both the books end with 36 h, whether the document was known before or not."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        left, right = await ring.start("fee_realizer", TIME)
-        await ring.also("invoicer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        left, right = await harness.start("fee_realizer", TIME)
+        await harness.also("invoicer")
         cases = {
             (known, newer_first): f"{known}-{newer_first}".lower()
             for known in (True, False)
             for newer_first in (True, False)
         }
         for (known, _), company in cases.items():
-            await publish([*ground(company), *([sheet(company)] if known else [])])
-        await books.settled()
+            await publish([*add_company(company), *([sheet(company)] if known else [])])
+        await observer.settled()
         for (known, newer_first), company in cases.items():
             older, newer = (
                 sheet(company, 2, "7.6", partition=left.partition),
                 sheet(company, 3, "7.2", partition=right.partition),
             )
             if newer_first:
-                await meet(ring, (right, "inside_transaction", newer), older)
+                await meet(harness, (right, "inside_transaction", newer), older)
             else:
-                await meet(ring, (left, "inside_transaction", older), newer)
-            await books.settled()
+                await meet(harness, (left, "inside_transaction", older), newer)
+            await observer.settled()
             said = [1] * known + [3] if newer_first else [*[1] * known, 2, 3]
-            assert await statements_of(books, company) == list(enumerate(said, 1))
-            kept = await books.select(
+            assert await realizations_of(observer, company) == list(enumerate(said, 1))
+            kept = await observer.select(
                 "SELECT revision FROM fee_realizer.source_revision WHERE document_id = :id ORDER BY 1",
                 id=f"{company}-T",
             )
             assert [row[0] for row in kept] == [*[1] * known, 2, 3]
-            assert [one for one in await lines_of(books, company) if one[0] == "open"] == [
+            assert [one for one in await lines_of(observer, company) if one[0] == "open"] == [
                 line("open", 36, 1800)
             ]
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
-async def test_two_statements_at_two_invoicers(
+async def test_two_realizations_at_two_invoicers(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """A worker taken for dead settles statement 1 (40 h) beside its successor's statement 2 (38 h). Legal: 1 is settled and replaced by 2;
     or 2 is settled and 1 is a repeat. In both one line of 38 h is open."""
-    books = Watching(engine_of, ("invoicer",), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        left, right = await ring.start("invoicer", PUBLISHED)
+    observer = Observer(engine_of, ("invoicer",), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        left, right = await harness.start("invoicer", PUBLISHED)
         for newer_first, company in ((False, "older"), (True, "newer")):
             hours = ((left, 1, "40"), (right, 2, "38"))
             sent = [
@@ -210,10 +212,10 @@ async def test_two_statements_at_two_invoicers(
                     event(
                         PUBLISHED,
                         company,
-                        builders.statement(
+                        builders.realization(
                             f"{company}-T",
                             number,
-                            builders.statement_line(h, billing_company=company),
+                            builders.realization_line(h, billing_company=company),
                         ),
                         replica.partition,
                     ),
@@ -221,30 +223,30 @@ async def test_two_statements_at_two_invoicers(
                 for replica, number, h in hours
             ]
             (replica, first), (_, second) = reversed(sent) if newer_first else sent
-            await meet(ring, (replica, "inside_transaction", first), second)
+            await meet(harness, (replica, "inside_transaction", first), second)
             await until(
-                "both are read", lambda company=company: _settled_at(books, f"{company}-T", 2)
+                "both are read", lambda company=company: _settled_at(observer, f"{company}-T", 2)
             )  # type: ignore[misc]
-            await until("nobody waits", lambda: _nobody_waits(books))
+            await until("nobody waits", lambda: _nobody_waits(observer))
             wanted = (
                 [line("open", 38, 1900)]
                 if newer_first
                 else [line("replaced", 40, 2000), line("open", 38, 1900)]
             )
-            assert await lines_of(books, company) == wanted
-        assert await books.one("SELECT count(*) FROM invoicer.dead_letter") == 0
+            assert await lines_of(observer, company) == wanted
+        assert await observer.one("SELECT count(*) FROM invoicer.dead_letter") == 0
 
 
-async def _settled_at(books: Watching, document_id: str, number: int) -> Any:
-    return await books.one(
+async def _settled_at(observer: Observer, document_id: str, number: int) -> Any:
+    return await observer.one(
         "SELECT count(*) FROM invoicer.settled_document WHERE document_id = :id AND realization_no = :no",
         id=document_id,
         no=number,
     )
 
 
-async def _nobody_waits(books: Watching) -> bool:
-    return await books.waiting_for_locks() == 0
+async def _nobody_waits(observer: Observer) -> bool:
+    return await observer.waiting_for_locks() == 0
 
 
 async def test_batches_at_two_invoicers(
@@ -253,18 +255,18 @@ async def test_batches_at_two_invoicers(
     """Two weeks are open, and two batches are asked for at two workers at once. Legal, by the order alone:
     first week then both weeks: two batches, a week each, numbers 1 and 2; both weeks then first week: one batch with both, number 1, and
     nothing left to bill for the other; the same command twice: one batch, and the one answer is given twice."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        left, right = await ring.start("invoicer", ASK)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        left, right = await harness.start("invoicer", ASK)
+        await harness.also("fee_realizer")
         companies = [
             f"{case}-{side}" for case in ("rising", "falling", "same") for side in ("left", "right")
         ]
         for company in companies:
             await publish(
-                [*ground(company), sheet(company), sheet(company, week=NEXT_WEEK, name="U")]
+                [*add_company(company), sheet(company), sheet(company, week=NEXT_WEEK, name="U")]
             )
-        await books.settled()
+        await observer.settled()
         for company in companies:
             case, _, side = company.partition("-")
             one, other = (left, right) if side == "left" else (right, left)
@@ -275,14 +277,14 @@ async def test_batches_at_two_invoicers(
                 "same": (long, long),
             }[case]
             await meet(
-                ring,
+                harness,
                 (one, "batch_numbered", command(first, one.partition)),
                 command(second, other.partition),
             )
             told = await _told(first, second)
-            await books.settled()
-            await _check(books, company, case, told)
-        report = await books.verified()
+            await observer.settled()
+            await _check(observer, company, case, told)
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
@@ -292,13 +294,15 @@ async def _told(first: AnyCommand, second: AnyCommand) -> list[dict[str, Any]]:
     return [*await answers_of(first), *await answers_of(second)]
 
 
-async def _check(books: Watching, company: str, case: str, told: Sequence[dict[str, Any]]) -> None:
+async def _check(
+    observer: Observer, company: str, case: str, told: Sequence[dict[str, Any]]
+) -> None:
     numbers = [f"{company}-000001", f"{company}-000002"]
-    batches = await books.one(
+    batches = await observer.one(
         "SELECT count(*) FROM invoicer.batch WHERE billing_company = :company", company=company
     )
     documents = [answer["details"]["documents"] for answer in told]
-    places = [place for place, *_ in await lines_of(books, company)]
+    places = [place for place, *_ in await lines_of(observer, company)]
     assert [answer["outcome"] for answer in told] == ["accepted", "accepted"]
     if case == "rising":
         assert (batches, documents, places) == (2, [1, 1], numbers)
@@ -308,7 +312,7 @@ async def _check(books: Watching, company: str, case: str, told: Sequence[dict[s
     else:
         assert (batches, documents, places) == (1, [1, 1], [numbers[0]] * 2)
         assert told[0] == told[1]
-    following = await books.one(
+    following = await observer.one(
         "SELECT next_number FROM invoicer.number_series WHERE billing_company = :company",
         company=company,
     )

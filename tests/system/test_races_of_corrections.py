@@ -11,16 +11,16 @@ from shared.events.commands import AnyCommand
 from tests import builders
 from tests.builders import WEEK, days
 from tests.conftest import EngineOf
-from tests.race_harness import arena
-from tests.running import Sent, Watching, answered, command, event, publish
+from tests.race_harness import race_harness
+from tests.running import Observer, Sent, answered, command, event, publish
 from tests.system.test_races import (
     ASK,
     NEXT_WEEK,
     TIME,
     TODAY,
+    add_company,
     answers_of,
     generate,
-    ground,
     line,
     lines_of,
     meet,
@@ -60,10 +60,10 @@ async def test_an_adjustment_while_a_batch_closes(
     """An adjustment to 38 h comes while a batch closes. Of 40 h that are open, legal: the batch is first, bills 40 h, and 2 h are credited on
     its invoice; or the adjustment is first, and the batch bills 38 h. Of 40 h that are invoiced, legal: the batch is first, has nothing of
     the document, and the credit is open; or the adjustment is first, and the batch closes a credit note. Never both, never neither."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
+        await harness.also("fee_realizer")
         points = {
             "selected": "batch_selected",
             "numbered": "batch_numbered",
@@ -75,23 +75,23 @@ async def test_an_adjustment_while_a_batch_closes(
             for name, point in points.items()
         }
         for company in cases:
-            await publish([*ground(company), sheet(company)])
-        await books.settled()
+            await publish([*add_company(company), sheet(company)])
+        await observer.settled()
         for company in cases:
             if company.startswith("billed"):
                 await answered(generate(company, WEEK))
                 await publish([sheet(company, week=NEXT_WEEK, name="U")])
-        await books.settled()
+        await observer.settled()
         for company, point in cases.items():
             asked, adjusted = generate(company), adjustment(company, "7.6")
             if company.endswith("settled"):
-                await meet(ring, (invoicer, point, adjusted), command(asked))
+                await meet(harness, (invoicer, point, adjusted), command(asked))
             else:
-                await meet(ring, (invoicer, point, command(asked)), adjusted)
+                await meet(harness, (invoicer, point, command(asked)), adjusted)
             (answer,) = await answers_of(asked)
-            await books.settled()
+            await observer.settled()
             first, second = f"{company}-000001", f"{company}-000002"
-            found = [one for one in await lines_of(books, company) if one[0] != "replaced"]
+            found = [one for one in await lines_of(observer, company) if one[0] != "replaced"]
             if company.startswith("open"):
                 assert answer["details"]["documents"] == 1
                 assert found == (
@@ -108,7 +108,7 @@ async def test_an_adjustment_while_a_batch_closes(
                     line(place, -2, -100, first),
                 ]
                 assert sorted(found, key=_order) == sorted(wanted, key=_order)
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
@@ -118,10 +118,10 @@ async def test_a_credit_while_a_batch_runs(
     """3.5 h of an invoiced 40 h are credited to be billed again, while a batch bills the next week, at another worker. Legal: the batch is
     first, takes number 2, the credit note takes 3, and 3.5 h are open; or the credit is first, takes 2, and the batch bills the next week
     and the 3.5 h on number 3. Numbers have no gap, and no hour is billed twice."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        left, right = await ring.start("invoicer", ASK)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        left, right = await harness.start("invoicer", ASK)
+        await harness.also("fee_realizer")
         cases = [
             (first, point)
             for first in ("batch", "credit")
@@ -129,27 +129,29 @@ async def test_a_credit_while_a_batch_runs(
         ]
         names = {f"{first}-{point.rpartition('_')[2]}": (first, point) for first, point in cases}
         for company in names:
-            await publish([*ground(company), sheet(company)])
-        await books.settled()
+            await publish([*add_company(company), sheet(company)])
+        await observer.settled()
         for company in names:
             await answered(generate(company, WEEK), partition=left.partition)
             await publish([sheet(company, week=NEXT_WEEK, name="U")])
-        await books.settled()
+        await observer.settled()
         for company, (first, point) in names.items():
             batch, credited = generate(company), credit(company, "3.5")
             one, other = (batch, credited) if first == "batch" else (credited, batch)
             await meet(
-                ring, (left, point, command(one, left.partition)), command(other, right.partition)
+                harness,
+                (left, point, command(one, left.partition)),
+                command(other, right.partition),
             )
             told = [*await answers_of(batch), *await answers_of(credited)]
             assert [answer["outcome"] for answer in told] == ["accepted", "accepted"], told
-            await books.settled()
-            await _check(books, company, batch_first=first == "batch")
-        report = await books.verified()
+            await observer.settled()
+            await _check(observer, company, batch_first=first == "batch")
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
-async def _check(books: Watching, company: str, *, batch_first: bool) -> None:
+async def _check(observer: Observer, company: str, *, batch_first: bool) -> None:
     first, second, third = (f"{company}-{number:06}" for number in (1, 2, 3))
     note, billed, again = (third, second, "open") if batch_first else (second, third, third)
     hours, money = Decimal("3.5"), Decimal(175)
@@ -159,9 +161,9 @@ async def _check(books: Watching, company: str, *, batch_first: bool) -> None:
         (note, -hours, -money, first),
         (again, hours, money, None),
     ]
-    assert sorted(await _lines(books, company), key=_order) == sorted(wanted, key=_order)
+    assert sorted(await _lines(observer, company), key=_order) == sorted(wanted, key=_order)
     assert (
-        await books.one(
+        await observer.one(
             "SELECT next_number FROM invoicer.number_series WHERE billing_company = :company",
             company=company,
         )
@@ -173,8 +175,8 @@ def _order(one: tuple[Any, ...]) -> tuple[str, Decimal]:
     return one[0], one[1]
 
 
-async def _lines(books: Watching, company: str) -> list[Any]:
-    return [one for one in await lines_of(books, company) if one[0] != "replaced"]
+async def _lines(observer: Observer, company: str) -> list[Any]:
+    return [one for one in await lines_of(observer, company) if one[0] != "replaced"]
 
 
 async def test_a_credit_while_its_document_is_settled(
@@ -182,13 +184,13 @@ async def test_a_credit_while_its_document_is_settled(
 ) -> None:
     """3.5 h of an invoiced 40 h are credited to be billed again, while an adjustment to 38 h arrives. In both orders one line of 1.5 h is
     open: 38 h are the worth, and 36.5 h are billed."""
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
+        await harness.also("fee_realizer")
         for company in ("credit-first", "settled-first"):
-            await publish([*ground(company), sheet(company)])
-        await books.settled()
+            await publish([*add_company(company), sheet(company)])
+        await observer.settled()
         for company in ("credit-first", "settled-first"):
             await answered(generate(company, WEEK))
             credited, adjusted = credit(company, "3.5"), adjustment(company, "7.6")
@@ -197,15 +199,15 @@ async def test_a_credit_while_its_document_is_settled(
                 if company == "credit-first"
                 else (adjusted, command(credited))
             )
-            await meet(ring, (invoicer, "after_locks", pair[0]), pair[1])
+            await meet(harness, (invoicer, "after_locks", pair[0]), pair[1])
             (answer,) = await answers_of(credited)
             assert answer["outcome"] == "accepted", answer
-            await books.settled()
-            found = {place: quantity for place, quantity, _, _ in await _lines(books, company)}
+            await observer.settled()
+            found = {place: quantity for place, quantity, _, _ in await _lines(observer, company)}
             assert found == {
                 f"{company}-000001": 40,
                 f"{company}-000002": Decimal("-3.5"),
                 "open": Decimal("1.5"),
             }
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults

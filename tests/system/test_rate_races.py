@@ -6,14 +6,14 @@ from typing import Any
 from shared.events.commands import AnyCommand
 from tests import builders
 from tests.conftest import EngineOf
-from tests.race_harness import arena
-from tests.running import Watching, command, publish
+from tests.race_harness import race_harness
+from tests.running import Observer, command, publish
 from tests.system.test_races import (
     ASK,
     TODAY,
+    add_company,
     answers_of,
     generate,
-    ground,
     line,
     lines_of,
     meet,
@@ -37,9 +37,9 @@ def about(company: str, kind: str, **values: Any) -> AnyCommand:
     )
 
 
-async def realizations_of(books: Watching, company: str) -> list[tuple[int, str]]:
+async def realizations_of(observer: Observer, company: str) -> list[tuple[int, str]]:
     """Return number and cause of each realization of a company's timesheet."""
-    found = await books.select(
+    found = await observer.select(
         "SELECT realization_no, cause FROM fee_realizer.realization WHERE document_id = :id ORDER"
         " BY 1",
         id=f"{company}-T",
@@ -54,10 +54,10 @@ async def test_a_rate_change_while_a_timesheet_is_priced(
 
     Either the timesheet is first, priced at 50 and again at 55, or the rate is first.
     """
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        (realizer,) = await ring.start("fee_realizer", ASK, replicas=1)
-        await ring.also("invoicer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        (realizer,) = await harness.start("fee_realizer", ASK, replicas=1)
+        await harness.also("invoicer")
         cases = {
             "timesheet-locked": "after_locks",
             "timesheet-priced": "before_commit",
@@ -65,30 +65,30 @@ async def test_a_rate_change_while_a_timesheet_is_priced(
             "rate-set": "before_commit",
         }
         for company in cases:
-            await publish(ground(company))
-        await books.settled()
+            await publish(add_company(company))
+        await observer.settled()
         for company, point in cases.items():
             sent, came = set_rate(company), sheet(company)
             first, second = (
                 (came, command(sent)) if company.startswith("timesheet") else (command(sent), came)
             )
-            await meet(ring, (realizer, point, first), second)
+            await meet(harness, (realizer, point, first), second)
             (answer,) = await answers_of(sent)
             assert (answer["outcome"], answer["details"]["after"]["bill_rate"]) == (
                 "accepted",
                 "55",
             )
-            await books.settled()
+            await observer.settled()
             expected = (
                 [(1, "revision"), (2, "set-bill-rate")]
                 if company.startswith("timesheet")
                 else [(1, "revision")]
             )
-            assert await realizations_of(books, company) == expected
-            assert [one for one in await lines_of(books, company) if one[0] == "open"] == [
+            assert await realizations_of(observer, company) == expected
+            assert [one for one in await lines_of(observer, company) if one[0] == "open"] == [
                 line("open", 40, 2200)
             ]
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults
 
 
@@ -101,34 +101,34 @@ async def test_a_rate_change_while_a_batch_closes(
     that it cites, and the change is a finding until it is confirmed. Or the new price is settled
     first, and the batch bills 55.
     """
-    books = Watching(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
-    async with arena(stack, tmp_path, books, TODAY) as ring:
-        (invoicer,) = await ring.start("invoicer", ASK, replicas=1)
-        await ring.also("fee_realizer")
+    observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
+    async with race_harness(stack, tmp_path, observer, TODAY) as harness:
+        (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
+        await harness.also("fee_realizer")
         cases = {
             "selected": "batch_selected",
             "numbered": "batch_numbered",
             "settled": "after_locks",
         }
         for company in cases:
-            await publish([*ground(company), sheet(company)])
-        await books.settled()
+            await publish([*add_company(company), sheet(company)])
+        await observer.settled()
         for company, point in cases.items():
             sent, changed = generate(company), set_rate(company)
             first, second = (changed, sent) if company == "settled" else (sent, changed)
-            await meet(ring, (invoicer, point, command(first)), command(second))
+            await meet(harness, (invoicer, point, command(first)), command(second))
             (answer,) = await answers_of(sent)
             assert (answer["outcome"], answer["details"]["documents"]) == ("accepted", 1)
-            await books.settled()
+            await observer.settled()
             number = f"{company}-000001"
             if company == "settled":
-                assert await lines_of(books, company) == [
+                assert await lines_of(observer, company) == [
                     line("replaced", 40, 2000),
                     line(number, 40, 2200),
                 ]
                 continue
-            assert await lines_of(books, company) == [line(number, 40, 2000)]
-            assert (await realizations_of(books, company))[1:] == [
+            assert await lines_of(observer, company) == [line(number, 40, 2000)]
+            assert (await realizations_of(observer, company))[1:] == [
                 (2, "set-bill-rate"),
                 (3, "stale-price-basis"),
             ]
@@ -143,11 +143,11 @@ async def test_a_rate_change_while_a_batch_closes(
             ] == [(number, "200.00")]
             await publish([command(confirmed)])
             await answers_of(confirmed)
-            await books.settled()
-            assert await lines_of(books, company) == [
+            await observer.settled()
+            assert await lines_of(observer, company) == [
                 line(number, 40, 2000),
                 line("open", 40, 2200),
                 line("open", -40, -2000, number),
             ]
-        report = await books.verified()
+        report = await observer.verified()
         assert report.clean, report.faults

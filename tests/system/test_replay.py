@@ -19,8 +19,8 @@ from tests.builders import COMPANY, WEEK, days
 from tests.conftest import EngineOf
 from tests.running import (
     OUTPUT,
+    Observer,
     Sent,
-    Watching,
     answered,
     command,
     ends,
@@ -127,7 +127,7 @@ def after_the_batch() -> Iterator[Sent]:
         yield hire(at, 2, "90000.00")
 
 
-async def history(books: Watching) -> None:
+async def history(observer: Observer) -> None:
     """A month: documents, holds that are released, snoozes, an edit, a closed batch, corrections of what it billed, a second batch."""
     rng = random.Random(20260308)
     company = builders.command(
@@ -141,36 +141,36 @@ async def history(books: Watching) -> None:
         "set-catalog-item", item_id="DIRECT-HIRE", name="Direct hire", percent_of_salary="20"
     )
     await publish([command(company), command(item), *before_the_batch(rng)])
-    await books.settled(600)
+    await observer.settled(600)
     assert (
-        await books.one(
+        await observer.one(
             "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code = 'unknown_requirement'"
         )
         >= DOCUMENTS // 2
     )
     await publish(job_order(at) for at in range(1, REQUIREMENTS, 2))
-    await books.settled(600)
+    await observer.settled(600)
     assert (
-        await books.one(
+        await observer.one(
             "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code IS NOT NULL"
         )
         == 0
     )
-    await operators(books)
+    await operators(observer)
     await publish(after_the_batch())
-    await books.settled(600)
+    await observer.settled(600)
     (second,) = await answered(
         builders.command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF)
     )
     assert second["outcome"] == "accepted"
-    await books.settled(600)
+    await observer.settled(600)
 
 
-async def operators(books: Watching) -> None:
+async def operators(observer: Observer) -> None:
     """Snoozes, an edit, health check, preview, the batch that cites it, and commands that are refused."""
     lines = [
         row[0]
-        for row in await books.select(
+        for row in await observer.select(
             "SELECT pay_line_id FROM invoicer.open_line ORDER BY 1 LIMIT 60"
         )
     ]
@@ -196,7 +196,7 @@ async def operators(books: Watching) -> None:
         "release-pay-lines", billing_company=COMPANY, pay_line_ids=lines[:25]
     )
     await answered(release, snooze)
-    await books.settled(600)
+    await observer.settled(600)
 
 
 async def to_the_beginning() -> None:
@@ -227,37 +227,41 @@ async def to_the_beginning() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-async def test_replay_changes_no_table_and_says_nothing(
+async def test_replay_changes_no_table_and_publishes_nothing(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
     """After more than ten thousand documents with revisions, released holds, snoozes and closed batches, everything is heard again from
     offset 0: every table of every schema is the same, row by row, and no output topic but that of the answers has a new record."""
-    books = Watching(engine_of)
+    observer = Observer(engine_of)
     async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
-        await history(books)
+        await history(observer)
         await until(
-            "the scheduler has announced the day", lambda: books.one(ANNOUNCED, today=TODAY)
+            "the scheduler has announced the day", lambda: observer.one(ANNOUNCED, today=TODAY)
         )
         await asyncio.sleep(1)
     assert (
-        await books.one("SELECT count(*) FROM fee_realizer.source_document WHERE source_id <> ''")
+        await observer.one(
+            "SELECT count(*) FROM fee_realizer.source_document WHERE source_id <> ''"
+        )
         >= DOCUMENTS
     )
-    assert await books.one("SELECT count(*) FROM invoicer.batch") == 2
+    assert await observer.one("SELECT count(*) FROM invoicer.batch") == 2
     assert (
-        await books.one(
+        await observer.one(
             "SELECT count(*) FROM invoicer.pay_line WHERE corrects_invoice_id IS NOT NULL"
         )
         > 100
     )
-    tables, said = await books.digest(MAY_CHANGE), await ends(OUTPUT)
+    tables, said = await observer.digest(MAY_CHANGE), await ends(OUTPUT)
     assert len(tables) > 40, "the digest looks at everything"
     await to_the_beginning()
     async with running(stack, tmp_path, today=TODAY):
-        await books.settled(600)
+        await observer.settled(600)
         await asyncio.sleep(2)
     changed = {
-        name for name, digest in (await books.digest(MAY_CHANGE)).items() if digest != tables[name]
+        name
+        for name, digest in (await observer.digest(MAY_CHANGE)).items()
+        if digest != tables[name]
     }
     assert changed == set(), "tables that the replay changed"
     again = await ends(OUTPUT)
@@ -265,5 +269,5 @@ async def test_replay_changes_no_table_and_says_nothing(
         "commands are answered again"
     )
     assert again == said
-    report = await books.verified()
+    report = await observer.verified()
     assert report.clean, report.faults

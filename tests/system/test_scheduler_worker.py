@@ -17,7 +17,7 @@ from shared.broker.topics import full_name, group_name
 from shared.settings import settings
 from tests.builders import COMPANY, product_line
 from tests.conftest import EngineOf
-from tests.fault_injection import Planter
+from tests.fault_injection import RowInserter
 from tests.running import starts_of
 
 DUE = date(2026, 10, 1)
@@ -107,10 +107,10 @@ async def announced(count: int) -> Counter[str]:
 async def insert_lines(engine_of: EngineOf, count: int) -> set[str]:
     """Insert a company with lines that fall due on the day."""
     async with engine_of("owner").begin() as connection:
-        planter = Planter(connection)
-        await planter.company()
+        inserter = RowInserter(connection)
+        await inserter.company()
         return {
-            str(await planter.pay_line(product_line("1.00", DUE), f"P-{at}", announce=True))
+            str(await inserter.pay_line(product_line("1.00", DUE), f"P-{at}", announce=True))
             for at in range(count)
         }
 
@@ -127,9 +127,9 @@ async def test_killed_inside_the_move_and_after_its_commit(
         async with scheduler(stack, crash=point) as killed:
             assert await asyncio.wait_for(killed.wait(), PATIENCE_SECONDS) == -signal.SIGKILL
         async with engine_of("owner").connect() as connection:
-            assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == (
-                1 if point == "after_commit:2" else 0
-            )
+            assert await RowInserter(connection).run(
+                "SELECT count(*) FROM scheduler.watermark"
+            ) == (1 if point == "after_commit:2" else 0)
     async with scheduler(stack):
         assert set(await announced(20)) == lines
 
@@ -140,11 +140,11 @@ async def test_two_schedulers_at_once(stack: dict[str, str], engine_of: EngineOf
     async with scheduler(stack, replica="1"), scheduler(stack, replica="2"):
         assert set(await announced(20)) == lines
     async with engine_of("owner").connect() as connection:
-        assert await Planter(connection).run("SELECT count(*) FROM scheduler.watermark") == 1
+        assert await RowInserter(connection).run("SELECT count(*) FROM scheduler.watermark") == 1
 
 
 @pytest.mark.parametrize("how", starts_of("scheduler"))
-async def test_the_health_page_tells_lag_and_progress(
+async def test_the_health_page_shows_lag_and_progress(
     stack: dict[str, str], engine_of: EngineOf, how: str
 ) -> None:
     """Ready when work flows; lag under kafka_exporter's name, -1 before a commit.

@@ -155,7 +155,7 @@ def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None
     assert processes_of(tmp_path / "data") == []
 
 
-def test_a_server_that_somebody_kills_comes_back(tmp_path: Path) -> None:
+def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
     """kill -9 of the postmaster alone, from outside: the stack starts it again on the same data and the same address."""
     said: list[str] = []
     with running_stack(tmp_path / "data", say=said.append, provision=False) as stack:
@@ -167,7 +167,7 @@ def test_a_server_that_somebody_kills_comes_back(tmp_path: Path) -> None:
     assert any("started again" in message for message in said)
 
 
-def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
+def test_a_killed_worker_is_restarted(tmp_path: Path) -> None:
     """`up` means every worker says that it makes progress; kill -9 of one, and it is there again on the same port, its restart counted."""
     with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
         (worker,) = stack.workers
@@ -186,7 +186,7 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
     assert processes_of(tmp_path / "data") == []
 
 
-def test_a_full_disk_while_looking_around_ends_nothing(
+def test_a_full_disk_during_a_check_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server was killed, and its new state cannot be written down: said once, and tried again until it can."""

@@ -23,7 +23,7 @@ from shared import sealing
 from shared.events.commands import ConnectLedger
 from shared.stack.choice import Database
 from tests.builders import COMPANY, command
-from tests.conftest import BooksOf, Configure, EngineOf
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
 from tests.ledgers.delivering import Closed, Delivering
 from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
 from tests.running import Running, Sent, answered, publish, start, until
@@ -108,7 +108,7 @@ async def said(delivering: Delivering) -> list[Sent]:
     return records
 
 
-async def plant(delivering: Delivering) -> None:
+async def insert(delivering: Delivering) -> None:
     """60 invoices of several customers and 10 credit notes; some in a period that is closed, some of a party that is blocked."""
     first: list[Closed] = []
     for no in range(1, INVOICES + 1):
@@ -205,7 +205,7 @@ async def connect(server: TrytonServer) -> None:
 async def test_tryton_holds_each_document_once(
     stack: dict[str, str],
     engine_of: EngineOf,
-    books_of: BooksOf,
+    unit_of_work_for: UnitOfWorkFor,
     configure: Configure,
     server: TrytonServer,
     tmp_path: Path,
@@ -214,8 +214,8 @@ async def test_tryton_holds_each_document_once(
     rng = random.Random(11)
     key = Fernet.generate_key().decode()
     configure(ledger_key=key)
-    delivering = Delivering(engine_of, books_of)
-    await plant(delivering)
+    delivering = Delivering(engine_of, unit_of_work_for)
+    await insert(delivering)
     await server.rows(
         "INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1, $1, 'BL-1', false)",
         BLOCKED,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
-from tests.histories.reference.pricing import Statement
+from tests.histories.reference.pricing import Realization
 from tests.histories.reference.values import NOTHING, Document, Line, Pair
 
 SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit-meets-revision"
@@ -86,7 +86,7 @@ NO_EDIT = Edit(NOTHING, NOTHING)
 class Page:
     """One document as the invoicer knows it. `written_off`: key, the number of the invoice that was credited, how much."""
 
-    settled: Statement | None = None
+    settled: Realization | None = None
     stale: int | None = None
     open: list[Open] = field(default_factory=list)
     billed: list[Billed] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Page:
     written_off: list[tuple[str, str, Pair]] = field(default_factory=list)
 
     @property
-    def heard(self) -> int:
+    def settled_up_to(self) -> int:
         """Up to this number statements were dealt with."""
         return max(self.settled.number if self.settled else 0, self.stale or 0)
 
@@ -140,19 +140,19 @@ class Ledger:
         """Every open line."""
         return [one for page in self.pages.values() for one in page.open]
 
-    def hear(self, document: Document, statement: Statement) -> None:
+    def consume(self, document: Document, realization: Realization) -> None:
         """A statement arrives: an older one has no effect, one priced from other rates than are cited by now waits, else it settles."""
         page = self.pages.setdefault(document, Page())
-        if statement.number <= page.heard:
+        if realization.number <= page.settled_up_to:
             return
         cited = page.cited()
-        if any(cited.get(kind, book) != book for kind, book in statement.basis.items()):
-            page.stale = statement.number
+        if any(cited.get(kind, book) != book for kind, book in realization.basis.items()):
+            page.stale = realization.number
             return
-        before, page.settled, page.stale = page.settled, statement, None
-        if statement.realized:
+        before, page.settled, page.stale = page.settled, realization, None
+        if realization.realized:
             _follow(
-                page, before if before is not None and before.realized else None, statement.lines
+                page, before if before is not None and before.realized else None, realization.lines
             )
         settle(document, page)
 
@@ -196,7 +196,7 @@ def _credits(
     return found
 
 
-def _follow(page: Page, before: Statement | None, lines: Iterable[Line]) -> None:
+def _follow(page: Page, before: Realization | None, lines: Iterable[Line]) -> None:
     """What a realized statement does to edits and snoozes. `before`: the statement before it, if that one was realized."""
     said = {line.key: line for line in lines if line.worth}
     known = {line.key: line.worth for line in before.lines} if before is not None else None

@@ -29,22 +29,22 @@ class Order:
     from_ats: Rates = field(default_factory=dict)
     by_command: Rates = field(default_factory=dict)
     revision: int = -1
-    books: list[Rates] = field(default_factory=lambda: [{}])
+    rate_books: list[Rates] = field(default_factory=lambda: [{}])
     confirmed: list[tuple[str, date, int]] = field(default_factory=list)
 
     @property
     def book(self) -> int:
         """The number of the newest state."""
-        return len(self.books) - 1
+        return len(self.rate_books) - 1
 
     def rate_limiter(self) -> None:
         """Keeps a new state: for one from-date the command's rate wins."""
-        self.books.append({**self.from_ats, **self.by_command})
+        self.rate_books.append({**self.from_ats, **self.by_command})
 
     def price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
         """The rate in force on a day."""
-        since = [of for kind, of in self.books[book] if kind == time_type and of <= day]
-        return (max(since), self.books[book][time_type, max(since)]) if since else None
+        since = [of for kind, of in self.rate_books[book] if kind == time_type and of <= day]
+        return (max(since), self.rate_books[book][time_type, max(since)]) if since else None
 
     def cited_price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
         """The rate that a line on a document keeps: that of its state, unless a later one was confirmed for the day."""
@@ -100,7 +100,7 @@ class Fees:
 
 
 @dataclass(frozen=True)
-class Statement:
+class Realization:
     """What a document says of itself: its worth, or that it waits. `basis`: time type of an order → state of the rates."""
 
     number: int
@@ -116,7 +116,7 @@ class Paper:
     sheets: dict[str, dict[int, Sheet]] = field(default_factory=dict)
     placements: dict[int, Fees] = field(default_factory=dict)
     in_force: tuple[str, int] | None = None
-    statements: list[Statement] = field(default_factory=list)
+    realizations: list[Realization] = field(default_factory=list)
     held: str = ""
 
 
@@ -167,13 +167,13 @@ class Pricing:
     def price(self, document: Document, *, stale: bool = False) -> None:
         """Says a new statement if the worth is another than the last one said, or if that one was left unsettled."""
         paper = self.papers[document]
-        last = paper.statements[-1] if paper.statements else None
+        last = paper.realizations[-1] if paper.realizations else None
         found = self._worth(document)
-        number = len(paper.statements) + 1
+        number = len(paper.realizations) + 1
         if isinstance(found, str):
             paper.held = found
             if last is not None and last.realized:
-                paper.statements.append(Statement(number, realized=False))
+                paper.realizations.append(Realization(number, realized=False))
             return
         paper.held = ""
         lines, basis = found
@@ -183,7 +183,7 @@ class Pricing:
             or not last.realized
             or [line.said for line in lines] != [line.said for line in last.lines]
         ):
-            paper.statements.append(Statement(number, True, tuple(lines), basis))
+            paper.realizations.append(Realization(number, True, tuple(lines), basis))
 
     def _worth(self, document: Document) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
         paper = self.papers[document]

@@ -27,17 +27,17 @@ class Reference:
         """Another day."""
         self.today = self.billing.today = today
 
-    def deliver(self, statements: Iterable[tuple[Document, int]]) -> None:
+    def deliver(self, realizations: Iterable[tuple[Document, int]]) -> None:
         """One polled batch of statements at the invoicer: those of a document in the order of their numbers."""
-        for document, number in sorted(statements):
-            self.ledger.hear(document, self.pricing.papers[document].statements[number - 1])
+        for document, number in sorted(realizations):
+            self.ledger.consume(document, self.pricing.papers[document].realizations[number - 1])
 
     def stale(self) -> list[Document]:
         """Documents whose latest statement was left unsettled, because a batch closed in between."""
         return [
             document
             for document, page in self.ledger.pages.items()
-            if page.stale == len(self.pricing.papers[document].statements)
+            if page.stale == len(self.pricing.papers[document].realizations)
         ]
 
     def price_stale(self) -> None:

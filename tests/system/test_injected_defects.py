@@ -34,15 +34,15 @@ from tests.builders import (
     requirement,
     timesheet,
 )
-from tests.conftest import BooksOf, Configure, EngineOf, process
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.handlers.realizing import Realizer
-from tests.in_process import Road
-from tests.running import TABLES, Watching, event, publish, until
+from tests.in_process import Pipeline
+from tests.running import TABLES, Observer, event, publish, until
 from tests.running import command as sent_command
 from tests.system.driver import Keeper, kept
 from tests.system.dump import differences, dump
+from tests.system.injected_defects import SEQUENCE, inject
 from tests.system.kill_runs import unaccounted
-from tests.system.planted import SEQUENCE, plant
 
 TODAY = "2026-03-31"
 CUT_OFF = "2026-03-29"
@@ -60,30 +60,32 @@ def right_and(bug: str) -> pytest.MarkDecorator:
 class Scene:
     """A company with a requirement on the road, the invoicer's transactions beside it, and what the checker finds."""
 
-    road: Road
-    books: UnitOfWork
+    pipeline: Pipeline
+    unit_of_work: UnitOfWork
     engine_of: EngineOf
 
     async def open(self, price: str = "50.00") -> None:
         """A billing company, its requirement and who pays."""
-        self.road.send("operator-commands", command("set-billing-company", billing_company=COMPANY))
-        self.road.send("billto-changed", node(OFFICE))
-        self.road.send("requirement-changed", requirement(rates=[rate(price=price)]))
-        await self.road.settle()
+        self.pipeline.send(
+            "operator-commands", command("set-billing-company", billing_company=COMPANY)
+        )
+        self.pipeline.send("billto-changed", node(OFFICE))
+        self.pipeline.send("requirement-changed", requirement(rates=[rate(price=price)]))
+        await self.pipeline.settle()
 
-    async def hear(self, *sheets: Any) -> None:
+    async def consume(self, *sheets: Any) -> None:
         """Timesheets, all the way."""
-        self.road.send("timesheet-approved", *sheets)
-        await self.road.settle()
+        self.pipeline.send("timesheet-approved", *sheets)
+        await self.pipeline.settle()
 
-    async def statements_of(self, *sheets: Any) -> list[Record]:
+    async def realizations_of(self, *sheets: Any) -> list[Record]:
         """What fee_realizer says of timesheets, not yet heard by anybody."""
-        said = await self.road.tell("fee_realizer", "timesheet-approved", *sheets)
+        said = await self.pipeline.tell("fee_realizer", "timesheet-approved", *sheets)
         return [one for one in said if one.topic == "pay-lines-realized"]
 
     async def settle(self, said: Sequence[Record]) -> None:
         """The invoicer hears statements."""
-        await process(self.books, statements.SUBSCRIPTION, said)
+        await process(self.unit_of_work, statements.SUBSCRIPTION, said)
 
     async def generate(self, command_id: str = "c-batch") -> None:
         """The invoicer is asked for a batch."""
@@ -91,7 +93,7 @@ class Scene:
             "generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, command_id=command_id
         )
         await process(
-            self.books,
+            self.unit_of_work,
             invoicer.DISPATCHER.subscription(),
             [record("operator-commands", asked, COMPANY)],
         )
@@ -104,30 +106,34 @@ class Scene:
 
 
 @pytest.fixture
-def scene(books_of: BooksOf, engine_of: EngineOf, configure: Configure) -> Scene:
+def scene(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure) -> Scene:
     """An empty database."""
     configure(today=TODAY)
-    return Scene(Road(books_of), books_of("invoicer", dict(invoicer.MESSAGE_BUILDERS)), engine_of)
+    return Scene(
+        Pipeline(unit_of_work_for),
+        unit_of_work_for("invoicer", dict(invoicer.MESSAGE_BUILDERS)),
+        engine_of,
+    )
 
 
 async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:
     """Waits until a transaction has got as far as it can: to its end, or to a lock that another one holds."""
 
     async def stuck() -> bool:
-        return task.done() or await Watching(engine_of).waiting_for_locks() > 0
+        return task.done() or await Observer(engine_of).waiting_for_locks() > 0
 
     await until("the second one is done, or waits", stuck, every=0.05)
 
 
 async def run_in_thread(
     engine_of: EngineOf,
-    books: UnitOfWork,
+    unit_of_work: UnitOfWork,
     subscription: Subscription,
     first: Sequence[Record],
     second: Any,
 ) -> None:
     """`second` begins when the transaction of `first` has done its work and not yet committed: two workers at one moment."""
-    async with books.engine.connect() as connection, connection.begin():
+    async with unit_of_work.engine.connect() as connection, connection.begin():
         await subscription.apply(
             connection, [Received(subscription.read(one), one) for one in first]
         )
@@ -137,32 +143,32 @@ async def run_in_thread(
 
 
 @right_and("no document lock")
-async def test_two_statements_of_one_document_side_by_side(
+async def test_two_realizations_of_one_document_at_the_same_time(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
 ) -> None:
     """A worker taken for dead settles statement 3 while its successor settles statement 4: without the lock both leave their hours open."""
     await scene.open()
-    await scene.hear(timesheet(revision=1))
-    await scene.hear(timesheet(revision=2, workflow={"submitted_at": "2026-03-09T08:00:00Z"}))
-    third = await scene.statements_of(timesheet(revision=3))
-    fourth = await scene.statements_of(timesheet(revision=4, entries=days("8.5")))
-    plant(bug, monkeypatch.setattr)
+    await scene.consume(timesheet(revision=1))
+    await scene.consume(timesheet(revision=2, workflow={"submitted_at": "2026-03-09T08:00:00Z"}))
+    third = await scene.realizations_of(timesheet(revision=3))
+    fourth = await scene.realizations_of(timesheet(revision=4, entries=days("8.5")))
+    inject(bug, monkeypatch.setattr)
     await run_in_thread(
-        scene.engine_of, scene.books, statements.SUBSCRIPTION, third, scene.settle(fourth)
+        scene.engine_of, scene.unit_of_work, statements.SUBSCRIPTION, third, scene.settle(fourth)
     )
     assert await scene.found() == ({"conservation"} if bug else set())
 
 
 @right_and("no company lock")
-async def test_a_revision_meets_a_batch(
+async def test_a_revision_arrives_during_a_batch(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, bug: str
 ) -> None:
     """A batch has chosen its lines when a revision replaces one of them: without the lock the line is on a document and replaced."""
     configure(pause=tmp_path)
     await scene.open()
-    await scene.hear(timesheet(revision=1))
-    said = await scene.statements_of(timesheet(revision=2, entries=days("7")))
-    plant(bug, monkeypatch.setattr)
+    await scene.consume(timesheet(revision=1))
+    said = await scene.realizations_of(timesheet(revision=2, entries=days("7")))
+    inject(bug, monkeypatch.setattr)
     (tmp_path / "batch_selected.hold").touch()
     batch = asyncio.create_task(scene.generate())
     while not (tmp_path / "batch_selected.reached").exists():
@@ -177,39 +183,39 @@ async def test_a_revision_meets_a_batch(
 
 
 @right_and("no company lock")
-async def test_a_batch_meets_a_revision(
+async def test_a_batch_starts_during_a_revision(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
 ) -> None:
     """The other order: a revision has replaced a line and not yet committed when a batch looks for open lines."""
     await scene.open()
-    await scene.hear(timesheet(revision=1))
-    said = await scene.statements_of(timesheet(revision=2, entries=days("7")))
-    plant(bug, monkeypatch.setattr)
+    await scene.consume(timesheet(revision=1))
+    said = await scene.realizations_of(timesheet(revision=2, entries=days("7")))
+    inject(bug, monkeypatch.setattr)
     await run_in_thread(
-        scene.engine_of, scene.books, statements.SUBSCRIPTION, said, scene.generate()
+        scene.engine_of, scene.unit_of_work, statements.SUBSCRIPTION, said, scene.generate()
     )
     found = await scene.found()
     assert ({"conservation", "one_place"} <= found) if bug else not found
 
 
 @right_and("no lock on facts")
-async def test_a_timesheet_meets_the_job_order_that_it_waits_for(
-    books_of: BooksOf, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str
+async def test_a_timesheet_and_its_requirement_arrive_together(
+    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str
 ) -> None:
     """A timesheet finds no requirement at the moment at which the requirement looks for who waits: without the lock it is held for ever,
     and the books are not those in which one came after the other."""
-    watching = Watching(engine_of)
+    observer = Observer(engine_of)
     company = command("set-billing-company", billing_company=COMPANY)
-    calm = Realizer(books_of("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
-    await calm.hear(company, timesheet("T-0"), timesheet("T-1"), requirement())
-    expected = await dump(watching)
+    calm = Realizer(unit_of_work_for("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
+    await calm.consume(company, timesheet("T-0"), timesheet("T-1"), requirement())
+    expected = await dump(observer)
     await _emptied(engine_of)
-    realizer = Realizer(books_of("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
+    realizer = Realizer(unit_of_work_for("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
     subscriptions = {
         subscription.topic: subscription for subscription in fee_realizer.SUBSCRIPTIONS
     }
     await realizer.consume(company, timesheet("T-0"))
-    plant(bug, monkeypatch.setattr)
+    inject(bug, monkeypatch.setattr)
     change = process(
         realizer.unit_of_work,
         subscriptions["requirement-changed"],
@@ -224,7 +230,7 @@ async def test_a_timesheet_meets_the_job_order_that_it_waits_for(
     )
     await realizer.do_jobs()
     assert await realizer.held() == ({"T-1": "unknown_requirement"} if bug else {})
-    told = differences(expected, await dump(watching))
+    told = differences(expected, await dump(observer))
     assert {one.partition(":")[0].partition(",")[0] for one in told} == (
         {"documents", "latest worth"} if bug else set()
     )
@@ -234,7 +240,7 @@ async def _emptied(engine_of: EngineOf) -> None:
     """Takes every row out of the books."""
     names = [
         f"{row.schema}.{row.name}"
-        for row in await Watching(engine_of).select(TABLES)
+        for row in await Observer(engine_of).select(TABLES)
         if row.schema != "public"
     ]
     async with engine_of("owner").begin() as connection:
@@ -245,9 +251,9 @@ async def _emptied(engine_of: EngineOf) -> None:
 @right_and("float money")
 async def test_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     """0.5 h at 2.01 is 1.005 and so 1.01; a binary float holds a little less and gives 1.00."""
-    plant(bug, monkeypatch.setattr)
+    inject(bug, monkeypatch.setattr)
     await scene.open(price="2.01")
-    await scene.hear(timesheet(entries=[entry("0.5")]))
+    await scene.consume(timesheet(entries=[entry("0.5")]))
     assert await scene.found() == ({"line_amount"} if bug else set())
 
 
@@ -256,11 +262,11 @@ async def test_a_correction_of_half_a_cent(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
 ) -> None:
     """1.5 h at 0.33 were billed as 0.50; 3 h are worth 0.99: the correction is 0.49, and not 1.5 × 0.33 rounded to 0.50."""
-    plant(bug, monkeypatch.setattr)
+    inject(bug, monkeypatch.setattr)
     await scene.open(price="0.33")
-    await scene.hear(timesheet(entries=[entry("1.5")]))
+    await scene.consume(timesheet(entries=[entry("1.5")]))
     await scene.generate()
-    await scene.hear(timesheet(revision=2, entries=[entry("3")]))
+    await scene.consume(timesheet(revision=2, entries=[entry("3")]))
     assert await scene.found() == ({"conservation"} if bug else set())
 
 
@@ -272,11 +278,11 @@ async def test_a_batch_dies_after_it_took_its_numbers(
     async with scene.engine_of("owner").begin() as connection:
         await connection.execute(text(f"CREATE SEQUENCE {SEQUENCE}"))
         await connection.execute(text(f"GRANT USAGE ON SEQUENCE {SEQUENCE} TO invoicer"))
-    plant(bug, monkeypatch.setattr)
+    inject(bug, monkeypatch.setattr)
     await scene.open()
-    await scene.hear(timesheet("T-1"))
+    await scene.consume(timesheet("T-1"))
     await scene.generate("c-first")
-    await scene.hear(timesheet("T-2", worker_id="W-2"))
+    await scene.consume(timesheet("T-2", worker_id="W-2"))
     right = faults.point
 
     async def die(name: str) -> None:
@@ -312,7 +318,7 @@ async def test_a_worker_dies(
     can tell. kill -9 between commit and publish: what stands nowhere as unsaid is never said, and its statement stays in flight."""
     services = ("fee_realizer", "invoicer")
     keeper = Keeper(stack | {"BACKOFFICE_TODAY": TODAY}, tmp_path, bug=bug)
-    watching = Watching(engine_of)
+    observer = Observer(engine_of)
     opening = [
         event("requirement-changed", "REQ-1", requirement()),
         event("billto-changed", OFFICE, node(OFFICE)),
@@ -322,18 +328,18 @@ async def test_a_worker_dies(
         await publish(
             [*opening, sent_command(command("set-billing-company", billing_company=COMPANY))]
         )
-        await Watching(engine_of, services).settled()
+        await Observer(engine_of, services).settled()
         keeper.arm("fee_realizer", [f"{point}@timesheet-approved"])
         await publish(sheets)
         await until("the worker died", lambda: asyncio.sleep(0, keeper.fired[point]))
         if bug:
             await _read_all(services)
         else:
-            await Watching(engine_of, services).settled()
+            await Observer(engine_of, services).settled()
     assert keeper.fired == {point: 1}
     async with engine_of("auditor").connect() as connection:
         found = {fault.check for fault in (await verify(connection, in_flight_minutes=0)).faults}
-    missing = await unaccounted(watching, [*opening, *sheets])
+    missing = await unaccounted(observer, [*opening, *sheets])
     assert found == ({"in_flight"} if bug == "no unsaid" else set())
     assert bool(missing) is (bug == "offset before commit")
 

@@ -1,4 +1,4 @@
-"""What the tests of a worker share: one of the toy service in this process, what it kept, committed and said."""
+"""What the tests of a worker share: one of the sample service in this process, what it kept, committed and said."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,16 +16,18 @@ from shared.broker.topics import full_name, group_name
 from shared.consumer.application import WorkerApplication, build_app
 from shared.settings import settings
 from tests.conftest import EngineOf
-from tests.sample_service import PUBLISHED, SERVICE, TOPIC, Playroom
+from tests.sample_service import PUBLISHED, SERVICE, TOPIC, SampleService
 
 PATIENCE_SECONDS = 40.0
 HOLDING_A_NAME = "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 
 
 @asynccontextmanager
-async def working(room: Playroom) -> AsyncIterator[tuple[WorkerApplication, "asyncio.Task[int]"]]:
-    """A worker of the toy service in this process, stopped at the end."""
-    app = build_app(room.service())
+async def working(
+    sample_service: SampleService,
+) -> AsyncIterator[tuple[WorkerApplication, "asyncio.Task[int]"]]:
+    """A worker of the sample service in this process, stopped at the end."""
+    app = build_app(sample_service.service())
     task = asyncio.create_task(app.exit_code())
     try:
         yield app, task
@@ -116,17 +118,19 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
 
 
 async def kept(engine_of: EngineOf) -> list[str]:
-    """The toys, in the order in which they were written."""
+    """The samples, in the order in which they were written."""
     async with engine_of("owner").connect() as connection:
         return list(
             (
-                await connection.execute(text("SELECT toy_id FROM fee_realizer.toy ORDER BY place"))
+                await connection.execute(
+                    text("SELECT sample_id FROM fee_realizer.sample ORDER BY place")
+                )
             ).scalars()
         )
 
 
 def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
-    """Whether so many toys are there."""
+    """Whether so many samples are there."""
 
     async def holds() -> bool:
         return len(await kept(engine_of)) >= count
@@ -134,9 +138,9 @@ def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
     return holds
 
 
-def names(count: int, letter: str = "t") -> list[str]:
-    """Names of toys in order."""
-    return [f"{letter}{at:04}" for at in range(count)]
+def names(count: int, prefix: str = "t") -> list[str]:
+    """Names of samples in order."""
+    return [f"{prefix}{at:04}" for at in range(count)]
 
 
 async def has_said(*keys: str, topic: str = PUBLISHED) -> bool:

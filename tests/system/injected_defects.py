@@ -40,7 +40,7 @@ def offset_before_commit(put: Put) -> None:
     put(TopicConsumer, "process", process)
 
 
-def no_unsaid(put: Put) -> None:
+def no_outbox(put: Put) -> None:
     """What must be said is published after the commit, and stored nowhere."""
 
     async def update_outbox(
@@ -122,7 +122,7 @@ def sequence_for_numbers(put: Put) -> None:
 SEQUENCE = "invoicer.planted_number"
 BUGS: dict[str, Callable[[Put], None]] = {
     "offset before commit": offset_before_commit,
-    "no unsaid": no_unsaid,
+    "no unsaid": no_outbox,
     "no document lock": no_document_lock,
     "no company lock": no_company_lock,
     "no lock on facts": no_lock_on_facts,
@@ -132,7 +132,7 @@ BUGS: dict[str, Callable[[Put], None]] = {
 }
 
 
-def plant(name: str, put: Put = setattr) -> None:
+def inject(name: str, put: Put = setattr) -> None:
     """Puts one bug into this process; no name, no bug."""
     if name:
         BUGS[name](put)

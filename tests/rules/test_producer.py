@@ -13,7 +13,9 @@ from shared.broker.producer import partition_of, stable_id
 @example(b"", 4)
 @example(b"TS-00000001", 4)
 @example("Zürich · Ärzte".encode(), 12)
-def test_a_key_lies_where_every_kafka_client_puts_it(key: bytes, partitions: int) -> None:
+def test_a_key_has_the_partition_that_every_kafka_client_computes(
+    key: bytes, partitions: int
+) -> None:
     """An operator's own program that writes or reads by key finds the same partition as we do."""
     numbers = list(range(partitions))
     assert partition_of(key, partitions) == DefaultPartitioner()(key, numbers, numbers)
@@ -24,7 +26,7 @@ def test_a_key_lies_where_every_kafka_client_puts_it(key: bytes, partitions: int
         st.one_of(st.text(st.characters(codec="utf-8"), max_size=20), st.integers()), max_size=5
     )
 )
-def test_an_event_id_is_the_uuid_of_what_is_announced(parts: list[object]) -> None:
+def test_an_event_id_is_the_uuid_of_its_content(parts: list[object]) -> None:
     """The same announcement has the same id for ever, whatever version of this program says it."""
     assert stable_id(*parts) == str(
         uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(str(part) for part in parts))

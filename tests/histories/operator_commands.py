@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests import builders
-from tests.histories import world
-from tests.histories.compare import told_by, told_of
+from tests.histories import domain as domain
+from tests.histories.compare import expected_answer, given_answer
 from tests.histories.reference.billing import Invoice, Narrowed, of_line
 from tests.histories.reference.ledger import Billed, Hold
 from tests.histories.reference.values import Pair, money
-from tests.histories.setup import Ground
+from tests.histories.setup import HistorySetup
 
 
-class Asked(Ground):
+class OperatorCommands(HistorySetup):
     """Rules of commands."""
 
     @precondition(lambda self: self.debits())
-    @rule(pick=world.picks, until=st.sampled_from([None, 1, 5]))
+    @rule(pick=domain.picks, until=st.sampled_from([None, 1, 5]))
     def a_line_is_snoozed_or_released(self, pick: int, until: int | None) -> None:
         """Out of every batch until released or until a date, and so is whatever replaces it; one that is on hold is released."""
         one = self.pick(pick, self.debits())
@@ -42,7 +42,7 @@ class Asked(Ground):
 
     @precondition(lambda self: self.debits())
     @rule(
-        pick=world.picks,
+        pick=domain.picks,
         quantity=st.sampled_from(["0", "1", "2.5", "7.77", "41"]),
         amount=st.sampled_from([None, None, "0", "1", "777"]),
     )
@@ -69,9 +69,9 @@ class Asked(Ground):
 
     @precondition(lambda self: self.priced())
     @rule(
-        pick=world.picks,
-        since=st.sampled_from(world.RATE_DAYS),
-        price=world.prices,
+        pick=domain.picks,
+        since=st.sampled_from(domain.RATE_DAYS),
+        price=domain.prices,
         overtaken=st.booleans(),
     )
     def a_rate_is_set(self, pick: int, since: date, price: str, overtaken: bool) -> None:
@@ -90,12 +90,12 @@ class Asked(Ground):
             order.by_command[kind, since] = Decimal(price)
             order.rate_limiter()
             self.reference.pricing.rates_change(order_id)
-        for name in world.COMPANIES if overtaken and self.office.under_way else ():
-            self.close(name, Narrowed(self.reference.today + world.LATER))
+        for name in domain.COMPANIES if overtaken and self.office.under_way else ():
+            self.close(name, Narrowed(self.reference.today + domain.LATER))
         self.flow()
 
     @precondition(lambda self: self.unconfirmed())
-    @rule(pick=world.picks)
+    @rule(pick=domain.picks)
     def a_rate_is_confirmed(self, pick: int) -> None:
         """Invoiced lines are credited whole at the old price and debited at the new one. Where nothing would change it is refused."""
         order_id, kind, since = self.pick(pick, self.unconfirmed())
@@ -108,7 +108,7 @@ class Asked(Ground):
         order.confirmed.append((kind, since, order.book))
         then.pricing.rates_change(order_id)
         changes = any(
-            len(paper.statements) > len(self.reference.pricing.papers[document].statements)
+            len(paper.realizations) > len(self.reference.pricing.papers[document].realizations)
             for document, paper in then.pricing.papers.items()
         )
         assert (answer["outcome"] == "accepted") == changes, answer
@@ -135,12 +135,12 @@ class Asked(Ground):
         others: set[tuple[str, str, date]] = set()
         for page in self.reference.ledger.pages.values():
             for (order_id, kind), book in page.cited().items():
-                books = self.reference.pricing.orders[order_id].books
-                for of, since in books[-1]:
+                rate_books = self.reference.pricing.orders[order_id].rate_books
+                for of, since in rate_books[-1]:
                     if of == kind:
                         (
                             differing
-                            if books[book].get((of, since)) != books[-1][of, since]
+                            if rate_books[book].get((of, since)) != rate_books[-1][of, since]
                             else others
                         ).add((order_id, kind, since))
         return sorted(differing or others)
@@ -148,11 +148,11 @@ class Asked(Ground):
     # -- batches and credits
 
     @rule(
-        company=st.sampled_from(sorted(world.COMPANIES)),
+        company=st.sampled_from(sorted(domain.COMPANIES)),
         passed=st.integers(0, 8),
-        days=world.cut_offs,
-        groups=world.groups,
-        without=st.none() | world.picks,
+        days=domain.cut_offs,
+        groups=domain.groups,
+        without=st.none() | domain.picks,
     )
     def a_batch_closes(
         self, company: str, passed: int, days: int, groups: set[str], without: int | None
@@ -176,8 +176,8 @@ class Asked(Ground):
         )
 
     @rule(
-        company=st.sampled_from(sorted(world.COMPANIES)),
-        days=world.cut_offs,
+        company=st.sampled_from(sorted(domain.COMPANIES)),
+        days=domain.cut_offs,
         more=st.integers(0, 9),
         what=st.sampled_from(["preview", "what-if", "rest"]),
     )
@@ -186,17 +186,17 @@ class Asked(Ground):
         first = self.reference.today + timedelta(days=days)
         cut_offs = sorted({first, first + timedelta(days=more)})
         wanted = [
-            told_of(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one)))
+            expected_answer(*copy.deepcopy(self.reference).billing.batch(company, Narrowed(one)))
             for one in cut_offs
         ]
         if what == "preview":
             preview = self.ask("preview-batch", billing_company=company, cut_off_date=str(first))
-            assert told_by(preview["details"]) == wanted[0], preview
+            assert given_answer(preview["details"]) == wanted[0], preview
         elif what == "what-if":
             sides = self.ask(
                 "what-if", billing_company=company, cut_off_dates=[str(one) for one in cut_offs]
             )
-            assert [told_by(side) for side in sides["details"]["cut_offs"]] == wanted, sides
+            assert [given_answer(side) for side in sides["details"]["cut_offs"]] == wanted, sides
         else:
             self.ask("health-check", billing_company=company, cut_off_date=str(first))
             self.ask("list-batch-groups", billing_company=company, cut_off_date=str(first))
@@ -204,7 +204,7 @@ class Asked(Ground):
 
     @precondition(lambda self: self.creditable())
     @rule(
-        pick=world.picks,
+        pick=domain.picks,
         part=st.sampled_from([None, "0.25", "1", "2.5"]),
         to=st.sampled_from(["rebill", "write-off"]),
     )
@@ -227,13 +227,13 @@ class Asked(Ground):
         self.ran.met["credited to rebill" if to == "rebill" else "written off"] += 1
 
     @precondition(lambda self: self.invoices())
-    @rule(pick=world.picks, to=st.sampled_from(["reissue", "rebill", "write-off"]))
+    @rule(pick=domain.picks, to=st.sampled_from(["reissue", "rebill", "write-off"]))
     def an_invoice_is_credited_whole(self, pick: int, to: str) -> None:
         """All that stands on a document."""
         self._credit_whole(self.pick(pick, self.invoices()), to)
 
     @precondition(lambda self: self.with_write_offs())
-    @rule(pick=world.picks)
+    @rule(pick=domain.picks)
     def what_was_written_off_is_taken_back(self, pick: int) -> None:
         """To issue a document again takes back what was written off on it, too."""
         self._credit_whole(self.pick(pick, self.with_write_offs()), "reissue")

@@ -15,11 +15,11 @@ from shared.events.ats import TimesheetApproved
 from shared.events.registry import DeadLetterRecorded
 from shared.settings import settings
 from tests.builders import record
-from tests.conftest import BooksOf, EngineOf, process
+from tests.conftest import EngineOf, UnitOfWorkFor, process
 
 
-@pytest.mark.parametrize("turn", [1, 2])
-async def test_each_test_has_an_empty_database(engine_of: EngineOf, rate_limiter: int) -> None:
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_each_test_has_an_empty_database(engine_of: EngineOf, attempt: int) -> None:
     """What one test writes no other test finds."""
     async with engine_of("scheduler").begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM scheduler.watermark")) == 0
@@ -53,7 +53,9 @@ async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
     assert stack["BACKOFFICE_DATABASE_URL"] == settings().database_url
 
 
-async def test_what_is_said_of_a_dead_letter_is_what_its_schema_says(books_of: BooksOf) -> None:
+async def test_a_published_dead_letter_conforms_to_its_schema(
+    unit_of_work_for: UnitOfWorkFor,
+) -> None:
     """Ids and reason, never what stood in the record; once, however often the record comes."""
 
     async def none(
@@ -61,16 +63,20 @@ async def test_what_is_said_of_a_dead_letter_is_what_its_schema_says(books_of: B
     ) -> Applied:
         return Applied()
 
-    books = books_of("fee_realizer")
+    unit_of_work = unit_of_work_for("fee_realizer")
     subscription = Subscription(
         "timesheet-approved", reader(TimesheetApproved), none, TimesheetApproved
     )
     for _ in range(2):
         await process(
-            books, subscription, [record("timesheet-approved", b'{"secret": 1}', offset=7)]
+            unit_of_work, subscription, [record("timesheet-approved", b'{"secret": 1}', offset=7)]
         )
-    (said,) = books.producer.published  # type: ignore[attr-defined]
-    letter = DeadLetterRecorded.model_validate_json(said.value)
+    (said,) = unit_of_work.producer.published  # type: ignore[attr-defined]
+    dead_letter = DeadLetterRecorded.model_validate_json(said.value)
     assert said.topic == dead_letter_topic("timesheet-approved", "fee_realizer")
-    assert (letter.topic, letter.offset, letter.code) == ("timesheet-approved", 7, "missing_field")
+    assert (dead_letter.topic, dead_letter.offset, dead_letter.code) == (
+        "timesheet-approved",
+        7,
+        "missing_field",
+    )
     assert b"secret" not in said.value

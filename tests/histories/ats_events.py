@@ -7,30 +7,30 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests import builders
-from tests.histories import world
+from tests.histories import domain as domain
 from tests.histories.reference.billing import Narrowed, Way
 from tests.histories.reference.pricing import Fees
-from tests.histories.setup import Ground
+from tests.histories.setup import HistorySetup
 
 
-class Sent(Ground):
+class AtsEvents(HistorySetup):
     """Rules of what comes in, once, again, late."""
 
-    @rule(drawn=world.entries, week=st.sampled_from(world.WEEKS), stamp=world.stamps)
-    def a_timesheet_comes(self, drawn: list[world.Drawn], week: date, stamp: str) -> None:
+    @rule(drawn=domain.entries, week=st.sampled_from(domain.WEEKS), stamp=domain.stamps)
+    def a_timesheet_comes(self, drawn: list[domain.Drawn], week: date, stamp: str) -> None:
         """The first revision of an original."""
         self.sheet(self.stamps.new("T"), week, drawn, stamp)
 
     @precondition(lambda self: self.stamps.weeks)
     @rule(
-        pick=world.picks,
-        drawn=world.entries,
-        stamp=world.stamps,
-        what=world.revisions,
+        pick=domain.picks,
+        drawn=domain.entries,
+        stamp=domain.stamps,
+        what=domain.revisions,
         billed=st.booleans(),
     )
     def a_revision_comes(
-        self, pick: int, drawn: list[world.Drawn], stamp: str, what: str, billed: bool
+        self, pick: int, drawn: list[domain.Drawn], stamp: str, what: str, billed: bool
     ) -> None:
         """A later revision with other time, or without entries; an adjustment timesheet, approved or not; or a revision below the newest, which
         is recorded without effect on the worth. What it opens is billed at once or not."""
@@ -42,15 +42,15 @@ class Sent(Ground):
             self.sheet(original, week, drawn, stamp, f"{original}-{what}")
         else:
             self.sheet(original, week, drawn, stamp, late=what == "late")
-        for name in world.COMPANIES if billed else ():
-            self.close(name, Narrowed(self.reference.today + world.LATER))
+        for name in domain.COMPANIES if billed else ():
+            self.close(name, Narrowed(self.reference.today + domain.LATER))
 
     @precondition(lambda self: self.stamps.weeks)
     @rule(
-        pick=world.picks,
-        at=world.picks,
-        turns=world.turns,
-        moves=st.none() | st.sampled_from(world.ACCOUNTS),
+        pick=domain.picks,
+        at=domain.picks,
+        turns=domain.turns,
+        moves=st.none() | st.sampled_from(domain.ACCOUNTS),
         billed=st.booleans(),
         swapped=st.booleans(),
     )
@@ -66,14 +66,14 @@ class Sent(Ground):
             if page.billed and document[1] in self.stamps.weeks
         ]
         original = self.pick(pick, sorted(on_documents or self.stamps.weeks))
-        company = world.NORTH
+        company = domain.NORTH
         for number, hours in enumerate(turns, 1):
             drawn = list(self.stamps.drawn[original])
             if drawn:
                 place = at % len(drawn)
                 drawn[place] = (*drawn[place][:2], hours, drawn[place][3])
-                company = world.ORDERS[drawn[place][0]][0]
-                if swapped and number == len(turns) and len(drawn) < world.WEEK_DAYS:
+                company = domain.ORDERS[drawn[place][0]][0]
+                if swapped and number == len(turns) and len(drawn) < domain.WEEK_DAYS:
                     drawn.append(
                         (
                             drawn[place][0],
@@ -86,16 +86,16 @@ class Sent(Ground):
             if number == 1 and moves is not None:
                 self.send(
                     "billto-changed",
-                    *(self.node(office, "office", None, moves) for office in world.OFFICES),
+                    *(self.node(office, "office", None, moves) for office in domain.OFFICES),
                 )
             if billed or number < len(turns):
-                self.close(company, Narrowed(self.reference.today + world.LATER))
+                self.close(company, Narrowed(self.reference.today + domain.LATER))
 
     @rule(
-        pick=world.picks,
+        pick=domain.picks,
         new=st.booleans(),
-        order_id=st.sampled_from(sorted(world.ORDERS)),
-        drawn=world.fees,
+        order_id=st.sampled_from(sorted(domain.ORDERS)),
+        drawn=domain.fees,
         start=st.integers(-10, 3),
     )
     def a_placement_comes(
@@ -111,11 +111,11 @@ class Sent(Ground):
         placement_id = self.stamps.new("P") if new or not known else self.pick(pick, known)
         order_id = self.stamps.placements.setdefault(placement_id, order_id)
         currency, revision, day = (
-            world.ORDERS[order_id][2],
+            domain.ORDERS[order_id][2],
             self.stamps.next(placement_id),
-            world.FIRST_DAY + timedelta(days=start),
+            domain.FIRST_DAY + timedelta(days=start),
         )
-        plans = [{"fee_id": f"F{at}", "item_id": world.ITEM, "amount": amount, "plan": [{"share": share, "day": due} for share, due in plan]}
+        plans = [{"fee_id": f"F{at}", "item_id": domain.ITEM, "amount": amount, "plan": [{"share": share, "day": due} for share, due in plan]}
                  for at, (amount, plan) in enumerate(drawn)]  # fmt: skip
         event = builders.placement(
             placement_id,
@@ -130,7 +130,7 @@ class Sent(Ground):
         fees = tuple(
             (
                 f"F{at}",
-                world.ITEM,
+                domain.ITEM,
                 Decimal(amount),
                 tuple((Decimal(share), due) for share, due in plan),
             )
@@ -142,14 +142,14 @@ class Sent(Ground):
         self.flow()
 
     @rule(
-        order_id=st.sampled_from(sorted(world.ORDERS)),
+        order_id=st.sampled_from(sorted(domain.ORDERS)),
         rates=st.dictionaries(
-            st.tuples(st.sampled_from(world.TIME_TYPES), st.sampled_from(world.RATE_DAYS)),
-            world.prices,
+            st.tuples(st.sampled_from(domain.TIME_TYPES), st.sampled_from(domain.RATE_DAYS)),
+            domain.prices,
             max_size=4,
         ),
         billable=st.sampled_from([True, True, True, False]),
-        office=st.sampled_from(["", "", *world.OFFICES]),
+        office=st.sampled_from(["", "", *domain.OFFICES]),
     )
     def a_job_order_changes(
         self, order_id: str, rates: dict[tuple[str, date], str], billable: bool, office: str
@@ -157,7 +157,7 @@ class Sent(Ground):
         """Other rates, another office, no longer Filled: open lines follow at once, invoiced ones keep what they cite."""
         order = self.order(
             order_id,
-            {("REG", world.LONG_SINCE): "50", ("OT", world.LONG_SINCE): "75.1255", **rates},
+            {("REG", domain.LONG_SINCE): "50", ("OT", domain.LONG_SINCE): "75.1255", **rates},
             billable=billable,
             office=office,
         )
@@ -165,28 +165,28 @@ class Sent(Ground):
         self.flow()
 
     @rule(
-        node_id=st.sampled_from(sorted(world.NODES)),
-        account=st.sampled_from(["", *world.ACCOUNTS]),
+        node_id=st.sampled_from(sorted(domain.NODES)),
+        account=st.sampled_from(["", *domain.ACCOUNTS]),
         parent=st.booleans(),
-        way=st.none() | world.ways,
+        way=st.none() | domain.ways,
     )
     def who_pays_changes(self, node_id: str, account: str, parent: bool, way: Way | None) -> None:
         """Another Account Name, or none, or no parent any more: open debits move, documents and their credits do not. Or a debtor is billed in
         another way from today on: cycle, credits and documents of zero, terms."""
-        level, above, _ = world.NODES[node_id]
+        level, above, _ = domain.NODES[node_id]
         if way is None or not account:
             self.send(
                 "billto-changed", self.node(node_id, level, above if parent else None, account)
             )
         else:
-            self.way(world.NORTH if parent else world.SOUTH, account, way)
+            self.way(domain.NORTH if parent else domain.SOUTH, account, way)
 
     # -- repeats and reorderings
 
-    @precondition(lambda self: self.statements)
+    @precondition(lambda self: self.realizations)
     @rule(
-        pick=world.picks,
-        other=world.picks,
+        pick=domain.picks,
+        other=domain.picks,
         what=st.sampled_from(["event", "command", "statements", "worker"]),
     )
     def something_comes_again(self, pick: int, other: int, what: str) -> None:
@@ -199,7 +199,7 @@ class Sent(Ground):
         elif what == "command" and self.asked:
             self.run(self.office.ask(self.pick(pick, self.asked)))
         else:
-            self.arrive([self.pick(pick, self.statements), self.pick(other, self.statements)])
+            self.arrive([self.pick(pick, self.realizations), self.pick(other, self.realizations)])
         self.flow()
 
     @precondition(lambda self: not self.held_up)
@@ -209,7 +209,7 @@ class Sent(Ground):
         self.held_up = steps + 1
 
     @precondition(lambda self: self.office.under_way)
-    @rule(pick=world.picks)
+    @rule(pick=domain.picks)
     def one_of_them_gets_through(self, pick: int) -> None:
         """A later statement may overtake an earlier one."""
         self.arrive([self.pick(pick, self.office.under_way)])

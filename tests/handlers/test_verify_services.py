@@ -23,9 +23,9 @@ from tests.builders import (
     requirement,
     timesheet,
 )
-from tests.conftest import BooksOf, Configure, EngineOf
-from tests.fault_injection import Planter
-from tests.in_process import Road
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.fault_injection import RowInserter
+from tests.in_process import Pipeline
 
 TODAY = date(2026, 4, 30)
 SUNDAYS = [date(2026, 3, 1) + timedelta(weeks=week) for week in range(8)]
@@ -118,14 +118,14 @@ async def pay_lines(engine_of: EngineOf, how_many: int, *, place: str = "open_li
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_busy_month_leaves_clean_books(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure, seed: int
+async def test_a_busy_month_has_no_findings(
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, seed: int
 ) -> None:
     """Any order of arrival, revisions, edits, snoozes, a rate change, holds and releases, two batches with corrections between them:
     `verify` is clean after every step."""
     configure(today=TODAY)
     rng = random.Random(seed)
-    road = Road(books_of, rng)
+    pipeline = Pipeline(unit_of_work_for, rng)
     first = [(topic, [event]) for topic, events in opening() for event in events] + [
         ("timesheet-approved", [one]) for one in sheets(rng, 1)
     ]
@@ -152,7 +152,7 @@ async def test_a_busy_month_leaves_clean_books(
     for step in steps:
         if step == "edit":
             edited, *snoozed = await pay_lines(engine_of, 4)
-            road.send(
+            pipeline.send(
                 "operator-commands",
                 command(
                     "edit-pay-line", billing_company=COMPANY, pay_line_id=edited, quantity="3.5"
@@ -160,36 +160,36 @@ async def test_a_busy_month_leaves_clean_books(
                 command("snooze-pay-lines", billing_company=COMPANY, pay_line_ids=snoozed),
             )
         elif step == "batch":
-            road.send(
+            pipeline.send(
                 "operator-commands",
                 command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
             )
         else:
             for topic, events in step:
-                road.send(topic, *events)
-        await road.settle()
-        await road.sweep()
+                pipeline.send(topic, *events)
+        await pipeline.settle()
+        await pipeline.sweep()
         report = await look(engine_of)
         assert report.faults == (), step if isinstance(step, str) else step[0][0]
         assert report.in_flight_count == 0
     assert report.looked_at["invoices"] > 5
     assert report.looked_at["batches"] == 3
-    outcomes = [json.loads(answer) for answer in road.answers().values()]
+    outcomes = [json.loads(answer) for answer in pipeline.answers().values()]
     assert all(answer["outcome"] == "accepted" for answer in outcomes), [
         answer for answer in outcomes if answer["outcome"] != "accepted"
     ]
 
 
 async def test_verify_is_quiet_while_everybody_works(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Settlement, batches and revisions go on while it looks, again and again: one snapshot is never seen by halves."""
     configure(today=TODAY)
     rng = random.Random(7)
-    road = Road(books_of, rng)
+    pipeline = Pipeline(unit_of_work_for, rng)
     for topic, events in opening():
-        road.send(topic, *events)
-    await road.settle()
+        pipeline.send(topic, *events)
+    await pipeline.settle()
     over = asyncio.Event()
     reports: list[Report] = []
 
@@ -197,16 +197,16 @@ async def test_verify_is_quiet_while_everybody_works(
         while not over.is_set():
             reports.append(await look(engine_of))
 
-    watching = asyncio.create_task(collect_metrics())
+    observer = asyncio.create_task(collect_metrics())
     for revision in range(1, 6):
-        road.send("timesheet-approved", *sheets(rng, revision))
-        road.send(
+        pipeline.send("timesheet-approved", *sheets(rng, revision))
+        pipeline.send(
             "operator-commands",
             command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
         )
-        await road.settle(batch=20)
+        await pipeline.settle(batch=20)
     over.set()
-    await watching
+    await observer
     assert len(reports) >= 5
     assert [report.faults for report in reports if report.faults] == []
     assert any(report.in_flight_count for report in reports), (
@@ -214,27 +214,27 @@ async def test_verify_is_quiet_while_everybody_works(
     )
 
 
-async def test_the_hours_that_came_in_are_the_hours_in_the_books(
-    engine_of: EngineOf, books_of: BooksOf, configure: Configure
+async def test_the_hours_received_are_the_hours_stored(
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Outside oracle: hours counted from the messages equal those that are open or invoiced less credited."""
     configure(today=TODAY)
     rng = random.Random(3)
-    road = Road(books_of, rng)
+    pipeline = Pipeline(unit_of_work_for, rng)
     for topic, events in opening():
-        road.send(topic, *events)
-    road.send("timesheet-approved", *sheets(rng, 1))
-    await road.settle()
-    road.send(
+        pipeline.send(topic, *events)
+    pipeline.send("timesheet-approved", *sheets(rng, 1))
+    await pipeline.settle()
+    pipeline.send(
         "operator-commands",
         command("generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF),
     )
     last = sheets(rng, 2)
-    road.send("timesheet-approved", *last)
-    await road.settle()
+    pipeline.send("timesheet-approved", *last)
+    await pipeline.settle()
     expected = sum((one.hours for sheet in last for one in sheet.entries), Decimal(0))
     async with engine_of("owner").connect() as connection:
-        found = await Planter(connection).run(
+        found = await RowInserter(connection).run(
             "SELECT sum(quantity) FROM invoicer.pay_line p WHERE NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id)"
         )
     assert found == expected

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.ledgers.fake import playing
-from tests.ledgers.sample_ledger import TOKEN, TOY, ToyVendor, toy_kind
+from tests.ledgers.sample_ledger import SAMPLE, TOKEN, SampleVendor, sample_kind
 from tests.ledgers.suite import LedgerSuite, Stage, host
 
 WAYS = {
@@ -19,17 +19,17 @@ WAYS = {
 
 
 class TestToy(LedgerSuite):
-    """The toy."""
+    """The sample."""
 
     @pytest.fixture(params=WAYS.values(), ids=WAYS.keys())
     async def stage(self, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
         """A server that plays it."""
-        vendor = ToyVendor(*request.param)
+        vendor = SampleVendor(*request.param)
         async with playing(vendor) as server:
-            can = toy_kind(vendor).capabilities
+            can = sample_kind(vendor).capabilities
             ports = [
-                TOY.make(
-                    host(capabilities, {"base_url": server.url}, {"token": TOKEN}, TOY.settings)
+                SAMPLE.make(
+                    host(capabilities, {"base_url": server.url}, {"token": TOKEN}, SAMPLE.settings)
                 )
                 for capabilities in (can, replace(can, request_seconds=0.5))
             ]

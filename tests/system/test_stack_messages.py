@@ -55,7 +55,7 @@ def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path)
     folder.release()
 
 
-def test_full_disk_is_said_before_anything_starts(
+def test_a_full_disk_is_reported_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too little space is a message with the folder and the need, not a server that dies later."""
@@ -187,7 +187,7 @@ def test_a_docker_client_is_no_engine(tmp_path: Path, monkeypatch: pytest.Monkey
         choose("docker", "", "BACKOFFICE_KAFKA", tmp_path / "none")
 
 
-def test_wish_without_address_is_refused(tmp_path: Path) -> None:
+def test_stack_address_without_an_address_is_refused(tmp_path: Path) -> None:
     """BACKOFFICE_STACK=address without an address is a message, and so is a word that means nothing."""
     with pytest.raises(Refused, match="address-missing"):
         choose("address", "", "BACKOFFICE_KAFKA", tmp_path)
@@ -195,7 +195,7 @@ def test_wish_without_address_is_refused(tmp_path: Path) -> None:
         choose("cloud", "", "BACKOFFICE_KAFKA", tmp_path)
 
 
-def test_given_servers_that_do_not_answer_are_named(
+def test_external_servers_that_do_not_answer_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address at which nothing answers is a message with the setting to fix, and no password."""
