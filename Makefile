@@ -9,7 +9,7 @@ SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/pyth
 STORE := $(shell "$(PYTHON)" -c 'import ssl; paths = ssl.get_default_verify_paths(); \
 	print(paths.cafile or paths.capath or "")' 2>/dev/null)
 AT_ONCE := 2
-FAST := tests/rules tests/test_style.py tests/contracts
+FAST := tests/rules tests/test_style.py tests/test_vocabulary.py tests/contracts
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
@@ -48,7 +48,7 @@ demo: install
 	@$(VENV)/bin/backoffice demo
 
 test: install
-	@$(VENV)/bin/python -m pytest -p tests.skips -n $(AT_ONCE) --dist worksteal $(ARGS)
+	@$(VENV)/bin/python -m pytest -p tests.skips -n $(AT_ONCE) --dist worksteal --durations=20 $(ARGS)
 
 check: install
 	$(VENV)/bin/ruff check .

@@ -1,1 +1,3 @@
-"""The tests: rules (pure), stores and handlers (real PostgreSQL), system (real Kafka, processes killed), contracts, bench."""
+"""The tests: rules (pure), stores and handlers (real PostgreSQL), system (real Kafka, processes
+killed), contracts, bench.
+"""

@@ -1,6 +1,7 @@
-"""Records that nobody can read, one of each kind, with the code that each must get and words that its message must hold.
+"""Bad messages: one of each kind, with its code and a text that its message must contain.
 
-Every one carries `CANARY` in a value, so that a test can see that no value of a record is said aloud. No service runs here.
+Each carries `CANARY` in a value, so that a test can prove that no value of a record is published
+or logged. No service runs here.
 """
 
 import json
@@ -33,7 +34,7 @@ DEAREST_BYTES = 900_001
 
 @dataclass(frozen=True)
 class BadMessage:
-    """One kind: what is sent, and what must be said of it."""
+    """One kind: what is sent, and what its dead letter must contain."""
 
     code: str
     expected_text: str
@@ -51,7 +52,7 @@ def _whole(event: BaseModel, **changes: Any) -> bytes:
 
 
 def sheet(**changes: Any) -> bytes:
-    """A timesheet that would be good but for the changes."""
+    """A timesheet that is valid but for the changes."""
     return (
         _whole(builders.timesheet("T-bad"), worker_id=f"{CANARY}-worker", **changes)
         if "worker_id" not in changes
@@ -60,27 +61,27 @@ def sheet(**changes: Any) -> bytes:
 
 
 def entry(**changes: Any) -> bytes:
-    """A timesheet of one entry that would be good but for the changes."""
+    """A timesheet of one entry that is valid but for the changes."""
     return sheet(entries=[builders.entry() | {"project": CANARY} | changes])
 
 
 def stamp(value: Any) -> bytes:
-    """A timesheet with this as the instant of its approval."""
+    """A timesheet with this instant of approval."""
     return sheet(workflow={"approved_at": value})
 
 
 def order(**changes: Any) -> bytes:
-    """A requirement that would be good but for the changes."""
+    """A requirement that is valid but for the changes."""
     return _whole(builders.requirement("REQ-bad"), **({"job_title": CANARY} | changes))
 
 
 def hire(**changes: Any) -> bytes:
-    """A placement that would be good but for the changes."""
+    """A placement that is valid but for the changes."""
     return _whole(builders.placement("P-bad"), **({"worker_id": f"{CANARY}-worker"} | changes))
 
 
 def office(**changes: Any) -> bytes:
-    """A billto node that would be good but for the changes."""
+    """A billto node that is valid but for the changes."""
     return _whole(builders.node("N-bad"), **({"address": CANARY} | changes))
 
 
@@ -93,7 +94,7 @@ def ask(command: str | None, **values: Any) -> bytes:
 
 
 def cut(value: bytes, old: bytes, new: bytes) -> bytes:
-    """The value with `old` replaced where it stands first."""
+    """The value with the first occurrence of `old` replaced."""
     assert old in value
     return value.replace(old, new, 1)
 
@@ -282,7 +283,7 @@ UNREADABLE = (
         "too_few", "", ASK, ask("snooze-pay-lines", billing_company="acme-us", pay_line_ids=[])
     ),
 )
-"""What the reader refuses, whatever stands in the books."""
+"""What the reader refuses, whatever the tables contain."""
 
 DATABASE_ONLY = (
     BadMessage("unstorable_character", "NUL", FEE, hire(free=f"{CANARY}\x00")),
@@ -293,4 +294,6 @@ DATABASE_ONLY = (
         cut(hire(free=1), b'"free": 1', b'"free": 1e400000'),
     ),
 )
-"""What reads well and only the database refuses: both stand in a free field, which is kept as it came."""
+"""What reads well and only the database refuses: both are in a free field, which is kept as it
+came.
+"""

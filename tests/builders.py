@@ -1,6 +1,7 @@
-"""What tests are made of: events with good defaults, of which a test names only what it is about.
+"""Builders: events with valid defaults, of which a test names only what it is about.
 
-Every builder gives the frozen model of the event; `record` and `received` wrap it as Kafka would bring it.
+Each builder returns the frozen model of the event; `record` and `received` wrap it as Kafka
+delivers it.
 """
 
 import itertools
@@ -39,7 +40,7 @@ def rate(
 def requirement(
     requirement_id: str = REQUIREMENT, revision: int = 1, **changes: Any
 ) -> ats.RequirementChanged:
-    """A requirement that is Filled and Temp since 2020, in USD, with REG at 50.00 and OT at 75.00."""
+    """A Filled Temp requirement since 2020, in USD, with REG at 50.00 and OT at 75.00."""
     body = {
         "requirement_id": requirement_id,
         "revision": revision,
@@ -82,7 +83,7 @@ def timesheet(
     entries: list[dict[str, Any]] | None = None,
     **changes: Any,
 ) -> ats.TimesheetApproved:
-    """A worker's week of 40 hours REG, approved (an imported row without stamps)."""
+    """A worker's approved week of 40 hours REG (an imported row without timestamps)."""
     body = {
         "timesheet_id": timesheet_id,
         "revision": revision,
@@ -94,7 +95,7 @@ def timesheet(
 
 
 def placement(placement_id: str = "P-1", revision: int = 1, **changes: Any) -> ats.PlacementCreated:
-    """A direct hire at 100,000.00 USD with 20 % in two halves, day 1 and day 90."""
+    """A direct hire at 100,000.00 USD with a fee of 20 % in two halves, on day 1 and day 90."""
     body = {
         "placement_id": placement_id,
         "revision": revision,
@@ -154,7 +155,7 @@ def product_key(fee_id: str = "F-1", item_id: str = "DIRECT-HIRE", instalment: i
 
 
 def realization_line(quantity: str = "40", price: str = "50.00", **changes: Any) -> RealizationLine:
-    """One line of worth: 40 h REG at 50.00 unless told otherwise; the amount follows unless it is given."""
+    """One realized line: 40 h REG at 50.00 by default; the amount follows if not given."""
     worth = (Decimal(quantity) * Decimal(price)).quantize(Decimal("0.01"))
     time_type = changes.get("time_type", "REG")
     version = changes.get("rate_version", f"2020-01-01@{plain(Decimal(price))}")
@@ -196,7 +197,7 @@ def product_line(
     instalment: int = 1,
     **changes: Any,
 ) -> RealizationLine:
-    """One instalment of a direct hire's fee."""
+    """One instalment of the fee of a direct hire."""
     own = {
         "line_key": product_key(instalment=instalment),
         "line_kind": "product",
@@ -217,7 +218,10 @@ def product_line(
 def realization(
     document_id: str = "T-1", realization_no: int = 1, *lines: RealizationLine, **changes: Any
 ) -> PayLinesRealized:
-    """Statement n of a document; without lines it is worth nothing. `realization_kind="withheld"` for a hold."""
+    """Realization n of a document; without lines its value is zero.
+
+    `realization_kind="withheld"` for a hold.
+    """
     basis = {
         (line.requirement_id, line.time_type, line.rate_book)
         for line in lines
@@ -244,7 +248,7 @@ def realization(
 
 
 def command(kind: str, **values: Any) -> AnyCommand:
-    """A command with an id of its own, by `pat`, for a reason."""
+    """A command with an id of its own, by `pat`, with a reason."""
     body = {"command": kind, "command_id": f"c-{next(_commands)}", "actor": "pat", "reason": "test"}
     return OPERATOR_COMMAND.validate_json(
         json.dumps(body | {name: _text(value) for name, value in values.items()})
@@ -274,7 +278,7 @@ def record(
 
 
 def received(topic: str, *events: Any) -> list[Received[Any]]:
-    """Events as a lane's `apply` gets them."""
+    """Events as `apply` of a subscription receives them."""
     return [
         Received(event, record(topic, event if isinstance(event, BaseModel) else None))
         for event in events

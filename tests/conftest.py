@@ -1,8 +1,9 @@
-"""What tests stand on: a real PostgreSQL and a real Kafka, each started when the first test asks for it, and one database a test.
+"""Fixtures: a real PostgreSQL and a real Kafka for the session, and one database for each test.
 
-Where the servers come from follows the same order as everywhere: an address in the settings, a Docker engine, the embedded ones.
-A test that names `database` gets an empty, migrated database of its own (a copy of a template, some 50 ms), one that names `topics`
-gets topics of its own (a prefix). Both stand in the settings while the test runs.
+A server is started when the first test needs it: at an address of the settings, in a Docker
+engine, or embedded, in this order. A test that names `database` gets an empty, migrated database
+of its own (a copy of a template, about 50 ms); one that names `topics` gets topics of its own (a
+prefix). The settings point to both while the test runs.
 """
 
 import asyncio
@@ -39,7 +40,9 @@ MANY = 1_000_000
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a coroutine to its end in a thread of its own: for fixtures that live longer than one test's loop."""
+    """Run a coroutine to its end in a thread of its own, for fixtures that outlive a test's
+    loop.
+    """
     with ThreadPoolExecutor(1) as threads:
         return threads.submit(asyncio.run, work).result()
 
@@ -61,7 +64,7 @@ Configure = Callable[..., None]
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
-    """`configure(today="2026-10-31", sweep_seconds=0.2)` puts settings in place for this test."""
+    """`configure(today="2026-10-31", sweep_seconds=0.2)` changes settings for this test."""
 
     def put(**values: object) -> None:
         for name, value in values.items():
@@ -78,7 +81,8 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Configure:
 def server_folder() -> Iterator[Path]:
     """Where the servers of this test session keep data and logs.
 
-    Not below pytest's own folder: each pytest that starts as root closes that one to other users, and with it the data of a PostgreSQL that runs.
+    Not below the folder of pytest: each pytest that starts as root closes that one to other users,
+    and so the data of a running PostgreSQL.
     """
     with tempfile.TemporaryDirectory(
         prefix="backoffice-tests-", ignore_cleanup_errors=True
@@ -128,7 +132,7 @@ def _address(url: str, name: str) -> str:
 
 @pytest.fixture(scope="session")
 def template(postgres: Database) -> Iterator[str]:
-    """Name of a migrated database from which every test's own is copied."""
+    """Name of a migrated database from which the database of each test is copied."""
     name = f"template_{uuid.uuid4().hex[:12]}"
     finish(_sql(postgres.url, f"CREATE DATABASE {name}"))
     finish(migrate(_address(postgres.url, name)))
@@ -152,7 +156,7 @@ EngineOf = Callable[[str], AsyncEngine]
 
 @pytest.fixture
 async def engine_of(database: str) -> AsyncIterator[EngineOf]:
-    """`engine_of("invoicer")` acts as that service's role; `engine_of("owner")` may do everything."""
+    """`engine_of("invoicer")` has the role of that service; `engine_of("owner")` has all rights."""
     engines: dict[str, AsyncEngine] = {}
 
     def engine(role: str) -> AsyncEngine:
@@ -169,12 +173,12 @@ async def engine_of(database: str) -> AsyncIterator[EngineOf]:
 
 @dataclass
 class RecordingProducer:
-    """Stands where the producer stands and keeps what was said: for tests of tables, which need no Kafka."""
+    """Record what is published, for tests of tables, which need no Kafka."""
 
     published: list[OutgoingMessage] = field(default_factory=list)
 
     async def publish(self, records: Sequence[OutgoingMessage]) -> None:
-        """Hears."""
+        """Record it."""
         self.published.extend(records)
 
 
@@ -183,7 +187,10 @@ UnitOfWorkFor = Callable[..., UnitOfWork]
 
 @pytest.fixture
 def unit_of_work_for(engine_of: EngineOf) -> UnitOfWorkFor:
-    """`books_of("invoicer", SAYS)`: the service's transactions as the protocol runs them; what it says is in `books.producer.published`."""
+    """`unit_of_work_for("invoicer", BUILDERS)`: the transactions of a service.
+
+    They run as the protocol runs them; `.producer.published` is what was published.
+    """
 
     def unit_of_work(service: str, says: dict[str, MessageBuilder] | None = None) -> UnitOfWork:
         return UnitOfWork(service, engine_of(service), RecordingProducer(), says or {})  # type: ignore[arg-type]
@@ -196,7 +203,10 @@ Transact = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 def transact(engine_of: EngineOf) -> Transact:
-    """`await transact("invoicer", work)` runs `work(connection)` in one committed transaction in that role; gives what it gives."""
+    """`await transact("invoicer", work)` runs `work(connection)` in a transaction of that role.
+
+    The transaction is committed; the result is that of `work`.
+    """
 
     async def run(
         role: str,
@@ -214,12 +224,15 @@ def transact(engine_of: EngineOf) -> Transact:
 async def process(
     unit_of_work: UnitOfWork, subscription: Subscription, records: Sequence[Record]
 ) -> bool:
-    """One polled batch through the whole protocol but Kafka: reading, bisecting, dead letters, transaction, saying."""
+    """Process one polled batch by the whole protocol but Kafka.
+
+    Reading, bisecting, dead letters, transaction, publishing.
+    """
     return await process_batch(unit_of_work, subscription, records, BadRecords(MANY))
 
 
 async def nothing(connection: AsyncConnection) -> Applied:
-    """A transaction without work: forgets what has been said."""
+    """A transaction without work: it deletes what has been published from the outbox."""
     return Applied()
 
 
@@ -228,7 +241,7 @@ async def nothing(connection: AsyncConnection) -> Applied:
 
 @pytest.fixture
 def topics(kafka: Broker, configure: Configure) -> str:
-    """Prefix of topics that are this test's own (two partitions); address and prefix stand in the settings."""
+    """Prefix of topics of this test only (two partitions); the settings have address and prefix."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
     configure(kafka=kafka.address, topic_prefix=prefix, partitions=2)
     finish(create_topics(kafka.address))
@@ -237,7 +250,7 @@ def topics(kafka: Broker, configure: Configure) -> str:
 
 @pytest.fixture
 def stack(database: str, topics: str) -> dict[str, str]:
-    """The environment with which a worker process of its own reaches this test's database and topics."""
+    """The environment with which a worker process reaches the database and topics of this test."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
     return own | {
         "BACKOFFICE_KAFKA": settings().kafka,

@@ -1,6 +1,7 @@
-"""Rows put into the books by hand, as the owner: for tests of what only reads them (verify, the scheduler, the console's views).
+"""Rows inserted as the owner: for tests of readers (verify, the scheduler, console views).
 
-What services write is tested through the services; here a test needs a state, right or wrong, without the road to it.
+What services write is tested through the services. Here a test needs a state, right or wrong,
+without the events that lead to it.
 """
 
 import json
@@ -21,7 +22,7 @@ LINE_FIELDS = tuple(name for name in RealizationLine.model_fields if name != "de
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """A pay line as it stands on a document, with its tax."""
+    """A pay line on a document, with its tax."""
 
     pay_line_id: int
     amount: Decimal
@@ -32,17 +33,17 @@ class InvoiceLine:
 
 @dataclass(frozen=True, slots=True)
 class RowInserter:
-    """Puts rows in place on one connection."""
+    """Insert rows on one connection."""
 
     connection: AsyncConnection
 
     async def run(self, sql: str, **values: Any) -> Any:
-        """One statement; the first column of its first row, if it has any."""
+        """Run one SQL statement; return the first column of its first row, if it has any."""
         result = await self.connection.execute(text(sql), values)
         return result.scalar() if result.returns_rows else None
 
     async def without_triggers(self) -> None:
-        """Until this transaction ends nothing guards the books: faults can be planted."""
+        """Disable all triggers until this transaction ends, to inject faults."""
         await self.run("SET LOCAL session_replication_role = replica")
 
     async def company(self, billing_company: str = COMPANY, **changes: Any) -> None:
@@ -55,7 +56,8 @@ class RowInserter:
         } | changes
         names = ", ".join(values)
         await self.run(
-            f"INSERT INTO fee_realizer.billing_company ({names}) VALUES ({', '.join(':' + name for name in values)})",
+            f"INSERT INTO fee_realizer.billing_company ({names}) VALUES"
+            f" ({', '.join(':' + name for name in values)})",
             **values,
         )
 
@@ -67,7 +69,7 @@ class RowInserter:
         minutes_ago: int = 0,
         hold: str | None = None,
     ) -> None:
-        """A statement as fee_realizer keeps it, and, unless told otherwise, as the invoicer settled it."""
+        """A realization as fee_realizer stores it, by default settled by the invoicer."""
         values = {
             "kind": said.document_kind,
             "id": said.document_id,
@@ -76,25 +78,32 @@ class RowInserter:
             "body": said.model_dump_json(),
         }
         await self.run(
-            "INSERT INTO fee_realizer.source_document (document_kind, document_id, source_id, revision, realization_no, hold_code)"
-            " VALUES (:kind, :id, :id, CAST(:no AS bigint), CAST(:no AS integer), :hold) ON CONFLICT (document_kind, document_id)"
-            " DO UPDATE SET realization_no = excluded.realization_no, hold_code = excluded.hold_code",
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, source_id,"
+            " revision, realization_no, hold_code)"
+            " VALUES (:kind, :id, :id, CAST(:no AS bigint), CAST(:no AS integer), :hold) ON"
+            " CONFLICT (document_kind, document_id)"
+            " DO UPDATE SET realization_no = excluded.realization_no, hold_code ="
+            " excluded.hold_code",
             kind=said.document_kind,
             id=said.document_id,
             no=said.realization_no,
             hold=hold,
         )
         await self.run(
-            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no, realization_kind, source_id, revision, cause, body, issued_at)"
-            " VALUES (:kind, :id, CAST(:no AS integer), :is, :id, CAST(:no AS bigint), 'test', :body, now() - make_interval(mins => :minutes))",
+            "INSERT INTO fee_realizer.realization (document_kind, document_id, realization_no,"
+            " realization_kind, source_id, revision, cause, body, issued_at)"
+            " VALUES (:kind, :id, CAST(:no AS integer), :is, :id, CAST(:no AS bigint), 'test',"
+            " :body, now() - make_interval(mins => :minutes))",
             **values,
             minutes=minutes_ago,
         )
         if settled:
             await self.run(
-                "INSERT INTO invoicer.settled_document (document_kind, document_id, realization_no, realization_kind, body)"
+                "INSERT INTO invoicer.settled_document (document_kind, document_id,"
+                " realization_no, realization_kind, body)"
                 " VALUES (:kind, :id, :no, :is, :body) ON CONFLICT (document_kind, document_id)"
-                " DO UPDATE SET realization_no = excluded.realization_no, realization_kind = excluded.realization_kind, body = excluded.body",
+                " DO UPDATE SET realization_no = excluded.realization_no, realization_kind ="
+                " excluded.realization_kind, body = excluded.body",
                 **values,
             )
 
@@ -108,7 +117,7 @@ class RowInserter:
         corrects: tuple[int, int] | None = None,
         announce: bool = False,
     ) -> int:
-        """A pay line in its place: open, draft, replaced, or none yet (an invoice takes it)."""
+        """A pay line in its place: open, draft, replaced, or none yet (for an invoice)."""
         values = {name: getattr(line, name) for name in LINE_FIELDS} | {
             "document_kind": "placement" if line.line_kind == "product" else "timesheet",
             "document_id": document_id,
@@ -128,9 +137,11 @@ class RowInserter:
             **values,
         )
         into = {
-            "open": "INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node,"
+            "open": "INSERT INTO invoicer.open_line SELECT billing_company,"
+            " pay_line_id, effective_date, week_ending, billto_node,"
             " corrects_invoice_id IS NOT NULL FROM invoicer.pay_line WHERE pay_line_id = :id",
-            "draft": "INSERT INTO invoicer.draft_line SELECT pay_line_id, billing_company FROM invoicer.pay_line WHERE pay_line_id = :id",
+            "draft": "INSERT INTO invoicer.draft_line SELECT pay_line_id,"
+            " billing_company FROM invoicer.pay_line WHERE pay_line_id = :id",
             "replaced": "INSERT INTO invoicer.replaced_line VALUES (:id, 99)",
         }
         if place in into:
@@ -140,11 +151,13 @@ class RowInserter:
     async def batch(
         self, batch_id: str, numbers: Sequence[int], invoice_date: date, company: str = COMPANY
     ) -> None:
-        """The head of a batch; `close_batch` sums it up when its documents are there."""
+        """The head of a batch; `close_batch` adds its totals when its documents exist."""
         await self.run(
-            "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents,"
+            "INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date,"
+            " invoice_date, first_number, last_number, documents,"
             " line_count, totals, actor, reason, generated_at)"
-            " VALUES (:id, :company, :id, :date, :date, :first, :last, :documents, 0, '[]', 'pat', 'test', now())",
+            " VALUES (:id, :company, :id, :date, :date, :first, :last, :documents, 0, '[]', 'pat',"
+            " 'test', now())",
             id=batch_id,
             company=company,
             date=invoice_date,
@@ -157,10 +170,14 @@ class RowInserter:
         """Totals of a batch from its documents."""
         await self.run(
             "UPDATE invoicer.batch b SET line_count = s.lines, totals = s.totals FROM ("
-            " SELECT sum(lines) AS lines, jsonb_agg(jsonb_build_object('currency', currency, 'documents', documents, 'lines', lines,"
-            "  'net', CAST(net AS text), 'tax', CAST(tax AS text), 'total', CAST(total AS text))) AS totals"
-            " FROM (SELECT currency, count(*) AS documents, sum(line_count) AS lines, sum(net) AS net, sum(tax) AS tax, sum(total) AS total"
-            "       FROM invoicer.invoice WHERE batch_id = :id GROUP BY currency) AS c) AS s WHERE b.batch_id = :id",
+            " SELECT sum(lines) AS lines, jsonb_agg(jsonb_build_object('currency', currency,"
+            " 'documents', documents, 'lines', lines,"
+            "  'net', CAST(net AS text), 'tax', CAST(tax AS text), 'total', CAST(total AS text)))"
+            " AS totals"
+            " FROM (SELECT currency, count(*) AS documents, sum(line_count) AS lines, sum(net) AS"
+            " net, sum(tax) AS tax, sum(total) AS total"
+            "       FROM invoicer.invoice WHERE batch_id = :id GROUP BY currency) AS c) AS s WHERE"
+            " b.batch_id = :id",
             id=batch_id,
         )
 
@@ -172,7 +189,7 @@ class RowInserter:
         lines: Sequence[InvoiceLine],
         **changes: Any,
     ) -> int:
-        """A closed document with its lines; its seal is set by `seal`."""
+        """A closed document with its lines; `seal` sets its seal."""
         taxes: dict[tuple[str, str], list[Decimal]] = {}
         for line in lines:
             sums = taxes.setdefault((line.code, str(line.rate)), [Decimal(0), Decimal(0)])
@@ -218,12 +235,14 @@ class RowInserter:
             for name in values
         )
         invoice_id: int = await self.run(
-            f"INSERT INTO invoicer.invoice ({columns}, closed_at) VALUES ({marks}, now()) RETURNING invoice_id",
+            f"INSERT INTO invoicer.invoice ({columns}, closed_at) VALUES ({marks}, now())"
+            " RETURNING invoice_id",
             **values,
         )
         for at, line in enumerate(lines, 1):
             await self.run(
-                "INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)"
+                "INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node,"
+                " billto_level, tax_code, tax_rate, tax_amount)"
                 " VALUES (:invoice, :no, :line, 'office-1', 3, :code, :rate, :tax)",
                 invoice=invoice_id,
                 no=at,
@@ -235,10 +254,12 @@ class RowInserter:
         return invoice_id
 
     async def seal(self) -> None:
-        """Seals every document that bears no seal yet."""
+        """Seal every document without a seal."""
         await self.run(
-            "INSERT INTO invoicer.invoice_seal SELECT c.invoice_id, c.content_hash FROM invoicer.invoice_content c"
-            " WHERE NOT EXISTS (SELECT FROM invoicer.invoice_seal s WHERE s.invoice_id = c.invoice_id)"
+            "INSERT INTO invoicer.invoice_seal SELECT c.invoice_id, c.content_hash FROM"
+            " invoicer.invoice_content c"
+            " WHERE NOT EXISTS (SELECT FROM invoicer.invoice_seal s WHERE s.invoice_id ="
+            " c.invoice_id)"
         )
 
     async def series(
@@ -246,7 +267,8 @@ class RowInserter:
     ) -> None:
         """The counter of a series."""
         await self.run(
-            "INSERT INTO invoicer.number_series VALUES (:company, 'INV-', :first, :following, :last)",
+            "INSERT INTO invoicer.number_series VALUES (:company, 'INV-', :first, :following,"
+            " :last)",
             company=company,
             first=first,
             following=following,

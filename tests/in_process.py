@@ -1,6 +1,7 @@
-"""The whole road without Kafka: what one service says is brought to those that hear it, on a real database, in one process.
+"""All services in one process, without Kafka, on a real database.
 
-For tests of what the services do together. Order, repeats and kills are the business of the system tests, which run real processes.
+What one service publishes is given to the services that consume it: for tests of several services
+together. Order, repeats and kills are tested by the system tests, with real processes.
 """
 
 import random
@@ -23,7 +24,10 @@ from tests.conftest import process
 
 @dataclass
 class Pipeline:
-    """The workers, and the records that are on their way. `rng` shuffles what may arrive in any order."""
+    """The services, and the records that are not consumed yet.
+
+    `rng` shuffles what may arrive in any order.
+    """
 
     unit_of_work_for: Callable[..., UnitOfWork]
     rng: random.Random = field(default_factory=lambda: random.Random(1))
@@ -40,20 +44,20 @@ class Pipeline:
         }
 
     def send(self, topic: str, *events: BaseModel) -> None:
-        """Puts events on a topic."""
+        """Put events on a topic."""
         self.under_way.extend(record(topic, event) for event in events)
 
     async def settle(self, batch: int = 50) -> None:
-        """Brings everything to who hears it, batch by batch, until nothing is on its way."""
+        """Deliver everything to its consumers, batch by batch, until nothing is left."""
         while self.under_way:
             records = [self.under_way.popleft() for _ in range(min(batch, len(self.under_way)))]
             for service in self.services:
                 await self._consume(service, records)
 
     async def tell(self, service: str, topic: str, *events: BaseModel) -> list[Record]:
-        """One service alone hears events; what it says is given back and brought to nobody."""
-        (told,) = [one for one in self.services if one.name == service]
-        await self._consume(told, [record(topic, event) for event in events])
+        """Deliver events to one service only; return what it publishes, which is not delivered."""
+        (receiver,) = [one for one in self.services if one.name == service]
+        await self._consume(receiver, [record(topic, event) for event in events])
         said = list(self.under_way)
         self.under_way.clear()
         return said
@@ -76,17 +80,17 @@ class Pipeline:
                     break
 
     async def sweep(self) -> None:
-        """Every service's background jobs, as its slow sweep runs them."""
+        """Run the background jobs of every service, as its slow sweep does."""
         for service in self.services:
             await self._jobs(service)
         await self.settle()
 
     def _carry(self, unit_of_work: Any) -> None:
-        """Puts what a service said on its way."""
+        """Queue what a service published."""
         published, unit_of_work.producer.published = unit_of_work.producer.published, []
         self.said += published
         self.under_way.extend(record(one.topic, one.value, one.key) for one in published)
 
     def answers(self) -> dict[str, str]:
-        """What the services answered to commands, by command id."""
+        """The answers of the services to commands, by command id."""
         return {one.key: one.value.decode() for one in self.said if one.topic == "command-results"}

@@ -1,4 +1,4 @@
-"""Two workers of one service, each with one partition of a topic, that pause at named points when told: the ground of forced races."""
+"""Forced races: two workers of one service, each with one partition, pause at named points."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ SELDOM_SECONDS = 3600
 
 @dataclass
 class Replica(Pauses):
-    """One worker. It alone reads its partition, and it alone pauses when told."""
+    """One worker. Only it reads its partition, and it alone pauses on demand."""
 
     name: str
     worker: Running
@@ -29,7 +29,10 @@ class Replica(Pauses):
 
 @dataclass
 class RaceHarness:
-    """The workers of a race, and what there is to see of it. They sweep seldom: a sweep would visit the points of a transaction, too."""
+    """The workers of a race and their observer.
+
+    They sweep rarely, because a sweep would also pass the pause points of a transaction.
+    """
 
     stack: dict[str, str]
     folder: Path
@@ -39,7 +42,7 @@ class RaceHarness:
     others: list[Running] = field(default_factory=list)
 
     async def start(self, service: str, topic: str, replicas: int = PARTITIONS) -> list[Replica]:
-        """The workers that race, when each has its share of the topic."""
+        """Start the workers that race, and wait until each has its share of the topic."""
         for number in range(replicas):
             pause = self.folder / f"pause-{number}"
             pause.mkdir()
@@ -57,7 +60,7 @@ class RaceHarness:
         return self.replicas
 
     async def also(self, *services: str) -> None:
-        """Workers that take no part in the race."""
+        """Start workers that take no part in the race."""
         self.others += [
             await start(service, self.stack, self.folder, today=self.today) for service in services
         ]
@@ -85,7 +88,7 @@ class RaceHarness:
         return True
 
     async def waits(self) -> None:
-        """Waits until a transaction is seen waiting for a lock."""
+        """Wait until a transaction waits for a lock."""
 
         async def seen() -> Any:
             return await self.observer.waiting_for_locks()
@@ -93,7 +96,7 @@ class RaceHarness:
         await until("the other one waits for a lock", seen)
 
     async def stop(self) -> None:
-        """Stops all; each must end well."""
+        """Stop all; each must exit with 0."""
         await asyncio.gather(*(worker.stop() for worker in self._workers()))
 
     def _workers(self) -> list[Running]:
@@ -104,7 +107,7 @@ class RaceHarness:
 async def race_harness(
     stack: dict[str, str], folder: Path, observer: Observer, today: str
 ) -> AsyncIterator[RaceHarness]:
-    """An arena whose workers are stopped at the end, and killed if the test failed."""
+    """A harness whose workers are stopped at the end, and killed if the test failed."""
     made = RaceHarness(stack, folder, observer, today)
     try:
         yield made

@@ -1,6 +1,7 @@
-"""Whole workers as processes of their own, for system tests: starting, publishing, waiting until nothing moves, digesting every table.
+"""Workers as real processes, for system tests: start, publish, wait, digest every table.
 
-Nothing here knows what a message means; a test says what is sent and what must be in the books afterwards.
+Nothing here depends on the meaning of a message; a test defines what is sent and what the tables
+must contain afterwards.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ def starts_of(service: str) -> dict[str, tuple[str, ...]]:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
@@ -72,7 +73,7 @@ class Running:
             return 0, ""
 
     async def stop(self) -> None:
-        """Asks it to stop; its exit code must be 0."""
+        """Stop it with SIGTERM; its exit code must be 0."""
         if self.process.returncode is None:
             self.process.send_signal(signal.SIGTERM)
             await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
@@ -84,7 +85,7 @@ class Running:
 async def start(
     service: str, environment: dict[str, str], folder: Path, *command: str, **settings_of_it: object
 ) -> Running:
-    """Starts a worker; `settings_of_it` are settings by name, `command` replaces `-m services.X.app`."""
+    """Start a worker with settings by name; `command` replaces `-m services.X.app`."""
     port = free_port()
     given = {"http_port": port, "sweep_seconds": 0.3, "log_format": "json"} | settings_of_it
     own = environment | {f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()}
@@ -126,7 +127,7 @@ async def until(
     within: float = PATIENCE_SECONDS,
     every: float = 0.1,
 ) -> Any:
-    """Waits until something holds and gives it; fails with what did not."""
+    """Wait until a condition holds and return its value; fail with its description."""
     last = time.monotonic() + within
     while True:
         found = await holds()
@@ -139,26 +140,26 @@ async def until(
 
 @dataclass
 class Pauses:
-    """Points at which a process waits when told: that process has this folder as its setting `pause`."""
+    """Points at which a process pauses; that process has this folder as its setting `pause`."""
 
     folder: Path
 
     def hold(self, point: str) -> None:
-        """From now on whoever reaches the point waits there."""
+        """From now on a process that reaches the point pauses there."""
         (self.folder / f"{point}.reached").unlink(missing_ok=True)
         (self.folder / f"{point}.hold").touch()
 
     async def reached(self, point: str) -> None:
-        """Waits until somebody is there."""
+        """Wait until a process has reached the point."""
         mark = self.folder / f"{point}.reached"
         await until(
-            f"somebody at {point} ({self.folder})",
+            f"a process at {point} ({self.folder})",
             lambda: asyncio.to_thread(mark.exists),
             every=0.02,
         )
 
     def release(self, point: str) -> None:
-        """Lets go on who waits there."""
+        """Release the process that pauses there."""
         (self.folder / f"{point}.hold").unlink()
 
 
@@ -167,7 +168,7 @@ class Pauses:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A record as it is put on a topic; no partition means the one of its key."""
+    """A record as it is put on a topic; without a partition its key decides."""
 
     topic: str
     key: bytes | None
@@ -193,7 +194,9 @@ def command(asked: AnyCommand, partition: int | None = None) -> Sent:
 
 
 async def publish(records: Iterable[Sent]) -> None:
-    """Puts records on their topics, each partition in the given order, and waits for every acknowledgement."""
+    """Put records on their topics, each partition in the given order, and await all
+    acknowledgements.
+    """
     producer = AIOKafkaProducer(
         bootstrap_servers=settings().kafka,
         enable_idempotence=True,
@@ -218,7 +221,7 @@ async def publish(records: Iterable[Sent]) -> None:
 
 
 async def ends(topics: Iterable[str]) -> dict[str, int]:
-    """How many records each topic has had, over its partitions."""
+    """The number of records that each topic ever had, over its partitions."""
     async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
         found = await consumer.end_offsets(
             [one for topic in topics for one in await _partitions(consumer, topic)]
@@ -232,7 +235,7 @@ async def ends(topics: Iterable[str]) -> dict[str, int]:
 
 
 async def records_of(topic: str) -> list[Any]:
-    """All that stands on a topic, partition by partition."""
+    """All records of a topic, partition by partition."""
     found: list[Any] = []
     async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
         partitions = await _partitions(consumer, topic)
@@ -256,7 +259,7 @@ async def answers(*command_ids: str) -> dict[str, list[dict[str, Any]]]:
 
 
 async def answered(*asked: AnyCommand, partition: int | None = None) -> list[dict[str, Any]]:
-    """Gives commands one after the other; their answers."""
+    """Send commands one after the other; return their answers."""
     await publish(command(one, partition) for one in asked)
     ids = [one.command_id for one in asked]
 
@@ -276,22 +279,28 @@ async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicParti
     ]
 
 
-# -- what is in the books
+# -- what is in the tables
 
 
-UNSAID = (
-    "SELECT (SELECT count(*) FROM fee_realizer.outbox) + (SELECT count(*) FROM invoicer.outbox) + (SELECT count(*) FROM scheduler.outbox)"
+OUTBOX = (
+    "SELECT (SELECT count(*) FROM fee_realizer.outbox) + (SELECT count(*) FROM invoicer.outbox) +"
+    " (SELECT count(*) FROM scheduler.outbox)"
 )  # fmt: skip
 MOVING = (
-    "SELECT (SELECT count(*) FROM fee_realizer.pricing_queue) + (SELECT count(*) FROM invoicer.stale_price_basis)"
-    " + (SELECT count(*) FROM fee_realizer.latest_realization l LEFT JOIN invoicer.settled_document s USING (document_kind, document_id)"
+    "SELECT (SELECT count(*) FROM fee_realizer.pricing_queue) + (SELECT count(*) FROM"
+    " invoicer.stale_price_basis)"
+    " + (SELECT count(*) FROM fee_realizer.latest_realization l LEFT JOIN"
+    " invoicer.settled_document s USING (document_kind, document_id)"
     "    WHERE coalesce(s.realization_no, 0) < l.realization_no)"
 )
 
 
 @dataclass
 class Observer:
-    """Looks at topics and tables from outside. `sweeping`: the workers look around often, so what was said is soon forgotten."""
+    """Read topics and tables from outside.
+
+    `sweeping`: the workers sweep often, so their outbox is soon empty.
+    """
 
     engine_of: EngineOf
     services: Sequence[str] = WORKERS
@@ -304,12 +313,15 @@ class Observer:
             return list((await connection.execute(text(sql), values)).all())
 
     async def one(self, sql: str, **values: Any) -> Any:
-        """The one value that is asked for."""
+        """The one value of a query."""
         ((value,),) = await self.select(sql, **values)
         return value
 
     async def settled(self, within: float = PATIENCE_SECONDS) -> None:
-        """Waits until all groups have read all, nothing waits to be priced, settled or said, twice in a row."""
+        """Wait until nothing moves, twice in a row.
+
+        All groups have consumed all, and nothing waits to be priced, settled or published.
+        """
         async with LagReader(settings().kafka) as lag:
 
             async def calm() -> bool:
@@ -326,17 +338,17 @@ class Observer:
             if "invoicer" in self.services
             else await self.one("SELECT count(*) FROM fee_realizer.pricing_queue")
         )
-        return int(under_way) + (int(await self.one(UNSAID)) if self.sweeping else 0)
+        return int(under_way) + (int(await self.one(OUTBOX)) if self.sweeping else 0)
 
     async def digest(self, but: frozenset[str] = frozenset()) -> dict[str, str]:
-        """A digest of every row of every table of every schema, from the catalog, by table."""
+        """A digest of every row of every table of every schema, by table."""
         async with self.engine_of("owner").connect() as connection:
             tables = await connection.execute(text(TABLES))
             names = [f"{row.schema}.{row.name}" for row in tables]
             return {name: await _digest(connection, name) for name in names if name not in but}
 
     async def verified(self) -> Report:
-        """What `verify` says of the books."""
+        """The report of `verify`."""
         async with self.engine_of("auditor").connect() as connection:
             return await verify(connection)
 
@@ -344,21 +356,25 @@ class Observer:
         """How many connections of this database wait for a lock."""
         return int(
             await self.one(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND"
+                " wait_event_type = 'Lock'"
             )
         )
 
 
 TABLES = (
-    "SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
+    "SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid ="
+    " c.relnamespace"
+    " WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND"
+    " n.nspname NOT LIKE 'pg\\_%' ORDER BY 1, 2"
 )
 
 
 async def _digest(connection: AsyncConnection, table: str) -> str:
-    sql = f"SELECT count(*) || ':' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {table} t".replace(
-        "::", "\\:\\:"
-    )
+    sql = (
+        "SELECT count(*) || ':' || coalesce(md5(string_agg(md5(t::text), ''"
+        f" ORDER BY md5(t::text))), '') FROM {table} t"
+    ).replace("::", "\\:\\:")
     return str(await connection.scalar(text(sql)))
 
 
@@ -366,6 +382,6 @@ OUTPUT = tuple(
     topic.name
     for topic in all_topics()
     if topic.name
-    not in {heard.name for of in CONSUMED.values() for heard in of} - {"pay-lines-realized"}
+    not in {consumed.name for of in CONSUMED.values() for consumed in of} - {"pay-lines-realized"}
 )
 """Every topic that a service writes to."""

@@ -1,6 +1,7 @@
-"""A pytest plugin: in CI (CI=true) a skipped test is a failure, unless tests/expected-skips.txt names it.
+"""A pytest plugin: in CI (CI=true) an unexpected skip is a failure.
 
-A test that quietly stopped running proves nothing; what may be missing on a machine is therefore written down and reviewed.
+A test that no longer runs proves nothing, so each test that a machine may skip is listed in
+tests/expected-skips.txt and reviewed.
 """
 
 import os
@@ -14,7 +15,7 @@ ANY_ENDING = "*"
 
 
 def expected_skips(text: str) -> tuple[set[str], tuple[str, ...]]:
-    """Node ids that may be skipped, and beginnings of node ids (lines that end in *)."""
+    """Node ids that may be skipped, and prefixes of node ids (lines that end in *)."""
     lines = {line.partition("#")[0].strip() for line in text.splitlines()} - {""}
     return {line for line in lines if not line.endswith(ANY_ENDING)}, tuple(
         line[:-1] for line in lines if line.endswith(ANY_ENDING)
@@ -22,7 +23,7 @@ def expected_skips(text: str) -> tuple[set[str], tuple[str, ...]]:
 
 
 class Skips:
-    """Collects what was skipped, and judges at the end."""
+    """Collect what was skipped, and fail the run at its end."""
 
     def __init__(self, exact: set[str], beginnings: tuple[str, ...]) -> None:
         self._exact = exact
@@ -42,7 +43,7 @@ class Skips:
             self._unexpected[node] = reason
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test was skipped, in itself or by a fixture."""
+        """A test was skipped, by itself or by a fixture."""
         self._see(report.nodeid, report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -51,13 +52,13 @@ class Skips:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Fail the run before the closing line is written."""
+        """Fail the run before the summary line is written."""
         if self._unexpected and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return (yield)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Name each."""
+        """Name each unexpected skip."""
         if self._unexpected:
             terminalreporter.section("skipped, but not on the list of expected skips", red=True)
             for node, reason in sorted(self._unexpected.items()):
@@ -68,6 +69,6 @@ class Skips:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch only in CI: on a person's machine a skip with its reason is enough."""
+    """Active only in CI: on a developer's machine a skip with its reason is enough."""
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(Skips(*expected_skips(EXPECTED.read_text())))

@@ -1,4 +1,4 @@
-"""The checks of other programs, so that `make test` is all there is to run: style, format, types, import contracts."""
+"""Ruff, mypy and the import contracts as tests, so that `make test` runs everything."""
 
 import subprocess
 import sys

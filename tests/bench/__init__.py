@@ -1,5 +1,6 @@
-"""How fast it is, as ratios inside one run: `python -m tests.bench` on real Kafka and PostgreSQL, with worker processes of their own.
+"""Benchmarks as ratios within one run: `python -m tests.bench`.
 
-Absolute numbers belong to the machine and to what else it did that day; what lasts is how a worker compares with the quickest bare way
-to do the same work on the same servers, in the same minutes. Every size is an option; a run with tiny sizes is a test.
+They run on real Kafka and PostgreSQL with worker processes. Absolute numbers depend on the machine
+and its load; the comparison with the fastest bare way to do the same work on the same servers at
+the same time does not. Every size is an option; a run with tiny sizes is a test.
 """

@@ -1,11 +1,11 @@
-"""The ways against which ingest is measured: reading alone, the quickest loop with the same durability, and one message a transaction.
+"""The bare ways for ingest: reading alone, the fastest durable loop, one message a transaction.
 
-All three read the very messages that the workers read, from the same topic, and write to the same database. The bare loop decodes the
-event, stores one keyed row a message in a logged table and commits offsets when the rows are committed; while one batch is being
-written it decodes the next. It decodes in two ways: with the model of the event, which refuses what no timesheet is, as workers must; and
-quicker still, with msgspec and the few fields that the row needs. Neither is disturbed by the search for circles of objects, as workers
-are not. The ORM way prices the sheet and stores document and line, as a service does that is written without
-thinking of batches; it says nothing to a second service, so it has less to do.
+All three read the same messages from the same topic as the workers and write to the same database.
+The bare loop decodes the event, stores one keyed row for each message in a logged table, and
+commits offsets after the rows; while one batch is written it decodes the next. It decodes in two
+ways: with the event's model, which validates as workers must, and with msgspec and only the fields
+of the row. Garbage collection is off, as in workers. The ORM way prices the timesheet and stores
+document and line, like a service written without batches; it publishes nothing, so it does less.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Entry(msgspec.Struct):
 
 
 class Sheet(msgspec.Struct):
-    """What the bare ways read of a timesheet."""
+    """The fields of a timesheet that the bare ways read."""
 
     timesheet_id: str
     revision: int
@@ -100,7 +100,7 @@ async def _poll(consumer: AIOKafkaConsumer, decode: Decode) -> _Polled:
 
 
 async def read_alone(place: Place, clock: Clock, messages: int, decode: Decode) -> Took:
-    """Consume and decode, nothing else."""
+    """Consume and decode only."""
     with _undisturbed():
         async with _consumer(place, f"read-alone-{_name(decode)}") as consumer:
             first = await _poll(consumer, decode)
@@ -121,13 +121,14 @@ CREATE TABLE bare_{name} (
   timesheet_id text NOT NULL, revision bigint NOT NULL, hours numeric(12,4) NOT NULL,
   PRIMARY KEY (timesheet_id, revision))"""
 KEEP_SQL = """
-INSERT INTO bare_{name} SELECT * FROM unnest($1::text[], $2::bigint[], $3::numeric[]) ON CONFLICT DO NOTHING"""
+INSERT INTO bare_{name} SELECT * FROM unnest($1::text[], $2::bigint[], $3::numeric[])
+    ON CONFLICT DO NOTHING"""
 
 
 async def _keep(
     connection: asyncpg.Connection, sheets: Sequence[Sheet | TimesheetApproved], name: str
 ) -> None:
-    """The quick way is right unless something comes again; then each row is asked for its key."""
+    """Insert all rows at once; only after a conflict each row is looked up by its key."""
     records = [
         (sheet.timesheet_id, sheet.revision, sum((entry.hours for entry in sheet.entries), ZERO))
         for sheet in sheets
@@ -152,7 +153,8 @@ async def keyed_rows(place: Place, clock: Clock, messages: int, decode: Decode) 
         kept = await connection.fetchval(f"SELECT count(*) FROM bare_{name}")
         if kept != messages:
             raise AssertionError(
-                f"the bare loop kept {kept} rows of {messages} messages: its time counts for nothing"
+                f"the bare loop kept {kept} rows of {messages} messages: its time counts for"
+                " nothing"
             )
         return took
     finally:

@@ -1,7 +1,8 @@
-"""How fast documents are delivered, against a bare client with the same concurrency on the same server, one after the other in one run.
+"""Deliveries against a bare client with the same concurrency on the same server, in one run.
 
-The server is the sample of the tests in a process of its own; it takes its time for each answer. The engine does for each document what it
-always does: it freezes the request, holds leases, stores the outcome and says it.
+The server is the sample ledger of the tests in a process of its own, with a latency for each
+response. The engine does for each document what it always does: it stores the request, holds
+leases, stores the outcome and publishes it.
 """
 
 import asyncio
@@ -44,14 +45,14 @@ class Delivered:
 
     @property
     def ratio(self) -> float:
-        """What the engine reaches of the bare client."""
+        """The rate of the engine as a part of that of the bare client."""
         return self.engine / self.bare
 
 
 def measure(
     bench_servers: BenchServers, documents: int, concurrency: int, latency_ms: float
 ) -> Delivered:
-    """The bare client, then the engine, on the same documents' number."""
+    """The bare client, then the engine, with the same number of documents."""
     with bench_servers.place("delivery"), _server(latency_ms) as url, _ledger_key():
         bare = asyncio.run(_bare(url, documents, concurrency))
         engine = asyncio.run(_engine(url, documents, concurrency))

@@ -1,7 +1,8 @@
-"""Ingest end to end: a timesheet that was published becomes an open pay line, over two durable hops through two worker processes.
+"""Ingest end to end: from a published timesheet to an open pay line, through two workers.
 
-The messages lie in the topic before the work starts, for every way alike, and every way holds its first batch in hand when the clock
-starts; it stops when the last row is committed, for the workers when the last line was seen open.
+The messages are on the topic before the work starts, for every way, and every way has its first
+batch in memory when the clock starts. It stops when the last row is committed, for the workers
+when the last line was seen open.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Ingest:
-    """One round: the workers, and what they are measured against."""
+    """One round: the workers, and what they are compared with."""
 
     workers: Took
     bare: Took
@@ -33,13 +34,14 @@ class Ingest:
 def ready_workers(
     place: Place, requirements: int, replicas: int = 1, **values: Any
 ) -> list[Worker]:
-    """Workers that are up and know the company and its requirements."""
+    """Workers that run and know the company and its requirements."""
     workers = place.start(*SERVICES, replicas=replicas, **values)
     asyncio.run(messages.publish_facts(requirements))
 
     async def known() -> bool:
         count = await place.value(
-            "SELECT count(*) FROM fee_realizer.requirement WHERE known AND EXISTS (SELECT FROM fee_realizer.billing_company WHERE known)"
+            "SELECT count(*) FROM fee_realizer.requirement WHERE known AND EXISTS (SELECT FROM"
+            " fee_realizer.billing_company WHERE known)"
         )
         return bool(count == requirements)
 
@@ -48,11 +50,12 @@ def ready_workers(
 
 
 async def work_off(place: Place, clock: Clock, count: int, requirements: int) -> Took:
-    """Publishes, and lets the workers begin when all is published."""
+    """Publish all, then let the workers begin."""
     connection = await place.owner()
     try:
         gun = connection.transaction()
-        await gun.start()  # until it is committed no requirement can be read: each worker waits with its first batch
+        # until it is committed no requirement can be read: each worker waits with its first batch
+        await gun.start()
         await connection.execute("LOCK TABLE fee_realizer.requirement IN ACCESS EXCLUSIVE MODE")
         await messages.publish(TIMESHEET_APPROVED.name, messages.timesheets(0, count, requirements))
         begun = clock.now()

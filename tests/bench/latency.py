@@ -1,7 +1,8 @@
-"""One timesheet to its open line, at a steady pace: from before the ATS's send to when another process could read the line.
+"""Latency at a steady rate: from before the ATS sends until another process can read the line.
 
-The line is seen by a notification that PostgreSQL sends when the transaction commits, and then read, as any program would. Meanwhile
-another connection commits one small row now and then: a line needs two such commits, and can't be quicker than the disk lets them be.
+The line is seen by a notification that PostgreSQL sends at the commit, and then read, as any
+program would. Another connection commits one small row now and then: a line needs two such
+commits, so the disk bounds its latency.
 """
 
 import asyncio
@@ -19,17 +20,24 @@ COMMIT_EVERY_SECONDS = 0.05
 WARM_UP = 0.2
 """This part of the messages warms connections and caches, and is not counted."""
 BELL_SQL = (
-    "CREATE FUNCTION invoicer.ring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('born', ''); RETURN NULL; END $$",
-    "CREATE TRIGGER ring AFTER INSERT ON invoicer.open_line FOR EACH STATEMENT EXECUTE FUNCTION invoicer.ring()",
+    "CREATE FUNCTION invoicer.ring() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM"
+    " pg_notify('born', ''); RETURN NULL; END $$",
+    "CREATE TRIGGER ring AFTER INSERT ON invoicer.open_line FOR EACH STATEMENT EXECUTE FUNCTION"
+    " invoicer.ring()",
 )
 OVERTAKEN = 2_000
-"""So many ids back it is looked again: transactions beside each other commit in another order than they draw ids."""
-BORN_SQL = "SELECT pay_line_id, document_id FROM invoicer.pay_line WHERE pay_line_id > $1 ORDER BY pay_line_id"
+"""So many ids back it is looked again: transactions beside each other commit in another order
+than they draw ids.
+"""
+BORN_SQL = (
+    "SELECT pay_line_id, document_id FROM invoicer.pay_line WHERE pay_line_id > $1 ORDER BY"
+    " pay_line_id"
+)
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds that a line took, and how many a second there were."""
+    """Milliseconds until a line was readable, and the rate."""
 
     rate: float
     seen: int
@@ -42,7 +50,7 @@ class Latency:
 
 
 def measure(bench_servers: BenchServers, rate: float, seconds: float, requirements: int) -> Latency:
-    """Publishes at `rate` a second for so long; each line is timed for itself."""
+    """Publish at `rate` a second for this time; measure each line separately."""
     with bench_servers.place("latency") as place:
         workers = [*ready_workers(place, requirements), *place.start("scheduler")]
         count = int(rate * seconds)
@@ -126,7 +134,7 @@ async def _timed(
 
 
 async def _say_steadily(count: int, rate: float, requirements: int, sent: dict[str, float]) -> None:
-    """Each at its time: one that is late because the machine is busy does not delay the clock of the next."""
+    """Publish each at its time: a late one does not delay the clock of the next."""
     async with messages.producer(linger_ms=0) as sender:
         topic = full_name(TIMESHEET_APPROVED.name)
         began = time.perf_counter()

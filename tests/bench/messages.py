@@ -1,4 +1,4 @@
-"""The messages of the measurements: requirements of one billing company, and timesheets of five days, 679 bytes each."""
+"""Messages of the benchmarks: requirements of one company, timesheets of five days, 679 bytes."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def _bytes(body: dict[str, Any]) -> bytes:
 
 
 def company() -> Keyed:
-    """The command that sets the billing company up."""
+    """The command that creates the billing company."""
     command = {
         "command": "set-billing-company",
         "command_id": "bench-company",
@@ -53,7 +53,7 @@ def requirement(at: int) -> Keyed:
 
 
 def timesheet(at: int, requirements: int) -> Keyed:
-    """A worker's week of five days; the name of who approved it, which nobody here reads, fills the message up to its size."""
+    """A worker's week of five days; the approver's name, which no worker reads, fills the size."""
     timesheet_id = f"TS-{at:08d}"
     body: dict[str, Any] = {
         "timesheet_id": timesheet_id,
@@ -82,7 +82,7 @@ def timesheets(first: int, count: int, requirements: int) -> Iterator[Keyed]:
 
 
 def producer(linger_ms: int = 5) -> AIOKafkaProducer:
-    """A producer such as an ATS would have."""
+    """A producer like that of an ATS."""
     return AIOKafkaProducer(
         bootstrap_servers=settings().kafka,
         acks="all",
@@ -93,7 +93,7 @@ def producer(linger_ms: int = 5) -> AIOKafkaProducer:
 
 
 async def publish(topic: str, messages: Iterable[Keyed]) -> int:
-    """Publishes, awaiting every acknowledgement; how many."""
+    """Publish, await every acknowledgement, and return the number."""
     said = 0
     async with producer() as sender:
         waiting: list[asyncio.Future[Any]] = []

@@ -1,7 +1,8 @@
-"""More workers of each kind: they share the partitions, and where a commit is slow they get more done than one.
+"""Several workers of each kind share the partitions; with slow commits they do more than one.
 
-A slow commit is made in the database itself: every transaction that writes a statement or settles one also leaves a row in a small
-table whose deferred trigger sleeps when the transaction commits, as a disk or a standby far away would make it wait.
+A slow commit is made in the database: every transaction that writes or settles a realization also
+inserts a row into a small table whose deferred trigger sleeps at the commit, like a slow disk or a
+distant standby.
 """
 
 import asyncio
@@ -15,18 +16,25 @@ from tests.bench.setup import BenchServers, Place, Took
 
 SLOW_COMMIT_SQL = """
 CREATE TABLE public.slow_commit (at timestamptz NOT NULL);
-CREATE FUNCTION public.wait_at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
-CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON public.slow_commit DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.wait_at_commit();
+CREATE FUNCTION public.wait_at_commit() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON public.slow_commit DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION public.wait_at_commit();
 CREATE FUNCTION public.mark_commit() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
   BEGIN INSERT INTO public.slow_commit VALUES (now()); RETURN NULL; END $$;
-CREATE TRIGGER mark AFTER INSERT ON fee_realizer.realization FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
-CREATE TRIGGER mark AFTER INSERT ON invoicer.settled_document FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
+CREATE TRIGGER mark AFTER INSERT
+    ON fee_realizer.realization FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
+CREATE TRIGGER mark AFTER INSERT
+    ON invoicer.settled_document FOR EACH STATEMENT EXECUTE FUNCTION public.mark_commit();
 """
 
 
 @dataclass(frozen=True)
 class Shared:
-    """One worker of each kind, and several, on the same messages. `commit_ms`: by how much every commit was slowed; `records` in a transaction at most."""
+    """One worker of each kind, and several, on the same messages.
+
+    `commit_ms`: the delay of each commit; `records`: the most records in a transaction.
+    """
 
     one: Took
     several: Took
@@ -36,7 +44,7 @@ class Shared:
 
     @property
     def ratio(self) -> float:
-        """What several reach of one."""
+        """The rate of several as a multiple of that of one."""
         return self.several.rate / self.one.rate
 
 
@@ -49,8 +57,11 @@ def measure(
     records: int,
     rounds: int,
 ) -> Shared:
-    """Works the same number of messages off with one worker of each kind and with several. In more than one round: one, several, several,
-    one, so that neither gains by a machine that grows warm or busy meanwhile."""
+    """The same number of messages with one worker of each kind and with several.
+
+    In more than one round the order is one, several, several, one, so that neither gains by a
+    machine that gets warm or busy meanwhile.
+    """
     order = (1, replicas, replicas, 1) if rounds > 1 else (1, replicas)
     took = [
         (each, _round(bench_servers, count, requirements, each, commit_ms, records))

@@ -1,4 +1,4 @@
-"""One example of every message and every command, from which the golden files were made."""
+"""One example of each message and command, from which the golden files were made."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What those who have Docker get: a compose file that Compose understands, and dashboards whose metrics exist."""
+"""The files for Docker: Compose accepts the compose file, and the dashboards' metrics exist."""
 
 import json
 import re
@@ -33,14 +33,14 @@ def compose_file() -> dict[str, Any]:
 
 
 def dashboards() -> list[dict[str, Any]]:
-    """Every dashboard that Grafana is given."""
+    """Every dashboard that Grafana loads."""
     return [
         json.loads(path.read_text()) for path in sorted((DASHBOARDS / "grafana").glob("*.json"))
     ]
 
 
 def known_metrics() -> dict[str, set[str]]:
-    """Every metric name that a worker can serve, with its labels, as the libraries themselves describe them."""
+    """Every metric name that a worker can serve, with its labels, from the libraries."""
     of_faststream = CollectorRegistry()
     MetricsContainer(of_faststream, custom_label_names=())
     known: dict[str, set[str]] = {name: set() for name in OF_PROMETHEUS}
@@ -52,7 +52,7 @@ def known_metrics() -> dict[str, set[str]]:
 
 
 def expressions() -> list[tuple[str, str]]:
-    """Every PromQL expression of the dashboards and the alerts, with where it stands."""
+    """Every PromQL expression of dashboards and alerts, with its place."""
     found = [
         (f"{board['title']}: {panel['title']}", target["expr"])
         for board in dashboards()
@@ -64,7 +64,7 @@ def expressions() -> list[tuple[str, str]]:
 
 
 def test_compose_file_keeps_the_schema() -> None:
-    """compose.yaml is what the Compose Specification calls a compose file; a wrong key would be found."""
+    """compose.yaml conforms to the schema of the Compose Specification."""
     schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(compose_file(), schema)
@@ -75,7 +75,10 @@ def test_compose_file_keeps_the_schema() -> None:
 
 
 def test_compose_brings_the_same_versions_and_every_worker() -> None:
-    """Containers run what the embedded stack runs: the same Kafka, the same PostgreSQL, every worker."""
+    """Containers run the versions of the embedded stack.
+
+    The same Kafka, the same PostgreSQL, and every worker.
+    """
     services = compose_file()["services"]
     assert services["kafka"]["image"] == KAFKA_IMAGE == f"apache/kafka:{MADE_WITH['kafka']}"
     assert services["postgres"]["image"] == POSTGRES_IMAGE == f"postgres:{MADE_WITH['postgres']}"
@@ -86,7 +89,7 @@ def test_compose_brings_the_same_versions_and_every_worker() -> None:
 
 
 def test_files_that_compose_mounts_are_there() -> None:
-    """A mount of a file that is missing would make Docker put an empty folder in its place."""
+    """Each mounted file exists: Docker would mount a folder."""
     mounts = [
         mount.split(":")[0]
         for service in compose_file()["services"].values()
@@ -99,7 +102,7 @@ def test_files_that_compose_mounts_are_there() -> None:
 
 
 def test_ports_are_for_this_machine_alone() -> None:
-    """Kafka and PostgreSQL trust who reaches them: no port is published to the network."""
+    """No port is published to the network: Kafka trusts all clients."""
     ports = [
         port for service in compose_file()["services"].values() for port in service.get("ports", [])
     ]
@@ -108,7 +111,7 @@ def test_ports_are_for_this_machine_alone() -> None:
 
 
 def test_prometheus_asks_every_worker() -> None:
-    """The targets are the workers of the compose file, on the port that the image serves."""
+    """The targets are the workers of the compose file, on their port."""
     scrape = yaml.safe_load((DASHBOARDS / "prometheus.yml").read_text())["scrape_configs"][0][
         "dns_sd_configs"
     ][0]
@@ -117,7 +120,10 @@ def test_prometheus_asks_every_worker() -> None:
 
 
 def test_dashboards_load_with_unique_ids_and_a_data_source_to_choose() -> None:
-    """Each dashboard has an id of its own, each panel too, no two panels overlap, and none names a data source of somebody's."""
+    """Dashboards can be imported anywhere.
+
+    Each dashboard and panel has its own id, no panels overlap, and the data source is a variable.
+    """
     boards = dashboards()
     assert len({board["uid"] for board in boards}) == len(boards) >= 1
     for board in boards:
@@ -139,7 +145,7 @@ def test_dashboards_load_with_unique_ids_and_a_data_source_to_choose() -> None:
     ("place", "expression"), expressions(), ids=lambda value: value.partition(": ")[2] or value[:40]
 )
 def test_metrics_of_dashboards_and_alerts_exist(place: str, expression: str) -> None:
-    """Every metric that a panel or an alert asks for is served by a worker, and every label it groups by is one of that metric's."""
+    """Each metric and label of panels and alerts is served."""
     known = known_metrics()
     names = METRIC.findall(re.sub(r"\{[^}]*\}", "", expression))
     assert names, place
@@ -150,7 +156,7 @@ def test_metrics_of_dashboards_and_alerts_exist(place: str, expression: str) -> 
 
 
 def test_dashboard_shows_what_must_be_watched() -> None:
-    """Lag, throughput, holds, dead letters and pending money each have a panel."""
+    """Panels show lag, throughput, holds, dead letters, pending money."""
     asked = " ".join(
         target["expr"]
         for board in dashboards()
@@ -180,7 +186,7 @@ def _has_compose() -> bool:
 
 @pytest.mark.skipif(not _has_compose(), reason="needs the docker compose plugin")
 def test_compose_accepts_its_file() -> None:
-    """`docker compose config` reads the file without a word of complaint."""
+    """`docker compose config` reads the file without a warning."""
     answer = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
@@ -194,7 +200,7 @@ def test_compose_accepts_its_file() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
 def test_promtool_accepts_rules_and_configuration() -> None:
-    """Prometheus' own checker accepts the alerts and the configuration."""
+    """Prometheus' checker accepts alerts and configuration."""
     for check in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
         answer = subprocess.run(
             ["promtool", *check],

@@ -1,4 +1,4 @@
-"""What tests of handlers stand on: the fixtures of `tests.ledgers.delivering`, and points at which this process pauses when told."""
+"""Fixtures of handler tests: those of `tests.ledgers.delivering`, and pauses of this process."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the tests of a worker share: one of the sample service in this process, what it kept, committed and said."""
+"""A worker of the sample service in this process, and what it stored, committed and published."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,19 +13,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import full_name, group_name
-from shared.consumer.application import WorkerApplication, build_app
+from shared.consumer.application import build_app
 from shared.settings import settings
 from tests.conftest import EngineOf
 from tests.sample_service import PUBLISHED, SERVICE, TOPIC, SampleService
 
 PATIENCE_SECONDS = 40.0
-HOLDING_A_NAME = "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+HOLDING_A_NAME = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE"
+    " datname = current_database())"
+)
 
 
 @asynccontextmanager
 async def working(
     sample_service: SampleService,
-) -> AsyncIterator[tuple[WorkerApplication, "asyncio.Task[int]"]]:
+) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
     """A worker of the sample service in this process, stopped at the end."""
     app = build_app(sample_service.service())
     task = asyncio.create_task(app.exit_code())
@@ -39,7 +42,7 @@ async def working(
 async def until(
     what: str, holds: Callable[[], Awaitable[bool]], within: float = PATIENCE_SECONDS
 ) -> None:
-    """Waits until something holds; says what did not."""
+    """Wait until a condition holds; fail with its description."""
     for _ in range(int(within / 0.05)):
         if await holds():
             return
@@ -54,7 +57,7 @@ async def publish(
     topic: str = TOPIC,
     key: bytes = b"k",
 ) -> None:
-    """Puts records on one partition, in one go."""
+    """Put records on one partition, all at once."""
     producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, linger_ms=50)
     await producer.start()
     try:
@@ -70,7 +73,7 @@ async def publish(
 
 
 async def committed(topic: str = TOPIC) -> dict[int, int]:
-    """What the group committed, by partition; a partition without a commit is left out."""
+    """What the group committed, by partition; partitions without a commit are left out."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
     await admin.start()
     try:
@@ -83,7 +86,7 @@ async def committed(topic: str = TOPIC) -> dict[int, int]:
 
 
 async def said(topic: str = PUBLISHED) -> list[bytes]:
-    """The keys of all that stands on a topic."""
+    """The keys of all records of a topic."""
     consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
     await consumer.start()
     try:
@@ -130,7 +133,7 @@ async def kept(engine_of: EngineOf) -> list[str]:
 
 
 def all_kept(engine_of: EngineOf, count: int) -> Callable[[], Awaitable[bool]]:
-    """Whether so many samples are there."""
+    """Whether this number of samples is stored."""
 
     async def holds() -> bool:
         return len(await kept(engine_of)) >= count
@@ -144,12 +147,12 @@ def names(count: int, prefix: str = "t") -> list[str]:
 
 
 async def has_said(*keys: str, topic: str = PUBLISHED) -> bool:
-    """Whether these keys stand on a topic."""
+    """Whether a topic has these keys."""
     return {key.encode() for key in keys} <= set(await said(topic))
 
 
 async def take_at_most(topic: str, length: int) -> None:
-    """From now on the brokers take no longer batch on this topic."""
+    """From now on the brokers accept no larger batch on this topic."""
     await (admin := AIOKafkaAdminClient(bootstrap_servers=settings().kafka)).start()
     await admin.alter_configs(
         [
@@ -165,5 +168,5 @@ async def take_at_most(topic: str, length: int) -> None:
 
 
 async def holds_a_name(connection: AsyncConnection) -> bool:
-    """Whether a worker on this database holds the name of its replica."""
+    """Whether a worker on this database holds its replica name."""
     return bool(await connection.scalar(text(f"SELECT count(*) {HOLDING_A_NAME}")))

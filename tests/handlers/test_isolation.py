@@ -1,4 +1,4 @@
-"""The ground that the other tests stand on: a database of its own for each test, roles that may write their own schema only."""
+"""Isolation of the tests: each has its own database and topics; a role writes only its schema."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from tests.conftest import EngineOf, UnitOfWorkFor, process
 
 @pytest.mark.parametrize("attempt", [1, 2])
 async def test_each_test_has_an_empty_database(engine_of: EngineOf, attempt: int) -> None:
-    """What one test writes no other test finds."""
+    """No test sees what another test wrote."""
     async with engine_of("scheduler").begin() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM scheduler.watermark")) == 0
         await connection.execute(
@@ -34,7 +34,7 @@ async def test_each_test_has_an_empty_database(engine_of: EngineOf, attempt: int
     "service", ["fee_realizer", "scheduler", "invoicer", "arg_sync", "console"]
 )
 async def test_a_service_writes_its_own_schema_only(engine_of: EngineOf, service: str) -> None:
-    """A table has one writer: the service whose schema it is in."""
+    """A table has one writer: the service that owns its schema."""
     for schema in {"fee_realizer", "scheduler", "invoicer", "arg_sync"} - {service}:
         with pytest.raises(ProgrammingError, match="permission denied"):
             async with engine_of(service).begin() as connection:
@@ -42,7 +42,7 @@ async def test_a_service_writes_its_own_schema_only(engine_of: EngineOf, service
 
 
 async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
-    """A worker started with this environment hears this test's topics only."""
+    """A worker with this environment consumes only this test's topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=stack["BACKOFFICE_KAFKA"])
     await admin.start()
     try:
@@ -56,7 +56,10 @@ async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
 async def test_a_published_dead_letter_conforms_to_its_schema(
     unit_of_work_for: UnitOfWorkFor,
 ) -> None:
-    """Ids and reason, never what stood in the record; once, however often the record comes."""
+    """It has ids and reason, no value of the record.
+
+    It is published once, however often the record is consumed.
+    """
 
     async def none(
         connection: AsyncConnection, received: Sequence[Received[TimesheetApproved]]

@@ -1,4 +1,4 @@
-"""Commands and dead letters on a real PostgreSQL: one answer an id, whoever asks and how often; what nobody could read is read when fixed."""
+"""Commands and dead letters on a real PostgreSQL: one answer for each id; fixes of bad records."""
 
 import asyncio
 import json
@@ -30,13 +30,13 @@ ASK = "operator-commands"
 
 @pytest.fixture
 async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
-    """The sample service's books."""
+    """The sample service's transactions."""
     await make_table(engine_of("owner"))
     return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
 def answers(unit_of_work: UnitOfWork) -> list[dict[str, Any]]:
-    """Every answer that was said, in order."""
+    """Every published answer, in order."""
     return [
         json.loads(message.value)
         for message in unit_of_work.producer.published
@@ -47,7 +47,7 @@ def answers(unit_of_work: UnitOfWork) -> list[dict[str, Any]]:
 async def ask(
     unit_of_work: UnitOfWork, kind: str, subscription: Subscription | None = None, **values: Any
 ) -> dict[str, Any]:
-    """Gives a command; the answer that it got."""
+    """Send a command; return its answer."""
     await process(
         unit_of_work,
         subscription or SampleService().dispatcher().subscription(),
@@ -71,7 +71,7 @@ async def state(unit_of_work: UnitOfWork) -> list[tuple[Any, ...]]:
 
 
 async def samples(unit_of_work: UnitOfWork) -> list[str]:
-    """The samples that are there."""
+    """The stored samples."""
     async with unit_of_work.engine.connect() as connection:
         return [
             row[0]
@@ -87,7 +87,7 @@ async def dead_letter(
     topic: str = TOPIC,
     subscription: Subscription | None = None,
 ) -> int:
-    """Brings a record that nobody can read; the id of its dead letter."""
+    """Process an unreadable record; return the id of its dead letter."""
     await process(
         unit_of_work, subscription or SampleService().subscription(), [record(topic, value)]
     )
@@ -100,11 +100,12 @@ async def dead_letter(
 
 
 async def fate(unit_of_work: UnitOfWork, dead_letter_id: int) -> tuple[Any, ...]:
-    """What became of a dead letter."""
+    """The state of a dead letter."""
     async with unit_of_work.engine.connect() as connection:
         found = await rows(
             connection,
-            f"SELECT state, closed_by, closed_reason FROM {unit_of_work.service}.dead_letter WHERE dead_letter_id = :id",
+            f"SELECT state, closed_by, closed_reason FROM {unit_of_work.service}.dead_letter WHERE"
+            " dead_letter_id = :id",
             id=dead_letter_id,
         )
     return tuple(found[0])
@@ -114,7 +115,10 @@ ITEM: dict[str, Any] = {"name": "An item", "amount": "5.00", "currency": "USD"}
 
 
 async def test_the_same_command_again_gets_the_first_answer(unit_of_work: UnitOfWork) -> None:
-    """The same id with the same body, in whatever order its fields stand, is answered again and has no second effect."""
+    """A repeated command has no second effect.
+
+    The order of its fields does not matter; the first answer is published again.
+    """
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     body = json.loads(command.model_dump_json())
     turned = dict(reversed(body.items()))
@@ -131,7 +135,10 @@ async def test_the_same_command_again_gets_the_first_answer(unit_of_work: UnitOf
 
 
 async def test_the_answer_comes_first(unit_of_work: UnitOfWork) -> None:
-    """Somebody waits for the answer; what the command made true is said after it, and stands as unsaid until a later transaction."""
+    """The answer is published before what the command made true.
+
+    The rest stays in the outbox until a later transaction.
+    """
     await ask(unit_of_work, "set-catalog-item", item_id="I-1", **ITEM)
     assert [message.topic for message in unit_of_work.producer.published] == [
         "command-results",
@@ -150,7 +157,10 @@ async def test_the_answer_comes_first(unit_of_work: UnitOfWork) -> None:
 async def test_messages_not_published_after_an_answer_stay_in_the_outbox(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """Kafka goes away between the answer and what follows: that stands as unsaid, and the command asked again gets its answer again."""
+    """Kafka fails after the answer.
+
+    What follows stays in the outbox, and a repeated command gets its answer again.
+    """
     command = record(ASK, builders.command("set-catalog-item", item_id="I-1", **ITEM))
     say, unit_of_work.builders = unit_of_work.builders["sample"], {"sample": _away}
     with pytest.raises(KafkaConnectionError):
@@ -173,7 +183,10 @@ async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoin
 
 
 async def test_one_id_for_two_commands_is_refused(unit_of_work: UnitOfWork) -> None:
-    """Another body under a used id is refused, and the first answer stays; asked again, the refusal is the same."""
+    """Another body under a used id is refused, each time.
+
+    The first answer stays.
+    """
     body = json.loads(builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json())
     subscription = SampleService().dispatcher().subscription()
     for item in ("I-1", "I-2", "I-2", "I-1"):
@@ -188,8 +201,11 @@ async def test_one_id_for_two_commands_is_refused(unit_of_work: UnitOfWork) -> N
 
 
 async def test_no_answer_is_longer_than_its_message(unit_of_work: UnitOfWork) -> None:
-    """A message that quotes a long reason or names many debtors is cut, and of details that no message can hold the longest are emptied: the
-    command has its effect. Either stopped the worker, at every try again."""
+    """A too long answer is cut, and the command has its effect.
+
+    A message that quotes a long reason or names many debtors is cut; of details that are too long
+    for a message, the longest are emptied. Otherwise the worker would stop at each retry.
+    """
     words = "a reason of many words " * 100
 
     async def wordy(connection: AsyncConnection, command: SetCatalogItem) -> Answer:
@@ -240,7 +256,10 @@ async def test_no_answer_is_longer_than_its_message(unit_of_work: UnitOfWork) ->
 async def test_one_command_at_two_workers_has_one_effect(
     unit_of_work: UnitOfWork, unit_of_work_for: UnitOfWorkFor
 ) -> None:
-    """A zombie and its successor answer the same command side by side: one effect, and both give the one answer."""
+    """A zombie and its successor answer the same command.
+
+    It has one effect, and both publish the same answer.
+    """
     twin = unit_of_work_for(SERVICE, {"sample": SampleService().say})
     command = builders.command("set-catalog-item", item_id="I-1", **ITEM)
     both = asyncio.Barrier(2)
@@ -249,7 +268,9 @@ async def test_one_command_at_two_workers_has_one_effect(
         met: list[bool] = []
 
         async def meet(connection: AsyncConnection, asked: Any) -> Answer:
-            if not met:  # at the first try both find no answer stored; one of them meets the other's key and tries again
+            # at the first try both find no answer stored; one of them meets the other's key and
+            # tries again
+            if not met:
                 met.append(True)
                 await both.wait()
             return await SampleService().set_item(connection, asked)
@@ -267,7 +288,7 @@ async def test_one_command_at_two_workers_has_one_effect(
 async def test_a_fixed_dead_letter_is_processed_like_a_good_record(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """A record that was fixed has the effect, and is announced, as if it had been good the first time; it is replayed once."""
+    """A fixed record has its effect, once."""
     number = await dead_letter(unit_of_work, sample("bear")[:-1])
     answer = await ask(
         unit_of_work,
@@ -289,7 +310,10 @@ async def test_a_fixed_dead_letter_is_processed_like_a_good_record(
 
 
 async def test_an_unchanged_dead_letter_stays_open(unit_of_work: UnitOfWork) -> None:
-    """Replaying without fixing tells again what is wrong; so does a fix that meets what is there already."""
+    """Replaying without a fix gives the reason again.
+
+    So does a fix that conflicts with stored data.
+    """
     number = await dead_letter(unit_of_work, b"[1]")
     await process(
         unit_of_work, SampleService().subscription(), [record(TOPIC, sample("bear", "2"))]
@@ -312,7 +336,10 @@ async def test_an_unchanged_dead_letter_stays_open(unit_of_work: UnitOfWork) -> 
 async def test_a_fix_that_the_database_refuses_leaves_the_dead_letter_open(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """The command is answered with the database's refusal, and can be given again with another value."""
+    """The answer has the refusal.
+
+    The command can be sent again with another value.
+    """
     number = await dead_letter(unit_of_work, b"[1]")
     subscription = SampleService().dispatcher().subscription()
     refused = await ask(
@@ -337,7 +364,7 @@ async def test_a_fix_that_the_database_refuses_leaves_the_dead_letter_open(
 
 
 async def test_a_dead_letter_is_discarded_with_a_reason_only(unit_of_work: UnitOfWork) -> None:
-    """What is set aside for good says why; then it can't be replayed."""
+    """Discarding needs a reason and prevents a replay."""
     number = await dead_letter(unit_of_work, b"{}")
     bare = await ask(
         unit_of_work, "discard-dead-letter", service=SERVICE, dead_letter_id=number, reason=""
@@ -370,7 +397,7 @@ async def test_a_dead_letter_is_discarded_with_a_reason_only(unit_of_work: UnitO
 
 @pytest.fixture
 def invoicer(unit_of_work_for: UnitOfWorkFor) -> tuple[UnitOfWork, Subscription]:
-    """The desk that answers for commands that nobody can read."""
+    """The dispatcher that answers unreadable commands."""
     return unit_of_work_for(FALLBACK_SERVICE), CommandDispatcher(
         FALLBACK_SERVICE,
         {},
@@ -387,7 +414,7 @@ async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
     ("value", "said"),
     [
         pytest.param(
-            b'{"command_id": "c-1", "command": "dance"}', ["c-1"], id="a command that nobody knows"
+            b'{"command_id": "c-1", "command": "dance"}', ["c-1"], id="an unknown command"
         ),
         pytest.param(b'{"command_id": "' + b"x" * 500 + b'"}', ["x" * 200], id="an id too long"),
         pytest.param(b'{"command_id": 5}', [], id="an id that is no text"),
@@ -409,7 +436,7 @@ async def _nothing(connection: AsyncConnection, command: Any) -> Answer:
 async def test_an_unreadable_command_is_answered_if_its_id_can_be_read(
     invoicer: tuple[UnitOfWork, Subscription], value: bytes, said: list[str]
 ) -> None:
-    """Whatever is written to the command topic, the desk survives it, keeps it as a dead letter, and refuses it by its id."""
+    """It is a dead letter and refused by id."""
     unit_of_work, subscription = invoicer
     await dead_letter(unit_of_work, value, ASK, subscription)
     assert [answer["command_id"] for answer in answers(unit_of_work)] == said
@@ -421,7 +448,7 @@ async def test_an_unreadable_command_is_answered_if_its_id_can_be_read(
 async def test_a_fixed_command_of_another_service_is_refused(
     invoicer: tuple[UnitOfWork, Subscription],
 ) -> None:
-    """The desk that kept an unreadable command can't do another service's work: it says where to send the fixed one."""
+    """The answer states where to send the fixed command."""
     unit_of_work, subscription = invoicer
     number = await dead_letter(unit_of_work, b"{", ASK, subscription)
     fixed = builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json()

@@ -1,6 +1,7 @@
-"""Whatever reads well never stops a worker: the strangest values that the schemas allow, through every lane of the services.
+"""Readable input never stops a worker: the strangest values that the schemas allow.
 
-A value at the edge has an effect, is refused with a message, waits, or is a dead letter; it is never a bug outside a document's rule.
+Such a value has an effect, is refused with a message, is held, or is a dead letter; it is never an
+unexpected error outside of the rules of a document.
 """
 
 import json
@@ -56,7 +57,10 @@ IDS = (
     "[]",
 )
 HUGE = 10**30
-OUT_OF_RANGE = "the database refuses a value of this record: value out of int64 range; send a value within the limits of its type"
+OUT_OF_RANGE = (
+    "the database refuses a value of this record: value out of int64 range; send a value within"
+    " the limits of its type"
+)
 
 
 @pytest.fixture
@@ -197,7 +201,7 @@ def record(topic: str, value: dict[str, Any], offset: int) -> Record:
 
 
 async def test_no_command_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
-    """Each of the strangest commands is answered, accepted or refused with a message, and nothing else of them is said."""
+    """Each of the strangest commands is answered, accepted or refused."""
     pipeline.send(
         "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
     )
@@ -222,7 +226,10 @@ async def test_no_command_stops_a_worker(pipeline: Pipeline, observer: Observer)
 
 
 async def test_an_answer_that_lists_much_stops_no_worker(pipeline: Pipeline) -> None:
-    """A refusal that lists every from-date of a requirement, or every tax code of a company, says as many as a message may hold."""
+    """A refusal lists as much as fits a message.
+
+    Every from-date of a requirement, or every tax code of a company.
+    """
     rates = [
         builders.rate(price=str(at), since=str(date(2020, 1, 1) + timedelta(days=7 * at)))
         for at in range(1, 301)
@@ -265,7 +272,10 @@ async def test_an_answer_that_lists_much_stops_no_worker(pipeline: Pipeline) -> 
 async def test_an_answer_longer_than_a_message_stops_no_worker(
     pipeline: Pipeline, observer: Observer
 ) -> None:
-    """A billing company in a country of many tax districts, set in several commands: each is obeyed; the answer that would tell all is cut."""
+    """Tax districts set in several commands.
+
+    Each command is accepted; the answer that would list all is cut.
+    """
     for part in range(3):
         taxes = [
             {
@@ -296,7 +306,7 @@ async def test_an_answer_longer_than_a_message_stops_no_worker(
 
 
 async def test_no_identifier_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
-    """Whatever characters an identifier holds, the document is realized, settled and billed under exactly that identifier."""
+    """Any characters: realized, settled and billed under that identifier."""
     pipeline.send(
         "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
     )
@@ -338,7 +348,8 @@ async def test_no_identifier_stops_a_worker(pipeline: Pipeline, observer: Observ
     await pipeline.settle()
     await pipeline.sweep()
     held = await observer.select(
-        "SELECT document_id, hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT NULL AND source_id <> ''"
+        "SELECT document_id, hold_code FROM fee_realizer.source_document WHERE hold_code IS NOT"
+        " NULL AND source_id <> ''"
     )
     assert [tuple(row) for row in held] == []
     pipeline.send(
@@ -347,12 +358,14 @@ async def test_no_identifier_stops_a_worker(pipeline: Pipeline, observer: Observ
     )
     await pipeline.settle()
     billed = await observer.select(
-        "SELECT DISTINCT document_id FROM invoicer.closed_invoice_line WHERE document_kind = 'timesheet'"
+        "SELECT DISTINCT document_id FROM invoicer.closed_invoice_line WHERE document_kind ="
+        " 'timesheet'"
     )
     assert {row[0] for row in billed} == set(IDS)
     assert (
         await observer.one(
-            "SELECT (SELECT count(*) FROM fee_realizer.dead_letter) + (SELECT count(*) FROM invoicer.dead_letter)"
+            "SELECT (SELECT count(*) FROM fee_realizer.dead_letter) + (SELECT count(*) FROM"
+            " invoicer.dead_letter)"
         )
         == 0
     )
@@ -361,7 +374,7 @@ async def test_no_identifier_stops_a_worker(pipeline: Pipeline, observer: Observ
 
 
 def ideographs(count: int, seed: int) -> str:
-    """A name of so many characters, of three bytes each, which nothing makes shorter."""
+    """A name of this number of characters, of three bytes each, that does not compress."""
     rng = random.Random(seed)
     return "".join(chr(rng.randint(0x4E00, 0x9FA0)) for _ in range(count))
 
@@ -379,7 +392,10 @@ async def test_the_longest_names_stop_no_worker(
     character: Callable[[int, int], str],
     held: list[tuple[str]],
 ) -> None:
-    """Each name as long as its own limit allows: a line that no index takes holds its document; every other is set aside, billed, priced again."""
+    """Each name is as long as its limit allows.
+
+    A line too long for an index holds its document; every other line is snoozed, billed, repriced.
+    """
     requirement_id, names = (
         character(200, 1),
         {
@@ -535,7 +551,10 @@ WHOLE = {
 
 
 async def test_no_event_stops_a_worker(pipeline: Pipeline, observer: Observer) -> None:
-    """Each of the strangest events is priced, waits with a reason that is no bug, or is a dead letter; the books verify after each."""
+    """Each strange event is priced, held with a reason, or a dead letter.
+
+    `verify` finds nothing after each.
+    """
     pipeline.send(
         "operator-commands", builders.command("set-billing-company", billing_company=COMPANY)
     )

@@ -1,4 +1,4 @@
-"""The transaction of the protocol on a real PostgreSQL: what a bad record, another worker and a repeat do to their neighbours."""
+"""The transaction of the protocol on a real PostgreSQL: bad records, other workers, repeats."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,18 +28,18 @@ NUL_IN_A_FREE_FIELD = b'{"sample_id": "%s", "hours": "1", "free": "a\\u0000b"}'
 
 @pytest.fixture
 async def unit_of_work(engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor) -> UnitOfWork:
-    """The sample service's books."""
+    """The sample service's transactions."""
     await make_table(engine_of("owner"))
     return unit_of_work_for(SERVICE, {"sample": SampleService().say})
 
 
 def published(unit_of_work: UnitOfWork) -> list[tuple[str, str]]:
-    """Topic and key of all that was said, in order."""
+    """Topic and key of all published messages, in order."""
     return [(message.topic, message.key) for message in unit_of_work.producer.published]  # type: ignore[attr-defined]
 
 
 async def kept(unit_of_work: UnitOfWork, columns: str = "sample_id") -> list[Any]:
-    """The samples that are there, in the order in which they were written."""
+    """The stored samples, in the order in which they were written."""
     async with unit_of_work.engine.connect() as connection:
         found = await rows(connection, f"SELECT {columns} FROM fee_realizer.sample ORDER BY place")
     return [row[0] if len(row) == 1 else tuple(row) for row in found]
@@ -58,7 +58,7 @@ async def dead_letters(unit_of_work: UnitOfWork) -> list[tuple[str, int]]:
 
 
 async def outbox(unit_of_work: UnitOfWork) -> list[tuple[str, str]]:
-    """What stands as unsaid."""
+    """The rows of the outbox."""
     async with unit_of_work.engine.connect() as connection:
         return await tables.outbox_entries(connection, SERVICE, 1000)
 
@@ -71,7 +71,10 @@ def samples(*ids: str, first: int = 0) -> list[Record]:
 async def test_an_unreadable_record_and_its_neighbours_are_one_transaction(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """The neighbours of an unreadable record go through, in the transaction that keeps the dead letter."""
+    """One transaction has both.
+
+    The neighbours are processed in the transaction that stores the dead letter.
+    """
     await process(
         unit_of_work,
         SampleService().subscription(),
@@ -95,7 +98,10 @@ async def test_an_unreadable_record_and_its_neighbours_are_one_transaction(
 async def test_a_record_that_only_the_database_refuses_is_isolated(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """The batch is cut in halves until the refused records stand alone; every other one of a thousand has its effect, in order."""
+    """The batch is halved until it is alone.
+
+    Every other one of a thousand records has its effect, in order.
+    """
     batch = samples(*(f"t{at:04}" for at in range(1000)))
     for at in (17, 801):
         batch[at] = record(TOPIC, NUL_IN_A_FREE_FIELD % f"t{at:04}".encode(), offset=at)
@@ -113,7 +119,7 @@ async def test_a_record_that_only_the_database_refuses_is_isolated(
 
 
 async def test_a_lone_refused_record_is_a_dead_letter(unit_of_work: UnitOfWork) -> None:
-    """A batch of one that the database refuses is not tried again and again."""
+    """A batch of one refused record is not retried for ever."""
     sample_service = SampleService()
     await process(
         unit_of_work,
@@ -127,14 +133,18 @@ async def test_a_lone_refused_record_is_a_dead_letter(unit_of_work: UnitOfWork) 
 async def test_another_worker_in_the_way_is_tried_again(
     unit_of_work: UnitOfWork, engine_of: EngineOf
 ) -> None:
-    """A zombie that commits the same sample between our look and our write costs one more try, and no dead letter."""
+    """A concurrent commit costs one retry and no dead letter.
+
+    A zombie commits the same sample between our read and our write.
+    """
 
     async def zombie(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
         if len(sample_service.tries) == 1:
             async with engine_of("owner").begin() as other:
                 await other.execute(
                     text(
-                        "INSERT INTO fee_realizer.sample (sample_id, hours, body) VALUES ('b', 1, '{}')"
+                        "INSERT INTO fee_realizer.sample (sample_id, hours, body) VALUES ('b', 1,"
+                        " '{}')"
                     )
                 )
 
@@ -149,7 +159,7 @@ async def test_another_worker_in_the_way_is_tried_again(
 
 
 async def test_a_repeated_key_conflict_is_an_unexpected_error(unit_of_work: UnitOfWork) -> None:
-    """Trying again ends: what still meets its unique key after five tries is a bug, which stops the worker."""
+    """After five tries the worker stops."""
 
     async def twice(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
         await connection.execute(
@@ -165,7 +175,10 @@ async def test_a_repeated_key_conflict_is_an_unexpected_error(unit_of_work: Unit
 
 
 async def test_a_repeat_changes_nothing_and_publishes_nothing(unit_of_work: UnitOfWork) -> None:
-    """The same records again, dead letters among them: no table changes and nothing is said."""
+    """Repeated records change no table.
+
+    Dead letters are among them.
+    """
     batch = [
         *samples("a", "b"),
         record(TOPIC, b"[]", offset=2),
@@ -191,14 +204,20 @@ async def test_a_repeat_changes_nothing_and_publishes_nothing(unit_of_work: Unit
 async def test_the_same_offset_with_another_record_is_another_dead_letter(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """A topic that is made anew counts its offsets from zero again: what it brings is not taken for a repeat."""
+    """A recreated topic is no repeat.
+
+    Its offsets begin at zero again.
+    """
     await process(unit_of_work, SampleService().subscription(), [record(TOPIC, b"one", offset=0)])
     await process(unit_of_work, SampleService().subscription(), [record(TOPIC, b"two", offset=0)])
     assert await dead_letters(unit_of_work) == [("bad_json", 0), ("bad_json", 0)]
 
 
 async def test_a_message_is_in_the_outbox_until_it_was_published(unit_of_work: UnitOfWork) -> None:
-    """An announcement stands in the books until a later transaction forgets it; one that was never said is said from its row."""
+    """A later transaction deletes it.
+
+    One that was never published is built again from its row.
+    """
     await process(unit_of_work, SampleService().subscription(), samples("a"))
     assert await outbox(unit_of_work) == [("sample", "a")]
     await process(unit_of_work, SampleService().subscription(), samples("b", first=1))
@@ -217,7 +236,10 @@ async def test_a_message_is_in_the_outbox_until_it_was_published(unit_of_work: U
 async def test_outbox_rows_are_deleted_only_if_the_transaction_commits(
     unit_of_work: UnitOfWork,
 ) -> None:
-    """A transaction that fails forgets nothing: what it would have dropped is dropped by the next one."""
+    """A failed transaction deletes nothing.
+
+    The next one deletes what it would have deleted.
+    """
 
     async def fails(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
         raise ZeroDivisionError
@@ -231,7 +253,10 @@ async def test_outbox_rows_are_deleted_only_if_the_transaction_commits(
 
 
 async def test_a_short_transaction_does_not_wait_for_a_long_one(unit_of_work: UnitOfWork) -> None:
-    """Two lanes of one worker forget different announcements: settling goes on while a batch is being generated."""
+    """Settling goes on while a batch is generated.
+
+    Two subscriptions of one worker delete different outbox rows.
+    """
 
     async def long(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
         await asyncio.wait_for(
@@ -249,7 +274,10 @@ BAD, GOOD = True, False
 
 
 def test_too_many_bad_records_in_a_row() -> None:
-    """A run of unreadable records over the limit stops the consumer before anything of that batch is written; it may span batches."""
+    """A run of bad records over the limit pauses the consumer.
+
+    Nothing of that batch is written; the run may span batches.
+    """
     bad_records = BadRecords(limit=10)
     for batch in ([*[GOOD] * 90, *[BAD] * 5], [BAD] * 4):
         bad_records.check(batch)
@@ -260,7 +288,7 @@ def test_too_many_bad_records_in_a_row() -> None:
 
 
 def test_too_many_bad_records_among_the_recent() -> None:
-    """When half of the recent records were unreadable, the consumer pauses even though good ones lie between."""
+    """Half of the recent records being bad pauses the consumer."""
     bad_records = BadRecords(limit=10)
     for _ in range(9):
         bad_records.check([BAD, GOOD])
@@ -270,7 +298,7 @@ def test_too_many_bad_records_among_the_recent() -> None:
 
 
 def test_few_bad_records_among_many_good_ones_never_stop_the_consumer() -> None:
-    """One in ten is what dead letters are for, however many in all, even in one batch."""
+    """One in ten only makes dead letters."""
     bad_records = BadRecords(limit=10)
     for _ in range(50):
         bad_records.check([BAD, *[GOOD] * 9] * 100)
@@ -278,10 +306,13 @@ def test_few_bad_records_among_many_good_ones_never_stop_the_consumer() -> None:
 
 
 async def test_a_retried_batch_counts_once(unit_of_work: UnitOfWork) -> None:
-    """While the world is away the same batch comes again and again: its bad records are not counted as new ones."""
+    """While the infrastructure is unavailable a batch is retried.
+
+    Its bad records are not counted again.
+    """
 
     async def away(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
-        raise ConnectionError("planted")
+        raise ConnectionError("injected")
 
     batch = [*samples("a"), *(record(TOPIC, b"{", offset=at) for at in range(1, 6))]
     bad_records = BadRecords(limit=10)
@@ -299,7 +330,10 @@ async def test_a_retried_batch_counts_once(unit_of_work: UnitOfWork) -> None:
     ["ce_id", "", "with \x00 in it", "with \\u0000 spelt out", "‮right to left"],
 )
 async def test_no_header_has_an_effect(unit_of_work: UnitOfWork, name: str) -> None:
-    """Headers are optional and read by nobody: null, binary or strange, they are kept with a dead letter and touch nothing else."""
+    """Headers are optional and not read: null, binary or strange.
+
+    They are stored with a dead letter and have no other effect.
+    """
     headers = ((name, None), ("x", b"\xff\xfe\x00"))
     batch = [
         Record(TOPIC, 0, 0, b"\xff", sample("a"), headers),

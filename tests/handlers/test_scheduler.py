@@ -156,7 +156,7 @@ async def test_two_schedulers_at_once_are_harmless(
     assert announcements(one) + announcements(other) == Counter(lines)
 
 
-async def test_the_next_start_publishes_what_a_killed_scheduler_did_not(
+async def test_pending_messages_of_a_killed_scheduler_are_published_at_start(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """The outbox has the ranges of a move: a scheduler killed before publishing loses none."""
@@ -241,7 +241,7 @@ async def test_a_line_that_was_replaced_is_announced_no_more(
     assert announcements(unit_of_work) == Counter([there])
 
 
-async def test_republish_announces_again(
+async def test_republish_publishes_due_lines_again(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
     """Lines of one document, or since a date, but none before its day; without either: refused."""

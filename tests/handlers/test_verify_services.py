@@ -1,4 +1,4 @@
-"""The books that the services themselves write are clean at every moment: after each step of a busy month, and while they work."""
+"""`verify` finds nothing in what the services write: after each step, and while they work."""
 
 import asyncio
 import json
@@ -60,7 +60,7 @@ def orders(revision: int = 1, price: str = "50.00") -> Sequence[RequirementChang
 
 
 def sheets(rng: random.Random, revision: int, count: int = 60) -> list[TimesheetApproved]:
-    """Timesheets of some weeks, workers and requirements; what they say is drawn."""
+    """Timesheets of some weeks, workers and requirements, with random content."""
     found = []
     for at in range(count):
         sunday = SUNDAYS[at % len(SUNDAYS)]
@@ -112,7 +112,8 @@ async def pay_lines(engine_of: EngineOf, how_many: int, *, place: str = "open_li
     """Ids of some open lines, debits only."""
     async with engine_of("owner").connect() as connection:
         found = await connection.exec_driver_sql(
-            f"SELECT pay_line_id FROM invoicer.{place} JOIN invoicer.pay_line USING (pay_line_id) WHERE amount > 0 ORDER BY 1 LIMIT {how_many}"
+            f"SELECT pay_line_id FROM invoicer.{place} JOIN invoicer.pay_line USING (pay_line_id)"
+            f" WHERE amount > 0 ORDER BY 1 LIMIT {how_many}"
         )
         return [row.pay_line_id for row in found]
 
@@ -121,8 +122,11 @@ async def pay_lines(engine_of: EngineOf, how_many: int, *, place: str = "open_li
 async def test_a_busy_month_has_no_findings(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, seed: int
 ) -> None:
-    """Any order of arrival, revisions, edits, snoozes, a rate change, holds and releases, two batches with corrections between them:
-    `verify` is clean after every step."""
+    """`verify` finds nothing after every step.
+
+    Any order of arrival, revisions, edits, snoozes, a rate change, holds and releases, two batches
+    with corrections between them.
+    """
     configure(today=TODAY)
     rng = random.Random(seed)
     pipeline = Pipeline(unit_of_work_for, rng)
@@ -183,7 +187,10 @@ async def test_a_busy_month_has_no_findings(
 async def test_verify_is_quiet_while_everybody_works(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
-    """Settlement, batches and revisions go on while it looks, again and again: one snapshot is never seen by halves."""
+    """Concurrent writers cause no findings: one snapshot.
+
+    Settlement, batches and revisions go on while it reads, again and again.
+    """
     configure(today=TODAY)
     rng = random.Random(7)
     pipeline = Pipeline(unit_of_work_for, rng)
@@ -217,7 +224,10 @@ async def test_verify_is_quiet_while_everybody_works(
 async def test_the_hours_received_are_the_hours_stored(
     engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
 ) -> None:
-    """Outside oracle: hours counted from the messages equal those that are open or invoiced less credited."""
+    """Hours of the messages equal those of the tables.
+
+    Independent check: open hours, and invoiced less credited ones.
+    """
     configure(today=TODAY)
     rng = random.Random(3)
     pipeline = Pipeline(unit_of_work_for, rng)
@@ -235,6 +245,7 @@ async def test_the_hours_received_are_the_hours_stored(
     expected = sum((one.hours for sheet in last for one in sheet.entries), Decimal(0))
     async with engine_of("owner").connect() as connection:
         found = await RowInserter(connection).run(
-            "SELECT sum(quantity) FROM invoicer.pay_line p WHERE NOT EXISTS (SELECT FROM invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id)"
+            "SELECT sum(quantity) FROM invoicer.pay_line p WHERE NOT EXISTS (SELECT FROM"
+            " invoicer.replaced_line r WHERE r.pay_line_id = p.pay_line_id)"
         )
     assert found == expected

@@ -1,4 +1,7 @@
-"""What the ATS sends in a history: timesheets with revisions and adjustments, placements, requirements with rates, nodes; each perhaps again."""
+"""Events of the ATS in a history: timesheets, adjustments, placements, requirements, nodes.
+
+Each may be repeated.
+"""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,7 +17,7 @@ from tests.histories.setup import HistorySetup
 
 
 class AtsEvents(HistorySetup):
-    """Rules of what comes in, once, again, late."""
+    """Rules of events: once, repeated, late."""
 
     @rule(drawn=domain.entries, week=st.sampled_from(domain.WEEKS), stamp=domain.stamps)
     def a_timesheet_comes(self, drawn: list[domain.Drawn], week: date, stamp: str) -> None:
@@ -32,8 +35,11 @@ class AtsEvents(HistorySetup):
     def a_revision_comes(
         self, pick: int, drawn: list[domain.Drawn], stamp: str, what: str, billed: bool
     ) -> None:
-        """A later revision with other time, or without entries; an adjustment timesheet, approved or not; or a revision below the newest, which
-        is recorded without effect on the worth. What it opens is billed at once or not."""
+        """A later revision of a timesheet.
+
+        With other time or without entries; an adjustment timesheet, approved or not; or a revision
+        below the newest, which is stored without effect. What it opens is billed at once or not.
+        """
         original = self.pick(pick, sorted(self.stamps.weeks))
         week = self.stamps.weeks[original]
         if what == "cancelled":
@@ -57,9 +63,12 @@ class AtsEvents(HistorySetup):
     def hours_go_up_and_down(
         self, pick: int, at: int, turns: list[str], moves: str | None, billed: bool, swapped: bool
     ) -> None:
-        """Revisions that differ in the hours of one day only, each billed, or each but the last: so a key comes to stand on several invoices, is
-        credited bit by bit down to nothing, and has several debtors if the office moves meanwhile. With the last one some hours turn out to
-        have been of the other time type: a credit and a debit."""
+        """Revisions that change the hours of one day only, each billed or not.
+
+        So a key is on several invoices, is credited in steps down to nothing, and has several
+        debtors if the office moves meanwhile. With the last revision some hours have the other time
+        type: a credit and a debit.
+        """
         on_documents = [
             document[1]
             for document, page in self.reference.ledger.pages.items()
@@ -106,7 +115,7 @@ class AtsEvents(HistorySetup):
         drawn: list[tuple[str, list[tuple[str, int]]]],
         start: int,
     ) -> None:
-        """A direct hire, or a later revision of one: other fees, another start, none at all."""
+        """A direct hire, or a later revision of one: other fees, another start, none."""
         known = sorted(self.stamps.placements)
         placement_id = self.stamps.new("P") if new or not known else self.pick(pick, known)
         order_id = self.stamps.placements.setdefault(placement_id, order_id)
@@ -115,8 +124,15 @@ class AtsEvents(HistorySetup):
             self.stamps.next(placement_id),
             domain.FIRST_DAY + timedelta(days=start),
         )
-        plans = [{"fee_id": f"F{at}", "item_id": domain.ITEM, "amount": amount, "plan": [{"share": share, "day": due} for share, due in plan]}
-                 for at, (amount, plan) in enumerate(drawn)]  # fmt: skip
+        plans = [
+            {
+                "fee_id": f"F{at}",
+                "item_id": domain.ITEM,
+                "amount": amount,
+                "plan": [{"share": share, "day": due} for share, due in plan],
+            }
+            for at, (amount, plan) in enumerate(drawn)
+        ]
         event = builders.placement(
             placement_id,
             revision,
@@ -154,7 +170,10 @@ class AtsEvents(HistorySetup):
     def a_job_order_changes(
         self, order_id: str, rates: dict[tuple[str, date], str], billable: bool, office: str
     ) -> None:
-        """Other rates, another office, no longer Filled: open lines follow at once, invoiced ones keep what they cite."""
+        """Other rates, another office, no longer Filled.
+
+        Open lines follow at once, invoiced ones keep what they cite.
+        """
         order = self.order(
             order_id,
             {("REG", domain.LONG_SINCE): "50", ("OT", domain.LONG_SINCE): "75.1255", **rates},
@@ -171,8 +190,11 @@ class AtsEvents(HistorySetup):
         way=st.none() | domain.ways,
     )
     def who_pays_changes(self, node_id: str, account: str, parent: bool, way: Way | None) -> None:
-        """Another Account Name, or none, or no parent any more: open debits move, documents and their credits do not. Or a debtor is billed in
-        another way from today on: cycle, credits and documents of zero, terms."""
+        """Another Account Name, none, or no parent.
+
+        Open debits move, documents and their credits do not. Or the terms of a debtor change from
+        today on: cycle, credits, documents of zero, payment terms.
+        """
         level, above, _ = domain.NODES[node_id]
         if way is None or not account:
             self.send(
@@ -190,7 +212,10 @@ class AtsEvents(HistorySetup):
         what=st.sampled_from(["event", "command", "statements", "worker"]),
     )
     def something_comes_again(self, pick: int, other: int, what: str) -> None:
-        """A repeat has no effect: an event, a command, statements that were settled long ago in any order; and workers may start anew."""
+        """A repeat has no effect, nor does a restart of the workers.
+
+        An event, a command, or realizations that were settled long ago, in any order.
+        """
         if what == "worker":
             self.run(self.office.restart())
         if what == "event":
@@ -205,11 +230,14 @@ class AtsEvents(HistorySetup):
     @precondition(lambda self: not self.held_up)
     @rule(steps=st.integers(1, 4))
     def statements_are_held_up(self, steps: int) -> None:
-        """For some steps statements stay under way: batches close before them, later ones overtake earlier ones."""
+        """For some steps realizations stay in flight.
+
+        Batches close before them, later ones overtake earlier ones.
+        """
         self.held_up = steps + 1
 
     @precondition(lambda self: self.office.under_way)
     @rule(pick=domain.picks)
     def one_of_them_gets_through(self, pick: int) -> None:
-        """A later statement may overtake an earlier one."""
+        """A later realization may overtake an earlier one."""
         self.arrive([self.pick(pick, self.office.under_way)])

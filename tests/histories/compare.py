@@ -1,4 +1,4 @@
-"""The books as the services keep them beside those of the reference, in the same words; and what differs."""
+"""The data of the services and of the reference as the same facts, and their differences."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,22 +12,27 @@ from tests.histories.reference.reference import Reference
 from tests.histories.reference.values import ZERO, short
 
 STATEMENTS = """
-SELECT d.document_kind, d.document_id, d.realization_no, coalesce(d.hold_code, '') AS held, coalesce(s.realization_kind = 'realized', false) AS realized,
+SELECT d.document_kind, d.document_id, d.realization_no, coalesce(d.hold_code, '') AS held,
+    coalesce(s.realization_kind = 'realized', false) AS realized,
        t.realization_no AS settled, t.stale_realization_no AS stale
 FROM fee_realizer.document_state d
 LEFT JOIN fee_realizer.latest_realization s USING (document_kind, document_id)
 LEFT JOIN invoicer.settled_document t USING (document_kind, document_id) WHERE d.revision >= 0"""
 LINES = """
-SELECT p.document_kind, p.document_id, p.line_key, p.quantity, p.amount, p.billing_company, p.billto_node, p.currency, p.effective_date, p.week_ending,
-       c.invoice_number AS corrects, o.correction, i.invoice_number AS number, l.tax_amount AS tax, l.tax_rate AS rate
+SELECT p.document_kind, p.document_id, p.line_key, p.quantity, p.amount, p.billing_company,
+    p.billto_node, p.currency, p.effective_date, p.week_ending,
+       c.invoice_number AS corrects, o.correction, i.invoice_number AS number, l.tax_amount AS tax,
+           l.tax_rate AS rate
 FROM invoicer.pay_line p
-LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company
+    AND o.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id
 LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
 WHERE o.pay_line_id IS NOT NULL OR l.pay_line_id IS NOT NULL"""
 INVOICES = """
-SELECT invoice_number, document_type, billing_company, account_name, currency, tax_regime, payment_terms, po_number, net, tax, total, line_count
+SELECT invoice_number, document_type, billing_company, account_name, currency, tax_regime,
+    payment_terms, po_number, net, tax, total, line_count
 FROM invoicer.invoice"""
 HOLDS = "SELECT document_kind, document_id, line_key, code, until_date FROM invoicer.snooze"
 
@@ -39,14 +44,14 @@ class BusinessFacts:
     rows: Counter[tuple[Any, ...]] = field(default_factory=Counter)
 
     def add(self, what: str, *values: object) -> None:
-        """One fact."""
+        """Add one fact."""
         self.rows[
             (what, *(short(value) if isinstance(value, Decimal) else value for value in values))
         ] += 1
 
 
 async def stored_facts(office: Office) -> BusinessFacts:
-    """What stands in the tables."""
+    """The facts in the tables."""
     facts = BusinessFacts()
     for row in await office.select(STATEMENTS):
         facts.add(
@@ -89,7 +94,7 @@ async def stored_facts(office: Office) -> BusinessFacts:
 
 
 def expected_facts(reference: Reference) -> BusinessFacts:
-    """What must stand there."""
+    """The facts of the reference."""
     facts = BusinessFacts()
     for document, paper in reference.pricing.papers.items():
         if paper.in_force is None:
@@ -109,9 +114,19 @@ def expected_facts(reference: Reference) -> BusinessFacts:
     for one in reference.ledger.lines():
         line, corrects = one.line, one.corrects.number if one.corrects else None
         facts.add(
-            "open", *one.document, line.key, one.worth.quantity, one.worth.amount, corrects,
-            line.company, line.node, line.currency, line.effective, line.week, one.correction,
-        )  # fmt: skip
+            "open",
+            *one.document,
+            line.key,
+            one.worth.quantity,
+            one.worth.amount,
+            corrects,
+            line.company,
+            line.node,
+            line.currency,
+            line.effective,
+            line.week,
+            one.correction,
+        )
     for invoice in reference.billing.invoices:
         for billed in invoice.lines:
             corrects = billed.corrects.number if billed.corrects else None
@@ -125,9 +140,20 @@ def expected_facts(reference: Reference) -> BusinessFacts:
             facts.add("billed", billed.number, *what, billed.tax, billed.tax_rate)
         terms = invoice.terms
         facts.add(
-            "invoice", invoice.number, invoice.kind, invoice.company, invoice.account, invoice.currency, terms.regime, terms.payment, invoice.po,
-            invoice.net, invoice.tax, invoice.net + invoice.tax, len(invoice.lines),
-        )  # fmt: skip
+            "invoice",
+            invoice.number,
+            invoice.kind,
+            invoice.company,
+            invoice.account,
+            invoice.currency,
+            terms.regime,
+            terms.payment,
+            invoice.po,
+            invoice.net,
+            invoice.tax,
+            invoice.net + invoice.tax,
+            len(invoice.lines),
+        )
     for document, page in reference.ledger.pages.items():
         for key, hold in page.holds.items():
             facts.add("hold", *document, key, hold.code, hold.until)
@@ -136,15 +162,15 @@ def expected_facts(reference: Reference) -> BusinessFacts:
 
 def differences(there: BusinessFacts, wanted: BusinessFacts) -> list[str]:
     """What one side has and the other has not."""
-    told = [f"the books have  {row}" for row in (there.rows - wanted.rows).elements()]
+    found = [f"the tables have  {row}" for row in (there.rows - wanted.rows).elements()]
     return sorted(
-        told + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()],
+        found + [f"they should have {row}" for row in (wanted.rows - there.rows).elements()],
         key=lambda line: line[17:],
     )
 
 
 def expected_answer(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[str, Any]:
-    """What an answer about a batch must tell of it."""
+    """What the answer to a batch command must contain."""
     sums: dict[str, list[Decimal]] = {}
     for invoice in closed:
         was = sums.get(invoice.currency, [ZERO] * 4)
@@ -161,7 +187,7 @@ def expected_answer(closed: Sequence[Invoice], out: Mapping[str, int]) -> dict[s
 
 
 def given_answer(details: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of what a service answered."""
+    """The same of the answer of a service."""
     totals = [
         (
             row["currency"],

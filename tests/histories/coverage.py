@@ -1,4 +1,4 @@
-"""What a history met on its way: a rule of settlement that no history ever reaches is not proven by any."""
+"""The cases that histories reached: a rule of settlement that none reaches is not proved."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,33 @@ from tests.histories.reference.ledger import EDIT_MEETS_REVISION
 from tests.histories.reference.reference import Reference
 
 WANTED = (
-    "invoice", "credit note", "netted document", "document of zero", "credit of several lines", "credit at another debtor than the debit",
-    "part of a line credited", "line used up", "withheld after invoicing", "stale statement", "edit", "edit meets revision", "snoozed", "forgiven",
-    "scheduled", "adjustment in force", "rate confirmed", "written off", "credited to rebill", "issued again", "written off and taken back",
-)  # fmt: skip
+    "invoice",
+    "credit note",
+    "netted document",
+    "document of zero",
+    "credit of several lines",
+    "credit at another debtor than the debit",
+    "part of a line credited",
+    "line used up",
+    "withheld after invoicing",
+    "stale statement",
+    "edit",
+    "edit meets revision",
+    "snoozed",
+    "forgiven",
+    "scheduled",
+    "adjustment in force",
+    "rate confirmed",
+    "written off",
+    "credited to rebill",
+    "issued again",
+    "written off and taken back",
+)
 """What a hundred histories together must have met."""
 
 
 def met(reference: Reference) -> Iterator[str]:
-    """What there is to see in the books now."""
+    """The cases that the data shows now."""
     for invoice in reference.billing.invoices:
         credits = [one for one in invoice.lines if one.corrects is not None]
         yield "invoice" if invoice.kind == "invoice" else "credit note"

@@ -1,6 +1,7 @@
-"""The small world of a history: two billing companies, a hierarchy of who pays, four requirements in three currencies; and what may happen in it.
+"""The small domain of a history, and what may happen in it.
 
-It is small so that things meet: few weeks, few requirements, few prices, all with decimals that round.
+Two billing companies, a hierarchy of payers, four requirements in three currencies. It is small so
+that events concern the same things: few weeks, few requirements, few prices with decimals to round.
 """
 
 from dataclasses import dataclass
@@ -143,7 +144,7 @@ def week_of(drawn: list[Drawn], week: date) -> list[Entry]:
 
 
 def companies() -> dict[str, Company]:
-    """The billing companies, with no document yet."""
+    """The billing companies, without documents."""
     found = {}
     for name, values in COMPANIES.items():
         taxes = {
@@ -172,7 +173,7 @@ def cycles() -> dict[str, Cycle]:
 
 
 def commands() -> list[AnyCommand]:
-    """What sets up a world: companies, a catalog item, time groups."""
+    """The commands of the setup: companies, a catalog item, time groups."""
     found = [
         command("set-billing-company", billing_company=name, **values)
         for name, values in COMPANIES.items()

@@ -1,4 +1,4 @@
-"""What operators ask for in a history: snoozes, edits, terms, rates, batches, credits by hand."""
+"""Commands of operators in a history: snoozes, edits, terms, rates, batches, credits by hand."""
 
 import copy
 from datetime import date, timedelta
@@ -18,12 +18,15 @@ from tests.histories.setup import HistorySetup
 
 
 class OperatorCommands(HistorySetup):
-    """Rules of commands."""
+    """Rules that send commands."""
 
     @precondition(lambda self: self.debits())
     @rule(pick=domain.picks, until=st.sampled_from([None, 1, 5]))
     def a_line_is_snoozed_or_released(self, pick: int, until: int | None) -> None:
-        """Out of every batch until released or until a date, and so is whatever replaces it; one that is on hold is released."""
+        """A snoozed line is in no batch until released or a date.
+
+        So is a line that replaces it; a snoozed line is released.
+        """
         one = self.pick(pick, self.debits())
         holds, named = (
             self.reference.ledger.pages[one.document].holds,
@@ -47,7 +50,10 @@ class OperatorCommands(HistorySetup):
         amount=st.sampled_from([None, None, "0", "1", "777"]),
     )
     def a_line_is_edited(self, pick: int, quantity: str, amount: str | None) -> None:
-        """Another quantity, or another amount: the difference is added to every later statement."""
+        """Another quantity or amount.
+
+        The difference is added to every later realization.
+        """
         one = self.pick(pick, self.debits())
         after = (
             Pair(Decimal(quantity), money(Decimal(quantity) * one.line.price, one.line.currency))
@@ -75,8 +81,11 @@ class OperatorCommands(HistorySetup):
         overtaken=st.booleans(),
     )
     def a_rate_is_set(self, pick: int, since: date, price: str, overtaken: bool) -> None:
-        """An operator's rate wins over the ATS's of the same date; open lines are priced again at once. Sometimes batches close while the new
-        statements are still under way: then they were priced from rates that the invoiced lines do not cite."""
+        """An operator's rate wins over the ATS's rate of the same date.
+
+        Open lines are repriced at once. Sometimes batches close while the new realizations are in
+        flight: then these were priced from rates that the invoiced lines do not cite.
+        """
         order_id, kind = self.pick(pick, self.priced())
         self.ask(
             "set-bill-rate",
@@ -97,7 +106,10 @@ class OperatorCommands(HistorySetup):
     @precondition(lambda self: self.unconfirmed())
     @rule(pick=domain.picks)
     def a_rate_is_confirmed(self, pick: int) -> None:
-        """Invoiced lines are credited whole at the old price and debited at the new one. Where nothing would change it is refused."""
+        """Invoiced lines are credited at the old and debited at the new rate.
+
+        Where nothing would change the command is refused.
+        """
         order_id, kind, since = self.pick(pick, self.unconfirmed())
         asked = builders.command(
             "confirm-rates", requirement_id=order_id, time_type=kind, effective_from=str(since)
@@ -118,7 +130,10 @@ class OperatorCommands(HistorySetup):
         self.flow()
 
     def priced(self) -> list[tuple[str, str]]:
-        """Requirements and time types by which open lines are priced; if there are none, those of all settled statements."""
+        """Requirements and time types that price open lines.
+
+        If there are none, those of all settled realizations.
+        """
         pages = self.reference.ledger.pages.values()
         of_open = {one.line.rates_of for page in pages for one in page.open}
         of_all = {
@@ -130,7 +145,10 @@ class OperatorCommands(HistorySetup):
         return sorted(of for of in (of_open - {None} or of_all) if of is not None)
 
     def unconfirmed(self) -> list[tuple[str, str, date]]:
-        """Rates in force that differ from those that invoiced lines cite; if there are none, rates in force that nothing differs from."""
+        """Rates in force that differ from those that invoiced lines cite.
+
+        If there are none, rates in force from which nothing differs.
+        """
         differing: set[tuple[str, str, date]] = set()
         others: set[tuple[str, str, date]] = set()
         for page in self.reference.ledger.pages.values():
@@ -157,8 +175,11 @@ class OperatorCommands(HistorySetup):
     def a_batch_closes(
         self, company: str, passed: int, days: int, groups: set[str], without: int | None
     ) -> None:
-        """Some days later: Scheduled lines fell due, snoozes ended. What is in by the cut-off is on documents, what is not is open for a reason.
-        Some time groups only, or not all debtors."""
+        """Close a batch some days later.
+
+        Scheduled lines fell due, snoozes ended. What arrived by the cut-off is on documents; the
+        rest is open for a reason. Some time groups only, or not all debtors.
+        """
         self.reference.day_comes(self.reference.today + timedelta(days=passed))
         self.today_is(self.reference.today)
         lines = [one for one in self.reference.ledger.lines() if one.line.company == company]
@@ -182,7 +203,7 @@ class OperatorCommands(HistorySetup):
         what=st.sampled_from(["preview", "what-if", "rest"]),
     )
     def somebody_looks(self, company: str, days: int, more: int, what: str) -> None:
-        """A preview and a what-if tell what a batch would be; they and the rest change nothing."""
+        """A preview and a what-if list what a batch would take, and change nothing."""
         first = self.reference.today + timedelta(days=days)
         cut_offs = sorted({first, first + timedelta(days=more)})
         wanted = [
@@ -209,7 +230,10 @@ class OperatorCommands(HistorySetup):
         to=st.sampled_from(["rebill", "write-off"]),
     )
     def a_line_is_credited_by_hand(self, pick: int, part: str | None, to: str) -> None:
-        """A quantity of an invoice line, or all that stands on it, to be billed again or never."""
+        """Credit a quantity of an invoice line, or all that is left.
+
+        It is billed again or written off.
+        """
         one = self.pick(pick, self.creditable())
         quantity = None if part is None or Decimal(part) > one.left.quantity else Decimal(part)
         if not of_line(one, quantity).amount:
@@ -229,13 +253,13 @@ class OperatorCommands(HistorySetup):
     @precondition(lambda self: self.invoices())
     @rule(pick=domain.picks, to=st.sampled_from(["reissue", "rebill", "write-off"]))
     def an_invoice_is_credited_whole(self, pick: int, to: str) -> None:
-        """All that stands on a document."""
+        """Credit all that is left of a document."""
         self._credit_whole(self.pick(pick, self.invoices()), to)
 
     @precondition(lambda self: self.with_write_offs())
     @rule(pick=domain.picks)
     def what_was_written_off_is_taken_back(self, pick: int) -> None:
-        """To issue a document again takes back what was written off on it, too."""
+        """Reissuing a document reverses its write-offs, too."""
         self._credit_whole(self.pick(pick, self.with_write_offs()), "reissue")
 
     def _credit_whole(self, invoice: Invoice, to: str) -> None:
@@ -259,7 +283,7 @@ class OperatorCommands(HistorySetup):
             self.ran.met["written off and taken back"] += to == "reissue" and bool(offs)
 
     def creditable(self) -> list[Billed]:
-        """Lines of documents on which something stands."""
+        """Lines of documents that are not credited whole."""
         return [
             one
             for invoice in self.reference.billing.invoices
@@ -272,7 +296,7 @@ class OperatorCommands(HistorySetup):
         return [invoice for invoice in self.reference.billing.invoices if invoice.kind == "invoice"]
 
     def with_write_offs(self) -> list[Invoice]:
-        """Documents on which something was written off."""
+        """Documents with write-offs."""
         numbers = {
             off[1] for page in self.reference.ledger.pages.values() for off in page.written_off
         }

@@ -1,6 +1,7 @@
-"""What every rule of a history stands on: the services and the reference side by side, how something is done to both, what must hold then.
+"""The setup of every history: services and reference, actions on both, and invariants.
 
-While they are held up, statements stay under way, so that batches close in between and statements arrive out of order.
+While they are delayed, realizations stay in flight, so that batches close in between and
+realizations arrive out of order.
 """
 
 from collections import Counter
@@ -37,7 +38,7 @@ Some = TypeVar("Some")
 
 @dataclass
 class Counts:
-    """How much was looked at, and how often what was met on the way."""
+    """How many steps were checked, and how often each case was reached."""
 
     histories: int = 0
     steps: int = 0
@@ -45,7 +46,7 @@ class Counts:
 
 
 class HistorySetup(RuleBasedStateMachine):
-    """One history. `office`, `run` and `today_is` are set before the first one begins."""
+    """One history. `office`, `run` and `today_is` are set before the first one."""
 
     office: Office
     run: Callable[[Any], Any]
@@ -88,7 +89,7 @@ class HistorySetup(RuleBasedStateMachine):
         weeks: list[tuple[date, list[domain.Drawn]]],
         billed: bool,
     ) -> None:
-        """Nodes, requirements with a price for each time type, how some debtors are billed, and the first timesheets."""
+        """Nodes, requirements with prices, terms of some debtors, first timesheets."""
         self.send(
             "billto-changed", *(self.node(node_id, *node) for node_id, node in domain.NODES.items())
         )
@@ -112,7 +113,7 @@ class HistorySetup(RuleBasedStateMachine):
             self.close(name, Narrowed(self.reference.today + domain.LATER))
 
     def close(self, company: str, taken: Narrowed) -> None:
-        """Closes a batch on both sides."""
+        """Close a batch on both sides."""
         answer = self.ask(
             "generate-batch",
             billing_company=company,
@@ -125,7 +126,7 @@ class HistorySetup(RuleBasedStateMachine):
         ), answer
 
     def ask(self, kind: str, **values: Any) -> dict[str, Any]:
-        """Gives a command that must be accepted."""
+        """Send a command that must be accepted."""
         asked = builders.command(kind, **values)
         answer: dict[str, Any] = self.run(self.office.ask(asked))
         assert answer["outcome"] == "accepted", answer
@@ -133,7 +134,7 @@ class HistorySetup(RuleBasedStateMachine):
         return answer
 
     def send(self, topic: str, *events: BaseModel) -> None:
-        """Events, now and perhaps again later."""
+        """Send events, now and perhaps again later."""
         self.run(self.office.tell(topic, *events))
         self.sent += [(topic, event) for event in events]
 
@@ -160,22 +161,36 @@ class HistorySetup(RuleBasedStateMachine):
             known.rate_limiter()
         self.reference.pricing.rates_change(order_id)
         return builders.requirement(
-            order_id, self.stamps.next(order_id), billing_company=company, office_id=office or home, currency=currency,
-            statuses=[{"from_date": str(domain.LONG_SINCE), "status": status, "position_type": "Temp"}],
-            rates=[builders.rate(kind, price, str(since)) for (kind, since), price in rates.items()],
-        )  # fmt: skip
+            order_id,
+            self.stamps.next(order_id),
+            billing_company=company,
+            office_id=office or home,
+            currency=currency,
+            statuses=[
+                {"from_date": str(domain.LONG_SINCE), "status": status, "position_type": "Temp"}
+            ],
+            rates=[
+                builders.rate(kind, price, str(since)) for (kind, since), price in rates.items()
+            ],
+        )
 
     def way(self, company: str, account: str, way: Way) -> None:
-        """How a debtor is billed: the first time from the beginning, later from today on."""
+        """The terms of a debtor: the first time from the beginning, later from today on."""
         self.ask(
-            "set-debtor-terms", billing_company=company, account_name=account, payment_terms=way.payment, credits=way.credits,
-            zero_documents=way.zero_documents, tax_regime=way.regime, time_group=way.time_group,
-        )  # fmt: skip
+            "set-debtor-terms",
+            billing_company=company,
+            account_name=account,
+            payment_terms=way.payment,
+            credits=way.credits,
+            zero_documents=way.zero_documents,
+            tax_regime=way.regime,
+            time_group=way.time_group,
+        )
         known = self.reference.billing.ways.setdefault((company, account), {})
         known[self.reference.today if known else ALWAYS] = way
 
     def flow(self) -> None:
-        """Brings every statement to the invoicer until nothing is under way and nothing is stale."""
+        """Deliver every realization until nothing is in flight and nothing is stale."""
         while not self.held_up and (self.office.under_way or self.reference.stale()):
             self.arrive(self.office.under_way)
             if self.reference.stale():
@@ -184,7 +199,7 @@ class HistorySetup(RuleBasedStateMachine):
                 self.reference.price_stale()
 
     def arrive(self, records: list[Record]) -> None:
-        """These statements reach the invoicer as one polled batch."""
+        """Deliver these realizations to the invoicer as one polled batch."""
         arriving = list(records)
         self.office.under_way = [one for one in self.office.under_way if one not in arriving]
         self.realizations += [one for one in arriving if one not in self.realizations]
@@ -202,7 +217,7 @@ class HistorySetup(RuleBasedStateMachine):
         *,
         late: bool = False,
     ) -> None:
-        """Sends a revision of an original or of an adjustment of it."""
+        """Send a revision of an original or of an adjustment of it."""
         source_id = source_id or original
         revision = self.stamps.late(source_id) if late else self.stamps.next(source_id)
         if revision is None:
@@ -218,9 +233,14 @@ class HistorySetup(RuleBasedStateMachine):
             }
         )
         event = builders.timesheet(
-            source_id, revision, [one.wire for one in entries], week_ending=str(week), worker_id=f"W-{original}", workflow=workflow,
+            source_id,
+            revision,
+            [one.wire for one in entries],
+            week_ending=str(week),
+            worker_id=f"W-{original}",
+            workflow=workflow,
             adjusts=original if source_id != original else None,
-        )  # fmt: skip
+        )
         self.stamps.weeks[original] = week
         if not late:
             self.stamps.drawn[original] = drawn
@@ -240,7 +260,7 @@ class HistorySetup(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        """Line by line what the reference says, and clean."""
+        """Every line equals the reference, and `verify` finds nothing."""
         self.ran.steps += 1
         if self.held_up:
             self.held_up -= 1
@@ -252,7 +272,7 @@ class HistorySetup(RuleBasedStateMachine):
         self.ran.met.update(met(self.reference))
 
     def pick(self, number: int, among: list[Some]) -> Some:
-        """One of what is there."""
+        """One of several things."""
         return among[number % len(among)]
 
     def debits(self) -> list[Open]:

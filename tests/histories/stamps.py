@@ -1,4 +1,4 @@
-"""What a history must remember to name things: ids, revisions with gaps for late ones, instants of approval."""
+"""Names that a history has used: ids, revisions with gaps for late ones, instants of approval."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ FIRST_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Stamps:
-    """Names and numbers that were given out."""
+    """Names and numbers that were used."""
 
     weeks: dict[str, date] = field(default_factory=dict)
     drawn: dict[str, list[Drawn]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Stamps:
         return self._revisions[name]
 
     def late(self, name: str) -> int | None:
-        """A revision below the newest one that was never sent; None if there is none left."""
+        """A revision below the newest one that was never sent, or None."""
         self._late[name] += 1
         revision = self._revisions.get(name, 0) - self._late[name]
         return revision if self._late[name] < GAP and revision > 0 else None
@@ -48,6 +48,6 @@ class Stamps:
 
     @staticmethod
     def of_realization(record: Record) -> tuple[Document, int]:
-        """Which statement a record is."""
+        """The realization of a record."""
         body = json.loads(record.value or b"")
         return (body["document_kind"], body["document_id"]), body["realization_no"]

@@ -1,7 +1,7 @@
-"""Random histories: whatever happens, in whatever order, the books are to the cent what a slow and plain reference says.
+"""Random histories: the tables equal a slow and simple reference to the cent.
 
-`pytest -m nightly tests/histories` runs 2,000 of them, anew each time; without it 100 run, the same ones each time, and some more where those did
-not meet everything that they are to meet.
+`pytest -m nightly tests/histories` runs 2,000 new ones; without it the same 100 run, and some more
+where those did not reach every case.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ PROFILE = settings(
 
 @contextmanager
 def office(url: str, configure: Configure) -> Iterator[Counts]:
-    """The services on this database, for as many histories as come."""
+    """The services on this database, for any number of histories."""
     with asyncio.Runner() as runner:
         Histories.office, Histories.run, Histories.ran = (
             Office(url),
@@ -55,8 +55,12 @@ def office(url: str, configure: Configure) -> Iterator[Counts]:
 def test_a_hundred_histories(
     database: str, configure: Configure, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Documents, revisions, adjustments, cancellations, holds, rates, snoozes, edits, moves, batches, credits, repeats: after every step
-    conservation holds per document and key, each line is in one place, credits never exceed, numbers are explained, and the reference agrees."""
+    """After every step the invariants hold and the reference agrees.
+
+    Conservation per document and key, each line in one place, no excess of credits, no unexplained
+    number. Steps: documents, revisions, adjustments, cancellations, holds, rates, snoozes, edits,
+    moves, batches, credits, repeats.
+    """
     with office(database, configure) as ran:
         for number in range(ROUNDS):
             if number == 0 or _not_met(ran):
@@ -70,14 +74,14 @@ def test_a_hundred_histories(
                 )
     with capsys.disabled():
         print(
-            f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified"
+            f"\n{ran.histories} histories ran, {ran.steps} times the data was compared and verified"
         )
     assert ran.histories >= HISTORIES
     assert _not_met(ran) == []
 
 
 def _not_met(ran: Counts) -> list[str]:
-    """What no history has met yet: some meetings are rare, and a hundred histories may lack one; then some more run."""
+    """The cases that no history has reached yet: some are rare, so more histories run."""
     return [what for what in WANTED if not ran.met[what]]
 
 
@@ -95,6 +99,6 @@ def test_two_thousand_histories(
         )
     with capsys.disabled():
         print(
-            f"\n{ran.histories} histories ran, {ran.steps} times the books were compared and verified"
+            f"\n{ran.histories} histories ran, {ran.steps} times the data was compared and verified"
         )
     assert ran.histories >= NIGHTLY

@@ -1,4 +1,4 @@
-"""The reference is held against rows that were worked by hand: a reference that is wrong in the same way as the services would prove nothing.
+"""The reference against rows worked by hand: else both could be wrong in the same way.
 
 Source: the table of domain rules 5, and the arithmetic of domain rules 7.
 """
@@ -21,7 +21,7 @@ TIMESHEET = ("timesheet", "T")
 
 
 class ReferenceCase:
-    """One timesheet of one debtor, told statement by statement."""
+    """One timesheet of one debtor, realization by realization."""
 
     def __init__(self, credits: str = "separate") -> None:
         self.ledger = Ledger()
@@ -38,7 +38,7 @@ class ReferenceCase:
         self.number = 0
 
     def worth(self, **hours: str) -> None:
-        """The next statement: hours by time type at 50.00, or `hours@price`."""
+        """The next realization: hours by time type at 50.00, or `hours@price`."""
         self.number += 1
         lines = []
         for kind, said in hours.items():
@@ -64,12 +64,12 @@ class ReferenceCase:
         self.ledger.consume(TIMESHEET, Realization(self.number, True, tuple(lines)))
 
     def batch(self) -> list[tuple[str, str]]:
-        """Closes a batch: type and net of its documents."""
+        """Close a batch: type and net of its documents."""
         closed, _ = self.billing.batch("acme", Narrowed(WEEK))
         return [(one.kind, f"{one.net:f}") for one in closed]
 
     def credit(self, number: str, quantity: str, to: str) -> None:
-        """Credits hours of the first line of a document."""
+        """Credit hours of the first line of a document."""
         (invoice,) = [one for one in self.billing.invoices if one.number == number]
         self.billing.credit(number, [(invoice.lines[0], Decimal(quantity))], to)
 
@@ -91,7 +91,11 @@ class ReferenceCase:
 def test_an_adjustment_of_forty_hours(
     said: Sequence[str], documents: list[tuple[str, str]]
 ) -> None:
-    """Original invoiced at 2,000.00: adjusted to 38 h a credit note of 100.00, to 41 h an invoice of 50.00, to 38 and then 41 only that."""
+    """An original of 2,000.00 is invoiced and adjusted.
+
+    To 38 h: a credit note of 100.00; to 41 h: an invoice of 50.00; to 38 h and then 41 h: only
+    that.
+    """
     case = ReferenceCase()
     case.worth(REG="40")
     assert case.batch() == [("invoice", "2000.00")]
@@ -102,7 +106,7 @@ def test_an_adjustment_of_forty_hours(
 
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
-    """2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03."""
+    """2 h × 35.0350 = 70.07, then 1 h = 35.04: 35.03."""
     case = ReferenceCase()
     case.worth(REG="2@35.0350")
     case.batch()
@@ -111,7 +115,7 @@ def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
 
 
 def test_the_newest_invoice_is_credited_first() -> None:
-    """40 h on invoice 1, 1 h on invoice 2, then 38 h: 1 h of invoice 2 and 2 h of invoice 1."""
+    """40 h and 1 h invoiced, then 38 h: 1 h and 2 h credited."""
     case = ReferenceCase()
     case.worth(REG="40")
     case.batch()
@@ -131,7 +135,10 @@ def test_the_newest_invoice_is_credited_first() -> None:
     [("separate", [("invoice", "150.00"), ("credit-note", "-150.00")]), ("net", [])],
 )
 def test_a_swap_of_time_types(credits: str, documents: list[tuple[str, str]]) -> None:
-    """40 REG + 5 OT, both at 50.00, then 43 REG + 2 OT: two documents; netted they come to zero and wait."""
+    """40 REG + 5 OT, both at 50.00, then 43 REG + 2 OT: two documents.
+
+    Netted they sum to zero and wait.
+    """
     case = ReferenceCase(credits)
     case.worth(REG="40", OT="5")
     case.batch()
@@ -140,7 +147,10 @@ def test_a_swap_of_time_types(credits: str, documents: list[tuple[str, str]]) ->
 
 
 def test_forgiven_is_computed_afresh() -> None:
-    """40 h invoiced, 2 h written off: worth 40, 39 and 38 open nothing; 36 credits 2 h; back to 39 bills 1 h."""
+    """40 h invoiced, 2 h written off: 40, 39 and 38 h open nothing.
+
+    36 h credit 2 h; 39 h again bill 1 h.
+    """
     case = ReferenceCase()
     case.worth(REG="40")
     case.batch()
@@ -156,7 +166,7 @@ def test_forgiven_is_computed_afresh() -> None:
 
 
 def test_hours_to_rebill_are_open_once() -> None:
-    """8 h invoiced, 3.5 h credited to rebill, then 9 h: 4.5 h are open, never 9."""
+    """8 h invoiced, 3.5 h credited to rebill, then 9 h: 4.5 h are open."""
     case = ReferenceCase()
     case.worth(REG="8")
     case.batch()
@@ -167,7 +177,7 @@ def test_hours_to_rebill_are_open_once() -> None:
 
 
 def test_the_last_credit_takes_the_rest_of_the_tax() -> None:
-    """33.33 at 15 % is 5.00 tax; credited by thirds it gives 1.67, 1.67, 1.66."""
+    """Tax 5.00 credited by thirds: 1.67, 1.67, 1.66."""
     case = ReferenceCase()
     case.worth(REG="3@11.11")
     case.batch()
@@ -216,7 +226,7 @@ def test_the_last_complete_cycle(cycle: Cycle, last_day: str) -> None:
 
 
 def test_the_reference_shares_nothing_with_the_services() -> None:
-    """It imports the standard library and itself: what it proves it proves from outside."""
+    """It imports only the standard library and itself."""
     for path in (Path(__file__).parent / "reference").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = (

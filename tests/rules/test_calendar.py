@@ -1,4 +1,4 @@
-"""Dates without a clock: a company's local day, due dates by terms (domain rules 8, numbers and dates of documents)."""
+"""Dates without a clock: a company's local day, due dates by terms (domain rules 8)."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -48,12 +48,12 @@ def test_due_dates_by_terms(invoice_date: str, terms: str, due: str) -> None:
     ),
 )
 def test_nothing_falls_due_before_its_date(invoice_date: date, terms: str) -> None:
-    """Whatever the terms, the due date is the document's date or later."""
+    """The due date is never before the document's date."""
     assert due_date(invoice_date, terms) >= invoice_date
 
 
 def test_unknown_terms_are_refused_with_the_known_ones() -> None:
-    """A message that lists what there is."""
+    """The message lists the known terms."""
     with pytest.raises(ValueError, match="on-receipt, net:N, end-of-next-month, day:N"):
         due_date(date(2026, 1, 1), "soon")
 
@@ -68,7 +68,7 @@ def test_unknown_terms_are_refused_with_the_known_ones() -> None:
     ],
 )
 def test_terms_in_words(terms: str, words: str) -> None:
-    """As a document prints them."""
+    """Payment terms as a document prints them."""
     assert describe_payment_terms(terms) == words
 
 
@@ -92,13 +92,13 @@ def test_terms_in_words(terms: str, words: str) -> None:
     ],
 )
 def test_the_local_day_of_a_company(instant: datetime, zone: str, day: str) -> None:
-    """A day begins when it begins on the wall of the billing company, also when the clocks change."""
+    """A day begins at the company's local midnight, also at clock changes."""
     assert local_date(instant, zone) == date.fromisoformat(day)
 
 
 @given(days)
 def test_the_end_of_a_month_is_followed_by_the_next(day: date) -> None:
-    """The day after a month's end is the first of the next month."""
+    """The day after a month's end is the next first."""
     assert month_end(day) + timedelta(days=1) == date(*next_month(day), 1)
     assert month_end(day) >= day
 
@@ -113,5 +113,5 @@ def test_a_day_that_a_month_does_not_have() -> None:
     [("Europe/Amsterdam", True), ("UTC", True), ("Europe/Nowhere", False), ("", False)],
 )
 def test_time_zones_of_the_database_only(zone: str, known: bool) -> None:
-    """A billing company's zone is one that the IANA database has."""
+    """A company's time zone is in the IANA database."""
     assert is_time_zone(zone) is known

@@ -1,4 +1,7 @@
-"""Whether a JSON text surely has no key twice (`shared.consumer.performance.unique_keys`): never sure where one is there twice, sure of what is plainly written."""
+"""Whether a JSON text certainly has no repeated key (`shared.consumer.performance.unique_keys`).
+
+Never certain where a key is repeated, certain of plain messages.
+"""
 
 import json
 from typing import Any
@@ -14,14 +17,14 @@ from tests.builders import realization, realization_line, timesheet
 
 
 class Open(BaseModel):
-    """A message of which most keys are not known."""
+    """A message most of whose keys are unknown."""
 
     model_config = ConfigDict(extra="ignore")
     a: Any = None
 
 
 class Closed(BaseModel):
-    """A message of which every key is known."""
+    """A message all of whose keys are known."""
 
     model_config = ConfigDict(extra="forbid")
     a: Any = None
@@ -36,7 +39,7 @@ SCALAR = st.sampled_from(["1", "null", "true", '"x"', '"a\\":1"', '": "', '" :"'
 
 @st.composite
 def objects(draw: st.DrawFn, values: st.SearchStrategy[str]) -> str:
-    """The text of an object, with keys that may be there twice and spaces where JSON lets them be."""
+    """The text of an object, with keys that may be repeated and any spaces that JSON allows."""
     pairs = draw(st.lists(st.tuples(KEY, SPACE, SPACE, values, SPACE), max_size=4))
     return (
         "{"
@@ -71,7 +74,7 @@ def _twice(text: str) -> bool:
 
 @given(TEXT)
 def test_a_repeated_key_is_never_certain_to_be_unique(text: str) -> None:
-    """A twin key would go unheard: the reader keeps the last and says nothing."""
+    """The reader would keep the last one silently."""
     if _twice(text):
         assert not has_unique_keys(text.encode(), Open.model_validate_json(text))
 
@@ -80,7 +83,10 @@ def test_a_repeated_key_is_never_certain_to_be_unique(text: str) -> None:
 def test_a_repeated_key_of_a_closed_model_is_never_certain_to_be_unique(
     values: list[str], spaces: list[str]
 ) -> None:
-    """Then the keys of the model are counted, and those of the free part below it."""
+    """The model's keys are counted.
+
+    So are those of the free part.
+    """
     text = (
         "{"
         + ",".join(
@@ -94,7 +100,7 @@ def test_a_repeated_key_of_a_closed_model_is_never_certain_to_be_unique(
 
 
 def test_plain_messages_are_certain_to_have_unique_keys() -> None:
-    """Statements and timesheets as programs write them take the short way, or nothing is gained."""
+    """Common messages take the fast path."""
     for event in (
         realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT")),
         timesheet("T-1"),
@@ -112,7 +118,7 @@ def test_plain_messages_are_certain_to_have_unique_keys() -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("model", [Open, Closed])
 def test_numbers_outside_json_are_never_certain(number: str, model: type[BaseModel]) -> None:
-    """Wherever they stand, in what is known and in what is not."""
+    """In known and in unknown keys."""
     read = reader(model)
     for text in (f'{{"a":{number}}}', f'{{"a":{{"x":[{number}]}}}}'):
         found = read(Record("t", 0, 0, b"k", text.encode()))

@@ -1,4 +1,4 @@
-"""Money: decimal only, rounded in one place, parts that always sum to the whole (domain rules 7, money and tax)."""
+"""Money: decimal only, rounded in one place, parts sum to the whole (domain rules 7)."""
 
 from decimal import Decimal
 
@@ -53,7 +53,10 @@ def test_the_minor_unit_is_the_currencys(currency: str, step: str) -> None:
 def test_a_line_is_quantity_times_price_rounded_half_up(
     quantity: str, price: str, currency: str, amount: str
 ) -> None:
-    """Half up, away from zero below it, so that a credit mirrors its debit (domain rules 5 and 7)."""
+    """Half up, below zero away from zero.
+
+    So a credit mirrors its debit (domain rules 5 and 7).
+    """
     assert Money.of(Decimal(quantity), Decimal(price), currency) == Money(Decimal(amount), currency)
 
 
@@ -64,7 +67,7 @@ def test_a_credit_mirrors_its_debit(amount: Decimal) -> None:
 
 
 def test_a_hundred_in_three_parts() -> None:
-    """100.00 in three is 33.34, 33.33, 33.33 (domain rules 2, Products & Services)."""
+    """100.00 in three is 33.34, 33.33, 33.33 (domain rules 2)."""
     assert split(Decimal("100.00"), [Decimal(1)] * 3, CENT) == [
         Decimal("33.34"),
         Decimal("33.33"),
@@ -73,7 +76,7 @@ def test_a_hundred_in_three_parts() -> None:
 
 
 def test_half_and_half_of_a_fee() -> None:
-    """20 % of 100,000.00 by a pay plan 50/50 is 10,000.00 and 10,000.00 (domain rules 2)."""
+    """20 % of 100,000.00 in halves is twice 10,000.00 (domain rules 2)."""
     assert split(Decimal("20000.00"), [Decimal(50), Decimal(50)], CENT) == [Decimal("10000.00")] * 2
 
 
@@ -81,7 +84,7 @@ def test_half_and_half_of_a_fee() -> None:
     amounts, st.lists(st.decimals(min_value=0, max_value=1000, places=4), min_size=1, max_size=30)
 )
 def test_parts_sum_to_the_whole(total: Decimal, weights: list[Decimal]) -> None:
-    """No cent is lost or made, each part is a multiple of the cent and at most a cent away from its exact share, none has another sign."""
+    """Parts are whole cents, within a cent of the exact share, of one sign."""
     parts = split(total, weights, CENT)
     assert sum(parts, ZERO) == total
     assert len(parts) == len(weights)
@@ -105,7 +108,7 @@ def test_equal_remainders_go_to_the_earlier_part() -> None:
     ("total", "weights", "parts"), [("5.00", [], []), ("5.00", ["0", "0"], ["5.00", "0"])]
 )
 def test_no_weights_or_zero_weights(total: str, weights: list[str], parts: list[str]) -> None:
-    """No parts get nothing; parts without weight leave all to the first."""
+    """Without parts nothing; with zero weights the first part has all."""
     assert split(Decimal(total), [Decimal(one) for one in weights], CENT) == [
         Decimal(one) for one in parts
     ]
@@ -124,7 +127,7 @@ def test_no_weights_or_zero_weights(total: str, weights: list[str], parts: list[
     ],
 )
 def test_one_value_is_written_in_one_way(value: str, text: str) -> None:
-    """40 is 40.0: the form in line keys and messages has neither exponent nor useless zeros (design 1)."""
+    """40 is 40.0: no exponent and no trailing zeros (design 1)."""
     assert plain(Decimal(value)) == text
 
 
@@ -134,7 +137,7 @@ def test_one_value_is_written_in_one_way(value: str, text: str) -> None:
     )
 )
 def test_the_plain_form_reads_back(value: Decimal) -> None:
-    """Nothing of a value is lost on the wire."""
+    """A written value is read back exactly."""
     assert Decimal(plain(value)) == value
 
 

@@ -1,4 +1,4 @@
-"""Offsets are committed beside the next batch: in order, one commit at a time, and never lost over a commit that failed."""
+"""Offsets are committed during the next batch: in order, one at a time, none lost by a failure."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ ONE, OTHER = TopicPartition("t", 0), TopicPartition("t", 1)
 
 
 class Broker:
-    """Takes commits when it is let, and refuses as many as it is told to."""
+    """A broker that takes commits on demand and refuses a given number of them."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.let = asyncio.Event()
@@ -34,7 +34,7 @@ class Broker:
 
 
 async def test_batches_that_end_during_a_commit_are_in_the_next_one() -> None:
-    """What became due meanwhile is committed in one go, the newest offset of each partition."""
+    """One commit with each newest offset."""
     broker = Broker()
     committer = OffsetCommitter(broker.commit, lambda error: True)
     committer.add({ONE: 5})
@@ -49,7 +49,7 @@ async def test_batches_that_end_during_a_commit_are_in_the_next_one() -> None:
 async def test_a_failed_commit_is_repeated_with_later_offsets(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An offset that could not be committed never takes the place of a newer one."""
+    """A failed offset never replaces a newer one."""
     monkeypatch.setattr(overlapped_commits, "RETRY_SECONDS", 0.01)
     broker = Broker(refusals=2)
     committer = OffsetCommitter(broker.commit, lambda error: True)
@@ -62,17 +62,17 @@ async def test_a_failed_commit_is_repeated_with_later_offsets(
 
 
 async def test_a_commit_that_cannot_succeed_is_not_retried() -> None:
-    """Who is told that a commit failed decides; a process that stops tries no more."""
+    """The callback decides; a stopping process ends."""
     broker = Broker(refusals=1)
     broker.let.set()
-    told: list[BaseException] = []
+    reported: list[BaseException] = []
 
     def failed(error: BaseException) -> bool:
-        told.append(error)
+        reported.append(error)
         return False
 
     committer = OffsetCommitter(broker.commit, failed)
     committer.add({ONE: 5})
     await committer.wait(5)
     assert broker.commits == []
-    assert [type(error) for error in told] == [ConnectionError]
+    assert [type(error) for error in reported] == [ConnectionError]

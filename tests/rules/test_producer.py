@@ -1,4 +1,4 @@
-"""What is said bears the ids and goes to the partitions that other programs expect."""
+"""Published messages have the ids and partitions that other programs expect."""
 
 import uuid
 
@@ -16,7 +16,7 @@ from shared.broker.producer import partition_of, stable_id
 def test_a_key_has_the_partition_that_every_kafka_client_computes(
     key: bytes, partitions: int
 ) -> None:
-    """An operator's own program that writes or reads by key finds the same partition as we do."""
+    """Any client finds a key's partition."""
     numbers = list(range(partitions))
     assert partition_of(key, partitions) == DefaultPartitioner()(key, numbers, numbers)
 
@@ -27,7 +27,7 @@ def test_a_key_has_the_partition_that_every_kafka_client_computes(
     )
 )
 def test_an_event_id_is_the_uuid_of_its_content(parts: list[object]) -> None:
-    """The same announcement has the same id for ever, whatever version of this program says it."""
+    """The same message has the same id in every version."""
     assert stable_id(*parts) == str(
         uuid.uuid5(uuid.NAMESPACE_OID, "\x1f".join(str(part) for part in parts))
     )

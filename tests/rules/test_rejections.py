@@ -1,4 +1,4 @@
-"""Why nobody can read a record: each kind of mistake has its code, a message that helps, and no value of the record in it."""
+"""Rejections: each kind of mistake has its code and a helpful message without any value."""
 
 import pytest
 
@@ -16,7 +16,10 @@ COMPACTED = {topic.name for topic in FLOW if topic.compacted}
 def test_each_unreadable_record_has_its_own_code_and_a_helpful_message(
     bad_message: BadMessage,
 ) -> None:
-    """What is wrong, where, and what to send instead; never a value of the record, which may be personal."""
+    """What, where, and what to send.
+
+    Never a value of the record, which may be personal.
+    """
     read = reader(MODELS[bad_message.topic], compacted=bad_message.topic in COMPACTED)
     rejection = read(Record(bad_message.topic, 0, 0, bad_message.key, bad_message.value))
     assert isinstance(rejection, Rejection)
@@ -29,13 +32,16 @@ def test_each_unreadable_record_has_its_own_code_and_a_helpful_message(
 
 
 def test_there_are_more_than_forty_kinds() -> None:
-    """Programs tell kinds apart by their code."""
+    """Programs distinguish kinds by their code."""
     assert len({bad_message.code for bad_message in (*UNREADABLE, *DATABASE_ONLY)}) >= 40
 
 
 @pytest.mark.parametrize("bad_message", DATABASE_ONLY, ids=str)
 def test_what_only_the_database_refuses_reads_well(bad_message: BadMessage) -> None:
-    """No reader can know every limit of the database: these pass, and the batch is cut in halves."""
+    """Readers do not know every limit of the database.
+
+    These records are read, and the batch is halved until they are isolated.
+    """
     assert not isinstance(
         reader(MODELS[bad_message.topic])(Record(bad_message.topic, 0, 0, b"k", bad_message.value)),
         Rejection,
@@ -44,7 +50,7 @@ def test_what_only_the_database_refuses_reads_well(bad_message: BadMessage) -> N
 
 @pytest.mark.parametrize("hours", ["0", "0.00", "24", "24.0000", "0.2500"])
 def test_zero_hours_and_a_full_day_are_valid(hours: str) -> None:
-    """Zero hours is good input, worth 0; so are 24 in one entry."""
+    """Zero hours are valid, with a value of 0; so are 24."""
     value = builders.timesheet(entries=[builders.entry(hours)]).model_dump_json().encode()
     assert isinstance(
         reader(ats.TimesheetApproved)(Record(TIME, 0, 0, b"k", value)), ats.TimesheetApproved
@@ -52,7 +58,7 @@ def test_zero_hours_and_a_full_day_are_valid(hours: str) -> None:
 
 
 def test_a_value_of_exactly_the_limit_is_valid() -> None:
-    """The limit itself is allowed: it is checked by bytes."""
+    """The limit itself, in bytes, is allowed."""
     value = builders.timesheet().model_dump_json().encode()
     value = (
         value[:-1]
@@ -67,7 +73,7 @@ def test_a_value_of_exactly_the_limit_is_valid() -> None:
 
 
 def test_a_null_value_closes_on_a_compacted_topic() -> None:
-    """A tombstone names what it closes by its key."""
+    """The key of a tombstone names what it closes."""
     assert reader(ats.RequirementChanged, compacted=True)(
         Record("requirement-changed", 0, 0, b"REQ-1", None)
     ) == Tombstone("REQ-1")
@@ -75,7 +81,10 @@ def test_a_null_value_closes_on_a_compacted_topic() -> None:
 
 @pytest.mark.parametrize("name", ["x" * 300, "CANARY of a person", "\u202e", "", "a.b"])
 def test_a_made_up_name_of_a_field_is_not_repeated(name: str) -> None:
-    """The sender chooses the names of unknown fields: only what looks like a field's name is said."""
+    """Only what looks like a field name is quoted.
+
+    The sender chooses the names of unknown fields.
+    """
     value = ('{"command": "explain", "command_id": "c", "actor": "a", "' + name + '": 1}').encode()
     rejection = reader(MODELS["operator-commands"])(Record("operator-commands", 0, 0, b"k", value))
     assert rejection.code == "unknown_field"
@@ -84,7 +93,10 @@ def test_a_made_up_name_of_a_field_is_not_repeated(name: str) -> None:
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u2009", "\u3000"])
 def test_every_kind_of_space_in_a_name_becomes_a_plain_one(space: str) -> None:
-    """Real names hold no-break spaces; names are compared exactly, so that what looks the same must be the same."""
+    """Names are compared exactly.
+
+    Real names have no-break spaces; what looks the same must be the same.
+    """
     assert (
         builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name
         == "SAINT MARY"

@@ -1,4 +1,4 @@
-"""Files of closed documents: what a CSV and a PDF must say. Rules: domain rules 5 (signs), 7 (money), 8 (what a document shows)."""
+"""CSV and PDF of closed documents. Domain rules 5 (signs), 7 (money), 8 (content)."""
 
 import csv
 import io
@@ -138,7 +138,10 @@ def a_document(lines: list[ClosedLine], **changes: Any) -> ClosedDocument:
 
 
 def a_credit_note() -> tuple[ClosedDocument, list[ClosedLine]]:
-    """35.03 for an hour of a line of 2 × 35.0350 (the cent that quantity × price would lose), and two whole hours."""
+    """35.03 for an hour of a line of 2 × 35.0350, and two whole hours.
+
+    Quantity × price would lose a cent.
+    """
     lines = [
         a_line(
             1,
@@ -162,7 +165,7 @@ def records(text: str) -> list[dict[str, str]]:
 
 
 def text_of(pdf: bytes) -> str:
-    """The words of a PDF, every run of blanks as one."""
+    """The words of a PDF, each run of blanks as one."""
     return " ".join(
         " ".join(page.extract_text() for page in PdfReader(io.BytesIO(pdf)).pages).split()
     )
@@ -172,13 +175,16 @@ def text_of(pdf: bytes) -> str:
 
 
 def test_columns_are_in_the_published_order() -> None:
-    """Other people's programs read the columns by place: the published ones first, additions at the end."""
+    """Other programs read columns by position.
+
+    The published ones are first, additions at the end.
+    """
     assert list(CSV_COLUMNS) == [*PUBLISHED_COLUMNS, "project", "cost_center"]
     assert ",".join(CSV_COLUMNS) + "\r\n" == CSV_HEADER
 
 
 def test_csv_sums_to_the_control_totals() -> None:
-    """What lowers the debt is negative on whatever document it stands, so the column sums to the batch."""
+    """What lowers the debt is negative, so a column sums to the batch."""
     invoice_lines = [a_line(number, "37.5", "33.3333") for number in range(1, 8)]
     credit, credit_lines = a_credit_note()
     totals = ControlTotals()
@@ -214,21 +220,21 @@ def test_csv_sums_to_the_control_totals() -> None:
 
 
 def test_a_lost_line_is_reported() -> None:
-    """A file whose lines differ from its documents' heads says in which figure; a file that lost a line must not agree with itself."""
+    """A file whose lines differ from its documents' heads names the figure."""
     lines = [a_line(1), a_line(2)]
     totals = ControlTotals()
     list(csv_rows(a_document(lines), lines[:1], totals))
     assert [message.split(";")[0] for message in totals.mismatches()] == [
-        "USD: the file's lines have lines 1, the heads of its documents say 2",
-        "USD: the file's lines have net 3180.00, the heads of its documents say 6360.00",
-        "USD: the file's lines have tax 318.00, the heads of its documents say 636.00",
-        "USD: the file's lines have total 3498.00, the heads of its documents say 6996.00",
+        "USD: the file's lines have lines 1, the heads of its documents state 2",
+        "USD: the file's lines have net 3180.00, the heads of its documents state 6360.00",
+        "USD: the file's lines have tax 318.00, the heads of its documents state 636.00",
+        "USD: the file's lines have total 3498.00, the heads of its documents state 6996.00",
     ]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_text_is_no_formula(start: str) -> None:
-    """Text that a spreadsheet would run as a formula gets an apostrophe; a negative number stays a number."""
+    """Text like a formula gets an apostrophe; a negative number stays a number."""
     hostile = start + 'HYPERLINK("http://x","y")'
     texts = (
         "description",
@@ -246,7 +252,7 @@ def test_text_is_no_formula(start: str) -> None:
 
 
 def test_csv_quotes_follow_rfc_4180() -> None:
-    """Commas, quotes, line breaks and any script come back as they went in; records end with CRLF."""
+    """Commas, quotes, line breaks and any script are restored; CRLF ends."""
     name = 'Nurse "ICU", 看護師\nnight — عامل'
     line = a_line(1, description=name)
     text = csv_row(a_document([line]), line)
@@ -258,7 +264,10 @@ def test_csv_quotes_follow_rfc_4180() -> None:
     ("currency", "amount"), [("JPY", "3180"), ("USD", "3180.00"), ("KWD", "3180.000")]
 )
 def test_amounts_have_the_minor_unit_of_the_currency(currency: str, amount: str) -> None:
-    """JPY has no decimals, USD two, KWD three; quantities, prices and rates are written without useless zeros."""
+    """JPY no decimals, USD two, KWD three.
+
+    Quantities, prices and rates have no trailing zeros.
+    """
     line = a_line(1, "40.0000", "79.5000", currency)
     row = records(CSV_HEADER + csv_row(a_document([line], currency=currency), line))[0]
     assert (row["amount"], row["quantity"], row["unit_price"], row["tax_rate"]) == (
@@ -290,7 +299,7 @@ def test_csv_memory_is_flat() -> None:
 
 
 def test_an_invoice_shows_all_that_it_must() -> None:
-    """Domain rules 8: what an invoice shows; the cut-off stands there as the period, never as the date."""
+    """Domain rules 8: required content; the cut-off is the period."""
     lines = [
         a_line(1),
         a_line(
@@ -347,7 +356,10 @@ def test_an_invoice_shows_all_that_it_must() -> None:
 
 
 def test_a_credit_note_is_titled_so_with_turned_signs() -> None:
-    """A credit note's total is positive on paper; it names the invoice it corrects with its date, each line its invoice line."""
+    """Its total is positive on paper.
+
+    It names the corrected invoice with its date, each line its invoice line.
+    """
     document, lines = a_credit_note()
     text = text_of(pdf_document(document, lines))
     for item in (
@@ -369,7 +381,7 @@ def test_a_credit_note_is_titled_so_with_turned_signs() -> None:
 
 
 def test_a_netted_credit_line_stays_negative_on_an_invoice() -> None:
-    """Only a credit note turns its signs: a credit that nets against debits lowers the invoice."""
+    """Only a credit note changes signs."""
     lines = [a_line(1), a_line(2, "-3", corrects_invoice="HAR-000041", corrects_line=1)]
     text = text_of(pdf_document(a_document(lines, corrects=(CORRECTED,)), lines))
     assert (
@@ -380,7 +392,7 @@ def test_a_netted_credit_line_stays_negative_on_an_invoice() -> None:
 
 
 def test_the_same_document_gives_the_same_bytes() -> None:
-    """A download can be repeated and compared: no clock, no random id, no font of the machine is in the file."""
+    """No clock, no random id, no font of the machine."""
     lines = [a_line(number) for number in range(1, 30)]
     document = a_document(lines)
     first = pdf_document(document, lines)
@@ -395,7 +407,7 @@ def test_the_same_document_gives_the_same_bytes() -> None:
 
 
 def test_each_page_has_head_and_page_number() -> None:
-    """On many pages each has the column heads, the document's number and page x of y, and no line is missing."""
+    """Column heads, document number, page x of y; no line is lost."""
     lines = [a_line(number) for number in range(1, 121)]
     pages = [
         page.extract_text()
@@ -414,13 +426,13 @@ def test_each_page_has_head_and_page_number() -> None:
     [("JPY", "JPY 1,358,025"), ("EUR", "EUR 1,358,024.68"), ("KWD", "KWD 1,358,024.679")],
 )
 def test_amounts_are_printed_in_the_currency(currency: str, total: str) -> None:
-    """Thousands are separated; decimals are the currency's own."""
+    """Thousands are separated; decimals are the currency's."""
     line = a_line(1, "1", "1234567.8901", currency)
     assert total in text_of(pdf_document(a_document([line], currency=currency), [line]))
 
 
 def test_user_text_is_printed_and_never_executed() -> None:
-    """Names come from other systems: code of the typesetter, control and direction marks, half letters, no text at all."""
+    """Typesetter code, control marks, half characters."""
     code = "#panic(1) $x$ *b* _i_ \\ @ref <lab> // c [x] `r` ]"
     lines = [
         a_line(1, description=code, worker_id=""),
@@ -437,7 +449,7 @@ def test_user_text_is_printed_and_never_executed() -> None:
 
 
 def test_long_names_wrap_and_lose_nothing() -> None:
-    """A name without a blank breaks into its column, and in the running head of each page it is cut to one line."""
+    """A long word breaks in its column; page heads are cut to a line."""
     name = "Wolfeschlegelsteinhausenbergerdorff" * 8
     lines = [a_line(number, description=name) for number in range(1, 12)]
     pages = PdfReader(io.BytesIO(pdf_document(a_document(lines, buyer=Party(name)), lines))).pages
@@ -448,7 +460,7 @@ def test_long_names_wrap_and_lose_nothing() -> None:
 
 
 def test_an_oversized_document_is_refused_with_an_alternative() -> None:
-    """What no page can hold in memory is refused before the work, and the message names the CSV."""
+    """Before the work; the message names the CSV."""
     with pytest.raises(Refused) as refused:
         pdf_document(a_document([]), (a_line(1) for _ in range(PRINTABLE_LINES + 1)))
     assert refused.value.code == "too_many_lines_for_pdf" and "CSV" in refused.value.fix

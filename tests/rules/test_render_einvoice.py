@@ -1,4 +1,4 @@
-"""E-invoices: what UBL and the CII inside a PDF/A-3 must say. Read back by the reader of another library, checked against the published schemas."""
+"""E-invoices: UBL, and CII inside a PDF/A-3, read back by another library, checked by schemas."""
 
 import io
 import tracemalloc
@@ -110,7 +110,10 @@ def ubl_of(place: Path, invoice: EInvoice, lines: Iterable[ClosedLine]) -> bytes
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_it_is_valid_against_the_published_schemas(tmp_path: Path, name: str) -> None:
-    """UBL 2.1 (OASIS) and CII of Factur-X; the validator refuses a file with one element out of its place."""
+    """UBL 2.1 (OASIS) and CII of Factur-X.
+
+    The validator refuses a file with one element out of place.
+    """
     invoice, lines = samples()[name]
     assert invoice.problems() == []
     ubl = ubl_of(tmp_path / "a.xml", invoice, lines)
@@ -124,7 +127,7 @@ def test_it_is_valid_against_the_published_schemas(tmp_path: Path, name: str) ->
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_both_formats_have_the_same_content(tmp_path: Path, name: str) -> None:
-    """What we write as UBL and what the library writes as CII are the same business terms when its reader has read both."""
+    """Our UBL and the library's CII have the same business terms."""
     invoice, lines = samples()[name]
     ubl, cii = (
         parse_ubl_cii_xml(xml)
@@ -148,7 +151,10 @@ def terms_of(place: Path, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_totals_equal_the_sums(tmp_path: Path, name: str) -> None:
-    """BT-106 is the sum of the lines, BT-110 the sum of the tax per rate, BT-112 both; all equal the document that was closed, turned for a credit."""
+    """BT-106 is the sum of lines, BT-110 of tax per rate, BT-112 both.
+
+    All equal the closed document, with the sign changed for a credit.
+    """
     invoice, lines = samples()[name]
     document, terms = invoice.document, terms_of(tmp_path, name)
     sign = -1 if document.document_type == "credit-note" else 1
@@ -227,7 +233,10 @@ def test_an_invoice_shows_all_that_it_must(tmp_path: Path) -> None:
 
 
 def test_a_credit_note_names_what_it_corrects(tmp_path: Path) -> None:
-    """Number and date of the invoice (BG-3), its line on each line; a difference goes as 1 × amount with its hours in the text."""
+    """Number and date of the invoice (BG-3), its line on each line.
+
+    A difference is 1 × amount with its hours in the text.
+    """
     terms = terms_of(tmp_path, "credit note")
     assert [(each["BT-25"], each["BT-26"]) for each in terms["BG-3"]] == [
         ("HAR-000041", date(2026, 3, 3))
@@ -245,7 +254,10 @@ def test_a_credit_note_names_what_it_corrects(tmp_path: Path) -> None:
 
 
 def test_every_tax_category_has_its_reason(tmp_path: Path) -> None:
-    """S by rate, Z for a code at zero, E with the wording, AE with its code, O where there is no tax at all (and then no VAT number is shown)."""
+    """S by rate, Z at zero, E with wording, AE with its code, O none.
+
+    Without any tax no VAT number is shown.
+    """
 
     def rates(name: str) -> list[tuple[Any, ...]]:
         return [
@@ -266,7 +278,7 @@ def test_every_tax_category_has_its_reason(tmp_path: Path) -> None:
 
 
 def test_two_codes_of_one_rate_are_one_entry(tmp_path: Path) -> None:
-    """The norm sums per category and rate, whatever our codes are called."""
+    """The norm sums per category and rate, not per code."""
     lines = [a_line(1), a_line(2, tax_code="NY")]
     document = a_document(lines, seller=LINDEN, buyer=ORANJE)
     assert len(document.tax_totals) == 2
@@ -275,7 +287,10 @@ def test_two_codes_of_one_rate_are_one_entry(tmp_path: Path) -> None:
 
 
 def test_tax_per_line_is_written_as_it_was_closed(tmp_path: Path) -> None:
-    """25.06, 25.61, 25.63 at 15 % are 11.44 per line and 11.45 per document: the buyer owes 11.44, and the norm's rules allow it."""
+    """11.44 per line, 11.45 per document: the buyer owes 11.44.
+
+    25.06, 25.61, 25.63 at 15 %; the norm's rules allow it.
+    """
     lines = [
         a_line(
             at,
@@ -293,7 +308,10 @@ def test_tax_per_line_is_written_as_it_was_closed(tmp_path: Path) -> None:
 
 
 def test_a_unit_of_difference_is_refused_not_corrected() -> None:
-    """200 lines whose tax was each rounded half a cent up differ by a unit: told with both figures, never changed."""
+    """200 lines rounded half a cent up differ by a unit.
+
+    The message has both figures.
+    """
     lines = [
         a_line(at, "1", "0.05", tax_rate=Decimal(10), tax_amount=Decimal("0.01"))
         for at in range(1, 201)
@@ -321,7 +339,7 @@ def test_a_unit_of_difference_is_refused_not_corrected() -> None:
     ],
 )
 def test_what_the_norm_cannot_express_is_refused(changes: dict[str, Any], said: str) -> None:
-    """A document that receivers would refuse is not written; the message names it and what is missing."""
+    """The message names the document and what is missing."""
     lines = [a_line(1, **(ZERO_RATED if "tax_regime" in changes else {}))]
     (problem,) = EInvoice(
         a_document(lines, **({"seller": LINDEN, "buyer": ORANJE} | changes))
@@ -330,12 +348,21 @@ def test_what_the_norm_cannot_express_is_refused(changes: dict[str, Any], said: 
 
 
 def test_a_country_is_found_never_guessed() -> None:
-    """By the last line of the address, in several languages, or by the letters of a VAT number; then by what the operator says; else not at all."""
+    """By the address' last line, the VAT number, or the operator."""
     for address, tax_id, country in (
-        ("1 Main St\nUnited States", "", "US"), ("x\nUSA", "", "US"), ("x\nNederland", "", "NL"), ("x\nThe Netherlands.", "", "NL"), ("x\nDE", "", "DE"),
-        ("x\nÖsterreich", "", "AT"), ("Boston, MA 02110", "", ""), ("", "EL123456789", "GR"), ("", "NL 0000.44.712.B01", "NL"), ("", "EIN 00-4471200", ""),
-        ("", "INN 7707083893", ""), ("x\nEuropean Union", "", ""),
-    ):  # fmt: skip
+        ("1 Main St\nUnited States", "", "US"),
+        ("x\nUSA", "", "US"),
+        ("x\nNederland", "", "NL"),
+        ("x\nThe Netherlands.", "", "NL"),
+        ("x\nDE", "", "DE"),
+        ("x\nÖsterreich", "", "AT"),
+        ("Boston, MA 02110", "", ""),
+        ("", "EL123456789", "GR"),
+        ("", "NL 0000.44.712.B01", "NL"),
+        ("", "EIN 00-4471200", ""),
+        ("", "INN 7707083893", ""),
+        ("x\nEuropean Union", "", ""),
+    ):
         assert country_of(Party("n", address, tax_id)) == country, (address, tax_id)
     assert country_of(Party("n", "Boston"), "US") == "US"
     assert {len(code) for code in countries().values()} == {2} and "eu" not in countries()
@@ -348,7 +375,7 @@ def test_a_country_is_found_never_guessed() -> None:
 
 
 def test_an_iban_is_found_by_its_check_digits() -> None:
-    """In free text, with blanks, followed by words; one with a wrong digit is none, and then the bank details go as text."""
+    """In free text; with a wrong digit it is written as text."""
     assert iban_in("Bank of X, iban NL91 ABNA 0417 1643 00 BIC ABNANL2A") == "NL91ABNA0417164300"
     assert iban_in("IBAN NL91 ABNA 0417 1643 01") == iban_in("account 4471 2200") == ""
     terms = EInvoice(a_document([a_line()], seller=SELLER)).head()
@@ -369,7 +396,10 @@ def test_an_iban_is_found_by_its_check_digits() -> None:
     ],
 )
 def test_what_is_multiplied_again_gives_the_amount(quantity: str, price: str, amount: str) -> None:
-    """Quantity × price is the amount on every line, and no price is negative (BR-27)."""
+    """Quantity × price is the amount; no price is negative.
+
+    BR-27.
+    """
     line = a_line(1, quantity, price, amount=Decimal(amount))
     figures = line_figures(line, "USD")
     assert rounded(figures.quantity * figures.unit_price, "USD") == Decimal(amount)
@@ -377,7 +407,7 @@ def test_what_is_multiplied_again_gives_the_amount(quantity: str, price: str, am
 
 
 def test_user_text_is_text(tmp_path: Path) -> None:
-    """Markup, control characters, half letters and empty names neither break the file nor leave an empty element."""
+    """Markup, control characters and empty names neither break nor empty the file."""
     lines = [
         a_line(
             1,
@@ -440,7 +470,7 @@ def test_ubl_memory_is_flat(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["invoice", "credit note"])
 def test_the_pdf_carries_its_e_invoice(name: str) -> None:
-    """What programs read inside is what people read outside; the file inside is found under its published name."""
+    """The embedded file has the printed content and the published name."""
     invoice, lines = samples()[name]
     pdf = pdfa_document(invoice, lines)
     inside, xml = get_facturx_xml_from_pdf(pdf, check_xsd=True)
@@ -455,7 +485,7 @@ def test_the_pdf_carries_its_e_invoice(name: str) -> None:
 def test_the_same_document_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No clock in UBL or PDF/A-3: the library's stamps are set to the invoice date, wherever it left them."""
+    """UBL and PDF/A-3 have the invoice date, never the clock."""
     invoice, lines = samples()["invoice"]
     made = pdfa_document(invoice, lines)
     monkeypatch.setattr(

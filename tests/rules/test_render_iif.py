@@ -1,4 +1,4 @@
-"""IIF read back as QuickBooks Desktop reads it: heads name the columns, a transaction sums to zero, a name is a key."""
+"""IIF read back as QuickBooks Desktop reads it: column heads, balanced transactions, name keys."""
 
 import tracemalloc
 from dataclasses import replace
@@ -32,7 +32,7 @@ def text_of(
 
 
 def read(text: str) -> tuple[list[Row], list[list[Row]]]:
-    """The list entries, and each transaction as its rows (TRNS first): strict about line ends, columns and order."""
+    """The list entries, and each transaction as its rows (TRNS first), strictly."""
     assert text.endswith("\r\n") and '"' not in text
     heads: dict[str, list[str]] = {}
     entries: list[Row] = []
@@ -64,7 +64,10 @@ def read(text: str) -> tuple[list[Row], list[list[Row]]]:
 
 
 def test_an_invoice_debits_receivables_and_credits_income_and_tax() -> None:
-    """TRNS is positive, SPL negative with negative quantities; they sum to zero; quantity times price is the amount."""
+    """TRNS positive, SPL negative, sum zero.
+
+    Quantity times price is the amount.
+    """
     lines = [
         a_line(1),
         a_line(2, "1", "10000", unit="C62", description="Placement fee", **ZERO_TAX),
@@ -72,10 +75,23 @@ def test_an_invoice_debits_receivables_and_credits_income_and_tax() -> None:
     entries, (transaction,) = read(text_of((a_document(lines), lines)))
     head, *splits = transaction
     assert head == {
-        "": "TRNS", "TRNSTYPE": "INVOICE", "DATE": "04/02/2026", "ACCNT": "Accounts Receivable", "NAME": "Magnolia #3862", "AMOUNT": "13498.00",
-        "DOCNUM": "HAR-000042", "MEMO": "", "TOPRINT": "N", "ADDR1": "Magnolia Health", "ADDR2": "88 Meridian Way", "ADDR3": "Raleigh, NC 27601",
-        "ADDR4": "", "ADDR5": "", "DUEDATE": "05/02/2026", "PONUM": "PO-117",
-    }  # fmt: skip
+        "": "TRNS",
+        "TRNSTYPE": "INVOICE",
+        "DATE": "04/02/2026",
+        "ACCNT": "Accounts Receivable",
+        "NAME": "Magnolia #3862",
+        "AMOUNT": "13498.00",
+        "DOCNUM": "HAR-000042",
+        "MEMO": "",
+        "TOPRINT": "N",
+        "ADDR1": "Magnolia Health",
+        "ADDR2": "88 Meridian Way",
+        "ADDR3": "Raleigh, NC 27601",
+        "ADDR4": "",
+        "ADDR5": "",
+        "DUEDATE": "05/02/2026",
+        "PONUM": "PO-117",
+    }
     assert [
         (row["ACCNT"], row["AMOUNT"], row["QNTY"], row["PRICE"], row["INVITEM"]) for row in splits
     ] == [
@@ -96,7 +112,10 @@ def test_an_invoice_debits_receivables_and_credits_income_and_tax() -> None:
 
 
 def test_a_credit_memo_is_the_mirror() -> None:
-    """TRNS is negative, SPL positive; each line names what it corrects; a line that quantity × price would miss by a cent goes as 1 × amount."""
+    """TRNS negative, SPL positive; each line names what it corrects.
+
+    A line that quantity × price would miss by a cent is 1 × amount.
+    """
     _, (transaction,) = read(text_of(a_credit_note()))
     head, *splits = transaction
     assert (head["TRNSTYPE"], head["AMOUNT"], head["MEMO"]) == (
@@ -116,7 +135,7 @@ def test_a_credit_memo_is_the_mirror() -> None:
 
 
 def test_every_transaction_sums_to_zero_and_multiplies() -> None:
-    """Whatever stands on it: netted credits, several taxes, a total of zero, the rounding of a correction."""
+    """Netted credits, several taxes, zero, rounding."""
     netted = [
         a_line(1),
         a_line(2, "-3", corrects_invoice="HAR-000041", corrects_line=1),
@@ -147,7 +166,7 @@ def test_every_transaction_sums_to_zero_and_multiplies() -> None:
 
 
 def test_free_text_cannot_break_a_row() -> None:
-    """No escape exists for tabs, line ends and quotes, and a letter that the encoding lacks would fail the import."""
+    """IIF has no escape for tabs, line ends, quotes or other characters."""
     line = a_line(
         1, description='tab\there, "quoted"\r\nENDTRNS\nTRNS\t看護師 – Zoë €5', worker_id="\t"
     )
@@ -175,13 +194,13 @@ def test_free_text_cannot_break_a_row() -> None:
     ],
 )
 def test_a_key_that_would_change_is_refused(changes: dict[str, str], said: str) -> None:
-    """A number that is cut is a duplicate, and a customer's name that is changed is another customer: both are told, neither is written."""
+    """A cut number is a duplicate, a changed name another customer."""
     (problem,) = problems(a_document([], **changes))
     assert said in problem
 
 
 def test_what_fits_is_not_refused() -> None:
-    """A job of a customer has its name after a colon, each of 41 letters."""
+    """A customer's job has its name after a colon, each of 41 characters."""
     assert problems(a_document([], account_name="Zoë & Söhne:Nachtdienst – Süd")) == []
 
 

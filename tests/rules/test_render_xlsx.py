@@ -1,4 +1,4 @@
-"""The workbook of a batch, read back by another library: numbers and dates are real, totals are formulas that compute to what they show."""
+"""The workbook of a batch, read by another library: real numbers and dates, right formulas."""
 
 import io
 import re
@@ -39,7 +39,7 @@ def a_batch() -> Documents:
 def written(
     place: Path, batch: Documents, lines_a_sheet: int = 1_000_000, off: Decimal = Decimal(0)
 ) -> ControlTotals:
-    """The batch as a workbook at that place."""
+    """The batch as a workbook at that path."""
     book, totals = XlsxBook(place, CLOSED_AT, lines_a_sheet), ControlTotals()
     for document, lines in batch:
         totals.add_document(document)
@@ -70,7 +70,7 @@ class Workbook:
         self.shown = openpyxl.load_workbook(place, data_only=True)
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a sheet by the heads of its columns, as they are shown."""
+        """The rows of a sheet by the heads of its columns, as shown."""
         head, *rows = self.shown[name].iter_rows(values_only=True)
         return [
             dict(zip((str(each).replace(" ", "_") for each in head), row, strict=True))
@@ -87,7 +87,7 @@ class Workbook:
         return self.compute(str(cell.value)[1:], sheet) if cell.data_type == "f" else cell.value
 
     def compute(self, formula: str, sheet: str) -> Decimal:
-        """SUM, ROWS, SUMIFS, COUNTIF, ABS, ROUND, + and -, as a spreadsheet does."""
+        """SUM, ROWS, SUMIFS, COUNTIF, ABS, ROUND, + and -, as a spreadsheet computes them."""
 
         def held(found: re.Match[str]) -> str:
             name, column, first, _, last = found.groups()
@@ -123,7 +123,7 @@ class Workbook:
         return number(eval(text, {"__builtins__": {}}, names))
 
     def check_formulas(self) -> int:
-        """Every formula computes to the value that stands in its cell; how many there were."""
+        """Every formula computes to the value of its cell; returns their number."""
         count = 0
         for sheet in self.formulas:
             for row in sheet.iter_rows():
@@ -140,7 +140,10 @@ class Workbook:
 
 
 def test_the_sheets_add_up_to_the_batch(tmp_path: Path) -> None:
-    """Lines, documents, tax and control totals say the same; a credit note's amounts are negative, so that a column sums."""
+    """Lines, documents, tax and control totals agree.
+
+    A credit note's amounts are negative, so that a column sums.
+    """
     batch = a_batch()
     totals = written(tmp_path / "b.xlsx", batch)
     book = Workbook(tmp_path / "b.xlsx")
@@ -173,7 +176,10 @@ def test_the_sheets_add_up_to_the_batch(tmp_path: Path) -> None:
 
 
 def test_numbers_and_dates_are_real(tmp_path: Path) -> None:
-    """A date is a date, a quantity and a price are numbers, each amount is shown with its currency's decimals; an empty date is an empty cell."""
+    """Dates, quantities and prices have types; amounts their decimals.
+
+    An empty date is an empty cell.
+    """
     line = a_line(1, week_ending=None)
     written(tmp_path / "b.xlsx", [(a_document([line]), [line]), a_batch()[1]])
     sheet = Workbook(tmp_path / "b.xlsx").shown["lines"]
@@ -193,7 +199,7 @@ def test_numbers_and_dates_are_real(tmp_path: Path) -> None:
 
 
 def test_a_wrong_announcement_shows_in_the_difference(tmp_path: Path) -> None:
-    """The control sheet compares with what the batch announced, so that who holds the file can see it without us."""
+    """The control sheet compares with the closed batch."""
     written(tmp_path / "b.xlsx", a_batch(), off=Decimal("0.01"))
     book = Workbook(tmp_path / "b.xlsx")
     assert [row["difference"] for row in book.table("control totals")] == [0.01, 0.01]
@@ -214,7 +220,7 @@ HOSTILE = [
 
 
 def test_text_stays_text(tmp_path: Path) -> None:
-    """User text is never a formula, a link, a number or markup, and nothing in it makes the file unreadable."""
+    """User text is never a formula, a link, a number or markup."""
     lines = [
         a_line(at, description=text, worker_id=text, project=text)
         for at, text in enumerate(HOSTILE, 1)
@@ -236,7 +242,7 @@ def test_text_stays_text(tmp_path: Path) -> None:
 
 
 def test_more_lines_than_a_sheet_holds_go_on(tmp_path: Path) -> None:
-    """A batch of more than a million lines is not refused: lines go on in another sheet, and sums reach over both."""
+    """Over a million lines continue in another sheet; sums include both."""
     written(tmp_path / "b.xlsx", a_batch(), lines_a_sheet=5)
     book = Workbook(tmp_path / "b.xlsx")
     assert book.shown.sheetnames == [
@@ -256,7 +262,7 @@ def test_more_lines_than_a_sheet_holds_go_on(tmp_path: Path) -> None:
 
 
 def test_a_document_without_lines_is_in_the_book(tmp_path: Path) -> None:
-    """Nothing divides by it and no range is turned over."""
+    """It causes no division by zero and no reversed range."""
     written(tmp_path / "b.xlsx", [(a_document([]), [])])
     book = Workbook(tmp_path / "b.xlsx")
     assert [(row["lines"], row["net"], row["total"]) for row in book.table("documents")] == [
@@ -266,7 +272,7 @@ def test_a_document_without_lines_is_in_the_book(tmp_path: Path) -> None:
 
 
 def test_the_same_batch_gives_the_same_bytes(tmp_path: Path) -> None:
-    """The file bears the instant at which the batch closed, never the clock."""
+    """The file has the instant of the batch, never the clock."""
     written(tmp_path / "a.xlsx", a_batch())
     time.sleep(2.1)  # the clock of a .zip has steps of two seconds
     written(tmp_path / "b.xlsx", a_batch())

@@ -1,4 +1,4 @@
-"""Columns that travel as one text (`shared.database.joined`), and unsaid ids that stand for many, come out as they went in."""
+"""Columns joined to one text (`shared.database.joined`) and chunks of ids are restored exactly."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,10 @@ COLUMNS: list[list[str | None]] = [
 async def test_a_column_comes_out_as_it_went_in(
     transact: Transact, values: list[str | None]
 ) -> None:
-    """Whatever the texts are, none, empty or NULL; the row that ends them is all NULL and comes last."""
+    """Any texts, empty or NULL, are restored.
+
+    The row that ends them is all NULL and comes last.
+    """
 
     async def ask(connection: AsyncConnection) -> Sequence[str | None]:
         found = await rows(
@@ -53,7 +56,10 @@ async def test_a_column_comes_out_as_it_went_in(
 def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses(
     values: list[str | None],
 ) -> None:
-    """Then its record is cut out of the batch, and its neighbours go through."""
+    """A lossy text is refused.
+
+    Then its record is isolated, and its neighbours are processed.
+    """
     with pytest.raises(Unstorable) as error:
         joined(values)
     assert refused_by_database(error.value)
@@ -68,8 +74,8 @@ def test_a_text_that_would_come_out_otherwise_is_refused_as_the_database_refuses
         ['["timesheet","' + "é" * 400 + '",1]'] * 7,
     ],
 )
-def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
-    """Each name once and in order, no parcel longer than a key of a table may be, none empty."""
+def test_chunks_hold_what_was_put_in(names: list[str]) -> None:
+    """Chunks have each name once and in order; none is empty or too long."""
     found = list(outbox_chunks("sample", names))
     assert [
         json.dumps(name, ensure_ascii=False, separators=(",", ":"))
@@ -82,8 +88,10 @@ def test_parcels_hold_what_was_put_in(names: list[str]) -> None:
 async def test_the_database_has_done_its_work_when_the_computation_fails(
     transact: Transact,
 ) -> None:
-    """An error beside a statement comes when the statement has ended: the transaction is rolled back on a free connection, and the error is
-    what the caller sees."""
+    """Errors wait for the statement's end.
+
+    The transaction is rolled back on a free connection, and the caller sees the error.
+    """
 
     async def fail_beside(connection: AsyncConnection) -> None:
         await run_in_thread(rows(connection, "SELECT pg_sleep(0.3)"), lambda: 1 // 0)

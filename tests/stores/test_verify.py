@@ -1,4 +1,7 @@
-"""`verify` finds what is off, by name, and is quiet about what is right. Faults are planted as the owner, with every guard switched off."""
+"""`verify` finds each fault by name and nothing in correct data.
+
+Faults are injected as the owner, with every trigger disabled.
+"""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,8 +17,12 @@ APRIL = date(2026, 4, 30)
 
 
 async def small_data_set(inserter: RowInserter) -> None:
-    """A line on an invoice that a later statement corrects, one that is open and edited, one partly forgiven, a withheld document, a fee
-    in two instalments, two batches with a declared jump of numbers between them, a moved watermark."""
+    """A small data set with a case of everything that is checked.
+
+    An invoiced line that a later realization corrects, an open and edited one, one partly forgiven,
+    a withheld document, a fee in two instalments, two batches with a declared jump of numbers, a
+    watermark that moved.
+    """
     await inserter.company()
     forty, thirty_eight = (
         realization_line("40", tax_code="VAT"),
@@ -46,11 +53,13 @@ async def small_data_set(inserter: RowInserter) -> None:
     )
     await inserter.close_batch("B-2")
     await inserter.run(
-        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat', 'goodwill')",
+        "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat',"
+        " 'goodwill')",
         key=forty.line_key,
     )
     await inserter.run(
-        "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted pad', 'c-2', now())"
+        "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted"
+        " pad', 'c-2', now())"
     )
     await inserter.series(7, 14, APRIL)
     await inserter.seal()
@@ -66,7 +75,8 @@ async def small_data_set(inserter: RowInserter) -> None:
     await inserter.pay_line(forty, "T-3", "replaced")
     await inserter.pay_line(realization_line("39", amount="1950.00"), "T-3", "open")
     await inserter.run(
-        "INSERT INTO invoicer.operator_edit VALUES ('timesheet', 'T-3', :key, 'c-3', -1, -50, '{}', '{}', 'pat', 'agreed', now())",
+        "INSERT INTO invoicer.operator_edit VALUES ('timesheet', 'T-3', :key, 'c-3', -1, -50,"
+        " '{}', '{}', 'pat', 'agreed', now())",
         key=forty.line_key,
     )
     await inserter.pay_line(forty, "T-4", "replaced")
@@ -79,7 +89,8 @@ async def small_data_set(inserter: RowInserter) -> None:
     await inserter.realization(realization("P-1", 1, product_line("10000.00"), later))
     await inserter.pay_line(later, "P-1", "draft", announce=True)
     await inserter.run(
-        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()), ('acme-us', '2026-03-31', '2026-04-30', now())"
+        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()),"
+        " ('acme-us', '2026-03-31', '2026-04-30', now())"
     )
 
 
@@ -90,7 +101,7 @@ async def look(engine_of: EngineOf, minutes: int = 5) -> Report:
 
 
 async def test_correct_data_has_no_findings(engine_of: EngineOf) -> None:
-    """Corrections, edits, write-offs, a withheld document and a declared jump are no faults."""
+    """Corrections, edits, write-offs, holds and declared jumps are right."""
     async with engine_of("owner").begin() as connection:
         await small_data_set(RowInserter(connection))
     report = await look(engine_of)
@@ -108,25 +119,29 @@ async def test_correct_data_has_no_findings(engine_of: EngineOf) -> None:
 
 
 async def test_an_empty_database_has_no_findings(engine_of: EngineOf) -> None:
-    """Nothing is no fault."""
+    """An empty database has no faults."""
     assert (await look(engine_of)).clean
 
 
 TWIN = (
-    "INSERT INTO invoicer.pay_line OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(p, '{\"pay_line_id\": 900001}')).*"
+    "INSERT INTO invoicer.pay_line OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(p,"
+    " '{\"pay_line_id\": 900001}')).*"
     " FROM invoicer.pay_line p WHERE document_id = 'T-2' AND quantity = 40 RETURNING *"
 )
 FAULTS = {
     "a doubled line, open": (
-        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false FROM twin",
+        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.open_line SELECT billing_company,"
+        " pay_line_id, effective_date, week_ending, billto_node, false FROM twin",
         {"conservation"},
     ),
     "a doubled line on its document": (
-        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.invoice_line SELECT 2, 2, pay_line_id, billto_node, 3, tax_code, 8.875, 177.50 FROM twin",
+        f"WITH twin AS ({TWIN}) INSERT INTO invoicer.invoice_line SELECT 2, 2, pay_line_id,"
+        " billto_node, 3, tax_code, 8.875, 177.50 FROM twin",
         {"conservation", "invoice_sums", "tax_totals", "seal"},
     ),
     "a cent off, moved from line to line": (
-        "UPDATE invoicer.pay_line SET amount = amount + CASE document_id WHEN 'T-1' THEN 0.01 ELSE -0.01 END"
+        "UPDATE invoicer.pay_line SET amount = amount + CASE document_id WHEN 'T-1' THEN 0.01 ELSE"
+        " -0.01 END"
         " WHERE document_id IN ('T-1', 'T-2') AND quantity = 40",
         {"conservation", "line_amount", "invoice_sums", "seal"},
     ),
@@ -139,15 +154,18 @@ FAULTS = {
         {"conservation"},
     ),
     "a cent off on a document": (
-        "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id = 'T-1' AND quantity = 40",
+        "UPDATE invoicer.pay_line SET amount = amount + 0.01 WHERE document_id = 'T-1' AND"
+        " quantity = 40",
         {"conservation", "line_amount", "invoice_sums", "tax_totals", "seal"},
     ),
     "a line in no place": (
-        "DELETE FROM invoicer.open_line o USING invoicer.pay_line p WHERE p.pay_line_id = o.pay_line_id AND p.document_id = 'T-1'",
+        "DELETE FROM invoicer.open_line o USING invoicer.pay_line p WHERE p.pay_line_id ="
+        " o.pay_line_id AND p.document_id = 'T-1'",
         {"one_place", "conservation"},
     ),
     "a line open and on an invoice": (
-        "INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false"
+        "INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date,"
+        " week_ending, billto_node, false"
         " FROM invoicer.pay_line WHERE document_id = 'T-2' AND quantity = 40",
         {"one_place", "conservation"},
     ),
@@ -164,13 +182,15 @@ FAULTS = {
         {"conservation"},
     ),
     "a line in another currency": (
-        "UPDATE invoicer.pay_line SET currency = 'EUR' WHERE document_id = 'P-1' AND effective_date = '2026-05-30'",
+        "UPDATE invoicer.pay_line SET currency = 'EUR' WHERE document_id = 'P-1' AND"
+        " effective_date = '2026-05-30'",
         {"conservation"},
     ),
     "an edit lost": ("DELETE FROM invoicer.operator_edit", {"conservation"}),
     "a write-off lost": ("DELETE FROM invoicer.write_off", {"conservation", "written_off"}),
     "forgiven what was never credited": (
-        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, 'c-9', 1, 50, actor, reason FROM invoicer.write_off",
+        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, 'c-9', 1, 50,"
+        " actor, reason FROM invoicer.write_off",
         {"written_off"},
     ),
     "more forgiven than credited": (
@@ -178,12 +198,15 @@ FAULTS = {
         {"written_off"},
     ),
     "a write-off taken back in part": (
-        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, ' undone: B-2', -1, -50, actor, reason FROM invoicer.write_off",
+        "INSERT INTO invoicer.write_off SELECT document_kind, document_id, line_key, ' undone:"
+        " B-2', -1, -50, actor, reason FROM invoicer.write_off",
         {"written_off", "conservation"},
     ),
     "a withheld document has an open line": (
-        "WITH gone AS (DELETE FROM invoicer.replaced_line r USING invoicer.pay_line p WHERE p.pay_line_id = r.pay_line_id AND p.document_id = 'T-4'"
-        " RETURNING p.*) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, false FROM gone",
+        "WITH gone AS (DELETE FROM invoicer.replaced_line r USING invoicer.pay_line p WHERE"
+        " p.pay_line_id = r.pay_line_id AND p.document_id = 'T-4'"
+        " RETURNING p.*) INSERT INTO invoicer.open_line SELECT billing_company, pay_line_id,"
+        " effective_date, week_ending, billto_node, false FROM gone",
         {"withheld"},
     ),
     "settled what was never issued": (
@@ -191,11 +214,13 @@ FAULTS = {
         {"settled_realization"},
     ),
     "settled with other content": (
-        "UPDATE invoicer.settled_document SET body = replace(body, '\"revision\":1', '\"revision\":7') WHERE document_id = 'T-3'",
+        "UPDATE invoicer.settled_document SET body = replace(body, '\"revision\":1',"
+        " '\"revision\":7') WHERE document_id = 'T-3'",
         {"settled_realization"},
     ),
     "a held document goes on being billed": (
-        "UPDATE fee_realizer.source_document SET hold_code = 'no_bill_rate' WHERE document_id = 'T-3'",
+        "UPDATE fee_realizer.source_document SET hold_code = 'no_bill_rate' WHERE document_id ="
+        " 'T-3'",
         {"held_is_withheld"},
     ),
     "the open copy tells another date": (
@@ -203,7 +228,8 @@ FAULTS = {
         {"open_copy"},
     ),
     "an amount finer than cents": (
-        "UPDATE invoicer.pay_line SET amount = 9999.995, unit_price = 9999.995 WHERE document_id = 'P-1' AND effective_date = '2026-05-30'",
+        "UPDATE invoicer.pay_line SET amount = 9999.995, unit_price = 9999.995 WHERE document_id ="
+        " 'P-1' AND effective_date = '2026-05-30'",
         {"minor_unit", "conservation"},
     ),
     "a tax finer than cents": (
@@ -231,7 +257,8 @@ FAULTS = {
         {"invoice_sums", "batch_sums", "gap_certificate", "seal"},
     ),
     "tax moved to another code": (
-        "UPDATE invoicer.invoice SET tax_totals = replace(tax_totals::text, 'VAT', 'GST')::jsonb WHERE number = 8",
+        "UPDATE invoicer.invoice SET tax_totals = replace(tax_totals::text, 'VAT', 'GST')::jsonb"
+        " WHERE number = 8",
         {"tax_totals", "seal"},
     ),
     "two currencies on one document": (
@@ -239,11 +266,13 @@ FAULTS = {
         {"line_belongs", "batch_sums", "seal"},
     ),
     "a foreign PO number": (
-        "UPDATE invoicer.pay_line SET po_number = 'PO-9' WHERE document_id = 'P-1' AND effective_date = '2026-03-02'",
+        "UPDATE invoicer.pay_line SET po_number = 'PO-9' WHERE document_id = 'P-1' AND"
+        " effective_date = '2026-03-02'",
         {"line_belongs"},
     ),
     "a batch's totals off": (
-        "UPDATE invoicer.batch SET totals = replace(totals::text, '4000', '4001')::jsonb WHERE batch_id = 'B-1'",
+        "UPDATE invoicer.batch SET totals = replace(totals::text, '4000', '4001')::jsonb WHERE"
+        " batch_id = 'B-1'",
         {"batch_sums"},
     ),
     "a batch's count off": (
@@ -251,23 +280,28 @@ FAULTS = {
         {"batch_sums"},
     ),
     "a credit over its line": (
-        "UPDATE invoicer.pay_line SET quantity = -41, amount = -2050 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET quantity = -41, amount = -2050 WHERE document_id = 'T-1' AND"
+        " quantity = -2",
         {"credits", "conservation"},
     ),
     "a credit over its line in hours only": (
-        "UPDATE invoicer.pay_line SET quantity = -40.0001 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET quantity = -40.0001 WHERE document_id = 'T-1' AND quantity ="
+        " -2",
         {"credits", "conservation"},
     ),
     "a credit over its line by a cent": (
-        "UPDATE invoicer.pay_line SET amount = -2000.01 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET amount = -2000.01 WHERE document_id = 'T-1' AND quantity ="
+        " -2",
         {"credits", "conservation"},
     ),
     "a credit that raises the debt": (
-        "UPDATE invoicer.pay_line SET quantity = 2, amount = 100 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET quantity = 2, amount = 100 WHERE document_id = 'T-1' AND"
+        " quantity = -2",
         {"credits", "conservation"},
     ),
     "a credit of a credit": (
-        "UPDATE invoicer.pay_line SET corrects_invoice_id = 4 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET corrects_invoice_id = 4 WHERE document_id = 'T-1' AND"
+        " quantity = -2",
         {"credits"},
     ),
     "a credit to another debtor": (
@@ -279,7 +313,8 @@ FAULTS = {
         {"credit_of", "tax_totals", "seal"},
     ),
     "a credit of a line that is not there": (
-        "UPDATE invoicer.pay_line SET corrects_line_no = 7 WHERE document_id = 'T-1' AND quantity = -2",
+        "UPDATE invoicer.pay_line SET corrects_line_no = 7 WHERE document_id = 'T-1' AND quantity"
+        " = -2",
         {"credits"},
     ),
     "a credit that takes more tax than there is": (
@@ -288,7 +323,8 @@ FAULTS = {
     ),
     "a seal lost": ("DELETE FROM invoicer.invoice_seal WHERE invoice_id = 1", {"sealed"}),
     "a changed closed invoice: a word": (
-        "UPDATE invoicer.pay_line SET description = 'something else' WHERE document_id = 'T-1' AND quantity = 40",
+        "UPDATE invoicer.pay_line SET description = 'something else' WHERE document_id = 'T-1' AND"
+        " quantity = 40",
         {"seal"},
     ),
     "a changed closed invoice: its buyer": (
@@ -314,7 +350,8 @@ FAULTS = {
         {"printed_number", "batch_sums", "seal"},
     ),
     "a date goes back": (
-        "UPDATE invoicer.invoice SET invoice_date = '2026-03-30', due_date = '2026-04-29' WHERE number = 8",
+        "UPDATE invoicer.invoice SET invoice_date = '2026-03-30', due_date = '2026-04-29' WHERE"
+        " number = 8",
         {"dates_along_numbers", "seal"},
     ),
     "the counter forgot the last date": (
@@ -325,7 +362,7 @@ FAULTS = {
         "UPDATE invoicer.invoice SET due_date = due_date + 1 WHERE number = 8",
         {"due_date", "seal"},
     ),
-    "terms nobody knows": (
+    "unknown terms": (
         "UPDATE invoicer.invoice SET payment_terms = 'whenever' WHERE number = 8",
         {"due_date", "seal"},
     ),
@@ -341,7 +378,10 @@ FAULTS = {
 
 
 async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf) -> None:
-    """Every fault is found by the check that is about it, with ids and words. Each is planted in a transaction that is taken back."""
+    """Each fault is found by its check, with ids and text.
+
+    Each is injected in a transaction that is rolled back.
+    """
     async with engine_of("owner").begin() as connection:
         await small_data_set(RowInserter(connection))
     missed: dict[str, object] = {}
@@ -352,7 +392,7 @@ async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf)
                 inserter = RowInserter(connection)
                 await inserter.without_triggers()
                 assert (await connection.exec_driver_sql(sql)).rowcount > 0, (
-                    f"the fault was not planted: {fault}"
+                    f"the fault was not injected: {fault}"
                 )
                 await inserter.run("SET LOCAL ROLE console")
                 report = await verify(connection)
@@ -368,13 +408,16 @@ async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf)
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    """A check that no test can make fail proves nothing."""
+    """Each check has at least one fault that it finds."""
     caught = {name for _, names in FAULTS.values() for name in names} | {"in_flight"}
     assert {check.name for check in CHECKS} == caught
 
 
 async def test_realizations_in_flight_are_listed_and_become_a_fault(engine_of: EngineOf) -> None:
-    """A statement that was just issued is on its way; one that is older than some minutes is a failure."""
+    """A new realization is listed as in flight.
+
+    One that is older than some minutes is a fault.
+    """
     async with engine_of("owner").begin() as connection:
         inserter = RowInserter(connection)
         await inserter.realization(realization("T-new", 1, realization_line()), settled=False)
@@ -390,7 +433,10 @@ async def test_realizations_in_flight_are_listed_and_become_a_fault(engine_of: E
 
 
 async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
-    """A statement that settlement refused as stale waits to be priced again: listed, and a failure when it waits too long."""
+    """A realization refused as stale is listed as in flight.
+
+    It is a fault when it waits too long.
+    """
     async with engine_of("owner").begin() as connection:
         inserter = RowInserter(connection)
         await inserter.realization(realization("T-1", 1, realization_line()))
@@ -406,7 +452,10 @@ async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
 
 
 async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf) -> None:
-    """What commits while it looks is not seen by halves: the transaction is REPEATABLE READ and read only."""
+    """REPEATABLE READ and READ ONLY.
+
+    What commits meanwhile is not seen in part.
+    """
     async with engine_of("auditor").connect() as connection:
         await verify(connection)
         assert (
@@ -416,7 +465,7 @@ async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf)
 
 
 async def test_many_offenders_are_counted_and_the_first_shown(engine_of: EngineOf) -> None:
-    """A report stays readable whatever happened: a hundred ids, and how many there are."""
+    """At most a hundred ids, and their number."""
     async with engine_of("owner").begin() as connection:
         inserter = RowInserter(connection)
         for at in range(130):

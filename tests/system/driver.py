@@ -1,7 +1,8 @@
-"""Keeps workers alive while a test kills them: each dead worker is started again at once, with the next crash point of its list.
+"""Restart workers while a test kills them, each with the next crash point of its list.
 
-Counts from outside what fired: a crash leaves a file, and the process must have died of SIGKILL. Importing a worker takes seconds, and a
-run has some sixty starts: a worker is forked from a server that has imported it, and from there on is the process that `-m` would make.
+What fired is counted from outside: a crash leaves a file, and the process must have died of
+SIGKILL. Importing a worker takes seconds, and a run has about sixty starts: so a worker is forked
+from a server that has imported it, and then is the process that `-m` would start.
 """
 
 import asyncio
@@ -38,19 +39,22 @@ class Kept:
         return self.process.exitcode is None
 
     def send(self, number: signal.Signals) -> None:
-        """A signal, if it still runs."""
+        """Send a signal, if it still runs."""
         if self.alive and self.process.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.process.pid, number)
 
     async def end(self) -> int:
-        """Waits until it has ended; its exit code, negative for the signal that killed it."""
+        """Wait until it has ended; its exit code, negative for the signal that killed it."""
         while self.process.exitcode is None:
             await asyncio.sleep(LOOK_SECONDS)
         return self.process.exitcode
 
     async def shut_down_when_ready(self) -> None:
-        """SIGTERM as soon as it hears: what is in hand then is finished, or killed on the way."""
+        """Send SIGTERM as soon as it consumes.
+
+        Its current batch is finished, or the worker is killed meanwhile.
+        """
         while self.alive and '"ready"' not in (self.log.read_text() if self.log.exists() else ""):
             await asyncio.sleep(LOOK_SECONDS)
         self.send(signal.SIGTERM)
@@ -58,12 +62,12 @@ class Kept:
 
 @dataclass
 class Keeper:
-    """The workers of a run, and what is counted of their deaths. `bug`: planted in each of them."""
+    """The workers of a run, and the count of their deaths. `defect`: a defect in each of them."""
 
     environment: dict[str, str]
     folder: Path
     batch_records: int = 20
-    bug: str = ""
+    defect: str = ""
     fired: Counter[str] = field(default_factory=Counter)
     asked: Counter[str] = field(default_factory=Counter)
     restarts: int = 0
@@ -72,18 +76,18 @@ class Keeper:
     _over: bool = False
 
     async def keep(self, service: str) -> None:
-        """Starts the worker again and again until the run is over."""
+        """Restart the worker again and again until the run is over."""
         left = self._left.setdefault(service, deque())
         while not self._over:
             worker = self._now[service] = self._start(service, left.popleft() if left else "")
-            asking = (
+            commanding = (
                 asyncio.create_task(worker.shut_down_when_ready())
                 if worker.point.startswith(SHUTDOWN)
                 else None
             )
             code = await worker.end()
-            if asking is not None:
-                asking.cancel()
+            if commanding is not None:
+                commanding.cancel()
             if self._over:
                 return
             self.restarts += 1
@@ -113,13 +117,13 @@ class Keeper:
         }
         log = self.folder / f"{service}-{uuid.uuid4().hex[:8]}.log"
         process = forks().Process(
-            target=live, args=(service, environment, str(log), self.bug), daemon=True
+            target=live, args=(service, environment, str(log), self.defect), daemon=True
         )
         process.start()
         return Kept(process, point, log)
 
     def arm(self, service: str, points: Iterable[str]) -> None:
-        """Crash points that this worker is to meet next, one after the other; one that carries none is killed wherever it is."""
+        """Crash points that this worker meets next, in order; without one it is killed anywhere."""
         wanted = list(points)
         self._left[service].extend(wanted)
         self.asked.update(one.partition(":")[0].partition("@")[0] for one in wanted)
@@ -136,7 +140,7 @@ class Keeper:
         self._now[service].send(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Stops the workers for good; each must end with 0."""
+        """Stop the workers for good; each must exit with 0."""
         self._over = True
         for service, worker in self._now.items():
             worker.send(signal.SIGTERM)

@@ -1,4 +1,7 @@
-"""A firm whose debtors are billed by different cycles: both workers and their books in one process, for tests of cut-offs and batch groups."""
+"""A firm whose debtors have different billing cycles, with both services in one process.
+
+For tests of cut-offs and batch groups.
+"""
 
 import json
 from typing import Any
@@ -17,13 +20,19 @@ WEEKS = ("2010-07-25", "2010-08-01", "2010-08-29", "2010-09-05", "2010-09-12", "
 
 
 class Firm:
-    """Both workers and the books of a firm whose debtors are billed by different cycles. A debtor's office, requirement and sheets bear its name."""
+    """A firm with both services in one process.
+
+    The office, requirement and timesheets of a debtor bear its name.
+    """
 
     def __init__(self, pipeline: Pipeline, engine_of: EngineOf, configure: Configure) -> None:
         self.pipeline, self.engine_of, self.configure = pipeline, engine_of, configure
 
     async def opens(self, *debtors: str, **company: Any) -> None:
-        """Billing company, and for each debtor an office that pays and a requirement Filled as Temp since 2000 at 50.00 an hour."""
+        """The billing company, and an office and a Filled Temp requirement for each debtor.
+
+        The requirement is at 50.00 an hour since 2000.
+        """
         self.pipeline.send(
             "operator-commands", command("set-billing-company", billing_company=COMPANY, **company)
         )
@@ -54,7 +63,7 @@ class Firm:
             await self.terms(debtor, time_group=name)
 
     async def terms(self, debtor: str, **values: Any) -> None:
-        """What differs for a debtor."""
+        """The terms of a debtor."""
         assert (
             await self.ask(
                 "set-debtor-terms", billing_company=COMPANY, account_name=debtor, **values
@@ -103,14 +112,14 @@ class Firm:
         await self.settle()
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
-        """A command of an operator; its answer."""
+        """Send a command of an operator; return its answer."""
         asked = command(kind, **values)
         self.pipeline.send("operator-commands", asked)
         await self.settle()
         return json.loads(self.pipeline.answers()[asked.command_id])  # type: ignore[no-any-return]
 
     async def batch(self, cut_off: str, **values: Any) -> list[str]:
-        """A batch; the ids of the documents that it took, in their order."""
+        """Generate a batch; return the ids of its documents, in order."""
         answer = await self.ask(
             "generate-batch", billing_company=COMPANY, cut_off_date=cut_off, **values
         )
@@ -120,7 +129,8 @@ class Firm:
     async def taken(self, batch_id: str | None) -> list[str]:
         """Ids of the documents whose lines a batch took."""
         found = await self.select(
-            "SELECT DISTINCT l.document_id FROM invoicer.closed_invoice_line l JOIN invoicer.invoice i USING (invoice_id) WHERE i.batch_id = :id ORDER BY 1",
+            "SELECT DISTINCT l.document_id FROM invoicer.closed_invoice_line l JOIN"
+            " invoicer.invoice i USING (invoice_id) WHERE i.batch_id = :id ORDER BY 1",
             id=batch_id,
         )
         return [row[0] for row in found]
@@ -136,28 +146,28 @@ class Firm:
         return {group["group"]: group for group in answer["details"]["groups"]}
 
     async def why_not(self, document_id: str, cut_off: str) -> tuple[str, str, str]:
-        """Reason, message and what fixes it."""
+        """Reason, message and fix."""
         answer = await self.ask("explain", document_id=document_id, cut_off_date=cut_off)
         return answer["details"]["reason"], answer["message"], answer["details"]["fix"]
 
     async def settle(self) -> None:
-        """Everything reaches who hears it."""
+        """Deliver everything to its consumers."""
         await self.pipeline.settle()
         await self.pipeline.sweep()
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
-        """Reads as the owner."""
+        """Read as the owner."""
         async with self.engine_of("owner").connect() as connection:
             return list((await connection.execute(text(statement), values)).all())
 
     async def check(self) -> None:
-        """The books are right."""
+        """`verify` finds nothing."""
         async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
         assert report.faults == (), report.faults
 
     def day(self, today: str) -> None:
-        """Moves on to another day."""
+        """Go to another day."""
         self.configure(today=today)
 
 

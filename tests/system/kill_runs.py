@@ -1,4 +1,4 @@
-"""Plays a workload against workers that are being killed, on servers that are being killed, and looks at the books afterwards."""
+"""Run a workload while workers and servers are killed, and examine the result."""
 
 import asyncio
 import json
@@ -42,14 +42,14 @@ REPEATS = 20
 
 @dataclass
 class Servers:
-    """A Kafka and a PostgreSQL that may be killed, and the folder of everything."""
+    """A Kafka and a PostgreSQL that may be killed, and their folder."""
 
     folder: Path
     kafka: KafkaServer
     postgres: PostgresServer
 
     def crash(self, which: str) -> None:
-        """kill -9 of the JVM, or of PostgreSQL with all its processes; then started again on the same data."""
+        """kill -9 of the JVM, or of all processes of PostgreSQL; restart on the same data."""
         server = self.kafka if which == "kafka" else self.postgres
         server.kill()
         server.start()
@@ -57,7 +57,7 @@ class Servers:
 
 @contextmanager
 def servers() -> Iterator[Servers]:
-    """Servers of their own, whatever the settings say: those of the session must not be killed."""
+    """Servers of their own, whatever the settings: those of the session must not be killed."""
     folder = Path(tempfile.mkdtemp(prefix="backoffice-kills-"))
     folder.chmod(0o755)
     made = Servers(folder, KafkaServer(folder, print), PostgresServer(folder, print))
@@ -73,7 +73,7 @@ def servers() -> Iterator[Servers]:
 
 @dataclass
 class Run:
-    """One set of books: a database and topics of their own."""
+    """A database and topics of its own."""
 
     servers: Servers
     environment: dict[str, str]
@@ -83,7 +83,7 @@ class Run:
     refused: list[str] = field(default_factory=list)
 
     async def verified(self) -> list[str]:
-        """What verify finds, in words; statements in flight count, too, for nothing moves any more."""
+        """The findings of verify as text; realizations in flight count, because nothing moves."""
         engine = engine_for("auditor", self.url)
         try:
             async with engine.connect() as connection:
@@ -96,7 +96,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Deaths:
-    """Who dies when: by the number of the phase, crash points that a service meets while it hears, or while it answers; and a server."""
+    """By phase: crash points that a service meets while it consumes or answers, and a server."""
 
     hearing: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     answering: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
@@ -105,7 +105,7 @@ class Deaths:
 
 @asynccontextmanager
 async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
-    """Empty books. The settings of this process point to them."""
+    """An empty database. The settings of this process point to it."""
     name = f"run_{uuid.uuid4().hex[:10]}"
     admin = create_async_engine(made.postgres.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     async with admin.connect() as connection:
@@ -143,7 +143,7 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
 async def play(
     run: Run, workload: Workload, keeper: Keeper, deaths: Deaths | None = None
 ) -> list[Sent]:
-    """Sends the phases, waits for quiet between them, asks the commands; meanwhile workers and servers die as `deaths` says."""
+    """Send the phases and their commands, each when nothing moves; meanwhile `deaths` happen."""
     sent: list[Sent] = []
     deaths = deaths or Deaths()
     async with kept(keeper):
@@ -172,7 +172,7 @@ def _arm(keeper: Keeper, points: Mapping[str, Sequence[str]]) -> None:
 async def _all_fired(
     keeper: Keeper, sent: Sequence[Sent], rng: random.Random, asked: Sequence[AnyCommand] = ()
 ) -> None:
-    """Sends what was sent before, and what the services said, again, until every point has fired: repeats lead past the points and change nothing."""
+    """Send the same records again until every crash point has fired; repeats change nothing."""
     good = [one for one in sent if named(one.value) is not None]
     last = asyncio.get_running_loop().time() + FIRE_SECONDS
     while keeper.waiting and asyncio.get_running_loop().time() < last:
@@ -201,15 +201,16 @@ async def _quiet(run: Run) -> None:
             return False
         return True
 
-    await until("the books are quiet", calm, SETTLE_SECONDS, every=0.5)
+    await until("nothing moves", calm, SETTLE_SECONDS, every=0.5)
 
 
 async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
-    """Snoozes and edits of lines that are found by their business key, so that every run of the seed takes the same."""
+    """Snoozes and edits of lines, found by business key, so that every run has the same."""
     if not (phase.holds or phase.edits):
         return []
     lines = await run.observer.select(
-        "SELECT p.pay_line_id, p.billing_company, p.document_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)"
+        "SELECT p.pay_line_id, p.billing_company, p.document_id FROM invoicer.open_line o JOIN"
+        " invoicer.pay_line p USING (pay_line_id)"
         " WHERE p.line_kind = 'timesheet' ORDER BY p.document_id, p.line_key"
     )
     asked: list[AnyCommand] = []
@@ -233,7 +234,7 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
 
 
 async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
-    """Gives commands, none of which touches what another does; those that get no answer are given again under the same id."""
+    """Send independent commands; those without an answer are sent again under the same id."""
     left = {one.command_id: one for one in commands}
     for _ in range(TRIES):
         if not left:
@@ -250,15 +251,21 @@ async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
 
 
 async def unaccounted(observer: Observer, sent: Sequence[Sent]) -> list[str]:
-    """Holds the journal of what was sent against the books, one by one: a revision, or a dead letter, and nothing else."""
+    """Compare the journal of what was sent with the tables, one by one.
+
+    Each record is a revision or a dead letter, and nothing else exists.
+    """
     dead_letters = {
         bytes(row[0])
         for row in await observer.select("SELECT record_value FROM fee_realizer.dead_letter")
     }
     kept = {
-        "timesheet-approved": "SELECT source_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
-        "placement-created": "SELECT source_id || '@' || revision FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
-        "requirement-changed": "SELECT requirement_id || '@' || revision FROM fee_realizer.requirement_revision",
+        "timesheet-approved": "SELECT source_id || '@' || revision"
+        " FROM fee_realizer.source_revision WHERE document_kind = 'timesheet'",
+        "placement-created": "SELECT source_id || '@' || revision"
+        " FROM fee_realizer.source_revision WHERE document_kind = 'placement'",
+        "requirement-changed": "SELECT requirement_id || '@' || revision"
+        " FROM fee_realizer.requirement_revision",
         "billto-changed": "SELECT node_id || '@' || revision FROM invoicer.billto_revision",
     }
     there = {topic: {row[0] for row in await observer.select(sql)} for topic, sql in kept.items()}
@@ -279,18 +286,18 @@ async def unaccounted(observer: Observer, sent: Sequence[Sent]) -> list[str]:
         due[one.topic].add(name)
     for topic in kept:
         missing += [
-            f"{topic} {name} was sent and is not in the books"
+            f"{topic} {name} was sent and is not in the tables"
             for name in sorted(due[topic] - there[topic])
         ]
         missing += [
-            f"{topic} {name} is in the books and was never sent"
+            f"{topic} {name} is in the tables and was never sent"
             for name in sorted(there[topic] - due[topic])
         ]
     return missing
 
 
 def named(value: bytes | None) -> str | None:
-    """Which revision of what a record brings, as the books name it; None if nobody can read it."""
+    """The stored revision of a record; None if it is unreadable."""
     if value is None:
         return None
     try:

@@ -1,6 +1,7 @@
-"""Real input: the agency hours of a nursing home over nine years, held against control totals that were made from the source apart.
+"""Real input: agency hours of a nursing home over nine years, against independent totals.
 
-The data is not part of the project: BACKOFFICE_TEST_DATA names the folder that holds `agency-nursing`, else `../shared/data` is looked at.
+The data is not part of the project: BACKOFFICE_TEST_DATA names the folder that has
+`agency-nursing`, else `../shared/data` is used.
 """
 
 import asyncio
@@ -37,7 +38,10 @@ CUT_OFF = "2025-12-31"
 LINES = 9_727
 HOURS = Decimal("199622.29")
 TIMEOUT_SECONDS = 300
-QUIET = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema = ANY($1) AND table_name <> 'outbox'"
+QUIET = (
+    "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE"
+    " TABLE' AND table_schema = ANY($1) AND table_name <> 'outbox'"
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -70,7 +74,7 @@ def stack() -> Iterator[Stack]:
 
 
 def backoffice(stack: Stack, *words: str) -> dict[str, Any]:
-    """The command's JSON document; it must end with exit 0."""
+    """The JSON document of the command; it must exit with 0."""
     done = subprocess.run(
         [str(BACKOFFICE), *words, "--json"],
         env={**os.environ, **stack.environment},
@@ -87,12 +91,12 @@ def backoffice(stack: Stack, *words: str) -> dict[str, Any]:
 
 
 def import_all(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
-    """Imports the folder for the agency's billing company."""
+    """Import the folder for the agency's billing company."""
     return backoffice(stack, "import", str(folder), "--billing-company", COMPANY, *options)
 
 
 async def digests(stack: Stack) -> dict[str, str]:
-    """What stands in every table, as one hash a table."""
+    """The content of every table, as one hash each."""
     connection = await asyncpg.connect(plain_dsn(stack.database_url))
     try:
         tables = await connection.fetch(
@@ -100,7 +104,10 @@ async def digests(stack: Stack) -> dict[str, str]:
         )
         found = {}
         for schema, name in sorted((row["table_schema"], row["table_name"]) for row in tables):
-            hashed = f"SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY md5(t::text))), '') FROM {schema}.{name} t"
+            hashed = (
+                "SELECT count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' ORDER BY"
+                f" md5(t::text))), '') FROM {schema}.{name} t"
+            )
             found[f"{schema}.{name}"] = str(await connection.fetchval(hashed))
         return found
     finally:
@@ -108,7 +115,7 @@ async def digests(stack: Stack) -> dict[str, str]:
 
 
 async def looked_at_the_clock(stack: Stack) -> None:
-    """Waits until the scheduler has looked at the clock for the first time since the company is there: of that it keeps a row."""
+    """Wait until the scheduler has stored its first look at the clock."""
     connection = await asyncpg.connect(plain_dsn(stack.database_url))
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
@@ -121,7 +128,7 @@ async def looked_at_the_clock(stack: Stack) -> None:
 
 
 def control_hours() -> dict[tuple[str, str], Decimal]:
-    """Hours by week ending and role, straight from the source."""
+    """Hours by week ending and role, from the source."""
     with (DATA / "control_hours.csv").open(encoding="utf-8", newline="") as file:
         return {
             (row["week_ending"], row["role"]): Decimal(row["contract_hours"])
@@ -130,7 +137,7 @@ def control_hours() -> dict[tuple[str, str], Decimal]:
 
 
 def billed_hours(path: Path) -> dict[tuple[str, str], Decimal]:
-    """Hours by week ending and role as the closed documents have them."""
+    """Hours by week ending and role, from the closed documents."""
     hours: dict[tuple[str, str], Decimal] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -147,7 +154,7 @@ def account_name_of_the_owner() -> str:
 
 @dataclass(frozen=True)
 class Billed:
-    """What the import and the batch answered."""
+    """The answers of the import and the batch."""
 
     looked: dict[str, Any]
     imported: dict[str, Any]
@@ -156,7 +163,7 @@ class Billed:
 
 @pytest.fixture(scope="module")
 def billed(stack: Stack) -> Billed:
-    """The agency's hours imported on empty books, and a batch with cut-off 2025-12-31 that cites its preview."""
+    """The hours imported into an empty database; a batch to 2025-12-31 that cites its preview."""
     looked = import_all(stack, DATA, "--check")
     imported = import_all(stack, DATA, "--wait")
     preview = backoffice(
@@ -178,7 +185,11 @@ def billed(stack: Stack) -> Billed:
 
 
 def test_an_import_into_an_empty_database_settles_every_hour(billed: Billed) -> None:
-    """27,500 nodes, 4 requirements and 5,573 timesheets become 9,727 pay lines of 199,622.29 hours; --check before it wrote nothing."""
+    """Every hour becomes a pay line.
+
+    27,500 nodes, 4 requirements and 5,573 timesheets become 9,727 pay lines of 199,622.29 hours;
+    --check before it wrote nothing.
+    """
     assert billed.looked["documents"] == {
         "billto": {"new": 27_500, "changed": 0, "unchanged": 0},
         "requirement": {"new": 4, "changed": 0, "unchanged": 0},
@@ -194,8 +205,11 @@ def test_an_import_into_an_empty_database_settles_every_hour(billed: Billed) -> 
 def test_nine_years_become_one_invoice_to_the_hour(
     stack: Stack, billed: Billed, tmp_path: Path
 ) -> None:
-    """One debtor (the facility rolls up to its company); every week and role equals the control totals, a week without lines counts as 0;
-    the books are clean; 1,631 offices without any Account Name do not stop it."""
+    """Every week and role equals the control totals.
+
+    One debtor (the facility rolls up to its company); a week without lines counts as 0; `verify`
+    finds nothing; 1,631 offices without any Account Name do not stop the batch.
+    """
     details = billed.batch["details"]
     assert (billed.batch["outcome"], details["documents"], details["lines"]) == (
         "accepted",
@@ -223,7 +237,7 @@ def test_nine_years_become_one_invoice_to_the_hour(
 
 
 async def test_a_second_import_changes_nothing(stack: Stack, billed: Billed) -> None:
-    """Unchanged documents are repeats: nothing is published, no row of any table is another."""
+    """Unchanged documents are not published; no row changes."""
     await looked_at_the_clock(stack)
     before = await digests(stack)
     again = import_all(stack, DATA, "--wait")
@@ -234,7 +248,10 @@ async def test_a_second_import_changes_nothing(stack: Stack, billed: Billed) -> 
 def test_a_changed_row_goes_out_as_the_next_revision(
     stack: Stack, billed: Billed, tmp_path: Path
 ) -> None:
-    """One hour less on an invoiced timesheet: one document is published again, and what was billed too much becomes a credit."""
+    """One hour less on an invoiced timesheet is a credit.
+
+    One document is published again.
+    """
     changed = tmp_path / "changed"
     changed.mkdir()
     for name in ("billto.csv", "requirements.csv", "bill_rates.csv"):

@@ -1,6 +1,6 @@
-"""Real input, week by week: a nursing home's agency hours of 2019 billed by cut-off, on time and late, and the weeks in which a rate changed.
+"""Real input by week: agency hours of 2019 billed by cut-off, on time, late, rate changes.
 
-In one process on a real database, each message through the services' lanes; which folder holds the data is said in `test_agency_nursing`.
+In one process on a real database; `test_agency_nursing` states which folder has the data.
 """
 
 import csv
@@ -30,7 +30,9 @@ YEAR = 2019
 FIRST_CUT_OFF, LAST_CUT_OFF = date(2019, 1, 9), date(2020, 1, 1)
 """Wednesdays: the week that ended on the Sunday before is complete, the one that runs is not."""
 BILLED_AFTER = timedelta(days=5)
-"""The batch of a Wednesday is closed on the Monday after: by then the timesheets of the next week are in, too, and must stay out."""
+"""The batch of a Wednesday is closed on the Monday after: by then the timesheets of the next
+week are in, too, and must stay out.
+"""
 LATE_SEED, LATE_SHARE, LATEST_WEEKS = 20190101, 10, 8
 CHANGES = (date(2020, 4, 1), date(2023, 7, 12))
 WEEK = timedelta(days=7)
@@ -44,10 +46,12 @@ pytestmark = [
 ]
 
 BILLED = """
-SELECT p.document_id, p.line_key, p.week_ending, p.worker_id, p.quantity, p.amount, p.unit_price, p.service_from, p.service_to, i.account_name,
+SELECT p.document_id, p.line_key, p.week_ending, p.worker_id, p.quantity, p.amount, p.unit_price,
+    p.service_from, p.service_to, i.account_name,
        b.cut_off_date, o.pay_line_id IS NOT NULL AS open
 FROM invoicer.pay_line p
-LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+LEFT JOIN invoicer.open_line o ON o.billing_company = p.billing_company
+    AND o.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.invoice_line l ON l.pay_line_id = p.pay_line_id
 LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id
 LEFT JOIN invoicer.batch b ON b.batch_id = i.batch_id
@@ -57,8 +61,10 @@ DO $$
 DECLARE one record;
 BEGIN
   SET LOCAL session_replication_role = replica;
-  FOR one IN SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind = 'r' AND n.nspname IN ('fee_realizer', 'scheduler', 'invoicer', 'arg_sync') LOOP
+  FOR one IN SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n
+      ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r' AND n.nspname IN ('fee_realizer', 'scheduler', 'invoicer',
+                 'arg_sync') LOOP
     EXECUTE format('DELETE FROM %I.%I', one.schema, one.name);
   END LOOP;
 END $$"""
@@ -66,7 +72,7 @@ END $$"""
 
 @dataclass(frozen=True)
 class Agency:
-    """The import's events: the facility's way up to who pays, its requirements, and timesheets."""
+    """The events of the import: the facility's ancestors, its requirements, its timesheets."""
 
     nodes: list[BilltoChanged]
     requirements: list[RequirementChanged]
@@ -75,7 +81,7 @@ class Agency:
 
 @pytest.fixture(scope="module")
 def agency() -> Agency:
-    """The folder as `backoffice import` reads and plans it on empty books."""
+    """The folder as `backoffice import` reads and plans it on an empty database."""
     problems = Problems()
     contents: FolderContents = read_folder(DATA, problems)
     plan = plan_import(contents, StoredDocuments(), COMPANY, date(2026, 1, 1), problems)
@@ -100,15 +106,15 @@ def agency() -> Agency:
 
 
 @dataclass
-class CommandDispatcher:
-    """The services, told the day; batches are asked for one after the other."""
+class AgencyRun:
+    """The services with a settable day; batches are generated one after the other."""
 
     pipeline: Pipeline
     engine_of: EngineOf
     configure: Configure
 
     async def open(self, agency: Agency) -> None:
-        """The billing company, weekly from Monday to Sunday, who pays, and the requirements."""
+        """The billing company, weekly from Monday to Sunday, the payer, and the requirements."""
         self.configure(today=str(FIRST_CUT_OFF))
         self.pipeline.send(
             "operator-commands",
@@ -123,12 +129,12 @@ class CommandDispatcher:
         await self.pipeline.settle()
 
     async def receive(self, sheets: Iterable[TimesheetApproved]) -> None:
-        """Timesheets come in and are settled."""
+        """Timesheets arrive and are settled."""
         self.pipeline.send("timesheet-approved", *sheets)
         await self.pipeline.settle(batch=500)
 
     async def bill(self, cut_off: date) -> None:
-        """A batch, closed some days after its cut-off."""
+        """Generate a batch some days after its cut-off."""
         self.configure(today=str(cut_off + BILLED_AFTER))
         self.pipeline.send(
             "operator-commands",
@@ -141,7 +147,10 @@ class CommandDispatcher:
     async def weekly(
         self, agency: Agency, sheets: Sequence[TimesheetApproved], late: Mapping[str, int]
     ) -> list[Any]:
-        """The year on empty books, batch by batch: a timesheet comes on the Monday after its week, a late one so many batches later."""
+        """The year, batch by batch, in an empty database.
+
+        A timesheet arrives on the Monday after its week, a late one some weeks later.
+        """
         await self.clear()
         await self.open(agency)
         arrives = {one.timesheet_id: one.week_ending + timedelta(days=1) for one in sheets}
@@ -163,7 +172,7 @@ class CommandDispatcher:
         return await self.lines()
 
     async def lines(self) -> list[Any]:
-        """Every pay line, with its batch; the books are clean."""
+        """Every pay line with its batch; `verify` finds nothing."""
         async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection)
             assert report.clean, report.faults
@@ -171,21 +180,21 @@ class CommandDispatcher:
             return list((await connection.execute(text(BILLED))).all())
 
     async def clear(self) -> None:
-        """Empty books."""
+        """Delete every row."""
         async with self.engine_of("owner").begin() as connection:
             await connection.execute(text(CLEAR))
 
 
 @pytest.fixture
-def dispatcher(
+def agency_run(
     unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
-) -> CommandDispatcher:
+) -> AgencyRun:
     """The services on an empty database."""
-    return CommandDispatcher(Pipeline(unit_of_work_for), engine_of, configure)
+    return AgencyRun(Pipeline(unit_of_work_for), engine_of, configure)
 
 
 def worth(lines: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """What was billed, whatever the batch."""
+    """The billed value, whatever the batch."""
     return [
         (line.document_id, line.line_key, line.quantity, line.amount, line.account_name)
         for line in lines
@@ -197,15 +206,18 @@ def batch_of(cut_off: date) -> date:
     return cut_off - timedelta(days=cut_off.isoweekday() % 7)
 
 
-async def test_a_year_billed_week_by_week(dispatcher: CommandDispatcher, agency: Agency) -> None:
-    """2019 in 52 weekly batches by cut-off: each takes the week that ended on the Sunday before and nothing else. The same year in one
-    batch gives the same lines, hours and money. With a tenth of the timesheets up to eight weeks late, in random order, lines are on other
-    batches and no total is another. Hours of every week and role are those of the source."""
+async def test_a_year_billed_week_by_week(agency_run: AgencyRun, agency: Agency) -> None:
+    """Each of 52 weekly batches takes exactly the week that ended before.
+
+    The same year in one batch gives the same lines, hours and money. With a tenth of the timesheets
+    up to eight weeks late, in random order, lines are on other batches and all totals are the same.
+    Hours of every week and role are those of the source.
+    """
     sheets = [sheet for sheet in agency.timesheets if sheet.week_ending.year == YEAR]
-    await dispatcher.open(agency)
-    await dispatcher.receive(sheets)
-    await dispatcher.bill(LAST_CUT_OFF)
-    whole = await dispatcher.lines()
+    await agency_run.open(agency)
+    await agency_run.receive(sheets)
+    await agency_run.bill(LAST_CUT_OFF)
+    whole = await agency_run.lines()
     assert not any(line.open for line in whole)
     assert {line.account_name for line in whole} == {account_name_of_the_owner()}
     assert hours_by_week_and_role(whole) == {
@@ -214,7 +226,7 @@ async def test_a_year_billed_week_by_week(dispatcher: CommandDispatcher, agency:
         if key[0].startswith(str(YEAR)) and hours
     }
 
-    weekly = await dispatcher.weekly(agency, sheets, {})
+    weekly = await agency_run.weekly(agency, sheets, {})
     assert worth(weekly) == worth(whole)
     assert all(batch_of(line.cut_off_date) == line.week_ending for line in weekly)
 
@@ -223,7 +235,7 @@ async def test_a_year_billed_week_by_week(dispatcher: CommandDispatcher, agency:
         sheet.timesheet_id: rng.randint(1, LATEST_WEEKS)
         for sheet in rng.sample(sheets, len(sheets) // LATE_SHARE)
     }
-    with_late = await dispatcher.weekly(agency, rng.sample(sheets, len(sheets)), late)
+    with_late = await agency_run.weekly(agency, rng.sample(sheets, len(sheets)), late)
     assert worth(with_late) == worth(whole)
     for line in with_late:
         assert batch_of(line.cut_off_date) == line.week_ending + WEEK * late.get(
@@ -243,18 +255,20 @@ def hours_by_week_and_role(lines: Sequence[Any]) -> dict[tuple[str, str], Decima
 
 @pytest.mark.parametrize("changed", CHANGES, ids=str)
 async def test_a_rate_that_changes_on_a_wednesday_splits_its_week(
-    dispatcher: CommandDispatcher, agency: Agency, changed: date
+    agency_run: AgencyRun, agency: Agency, changed: date
 ) -> None:
-    """The hours before the Wednesday are billed at the old rate and those from it on at the new one, on lines of their own; hours and money
-    are those that the source's rows give by hand."""
+    """Each day has the rate in force, on own lines.
+
+    Hours and money are those computed by hand from the source's rows.
+    """
     week_ending = changed + timedelta(days=4)
     assert (changed.isoweekday(), week_ending.isoweekday()) == (3, 7)
-    await dispatcher.open(agency)
-    await dispatcher.receive(
+    await agency_run.open(agency)
+    await agency_run.receive(
         sheet for sheet in agency.timesheets if sheet.week_ending == week_ending
     )
-    await dispatcher.bill(week_ending)
-    lines = await dispatcher.lines()
+    await agency_run.bill(week_ending)
+    lines = await agency_run.lines()
     by_hand = _by_hand(week_ending)
     assert {(line.document_id, line.unit_price, line.quantity, line.amount) for line in lines} == {
         (sheet, price, hours, (hours * price).quantize(Decimal("0.01"), ROUND_HALF_UP))

@@ -1,5 +1,8 @@
-"""Messages that nobody can read, between good ones, through Kafka and real worker processes: each a dead letter of its own kind, the
-neighbours untouched, nothing of it said aloud; too many at once stop the consumer; a rule that fails holds its own document only."""
+"""Bad messages between good ones, through Kafka and real workers.
+
+Each is a dead letter of its own kind; its neighbours are processed; none of its values is
+published or logged. Too many at once pause the consumer. A rule that fails holds only its document.
+"""
 
 import json
 from collections.abc import Callable
@@ -76,19 +79,24 @@ CONFLICTS = (
         name="conflict of a requirement",
     ),
 )
-"""What reads well and is refused for what stands in the books."""
+"""What is read and refused because of what the tables contain."""
 KINDS = (*UNREADABLE, *CONFLICTS, *DATABASE_ONLY)
 IN_BOOKS = {
-    TIME: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE source_id = :id",
-    ORDER: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.requirement_revision WHERE requirement_id = :id",
-    FEE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE source_id = :id",
-    NODE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM invoicer.billto_revision WHERE node_id = :id",
-    ASK: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.command WHERE command_id = :id",
+    TIME: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE"
+    " source_id = :id",
+    ORDER: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.requirement_revision WHERE"
+    " requirement_id = :id",
+    FEE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.source_revision WHERE"
+    " source_id = :id",
+    NODE: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM invoicer.billto_revision WHERE node_id ="
+    " :id",
+    ASK: "SELECT CAST(CAST(xmin AS text) AS bigint) FROM fee_realizer.command WHERE command_id ="
+    " :id",
 }
 
 
 def good(topic: str, name: str) -> Sent:
-    """A neighbour: a good record of a topic."""
+    """A valid record of a topic."""
     if topic == ASK:
         return event(
             topic,
@@ -112,7 +120,7 @@ def good(topic: str, name: str) -> Sent:
 
 @dataclass
 class Outcome:
-    """What one run made of every kind, each between two good records on the same partition."""
+    """The result of one run with every kind, each between two good records on its partition."""
 
     dead_letters: dict[tuple[str, int], Any]
     places: dict[str, tuple[int, str, str]]
@@ -128,14 +136,17 @@ _outcome: list[Outcome] = []
 
 @pytest.fixture
 def outcome(request: pytest.FixtureRequest, tmp_path: Path) -> Outcome:
-    """One run for all kinds: everything is on the topics before the workers start, so that each topic comes in one poll."""
+    """One run for all kinds.
+
+    Everything is on the topics before the workers start, so that each topic comes in one poll.
+    """
     if not _outcome:
         _outcome.append(finish(run_all(request.getfixturevalue("stack"), tmp_path)))
     return _outcome[0]
 
 
 def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
-    """The records of every topic in order; of each kind: its offset, and the good records before and behind it."""
+    """The records of every topic in order; of each kind its offset and its good neighbours."""
     records: dict[str, list[Sent]] = {topic: [] for topic in KEPT_BY}
     records[TIME] += [
         event(TIME, "k", builders.timesheet("T-known"), 0),
@@ -155,7 +166,7 @@ def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
 
 
 async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
-    """Publishes, runs fee_realizer and the invoicer until nothing moves, and looks at everything."""
+    """Publish, run fee_realizer and the invoicer until nothing moves, and read everything."""
     engine = create_async_engine(stack["BACKOFFICE_DATABASE_URL"])
     observer = Observer(lambda role: engine, ("fee_realizer", "invoicer"))
     records, places = lay_out()
@@ -169,7 +180,8 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     said: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for service in ("fee_realizer", "invoicer"):
         found = await observer.select(
-            f"SELECT CAST(CAST(xmin AS text) AS bigint) AS transaction_id, d.* FROM {service}.dead_letter d"
+            "SELECT CAST(CAST(xmin AS text) AS bigint) AS transaction_id, d.* FROM"
+            f" {service}.dead_letter d"
         )
         dead_letters |= {(row.topic, row.record_offset): row for row in found}
         for topic in {row.topic for row in found}:
@@ -185,7 +197,8 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
         pages + "".join(worker.log.read_text() for worker in workers) + json.dumps([*said.values()])
     )
     held = await observer.one(
-        "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code <> 'unknown_billing_company'"
+        "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code <>"
+        " 'unknown_billing_company'"
     )
     await engine.dispose()
     return Outcome(
@@ -200,7 +213,7 @@ async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
 
 
 def _polls(pages: str, topic: str) -> float:
-    """How many polls brought records of a topic, from the workers' own metrics; the command topic has two hearers."""
+    """How many polls had records of a topic, by the workers' metrics; two consume commands."""
     lines = [
         line
         for line in pages.splitlines()
@@ -214,8 +227,12 @@ def _polls(pages: str, topic: str) -> float:
 async def test_each_kind_is_a_dead_letter_and_its_neighbours_are_processed(
     outcome: Outcome, kind: BadMessage
 ) -> None:
-    """In one Kafka batch with good neighbours: a dead letter with the raw bytes, its code and a message that helps; the neighbours are in
-    the books, in the same transaction unless the database itself refused a record, or each command is a transaction of its own."""
+    """Each bad record is isolated.
+
+    A dead letter has the raw bytes, the code and a helpful message. The neighbours are stored in
+    the same transaction, unless the database refused a record or each command is its own
+    transaction.
+    """
     offset, *neighbours = outcome.places[str(kind)]
     dead_letter = outcome.dead_letters.get((kind.topic, offset))
     assert dead_letter is not None, "no dead letter"
@@ -229,7 +246,7 @@ async def test_each_kind_is_a_dead_letter_and_its_neighbours_are_processed(
     )
     assert outcome.polls[kind.topic] == 1, "all records of the topic came in one poll"
     assert all(outcome.transactions[name] for name in neighbours), (
-        "a neighbour is missing in the books"
+        "a neighbour is missing in the tables"
     )
     if kind.topic in (TIME, ORDER, NODE):
         assert {outcome.transactions[name] for name in neighbours} == {dead_letter.transaction_id}
@@ -239,7 +256,7 @@ async def test_each_kind_is_a_dead_letter_and_its_neighbours_are_processed(
 async def test_each_dead_letter_is_published_once_with_ids_and_reason_only(
     outcome: Outcome, kind: BadMessage
 ) -> None:
-    """The dead-letter topic tells where the record is and what is wrong, never what stood in it."""
+    """Its message has no value of the record."""
     offset = outcome.places[str(kind)][0]
     (said,) = outcome.said[kind.topic, offset]
     assert set(said) == {
@@ -260,19 +277,22 @@ async def test_each_dead_letter_is_published_once_with_ids_and_reason_only(
 
 
 async def test_no_value_of_a_bad_record_is_published_or_logged(outcome: Outcome) -> None:
-    """No value of a record stands in a log, a metric or on a dead-letter topic, and nothing else was kept as a dead letter."""
+    """No log, metric or dead-letter topic has one.
+
+    Nothing else was stored as a dead letter.
+    """
     assert CANARY not in outcome.aloud
     assert len(outcome.dead_letters) == len(KINDS)
     assert outcome.held == 0
 
 
 async def test_every_kind_has_a_code_of_its_own(outcome: Outcome) -> None:
-    """Forty kinds and more can be told apart by programs."""
+    """Programs can distinguish more than forty kinds."""
     assert len({dead_letter.code for dead_letter in outcome.dead_letters.values()}) >= 40
 
 
 async def test_the_broker_refuses_five_megabytes(stack: dict[str, str]) -> None:
-    """A record far over the limit never gets onto a topic: its sender is told."""
+    """A record far over the limit is refused; its sender sees it."""
     with pytest.raises(MessageSizeTooLargeError):
         await publish([Sent(TIME, b"k", b"x" * 5_000_000)])
 
@@ -280,8 +300,11 @@ async def test_the_broker_refuses_five_megabytes(stack: dict[str, str]) -> None:
 async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """Over the limit the consumer pauses and says so: /readyz is 503 with the message, nothing past the good ones is committed. Started
-    again with a higher limit it goes on where it stood; the other lanes of the worker never stopped."""
+    """Over the limit the consumer pauses.
+
+    /readyz is 503 with the message, and nothing past the good records is committed. After a restart
+    with a higher limit it continues; other subscriptions of the worker never stopped.
+    """
     observer = Observer(engine_of, ("fee_realizer",))
     await publish([good(TIME, f"T-{at}") for at in range(10)])
     worker = await start(
@@ -300,7 +323,7 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
     assert await observer.one("SELECT count(*) FROM fee_realizer.dead_letter") == 10
     await publish([event(ORDER, "REQ-1", builders.requirement(), 0)])
     await until(
-        "the other lane",
+        "the other subscription",
         lambda: observer.one("SELECT count(*) FROM fee_realizer.console_requirement"),
     )
     await worker.stop()
@@ -311,7 +334,7 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
 
 
 async def committed(topic: str) -> int:
-    """What fee_realizer has committed of partition 0 of a topic."""
+    """The committed offset of fee_realizer on partition 0 of a topic."""
     async with LagReader(settings().kafka) as lag:
         found = await lag.lag(groups_of(("fee_realizer",)))
     return next(
@@ -328,7 +351,7 @@ right = pricing.realize
 
 def realize(case, facts, known):
     if case.head.document_id == "T-broken":
-        raise ZeroDivisionError("planted")
+        raise ZeroDivisionError("injected")
     return right(case, facts, known)
 
 pricing.realize = realize
@@ -340,8 +363,11 @@ run_app(app)
 async def test_a_document_that_breaks_a_rule_is_held_alone(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """A rule that raises on one document holds that one with the code `unexpected_error` and a traceback in the log; its neighbours in the same batch
-    are realized, the worker goes on, and a new version prices the document by itself."""
+    """Code `unexpected_error`, and the traceback is logged.
+
+    Its neighbours in the batch are realized, the worker goes on, and a new version prices the
+    document by itself.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"))
     names = ["T-1", "T-broken", "T-2"]
     company = builders.command("set-billing-company", billing_company=COMPANY)
@@ -389,7 +415,10 @@ async def test_a_document_that_breaks_a_rule_is_held_alone(
 async def test_a_fixed_dead_letter_is_processed_like_a_good_record(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """Replayed with a fixed value, a dead letter is priced and settled like its neighbours; the same command again changes nothing."""
+    """It is priced and settled, once.
+
+    The same command again changes nothing.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"))
     company = builders.command("set-billing-company", billing_company=COMPANY)
     await publish(

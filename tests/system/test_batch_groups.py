@@ -1,6 +1,6 @@
-"""Batch groups through the real services: groups chosen, debtors left out, and debtors who wait for expected timesheets.
+"""Batch groups through the real services: chosen groups, excluded debtors, waiting debtors.
 
-Sources: FastTrack360 automatic invoicing (selecting the invoice batch groups), domain rules 3 and 4.
+Sources: FastTrack360 automatic invoicing (selecting the invoice batch groups), domain rules 3, 4.
 """
 
 from collections import Counter
@@ -16,7 +16,10 @@ __all__ = ["firm"]
 
 
 async def three_groups(firm: Firm) -> None:
-    """Weekly W and X, monthly M, P without a time group, each with a week of August and one of September; P's product, too."""
+    """Weekly W and X, monthly M, P without a time group; each with a week of August, September.
+
+    P also has a product.
+    """
     await firm.opens("W", "X", "M", "P")
     await firm.group("weekly", "weekly", "W", "X", ends_on="sunday")
     await firm.group("monthly", "monthly", "M")
@@ -25,7 +28,10 @@ async def three_groups(firm: Firm) -> None:
 
 
 async def test_groups_are_chosen_and_debtors_left_out(firm: Firm) -> None:
-    """FastTrack: several groups at once or one only, debtors excluded; what was left out is billed by a later batch, once."""
+    """FastTrack: several groups or one, debtors excluded.
+
+    What was left out is billed by a later batch, once.
+    """
     await three_groups(firm)
     both = ("2010-08-29", "2010-09-05")
     assert await firm.batch(THURSDAY, groups=["weekly"], exclude_debtors=["X"]) == of("W", *both)
@@ -39,7 +45,7 @@ async def test_groups_are_chosen_and_debtors_left_out(firm: Firm) -> None:
 
 
 async def test_a_filter_with_unknown_names_is_refused(firm: Firm) -> None:
-    """An unknown group is refused with those that there are, an unknown debtor with names that look like it."""
+    """The refusal lists the groups, and similar debtors."""
     await three_groups(firm)
     unknown = await firm.ask(
         "generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY, groups=["weekley"]
@@ -67,7 +73,10 @@ async def test_a_filter_with_unknown_names_is_refused(firm: Firm) -> None:
 
 
 async def test_a_digest_includes_the_filter(firm: Firm) -> None:
-    """Preview equals commit: the digest of a narrowed preview holds for the same narrowing only, and the refusal says which differs."""
+    """The digest of a preview holds for the same filter only.
+
+    The refusal names the difference.
+    """
     await three_groups(firm)
     narrowed = {"groups": ["weekly"], "exclude_debtors": ["X"]}
     preview = await firm.ask(
@@ -99,7 +108,10 @@ async def test_a_digest_includes_the_filter(firm: Firm) -> None:
 
 
 async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
-    """Domain rules 4: products by effective date <= cut-off, no cycle; but in no batch that does not take the debtor's group."""
+    """Domain rules 4: by effective date <= cut-off, no cycle.
+
+    But in no batch without the debtor's group.
+    """
     await three_groups(firm)
     firm.pipeline.send(
         "operator-commands",
@@ -126,7 +138,10 @@ async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
 
 
 async def test_the_time_group_valid_on_the_cut_off_date_decides(firm: Firm) -> None:
-    """Domain rules 4: a debtor who changes from monthly to weekly on 2010-09-08 is billed monthly by a cut-off before, weekly by one after."""
+    """Domain rules 4: monthly before, weekly after.
+
+    A debtor changes from monthly to weekly on 2010-09-08.
+    """
     await firm.opens("A")
     await firm.group("monthly", "monthly", "A")
     await firm.group("weekly", "weekly", ends_on="sunday")
@@ -137,7 +152,10 @@ async def test_the_time_group_valid_on_the_cut_off_date_decides(firm: Firm) -> N
 
 
 async def test_the_companys_default_is_for_debtors_without_a_time_group(firm: Firm) -> None:
-    """Domain rules 4: the default per billing company; one that does not exist stops the batch, because every debtor would be billed otherwise."""
+    """Domain rules 4: a default per company.
+
+    One that does not exist stops the batch, because it would change the billing of every debtor.
+    """
     await firm.opens("A", "B", default_time_group="monthly")
     stopped = await firm.ask("generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY)
     assert stopped["code"] == "default_time_group_unknown"
@@ -152,7 +170,10 @@ async def test_the_companys_default_is_for_debtors_without_a_time_group(firm: Fi
 
 
 async def test_a_cut_off_beyond_the_last_period_parks_the_group(firm: Firm) -> None:
-    """Domain rules 4: it is an error that says so; the other groups are billed, and asking for that group alone is refused."""
+    """Domain rules 4: it is an error of that group.
+
+    The other groups are billed; a batch of that group alone is refused.
+    """
     await firm.opens("A", "B")
     await firm.group(
         "retail", "custom", "A", periods=[{"first_day": "2010-08-01", "last_day": "2010-09-04"}]
@@ -181,7 +202,7 @@ async def test_a_cut_off_beyond_the_last_period_parks_the_group(firm: Firm) -> N
 
 
 async def waiting(firm: Firm, rule: str = "wait") -> None:
-    """Three temps at A, of whom two sent their timesheet of 2010-09-05, and one an earlier one late."""
+    """Three temps at A: two sent the timesheet of 2010-09-05, one sent an earlier one late."""
     await firm.opens("A")
     await firm.group("weekly", "weekly", "A", ends_on="sunday")
     await firm.terms("A", missing_timesheets=rule)
@@ -191,7 +212,10 @@ async def waiting(firm: Firm, rule: str = "wait") -> None:
 
 
 async def test_a_waiting_debtor_waits_with_all_timesheets(firm: Firm) -> None:
-    """Domain rules 4: expected = active placements, one timesheet a week; who waits, waits with timesheets of all cycles, not with products."""
+    """Domain rules 4: one timesheet a week is expected.
+
+    Of each active placement; the debtor waits with timesheets of all cycles, not with products.
+    """
     await waiting(firm)
     firm.pipeline.send(
         "operator-commands",
@@ -238,7 +262,10 @@ async def test_a_waiting_debtor_waits_with_all_timesheets(firm: Firm) -> None:
 
 
 async def test_a_correction_waits_with_its_debtors_timesheets(firm: Firm) -> None:
-    """FastTrack: adjustment timesheets are among the debtor's timesheets, so they wait with them, whether they credit or debit."""
+    """FastTrack: adjustments are timesheets, too.
+
+    They wait with them, whether they credit or debit.
+    """
     await waiting(firm, "bill")
     assert len(await firm.batch(THURSDAY)) == 3
     await firm.terms("A", missing_timesheets="wait")
@@ -261,7 +288,7 @@ async def test_a_correction_waits_with_its_debtors_timesheets(firm: Firm) -> Non
 
 
 async def test_wait_some_days_after_the_cycles_end(firm: Firm) -> None:
-    """Domain rules 4: wait N days after the cycle's end, then bill what is in."""
+    """Domain rules 4: N days after the cycle's end it is billed."""
     firm.day("2010-09-07")
     await waiting(firm, "wait:3")
     assert await firm.batch("2010-09-07") == []
@@ -270,7 +297,7 @@ async def test_wait_some_days_after_the_cycles_end(firm: Firm) -> None:
 
 
 async def test_one_rule_for_the_batch_needs_a_reason(firm: Firm) -> None:
-    """Overridable per batch with a reason, in both directions; the reason is kept with the command."""
+    """The rule can be changed for a batch, with a stored reason."""
     await waiting(firm, "bill")
     assert await firm.batch(THURSDAY, missing_timesheets="wait", reason="the auditors asked") == []
     with pytest.raises(ValueError, match="needs a reason"):
@@ -284,8 +311,11 @@ async def test_one_rule_for_the_batch_needs_a_reason(firm: Firm) -> None:
 
 
 async def test_what_counts_as_expected_and_as_in(firm: Firm) -> None:
-    """Domain rules 3 and 4: a week of zero hours is in; a held timesheet is not; an order that is not Filled, a placement that ended and a direct
-    hire ask for none."""
+    """Domain rules 3 and 4: which timesheets are expected, received.
+
+    A week of zero hours is received, a held timesheet is not; a requirement that is not Filled, an
+    ended placement and a direct hire expect none.
+    """
     await waiting(firm)
     await firm.sheets("A", "2010-09-05", worker="y", hours="0")
     assert (await firm.groups(THURSDAY))["weekly"]["received"] == 3
@@ -311,7 +341,7 @@ async def test_what_counts_as_expected_and_as_in(firm: Firm) -> None:
 
 
 async def test_a_debtor_with_nothing_but_missing_timesheets_is_shown(firm: Firm) -> None:
-    """The group shows "0 of 1 in" of a debtor of whom nothing came yet."""
+    """ "0 of 1 in" for a debtor without lines."""
     await firm.opens("A", "B")
     await firm.placed("B", "w")
     shown = (await firm.groups(THURSDAY))["none"]
@@ -322,7 +352,11 @@ async def test_a_debtor_with_nothing_but_missing_timesheets_is_shown(firm: Firm)
 
 
 async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm: Firm) -> None:
-    """Domain rules 3: a timesheet that lost its approval is withheld, but what is on a document stands; nobody waits for it again."""
+    """Domain rules 3: invoiced is received.
+
+    A timesheet that lost its approval is withheld, but its invoiced lines remain; it is not
+    expected.
+    """
     await waiting(firm, "bill")
     assert len(await firm.batch(THURSDAY)) == 3
     await firm.sheets(
@@ -337,7 +371,10 @@ async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm:
 
 
 async def test_the_groups_of_many_debtors_fit_a_message(firm: Firm) -> None:
-    """A list of hundreds of debtors with long ids, each with timesheets that are missing, names as many as one answer holds and counts the others."""
+    """An answer names as many as fit and counts the others.
+
+    Hundreds of debtors with long ids, each with missing timesheets.
+    """
     many = 400
     await firm.opens(default_time_group="monthly")
     await firm.group("monthly", "monthly")

@@ -1,4 +1,7 @@
-"""Ten thousand timesheets and their requirements at the same moment, on different partitions, at two workers: none stays held."""
+"""Ten thousand timesheets and their requirements arrive at once at two workers.
+
+They are on different partitions; no timesheet stays held.
+"""
 
 import random
 import time
@@ -34,8 +37,10 @@ def together(seed: int) -> list[Sent]:
 async def test_no_timesheet_stays_held(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """Whatever order two workers take them in, over ten seeds, every timesheet ends realized, once per worth, and none is held; each seed
-    saw timesheets that waited and were released."""
+    """In any order every timesheet is realized, once per value.
+
+    Over ten seeds; each had timesheets that were held and released.
+    """
     observer = Observer(engine_of, ("fee_realizer",))
     await publish([command(builders.command("set-billing-company", billing_company=COMPANY))])
     workers = [
@@ -79,7 +84,8 @@ async def test_no_timesheet_stays_held(
     ), "priced once, when its requirement was there"
     assert await observer.one("SELECT count(*) FROM fee_realizer.dead_letter") == 0
     met = await observer.select(
-        "SELECT left(document_id, 2), count(*) FILTER (WHERE hold_no > 0) FROM fee_realizer.source_document GROUP BY 1"
+        "SELECT left(document_id, 2), count(*) FILTER (WHERE hold_no > 0) FROM"
+        " fee_realizer.source_document GROUP BY 1"
     )
     assert all(waited > 0 for _, waited in met), "some came before their requirement"
 
@@ -87,7 +93,8 @@ async def test_no_timesheet_stays_held(
 async def _realized(observer: Observer, seed: int) -> bool:
     count = RECORDS * SHEETS_OF_AN_ORDER // (SHEETS_OF_AN_ORDER + 1)
     found = await observer.one(
-        "SELECT count(*) FROM fee_realizer.source_document WHERE document_id LIKE :ids AND realization_no > 0 AND hold_code IS NULL",
+        "SELECT count(*) FROM fee_realizer.source_document WHERE document_id LIKE :ids AND"
+        " realization_no > 0 AND hold_code IS NULL",
         ids=f"S{seed}-%",
     )
     return bool(found == count)

@@ -1,4 +1,4 @@
-"""Corrections of what was invoiced, through the real services: what the ATS says goes in, documents come out (domain rules 5, row by row)."""
+"""Corrections of invoiced lines through the real services (domain rules 5, row by row)."""
 
 import json
 from datetime import date, timedelta
@@ -19,7 +19,7 @@ OTHER = "REQ-2"
 
 
 class Agency:
-    """Both workers and the books of one agency: one requirement at 50.00 an hour, one office that pays."""
+    """Both services of one agency: one requirement at 50.00 an hour, one office that pays."""
 
     def __init__(self, pipeline: Pipeline, engine_of: EngineOf) -> None:
         self.pipeline, self.engine_of = pipeline, engine_of
@@ -43,7 +43,10 @@ class Agency:
     async def sheet(
         self, name: str = "T-1", week: date = WEEK, adjusts: str | None = None, **hours: str
     ) -> None:
-        """A timesheet, or the next revision of it, with these hours of each time type: `REG="40"`; of another requirement: `REG_2="8"`."""
+        """The next revision of a timesheet with hours by time type: `REG="40"`.
+
+        Of another requirement: `REG_2="8"`.
+        """
         revision = self.revisions[name] = self.revisions.get(name, 0) + 1
         entries: list[dict[str, Any]] = []
         for kind, count in hours.items():
@@ -56,7 +59,7 @@ class Agency:
         await self.settle()
 
     async def settle(self) -> None:
-        """Everything reaches who hears it; the books are right."""
+        """Deliver everything to its consumers; `verify` finds nothing."""
         await self.pipeline.settle()
         await self.pipeline.sweep()
         async with self.engine_of("auditor").connect() as connection:
@@ -65,14 +68,14 @@ class Agency:
         assert report.in_flight_count == 0
 
     async def ask(self, kind: str, **values: Any) -> dict[str, Any]:
-        """A command of an operator; its answer."""
+        """Send a command of an operator; return its answer."""
         asked = command(kind, billing_company=COMPANY, **values)
         self.pipeline.send("operator-commands", asked)
         await self.settle()
         return json.loads(self.pipeline.answers()[asked.command_id])  # type: ignore[no-any-return]
 
     async def batch(self, cut_off: str = str(TODAY)) -> list[tuple[str, str]]:
-        """A batch; type and net of its documents."""
+        """Generate a batch; type and net of its documents."""
         answer = await self.ask("generate-batch", cut_off_date=cut_off)
         assert answer["outcome"] == "accepted", answer
         return await self.documents(answer["details"]["batch_id"])
@@ -95,7 +98,8 @@ class Agency:
     async def lines(self, number: str) -> list[tuple[str, str, str | None]]:
         """Quantity, amount and the corrected invoice of each line of a document."""
         found = await self.select(
-            "SELECT quantity, amount, corrects_invoice FROM invoicer.closed_invoice_line l JOIN invoicer.invoice i USING (invoice_id)"
+            "SELECT quantity, amount, corrects_invoice FROM invoicer.closed_invoice_line l JOIN"
+            " invoicer.invoice i USING (invoice_id)"
             " WHERE i.invoice_number = :number ORDER BY line_no",
             number=number,
         )
@@ -104,18 +108,19 @@ class Agency:
     async def open(self) -> list[tuple[str, str]]:
         """Quantity and amount of what is open."""
         found = await self.select(
-            "SELECT quantity, amount FROM invoicer.open_line JOIN invoicer.pay_line USING (pay_line_id) ORDER BY pay_line_id"
+            "SELECT quantity, amount FROM invoicer.open_line JOIN invoicer.pay_line USING"
+            " (pay_line_id) ORDER BY pay_line_id"
         )
         return [(plain(row[0]), plain(row[1])) for row in found]
 
     async def select(self, statement: str, **values: Any) -> list[Any]:
-        """Reads as the owner."""
+        """Read as the owner."""
         async with self.engine_of("owner").connect() as connection:
             return list((await connection.execute(text(statement), values)).all())
 
 
 def _days(count: Decimal, week: date, time_type: str, order: str) -> list[dict[str, Any]]:
-    """So many hours over the days of a week, eight a day as long as they last."""
+    """Hours spread over the days of a week, at most eight a day."""
     found, at = [], 0
     while count > 0:
         hours = min(count, Decimal(8))
@@ -141,7 +146,10 @@ async def agency(
 async def test_an_adjustment_before_the_batch_takes_the_place_of_the_original(
     agency: Agency,
 ) -> None:
-    """FT: original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h, 1,900.00; the original's line is replaced."""
+    """FT: 40 h, adjusted to 38 h.
+
+    One line of 38 h, 1,900.00; the original's line is replaced.
+    """
     await agency.sheet(REG="40")
     await agency.sheet("T-1-A", adjusts="T-1", REG="38")
     assert await agency.batch() == [("invoice", "1900")]
@@ -149,7 +157,10 @@ async def test_an_adjustment_before_the_batch_takes_the_place_of_the_original(
 
 
 async def test_an_adjustment_after_the_batch_is_a_credit_note(agency: Agency) -> None:
-    """FT: original invoiced at 2,000.00, adjustment 38 h: credit note 100.00 for 2 h of that invoice line."""
+    """FT: 2,000.00 invoiced, 38 h: 100.00 credited.
+
+    For 2 h of that invoice line.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet("T-1-A", adjusts="T-1", REG="38")
@@ -158,7 +169,7 @@ async def test_an_adjustment_after_the_batch_is_a_credit_note(agency: Agency) ->
 
 
 async def test_an_adjustment_upwards_is_an_invoice(agency: Agency) -> None:
-    """FT: original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h, 50.00."""
+    """FT: 2,000.00 invoiced, then 41 h: invoice for 1 h, 50.00."""
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet(REG="41")
@@ -166,7 +177,10 @@ async def test_an_adjustment_upwards_is_an_invoice(agency: Agency) -> None:
 
 
 async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agency) -> None:
-    """Domain rules 5: adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h left no trace on a document."""
+    """Domain rules 5: 38 h, then 41 h, no batch.
+
+    One debit of 1 h; the 38 h are on no document.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet(REG="38")
@@ -177,7 +191,11 @@ async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agen
 async def test_a_correction_is_never_quantity_times_price(
     unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
 ) -> None:
-    """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 would lose a cent)."""
+    """Domain rules 5: it is a difference of amounts.
+
+    2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 loses a
+    cent).
+    """
     configure(today=str(TODAY))
     agency = Agency(Pipeline(unit_of_work_for), engine_of)
     await agency.opens("35.0350")
@@ -197,13 +215,17 @@ async def test_a_correction_is_never_quantity_times_price(
 async def test_a_swap_of_time_types_is_two_documents_or_one(
     agency: Agency, credits: str, expected: list[tuple[str, str]]
 ) -> None:
-    """Domain rules 5: 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: an invoice and a credit note, or one document if netted."""
+    """Domain rules 5: an invoice and a credit note.
+
+    40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT; one document if netted.
+    """
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
     async with agency.engine_of("owner").begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO invoicer.debtor_terms (billing_company, account_name, from_date, payment_terms, credits)"
+                "INSERT INTO invoicer.debtor_terms (billing_company, account_name, from_date,"
+                " payment_terms, credits)"
                 " VALUES (:company, 'Mercy Hospital', '2020-01-01', 'net:30', :credits)"
             ),
             {"company": COMPANY, "credits": credits},
@@ -213,7 +235,10 @@ async def test_a_swap_of_time_types_is_two_documents_or_one(
 
 
 async def test_credits_take_the_newest_invoice_first(agency: Agency) -> None:
-    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, then adjusted to 38 h: credit 1 h of invoice 2 and 2 h of invoice 1."""
+    """Domain rules 5: 40 h and 1 h invoiced, adjusted to 38 h.
+
+    1 h of invoice 2 and 2 h of invoice 1 are credited.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet(REG="41")
@@ -227,7 +252,10 @@ async def test_credits_take_the_newest_invoice_first(agency: Agency) -> None:
 
 
 async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
-    """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no document; those hours were already forgiven."""
+    """Domain rules 5: forgiven hours are not credited again.
+
+    40 h invoiced, 2 h written off, adjusted to 38 h: no document.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", (1, "2"), to="write-off")
@@ -237,7 +265,10 @@ async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
 
 
 async def test_the_order_of_write_off_and_adjustment_does_not_matter(agency: Agency) -> None:
-    """Domain rules 5: adjusted to 38 h first (the credit is open), then 2 h written off by hand: the same, 38 h billed and nothing open."""
+    """Domain rules 5: adjusted to 38 h first.
+
+    Then 2 h written off by hand: the same, 38 h billed and nothing open.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet(REG="38")
@@ -248,7 +279,10 @@ async def test_the_order_of_write_off_and_adjustment_does_not_matter(agency: Age
 
 
 async def test_forgiven_has_no_memory(agency: Agency) -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off: worth 40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h."""
+    """Domain rules 5: 40 h invoiced, 2 h written off: what is open follows.
+
+    40, 39, 38 → nothing; 36 → credit 2 h; back to 39 → 1 h.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", (1, "2"), to="write-off")
@@ -263,7 +297,7 @@ async def test_forgiven_has_no_memory(agency: Agency) -> None:
 
 
 async def test_a_cancelled_original_is_credited_whole(agency: Agency) -> None:
-    """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for all of it."""
+    """Domain rules 5: a revision without entries credits all."""
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
     await agency.sheet()
@@ -271,8 +305,11 @@ async def test_a_cancelled_original_is_credited_whole(agency: Agency) -> None:
 
 
 async def test_hours_to_rebill_are_billed_once(agency: Agency) -> None:
-    """Domain rules 5: 4.5 h (week ending 2022-06-19) + 3.5 h (2022-07-24) invoiced as 8 h; credit 3.5 h to rebill; 1 h more (2022-07-31);
-    batch to 2022-07-31 bills 4.5 h, never 9.0 h."""
+    """Domain rules 5: 8 h invoiced, 3.5 h credited to rebill, 1 h more.
+
+    4.5 h (week ending 2022-06-19) and 3.5 h (2022-07-24), then 1 h (2022-07-31): the batch to
+    2022-07-31 bills 4.5 h, never 9.0 h.
+    """
     await agency.sheet("T-1", date(2022, 6, 19), REG="4.5")
     await agency.sheet("T-2", date(2022, 7, 24), REG="3.5")
     assert await agency.batch("2022-07-24") == [("invoice", "400")]
@@ -289,7 +326,10 @@ async def test_hours_to_rebill_are_billed_once(agency: Agency) -> None:
 
 
 async def test_hours_of_one_sheet_to_rebill_are_billed_once(agency: Agency) -> None:
-    """Domain rules 5, the same on one document and key: 8 h invoiced, 3.5 h credited to rebill, then 9 h worked: the batch bills 4.5 h."""
+    """Domain rules 5: the same on one document and key.
+
+    8 h invoiced, 3.5 h credited to rebill, then 9 h worked: the batch bills 4.5 h.
+    """
     await agency.sheet(REG="8")
     await agency.batch()
     await agency.credit("INV-000001", (1, "3.5"))
@@ -299,7 +339,10 @@ async def test_hours_of_one_sheet_to_rebill_are_billed_once(agency: Agency) -> N
 
 
 async def test_billing_is_per_line_never_per_timesheet(agency: Agency) -> None:
-    """Domain rules 5: two requirements on one timesheet, one invoiced: the other stays open."""
+    """Domain rules 5: one of two requirements is invoiced.
+
+    The other stays open.
+    """
     await agency.sheet(REG="40", REG_2="8")
     held = await agency.select(
         "SELECT pay_line_id FROM invoicer.pay_line WHERE requirement_id = :order", order=OTHER
@@ -312,8 +355,10 @@ async def test_billing_is_per_line_never_per_timesheet(agency: Agency) -> None:
 
 
 async def test_a_credit_goes_to_the_old_debtor_and_a_debit_to_the_new_one(agency: Agency) -> None:
-    """Domain rules 5: office moved to another Account Name between invoice and adjustment: a credit goes to the old debtor, a debit to the
-    new one; so does a credit to rebill."""
+    """Domain rules 5: the office moved.
+
+    To another Account Name between invoice and adjustment; a credit to rebill is treated the same.
+    """
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
     agency.pipeline.send("billto-changed", node(OFFICE, revision=2, account_name="Alpha Health"))
@@ -341,8 +386,10 @@ async def test_a_credit_goes_to_the_old_debtor_and_a_debit_to_the_new_one(agency
 
 
 async def test_a_wrong_write_off_is_undone_by_reissue(agency: Agency) -> None:
-    """Issued is issued: a wrong credit is undone by further documents. Reissue credits what still stands and opens all of the invoice again,
-    with what was written off on it."""
+    """Issued is issued: further documents correct it.
+
+    Reissue credits what is left of the invoice and opens all of it again, with its write-offs.
+    """
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
     await agency.credit("INV-000001", (2, "2"), to="write-off")
@@ -354,7 +401,10 @@ async def test_a_wrong_write_off_is_undone_by_reissue(agency: Agency) -> None:
 
 
 async def test_a_whole_write_off_is_undone_without_a_credit_note(agency: Agency) -> None:
-    """Nothing stands on the invoice that could be credited: reissue takes the write-off back, once, and the next batch bills it again."""
+    """Nothing is left on the invoice to credit.
+
+    Reissue reverses the write-off, once, and the next batch bills it again.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", to="write-off")
@@ -370,7 +420,10 @@ async def test_a_whole_write_off_is_undone_without_a_credit_note(agency: Agency)
 
 
 async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: Agency) -> None:
-    """Domain rules 3: a withheld document has nothing open. What is credited to rebill is opened when it is released."""
+    """Domain rules 3: nothing of it is open.
+
+    What is credited to rebill is opened when the document is released.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     agency.pipeline.send(
@@ -390,8 +443,10 @@ async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: A
 
 
 async def test_a_whole_invoice_of_which_part_was_adjusted(agency: Agency) -> None:
-    """An open credit reserves nothing: the whole document is credited by hand, and what the adjustment would have credited is not credited
-    again."""
+    """An open credit reserves nothing.
+
+    The whole document is credited by hand; the adjustment then credits nothing again.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.sheet(REG="38")
@@ -407,8 +462,10 @@ async def test_a_whole_invoice_of_which_part_was_adjusted(agency: Agency) -> Non
 
 
 async def test_written_off_hours_stay_forgiven_when_the_rate_changes(agency: Agency) -> None:
-    """Domain rules 6: an adjustment uses the version that its invoiced lines cite. Lines that were written off are cited, too: else their
-    hours would be billed again under the new price."""
+    """Domain rules 6: cited rates apply.
+
+    Lines that were written off are cited, too: else their hours would be billed at the new price.
+    """
     await agency.sheet(REG="40")
     await agency.batch()
     await agency.credit("INV-000001", to="write-off")

@@ -1,4 +1,4 @@
-"""Cut-offs and billing cycles through the real services: what the ATS says and operators ask goes in, batches come out.
+"""Cut-offs and billing cycles through the real services.
 
 Sources: FastTrack360 automatic invoicing (both scenarios, by date), domain rules 3 and 4.
 """
@@ -51,7 +51,10 @@ async def test_fasttracks_scenarios(
     cycles_own: Sequence[str],
     out: Sequence[str],
 ) -> None:
-    """FastTrack360, time group date 09/09/2010: the last complete billing cycle, the late timesheets before it, nothing of the next cycle."""
+    """FastTrack360, time group date 09/09/2010: the last complete cycle is billed.
+
+    With late timesheets before it, and nothing of the next cycle.
+    """
     await firm.opens("A")
     await firm.group(
         "cycle",
@@ -85,7 +88,10 @@ async def test_fasttracks_scenarios(
 async def test_by_the_day_at_a_months_end(
     firm: Firm, cut_off: str, week_ending: str, is_in: bool
 ) -> None:
-    """Domain rules 4: a cut-off on the last day of a cycle takes that cycle, the day before does not; week ending decides, to the day."""
+    """Domain rules 4: a cut-off on the last day of a cycle takes it.
+
+    The day before does not; week ending decides, to the day.
+    """
     firm.day("2010-10-20")
     await firm.opens("A")
     await firm.group("monthly", "monthly", "A")
@@ -96,7 +102,10 @@ async def test_by_the_day_at_a_months_end(
 async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_ends(
     firm: Firm,
 ) -> None:
-    """Domain rules 4: a timesheet is never split; week ending 2010-09-05 with work on 08-30 and 08-31 is of September, whole."""
+    """Domain rules 4: never split.
+
+    Week ending 2010-09-05 with work on 08-30 and 08-31 is of September, whole.
+    """
     await firm.opens("A")
     await firm.group("monthly", "monthly", "A")
     entries = [
@@ -108,8 +117,8 @@ async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_e
     reason, message, fix = await firm.why_not("T-1", THURSDAY)
     assert reason == "not_in_cycle"
     assert (
-        "the last cycle of time group monthly (monthly) that is complete by the cut-off 2010-09-09 is 2010-08-01 to 2010-08-31"
-        in message
+        "the last cycle of time group monthly (monthly) that is complete by the cut-off 2010-09-09"
+        " is 2010-08-01 to 2010-08-31" in message
     )
     assert fix == "take a cut-off of 2010-09-30 or later"
     firm.day("2010-10-01")
@@ -120,7 +129,10 @@ async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_e
 
 
 async def test_a_late_timesheet_and_a_correction_join_the_next_batch(firm: Firm) -> None:
-    """FastTrack: late submission or late approval goes into the next batch; a correction of an invoiced line is in whatever its week ending."""
+    """FastTrack: late ones go into the next.
+
+    A correction of an invoiced line is taken whatever its week ending.
+    """
     await firm.opens("A", gate="approved")
     await firm.group("weekly", "weekly", "A", ends_on="sunday")
     stamps = {"submitted_at": "2010-09-06T08:00:00Z"}
@@ -174,7 +186,10 @@ async def test_scheduled_never_goes_in(firm: Firm) -> None:
 async def test_the_cut_off_is_today_where_the_billing_company_is(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, today: str, last_day: str, is_in: bool
 ) -> None:
-    """Domain rules 4: from zone -11 to +14, on the day on which New York's clocks change, one instant lies in two cycles."""
+    """Domain rules 4: zones from -11 to +14.
+
+    On the day on which New York's clocks change, one instant is in two cycles.
+    """
     firm.configure(today="")
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 3, 8, 10, 59, tzinfo=UTC))
     await firm.opens("A", time_zone=zone)
@@ -206,7 +221,7 @@ async def test_the_cut_off_is_today_where_the_billing_company_is(
 async def test_cycles_at_leap_days_and_year_ends(
     firm: Firm, cycle: dict[str, str], cut_off: str, first_day: str, last_day: str
 ) -> None:
-    """Domain rules 4: the days of a cycle as the batch groups show them, and the lines at both of its ends as a batch takes them."""
+    """Domain rules 4: cycle days in batch groups and in batches."""
     firm.day("2027-03-01")
     await firm.opens("A")
     await firm.group(

@@ -1,6 +1,6 @@
-"""Days, tax and money through the real services: cycle ends to the minute in every zone, dates of documents, due dates, rounding by currency.
+"""Days, tax and money through the real services: cycle ends, dates, due dates, rounding.
 
-Sources: domain rules 4 (cut-off), 6 (kinds of rates), 7 (money and tax), 8 (numbers and dates of documents).
+Sources: domain rules 4 (cut-off), 6 (kinds of rates), 7 (money and tax), 8 (numbers and dates).
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,18 +20,18 @@ MINUTE = timedelta(minutes=1)
 
 
 def at(monkeypatch: pytest.MonkeyPatch, firm: Firm, instant: datetime) -> None:
-    """Puts the clock of every service to an instant."""
+    """Set the clock of every service to an instant."""
     firm.configure(today="")
     monkeypatch.setattr(clock, "now", lambda: instant)
 
 
 def midnight(day: str, zone: str) -> datetime:
-    """The instant at which a day begins on the wall of a zone."""
+    """The instant at which a day begins in a time zone."""
     return datetime.combine(date.fromisoformat(day), time.min, ZoneInfo(zone)).astimezone(UTC)
 
 
 async def documents(firm: Firm) -> list[dict[str, Any]]:
-    """What stands on closed documents, in the order of their numbers."""
+    """What is on closed documents, in the order of their numbers."""
     found = await firm.select("SELECT * FROM invoicer.invoice ORDER BY number")
     return [dict(row._mapping) for row in found]
 
@@ -60,8 +60,11 @@ async def documents(firm: Firm) -> list[dict[str, Any]]:
 async def test_a_cycle_is_complete_when_its_last_day_begins(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, cycle: dict[str, str], last_day: str
 ) -> None:
-    """Domain rules 4: the cut-off is today where the billing company is, and a cut-off on the last day of a cycle takes it. One minute before
-    that day begins, the cycle is not complete and its last timesheet still Scheduled; then it is billed, with a late one."""
+    """Domain rules 4: today at the billing company.
+
+    One minute before the last day begins, the cycle is not complete and its last timesheet is still
+    Scheduled; then it is billed, with a late one.
+    """
     begins = midnight(last_day, zone)
     at(monkeypatch, firm, begins - MINUTE)
     await firm.opens("A", time_zone=zone)
@@ -104,8 +107,11 @@ async def test_a_cycle_is_complete_when_its_last_day_begins(
 async def test_a_document_is_dated_where_the_billing_company_is(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, local: str
 ) -> None:
-    """Domain rules 8: the billing company's local date at close, at one instant in two years; or the one given, not after that date and not
-    before the last in the series. The cut-off is never the date."""
+    """Domain rules 8: local date at close, or given.
+
+    A given date is not after the local date and not before the last in the series. The cut-off is
+    never the date.
+    """
     at(monkeypatch, firm, datetime(2026, 12, 31, 10, 59, tzinfo=UTC))
     await firm.opens("A", time_zone=zone)
     await firm.sheets("A", "2026-12-06", "2026-12-13", "2026-12-20")
@@ -143,8 +149,11 @@ async def test_a_document_is_dated_where_the_billing_company_is(
     ],
 )
 async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
-    """Domain rules 8: on receipt; net n (2026-08-15 + 15 = 08-30); end of next month (08-15 → 09-30); day of month (2026-02-10, day 31 →
-    02-28; 08-20, day 15 → 09-15); over leap days and year ends. A credit note by hand has the terms of what it corrects."""
+    """Domain rules 8: on receipt, net n, end of next month, day of month.
+
+    2026-08-15 + 15 = 08-30; 08-15 → 09-30; 2026-02-10, day 31 → 02-28; 08-20, day 15 → 09-15; over
+    leap days and year ends. A credit note by hand has the terms of what it corrects.
+    """
     firm.day(today)
     await firm.opens("A")
     await firm.terms("A", payment_terms=terms)
@@ -185,7 +194,10 @@ async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
 async def test_an_amount_is_rounded_once_to_the_currency(
     firm: Firm, currency: str, hours: str, price: str, amount: str
 ) -> None:
-    """Domain rules 7: rates and quantities to 4 decimals; round half up (quantity × rate) to JPY 0, USD 2, KWD 3; hours are summed first."""
+    """Domain rules 7: half up to JPY 0, USD 2, KWD 3.
+
+    Rates and quantities have 4 decimals; hours are summed before.
+    """
     await firm.opens("A")
     firm.order("A", 2, currency=currency, rates=[rate(price=price, since="2000-01-01")])
     parts = (plain(Decimal(hours) - Decimal("0.1")), "0.1")
@@ -208,8 +220,11 @@ async def test_an_amount_is_rounded_once_to_the_currency(
 async def test_tax_per_line_and_per_document(
     firm: Firm, basis: str, taxes: list[str], total: str
 ) -> None:
-    """Domain rules 7: 25.06, 25.61, 25.63 at 15 % → 3.76 + 3.84 + 3.84 = 11.44 per line; 3.76 + 3.84 + 3.85 = 11.45 per document. Credited by
-    hand line by line, each credit takes the tax of its line and nothing is left."""
+    """Domain rules 7: 11.44 by line, 11.45 by document.
+
+    25.06, 25.61, 25.63 at 15 %: 3.76 + 3.84 + 3.84, or 3.76 + 3.84 + 3.85. Credited line by line,
+    each credit takes the tax of its line and nothing is left.
+    """
     codes = {
         "taxes": [{"tax_code": "VAT", "percent": "15", "from_date": "2000-01-01"}],
         "default_tax": "VAT",
@@ -244,8 +259,11 @@ async def test_tax_per_line_and_per_document(
 
 
 async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(firm: Firm) -> None:
-    """Domain rules 7: the rate in force on the effective date applies, whatever the day of the batch; a credit uses code and rate of its line,
-    whatever is in force by then."""
+    """Domain rules 7: of the line.
+
+    Not of the day of the batch; a credit has the code and rate of its line, whatever is in force
+    then.
+    """
     firm.day("2010-09-20")
     since = [("15", "2000-01-01"), ("20", "2010-09-01")]
     await firm.opens(
@@ -262,7 +280,8 @@ async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(
     await firm.sheets("A", "2010-08-29", revision=2, hours="7")
     assert await firm.batch("2010-09-19") == of("A", "2010-08-29")
     taxed = await firm.select(
-        "SELECT l.document_id, l.amount, l.tax_rate, l.tax_amount FROM invoicer.closed_invoice_line l ORDER BY l.invoice_id, l.document_id"
+        "SELECT l.document_id, l.amount, l.tax_rate, l.tax_amount FROM"
+        " invoicer.closed_invoice_line l ORDER BY l.invoice_id, l.document_id"
     )
     assert [(row[0][-5:], *(plain(value) for value in row[1:])) for row in taxed] == [
         ("08-29", "400", "15", "60"),
@@ -276,7 +295,7 @@ async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(
     ("unit", "quantity", "amount"), [("HUR", "2", "100"), ("DAY", "1", "50"), ("C62", "3", "150")]
 )
 async def test_kinds_of_rates(firm: Firm, unit: str, quantity: str, amount: str) -> None:
-    """Domain rules 6: per hour, day, unit: the quantity counts the unit of the rate, and the document prints it."""
+    """Domain rules 6: per hour, day, unit: the quantity has the unit of the rate."""
     await firm.opens("A")
     firm.order("A", 2, rates=[rate(price="50", since="2000-01-01", unit=unit)])
     firm.pipeline.send(

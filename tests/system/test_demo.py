@@ -114,7 +114,7 @@ def test_the_demonstration_names_what_is_not_invoiced(report: dict[str, Any]) ->
     assert sorted(by_what["scheduled"]) == ["PL-1001", "PL-1002"]
     assert sorted(by_what["next month"]) == sorted(month.timesheet_id(*one) for one in month.EARLY)
     assert by_what["set aside"] == ["of-bluewater-camden"]
-    assert [row["code"] for row in report["dead_letters"]] == ["bad_json"]
+    assert [dead_letter["code"] for dead_letter in report["dead_letters"]] == ["bad_json"]
 
 
 def test_the_files_of_the_demonstration_add_up_to_the_batch(
@@ -176,7 +176,7 @@ def test_the_demonstration_shows_the_rules(report: dict[str, Any], folder: Path)
     assert fees == {"PL-1001": Decimal(10800), "PL-1002": Decimal(14800)}
 
 
-def test_verify_is_clean_and_nothing_stays_running(report: dict[str, Any], folder: Path) -> None:
+def test_verify_finds_nothing_and_no_process_remains(report: dict[str, Any], folder: Path) -> None:
     """`verify` finds no fault; the demonstration stops all that it started."""
     assert report["verify"]["clean"]
     assert report["verify"]["in_flight_count"] == 0

@@ -1,6 +1,7 @@
-"""The checker is checked: bugs are planted in production code, and each must be caught; the right code comes out clean of the same moment.
+"""The checks are checked: each injected defect is found, and the right code has no finding.
 
-Of the bugs about locks two transactions are brought together by hand, so that the catch does not depend on luck. Source: faults.
+For defects of locks two transactions are overlapped by hand, so that chance plays no part. Source:
+faults.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from sqlalchemy import text
 
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
+from services.invoicer.batches.handlers import batches
 from services.invoicer.settlement.handlers import realizations as statements
 from shared import faults
 from shared.consumer.lag import LagReader, groups_of
@@ -51,21 +53,21 @@ SWEEPS_SECONDS = 1.0
 RIGHT = pytest.param("", id="right code")
 
 
-def right_and(bug: str) -> pytest.MarkDecorator:
-    """The same test with the right code, and with a bug in it."""
-    return pytest.mark.parametrize("bug", [RIGHT, pytest.param(bug, id=bug)])
+def right_and(defect: str) -> pytest.MarkDecorator:
+    """The same test with the right code, and with a defect in it."""
+    return pytest.mark.parametrize("defect", [RIGHT, pytest.param(defect, id=defect)])
 
 
 @dataclass
 class Scene:
-    """A company with a requirement on the road, the invoicer's transactions beside it, and what the checker finds."""
+    """A company with a requirement, the invoicer's transactions, and the findings."""
 
     pipeline: Pipeline
     unit_of_work: UnitOfWork
     engine_of: EngineOf
 
     async def open(self, price: str = "50.00") -> None:
-        """A billing company, its requirement and who pays."""
+        """A billing company, its requirement and the paying office."""
         self.pipeline.send(
             "operator-commands", command("set-billing-company", billing_company=COMPANY)
         )
@@ -74,21 +76,21 @@ class Scene:
         await self.pipeline.settle()
 
     async def consume(self, *sheets: Any) -> None:
-        """Timesheets, all the way."""
+        """Timesheets, through all services."""
         self.pipeline.send("timesheet-approved", *sheets)
         await self.pipeline.settle()
 
     async def realizations_of(self, *sheets: Any) -> list[Record]:
-        """What fee_realizer says of timesheets, not yet heard by anybody."""
+        """The realizations of timesheets, not consumed yet."""
         said = await self.pipeline.tell("fee_realizer", "timesheet-approved", *sheets)
         return [one for one in said if one.topic == "pay-lines-realized"]
 
     async def settle(self, said: Sequence[Record]) -> None:
-        """The invoicer hears statements."""
+        """The invoicer consumes realizations."""
         await process(self.unit_of_work, statements.SUBSCRIPTION, said)
 
     async def generate(self, command_id: str = "c-batch") -> None:
-        """The invoicer is asked for a batch."""
+        """Send a batch command to the invoicer."""
         asked = command(
             "generate-batch", billing_company=COMPANY, cut_off_date=CUT_OFF, command_id=command_id
         )
@@ -99,7 +101,7 @@ class Scene:
         )
 
     async def found(self) -> set[str]:
-        """The checks that do not hold."""
+        """The checks that fail."""
         async with self.engine_of("auditor").connect() as connection:
             report = await verify(connection, in_flight_minutes=0)
         return {fault.check for fault in report.faults}
@@ -111,13 +113,13 @@ def scene(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Confi
     configure(today=TODAY)
     return Scene(
         Pipeline(unit_of_work_for),
-        unit_of_work_for("invoicer", dict(invoicer.MESSAGE_BUILDERS)),
+        unit_of_work_for("invoicer", dict(batches.MESSAGE_BUILDERS)),
         engine_of,
     )
 
 
 async def met(engine_of: EngineOf, task: asyncio.Task[Any]) -> None:
-    """Waits until a transaction has got as far as it can: to its end, or to a lock that another one holds."""
+    """Wait until a transaction has ended or waits for a lock of the other one."""
 
     async def stuck() -> bool:
         return task.done() or await Observer(engine_of).waiting_for_locks() > 0
@@ -132,7 +134,7 @@ async def run_in_thread(
     first: Sequence[Record],
     second: Any,
 ) -> None:
-    """`second` begins when the transaction of `first` has done its work and not yet committed: two workers at one moment."""
+    """Begin `second` when the transaction of `first` is done but not committed."""
     async with unit_of_work.engine.connect() as connection, connection.begin():
         await subscription.apply(
             connection, [Received(subscription.read(one), one) for one in first]
@@ -144,31 +146,37 @@ async def run_in_thread(
 
 @right_and("no document lock")
 async def test_two_realizations_of_one_document_at_the_same_time(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
-    """A worker taken for dead settles statement 3 while its successor settles statement 4: without the lock both leave their hours open."""
+    """Without the lock both leave their hours open.
+
+    A worker taken for dead settles realization 3 while its successor settles realization 4.
+    """
     await scene.open()
     await scene.consume(timesheet(revision=1))
     await scene.consume(timesheet(revision=2, workflow={"submitted_at": "2026-03-09T08:00:00Z"}))
     third = await scene.realizations_of(timesheet(revision=3))
     fourth = await scene.realizations_of(timesheet(revision=4, entries=days("8.5")))
-    inject(bug, monkeypatch.setattr)
+    inject(defect, monkeypatch.setattr)
     await run_in_thread(
         scene.engine_of, scene.unit_of_work, statements.SUBSCRIPTION, third, scene.settle(fourth)
     )
-    assert await scene.found() == ({"conservation"} if bug else set())
+    assert await scene.found() == ({"conservation"} if defect else set())
 
 
 @right_and("no company lock")
 async def test_a_revision_arrives_during_a_batch(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, bug: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, configure: Configure, tmp_path: Path, defect: str
 ) -> None:
-    """A batch has chosen its lines when a revision replaces one of them: without the lock the line is on a document and replaced."""
+    """Without the lock the line is on a document and replaced.
+
+    A batch has selected its lines when a revision replaces one of them.
+    """
     configure(pause=tmp_path)
     await scene.open()
     await scene.consume(timesheet(revision=1))
     said = await scene.realizations_of(timesheet(revision=2, entries=days("7")))
-    inject(bug, monkeypatch.setattr)
+    inject(defect, monkeypatch.setattr)
     (tmp_path / "batch_selected.hold").touch()
     batch = asyncio.create_task(scene.generate())
     while not (tmp_path / "batch_selected.reached").exists():
@@ -179,31 +187,40 @@ async def test_a_revision_arrives_during_a_batch(
     (tmp_path / "batch_selected.hold").unlink()
     await asyncio.wait_for(asyncio.gather(batch, settling), PATIENCE_SECONDS)
     found = await scene.found()
-    assert ({"conservation", "one_place"} <= found) if bug else not found
+    assert ({"conservation", "one_place"} <= found) if defect else not found
 
 
 @right_and("no company lock")
 async def test_a_batch_starts_during_a_revision(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
-    """The other order: a revision has replaced a line and not yet committed when a batch looks for open lines."""
+    """The other order of the same.
+
+    A revision has replaced a line and not committed yet when a batch looks for open lines.
+    """
     await scene.open()
     await scene.consume(timesheet(revision=1))
     said = await scene.realizations_of(timesheet(revision=2, entries=days("7")))
-    inject(bug, monkeypatch.setattr)
+    inject(defect, monkeypatch.setattr)
     await run_in_thread(
         scene.engine_of, scene.unit_of_work, statements.SUBSCRIPTION, said, scene.generate()
     )
     found = await scene.found()
-    assert ({"conservation", "one_place"} <= found) if bug else not found
+    assert ({"conservation", "one_place"} <= found) if defect else not found
 
 
 @right_and("no lock on facts")
 async def test_a_timesheet_and_its_requirement_arrive_together(
-    unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, monkeypatch: pytest.MonkeyPatch, bug: str
+    unit_of_work_for: UnitOfWorkFor,
+    engine_of: EngineOf,
+    monkeypatch: pytest.MonkeyPatch,
+    defect: str,
 ) -> None:
-    """A timesheet finds no requirement at the moment at which the requirement looks for who waits: without the lock it is held for ever,
-    and the books are not those in which one came after the other."""
+    """Without the lock it is held for ever.
+
+    A timesheet finds no requirement at the moment at which the requirement looks for held
+    documents.
+    """
     observer = Observer(engine_of)
     company = command("set-billing-company", billing_company=COMPANY)
     calm = Realizer(unit_of_work_for("fee_realizer", fee_realizer.MESSAGE_BUILDERS), engine_of)
@@ -215,7 +232,7 @@ async def test_a_timesheet_and_its_requirement_arrive_together(
         subscription.topic: subscription for subscription in fee_realizer.SUBSCRIPTIONS
     }
     await realizer.consume(company, timesheet("T-0"))
-    inject(bug, monkeypatch.setattr)
+    inject(defect, monkeypatch.setattr)
     change = process(
         realizer.unit_of_work,
         subscriptions["requirement-changed"],
@@ -229,15 +246,15 @@ async def test_a_timesheet_and_its_requirement_arrive_together(
         change,
     )
     await realizer.do_jobs()
-    assert await realizer.held() == ({"T-1": "unknown_requirement"} if bug else {})
-    told = differences(expected, await dump(observer))
-    assert {one.partition(":")[0].partition(",")[0] for one in told} == (
-        {"documents", "latest worth"} if bug else set()
+    assert await realizer.held() == ({"T-1": "unknown_requirement"} if defect else {})
+    findings = differences(expected, await dump(observer))
+    assert {one.partition(":")[0].partition(",")[0] for one in findings} == (
+        {"documents", "latest worth"} if defect else set()
     )
 
 
 async def _emptied(engine_of: EngineOf) -> None:
-    """Takes every row out of the books."""
+    """Delete every row."""
     names = [
         f"{row.schema}.{row.name}"
         for row in await Observer(engine_of).select(TABLES)
@@ -249,36 +266,39 @@ async def _emptied(engine_of: EngineOf) -> None:
 
 
 @right_and("float money")
-async def test_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
-    """0.5 h at 2.01 is 1.005 and so 1.01; a binary float holds a little less and gives 1.00."""
-    inject(bug, monkeypatch.setattr)
+async def test_half_a_cent(scene: Scene, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
+    """0.5 h at 2.01 is 1.005 and so 1.01; a binary float is a little less and gives 1.00."""
+    inject(defect, monkeypatch.setattr)
     await scene.open(price="2.01")
     await scene.consume(timesheet(entries=[entry("0.5")]))
-    assert await scene.found() == ({"line_amount"} if bug else set())
+    assert await scene.found() == ({"line_amount"} if defect else set())
 
 
 @right_and("round(difference × price)")
 async def test_a_correction_of_half_a_cent(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
-    """1.5 h at 0.33 were billed as 0.50; 3 h are worth 0.99: the correction is 0.49, and not 1.5 × 0.33 rounded to 0.50."""
-    inject(bug, monkeypatch.setattr)
+    """1.5 h at 0.33 were billed as 0.50; 3 h are 0.99: correction 0.49.
+
+    Not 1.5 × 0.33 rounded to 0.50.
+    """
+    inject(defect, monkeypatch.setattr)
     await scene.open(price="0.33")
     await scene.consume(timesheet(entries=[entry("1.5")]))
     await scene.generate()
     await scene.consume(timesheet(revision=2, entries=[entry("3")]))
-    assert await scene.found() == ({"conservation"} if bug else set())
+    assert await scene.found() == ({"conservation"} if defect else set())
 
 
 @right_and("a sequence for numbers")
 async def test_a_batch_dies_after_it_took_its_numbers(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, bug: str
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, defect: str
 ) -> None:
-    """What a batch that was rolled back had taken is taken by the next one; a sequence goes on, and leaves a gap that nobody declared."""
+    """A rolled back batch leaves no gap; a sequence would."""
     async with scene.engine_of("owner").begin() as connection:
         await connection.execute(text(f"CREATE SEQUENCE {SEQUENCE}"))
         await connection.execute(text(f"GRANT USAGE ON SEQUENCE {SEQUENCE} TO invoicer"))
-    inject(bug, monkeypatch.setattr)
+    inject(defect, monkeypatch.setattr)
     await scene.open()
     await scene.consume(timesheet("T-1"))
     await scene.generate("c-first")
@@ -295,29 +315,32 @@ async def test_a_batch_dies_after_it_took_its_numbers(
         with pytest.raises(ConnectionError):
             await scene.generate("c-second")
     await scene.generate("c-second")
-    assert await scene.found() == ({"gap_certificate"} if bug else set())
+    assert await scene.found() == ({"gap_certificate"} if defect else set())
 
 
-# -- bugs that only a kill shows
+# -- defects that only a kill shows
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("bug", "point"),
+    ("defect", "point"),
     [
         pytest.param("", "inside_transaction", id="right code inside"),
         pytest.param("offset before commit", "inside_transaction", id="offset before commit"),
         pytest.param("", "after_commit", id="right code after"),
-        pytest.param("no unsaid", "after_commit", id="no unsaid"),
+        pytest.param("no outbox", "after_commit", id="no outbox"),
     ],
 )
 async def test_a_worker_dies(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, bug: str, point: str
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, defect: str, point: str
 ) -> None:
-    """kill -9 inside the transaction: with the offsets already committed the records are gone, which only the list of what was sent
-    can tell. kill -9 between commit and publish: what stands nowhere as unsaid is never said, and its statement stays in flight."""
+    """kill -9 inside the transaction, and between commit and publish.
+
+    With offsets committed first the records are lost, which only the list of what was sent shows.
+    Without an outbox the message is never published, and its realization stays in flight.
+    """
     services = ("fee_realizer", "invoicer")
-    keeper = Keeper(stack | {"BACKOFFICE_TODAY": TODAY}, tmp_path, bug=bug)
+    keeper = Keeper(stack | {"BACKOFFICE_TODAY": TODAY}, tmp_path, defect=defect)
     observer = Observer(engine_of)
     opening = [
         event("requirement-changed", "REQ-1", requirement()),
@@ -332,7 +355,7 @@ async def test_a_worker_dies(
         keeper.arm("fee_realizer", [f"{point}@timesheet-approved"])
         await publish(sheets)
         await until("the worker died", lambda: asyncio.sleep(0, keeper.fired[point]))
-        if bug:
+        if defect:
             await _read_all(services)
         else:
             await Observer(engine_of, services).settled()
@@ -340,12 +363,12 @@ async def test_a_worker_dies(
     async with engine_of("auditor").connect() as connection:
         found = {fault.check for fault in (await verify(connection, in_flight_minutes=0)).faults}
     missing = await unaccounted(observer, [*opening, *sheets])
-    assert found == ({"in_flight"} if bug == "no unsaid" else set())
-    assert bool(missing) is (bug == "offset before commit")
+    assert found == ({"in_flight"} if defect == "no outbox" else set())
+    assert bool(missing) is (defect == "offset before commit")
 
 
 async def _read_all(services: Sequence[str]) -> None:
-    """Waits until these services have read everything, and have had some sweeps to say what they find unsaid."""
+    """Wait until these services have consumed everything and have swept several times."""
     async with LagReader(settings().kafka) as lag:
 
         async def read() -> bool:

@@ -1,4 +1,4 @@
-"""Kill any process at any point: the books come out as if nothing had happened (faults 1-6, 9, 11)."""
+"""Kill any process at any point: the result is that of an undisturbed run (faults 1-6, 9, 11)."""
 
 import os
 import random
@@ -47,7 +47,7 @@ CONSUMED = (
     (3, "fee_realizer", "timesheet-approved"),
     (3, "invoicer", "pay-lines-realized"),
 )
-"""Phase, service and lane in which a point is to fire."""
+"""Phase, service and subscription in which a point is to fire."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def own_servers() -> Iterator[Servers]:
 
 
 def deaths(seed: int) -> Deaths:
-    """Every point five times, shared out between workers, lanes and phases; and each server once."""
+    """Every point five times, spread over workers, subscriptions and phases; each server once."""
     rng = random.Random(seed)
     hearing: dict[int, dict[str, list[str]]] = {
         phase: {"fee_realizer": [], "invoicer": []} for phase in range(4)
@@ -89,8 +89,11 @@ def deaths(seed: int) -> Deaths:
 async def test_the_result_equals_that_of_an_undisturbed_run(
     own_servers: Servers, configure: Configure, seed: int
 ) -> None:
-    """Workers killed at every named point five times, Kafka killed once and PostgreSQL once: the same business rows as the
-    undisturbed run of the seed, verify finds nothing, and everything that was sent is accounted for one by one."""
+    """Every named point kills a worker five times.
+
+    Kafka and PostgreSQL are killed once each. The business rows are those of the undisturbed run of
+    the seed, verify finds nothing, and everything that was sent is accounted for.
+    """
     async with new_run(own_servers, configure) as calm:
         sent = await play(
             calm, Workload(seed), Keeper(calm.environment, calm.folder, batch_records=200)
@@ -113,5 +116,5 @@ async def test_the_result_equals_that_of_an_undisturbed_run(
         assert disturbed.refused == []
         assert await disturbed.verified() == []
         assert await unaccounted(disturbed.observer, sent) == []
-        told = differences(expected, await business_dump(disturbed))
-        assert not told, "\n".join(told)
+        differing = differences(expected, await business_dump(disturbed))
+        assert not differing, "\n".join(differing)

@@ -1,4 +1,4 @@
-"""Lag is what Kafka says it is: the end of the partition minus what the group committed."""
+"""Lag is the end of the partition minus the committed offset of the group."""
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
@@ -9,7 +9,10 @@ from shared.telemetry import REGISTRY
 
 
 async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
-    """Five records, two committed: three behind; a partition without a commit is -1 in the metric and wholly behind."""
+    """Five records, two committed: the lag is three.
+
+    A partition without a commit is -1 in the metric, and its lag is all its records.
+    """
     topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
     async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
         for at in range(5):
@@ -29,14 +32,14 @@ async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
 
 
 async def test_every_group_of_every_service_has_rows(topics: str) -> None:
-    """Two partitions a topic: two rows for each group, also for groups that never ran."""
+    """Two partitions a topic: two rows, also before a first run."""
     found = await lag_of(settings().kafka)
     assert sorted({one.group for one in found}) == sorted(groups_of())
     assert len(found) == 2 * len(groups_of())
 
 
 async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
-    """A group of a topic that was not made yet is left out; the others are shown."""
+    """A missing topic is left out; the others are shown."""
     found = await lag_of(
         settings().kafka, {"nobody": full_name("nothing-here"), **groups_of(["scheduler"])}
     )

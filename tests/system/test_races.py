@@ -1,7 +1,8 @@
-"""Races, forced with named pause points in both orders: every outcome is legal, exact, and the books verify.
+"""Races, forced with named pause points in both orders: each result is legal, `verify` agrees.
 
-A worker that reaches a pause point inside its transaction waits there with its locks; then the other message arrives and is seen waiting
-for a lock; then the first goes on. Each test lists its legal outcomes; which of them comes out depends on the order alone.
+A worker that reaches a pause point inside its transaction pauses there with its locks; then the
+other message arrives and is seen waiting for a lock; then the first goes on. Each test lists its
+legal results; which of them occurs depends on the order alone.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,7 @@ def sheet(
 
 
 def add_company(company: str) -> list[Sent]:
-    """A billing company with a requirement and a debtor of its own, so that races do not meet."""
+    """A company with a requirement and a debtor of its own, so that races are independent."""
     return [
         command(
             builders.command(
@@ -61,7 +62,7 @@ def generate(company: str, cut_off: date = NEXT_WEEK) -> AnyCommand:
 
 
 async def answers_of(asked: AnyCommand, count: int = 1) -> list[dict[str, Any]]:
-    """The answers to a command, when there are so many."""
+    """The answers to a command, when there are this many."""
 
     async def all_there() -> list[dict[str, Any]] | None:
         found = (await answers(asked.command_id)).get(asked.command_id, [])
@@ -74,22 +75,27 @@ async def answers_of(asked: AnyCommand, count: int = 1) -> list[dict[str, Any]]:
 async def lines_of(
     observer: Observer, company: str
 ) -> list[tuple[str, Decimal, Decimal, str | None]]:
-    """Every line of a company: where it is, quantity, amount, and the number of the invoice that it corrects."""
+    """Every line of a company: place, quantity, amount, and the corrected invoice number."""
     found = await observer.select(
-        "SELECT CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' WHEN r.pay_line_id IS NOT NULL THEN 'replaced' ELSE i.invoice_number END AS place,"
+        "SELECT CASE WHEN o.pay_line_id IS NOT NULL THEN 'open' WHEN r.pay_line_id IS NOT NULL"
+        " THEN 'replaced' ELSE i.invoice_number END AS place,"
         " p.quantity, p.amount, c.invoice_number AS corrects FROM invoicer.pay_line p"
-        " LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT JOIN invoicer.replaced_line r USING (pay_line_id)"
-        " LEFT JOIN invoicer.invoice_line l USING (pay_line_id) LEFT JOIN invoicer.invoice i ON i.invoice_id = l.invoice_id"
-        " LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id WHERE p.billing_company = :company ORDER BY p.effective_date, p.pay_line_id",
+        " LEFT JOIN invoicer.open_line o USING (pay_line_id) LEFT JOIN invoicer.replaced_line r"
+        " USING (pay_line_id)"
+        " LEFT JOIN invoicer.invoice_line l USING (pay_line_id) LEFT JOIN invoicer.invoice i ON"
+        " i.invoice_id = l.invoice_id"
+        " LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id WHERE"
+        " p.billing_company = :company ORDER BY p.effective_date, p.pay_line_id",
         company=company,
     )
     return [tuple(row) for row in found]
 
 
 async def realizations_of(observer: Observer, company: str) -> list[tuple[int, int]]:
-    """Number and revision of each statement about a company's timesheet."""
+    """Number and revision of each realization of a company's timesheet."""
     found = await observer.select(
-        "SELECT realization_no, revision FROM fee_realizer.realization WHERE document_id = :id ORDER BY 1",
+        "SELECT realization_no, revision FROM fee_realizer.realization WHERE document_id = :id"
+        " ORDER BY 1",
         id=f"{company}-T",
     )
     return [tuple(row) for row in found]
@@ -98,12 +104,12 @@ async def realizations_of(observer: Observer, company: str) -> list[tuple[int, i
 def line(
     place: str, quantity: int, amount: int, corrects: str | None = None
 ) -> tuple[str, Decimal, Decimal, str | None]:
-    """A line as `lines_of` tells it."""
+    """A line as `lines_of` returns it."""
     return place, Decimal(quantity), Decimal(amount), corrects
 
 
 async def meet(harness: RaceHarness, first: tuple[Replica, str, Sent], second: Sent) -> None:
-    """The first message is worked on up to the point and waits there with its locks; the second is seen waiting; both go on."""
+    """The first message pauses with its locks; the second waits for a lock; both go on."""
     replica, point, sent = first
     replica.hold(point)
     await publish([sent])
@@ -116,8 +122,11 @@ async def meet(harness: RaceHarness, first: tuple[Replica, str, Sent], second: S
 async def test_a_revision_while_a_batch_closes(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """40 h are open when a batch closes and a revision says 38 h. Legal: the batch is first, bills 40 h, and 2 h are credited on the
-    invoice that billed them; or the revision is first, and the batch bills 38 h. Never both lines billed, never neither."""
+    """40 h are open, a batch closes, a revision has 38 h.
+
+    Legal: the batch is first, bills 40 h, and 2 h are credited on its invoice; or the revision is
+    first, and the batch bills 38 h. Never both lines billed, never neither.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
@@ -158,8 +167,11 @@ async def test_a_revision_while_a_batch_closes(
 async def test_two_revisions_from_two_workers(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """Revisions 2 (38 h) and 3 (36 h) of one document are at two workers at once. Legal: 2 then 3, each with a statement; or 3 alone,
-    because 2 came late and is recorded without effect. In both the books end with 36 h, whether the document was known before or not."""
+    """Revisions 2 (38 h) and 3 (36 h) of one document at two workers.
+
+    Legal: 2 then 3, each with a realization; or 3 alone, because 2 came late and has no effect.
+    Both end with 36 h, whether the document was known before or not.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("fee_realizer", TIME)
@@ -185,7 +197,8 @@ async def test_two_revisions_from_two_workers(
             said = [1] * known + [3] if newer_first else [*[1] * known, 2, 3]
             assert await realizations_of(observer, company) == list(enumerate(said, 1))
             kept = await observer.select(
-                "SELECT revision FROM fee_realizer.source_revision WHERE document_id = :id ORDER BY 1",
+                "SELECT revision FROM fee_realizer.source_revision WHERE document_id = :id ORDER"
+                " BY 1",
                 id=f"{company}-T",
             )
             assert [row[0] for row in kept] == [*[1] * known, 2, 3]
@@ -199,8 +212,11 @@ async def test_two_revisions_from_two_workers(
 async def test_two_realizations_at_two_invoicers(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """A worker taken for dead settles statement 1 (40 h) beside its successor's statement 2 (38 h). Legal: 1 is settled and replaced by 2;
-    or 2 is settled and 1 is a repeat. In both one line of 38 h is open."""
+    """Realizations 1 (40 h) and 2 (38 h) at two workers.
+
+    A worker taken for dead settles 1 beside its successor. Legal: 1 is settled and replaced by 2;
+    or 2 is settled and 1 is a repeat. In both one line of 38 h is open.
+    """
     observer = Observer(engine_of, ("invoicer",), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", PUBLISHED)
@@ -227,7 +243,7 @@ async def test_two_realizations_at_two_invoicers(
             await until(
                 "both are read", lambda company=company: _settled_at(observer, f"{company}-T", 2)
             )  # type: ignore[misc]
-            await until("nobody waits", lambda: _nobody_waits(observer))
+            await until("no transaction waits", lambda: _none_waits(observer))
             wanted = (
                 [line("open", 38, 1900)]
                 if newer_first
@@ -239,22 +255,26 @@ async def test_two_realizations_at_two_invoicers(
 
 async def _settled_at(observer: Observer, document_id: str, number: int) -> Any:
     return await observer.one(
-        "SELECT count(*) FROM invoicer.settled_document WHERE document_id = :id AND realization_no = :no",
+        "SELECT count(*) FROM invoicer.settled_document WHERE document_id = :id AND realization_no"
+        " = :no",
         id=document_id,
         no=number,
     )
 
 
-async def _nobody_waits(observer: Observer) -> bool:
+async def _none_waits(observer: Observer) -> bool:
     return await observer.waiting_for_locks() == 0
 
 
 async def test_batches_at_two_invoicers(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """Two weeks are open, and two batches are asked for at two workers at once. Legal, by the order alone:
-    first week then both weeks: two batches, a week each, numbers 1 and 2; both weeks then first week: one batch with both, number 1, and
-    nothing left to bill for the other; the same command twice: one batch, and the one answer is given twice."""
+    """Two weeks are open, and two batches are requested at two workers.
+
+    Legal, by the order alone: first week then both weeks: two batches, a week each, numbers 1 and
+    2; both weeks then first week: one batch with both, number 1, and nothing left for the other;
+    the same command twice: one batch, and the one answer twice.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", ASK)
@@ -281,9 +301,9 @@ async def test_batches_at_two_invoicers(
                 (one, "batch_numbered", command(first, one.partition)),
                 command(second, other.partition),
             )
-            told = await _told(first, second)
+            shown = await _told(first, second)
             await observer.settled()
-            await _check(observer, company, case, told)
+            await _check(observer, company, case, shown)
         report = await observer.verified()
         assert report.clean, report.faults
 
@@ -295,23 +315,23 @@ async def _told(first: AnyCommand, second: AnyCommand) -> list[dict[str, Any]]:
 
 
 async def _check(
-    observer: Observer, company: str, case: str, told: Sequence[dict[str, Any]]
+    observer: Observer, company: str, case: str, shown: Sequence[dict[str, Any]]
 ) -> None:
     numbers = [f"{company}-000001", f"{company}-000002"]
     batches = await observer.one(
         "SELECT count(*) FROM invoicer.batch WHERE billing_company = :company", company=company
     )
-    documents = [answer["details"]["documents"] for answer in told]
+    documents = [answer["details"]["documents"] for answer in shown]
     places = [place for place, *_ in await lines_of(observer, company)]
-    assert [answer["outcome"] for answer in told] == ["accepted", "accepted"]
+    assert [answer["outcome"] for answer in shown] == ["accepted", "accepted"]
     if case == "rising":
         assert (batches, documents, places) == (2, [1, 1], numbers)
     elif case == "falling":
         assert (batches, documents, places) == (1, [1, 0], [numbers[0]] * 2)
-        assert told[1]["details"]["batch_id"] is None
+        assert shown[1]["details"]["batch_id"] is None
     else:
         assert (batches, documents, places) == (1, [1, 1], [numbers[0]] * 2)
-        assert told[0] == told[1]
+        assert shown[0] == shown[1]
     following = await observer.one(
         "SELECT next_number FROM invoicer.number_series WHERE billing_company = :company",
         company=company,

@@ -1,6 +1,7 @@
-"""Races of corrections, forced in both orders: an adjustment while a batch closes, a credit by hand while a batch runs or a document is settled.
+"""Races of corrections in both orders: adjustments and credits by hand during batches.
 
-The ground is that of `test_races`: who reaches a pause point waits there with its locks, the other one is seen waiting, then the first goes on.
+Set up as in `test_races`: one worker pauses with its locks, the other is seen waiting, then the
+first goes on.
 """
 
 from decimal import Decimal
@@ -43,7 +44,7 @@ def adjustment(company: str, hours: str) -> Sent:
 
 
 def credit(company: str, quantity: str) -> AnyCommand:
-    """The command that credits so many hours of the first line of the company's first invoice, to be billed again."""
+    """The command that credits hours of the first line of the first invoice, to be billed again."""
     lines = [{"line_no": 1, "quantity": quantity}]
     return builders.command(
         "credit-invoice",
@@ -57,9 +58,13 @@ def credit(company: str, quantity: str) -> AnyCommand:
 async def test_an_adjustment_while_a_batch_closes(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """An adjustment to 38 h comes while a batch closes. Of 40 h that are open, legal: the batch is first, bills 40 h, and 2 h are credited on
-    its invoice; or the adjustment is first, and the batch bills 38 h. Of 40 h that are invoiced, legal: the batch is first, has nothing of
-    the document, and the credit is open; or the adjustment is first, and the batch closes a credit note. Never both, never neither."""
+    """An adjustment to 38 h arrives while a batch closes.
+
+    Of 40 open hours, legal: the batch is first, bills 40 h, and 2 h are credited on its invoice; or
+    the adjustment is first, and the batch bills 38 h. Of 40 invoiced hours, legal: the batch is
+    first, has nothing of the document, and the credit is open; or the adjustment is first, and the
+    batch closes a credit note. Never both, never neither.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)
@@ -115,9 +120,12 @@ async def test_an_adjustment_while_a_batch_closes(
 async def test_a_credit_while_a_batch_runs(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """3.5 h of an invoiced 40 h are credited to be billed again, while a batch bills the next week, at another worker. Legal: the batch is
-    first, takes number 2, the credit note takes 3, and 3.5 h are open; or the credit is first, takes 2, and the batch bills the next week
-    and the 3.5 h on number 3. Numbers have no gap, and no hour is billed twice."""
+    """3.5 of 40 invoiced hours are credited to rebill during a batch.
+
+    The batch bills the next week at another worker. Legal: the batch is first, takes number 2, the
+    credit note takes 3, and 3.5 h are open; or the credit is first, takes 2, and the batch bills
+    the next week and the 3.5 h on number 3. Numbers have no gap, and no hour is billed twice.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         left, right = await harness.start("invoicer", ASK)
@@ -143,8 +151,8 @@ async def test_a_credit_while_a_batch_runs(
                 (left, point, command(one, left.partition)),
                 command(other, right.partition),
             )
-            told = [*await answers_of(batch), *await answers_of(credited)]
-            assert [answer["outcome"] for answer in told] == ["accepted", "accepted"], told
+            shown = [*await answers_of(batch), *await answers_of(credited)]
+            assert [answer["outcome"] for answer in shown] == ["accepted", "accepted"], shown
             await observer.settled()
             await _check(observer, company, batch_first=first == "batch")
         report = await observer.verified()
@@ -182,8 +190,11 @@ async def _lines(observer: Observer, company: str) -> list[Any]:
 async def test_a_credit_while_its_document_is_settled(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """3.5 h of an invoiced 40 h are credited to be billed again, while an adjustment to 38 h arrives. In both orders one line of 1.5 h is
-    open: 38 h are the worth, and 36.5 h are billed."""
+    """3.5 of 40 invoiced hours are credited to rebill.
+
+    An adjustment to 38 h arrives. In both orders one line of 1.5 h is open: the value is 38 h, and
+    36.5 h are billed.
+    """
     observer = Observer(engine_of, ("fee_realizer", "invoicer"), sweeping=False)
     async with race_harness(stack, tmp_path, observer, TODAY) as harness:
         (invoicer,) = await harness.start("invoicer", ASK, replicas=1)

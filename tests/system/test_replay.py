@@ -1,4 +1,4 @@
-"""Replay: every group goes back to the beginning and hears everything again; no table changes and nothing is said twice."""
+"""Replay: every group consumes everything again from offset 0; no table changes."""
 
 import asyncio
 import random
@@ -38,7 +38,10 @@ ANNOUNCED = (
     "SELECT count(*) FROM scheduler.watermark WHERE to_date = CAST(CAST(:today AS text) AS date)"
 )
 MAY_CHANGE: frozenset[str] = frozenset()
-"""Tables that a replay may change: none. What is answered again passes through `outbox`, which is empty before and after."""
+"""Tables that a replay may change: none.
+
+What is answered again passes through `outbox`, which is empty before and after.
+"""
 
 
 def requirement_id(at: int) -> str:
@@ -46,7 +49,7 @@ def requirement_id(at: int) -> str:
     return f"REQ-{at % REQUIREMENTS:03}"
 
 
-def job_order(at: int, revision: int = 1, price: str = "50.00") -> Sent:
+def requirement(at: int, revision: int = 1, price: str = "50.00") -> Sent:
     """A requirement at some price."""
     rates = [builders.rate(price=price), builders.rate("OT", "75.00")]
     return event(
@@ -85,11 +88,14 @@ def hire(at: int, revision: int = 1, salary: str = "100000.00") -> Sent:
 
 
 def before_the_batch(rng: random.Random) -> list[Sent]:
-    """What the ATS says first: documents, a tenth of them revised at once, adjustments, repeats, poison; half of the requirements are late."""
+    """The first events: documents, revisions, adjustments, repeats, bad messages.
+
+    A tenth of the documents is revised at once; half of the requirements are late.
+    """
     nodes = [
         event("billto-changed", f"office-{at}", builders.node(f"office-{at}")) for at in range(20)
     ]
-    orders = [job_order(at) for at in range(0, REQUIREMENTS, 2)]
+    orders = [requirement(at) for at in range(0, REQUIREMENTS, 2)]
     sheets = [sheet(at) for at in range(DOCUMENTS)]
     revised = [sheet(at, 2, "7.5") for at in range(0, DOCUMENTS, 10)]
     adjusted = [
@@ -114,7 +120,7 @@ def before_the_batch(rng: random.Random) -> list[Sent]:
 
 
 def after_the_batch() -> Iterator[Sent]:
-    """What the ATS says about billed weeks: corrections down and up, a withdrawal, a new rate."""
+    """Events about billed weeks: corrections down and up, a withdrawal, a new rate."""
     for at in range(3, DOCUMENTS, 37):
         yield sheet(at, 5, "4")
     for at in range(11, DOCUMENTS, 37):
@@ -122,13 +128,13 @@ def after_the_batch() -> Iterator[Sent]:
     for at in range(13, DOCUMENTS, 201):
         yield sheet(at, 6, "8", workflow={"submitted_at": "2026-03-09T10:00:00Z"})
     for at in range(0, REQUIREMENTS, 10):
-        yield job_order(at, 2, "51.00")
+        yield requirement(at, 2, "51.00")
     for at in range(0, 100, 5):
         yield hire(at, 2, "90000.00")
 
 
 async def history(observer: Observer) -> None:
-    """A month: documents, holds that are released, snoozes, an edit, a closed batch, corrections of what it billed, a second batch."""
+    """A month: documents, holds, snoozes, an edit, a batch, corrections, a second batch."""
     rng = random.Random(20260308)
     company = builders.command(
         "set-billing-company",
@@ -144,11 +150,12 @@ async def history(observer: Observer) -> None:
     await observer.settled(600)
     assert (
         await observer.one(
-            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code = 'unknown_requirement'"
+            "SELECT count(*) FROM fee_realizer.source_document WHERE hold_code ="
+            " 'unknown_requirement'"
         )
         >= DOCUMENTS // 2
     )
-    await publish(job_order(at) for at in range(1, REQUIREMENTS, 2))
+    await publish(requirement(at) for at in range(1, REQUIREMENTS, 2))
     await observer.settled(600)
     assert (
         await observer.one(
@@ -167,7 +174,7 @@ async def history(observer: Observer) -> None:
 
 
 async def operators(observer: Observer) -> None:
-    """Snoozes, an edit, health check, preview, the batch that cites it, and commands that are refused."""
+    """Snoozes, an edit, health check, preview, the batch that cites it, and refused commands."""
     lines = [
         row[0]
         for row in await observer.select(
@@ -200,7 +207,7 @@ async def operators(observer: Observer) -> None:
 
 
 async def to_the_beginning() -> None:
-    """Resets every group to offset 0; a static member that left is waited out."""
+    """Reset every group to offset 0, after its static members have expired."""
     async with LagReader(settings().kafka) as lag:
         found = await lag.lag(groups_of())
     for group in sorted({one.group for one in found}):
@@ -230,8 +237,11 @@ async def to_the_beginning() -> None:
 async def test_replay_changes_no_table_and_publishes_nothing(
     stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
 ) -> None:
-    """After more than ten thousand documents with revisions, released holds, snoozes and closed batches, everything is heard again from
-    offset 0: every table of every schema is the same, row by row, and no output topic but that of the answers has a new record."""
+    """After a replay every row is the same.
+
+    Of more than ten thousand documents with revisions, released holds, snoozes and closed batches;
+    no output topic but that of the answers has a new record.
+    """
     observer = Observer(engine_of)
     async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
         await history(observer)

@@ -1,4 +1,4 @@
-"""The stack that a fresh machine starts by itself: it works when it says so, keeps what it was given, and leaves nothing running."""
+"""The local stack of a new machine: ready when it reports so, durable, nothing left running."""
 
 import asyncio
 import contextlib
@@ -32,12 +32,15 @@ PATIENCE_SECONDS = 30.0
 
 
 def silent(message: str) -> None:
-    """Says nothing."""
+    """Print nothing."""
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder that stays open to the user PostgreSQL runs as; pytest's own is closed to others by every pytest that starts as root."""
+    """A folder that the user of PostgreSQL can open.
+
+    That of pytest is closed to others by every pytest that starts as root.
+    """
     with tempfile.TemporaryDirectory(
         prefix="backoffice-tests-", ignore_cleanup_errors=True
     ) as folder:
@@ -46,14 +49,14 @@ def tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses of the machine that runs the tests do not reach these."""
+    """Addresses of the machine that runs the tests do not reach these tests."""
     for name in ("KAFKA", "DATABASE_URL", "WORKERS", "PORTS"):
         monkeypatch.delenv(f"BACKOFFICE_{name}", raising=False)
     monkeypatch.setenv("BACKOFFICE_STACK", "embedded")
 
 
 def within_patience(condition: Callable[[], bool]) -> bool:
-    """Whether it came true before patience ran out."""
+    """Whether it became true in time."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
         if time.monotonic() > deadline:
@@ -63,7 +66,7 @@ def within_patience(condition: Callable[[], bool]) -> bool:
 
 
 def processes_of(data: Path) -> list[str]:
-    """Every process on this machine that works on a data folder, found without the stack's own records."""
+    """Every process that works on a data folder, found without the stack's own records."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -109,7 +112,7 @@ async def _sql(dsn: str, *statements: str) -> list[str]:
 
 
 def append(address: str, value: bytes) -> int:
-    """Write one record, acknowledged; its offset."""
+    """Write one acknowledged record; return its offset."""
     return asyncio.run(_append(address, value))
 
 
@@ -119,12 +122,15 @@ def read(address: str, offset: int) -> bytes:
 
 
 def sql(dsn: str, *statements: str) -> list[str]:
-    """Run statements; the first column of the last one."""
+    """Run statements; return the first column of the last one."""
     return asyncio.run(_sql(dsn, *statements))
 
 
 def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
-    """A record and a row are there after a stop in good order, and after kill -9 of both servers, under the same addresses."""
+    """A record and a row survive stop and kill -9.
+
+    The addresses stay the same.
+    """
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         offset = append(stack.kafka_address, b"kept")
         sql(
@@ -156,7 +162,10 @@ def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None
 
 
 def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
-    """kill -9 of the postmaster alone, from outside: the stack starts it again on the same data and the same address."""
+    """kill -9 of the postmaster: it is restarted on the same data.
+
+    And the same address.
+    """
     said: list[str] = []
     with running_stack(tmp_path / "data", say=said.append, provision=False) as stack:
         first = stack.postgres.pid
@@ -168,7 +177,10 @@ def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_is_restarted(tmp_path: Path) -> None:
-    """`up` means every worker says that it makes progress; kill -9 of one, and it is there again on the same port, its restart counted."""
+    """kill -9 of a worker: it is restarted on the same port and counted.
+
+    `up` means that every worker reports progress.
+    """
     with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
         (worker,) = stack.workers
         first, port = worker.pid, worker.port
@@ -189,7 +201,10 @@ def test_a_killed_worker_is_restarted(tmp_path: Path) -> None:
 def test_a_full_disk_during_a_check_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server was killed, and its new state cannot be written down: said once, and tried again until it can."""
+    """A state that cannot be written is reported once.
+
+    Writing it is retried until it succeeds.
+    """
     said: list[str] = []
     full = threading.Event()
     write = stack_module.write_json
@@ -214,7 +229,10 @@ def test_a_full_disk_during_a_check_stops_nothing(
 
 
 def test_up_and_down(tmp_path: Path) -> None:
-    """`up --detach` returns when the stack is ready; a second one finds it; `status` knows it; `down` leaves nothing."""
+    """`up --detach` returns when the stack is ready; `status` and a second `up` find it.
+
+    `down` leaves nothing.
+    """
     data = tmp_path / "data"
     up(data, detach=True, workers=(), say=silent, provision=False)
     now = status(data)
@@ -234,7 +252,10 @@ def test_up_and_down(tmp_path: Path) -> None:
 
 
 def test_killed_supervisor(tmp_path: Path) -> None:
-    """kill -9 of the command: `status` says so, the next `up` finds nothing in its way and all data, and nothing is left behind."""
+    """kill -9 of the command: `status` reports it, and the next `up` works.
+
+    It has all data, and no process is left.
+    """
     data = tmp_path / "data"
     now = up(data, detach=True, workers=(), say=silent, provision=False)
     dsn = now["database_url"].replace("+asyncpg", "")
@@ -255,7 +276,10 @@ def test_killed_supervisor(tmp_path: Path) -> None:
 def test_stopped_in_the_foreground(
     tmp_path: Path, number: signal.Signals, after_seconds: float | None
 ) -> None:
-    """Ctrl-C or SIGTERM, while it starts or when it is up: exit 0 and nothing is left running."""
+    """Ctrl-C or SIGTERM, at the start or when it is up: exit 0.
+
+    Nothing is left running.
+    """
     data = tmp_path / "data"
     command = [sys.executable, "-m", "shared.stack", str(data), "--no-provision"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -271,7 +295,10 @@ def test_stopped_in_the_foreground(
 
 
 def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
-    """What an earlier command left is ended by the next; a process that only has the same pid is not touched."""
+    """The next command ends processes of an earlier one.
+
+    A process that only has the same pid is not touched.
+    """
     folder = DataFolder(tmp_path / "data")
     folder.open(fresh=False, say=silent)
     command = (sys.executable, "-c", "import time; time.sleep(100)")
@@ -302,7 +329,10 @@ def test_a_leftover_is_ended_and_a_stranger_is_not(tmp_path: Path) -> None:
     sys.platform != "linux", reason="only Linux ties a child's life to its parent's"
 )
 def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
-    """kill -9 of the command takes a worker with it at once, without waiting for a next command; a thread that ends takes nothing."""
+    """kill -9 of the command ends its workers at once.
+
+    A thread that ends stops no child.
+    """
     log = tmp_path / "log"
     launch = Launch(
         "sleeper",
@@ -320,9 +350,12 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     assert children[0].exit_code() is None
     children[0].end(patience_seconds=5)
     program = (
-        "import os, signal, sys, time; from pathlib import Path; from shared.stack.process import Launch, start_child;"
-        f"launch = Launch('sleeper', {launch.command!r}, Path({str(log)!r}), dict(os.environ), signal.SIGTERM, signal.SIGKILL);"
-        f"print(start_child(Path({str(tmp_path)!r}), launch).pid, flush=True); time.sleep(0.5); os.kill(os.getpid(), signal.SIGKILL)"
+        "import os, signal, sys, time; from pathlib import Path; from shared.stack.process import"
+        " Launch, start_child;"
+        f"launch = Launch('sleeper', {launch.command!r}, Path({str(log)!r}), dict(os.environ),"
+        " signal.SIGTERM, signal.SIGKILL);"
+        f"print(start_child(Path({str(tmp_path)!r}), launch).pid, flush=True); time.sleep(0.5);"
+        " os.kill(os.getpid(), signal.SIGKILL)"
     )
     parent = subprocess.run(
         [sys.executable, "-c", program],
@@ -342,7 +375,7 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path) -> None:
     why_no_containers() is not None, reason=f"needs containers: {why_no_containers()}"
 )
 def test_containers_hold_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a Docker engine answers, the same stack runs in containers."""
+    """With a Docker engine the same stack runs in containers."""
     monkeypatch.setenv("BACKOFFICE_STACK", "docker")
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert isinstance(stack.postgres, ContainerPostgres)

@@ -1,4 +1,4 @@
-"""What the stack says when something is missing, taken or not its own: before anything starts, with the thing by name and the way out."""
+"""Messages of the stack when something is missing, in use or not its own: the thing and the fix."""
 
 import functools
 import hashlib
@@ -22,19 +22,19 @@ from shared.stack.workers import replicas_of
 
 
 def silent(message: str) -> None:
-    """Says nothing."""
+    """Print nothing."""
 
 
 @pytest.fixture(autouse=True)
 def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses of the machine that runs the tests do not reach these."""
+    """Addresses of the machine that runs the tests do not reach these tests."""
     for name in ("KAFKA", "DATABASE_URL", "WORKERS", "PORTS"):
         monkeypatch.delenv(f"BACKOFFICE_{name}", raising=False)
     monkeypatch.setenv("BACKOFFICE_STACK", "embedded")
 
 
 def test_folder_that_is_not_ours(tmp_path: Path) -> None:
-    """A folder with other content is refused and not touched, even with --fresh."""
+    """A folder with other content is refused and not touched, even by --fresh."""
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(Refused, match="data-folder-foreign"):
         Stack(tmp_path, say=silent, fresh=True).start()
@@ -42,7 +42,10 @@ def test_folder_that_is_not_ours(tmp_path: Path) -> None:
 
 
 def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path) -> None:
-    """Data of another version is refused with both ways out named; --fresh throws it away."""
+    """Data of another version is refused.
+
+    The message names both alternatives; --fresh deletes the data.
+    """
     (tmp_path / MARKER).write_text(json.dumps({**MADE_WITH, "kafka": "3.9.1"}))
     (tmp_path / "kafka").mkdir()
     folder = DataFolder(tmp_path)
@@ -58,7 +61,7 @@ def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path)
 def test_a_full_disk_is_reported_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too little space is a message with the folder and the need, not a server that dies later."""
+    """The message has the folder and the space needed."""
     monkeypatch.setattr("shared.stack.folder.LEAST_FREE_BYTES", 10**18)
     with pytest.raises(Refused, match="disk-full") as refused:
         Stack(tmp_path / "data", say=silent).start()
@@ -66,7 +69,7 @@ def test_a_full_disk_is_reported_before_anything_starts(
 
 
 def test_port_taken(tmp_path: Path) -> None:
-    """A port that was asked for and is taken is refused by number; one that was merely kept is replaced, and that is said."""
+    """A requested port in use is refused by number; a stored one is replaced and reported."""
     port = free_port()
     said: list[str] = []
     with socket.create_server((HOST, port)):
@@ -85,7 +88,7 @@ def test_port_taken(tmp_path: Path) -> None:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -107,7 +110,10 @@ def repository(tmp_path: Path) -> Iterator[tuple[str, Jar]]:
 def test_jars_are_fetched_once_and_then_need_no_network(
     tmp_path: Path, repository: tuple[str, Jar]
 ) -> None:
-    """The first start fetches and says so; the second uses the cache, even if the repository is gone; a spoiled jar is fetched anew."""
+    """The second start uses the cache.
+
+    Also if the repository is gone; a damaged jar is fetched again.
+    """
     address, jar = repository
     said: list[str] = []
     path = Path(class_path(said.append, tmp_path / "cache", [jar], address))
@@ -122,7 +128,10 @@ def test_jars_are_fetched_once_and_then_need_no_network(
 def test_wrong_jar_never_reaches_the_class_path(
     tmp_path: Path, repository: tuple[str, Jar]
 ) -> None:
-    """A jar with another sum than the list's is thrown away; the message names it and the way out."""
+    """A jar with another checksum is deleted.
+
+    The message names it and the fix.
+    """
     address, jar = repository
     wrong = Jar(jar.group, jar.artifact, jar.version, "0" * 64)
     with pytest.raises(Refused, match="jar-wrong") as refused:
@@ -133,7 +142,7 @@ def test_wrong_jar_never_reaches_the_class_path(
 
 
 def test_missing_jar_is_named(tmp_path: Path, repository: tuple[str, Jar]) -> None:
-    """A jar that cannot be had is named, with what to do about it; so is a repository that does not answer."""
+    """A missing jar or a repository that does not answer is named, with the fix."""
     address, _ = repository
     for place in (address, f"http://{HOST}:9"):
         with pytest.raises(Refused, match="jar-missing") as refused:
@@ -145,7 +154,7 @@ def test_missing_jar_is_named(tmp_path: Path, repository: tuple[str, Jar]) -> No
 
 
 def test_list_of_jars_is_whole() -> None:
-    """The list names 46 jars, each once, each with a sum, and one version of Kafka."""
+    """The list has 46 jars, each once with a checksum, and one Kafka version."""
     jars = listed_jars()
     assert len(jars) == len({(jar.group, jar.artifact) for jar in jars}) == 46
     assert all(len(jar.sha256) == 64 for jar in jars)
@@ -162,12 +171,12 @@ CHOICES = [
 
 @pytest.mark.parametrize(("wish", "given", "kind"), CHOICES)
 def test_choice(tmp_path: Path, wish: str, given: str, kind: str) -> None:
-    """An address that was given comes before everything, unless the embedded stack is asked for by name."""
+    """A given address has priority, unless the embedded stack is requested by name."""
     assert choose(wish, given, "BACKOFFICE_KAFKA", tmp_path / "none").kind == kind
 
 
 def test_choice_by_itself(tmp_path: Path) -> None:
-    """Without wish and address: the embedded one if the folder holds its data, else Docker if an engine tells its version, else the embedded one."""
+    """Embedded if the folder has its data, else Docker if it answers, else embedded."""
     assert choose("auto", "", "BACKOFFICE_KAFKA", tmp_path).why == "the data folder holds its data"
     assert choose("auto", "", "BACKOFFICE_KAFKA", tmp_path / "none").kind == (
         "embedded" if why_no_containers() else "docker"
@@ -175,7 +184,7 @@ def test_choice_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_docker_client_is_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A docker command that is there but reaches no server starts no containers."""
+    """A docker command without a server starts no containers."""
     client = tmp_path / "docker"
     client.write_text(
         '#!/bin/sh\necho "Client: 29.0"\necho "Cannot connect to the Docker daemon" >&2\nexit 1\n'
@@ -188,7 +197,10 @@ def test_a_docker_client_is_no_engine(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_stack_address_without_an_address_is_refused(tmp_path: Path) -> None:
-    """BACKOFFICE_STACK=address without an address is a message, and so is a word that means nothing."""
+    """BACKOFFICE_STACK=address needs an address.
+
+    An unknown value is refused as well.
+    """
     with pytest.raises(Refused, match="address-missing"):
         choose("address", "", "BACKOFFICE_KAFKA", tmp_path)
     with pytest.raises(Refused, match="stack-unknown"):
@@ -198,7 +210,7 @@ def test_stack_address_without_an_address_is_refused(tmp_path: Path) -> None:
 def test_external_servers_that_do_not_answer_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address at which nothing answers is a message with the setting to fix, and no password."""
+    """The message has the setting and no password."""
     monkeypatch.setattr("shared.stack.external.ExternalDatabase.patience_seconds", 0.2)
     monkeypatch.setenv("BACKOFFICE_STACK", "address")
     monkeypatch.setenv("BACKOFFICE_KAFKA", f"{HOST}:9")
@@ -212,7 +224,7 @@ def test_external_servers_that_do_not_answer_are_named(
 
 
 def test_numbers_of_replicas() -> None:
-    """BACKOFFICE_WORKERS changes how many replicas of a worker run; a name that is no worker and a text that cannot be read are refused."""
+    """BACKOFFICE_WORKERS sets the replicas; unknown workers are refused."""
     assert replicas_of(("fee_realizer", "invoicer"), "invoicer=2") == {
         "fee_realizer": 1,
         "invoicer": 2,

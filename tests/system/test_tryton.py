@@ -1,6 +1,7 @@
-"""The whole delivery against a real Tryton: running workers, real Kafka, everything said twice, workers and Tryton killed at random.
+"""Delivery to a real Tryton with real Kafka: repeated messages, killed workers and Tryton.
 
-Tryton's own tables are the oracle: each document once, posted, to the cent; those that Tryton refuses wait with its message for the fix.
+Tryton's own tables are the oracle: each document once, posted, to the cent; those that Tryton
+refuses wait with its message for the fix.
 """
 
 import asyncio
@@ -31,10 +32,14 @@ from tests.running import Running, Sent, answered, publish, start, until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 INVOICES, CREDITS, IN_CLOSED_PERIOD, OF_BLOCKED_PARTY = 60, 10, 3, 3
 MARCH, JUNE = 30, 121
-"""Days after the first of March: all documents of a month have one date, because Tryton takes none that is older than the last."""
+"""Days after the first of March: all documents of a month have one date, because Tryton takes
+none that is older than the last.
+"""
 BLOCKED = "Blocked Clinic"
 DUE = date(2099, 12, 31)
-"""Never in the past: each invoice that is due would be one more warning to accept, which Tryton gives by failing once."""
+"""Never in the past: each invoice that is due would be one more warning to accept, which Tryton
+gives by failing once.
+"""
 SETTLE_SECONDS = 1500.0
 KILLS_OF_WORKERS, KILLS_OF_TRYTON = 5, 3
 LEDGER = "tryton-us"
@@ -50,7 +55,7 @@ def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
 
 @dataclass
 class Workers:
-    """Two replicas of arg_sync; one that is killed is started again at once."""
+    """Two replicas of arg_sync; a killed one is restarted at once."""
 
     environment: dict[str, str]
     folder: Path
@@ -59,7 +64,7 @@ class Workers:
     kills: int = 0
 
     async def start(self, replica: str) -> None:
-        """Starts one."""
+        """Start one."""
         self.running[replica] = await start(
             "arg_sync",
             self.environment,
@@ -69,7 +74,7 @@ class Workers:
         )
 
     async def kill(self) -> None:
-        """kill -9 of one, whatever it is doing."""
+        """kill -9 of one, whatever it does."""
         replica = self.rng.choice(sorted(self.running))
         self.running[replica].process.kill()
         await self.running[replica].process.wait()
@@ -86,7 +91,7 @@ class Workers:
 async def two_workers(
     environment: dict[str, str], folder: Path, rng: random.Random
 ) -> AsyncIterator[Workers]:
-    """They run while the block lasts, and end well."""
+    """They run while the block lasts, and exit with 0."""
     workers = Workers(environment, folder, rng)
     try:
         for replica in ("1", "2"):
@@ -101,7 +106,7 @@ async def two_workers(
 
 
 async def said(delivering: Delivering) -> list[Sent]:
-    """What the invoicer says of everything that is closed, each twice, shuffled."""
+    """The messages of the invoicer of everything closed, each twice, shuffled."""
     invoices, batches = await delivering.announced()
     records = [Sent(one.topic, one.key.encode(), one.value) for one in (*invoices, *batches)] * 2
     random.Random(7).shuffle(records)
@@ -109,7 +114,10 @@ async def said(delivering: Delivering) -> list[Sent]:
 
 
 async def insert(delivering: Delivering) -> None:
-    """60 invoices of several customers and 10 credit notes; some in a period that is closed, some of a party that is blocked."""
+    """60 invoices of several customers and 10 credit notes.
+
+    Some are in a closed period, some of a blocked party.
+    """
     first: list[Closed] = []
     for no in range(1, INVOICES + 1):
         if no > INVOICES - IN_CLOSED_PERIOD:
@@ -129,7 +137,7 @@ async def insert(delivering: Delivering) -> None:
 
 
 async def settled(delivering: Delivering) -> Counter[str] | None:
-    """How many deliveries are in which state, once none is under way."""
+    """How many deliveries are in which state, once none is in progress."""
     states = Counter((await delivering.states()).values())
     return (
         states
@@ -142,7 +150,7 @@ async def settled(delivering: Delivering) -> Counter[str] | None:
 async def havoc(
     delivering: Delivering, workers: Workers, server: TrytonServer, rng: random.Random
 ) -> None:
-    """Kills, at moments that the seed chooses, each after something was delivered since the last: so they fall into work, not into waiting."""
+    """Kills at random moments, each after a further delivery, so that they interrupt work."""
     ahead = ["worker"] * KILLS_OF_WORKERS + ["tryton"] * KILLS_OF_TRYTON
     rng.shuffle(ahead)
     done = 0
@@ -163,13 +171,13 @@ async def havoc(
 
 
 async def more_than(delivering: Delivering, done: int) -> int:
-    """How many are posted, if more than so many."""
+    """How many are posted, if more than this."""
     posted = Counter((await delivering.states()).values())["posted"]
     return posted if posted > done else 0
 
 
 def wanted(delivering: Delivering, *numbers: str) -> list[tuple[str, str, Decimal]]:
-    """What Tryton must hold, posted."""
+    """What Tryton must have, posted."""
     return sorted(
         (one.number, "posted", one.total if one.kind == "invoice" else -one.total)
         for one in delivering.closed
@@ -178,7 +186,7 @@ def wanted(delivering: Delivering, *numbers: str) -> list[tuple[str, str, Decima
 
 
 async def connect(server: TrytonServer) -> None:
-    """As an operator does."""
+    """Connect as an operator does."""
     sealed = sealing.seal({"password": PASSWORD})
     settings = server.settings | TIMES
     rows = [
@@ -210,14 +218,18 @@ async def test_tryton_holds_each_document_once(
     server: TrytonServer,
     tmp_path: Path,
 ) -> None:
-    """Everything said twice, two workers, five kills of a worker, three of Tryton: each document once, posted, to the cent."""
+    """Each document is posted once, to the cent.
+
+    Every message twice, two workers, five kills of a worker, three of Tryton.
+    """
     rng = random.Random(11)
     key = Fernet.generate_key().decode()
     configure(ledger_key=key)
     delivering = Delivering(engine_of, unit_of_work_for)
     await insert(delivering)
     await server.rows(
-        "INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1, $1, 'BL-1', false)",
+        "INSERT INTO party_party (create_date, create_uid, name, code, active) VALUES (now(), 1,"
+        " $1, 'BL-1', false)",
         BLOCKED,
     )
     await server.close_period(date(2026, 6, 30))
@@ -248,13 +260,13 @@ async def test_tryton_holds_each_document_once(
 
 
 def check_logs(folder: Path, *secrets: str) -> None:
-    """No secret stands in a log."""
+    """No log has a secret."""
     logs = "".join(path.read_text() for path in folder.glob("*.log"))
     assert logs and not [secret for secret in secrets if secret in logs]
 
 
 async def check_parked(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
-    """Those that Tryton refuses stand alone, with its message; of them it holds no posted one."""
+    """Refused documents stop no other, have Tryton's message, and are not posted there."""
     assert [one for one in await server.invoices() if one[1] != "draft"] == wanted(
         delivering, *refused
     )
@@ -270,7 +282,7 @@ async def check_parked(delivering: Delivering, server: TrytonServer, refused: li
 
 
 async def fix(delivering: Delivering, server: TrytonServer, refused: list[str]) -> None:
-    """The period is opened, the party made active with an address; each is retried by command."""
+    """The period is opened, the party activated with an address; each is retried by command."""
     await server.close_period(date(2026, 6, 30), closed=False)
     await server.block(BLOCKED, blocked=False)
     await server.rows(
@@ -284,7 +296,7 @@ async def fix(delivering: Delivering, server: TrytonServer, refused: list[str]) 
 
 
 async def messages(delivering: Delivering) -> dict[str, str]:
-    """Why those that are refused are."""
+    """Why the refused ones are refused."""
     rows = await delivering.rows(
         "SELECT invoice_number, message FROM arg_sync.delivery WHERE state = 'refused'"
     )
@@ -303,6 +315,7 @@ async def all_posted(delivering: Delivering) -> bool:
 async def check_applied(server: TrytonServer) -> None:
     """Each credit note pays its invoice."""
     found = await server.rows(
-        'SELECT i.reference FROM "account_invoice-account_move_line" p JOIN account_invoice i ON i.id = p.invoice ORDER BY i.reference'
+        'SELECT i.reference FROM "account_invoice-account_move_line" p JOIN account_invoice i ON'
+        " i.id = p.invoice ORDER BY i.reference"
     )
     assert [row["reference"] for row in found] == [f"INV-{no:04d}" for no in range(1, CREDITS + 1)]

@@ -1,7 +1,8 @@
-"""A seeded month of a small agency, sent in phases, with a journal of everything that was sent: the input of the kill runs.
+"""A seeded month of a small agency, in phases, with a journal of everything sent.
 
-Within a phase anything may meet in any batch and in any order of arrival: the end state must not depend on it. Between phases the
-books are quiet, because which statement a batch command meets is the operator's choice and not a fault's.
+It is the input of the kill runs. Within a phase anything may be in one batch and arrive in any
+order: the result must not depend on it. Between phases nothing moves, because which realization a
+batch command includes is the operator's choice and not a fault's.
 """
 
 import random
@@ -23,7 +24,7 @@ BAD = (b'{"timesheet_id":', b"[]", b"", b"\xff\xfe{}", b'{"timesheet_id":"x","ti
 
 @dataclass
 class Phase:
-    """What is sent at once, and which commands follow when the books are quiet again."""
+    """What is sent at once, and the commands that follow when nothing moves."""
 
     records: list[Sent]
     commands: Sequence[AnyCommand] = ()
@@ -33,7 +34,7 @@ class Phase:
 
 @dataclass
 class Workload:
-    """The phases of one seed. `documents` is how many timesheets the month has."""
+    """The phases of one seed. `documents` is the number of timesheets of the month."""
 
     seed: int
     documents: int = 240
@@ -46,7 +47,7 @@ class Workload:
         """For what must not disturb what is sent."""
 
     def phases(self) -> list[Phase]:
-        """Setting up; a month; corrections after the first batches; corrections after the second."""
+        """Setup; a month; corrections after the first batches; corrections after the second."""
         return [self._facts(), self._month(), self._corrections(0), self._corrections(1)]
 
     def _company(self, requirement: int) -> str:

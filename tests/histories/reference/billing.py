@@ -1,4 +1,4 @@
-"""Which batch, which debtor, which document: billing cycles, who pays for a node, tax, numbers; credits by hand close at once."""
+"""Batches, debtors, documents: billing cycles, payers of nodes, tax, numbers, credits by hand."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Cycle:
     periods: tuple[tuple[date, date], ...] = ()
 
     def last_day(self, cut_off: date) -> date | None:
-        """The last day of the last complete cycle that ends on or before the cut-off; None if none is complete."""
+        """The last day of the last complete cycle that ends on or before the cut-off, or None."""
         for back in range(800):
             day = cut_off - timedelta(days=back)
             if self._ends(day):
@@ -58,7 +58,7 @@ class Way:
 
 @dataclass
 class Company:
-    """A billing company. `taxes`: percent from a date on; none means that it takes no tax."""
+    """A billing company. `taxes`: percent from a date on; none means that it charges no tax."""
 
     name: str
     prefix: str
@@ -108,7 +108,9 @@ class Invoice:
 
 @dataclass(frozen=True)
 class Narrowed:
-    """What a batch takes: everything, or some time groups only (`none`: debtors without one), and not these debtors."""
+    """What a batch takes: all or some time groups (`none`: debtors without one), without some
+    debtors.
+    """
 
     cut_off: date
     groups: frozenset[str] = frozenset()
@@ -117,7 +119,7 @@ class Narrowed:
 
 @dataclass
 class Billing:
-    """All closed documents, and what decides who gets them."""
+    """All closed documents, and what decides their debtors."""
 
     ledger: Ledger
     today: date
@@ -128,7 +130,7 @@ class Billing:
     invoices: list[Invoice] = field(default_factory=list)
 
     def account_of(self, node_id: str) -> str | None:
-        """Who pays for a node: the lowest on its way up with an Account Name."""
+        """The payer of a node: its lowest ancestor with an Account Name."""
         node = self.nodes.get(node_id)
         while node is not None and not node.account:
             above = self.nodes.get(node.parent or "")
@@ -152,7 +154,7 @@ class Billing:
     # -- batches
 
     def batch(self, company: str, taken: Narrowed) -> tuple[list[Invoice], Counter[str]]:
-        """Closes a batch; what was closed, and how many lines stay open for which reason."""
+        """Close a batch; return what was closed, and the number of open lines by reason."""
         out: Counter[str] = Counter()
         groups: dict[tuple[object, ...], list[Open]] = {}
         for one in self.ledger.lines():
@@ -203,7 +205,7 @@ class Billing:
         return last is not None and one.line.week <= last
 
     def _split(self, company: str, one: Open) -> tuple[object, ...]:
-        """What separates documents: debtor, currency, terms, PO; and credits from debits unless the debtor nets them."""
+        """What separates documents: debtor, currency, terms, PO, and credits unless netted."""
         if one.corrects is None:
             account = self.account_of(one.line.node)
             assert account is not None
@@ -218,7 +220,10 @@ class Billing:
         return corrected.account, one.line.currency, corrected.terms, corrected.po, apart
 
     def _kind(self, company: str, account: str, lines: Iterable[Open]) -> str | None:
-        """An invoice raises the debt, a credit note lowers it; a sum of zero closes only for those who ask for it."""
+        """An invoice raises the debt, a credit note lowers it.
+
+        A sum of zero closes only for debtors who request it.
+        """
         net = sum((one.worth.amount for one in lines), ZERO)
         weight = net + sum((self._tax(one)[0] for one in lines), ZERO) or net
         if weight == 0 and not self.way(company, account, self.today).zero_documents:
@@ -228,7 +233,10 @@ class Billing:
         return "invoice" if weight > 0 else "credit-note"
 
     def _tax(self, one: Open) -> tuple[Decimal, Decimal]:
-        """Tax and rate of a line: a debit's by its effective date; a credit takes what is in proportion, the last one what is left."""
+        """Tax and rate of a line: a debit's by its effective date.
+
+        A credit takes its proportion, the last one the rest.
+        """
         corrected = one.corrects
         if corrected is None:
             account = self.account_of(one.line.node)
@@ -248,7 +256,7 @@ class Billing:
         return -min(share, corrected.tax_left), corrected.tax_rate
 
     def _close(self, company: str, kind: str, lines: list[Open]) -> Invoice:
-        """Gives a document its number, and moves its lines onto it."""
+        """Give a document its number, and move its lines onto it."""
         seller = self.companies[company]
         number = f"{seller.prefix}{seller.next_number:06d}"
         seller.next_number += 1
@@ -291,8 +299,11 @@ class Billing:
     def credit(
         self, number: str, taken: list[tuple[Billed, Decimal | None]], to: str
     ) -> Invoice | None:
-        """Closes a credit note of these lines and quantities (None: all that stands); none named: of all that stands on the document.
-        Every document concerned is settled again. None if there was nothing to credit but write-offs to take back."""
+        """Close a credit note of these lines and quantities (None: all that is left).
+
+        Without lines: of all that is left of the document. Every document concerned is settled
+        again. Returns None if there was nothing to credit but write-offs to reverse.
+        """
         (issued,) = [one for one in self.invoices if one.number == number]
         concerned = {one.document for one, _ in taken}
         if not taken:
@@ -319,8 +330,11 @@ class Billing:
 
 
 def of_line(one: Billed, quantity: Decimal | None) -> Pair:
-    """What a credit by hand takes from a line: what stands on it minus the rounded amount of the quantity that remains. Where an edit made
-    another amount of the line than quantity times price, what remains is in proportion."""
+    """What a credit by hand takes from a line.
+
+    The line minus the rounded amount of the quantity that remains. Where an edit changed the amount
+    of the line, what remains is in proportion.
+    """
     stands = one.left
     if quantity is None or quantity == stands.quantity:
         return stands

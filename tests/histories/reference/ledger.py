@@ -1,7 +1,8 @@
-"""What was settled: each statement is compared with what stands on closed documents, key by key, and the difference is open.
+"""Settlement: each realization is compared with the closed documents; the difference is open.
 
-Worth = statement + edits. Net billed = invoiced - credited. Forgiven = the smaller of what was ever written off and worth - net billed,
-never below zero, afresh each time. New open = worth - net billed - forgiven: a debit, or credits of the invoice lines, newest first.
+Target = realization + edits. Net billed = invoiced - credited. Forgiven = the smaller of what was
+ever written off and target - net billed, never negative, computed each time. New open = target -
+net billed - forgiven: a debit, or credits of the invoice lines, newest first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit-meets-revision"
 
 @dataclass(frozen=True, order=True)
 class Terms:
-    """What a document is closed under."""
+    """The terms of a document."""
 
     regime: str
     wording: str
@@ -26,7 +27,10 @@ class Terms:
 
 @dataclass(eq=False)
 class Billed:
-    """A line on a closed document. A credit names the line that it corrects; that line knows its credits."""
+    """A line on a closed document.
+
+    A credit names the line that it corrects; that one lists its credits.
+    """
 
     number: str
     sequence: int
@@ -54,7 +58,7 @@ class Billed:
 
 @dataclass(eq=False)
 class Open:
-    """A line that can be billed. `correction`: its key stands on a closed document already."""
+    """A line that can be billed. `correction`: its key is on a closed document already."""
 
     document: Document
     line: Line
@@ -65,7 +69,7 @@ class Open:
 
 @dataclass(frozen=True)
 class Hold:
-    """A key is out of every batch until released or until a date."""
+    """A key is in no batch until released or until a date."""
 
     code: str
     until: date | None = None
@@ -73,7 +77,7 @@ class Hold:
 
 @dataclass
 class Edit:
-    """What operators added to a key, and the worth that the statement had when they last did."""
+    """What operators added to a key, and its realized value at the last edit."""
 
     difference: Pair
     seen: Pair
@@ -84,7 +88,10 @@ NO_EDIT = Edit(NOTHING, NOTHING)
 
 @dataclass
 class Page:
-    """One document as the invoicer knows it. `written_off`: key, the number of the invoice that was credited, how much."""
+    """One document as the invoicer stores it.
+
+    `written_off`: key, credited invoice number, how much.
+    """
 
     settled: Realization | None = None
     stale: int | None = None
@@ -96,7 +103,7 @@ class Page:
 
     @property
     def settled_up_to(self) -> int:
-        """Up to this number statements were dealt with."""
+        """Realizations up to this number were processed."""
         return max(self.settled.number if self.settled else 0, self.stale or 0)
 
     def on_documents(self, key: str) -> list[Billed]:
@@ -104,17 +111,17 @@ class Page:
         return [one for one in self.billed if one.line.key == key]
 
     def off(self, key: str) -> Pair:
-        """What was ever written off on a key, and not taken back."""
+        """What was ever written off on a key, and not reversed."""
         return sum((worth for of, _, worth in self.written_off if of == key), NOTHING)
 
     def worth(self, said: Line | None) -> Pair:
-        """What the settled statement says of a key, with what operators added to it."""
+        """The value of a key: the settled realization and the edits of operators."""
         return (
             NOTHING if said is None else said.worth + self.edits.get(said.key, NO_EDIT).difference
         )
 
     def cited(self) -> dict[tuple[str, str], int]:
-        """Which rates the invoiced lines cite that are not credited whole, or of which something was written off."""
+        """The rates that invoiced lines cite which are not credited whole or were written off."""
         found: dict[tuple[str, str], int] = {}
         for one in self.billed:
             if (
@@ -133,7 +140,7 @@ class Ledger:
     pages: dict[Document, Page] = field(default_factory=dict)
 
     def cited(self, document: Document) -> Mapping[tuple[str, str], int]:
-        """Which rates the invoiced lines of a document cite."""
+        """The rates that the invoiced lines of a document cite."""
         return self.pages[document].cited() if document in self.pages else {}
 
     def lines(self) -> list[Open]:
@@ -141,7 +148,7 @@ class Ledger:
         return [one for page in self.pages.values() for one in page.open]
 
     def consume(self, document: Document, realization: Realization) -> None:
-        """A statement arrives: an older one has no effect, one priced from other rates than are cited by now waits, else it settles."""
+        """Process a realization: an older one has no effect, a stale one waits, else it settles."""
         page = self.pages.setdefault(document, Page())
         if realization.number <= page.settled_up_to:
             return
@@ -158,7 +165,7 @@ class Ledger:
 
 
 def settle(document: Document, page: Page) -> None:
-    """Everything open gives way to worth - settled."""
+    """Replace everything open by target - settled."""
     page.open = []
     if page.settled is None or not page.settled.realized:
         return
@@ -178,7 +185,7 @@ def settle(document: Document, page: Page) -> None:
 def _credits(
     document: Document, said: Line | None, billed: Iterable[Billed], needed: Pair
 ) -> list[Open]:
-    """Credits of the newest invoice lines first; a line gives no more than is left of it."""
+    """Credits of the newest invoice lines first; at most what is left of each line."""
     found = []
     for one in sorted(
         (one for one in billed if one.corrects is None), key=lambda one: one.sequence, reverse=True
@@ -197,7 +204,7 @@ def _credits(
 
 
 def _follow(page: Page, before: Realization | None, lines: Iterable[Line]) -> None:
-    """What a realized statement does to edits and snoozes. `before`: the statement before it, if that one was realized."""
+    """What a realization does to edits and snoozes. `before`: the previous one, if realized."""
     said = {line.key: line for line in lines if line.worth}
     known = {line.key: line.worth for line in before.lines} if before is not None else None
     for key, edit in sorted(page.edits.items()):
@@ -241,6 +248,6 @@ def _longer(one: Hold | None, other: Hold) -> Hold:
 
 
 def _group(page: Page, key: str) -> tuple[str, ...]:
-    """Order and time type, or the catalog item, as the key spells them."""
+    """Requirement and time type, or the catalog item, from the key."""
     parts = [part.strip('"') for part in key.strip("[]").split(",")]
     return ("t", parts[1], parts[2]) if parts[0] == "t" else ("p", parts[2])

@@ -1,6 +1,7 @@
-"""What documents are worth: which sheet counts, what it waits for, hours × the bill rate of the work date, fees by their plan.
+"""Values of documents: which timesheet counts, holds, hours times the bill rate, fees by plan.
 
-A document says a new statement whenever its worth changes. Lines on documents keep the rates that they cite.
+A document gets a new realization whenever its value changes. Lines on documents keep the rates
+that they cite.
 """
 
 import json
@@ -19,7 +20,7 @@ Rates = dict[tuple[str, date], Decimal]
 
 @dataclass
 class Order:
-    """A requirement. Of the rates every state that ever was is kept, so that invoiced lines can cite it."""
+    """A requirement. It keeps every state of its rates, so that invoiced lines can cite one."""
 
     order_id: str
     company: str
@@ -38,7 +39,7 @@ class Order:
         return len(self.rate_books) - 1
 
     def rate_limiter(self) -> None:
-        """Keeps a new state: for one from-date the command's rate wins."""
+        """Add a state: for one from-date the rate of the command wins."""
         self.rate_books.append({**self.from_ats, **self.by_command})
 
     def price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
@@ -47,7 +48,7 @@ class Order:
         return (max(since), self.rate_books[book][time_type, max(since)]) if since else None
 
     def cited_price(self, time_type: str, day: date, book: int) -> tuple[date, Decimal] | None:
-        """The rate that a line on a document keeps: that of its state, unless a later one was confirmed for the day."""
+        """The rate of a line on a document: that of its state, or a later confirmed one."""
         for kind, since, later in reversed(self.confirmed):
             found = self.price(time_type, day, later)
             if kind == time_type and later > book and found is not None and found[0] == since:
@@ -76,7 +77,7 @@ class Hours:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A revision of a timesheet: approved with a stamp, approved as an imported row (stamp None), or not approved."""
+    """A revision of a timesheet: approved with a timestamp, imported (None), or not approved."""
 
     source_id: str
     revision: int
@@ -101,7 +102,10 @@ class Fees:
 
 @dataclass(frozen=True)
 class Realization:
-    """What a document says of itself: its worth, or that it waits. `basis`: time type of an order → state of the rates."""
+    """The value of a document, or that it is held.
+
+    `basis`: time type of a requirement → state of the rates.
+    """
 
     number: int
     realized: bool
@@ -111,7 +115,7 @@ class Realization:
 
 @dataclass
 class Paper:
-    """A document with everything that was sent of it and everything that it said."""
+    """A document with everything that was sent of it and all its realizations."""
 
     sheets: dict[str, dict[int, Sheet]] = field(default_factory=dict)
     placements: dict[int, Fees] = field(default_factory=dict)
@@ -122,7 +126,7 @@ class Paper:
 
 @dataclass
 class Pricing:
-    """All documents and what they are priced from. `cited` answers which rates the invoiced lines of a document cite."""
+    """All documents and their facts. `cited` returns which rates its invoiced lines cite."""
 
     cited: Callable[[Document], Mapping[tuple[str, str], int]]
     orders: dict[str, Order] = field(default_factory=dict)
@@ -132,7 +136,7 @@ class Pricing:
     # -- what comes
 
     def sheet_comes(self, original: str, sheet: Sheet) -> None:
-        """A revision of an original or of an adjustment; the same again has no effect."""
+        """A revision of an original or of an adjustment; a repeat has no effect."""
         paper = self.papers.setdefault(("timesheet", original), Paper())
         paper.sheets.setdefault(sheet.source_id, {}).setdefault(sheet.revision, sheet)
         chosen = _chosen(original, paper.sheets)
@@ -149,7 +153,7 @@ class Pricing:
             self.price(("placement", placement_id))
 
     def rates_change(self, order_id: str) -> None:
-        """Whatever changes a requirement, the documents that ever named it are priced again."""
+        """A changed requirement reprices the documents that ever named it."""
         for document, paper in self.papers.items():
             named = {
                 entry.order_id
@@ -165,7 +169,7 @@ class Pricing:
     # -- what it is worth
 
     def price(self, document: Document, *, stale: bool = False) -> None:
-        """Says a new statement if the worth is another than the last one said, or if that one was left unsettled."""
+        """Add a realization if the value changed or the last realization was not settled."""
         paper = self.papers[document]
         last = paper.realizations[-1] if paper.realizations else None
         found = self._worth(document)
@@ -281,7 +285,10 @@ def _text(key: list[Any]) -> str:
 
 
 def _chosen(original: str, sheets: Mapping[str, Mapping[int, Sheet]]) -> Sheet | None:
-    """Of each sheet the newest revision; among sheets ever approved the one approved last. An original never approved counts alone."""
+    """The newest revision of each sheet; of the ever approved ones that approved last.
+
+    An original that was never approved counts alone.
+    """
     best: tuple[datetime, str] | None = None
     for source_id, revisions in sheets.items():
         approved = [sheet for sheet in revisions.values() if sheet.approved]

@@ -1,4 +1,4 @@
-"""The whole reference: documents are priced, statements are on their way or settled, batches close."""
+"""The whole reference: documents are priced, realizations settled, batches closed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from tests.histories.reference.values import NOTHING, Document, Pair
 
 @dataclass
 class Reference:
-    """What the books must say. A statement that was said is heard by `deliver`, in whatever order a history brings it."""
+    """The expected state. `deliver` settles realizations in the order of the history."""
 
     today: date
     ledger: Ledger = field(default_factory=Ledger)
@@ -28,12 +28,12 @@ class Reference:
         self.today = self.billing.today = today
 
     def deliver(self, realizations: Iterable[tuple[Document, int]]) -> None:
-        """One polled batch of statements at the invoicer: those of a document in the order of their numbers."""
+        """One polled batch of realizations at the invoicer, per document in their order."""
         for document, number in sorted(realizations):
             self.ledger.consume(document, self.pricing.papers[document].realizations[number - 1])
 
     def stale(self) -> list[Document]:
-        """Documents whose latest statement was left unsettled, because a batch closed in between."""
+        """Documents whose latest realization was not settled, because a batch closed in between."""
         return [
             document
             for document, page in self.ledger.pages.items()
@@ -41,7 +41,7 @@ class Reference:
         ]
 
     def price_stale(self) -> None:
-        """Those are priced again, from the rates that the invoiced lines cite."""
+        """Price these again, from the rates that the invoiced lines cite."""
         for document in self.stale():
             self.pricing.price(document, stale=True)
 

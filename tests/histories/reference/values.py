@@ -1,4 +1,4 @@
-"""The values of the reference: quantity with money, a line of worth, and the arithmetic of money by hand."""
+"""Values of the reference: quantity with money, a realized line, and arithmetic of money."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +16,13 @@ def money(value: Decimal, currency: str) -> Decimal:
 
 
 def short(value: Decimal) -> str:
-    """A decimal as keys spell it: 50, 35.035."""
+    """A decimal as in keys: 50, 35.035."""
     text = f"{value:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
 def parts(total: Decimal, percents: list[Decimal], currency: str) -> list[Decimal]:
-    """Shares that sum to the total: each gets what it is worth rounded down, then the largest remainders get one unit more."""
+    """Shares that sum to the total: rounded down, then one unit more for the largest remainders."""
     unit = Decimal(1).scaleb(-DECIMALS[currency])
     exact = [total * percent / 100 / unit for percent in percents]
     units = [int(one) for one in exact]
@@ -34,7 +34,7 @@ def parts(total: Decimal, percents: list[Decimal], currency: str) -> list[Decima
 
 @dataclass(frozen=True)
 class Pair:
-    """Quantity and money, side by side and never mixed."""
+    """Quantity and money, which are never mixed."""
 
     quantity: Decimal = ZERO
     amount: Decimal = ZERO
@@ -56,7 +56,7 @@ class Pair:
         return Pair(min(self.quantity, other.quantity), min(self.amount, other.amount))
 
     def above_zero(self) -> "Pair":
-        """What is not below zero."""
+        """Negative parts as zero."""
         return Pair(max(self.quantity, ZERO), max(self.amount, ZERO))
 
 
@@ -65,7 +65,10 @@ NOTHING = Pair()
 
 @dataclass(frozen=True)
 class Line:
-    """One line of what a document is worth. `group`: the keys among which a snooze is handed on. `book`: the state of the rates."""
+    """One line of the value of a document.
+
+    `group`: the keys that inherit a snooze. `book`: the state of the rates.
+    """
 
     key: str
     group: tuple[str, ...]
@@ -84,5 +87,5 @@ class Line:
 
     @property
     def said(self) -> "Line":
-        """The line without where its price came from: what decides whether something new is to be said."""
+        """The line without the origin of its price: its change makes a new realization."""
         return Line(**{**vars(self), "book": 0})
