@@ -33,7 +33,7 @@ from tests.golden.replay import PREVIEWED_DIGEST, Step, set_today, source_of
 from tests.histories import domain as world
 from tests.histories.machine import Histories
 from tests.histories.office import Office
-from tests.histories.setup import Ran
+from tests.histories.setup import Counts
 
 HISTORIES, STEPS, HISTORIES_A_SEED = 300, 16, 80
 RECORDS_AT_ONCE = 500
@@ -223,7 +223,7 @@ def random_histories(url: str) -> tuple[list[Step], list[list[Step]]]:
     """The steps that set up, and those of each history."""
     with asyncio.Runner() as runner:
         office = RecordingOffice(url)
-        Recorded.office, Recorded.run, Recorded.ran = office, staticmethod(runner.run), Ran()
+        Recorded.office, Recorded.run, Recorded.ran = office, staticmethod(runner.run), Counts()
         Recorded.today_is = staticmethod(office.today_is)
         runner.run(office.open())
         profile = settings(

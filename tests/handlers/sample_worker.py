@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import full_name, group_name
-from shared.consumer.application import build_app
+from shared.consumer.application import WorkerApplication, build_app
 from shared.settings import settings
 from tests.conftest import EngineOf
 from tests.sample_service import PUBLISHED, SERVICE, TOPIC, SampleService
@@ -28,7 +28,7 @@ HOLDING_A_NAME = (
 @asynccontextmanager
 async def working(
     sample_service: SampleService,
-) -> AsyncIterator[tuple[Worker, "asyncio.Task[int]"]]:
+) -> AsyncIterator[tuple[WorkerApplication, "asyncio.Task[int]"]]:
     """A worker of the sample service in this process, stopped at the end."""
     app = build_app(sample_service.service())
     task = asyncio.create_task(app.exit_code())
