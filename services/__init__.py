@@ -1,1 +1,4 @@
-"""The workers and the console. Every worker is the same four rooms: rules decides, store remembers, handlers listens, app wires."""
+"""The four workers and the console.
+
+A worker is a few features, each with the same parts: rules decide, store remembers, handlers react.
+"""

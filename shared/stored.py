@@ -13,7 +13,7 @@ from typing import Any
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 
 InCurrency = Callable[[Decimal, str], Decimal]
-"""An amount as it is to stand in a currency."""
+"""Converts an amount to the decimals of a currency."""
 
 HEAD_COLUMNS = tuple(each.name for each in fields(ClosedDocument) if each.name != "corrects")
 LINE_COLUMNS = tuple(

@@ -163,7 +163,7 @@ class EInvoice:
             ),
             **(self._payment() if self.sign > 0 else {}),
             # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever
-            # stands on a document of ours.
+            # appears on our documents.
             "BT-106": self.money(document.net),
             "BT-109": self.money(document.net),
             "BT-110": self.money(document.tax),
@@ -212,7 +212,7 @@ class EInvoice:
     def _party(self, party: Party, identifier: str) -> Terms:
         """Seller (BG-4) or buyer (BG-7).
 
-        A tax id without a country's letters is a local registration (BT-32, BT-47), not a VAT
+        A tax id without a country code is a local registration (BT-32, BT-47), not a VAT
         number.
         """
         terms: Terms = {
@@ -222,7 +222,7 @@ class EInvoice:
         number, outside = (
             vat_number(party.tax_id),
             self.untaxed,
-        )  # BR-O-02: outside tax nobody shows a VAT number
+        )  # BR-O-02: outside tax no party shows a VAT number
         if number and not outside:
             terms["vat_identifier"] = number
         elif party.tax_id and party is self.document.seller:

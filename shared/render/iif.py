@@ -99,7 +99,7 @@ class Accounts:
                 raise Refused(
                     "bad_account",
                     f"{name!r} is no name that an IIF file can carry",
-                    f"at most {ITEM_LENGTH} letters of Windows-1252, no quotes",
+                    f"at most {ITEM_LENGTH} characters of Windows-1252, no quotes",
                 )
             given[key] = name.strip()
         return cls(**given)
@@ -134,17 +134,17 @@ def problems(document: ClosedDocument) -> list[str]:
     found = []
     if len(number) > NUMBER_LENGTH or not _kept(number):
         found.append(
-            f"{number}: QuickBooks keeps {NUMBER_LENGTH} letters of a number, and would give two"
+            f"{number}: QuickBooks keeps {NUMBER_LENGTH} characters of a number, and would give two"
             " documents one number"
         )
     if any(len(part) > NAME_LENGTH for part in name.split(":")):
         found.append(
-            f"{number}: the Account Name {name!r} has more than {NAME_LENGTH} letters, the most"
+            f"{number}: the Account Name {name!r} has more than {NAME_LENGTH} characters, the most"
             " that QuickBooks takes in a customer's name"
         )
     if not _kept(name):
         found.append(
-            f"{number}: the Account Name {name!r} has letters that an IIF file cannot carry, so"
+            f"{number}: the Account Name {name!r} has characters that an IIF file cannot carry, so"
             " that it would name another customer"
         )
     return found

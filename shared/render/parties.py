@@ -1,6 +1,6 @@
 """Find what an e-invoice needs in the plain text of a party: country, kind of tax id, IBAN.
 
-Nothing is guessed: the country is the last line of the address, or the two letters of a VAT number,
+Nothing is guessed: the country is the last line of the address, or the country code of a VAT number,
 or the caller's default; without any of these there is none.
 """
 
@@ -48,17 +48,17 @@ def countries() -> dict[str, str]:
 
 
 def vat_number(tax_id: str) -> str:
-    """Return the tax id as a VAT number (country letters and number), or an empty string."""
+    """Return the tax id as a VAT number (country code and number), or an empty string."""
     packed = FILLERS.sub("", tax_id).upper()
     return packed if VAT_NUMBER.fullmatch(packed) else ""
 
 
 def country_of(party: Party, fallback: str = "") -> str:
-    """Return an ISO 3166-1 code of two letters, or an empty string."""
+    """Return an ISO 3166-1 country code, or an empty string."""
     lines = party.address.strip().splitlines()
     named = countries().get(lines[-1].strip().rstrip(".").lower(), "") if lines else ""
-    letters = vat_number(party.tax_id)[:2]
-    return named or {"EL": "GR", "XI": "GB"}.get(letters, letters) or fallback
+    prefix = vat_number(party.tax_id)[:2]
+    return named or {"EL": "GR", "XI": "GB"}.get(prefix, prefix) or fallback
 
 
 def address_lines(party: Party) -> list[str]:

@@ -116,7 +116,7 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
     figures = Figures(document, lines)
     credit = document.document_type == "credit-note"
     title = "Credit note" if credit else "Invoice"
-    # A line that credits part of another names its date too; the dates stand on the head.
+    # A line that credits part of another names its date too; the dates are in the head.
     dates = {each.number: each.invoice_date.isoformat() for each in document.corrects}
     columns = _columns(document, lines)
     rows = [_row(line, document, figures, dates, columns) for line in lines]

@@ -134,6 +134,6 @@ def _started(container: "DockerContainer", image: str) -> "DockerContainer":
         return container.start()
     except refusal as error:
         raise Unavailable(
-            f"The Docker engine could not start {image}: {error}. Mend that, or set"
+            f"The Docker engine could not start {image}: {error}. Fix that, or set"
             " BACKOFFICE_STACK=embedded to do without containers."
         ) from error

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     ):
         sys.exit(
             PARENT_GONE
-        )  # the parent died before the tie was made: nobody would ever stop this child
+        )  # the parent died before the tie was made: nothing would ever stop this child
     os.execv(command[0], command)
 
 

@@ -68,7 +68,7 @@ def _run(work: Coroutine[Any, Any, None]) -> str | None:
             return f"{type(error).__name__}: {error}"
         return None
 
-    # In a thread of its own: the caller is synchronous but may itself sit below somebody's running
+    # In a thread of its own: the caller is synchronous but may itself run inside a running
     # event loop.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, attempt()).result()

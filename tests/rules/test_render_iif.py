@@ -186,8 +186,8 @@ def test_free_text_cannot_break_a_row() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"invoice_number": "HARBOR-000042"}, "11 letters of a number"),
-        ({"account_name": "M" * 42}, "more than 41 letters"),
+        ({"invoice_number": "HARBOR-000042"}, "11 characters of a number"),
+        ({"account_name": "M" * 42}, "more than 41 characters"),
         ({"account_name": 'The "Inn"'}, "cannot carry"),
         ({"account_name": "聖路加"}, "cannot carry"),
         ({"account_name": "Two  blanks"}, "cannot carry"),

@@ -284,7 +284,7 @@ def download(
     must_be_one_of(FORMATS, chosen, "--format")
     if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
         raise typer.BadParameter(
-            f"{country!r} is not a country's two letters", param_hint="--country"
+            f"{country!r} is not a country code of two characters", param_hint="--country"
         )
     batch, saved = _save(run, batch_id, chosen, out, country.upper(), account or [])
     recorded = run.new_command(

@@ -71,8 +71,8 @@ def show_delivery(run: Run, number: Number, ledger: Ledger = None) -> None:
     """Show a delivery: its state, every attempt, and the request as it is sent."""
     found = _delivery(run, number, ledger)
     run.document(found)
-    apart = ("attempts_made", "request", "delivery_id")
-    run.facts({name: value for name, value in found.items() if name not in apart})
+    shown_separately = ("attempts_made", "request", "delivery_id")
+    run.facts({name: value for name, value in found.items() if name not in shown_separately})
     run.table(found["attempts_made"], ATTEMPTS, title="attempts", empty="no attempt yet")
     if found["request"]:
         run.say("request", "bold")

@@ -1,4 +1,4 @@
-"""`backoffice batch what-if`: several cut-offs side by side over the same state."""
+"""`backoffice batch what-if`: several cut-offs compared over the same state."""
 
 from datetime import date
 from typing import Annotated, Any

@@ -17,7 +17,7 @@ from shared.terms import ClosedDocument, counted
 SHOWN = 20
 """How many problems are named; the others are counted."""
 FIXES = {
-    "ubl": "use --country XX (two letters) for parties whose address names none,"
+    "ubl": "use --country XX (a country code) for parties whose address names none,"
     " or --format pdf, csv or xlsx",
     "iif": "use --format csv or xlsx for this batch;"
     " fix the series or the Account Name for later ones",

@@ -100,7 +100,7 @@ async def delivery(
     """One delivery with its attempts. Without `ledger` only one ledger may have that number."""
     rows = await fetch(
         connection,
-        f"SELECT {COLUMNS}, revision, request_key, request, doubt, leased_by FROM"
+        f"SELECT {COLUMNS}, revision, request_key, request, outcome_unknown, leased_by FROM"
         " arg_sync.console_delivery"
         " WHERE invoice_number = :number AND (CAST(:ledger AS text) IS NULL OR ledger = :ledger)"
         " ORDER BY ledger",

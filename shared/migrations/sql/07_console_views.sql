@@ -209,7 +209,7 @@ CREATE VIEW arg_sync.console_reconciliation AS
   SELECT run_id, ledger, actor, state, message, documents, unread, ended_at
       FROM arg_sync.reconciliation;
 
--- The console reads its views and nothing else. The auditor, as which the books are verified, reads
+-- The console reads its views and nothing else. The auditor, the role of `verify`, reads
 -- everything but secrets.
 GRANT USAGE ON SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO console, auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA fee_realizer, scheduler, invoicer, arg_sync TO auditor;

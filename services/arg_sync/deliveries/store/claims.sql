@@ -13,7 +13,7 @@ ORDER BY d.invoice_date, d.document_type DESC, d.invoice_id
 LIMIT :most
 
 -- name: claim
--- Gives the claimer a new lease on each delivery, whoever had the last one.
+-- Gives the claimer a new lease on each delivery, regardless of who had the last one.
 WITH before AS (
   SELECT delivery_id, state FROM arg_sync.delivery
   WHERE delivery_id = ANY(CAST(:ids AS bigint[])) FOR UPDATE)

@@ -96,7 +96,7 @@ async def prior_state(
     await facts_store.add_ended_rates(
         connection,
         facts,
-        {requirement_id for books in cited.values() for requirement_id, _ in books},
+        {requirement_id for cited_books in cited.values() for requirement_id, _ in cited_books},
     )
     stored = [job.head.source_revision for job in jobs if job.event is None]
     return PriorState(

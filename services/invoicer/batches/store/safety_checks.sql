@@ -1,5 +1,5 @@
 -- Find the workdays of a batch that break a safety rule; `safety_checks.py` runs these in order.
--- The store fills in what stands in braces: `lines` is `batch_time`, or `all_time` where closed
+-- The store fills in the parts in braces: `lines` is `batch_time`, or `all_time` where closed
 -- documents must be compared too; the others are the parts of that name.
 
 -- name: batch_weeks

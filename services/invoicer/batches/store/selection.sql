@@ -1,5 +1,5 @@
 -- Select the open lines of a batch into temporary tables, which `selection.py` describes.
--- The store fills in what stands in braces: the numbers of the reasons in `rules.reasons`, and in
+-- The store fills in the parts in braces: the numbers of the reasons in `rules.reasons`, and in
 -- `selected_lines` also the way to the pay lines and whether two of the joined tables have rows.
 
 -- name: open_credits
