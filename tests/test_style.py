@@ -17,12 +17,14 @@ LAYOUT = {
     "fee_realizer": {
         "app", "facts", "companies", "catalog", "requirements", "sources", "rates",
     },
-    "scheduler": {"app", *PARTS},
+    "scheduler": {"app", "due_lines"},
     "invoicer": {
         "app", "lines", "debtors", "invoices", "settlement", "batches", "credits", "payments",
         "questions",
     },
-    "arg_sync": {"app", "connections", "deliveries", "payments", "reconciliation", "ledgers"},
+    "arg_sync": {
+        "app", "subscriptions", "connections", "deliveries", "payments", "reconciliation", "ledgers",
+    },
     "console": {"addresses", "queries", "actions", "files", "importing", "sample", "cli"},
 }  # fmt: skip
 """What a service consists of: its features, and what starts it. A small service is one feature."""
@@ -37,7 +39,7 @@ DESCRIBED = ("owns", "does not own", "consumes", "publishes", "invariants")
 SHARED = {
     "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults",
     "database", "consumer", "broker", "render", "verify", "migrations", "stack", "dashboards",
-    "sealing", "stored",
+    "sealing", "sql", "stored",
 }  # fmt: skip
 ONLY_IN_PRODUCT = {style.public_without_docstring, style.float_of_money, style.swallowed_error}
 

@@ -62,7 +62,8 @@ stated AS (
              CAST(t ->> 'total' AS numeric) AS total
   FROM invoicer.batch AS b CROSS JOIN LATERAL jsonb_array_elements(b.totals) AS t)
 SELECT 'batch ' || b.batch_id AS id,
-       format('states %s documents and %s lines, %s to %s; they are %s and %s, %s to %s', b.documents,
+       format('states %s documents and %s lines, %s to %s; they are %s and %s, %s to %s',
+           b.documents,
            b.line_count, b.first_number, b.last_number,
               coalesce(s.documents, 0), coalesce(s.lines, 0), s.first, s.last) AS detail
 FROM invoicer.batch AS b LEFT JOIN sums AS s USING (batch_id)
@@ -149,7 +150,7 @@ WHERE (k.quantity, k.amount) IS DISTINCT FROM (c.quantity, c.amount)
 UNION ALL
 SELECT document_kind || ' ' || document_id || ' ' || line_key,
     format('%s / %s of command %s taken back, %s / %s written off by it', u.quantity, u.amount,
-                                                                      command_id, k.quantity, k.amount)
+           command_id, k.quantity, k.amount)
 FROM undone AS u LEFT JOIN kept AS k USING (document_kind, document_id, line_key, command_id)
 WHERE (k.quantity, k.amount) IS DISTINCT FROM (u.quantity, u.amount)
 

@@ -37,7 +37,8 @@ value AS (
   SELECT sums.*, coalesce(off_quantity, 0) AS off_quantity, coalesce(off_amount, 0) AS off_amount,
          stated_quantity + CASE WHEN stated > 0 THEN coalesce(edit_quantity, 0)
              ELSE 0 END AS value_quantity,
-         stated_amount + CASE WHEN stated > 0 THEN coalesce(edit_amount, 0) ELSE 0 END AS value_amount
+         stated_amount + CASE WHEN stated > 0 THEN coalesce(edit_amount, 0)
+             ELSE 0 END AS value_amount
   FROM sums LEFT JOIN edits USING (document_kind, document_id, line_key)
       LEFT JOIN offs USING (document_kind, document_id, line_key)),
 totals AS (
@@ -70,7 +71,8 @@ WHERE d.realization_kind = 'withheld'
 -- name: settled_realization
 -- what was settled is a realization as it was issued
 SELECT d.document_kind || ' ' || d.document_id AS id,
-       CASE WHEN s.document_id IS NULL THEN 'realization ' || d.realization_no || ' was never issued'
+       CASE WHEN s.document_id IS NULL
+           THEN 'realization ' || d.realization_no || ' was never issued'
             ELSE 'realization ' || d.realization_no
                 || ' was settled with other content than it was issued with' END AS detail
 FROM invoicer.settled_document AS d

@@ -23,7 +23,8 @@ SELECT billing_company || ' ' || series || ' ' || coalesce(a.first, s.first_numb
             WHEN a.before + 1 < a.first
                 THEN format('numbers %s to %s are neither used nor in a declared jump',
                     a.before + 1, a.first - 1)
-            ELSE format('the series ends with %s, but the counter has %s as the next number', a.what,
+            ELSE format('the series ends with %s, but the counter has %s as the next number',
+                a.what,
                 s.next_number) END AS detail
 FROM along AS a FULL JOIN invoicer.number_series AS s USING (billing_company, series)
 WHERE s.billing_company IS NULL OR (a.billing_company IS NULL AND s.next_number <> s.first_number)

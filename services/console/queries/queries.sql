@@ -152,7 +152,8 @@ SELECT p.*, p.billto_node AS work_node, s.source_id, s.revision, s.cause, i.invo
     i.document_type, i.account_name,
        i.batch_id, il.line_no, il.billto_node AS paying_node, il.billto_level, il.tax_code,
            il.tax_rate,
-       c.invoice_number AS corrects_invoice, c.account_name AS corrects_account, r.replaced_by_realization,
+       c.invoice_number AS corrects_invoice, c.account_name AS corrects_account,
+           r.replaced_by_realization,
        o.pay_line_id IS NOT NULL AS open, d.pay_line_id IS NOT NULL AS drafted
 FROM invoicer.console_pay_line p
 LEFT JOIN fee_realizer.console_realization s

@@ -1,119 +1,170 @@
 -- arg_sync (AR/GL synchronisation): connections, code mappings, deliveries, rate budget,
 -- payments read back, reconciliation.
 
-CREATE TABLE arg_sync.ledger_kind (                    -- supported systems and their settings, stored by each worker
-  kind text PRIMARY KEY, title text NOT NULL, needs text NOT NULL, settings jsonb NOT NULL, capabilities jsonb NOT NULL);
+-- supported systems and their settings, stored by each worker
+CREATE TABLE arg_sync.ledger_kind (
+  kind text PRIMARY KEY, title text NOT NULL, needs text NOT NULL, settings jsonb NOT NULL,
+      capabilities jsonb NOT NULL);
 
 CREATE TABLE arg_sync.connection (
-  ledger text PRIMARY KEY CHECK (length(ledger) <= 200), kind text NOT NULL, billing_company text NOT NULL,
+  ledger text PRIMARY KEY CHECK (length(ledger) <= 200), kind text NOT NULL,
+      billing_company text NOT NULL,
   settings jsonb NOT NULL, auto_sync boolean NOT NULL,
   state text NOT NULL CHECK (state IN ('connected', 'stopped', 'disconnected')),
   message text NOT NULL DEFAULT '',                   -- why the connection is stopped
-  generation integer NOT NULL DEFAULT 1,               -- counts connects; workers then open a new adapter
+  -- counts connects; workers then open a new adapter
+  generation integer NOT NULL DEFAULT 1,
   failures integer NOT NULL DEFAULT 0,                 -- consecutive failures of the connection,
-  open_until timestamptz, circuit_message text NOT NULL DEFAULT '',   -- and until when the circuit is open
-  check_requested_at timestamptz, checked_at timestamptz, check_outcome text NOT NULL DEFAULT '', check_message text NOT NULL DEFAULT '',
+  -- and until when the circuit is open
+  open_until timestamptz, circuit_message text NOT NULL DEFAULT '',
+  check_requested_at timestamptz, checked_at timestamptz, check_outcome text NOT NULL DEFAULT '',
+      check_message text NOT NULL DEFAULT '',
   actor text NOT NULL, connected_at timestamptz NOT NULL);
 CREATE INDEX connection_company ON arg_sync.connection (billing_company);
 
 CREATE TABLE arg_sync.secret (                         -- sealed; only this service may read it
-  ledger text PRIMARY KEY REFERENCES arg_sync.connection, version integer NOT NULL, sealed text NOT NULL,
+  ledger text PRIMARY KEY REFERENCES arg_sync.connection, version integer NOT NULL,
+      sealed text NOT NULL,
   renewing_until timestamptz);
 
 CREATE TABLE arg_sync.mapping (
-  ledger text NOT NULL REFERENCES arg_sync.connection, what text NOT NULL CHECK (what IN ('account', 'item', 'term', 'tax', 'customer')),
+  ledger text NOT NULL REFERENCES arg_sync.connection,
+      what text NOT NULL CHECK (what IN ('account', 'item', 'term', 'tax', 'customer')),
   code text NOT NULL, remote text NOT NULL, actor text NOT NULL, mapped_at timestamptz NOT NULL,
   PRIMARY KEY (ledger, what, code));
-CREATE TABLE arg_sync.customer (                       -- customer ids; one worker at a time looks up or creates
-  ledger text NOT NULL REFERENCES arg_sync.connection, account_name text NOT NULL, currency text NOT NULL, generation integer NOT NULL,
+-- customer ids; one worker at a time looks up or creates
+CREATE TABLE arg_sync.customer (
+  ledger text NOT NULL REFERENCES arg_sync.connection, account_name text NOT NULL,
+      currency text NOT NULL, generation integer NOT NULL,
   remote_id text, claimed_until timestamptz NOT NULL,
   PRIMARY KEY (ledger, account_name, currency));
 
-CREATE TABLE arg_sync.received_document (              -- content of invoice-closed, for the three-way check
-  invoice_id bigint PRIMARY KEY, billing_company text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL, batch_id text NOT NULL,
-  currency text NOT NULL, total numeric(20,4) NOT NULL, content_hash text NOT NULL, received_at timestamptz NOT NULL DEFAULT now());
+-- content of invoice-closed, for the three-way check
+CREATE TABLE arg_sync.received_document (
+  invoice_id bigint PRIMARY KEY, billing_company text NOT NULL, invoice_number text NOT NULL,
+      document_type text NOT NULL, batch_id text NOT NULL,
+  currency text NOT NULL, total numeric(20,4) NOT NULL, content_hash text NOT NULL,
+      received_at timestamptz NOT NULL DEFAULT now());
 CREATE INDEX received_document_batch ON arg_sync.received_document (batch_id);
-CREATE TABLE arg_sync.held_command (                   -- a command about a batch that is not closed yet
+-- a command about a batch that is not closed yet
+CREATE TABLE arg_sync.held_command (
   command_id text PRIMARY KEY, body jsonb NOT NULL, held_at timestamptz NOT NULL);
 
 CREATE TABLE arg_sync.delivery (
   delivery_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   ledger text NOT NULL REFERENCES arg_sync.connection, invoice_id bigint NOT NULL,
-  billing_company text NOT NULL, batch_id text NOT NULL, invoice_number text NOT NULL, document_type text NOT NULL, account_name text NOT NULL,
+  billing_company text NOT NULL, batch_id text NOT NULL, invoice_number text NOT NULL,
+      document_type text NOT NULL, account_name text NOT NULL,
   invoice_date date NOT NULL, currency text NOT NULL, total numeric(20,4) NOT NULL,
   state text NOT NULL CHECK (state IN ('queued', 'sending', 'posted', 'unknown', 'refused')),
-  revision integer NOT NULL DEFAULT 0,                 -- counts renderings; each has a key of its own
-  request_key text, request text, customer text,       -- frozen before the first call of the revision
-  outcome_unknown boolean NOT NULL DEFAULT false,      -- an earlier call may have taken effect: look up first
-  remote_id text, remote_number text NOT NULL DEFAULT '', remote_state text NOT NULL DEFAULT '' CHECK (remote_state IN ('', 'draft', 'posted')),
+  -- counts renderings; each has a key of its own
+  revision integer NOT NULL DEFAULT 0,
+  -- frozen before the first call of the revision
+  request_key text, request text, customer text,
+  -- an earlier call may have taken effect: look up first
+  outcome_unknown boolean NOT NULL DEFAULT false,
+  remote_id text, remote_number text NOT NULL DEFAULT '',
+      remote_state text NOT NULL DEFAULT '' CHECK (remote_state IN ('', 'draft', 'posted')),
   code text NOT NULL DEFAULT '', message text NOT NULL DEFAULT '', fix text NOT NULL DEFAULT '',
   attempts integer NOT NULL DEFAULT 0,                 -- all attempts
-  tries integer NOT NULL DEFAULT 0,                    -- consecutive failed attempts, for the backoff
+  -- consecutive failed attempts, for the backoff
+  tries integer NOT NULL DEFAULT 0,
   failing_since timestamptz,
   next_attempt_at timestamptz NOT NULL,                -- while sending: the end of the lease
-  lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',   -- every write names its lease
+  -- every write names its lease
+  lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',
   queued_at timestamptz NOT NULL, settled_at timestamptz,
   UNIQUE (ledger, invoice_id));
-CREATE INDEX delivery_open ON arg_sync.delivery (ledger, invoice_date, document_type DESC, invoice_id) WHERE state IN ('queued', 'sending', 'unknown');
+CREATE INDEX delivery_open
+    ON arg_sync.delivery (ledger, invoice_date, document_type DESC, invoice_id)
+        WHERE state IN ('queued', 'sending', 'unknown');
 CREATE INDEX delivery_batch ON arg_sync.delivery (batch_id);
 CREATE INDEX delivery_number ON arg_sync.delivery (invoice_number);
 CREATE INDEX delivery_remote ON arg_sync.delivery (ledger, remote_id) WHERE remote_id IS NOT NULL;
 
-CREATE TABLE arg_sync.correction (                     -- a credit note is sent after the invoices it corrects
-  invoice_id bigint NOT NULL, corrects_invoice_id bigint NOT NULL, corrects_number text NOT NULL, amount numeric(20,4) NOT NULL,
+-- a credit note is sent after the invoices it corrects
+CREATE TABLE arg_sync.correction (
+  invoice_id bigint NOT NULL, corrects_invoice_id bigint NOT NULL, corrects_number text NOT NULL,
+      amount numeric(20,4) NOT NULL,
   PRIMARY KEY (invoice_id, corrects_invoice_id));
 
 CREATE TABLE arg_sync.attempt (
-  delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL, revision integer NOT NULL,
-  state text NOT NULL, code text NOT NULL, message text NOT NULL, fix text NOT NULL, steps text NOT NULL,
+  delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL,
+      revision integer NOT NULL,
+  state text NOT NULL, code text NOT NULL, message text NOT NULL, fix text NOT NULL,
+      steps text NOT NULL,
   worker text NOT NULL, duration_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (delivery_id, attempt_no));
 
-CREATE TABLE arg_sync.call_slot (                      -- parallel calls to a ledger, over all workers
-  ledger text NOT NULL REFERENCES arg_sync.connection, slot_no integer NOT NULL, holder text NOT NULL, held_until timestamptz NOT NULL,
+-- parallel calls to a ledger, over all workers
+CREATE TABLE arg_sync.call_slot (
+  ledger text NOT NULL REFERENCES arg_sync.connection, slot_no integer NOT NULL,
+      holder text NOT NULL, held_until timestamptz NOT NULL,
   PRIMARY KEY (ledger, slot_no));
 CREATE TABLE arg_sync.call_pacing (                    -- when the next call to a ledger may begin
   ledger text PRIMARY KEY REFERENCES arg_sync.connection, next_at timestamptz NOT NULL);
 CREATE TABLE arg_sync.call_count (                     -- calls by hour, for the limit of a day
-  ledger text NOT NULL REFERENCES arg_sync.connection, hour timestamptz NOT NULL, calls integer NOT NULL,
+  ledger text NOT NULL REFERENCES arg_sync.connection, hour timestamptz NOT NULL,
+      calls integer NOT NULL,
   PRIMARY KEY (ledger, hour));
 
-CREATE TABLE arg_sync.payment (                        -- payments as entries; a change is an entry of the difference
-  ledger text NOT NULL REFERENCES arg_sync.connection, payment_id text NOT NULL, remote_id text NOT NULL, entry_no integer NOT NULL,
-  invoice_id bigint,                                   -- NULL: no delivered document of ours is known
-  invoice_number text NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL, paid_on date NOT NULL, read_at timestamptz NOT NULL DEFAULT now(),
+-- payments as entries; a change is an entry of the difference
+CREATE TABLE arg_sync.payment (
+  ledger text NOT NULL REFERENCES arg_sync.connection, payment_id text NOT NULL,
+      remote_id text NOT NULL, entry_no integer NOT NULL,
+  -- NULL: no delivered document of ours is known
+  invoice_id bigint,
+  invoice_number text NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL,
+      paid_on date NOT NULL, read_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (ledger, payment_id, remote_id, entry_no));
 CREATE INDEX payment_unmatched ON arg_sync.payment (ledger, remote_id) WHERE invoice_id IS NULL;
 CREATE TABLE arg_sync.payment_cursor (
-  ledger text PRIMARY KEY REFERENCES arg_sync.connection, generation integer NOT NULL, cursor text NOT NULL DEFAULT '',
+  ledger text PRIMARY KEY REFERENCES arg_sync.connection, generation integer NOT NULL,
+      cursor text NOT NULL DEFAULT '',
   poll_no bigint NOT NULL DEFAULT 0,                   -- counts polls; every write names its poll
   polling_until timestamptz,                           -- the end of the claim of a running poll
-  next_at timestamptz NOT NULL, poll_requested boolean NOT NULL DEFAULT false,   -- requested by a signed webhook
+  -- requested by a signed webhook
+  next_at timestamptz NOT NULL, poll_requested boolean NOT NULL DEFAULT false,
   read_at timestamptz, failures integer NOT NULL DEFAULT 0, message text NOT NULL DEFAULT '');
-CREATE TABLE arg_sync.drift (                          -- differences that reconciliation found, one row each
+-- differences that reconciliation found, one row each
+CREATE TABLE arg_sync.drift (
   drift_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  ledger text NOT NULL REFERENCES arg_sync.connection, invoice_id bigint, invoice_number text NOT NULL, code text NOT NULL, remote_id text NOT NULL,
-  message text NOT NULL, fix text NOT NULL, found_at timestamptz NOT NULL DEFAULT now(), resolved_at timestamptz);
-CREATE UNIQUE INDEX drift_open ON arg_sync.drift (ledger, invoice_number, code, remote_id) WHERE resolved_at IS NULL;
-CREATE TABLE arg_sync.reconciliation (                 -- three-way checks; one open run for a ledger
+  ledger text NOT NULL REFERENCES arg_sync.connection, invoice_id bigint,
+      invoice_number text NOT NULL, code text NOT NULL, remote_id text NOT NULL,
+  message text NOT NULL, fix text NOT NULL, found_at timestamptz NOT NULL DEFAULT now(),
+      resolved_at timestamptz);
+CREATE UNIQUE INDEX drift_open ON arg_sync.drift (ledger, invoice_number, code, remote_id)
+    WHERE resolved_at IS NULL;
+-- three-way checks; one open run for a ledger
+CREATE TABLE arg_sync.reconciliation (
   run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  ledger text NOT NULL REFERENCES arg_sync.connection, actor text NOT NULL, requested_at timestamptz NOT NULL DEFAULT now(),
-  since date,                                          -- only documents of that day or later; NULL: all
+  ledger text NOT NULL REFERENCES arg_sync.connection, actor text NOT NULL,
+      requested_at timestamptz NOT NULL DEFAULT now(),
+  -- only documents of that day or later; NULL: all
+  since date,
   state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'reading', 'done', 'failed')),
-  lease bigint NOT NULL DEFAULT 0, next_at timestamptz NOT NULL DEFAULT now(),   -- while reading: the end of the lease
-  position bigint NOT NULL DEFAULT 0,                  -- the last compared delivery, where the run resumes
-  tries integer NOT NULL DEFAULT 0, documents integer NOT NULL DEFAULT 0, unread integer NOT NULL DEFAULT 0,
+  -- while reading: the end of the lease
+  lease bigint NOT NULL DEFAULT 0, next_at timestamptz NOT NULL DEFAULT now(),
+  -- the last compared delivery, where the run resumes
+  position bigint NOT NULL DEFAULT 0,
+  tries integer NOT NULL DEFAULT 0, documents integer NOT NULL DEFAULT 0,
+      unread integer NOT NULL DEFAULT 0,
   message text NOT NULL DEFAULT '', ended_at timestamptz);
-CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger) WHERE state IN ('waiting', 'reading');
+CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger)
+    WHERE state IN ('waiting', 'reading');
 
 -- For the invoicer's health check: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS
-  SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until, circuit_message, check_outcome, check_message, checked_at
+  SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until,
+      circuit_message, check_outcome, check_message, checked_at
   FROM arg_sync.connection;
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
 GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot, arg_sync.call_count, arg_sync.held_command, arg_sync.customer TO arg_sync;
-GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery, arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
+GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot,
+    arg_sync.call_count, arg_sync.held_command, arg_sync.customer TO arg_sync;
+GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
+    arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;
-GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.attempt TO arg_sync;
+GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction,
+    arg_sync.attempt TO arg_sync;

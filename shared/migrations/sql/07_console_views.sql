@@ -192,7 +192,8 @@ CREATE VIEW arg_sync.console_connection AS
 CREATE VIEW arg_sync.console_delivery AS
   SELECT delivery_id, ledger, invoice_id, invoice_number, document_type, account_name, invoice_date,
       currency, total, batch_id, state,
-         revision, request_key, request, outcome_unknown, remote_id, remote_number, code, message, fix,
+         revision, request_key, request, outcome_unknown, remote_id, remote_number, code, message,
+             fix,
              attempts, next_attempt_at, leased_by,
          queued_at, settled_at
   FROM arg_sync.delivery;

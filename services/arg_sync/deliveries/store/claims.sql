@@ -29,7 +29,8 @@ RETURNING d.delivery_id, d.lease, d.invoice_id, d.invoice_number, d.account_name
     AS failing_seconds
 
 -- name: settle
--- Stores outcomes and their attempts, and ends the leases; a delivery with a newer lease is skipped.
+-- Stores outcomes and their attempts, and ends the leases; a delivery with a newer lease is
+-- skipped.
 WITH o AS (
   SELECT * FROM jsonb_to_recordset(CAST(:outcomes AS jsonb)) AS o(
     delivery_id bigint, lease bigint, state text, wait float8, outcome_unknown boolean,

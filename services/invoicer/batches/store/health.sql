@@ -1,5 +1,6 @@
--- What the health check reads after the selection. Each query but `held` gives ids; the store counts
--- them and keeps the first ones. A query about the whole company has the name of its rule's code.
+-- What the health check reads after the selection. Each query but `held` gives ids; the store
+-- counts them and keeps the first ones. A query about the whole company has the name of its rule's
+-- code.
 
 -- name: lines_out
 -- The lines that are out for a reason.
