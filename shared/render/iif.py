@@ -247,8 +247,16 @@ class IifRows:
         yield _row("ENDTRNS")
 
     def _split(
-        self, document: ClosedDocument, account: str, amount: Decimal, memo: str, quantity: Decimal, price: Decimal, item: str, served: date
-    ) -> str:  # fmt: skip
+        self,
+        document: ClosedDocument,
+        account: str,
+        amount: Decimal,
+        memo: str,
+        quantity: Decimal,
+        price: Decimal,
+        item: str,
+        served: date,
+    ) -> str:
         return _row(
             "SPL",
             _kind(document),

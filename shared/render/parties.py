@@ -1,7 +1,7 @@
 """Find what an e-invoice needs in the plain text of a party: country, kind of tax id, IBAN.
 
-Nothing is guessed: the country is the last line of the address, or the country code of a VAT number,
-or the caller's default; without any of these there is none.
+Nothing is guessed: the country is the last line of the address, or the country code of a VAT
+number, or the caller's default; without any of these there is none.
 """
 
 import re
@@ -19,9 +19,22 @@ NO_COUNTRIES = frozenset(
 )
 """Codes that lists of territories have beside the countries of ISO 3166-1."""
 ALSO = {
-    "usa": "US", "u.s.a.": "US", "u.s.": "US", "united states of america": "US", "the netherlands": "NL", "holland": "NL", "uk": "GB", "u.k.": "GB",
-    "great britain": "GB", "england": "GB", "scotland": "GB", "wales": "GB", "czech republic": "CZ", "republic of ireland": "IE", "turkey": "TR",
-}  # fmt: skip
+    "usa": "US",
+    "u.s.a.": "US",
+    "u.s.": "US",
+    "united states of america": "US",
+    "the netherlands": "NL",
+    "holland": "NL",
+    "uk": "GB",
+    "u.k.": "GB",
+    "great britain": "GB",
+    "england": "GB",
+    "scotland": "GB",
+    "wales": "GB",
+    "czech republic": "CZ",
+    "republic of ireland": "IE",
+    "turkey": "TR",
+}
 VAT_NUMBER = re.compile(
     r"(AT|BE|BG|CY|CZ|DE|DK|EE|EL|ES|FI|FR|GR|HR|HU|IE|IT|LT|LU|LV|MT|NL|PL|PT|RO|SE|SI|SK|XI|GB|CHE|NO|IS)(?=[A-Z0-9+*]*\d{2})[A-Z0-9+*]{5,13}"
 )

@@ -21,7 +21,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0
 ASK_TIMEOUT_SECONDS = 2.0
 CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-"""A worker that was asked to stop: by itself, by the signal's own action, or as a shell reports it."""
+"""A worker that was asked to stop: by itself, by the signal's own action, or as a shell reports
+it.
+"""
 
 
 def parse_numbers(text: str, setting: str) -> dict[str, int]:

@@ -51,7 +51,8 @@ async def parked_debtors(connection: ReadConnection, batch_id: str, limit: int =
     """The debtors that a batch parked, why, and the batch that billed each since."""
     return await fetch(
         connection,
-        "SELECT account_name, code, message, ids, billed_in_batch FROM invoicer.console_parked_debtor"
+        "SELECT account_name, code, message, ids, billed_in_batch FROM"
+        " invoicer.console_parked_debtor"
         " WHERE batch_id = :id ORDER BY billed_in_batch IS NOT NULL, account_name LIMIT :most",
         id=batch_id,
         most=limit,

@@ -82,7 +82,8 @@ async def invoice(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to,"
         " i.tax_totals,"
-        " i.seller, i.buyer, i.closed_at, i.content_hash, s.state, s.after_credits, s.paid, s.balance"
+        " i.seller, i.buyer, i.closed_at, i.content_hash, s.state, s.after_credits, s.paid,"
+        " s.balance"
         f" FROM invoicer.console_invoice i {BALANCE} WHERE i.invoice_number = :number"
         " AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,
