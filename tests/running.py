@@ -39,7 +39,9 @@ WORKERS = ("fee_realizer", "invoicer", "scheduler")
 
 
 def starts_of(service: str) -> dict[str, tuple[str, ...]]:
-    """The two commands that start a worker, after `python`; both run the same application object."""
+    """The two commands that start a worker, after `python`; both run the same application
+    object.
+    """
     return {
         "python -m": ("-m", f"services.{service}.app"),
         "faststream run": ("-m", "faststream", "run", f"services.{service}.app:app"),

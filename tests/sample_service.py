@@ -1,7 +1,10 @@
-"""A service so small that a test sees the protocol and nothing else: it hears one topic and keeps each sample in one row.
+"""A service so small that a test sees the protocol and nothing else: it hears one topic and
+keeps each sample in one row.
 
-It runs on the schema of fee_realizer, hears `timesheet-approved` and says `document-held`; the rows are real, the Kafka is real.
-`python -m tests.sample_service` or `faststream run tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no rule of a document is running.
+It runs on the schema of fee_realizer, hears `timesheet-approved` and says `document-held`; the rows
+are real, the Kafka is real. `python -m tests.sample_service` or `faststream run
+tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no
+rule of a document is running.
 """
 
 import json
@@ -34,7 +37,10 @@ CREATE TABLE fee_realizer.sample (
   place bigint GENERATED ALWAYS AS IDENTITY, transaction_id bigint NOT NULL DEFAULT txid_current());
 GRANT SELECT, INSERT ON fee_realizer.sample TO fee_realizer
 """
-"""The table; no sample may have 13 hours, which only the database knows. `place` counts rows in the order in which they were written."""
+"""The table; no sample may have 13 hours, which only the database knows.
+
+`place` counts rows in the order in which they were written.
+"""
 
 
 async def make_table(owner: AsyncEngine) -> None:
@@ -56,7 +62,11 @@ Before = Callable[[AsyncConnection, Sequence[Received[Sample]]], Awaitable[None]
 
 @dataclass
 class SampleService:
-    """One sample service. `before` is called in each transaction ahead of the writing; `tries` holds the ids of each transaction tried."""
+    """One sample service.
+
+    `before` is called in each transaction ahead of the writing; `tries` holds the ids of each
+    transaction tried.
+    """
 
     before: Before | None = None
     tries: list[list[str]] = field(default_factory=list)
@@ -103,7 +113,8 @@ class SampleService:
         await run(
             connection,
             "INSERT INTO fee_realizer.sample (sample_id, hours, body) SELECT * FROM"
-            " unnest(CAST(:ids AS text[]), CAST(:hours AS numeric[]), CAST(CAST(:bodies AS text[]) AS jsonb[]))",
+            " unnest(CAST(:ids AS text[]), CAST(:hours AS numeric[]), CAST(CAST(:bodies AS text[])"
+            " AS jsonb[]))",
             ids=list(fresh),
             hours=[one.event.hours for one in fresh.values()],
             bodies=[(one.record.value or b"").decode() for one in fresh.values()],
@@ -113,7 +124,8 @@ class SampleService:
         """Each kept sample, from its row."""
         found = await rows(
             connection,
-            "SELECT sample_id, hours FROM fee_realizer.sample WHERE sample_id = ANY(:ids) ORDER BY place",
+            "SELECT sample_id, hours FROM fee_realizer.sample WHERE sample_id = ANY(:ids) ORDER BY"
+            " place",
             ids=list(ids),
         )
         return [
@@ -127,7 +139,9 @@ class SampleService:
         ]
 
     def dispatcher(self) -> CommandDispatcher:
-        """Answers `set-catalog-item` by keeping a sample of that name: a second one would meet the unique key."""
+        """Answers `set-catalog-item` by keeping a sample of that name: a second one would meet
+        the unique key.
+        """
         return CommandDispatcher(
             SERVICE,
             {SetCatalogItem: self.set_item},

@@ -47,7 +47,8 @@ def _options() -> argparse.ArgumentParser:
         "--rounds",
         type=int,
         default=3,
-        help="rounds of ingest and of small batches, of which the middle is shown, and of several workers (3)",
+        help="rounds of ingest and of small batches, of which the middle is shown, and of several"
+        " workers (3)",
     )
     options.add_argument(
         "--one-by-one", type=int, default=400, help="messages of the ORM way (400)"
@@ -121,8 +122,10 @@ def _where_and_when() -> str:
     memory = psutil.virtual_memory().total // 2**30
     load = os.getloadavg()[0]
     return (
-        f"Measured {now:%Y-%m-%d %H:%M} UTC on {os.cpu_count()} cores ({platform.machine()}, {memory} GiB, {platform.system()}),"
-        f" Python {platform.python_version()}; load average at the end {load:.1f}. Everything, the servers too, ran on this machine."
+        f"Measured {now:%Y-%m-%d %H:%M} UTC on {os.cpu_count()} cores ({platform.machine()},"
+        f" {memory} GiB, {platform.system()}),"
+        f" Python {platform.python_version()}; load average at the end {load:.1f}. Everything, the"
+        " servers too, ran on this machine."
     )
 
 
@@ -131,7 +134,8 @@ def _ingest(servers: BenchServers, wish: argparse.Namespace) -> list[Row]:
     for at in range(wish.rounds):
         rounds.append(ingest.measure(servers, wish.messages, wish.one_by_one, wish.requirements))
         _say(
-            f"ingest, round {at + 1}: {rounds[-1].workers.rate:,.0f}/s, bare {rounds[-1].bare.rate:,.0f}/s, one by one {rounds[-1].one_by_one.rate:,.0f}/s"
+            f"ingest, round {at + 1}: {rounds[-1].workers.rate:,.0f}/s, bare"
+            f" {rounds[-1].bare.rate:,.0f}/s, one by one {rounds[-1].one_by_one.rate:,.0f}/s"
         )
     return [
         *table.ingest_rows(rounds),

@@ -1,4 +1,5 @@
-"""What a stack costs while nothing happens: the processor time of all workers, Kafka and PostgreSQL.
+"""What a stack costs while nothing happens: the processor time of all workers, Kafka and
+PostgreSQL.
 
 It is compared with the least that the same servers need in the same run: four processes with one
 plain consumer each, which wait for records that do not come. The process that supervises the

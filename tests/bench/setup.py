@@ -1,6 +1,8 @@
-"""What the measurements stand on: one Kafka and one PostgreSQL for the whole run, and for each measurement a database and topics of its own.
+"""What the measurements stand on: one Kafka and one PostgreSQL for the whole run, and for each
+measurement a database and topics of its own.
 
-Workers are real processes, started as the stack starts them; what they use of memory is asked of the kernel.
+Workers are real processes, started as the stack starts them; what they use of memory is asked of
+the kernel.
 """
 
 import asyncio
@@ -67,7 +69,9 @@ class Place:
     def start(
         self, *services: str, replicas: int = 1, wait: bool = True, **values: object
     ) -> list[Worker]:
-        """Starts worker processes with these settings, and waits until all are ready unless told not to."""
+        """Starts worker processes with these settings, and waits until all are ready unless told
+        not to.
+        """
         ports = Ports(self.data, _quiet)
         own = {f"BACKOFFICE_{name.upper()}": str(value) for name, value in values.items()}
         started = [
@@ -105,7 +109,9 @@ class BenchServers:
 
     @contextmanager
     def place(self, name: str, partitions: int = 4) -> Iterator[Place]:
-        """A migrated, empty database and empty topics; both are gone from the settings afterwards, the database from the disk."""
+        """A migrated, empty database and empty topics; both are gone from the settings
+        afterwards, the database from the disk.
+        """
         self._made += 1
         own = f"bench_{name}_{self._made}"
         base = make_url(self.stack.database_url)
@@ -127,11 +133,15 @@ class BenchServers:
                 asyncio.run(_sql(self.stack.database_url, f"DROP DATABASE {own} WITH (FORCE)"))
 
     def clock(self, workers: Sequence[Worker] = ()) -> "Clock":
-        """A clock that also counts what the servers and these workers compute; without workers, this process itself."""
+        """A clock that also counts what the servers and these workers compute; without workers,
+        this process itself.
+        """
         return Clock(self, [worker.pid for worker in workers if worker.pid] or [os.getpid()])
 
     def memory(self, workers: Sequence[Worker]) -> dict[str, int]:
-        """MiB of every process now: private and its share of what is common; of PostgreSQL all its processes together."""
+        """MiB of every process now: private and its share of what is common; of PostgreSQL all
+        its processes together.
+        """
         found = {worker.name: _share([worker.pid]) for worker in workers if worker.pid}
         return found | {
             "kafka": _share([self.stack.kafka.pid]),
@@ -148,7 +158,9 @@ class BenchServers:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment: the time, and the seconds that all processes of a measurement have computed so far."""
+    """A moment: the time, and the seconds that all processes of a measurement have computed so
+    far.
+    """
 
     at: float
     computed: float
@@ -156,7 +168,9 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class Took:
-    """So many messages in so many seconds, and the seconds of processor time that they cost, the servers' included."""
+    """So many messages in so many seconds, and the seconds of processor time that they cost, the
+    servers' included.
+    """
 
     messages: int
     seconds: float
@@ -175,7 +189,10 @@ class Took:
 
 @dataclass(frozen=True)
 class Clock:
-    """Time, and processor time. On a machine that others use, too, a process waits for its turn: then the second one tells more."""
+    """Time, and processor time.
+
+    On a machine that others use, too, a process waits for its turn: then the second one tells more.
+    """
 
     bench_servers: BenchServers
     pids: Sequence[int]
@@ -253,7 +270,8 @@ async def until(
     while not await asked():
         if time.perf_counter() > deadline:
             raise TimeoutError(
-                f"{what} did not come about within {patience:.0f} s; the logs of the workers lie in the data folder of the run"
+                f"{what} did not come about within {patience:.0f} s; the logs of the workers lie"
+                " in the data folder of the run"
             )
         await asyncio.sleep(pause)
     return time.perf_counter()

@@ -1,7 +1,8 @@
 """Writes what is generated from the code and committed: `python -m tests.contracts.generate`.
 
-JSON Schemas of every message (`docs/schemas`), AsyncAPI documents of every worker (`docs/asyncapi`), and a golden example of a message
-that has none yet (`tests/contracts/golden`). A golden file that is there is never overwritten: it is what other programs have built on.
+JSON Schemas of every message (`docs/schemas`), AsyncAPI documents of every worker
+(`docs/asyncapi`), and a golden example of a message that has none yet (`tests/contracts/golden`). A
+golden file that is there is never overwritten: it is what other programs have built on.
 """
 
 import importlib

@@ -1,5 +1,5 @@
-"""Writes the pages of `docs/reference` from the code that they describe: commands, settings, topics,
-metrics.
+"""Writes the pages of `docs/reference` from the code that they describe: commands, settings,
+topics, metrics.
 
 `python -m tests.contracts.reference_pages` writes them; `test_reference_pages.py` compares.
 """

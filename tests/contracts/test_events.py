@@ -1,4 +1,6 @@
-"""What other programs build on stays as it is: messages, schemas, documents of the topics, and how every worker subscribes."""
+"""What other programs build on stays as it is: messages, schemas, documents of the topics, and
+how every worker subscribes.
+"""
 
 import importlib
 import json
@@ -80,7 +82,9 @@ for service in sys.argv[2:]:
 
 
 def test_faststreams_own_command_generates_the_committed_documents(tmp_path: Path) -> None:
-    """`faststream docs gen` reads the application that a worker runs: importing it opens no connection and requires no setting."""
+    """`faststream docs gen` reads the application that a worker runs: importing it opens no
+    connection and requires no setting.
+    """
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")
     }
@@ -96,7 +100,9 @@ def test_faststreams_own_command_generates_the_committed_documents(tmp_path: Pat
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_a_golden_message_is_read_and_written_unchanged(name: str) -> None:
-    """A message that another program stored is still read, means the same, and is written with the same fields and values."""
+    """A message that another program stored is still read, means the same, and is written with
+    the same fields and values.
+    """
     golden = (GOLDEN / f"{name}.json").read_text()
     event = TypeAdapter(type_of(name)).validate_json(golden)
     assert event == EXAMPLES[name]
@@ -105,7 +111,9 @@ def test_a_golden_message_is_read_and_written_unchanged(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_a_golden_message_fits_its_schema(name: str) -> None:
-    """A program in another language that validates by the committed schema accepts what we accept."""
+    """A program in another language that validates by the committed schema accepts what we
+    accept.
+    """
     schema = json.loads(
         schemas()[next(path for path in schemas() if path.stem == name.partition(".")[0])]
     )
@@ -124,7 +132,9 @@ def test_every_message_and_command_has_a_golden_file() -> None:
 
 
 def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
-    """Topics, messages and services agree: one producer each, inputs from the ATS and operators apart."""
+    """Topics, messages and services agree: one producer each, inputs from the ATS and operators
+    apart.
+    """
     assert list(EVENT_MODELS) == [topic.name for topic in FLOW]
     said = [
         topic.name
@@ -145,7 +155,9 @@ def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_the_asyncapi_documents_list_what_a_worker_consumes(service: str) -> None:
-    """The AsyncAPI document is of the lanes that the worker runs, not of another wish: same topics, same messages."""
+    """The AsyncAPI document is of the lanes that the worker runs, not of another wish: same
+    topics, same messages.
+    """
     subscriptions = subscriptions_of(service).subscriptions
     assert sorted(subscription.topic for subscription in subscriptions) == sorted(
         topic.name for topic in CONSUMED[service]
@@ -172,7 +184,9 @@ def test_the_asyncapi_documents_list_what_a_worker_consumes(service: str) -> Non
 async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning(
     service: str, configure: Configure
 ) -> None:
-    """FastStream's defaults would lose messages: a failed handler's (ACK_FIRST), and the first ones of a new partition (latest)."""
+    """FastStream's defaults would lose messages: a failed handler's (ACK_FIRST), and the first
+    ones of a new partition (latest).
+    """
     configure(replica="r7")
     (broker,) = build_app(subscriptions_of(service)).brokers
     assert {topic.name for subscriber in broker.subscribers for topic in subscriber.topics} == {
@@ -191,7 +205,9 @@ async def test_every_subscriber_acknowledges_by_hand_and_starts_at_the_beginning
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_no_reader_raises_on_any_bytes(service: str) -> None:
-    """Whatever bytes come, reading gives an event, a rejection with code and message, or nothing (another service's command)."""
+    """Whatever bytes come, reading gives an event, a rejection with code and message, or nothing
+    (another service's command).
+    """
     for subscription in subscriptions_of(service).subscriptions:
         for value in (
             None,
@@ -211,7 +227,9 @@ def test_no_reader_raises_on_any_bytes(service: str) -> None:
 
 
 def test_kafkas_client_knows_the_options_that_workers_set() -> None:
-    """A renamed option would be swallowed by a keyword catch-all and the default would lose messages."""
+    """A renamed option would be swallowed by a keyword catch-all and the default would lose
+    messages.
+    """
     names = AIOKafkaConsumer.__init__.__code__.co_varnames
     assert {
         "auto_offset_reset",

@@ -1,4 +1,6 @@
-"""The documentation shows what the program prints, its links lead somewhere, its lines are short."""
+"""The documentation shows what the program prints, its links lead somewhere, its lines are
+short.
+"""
 
 import re
 from pathlib import Path

@@ -49,7 +49,9 @@ async def many(
 async def test_the_budget_is_used_and_never_exceeded(
     delivering: Delivering, sample: FakeServer, workers: int
 ) -> None:
-    """300 calls a minute over all workers: no twenty seconds hold more than 100, and all together take hardly longer than they must."""
+    """300 calls a minute over all workers: no twenty seconds hold more than 100, and all
+    together take hardly longer than they must.
+    """
     vendor = await many(delivering, sample, DOCUMENTS, per_minute=PER_MINUTE, concurrency=6)
     engines = [
         DeliveryLoop(delivering.unit_of_work, delivering.kinds, f"w{no}") for no in range(workers)

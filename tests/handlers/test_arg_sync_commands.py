@@ -1,4 +1,6 @@
-"""What operators ask of arg_sync, and what it hears: connections, mappings, batches, deliveries, in one process on a real database."""
+"""What operators ask of arg_sync, and what it hears: connections, mappings, batches, deliveries,
+in one process on a real database.
+"""
 
 import json
 from typing import Any
@@ -132,7 +134,9 @@ async def test_disconnecting_forgets_the_secrets_and_sends_nothing_more(
 async def test_what_is_closed_is_queued_once_for_ledgers_that_ask_for_it(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """invoice-closed and batch-generated, each twice, in either order: one delivery a document; none for a ledger that delivers by command."""
+    """invoice-closed and batch-generated, each twice, in either order: one delivery a document;
+    none for a ledger that delivers by command.
+    """
     vendor = sample.vendor
     assert isinstance(vendor, SampleVendor)
     await delivering.connect(sample_kind(vendor), sample.url)
@@ -184,7 +188,9 @@ async def test_a_batch_is_delivered_by_command(delivering: Delivering, sample: F
 async def test_an_unknown_batch_is_waited_for_and_then_refused(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """The command is held; it is answered when the batch is there, or refused after a quarter of an hour."""
+    """The command is held; it is answered when the batch is there, or refused after a quarter of
+    an hour.
+    """
     vendor = sample.vendor
     assert isinstance(vendor, SampleVendor)
     await delivering.connect(sample_kind(vendor), sample.url, auto=False)
@@ -217,7 +223,9 @@ async def test_an_unknown_batch_is_waited_for_and_then_refused(
 async def test_operators_adopt_mark_and_look_again(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Each is said; what is in hand or in doubt is left alone; a document that was deleted there is delivered anew by resync."""
+    """Each is said; what is in hand or in doubt is left alone; a document that was deleted there
+    is delivered anew by resync.
+    """
     vendor = sample.vendor
     assert isinstance(vendor, SampleVendor)
     await delivering.connect(sample_kind(vendor), sample.url)

@@ -1,4 +1,6 @@
-"""The delivery engine on a real database, against a ledger that plays and misbehaves: each document there once, or parked with a message."""
+"""The delivery engine on a real database, against a ledger that plays and misbehaves: each
+document there once, or parked with a message.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -50,7 +52,9 @@ def wanted(delivering: Delivering) -> list[tuple[str, str, Decimal, str]]:
 async def test_every_document_is_posted_once_and_published(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Queued twice, delivered once, posted, to the cent; a credit note after its invoice and applied to it; each said once."""
+    """Queued twice, delivered once, posted, to the cent; a credit note after its invoice and
+    applied to it; each said once.
+    """
     await connected(delivering, sample)
     first = await delivering.close("INV-1")
     for at in range(2, 21):
@@ -94,7 +98,9 @@ async def test_a_lost_answer_is_looked_up_and_never_sent_again(
 async def test_a_refused_document_stops_no_other(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """One is refused with the ledger's message, the next one goes on; after the fix a retry delivers it."""
+    """One is refused with the ledger's message, the next one goes on; after the fix a retry
+    delivers it.
+    """
     await connected(delivering, sample, order="connection")
     vendor_of(sample).closed_before = "2026-03-02"
     await delivering.close("INV-1", day=0)
@@ -116,7 +122,9 @@ async def test_a_refused_document_stops_no_other(
 async def test_another_amount_is_parked_and_nothing_is_posted(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """The ledger makes a cent more of it: the draft is not posted; after the fix it is made anew."""
+    """The ledger makes a cent more of it: the draft is not posted; after the fix it is made
+    anew.
+    """
     await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -133,7 +141,9 @@ async def test_another_amount_is_parked_and_nothing_is_posted(
 async def test_a_dead_key_stops_its_connection_only(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """401 after a renewal stops the connection with a message; its documents wait; another connection goes on."""
+    """401 after a renewal stops the connection with a message; its documents wait; another
+    connection goes on.
+    """
     await connected(delivering, sample)
     async with playing(SampleVendor()) as other:
         vendor_of(other).token = "changed"
@@ -208,7 +218,10 @@ async def test_a_missing_mapping_is_reported_before_anything_is_sent(
 async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Dead for certain: the kernel has no such process. Of a holder on another machine nobody knows: its lease runs out."""
+    """Dead for certain: the kernel has no such process.
+
+    Of a holder on another machine nobody knows: its lease runs out.
+    """
     await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.close("INV-2", account="Other")
@@ -223,7 +236,8 @@ async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
     )
     for number, holder in (("INV-1", dead), ("INV-2", elsewhere)):
         await delivering.rows(
-            "UPDATE arg_sync.delivery SET state = 'sending', leased_by = :holder, next_attempt_at = now() + interval '1 hour' WHERE invoice_number = :n",
+            "UPDATE arg_sync.delivery SET state = 'sending', leased_by = :holder, next_attempt_at"
+            " = now() + interval '1 hour' WHERE invoice_number = :n",
             holder=holder,
             n=number,
         )
@@ -260,7 +274,9 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
 async def test_a_worker_that_was_overtaken_posts_nothing_and_clears_away_its_draft(
     delivering: Delivering, sample: FakeServer, pauses: Pauses
 ) -> None:
-    """It made a draft, and before it could keep the id another had the lease and a draft of its own: this one is not posted, and goes."""
+    """It made a draft, and before it could keep the id another had the lease and a draft of its
+    own: this one is not posted, and goes.
+    """
     await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -295,7 +311,9 @@ async def made(sample: FakeServer) -> bool:
 async def test_words_that_no_database_keeps_stop_no_worker(
     delivering: Delivering, sample: FakeServer, status: int, body: bytes
 ) -> None:
-    """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words, and a check with them, too."""
+    """A page in UTF-16, half a character, NUL: the outcome is kept with the rest of the words,
+    and a check with them, too.
+    """
     await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -315,8 +333,10 @@ async def test_words_that_no_database_keeps_stop_no_worker(
 async def test_a_run_ends_when_its_connection_is_ended_or_changed(
     delivering: Delivering, sample: FakeServer, change: str
 ) -> None:
-    """Ended in the middle of many, while a session there lasts: in a second nothing more is sent. Connected to another server: that one gets
-    what was not sent yet."""
+    """Ended in the middle of many, while a session there lasts: in a second nothing more is sent.
+
+    Connected to another server: that one gets what was not sent yet.
+    """
     await connected(delivering, sample, concurrency=1, request_seconds=5.0)
     sample.delay = 0.1
     for no in range(1, 41):
@@ -329,7 +349,8 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
             await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
         else:
             await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)",
+                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new"
+                " AS jsonb)",
                 new=f'{{"base_url": "{other.url}"}}',
             )
         before = len(sample.vendor.journal)
@@ -353,7 +374,9 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
 async def test_an_unforeseen_response_stops_no_worker(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """200 with none of what belongs into it, to a check and to the question for a customer: both are told, and the worker goes on."""
+    """200 with none of what belongs into it, to a check and to the question for a customer: both
+    are told, and the worker goes on.
+    """
     await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -374,7 +397,9 @@ async def test_an_unforeseen_response_stops_no_worker(
 async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Connected anew while a check and a document are under way there: neither the failed check nor the wish to wait an hour is the new one's."""
+    """Connected anew while a check and a document are under way there: neither the failed check
+    nor the wish to wait an hour is the new one's.
+    """
     await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -382,7 +407,8 @@ async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
     for asked in (True, False):
         vendor_of(sample).handle = lambda asked: Reply(429, b"{}", {"retry-after": "3600"})  # type: ignore[method-assign]
         await delivering.rows(
-            "UPDATE arg_sync.connection SET state = 'connected', check_requested_at = CASE WHEN :asked THEN now() END",
+            "UPDATE arg_sync.connection SET state = 'connected', check_requested_at = CASE WHEN"
+            " :asked THEN now() END",
             asked=asked,
         )
         calls = len(sample.calls)
@@ -390,7 +416,8 @@ async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
             await engine.start_due_work()
             await until("it is asked", partial(asked_more, sample, calls))
             await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0, open_until = NULL, check_requested_at = now(), check_outcome = '',"
+                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0,"
+                " open_until = NULL, check_requested_at = now(), check_outcome = '',"
                 " settings = CAST(:new AS jsonb)",
                 new=f'{{"base_url": "{other.url}"}}',
             )
@@ -403,7 +430,8 @@ async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
             )
             assert (row.check_outcome, row.failures, row.open_until) == ("ok", 0, None)
         await delivering.rows(
-            "UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation = generation + 1",
+            "UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation ="
+            " generation + 1",
             old=f'{{"base_url": "{sample.url}"}}',
         )
         await delivering.hurry()
@@ -417,7 +445,9 @@ async def asked_more(sample: FakeServer, calls: int) -> bool:
 async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Made ready for one company there and refused for now; connected to another company, where that id is another customer's."""
+    """Made ready for one company there and refused for now; connected to another company, where
+    that id is another customer's.
+    """
     await connected(delivering, sample, request_seconds=5.0)
     await delivering.close("INV-1")
     await delivering.queue()
@@ -429,7 +459,8 @@ async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
         vendor_of(other).customers = {"Somebody Else": "C1", "Mercy Hospital": "C2"}
         new = f'{{"base_url": "{other.url}"}}'
         await delivering.rows(
-            "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS jsonb)",
+            "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS"
+            " jsonb)",
             new=new,
         )
         await delivering.hurry()

@@ -1,4 +1,6 @@
-"""Who comes late: a call that takes effect between a look and a create, a worker whose time is over, a reader among the slots."""
+"""Who comes late: a call that takes effect between a look and a create, a worker whose time is
+over, a reader among the slots.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -19,7 +21,9 @@ async def drafts() -> AsyncIterator[FakeServer]:
 
 
 async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Delivering) -> None:
-    """A call that we gave up takes effect after we looked in vain: the ledger refuses the second, shows the first, and nobody is called."""
+    """A call that we gave up takes effect after we looked in vain: the ledger refuses the
+    second, shows the first, and nobody is called.
+    """
     vendor = SampleVendor(unique_number=True)
     async with playing(vendor) as server:
         await delivering.connect(sample_kind(vendor, server_seconds=0.0), server.url)
@@ -44,7 +48,9 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
 async def test_a_draft_is_cleared_away_after_the_time_to_write(
     delivering: Delivering, drafts: FakeServer, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that was stopped for longer than its lease, with a draft that nobody else knows of: it may write no more, but that draft goes."""
+    """A worker that was stopped for longer than its lease, with a draft that nobody else knows
+    of: it may write no more, but that draft goes.
+    """
     monkeypatch.setattr(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 6.0
     )
@@ -75,7 +81,9 @@ async def over(delivering: Delivering) -> bool:
 
 
 async def test_slots_of_any_number_are_kept(delivering: Delivering, sample: FakeServer) -> None:
-    """A worker that got the last slots keeps those, and takes not the first ones besides when these become free."""
+    """A worker that got the last slots keeps those, and takes not the first ones besides when
+    these become free.
+    """
     assert isinstance(sample.vendor, SampleVendor)
     await delivering.connect(sample_kind(sample.vendor), sample.url)
     async with delivering.engine_of("arg_sync").begin() as connection:
@@ -85,7 +93,8 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, sample: Fake
         await budget.release_slots(connection, "books", "one")
         assert await budget.keep_slots(connection, "books", "two", 3600) == 2
     held = await delivering.rows(
-        "SELECT slot_no, holder, held_until > now() + interval '50 minutes' AS kept FROM arg_sync.call_slot ORDER BY slot_no"
+        "SELECT slot_no, holder, held_until > now() + interval '50 minutes' AS kept FROM"
+        " arg_sync.call_slot ORDER BY slot_no"
     )
     assert [tuple(row) for row in held] == [(3, "two", True), (4, "two", True)]
 
@@ -93,7 +102,9 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, sample: Fake
 async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
     delivering: Delivering, sample: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One worker has all slots but the last, another that one: while it works no third gets it, however long that lasts."""
+    """One worker has all slots but the last, another that one: while it works no third gets it,
+    however long that lasts.
+    """
     monkeypatch.setattr(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 3.0
     )

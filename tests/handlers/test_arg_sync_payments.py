@@ -1,4 +1,6 @@
-"""Payments read back from a ledger that plays: each entry kept once, said once, and written once into the invoicer's books."""
+"""Payments read back from a ledger that plays: each entry kept once, said once, and written once
+into the invoicer's books.
+"""
 
 import asyncio
 import json
@@ -87,7 +89,9 @@ async def test_a_payment_is_read_published_and_written_once(
 async def test_a_reversal_is_negative_and_a_change_is_the_difference(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """The ledger takes a payment back, or makes another amount of it: the sum of its entries is what the ledger says now."""
+    """The ledger takes a payment back, or makes another amount of it: the sum of its entries is
+    what the ledger says now.
+    """
     book(sample, "P-1", paid, "100.00")
     await read_payments(delivering)
     book(sample, "P-1", paid, "80.00")
@@ -108,7 +112,9 @@ async def test_a_reversal_is_negative_and_a_change_is_the_difference(
 async def test_a_payment_of_a_foreign_document_is_ignored(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Of documents that we did not deliver nothing is said; when one turns out to be ours, it is."""
+    """Of documents that we did not deliver nothing is said; when one turns out to be ours, it
+    is.
+    """
     sample.vendor.payments.append(
         {
             "id": "P-9",
@@ -166,7 +172,9 @@ async def test_a_dead_key_stops_the_connection(
 async def test_entries_that_cannot_be_are_set_aside(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Another currency than the invoice's, an unknown invoice, the same entry with another amount: a person looks."""
+    """Another currency than the invoice's, an unknown invoice, the same entry with another
+    amount: a person looks.
+    """
     book(sample, "P-1", paid, "100.00", currency="EUR")
     await read_payments(delivering)
     (said,) = delivering.said("payment-recorded")
@@ -186,7 +194,9 @@ async def test_entries_that_cannot_be_are_set_aside(
 async def test_what_is_more_than_was_open_ages_by_its_own_date(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Domain rules 8: an invoice is paid, then credited: the credit belongs to nothing any more and ages by its own date."""
+    """Domain rules 8: an invoice is paid, then credited: the credit belongs to nothing any more
+    and ages by its own date.
+    """
     book(sample, "P-1", paid, paid.total, on="2026-03-10")
     await read_payments(delivering)
     await consume(delivering, unit_of_work_for)
@@ -212,7 +222,9 @@ async def test_a_payment_of_an_odd_day_is_recorded(
 async def test_an_unforeseen_payment_stops_no_worker(
     delivering: Delivering, sample: FakeServer, paid: Closed
 ) -> None:
-    """An entry without what belongs into it: the poll fails and says so, the worker goes on, and the next poll begins at the same place."""
+    """An entry without what belongs into it: the poll fails and says so, the worker goes on, and
+    the next poll begins at the same place.
+    """
     handle = sample.vendor.handle
     sample.vendor.handle = lambda asked: Reply(200, b'{"next": "7", "payments": [{}]}')  # type: ignore[method-assign]
     await read_payments(delivering)

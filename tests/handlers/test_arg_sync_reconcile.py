@@ -1,4 +1,6 @@
-"""The three-way check on a ledger that plays: each drift that was planted is found, once, with a fix, and no other."""
+"""The three-way check on a ledger that plays: each drift that was planted is found, once, with a
+fix, and no other.
+"""
 
 import json
 from decimal import Decimal
@@ -44,7 +46,9 @@ def double(server: FakeServer, number: str, an_id: str) -> None:
 async def test_each_injected_drift_is_found_and_no_other(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Edited total, currency and number, another customer, voided, deleted, doubled; the rest is quiet. A second look says nothing anew."""
+    """Edited total, currency and number, another customer, voided, deleted, doubled; the rest is
+    quiet. A second look says nothing anew.
+    """
     run = await reconcile(delivering)
     assert (run.state, run.documents, run.unread) == ("done", 13, 0) and await open_drifts(
         delivering
@@ -113,7 +117,9 @@ async def test_a_deleted_document_is_delivered_again_by_command(
 async def test_what_could_not_be_read_is_not_deleted(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """The server is away: no drift, the run waits and tries again; what was open before stays open."""
+    """The server is away: no drift, the run waits and tries again; what was open before stays
+    open.
+    """
     document(sample, "INV-1")["total"] = Decimal("1.00")
     await reconcile(delivering)
     await sample.stop()
@@ -144,7 +150,9 @@ async def test_a_dead_key_reads_nothing(delivering: Delivering, sample: FakeServ
 async def test_received_and_closed_documents_are_compared(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Not heard, heard otherwise, heard of nothing, never queued: each by its code; what was closed a moment ago is given time."""
+    """Not heard, heard otherwise, heard of nothing, never queued: each by its code; what was
+    closed a moment ago is given time.
+    """
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
     await delivering.close("INV-20")
@@ -159,7 +167,8 @@ async def test_received_and_closed_documents_are_compared(
         "UPDATE arg_sync.received_document SET total = 1 WHERE invoice_number = 'INV-3'"
     )
     await delivering.rows(
-        "INSERT INTO arg_sync.received_document SELECT 999, billing_company, 'INV-999', document_type, batch_id, currency, total, content_hash, received_at"
+        "INSERT INTO arg_sync.received_document SELECT 999, billing_company, 'INV-999',"
+        " document_type, batch_id, currency, total, content_hash, received_at"
         " FROM arg_sync.received_document WHERE invoice_number = 'INV-4'"
     )
     await reconcile(delivering)

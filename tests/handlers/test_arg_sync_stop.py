@@ -1,4 +1,6 @@
-"""A worker that is asked to stop ends the deliveries that it has in hand: cut off, each would be in doubt and wait for the end of its lease."""
+"""A worker that is asked to stop ends the deliveries that it has in hand: cut off, each would be
+in doubt and wait for the end of its lease.
+"""
 
 import asyncio
 
@@ -22,7 +24,9 @@ async def test_a_stop_ends_what_is_in_hand(
     monkeypatch: pytest.MonkeyPatch,
     busy: float,
 ) -> None:
-    """Also when a batch in hand takes its time, and the loop that looks for deliveries has ended by itself meanwhile."""
+    """Also when a batch in hand takes its time, and the loop that looks for deliveries has ended
+    by itself meanwhile.
+    """
     configure(sweep_seconds=0.3)
     await delivering.connect(sample_kind(sample.vendor, request_seconds=5.0), sample.url)  # type: ignore[arg-type]
     await delivering.close("INV-1")

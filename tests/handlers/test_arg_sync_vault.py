@@ -1,4 +1,6 @@
-"""Where a connection's secrets lie: renewed by one alone, and nobody is given what is older than what was saved."""
+"""Where a connection's secrets lie: renewed by one alone, and nobody is given what is older than
+what was saved.
+"""
 
 import asyncio
 
@@ -22,7 +24,9 @@ async def vaults(
 
 
 async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:
-    """The second is refused while the first renews, and the version that was replaced is nobody's any more."""
+    """The second is refused while the first renews, and the version that was replaced is
+    nobody's any more.
+    """
     one, other = vaults
     version = (await one.read()).version
     assert await one.may_renew(version) and not await other.may_renew(version)
@@ -35,7 +39,10 @@ async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, Stored
 async def test_what_was_read_while_new_tokens_were_saved_is_not_remembered(
     vaults: tuple[StoredSecrets, StoredSecrets], delivering: Delivering
 ) -> None:
-    """A reading in the middle of a saving sees what was there before. The next one sees what was saved, and not what that one saw."""
+    """A reading in the middle of a saving sees what was there before.
+
+    The next one sees what was saved, and not what that one saw.
+    """
     secret_store, _ = vaults
     version = (await secret_store.read()).version
     assert await secret_store.may_renew(version)

@@ -1,4 +1,6 @@
-"""Webhooks on the worker's own HTTP server: a signature is verified, and the body only says that payments are to be read soon."""
+"""Webhooks on the worker's own HTTP server: a signature is verified, and the body only says that
+payments are to be read soon.
+"""
 
 import asyncio
 import base64
@@ -28,11 +30,14 @@ def signed(body: bytes, key: str = HOOK_KEY) -> str:
 
 @pytest.fixture
 async def delivering(delivering: Delivering, configure: Configure) -> Delivering:
-    """Three connections, the payments of which were read lately; `plain` was given no key for webhooks."""
+    """Three connections, the payments of which were read lately; `plain` was given no key for
+    webhooks.
+    """
     configure(http_port=free_port(), kafka="127.0.0.1:1")
     for ledger, kind in (("us", "xero"), ("uk", "quickbooks"), ("plain", "xero")):
         await delivering.rows(
-            "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)"
+            "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync,"
+            " state, actor, connected_at)"
             " VALUES (:ledger, :kind, 'acme-us', '{}', true, 'connected', 'pat', now())",
             ledger=ledger,
             kind=kind,
@@ -44,7 +49,8 @@ async def delivering(delivering: Delivering, configure: Configure) -> Delivering
             sealed=sealing.seal(secrets),
         )
         await delivering.rows(
-            "INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1, now() + interval '1 hour')",
+            "INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1,"
+            " now() + interval '1 hour')",
             ledger=ledger,
         )
     return delivering
@@ -103,7 +109,9 @@ async def test_a_signed_webhook_asks_for_a_poll(
 
 
 async def test_intent_to_receive(delivering: Delivering, worker: httpx2.AsyncClient) -> None:
-    """Xero checks the address with signatures that are good and others that are not: 200 and 401."""
+    """Xero checks the address with signatures that are good and others that are not: 200 and
+    401.
+    """
     body = b'{"events":[],"firstEventSequence":0,"lastEventSequence":0,"entropy":"S0m3r4nd0mt3xt"}'
     good, bad = signed(body), signed(body, "another")
     codes = [
@@ -137,7 +145,9 @@ async def test_anything_else_asks_for_nothing(
     body: bytes,
     status: int,
 ) -> None:
-    """Another key, another body, another header, no header, no key of ours, no such connection: the same empty 401. Too large: 413."""
+    """Another key, another body, another header, no header, no key of ours, no such connection:
+    the same empty 401. Too large: 413.
+    """
     answer = await worker.post(f"/webhooks/{path}", content=body, headers=headers)
     assert (answer.status_code, answer.content) == (status, b"")
     assert await asked(delivering) == set()

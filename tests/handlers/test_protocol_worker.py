@@ -1,4 +1,6 @@
-"""A real worker on a real Kafka and PostgreSQL: offsets, an absent world, a bug, too much that nobody can read, what is left to say."""
+"""A real worker on a real Kafka and PostgreSQL: offsets, an absent world, a bug, too much that
+nobody can read, what is left to say.
+"""
 
 import asyncio
 import contextlib
@@ -72,8 +74,10 @@ async def sample_setup(
 async def test_offsets_of_exactly_this_batch(
     sample_setup: dict[str, str], engine_of: EngineOf, configure: Configure
 ) -> None:
-    """What was read ahead is not committed: in each transaction the committed offset is where this batch begins, or an earlier one, for the
-    offsets of a batch are committed while the next one is worked on; never is it within or beyond the batch."""
+    """What was read ahead is not committed: in each transaction the committed offset is where
+    this batch begins, or an earlier one, for the offsets of a batch are committed while the
+    next one is worked on; never is it within or beyond the batch.
+    """
     configure(max_batch_records=10)
     seen: list[tuple[int, int]] = []
 
@@ -97,7 +101,9 @@ async def _equals(find: Callable[[], Awaitable[Any]], wanted: Any) -> bool:
 async def test_while_the_database_is_unavailable_order_is_kept_and_nothing_skipped(
     sample_setup: dict[str, str], engine_of: EngineOf, configure: Configure
 ) -> None:
-    """PostgreSQL ends the connection inside the transaction, three times: the worker goes back to the first record of the batch each time."""
+    """PostgreSQL ends the connection inside the transaction, three times: the worker goes back
+    to the first record of the batch each time.
+    """
     configure(max_batch_records=10)
     gone: list[int] = []
 
@@ -123,7 +129,9 @@ async def test_while_the_database_is_unavailable_order_is_kept_and_nothing_skipp
 async def test_too_many_bad_records_pause_the_consumer(
     sample_setup: dict[str, str], engine_of: EngineOf, configure: Configure, tmp_path: Path
 ) -> None:
-    """Over the limit the consumer pauses and says so, nothing past it is committed; with a higher limit a new start goes on from there."""
+    """Over the limit the consumer pauses and says so, nothing past it is committed; with a
+    higher limit a new start goes on from there.
+    """
     configure(max_batch_records=20, bad_records_limit=15)
     await publish(*(sample(name) for name in names(20)))
     async with working(SampleService()) as (app, task):
@@ -154,7 +162,9 @@ async def _holds(check: Callable[[], bool]) -> bool:
 async def test_the_outbox_is_published_at_start(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """A worker that died between commit and publish left ids behind: its successor says them before it reads anything."""
+    """A worker that died between commit and publish left ids behind: its successor says them
+    before it reads anything.
+    """
     await _leave_unsaid(engine_of, *names(3))
     async with working(SampleService()):
         await until("said at start", lambda: _said_are(names(3)))
@@ -166,7 +176,9 @@ async def test_the_outbox_is_published_at_start(
 async def test_the_outbox_is_published_by_the_sweep(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """What another replica left behind while this one runs is said by the slow sweep, once it was seen twice."""
+    """What another replica left behind while this one runs is said by the slow sweep, once it
+    was seen twice.
+    """
     async with working(SampleService()) as (app, _):
         await until("ready", lambda: _holds(lambda: "sweep" in app.worker.progress.last))
         await _leave_unsaid(engine_of, *names(3))
@@ -201,7 +213,9 @@ async def _unsaid_is_empty(engine_of: EngineOf) -> bool:
 async def test_an_unexpected_error_stops_the_worker_and_loses_nothing(
     sample_setup: dict[str, str], engine_of: EngineOf, command: tuple[str, ...]
 ) -> None:
-    """A bug outside a document's rule ends the process with code 3 and the places in its log; nothing is dead-lettered, committed or skipped."""
+    """A bug outside a document's rule ends the process with code 3 and the places in its log;
+    nothing is dead-lettered, committed or skipped.
+    """
     await publish(*(sample(name) for name in names(5)), b"{")
     spoilt = await asyncio.to_thread(
         _sample_process, sample_setup | {"SAMPLE_DEFECT": "1"}, command
@@ -255,7 +269,9 @@ async def _sample_running(
 async def test_a_signal_ends_the_worker_with_exit_0_after_the_batch_in_hand(
     sample_setup: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    """SIGTERM inside a transaction: the batch is committed and published, its offset too, no other batch begins, and the exit code is 0."""
+    """SIGTERM inside a transaction: the batch is committed and published, its offset too, no
+    other batch begins, and the exit code is 0.
+    """
     pauses = Pauses(tmp_path)
     async with _sample_running(
         sample_setup, tmp_path, command, pause=tmp_path, max_batch_records=1
@@ -278,7 +294,9 @@ async def test_a_signal_ends_the_worker_with_exit_0_after_the_batch_in_hand(
 async def test_a_worker_that_is_killed_loses_nothing(
     sample_setup: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    """SIGKILL between the commit and the publishing: the next process publishes what is left, and no message has its effect twice."""
+    """SIGKILL between the commit and the publishing: the next process publishes what is left,
+    and no message has its effect twice.
+    """
     async with _sample_running(
         sample_setup, tmp_path, command, crash=f"after_commit@{TOPIC}"
     ) as worker:
@@ -297,11 +315,14 @@ async def test_a_worker_that_is_killed_loses_nothing(
 async def test_published_messages_are_counted(
     sample_setup: dict[str, str], engine_of: EngineOf, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    """Under the names of FastStream's own middleware, though another producer publishes; metrics and health are routes of the application."""
+    """Under the names of FastStream's own middleware, though another producer publishes; metrics
+    and health are routes of the application.
+    """
     async with _sample_running(sample_setup, tmp_path, command) as worker:
         await publish(sample("t0000"), sample("t0001"), b"{")
         wanted = [
-            f'faststream_published_messages_total{{app_name="{SERVICE}",broker="kafka",destination="{full_name(topic)}",status="success"}} {count}.0'
+            f'faststream_published_messages_total{{app_name="{SERVICE}",broker="kafka",destination="{full_name(topic)}",status="success"}}'
+            f" {count}.0"
             for topic, count in ((PUBLISHED, 2), (LETTERS, 1))
         ]
         await until(
@@ -326,15 +347,18 @@ async def test_a_rebalance_during_the_stop_delays_no_member(
     await until("the sample is kept", all_kept(engine_of, 1))
     app.exit()
     for consumer in app.consumers:
-        consumer.client._coordinator.request_rejoin()  # what the coordinator's answer to a heartbeat does
+        # what the coordinator's answer to a heartbeat does
+        consumer.client._coordinator.request_rejoin()
     assert await asyncio.wait_for(task, 20) == 0
 
 
 async def test_after_a_refused_message_a_worker_restarts(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """The brokers count what they get of a producer: refused once, it could never say anything on that partition again. So the worker ends,
-    and its successor says what was left as soon as the brokers take it."""
+    """The brokers count what they get of a producer: refused once, it could never say anything
+    on that partition again. So the worker ends, and its successor says what was left as soon
+    as the brokers take it.
+    """
     first, refused, later = [
         name for name in names(100) if partition_of(name.encode(), settings().partitions) == 0
     ][:3]
@@ -353,7 +377,9 @@ async def test_after_a_refused_message_a_worker_restarts(
 async def test_a_replica_name_is_used_once(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """Two workers of one name would rejoin for ever: the second exits and says what to do, also after the database cut every connection."""
+    """Two workers of one name would rejoin for ever: the second exits and says what to do, also
+    after the database cut every connection.
+    """
     async with working(SampleService()) as (app, _), engine_of("owner").connect() as connection:
         await until("ready", lambda: _holds(lambda: "sweep" in app.worker.progress.last))
         await connection.execute(text(f"SELECT pg_terminate_backend(pid, 9000) {HOLDING_A_NAME}"))
@@ -377,7 +403,9 @@ async def test_a_replica_name_is_used_once(
 async def test_a_header_has_no_effect(
     sample_setup: dict[str, str], engine_of: EngineOf, headers: list[tuple[str, bytes | None]]
 ) -> None:
-    """Headers of input are optional and mean nothing: whatever they hold, the record has its effect, and so have its neighbours."""
+    """Headers of input are optional and mean nothing: whatever they hold, the record has its
+    effect, and so have its neighbours.
+    """
     await publish(sample("a"))
     await publish(sample("b"), headers=headers)
     await publish(sample("c"))
@@ -403,14 +431,18 @@ async def main():
 
 asyncio.run(main())
 """
-"""A program whose header names are not UTF-8, as those of a C client may be; the pure Python half of the library can be made to send them."""
+"""A program whose header names are not UTF-8, as those of a C client may be; the pure Python
+half of the library can be made to send them.
+"""
 
 
 @pytest.mark.parametrize("compression", ["", "gzip"])
 async def test_a_header_name_that_is_no_text_has_no_effect(
     sample_setup: dict[str, str], engine_of: EngineOf, compression: str
 ) -> None:
-    """A header whose very name is not UTF-8 stops neither its record nor the neighbours in the same record batch."""
+    """A header whose very name is not UTF-8 stops neither its record nor the neighbours in the
+    same record batch.
+    """
     run = [sys.executable, "-c", ODD_NAME, settings().kafka, full_name(TOPIC), compression]
     await asyncio.to_thread(
         subprocess.run,
@@ -429,7 +461,9 @@ async def test_a_header_name_that_is_no_text_has_no_effect(
 async def test_a_consumer_that_does_not_read_is_not_ready(
     sample_setup: dict[str, str], engine_of: EngineOf, configure: Configure
 ) -> None:
-    """Health is progress: a worker whose process is up but whose consumer leaves records lying is not ready; when it reads again it is."""
+    """Health is progress: a worker whose process is up but whose consumer leaves records lying
+    is not ready; when it reads again it is.
+    """
     configure(progress_limit_seconds=1.5)
     async with working(SampleService()) as (app, _):
         await publish(sample("a"))
@@ -452,7 +486,9 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
 async def test_the_dead_letter_of_a_very_long_key_is_published(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """A record that nobody can read may have a key that, as text, is longer than a message: its dead letter is told of all the same."""
+    """A record that nobody can read may have a key that, as text, is longer than a message: its
+    dead letter is told of all the same.
+    """
     async with working(SampleService()):
         await publish(b"{bad", key=b"\xff" * 400_000)
         await until(
@@ -463,7 +499,9 @@ async def test_the_dead_letter_of_a_very_long_key_is_published(
 
 
 async def test_the_framework_acknowledges_nothing(sample_setup: dict[str, str]) -> None:
-    """The framework acknowledges nothing by itself, on any subscriber, and new groups begin at the beginning."""
+    """The framework acknowledges nothing by itself, on any subscriber, and new groups begin at
+    the beginning.
+    """
     (broker,) = build_app(SampleService().service()).brokers
     subscribers = list(broker.subscribers)
     assert len(subscribers) == 2

@@ -1,6 +1,8 @@
-"""The real services on one real database, without Kafka: what one says is carried to who hears it, at once or when a history says so.
+"""The real services on one real database, without Kafka: what one says is carried to who hears
+it, at once or when a history says so.
 
-One database serves all histories: between two of them every table is emptied but those of what is set up once.
+One database serves all histories: between two of them every table is emptied but those of what is
+set up once.
 """
 
 import json
@@ -51,7 +53,9 @@ WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id =
 
 @dataclass
 class Office:
-    """The workers of a history, the statements that are on their way to the invoicer, and a look at the books."""
+    """The workers of a history, the statements that are on their way to the invoicer, and a look
+    at the books.
+    """
 
     url: str
     services: dict[str, Service] = field(default_factory=dict)
@@ -93,7 +97,9 @@ class Office:
             )  # type: ignore[arg-type]
 
     async def empty(self) -> None:
-        """Empties every table but those of companies, catalog and time groups, and forgets what was under way."""
+        """Empties every table but those of companies, catalog and time groups, and forgets what
+        was under way.
+        """
         async with self.engines["owner"].begin() as connection:
             await connection.execute(text(EMPTY))
         self.under_way.clear()
@@ -108,7 +114,9 @@ class Office:
     # -- messages
 
     async def consume(self, service: str, records: Sequence[Record]) -> None:
-        """A polled batch of one topic at one service, its background jobs, and what it said: statements are put on their way."""
+        """A polled batch of one topic at one service, its background jobs, and what it said:
+        statements are put on their way.
+        """
         for subscription in self.services[service].subscriptions:
             mine = [one for one in records if one.topic == subscription.topic]
             if mine:

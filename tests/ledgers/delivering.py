@@ -1,4 +1,6 @@
-"""The delivery engine in a test: closed documents put into the books, a connection to a ledger that plays, engines that deliver."""
+"""The delivery engine in a test: closed documents put into the books, a connection to a ledger
+that plays, engines that deliver.
+"""
 
 import contextlib
 import json
@@ -85,8 +87,10 @@ class Delivering:
         """A connection as the command leaves it, and a mapping of everything."""
         self.kinds[kind.name] = kind
         await self.rows(
-            "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync, state, actor, connected_at)"
-            " VALUES (:ledger, :kind, :company, CAST(:settings AS jsonb), :auto, 'connected', 'pat', now())",
+            "INSERT INTO arg_sync.connection (ledger, kind, billing_company, settings, auto_sync,"
+            " state, actor, connected_at)"
+            " VALUES (:ledger, :kind, :company, CAST(:settings AS jsonb), :auto, 'connected',"
+            " 'pat', now())",
             ledger=ledger,
             kind=kind.name,
             company=COMPANY,
@@ -123,7 +127,9 @@ class Delivering:
         day: int = 0,
         due: date | None = None,
     ) -> Closed:
-        """A document of two lines, the amounts of which follow its number; a credit note credits the whole of an invoice."""
+        """A document of two lines, the amounts of which follow its number; a credit note credits
+        the whole of an invoice.
+        """
         no = int("".join(filter(str.isdigit, number)))
         when = FIRST_DAY + timedelta(days=day)
         worth = [
@@ -199,7 +205,8 @@ class Delivering:
     async def hurry(self) -> None:
         """Time passes: what waits, waits no more; circuits close; leases end."""
         await self.rows(
-            "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued', 'unknown', 'sending')"
+            "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state IN ('queued',"
+            " 'unknown', 'sending')"
         )
         await self.rows("UPDATE arg_sync.connection SET open_until = NULL")
         await self.rows("UPDATE arg_sync.customer SET claimed_until = now() - interval '1 second'")

@@ -1,6 +1,9 @@
-"""A server that plays an accounting system over real sockets, and misbehaves on demand. What it carried out stands in its journal.
+"""A server that plays an accounting system over real sockets, and misbehaves on demand.
 
-A vendor's file beside this one says what its API answers (`Vendor`); the faults of the network are the same for all and live here.
+What it carried out stands in its journal.
+
+A vendor's file beside this one says what its API answers (`Vendor`); the faults of the network are
+the same for all and live here.
 """
 
 import asyncio
@@ -33,7 +36,10 @@ FaultName = Literal[
 
 @dataclass(frozen=True)
 class Fault:
-    """One misbehaviour. `seconds`: how late, or what Retry-After says (`words` if it is to be odd)."""
+    """One misbehaviour.
+
+    `seconds`: how late, or what Retry-After says (`words` if it is to be odd).
+    """
 
     name: FaultName
     seconds: float = 1.0
@@ -84,7 +90,10 @@ class Written:
 
 
 class Vendor(Protocol):
-    """An accounting system in memory. `handle` carries out and answers; the journal holds every document that was ever accepted."""
+    """An accounting system in memory.
+
+    `handle` carries out and answers; the journal holds every document that was ever accepted.
+    """
 
     journal: list[Written]
 
@@ -97,7 +106,9 @@ class Vendor(Protocol):
         ...
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
-        """How it refuses a document for good, in its own form; `in_200`: with status 200 where it has such a way, else as it does."""
+        """How it refuses a document for good, in its own form; `in_200`: with status 200 where
+        it has such a way, else as it does.
+        """
         ...
 
     def with_wrong_amount(self, asked: Asked) -> Reply:
@@ -107,7 +118,10 @@ class Vendor(Protocol):
 
 @dataclass
 class FakeServer:
-    """A vendor on a port of the loopback. `plan` says what the next requests that make a document meet, one each; `delay` goes before all."""
+    """A vendor on a port of the loopback.
+
+    `plan` says what the next requests that make a document meet, one each; `delay` goes before all.
+    """
 
     vendor: Vendor
     delay: float = 0.0

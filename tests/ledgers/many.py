@@ -1,6 +1,8 @@
-"""Many closed documents at once, and a worker process for the smallest ledger: what throughput and restarts are measured with.
+"""Many closed documents at once, and a worker process for the smallest ledger: what throughput
+and restarts are measured with.
 
-`python -m tests.ledgers.many CONCURRENCY` works until it is killed; database and key come from the settings.
+`python -m tests.ledgers.many CONCURRENCY` works until it is killed; database and key come from the
+settings.
 """
 
 import asyncio

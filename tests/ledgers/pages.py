@@ -1,4 +1,7 @@
-"""The tables in docs/ledgers: settings and abilities of each kind, from its own description. `python -m tests.ledgers.pages` writes them."""
+"""The tables in docs/ledgers: settings and abilities of each kind, from its own description.
+
+`python -m tests.ledgers.pages` writes them.
+"""
 
 import re
 from pathlib import Path
@@ -17,7 +20,8 @@ def table_of(kind: AdapterSpec) -> str:
     for each in settings_of(kind):
         default = f"`{each.default}`" if each.default else "required" if each.required else "none"
         rows.append(
-            f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} | {default} |"
+            f"| `{each.name}` | {each.words}{' (secret: sealed)' if each.secret else ''} |"
+            f" {default} |"
         )
     limits = (
         ", ".join(
@@ -36,7 +40,8 @@ def table_of(kind: AdapterSpec) -> str:
         f"| hosts | {', '.join(f'`{host}`' for host in kind.allowed_hosts) or 'any, over https'} |",
         f"| a repeat with the same key makes nothing new | {yes[can.request_key]} |",
         f"| a number is taken once | {yes[can.unique_number]} |",
-        f"| steps | {'create and post' if can.steps == 2 else 'create'}, up to {can.batch_max} a call |",
+        f"| steps | {'create and post' if can.steps == 2 else 'create'}, up to {can.batch_max} a"
+        " call |",
         f"| limit | {limits}; {can.concurrency} documents at once |",
         f"| we wait for an answer | {can.request_seconds:.0f} s |",
         f"| the server may still act after that | {can.server_seconds:.0f} s |",

@@ -1,6 +1,8 @@
-"""The smallest accounting system there can be, with the adapter for it: what the engine is tested with, and a model for a new adapter.
+"""The smallest accounting system there can be, with the adapter for it: what the engine is
+tested with, and a model for a new adapter.
 
-`SampleVendor(request_key, unique_number, steps)` has what the engine's promises depend on as switches.
+`SampleVendor(request_key, unique_number, steps)` has what the engine's promises depend on as
+switches.
 """
 
 import json

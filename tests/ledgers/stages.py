@@ -1,4 +1,6 @@
-"""A vendor on its server with two ports to it, patient and impatient, that share one vault: what the suites of the vendors run on."""
+"""A vendor on its server with two ports to it, patient and impatient, that share one vault: what
+the suites of the vendors run on.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping

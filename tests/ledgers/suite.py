@@ -1,4 +1,5 @@
-"""What every adapter must show, whatever the system: subclass `LedgerSuite`, give it the fixture `stage`, and add the vendor's own tests.
+"""What every adapter must show, whatever the system: subclass `LedgerSuite`, give it the fixture
+`stage`, and add the vendor's own tests.
 
 class TestXero(LedgerSuite):
     @pytest.fixture
@@ -97,9 +98,12 @@ def host(
 
 @dataclass
 class Stage:
-    """An adapter and the server that plays its vendor. `codes`: account, item and tax that exist there; the customer is made by the tests.
+    """An adapter and the server that plays its vendor.
 
-    `impatient`: a second port on the same server whose `request_seconds` are `patience`, for answers that do not come.
+    `codes`: account, item and tax that exist there; the customer is made by the tests.
+
+    `impatient`: a second port on the same server whose `request_seconds` are `patience`, for
+    answers that do not come.
     """
 
     port: LedgerAdapter
@@ -119,7 +123,9 @@ class Stage:
 def document(
     stage: Stage, number: str = "INV-000001", kind: str = "invoice", **changes: Any
 ) -> ArDocument:
-    """40 h at 50.00 and a fee of 100.01, taxed with 10 % if the system has a tax code: a total to the cent."""
+    """40 h at 50.00 and a fee of 100.01, taxed with 10 % if the system has a tax code: a total
+    to the cent.
+    """
     tax = stage.codes.get("tax", "")
     worth = [
         (Decimal(40), Decimal("50.0000"), Decimal("2000.00")),
@@ -209,18 +215,24 @@ class LedgerSuite:
         assert await stage.port.customer_for(mercy) == made
 
     async def test_a_mapped_customer_that_does_not_exist_is_refused(self, stage: Stage) -> None:
-        """An operator's mapping that leads nowhere is parked with a message, and no customer is made in its place."""
+        """An operator's mapping that leads nowhere is parked with a message, and no customer is
+        made in its place.
+        """
         with pytest.raises(Failure) as failed:
             await stage.port.customer_for(Customer("Mercy", mapped="no-such-customer-1"))
         assert failed.value.failure == "permanent" and "no-such-customer-1" in failed.value.message
 
     async def test_rendering_is_pure(self, stage: Stage) -> None:
-        """The same document gives the same request, byte for byte: what is sent again is what was sent."""
+        """The same document gives the same request, byte for byte: what is sent again is what
+        was sent.
+        """
         assert stage.port.render(document(stage), "7") == stage.port.render(document(stage), "7")
 
     @pytest.mark.parametrize("kind", ["invoice", "credit-note"])
     async def test_a_document_is_there_once_with_our_total(self, stage: Stage, kind: Any) -> None:
-        """Number, kind, currency, customer and total are ours, to the cent; of a credit note the total is positive."""
+        """Number, kind, currency, customer and total are ours, to the cent; of a credit note the
+        total is positive.
+        """
         made = document(stage, "D-000042", kind)
         there = await deliver(stage.port, made)
         assert there.state in ("posted", "paid")
@@ -243,7 +255,9 @@ class LedgerSuite:
         assert (await stage.port.find("invoice", ["D-000044"]))["D-000044"] == []
 
     async def test_a_credit_note_is_applied_once(self, stage: Stage) -> None:
-        """What a credit note gives back lowers what the invoice still asks; applying it again changes nothing."""
+        """What a credit note gives back lowers what the invoice still asks; applying it again
+        changes nothing.
+        """
         if not stage.port.capabilities.allocates:
             return  # this system has no way to apply a credit note to an invoice
         invoice = await deliver(stage.port, document(stage, "D-000050"))
@@ -314,7 +328,9 @@ class LedgerSuite:
     async def test_in_doubt_is_unknown_and_found_by_number(
         self, stage: Stage, fault: FaultName
     ) -> None:
-        """Accepted, and the answer is lost: unknown, never a refusal; a look-up finds the one document."""
+        """Accepted, and the answer is lost: unknown, never a refusal; a look-up finds the one
+        document.
+        """
         request = stage.port.render(
             document(stage), await customer_of(stage.port, document(stage).customer)
         )
@@ -346,7 +362,9 @@ class LedgerSuite:
         assert not any(secret in f"{failed} {failed.message}" for secret in stage.secrets)
 
     async def test_a_document_that_came_late_is_found(self, stage: Stage) -> None:
-        """The server carries it out after we gave up: that is what waiting before the look-up is for."""
+        """The server carries it out after we gave up: that is what waiting before the look-up is
+        for.
+        """
         request = stage.port.render(
             document(stage), await customer_of(stage.port, document(stage).customer)
         )
@@ -357,7 +375,9 @@ class LedgerSuite:
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
 
     async def test_another_amount_is_reported(self, stage: Stage) -> None:
-        """The adapter tells what stands there, not what was asked: the engine sees the difference and parks it."""
+        """The adapter tells what stands there, not what was asked: the engine sees the
+        difference and parks it.
+        """
         stage.server.plan(Fault("wrong-amount"))
         made = document(stage)
         assert (await create(stage.port, made)).total != made.total
@@ -373,7 +393,9 @@ class LedgerSuite:
         assert first.remote_id == again.remote_id and len(stage.accepted) == 1
 
     async def test_a_number_that_is_taken_is_a_duplicate(self, stage: Stage) -> None:
-        """Where numbers are unique, a second document under another key is refused as a duplicate, to be looked up."""
+        """Where numbers are unique, a second document under another key is refused as a
+        duplicate, to be looked up.
+        """
         if not stage.port.capabilities.unique_number:
             return  # nothing is promised
         await create(stage.port, document(stage))

@@ -1,4 +1,6 @@
-"""Ten thousand queued deliveries, and a worker that is killed in the middle of them: each document is sent once."""
+"""Ten thousand queued deliveries, and a worker that is killed in the middle of them: each
+document is sent once.
+"""
 
 import asyncio
 import os
@@ -30,7 +32,9 @@ async def delivered(server: FakeServer, documents: int) -> None:
 async def test_queued_deliveries_survive_a_restart_without_a_second_send(
     delivering: Delivering, database: str
 ) -> None:
-    """kill -9 in the middle, three times: what was in hand is looked up, and every document was sent exactly once."""
+    """kill -9 in the middle, three times: what was in hand is looked up, and every document was
+    sent exactly once.
+    """
     vendor = SampleVendor(unique_number=True, customers={"Mercy Hospital": "C1"})
     async with playing(vendor) as server:
         await delivering.connect(sample_kind(vendor, concurrency=CONCURRENCY, **TIMES), server.url)

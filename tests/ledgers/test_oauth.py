@@ -1,4 +1,6 @@
-"""Tokens: renewed by one alone, saved before they are used, dead ones told; and no secret in any message."""
+"""Tokens: renewed by one alone, saved before they are used, dead ones told; and no secret in any
+message.
+"""
 
 import asyncio
 import base64
@@ -26,7 +28,10 @@ from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRE
 
 @dataclass
 class TokenVendor:
-    """A token endpoint, and one page behind it. `lost`: so many answers are not given, though the tokens are new."""
+    """A token endpoint, and one page behind it.
+
+    `lost`: so many answers are not given, though the tokens are new.
+    """
 
     login: Login = field(default_factory=Login)
     journal: list[Any] = field(default_factory=list)
@@ -58,7 +63,10 @@ class TokenVendor:
 
 @dataclass
 class Watched(OpenVault):
-    """A vault that takes its time to save, and says in which order things happen. `fails`: so many savings do; `stale`: so many readings are."""
+    """A vault that takes its time to save, and says in which order things happen.
+
+    `fails`: so many savings do; `stale`: so many readings are.
+    """
 
     said: list[str] = field(default_factory=list)
     fails: int = 0
@@ -144,7 +152,9 @@ async def given_up(server: FakeServer, tokens: Tokens) -> "asyncio.Task[Secrets]
 
 
 async def test_a_call_that_is_given_up_loses_no_token(server: FakeServer) -> None:
-    """The caller is cancelled in the middle of a renewal: what the vendor gave is saved nevertheless."""
+    """The caller is cancelled in the middle of a renewal: what the vendor gave is saved
+    nevertheless.
+    """
     held = secret_store()
     tokens = tokens_on(server, held)
     task = await given_up(server, tokens)
@@ -168,7 +178,9 @@ async def test_a_caller_after_one_that_gave_up_waits_for_its_renewal(
 async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_with_it(
     server: FakeServer,
 ) -> None:
-    """A reading that began before the new tokens were saved: the old refresh token, used once more, would end the connection."""
+    """A reading that began before the new tokens were saved: the old refresh token, used once
+    more, would end the connection.
+    """
     held = secret_store()
     tokens = tokens_on(server, held)
     first = await tokens.current()
@@ -180,7 +192,9 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
 
 
 async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
-    """The books are away at that moment: the vendor is not asked a second time, and nobody uses the tokens before they are saved."""
+    """The books are away at that moment: the vendor is not asked a second time, and nobody uses
+    the tokens before they are saved.
+    """
     held = secret_store()
     tokens = tokens_on(server, held)
     held.fails = 2
@@ -198,7 +212,9 @@ async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: Fak
 async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that was stopped between the reservation and the call: another may have renewed meanwhile."""
+    """A process that was stopped between the reservation and the call: another may have renewed
+    meanwhile.
+    """
     monkeypatch.setattr(oauth, "CLAIM_SECONDS", -1.0)
     tokens = tokens_on(server, secret_store())
     with pytest.raises(Failure) as failed:
@@ -210,7 +226,9 @@ async def test_an_old_token_does_not_leave_after_the_time_of_its_reservation(
 
 
 async def test_an_answer_that_is_lost_is_asked_for_again(server: FakeServer) -> None:
-    """The old refresh token is taken until the new one was used: the same process tries again at once, and the connection lives."""
+    """The old refresh token is taken until the new one was used: the same process tries again at
+    once, and the connection lives.
+    """
     held = secret_store()
     tokens = tokens_on(server, held)
     vendor_of(server).lost = 1
@@ -248,7 +266,9 @@ async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> No
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_a_dead_token_is_reported_without_its_value(server: FakeServer, status: int) -> None:
-    """The class is auth, the message names the connection and what to do; the vendor quotes our secrets, we don't."""
+    """The class is auth, the message names the connection and what to do; the vendor quotes our
+    secrets, we don't.
+    """
     quoted = base64.b64encode(f"{CLIENT_ID}:{quote(CLIENT_SECRET, safe='')}".encode()).decode()
     vendor_of(server).instead = [
         said(
@@ -317,7 +337,9 @@ KINDS: list[tuple[AdapterSpec, Any, dict[str, str], dict[str, str], str]] = [
 async def test_a_token_that_expires_in_mid_run(
     kind: AdapterSpec, vendor: Any, settings: dict[str, str], codes: dict[str, str], base: str
 ) -> None:
-    """The call fails as auth, nothing was made; after one renewal the same request goes through; no secret is in what was said."""
+    """The call fails as auth, nothing was made; after one renewal the same request goes through;
+    no secret is in what was said.
+    """
     async with staged(kind, vendor(), settings, codes, base) as stage:
         await create(stage.port, document(stage, "INV-1"))
         stage.server.vendor.login.expire()  # type: ignore[attr-defined]

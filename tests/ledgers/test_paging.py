@@ -35,7 +35,9 @@ async def stage(
 
 
 async def test_no_payment_is_missed_when_one_changes_between_two_pages(stage: Stage) -> None:
-    """The first is changed when its page was read: it goes to the end, all others move up by one, and none of them is left out or counted twice."""
+    """The first is changed when its page was read: it goes to the end, all others move up by
+    one, and none of them is left out or counted twice.
+    """
     await deliver(stage.port, document(stage, "INV-1"))
     vendor: Any = stage.server.vendor
     paid = [vendor.pay("INV-1", f"{amount}.00") for amount in range(1, 8)]

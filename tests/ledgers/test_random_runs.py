@@ -1,7 +1,9 @@
-"""All faults by chance, workers killed and stopped at any moment, every vendor: one document per invoice stands in the server's own journal.
+"""All faults by chance, workers killed and stopped at any moment, every vendor: one document per
+invoice stands in the server's own journal.
 
-A run is repeated by its seed. For Business Central, which has neither request key nor unique number, the faults stay within the server's own
-time limit, in which nothing may arise twice; what happens beyond it has a test of its own.
+A run is repeated by its seed. For Business Central, which has neither request key nor unique
+number, the faults stay within the server's own time limit, in which nothing may arise twice; what
+happens beyond it has a test of its own.
 """
 
 import asyncio
@@ -97,7 +99,10 @@ PLAYED = {
 
 @dataclass
 class Chance:
-    """Which requests misbehave: by the seed, so many in all. A token that expires does so for all calls, until it is renewed."""
+    """Which requests misbehave: by the seed, so many in all.
+
+    A token that expires does so for all calls, until it is renewed.
+    """
 
     dice: random.Random
     left: int
@@ -183,16 +188,21 @@ async def connected(delivering: Delivering, played: Played, server: FakeServer) 
 
 
 async def time_passes(delivering: Delivering) -> None:
-    """What waits longer than the server's own limit needs, waits less: absurd wishes and long rests are not sat out, safety is."""
+    """What waits longer than the server's own limit needs, waits less: absurd wishes and long
+    rests are not sat out, safety is.
+    """
     await delivering.rows(
-        "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued' AND NOT outcome_unknown AND next_attempt_at > now()"
+        "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued' AND NOT"
+        " outcome_unknown AND next_attempt_at > now()"
     )
     await delivering.rows(
-        "UPDATE arg_sync.delivery SET next_attempt_at = LEAST(next_attempt_at, now() + make_interval(secs => :s)) WHERE state IN ('queued', 'unknown')",
+        "UPDATE arg_sync.delivery SET next_attempt_at = LEAST(next_attempt_at, now() +"
+        " make_interval(secs => :s)) WHERE state IN ('queued', 'unknown')",
         s=SERVER_SECONDS + 2.5,
     )
     await delivering.rows(
-        "UPDATE arg_sync.connection SET open_until = LEAST(open_until, now() + interval '0.3 seconds')"
+        "UPDATE arg_sync.connection SET open_until = LEAST(open_until, now() + interval '0.3"
+        " seconds')"
     )
 
 
@@ -212,7 +222,10 @@ async def fixed(delivering: Delivering) -> None:
 async def settled(delivering: Delivering, workers: Workers, seconds: float = 180.0) -> None:
     """All are posted, or refused for good."""
     until = asyncio.get_running_loop().time() + seconds
-    asked = "SELECT invoice_number, state, code, message FROM arg_sync.delivery WHERE state <> 'posted' AND NOT (state = 'refused' AND code = ANY(:codes))"
+    asked = (
+        "SELECT invoice_number, state, code, message FROM arg_sync.delivery WHERE state <>"
+        " 'posted' AND NOT (state = 'refused' AND code = ANY(:codes))"
+    )
     while open_ := [
         one
         for one in await delivering.rows(asked, codes=list(STAYS_REFUSED))
@@ -250,7 +263,9 @@ async def closed_documents(delivering: Delivering, count: int) -> list[Closed]:
 async def trouble(
     delivering: Delivering, workers: Workers, server: FakeServer, dice: random.Random
 ) -> None:
-    """Documents come in waves, each heard twice; meanwhile workers are killed, stopped for longer than a lease, and started."""
+    """Documents come in waves, each heard twice; meanwhile workers are killed, stopped for
+    longer than a lease, and started.
+    """
     for at in range(0, len(delivering.closed), 4):
         before = len(server.calls)
         for _ in range(2):
@@ -278,7 +293,9 @@ async def trouble(
 async def test_one_document_for_each_invoice_whatever_happens(
     delivering: Delivering, workers: Workers, name: str, seed: int
 ) -> None:
-    """Two workers, kills, stops, every fault: one accepted document an invoice, posted to the cent, or parked with a message; and no secret anywhere."""
+    """Two workers, kills, stops, every fault: one accepted document an invoice, posted to the
+    cent, or parked with a message; and no secret anywhere.
+    """
     played, dice = PLAYED[name], random.Random(seed)
     async with playing(played.vendor()) as server:
         await connected(delivering, played, server)
@@ -318,7 +335,9 @@ async def test_one_document_for_each_invoice_whatever_happens(
 async def test_a_token_that_ends_again_and_again_ends_no_connection(
     delivering: Delivering, workers: Workers
 ) -> None:
-    """Two workers, killed and stopped, renew a rotating token at almost every document: no old one is ever used where a new one was."""
+    """Two workers, killed and stopped, renew a rotating token at almost every document: no old
+    one is ever used where a new one was.
+    """
     played, dice = PLAYED["business-central"], random.Random(14)
     async with playing(played.vendor()) as server:
         await connected(delivering, played, server)
@@ -335,11 +354,14 @@ async def test_a_token_that_ends_again_and_again_ends_no_connection(
 
 
 async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: FakeServer) -> None:
-    """Tables, messages, dead letters, logs: the vendor quoted our keys again and again, and nothing of it stayed."""
+    """Tables, messages, dead letters, logs: the vendor quoted our keys again and again, and
+    nothing of it stayed.
+    """
     login = server.vendor.login  # type: ignore[attr-defined]
     assert login.count, "no token was ever asked for"
     tables = await delivering.rows(
-        "SELECT table_schema s, table_name n FROM information_schema.tables WHERE table_schema NOT IN ('pg_catalog')"
+        "SELECT table_schema s, table_name n FROM information_schema.tables WHERE table_schema NOT"
+        " IN ('pg_catalog')"
     )
     dump = ""
     for table in tables:
@@ -367,7 +389,9 @@ async def no_secret_anywhere(delivering: Delivering, workers: Workers, server: F
 async def test_beyond_the_stated_window_a_second_draft_may_arise_and_is_reported(
     delivering: Delivering, workers: Workers
 ) -> None:
-    """Business Central carries a draft out later than its own limit says: a second one may be there. It is not posted, and a look-up shows both."""
+    """Business Central carries a draft out later than its own limit says: a second one may be
+    there. It is not posted, and a look-up shows both.
+    """
     played = PLAYED["business-central"]
     async with playing(played.vendor()) as server:
         await connected(delivering, played, server)
@@ -387,7 +411,9 @@ async def test_beyond_the_stated_window_a_second_draft_may_arise_and_is_reported
 async def test_a_number_that_another_program_took_is_parked(
     delivering: Delivering, workers: Workers, name: str
 ) -> None:
-    """Another program made a document of our number: ours is not made beside it, a person is told, the next invoice goes on."""
+    """Another program made a document of our number: ours is not made beside it, a person is
+    told, the next invoice goes on.
+    """
     played = PLAYED[name]
     async with playing(played.vendor()) as server:
         await connected(delivering, played, server)

@@ -1,4 +1,6 @@
-"""The suite of adapters is held against the smallest of them, in each of the four ways in which a system can keep from doubles."""
+"""The suite of adapters is held against the smallest of them, in each of the four ways in which
+a system can keep from doubles.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""The adapter for Tryton against a real Tryton 8, with a wire in between that misbehaves; and what is Tryton's own."""
+"""The adapter for Tryton against a real Tryton 8, with a wire in between that misbehaves; and
+what is Tryton's own.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -105,7 +107,10 @@ class TestTryton(LedgerSuite):
         assert failed.value.failure == "permanent" and "SI-" in failed.value.message
 
     async def test_our_tax_is_kept_to_the_cent(self, stage: Stage) -> None:
-        """Three lines of 0.05 at 10 %: rounded line by line 0.03, of the sum 0.02. Tryton keeps what we invoiced, either way."""
+        """Three lines of 0.05 at 10 %: rounded line by line 0.03, of the sum 0.02.
+
+        Tryton keeps what we invoiced, either way.
+        """
         for at, due in enumerate((Decimal("0.03"), Decimal("0.02"))):
             parts = [due - Decimal("0.01") * 2, Decimal("0.01"), Decimal("0.01")]
             lines = tuple(

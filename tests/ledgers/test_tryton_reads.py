@@ -1,4 +1,6 @@
-"""Payments and reconciliation against a real Tryton: what was planted in its books is found, and nothing else."""
+"""Payments and reconciliation against a real Tryton: what was planted in its books is found, and
+nothing else.
+"""
 
 from collections.abc import Iterator
 from datetime import date
@@ -72,7 +74,9 @@ async def again(delivering: Delivering, server: TrytonServer, number: str) -> No
 async def test_each_injected_drift_is_found_and_no_other(
     delivering: Delivering, server: TrytonServer
 ) -> None:
-    """A total that was edited, a customer that was merged, cancelled, deleted, entered twice, renumbered: each found with a fix, the rest quiet."""
+    """A total that was edited, a customer that was merged, cancelled, deleted, entered twice,
+    renumbered: each found with a fix, the rest quiet.
+    """
     run = await reconcile(delivering)
     assert (run.state, run.documents, run.unread) == ("done", INVOICES + 1, 0), run.message
     assert await open_drifts(delivering) == set()
@@ -85,7 +89,8 @@ async def test_each_injected_drift_is_found_and_no_other(
         ids["INV-2"],
     )
     await server.rows(
-        "UPDATE account_invoice SET party = (SELECT id FROM party_party WHERE name = 'Client 1') WHERE id = $1",
+        "UPDATE account_invoice SET party = (SELECT id FROM party_party WHERE name = 'Client 1')"
+        " WHERE id = $1",
         ids["INV-4"],
     )
     await server.rows("UPDATE account_invoice SET state = 'cancelled' WHERE id = $1", ids["INV-3"])

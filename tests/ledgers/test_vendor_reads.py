@@ -1,4 +1,6 @@
-"""Reconciliation and payments of each vendor on the fault server: what was planted is found, and of an untouched ledger nothing."""
+"""Reconciliation and payments of each vendor on the fault server: what was planted is found, and
+of an untouched ledger nothing.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +26,11 @@ INVOICES_OF: dict[str, tuple[Callable[[Any], Stored], str]] = {
 
 @pytest.mark.parametrize("name", sorted(PLAYED))
 async def test_each_injected_drift_is_found_and_no_other(delivering: Delivering, name: str) -> None:
-    """Untouched: nothing. One deleted, one edited by a cent, one entered anew under our number by another program: these, and no other."""
+    """Untouched: nothing.
+
+    One deleted, one edited by a cent, one entered anew under our number by another program: these,
+    and no other.
+    """
     played = PLAYED[name]
     can = replace(played.kind.capabilities, per_minute=None, per_day=None)
     async with playing(played.vendor()) as server:
@@ -65,7 +71,9 @@ async def test_each_injected_drift_is_found_and_no_other(delivering: Delivering,
 
 
 async def test_the_second_draft_of_the_stated_window_is_found(delivering: Delivering) -> None:
-    """Business Central carries a create out long after we gave up: the second draft is reported, with what to delete."""
+    """Business Central carries a create out long after we gave up: the second draft is reported,
+    with what to delete.
+    """
     played = PLAYED["business-central"]
     times = {"request_seconds": 0.5, "server_seconds": 0.2, "per_minute": None}
     async with playing(played.vendor()) as server:

@@ -1,4 +1,6 @@
-"""What is each vendor's own: codes for a taken number, errors in a 200, drafts, external ids, payments, currencies, codes that are missing."""
+"""What is each vendor's own: codes for a taken number, errors in a 200, drafts, external ids,
+payments, currencies, codes that are missing.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -138,7 +140,9 @@ async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> N
 
 
 async def test_a_document_of_9727_lines(stage: Stage) -> None:
-    """It goes through in one piece, or summed where the vendor is not asked for so many; its total is ours to the cent."""
+    """It goes through in one piece, or summed where the vendor is not asked for so many; its
+    total is ours to the cent.
+    """
     codes = stage.codes
     lines = tuple(
         Line(
@@ -336,7 +340,9 @@ def test_what_an_answer_means(
 
 
 async def test_quickbooks_knows_a_customer_by_currency() -> None:
-    """A customer has one currency there: billed in another, it is another customer, named so; the look-up finds each."""
+    """A customer has one currency there: billed in another, it is another customer, named so;
+    the look-up finds each.
+    """
     async with quickbooks_stage() as stage:
         dollars = await stage.port.add_customer(Customer("Mercy", currency="USD"))
         assert await stage.port.customer_for(Customer("Mercy", currency="EUR")) is None
@@ -366,7 +372,9 @@ async def test_quickbooks_outside_the_us_has_a_tax_code_for_each_line() -> None:
 
 
 async def test_a_voided_quickbooks_invoice_is_not_found() -> None:
-    """It stays there with a total of nothing: by number it is not there, by id it is voided; a deleted one is gone by code 610."""
+    """It stays there with a total of nothing: by number it is not there, by id it is voided; a
+    deleted one is gone by code 610.
+    """
     async with quickbooks_stage() as stage:
         made = await create(stage.port, document(stage))
         one = stage.server.vendor.things["Invoice"][made.remote_id]  # type: ignore[attr-defined]
@@ -377,7 +385,9 @@ async def test_a_voided_quickbooks_invoice_is_not_found() -> None:
 
 
 async def test_business_central_posts_once_and_deletes_drafts_only() -> None:
-    """Posting again gives what stands there; a draft can be deleted twice, a posted one not at all; a draft that is gone is looked for by number."""
+    """Posting again gives what stands there; a draft can be deleted twice, a posted one not at
+    all; a draft that is gone is looked for by number.
+    """
     async with central_stage() as stage:
         draft = await create(stage.port, document(stage))
         assert draft.state == "draft" and draft.total == document(stage).total
@@ -487,7 +497,9 @@ async def test_unreadable_currencies_are_reported(text: str) -> None:
 
 
 def test_lines_are_summed_to_the_cent(xero_stage: Stage) -> None:
-    """Lines of one account, item and tax become one; more kinds than the limit are refused; without a limit nothing changes."""
+    """Lines of one account, item and tax become one; more kinds than the limit are refused;
+    without a limit nothing changes.
+    """
     made = document(xero_stage)
     many = replace(
         made,
@@ -530,7 +542,9 @@ def test_the_pages_are_up_to_date(name: str) -> None:
 
 
 async def test_every_kind_is_described(xero_stage: Stage) -> None:
-    """Each setting has words; no default of a required one; what is asked of an operator is enough to make a port."""
+    """Each setting has words; no default of a required one; what is asked of an operator is
+    enough to make a port.
+    """
     for ledger in (xero.LEDGER, qb.LEDGER, bc.LEDGER, ns.LEDGER):
         assert ledger.needs and ledger.title and all(each.words for each in ledger.settings)
         assert not any(each.required and each.default for each in ledger.settings)

@@ -133,7 +133,9 @@ def test_each_vendor_has_a_list_of_hosts(kind: str) -> None:
 def test_which_addresses_may_be_reached(
     address: str, loopback: bool, private: bool, may: bool
 ) -> None:
-    """A name may resolve to public addresses only, unless the connection says that it is at home."""
+    """A name may resolve to public addresses only, unless the connection says that it is at
+    home.
+    """
     assert is_allowed(address, loopback=loopback, private=private) is may
 
 
@@ -155,7 +157,9 @@ async def test_a_name_that_means_an_inner_address_is_refused(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
-    """The answer comes back as it is, and nobody else is asked: a token goes to its own host only."""
+    """The answer comes back as it is, and nobody else is asked: a token goes to its own host
+    only.
+    """
     async with playing(Page()) as other:
         page(server).reply = Reply(status, b"", {"location": other.url})
         client = wire_to(server.url)
@@ -180,7 +184,9 @@ async def test_an_answer_is_not_read_without_end(
 
 @pytest.mark.parametrize("packed", [True, False])
 async def test_the_declared_compression_is_not_trusted(server: FakeServer, packed: bool) -> None:
-    """Some compress though we ask for none; Tryton says of large answers that they are compressed when they are not: only the bytes tell."""
+    """Some compress though we ask for none; Tryton says of large answers that they are
+    compressed when they are not: only the bytes tell.
+    """
     text = b'{"a": 1}' * 50
     page(server).reply = Reply(
         200, gzip.compress(text) if packed else text, {"content-encoding": "gzip"}
@@ -213,7 +219,9 @@ async def test_bytes_that_trickle_do_not_hold_it(server: FakeServer) -> None:
 
 
 async def test_nothing_of_a_write_leaves_after_its_time(server: FakeServer) -> None:
-    """A worker that was stopped between its check and its write finds the time over and sends nothing; a read may go."""
+    """A worker that was stopped between its check and its write finds the time over and sends
+    nothing; a read may go.
+    """
     client = wire_to(server.url)
     with writing(time.monotonic() - 0.01):
         with pytest.raises(Failure) as failed:
@@ -236,7 +244,9 @@ async def test_no_proxy_of_the_machine_is_used(
 
 
 def test_a_quotation_does_not_show_half_a_secret() -> None:
-    """The end of a quotation may fall into a secret: it is blotted out before the quotation is cut."""
+    """The end of a quotation may fall into a secret: it is blotted out before the quotation is
+    cut.
+    """
     body = "x" * 295 + SECRET
     assert "canary" not in Response(400, {}, body.encode(), frozenset({SECRET})).words
     assert "canar" in Response(400, {}, body.encode()).words
@@ -263,7 +273,9 @@ def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float
 
 
 def test_characters_that_no_database_stores_are_removed() -> None:
-    """NUL and half a character, spelt out or in another encoding: a sign stands in their place; a whole character stays."""
+    """NUL and half a character, spelt out or in another encoding: a sign stands in their place;
+    a whole character stays.
+    """
     said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
     for body in (said, said.decode().encode("utf-16")):
         assert Response(200, {}, body).json(writes=False) == {

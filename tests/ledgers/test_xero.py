@@ -1,4 +1,6 @@
-"""The Xero adapter: the suite of all adapters with all traffic held against the official description, and what is Xero's own."""
+"""The Xero adapter: the suite of all adapters with all traffic held against the official
+description, and what is Xero's own.
+"""
 
 import json
 from collections.abc import AsyncIterator
@@ -26,7 +28,9 @@ described = pytest.mark.skipif(
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    """A server that plays Xero, and holds all traffic against the description where that is at hand."""
+    """A server that plays Xero, and holds all traffic against the description where that is at
+    hand.
+    """
     vendor = XeroVendor(check=xero_description.check if xero_description.FILE.exists() else None)
     async with staged(
         LEDGER, vendor, {"tenant_id": TENANT}, {"account": "200", "tax": "OUTPUT"}, BASE
@@ -136,7 +140,9 @@ class TestDescription:
         ],
     )
     def test_it_refuses_what_is_wrong(self, element: Any) -> None:
-        """`{}`, a wrong Type, an unknown, read-only or missing field, a wrong form of a date, number or id: none passes."""
+        """`{}`, a wrong Type, an unknown, read-only or missing field, a wrong form of a date,
+        number or id: none passes.
+        """
         with pytest.raises(xero_description.NotDescribed):
             xero_description.check(asked(element), "/Invoices", None)
 
@@ -196,7 +202,9 @@ async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stag
 
 
 async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
-    """Whole and in parts, under the same keys: what is there is told as there, or as a number that is taken."""
+    """Whole and in parts, under the same keys: what is there is told as there, or as a number
+    that is taken.
+    """
     requests = await frozen_request(stage, "INV-1", "INV-2", "INV-3")
     stage.server.plan(Fault("silence"))
     assert all(
@@ -267,7 +275,9 @@ def test_bodies_are_kept_small() -> None:
 
 
 async def test_payments_are_read_from_a_cursor_and_taken_back(stage: Stage) -> None:
-    """Each once, and again when it is cancelled; what was read is not read from the beginning again."""
+    """Each once, and again when it is cancelled; what was read is not read from the beginning
+    again.
+    """
     await deliver(stage.port, document(stage, "INV-1"))
     paid = vendor_of(stage).pay("INV-1", "1000.00")
     first = await stage.port.payments("")
@@ -299,7 +309,9 @@ async def test_what_another_program_made_is_found_and_told_apart(stage: Stage) -
 
 
 async def test_voided_is_absent_and_deleted_is_reported(stage: Stage) -> None:
-    """A voided invoice is not found by its number; its state is told by its id; None is only what Xero itself does not know."""
+    """A voided invoice is not found by its number; its state is told by its id; None is only
+    what Xero itself does not know.
+    """
     made = await create(stage.port, document(stage))
     vendor_of(stage).documents[made.remote_id]["Status"] = "VOIDED"
     assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []

@@ -1,4 +1,5 @@
-"""Seeds an empty Tryton: a company, a chart of accounts, a fiscal year with sequences, a tax of 10 %. Run by Tryton's own Python.
+"""Seeds an empty Tryton: a company, a chart of accounts, a fiscal year with sequences, a tax of
+10 %. Run by Tryton's own Python.
 
 `python tryton_seed.py CONFIGURATION DATABASE`: prints what was made as JSON.
 """

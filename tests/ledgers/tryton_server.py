@@ -1,7 +1,9 @@
-"""A real Tryton for tests: installed from PyPI into an environment of its own, on a database of its own, as a process of its own.
+"""A real Tryton for tests: installed from PyPI into an environment of its own, on a database of
+its own, as a process of its own.
 
-From nothing it takes a minute or two; the environment and a dump of the seeded database are kept in the user's cache, then it takes seconds.
-Tryton is GPL-3: it is asked over HTTP and never imported here.
+From nothing it takes a minute or two; the environment and a dump of the seeded database are kept in
+the user's cache, then it takes seconds. Tryton is GPL-3: it is asked over HTTP and never imported
+here.
 """
 
 import contextlib
@@ -65,7 +67,8 @@ def _run(*command: object, **environment: str) -> str:
         check=False,
     )
     assert done.returncode == 0, (
-        f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+        f"{' '.join(map(str, command))} ended with"
+        f" {done.returncode}:\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
     )
     return done.stdout
 
@@ -136,15 +139,20 @@ class TrytonServer:
         return self.folder / f"{self.database}.log"
 
     def build(self) -> None:
-        """Makes the database: from the dump in the cache, else from nothing, which makes the dump."""
+        """Makes the database: from the dump in the cache, else from nothing, which makes the
+        dump.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         python = python_of_tryton()
         base = plain_dsn(
             make_url(self.postgres_url).set(database="").render_as_string(hide_password=False)
         )
         self._configuration.write_text(
-            f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten = 127.0.0.1:{self.port}\n"
-            "[session]\ntimeout = 36000\n[queue]\nworker = True\n"  # reports of invoices are printed by a worker, which we don't start
+            f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten ="
+            f" 127.0.0.1:{self.port}\n"
+            "[session]\ntimeout"
+            " ="
+            " 36000\n[queue]\nworker = True\n"  # reports of invoices are printed by a worker, which we don't start
         )
         dump = _folder() / "seeded.dump"
         with _alone(_folder()):
@@ -243,9 +251,12 @@ class TrytonServer:
     async def invoices(self) -> list[tuple[str, str, Decimal]]:
         """Reference, state and total of every customer invoice, from its own lines and taxes."""
         found = await self.rows(
-            "SELECT i.reference, i.state, coalesce((SELECT sum(round(CAST(l.quantity AS numeric) * l.unit_price, 2)) FROM account_invoice_line l"
-            " WHERE l.invoice = i.id), 0) + coalesce((SELECT sum(t.amount) FROM account_invoice_tax t WHERE t.invoice = i.id), 0) AS total"
-            " FROM account_invoice i WHERE i.type = 'out' AND i.reference NOT LIKE '%/old/%' ORDER BY i.reference, i.id"
+            "SELECT i.reference, i.state, coalesce((SELECT sum(round(CAST(l.quantity AS numeric) *"
+            " l.unit_price, 2)) FROM account_invoice_line l"
+            " WHERE l.invoice = i.id), 0) + coalesce((SELECT sum(t.amount) FROM"
+            " account_invoice_tax t WHERE t.invoice = i.id), 0) AS total"
+            " FROM account_invoice i WHERE i.type = 'out' AND i.reference NOT LIKE '%/old/%' ORDER"
+            " BY i.reference, i.id"
         )
         return [(row["reference"], row["state"], row["total"]) for row in found]
 
@@ -264,7 +275,8 @@ class TrytonServer:
     async def rename_all(self) -> None:
         """What earlier tests made is out of the way."""
         await self.rows(
-            "UPDATE account_invoice SET reference = reference || '/old/' || id WHERE reference NOT LIKE '%/old/%'"
+            "UPDATE account_invoice SET reference = reference || '/old/' || id WHERE reference NOT"
+            " LIKE '%/old/%'"
         )
 
 

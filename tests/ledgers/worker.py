@@ -1,6 +1,8 @@
-"""A delivery worker as a process of its own, to be killed and stopped: the engine with the real kinds, their limits lifted and their times scaled.
+"""A delivery worker as a process of its own, to be killed and stopped: the engine with the real
+kinds, their limits lifted and their times scaled.
 
-`python -m tests.ledgers.worker FILE` writes what it says on topics to FILE; database and key come from the settings.
+`python -m tests.ledgers.worker FILE` writes what it says on topics to FILE; database and key come
+from the settings.
 """
 
 import asyncio

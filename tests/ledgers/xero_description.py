@@ -1,7 +1,9 @@
-"""Xero's official OpenAPI description as a validator of traffic, both ways (jsonschema over the file's own schemas, made stricter).
+"""Xero's official OpenAPI description as a validator of traffic, both ways (jsonschema over the
+file's own schemas, made stricter).
 
-The file marks almost nothing as required, and lets unknown fields pass. So what a request must hold is said here, and a request may hold no field
-that the description does not know or that it calls read-only. Answers may hold more than it knows: its own examples do.
+The file marks almost nothing as required, and lets unknown fields pass. So what a request must hold
+is said here, and a request may hold no field that the description does not know or that it calls
+read-only. Answers may hold more than it knows: its own examples do.
 """
 
 import os
@@ -78,7 +80,10 @@ def description() -> dict[str, Any]:
 
 @cache
 def _registry(requests: bool) -> Registry[Any]:
-    """Its schemas, as strict as one direction may be. References stay references, so that circles do no harm."""
+    """Its schemas, as strict as one direction may be.
+
+    References stay references, so that circles do no harm.
+    """
     schemas = deepcopy(description()["components"]["schemas"])
     for name, schema in schemas.items():
         if schema.get("type") != "object":

@@ -1,4 +1,6 @@
-"""What a look at the ledger or a failed call makes of a delivery; waits, circuits, orders, leases; and the document in the ledger's words."""
+"""What a look at the ledger or a failed call makes of a delivery; waits, circuits, orders,
+leases; and the document in the ledger's words.
+"""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -70,7 +72,10 @@ def middle() -> float:
 def test_what_a_look_means(
     there: list[RemoteDocument], ours: str | None, verdict: str, code: str
 ) -> None:
-    """None: send; equal: take it, or post the draft; different or several: a person decides. Strange drafts are nobody's."""
+    """None: send; equal: take it, or post the draft; different or several: a person decides.
+
+    Strange drafts are nobody's.
+    """
     look = after_lookup(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
     if verdict == "refuse":
@@ -131,7 +136,9 @@ def standing(**changes: Any) -> AttemptContext:
 def test_what_a_failure_means(
     failed: Failure, changes: dict[str, Any], state: str, outcome_unknown: bool, at_least: float
 ) -> None:
-    """Of five classes each has its consequence; doubt never goes away by a failure, and what may have happened is looked up after the ledger's limit."""
+    """Of five classes each has its consequence; doubt never goes away by a failure, and what may
+    have happened is looked up after the ledger's limit.
+    """
     after = after_failure(failed, standing(**changes), middle)
     assert (after.state, after.outcome_unknown) == (state, outcome_unknown)
     assert after.wait_seconds >= at_least
@@ -152,7 +159,8 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        (None, None), ("", None), ("30", 30.0), ("1.5", 1.5), ("Tue, 31 Mar 2026 12:01:00 GMT", 60.0), ("Tue, 31 Mar 2026 11:00:00 GMT", 0.0),
+        (None, None), ("", None), ("30", 30.0), ("1.5", 1.5), ("Tue, 31 Mar 2026"
+            " 12:01:00 GMT", 60.0), ("Tue, 31 Mar 2026 11:00:00 GMT", 0.0),
         ("soon", None), ("-5", None), ("9" * 12, 999999999999.0), ("nan", None), ("1e9", None),
     ],
 )  # fmt: skip
@@ -207,13 +215,17 @@ def waiting(*spec: tuple[int, str, bool, int]) -> list[OpenDelivery]:
 def test_order_is_kept_and_one_that_fails_steps_aside(
     order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]
 ) -> None:
-    """By date within the connection or the customer; a document that failed three times holds up nobody."""
+    """By date within the connection or the customer; a document that failed three times holds up
+    nobody.
+    """
     assert next_in_order(waiting(*spec), order, 10) == taken
     assert next_in_order(waiting(*spec), order, 1) == taken[:1]
 
 
 def test_a_lease_outlives_what_its_last_write_can_do() -> None:
-    """A successor looks when our patience and the server's are over, counted from the last moment at which we may write."""
+    """A successor looks when our patience and the server's are over, counted from the last
+    moment at which we may write.
+    """
     lease = lease_for(30.0, 60.0, 15.0)
     assert lease.whole_seconds > lease.write_seconds + 30.0 + 60.0
 
@@ -235,7 +247,9 @@ def test_the_pace_stays_within_the_budget() -> None:
 def test_which_addresses_are_talked_to(
     address: str, loopback: bool, private: bool, reached: bool
 ) -> None:
-    """Public ones; private and link-local ones if allowed; the loopback only if the URL itself says so."""
+    """Public ones; private and link-local ones if allowed; the loopback only if the URL itself
+    says so.
+    """
     assert is_allowed(address, loopback=loopback, private=private) is reached
 
 
@@ -255,7 +269,9 @@ async def no_turn() -> None:
 async def test_base_urls_come_from_the_list_and_use_https(
     url: str, hosts: tuple[str, ...], code: str
 ) -> None:
-    """A look-alike, a password in the URL, or http to another machine is refused when the connection is made."""
+    """A look-alike, a password in the URL, or http to another machine is refused when the
+    connection is made.
+    """
     try:
         await HttpClient(url, no_turn, request_seconds=1, allowed_hosts=hosts).close()
         found = ""
@@ -341,7 +357,9 @@ CODES = {
 
 @pytest.mark.parametrize(("kind", "sign"), [("invoice", 1), ("credit-note", -1)])
 def test_a_document_in_the_ledgers_words(kind: str, sign: int) -> None:
-    """Codes are the ledger's, the most special one wins; of a credit note every sign is turned, and sums stay sums."""
+    """Codes are the ledger's, the most special one wins; of a credit note every sign is turned,
+    and sums stay sums.
+    """
     head, lines = closed(kind, sign)
     made = to_ar_document(head, lines, CODES, [CreditedInvoice("INV-0", Decimal(5), "R9")])
     assert (made.total, made.net, made.tax) == (Decimal(2205), Decimal(2005), Decimal(200))

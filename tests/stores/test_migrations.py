@@ -1,4 +1,6 @@
-"""Books outlive a version: released migrations stay as they are, and books of an unknown schema are left alone."""
+"""Books outlive a version: released migrations stay as they are, and books of an unknown schema
+are left alone.
+"""
 
 import asyncio
 import hashlib
@@ -32,7 +34,9 @@ def test_a_released_migration_is_never_edited(name: str) -> None:
 
 
 def test_every_migration_is_released_knowingly() -> None:
-    """A new one is added to the list when its version is released: `sha256sum sql/*.sql versions/0*.py > released.sha256` in its folder."""
+    """A new one is added to the list when its version is released: `sha256sum sql/*.sql
+    versions/0*.py > released.sha256` in its folder.
+    """
     there = {
         str(path.relative_to(FOLDER))
         for pattern in ("sql/*.sql", "versions/0*.py")
@@ -53,7 +57,9 @@ async def test_migrating_twice_changes_nothing(database: str, engine_of: EngineO
 async def test_a_database_of_an_unknown_schema_is_not_changed(
     database: str, engine_of: EngineOf
 ) -> None:
-    """A newer version made them, or one that was never released: nothing is done to them, up or down, and the message says what to do."""
+    """A newer version made them, or one that was never released: nothing is done to them, up or
+    down, and the message says what to do.
+    """
     async with engine_of("owner").begin() as connection:
         await connection.execute(text("UPDATE public.schema_version SET version_num = '0999'"))
     for direction in ("upgrade", "downgrade"):

@@ -1,4 +1,7 @@
-"""What a forked worker is before it is a worker. Apart from the driver, because a forked process imports this file and nothing else of the tests."""
+"""What a forked worker is before it is a worker.
+
+Apart from the driver, because a forked process imports this file and nothing else of the tests.
+"""
 
 import ctypes
 import importlib
@@ -31,7 +34,9 @@ def forks() -> ForkServerContext:
 
 
 def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> None:
-    """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `bug`: one that is planted."""
+    """The life of a worker process: its environment, its log, then what `python -m
+    services.X.app` does. `bug`: one that is planted.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(
             PR_SET_PDEATHSIG, signal.SIGKILL

@@ -1,6 +1,9 @@
-"""Bugs that are planted in production code, to prove that the checker catches them. Nothing of this runs outside tests.
+"""Bugs that are planted in production code, to prove that the checker catches them.
 
-Each takes one guard away that the protocol, the locks or the rules of money rest upon, in this process only.
+Nothing of this runs outside tests.
+
+Each takes one guard away that the protocol, the locks or the rules of money rest upon, in this
+process only.
 """
 
 from collections.abc import Callable, Sequence
@@ -108,7 +111,10 @@ def difference_times_price(put: Put) -> None:
 
 
 def sequence_for_numbers(put: Put) -> None:
-    """The next number comes from a sequence, which a rollback does not turn back. It begins behind the counter and is made by the test."""
+    """The next number comes from a sequence, which a rollback does not turn back.
+
+    It begins behind the counter and is made by the test.
+    """
     right = numbers.series_for
 
     async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:

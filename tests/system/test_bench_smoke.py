@@ -1,4 +1,6 @@
-"""The benchmarks themselves, with tiny sizes: every way runs to its end, both ways of a batch come to the same rows. Nothing is timed."""
+"""The benchmarks themselves, with tiny sizes: every way runs to its end, both ways of a batch
+come to the same rows. Nothing is timed.
+"""
 
 from pathlib import Path
 
@@ -29,7 +31,9 @@ TINY = [
 
 @pytest.mark.slow
 def test_every_measurement_gives_its_rows(stack: dict[str, str], tmp_path: Path) -> None:
-    """One command measures ingest, batches, latency, replicas and an idle stack, and writes one table with date and machine."""
+    """One command measures ingest, batches, latency, replicas and an idle stack, and writes one
+    table with date and machine.
+    """
     out = tmp_path / "table.md"
     assert stack[
         "BACKOFFICE_KAFKA"

@@ -165,7 +165,8 @@ def test_pip_and_uv_install_with_the_authorities_of_the_machine(site: Site, tmp_
         number,
         {
             "uv_of_the_test.py": runs_uv,
-            f"uv-{number}.dist-info/entry_points.txt": "[console_scripts]\nuv = uv_of_the_test:main\n",
+            f"uv-{number}.dist-info/entry_points.txt": "[console_scripts]\nuv ="
+            " uv_of_the_test:main\n",
         },
     )
     make_wheel(site, "tiny", "1.0", {"tiny.py": "ANSWER = 42\n"})

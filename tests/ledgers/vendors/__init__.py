@@ -1,1 +1,4 @@
-"""The vendors as the fault server plays them: what their APIs answer, in memory. One file beside this one is one vendor."""
+"""The vendors as the fault server plays them: what their APIs answer, in memory.
+
+One file beside this one is one vendor.
+"""

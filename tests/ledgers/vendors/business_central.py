@@ -1,4 +1,6 @@
-"""Business Central as the fault server plays it: drafts that are posted in a second call, and numbers of ours that any document may bear."""
+"""Business Central as the fault server plays it: drafts that are posted in a second call, and
+numbers of ours that any document may bear.
+"""
 
 import re
 import uuid
@@ -21,7 +23,11 @@ RATES = {"T10": Decimal("0.1")}
 
 @dataclass
 class BusinessCentralVendor:
-    """One company in memory. The journal holds drafts too: `state` tells. `posts_too`: faults fall on the call that posts as well."""
+    """One company in memory.
+
+    The journal holds drafts too: `state` tells. `posts_too`: faults fall on the call that posts as
+    well.
+    """
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
@@ -49,7 +55,8 @@ class BusinessCentralVendor:
             return self.error(
                 401,
                 "Authentication_InvalidCredentials",
-                f"The server has rejected the client credentials {asked.headers.get('authorization')}",
+                "The server has rejected the client credentials"
+                f" {asked.headers.get('authorization')}",
             )
         path = unquote(asked.path).removeprefix(BASE).strip("/")
         found = re.fullmatch(r"(\w+)(?:\(([^)]+)\))?(?:/Microsoft\.NAV\.(\w+))?", path)
@@ -167,7 +174,10 @@ class BusinessCentralVendor:
         if one["status"] != "Draft":
             return self.error(400, "Application_DialogException", "The document is posted already.")
         if one["postingDate"] < self.closed_before:
-            words = f"Posting Date {one['postingDate']} is not within your range of allowed posting dates."
+            words = (
+                f"Posting Date {one['postingDate']} is not within your range of allowed posting"
+                " dates."
+            )
             return self.error(400, "Application_DialogException", words)
         one |= {"status": "Open", "number": f"S-{self._ticks}", "lastModifiedDateTime": self.tick()}
         next(each for each in self.journal if each.remote_id == one["id"]).state = "posted"

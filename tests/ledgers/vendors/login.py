@@ -1,4 +1,6 @@
-"""A token endpoint that rotates refresh tokens and punishes who uses an old one; and what all vendors that are played have in common."""
+"""A token endpoint that rotates refresh tokens and punishes who uses an old one; and what all
+vendors that are played have in common.
+"""
 
 import base64
 from dataclasses import dataclass, field
@@ -28,8 +30,11 @@ def said(status: int, value: Any, **headers: str) -> Reply:
 
 @dataclass
 class Login:
-    """Tokens of one connection. An old refresh token is good until the new tokens were used once, however often its answer is lost; after
-    that it ends the connection."""
+    """Tokens of one connection.
+
+    An old refresh token is good until the new tokens were used once, however often its answer is
+    lost; after that it ends the connection.
+    """
 
     life_seconds: int = 1800
     refresh: str = REFRESH

@@ -1,4 +1,6 @@
-"""NetSuite as the fault server plays it: external ids that are taken once, answers that only say where a record is, SuiteQL for lists."""
+"""NetSuite as the fault server plays it: external ids that are taken once, answers that only say
+where a record is, SuiteQL for lists.
+"""
 
 import json
 import re
@@ -118,7 +120,8 @@ class NetSuiteVendor:
             return self.error(
                 400,
                 "USER_ERROR",
-                "The transaction date you specified is not within the date range of your accounting period.",
+                "The transaction date you specified is not within the date range of your"
+                " accounting period.",
             )
         net = tax = Decimal(0)
         for line in body["item"]["items"]:

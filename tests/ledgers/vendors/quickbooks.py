@@ -1,4 +1,6 @@
-"""QuickBooks Online as the fault server plays it: one company, with the codes that taken numbers were seen to have."""
+"""QuickBooks Online as the fault server plays it: one company, with the codes that taken numbers
+were seen to have.
+"""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +30,10 @@ TAKEN = {
 
 @dataclass
 class QuickBooksVendor:
-    """One company in memory. `taken_code`: how it says that a number is taken; `duplicates`: the company allows them."""
+    """One company in memory.
+
+    `taken_code`: how it says that a number is taken; `duplicates`: the company allows them.
+    """
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
@@ -54,7 +59,10 @@ class QuickBooksVendor:
         if asked.path == "/token":
             return self.login.answer(asked)
         if not self.login.lets_in(asked):
-            words = f"message=AuthenticationFailed; errorCode=003200; token {asked.headers.get('authorization')}"
+            words = (
+                "message=AuthenticationFailed; errorCode=003200; token"
+                f" {asked.headers.get('authorization')}"
+            )
             return said(
                 401,
                 {
@@ -225,7 +233,8 @@ class QuickBooksVendor:
 
     def _query(self, query: str) -> Reply:
         shape = re.fullmatch(
-            r"select \* from (\w+) where (.+?)(?: orderby [\w.]+)? startposition (\d+) maxresults (\d+)",
+            r"select \* from (\w+) where (.+?)(?: orderby [\w.]+)? startposition (\d+) maxresults"
+            r" (\d+)",
             query,
         )
         assert shape is not None, f"no query that QuickBooks reads: {query}"

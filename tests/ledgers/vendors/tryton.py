@@ -1,4 +1,6 @@
-"""A real Tryton behind a wire that misbehaves: requests are handed on, what was accepted is read from Tryton's own tables."""
+"""A real Tryton behind a wire that misbehaves: requests are handed on, what was accepted is read
+from Tryton's own tables.
+"""
 
 import json
 from dataclasses import dataclass

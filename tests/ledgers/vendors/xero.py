@@ -1,4 +1,6 @@
-"""Xero as the fault server plays it: contacts, invoices, credit notes, allocations and payments of one organisation."""
+"""Xero as the fault server plays it: contacts, invoices, credit notes, allocations and payments
+of one organisation.
+"""
 
 import re
 import uuid
@@ -127,7 +129,8 @@ class XeroVendor:
                 for one in self.contacts.values()
             ):
                 return self._error(
-                    f"The contact name {contact['Name']} is already assigned to another contact. The contact name must be unique."
+                    f"The contact name {contact['Name']} is already assigned to another contact."
+                    " The contact name must be unique."
                 )
             an_id = self._id(9, len(self.contacts) + 1)
             self.contacts[an_id] = contact | {"ContactID": an_id, "ContactStatus": "ACTIVE"}
@@ -201,15 +204,24 @@ class XeroVendor:
         if contact is None or contact["ContactStatus"] != "ACTIVE":
             return "The contact is not valid or archived."
         if element["Date"] < self.closed_before:
-            return f"The document date cannot be before the end of year lock date, currently set at {self.closed_before}"
+            return (
+                "The document date cannot be before the end of year lock date, currently set at"
+                f" {self.closed_before}"
+            )
         for line in element["LineItems"]:
             if line.get("AccountCode") not in self.accounts:
-                return f"Account code '{line.get('AccountCode')}' is not a valid code for this document."
+                return (
+                    f"Account code '{line.get('AccountCode')}' is not a valid code for this"
+                    " document."
+                )
             expected = (Decimal(line["Quantity"]) * Decimal(line["UnitAmount"])).quantize(
                 CENT, ROUND_HALF_UP
             )
             if expected != Decimal(line["LineAmount"]):
-                return f"The line total {line['LineAmount']} does not match the expected line total {expected}"
+                return (
+                    f"The line total {line['LineAmount']} does not match the expected line total"
+                    f" {expected}"
+                )
         return ""
 
     def _add(
