@@ -13,14 +13,14 @@ from shared.settings import settings
 COMPANY = "bench-us"
 TIMESHEET_BYTES = 679
 SAID_AT_ONCE = 2000
-Keyed = tuple[str, bytes]
+KeyedMessage = tuple[str, bytes]
 
 
 def _bytes(body: dict[str, Any]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
-def company() -> Keyed:
+def company() -> KeyedMessage:
     """The command that creates the billing company."""
     command = {
         "command": "set-billing-company",
@@ -32,7 +32,7 @@ def company() -> Keyed:
     return COMPANY, _bytes(command)
 
 
-def requirement(at: int) -> Keyed:
+def requirement(at: int) -> KeyedMessage:
     """A requirement that is Filled and Temp, with two bill rates."""
     requirement_id = f"REQ-{at:05d}"
     return requirement_id, _bytes(
@@ -52,7 +52,7 @@ def requirement(at: int) -> Keyed:
     )
 
 
-def timesheet(at: int, requirements: int) -> Keyed:
+def timesheet(at: int, requirements: int) -> KeyedMessage:
     """A worker's week of five days; the approver's name, which no worker reads, fills the size."""
     timesheet_id = f"TS-{at:08d}"
     body: dict[str, Any] = {
@@ -76,7 +76,7 @@ def timesheet(at: int, requirements: int) -> Keyed:
     return timesheet_id, _bytes(body)
 
 
-def timesheets(first: int, count: int, requirements: int) -> Iterator[Keyed]:
+def timesheets(first: int, count: int, requirements: int) -> Iterator[KeyedMessage]:
     """Timesheets with numbers from `first` on."""
     return (timesheet(at, requirements) for at in range(first, first + count))
 
@@ -92,7 +92,7 @@ def producer(linger_ms: int = 5) -> AIOKafkaProducer:
     )
 
 
-async def publish(topic: str, messages: Iterable[Keyed]) -> int:
+async def publish(topic: str, messages: Iterable[KeyedMessage]) -> int:
     """Publish, await every acknowledgement, and return the number."""
     said = 0
     async with producer() as sender:

@@ -172,12 +172,12 @@ def test_the_asyncapi_documents_list_what_a_worker_consumes(service: str) -> Non
     document = yaml.safe_load(
         next(text for path, text in documents().items() if path.stem == service)
     )
-    heard = {
+    received = {
         channel["channel"]["$ref"].rpartition("/")[2]
         for channel in document["operations"].values()
         if channel["action"] == "receive"
     }
-    assert heard == {subscription.topic for subscription in subscriptions}
+    assert received == {subscription.topic for subscription in subscriptions}
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))

@@ -82,41 +82,41 @@ def table_differences(name: str, golden: Rows, found: Rows, renames: Renames) ->
     keys = golden.get("key_columns") or found["key_columns"]
     missing = [json.loads(row) for row in (wanted - there).elements()]
     added = [json.loads(row) for row in (there - wanted).elements()]
-    told = []
+    reported = []
     for row in missing:
         same = next((other for other in added if other[:keys] == row[:keys]), None)
         where = f"{name} {' '.join(map(str, row[:keys]))}"
         if same is None:
-            told.append(f"{where}: is missing; it was {dict(zip(columns, row, strict=True))}")
+            reported.append(f"{where}: is missing; it was {dict(zip(columns, row, strict=True))}")
             continue
         added.remove(same)
         pairs = zip(columns, row, same, strict=True)
         changes = [f"{column} was {old!r}, is {new!r}" for column, old, new in pairs if old != new]
-        told.append(f"{where}: {'; '.join(changes)}")
+        reported.append(f"{where}: {'; '.join(changes)}")
     for row in added:
         values = dict(zip(columns, row, strict=True))
-        told.append(f"{name} {' '.join(map(str, row[:keys]))}: was not there; it is {values}")
-    return told
+        reported.append(f"{name} {' '.join(map(str, row[:keys]))}: was not there; it is {values}")
+    return reported
 
 
 def differences(golden: Rows, found: Rows, renames: Renames) -> list[str]:
     """How the tables differ."""
-    told: list[str] = []
+    reported: list[str] = []
     for name in sorted(golden | found):
-        told += table_differences(name, golden.get(name, {}), found.get(name, {}), renames)
-    return told
+        reported += table_differences(name, golden.get(name, {}), found.get(name, {}), renames)
+    return reported
 
 
 def text_differences(
     golden: Mapping[str, str], found: Mapping[str, str], renames: Renames
 ) -> list[str]:
     """How the texts of files differ, each as the first lines of a unified diff."""
-    told = []
+    reported = []
     for name in sorted({*golden, *found}):
         old, new = renames.text(golden.get(name, "")), found.get(name, "")
         if old != new:
-            told.append(f"file {name}, {_first_difference(old, new)}")
-    return told
+            reported.append(f"file {name}, {_first_difference(old, new)}")
+    return reported
 
 
 def _first_difference(old: str, new: str) -> str:
@@ -129,10 +129,10 @@ def _first_difference(old: str, new: str) -> str:
     return f"line {at + 1}:\n" + "\n".join(f"    {line}" for line in lines[:MOST_TEXT_LINES])
 
 
-def shown(told: Sequence[str]) -> str:
+def shown(reported: Sequence[str]) -> str:
     """The first differences, and how many more there are."""
-    rest = len(told) - MOST_DIFFERENCES
-    return "\n".join([*told[:MOST_DIFFERENCES], *([f"and {rest} more"] if rest > 0 else [])])
+    rest = len(reported) - MOST_DIFFERENCES
+    return "\n".join([*reported[:MOST_DIFFERENCES], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def compare_sample(url: str) -> list[str]:
@@ -145,17 +145,17 @@ def compare_agency(url: str) -> list[str]:
     """Replays the agency's hours; how they differ."""
     digest, tables, texts = (next(iter(row.values())) for row in read(AGENCY))
     steps = inputs.agency_steps(inputs.AGENCY_DATA)
-    told = _compared(url, steps, tables, texts)
+    reported = _compared(url, steps, tables, texts)
     if inputs.digest_of(steps) != digest:
-        told.insert(0, "the import publishes other messages than those that were recorded")
-    return told
+        reported.insert(0, "the import publishes other messages than those that were recorded")
+    return reported
 
 
 def _compared(url: str, steps: Any, tables: Rows, texts: Mapping[str, str]) -> list[str]:
     renames = Renames.committed()
     found, files = asyncio.run(replay_documents(url, steps))
-    told = differences(tables, found, renames)
-    return told + text_differences(texts, files, renames)
+    reported = differences(tables, found, renames)
+    return reported + text_differences(texts, files, renames)
 
 
 def compare_histories(url: str, every: int = 1) -> list[str]:
@@ -164,11 +164,11 @@ def compare_histories(url: str, every: int = 1) -> list[str]:
     numbers = range(0, len(rows), every)
     setup, steps = head["steps"], [rows[number]["steps"] for number in numbers]
     found = asyncio.run(replay_histories(url, setup, steps))
-    renames, told = Renames.committed(), []
+    renames, reported = Renames.committed(), []
     for number, one in zip(numbers, found, strict=True):
         both = differences(rows[number]["tables"], one, renames)
-        told += [f"history {number}: {difference}" for difference in both]
-    return told
+        reported += [f"history {number}: {difference}" for difference in both]
+    return reported
 
 
 def _all(urls: Iterator[str], every: int) -> int:
@@ -182,12 +182,12 @@ def _all(urls: Iterator[str], every: int) -> int:
             print(f"{source}: not compared; name the folder of its data with BACKOFFICE_TEST_DATA")
             continue
         began = time.monotonic()
-        told = compare(next(urls))
-        failed += bool(told)
-        verdict = f"{len(told)} differences" if told else "the same"
+        reported = compare(next(urls))
+        failed += bool(reported)
+        verdict = f"{len(reported)} differences" if reported else "the same"
         print(f"{source}: {verdict}, {time.monotonic() - began:.0f} s")
-        if told:
-            print(shown(told))
+        if reported:
+            print(shown(reported))
     return failed
 
 

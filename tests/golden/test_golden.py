@@ -39,23 +39,23 @@ def _restored_today() -> Iterator[None]:
 def test_the_sample_month_is_billed_as_recorded(database: str) -> None:
     """Documents, lines, numbers, statuses, CSV, UBL and PDF of the sample month are the recorded
     ones."""
-    told = compare_sample(database)
-    assert not told, shown(told)
+    reported = compare_sample(database)
+    assert not reported, shown(reported)
 
 
 @pytest.mark.slow
 def test_every_tenth_history_ends_as_recorded(database: str) -> None:
     """The recorded messages of 30 random histories lead to the recorded values."""
-    told = compare_histories(database, EVERY_TENTH)
-    assert not told, shown(told)
+    reported = compare_histories(database, EVERY_TENTH)
+    assert not reported, shown(reported)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_every_history_ends_as_recorded(database: str) -> None:
     """The recorded messages of all 300 random histories lead to the recorded values."""
-    told = compare_histories(database)
-    assert not told, shown(told)
+    reported = compare_histories(database)
+    assert not reported, shown(reported)
 
 
 @pytest.mark.nightly
@@ -63,8 +63,8 @@ def test_every_history_ends_as_recorded(database: str) -> None:
 @pytest.mark.skipif(not AGENCY_DATA.is_dir(), reason=NO_DATA)
 def test_nine_years_of_an_agency_are_billed_as_recorded(database: str) -> None:
     """The import publishes the recorded messages, and one invoice of 9,727 lines comes of them."""
-    told = compare_agency(database)
-    assert not told, shown(told)
+    reported = compare_agency(database)
+    assert not reported, shown(reported)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_a_changed_amount_is_named(golden: dict[str, Any]) -> None:
     row = next(row for row in found["invoice"]["rows"] if row[1] == "HL-00001")
     assert row[at] == "12430.09"
     row[at] = "12430.1"
-    told = differences(golden["tables"], found, Renames())
-    assert told == ["invoice harbor-us HL-00001: total was '12430.09', is '12430.1'"]
+    reported = differences(golden["tables"], found, Renames())
+    assert reported == ["invoice harbor-us HL-00001: total was '12430.09', is '12430.1'"]
 
 
 def test_a_row_too_few_and_one_too_many_are_named(golden: dict[str, Any]) -> None:
@@ -91,18 +91,20 @@ def test_a_row_too_few_and_one_too_many_are_named(golden: dict[str, Any]) -> Non
     row = found["invoice line"]["rows"].pop()
     held = found["held document"]["rows"]
     held.append(["timesheet", "T-NEW", *held[0][2:]])
-    told = differences(golden["tables"], found, Renames())
-    assert len(told) == 2
-    assert told[0].startswith("held document timesheet T-NEW: was not there")
-    assert told[1].startswith(f"invoice line {row[0]} {row[1]} {row[2]}: is missing")
+    reported = differences(golden["tables"], found, Renames())
+    assert len(reported) == 2
+    assert reported[0].startswith("held document timesheet T-NEW: was not there")
+    assert reported[1].startswith(f"invoice line {row[0]} {row[1]} {row[2]}: is missing")
 
 
 def test_a_changed_word_in_a_file_is_named(golden: dict[str, Any]) -> None:
     """The file, the line, and the line before and after."""
     name = "harbor-us HL-00001 pdf HL-00001.pdf"
     found = golden["texts"] | {name: golden["texts"][name].replace("Net 30 days", "Net 31 days")}
-    (told,) = text_differences(golden["texts"], found, Renames())
-    assert told.startswith(f"file {name}, line 17:\n    -Terms Net 30 days\n    +Terms Net 31 days")
+    (reported,) = text_differences(golden["texts"], found, Renames())
+    assert reported.startswith(
+        f"file {name}, line 17:\n    -Terms Net 30 days\n    +Terms Net 31 days"
+    )
 
 
 def test_a_renamed_code_is_no_difference(golden: dict[str, Any]) -> None:

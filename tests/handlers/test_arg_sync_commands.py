@@ -19,7 +19,7 @@ from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.fake import FakeServer
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
-SETTINGS = {"base_url": "https://tryton.example.com", "database": "books", "user": "sync"}
+SETTINGS = {"base_url": "https://tryton.example.com", "database": "main-ledger", "user": "sync"}
 
 
 async def connect(

@@ -210,7 +210,7 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(
 async def test_a_payment_of_an_odd_day_is_recorded(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """A clerk typed the year 1026: it is the day that the ledger has, and stops nobody."""
+    """A clerk typed the year 1026: it is the day that the ledger has, and stops no one."""
     book(sample, "P-1", paid, "100.00", on="1026-04-20")
     await read_payments(delivering)
     (said,) = delivering.said("payment-recorded")

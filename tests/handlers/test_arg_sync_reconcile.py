@@ -63,7 +63,7 @@ async def test_each_injected_drift_is_found_and_no_other(
     document(sample, "INV-8")["state"] = "draft"
     double(sample, "CN-13", "R601")
     calls = len(sample.calls)
-    planted = {
+    injected = {
         ("edited", "INV-1"),
         ("edited", "INV-2"),
         ("customer-changed", "INV-3"),
@@ -76,8 +76,8 @@ async def test_each_injected_drift_is_found_and_no_other(
     }
     for _ in range(2):
         await reconcile(delivering)
-        assert await open_drifts(delivering) == planted
-        assert len(delivering.said("ledger-drift-found")) == len(planted)
+        assert await open_drifts(delivering) == injected
+        assert len(delivering.said("ledger-drift-found")) == len(injected)
     said = [json.loads(one.value) for one in delivering.said("ledger-drift-found")]
     assert all(one["message"] and one["fix"] for one in said)
     assert {one["remote_id"] for one in said if one["code"] == "duplicated"} == {"R600", "R601"}
@@ -108,7 +108,7 @@ async def test_a_deleted_document_is_delivered_again_by_command(
     sample.vendor.documents.pop(remote_id(sample, "INV-5"))  # type: ignore[attr-defined]
     await reconcile(delivering)
     assert await open_drifts(delivering) == {("deleted", "INV-5")}
-    await delivering.tell("resync-delivery", ledger="books", invoice_number="INV-5")
+    await delivering.tell("resync-delivery", ledger="main-ledger", invoice_number="INV-5")
     await delivering.deliver()
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
@@ -144,7 +144,7 @@ async def test_a_dead_key_reads_nothing(delivering: Delivering, sample: FakeServ
     sample.vendor.token = "changed"  # type: ignore[attr-defined]
     run = await reconcile(delivering)
     assert run.state == "failed" and await open_drifts(delivering) == set()
-    assert (await delivering.tell("reconcile", ledger="books"))["code"] == "ledger_stopped"
+    assert (await delivering.tell("reconcile", ledger="main-ledger"))["code"] == "ledger_stopped"
 
 
 async def test_received_and_closed_documents_are_compared(
@@ -193,7 +193,7 @@ async def test_a_person_who_took_a_document_has_seen_it(
     )
     answer = await delivering.tell(
         "adopt-delivery",
-        ledger="books",
+        ledger="main-ledger",
         invoice_number="INV-1",
         remote_id=remote_id(sample, "INV-1"),
         reason="as agreed",

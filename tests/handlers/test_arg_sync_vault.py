@@ -1,4 +1,4 @@
-"""Where a connection's secrets lie: renewed by one alone, and nobody is given what is older than
+"""Where a connection's secrets lie: renewed by one alone, and no one is given what is older than
 what was saved.
 """
 
@@ -25,7 +25,7 @@ async def vaults(
 
 async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:
     """The second is refused while the first renews, and the version that was replaced is
-    nobody's any more.
+    no one's any more.
     """
     one, other = vaults
     version = (await one.read()).version

@@ -132,7 +132,7 @@ async def test_intent_to_receive(delivering: Delivering, worker: httpx2.AsyncCli
         ("us", {}, BODY, 401),
         ("us", {"x-xero-signature": ""}, b"", 401),
         ("plain", {"x-xero-signature": signed(BODY, "")}, BODY, 401),
-        ("nobody", {"x-xero-signature": signed(BODY)}, BODY, 401),
+        ("no one", {"x-xero-signature": signed(BODY)}, BODY, 401),
         ("us'; DROP TABLE x", {"x-xero-signature": signed(BODY)}, BODY, 401),
         ("us", {"x-xero-signature": signed(b"x" * (BODY_BYTES + 1))}, b"x" * (BODY_BYTES + 1), 413),
     ],

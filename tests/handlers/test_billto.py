@@ -66,7 +66,7 @@ async def test_revisions_in_any_order_end_in_the_newest(unit_of_work: Invoicer) 
 
 async def test_a_tombstone_closes_the_node_and_keeps_it(unit_of_work: Invoicer) -> None:
     """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
-    await unit_of_work.consume_nodes(node(), "office-1", "nobody")
+    await unit_of_work.consume_nodes(node(), "office-1", "no one")
     assert [tuple(row) for row in await unit_of_work.rows(NODES)] == [
         ("office-1", 1, True, "office-1")
     ]

@@ -233,7 +233,7 @@ WRONG_USE = [
     ["dead-letters", "list", "--state", "lost"],
     ["publish", "timesheet-approved"],
     ["republish"],
-    ["republish", "--since", "2026-10-31", "--service", "nobody"],
+    ["republish", "--since", "2026-10-31", "--service", "no one"],
     ["why", "a-line"],
     ["no-such-command"],
 ]

@@ -176,8 +176,8 @@ async def test_today_is_the_companys_own(read: Read, insert: Insert, configure: 
     assert await read(lambda connection: companies_today(connection)) == {
         "acme-us": date(2026, 2, 3)
     }
-    assert await read(lambda connection: companies_today(connection, "nobody")) == {
-        "nobody": date(2026, 2, 3)
+    assert await read(lambda connection: companies_today(connection, "no one")) == {
+        "no one": date(2026, 2, 3)
     }
 
 

@@ -316,7 +316,7 @@ async def test_a_refusal_states_what_is_left_and_what_to_do(biller: Biller) -> N
         "date_in_future": await credit(biller, "INV-000001", (1, "1"), invoice_date="2026-11-01"),
         "date_goes_back": await credit(biller, "INV-000001", (1, "1"), invoice_date="2026-10-30"),
         "unknown_billing_company": await credit(
-            biller, "INV-000001", (1, "1"), billing_company="nobody"
+            biller, "INV-000001", (1, "1"), billing_company="no one"
         ),
     }
     assert {code: answer.get("code") for code, answer in refusals.items()} == {

@@ -235,13 +235,13 @@ async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> No
             if row["what"] == "credit-invoice"
         ]
         assert entries[-1] == ("credit-invoice", "accepted"), subject
-    told = [
+    reported = [
         (row["what"], row["outcome"], row["before"])
         for row in await read(biller, history.history, "INV-000001")
     ]
-    assert [(what, outcome) for what, outcome, _ in told] == [
+    assert [(what, outcome) for what, outcome, _ in reported] == [
         ("generate-batch", "accepted"),
         ("credit-invoice", "refused"),
         ("credit-invoice", "accepted"),
     ]
-    assert told[2][2] == {"1": {"quantity": "40", "amount": "2000"}}
+    assert reported[2][2] == {"1": {"quantity": "40", "amount": "2000"}}

@@ -1,5 +1,5 @@
 """A real worker on a real Kafka and PostgreSQL: offsets, an absent world, a bug, too much that
-nobody can read, what is left to say.
+no one can read, what is left to say.
 """
 
 import asyncio
@@ -486,7 +486,7 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
 async def test_the_dead_letter_of_a_very_long_key_is_published(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """A record that nobody can read may have a key that, as text, is longer than a message: its
+    """A record that no one can read may have a key that, as text, is longer than a message: its
     dead letter is told of all the same.
     """
     async with working(SampleService()):

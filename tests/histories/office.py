@@ -54,7 +54,7 @@ WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id =
 @dataclass
 class Office:
     """The workers of a history, the statements that are on their way to the invoicer, and a look
-    at the books.
+    at the database.
     """
 
     url: str
@@ -83,7 +83,7 @@ class Office:
         await self.restart()
 
     async def restart(self) -> None:
-        """New workers, that remember nothing but what is in the books."""
+        """New workers, that remember nothing but what is in the database."""
         for service in (fee_realizer.service(), invoicer.service()):
             if service.name in self.engines:
                 await self.engines[service.name].dispose()
@@ -136,14 +136,14 @@ class Office:
 
     def _carry(self, service: str) -> None:
         producer = self.units_of_work[service].producer
-        heard, producer.published = producer.published, []  # type: ignore[attr-defined]
-        self.said += heard
+        received, producer.published = producer.published, []  # type: ignore[attr-defined]
+        self.said += received
         self.under_way += [
-            record(one.topic, one.value, one.key) for one in heard if one.topic == STATEMENTS
+            record(one.topic, one.value, one.key) for one in received if one.topic == STATEMENTS
         ]
 
     async def tell(self, topic: str, *events: BaseModel) -> None:
-        """Events to whoever hears their topic."""
+        """Events to the one who hears their topic."""
         records = [record(topic, event) for event in events]
         for name, service in self.services.items():
             if any(subscription.topic == topic for subscription in service.subscriptions):
@@ -156,7 +156,7 @@ class Office:
         answers = [
             one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id
         ]
-        assert answers, f"nobody answered {asked.command}"
+        assert answers, f"no one answered {asked.command}"
         found: dict[str, Any] = json.loads(answers[-1])
         return found
 
@@ -164,7 +164,7 @@ class Office:
         """Brings statements to the invoicer as one polled batch."""
         await self.consume("invoicer", list(records))
 
-    # -- the books
+    # -- the database
 
     async def select(self, realization: str, **values: Any) -> list[Any]:
         """Rows, as the owner sees them."""
@@ -188,6 +188,6 @@ class Office:
         return int(line_no)
 
     async def verified(self) -> Report:
-        """What `verify` says of the books."""
+        """What `verify` says of the database."""
         async with self.engines["auditor"].connect() as connection:
             return await verify(connection)

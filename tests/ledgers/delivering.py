@@ -1,4 +1,4 @@
-"""The delivery engine in a test: closed documents put into the books, a connection to a ledger
+"""The delivery engine in a test: closed documents put into the database, a connection to a ledger
 that plays, engines that deliver.
 """
 
@@ -28,7 +28,7 @@ from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.sample_ledger import TOKEN, SampleVendor
 
-LEDGER = "books"
+LEDGER = "main-ledger"
 KEY = Fernet.generate_key().decode()
 FIRST_DAY = date(2026, 3, 1)
 
@@ -54,7 +54,7 @@ SELECT :invoice, :line_no, pay_line_id, 'office-1', 3, :code, :rate, :tax FROM p
 
 @dataclass(frozen=True)
 class Closed:
-    """A closed document in the books."""
+    """A closed document in the database."""
 
     invoice_id: int
     number: str

@@ -58,7 +58,7 @@ class Silent:
     """Stands where the producer stands."""
 
     async def publish(self, records: object) -> None:
-        """To nobody."""
+        """To no one."""
 
 
 async def work(concurrency: int) -> None:

@@ -56,7 +56,7 @@ async def read_payments(delivering: Delivering) -> None:
         await reader.run_until_idle()
 
 
-async def reconcile(delivering: Delivering, ledger: str = "books") -> Any:
+async def reconcile(delivering: Delivering, ledger: str = "main-ledger") -> Any:
     """Asks for a reconciliation and does it; its run."""
     answer = await delivering.tell("reconcile", ledger=ledger)
     assert answer["outcome"] == "accepted", answer

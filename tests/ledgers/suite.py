@@ -92,7 +92,7 @@ def host(
         if each.default is not None and not each.secret
     }
     return AdapterContext(
-        "books", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities
+        "main-ledger", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities
     )
 
 

@@ -85,7 +85,7 @@ class Watched(OpenVault):
         await asyncio.sleep(0.05)
         if self.fails:
             self.fails -= 1
-            raise ConnectionError("the books do not answer")
+            raise ConnectionError("the database do not answer")
         self._before = await super().read()
         self.said.append(f"saved {values['access_token']}")
         return await super().save(version, values)
@@ -107,7 +107,7 @@ def vendor_of(server: FakeServer) -> TokenVendor:
 def tokens_on(server: FakeServer, secret_store: OpenVault) -> Tokens:
     """One process's tokens."""
     return Tokens(
-        "books",
+        "main-ledger",
         secret_store,
         HttpClient(server.url + "/token", at_once, request_seconds=2.0),
         refresh_or_client(CLIENT_ID),
@@ -192,7 +192,7 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
 
 
 async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
-    """The books are away at that moment: the vendor is not asked a second time, and nobody uses
+    """The database are away at that moment: the vendor is not asked a second time, and no one uses
     the tokens before they are saved.
     """
     held = secret_store()

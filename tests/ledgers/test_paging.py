@@ -66,7 +66,7 @@ def an_id(payment: dict[str, Any]) -> str:
 
 
 def touch(vendor: Any, payment: dict[str, Any]) -> bool:
-    """Somebody writes a note to it: it is the last that was changed."""
+    """Someone writes a note to it: it is the last that was changed."""
     if "UpdatedDateUTC" in payment:
         payment["UpdatedDateUTC"] = vendor._tick()
     elif "MetaData" in payment:

@@ -97,7 +97,7 @@ async def test_each_injected_drift_is_found_and_no_other(
     await server.rows(ANYWAY.format(f"DELETE FROM account_invoice WHERE id = {ids['INV-5']};"))
     await again(delivering, server, "INV-6")
     await server.rows("UPDATE account_invoice SET reference = 'X-7' WHERE id = $1", ids["INV-7"])
-    planted = {
+    injected = {
         ("edited", "INV-2"),
         ("customer-changed", "INV-4"),
         ("voided", "INV-3"),
@@ -111,8 +111,8 @@ async def test_each_injected_drift_is_found_and_no_other(
     for _ in range(2):
         run = await reconcile(delivering)
         assert run.state == "done", run.message
-        assert await open_drifts(delivering) == planted
-        assert len(delivering.said("ledger-drift-found")) == len(planted)
+        assert await open_drifts(delivering) == injected
+        assert len(delivering.said("ledger-drift-found")) == len(injected)
     assert (
         await server.rows("SELECT id, state, reference, party FROM account_invoice ORDER BY id")
         == before

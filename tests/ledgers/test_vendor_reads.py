@@ -57,17 +57,17 @@ async def test_each_injected_drift_is_found_and_no_other(delivering: Delivering,
         stored = kept(server.vendor)
         del stored[remote_id(server, "INV-2")]
         stored[remote_id(server, "INV-3")][total] += Decimal("0.01")
-        planted = {("deleted", "INV-2"), ("edited", "INV-3")}
+        injected = {("deleted", "INV-2"), ("edited", "INV-3")}
         if name == "business-central":
             an_id = remote_id(server, "INV-4")
             stored["00000000-0000-0000-0000-0000000000aa"] = stored[an_id] | {
                 "id": "00000000-0000-0000-0000-0000000000aa"
             }
-            planted.add(("duplicated", "INV-4"))
+            injected.add(("duplicated", "INV-4"))
         for _ in range(2):
             assert (await reconcile(delivering)).state == "done"
-            assert await open_drifts(delivering) == planted
-        assert len(delivering.said("ledger-drift-found")) == len(planted)
+            assert await open_drifts(delivering) == injected
+        assert len(delivering.said("ledger-drift-found")) == len(injected)
 
 
 async def test_the_second_draft_of_the_stated_window_is_found(delivering: Delivering) -> None:

@@ -380,8 +380,8 @@ async def test_a_voided_quickbooks_invoice_is_not_found() -> None:
         one = stage.server.vendor.things["Invoice"][made.remote_id]  # type: ignore[attr-defined]
         one |= {"TotalAmt": Decimal(0), "Balance": Decimal(0), "PrivateNote": "Voided"}
         assert (await stage.port.find("invoice", [made.number]))[made.number] == []
-        told = await stage.port.status("invoice", [made.remote_id, "999"])
-        assert told[made.remote_id].state == "voided" and told["999"] is None  # type: ignore[union-attr]
+        reported = await stage.port.status("invoice", [made.remote_id, "999"])
+        assert reported[made.remote_id].state == "voided" and reported["999"] is None  # type: ignore[union-attr]
 
 
 async def test_business_central_posts_once_and_deletes_drafts_only() -> None:

@@ -32,7 +32,7 @@ class Page:
     def __init__(self) -> None:
         self.journal: list[Written] = []
         self.reply = Reply.of(200, {"ok": True})
-        self.heard: list[Asked] = []
+        self.received: list[Asked] = []
 
     def makes_document(self, asked: Asked) -> bool:
         """Each POST."""
@@ -40,7 +40,7 @@ class Page:
 
     def handle(self, asked: Asked) -> Reply:
         """As told."""
-        self.heard.append(asked)
+        self.received.append(asked)
         return self.reply
 
     def refusal(self, asked: Asked, *, in_200: bool) -> Reply:
@@ -157,21 +157,21 @@ async def test_a_name_that_means_an_inner_address_is_refused(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
-    """The answer comes back as it is, and nobody else is asked: a token goes to its own host
+    """The answer comes back as it is, and no one else is asked: a token goes to its own host
     only.
     """
     async with playing(Page()) as other:
         page(server).reply = Reply(status, b"", {"location": other.url})
         client = wire_to(server.url)
         answer = await client.call("GET", "/", writes=False, headers={"authorization": SECRET})
-        assert answer.status == status and page(other).heard == []
+        assert answer.status == status and page(other).received == []
         await client.close()
 
 
 async def test_an_answer_is_not_read_without_end(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than the cap: a read fails, of a write nobody knows."""
+    """More than the cap: a read fails, of a write no one knows."""
     monkeypatch.setattr(wire_module, "RESPONSE_BYTES", 1000)
     page(server).reply = Reply(200, b"x" * 2000)
     client = wire_to(server.url)
@@ -228,7 +228,7 @@ async def test_nothing_of_a_write_leaves_after_its_time(server: FakeServer) -> N
             await client.call("POST", "/", writes=True, content="x")
         assert (failed.value.failure, failed.value.code) == ("transient", "late")
         await client.call("GET", "/", writes=False)
-    assert [asked.method for asked in page(server).heard] == ["GET"]
+    assert [asked.method for asked in page(server).received] == ["GET"]
     await client.close()
 
 

@@ -316,8 +316,8 @@ async def test_voided_is_absent_and_deleted_is_reported(stage: Stage) -> None:
     vendor_of(stage).documents[made.remote_id]["Status"] = "VOIDED"
     assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []
     gone = TENANT
-    told = await stage.port.status("invoice", [made.remote_id, gone])
-    assert told[made.remote_id].state == "voided" and told[gone] is None  # type: ignore[union-attr]
+    reported = await stage.port.status("invoice", [made.remote_id, gone])
+    assert reported[made.remote_id].state == "voided" and reported[gone] is None  # type: ignore[union-attr]
 
 
 async def test_an_archived_contact_is_refused(stage: Stage) -> None:

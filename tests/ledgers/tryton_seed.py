@@ -37,7 +37,7 @@ def main(configuration: str, database: str) -> None:
     sequence = year.invoice_sequences[0].out_invoice_sequence
     sequence.prefix = "SI-"
     sequence.save()
-    Model.get("party.party")(name="Nobody").save()
+    Model.get("party.party")(name="No one").save()
     print(
         json.dumps(
             {

@@ -102,7 +102,7 @@ def python_of_tryton() -> Path:
 
 @dataclass
 class TrytonServer:
-    """A Tryton on a database of a PostgreSQL that somebody else runs."""
+    """A Tryton on a database of a PostgreSQL that someone else runs."""
 
     postgres_url: str
     folder: Path

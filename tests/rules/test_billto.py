@@ -66,7 +66,7 @@ def test_an_office_may_hang_on_a_company() -> None:
 
 def test_an_unknown_parent_ends_the_path() -> None:
     """Domain rules 9: parents may be unknown for a while."""
-    assert resolve(nodes(("o", "office", "nobody", "")), "o") is None
+    assert resolve(nodes(("o", "office", "no one", "")), "o") is None
     assert resolve({}, "o") is None
 
 
@@ -106,7 +106,7 @@ def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
 def test_a_tombstone_closes_and_keeps() -> None:
     """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
     changes = follow_revisions(
-        {"office-1": NodeState(1, closed=False)}, revisions(node()), ["office-1", "nobody"]
+        {"office-1": NodeState(1, closed=False)}, revisions(node()), ["office-1", "no one"]
     )
     assert changes.effects == ("closes", "repeat")
     assert changes.states == {"office-1": NodeState(1, closed=True)}

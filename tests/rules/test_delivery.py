@@ -74,7 +74,7 @@ def test_what_a_look_means(
 ) -> None:
     """None: send; equal: take it, or post the draft; different or several: a person decides.
 
-    Strange drafts are nobody's.
+    Strange drafts are no one's.
     """
     look = after_lookup(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
@@ -216,7 +216,7 @@ def test_order_is_kept_and_one_that_fails_steps_aside(
     order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]
 ) -> None:
     """By date within the connection or the customer; a document that failed three times holds up
-    nobody.
+    no one.
     """
     assert next_in_order(waiting(*spec), order, 10) == taken
     assert next_in_order(waiting(*spec), order, 1) == taken[:1]

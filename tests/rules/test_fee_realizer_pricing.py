@@ -41,10 +41,12 @@ def version(
     time_type: str = "REG",
     source: str = "ats",
     unit: str = "HUR",
-    books: tuple[int, int | None] = (1, None),
+    rate_books: tuple[int, int | None] = (1, None),
 ) -> RateVersion:
     """Return a rate version, in force since the first rate book by default."""
-    return RateVersion(time_type, date.fromisoformat(since), source, Decimal(price), unit, *books)
+    return RateVersion(
+        time_type, date.fromisoformat(since), source, Decimal(price), unit, *rate_books
+    )
 
 
 def facts_with(
@@ -195,7 +197,7 @@ def test_invoiced_lines_keep_the_rate_book_that_they_cite() -> None:
 
     A day before it has today's price (domain rules 6).
     """
-    rates = (version("50", "2026-03-03", books=(1, 2)), version("55", books=(2, None)))
+    rates = (version("50", "2026-03-03", rate_books=(1, 2)), version("55", rate_books=(2, None)))
     facts = facts_with(*rates, rate_book=2)
     assert time_lines(days(count=2), facts) == [("2020-01-01@55", "16", "880")]
     assert time_lines(days(count=2), facts, {("REQ-1", "REG"): 1}) == [
@@ -211,8 +213,8 @@ def test_a_line_names_the_version_that_priced_it(first: int) -> None:
     Here the ATS and, from rate book 3 on, a command have the same date and price.
     """
     facts = facts_with(
-        version("50", books=(1, None)),
-        version("50", source="command", books=(3, None)),
+        version("50", rate_books=(1, None)),
+        version("50", source="command", rate_books=(3, None)),
         rate_book=3,
     )
     one = timesheet(entries=[entry("8")])
@@ -274,7 +276,7 @@ def test_the_ats_replaces_its_own_rates() -> None:
         versions, ats_rates(("50.00", "2020-01-01"), ("52", "2026-01-01")), 3
     )
     assert (change.book, change.ended) == (4, [versions[1]])
-    assert change.begun == [version("52", "2026-01-01", books=(4, None))]
+    assert change.begun == [version("52", "2026-01-01", rate_books=(4, None))]
     assert (
         replace_ats_rates(
             [*versions[:2], own], ats_rates(("51.0", "2026-01-01"), ("50", "2020-01-01")), 3

@@ -442,10 +442,10 @@ def test_user_text_is_printed_and_never_executed() -> None:
         pdf_document(a_document(lines, buyer=Party(code), account_name="Σίσυφος Żółć"), lines)
     )
     assert text.count(code) == 2 and "Σίσυφος Żółć" in text and "gnp.exe" in text
-    nobody = a_document(
+    unnamed = a_document(
         [], seller=Party(""), buyer=Party(""), account_name="", po_number="", content_hash=""
     )
-    assert "Total USD 0.00" in text_of(pdf_document(nobody, []))
+    assert "Total USD 0.00" in text_of(pdf_document(unnamed, []))
 
 
 def test_long_names_wrap_and_lose_nothing() -> None:

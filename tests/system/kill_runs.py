@@ -98,7 +98,7 @@ class Run:
 class Deaths:
     """By phase: crash points that a service meets while it consumes or answers, and a server."""
 
-    hearing: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    consuming: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     answering: Mapping[int, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     servers: Mapping[int, str] = field(default_factory=dict)
 
@@ -149,7 +149,7 @@ async def play(
     async with kept(keeper):
         for number, phase in enumerate(workload.phases()):
             sent += phase.records
-            _arm(keeper, deaths.hearing.get(number, {}))
+            _arm(keeper, deaths.consuming.get(number, {}))
             await publish(phase.records)
             if number in deaths.servers:
                 await asyncio.sleep(1.0)

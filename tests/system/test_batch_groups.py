@@ -55,13 +55,13 @@ async def test_a_filter_with_unknown_names_is_refused(firm: Firm) -> None:
         True,
     )
     firm.pipeline.send("billto-changed", node("office-H", account_name="Mercy Hospital"))
-    nobody = await firm.ask(
+    refused = await firm.ask(
         "preview-batch",
         billing_company=COMPANY,
         cut_off_date=THURSDAY,
         exclude_debtors=["Mercy hopital"],
     )
-    assert (nobody["code"], nobody["fix"]) == ("unknown_debtor", "did you mean 'Mercy Hospital'?")
+    assert (refused["code"], refused["fix"]) == ("unknown_debtor", "did you mean 'Mercy Hospital'?")
     assert (
         await firm.ask(
             "preview-batch",

@@ -398,7 +398,7 @@ def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path)
     assert held["code"] == "unknown_requirement"
     assert "R-echo" in held["message"]
     assert typed("documents", "retry", "T-echo-1")["outcome"] == "accepted"
-    assert typed("documents", "retry", "T-nobody", exit_code=1)["code"] == "unknown_document"
+    assert typed("documents", "retry", "T-no one", exit_code=1)["code"] == "unknown_document"
     assert typed("why-not", "T-echo-1")["details"]["reason"] == "unknown_requirement"
     facts(typed, tmp_path, "echo")
     lines_of(typed, "echo", 1)
@@ -408,13 +408,13 @@ def test_a_document_waits_and_is_released_by_itself(typed: Type, tmp_path: Path)
 def test_a_refusal_has_code_message_and_fix(typed: Type) -> None:
     """A refusal is exit 1: one JSON document with code, message and what to do."""
     refused = typed(
-        "batch", "generate", "--billing-company", "nobody", "--cut-off", CUT_OFF, exit_code=1
+        "batch", "generate", "--billing-company", "no one", "--cut-off", CUT_OFF, exit_code=1
     )
     assert (refused["outcome"], refused["code"]) == ("refused", "unknown_billing_company")
     assert refused["message"]
     assert refused["fix"]
     assert (
-        typed("billing-company", "show", "nobody", exit_code=1)["code"] == "unknown_billing_company"
+        typed("billing-company", "show", "no one", exit_code=1)["code"] == "unknown_billing_company"
     )
     assert typed("batch", "show", "B-none", exit_code=1)["code"] == "unknown_batch"
     assert typed("invoices", "show", "X-1", exit_code=1)["code"] == "unknown_invoice"

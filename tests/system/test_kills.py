@@ -60,7 +60,7 @@ def own_servers() -> Iterator[Servers]:
 def deaths(seed: int) -> Deaths:
     """Every point five times, spread over workers, subscriptions and phases; each server once."""
     rng = random.Random(seed)
-    hearing: dict[int, dict[str, list[str]]] = {
+    consuming: dict[int, dict[str, list[str]]] = {
         phase: {"fee_realizer": [], "invoicer": []} for phase in range(4)
     }
     answering: dict[int, dict[str, list[str]]] = {
@@ -73,16 +73,16 @@ def deaths(seed: int) -> Deaths:
             if at == to_answer:
                 answering[rng.choice((1, 2))]["invoicer"].append(f"{point}@operator-commands")
             else:
-                hearing[phase][service].append(f"{point}@{topic}:{rng.choice((1, 1, 2))}")
+                consuming[phase][service].append(f"{point}@{topic}:{rng.choice((1, 1, 2))}")
     for at in range(TIMES):
-        hearing[1 + at % 3]["fee_realizer" if at % 2 else "invoicer"].append(IN_SHUTDOWN)
+        consuming[1 + at % 3]["fee_realizer" if at % 2 else "invoicer"].append(IN_SHUTDOWN)
         for point in IN_A_BATCH:
             answering[1 + at % 2]["invoicer"].insert(0, f"{point}@operator-commands")
         answering[0]["scheduler"].append(IN_A_DAY)
-    for of_phase in hearing.values():
+    for of_phase in consuming.values():
         for points in of_phase.values():
             rng.shuffle(points)
-    return Deaths(hearing, answering, {1: "postgres", 2: "kafka"})
+    return Deaths(consuming, answering, {1: "postgres", 2: "kafka"})
 
 
 @pytest.mark.parametrize("seed", SEEDS)

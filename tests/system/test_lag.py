@@ -41,6 +41,6 @@ async def test_every_group_of_every_service_has_rows(topics: str) -> None:
 async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
     """A missing topic is left out; the others are shown."""
     found = await lag_of(
-        settings().kafka, {"nobody": full_name("nothing-here"), **groups_of(["scheduler"])}
+        settings().kafka, {"no one": full_name("nothing-here"), **groups_of(["scheduler"])}
     )
     assert {one.topic for one in found} == {full_name("operator-commands")}

@@ -66,7 +66,7 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     configure: Configure,
     tmp_path: Path,
 ) -> None:
-    """Part paid, paid, taken back: the books of the invoicer follow; a reconciliation by command
+    """Part paid, paid, taken back: the database of the invoicer follow; a reconciliation by command
     finds the ledger as it should be.
     """
     key = Fernet.generate_key().decode()

@@ -187,7 +187,7 @@ async def operators(observer: Observer) -> None:
     )
     check = builders.command("health-check", billing_company=COMPANY, cut_off_date=CUT_OFF)
     preview = builders.command("preview-batch", billing_company=COMPANY, cut_off_date=CUT_OFF)
-    refused = builders.command("generate-batch", billing_company="nobody", cut_off_date=CUT_OFF)
+    refused = builders.command("generate-batch", billing_company="no one", cut_off_date=CUT_OFF)
     *_, seen, no = await answered(snooze, edit, check, preview, refused)
     assert no["outcome"] == "refused"
     (batch,) = await answered(
