@@ -118,7 +118,7 @@ INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, real
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node,
       requirement_id, worker_id, time_type, item_id,
   project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation,
-      announce, day_minutes)
+      announce_when_due, day_minutes)
 SELECT $1, 'timesheet', $2 || lpad((n / {of_a_document})::text, 8, '0'), 1,
   '["t","REQ-' || lpad((place % 3000)::text, 5, '0') || '","' || kind || '","2020-01-01@' || price
       || '","","",""]', 'timesheet',
@@ -218,7 +218,7 @@ INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, real
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node,
       requirement_id, worker_id, time_type, item_id,
   project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation,
-      announce, day_minutes, corrects_invoice_id, corrects_line_no)
+      announce_when_due, day_minutes, corrects_invoice_id, corrects_line_no)
 SELECT billing_company, document_kind, document_id, 2, line_key, line_kind, more, unit, unit_price,
     more * unit_price,
   currency, effective_date, service_from, service_to, accounting_period, week_ending, billto_node,

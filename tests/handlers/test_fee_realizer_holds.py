@@ -99,5 +99,5 @@ async def test_a_closed_requirement_does_not_block_its_last_timesheets(ready: Re
     assert await ready.held() == {"T-2": "requirement_not_filled"}
     assert [
         row.closed
-        for row in await ready.select("SELECT closed FROM fee_realizer.known_requirement")
+        for row in await ready.select("SELECT closed FROM fee_realizer.console_requirement")
     ] == [True]

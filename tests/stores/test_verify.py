@@ -394,7 +394,7 @@ async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf)
                 assert (await connection.exec_driver_sql(sql)).rowcount > 0, (
                     f"the fault was not injected: {fault}"
                 )
-                await inserter.run("SET LOCAL ROLE console")
+                await inserter.run("SET LOCAL ROLE auditor")
                 report = await verify(connection)
                 await transaction.rollback()
         found = {one.check for one in report.faults}

@@ -128,7 +128,7 @@ def sequence_for_numbers(put: Put) -> None:
 SEQUENCE = "invoicer.planted_number"
 BUGS: dict[str, Callable[[Put], None]] = {
     "offset before commit": offset_before_commit,
-    "no unsaid": no_outbox,
+    "no outbox": no_outbox,
     "no document lock": no_document_lock,
     "no company lock": no_company_lock,
     "no lock on facts": no_lock_on_facts,

@@ -50,7 +50,7 @@ async def test_a_filter_with_unknown_names_is_refused(firm: Firm) -> None:
     unknown = await firm.ask(
         "generate-batch", billing_company=COMPANY, cut_off_date=THURSDAY, groups=["weekley"]
     )
-    assert (unknown["code"], "there are monthly, none, weekly" in unknown["message"]) == (
+    assert (unknown["code"], "known are monthly, none, weekly" in unknown["message"]) == (
         "unknown_time_group",
         True,
     )

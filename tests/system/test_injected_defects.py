@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from services.fee_realizer import app as fee_realizer
 from services.invoicer import app as invoicer
-from services.invoicer.batches.handlers import batches
+from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.settlement.handlers import realizations as statements
 from shared import faults
 from shared.consumer.lag import LagReader, groups_of
@@ -113,7 +113,7 @@ def scene(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Confi
     configure(today=TODAY)
     return Scene(
         Pipeline(unit_of_work_for),
-        unit_of_work_for("invoicer", dict(batches.MESSAGE_BUILDERS)),
+        unit_of_work_for("invoicer", dict(MESSAGE_BUILDERS)),
         engine_of,
     )
 
