@@ -1,10 +1,7 @@
-"""A service so small that a test sees the protocol and nothing else: it hears one topic and
-keeps each sample in one row.
+"""A service so small that a test sees the protocol and nothing else: it consumes one topic and stores each sample in one row.
 
-It runs on the schema of fee_realizer, hears `timesheet-approved` and says `document-held`; the rows
-are real, the Kafka is real. `python -m tests.sample_service` or `faststream run
-tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no
-rule of a document is running.
+It runs on the schema of fee_realizer, consumes `timesheet-approved` and publishes `document-held`; the rows are real, the Kafka is real.
+`python -m tests.sample_service` or `faststream run tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no rule of a document is running.
 """
 
 import json
@@ -51,7 +48,7 @@ async def make_table(owner: AsyncEngine) -> None:
 
 
 class Sample(AtsMessage):
-    """What the sample service hears."""
+    """What the sample service consumes."""
 
     sample_id: Identifier
     hours: Hours = Decimal(1)
@@ -72,7 +69,7 @@ class SampleService:
     tries: list[list[str]] = field(default_factory=list)
 
     def subscription(self) -> Subscription:
-        """The lane of samples."""
+        """The subscription of samples."""
         return Subscription(TOPIC, reader(Sample), self.apply, Sample)
 
     async def apply(
@@ -189,7 +186,7 @@ def sample(sample_id: str, hours: str = "1", **more: Any) -> bytes:
 
 async def _bug(connection: AsyncConnection, received: Sequence[Received[Sample]]) -> None:
     await connection.execute(text("SELECT 1"))
-    raise ZeroDivisionError("planted")
+    raise ZeroDivisionError("injected")
 
 
 app = build_app(SampleService(_bug if os.environ.get("SAMPLE_DEFECT") else None).service())

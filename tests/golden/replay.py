@@ -214,18 +214,18 @@ def answer_rows(number: int, answer: CommandResult) -> list[list[Any]]:
     details = answer.details
     findings = [[one.severity, one.code, one.about, one.count] for one in answer.findings]
     rows = []
-    for part, reported in enumerate([details, *details.get("cut_offs", ())]):
+    for part, section in enumerate([details, *details.get("cut_offs", ())]):
         totals = [
             [
                 str(each.get(name))
                 for name in ("currency", "documents", "lines", "net", "tax", "total")
             ]
-            for each in reported.get("totals") or ()
+            for each in section.get("totals") or ()
         ]
         head = [number, answer.command_id, part, answer.command, answer.outcome, answer.code]
-        counts = [reported.get("documents"), reported.get("lines")]
+        counts = [section.get("documents"), section.get("lines")]
         counts = [count if isinstance(count, int) else None for count in counts]
-        left_out = reported.get("left_out")
+        left_out = section.get("left_out")
         left_out = left_out if isinstance(left_out, dict) else {}
         exclusions = [[reason, count] for reason, count in sorted(left_out.items()) if count]
         rows.append([*head, *counts, totals, exclusions, [] if part else findings])

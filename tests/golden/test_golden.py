@@ -108,7 +108,7 @@ def test_a_changed_word_in_a_file_is_named(golden: dict[str, Any]) -> None:
 
 
 def test_a_renamed_code_is_no_difference(golden: dict[str, Any]) -> None:
-    """Codes and phrases that were renamed on purpose stand in a table, and only there."""
+    """Codes and phrases that were renamed on purpose are in a table, and only there."""
     found = copy.deepcopy(golden["tables"])
     for row in found["held document"]["rows"]:
         row[-1] = row[-1].replace("not_approved", "approval_missing")

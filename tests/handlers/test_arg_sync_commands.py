@@ -1,6 +1,4 @@
-"""What operators ask of arg_sync, and what it hears: connections, mappings, batches, deliveries,
-in one process on a real database.
-"""
+"""The commands and the topics that arg_sync consumes, in one process on a real database."""
 
 import json
 from typing import Any
@@ -19,7 +17,7 @@ from tests.ledgers.delivering import LEDGER, Delivering
 from tests.ledgers.fake import FakeServer
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
-SETTINGS = {"base_url": "https://tryton.example.com", "database": "main-ledger", "user": "sync"}
+SETTINGS = {"base_url": "https://tryton.example.com", "database": "tryton", "user": "sync"}
 
 
 async def connect(
@@ -292,5 +290,5 @@ async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stop
     assert (row.state, row.check_outcome, row.check_message) == (
         "connected",
         "ok",
-        "connected to Sample Books",
+        "connected to Sample Ledger",
     )

@@ -145,6 +145,6 @@ def test_a_mapping_file_is_checked_line_by_line(
     """Every wrong line with its number and what is wrong."""
     file = tmp_path / "map.csv"
     file.write_text(text, encoding="utf-8")
-    made, reported = read_mapping(file)
-    assert len(made) == rows and len(reported) == len(wrong)
-    assert all(part in message for part, message in zip(wrong, reported, strict=True)), reported
+    made, refused = read_mapping(file)
+    assert len(made) == rows and len(refused) == len(wrong)
+    assert all(part in message for part, message in zip(wrong, refused, strict=True)), refused

@@ -113,7 +113,7 @@ async def test_a_refused_document_stops_no_other(
     (said,) = delivering.said("ar-document-refused")
     assert b"is closed" in said.value
     vendor_of(sample).closed_before = ""
-    answer = await delivering.tell("retry-delivery", ledger="main-ledger", invoice_number="INV-1")
+    answer = await delivering.tell("retry-delivery", ledger="gl-us", invoice_number="INV-1")
     assert answer["outcome"] == "accepted", answer
     await delivering.deliver()
     assert there(sample) == wanted(delivering)
@@ -133,7 +133,7 @@ async def test_another_amount_is_parked_and_nothing_is_posted(
     row = await delivering.delivery("INV-1")
     assert (row.state, row.code) == ("refused", "different") and "its total is" in row.message
     assert [one.state for one in sample.vendor.journal] == ["draft"]
-    await delivering.tell("retry-delivery", ledger="main-ledger", invoice_number="INV-1")
+    await delivering.tell("retry-delivery", ledger="gl-us", invoice_number="INV-1")
     await delivering.deliver()
     assert there(sample) == wanted(delivering)
 
@@ -160,7 +160,7 @@ async def test_a_dead_key_stops_its_connection_only(
                 "SELECT ledger, state, message FROM arg_sync.connection"
             )
         }
-        assert found["main-ledger"][0] == "connected"
+        assert found["gl-us"][0] == "connected"
         assert (
             found["other"][0] == "stopped"
             and "bad token" in found["other"][1]
@@ -170,7 +170,7 @@ async def test_a_dead_key_stops_its_connection_only(
             row.ledger: row.state
             for row in await delivering.rows("SELECT ledger, state FROM arg_sync.delivery")
         }
-        assert states == {"main-ledger": "posted", "other": "queued"}
+        assert states == {"gl-us": "posted", "other": "queued"}
 
 
 async def test_two_engines_make_one_document_each(
@@ -207,10 +207,10 @@ async def test_a_missing_mapping_is_reported_before_anything_is_sent(
         {"what": "account", "code": "REG", "remote": "4000"},
         {"what": "tax", "code": "VAT", "remote": "T10"},
     ]
-    assert (await delivering.tell("import-mapping", ledger="main-ledger", rows=rows))[
+    assert (await delivering.tell("import-mapping", ledger="gl-us", rows=rows))[
         "outcome"
     ] == "accepted"
-    await delivering.tell("retry-delivery", ledger="main-ledger", invoice_number="INV-1")
+    await delivering.tell("retry-delivery", ledger="gl-us", invoice_number="INV-1")
     await delivering.deliver()
     assert there(sample) == wanted(delivering)
 
@@ -218,10 +218,7 @@ async def test_a_missing_mapping_is_reported_before_anything_is_sent(
 async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Dead for certain: the kernel has no such process.
-
-    Of a holder on another machine no one knows: its lease runs out.
-    """
+    """A holder whose process the kernel no longer has is dead. A holder on another machine keeps its lease until it ends."""
     await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.close("INV-2", account="Other")
@@ -259,7 +256,7 @@ async def test_a_document_at_which_our_own_code_fails_is_parked_alone(
     class Buggy(SampleLedger):
         def render(self, document: ArDocument, customer: str) -> str:
             if document.number == "INV-1":
-                raise KeyError("no one thought of that")
+                raise KeyError("an unforeseen case")
             return super().render(document, customer)
 
     await delivering.connect(replace(kind, make=Buggy), sample.url)
@@ -456,7 +453,7 @@ async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
     row = await delivering.delivery("INV-1")
     assert (row.state, row.outcome_unknown, row.customer) == ("queued", False, "C1")
     async with playing(SampleVendor(steps=2)) as other:
-        vendor_of(other).customers = {"Someone Else": "C1", "Mercy Hospital": "C2"}
+        vendor_of(other).customers = {"Another Customer": "C1", "Mercy Hospital": "C2"}
         new = f'{{"base_url": "{other.url}"}}'
         await delivering.rows(
             "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS"

@@ -21,9 +21,7 @@ async def drafts() -> AsyncIterator[FakeServer]:
 
 
 async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Delivering) -> None:
-    """A call that we gave up takes effect after we looked in vain: the ledger refuses the
-    second, shows the first, and no one is called.
-    """
+    """A call that we gave up takes effect after a lookup found nothing: the ledger refuses the second, shows the first, and no person is called."""
     vendor = SampleVendor(unique_number=True)
     async with playing(vendor) as server:
         await delivering.connect(sample_kind(vendor, server_seconds=0.0), server.url)
@@ -48,9 +46,7 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
 async def test_a_draft_is_cleared_away_after_the_time_to_write(
     delivering: Delivering, drafts: FakeServer, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that was stopped for longer than its lease, with a draft that no one else knows
-    of: it may write no more, but that draft goes.
-    """
+    """A worker that was stopped for longer than its lease, with a draft that no other worker knows of: it may write no more, but it deletes that draft."""
     monkeypatch.setattr(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 6.0
     )
@@ -87,11 +83,11 @@ async def test_slots_of_any_number_are_kept(delivering: Delivering, sample: Fake
     assert isinstance(sample.vendor, SampleVendor)
     await delivering.connect(sample_kind(sample.vendor), sample.url)
     async with delivering.engine_of("arg_sync").begin() as connection:
-        assert await budget.take_slots(connection, "main-ledger", "one", 2, 60) == 2
-        assert await budget.take_slots(connection, "main-ledger", "two", 4, 60) == 2
-        assert await budget.keep_slots(connection, "main-ledger", "two", 3600) == 2
-        await budget.release_slots(connection, "main-ledger", "one")
-        assert await budget.keep_slots(connection, "main-ledger", "two", 3600) == 2
+        assert await budget.take_slots(connection, "gl-us", "one", 2, 60) == 2
+        assert await budget.take_slots(connection, "gl-us", "two", 4, 60) == 2
+        assert await budget.keep_slots(connection, "gl-us", "two", 3600) == 2
+        await budget.release_slots(connection, "gl-us", "one")
+        assert await budget.keep_slots(connection, "gl-us", "two", 3600) == 2
     held = await delivering.rows(
         "SELECT slot_no, holder, held_until > now() + interval '50 minutes' AS kept FROM"
         " arg_sync.call_slot ORDER BY slot_no"
@@ -114,7 +110,7 @@ async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
         sample_kind(vendor, concurrency=3, request_seconds=1.2, server_seconds=0.0), sample.url
     )
     async with delivering.engine_of("arg_sync").begin() as connection:
-        await budget.take_slots(connection, "main-ledger", "another", 2, 600)
+        await budget.take_slots(connection, "gl-us", "another", 2, 600)
     sample.delay = 0.07
     for no in range(1, 121):
         await delivering.close(f"INV-{no}")
@@ -123,7 +119,7 @@ async def test_a_long_run_keeps_the_slot_that_a_reader_left_it(
         await engine.start_due_work()
         await until("a lease's time has passed", lambda: sent(vendor, 110))
         async with delivering.engine_of("arg_sync").begin() as connection:
-            assert not await budget.take_one_slot(connection, "main-ledger", "a third", 3, 60)
+            assert not await budget.take_one_slot(connection, "gl-us", "a third", 3, 60)
         await engine.run_until_idle()
 
 

@@ -1,6 +1,4 @@
-"""Payments read back from a ledger that plays: each entry kept once, said once, and written once
-into the invoicer's books.
-"""
+"""Payments read from a fake ledger: each entry is stored, published and recorded by the invoicer once."""
 
 import asyncio
 import json
@@ -35,7 +33,7 @@ async def paid(delivering: Delivering, sample: FakeServer) -> Closed:
 async def consume(
     delivering: Delivering, unit_of_work_for: UnitOfWorkFor, said: list[Any] | None = None
 ) -> list[str]:
-    """The invoicer hears everything that was said of payments; the codes of what it set aside."""
+    """The invoicer consumes every published payment; the codes of its dead letters."""
     messages = delivering.said("payment-recorded") if said is None else said
     unit_of_work = unit_of_work_for("invoicer")
     records = [
@@ -61,7 +59,7 @@ async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, D
 async def test_a_payment_is_read_published_and_written_once(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Part paid, then paid; polls that find nothing new and events heard twice change nothing."""
+    """Part paid, then paid; polls that find nothing new and events consumed twice change nothing."""
     book(sample, "P-1", paid, "1000.00")
     for _ in range(2):
         await read_payments(delivering)
@@ -210,7 +208,7 @@ async def test_what_is_more_than_was_open_ages_by_its_own_date(
 async def test_a_payment_of_an_odd_day_is_recorded(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """A clerk typed the year 1026: it is the day that the ledger has, and stops no one."""
+    """A clerk typed the year 1026: the ledger has that day, and nothing stops because of it."""
     book(sample, "P-1", paid, "100.00", on="1026-04-20")
     await read_payments(delivering)
     (said,) = delivering.said("payment-recorded")

@@ -1,6 +1,4 @@
-"""The three-way check on a ledger that plays: each drift that was planted is found, once, with a
-fix, and no other.
-"""
+"""The three-way check on a fake ledger: each injected drift is found once, with a fix, and no other."""
 
 import json
 from decimal import Decimal
@@ -12,7 +10,7 @@ from tests.ledgers.fake import FakeServer
 from tests.ledgers.reads import open_drifts, readers, reconcile, remote_id
 from tests.ledgers.sample_ledger import sample_kind
 
-HEAR = """
+RECEIVE = """
 INSERT INTO arg_sync.received_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, received_at)
 SELECT invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, coalesce(content_hash, ''), now() - interval '1 hour'
 FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[])) ON CONFLICT DO NOTHING"""
@@ -33,7 +31,7 @@ async def sample(delivering: Delivering, sample: FakeServer) -> FakeServer:
 
 
 def document(server: FakeServer, number: str) -> dict[str, object]:
-    """A document as it stands there."""
+    """A document as the ledger has it."""
     found: dict[str, object] = server.vendor.documents[remote_id(server, number)]  # type: ignore[attr-defined]
     return found
 
@@ -108,7 +106,7 @@ async def test_a_deleted_document_is_delivered_again_by_command(
     sample.vendor.documents.pop(remote_id(sample, "INV-5"))  # type: ignore[attr-defined]
     await reconcile(delivering)
     assert await open_drifts(delivering) == {("deleted", "INV-5")}
-    await delivering.tell("resync-delivery", ledger="main-ledger", invoice_number="INV-5")
+    await delivering.tell("resync-delivery", ledger="gl-us", invoice_number="INV-5")
     await delivering.deliver()
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
@@ -144,15 +142,13 @@ async def test_a_dead_key_reads_nothing(delivering: Delivering, sample: FakeServ
     sample.vendor.token = "changed"  # type: ignore[attr-defined]
     run = await reconcile(delivering)
     assert run.state == "failed" and await open_drifts(delivering) == set()
-    assert (await delivering.tell("reconcile", ledger="main-ledger"))["code"] == "ledger_stopped"
+    assert (await delivering.tell("reconcile", ledger="gl-us"))["code"] == "ledger_stopped"
 
 
 async def test_received_and_closed_documents_are_compared(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Not heard, heard otherwise, heard of nothing, never queued: each by its code; what was
-    closed a moment ago is given time.
-    """
+    """Not received, received with other values, received without an invoice, never queued: each has its code; a document closed a moment ago is given time."""
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
     await delivering.close("INV-20")
@@ -162,7 +158,7 @@ async def test_received_and_closed_documents_are_compared(
     await delivering.rows(
         "UPDATE arg_sync.connection SET connected_at = now() - interval '2 hours'"
     )
-    await delivering.rows(HEAR, but=["INV-2"])
+    await delivering.rows(RECEIVE, but=["INV-2"])
     await delivering.rows(
         "UPDATE arg_sync.received_document SET total = 1 WHERE invoice_number = 'INV-3'"
     )
@@ -178,7 +174,7 @@ async def test_received_and_closed_documents_are_compared(
         ("unknown-document", "INV-999"),
         ("missing", "INV-20"),
     }
-    await delivering.rows(HEAR, but=[])
+    await delivering.rows(RECEIVE, but=[])
     await reconcile(delivering)
     assert ("not-received", "INV-2") not in await open_drifts(delivering)
 
@@ -193,7 +189,7 @@ async def test_a_person_who_took_a_document_has_seen_it(
     )
     answer = await delivering.tell(
         "adopt-delivery",
-        ledger="main-ledger",
+        ledger="gl-us",
         invoice_number="INV-1",
         remote_id=remote_id(sample, "INV-1"),
         reason="as agreed",

@@ -1,6 +1,4 @@
-"""Where a connection's secrets lie: renewed by one alone, and no one is given what is older than
-what was saved.
-"""
+"""A connection's secret store: one process alone renews it, and none is given older secrets than those saved."""
 
 import asyncio
 
@@ -24,9 +22,7 @@ async def vaults(
 
 
 async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:
-    """The second is refused while the first renews, and the version that was replaced is
-    no one's any more.
-    """
+    """The second is refused while the first renews, and no one can renew the version that was replaced."""
     one, other = vaults
     version = (await one.read()).version
     assert await one.may_renew(version) and not await other.may_renew(version)

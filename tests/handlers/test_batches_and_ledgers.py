@@ -11,7 +11,7 @@ __all__ = ["biller", "record"]
 CONNECT = """
 INSERT INTO arg_sync.connection
   (ledger, kind, billing_company, settings, auto_sync, state, message, actor, connected_at)
-VALUES ('main-ledger', 'xero', :company, '{}', true, :state, :message, 'pat', now())"""
+VALUES ('gl-us', 'xero', :company, '{}', true, :state, :message, 'pat', now())"""
 
 
 async def ledger_findings(biller: Biller, kind: str = "health-check") -> dict[str, dict[str, Any]]:
@@ -65,7 +65,7 @@ async def test_a_connection_that_does_not_work_is_a_warning(
     assert (
         found["severity"] == "warning"
         and words in found["message"]
-        and found["ids"] == ["main-ledger"]
+        and found["ids"] == ["gl-us"]
         and found["fix"]
     )
     assert "ledger_not_well" in await ledger_findings(biller, "preview-batch")
@@ -78,9 +78,9 @@ async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
     await biller.consume(realization("T-1", 1, realization_line("1", tax_code="VAT")))
     await biller.rows(CONNECT, company=COMPANY, state="connected", message="")
     found = (await ledger_findings(biller))["ledger_mapping_missing"]
-    assert found["ids"] == ["account REG", "tax VAT"] and "main-ledger" in found["fix"]
+    assert found["ids"] == ["account REG", "tax VAT"] and "gl-us" in found["fix"]
     await biller.rows(
-        "INSERT INTO arg_sync.mapping VALUES ('main-ledger', 'account', '', '4000', 'pat', now()),"
-        " ('main-ledger', 'tax', 'VAT', 'T10', 'pat', now())"
+        "INSERT INTO arg_sync.mapping VALUES ('gl-us', 'account', '', '4000', 'pat', now()),"
+        " ('gl-us', 'tax', 'VAT', 'T10', 'pat', now())"
     )
     assert await ledger_findings(biller) == {}

@@ -240,7 +240,7 @@ SEARCHES: list[tuple[dict[str, Any], list[str]]] = [
 
 async def test_documents_are_found_by_every_condition(read: Read, insert: Insert) -> None:
     """By number, dates, debtor, type, amount whatever its sign, batch, text, and by the
-    timesheet that stands on them.
+    timesheet that they invoice.
     """
     await insert(sample_data)
     for conditions, numbers in SEARCHES:

@@ -95,16 +95,16 @@ async def test_publishing_keeps_key_value_and_order() -> None:
     """A record is on the topic byte for byte, a bad line too; of one key in the
     order in which it was given.
     """
-    reported: list[int] = []
+    progress: list[int] = []
     records = [("T-1", f"{number}".encode()) for number in range(50)] + [
         ("T-2", b'{"cut": '),
         ("N-1", None),
     ]
     async with Client(settings().kafka) as client:
-        assert await client.publish("timesheet-approved", records, reported.append) == 52
+        assert await client.publish("timesheet-approved", records, progress.append) == 52
         with pytest.raises(Refused, match="too_large"):
             await client.publish("timesheet-approved", [("T-3", b"x" * 1_100_000)])
-    assert reported[-1] == 52
+    assert progress[-1] == 52
     found = await read("timesheet-approved", 52)
     assert [record.value for record in found if record.key == b"T-1"] == [
         f"{number}".encode() for number in range(50)

@@ -255,7 +255,7 @@ async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Bill
     assert await biller.open() == [("-10", "-500")]
     await credit(biller, "INV-000001", (1, "38"), to="write-off")
     assert await biller.open() == [], (
-        "2 h stand on the invoice, 30 h of worth are settled by them and by 28 h forgiven"
+        "2 h are on the invoice; they and the 28 h written off settle the value of 30 h"
     )
     await biller.consume(realization("T-1", 3))
     assert await biller.open() == [("-2", "-100")]

@@ -235,13 +235,13 @@ async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> No
             if row["what"] == "credit-invoice"
         ]
         assert entries[-1] == ("credit-invoice", "accepted"), subject
-    reported = [
+    events = [
         (row["what"], row["outcome"], row["before"])
         for row in await read(biller, history.history, "INV-000001")
     ]
-    assert [(what, outcome) for what, outcome, _ in reported] == [
+    assert [(what, outcome) for what, outcome, _ in events] == [
         ("generate-batch", "accepted"),
         ("credit-invoice", "refused"),
         ("credit-invoice", "accepted"),
     ]
-    assert reported[2][2] == {"1": {"quantity": "40", "amount": "2000"}}
+    assert events[2][2] == {"1": {"quantity": "40", "amount": "2000"}}

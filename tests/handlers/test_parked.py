@@ -32,7 +32,7 @@ class Parking(Pipeline):
         await self.settle()
         return json.loads(self.answers()[asked.command_id])  # type: ignore[no-any-return]
 
-    async def consumes(self, *events: Any) -> None:
+    async def consume(self, *events: Any) -> None:
         """Send timesheets and process everything."""
         self.send("timesheet-approved", *events)
         await self.settle()
@@ -101,7 +101,7 @@ async def test_more_hours_a_day_than_the_bound_park_the_debtor(parking: Parking)
     The batch closes without it.
     """
     long_day = [entry("16", MONDAY), entry("8.25", MONDAY, time_type="OT")]
-    await parking.consumes(
+    await parking.consume(
         timesheet("T-1", entries=long_day), sheet("T-2", "W-2"), sheet("T-3", "W-3", "REQ-2")
     )
     answer = await parking.bill()
@@ -119,7 +119,7 @@ async def test_more_hours_a_day_than_the_bound_park_the_debtor(parking: Parking)
     assert (finding["severity"], finding["ids"]) == ("error", ["Mercy"])
     assert answer["details"]["left_out"] == {"debtor_parked": 3}
     exactly = [entry("16", MONDAY), entry("8", MONDAY, time_type="OT")]
-    await parking.consumes(timesheet("T-1", 2, entries=exactly))
+    await parking.consume(timesheet("T-1", 2, entries=exactly))
     await parking.bill()
     assert await parking.billed() == [
         ("Grace", "T-3"),
@@ -134,10 +134,10 @@ async def test_the_limit_is_a_setting_of_the_billing_company(parking: Parking) -
 
     Invoiced hours count as well.
     """
-    await parking.consumes(sheet("T-1", "W-1", hours="9"))
+    await parking.consume(sheet("T-1", "W-1", hours="9"))
     await parking.bill()
     await parking.ask("set-billing-company", max_day_hours=12)
-    await parking.consumes(
+    await parking.consume(
         sheet("T-2", "W-1", "REQ-2", hours="3.5"), sheet("T-3", "W-3", "REQ-3", hours="12")
     )
     await parking.bill()
@@ -158,10 +158,10 @@ async def test_the_same_time_in_two_originals_parks_the_debtor(
 
     Neither the order of the timesheets nor the name of the week matters.
     """
-    await parking.consumes(sheet("T-1", "W-1"))
+    await parking.consume(sheet("T-1", "W-1"))
     if before:
         await parking.bill()
-    await parking.consumes(
+    await parking.consume(
         sheet("T-2", "W-1", week_ending=str(WEEK + timedelta(days=week))),
         sheet("T-3", "W-3", "REQ-2"),
     )
@@ -173,7 +173,7 @@ async def test_the_same_time_in_two_originals_parks_the_debtor(
         == "worker W-1 has REG on 2026-03-02 for REQ-1 in two timesheets (T-1, T-2), and 4 more"
         " such days"
     )
-    await parking.consumes(
+    await parking.consume(
         timesheet("T-2", 2, entries=[], week_ending=str(WEEK + timedelta(days=week)))
     )
     await parking.bill()
@@ -182,9 +182,9 @@ async def test_the_same_time_in_two_originals_parks_the_debtor(
 
 async def test_a_cancelled_timesheet_does_not_count(parking: Parking) -> None:
     """The settled realization counts: a cancelled timesheet sent anew is billed."""
-    await parking.consumes(sheet("T-1", "W-1"))
+    await parking.consume(sheet("T-1", "W-1"))
     await parking.bill()
-    await parking.consumes(timesheet("T-1", 2, entries=[]), sheet("T-2", "W-1"))
+    await parking.consume(timesheet("T-1", 2, entries=[]), sheet("T-2", "W-1"))
     await parking.bill()
     assert await parking.billed() == [("Mercy", "T-1"), ("Mercy", "T-1"), ("Mercy", "T-2")]
     assert await parking.parked() == []
@@ -192,13 +192,13 @@ async def test_a_cancelled_timesheet_does_not_count(parking: Parking) -> None:
 
 async def test_other_days_and_time_types_are_billed(parking: Parking) -> None:
     """Two timesheets of a week may have other days or time types; adjustments do not count."""
-    await parking.consumes(
+    await parking.consume(
         timesheet("T-1", entries=[entry("8", MONDAY)]),
         timesheet("T-2", entries=[entry("8", MONDAY + timedelta(days=1))]),
         timesheet("T-3", entries=[entry("2", MONDAY, time_type="OT")]),
     )
     await parking.bill()
-    await parking.consumes(
+    await parking.consume(
         timesheet(
             "T-4",
             adjusts="T-1",
@@ -215,7 +215,7 @@ async def test_other_days_and_time_types_are_billed(parking: Parking) -> None:
 
 async def test_a_worker_day_on_two_requirements_is_a_warning(parking: Parking) -> None:
     """Two requirements on one day are billed, with a warning."""
-    await parking.consumes(sheet("T-1", "W-1", hours="4"), sheet("T-2", "W-1", "REQ-2", hours="4"))
+    await parking.consume(sheet("T-1", "W-1", hours="4"), sheet("T-2", "W-1", "REQ-2", hours="4"))
     answer = await parking.bill()
     (finding,) = [
         one for one in answer["findings"] if one["code"] == "worker_day_on_two_requirements"
@@ -239,14 +239,14 @@ async def test_retry_parked_bills_up_to_the_same_cut_off(parking: Parking) -> No
         worker_id="W-4",
         entries=[entry("20", MONDAY, requirement_id="REQ-2"), entry("5", MONDAY, "OT", "REQ-2")],
     )
-    await parking.consumes(*twice, long_day, sheet("T-3", "W-3", "REQ-3"))
+    await parking.consume(*twice, long_day, sheet("T-3", "W-3", "REQ-3"))
     batch = (await parking.bill())["details"]["batch_id"]
     assert [one[0] for one in await parking.parked()] == ["Grace", "Mercy"]
     again = await parking.ask("retry-parked", batch_id=batch)
     assert (again["outcome"], again["details"]["batch_id"]) == ("accepted", None)
     assert "nothing to bill" in again["message"]
     later = sheet("T-5", "W-5", week_ending="2026-04-05")
-    await parking.consumes(timesheet("T-2", 2, entries=[]), sheet("T-6", "W-6", "REQ-3"), later)
+    await parking.consume(timesheet("T-2", 2, entries=[]), sheet("T-6", "W-6", "REQ-3"), later)
     done = await parking.ask("retry-parked", batch_id=batch)
     assert (done["details"]["documents"], done["details"]["cut_off_date"]) == (1, CUT_OFF)
     assert await parking.billed() == [("Hope", "T-3"), ("Mercy", "T-1")], (
@@ -254,7 +254,7 @@ async def test_retry_parked_bills_up_to_the_same_cut_off(parking: Parking) -> No
     )
     assert [one[0] for one in await parking.parked()] == ["Grace"]
     assert [one["account_name"] for one in done["details"]["still_parked"]] == ["Grace"]
-    await parking.consumes(
+    await parking.consume(
         timesheet("T-4", 2, worker_id="W-4", entries=[entry("20", MONDAY, requirement_id="REQ-2")])
     )
     last = await parking.ask("retry-parked", batch_id=batch)

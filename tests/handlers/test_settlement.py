@@ -168,7 +168,7 @@ async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
     assert [place for *_, place in await harness.places()] == ["replaced", "open"]
 
 
-# -- what stands on documents
+# -- what is invoiced
 
 
 async def test_corrections_name_the_invoice_line(harness: Invoicer) -> None:
@@ -364,8 +364,8 @@ async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(harness: I
 async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
     harness: Invoicer, character: str
 ) -> None:
-    """Protocol 2: a text with the separator or the NULL mark makes only its record a dead
-    letter.
+    """Protocol 2: only the record whose text has the separator or the NULL mark becomes a
+    dead letter.
     """
     said = [
         realization(

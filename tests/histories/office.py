@@ -1,5 +1,4 @@
-"""The real services on one real database, without Kafka: what one says is carried to who hears
-it, at once or when a history says so.
+"""The real services on one real database, without Kafka: what one publishes reaches its consumers at once, or when a history says so.
 
 One database serves all histories: between two of them every table is emptied but those of what is
 set up once.
@@ -53,9 +52,7 @@ WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id =
 
 @dataclass
 class Office:
-    """The workers of a history, the statements that are on their way to the invoicer, and a look
-    at the database.
-    """
+    """The workers of a history, the realizations on their way to the invoicer, and queries of the database."""
 
     url: str
     services: dict[str, Service] = field(default_factory=dict)
@@ -83,7 +80,7 @@ class Office:
         await self.restart()
 
     async def restart(self) -> None:
-        """New workers, that remember nothing but what is in the database."""
+        """New workers, which know only what is in the database."""
         for service in (fee_realizer.service(), invoicer.service()):
             if service.name in self.engines:
                 await self.engines[service.name].dispose()
@@ -136,14 +133,14 @@ class Office:
 
     def _carry(self, service: str) -> None:
         producer = self.units_of_work[service].producer
-        received, producer.published = producer.published, []  # type: ignore[attr-defined]
-        self.said += received
+        published, producer.published = producer.published, []  # type: ignore[attr-defined]
+        self.said += published
         self.under_way += [
-            record(one.topic, one.value, one.key) for one in received if one.topic == STATEMENTS
+            record(one.topic, one.value, one.key) for one in published if one.topic == STATEMENTS
         ]
 
     async def tell(self, topic: str, *events: BaseModel) -> None:
-        """Events to the one who hears their topic."""
+        """Events for every service that consumes their topic."""
         records = [record(topic, event) for event in events]
         for name, service in self.services.items():
             if any(subscription.topic == topic for subscription in service.subscriptions):
@@ -156,7 +153,7 @@ class Office:
         answers = [
             one.value for one in self.said if one.topic == ANSWERS and one.key == asked.command_id
         ]
-        assert answers, f"no one answered {asked.command}"
+        assert answers, f"no service answered {asked.command}"
         found: dict[str, Any] = json.loads(answers[-1])
         return found
 
@@ -180,7 +177,7 @@ class Office:
         return int(pay_line_id)
 
     async def line_no(self, one: Billed) -> int:
-        """The number of a line on its document: a key stands there once as a debit."""
+        """The number of a line on its document: a key is there once as a debit."""
         found = await self.select(
             LINE_NO, number=one.number, kind=one.document[0], id=one.document[1], key=one.line.key
         )
@@ -188,6 +185,6 @@ class Office:
         return int(line_no)
 
     async def verified(self) -> Report:
-        """What `verify` says of the database."""
+        """What `verify` reports of the database."""
         async with self.engines["auditor"].connect() as connection:
             return await verify(connection)

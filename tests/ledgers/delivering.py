@@ -1,6 +1,4 @@
-"""The delivery engine in a test: closed documents put into the database, a connection to a ledger
-that plays, engines that deliver.
-"""
+"""The delivery engine in a test: closed documents in the database, a connection to a fake ledger, engines that deliver."""
 
 import contextlib
 import json
@@ -28,7 +26,7 @@ from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.sample_ledger import TOKEN, SampleVendor
 
-LEDGER = "main-ledger"
+LEDGER = "gl-us"
 KEY = Fernet.generate_key().decode()
 FIRST_DAY = date(2026, 3, 1)
 
@@ -65,7 +63,7 @@ class Closed:
 
 @dataclass
 class Delivering:
-    """arg_sync in a test, with the desk for its commands and as many engines as are asked for."""
+    """arg_sync in a test, with its command dispatcher and as many engines as a test needs."""
 
     engine_of: EngineOf
     unit_of_work_for: UnitOfWorkFor
@@ -229,7 +227,7 @@ class Delivering:
         return row
 
     async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
-        """Gives a command to the desk; its answer."""
+        """Gives a command to the command dispatcher and returns its result."""
         asked = command(kind, **values)
         await process(
             self.unit_of_work,

@@ -1,4 +1,4 @@
-"""A server that plays an accounting system over real sockets, and misbehaves on demand.
+"""A server that plays an accounting system over real sockets, and misbehaves on demand. Its journal has what it carried out.
 
 What it carried out stands in its journal.
 

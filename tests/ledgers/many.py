@@ -55,10 +55,10 @@ async def queue_many(delivering: Delivering, documents: int) -> None:
 
 
 class Silent:
-    """Stands where the producer stands."""
+    """Takes the place of the producer."""
 
     async def publish(self, records: object) -> None:
-        """To no one."""
+        """Publish nothing."""
 
 
 async def work(concurrency: int) -> None:

@@ -56,7 +56,7 @@ async def read_payments(delivering: Delivering) -> None:
         await reader.run_until_idle()
 
 
-async def reconcile(delivering: Delivering, ledger: str = "main-ledger") -> Any:
+async def reconcile(delivering: Delivering, ledger: str = "gl-us") -> Any:
     """Asks for a reconciliation and does it; its run."""
     answer = await delivering.tell("reconcile", ledger=ledger)
     assert answer["outcome"] == "accepted", answer
@@ -91,7 +91,7 @@ def book(
     on: str = "2026-04-20",
     **more: Any,
 ) -> None:
-    """The ledger books a payment."""
+    """The ledger records a payment."""
     entry = {
         "id": payment,
         "document": remote_id(server, closed.number),

@@ -61,7 +61,7 @@ class SampleVendor:
             return Reply.of(401, {"error": f"bad token {asked.headers.get('authorization', '')}"})
         parts = [part for part in asked.path.split("/") if part]
         if parts == ["company"]:
-            return Reply.of(200, {"name": "Sample Books"})
+            return Reply.of(200, {"name": "Sample Ledger"})
         if parts[0] == "customers":
             return self._customer(asked)
         if parts == ["payments"]:
@@ -359,7 +359,7 @@ CAPABILITIES = Capabilities(
 )
 SAMPLE = AdapterSpec(
     name="sample",
-    title="Sample Books",
+    title="Sample Ledger",
     settings=(
         Setting("base_url", "where it is", required=True),
         Setting("token", "its token", secret=True, required=True),

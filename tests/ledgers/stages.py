@@ -38,9 +38,7 @@ async def staged(
             if each.default is not None and not each.secret
         }
         hosts = [
-            AdapterContext(
-                "main-ledger", {**defaults, **urls, **settings}, secret_store, at_once, can
-            )
+            AdapterContext("gl-us", {**defaults, **urls, **settings}, secret_store, at_once, can)
             for can in (kind.capabilities, replace(kind.capabilities, request_seconds=0.5))
         ]
         ports = [kind.make(host) for host in hosts]

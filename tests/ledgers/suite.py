@@ -92,7 +92,7 @@ def host(
         if each.default is not None and not each.secret
     }
     return AdapterContext(
-        "main-ledger", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities
+        "gl-us", {**defaults, **settings}, OpenVault(dict(secrets)), at_once, capabilities
     )
 
 
@@ -375,9 +375,7 @@ class LedgerSuite:
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
 
     async def test_another_amount_is_reported(self, stage: Stage) -> None:
-        """The adapter tells what stands there, not what was asked: the engine sees the
-        difference and parks it.
-        """
+        """The adapter returns what the ledger has, not what was asked: the engine sees the difference and parks it."""
         stage.server.plan(Fault("wrong-amount"))
         made = document(stage)
         assert (await create(stage.port, made)).total != made.total

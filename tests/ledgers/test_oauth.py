@@ -85,7 +85,7 @@ class Watched(OpenVault):
         await asyncio.sleep(0.05)
         if self.fails:
             self.fails -= 1
-            raise ConnectionError("the database do not answer")
+            raise ConnectionError("the database does not answer")
         self._before = await super().read()
         self.said.append(f"saved {values['access_token']}")
         return await super().save(version, values)
@@ -107,7 +107,7 @@ def vendor_of(server: FakeServer) -> TokenVendor:
 def tokens_on(server: FakeServer, secret_store: OpenVault) -> Tokens:
     """One process's tokens."""
     return Tokens(
-        "main-ledger",
+        "gl-us",
         secret_store,
         HttpClient(server.url + "/token", at_once, request_seconds=2.0),
         refresh_or_client(CLIENT_ID),
@@ -134,7 +134,7 @@ async def test_twenty_calls_in_three_processes_renew_once(server: FakeServer) ->
 
 
 async def test_new_tokens_are_saved_before_they_are_used(server: FakeServer) -> None:
-    """Whoever gets the token gets it after the vault has it."""
+    """A caller gets the token only after the secret store has it."""
     held = secret_store()
     tokens = tokens_on(server, held)
     held.said.append(f"given {(await tokens.current()).values['access_token']}")
@@ -192,9 +192,7 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
 
 
 async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
-    """The database are away at that moment: the vendor is not asked a second time, and no one uses
-    the tokens before they are saved.
-    """
+    """The database is unavailable at that moment: the vendor is not asked a second time, and no one uses the tokens before they are saved."""
     held = secret_store()
     tokens = tokens_on(server, held)
     held.fails = 2
@@ -253,7 +251,7 @@ async def test_a_token_that_is_over_is_renewed_before_it_is_used(server: FakeSer
 
 
 async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> None:
-    """Five calls are refused together: one renewal, also for the one that hears of it late."""
+    """Five calls are refused together: one renewal, also for the one that is refused late."""
     held = secret_store()
     tokens = tokens_on(server, held)
     first = await tokens.current()
@@ -285,7 +283,7 @@ async def test_a_dead_token_is_reported_without_its_value(server: FakeServer, st
         await tokens.current()
     assert (
         failed.value.failure == "auth"
-        and "books is dead" in failed.value.message
+        and "gl-us is dead" in failed.value.message
         and "connect it again" in failed.value.message
     )
     assert not any(secret in f"{failed.value!r} {failed.value}" for secret in (*SECRETS, quoted))

@@ -66,7 +66,7 @@ def an_id(payment: dict[str, Any]) -> str:
 
 
 def touch(vendor: Any, payment: dict[str, Any]) -> bool:
-    """Someone writes a note to it: it is the last that was changed."""
+    """A user of the ledger adds a note: this payment is now the last that was changed."""
     if "UpdatedDateUTC" in payment:
         payment["UpdatedDateUTC"] = vendor._tick()
     elif "MetaData" in payment:

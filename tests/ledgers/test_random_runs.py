@@ -1,5 +1,4 @@
-"""All faults by chance, workers killed and stopped at any moment, every vendor: one document per
-invoice stands in the server's own journal.
+"""All faults by chance, workers killed and stopped at any moment, every vendor: the server's own journal has one document per invoice.
 
 A run is repeated by its seed. For Business Central, which has neither request key nor unique
 number, the faults stay within the server's own time limit, in which nothing may arise twice; what
@@ -263,9 +262,7 @@ async def closed_documents(delivering: Delivering, count: int) -> list[Closed]:
 async def trouble(
     delivering: Delivering, workers: Workers, server: FakeServer, dice: random.Random
 ) -> None:
-    """Documents come in waves, each heard twice; meanwhile workers are killed, stopped for
-    longer than a lease, and started.
-    """
+    """Documents come in waves, each consumed twice; meanwhile workers are killed, stopped for longer than a lease, and started."""
     for at in range(0, len(delivering.closed), 4):
         before = len(server.calls)
         for _ in range(2):

@@ -1,6 +1,4 @@
-"""Payments and reconciliation against a real Tryton: what was planted in its books is found, and
-nothing else.
-"""
+"""Payments and reconciliation against a real Tryton: what was injected into its database is found, and nothing else."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -380,14 +380,12 @@ async def test_a_voided_quickbooks_invoice_is_not_found() -> None:
         one = stage.server.vendor.things["Invoice"][made.remote_id]  # type: ignore[attr-defined]
         one |= {"TotalAmt": Decimal(0), "Balance": Decimal(0), "PrivateNote": "Voided"}
         assert (await stage.port.find("invoice", [made.number]))[made.number] == []
-        reported = await stage.port.status("invoice", [made.remote_id, "999"])
-        assert reported[made.remote_id].state == "voided" and reported["999"] is None  # type: ignore[union-attr]
+        statuses = await stage.port.status("invoice", [made.remote_id, "999"])
+        assert statuses[made.remote_id].state == "voided" and statuses["999"] is None  # type: ignore[union-attr]
 
 
 async def test_business_central_posts_once_and_deletes_drafts_only() -> None:
-    """Posting again gives what stands there; a draft can be deleted twice, a posted one not at
-    all; a draft that is gone is looked for by number.
-    """
+    """Posting again returns what the ledger has; a draft can be deleted twice, a posted one not at all; a draft that is gone is looked for by number."""
     async with central_stage() as stage:
         draft = await create(stage.port, document(stage))
         assert draft.state == "draft" and draft.total == document(stage).total
@@ -445,7 +443,7 @@ async def test_a_blocked_customer_is_refused() -> None:
 
 @pytest.mark.parametrize("number", ["INV-1", "A/2026|7", "Ä_9", "x" * 50])
 def test_an_external_id_is_our_number_and_back(number: str) -> None:
-    """Letters, digits, _ and - only; invoices and credit notes apart."""
+    """Only a-z, A-Z, 0-9, _ and -; an invoice and a credit note have different ids."""
     ids = {ns.external_id("invoice", number), ns.external_id("credit-note", number)}
     assert len(ids) == 2 and all(
         part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in ids
@@ -454,7 +452,7 @@ def test_an_external_id_is_our_number_and_back(number: str) -> None:
 
 
 async def test_netsuite_accepts_an_rsa_key_and_refuses_other_text() -> None:
-    """PS256 as well as ES256; what is no key is told without showing it."""
+    """PS256 as well as ES256; what is no key is reported without showing it."""
     pair = RSAKey.generate_key(2048)
     async with netsuite_stage(pair) as stage:
         assert "123456_SB1" in await stage.port.check()
@@ -477,7 +475,7 @@ async def test_netsuite_accepts_an_rsa_key_and_refuses_other_text() -> None:
 
 
 async def test_netsuite_waits_for_nobodys_approval() -> None:
-    """A document that waits for approval is not posted: a person is told."""
+    """A document that waits for approval is not posted: a person is informed."""
     async with netsuite_stage() as stage:
         made = await create(stage.port, document(stage))
         stage.server.vendor.records["invoice"][made.remote_id]["status"] = {"id": "pendingApproval"}  # type: ignore[attr-defined]

@@ -202,9 +202,7 @@ async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stag
 
 
 async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
-    """Whole and in parts, under the same keys: what is there is told as there, or as a number
-    that is taken.
-    """
+    """Whole and in parts, under the same keys: what is there is reported as there, or as a number that is taken."""
     requests = await frozen_request(stage, "INV-1", "INV-2", "INV-3")
     stage.server.plan(Fault("silence"))
     assert all(
@@ -309,15 +307,13 @@ async def test_what_another_program_made_is_found_and_told_apart(stage: Stage) -
 
 
 async def test_voided_is_absent_and_deleted_is_reported(stage: Stage) -> None:
-    """A voided invoice is not found by its number; its state is told by its id; None is only
-    what Xero itself does not know.
-    """
+    """A voided invoice is not found by its number; its state is found by its id; None is only what Xero itself does not know."""
     made = await create(stage.port, document(stage))
     vendor_of(stage).documents[made.remote_id]["Status"] = "VOIDED"
     assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []
     gone = TENANT
-    reported = await stage.port.status("invoice", [made.remote_id, gone])
-    assert reported[made.remote_id].state == "voided" and reported[gone] is None  # type: ignore[union-attr]
+    statuses = await stage.port.status("invoice", [made.remote_id, gone])
+    assert statuses[made.remote_id].state == "voided" and statuses[gone] is None  # type: ignore[union-attr]
 
 
 async def test_an_archived_contact_is_refused(stage: Stage) -> None:

@@ -102,7 +102,7 @@ def python_of_tryton() -> Path:
 
 @dataclass
 class TrytonServer:
-    """A Tryton on a database of a PostgreSQL that someone else runs."""
+    """A Tryton on a database of a PostgreSQL that already runs."""
 
     postgres_url: str
     folder: Path
@@ -245,7 +245,7 @@ class TrytonServer:
             await connection.close()
 
     async def rows(self, statement: str, *values: Any) -> list[Any]:
-        """What stands in its tables, past its server."""
+        """Rows of its tables, read without its server."""
         return await self._sql(self.dsn, statement, *values)
 
     async def invoices(self) -> list[tuple[str, str, Decimal]]:

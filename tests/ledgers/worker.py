@@ -25,7 +25,7 @@ REQUEST_SECONDS, SERVER_SECONDS, HOLD_SECONDS = 0.5, 1.0, 2.0
 
 
 class File:
-    """Stands where the producer stands."""
+    """Takes the place of the producer."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -72,10 +72,7 @@ def middle() -> float:
 def test_what_a_look_means(
     there: list[RemoteDocument], ours: str | None, verdict: str, code: str
 ) -> None:
-    """None: send; equal: take it, or post the draft; different or several: a person decides.
-
-    Strange drafts are no one's.
-    """
+    """None: send; equal: take it, or post the draft; different or several: a person decides. Of equal drafts one is posted."""
     look = after_lookup(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
     if verdict == "refuse":
@@ -85,7 +82,7 @@ def test_what_a_look_means(
 
 
 def test_a_difference_names_both_sides() -> None:
-    """An operator reads what stands there and what is ours."""
+    """An operator reads the ledger's values and ours."""
     look = after_lookup(EXPECTED, [replace(THERE, total=Decimal("99.5"), customer="C9")], None)
     assert "99.5" in look.message and "110" in look.message and "C9" in look.message
 
@@ -167,7 +164,7 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 def test_retry_after_is_read_in_both_forms_and_capped(
     header: str | None, seconds: float | None
 ) -> None:
-    """Seconds or a date; nonsense counts as none; an absurd wish is heard for an hour."""
+    """Seconds or a date; nonsense counts as none; an absurd value counts as an hour."""
     assert retry_after(header, NOW) == seconds
     assert 0 <= capped(seconds) <= MAX_RETRY_AFTER_SECONDS
 
@@ -215,9 +212,7 @@ def waiting(*spec: tuple[int, str, bool, int]) -> list[OpenDelivery]:
 def test_order_is_kept_and_one_that_fails_steps_aside(
     order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]
 ) -> None:
-    """By date within the connection or the customer; a document that failed three times holds up
-    no one.
-    """
+    """By date within the connection or the customer; a document that failed three times delays no other."""
     assert next_in_order(waiting(*spec), order, 10) == taken
     assert next_in_order(waiting(*spec), order, 1) == taken[:1]
 

@@ -65,13 +65,13 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "ledger_not_well",
         "warning",
         "billing_company",
-        {"ledgers": (LedgerConnection("books", "stopped", message="the token is dead"),)},
+        {"ledgers": (LedgerConnection("gl-us", "stopped", message="the token is dead"),)},
     ),
     (
         "ledger_mapping_missing",
         "warning",
         "billing_company",
-        {"unmapped": {"books": ["account REG", "tax VAT"], "others": []}},
+        {"unmapped": {"gl-us": ["account REG", "tax VAT"], "others": []}},
     ),
     (
         "parent_of_wrong_level",

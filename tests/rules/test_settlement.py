@@ -1,7 +1,7 @@
 """Settlement, row by row of the domain rules (section 5, corrections) and by conservation over
 random histories.
 
-The database of one document are kept in a list here: what a batch would invoice is invoiced by hand.
+The lines of one document are kept in a list here: what a batch would invoice is invoiced by hand.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,4 @@
-"""Books outlive a version: released migrations stay as they are, and books of an unknown schema
-are left alone.
-"""
+"""A database outlives a version: released migrations do not change, and a database of an unknown schema is refused."""
 
 import asyncio
 import hashlib
@@ -27,7 +25,7 @@ def released() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", sorted(released()))
 def test_a_released_migration_is_never_edited(name: str) -> None:
-    """Kept books were made by it: what is to change goes into a new revision."""
+    """Existing databases were made by it: a change goes into a new revision."""
     assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == released()[name], (
         f"{name} is released: undo the edit, write a new revision"
     )
@@ -57,9 +55,7 @@ async def test_migrating_twice_changes_nothing(database: str, engine_of: EngineO
 async def test_a_database_of_an_unknown_schema_is_not_changed(
     database: str, engine_of: EngineOf
 ) -> None:
-    """A newer version made them, or one that was never released: nothing is done to them, up or
-    down, and the message says what to do.
-    """
+    """A newer version made it, or one that was never released: nothing is done to it, up or down, and the message says what to do."""
     async with engine_of("owner").begin() as connection:
         await connection.execute(text("UPDATE public.schema_version SET version_num = '0999'"))
     for direction in ("upgrade", "downgrade"):

@@ -305,7 +305,7 @@ FAULTS = {
         {"credits"},
     ),
     "a credit to another debtor": (
-        "UPDATE invoicer.invoice SET account_name = 'someone else' WHERE number = 13",
+        "UPDATE invoicer.invoice SET account_name = 'another debtor' WHERE number = 13",
         {"credit_of", "seal"},
     ),
     "a credit at another rate": (

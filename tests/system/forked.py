@@ -33,10 +33,8 @@ def forks() -> ForkServerContext:
     return context
 
 
-def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> None:
-    """The life of a worker process: its environment, its log, then what `python -m
-    services.X.app` does. `bug`: one that is planted.
-    """
+def live(service: str, environment: Mapping[str, str], log: str, defect: str) -> None:
+    """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `defect`: the one to inject."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(
             PR_SET_PDEATHSIG, signal.SIGKILL
@@ -48,8 +46,8 @@ def live(service: str, environment: Mapping[str, str], log: str, bug: str) -> No
     os.dup2(sink, 1)
     os.dup2(sink, 2)
     app = importlib.import_module(f"services.{service}.app")
-    if bug:
-        importlib.import_module("tests.system.injected_defects").inject(bug)
+    if defect:
+        importlib.import_module("tests.system.injected_defects").inject(defect)
     run_app(
         build_app(app.service())
     )  # not `app.app`: the settings were others when it was imported

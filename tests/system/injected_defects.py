@@ -1,4 +1,4 @@
-"""Bugs that are planted in production code, to prove that the checker catches them.
+"""Defects that are injected into production code, to prove that the checker catches them. Nothing of this runs outside tests.
 
 Nothing of this runs outside tests.
 
@@ -126,7 +126,7 @@ def sequence_for_numbers(put: Put) -> None:
 
 
 SEQUENCE = "invoicer.planted_number"
-BUGS: dict[str, Callable[[Put], None]] = {
+DEFECTS: dict[str, Callable[[Put], None]] = {
     "offset before commit": offset_before_commit,
     "no outbox": no_outbox,
     "no document lock": no_document_lock,
@@ -139,6 +139,6 @@ BUGS: dict[str, Callable[[Put], None]] = {
 
 
 def inject(name: str, put: Put = setattr) -> None:
-    """Puts one bug into this process; no name, no bug."""
+    """Injects one defect into this process; without a name, none."""
     if name:
-        BUGS[name](put)
+        DEFECTS[name](put)

@@ -56,7 +56,7 @@ def test_time_groups_are_set_and_listed(typed: Type, data: Path, tmp_path: Path)
 
 TERMS = """account_name,time_group,payment_terms,missing_timesheets,zero_documents,from_date
 Client of terms,weekly,net:15,wait:2,yes,
-Someone else,,-,,,2026-01-01
+Another client,,-,,,2026-01-01
 """
 
 

@@ -57,7 +57,7 @@ def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
         str(folder / "out"),
         *options,
     ]
-    # Whoever starts the tests in the background may have set Ctrl-C to be ignored, and processes
+    # A shell that runs the tests in the background may have set Ctrl-C to be ignored, and processes
     # inherit that.
     heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(

@@ -1,6 +1,4 @@
-"""Both ways with running workers and real Kafka: delivered, paid there, told by webhook, read
-back, written into the invoicer's books, taken back.
-"""
+"""Both ways with running workers and real Kafka: delivered, paid there, notified by webhook, read back, recorded by the invoicer, taken back."""
 
 import asyncio
 import base64
@@ -44,7 +42,7 @@ async def webhook(worker: Running, key: str = HOOK_KEY) -> int:
     signature = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest()).decode()
     async with httpx2.AsyncClient(trust_env=False) as client:
         answer = await client.post(
-            f"http://127.0.0.1:{worker.port}/webhooks/books",
+            f"http://127.0.0.1:{worker.port}/webhooks/gl-us",
             content=body,
             headers={"x-xero-signature": signature},
         )
@@ -66,9 +64,7 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     configure: Configure,
     tmp_path: Path,
 ) -> None:
-    """Part paid, paid, taken back: the database of the invoicer follow; a reconciliation by command
-    finds the ledger as it should be.
-    """
+    """Part paid, paid, taken back: the tables of the invoicer follow; a reconciliation by command finds the ledger as it should be."""
     key = Fernet.generate_key().decode()
     configure(ledger_key=key)
     delivering = Delivering(engine_of, unit_of_work_for)
@@ -108,13 +104,13 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
             await paid(
                 "taken back", partial(standing, delivering, ("part paid", closed.total - 1000))
             )
-            done = await _console(stack, "reconcile", "--ledger", "books", "--json")
+            done = await _console(stack, "reconcile", "--ledger", "gl-us", "--json")
             assert '"outcome": "done"' in done and '"drifts": []' in done, done
         check_logs(tmp_path, HOOK_KEY, key)
 
 
 def check_logs(folder: Path, *secrets: str) -> None:
-    """No secret stands in a log."""
+    """No log has a secret."""
     logs = "".join(path.read_text() for path in folder.glob("*.log"))
     assert logs and not [secret for secret in secrets if secret in logs]
 

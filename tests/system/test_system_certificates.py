@@ -1,7 +1,7 @@
 """Behind a company's TLS proxy only the machine's own store knows who signs the certificates.
 
 A TLS server on this machine plays Maven Central and the package index. Its authority is made for
-the test and stands in a file that takes the place of the machine's store (SSL_CERT_FILE).
+the test and is in a file that takes the place of the machine's store (SSL_CERT_FILE).
 """
 
 import base64

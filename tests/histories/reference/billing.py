@@ -216,8 +216,8 @@ class Billing:
             return account, one.line.currency, terms, one.line.po, 0
         corrected = one.corrects
         credits = self.way(company, corrected.account, self.today).credits
-        apart = {"net": 0, "separate": 1, "per-invoice": 2 + corrected.sequence}[credits]
-        return corrected.account, one.line.currency, corrected.terms, corrected.po, apart
+        credit_split = {"net": 0, "separate": 1, "per-invoice": 2 + corrected.sequence}[credits]
+        return corrected.account, one.line.currency, corrected.terms, corrected.po, credit_split
 
     def _kind(self, company: str, account: str, lines: Iterable[Open]) -> str | None:
         """An invoice raises the debt, a credit note lowers it.

@@ -75,7 +75,7 @@ class QuickBooksVendor:
         assert asked.query["minorversion"] == "75"
         parts = asked.path.removeprefix(BASE).strip("/").split("/")
         if parts[0] == "companyinfo":
-            return said(200, {"CompanyInfo": {"CompanyName": "Acme Books", "Country": "US"}})
+            return said(200, {"CompanyInfo": {"CompanyName": "Acme US", "Country": "US"}})
         if parts[0] == "query":
             return self._query(asked.query["query"])
         if parts[0] == "cdc":

@@ -24,7 +24,7 @@ class TrytonBehind:
 
     @property
     def journal(self) -> list[Written]:
-        """What stands in its tables."""
+        """What is in its tables."""
         found: list[tuple[str, str, Decimal]] = finish(self.server.invoices())
         return [
             Written(

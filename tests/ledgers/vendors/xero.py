@@ -82,7 +82,7 @@ class XeroVendor:
         if asked.method == "PUT" and key in self._by_key:
             return self._by_key[key]
         if parts == ["Organisation"]:
-            return self._list("Organisations", [{"Name": "Acme Books", "BaseCurrency": "USD"}])
+            return self._list("Organisations", [{"Name": "Acme US", "BaseCurrency": "USD"}])
         if parts[0] == "Contacts":
             reply = self._contacts(asked, parts)
         elif parts[0] == "Payments":
