@@ -190,11 +190,6 @@ class RowInserter:
         **changes: Any,
     ) -> int:
         """A closed document with its lines; `seal` sets its seal."""
-        taxes: dict[tuple[str, str], list[Decimal]] = {}
-        for line in lines:
-            sums = taxes.setdefault((line.code, str(line.rate)), [Decimal(0), Decimal(0)])
-            sums[0] += line.amount
-            sums[1] += line.tax
         net, tax = (
             sum((line.amount for line in lines), Decimal(0)),
             sum((line.tax for line in lines), Decimal(0)),
@@ -220,12 +215,7 @@ class RowInserter:
             "tax": tax,
             "total": net + tax,
             "line_count": len(lines),
-            "tax_totals": json.dumps(
-                [
-                    {"code": code, "rate": rate, "net": str(sums[0]), "tax": str(sums[1])}
-                    for (code, rate), sums in taxes.items()
-                ]
-            ),
+            "tax_totals": _tax_totals(lines),
             "seller": "{}",
             "buyer": "{}",
         } | changes
@@ -274,3 +264,18 @@ class RowInserter:
             following=following,
             last=last_date,
         )
+
+
+def _tax_totals(lines: Sequence[InvoiceLine]) -> str:
+    """Net and tax of each tax code and rate, as JSON."""
+    taxes: dict[tuple[str, str], list[Decimal]] = {}
+    for line in lines:
+        sums = taxes.setdefault((line.code, str(line.rate)), [Decimal(0), Decimal(0)])
+        sums[0] += line.amount
+        sums[1] += line.tax
+    return json.dumps(
+        [
+            {"code": code, "rate": rate, "net": str(sums[0]), "tax": str(sums[1])}
+            for (code, rate), sums in taxes.items()
+        ]
+    )

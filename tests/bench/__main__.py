@@ -40,6 +40,16 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "parts", nargs="*", choices=[[], *PARTS], help="what to measure; nothing: all"
     )
+    _options_of_events(options)
+    _options_of_batches(options)
+    _options_of_slow_servers(options)
+    options.add_argument("--data", help="folder for the servers' data; else a temporary one")
+    options.add_argument("--out", help="file to which the table is written, too")
+    return options
+
+
+def _options_of_events(options: argparse.ArgumentParser) -> None:
+    """Add how many events are sent, how fast, and to how many workers."""
     options.add_argument(
         "--messages", type=int, default=60_000, help="timesheets of a round of ingest (60000)"
     )
@@ -60,13 +70,6 @@ def _options() -> argparse.ArgumentParser:
         help="requirements that the timesheets are about (1000)",
     )
     options.add_argument(
-        "--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)"
-    )
-    options.add_argument(
-        "--history", type=int, default=3_000_000, help="lines on closed documents (3000000)"
-    )
-    options.add_argument("--debtors", type=int, default=5_000, help="billtos of a batch (5000)")
-    options.add_argument(
         "--rate", type=float, default=200, help="timesheets a second when latency is measured (200)"
     )
     options.add_argument(
@@ -81,6 +84,21 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "--replicas", type=int, default=2, help="workers of each kind that share the partitions (2)"
     )
+
+
+def _options_of_batches(options: argparse.ArgumentParser) -> None:
+    """Add how large the batches are, and the tables in which they are generated."""
+    options.add_argument(
+        "--lines", default="100000,1000000", help="sizes of the batches (100000,1000000)"
+    )
+    options.add_argument(
+        "--history", type=int, default=3_000_000, help="lines on closed documents (3000000)"
+    )
+    options.add_argument("--debtors", type=int, default=5_000, help="billtos of a batch (5000)")
+
+
+def _options_of_slow_servers(options: argparse.ArgumentParser) -> None:
+    """Add how slow commits and the ledger are, and how long an idle stack is measured."""
     options.add_argument(
         "--commit-ms", type=float, default=5, help="by how much commits are slowed (5)"
     )
@@ -108,9 +126,6 @@ def _options() -> argparse.ArgumentParser:
         default=15,
         help="how long a start may have after-effects before that (15)",
     )
-    options.add_argument("--data", help="folder for the servers' data; else a temporary one")
-    options.add_argument("--out", help="file to which the table is written, too")
-    return options
 
 
 def _say(words: str) -> None:
