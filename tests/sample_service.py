@@ -1,7 +1,10 @@
-"""A service so small that a test sees the protocol and nothing else: it consumes one topic and stores each sample in one row.
+"""A service so small that a test sees the protocol and nothing else: it consumes one topic and
+stores each sample in one row.
 
-It runs on the schema of fee_realizer, consumes `timesheet-approved` and publishes `document-held`; the rows are real, the Kafka is real.
-`python -m tests.sample_service` or `faststream run tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no rule of a document is running.
+It runs on the schema of fee_realizer, consumes `timesheet-approved` and publishes `document-held`;
+the rows are real, the Kafka is real. `python -m tests.sample_service` or `faststream run
+tests.sample_service:app` runs it as a process of its own; `SAMPLE_DEFECT=1` makes it raise where no
+rule of a document is running.
 """
 
 import json

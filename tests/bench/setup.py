@@ -1,4 +1,5 @@
-"""The setup of the measurements: one Kafka and one PostgreSQL for the whole run, and for each measurement a database and topics of its own.
+"""The setup of the measurements: one Kafka and one PostgreSQL for the whole run, and for each
+measurement a database and topics of its own.
 
 Workers are real processes, started as the stack starts them; what they use of memory is asked of
 the kernel.

@@ -155,7 +155,9 @@ def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_the_asyncapi_documents_list_what_a_worker_consumes(service: str) -> None:
-    """The AsyncAPI document lists the subscriptions that the worker runs: same topics and messages."""
+    """The AsyncAPI document lists the subscriptions that the worker runs: same topics and
+    messages.
+    """
     subscriptions = subscriptions_of(service).subscriptions
     assert sorted(subscription.topic for subscription in subscriptions) == sorted(
         topic.name for topic in CONSUMED[service]

@@ -218,7 +218,10 @@ async def test_a_missing_mapping_is_reported_before_anything_is_sent(
 async def test_what_a_dead_worker_had_in_hand_is_taken_over_soon(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """A holder whose process the kernel no longer has is dead. A holder on another machine keeps its lease until it ends."""
+    """A holder whose process the kernel no longer has is dead.
+
+    A holder on another machine keeps its lease until it ends.
+    """
     await connected(delivering, sample)
     await delivering.close("INV-1")
     await delivering.close("INV-2", account="Other")

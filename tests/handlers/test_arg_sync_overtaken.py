@@ -21,7 +21,9 @@ async def drafts() -> AsyncIterator[FakeServer]:
 
 
 async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Delivering) -> None:
-    """A call that we gave up takes effect after a lookup found nothing: the ledger refuses the second, shows the first, and no person is called."""
+    """A call that we gave up takes effect after a lookup found nothing: the ledger refuses the
+    second, shows the first, and no person is called.
+    """
     vendor = SampleVendor(unique_number=True)
     async with playing(vendor) as server:
         await delivering.connect(sample_kind(vendor, server_seconds=0.0), server.url)
@@ -46,7 +48,9 @@ async def test_a_number_that_is_taken_after_the_look_is_our_own(delivering: Deli
 async def test_a_draft_is_cleared_away_after_the_time_to_write(
     delivering: Delivering, drafts: FakeServer, pauses: Pauses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that was stopped for longer than its lease, with a draft that no other worker knows of: it may write no more, but it deletes that draft."""
+    """A worker that was stopped for longer than its lease, with a draft that no other worker
+    knows of: it may write no more, but it deletes that draft.
+    """
     monkeypatch.setattr(
         "services.arg_sync.deliveries.handlers.delivery_run.hold_seconds", lambda *given: 6.0
     )

@@ -1,4 +1,6 @@
-"""Payments read from a fake ledger: each entry is stored, published and recorded by the invoicer once."""
+"""Payments read from a fake ledger: each entry is stored, published and recorded by the invoicer
+once.
+"""
 
 import asyncio
 import json
@@ -59,7 +61,9 @@ async def standing(delivering: Delivering, number: str) -> tuple[str, Decimal, D
 async def test_a_payment_is_read_published_and_written_once(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Part paid, then paid; polls that find nothing new and events consumed twice change nothing."""
+    """Part paid, then paid; polls that find nothing new and events consumed twice change
+    nothing.
+    """
     book(sample, "P-1", paid, "1000.00")
     for _ in range(2):
         await read_payments(delivering)

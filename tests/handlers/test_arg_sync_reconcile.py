@@ -1,4 +1,6 @@
-"""The three-way check on a fake ledger: each injected drift is found once, with a fix, and no other."""
+"""The three-way check on a fake ledger: each injected drift is found once, with a fix, and no
+other.
+"""
 
 import json
 from decimal import Decimal
@@ -148,7 +150,9 @@ async def test_a_dead_key_reads_nothing(delivering: Delivering, sample: FakeServ
 async def test_received_and_closed_documents_are_compared(
     delivering: Delivering, sample: FakeServer
 ) -> None:
-    """Not received, received with other values, received without an invoice, never queued: each has its code; a document closed a moment ago is given time."""
+    """Not received, received with other values, received without an invoice, never queued: each
+    has its code; a document closed a moment ago is given time.
+    """
     await reconcile(delivering)
     assert await open_drifts(delivering) == set()
     await delivering.close("INV-20")

@@ -1,4 +1,6 @@
-"""A connection's secret store: one process alone renews it, and none is given older secrets than those saved."""
+"""A connection's secret store: one process alone renews it, and none is given older secrets than
+those saved.
+"""
 
 import asyncio
 
@@ -22,7 +24,9 @@ async def vaults(
 
 
 async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:
-    """The second is refused while the first renews, and no one can renew the version that was replaced."""
+    """The second is refused while the first renews, and no one can renew the version that was
+    replaced.
+    """
     one, other = vaults
     version = (await one.read()).version
     assert await one.may_renew(version) and not await other.may_renew(version)

@@ -327,7 +327,8 @@ async def test_no_event_stops_a_worker(pipeline: Pipeline, observer: Observer) -
         await pipeline.settle()
         await pipeline.sweep()
         bugs = await observer.select(
-            "SELECT document_id FROM fee_realizer.source_document WHERE hold_code = 'unexpected_error'"
+            "SELECT document_id FROM fee_realizer.source_document WHERE hold_code ="
+            " 'unexpected_error'"
         )
         assert bugs == [], changes
         report = await observer.verified()

@@ -1,4 +1,6 @@
-"""A real worker on a real Kafka and PostgreSQL: offsets, an infrastructure that is unavailable, unexpected errors, unreadable records, pending messages."""
+"""A real worker on a real Kafka and PostgreSQL: offsets, an infrastructure that is unavailable,
+unexpected errors, unreadable records, pending messages.
+"""
 
 import asyncio
 import contextlib
@@ -211,7 +213,9 @@ async def _unsaid_is_empty(engine_of: EngineOf) -> bool:
 async def test_an_unexpected_error_stops_the_worker_and_loses_nothing(
     sample_setup: dict[str, str], engine_of: EngineOf, command: tuple[str, ...]
 ) -> None:
-    """An unexpected error outside a document's rule ends the process with code 3 and its log names the places; nothing is dead-lettered, committed or skipped."""
+    """An unexpected error outside a document's rule ends the process with code 3 and its log
+    names the places; nothing is dead-lettered, committed or skipped.
+    """
     await publish(*(sample(name) for name in names(5)), b"{")
     spoilt = await asyncio.to_thread(
         _sample_process, sample_setup | {"SAMPLE_DEFECT": "1"}, command
@@ -482,7 +486,9 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
 async def test_the_dead_letter_of_a_very_long_key_is_published(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """An unreadable record may have a key that, as text, is longer than a message: its dead letter is published all the same."""
+    """An unreadable record may have a key that, as text, is longer than a message: its dead
+    letter is published all the same.
+    """
     async with working(SampleService()):
         await publish(b"{bad", key=b"\xff" * 400_000)
         await until(

@@ -1,4 +1,5 @@
-"""The real services on one real database, without Kafka: what one publishes reaches its consumers at once, or when a history says so.
+"""The real services on one real database, without Kafka: what one publishes reaches its
+consumers at once, or when a history says so.
 
 One database serves all histories: between two of them every table is emptied but those of what is
 set up once.
@@ -52,7 +53,9 @@ WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id =
 
 @dataclass
 class Office:
-    """The workers of a history, the realizations on their way to the invoicer, and queries of the database."""
+    """The workers of a history, the realizations on their way to the invoicer, and queries of
+    the database.
+    """
 
     url: str
     services: dict[str, Service] = field(default_factory=dict)

@@ -1,4 +1,6 @@
-"""The delivery engine in a test: closed documents in the database, a connection to a fake ledger, engines that deliver."""
+"""The delivery engine in a test: closed documents in the database, a connection to a fake
+ledger, engines that deliver.
+"""
 
 import contextlib
 import json

@@ -1,6 +1,8 @@
-"""A server that plays an accounting system over real sockets, and misbehaves on demand. Its journal has what it carried out.
+"""A server that plays an accounting system over real sockets, and misbehaves on demand.
 
-What it carried out stands in its journal.
+Its journal has what it carried out.
+
+What it carried out is used its journal.
 
 A vendor's file beside this one says what its API answers (`Vendor`); the faults of the network are
 the same for all and live here.

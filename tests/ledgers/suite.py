@@ -375,7 +375,9 @@ class LedgerSuite:
         assert len((await stage.port.find("invoice", ["INV-000001"]))["INV-000001"]) == 1
 
     async def test_another_amount_is_reported(self, stage: Stage) -> None:
-        """The adapter returns what the ledger has, not what was asked: the engine sees the difference and parks it."""
+        """The adapter returns what the ledger has, not what was asked: the engine sees the
+        difference and parks it.
+        """
         stage.server.plan(Fault("wrong-amount"))
         made = document(stage)
         assert (await create(stage.port, made)).total != made.total

@@ -192,7 +192,9 @@ async def test_who_still_sees_the_old_version_after_a_renewal_does_not_renew_wit
 
 
 async def test_an_answer_that_could_not_be_saved_is_kept_until_it_is(server: FakeServer) -> None:
-    """The database is unavailable at that moment: the vendor is not asked a second time, and no one uses the tokens before they are saved."""
+    """The database is unavailable at that moment: the vendor is not asked a second time, and no
+    one uses the tokens before they are saved.
+    """
     held = secret_store()
     tokens = tokens_on(server, held)
     held.fails = 2

@@ -1,4 +1,5 @@
-"""All faults by chance, workers killed and stopped at any moment, every vendor: the server's own journal has one document per invoice.
+"""All faults by chance, workers killed and stopped at any moment, every vendor: the server's own
+journal has one document per invoice.
 
 A run is repeated by its seed. For Business Central, which has neither request key nor unique
 number, the faults stay within the server's own time limit, in which nothing may arise twice; what
@@ -262,7 +263,9 @@ async def closed_documents(delivering: Delivering, count: int) -> list[Closed]:
 async def trouble(
     delivering: Delivering, workers: Workers, server: FakeServer, dice: random.Random
 ) -> None:
-    """Documents come in waves, each consumed twice; meanwhile workers are killed, stopped for longer than a lease, and started."""
+    """Documents come in waves, each consumed twice; meanwhile workers are killed, stopped for
+    longer than a lease, and started.
+    """
     for at in range(0, len(delivering.closed), 4):
         before = len(server.calls)
         for _ in range(2):

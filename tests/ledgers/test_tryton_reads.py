@@ -1,4 +1,6 @@
-"""Payments and reconciliation against a real Tryton: what was injected into its database is found, and nothing else."""
+"""Payments and reconciliation against a real Tryton: what was injected into its database is
+found, and nothing else.
+"""
 
 from collections.abc import Iterator
 from datetime import date

@@ -1,4 +1,6 @@
-"""Reconciliation and payments of each vendor on the fault server: what was injected is found, and of an untouched ledger nothing."""
+"""Reconciliation and payments of each vendor on the fault server: what was injected is found,
+and of an untouched ledger nothing.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -385,7 +385,9 @@ async def test_a_voided_quickbooks_invoice_is_not_found() -> None:
 
 
 async def test_business_central_posts_once_and_deletes_drafts_only() -> None:
-    """Posting again returns what the ledger has; a draft can be deleted twice, a posted one not at all; a draft that is gone is looked for by number."""
+    """Posting again returns what the ledger has; a draft can be deleted twice, a posted one not
+    at all; a draft that is gone is looked for by number.
+    """
     async with central_stage() as stage:
         draft = await create(stage.port, document(stage))
         assert draft.state == "draft" and draft.total == document(stage).total

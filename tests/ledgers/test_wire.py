@@ -157,7 +157,9 @@ async def test_a_name_that_means_an_inner_address_is_refused(
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_no_redirect_is_followed(server: FakeServer, status: int) -> None:
-    """The answer comes back as it is, and no other host is asked: a token goes to its own host only."""
+    """The answer comes back as it is, and no other host is asked: a token goes to its own host
+    only.
+    """
     async with playing(Page()) as other:
         page(server).reply = Reply(status, b"", {"location": other.url})
         client = wire_to(server.url)
@@ -271,7 +273,9 @@ def test_retry_after_in_seconds_and_as_a_date(header: str | None, seconds: float
 
 
 def test_characters_that_no_database_stores_are_removed() -> None:
-    """NUL and half a character, spelt out or in another encoding: a sign takes their place; a whole character stays."""
+    """NUL and half a character, spelt out or in another encoding: a sign takes their place; a
+    whole character stays.
+    """
     said = b'{"nul": ["a\\u0000b"], "half": "\\ud83d", "whole": "\\ud83d\\ude00"}'
     for body in (said, said.decode().encode("utf-16")):
         assert Response(200, {}, body).json(writes=False) == {

@@ -202,7 +202,9 @@ async def test_fifty_go_in_one_call_and_one_bad_one_is_refused_alone(stage: Stag
 
 
 async def test_a_batch_sent_again_makes_nothing_twice(stage: Stage) -> None:
-    """Whole and in parts, under the same keys: what is there is reported as there, or as a number that is taken."""
+    """Whole and in parts, under the same keys: what is there is reported as there, or as a
+    number that is taken.
+    """
     requests = await frozen_request(stage, "INV-1", "INV-2", "INV-3")
     stage.server.plan(Fault("silence"))
     assert all(
@@ -307,7 +309,9 @@ async def test_what_another_program_made_is_found_and_told_apart(stage: Stage) -
 
 
 async def test_voided_is_absent_and_deleted_is_reported(stage: Stage) -> None:
-    """A voided invoice is not found by its number; its state is found by its id; None is only what Xero itself does not know."""
+    """A voided invoice is not found by its number; its state is found by its id; None is only
+    what Xero itself does not know.
+    """
     made = await create(stage.port, document(stage))
     vendor_of(stage).documents[made.remote_id]["Status"] = "VOIDED"
     assert (await stage.port.find("invoice", ["INV-000001"]))["INV-000001"] == []

@@ -72,7 +72,10 @@ def middle() -> float:
 def test_what_a_look_means(
     there: list[RemoteDocument], ours: str | None, verdict: str, code: str
 ) -> None:
-    """None: send; equal: take it, or post the draft; different or several: a person decides. Of equal drafts one is posted."""
+    """None: send; equal: take it, or post the draft; different or several: a person decides.
+
+    Of equal drafts one is posted.
+    """
     look = after_lookup(EXPECTED, there, ours)
     assert (look.verdict, look.code) == (verdict, code)
     if verdict == "refuse":
@@ -212,7 +215,9 @@ def waiting(*spec: tuple[int, str, bool, int]) -> list[OpenDelivery]:
 def test_order_is_kept_and_one_that_fails_steps_aside(
     order: Any, spec: list[tuple[int, str, bool, int]], taken: list[int]
 ) -> None:
-    """By date within the connection or the customer; a document that failed three times delays no other."""
+    """By date within the connection or the customer; a document that failed three times delays
+    no other.
+    """
     assert next_in_order(waiting(*spec), order, 10) == taken
     assert next_in_order(waiting(*spec), order, 1) == taken[:1]
 

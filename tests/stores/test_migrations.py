@@ -1,4 +1,6 @@
-"""A database outlives a version: released migrations do not change, and a database of an unknown schema is refused."""
+"""A database outlives a version: released migrations do not change, and a database of an unknown
+schema is refused.
+"""
 
 import asyncio
 import hashlib
@@ -55,7 +57,9 @@ async def test_migrating_twice_changes_nothing(database: str, engine_of: EngineO
 async def test_a_database_of_an_unknown_schema_is_not_changed(
     database: str, engine_of: EngineOf
 ) -> None:
-    """A newer version made it, or one that was never released: nothing is done to it, up or down, and the message says what to do."""
+    """A newer version made it, or one that was never released: nothing is done to it, up or
+    down, and the message says what to do.
+    """
     async with engine_of("owner").begin() as connection:
         await connection.execute(text("UPDATE public.schema_version SET version_num = '0999'"))
     for direction in ("upgrade", "downgrade"):

@@ -34,7 +34,9 @@ def forks() -> ForkServerContext:
 
 
 def live(service: str, environment: Mapping[str, str], log: str, defect: str) -> None:
-    """The life of a worker process: its environment, its log, then what `python -m services.X.app` does. `defect`: the one to inject."""
+    """The life of a worker process: its environment, its log, then what `python -m
+    services.X.app` does. `defect`: the one to inject.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(
             PR_SET_PDEATHSIG, signal.SIGKILL

@@ -1,4 +1,6 @@
-"""Defects that are injected into production code, to prove that the checker catches them. Nothing of this runs outside tests.
+"""Defects that are injected into production code, to prove that the checker catches them.
+
+Nothing of this runs outside tests.
 
 Nothing of this runs outside tests.
 

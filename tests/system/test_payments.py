@@ -1,4 +1,6 @@
-"""Both ways with running workers and real Kafka: delivered, paid there, notified by webhook, read back, recorded by the invoicer, taken back."""
+"""Both ways with running workers and real Kafka: delivered, paid there, notified by webhook,
+read back, recorded by the invoicer, taken back.
+"""
 
 import asyncio
 import base64
@@ -64,7 +66,9 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     configure: Configure,
     tmp_path: Path,
 ) -> None:
-    """Part paid, paid, taken back: the tables of the invoicer follow; a reconciliation by command finds the ledger as it should be."""
+    """Part paid, paid, taken back: the tables of the invoicer follow; a reconciliation by
+    command finds the ledger as it should be.
+    """
     key = Fernet.generate_key().decode()
     configure(ledger_key=key)
     delivering = Delivering(engine_of, unit_of_work_for)
