@@ -15,18 +15,37 @@ PARTS = {"rules", "store", "handlers"}
 """What a feature is made of: `rules` decides, `store` remembers, `handlers` reacts."""
 LAYOUT = {
     "fee_realizer": {
-        "app", "facts", "companies", "catalog", "requirements", "sources", "rates",
+        "app",
+        "facts",
+        "companies",
+        "catalog",
+        "requirements",
+        "sources",
+        "rates",
     },
     "scheduler": {"app", "due_lines"},
     "invoicer": {
-        "app", "lines", "debtors", "invoices", "settlement", "batches", "credits", "payments",
+        "app",
+        "lines",
+        "debtors",
+        "invoices",
+        "settlement",
+        "batches",
+        "credits",
+        "payments",
         "questions",
     },
     "arg_sync": {
-        "app", "subscriptions", "connections", "deliveries", "payments", "reconciliation", "ledgers",
+        "app",
+        "subscriptions",
+        "connections",
+        "deliveries",
+        "payments",
+        "reconciliation",
+        "ledgers",
     },
     "console": {"addresses", "queries", "actions", "files", "importing", "sample", "cli"},
-}  # fmt: skip
+}
 """What a service consists of: its features, and what starts it. A small service is one feature."""
 OTHER_PARTS = {
     "arg_sync/payments": {"webhook_rules"},
@@ -37,10 +56,27 @@ WITHOUT_PARTS = {"arg_sync/ledgers"}
 """Folders with other contents: one file for each accounting system."""
 DESCRIBED = ("owns", "does not own", "consumes", "publishes", "invariants")
 SHARED = {
-    "money", "calendar", "clock", "errors", "terms", "events", "settings", "telemetry", "faults",
-    "database", "consumer", "broker", "render", "verify", "migrations", "stack", "dashboards",
-    "sealing", "sql", "stored",
-}  # fmt: skip
+    "money",
+    "calendar",
+    "clock",
+    "errors",
+    "terms",
+    "events",
+    "settings",
+    "telemetry",
+    "faults",
+    "database",
+    "consumer",
+    "broker",
+    "render",
+    "verify",
+    "migrations",
+    "stack",
+    "dashboards",
+    "sealing",
+    "sql",
+    "stored",
+}
 ONLY_IN_PRODUCT = {style.public_without_docstring, style.float_of_money, style.swallowed_error}
 
 

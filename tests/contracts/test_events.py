@@ -77,7 +77,10 @@ def refuse(event, args):
 sys.addaudithook(refuse)
 for service in sys.argv[2:]:
     out = f"{sys.argv[1]}/{service}.yaml"
-    cli(["docs", "gen", f"services.{service}.app:app", "--yaml", "--out", out], standalone_mode=False)
+    cli(
+        ["docs", "gen", f"services.{service}.app:app", "--yaml", "--out", out],
+        standalone_mode=False,
+    )
 """
 
 

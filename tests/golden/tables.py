@@ -150,7 +150,8 @@ FROM invoicer.number_series
         2,
         """
 SELECT d.document_kind AS source_kind, d.document_id AS source_id,
-       d.source_id AS source_revision_id, d.revision AS revision, d.realization_no AS realization_no,
+       d.source_id AS source_revision_id, d.revision AS revision,
+         d.realization_no AS realization_no,
        d.hold_code AS hold_code, t.realization_no AS settled_realization_no,
        t.stale_realization_no AS stale_realization_no
 FROM fee_realizer.source_document d

@@ -13,9 +13,12 @@ from tests.ledgers.reads import open_drifts, readers, reconcile, remote_id
 from tests.ledgers.sample_ledger import sample_kind
 
 RECEIVE = """
-INSERT INTO arg_sync.received_document (invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, content_hash, received_at)
-SELECT invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total, coalesce(content_hash, ''), now() - interval '1 hour'
-FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[])) ON CONFLICT DO NOTHING"""
+INSERT INTO arg_sync.received_document (invoice_id, billing_company, invoice_number, document_type,
+  batch_id, currency, total, content_hash, received_at)
+SELECT invoice_id, billing_company, invoice_number, document_type, batch_id, currency, total,
+  coalesce(content_hash, ''), now() - interval '1 hour'
+FROM invoicer.closed_invoice WHERE invoice_number <> ALL(CAST(:but AS text[]))
+ON CONFLICT DO NOTHING"""
 
 
 @pytest.fixture

@@ -423,10 +423,18 @@ class Odd(str):
         return b"\\xff\\xfe"
 
 async def main():
-    producer = AIOKafkaProducer(bootstrap_servers=sys.argv[1], compression_type=sys.argv[3] or None, linger_ms=50)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=sys.argv[1], compression_type=sys.argv[3] or None, linger_ms=50
+    )
     await producer.start()
     values = [(f't{at}', [(Odd("x"), b"1")] if at == 1 else []) for at in range(3)]
-    await asyncio.gather(*[await producer.send(sys.argv[2], b'{"sample_id": "%s"}' % name.encode(), key=b"k", partition=0, headers=odd) for name, odd in values])
+    sent = []
+    for name, odd in values:
+        value = b'{"sample_id": "%s"}' % name.encode()
+        sent.append(
+            await producer.send(sys.argv[2], value, key=b"k", partition=0, headers=odd)
+        )
+    await asyncio.gather(*sent)
     await producer.stop()
 
 asyncio.run(main())

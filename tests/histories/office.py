@@ -35,9 +35,12 @@ DO $$
 DECLARE one record;
 BEGIN
   SET LOCAL session_replication_role = replica;
-  FOR one IN SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind = 'r' AND n.nspname IN ('fee_realizer', 'scheduler', 'invoicer', 'arg_sync')
-               AND c.relname NOT IN ('billing_company', 'tax_rate', 'catalog_item', 'time_group') LOOP
+  FOR one IN SELECT n.nspname AS schema, c.relname AS name FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind = 'r' AND n.nspname IN ('fee_realizer', 'scheduler', 'invoicer',
+               'arg_sync')
+               AND c.relname NOT IN ('billing_company', 'tax_rate', 'catalog_item',
+                 'time_group') LOOP
     EXECUTE format('DELETE FROM %I.%I', one.schema, one.name);
   END LOOP;
 END $$
@@ -45,10 +48,13 @@ END $$
 
 OPEN_DEBIT = """
 SELECT o.pay_line_id FROM invoicer.open_line o JOIN invoicer.pay_line p USING (pay_line_id)
-WHERE p.document_kind = :kind AND p.document_id = :id AND p.line_key = :key AND p.corrects_invoice_id IS NULL"""
+WHERE p.document_kind = :kind AND p.document_id = :id AND p.line_key = :key
+  AND p.corrects_invoice_id IS NULL"""
 LINE_NO = """
-SELECT l.line_no FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id) JOIN invoicer.invoice i USING (invoice_id)
-WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id = :id AND p.line_key = :key AND p.corrects_invoice_id IS NULL"""
+SELECT l.line_no FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
+  JOIN invoicer.invoice i USING (invoice_id)
+WHERE i.invoice_number = :number AND p.document_kind = :kind AND p.document_id = :id
+  AND p.line_key = :key AND p.corrects_invoice_id IS NULL"""
 
 
 @dataclass

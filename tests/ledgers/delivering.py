@@ -33,22 +33,34 @@ KEY = Fernet.generate_key().decode()
 FIRST_DAY = date(2026, 3, 1)
 
 BATCH = """
-INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date, first_number, last_number, documents, line_count, totals, actor,
-  reason, generated_at) VALUES (:batch, :company, :batch, '2026-03-31', '2026-03-31', 'a', 'z', 1, 1, '[]', 'pat', '', now()) ON CONFLICT DO NOTHING"""
+INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date,
+  first_number, last_number, documents, line_count, totals, actor,
+  reason, generated_at) VALUES (:batch, :company, :batch, '2026-03-31', '2026-03-31', 'a', 'z', 1,
+    1, '[]', 'pat', '', now()) ON CONFLICT DO NOTHING"""
 INVOICE = """
-INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
-  tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count, tax_totals, seller, buyer,
+INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number,
+  document_type, account_name, currency, payment_terms, po_number,
+  tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from,
+    service_to, net, tax, total, line_count, tax_totals, seller, buyer,
   closed_at)
-VALUES (:company, :batch, 'INV-', :no, :number, :type, :account, 'USD', 'net:30', '', 'standard', '', 'line', :day, :due, :day, :day, :day, :net, :tax, :total,
-  :lines, CAST(:taxes AS jsonb), '{"name": "Acme"}', CAST(:buyer AS jsonb), now()) RETURNING invoice_id"""
+VALUES (:company, :batch, 'INV-', :no, :number, :type, :account, 'USD', 'net:30', '', 'standard',
+  '', 'line', :day, :due, :day, :day, :day, :net, :tax, :total,
+  :lines, CAST(:taxes AS jsonb), '{"name": "Acme"}', CAST(:buyer AS jsonb),
+    now()) RETURNING invoice_id"""
 LINE = """
 WITH p AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
-    effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
-    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
-  VALUES (:company, 'timesheet', :doc, 1, :doc, 'timesheet', :quantity, 'HUR', :price, :amount, 'USD', :day, :day, :day, 202603, :day, 'office-1', 'REQ-1',
-    'W-1', 'REG', '', '', '', '', :code, '', 1, :words, '{}', false, CAST(:corrects AS bigint), CAST(:corrects_line AS integer)) RETURNING pay_line_id)
-INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no,
+    line_key, line_kind, quantity, unit, unit_price, amount, currency,
+    effective_date, service_from, service_to, accounting_period, week_ending, billto_node,
+      requirement_id, worker_id, time_type, item_id, project, cost_center,
+    po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due,
+      corrects_invoice_id, corrects_line_no)
+  VALUES (:company, 'timesheet', :doc, 1, :doc, 'timesheet', :quantity, 'HUR', :price, :amount,
+    'USD', :day, :day, :day, 202603, :day, 'office-1', 'REQ-1',
+    'W-1', 'REG', '', '', '', '', :code, '', 1, :words, '{}', false, CAST(:corrects AS bigint),
+      CAST(:corrects_line AS integer)) RETURNING pay_line_id)
+INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level,
+  tax_code, tax_rate, tax_amount)
 SELECT :invoice, :line_no, pay_line_id, 'office-1', 3, :code, :rate, :tax FROM p"""
 
 
@@ -152,18 +164,42 @@ class Delivering:
         kind = "credit-note" if credits is not None else "invoice"
         parts = json.dumps([{"code": "VAT", "rate": "10", "net": str(net), "tax": str(tax)}])
         ((invoice_id,),) = await self.rows(
-            INVOICE, company=COMPANY, batch=batch, no=no, number=number, type=kind, account=account, day=when, due=due or when + timedelta(days=30),
-            net=net, tax=tax,
-            total=net + tax, lines=2, taxes=parts, buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
-        )  # fmt: skip
+            INVOICE,
+            company=COMPANY,
+            batch=batch,
+            no=no,
+            number=number,
+            type=kind,
+            account=account,
+            day=when,
+            due=due or when + timedelta(days=30),
+            net=net,
+            tax=tax,
+            total=net + tax,
+            lines=2,
+            taxes=parts,
+            buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
+        )
         for at, ((quantity, price), amount, due) in enumerate(
             zip(worth, amounts, taxes, strict=True), 1
         ):
             await self.rows(
-                LINE, company=COMPANY, doc=f"{number}-{at}", quantity=quantity, price=price, amount=amount, day=when, code="VAT", words=f"Nurse · line {at}",
-                corrects=credits.invoice_id if credits else None, corrects_line=at if credits else None, invoice=invoice_id, line_no=at,
-                rate=Decimal(10), tax=due,
-            )  # fmt: skip
+                LINE,
+                company=COMPANY,
+                doc=f"{number}-{at}",
+                quantity=quantity,
+                price=price,
+                amount=amount,
+                day=when,
+                code="VAT",
+                words=f"Nurse · line {at}",
+                corrects=credits.invoice_id if credits else None,
+                corrects_line=at if credits else None,
+                invoice=invoice_id,
+                line_no=at,
+                rate=Decimal(10),
+                tax=due,
+            )
         await self.rows(
             "INSERT INTO invoicer.invoice_seal VALUES (:id, :seal)",
             id=invoice_id,

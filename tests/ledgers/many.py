@@ -20,20 +20,29 @@ from tests.ledgers.delivering import BATCH, FIRST_DAY, Delivering
 from tests.ledgers.sample_ledger import CAPABILITIES, SAMPLE
 
 DOCUMENTS = """
-INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number, document_type, account_name, currency, payment_terms, po_number,
-  tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total, line_count, tax_totals, seller, buyer,
+INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number,
+  document_type, account_name, currency, payment_terms, po_number,
+  tax_regime, tax_wording, tax_basis, invoice_date, due_date, cut_off_date, service_from,
+    service_to, net, tax, total, line_count, tax_totals, seller, buyer,
   closed_at)
-SELECT :company, 'B-1', 'INV-', n, 'INV-' || lpad(n::text, 6, '0'), 'invoice', 'Mercy Hospital', 'USD', 'net:30', '', 'standard', '', 'line', :day, :day, :day,
-  :day, :day, 50, 0, 50, 1, '[]', '{"name": "Acme"}', '{"name": "Mercy Hospital"}', now() FROM generate_series(1, CAST(:most AS integer)) AS n"""
+SELECT :company, 'B-1', 'INV-', n, 'INV-' || lpad(n::text, 6, '0'), 'invoice', 'Mercy Hospital',
+  'USD', 'net:30', '', 'standard', '', 'line', :day, :day, :day,
+  :day, :day, 50, 0, 50, 1, '[]', '{"name": "Acme"}', '{"name": "Mercy Hospital"}', now()
+    FROM generate_series(1, CAST(:most AS integer)) AS n"""
 LINES = """
 WITH p AS (
-  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity, unit, unit_price, amount, currency,
-    effective_date, service_from, service_to, accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id, project, cost_center,
+  INSERT INTO invoicer.pay_line (billing_company, document_kind, document_id, realization_no,
+    line_key, line_kind, quantity, unit, unit_price, amount, currency,
+    effective_date, service_from, service_to, accounting_period, week_ending, billto_node,
+      requirement_id, worker_id, time_type, item_id, project, cost_center,
     po_number, tax_code, rate_version, rate_book, description, derivation, announce_when_due)
-  SELECT :company, 'timesheet', 'T-' || i.invoice_id, 1, CAST(i.invoice_id AS text), 'timesheet', 1, 'HUR', 50, 50, 'USD', :day, :day, :day, 202603, :day,
-    'office-1', 'REQ-1', 'W-1', 'REG', '', '', '', '', '', '', 1, 'Nurse', '{}', false FROM invoicer.invoice i
+  SELECT :company, 'timesheet', 'T-' || i.invoice_id, 1, CAST(i.invoice_id AS text), 'timesheet',
+    1, 'HUR', 50, 50, 'USD', :day, :day, :day, 202603, :day,
+    'office-1', 'REQ-1', 'W-1', 'REG', '', '', '', '', '', '', 1, 'Nurse', '{}', false
+      FROM invoicer.invoice i
   RETURNING pay_line_id, line_key)
-INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level, tax_code, tax_rate, tax_amount)
+INSERT INTO invoicer.invoice_line (invoice_id, line_no, pay_line_id, billto_node, billto_level,
+  tax_code, tax_rate, tax_amount)
 SELECT CAST(line_key AS bigint), 1, pay_line_id, 'office-1', 3, '', 0, 0 FROM p"""
 TIMES: dict[str, Any] = {"request_seconds": 10.0, "server_seconds": 0.5}
 

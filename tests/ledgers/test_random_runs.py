@@ -35,8 +35,20 @@ from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH, SECRE
 from tests.ledgers.worker import SERVER_SECONDS
 
 FAULTS: tuple[FaultName, ...] = (
-    "silence", "reset", "cut", "slow", "late", "page-after", "page-503", "429", "expired", "redirect", "error-200", "refuse", "wrong-amount",
-)  # fmt: skip
+    "silence",
+    "reset",
+    "cut",
+    "slow",
+    "late",
+    "page-after",
+    "page-503",
+    "429",
+    "expired",
+    "redirect",
+    "error-200",
+    "refuse",
+    "wrong-amount",
+)
 ABSURD = ("9" * 12, "Fri, 31 Dec 9999 23:59:59 GMT", "-1", "soon")
 FAULTS_AT_LEAST = 4
 CREDITS = {"CN-13": "INV-1", "CN-14": "INV-2"}

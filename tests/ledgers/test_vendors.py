@@ -146,11 +146,20 @@ async def test_a_document_of_9727_lines(stage: Stage) -> None:
     codes = stage.codes
     lines = tuple(
         Line(
-            at, f"Nurse · line {at}", Decimal(8), "HUR", Decimal("31.2500"), Decimal("250.00"),
-            codes["account"], codes.get("item", ""), codes["tax"], "VAT", Decimal("25.00"),
+            at,
+            f"Nurse · line {at}",
+            Decimal(8),
+            "HUR",
+            Decimal("31.2500"),
+            Decimal("250.00"),
+            codes["account"],
+            codes.get("item", ""),
+            codes["tax"],
+            "VAT",
+            Decimal("25.00"),
         )
         for at in range(1, 9728)
-    )  # fmt: skip
+    )
     net = Decimal("250.00") * 9727
     whole = document(stage, "INV-1", lines=lines, net=net, tax=net / 10, total=net * Decimal("1.1"))
     assert (await deliver(stage.port, whole)).total == whole.total
@@ -251,7 +260,8 @@ def test_netsuite_has_several_answers_for_a_used_id(code: str, words: str) -> No
         (
             xero.read_failure,
             400,
-            b'{"ErrorNumber":10,"Elements":[{"ValidationErrors":[{"Message":"Invoice # must be unique."}]}]}',
+            b'{"ErrorNumber":10,"Elements":[{"ValidationErrors":'
+            b'[{"Message":"Invoice # must be unique."}]}]}',
             True,
             "duplicate",
         ),

@@ -152,7 +152,8 @@ class TrytonServer:
             f" 127.0.0.1:{self.port}\n"
             "[session]\ntimeout"
             " ="
-            " 36000\n[queue]\nworker = True\n"  # reports of invoices are printed by a worker, which we don't start
+            # A worker, which we do not start, prints the reports of invoices.
+            " 36000\n[queue]\nworker = True\n"
         )
         dump = _folder() / "seeded.dump"
         with _alone(_folder()):

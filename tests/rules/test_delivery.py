@@ -159,11 +159,19 @@ NOW = datetime(2026, 3, 31, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        (None, None), ("", None), ("30", 30.0), ("1.5", 1.5), ("Tue, 31 Mar 2026"
-            " 12:01:00 GMT", 60.0), ("Tue, 31 Mar 2026 11:00:00 GMT", 0.0),
-        ("soon", None), ("-5", None), ("9" * 12, 999999999999.0), ("nan", None), ("1e9", None),
+        (None, None),
+        ("", None),
+        ("30", 30.0),
+        ("1.5", 1.5),
+        ("Tue, 31 Mar 2026 12:01:00 GMT", 60.0),
+        ("Tue, 31 Mar 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("9" * 12, 999999999999.0),
+        ("nan", None),
+        ("1e9", None),
     ],
-)  # fmt: skip
+)
 def test_retry_after_is_read_in_both_forms_and_capped(
     header: str | None, seconds: float | None
 ) -> None:
@@ -238,12 +246,22 @@ def test_the_pace_stays_within_the_budget() -> None:
 @pytest.mark.parametrize(
     ("address", "loopback", "private", "reached"),
     [
-        ("93.184.216.34", False, False, True), ("127.0.0.1", False, True, False), ("127.0.0.1", True, False, True), ("10.0.0.5", False, False, False),
-        ("10.0.0.5", False, True, True), ("169.254.169.254", False, False, False), ("::1", False, False, False), ("::ffff:127.0.0.1", False, False, False),
-        ("::ffff:10.0.0.1", False, False, False), ("fe80::1", False, False, False), ("fd00::1", False, False, False), ("0.0.0.0", False, True, False),
-        ("224.0.0.1", False, True, False), ("100.64.0.1", False, False, False),
+        ("93.184.216.34", False, False, True),
+        ("127.0.0.1", False, True, False),
+        ("127.0.0.1", True, False, True),
+        ("10.0.0.5", False, False, False),
+        ("10.0.0.5", False, True, True),
+        ("169.254.169.254", False, False, False),
+        ("::1", False, False, False),
+        ("::ffff:127.0.0.1", False, False, False),
+        ("::ffff:10.0.0.1", False, False, False),
+        ("fe80::1", False, False, False),
+        ("fd00::1", False, False, False),
+        ("0.0.0.0", False, True, False),
+        ("224.0.0.1", False, True, False),
+        ("100.64.0.1", False, False, False),
     ],
-)  # fmt: skip
+)
 def test_which_addresses_are_talked_to(
     address: str, loopback: bool, private: bool, reached: bool
 ) -> None:
@@ -260,12 +278,16 @@ async def no_turn() -> None:
 @pytest.mark.parametrize(
     ("url", "hosts", "code"),
     [
-        ("http://books.example.com", (), "bad_address"), ("https://user:pw@books.example.com", (), "bad_address"),
-        ("https://evil.example", (".xero.com",), "bad_address"), ("https://xero.com.evil.example", (".xero.com",), "bad_address"),
-        ("ftp://127.0.0.1", (), "bad_address"), ("https://api.xero.com/?a=b", (".xero.com",), "bad_address"),
-        ("https://api.xero.com/api.xro/2.0", (".xero.com",), ""), ("http://127.0.0.1:1", (".xero.com",), ""),
+        ("http://books.example.com", (), "bad_address"),
+        ("https://user:pw@books.example.com", (), "bad_address"),
+        ("https://evil.example", (".xero.com",), "bad_address"),
+        ("https://xero.com.evil.example", (".xero.com",), "bad_address"),
+        ("ftp://127.0.0.1", (), "bad_address"),
+        ("https://api.xero.com/?a=b", (".xero.com",), "bad_address"),
+        ("https://api.xero.com/api.xro/2.0", (".xero.com",), ""),
+        ("http://127.0.0.1:1", (".xero.com",), ""),
     ],
-)  # fmt: skip
+)
 async def test_base_urls_come_from_the_list_and_use_https(
     url: str, hosts: tuple[str, ...], code: str
 ) -> None:
@@ -283,12 +305,23 @@ async def test_base_urls_come_from_the_list_and_use_https(
 @pytest.mark.parametrize(
     ("status", "writes", "failure"),
     [
-        (200, True, None), (204, True, None), (308, True, "permanent"), (400, True, "permanent"), (401, True, "auth"), (403, False, "auth"),
+        (200, True, None),
+        (204, True, None),
+        (308, True, "permanent"),
+        (400, True, "permanent"),
+        (401, True, "auth"),
+        (403, False, "auth"),
         (404, False, "permanent"),
-        (408, True, "unknown"), (408, False, "transient"), (429, True, "transient"), (500, True, "unknown"), (500, False, "transient"), (502, True, "unknown"),
-        (503, False, "transient"), (504, True, "unknown"),
+        (408, True, "unknown"),
+        (408, False, "transient"),
+        (429, True, "transient"),
+        (500, True, "unknown"),
+        (500, False, "transient"),
+        (502, True, "unknown"),
+        (503, False, "transient"),
+        (504, True, "unknown"),
     ],
-)  # fmt: skip
+)
 def test_what_a_status_means(status: int, writes: bool, failure: str | None) -> None:
     """A 5xx after a write may have happened; the same after a read did nothing."""
     found = failure_of(Response(status, {}, b"<html><body>Away</body></html>"), writes=writes)
@@ -310,9 +343,31 @@ def closed(
     day = date(2026, 3, 31)
     d = Decimal
     one = ClosedLine(
-        1, 1, "Nurse", "timesheet", "T-1", 1, "W-1", "R-1", day, day, day, "REG", d(40) * sign, "HUR", d(50), d(2000) * sign, "VAT", d(10), d(200) * sign,
-        "", "", "", "", None,
-    )  # fmt: skip
+        1,
+        1,
+        "Nurse",
+        "timesheet",
+        "T-1",
+        1,
+        "W-1",
+        "R-1",
+        day,
+        day,
+        day,
+        "REG",
+        d(40) * sign,
+        "HUR",
+        d(50),
+        d(2000) * sign,
+        "VAT",
+        d(10),
+        d(200) * sign,
+        "",
+        "",
+        "",
+        "",
+        None,
+    )
     two = ClosedLine(
         1,
         2,
@@ -340,9 +395,31 @@ def closed(
         None,
     )
     head = ClosedDocument(
-        1, "INV-1", kind, "B-1", "acme-us", "Mercy", Party("Acme"), Party("Mercy Inc."), day, day, day, "USD", "net:30", "PO", "", d(2005) * sign,  # type: ignore[arg-type]
-        d(200) * sign, d(2205) * sign, 2, day, day, (TaxTotal("VAT", d(10), d(2000) * sign, d(200) * sign),), (), "",
-    )  # fmt: skip
+        1,
+        "INV-1",
+        kind,
+        "B-1",
+        "acme-us",
+        "Mercy",
+        Party("Acme"),
+        Party("Mercy Inc."),
+        day,
+        day,
+        day,
+        "USD",
+        "net:30",
+        "PO",
+        "",
+        d(2005) * sign,  # type: ignore[arg-type]
+        d(200) * sign,
+        d(2205) * sign,
+        2,
+        day,
+        day,
+        (TaxTotal("VAT", d(10), d(2000) * sign, d(200) * sign),),
+        (),
+        "",
+    )
     return replace(head, **changes), [SoldLine(one, ""), SoldLine(two, "DIRECT-HIRE")]
 
 

@@ -94,11 +94,11 @@ def edit(document: Document, at: int, quantity: Decimal, price: Decimal, currenc
 
 def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
     """A credit by hand of a part of what is left of an invoice line."""
-    spots = [
+    invoiced_lines = [
         one for one in document.pay_lines if one.invoiced_line is not None and one.corrects is None
     ]
-    if spots:
-        one = spots[at % len(spots)]
+    if invoiced_lines:
+        one = invoiced_lines[at % len(invoiced_lines)]
         location = (
             (one.invoiced_line.invoice_id, one.invoiced_line.line_no)
             if one.invoiced_line

@@ -31,7 +31,8 @@ FETCH = """
 import sys
 from pathlib import Path
 from shared.stack.jars import Jar, class_path
-print(class_path(print, Path(sys.argv[1]), [Jar("org.example", "tiny", "1.0", sys.argv[2])], sys.argv[3]))
+jar = Jar("org.example", "tiny", "1.0", sys.argv[2])
+print(class_path(print, Path(sys.argv[1]), [jar], sys.argv[3]))
 """
 
 
@@ -196,6 +197,8 @@ def test_pip_and_uv_install_with_the_authorities_of_the_machine(site: Site, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     shown = subprocess.run(
         [project / ".venv/bin/python", "-c", "import tiny; print(tiny.ANSWER)"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert shown.stdout == "42\n"
