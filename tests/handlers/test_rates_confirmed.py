@@ -266,8 +266,8 @@ async def test_invoiced_lines_keep_their_price_until_it_is_confirmed(operator: O
     await operator.clean()
 
 
-async def test_only_what_is_confirmed_is_taken(operator: Operator) -> None:
-    """Unconfirmed changes have no effect through repricing, adjustments and later rate changes."""
+async def change_rates_of_a_billed_timesheet(operator: Operator) -> None:
+    """Bill regular time and overtime, then change both rates without confirmation."""
     await operator.send_events(
         "timesheet-approved", timesheet(entries=[*days(), entry("2", time_type="OT")])
     )
@@ -281,10 +281,18 @@ async def test_only_what_is_confirmed_is_taken(operator: Operator) -> None:
         effective_from="2026-03-01",
         bill_rate="80.00",
     )
+
+
+async def unconfirmed_changes(operator: Operator) -> list[tuple[str, str, str, str]]:
+    """Return time type, from-date, hours and difference of each rate that is not confirmed."""
     changes = (await operator.ask("rates-impact"))["details"]["changes"]
-    assert [
-        (one["time_type"], one["effective_from"], one["hours"], one["net"]) for one in changes
-    ] == [
+    return [(one["time_type"], one["effective_from"], one["hours"], one["net"]) for one in changes]
+
+
+async def test_only_what_is_confirmed_is_taken(operator: Operator) -> None:
+    """Unconfirmed changes have no effect through repricing, adjustments and later rate changes."""
+    await change_rates_of_a_billed_timesheet(operator)
+    assert await unconfirmed_changes(operator) == [
         *(
             ("OT", "2026-03-01", "2", "10.00"),
             ("REG", "2026-03-03", "16", "16.00"),
@@ -319,10 +327,7 @@ async def test_only_what_is_confirmed_is_taken(operator: Operator) -> None:
         ),
     )
     assert await operator.open() == [("2020-01-01@50", "3", "150"), ("2026-03-05@53", "2", "106")]
-    changes = (await operator.ask("rates-impact"))["details"]["changes"]
-    assert [
-        (one["time_type"], one["effective_from"], one["hours"], one["net"]) for one in changes
-    ] == [
+    assert await unconfirmed_changes(operator) == [
         *(
             ("OT", "2026-03-01", "2", "10.00"),
             ("REG", "2026-03-03", "18", "18.00"),

@@ -5,6 +5,7 @@ Faults are injected as the owner, with every trigger disabled.
 
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from shared.verify import Report, verify
 from shared.verify.checks import CHECKS
@@ -14,6 +15,8 @@ from tests.fault_injection import InvoiceLine, RowInserter
 
 MARCH = date(2026, 3, 31)
 APRIL = date(2026, 4, 30)
+VAT: dict[str, Any] = {"code": "VAT", "rate": Decimal("8.875")}
+FORTY_HOURS = realization_line("40", tax_code="VAT")
 
 
 async def small_data_set(inserter: RowInserter) -> None:
@@ -24,23 +27,34 @@ async def small_data_set(inserter: RowInserter) -> None:
     watermark that moved.
     """
     await inserter.company()
-    forty, thirty_eight = (
-        realization_line("40", tax_code="VAT"),
-        realization_line("38", tax_code="VAT"),
+    first, second = await _first_batch(inserter)
+    await _second_batch(inserter, second)
+    await _realized_and_invoiced(inserter, first)
+    await _edited_and_withheld(inserter)
+    await _fee_in_two_instalments(inserter)
+    await inserter.run(
+        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()),"
+        " ('acme-us', '2026-03-31', '2026-04-30', now())"
     )
 
-    corrected = await inserter.pay_line(forty, "T-1", "invoice")
-    forgiven = await inserter.pay_line(forty, "T-2", "invoice")
+
+async def _first_batch(inserter: RowInserter) -> tuple[int, int]:
+    """Invoice T-1 and T-2 in a batch; return the ids of both invoices."""
+    corrected = await inserter.pay_line(FORTY_HOURS, "T-1", "invoice")
+    forgiven = await inserter.pay_line(FORTY_HOURS, "T-2", "invoice")
     await inserter.batch("B-1", [7, 8], MARCH)
-    vat = {"code": "VAT", "rate": Decimal("8.875")}
     first = await inserter.invoice(
-        "B-1", 7, MARCH, [InvoiceLine(corrected, Decimal(2000), Decimal("177.50"), **vat)]
+        "B-1", 7, MARCH, [InvoiceLine(corrected, Decimal(2000), Decimal("177.50"), **VAT)]
     )
     second = await inserter.invoice(
-        "B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **vat)]
+        "B-1", 8, MARCH, [InvoiceLine(forgiven, Decimal(2000), Decimal("177.50"), **VAT)]
     )
     await inserter.close_batch("B-1")
+    return first, second
 
+
+async def _second_batch(inserter: RowInserter, second: int) -> None:
+    """Credit a part of the invoice of T-2 as a write-off, and skip numbers."""
     off = realization_line(
         "-2", tax_code="VAT", derivation={"credit": {"to": "write-off", "command_id": "B-2"}}
     )
@@ -49,13 +63,13 @@ async def small_data_set(inserter: RowInserter) -> None:
     await inserter.batch("B-2", [12, 13], APRIL)
     await inserter.invoice("B-2", 12, APRIL, [InvoiceLine(instalment, Decimal(10000))])
     await inserter.invoice(
-        "B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **vat)]
+        "B-2", 13, APRIL, [InvoiceLine(given_back, Decimal(-100), Decimal("-8.88"), **VAT)]
     )
     await inserter.close_batch("B-2")
     await inserter.run(
         "INSERT INTO invoicer.write_off VALUES ('timesheet', 'T-2', :key, 'B-2', 2, 100, 'pat',"
         " 'goodwill')",
-        key=forty.line_key,
+        key=FORTY_HOURS.line_key,
     )
     await inserter.run(
         "INSERT INTO invoicer.number_jump VALUES ('acme-us', 'INV-', 9, 11, 'pat', 'a misprinted"
@@ -64,34 +78,39 @@ async def small_data_set(inserter: RowInserter) -> None:
     await inserter.series(7, 14, APRIL)
     await inserter.seal()
 
-    await inserter.realization(realization("T-1", 1, forty))
-    await inserter.realization(realization("T-1", 2, thirty_eight))
+
+async def _realized_and_invoiced(inserter: RowInserter, first: int) -> None:
+    """Realize T-2 as it is invoiced, and T-1 with a correction of its invoice."""
+    await inserter.realization(realization("T-1", 1, FORTY_HOURS))
+    await inserter.realization(realization("T-1", 2, realization_line("38", tax_code="VAT")))
     await inserter.pay_line(
         realization_line("-2", tax_code="VAT"), "T-1", "open", realization_no=2, corrects=(first, 1)
     )
-    await inserter.realization(realization("T-2", 1, forty))
+    await inserter.realization(realization("T-2", 1, FORTY_HOURS))
 
-    await inserter.realization(realization("T-3", 1, forty))
-    await inserter.pay_line(forty, "T-3", "replaced")
+
+async def _edited_and_withheld(inserter: RowInserter) -> None:
+    """An edited line of T-3; T-4 is withheld."""
+    await inserter.realization(realization("T-3", 1, FORTY_HOURS))
+    await inserter.pay_line(FORTY_HOURS, "T-3", "replaced")
     await inserter.pay_line(realization_line("39", amount="1950.00"), "T-3", "open")
     await inserter.run(
         "INSERT INTO invoicer.operator_edit VALUES ('timesheet', 'T-3', :key, 'c-3', -1, -50,"
         " '{}', '{}', 'pat', 'agreed', now())",
-        key=forty.line_key,
+        key=FORTY_HOURS.line_key,
     )
-    await inserter.pay_line(forty, "T-4", "replaced")
-    await inserter.realization(realization("T-4", 1, forty))
+    await inserter.pay_line(FORTY_HOURS, "T-4", "replaced")
+    await inserter.realization(realization("T-4", 1, FORTY_HOURS))
     await inserter.realization(
         realization("T-4", 2, realization_kind="withheld"), hold="not_approved"
     )
 
+
+async def _fee_in_two_instalments(inserter: RowInserter) -> None:
+    """The second instalment of P-1 is on a draft."""
     later = product_line("10000.00", "2026-05-30", instalment=2)
     await inserter.realization(realization("P-1", 1, product_line("10000.00"), later))
     await inserter.pay_line(later, "P-1", "draft", announce=True)
-    await inserter.run(
-        "INSERT INTO scheduler.watermark VALUES ('acme-us', '2026-03-01', '2026-03-31', now()),"
-        " ('acme-us', '2026-03-31', '2026-04-30', now())"
-    )
 
 
 async def look(engine_of: EngineOf, minutes: int = 5) -> Report:

@@ -126,33 +126,20 @@ def lines_of(typed: Type, company: str, number: int) -> list[dict[str, Any]]:
     return until(lambda: found if len(found := typed(*listing)["pay_lines"]) == number else None)  # type: ignore[no-any-return]
 
 
-def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> None:
-    """Published timesheets become lines, a preview, a batch that cites it, and files whose
-    totals are those of the batch.
-    """
-    facts(typed, tmp_path, "acme")
-    publish(
-        typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2")
-    )
-    lines_of(typed, "acme", 2)
-    (pending,) = typed("batch", "list", "--billing-company", "acme")["pending"]
-    assert (pending["amount_timesheets"], pending["amount_products_and_services"]) == (
-        "4000.00",
-        "0.00",
-    )
-
+def generate_the_batch_of_its_preview(typed: Type, company: str) -> str:
+    """Generate what the preview showed; a second time the same digest is refused."""
     assert (
-        typed("health-check", "--billing-company", "acme", "--cut-off", CUT_OFF)["outcome"]
+        typed("health-check", "--billing-company", company, "--cut-off", CUT_OFF)["outcome"]
         == "accepted"
     )
-    preview = typed("batch", "preview", "--billing-company", "acme", "--cut-off", CUT_OFF)[
+    preview = typed("batch", "preview", "--billing-company", company, "--cut-off", CUT_OFF)[
         "details"
     ]
     made = typed(
         "batch",
         "generate",
         "--billing-company",
-        "acme",
+        company,
         "--cut-off",
         CUT_OFF,
         "--digest",
@@ -165,7 +152,7 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
         "batch",
         "generate",
         "--billing-company",
-        "acme",
+        company,
         "--cut-off",
         CUT_OFF,
         "--digest",
@@ -173,18 +160,21 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
         exit_code=1,
     )
     assert (again["outcome"], again["code"]) == ("refused", "digest_differs")
+    return str(batch)
 
-    (total,) = typed("batch", "show", batch)["totals"]
-    assert (total["net"], total["tax"], total["total"]) == ("4000.00", "400.00", "4400.00")
-    written = typed("batch", "download", batch, "--format", "csv", "--out", tmp_path / "b.csv")
-    with (tmp_path / "b.csv").open(encoding="utf-8", newline="") as file:
+
+def download_csv(typed: Type, batch: str, folder: Path) -> list[dict[str, Any]]:
+    """Download the lines; their sum is the net total. Return the totals of the download."""
+    written = typed("batch", "download", batch, "--format", "csv", "--out", folder / "b.csv")
+    with (folder / "b.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert (
-        sum(Decimal(row["amount"]) for row in rows)
-        == Decimal(written["totals"][0]["net"])
-        == Decimal(total["net"])
-    )
+    assert sum(Decimal(row["amount"]) for row in rows) == Decimal(written["totals"][0]["net"])
     assert {row["invoice_number"] for row in rows} == {"acme-0001"}
+    return list(written["totals"])
+
+
+def download_pdf_as_another_person(typed: Type, batch: str, folder: Path) -> None:
+    """The printed invoice has its number."""
     typed(
         "batch",
         "download",
@@ -192,11 +182,17 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
         "--format",
         "pdf",
         "--out",
-        tmp_path / "one.pdf",
+        folder / "one.pdf",
         "--actor",
         "lou",
     )
-    assert "acme-0001" in PdfReader(tmp_path / "one.pdf").pages[0].extract_text()
+    assert "acme-0001" in PdfReader(folder / "one.pdf").pages[0].extract_text()
+
+
+def download_each_format_twice(
+    typed: Type, batch: str, folder: Path, totals: list[dict[str, Any]]
+) -> None:
+    """Every format has the same totals, and its second download the same bytes."""
     for file_format, name in (
         ("xlsx", "b.xlsx"),
         ("iif", "b.iif"),
@@ -204,19 +200,23 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
         ("pdfa", "one.a.pdf"),
     ):
         asked = ("batch", "download", batch, "--format", file_format, "--country", "us", "--out")
-        first = typed(*asked, tmp_path / name)
+        first = typed(*asked, folder / name)
         assert (first["files"], first["totals"], first["recorded"]["outcome"]) == (
             1,
-            written["totals"],
+            totals,
             "accepted",
         )
-        typed(*asked, tmp_path / f"again-{name}")
-        assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes(), (
+        typed(*asked, folder / f"again-{name}")
+        assert (folder / name).read_bytes() == (folder / f"again-{name}").read_bytes(), (
             "downloaded again, the bytes are the same"
         )
+
+
+def check_recorded_downloads(typed: Type, batch: str, folder: Path) -> None:
+    """UBL without its fields is refused; each download is listed with format and person."""
     assert (
         typed(
-            "batch", "download", batch, "--format", "ubl", "--out", tmp_path / "no.xml", exit_code=1
+            "batch", "download", batch, "--format", "ubl", "--out", folder / "no.xml", exit_code=1
         )["code"]
         == "not_in_this_format"
     )
@@ -231,6 +231,29 @@ def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> No
         "pdfa",
     }, "Downloaded on is kept for every format"
 
+
+def test_from_timesheets_to_files(typed: Type, data: Path, tmp_path: Path) -> None:
+    """Published timesheets become lines, a preview, a batch that cites it, and files whose
+    totals are those of the batch.
+    """
+    facts(typed, tmp_path, "acme")
+    publish(
+        typed, tmp_path, "timesheet-approved", sheet("acme", 1), sheet("acme", 2, worker_id="W-2")
+    )
+    lines_of(typed, "acme", 2)
+    (pending,) = typed("batch", "list", "--billing-company", "acme")["pending"]
+    assert (pending["amount_timesheets"], pending["amount_products_and_services"]) == (
+        "4000.00",
+        "0.00",
+    )
+    batch = generate_the_batch_of_its_preview(typed, "acme")
+    (total,) = typed("batch", "show", batch)["totals"]
+    assert (total["net"], total["tax"], total["total"]) == ("4000.00", "400.00", "4400.00")
+    totals = download_csv(typed, batch, tmp_path)
+    assert Decimal(totals[0]["net"]) == Decimal(total["net"])
+    download_pdf_as_another_person(typed, batch, tmp_path)
+    download_each_format_twice(typed, batch, tmp_path, totals)
+    check_recorded_downloads(typed, batch, tmp_path)
     (series,) = typed("numbers", "--billing-company", "acme")["series"]
     assert (series["first"], series["last"], series["used"], series["unexplained"]) == (1, 1, 1, 0)
     assert typed("verify")["clean"] is True
@@ -466,59 +489,20 @@ def test_an_invoice_is_credited_by_hand(typed: Type, data: Path, tmp_path: Path)
     generate = ("batch", "generate", "--billing-company", "credo", "--cut-off", CUT_OFF)
     number = typed(*generate, "--invoice-date", "2026-04-01")["details"]["first_number"]
     said = ("--reason", "agreed", "--actor", "jo")
-    credited = typed(
-        "credit",
-        number,
-        "--line",
-        1,
-        "--quantity",
-        "3.5",
-        "--to",
-        "rebill",
-        "--invoice-date",
-        "2026-04-02",
-        *said,
-    )["details"]
+    line = ("credit", number, "--line", 1, "--quantity")
+    rebill = ("--to", "rebill", *said)
+    write_off = ("--to", "write-off", *said)
+    credited = typed(*line, "3.5", *rebill, "--invoice-date", "2026-04-02")["details"]
     assert (
         credited["listed"][0]["net"],
         credited["listed"][0]["tax"],
         credited["open_again"]["net"],
     ) == ("175.00", "17.50", "175.00")
-    assert (
-        typed(
-            "credit",
-            number,
-            "--line",
-            1,
-            "--quantity",
-            "37",
-            "--to",
-            "write-off",
-            *said,
-            exit_code=1,
-        )["code"]
-        == "more_than_left"
-    )
-    typed(
-        "credit",
-        number,
-        "--line",
-        1,
-        "--quantity",
-        "1.5",
-        "--to",
-        "write-off",
-        "--billing-company",
-        "credo",
-        *said,
-    )
-    assert "credit note" in shown(
-        data, "credit", number, "--line", "1", "--quantity", "5", "--to", "rebill", *said
-    )
-    assert (
-        typed("credit", credited["invoice_number"], "--to", "rebill", *said, exit_code=1)["code"]
-        == "is_credit_note"
-    )
+    assert typed(*line, "37", *write_off, exit_code=1)["code"] == "more_than_left"
+    typed(*line, "1.5", *write_off, "--billing-company", "credo")
+    assert "credit note" in shown(data, *line, "5", *rebill)
+    credit_note = credited["invoice_number"]
+    assert typed("credit", credit_note, *rebill, exit_code=1)["code"] == "is_credit_note"
     (head,) = typed(
         "invoices", "search", "--billing-company", "credo", "--state", "partly credited"
     )["invoices"]
