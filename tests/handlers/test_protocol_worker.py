@@ -494,8 +494,9 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
 async def test_the_dead_letter_of_a_very_long_key_is_published(
     sample_setup: dict[str, str], engine_of: EngineOf
 ) -> None:
-    """An unreadable record may have a key that, as text, is longer than a message: its dead
-    letter is published all the same.
+    """An unreadable record may have a key that, as text, is longer than a message.
+
+    Its dead letter is published all the same.
     """
     async with working(SampleService()):
         await publish(b"{bad", key=b"\xff" * 400_000)

@@ -75,6 +75,22 @@ class Closed:
     account: str
 
 
+def _values(no: int, credits: Closed | None) -> list[tuple[Decimal, Decimal]]:
+    """Return quantity and price of both lines; a credit note takes those of its invoice."""
+    if credits is None:
+        return [(Decimal(40), Decimal("50.00")), (Decimal("7.25"), _price(no))]
+    credited = int("".join(filter(str.isdigit, credits.number)))
+    return [(Decimal(-40), Decimal("50.00")), (Decimal("-7.25"), _price(credited))]
+
+
+def _price(no: int) -> Decimal:
+    return Decimal("33.33") + Decimal(no) / 100
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.01"), rounding="ROUND_HALF_UP")
+
+
 @dataclass
 class Delivering:
     """arg_sync in a test, with its command dispatcher and as many engines as a test needs."""
@@ -144,21 +160,9 @@ class Delivering:
         """
         no = int("".join(filter(str.isdigit, number)))
         when = FIRST_DAY + timedelta(days=day)
-        worth = [
-            (Decimal(40), Decimal("50.00")),
-            (Decimal("7.25"), Decimal("33.33") + Decimal(no) / 100),
-        ]
-        cent = Decimal("0.01")
-        if credits is not None:
-            no_of = int("".join(filter(str.isdigit, credits.number)))
-            worth = [
-                (-quantity, price if at == 0 else Decimal("33.33") + Decimal(no_of) / 100)
-                for at, (quantity, price) in enumerate(worth)
-            ]
-        amounts = [
-            (quantity * price).quantize(cent, rounding="ROUND_HALF_UP") for quantity, price in worth
-        ]
-        taxes = [(amount / 10).quantize(cent, rounding="ROUND_HALF_UP") for amount in amounts]
+        values = _values(no, credits)
+        amounts = [_cents(quantity * price) for quantity, price in values]
+        taxes = [_cents(amount / 10) for amount in amounts]
         net, tax = sum(amounts, Decimal(0)), sum(taxes, Decimal(0))
         await self.rows(BATCH, batch=batch, company=COMPANY)
         kind = "credit-note" if credits is not None else "invoice"
@@ -181,7 +185,7 @@ class Delivering:
             buyer=json.dumps({"name": account, "address": "2 Care Rd", "tax_id": ""}),
         )
         for at, ((quantity, price), amount, due) in enumerate(
-            zip(worth, amounts, taxes, strict=True), 1
+            zip(values, amounts, taxes, strict=True), 1
         ):
             await self.rows(
                 LINE,

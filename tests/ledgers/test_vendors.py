@@ -20,8 +20,6 @@ from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line,
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.folding import with_lines_summed
 from services.arg_sync.ledgers.http_client import Response
-from services.arg_sync.ledgers.registry import adapter_specs
-from tests.ledgers import pages
 from tests.ledgers.fake import Reply
 from tests.ledgers.stages import staged
 from tests.ledgers.suite import Stage, create, customer_of, deliver, document, key, outcome_of
@@ -542,13 +540,6 @@ async def xero_stage() -> AsyncIterator[Stage]:
         played_xero.BASE,
     ) as made:
         yield made
-
-
-@pytest.mark.parametrize("name", ["xero", "quickbooks", "business-central", "netsuite"])
-def test_the_pages_are_up_to_date(name: str) -> None:
-    """`python -m tests.ledgers.pages` writes their tables."""
-    text = (pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")
-    assert pages.BEGIN in text and pages.page_with(text, adapter_specs()[name]) == text
 
 
 async def test_every_kind_is_described(xero_stage: Stage) -> None:
