@@ -451,16 +451,6 @@ async def test_a_blocked_customer_is_refused() -> None:
         assert await stage.port.customer_for(Customer("x", mapped=made)) == made
 
 
-@pytest.mark.parametrize("number", ["INV-1", "A/2026|7", "Ä_9", "x" * 50])
-def test_an_external_id_is_our_number_and_back(number: str) -> None:
-    """Only a-z, A-Z, 0-9, _ and -; an invoice and a credit note have different ids."""
-    ids = {ns.external_id("invoice", number), ns.external_id("credit-note", number)}
-    assert len(ids) == 2 and all(
-        part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in ids
-    )
-    assert {ns.number_in(each) for each in ids} == {number}
-
-
 async def test_netsuite_accepts_an_rsa_key_and_refuses_other_text() -> None:
     """PS256 as well as ES256; what is no key is reported without showing it."""
     pair = RSAKey.generate_key(2048)
