@@ -10,10 +10,11 @@ COPY shared shared
 RUN uv sync --frozen --no-dev --no-editable
 
 FROM python:3.12-slim
-RUN useradd --system --uid 1001 --no-create-home backoffice
+RUN useradd --system --uid 1001 --no-create-home backoffice && \
+    install -d -m 0700 -o backoffice /var/lib/backoffice
 COPY --from=build /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 \
-    BACKOFFICE_STACK=address BACKOFFICE_HTTP_HOST=0.0.0.0 BACKOFFICE_HTTP_PORT=8000 BACKOFFICE_LOG_FORMAT=json
+    BACKOFFICE_STACK=address BACKOFFICE_DATA=/var/lib/backoffice BACKOFFICE_HTTP_HOST=0.0.0.0 BACKOFFICE_HTTP_PORT=8000 BACKOFFICE_LOG_FORMAT=json
 USER backoffice
 WORKDIR /tmp
 EXPOSE 8000

@@ -1,55 +1,156 @@
-"""Encrypt secrets of ledgers in transit and at rest. The key is in the settings of both sides only.
+"""Seal secrets of ledgers for arg_sync: who has the public key can seal, only arg_sync can open.
 
-Fernet: AES-128-CBC with HMAC-SHA256 and the time of sealing. Without the key nothing can be
-connected; with another key nothing can be opened.
+A sealed box is HPKE (RFC 9180, base mode) with X25519, HKDF-SHA256 and ChaCha20-Poly1305. It is
+bound to the connection, the kind and the settings that say where the secrets are sent and whose
+they are (`Setting.binds`): it cannot be opened for any other address or account. The same box is
+sent in a command and stored.
 """
 
+import base64
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from shared.errors import Refused
-from shared.settings import settings
+from shared.settings import LEDGER_KEY_FILE, settings
 
-SETTING = "BACKOFFICE_LEDGER_KEY"
-
-
-def new_key() -> str:
-    """Return a new random key."""
-    return Fernet.generate_key().decode()
-
-
-def seal(values: Mapping[str, str]) -> str:
-    """Encrypt the values."""
-    return _fernet().encrypt(json.dumps(dict(values), sort_keys=True).encode()).decode()
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+FORMAT = "x25519"
+PURPOSE = "staffing back office, secrets of a ledger"
+KEY_ID_LENGTH = 16
+OTHERS = 0o077
 
 
-def unseal(sealed: str) -> dict[str, str]:
-    """Decrypt the values. Refused if they were sealed with another key."""
-    try:
-        return dict(json.loads(_fernet().decrypt(sealed.encode())))
-    except InvalidToken as error:
+def key_file() -> Path:
+    """Return the path of the private key: `ledger-key.pem` in the data folder."""
+    return settings().data.expanduser() / LEDGER_KEY_FILE
+
+
+def binding(
+    ledger: str, kind: str, settings_given: Mapping[str, str], bound: Iterable[str]
+) -> bytes:
+    """Return what a box is bound to: the connection, its kind, and its settings named `bound`.
+
+    An empty setting counts as absent.
+    """
+    values = {name: settings_given[name] for name in bound if settings_given.get(name)}
+    return json.dumps([PURPOSE, ledger, kind, values], sort_keys=True).encode()
+
+
+def seal(values: Mapping[str, str], public_key: str, bound_to: bytes) -> str:
+    """Seal the values for the owner of the private key, bound to `bound_to`."""
+    public = X25519PublicKey.from_public_bytes(base64.b64decode(public_key))
+    text = json.dumps(dict(values), sort_keys=True).encode()
+    box = SUITE.encrypt(text, public, info=bound_to)
+    return f"{FORMAT}.{key_id(public_key)}.{base64.urlsafe_b64encode(box).decode()}"
+
+
+def unseal(sealed: str, bound_to: bytes) -> dict[str, str]:
+    """Open a box with the private key of this machine. Refused if it is not for `bound_to`."""
+    private = read_private_key()
+    form, _, rest = sealed.partition(".")
+    sealed_for, _, box = rest.partition(".")
+    if form != FORMAT:
+        raise Refused(
+            "not_a_sealed_box",
+            f"the secrets are in no sealed box of the format {FORMAT}",
+            "connect with `backoffice ledger connect`, which seals them",
+        )
+    if sealed_for != (own := key_id(public_key_of(private))):
         raise Refused(
             "wrong_ledger_key",
-            f"what was sealed cannot be opened: it was sealed with another {SETTING}",
-            "give all processes the same key, or connect anew",
-        ) from error
-
-
-def _fernet() -> Fernet:
-    key = settings().ledger_key
-    if not key:
-        raise Refused(
-            "no_ledger_key",
-            f"{SETTING} is not set: passwords and tokens of ledgers are sealed with it",
-            "make one with `backoffice ledger key`",
+            f"the secrets are sealed for the key {sealed_for[:KEY_ID_LENGTH]},"
+            f" and {key_file()} holds the key {own}",
+            "give all replicas of arg_sync the same file, or connect again with all secrets",
         )
     try:
-        return Fernet(key.encode())
-    except ValueError as error:
+        opened = SUITE.decrypt(base64.urlsafe_b64decode(box), private, info=bound_to)
+    except (InvalidTag, ValueError) as error:
+        raise Refused(
+            "sealed_for_other",
+            "the secrets were sealed for another connection, kind, address or account,"
+            " or the box was changed",
+            "connect with `backoffice ledger connect`, which seals them with the settings",
+        ) from error
+    return dict(json.loads(opened))
+
+
+def public_key_of(private: X25519PrivateKey) -> str:
+    """Return the public key in base64: 32 bytes."""
+    return base64.b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def key_id(public_key: str) -> str:
+    """Return the name of a key: the first 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(base64.b64decode(public_key)).hexdigest()[:KEY_ID_LENGTH]
+
+
+def read_private_key() -> X25519PrivateKey:
+    """Read the private key; each call reads the file, so no restart is needed when it appears."""
+    path = key_file()
+    try:
+        mode, text = path.stat().st_mode, path.read_bytes()
+    except FileNotFoundError as error:
+        raise Refused(
+            "no_ledger_key",
+            f"the private key that opens secrets of ledgers is missing: {path}",
+            "restore this file from its backup, or make a new key with"
+            " `backoffice ledger key --new FILE` and connect every ledger again",
+        ) from error
+    except OSError as error:
+        raise Refused(
+            "no_ledger_key",
+            f"the private key {path} cannot be read: {error.strerror}",
+            "make the file belong to the user of arg_sync",
+        ) from error
+    if mode & OTHERS:
+        raise Refused(
+            "open_ledger_key",
+            f"other users may read the private key {path}",
+            f"run `chmod 600 {path}`",
+        )
+    try:
+        key = load_pem_private_key(text, None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, X25519PrivateKey):
         raise Refused(
             "bad_ledger_key",
-            f"{SETTING} is not 32 bytes in URL-safe base64",
-            "make one with `backoffice ledger key`",
-        ) from error
+            f"{path} holds no X25519 private key in PEM",
+            "restore it from its backup",
+        )
+    return key
+
+
+def make_private_key(path: Path) -> None:
+    """Make the file of a new private key, readable by its owner only; keep one that exists."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = X25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    # Written whole under another name (mode 0600), then linked: two processes keep the first one.
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        os.unlink(draft)

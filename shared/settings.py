@@ -4,7 +4,7 @@ It is a plain data class because importing Pydantic takes as long as a list comm
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_type_hints
 from shared.errors import Refused
 
 PREFIX = "BACKOFFICE_"
+LEDGER_KEY_FILE = "ledger-key.pem"
+"""The private key of arg_sync in the data folder (`shared.sealing`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +72,11 @@ class Settings:
         "a consumer pauses after this many unreadable records in a row,"
         " or when half of its last 1000 were unreadable",
     ] = 200
-    ledger_key: Annotated[
+    ledger_test_hosts: Annotated[
         str,
-        "encrypts passwords and tokens of accounting systems;"
-        " `backoffice ledger key` makes one; without it none can be connected",
-    ] = field(default="", repr=False)
+        "hosts at loopback or private addresses that connections to accounting systems may use,"
+        " with commas between (tests only); with or without https",
+    ] = ""
     today: Annotated[
         str,
         "ISO date used as today in every time zone (demonstrations and tests only);"

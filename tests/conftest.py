@@ -37,6 +37,7 @@ from shared.stack.ports import Ports
 from shared.stack.postgres import plain_dsn
 
 MANY = 1_000_000
+LEDGER_TEST_HOSTS = "127.0.0.1"
 
 
 def finish(work: Coroutine[Any, Any, Any]) -> Any:
@@ -51,8 +52,9 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_settings() -> Iterator[None]:
-    """Each test reads the settings anew and leaves none behind."""
+def _fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test reads the settings anew and leaves none behind. Its ledgers are on loopback."""
+    monkeypatch.setenv("BACKOFFICE_LEDGER_TEST_HOSTS", LEDGER_TEST_HOSTS)
     settings.cache_clear()
     faults._visits.clear()
     yield
@@ -249,7 +251,7 @@ def topics(kafka: Broker, configure: Configure) -> str:
 
 
 @pytest.fixture
-def stack(database: str, topics: str) -> dict[str, str]:
+def stack(database: str, topics: str, tmp_path: Path) -> dict[str, str]:
     """The environment with which a worker process reaches the database and topics of this test."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
     return own | {
@@ -257,6 +259,8 @@ def stack(database: str, topics: str) -> dict[str, str]:
         "BACKOFFICE_DATABASE_URL": database,
         "BACKOFFICE_TOPIC_PREFIX": topics,
         "BACKOFFICE_PARTITIONS": "2",
+        "BACKOFFICE_DATA": str(tmp_path / "data"),
+        "BACKOFFICE_LEDGER_TEST_HOSTS": LEDGER_TEST_HOSTS,
     }
 
 

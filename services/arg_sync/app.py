@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync import subscriptions
 from services.arg_sync.connections.handlers.commands import described
+from services.arg_sync.connections.handlers.keys import publish_key
 from services.arg_sync.connections.handlers.loops import ConnectionLoop
 from services.arg_sync.connections.store import connections
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
@@ -81,7 +82,11 @@ def service() -> Service:
         name=subscriptions.NAME,
         subscriptions=list(subscriptions.subscriptions().values()),
         builders=subscriptions.MESSAGE_BUILDERS,
-        jobs=[("kinds", store_ledger_kinds()), ("held commands", subscriptions.answer_held)],
+        jobs=[
+            ("kinds", store_ledger_kinds()),
+            ("sealing key", publish_key()),
+            ("held commands", subscriptions.answer_held),
+        ],
         collect_metrics=collect_metrics,
         timers=[loop],
         routes={"/webhooks/": answer_webhook},

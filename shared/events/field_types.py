@@ -26,6 +26,7 @@ from shared.money import known_currency, plain
 MESSAGE_BYTES = 900_000
 ID_LENGTH = 200
 TEXT_LENGTH = 2_000
+SEALED_LENGTH = 20_000
 FIRST_DATE = date(1970, 1, 1)
 LAST_DATE = date(2999, 12, 31)
 FIRST_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -203,6 +204,10 @@ Name = Annotated[
 ]
 Text = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH), AfterValidator(_text)]
 """Text that people write (addresses, reasons, wordings); may have several lines."""
+SealedBox = Annotated[
+    str, StringConstraints(strict=True, max_length=SEALED_LENGTH), AfterValidator(_text)
+]
+"""A sealed box in base64; a private RSA key of 4096 bits in PEM fits."""
 MessageText = Annotated[str, StringConstraints(strict=True, max_length=TEXT_LENGTH)]
 """Text that our programs publish; it may quote another program's words unchanged."""
 Code = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}$")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.errors import Refused
+from shared.settings import LEDGER_KEY_FILE
 from shared.stack.process import POLL_SECONDS, Record, end_recorded_process, write_json
 
 MARKER = ".backoffice-stack.json"
@@ -63,14 +64,14 @@ class DataFolder:
                 f"The data folder {self.path} cannot be used: {error.strerror or error}.",
                 "Name another one with --data.",
             ) from error
-        if entries and MARKER not in entries:
+        if set(entries) - {LEDGER_KEY_FILE} and MARKER not in entries:
             raise Refused(
                 "data-folder-foreign",
                 f"{self.path} has content but is no data folder of the back office ({MARKER} is"
                 " missing); nothing in it was touched.",
                 "Name an empty or a new folder with --data.",
             )
-        if not entries:
+        if MARKER not in entries:
             write_json(self.path / MARKER, MADE_WITH)
 
     def hold(self) -> None:
@@ -114,7 +115,8 @@ class DataFolder:
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():
-            if entry.name in (MARKER, LOCK):
+            # The key stays: it may open secrets in a database elsewhere.
+            if entry.name in (MARKER, LOCK, LEDGER_KEY_FILE):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

@@ -8,23 +8,23 @@ leases, stores the outcome and publishes it.
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cryptography.fernet import Fernet
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.arg_sync.ledgers.adapter import FrozenRequest
+from shared import sealing
 from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
-from tests.bench.setup import BenchServers
+from tests.bench.setup import BenchServers, environment
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.many import Silent, queue_many
@@ -53,23 +53,19 @@ def measure(
     bench_servers: BenchServers, documents: int, concurrency: int, latency_ms: float
 ) -> Delivered:
     """The bare client, then the engine, with the same number of documents."""
-    with bench_servers.place("delivery"), _server(latency_ms) as url, _ledger_key():
+    with bench_servers.place("delivery"), _server(latency_ms) as url, _private_key():
         bare = asyncio.run(_bare(url, documents, concurrency))
         engine = asyncio.run(_engine(url, documents, concurrency))
     return Delivered(engine, bare, documents, concurrency, latency_ms)
 
 
 @contextlib.contextmanager
-def _ledger_key() -> Iterator[None]:
-    os.environ |= {
-        "BACKOFFICE_LEDGER_KEY": Fernet.generate_key().decode(),
-        "BACKOFFICE_POOL_SIZE": "12",
-    }
-    settings.cache_clear()
-    yield
-    for name in ("BACKOFFICE_LEDGER_KEY", "BACKOFFICE_POOL_SIZE"):
-        del os.environ[name]
-    settings.cache_clear()
+def _private_key() -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        values = {"DATA": folder, "LEDGER_TEST_HOSTS": "127.0.0.1", "POOL_SIZE": "12"}
+        with environment({f"BACKOFFICE_{name}": value for name, value in values.items()}):
+            sealing.make_private_key(sealing.key_file())
+            yield
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ class BenchServers:
             self.stack.kafka_address,
             self.data,
         )
-        with _environment(place.environment):
+        with environment(place.environment):
             try:
                 asyncio.run(create_topics(place.kafka, partitions))
                 yield place
@@ -229,12 +229,13 @@ def computed(pid: int | None) -> float:
 @contextmanager
 def bench_servers(data: Path, say: Callable[[str], None]) -> Iterator[BenchServers]:
     """Kafka and PostgreSQL with an empty, migrated database from which every place is copied."""
-    with _environment({"BACKOFFICE_WORKERS": ""}), running_stack(data, say=say) as stack:
+    with environment({"BACKOFFICE_WORKERS": ""}), running_stack(data, say=say) as stack:
         yield BenchServers(stack, data)
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the block runs; the settings are read anew."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     settings.cache_clear()

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
-from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.delivering import Delivering, with_private_key
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
@@ -17,10 +18,11 @@ PER_MINUTE, WINDOW_SECONDS, DOCUMENTS = 300, 20.0, 120
 
 @pytest.fixture
 async def delivering(
-    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, tmp_path: Path
 ) -> Delivering:
     """arg_sync on an empty database."""
-    configure(ledger_key=KEY, pool_size=12)
+    configure(pool_size=12)
+    with_private_key(configure, tmp_path / "data")
     return Delivering(engine_of, unit_of_work_for)
 
 

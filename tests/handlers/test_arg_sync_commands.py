@@ -1,23 +1,36 @@
 """The commands and the topics that arg_sync consumes, in one process on a real database."""
 
 import json
+import stat
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.arg_sync import subscriptions
+from services.arg_sync.connections.handlers.adapters import binding_of
+from services.arg_sync.connections.handlers.keys import publish_key
 from services.arg_sync.deliveries.handlers import consuming
+from services.arg_sync.ledgers.registry import adapter_specs
 from services.arg_sync.subscriptions import answer_held
 from shared import sealing
 from shared.broker.topics import OPERATOR_COMMANDS
 from shared.events.commands import ConnectLedger
 from tests.builders import COMPANY, record
 from tests.conftest import Configure, process
-from tests.ledgers.delivering import LEDGER, Delivering
-from tests.ledgers.fake import FakeServer
+from tests.ledgers.delivering import LEDGER, Delivering, sealed_for
+from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
 SETTINGS = {"base_url": "https://tryton.example.com", "database": "tryton", "user": "sync"}
+TRYTON = adapter_specs()["tryton"]
+OTHER = {"base_url": "https://other.example.com", "database": "other", "user": "other"}
+
+
+def sealed(settings: dict[str, str], ledger: str = "t", **secrets: str) -> str:
+    """A password for Tryton with these settings, as the console seals it."""
+    return sealed_for(TRYTON, settings, secrets or {"password": "canary-pw"}, ledger)
 
 
 async def connect(
@@ -31,12 +44,11 @@ async def connect(
         "kind": "tryton",
         "billing_company": COMPANY,
         "settings": SETTINGS,
-        "sealed_secrets": changes["sealed_secrets"]
-        if "sealed_secrets" in changes
-        else sealing.seal({"password": "canary-pw"}),
         "auto_sync": True,
-    }
-    asked = ConnectLedger.model_validate(values | changes)
+    } | changes
+    if "sealed_secrets" not in values:
+        values["sealed_secrets"] = sealed(values["settings"], values["ledger"])
+    asked = ConnectLedger.model_validate(values)
     await process(
         delivering.unit_of_work,
         subscriptions.subscriptions()[OPERATOR_COMMANDS.name],
@@ -56,7 +68,8 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
         True,
     )
     (secret,) = await delivering.rows("SELECT sealed FROM arg_sync.secret")
-    assert sealing.unseal(secret.sealed) == {"password": "canary-pw"}
+    bound_to = binding_of(TRYTON, "t", SETTINGS)
+    assert sealing.unseal(secret.sealed, bound_to) == {"password": "canary-pw"}
     for table in ("connection", "secret", "command"):
         assert "canary-pw" not in str(await delivering.rows(f"SELECT * FROM arg_sync.{table}"))
 
@@ -74,7 +87,11 @@ async def test_a_connection_is_made_and_holds_no_secret_in_the_open(delivering: 
         ({"settings": SETTINGS | {"base_url": "http://tryton.example.com"}}, "bad_address"),
         ({"settings": SETTINGS | {"per_minute": "many"}}, "bad_setting"),
         ({"settings": SETTINGS | {"concurrency": "0"}}, "bad_setting"),
-        ({"sealed_secrets": "gAAAA-not-ours"}, "wrong_ledger_key"),
+        ({"settings": SETTINGS | {"base_url": "https://localhost"}}, "bad_address"),
+        ({"settings": SETTINGS | {"base_url": "https://10.1.2.3"}}, "bad_address"),
+        ({"settings": SETTINGS | {"allow_private": "yes"}}, "unknown_setting"),
+        ({"sealed_secrets": "gAAAA-not-ours"}, "not_a_sealed_box"),
+        ({"sealed_secrets": "x25519.0123456789abcdef.AAAA"}, "wrong_ledger_key"),
     ],
 )
 async def test_a_connection_that_cannot_be_is_refused_with_what_mends_it(
@@ -86,14 +103,190 @@ async def test_a_connection_that_cannot_be_is_refused_with_what_mends_it(
     assert answer["fix"] and await delivering.rows("SELECT * FROM arg_sync.connection") == []
 
 
-async def test_without_a_key_nothing_is_connected(
-    delivering: Delivering, configure: Configure
+async def test_without_a_private_key_nothing_is_connected(
+    delivering: Delivering, tmp_path: Path
 ) -> None:
-    """The message says which setting, and how a key is made."""
-    sealed = sealing.seal({"password": "x"})
-    configure(ledger_key="")
-    answer = await connect(delivering, sealed_secrets=sealed)
-    assert answer["code"] == "no_ledger_key" and "backoffice ledger key" in answer["fix"]
+    """The refusal names the file; a key that others may read is refused; once it is there and
+    closed, the next command is carried out without a restart.
+    """
+    kept, path = tmp_path / "kept", sealing.key_file()
+    box = sealed(SETTINGS)
+    path.rename(kept)
+    answer = await connect(delivering, sealed_secrets=box)
+    assert answer["code"] == "no_ledger_key" and str(path) in answer["message"]
+    assert "backoffice ledger key --new" in answer["fix"]
+    kept.rename(path)
+    path.chmod(0o644)
+    answer = await connect(delivering, "c-2", sealed_secrets=box)
+    assert answer["code"] == "open_ledger_key" and f"chmod 600 {path}" in answer["fix"]
+    path.chmod(0o600)
+    assert (await connect(delivering, "c-3", sealed_secrets=box))["outcome"] == "accepted"
+
+
+@pytest.mark.parametrize("name", sorted(OTHER))
+async def test_another_address_or_account_needs_all_secrets_again(
+    delivering: Delivering, name: str
+) -> None:
+    """No stored secret goes to an address that was not given together with it: the refusal names
+    the change and the secrets; nothing is stored. With them the connection changes.
+    """
+    box = sealed(SETTINGS)
+    await connect(delivering, sealed_secrets=box)
+    settings = SETTINGS | {name: OTHER[name]}
+    answer = await connect(delivering, "c-2", settings=settings, sealed_secrets="")
+    assert (answer["outcome"], answer["code"]) == ("refused", "secrets_needed"), answer
+    assert name in answer["message"] and "password must be given again" in answer["message"]
+    (row,) = await delivering.rows("SELECT settings, generation FROM arg_sync.connection")
+    assert (row.settings[name], row.generation) == (SETTINGS[name], 1)
+    answer = await connect(delivering, "c-3", settings=settings)
+    assert answer["outcome"] == "accepted", answer
+    # A replay of the first command, and its box under another command: neither is carried out.
+    assert (await connect(delivering, sealed_secrets=box))["outcome"] == "accepted"
+    again = await connect(delivering, "c-4", settings=settings, sealed_secrets=box)
+    assert again["code"] == "sealed_for_other", again
+    (row,) = await delivering.rows("SELECT settings, generation FROM arg_sync.connection")
+    assert (row.settings[name], row.generation) == (OTHER[name], 2)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        {"settings": SETTINGS, "ledger": "another"},
+        {"settings": SETTINGS | {"base_url": "https://other.example.com"}},
+        {"settings": SETTINGS | {"user": "other"}},
+    ],
+)
+async def test_a_box_of_another_connection_or_address_is_not_opened(
+    delivering: Delivering, box: dict[str, Any]
+) -> None:
+    """A reader of the topic cannot have the box opened for another address."""
+    answer = await connect(delivering, sealed_secrets=sealed(**box))
+    assert answer["code"] == "sealed_for_other", answer
+    assert await delivering.rows("SELECT * FROM arg_sync.connection") == []
+
+
+async def test_a_box_of_another_kind_is_not_opened(delivering: Delivering) -> None:
+    """The same name, settings and secret of a kind with the same settings."""
+    other = sealed_for(replace(TRYTON, name="xero"), SETTINGS, {"password": "canary-pw"}, "t")
+    assert (await connect(delivering, sealed_secrets=other))["code"] == "sealed_for_other"
+
+
+async def test_a_disconnected_ledger_needs_its_secrets_again(delivering: Delivering) -> None:
+    """They were deleted: connected without them, it would send empty ones."""
+    await connect(delivering)
+    await delivering.tell("disconnect-ledger", ledger="t")
+    answer = await connect(delivering, "c-2", sealed_secrets="")
+    assert (answer["code"], "password" in answer["message"]) == ("setting_missing", True), answer
+
+
+XERO = {"tenant_id": "T", "client_id": "C"}
+
+
+async def connect_xero(
+    delivering: Delivering, no: int, settings: dict[str, str], **secrets: str
+) -> dict[str, Any]:
+    """Connect Xero with these secrets; the answer."""
+    spec = adapter_specs()["xero"]
+    defaults = {each.name: each.default for each in spec.settings if each.default is not None}
+    box = sealed_for(spec, defaults | settings, secrets, "x") if secrets else ""
+    given = {"ledger": "x", "kind": "xero", "settings": settings, "sealed_secrets": box}
+    return await connect(delivering, f"x-{no}", **given)
+
+
+async def test_one_more_secret_keeps_the_others_and_drops_tokens(delivering: Delivering) -> None:
+    """A webhook key alone is added to what is stored; a token that was got from it is got anew.
+
+    While a worker renews tokens, the command is refused: it would keep an old one.
+    """
+    assert (await connect_xero(delivering, 1, XERO, client_secret="s", refresh_token="r"))[
+        "outcome"
+    ] == "accepted"
+    await delivering.seal({"client_secret": "s", "refresh_token": "r2", "access_token": "a"}, "x")
+    await delivering.rows("UPDATE arg_sync.secret SET renewing_until = now() + interval '1 min'")
+    assert (await connect_xero(delivering, 2, XERO, webhook_key="w"))["code"] == "renewing"
+    await delivering.rows("UPDATE arg_sync.secret SET renewing_until = NULL")
+    assert (await connect_xero(delivering, 3, XERO, webhook_key="w"))["outcome"] == "accepted"
+    (row,) = await delivering.rows(
+        "SELECT s.sealed, c.settings FROM arg_sync.secret s JOIN arg_sync.connection c"
+        " USING (ledger)"
+    )
+    bound_to = binding_of(adapter_specs()["xero"], "x", row.settings)
+    assert sealing.unseal(row.sealed, bound_to) == {
+        "client_secret": "s",
+        "refresh_token": "r2",
+        "webhook_key": "w",
+    }
+    tokens = {"token_url": "https://login.xero.com/token"}
+    answer = await connect_xero(delivering, 4, XERO | tokens, client_secret="s")
+    assert answer["code"] == "secrets_needed" and "token_url" in answer["message"]
+    assert "refresh_token, webhook_key must be given again" in answer["message"]
+
+
+async def test_secrets_of_another_address_are_not_sent(
+    delivering: Delivering, sample: FakeServer
+) -> None:
+    """The settings of a connection are changed past the command: the connection stops, and the
+    new address gets no call.
+    """
+    vendor = sample.vendor
+    assert isinstance(vendor, SampleVendor)
+    async with playing(SampleVendor()) as other:
+        await delivering.connect(sample_kind(vendor), sample.url)
+        await delivering.close("INV-1")
+        await delivering.queue()
+        await delivering.rows(
+            "UPDATE arg_sync.connection SET generation = generation + 1,"
+            " settings = jsonb_set(settings, '{base_url}', to_jsonb(CAST(:url AS text)))",
+            url=other.url,
+        )
+        await delivering.deliver()
+        assert other.calls == []
+    (row,) = await delivering.rows("SELECT state, message FROM arg_sync.connection")
+    assert row.state == "stopped" and "sealed for another connection" in row.message
+
+
+def test_what_says_where_and_whose_binds_the_secrets() -> None:
+    """Every setting with an address or an account, of every kind."""
+    bound = {name: spec.bound for name, spec in adapter_specs().items()}
+    assert bound == {
+        "tryton": ["base_url", "database", "user"],
+        "xero": ["tenant_id", "client_id", "base_url", "token_url"],
+        "quickbooks": ["realm_id", "client_id", "base_url", "token_url"],
+        "business-central": [
+            "tenant",
+            "environment",
+            "company_id",
+            "client_id",
+            "base_url",
+            "token_url",
+        ],
+        "netsuite": ["account_id", "client_id", "certificate_id", "base_url", "token_url"],
+    }
+
+
+async def test_the_key_pair_is_made_once_and_published(
+    delivering: Delivering, configure: Configure, tmp_path: Path
+) -> None:
+    """The first start makes the private key (0600) and publishes the public one; a replica
+    without the file makes no second one; a file that appears later is published without a restart.
+    """
+    configure(data=tmp_path / "first")
+    job = publish_key()
+    for _ in range(2):
+        await delivering.unit_of_work.transact(job)
+    path = sealing.key_file()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    published = "SELECT public_key FROM arg_sync.console_sealing_key"
+    first = sealing.public_key_of(sealing.read_private_key())
+    assert [row.public_key for row in await delivering.rows(published)] == [first]
+    configure(data=tmp_path / "second")
+    later = publish_key()
+    await delivering.unit_of_work.transact(later)
+    assert not sealing.key_file().exists()
+    sealing.make_private_key(sealing.key_file())
+    await delivering.unit_of_work.transact(later)
+    second = sealing.public_key_of(sealing.read_private_key())
+    assert [row.public_key for row in await delivering.rows(published)] == [second] != [first]
 
 
 async def test_a_ledger_keeps_its_kind_and_company_and_may_keep_its_secrets(

@@ -9,6 +9,10 @@ import pytest
 from asyncpg import PostgresError
 
 from services.arg_sync.app import store_ledger_kinds
+from services.arg_sync.connections.handlers.adapters import binding_of
+from services.arg_sync.connections.handlers.commands import described
+from services.arg_sync.connections.handlers.keys import publish_key
+from services.arg_sync.ledgers.registry import adapter_specs
 from services.console.actions.commands import new_command
 from services.console.cli.ledgers import sealed_settings
 from services.console.importing.mapping import read_mapping
@@ -18,7 +22,7 @@ from shared import sealing
 from shared.errors import Refused
 from shared.events.commands import ConnectLedger
 from tests.conftest import Configure
-from tests.ledgers.delivering import KEY, LEDGER, Delivering
+from tests.ledgers.delivering import LEDGER, Delivering, with_private_key
 from tests.ledgers.fake import FakeServer, Fault
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
 
@@ -92,16 +96,27 @@ async def test_kinds_are_explained_once_a_worker_ran(delivering: Delivering, dat
         assert {each["name"] for each in tryton["settings"] if each["secret"]} == {"password"}
         with pytest.raises(Refused):
             await shown.kind(connection, "abacus")
+        with pytest.raises(Refused, match="no_sealing_key"):
+            await shown.sealing_key(connection)
+    await delivering.unit_of_work.transact(publish_key())
+    async with open_snapshot(database) as connection:
+        public_key = (await shown.sealing_key(connection))["public_key"]
+    assert public_key == sealing.public_key_of(sealing.read_private_key())
 
 
 def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: Path) -> None:
-    """What leaves the console holds the password in no form that others can read."""
-    configure(ledger_key=KEY)
+    """What leaves the console holds the password in no form that others can read: the console has
+    the public key only, and the box is for this connection, its kind, address and account.
+    """
+    with_private_key(configure, tmp_path / "data")
+    public_key = sealing.public_key_of(sealing.read_private_key())
+    spec = adapter_specs()["tryton"]
     file = tmp_path / "tryton.json"
     file.write_text(
         json.dumps(
             {
                 "base_url": "https://t.example",
+                "database": "tryton",
                 "password": "canary-9",
                 "per_minute": 30,
                 "company": None,
@@ -114,14 +129,20 @@ def test_secrets_of_a_settings_file_are_sealed(configure: Configure, tmp_path: P
         ledger="t",
         kind="tryton",
         billing_company="acme",
-        **sealed_settings(file, {"password"}),
+        **sealed_settings(file, "t", "tryton", json.loads(described(spec)["settings"]), public_key),
     )
     assert isinstance(made, ConnectLedger)
-    assert made.settings == {"base_url": "https://t.example", "per_minute": "30", "company": ""}
-    assert (
-        sealing.unseal(made.sealed_secrets) == {"password": "canary-9"}
-        and "canary-9" not in made.model_dump_json()
-    )
+    assert made.settings == {
+        "base_url": "https://t.example",
+        "database": "tryton",
+        "per_minute": "30",
+        "company": "",
+    }
+    bound_to = binding_of(spec, "t", {"base_url": "https://t.example", "database": "tryton"})
+    assert sealing.unseal(made.sealed_secrets, bound_to) == {"password": "canary-9"}
+    assert "canary-9" not in made.model_dump_json()
+    with pytest.raises(Refused, match="sealed_for_other"):
+        sealing.unseal(made.sealed_secrets, binding_of(spec, "t", {"database": "tryton"}))
 
 
 @pytest.mark.parametrize(

@@ -348,11 +348,7 @@ async def test_a_run_ends_when_its_connection_is_ended_or_changed(
         if change == "disconnected":
             await delivering.rows("UPDATE arg_sync.connection SET state = 'disconnected'")
         else:
-            await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new"
-                " AS jsonb)",
-                new=f'{{"base_url": "{other.url}"}}',
-            )
+            await delivering.move(other.url)
         before = len(sample.vendor.journal)
         await engine.run_until_idle()
         assert len(sample.vendor.journal) - before < 10, (
@@ -415,11 +411,9 @@ async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
         async with delivering.engine() as engine, playing(SampleVendor(steps=2)) as other:
             await engine.start_due_work()
             await until("it is asked", partial(asked_more, sample, calls))
-            await delivering.rows(
-                "UPDATE arg_sync.connection SET generation = generation + 1, failures = 0,"
-                " open_until = NULL, check_requested_at = now(), check_outcome = '',"
-                " settings = CAST(:new AS jsonb)",
-                new=f'{{"base_url": "{other.url}"}}',
+            await delivering.move(
+                other.url,
+                ", failures = 0, open_until = NULL, check_requested_at = now(), check_outcome = ''",
             )
             await delivering.rows(
                 "UPDATE arg_sync.delivery SET next_attempt_at = now() WHERE state = 'queued'"
@@ -429,11 +423,7 @@ async def test_failures_at_the_old_address_do_not_count_for_the_new_one(
                 "SELECT check_outcome, failures, open_until FROM arg_sync.connection"
             )
             assert (row.check_outcome, row.failures, row.open_until) == ("ok", 0, None)
-        await delivering.rows(
-            "UPDATE arg_sync.connection SET settings = CAST(:old AS jsonb), generation ="
-            " generation + 1",
-            old=f'{{"base_url": "{sample.url}"}}',
-        )
+        await delivering.move(sample.url)
         await delivering.hurry()
 
 
@@ -457,12 +447,7 @@ async def test_a_request_that_was_never_sent_names_no_customer_of_another_place(
     assert (row.state, row.outcome_unknown, row.customer) == ("queued", False, "C1")
     async with playing(SampleVendor(steps=2)) as other:
         vendor_of(other).customers = {"Another Customer": "C1", "Mercy Hospital": "C2"}
-        new = f'{{"base_url": "{other.url}"}}'
-        await delivering.rows(
-            "UPDATE arg_sync.connection SET generation = generation + 1, settings = CAST(:new AS"
-            " jsonb)",
-            new=new,
-        )
+        await delivering.move(other.url)
         await delivering.hurry()
         await delivering.deliver()
         assert [(one.number, one.customer, one.state) for one in other.vendor.journal] == [

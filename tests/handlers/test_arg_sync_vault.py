@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.arg_sync.connections.handlers.adapters import StoredSecrets
+from services.arg_sync.connections.handlers.adapters import StoredSecrets, binding_of
 from services.arg_sync.ledgers.failures import Failure
 from tests.conftest import EngineOf
 from tests.ledgers.delivering import LEDGER, Delivering
@@ -19,8 +19,9 @@ async def vaults(
 ) -> tuple[StoredSecrets, StoredSecrets]:
     """Those of two workers on one connection."""
     await delivering.connect(sample_kind(SampleVendor()), "http://127.0.0.1:9")
-    engine = engine_of("arg_sync")
-    return StoredSecrets(engine, LEDGER), StoredSecrets(engine, LEDGER)
+    engine, spec = engine_of("arg_sync"), sample_kind(SampleVendor())
+    bound_to = binding_of(spec, LEDGER, {"base_url": "http://127.0.0.1:9"})
+    return StoredSecrets(engine, LEDGER, bound_to), StoredSecrets(engine, LEDGER, bound_to)
 
 
 async def test_one_alone_may_renew_a_version(vaults: tuple[StoredSecrets, StoredSecrets]) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from services.arg_sync.app import service
 from services.arg_sync.payments.handlers.webhooks import BODY_BYTES
-from shared import sealing
 from shared.consumer.application import build_app
 from tests.conftest import Configure
 from tests.ledgers.delivering import Delivering
@@ -43,11 +42,7 @@ async def delivering(delivering: Delivering, configure: Configure) -> Delivering
             kind=kind,
         )
         secrets = {"client_secret": "x"} | ({"webhook_key": HOOK_KEY} if ledger != "plain" else {})
-        await delivering.rows(
-            "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)",
-            ledger=ledger,
-            sealed=sealing.seal(secrets),
-        )
+        await delivering.seal(secrets, ledger)
         await delivering.rows(
             "INSERT INTO arg_sync.payment_cursor (ledger, generation, next_at) VALUES (:ledger, 1,"
             " now() + interval '1 hour')",

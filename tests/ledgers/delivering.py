@@ -4,19 +4,21 @@ ledger, engines that deliver.
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 from sqlalchemy import text
 
 from services.arg_sync import subscriptions
+from services.arg_sync.connections.handlers.adapters import binding_of
 from services.arg_sync.deliveries.handlers.delivery_loop import DeliveryLoop
 from services.arg_sync.ledgers.adapter import AdapterSpec
+from services.arg_sync.ledgers.registry import adapter_specs
 from services.arg_sync.subscriptions import MESSAGE_BUILDERS
 from services.invoicer.invoices.store import messages
 from shared import sealing
@@ -29,7 +31,6 @@ from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.sample_ledger import TOKEN, SampleVendor
 
 LEDGER = "gl-us"
-KEY = Fernet.generate_key().decode()
 FIRST_DAY = date(2026, 3, 1)
 
 BATCH = """
@@ -126,12 +127,30 @@ class Delivering:
             auto=auto,
         )
         await self.rows("INSERT INTO arg_sync.call_pacing VALUES (:ledger, now())", ledger=ledger)
-        await self.rows(
-            "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed)",
-            ledger=ledger,
-            sealed=sealing.seal({"token": TOKEN}),
-        )
+        await self.seal({"token": TOKEN}, ledger)
         await self.map(ledger, account="4000", tax="T10")
+
+    async def seal(self, secrets: Mapping[str, str], ledger: str = LEDGER) -> None:
+        """Store these secrets, sealed for the connection as it is now."""
+        (row,) = await self.rows(
+            "SELECT kind, settings FROM arg_sync.connection WHERE ledger = :ledger", ledger=ledger
+        )
+        spec = self.kinds.get(row.kind) or adapter_specs()[row.kind]
+        await self.rows(
+            "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed) ON CONFLICT (ledger)"
+            " DO UPDATE SET version = secret.version + 1, sealed = excluded.sealed",
+            ledger=ledger,
+            sealed=sealed_for(spec, row.settings, secrets, ledger),
+        )
+
+    async def move(self, url: str, changes: str = "") -> None:
+        """Connect to another address with the secrets, as the command does; `changes` is SQL."""
+        await self.rows(
+            "UPDATE arg_sync.connection SET generation = generation + 1, settings ="
+            f" jsonb_set(settings, '{{base_url}}', to_jsonb(CAST(:url AS text))){changes}",
+            url=url,
+        )
+        await self.seal({"token": TOKEN})
 
     async def map(self, ledger: str = LEDGER, **codes: str) -> None:
         """Default codes; of tax the one for VAT."""
@@ -290,12 +309,26 @@ class Delivering:
         return [one for one in self.unit_of_work.producer.published if one.topic == topic]  # type: ignore[attr-defined]
 
 
+def with_private_key(configure: Configure, folder: Path) -> None:
+    """Let this process, and those with its environment, have a private key in this data folder."""
+    configure(data=folder)
+    sealing.make_private_key(sealing.key_file())
+
+
+def sealed_for(
+    spec: AdapterSpec, settings: Mapping[str, str], secrets: Mapping[str, str], ledger: str = LEDGER
+) -> str:
+    """The secrets as the console seals them for a connection with these settings."""
+    public_key = sealing.public_key_of(sealing.read_private_key())
+    return sealing.seal(secrets, public_key, binding_of(spec, ledger, settings))
+
+
 @pytest.fixture
 async def delivering(
-    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure
+    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, tmp_path: Path
 ) -> Delivering:
     """arg_sync on an empty database."""
-    configure(ledger_key=KEY)
+    with_private_key(configure, tmp_path / "data")
     return Delivering(engine_of, unit_of_work_for)
 
 

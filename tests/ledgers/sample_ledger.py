@@ -361,7 +361,7 @@ SAMPLE = AdapterSpec(
     name="sample",
     title="Sample Ledger",
     settings=(
-        Setting("base_url", "where it is", required=True),
+        Setting("base_url", "where it is", required=True, binds=True),
         Setting("token", "its token", secret=True, required=True),
     ),
     capabilities=CAPABILITIES,

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import FakeServer, playing
 from tests.ledgers.many import TIMES, queue_many
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
@@ -39,10 +39,7 @@ async def test_queued_deliveries_survive_a_restart_without_a_second_send(
     async with playing(vendor) as server:
         await delivering.connect(sample_kind(vendor, concurrency=CONCURRENCY, **TIMES), server.url)
         await queue_many(delivering, DOCUMENTS)
-        environment = os.environ | {
-            "BACKOFFICE_DATABASE_URL": database,
-            "BACKOFFICE_LEDGER_KEY": KEY,
-        }
+        environment = os.environ | {"BACKOFFICE_DATABASE_URL": database}
         for kills in range(1, KILLS + 2):
             worker = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.ledgers.many", str(CONCURRENCY), env=environment

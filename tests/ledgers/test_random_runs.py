@@ -27,7 +27,6 @@ from services.arg_sync.ledgers.business_central import LEDGER as BUSINESS_CENTRA
 from services.arg_sync.ledgers.netsuite import LEDGER as NETSUITE
 from services.arg_sync.ledgers.quickbooks import LEDGER as QUICKBOOKS
 from services.arg_sync.ledgers.xero import LEDGER as XERO
-from shared import sealing
 from tests.ledgers.delivering import LEDGER, Closed, Delivering
 from tests.ledgers.fake import Asked, FakeServer, Fault, FaultName, playing
 from tests.ledgers.vendors import business_central, netsuite, quickbooks, xero
@@ -193,9 +192,7 @@ async def connected(delivering: Delivering, played: Played, server: FakeServer) 
     """The connection of a vendor, with the secrets that it wants."""
     urls = {"token_url": server.url + "/token", "client_id": CLIENT_ID}
     await delivering.connect(played.kind, server.url + played.base, **urls, **played.settings)
-    await delivering.rows(
-        "UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal(played.secrets)
-    )
+    await delivering.seal(played.secrets)
     await delivering.map(**played.codes)
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.tryton import LEDGER
-from shared import sealing
 from shared.stack.choice import Database
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
-from tests.ledgers.delivering import KEY, Delivering
+from tests.ledgers.delivering import Delivering, with_private_key
 from tests.ledgers.reads import open_drifts, read_payments, reconcile
 from tests.ledgers.suite import host
 from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
@@ -33,10 +32,14 @@ def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
 
 @pytest.fixture
 async def delivering(
-    engine_of: EngineOf, unit_of_work_for: UnitOfWorkFor, configure: Configure, server: TrytonServer
+    engine_of: EngineOf,
+    unit_of_work_for: UnitOfWorkFor,
+    configure: Configure,
+    server: TrytonServer,
+    tmp_path: Path,
 ) -> Delivering:
     """Eight invoices of two customers and a credit note, delivered to Tryton."""
-    configure(ledger_key=KEY)
+    with_private_key(configure, tmp_path / "data")
     await server.rename_all()
     made = Delivering(engine_of, unit_of_work_for)
     await made.connect(
@@ -44,9 +47,7 @@ async def delivering(
         server.url,
         **{name: value for name, value in server.settings.items() if name != "base_url"},
     )
-    await made.rows(
-        "UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal({"password": PASSWORD})
-    )
+    await made.seal({"password": PASSWORD})
     await made.map(account=ACCOUNT, tax=TAX)
     first = await made.close("INV-1", due=date(2099, 12, 31))
     for at in range(2, INVOICES + 1):

@@ -20,6 +20,7 @@ from services.arg_sync.ledgers.http_client import (
 )
 from services.arg_sync.ledgers.network import is_allowed
 from services.arg_sync.ledgers.registry import adapter_specs
+from tests.conftest import Configure
 from tests.ledgers.fake import Asked, FakeServer, Fault, Reply, Written, playing
 from tests.ledgers.suite import at_once
 
@@ -65,13 +66,9 @@ def page(server: FakeServer) -> Page:
     return server.vendor
 
 
-def wire_to(
-    url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = (), private: bool = False
-) -> HttpClient:
+def wire_to(url: str, *, seconds: float = 2.0, hosts: tuple[str, ...] = ()) -> HttpClient:
     """A wire."""
-    return HttpClient(
-        url, at_once, request_seconds=seconds, allowed_hosts=hosts, allow_private=private
-    )
+    return HttpClient(url, at_once, request_seconds=seconds, allowed_hosts=hosts)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +86,26 @@ def wire_to(
         ("https:///x", ("api.xero.com",)),
         ("nonsense", ()),
         ("http://tryton.example", ()),
+        ("http://127.0.0.1:9", ()),
+        ("http://127.0.0.1:9", ("api.xero.com",)),
+        ("http://localhost:9", ()),
+        ("https://localhost", ()),
+        ("https://books.localhost", ()),
+        ("https://127.0.0.1", ()),
+        ("https://[::1]:9", ()),
+        ("https://10.0.0.5", ()),
+        ("https://169.254.169.254", ()),
+        ("https://[fd00::1]", ()),
+        ("https://books.internal.", ()),
     ],
 )
-def test_a_base_url_is_of_the_kind_and_https(url: str, hosts: tuple[str, ...]) -> None:
-    """Any other host, another scheme, a user, a query: the connection cannot be made."""
+def test_a_base_url_is_of_the_kind_and_https(
+    url: str, hosts: tuple[str, ...], configure: Configure
+) -> None:
+    """Any other host, another scheme, a user, a query, this machine or a private network without
+    the setting for tests: the connection cannot be made.
+    """
+    configure(ledger_test_hosts="")
     with pytest.raises(Failure) as failed:
         wire_to(url, hosts=hosts)
     assert failed.value.failure == "permanent" and failed.value.code == "bad_address"
@@ -109,34 +122,46 @@ def test_each_vendor_has_a_list_of_hosts(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "loopback", "private", "may"),
+    ("address", "local", "may"),
     [
-        ("8.8.8.8", False, False, True),
-        ("127.0.0.1", False, False, False),
-        ("127.0.0.1", True, False, True),
-        ("127.0.0.1", False, True, False),
-        ("::1", False, False, False),
-        ("::ffff:127.0.0.1", False, False, False),
-        ("::ffff:10.0.0.1", False, False, False),
-        ("10.0.0.1", False, False, False),
-        ("10.0.0.1", False, True, True),
-        ("192.168.1.9", False, False, False),
-        ("172.16.0.1", False, False, False),
-        ("169.254.169.254", False, False, False),
-        ("fd00::1", False, False, False),
-        ("fe80::1", False, False, False),
-        ("0.0.0.0", False, True, False),
-        ("224.0.0.1", False, True, False),
-        ("100.64.0.1", False, False, False),
+        ("8.8.8.8", False, True),
+        ("127.0.0.1", False, False),
+        ("127.0.0.1", True, True),
+        ("::1", False, False),
+        ("::ffff:127.0.0.1", False, False),
+        ("::ffff:10.0.0.1", False, False),
+        ("10.0.0.1", False, False),
+        ("10.0.0.1", True, True),
+        ("192.168.1.9", False, False),
+        ("172.16.0.1", False, False),
+        ("169.254.169.254", False, False),
+        ("fd00::1", False, False),
+        ("fe80::1", False, False),
+        ("0.0.0.0", True, False),
+        ("224.0.0.1", True, False),
+        ("100.64.0.1", False, False),
     ],
 )
-def test_which_addresses_may_be_reached(
-    address: str, loopback: bool, private: bool, may: bool
+def test_which_addresses_may_be_reached(address: str, local: bool, may: bool) -> None:
+    """A name may resolve to public addresses only, unless the setting for tests names the host."""
+    assert is_allowed(address, local=local) is may
+
+
+async def test_a_public_name_of_this_machine_is_not_connected_to(
+    server: FakeServer, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name may resolve to public addresses only, unless the connection says that it is at
-    home.
-    """
-    assert is_allowed(address, loopback=loopback, private=private) is may
+    """A name that looks public and means the loopback address: no byte is sent."""
+
+    async def here(*asked: object, **more: object) -> list[object]:
+        return [(2, 1, 6, "", ("127.0.0.1", server.port))]
+
+    configure(ledger_test_hosts="")
+    client = wire_to("https://tryton.example.com")
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", here)
+    with pytest.raises(Failure) as failed:
+        await client.call("GET", "/", writes=False)
+    assert failed.value.code == "forbidden_address" and page(server).received == []
+    await client.close()
 
 
 async def test_a_name_that_means_an_inner_address_is_refused(

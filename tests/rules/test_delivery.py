@@ -37,7 +37,6 @@ from services.arg_sync.ledgers.http_client import (
     failure_of,
     retry_after,
 )
-from services.arg_sync.ledgers.network import is_allowed
 from shared.errors import Refused
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxTotal
 
@@ -241,34 +240,6 @@ def test_a_lease_outlives_what_its_last_write_can_do() -> None:
 def test_the_pace_stays_within_the_budget() -> None:
     """60 a minute: at least 95 % of it, and never a call too many in any minute."""
     assert 57 <= 60 / pause_seconds(60) < 60
-
-
-@pytest.mark.parametrize(
-    ("address", "loopback", "private", "reached"),
-    [
-        ("93.184.216.34", False, False, True),
-        ("127.0.0.1", False, True, False),
-        ("127.0.0.1", True, False, True),
-        ("10.0.0.5", False, False, False),
-        ("10.0.0.5", False, True, True),
-        ("169.254.169.254", False, False, False),
-        ("::1", False, False, False),
-        ("::ffff:127.0.0.1", False, False, False),
-        ("::ffff:10.0.0.1", False, False, False),
-        ("fe80::1", False, False, False),
-        ("fd00::1", False, False, False),
-        ("0.0.0.0", False, True, False),
-        ("224.0.0.1", False, True, False),
-        ("100.64.0.1", False, False, False),
-    ],
-)
-def test_which_addresses_are_talked_to(
-    address: str, loopback: bool, private: bool, reached: bool
-) -> None:
-    """Public ones; private and link-local ones if allowed; the loopback only if the URL itself
-    says so.
-    """
-    assert is_allowed(address, loopback=loopback, private=private) is reached
 
 
 async def no_turn() -> None:

@@ -15,13 +15,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from cryptography.fernet import Fernet
 
 from services.arg_sync.ledgers.xero import LEDGER as XERO
 from services.console.queries.invoices import invoice
-from shared import sealing
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor, as_console
-from tests.ledgers.delivering import Delivering
+from tests.ledgers.delivering import Delivering, with_private_key
 from tests.ledgers.fake import playing
 from tests.ledgers.vendors import xero
 from tests.ledgers.vendors.login import CLIENT_ID, CLIENT_SECRET, REFRESH
@@ -69,8 +67,7 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
     """Part paid, paid, taken back: the tables of the invoicer follow; a reconciliation by
     command finds the ledger as it should be.
     """
-    key = Fernet.generate_key().decode()
-    configure(ledger_key=key)
+    with_private_key(configure, Path(stack["BACKOFFICE_DATA"]))
     delivering = Delivering(engine_of, unit_of_work_for)
     vendor = xero.XeroVendor()
     async with playing(vendor) as server:
@@ -85,13 +82,11 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
             "refresh_token": REFRESH,
             "webhook_key": HOOK_KEY,
         }
-        await delivering.rows(
-            "UPDATE arg_sync.secret SET sealed = :sealed", sealed=sealing.seal(secrets)
-        )
+        await delivering.seal(secrets)
         await delivering.map(account="200", tax="OUTPUT")
         closed = await delivering.close("INV-1")
         await delivering.queue()
-        async with running(stack, tmp_path, "arg_sync", "invoicer", ledger_key=key) as (worker, _):
+        async with running(stack, tmp_path, "arg_sync", "invoicer") as (worker, _):
             await until("delivered", partial(posted, delivering), 60)
             paid = partial(until, within=60.0)
             first = vendor.pay("INV-1", "1000.00")
@@ -110,7 +105,7 @@ async def test_a_payment_comes_back_within_seconds_of_its_webhook(
             )
             done = await _console(stack, "reconcile", "--ledger", "gl-us", "--json")
             assert '"outcome": "done"' in done and '"drifts": []' in done, done
-        check_logs(tmp_path, HOOK_KEY, key)
+        check_logs(tmp_path, HOOK_KEY, CLIENT_SECRET)
 
 
 def check_logs(folder: Path, *secrets: str) -> None:

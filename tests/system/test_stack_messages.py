@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import Refused, Unavailable
+from shared.settings import LEDGER_KEY_FILE
 from shared.stack import Stack
 from shared.stack.choice import choose
 from shared.stack.containers import why_no_containers
@@ -48,6 +49,7 @@ def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path)
     """
     (tmp_path / MARKER).write_text(json.dumps({**MADE_WITH, "kafka": "3.9.1"}))
     (tmp_path / "kafka").mkdir()
+    (tmp_path / LEDGER_KEY_FILE).touch()
     folder = DataFolder(tmp_path)
     with pytest.raises(Refused, match="data-folder-version") as refused:
         folder.open(fresh=False, say=silent)
@@ -55,6 +57,7 @@ def test_fresh_empties_the_folder_and_another_version_is_refused(tmp_path: Path)
     assert "--fresh" in refused.value.fix
     folder.open(fresh=True, say=silent)
     assert not (tmp_path / "kafka").exists()
+    assert (tmp_path / LEDGER_KEY_FILE).exists(), "it opens secrets in a database elsewhere"
     folder.release()
 
 

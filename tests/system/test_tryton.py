@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
-from shared import sealing
+from services.arg_sync.ledgers.registry import adapter_specs
 from shared.events.commands import ConnectLedger
 from shared.stack.choice import Database
 from tests.builders import COMPANY, command
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
-from tests.ledgers.delivering import Closed, Delivering
+from tests.ledgers.delivering import Closed, Delivering, sealed_for, with_private_key
 from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
 from tests.running import Running, Sent, answered, publish, start, until
 
@@ -70,7 +69,6 @@ class Workers:
             self.environment,
             self.folder,
             replica=replica,
-            ledger_key=self.environment["BACKOFFICE_LEDGER_KEY"],
         )
 
     async def kill(self) -> None:
@@ -187,8 +185,8 @@ def wanted(delivering: Delivering, *numbers: str) -> list[tuple[str, str, Decima
 
 async def connect(server: TrytonServer) -> None:
     """Connect as an operator does."""
-    sealed = sealing.seal({"password": PASSWORD})
     settings = server.settings | TIMES
+    sealed = sealed_for(adapter_specs()["tryton"], settings, {"password": PASSWORD}, LEDGER)
     rows = [
         {"what": "account", "code": "", "remote": ACCOUNT},
         {"what": "tax", "code": "VAT", "remote": TAX},
@@ -223,8 +221,7 @@ async def test_tryton_holds_each_document_once(
     Every message twice, two workers, five kills of a worker, three of Tryton.
     """
     rng = random.Random(11)
-    key = Fernet.generate_key().decode()
-    configure(ledger_key=key)
+    with_private_key(configure, Path(stack["BACKOFFICE_DATA"]))
     delivering = Delivering(engine_of, unit_of_work_for)
     await insert(delivering)
     await server.rows(
@@ -237,7 +234,7 @@ async def test_tryton_holds_each_document_once(
         f"INV-{no:04d}"
         for no in range(INVOICES - IN_CLOSED_PERIOD - OF_BLOCKED_PARTY + 1, INVOICES + 1)
     ]
-    async with two_workers(stack | {"BACKOFFICE_LEDGER_KEY": key}, tmp_path, rng) as workers:
+    async with two_workers(stack, tmp_path, rng) as workers:
         await connect(server)
         await publish(await said(delivering))
         await havoc(delivering, workers, server, rng)
@@ -255,7 +252,7 @@ async def test_tryton_holds_each_document_once(
         assert (await settled(delivering)) == {"posted": INVOICES + CREDITS}
     assert await server.invoices() == wanted(delivering)
     assert workers.kills == KILLS_OF_WORKERS
-    check_logs(tmp_path, PASSWORD, key)
+    check_logs(tmp_path, PASSWORD)
     await check_applied(server)
 
 

@@ -1,4 +1,5 @@
-"""Waiting times of a connection (backoff, circuit, pause between calls), and code look-up.
+"""Waiting times of a connection (backoff, circuit, pause between calls), code look-up, and what
+its secrets are bound to.
 
 Random numbers come in as `jitter`, so the rules stay deterministic.
 """
@@ -63,6 +64,13 @@ def pause_seconds(per_minute: int) -> float:
     The margin keeps every minute within the budget, whatever delay the network adds.
     """
     return 60.0 / (per_minute * PACE)
+
+
+def changed_binding(
+    bound: Iterable[str], before: Mapping[str, str], after: Mapping[str, str]
+) -> list[str]:
+    """Return the settings among `bound` (address, account) that differ; empty is absent."""
+    return [name for name in bound if (before.get(name) or "") != (after.get(name) or "")]
 
 
 def code_for(codes: Codes, what: str, candidates: Iterable[str]) -> str:

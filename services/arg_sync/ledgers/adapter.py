@@ -209,13 +209,18 @@ class LedgerAdapter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting of a connection. `secret` ones are sealed before they leave the console."""
+    """A setting of a connection. `secret` ones are sealed before they leave the console.
+
+    `binds`: it says to which address or account the secrets are sent. The sealed box is bound to
+    it, and a change of it requires all secrets again.
+    """
 
     name: str
     words: str
     default: str | None = None
     secret: bool = False
     required: bool = False
+    binds: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,7 +228,7 @@ class AdapterSpec:
     """An accounting system: its name, settings, capabilities, and how its adapter is made.
 
     `allowed_hosts`: suffixes that a base URL may have (`.api.xero.com`). Empty if customers run the
-    system themselves; then https is required, and a private address only with `allow_private`.
+    system themselves; then https and a public address are required.
     """
 
     name: str
@@ -233,3 +238,8 @@ class AdapterSpec:
     make: Callable[[AdapterContext], LedgerAdapter]
     allowed_hosts: tuple[str, ...] = ()
     needs: str = ""
+
+    @property
+    def bound(self) -> list[str]:
+        """The names of the settings to which the secrets are bound."""
+        return [each.name for each in self.settings if each.binds]

@@ -354,23 +354,32 @@ LEDGER = AdapterSpec(
     name="business-central",
     title="Microsoft Dynamics 365 Business Central",
     settings=(
-        Setting("tenant", "the Entra tenant: its id or domain", required=True),
+        Setting("tenant", "the Entra tenant: its id or domain", required=True, binds=True),
         Setting(
             "environment",
             "the environment, as in the address of Business Central",
             default="Production",
+            binds=True,
         ),
-        Setting("company_id", "the company: `id` of GET .../api/v2.0/companies", required=True),
-        Setting("client_id", "of the app registered in Entra", required=True),
+        Setting(
+            "company_id",
+            "the company: `id` of GET .../api/v2.0/companies",
+            required=True,
+            binds=True,
+        ),
+        Setting("client_id", "of the app registered in Entra", required=True, binds=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
         Setting(
             "refresh_token", "only if a user gave consent instead of an administrator", secret=True
         ),
-        Setting("base_url", "the API", default="https://api.businesscentral.dynamics.com"),
+        Setting(
+            "base_url", "the API", default="https://api.businesscentral.dynamics.com", binds=True
+        ),
         Setting(
             "token_url",
             "where tokens are renewed; empty: the tenant's at login.microsoftonline.com",
             default="",
+            binds=True,
         ),
         most_lines_setting("account, item and tax", "1000"),
     ),

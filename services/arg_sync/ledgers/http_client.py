@@ -26,12 +26,13 @@ import httpx2
 
 from services.arg_sync.ledgers.failures import Failure, FailureClass, unreadable
 from services.arg_sync.ledgers.network import (
-    LOOPBACK_NAMES,
     WRITE_DEADLINE,
     ForbiddenAddress,
     GuardedBackend,
     WriteDeadline,
     WriteDeadlinePassed,
+    is_public,
+    is_test_host,
 )
 from shared import clock
 
@@ -171,7 +172,6 @@ class HttpClient:
         *,
         request_seconds: float,
         allowed_hosts: Iterable[str] = (),
-        allow_private: bool = False,
         concurrency: int = 10,
         verify: ssl.SSLContext | None = None,
     ) -> None:
@@ -185,9 +185,7 @@ class HttpClient:
             max_connections=concurrency * 2,
             max_keepalive_connections=concurrency * 2,
             keepalive_expiry=15.0,
-            network_backend=GuardedBackend(
-                loopback=self.base.host in LOOPBACK_NAMES, private=allow_private
-            ),
+            network_backend=GuardedBackend(local=is_test_host(self.base.host)),
         )
         self._client = httpx2.AsyncClient(
             transport=transport,
@@ -312,15 +310,21 @@ def _bad_address(message: str) -> Failure:
 
 
 def _checked(base_url: str, allowed_hosts: tuple[str, ...]) -> httpx2.URL:
-    """Return the base URL. Raises a permanent failure for an address that is not allowed."""
+    """Return the base URL. Raises a permanent failure for an address that is not allowed.
+
+    The hosts of the kind hold for every address. Test hosts are those that the setting
+    `ledger_test_hosts` of arg_sync names; no connection can add one.
+    """
     try:
         url = httpx2.URL(base_url)
     except httpx2.InvalidURL as error:
         raise _bad_address(f"{base_url!r} is no URL: {error}") from error
     if url.userinfo or url.query or url.fragment or not url.host:
         raise _bad_address("the base URL has a host and a path, no user, query or fragment")
-    if url.host in LOOPBACK_NAMES and url.scheme in ("http", "https"):
+    if is_test_host(url.host) and url.scheme in ("http", "https"):
         return url
+    if not is_public(url.host):
+        raise _bad_address(f"{url.host} is on this machine or in a private network")
     if url.scheme != "https":
         raise _bad_address(f"{url.host} needs https")
     if allowed_hosts and not any(

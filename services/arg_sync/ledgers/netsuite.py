@@ -430,13 +430,17 @@ LEDGER = AdapterSpec(
     title="Oracle NetSuite",
     settings=(
         Setting(
-            "account_id", "the account, as in the address (123456 or 123456_SB1)", required=True
+            "account_id",
+            "the account, as in the address (123456 or 123456_SB1)",
+            required=True,
+            binds=True,
         ),
-        Setting("client_id", "of the integration record", required=True),
+        Setting("client_id", "of the integration record", required=True, binds=True),
         Setting(
             "certificate_id",
             "of the certificate mapped under OAuth 2.0 Client Credentials (M2M) Setup",
             required=True,
+            binds=True,
         ),
         Setting(
             "private_key",
@@ -446,8 +450,10 @@ LEDGER = AdapterSpec(
         ),
         Setting("currencies", "currencies by internal id, as in USD=1,EUR=4", required=True),
         Setting("subsidiary", "internal id of the subsidiary (OneWorld accounts)", default=""),
-        Setting("base_url", "the API; empty: the account's", default=""),
-        Setting("token_url", "where tokens are requested; empty: the account's", default=""),
+        Setting("base_url", "the API; empty: the account's", default="", binds=True),
+        Setting(
+            "token_url", "where tokens are requested; empty: the account's", default="", binds=True
+        ),
         most_lines_setting("item and tax", "1000"),
     ),
     capabilities=Capabilities(

@@ -17,7 +17,9 @@ from typing import Any
 import httpcore2
 from httpcore2._backends.auto import AutoBackend
 
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+from shared.settings import settings
+
+LOCAL_NAMES = ("localhost", ".localhost", ".local", ".internal")
 
 
 class ForbiddenAddress(Exception):
@@ -39,19 +41,31 @@ class WriteDeadline:
 WRITE_DEADLINE: ContextVar[WriteDeadline | None] = ContextVar("sending", default=None)
 
 
-def is_allowed(address: str, *, loopback: bool, private: bool) -> bool:
+def is_test_host(host: str) -> bool:
+    """Return whether the setting `ledger_test_hosts` of this process names the host."""
+    return host in {name.strip() for name in settings().ledger_test_hosts.split(",")} - {""}
+
+
+def is_public(host: str) -> bool:
+    """Return whether a host name may be public; for an IP address, whether it is."""
+    try:
+        return is_allowed(host, local=False)
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return not any(name == local.lstrip(".") or name.endswith(local) for local in LOCAL_NAMES)
+
+
+def is_allowed(address: str, *, local: bool) -> bool:
     """Return whether an IP address is allowed.
 
-    Public ones are; loopback if the URL names it; private and link-local ones if configured.
+    Public ones are; loopback, private and link-local ones if the host is a test host.
     """
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
-    if ip.is_loopback:
-        return loopback
-    return (ip.is_global and not ip.is_multicast) or (
-        private and not ip.is_multicast and not ip.is_unspecified
-    )
+    if ip.is_multicast or ip.is_unspecified:
+        return False
+    return local or ip.is_global
 
 
 class _Stream(httpcore2.AsyncNetworkStream):
@@ -90,10 +104,9 @@ class _Stream(httpcore2.AsyncNetworkStream):
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Connects to allowed addresses only."""
 
-    def __init__(self, *, loopback: bool, private: bool) -> None:
+    def __init__(self, *, local: bool) -> None:
         self._inner = AutoBackend()
-        self._loopback = loopback
-        self._private = private
+        self._local = local
 
     async def connect_tcp(
         self,
@@ -111,9 +124,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             raise httpcore2.ConnectError(str(error)) from error
         addresses = [str(one[4][0]) for one in found]
         for address in addresses:
-            if not is_allowed(
-                address.partition("%")[0], loopback=self._loopback, private=self._private
-            ):
+            if not is_allowed(address.partition("%")[0], local=self._local):
                 raise ForbiddenAddress(address)
         last: Exception | None = None
         for address in addresses:

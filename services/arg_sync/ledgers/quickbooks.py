@@ -478,8 +478,8 @@ LEDGER = AdapterSpec(
     name="quickbooks",
     title="QuickBooks Online",
     settings=(
-        Setting("realm_id", "the company: `realmId` of the consent", required=True),
-        Setting("client_id", "of the app at developer.intuit.com", required=True),
+        Setting("realm_id", "the company: `realmId` of the consent", required=True, binds=True),
+        Setting("client_id", "of the app at developer.intuit.com", required=True, binds=True),
         Setting("client_secret", "of the same app", secret=True, required=True),
         Setting(
             "refresh_token",
@@ -500,11 +500,13 @@ LEDGER = AdapterSpec(
             "base_url",
             "the API; https://sandbox-quickbooks.api.intuit.com for a sandbox",
             default="https://quickbooks.api.intuit.com",
+            binds=True,
         ),
         Setting(
             "token_url",
             "where tokens are renewed",
             default="https://oauth.platform.intuit.com/oauth2/v1/tokens/bearer",
+            binds=True,
         ),
         most_lines_setting("item and tax"),
     ),

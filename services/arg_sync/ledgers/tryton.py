@@ -82,7 +82,6 @@ class Tryton:
             at["base_url"],
             context.rate_limiter,
             request_seconds=context.capabilities.request_seconds,
-            allow_private=at.get("allow_private", "") == "yes",
             concurrency=context.capabilities.concurrency,
         )
         self._rpc = TrytonRpc(self._http_client, context.secret_store, self._database, self._user)
@@ -500,10 +499,18 @@ LEDGER = AdapterSpec(
     name="tryton",
     title="Tryton",
     settings=(
-        Setting("base_url", "where its server is, e.g. https://tryton.example.com", required=True),
-        Setting("database", "name of the database", required=True),
         Setting(
-            "user", "login of a user that may create and post customer invoices", required=True
+            "base_url",
+            "where its server is, e.g. https://tryton.example.com",
+            required=True,
+            binds=True,
+        ),
+        Setting("database", "name of the database", required=True, binds=True),
+        Setting(
+            "user",
+            "login of a user that may create and post customer invoices",
+            required=True,
+            binds=True,
         ),
         Setting("password", "that user's password", secret=True, required=True),
         Setting("company", "name of the company; needed if the database has several", default=""),
@@ -517,7 +524,6 @@ LEDGER = AdapterSpec(
             "kinds of warnings that are accepted by themselves, with commas between",
             default=WARNINGS_ACCEPTED,
         ),
-        Setting("allow_private", "yes: the server may have a private address", default=""),
     ),
     capabilities=Capabilities(
         request_key=False,

@@ -39,17 +39,45 @@ def register(backoffice: typer.Typer) -> None:
     backoffice.add_typer(app, name="ledger")
 
 
-@command(app, data=False)
-def key(run: Run) -> None:
-    """Make a key for BACKOFFICE_LEDGER_KEY.
+@command(app)
+def key(
+    run: Run,
+    new: Annotated[
+        Path | None,
+        typer.Option(
+            "--new",
+            metavar="FILE",
+            dir_okay=False,
+            help="Make another private key in this file, after the loss of the first.",
+        ),
+    ] = None,
+) -> None:
+    """Show the public key with which secrets are sealed.
 
-    All processes need the same key; without it no secret can be read again.
+    arg_sync makes the key pair by itself; the private key is in its data folder (ledger-key.pem).
     """
-    from shared.sealing import new_key
+    from services.console.queries.deliveries import sealing_key
 
-    made = new_key()
-    run.document({"key": made})
-    run.say(made)
+    if new is not None:
+        _make_key(run, new)
+        return
+    found = run.read(sealing_key)
+    run.document({"key": found["public_key"], "key_id": found["key_id"]})
+    run.facts(found)
+
+
+def _make_key(run: Run, file: Path) -> None:
+    """Write a new private key; an existing file is refused and not changed."""
+    from shared.sealing import make_private_key
+
+    if file.exists():
+        run.refuse("file_exists", f"{file} exists", "name a file that does not exist")
+    make_private_key(file)
+    run.document({"file": str(file)})
+    run.say(
+        f"{file}; put it into the data folder of every arg_sync as ledger-key.pem,"
+        " then connect every ledger again with all secrets"
+    )
 
 
 @command(app)
@@ -104,22 +132,28 @@ def connect(
     Secrets are sealed before they leave this process; the file may be deleted.
     """
     from services.console.queries.deliveries import kind as read_kind
+    from services.console.queries.deliveries import sealing_key
 
-    found = run.read(read_kind, kind)
-    secrets = {each["name"] for each in found["settings"] if each["secret"]}
+    described = run.read(read_kind, kind)["settings"]
+    public_key = run.read(sealing_key)["public_key"]
     run.send(
         "connect-ledger",
         ledger=name,
         kind=kind,
         billing_company=billing_company,
         auto_sync=auto_sync,
-        **sealed_settings(settings, secrets),
+        **sealed_settings(settings, name, kind, described, public_key),
     )
 
 
-def sealed_settings(file: Path, secrets: set[str]) -> dict[str, Any]:
-    """The settings of a file as the command carries them: the secrets among them sealed."""
-    from shared.sealing import seal
+def sealed_settings(
+    file: Path, ledger: str, kind: str, described: list[dict[str, Any]], public_key: str
+) -> dict[str, Any]:
+    """The settings of a file as the command carries them: the secrets among them sealed.
+
+    They are sealed for this connection, its kind, and the address and account of the same file.
+    """
+    from shared.sealing import binding, seal
 
     read = read_json(file, "--settings")
     if not isinstance(read, dict) or any(isinstance(value, dict | list) for value in read.values()):
@@ -130,10 +164,15 @@ def sealed_settings(file: Path, secrets: set[str]) -> dict[str, Any]:
         name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
         for name, value in read.items()
     }
+    secrets = {each["name"] for each in described if each["secret"]}
     secret = {name: value for name, value in texts.items() if name in secrets and value}
+    plain = {name: value for name, value in texts.items() if name not in secrets}
+    defaults = {each["name"]: each["default"] or "" for each in described if not each["secret"]}
+    bound = [each["name"] for each in described if each["binds"]]
+    bound_to = binding(ledger, kind, defaults | plain, bound)
     return {
-        "settings": {name: value for name, value in texts.items() if name not in secrets},
-        "sealed_secrets": seal(secret) if secret else "",
+        "settings": plain,
+        "sealed_secrets": seal(secret, public_key, bound_to) if secret else "",
     }
 
 

@@ -44,6 +44,18 @@ async def kind(connection: ReadConnection, name: str) -> Row:
     )
 
 
+async def sealing_key(connection: ReadConnection) -> Row:
+    """The public key with which secrets are sealed. Refused before arg_sync published one."""
+    found = await fetch(connection, "SELECT * FROM arg_sync.console_sealing_key")
+    if not found:
+        raise Refused(
+            "no_sealing_key",
+            "arg_sync has not published the key with which secrets are sealed",
+            "start arg_sync; if it runs, see its log",
+        )
+    return found[0]
+
+
 async def ledgers(connection: ReadConnection, ledger: str | None = None) -> list[Row]:
     """Connections with the number of deliveries in each state.
 

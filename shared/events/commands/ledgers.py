@@ -1,7 +1,7 @@
 """Commands of arg_sync: connections to accounting systems, their mappings, and deliveries.
 
-Secrets are never sent in plain text: the client seals them (`shared.sealing`), and only arg_sync
-opens them.
+Secrets are never sent in plain text: the client seals them with arg_sync's public key
+(`shared.sealing`), and only arg_sync opens them.
 """
 
 from typing import Annotated, Literal
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.commands.base import Command
-from shared.events.field_types import Code, Identifier, Message, Name, Text
+from shared.events.field_types import Code, Identifier, Message, Name, SealedBox
 
 LedgerKind = Literal["tryton", "xero", "quickbooks", "business-central", "netsuite"]
 MAPPING_ROWS_AT_MOST = 5_000
@@ -18,7 +18,8 @@ MAPPING_ROWS_AT_MOST = 5_000
 class ConnectLedger(Command):
     """Create or change the connection of a billing company to an accounting system.
 
-    `sealed_secrets`: passwords, keys and tokens, sealed.
+    `sealed_secrets`: passwords, keys and tokens, sealed for this connection, kind, address and
+    account. All are required again when an address or account changes.
     """
 
     command: Literal["connect-ledger"] = "connect-ledger"
@@ -26,7 +27,7 @@ class ConnectLedger(Command):
     kind: LedgerKind
     billing_company: Identifier
     settings: dict[str, str] = Field(default_factory=dict)
-    sealed_secrets: Text = ""
+    sealed_secrets: SealedBox = ""
     auto_sync: bool = False
 
 

@@ -188,6 +188,10 @@ CREATE VIEW arg_sync.console_connection AS
          coalesce(open_until > clock_timestamp(), false) AS resting,
          check_requested_at, checked_at, check_outcome, check_message, actor, connected_at
   FROM arg_sync.connection;
+-- The public key with which secrets of connections are sealed.
+CREATE VIEW arg_sync.console_sealing_key AS
+  SELECT key_id, public_key, published_at FROM arg_sync.sealing_key
+      ORDER BY published_at DESC LIMIT 1;
 -- Deliveries of documents to accounting systems.
 CREATE VIEW arg_sync.console_delivery AS
   SELECT delivery_id, ledger, invoice_id, invoice_number, document_type, account_name, invoice_date,

@@ -46,6 +46,7 @@ class StoredSecrets:
 
     engine: AsyncEngine
     ledger: str
+    bound_to: bytes
     _cached: Secrets | None = None
     _cached_until: float = 0.0
     _changes: int = 0
@@ -66,10 +67,9 @@ class StoredSecrets:
         if found is None:
             return Secrets(0, {})
         try:
-            return Secrets(found[0], sealing.unseal(found[1]))
+            return Secrets(found[0], sealing.unseal(found[1], self.bound_to))
         except Refused as refused:
-            message = f"{refused.message}; {refused.fix}"
-            raise Failure("transient", refused.code, message, everywhere=True) from refused
+            raise _failure_of(refused) from refused
 
     async def may_renew(self, version: int) -> bool:
         """Claim the renewal of this version; False if another process has the claim."""
@@ -81,11 +81,18 @@ class StoredSecrets:
         """Store the next version; it is committed before anything uses it."""
         with self._changing():
             async with self.engine.begin() as connection:
-                sealed = sealing.seal(values)
+                sealed = sealing.seal(values, self._public_key(), self.bound_to)
                 if not await secrets.save_sealed(connection, self.ledger, version, sealed):
                     message = "another process renewed the tokens at the same time"
                     raise Failure("transient", "renewed_elsewhere", message)
         return Secrets(version + 1, dict(values))
+
+    def _public_key(self) -> str:
+        """Return our own public key; tokens are sealed as an operator's secrets are."""
+        try:
+            return sealing.public_key_of(sealing.read_private_key())
+        except Refused as refused:
+            raise _failure_of(refused) from refused
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -95,6 +102,23 @@ class StoredSecrets:
         finally:
             self._cached = None
             self._changes += 1
+
+
+def binding_of(spec: AdapterSpec, ledger: str, settings: Mapping[str, str]) -> bytes:
+    """Return what the secrets of a connection are bound to: name, kind, address and account."""
+    return sealing.binding(ledger, spec.name, settings, spec.bound)
+
+
+def _failure_of(refused: Refused) -> Failure:
+    """Return the failure of secrets that cannot be opened.
+
+    A missing or wrong private key may be restored, so the connection waits. Secrets that were
+    sealed for another address never fit: the connection stops, and nothing is sent.
+    """
+    message = f"{refused.message}; {refused.fix}"
+    if refused.code == "sealed_for_other":
+        return Failure("auth", refused.code, message, everywhere=True)
+    return Failure("transient", refused.code, message, everywhere=True)
 
 
 @dataclass
@@ -200,7 +224,11 @@ class AdapterPool:
                 AdapterContext(
                     connection.name,
                     connection.settings,
-                    StoredSecrets(self._engine, connection.name),
+                    StoredSecrets(
+                        self._engine,
+                        connection.name,
+                        binding_of(spec, connection.name, connection.settings),
+                    ),
                     self._rate_limiter(connection.name, capabilities),
                     capabilities,
                 )

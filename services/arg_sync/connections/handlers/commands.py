@@ -5,12 +5,14 @@ No command calls a ledger: the loops of the workers do that, outside of transact
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.arg_sync.connections.handlers.adapters import binding_of
+from services.arg_sync.connections.rules import changed_binding
 from services.arg_sync.connections.store import connections, customers, mappings, secrets
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Secrets
@@ -23,7 +25,11 @@ from shared.events.commands import CheckLedger, ConnectLedger, DisconnectLedger,
 
 
 async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Answer:
-    """Add or change a connection. Secrets that are not given stay as they are."""
+    """Add or change a connection. Secrets that are not given stay as they are.
+
+    A change of a setting to which they are bound (address, account) requires all of them again:
+    no stored secret may be sent to an address that was not given together with it.
+    """
     spec = adapter_specs().get(command.kind)
     if spec is None:
         raise Refused(
@@ -43,14 +49,28 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
             "connect the other ledger under another name,"
             " and `backoffice ledger disconnect` this one",
         )
-    _require_settings(spec, command, known)
+    public_key = sealing.public_key_of(sealing.read_private_key())
+    _require_known_settings(spec, command)
+    settings = _with_defaults(spec, command.settings, include_secrets=False)
+    stored, renewing = await _stored_secrets(connection, spec, known)
+    given = _given_secrets(spec, command, settings)
+    changed = changed_binding(spec.bound, known.settings, settings) if stored and known else []
+    _require_complete(spec, command, stored, given, changed)
+    held = given if changed else stored | given
+    if given and renewing and held != given:
+        raise Refused(
+            "renewing",
+            f"a worker is renewing the tokens of {command.ledger} now",
+            "connect again in a minute",
+        )
     await _try_to_open(spec, command.settings)
     names = ("ledger", "kind", "billing_company", "auto_sync", "actor")
-    settings = _with_defaults(spec, command.settings, include_secrets=False)
     values = {name: getattr(command, name) for name in names} | {"settings": json.dumps(settings)}
     await connections.put_connection(connection, values)
-    if command.sealed_secrets:
-        await secrets.put_sealed(connection, command.ledger, command.sealed_secrets)
+    if given:
+        bound_to = binding_of(spec, command.ledger, settings)
+        sealed = sealing.seal(held, public_key, bound_to)
+        await secrets.put_sealed(connection, command.ledger, sealed)
     await connections.request_check(connection, command.ledger)
     verb = "connected" if known is None else "connected again"
     return Answer(
@@ -65,15 +85,12 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
     )
 
 
-def _require_settings(
-    spec: AdapterSpec, command: ConnectLedger, known: LedgerConnection | None
-) -> None:
-    """Refuse unknown settings, secrets that are not sealed, and missing settings."""
+def _require_known_settings(spec: AdapterSpec, command: ConnectLedger) -> None:
+    """Refuse unknown settings, and secrets that are not sealed."""
     described = {each.name: each for each in settings_of(spec)}
-    template = f"see `backoffice ledger template {spec.name}`"
     if unknown := sorted(set(command.settings) - set(described)):
         raise Refused(
-            "unknown_setting", f"{spec.title} has no setting {', '.join(unknown)}", template
+            "unknown_setting", f"{spec.title} has no setting {', '.join(unknown)}", _template(spec)
         )
     if unsealed := sorted(name for name in command.settings if described[name].secret):
         raise Refused(
@@ -81,22 +98,75 @@ def _require_settings(
             f"{', '.join(unsealed)} must be sealed",
             "connect with `backoffice ledger connect`, which seals secrets",
         )
-    sealed = sealing.unseal(command.sealed_secrets) if command.sealed_secrets else {}
-    missing = [
-        each.name
-        for each in spec.settings
-        if each.required
-        and each.name not in command.settings
-        and each.name not in sealed
-        and not (each.secret and known is not None)
-    ]
+
+
+def _template(spec: AdapterSpec) -> str:
+    return f"see `backoffice ledger template {spec.name}`"
+
+
+def _secret_names(spec: AdapterSpec) -> list[str]:
+    return [each.name for each in spec.settings if each.secret]
+
+
+def _given_secrets(
+    spec: AdapterSpec, command: ConnectLedger, settings: Mapping[str, str]
+) -> dict[str, str]:
+    """Open the secrets of a command. Refused if they were sealed for another address."""
+    if not command.sealed_secrets:
+        return {}
+    given = sealing.unseal(command.sealed_secrets, binding_of(spec, command.ledger, settings))
+    if unknown := sorted(set(given) - set(_secret_names(spec))):
+        raise Refused(
+            "unknown_setting", f"{spec.title} has no secret {', '.join(unknown)}", _template(spec)
+        )
+    return {name: value for name, value in given.items() if value}
+
+
+async def _stored_secrets(
+    connection: AsyncConnection, spec: AdapterSpec, known: LedgerConnection | None
+) -> tuple[dict[str, str], bool]:
+    """Open and lock what an operator gave before, and whether a worker renews tokens now.
+
+    Secrets that cannot be opened, as those for a private key that was lost, count as none: all must
+    be given again. Tokens that workers got are left out.
+    """
+    found = await secrets.lock_sealed(connection, known.name) if known else None
+    if known is None or found is None:
+        return {}, False
+    try:
+        opened = sealing.unseal(found[0], binding_of(spec, known.name, known.settings))
+    except Refused:
+        return {}, False
+    return {name: opened[name] for name in _secret_names(spec) if opened.get(name)}, found[1]
+
+
+def _require_complete(
+    spec: AdapterSpec,
+    command: ConnectLedger,
+    stored: Mapping[str, str],
+    given: Mapping[str, str],
+    changed: Sequence[str],
+) -> None:
+    """Refuse a connection that lacks a required setting, or a secret for a changed address."""
+    held = {*command.settings, *given} | (set() if changed else set(stored))
+    missing = [each.name for each in spec.settings if each.required and each.name not in held]
+    again = sorted({*missing, *stored} & set(_secret_names(spec)) - set(given))
+    if changed and again:
+        raise Refused(
+            "secrets_needed",
+            f"{command.ledger} gets another {', '.join(changed)}; the stored secrets were given"
+            f" for the old one, so {', '.join(again)} must be given again",
+            "add them to the file of `backoffice ledger connect`",
+        )
     if missing:
-        raise Refused("setting_missing", f"{spec.title} needs {', '.join(missing)}", template)
+        raise Refused(
+            "setting_missing", f"{spec.title} needs {', '.join(missing)}", _template(spec)
+        )
 
 
 async def _try_to_open(spec: AdapterSpec, settings: Mapping[str, str]) -> None:
     """Open and close an adapter, so that an invalid address or number is refused now."""
-    fix = f"see `backoffice ledger template {spec.name}`"
+    fix = _template(spec)
     try:
         given = _with_defaults(spec, settings)
         capabilities = capabilities_of(spec, settings)

@@ -12,9 +12,10 @@ from urllib.parse import unquote
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.arg_sync.connections.handlers.adapters import StoredSecrets
+from services.arg_sync.connections.handlers.adapters import StoredSecrets, binding_of
 from services.arg_sync.connections.store.connections import connection_for
 from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.registry import adapter_specs
 from services.arg_sync.payments import store
 from services.arg_sync.payments.rules import SIGNATURE_HEADERS, WEBHOOK_KEY, is_signed
 from shared.database import infrastructure_unavailable
@@ -74,9 +75,11 @@ async def _request_poll_if_signed(
     async with engine.connect() as connection:
         known = await connection_for(connection, ledger)
     key = ""
-    if known is not None and known.state != "disconnected":
-        with contextlib.suppress(Failure):  # without the sealing key no webhook can be verified
-            key = (await StoredSecrets(engine, ledger).read()).values.get(WEBHOOK_KEY, "")
+    spec = adapter_specs().get(known.kind) if known is not None else None
+    if known is not None and spec is not None and known.state != "disconnected":
+        stored = StoredSecrets(engine, ledger, binding_of(spec, ledger, known.settings))
+        with contextlib.suppress(Failure):  # without the private key no webhook can be verified
+            key = (await stored.read()).values.get(WEBHOOK_KEY, "")
     header = SIGNATURE_HEADERS.get(known.kind if known else "", "")
     if not is_signed(key, body, headers.get(header, "")):
         return False
