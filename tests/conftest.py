@@ -99,7 +99,7 @@ def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:
 
 @pytest.fixture(scope="session")
 def postgres(server_folder: Path) -> Iterator[Database]:
-    """PostgreSQL: `.url`, `.dsn`."""
+    """PostgreSQL: `.url` of the services, `.admin_url` of the superuser."""
     wish, ports = _chosen(server_folder, print)
     server, _ = choose_database(wish, server_folder, ports, print)
     server.start()
@@ -136,21 +136,21 @@ def _address(url: str, name: str) -> str:
 def template(postgres: Database) -> Iterator[str]:
     """Name of a migrated database from which the database of each test is copied."""
     name = f"template_{uuid.uuid4().hex[:12]}"
-    finish(_sql(postgres.url, f"CREATE DATABASE {name}"))
-    finish(migrate(_address(postgres.url, name)))
+    finish(_sql(postgres.admin_url, f"CREATE DATABASE {name}"))
+    finish(migrate(_address(postgres.admin_url, name)))
     yield name
-    finish(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+    finish(_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
 def database(postgres: Database, template: str, configure: Configure) -> Iterator[str]:
-    """URL of an empty, migrated database of this test; the settings point to it."""
+    """The superuser's URL of an empty, migrated database of this test; the settings have it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    finish(_sql(postgres.url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    url = _address(postgres.url, name)
+    finish(_sql(postgres.admin_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    url = _address(postgres.admin_url, name)
     configure(database_url=url)
     yield url
-    finish(_sql(postgres.url, f"DROP DATABASE {name} WITH (FORCE)"))
+    finish(_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 EngineOf = Callable[[str], AsyncEngine]
@@ -251,12 +251,15 @@ def topics(kafka: Broker, configure: Configure) -> str:
 
 
 @pytest.fixture
-def stack(database: str, topics: str, tmp_path: Path) -> dict[str, str]:
-    """The environment with which a worker process reaches the database and topics of this test."""
+def stack(database: str, topics: str, postgres: Database, tmp_path: Path) -> dict[str, str]:
+    """The environment with which a worker process reaches the database and topics of this test.
+
+    Its login is that of the services.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
     return own | {
         "BACKOFFICE_KAFKA": settings().kafka,
-        "BACKOFFICE_DATABASE_URL": database,
+        "BACKOFFICE_DATABASE_URL": _address(postgres.url, make_url(database).database or ""),
         "BACKOFFICE_TOPIC_PREFIX": topics,
         "BACKOFFICE_PARTITIONS": "2",
         "BACKOFFICE_DATA": str(tmp_path / "data"),

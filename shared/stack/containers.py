@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.errors import Unavailable
+from shared.stack import logins
 from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.ports import HOST, Ports
+from shared.stack.postgres import make_logins
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
@@ -94,22 +96,44 @@ class ContainerPostgres(ExternalDatabase):
 
     def __init__(self, data: Path, ports: Ports) -> None:
         port = ports.take("postgres")
-        super().__init__(f"postgresql+asyncpg://postgres@{HOST}:{port}/backoffice")
+        self._data, self._server = data, f"{HOST}:{port}"
+        super().__init__(logins.address(data, logins.SERVICES, self._server))
         self._port = port
         self._volume = _volume(data, "postgres")
         self._container: DockerContainer | None = None
+
+    @property
+    def owner_url(self) -> str:
+        """The address of the migrations."""
+        return logins.address(self._data, logins.OWNER, self._server)
+
+    @property
+    def admin_url(self) -> str:
+        """The address of the superuser."""
+        return logins.address(self._data, logins.SUPERUSER, self._server)
+
+    def start(self) -> None:
+        """Wait until the superuser's query is answered, then make the other logins."""
+        administration = logins.address(
+            self._data, logins.SUPERUSER, self._server, logins.SUPERUSER
+        )
+        services, self.url = self.url, administration
+        try:
+            super().start()
+        finally:
+            self.url = services
+        make_logins(self._data, administration)
 
     def launch(self) -> None:
         """Start the container."""
         from testcontainers.core.container import DockerContainer
 
         settings = {
-            "POSTGRES_DB": "backoffice",
-            "POSTGRES_HOST_AUTH_METHOD": "trust",
+            "POSTGRES_PASSWORD": logins.password_of(self._data, logins.SUPERUSER),
             "POSTGRES_INITDB_ARGS": "--locale=C --locale-provider=builtin --builtin-locale=C.UTF-8",
         }
         container = DockerContainer(POSTGRES_IMAGE).with_envs(**settings)
-        # it trusts who connects: this machine alone
+        # this machine alone
         container.ports["5432/tcp"] = (HOST, self._port)  # type: ignore[assignment]
         container = container.with_volume_mapping(self._volume, "/var/lib/postgresql", "rw")
         self._container = _started(

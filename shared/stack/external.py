@@ -53,6 +53,16 @@ class ExternalDatabase:
         self.url = url
 
     @property
+    def owner_url(self) -> str:
+        """The address of the migrations: the only one that was given."""
+        return self.url
+
+    @property
+    def admin_url(self) -> str:
+        """The address of an administrator: the only one that was given."""
+        return self.url
+
+    @property
     def dsn(self) -> str:
         """The address for psql and asyncpg."""
         return plain_dsn(self.url)

@@ -14,12 +14,17 @@ from typing import IO
 
 from shared.errors import Refused
 from shared.settings import LEDGER_KEY_FILE
+from shared.stack.logins import PASSFILES
 from shared.stack.process import POLL_SECONDS, Record, end_recorded_process, write_json
 
 MARKER = ".backoffice-stack.json"
 LOCK = "lock"
 STATE = "stack.json"
-MADE_WITH = {"layout": "1", "kafka": "4.3.1", "postgres": "18"}
+# The key may open secrets in a database elsewhere; the passwords, a container's volume.
+KEPT = (MARKER, LOCK, LEDGER_KEY_FILE, PASSFILES)
+MADE_WITH = {"layout": "2", "kafka": "4.3.1", "postgres": "18"}
+PRIVATE = 0o077
+"""What is made under this umask belongs to its user alone; child processes inherit it."""
 LEAST_FREE_BYTES = 1_000_000_000
 LEFTOVER_PATIENCE_SECONDS = 20.0
 LOCK_PATIENCE_SECONDS = (
@@ -35,11 +40,12 @@ class DataFolder:
         self._lock: IO[str] | None = None
 
     def open(self, fresh: bool, say: Callable[[str], None]) -> None:
-        """Create or take over the folder.
+        """Create or take over the folder, readable by this user only, as all that is made from now.
 
         Locks it, ends what an earlier command left running, checks versions and free space, and
         empties it if asked.
         """
+        os.umask(PRIVATE)
         self._make()
         self.hold()
         try:
@@ -50,13 +56,14 @@ class DataFolder:
                 self._check_versions()
             self._check_space()
             write_json(self.path / MARKER, MADE_WITH)
+            self.path.chmod(0o700)  # an earlier version left it open
         except BaseException:
             self.release()
             raise
 
     def _make(self) -> None:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             entries = os.listdir(self.path)
         except OSError as error:
             raise Refused(
@@ -115,8 +122,7 @@ class DataFolder:
 
     def _empty(self) -> None:
         for entry in self.path.iterdir():
-            # The key stays: it may open secrets in a database elsewhere.
-            if entry.name in (MARKER, LOCK, LEDGER_KEY_FILE):
+            if entry.name in KEPT:
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

@@ -5,7 +5,6 @@ crash.
 """
 
 import base64
-import os
 import signal
 import threading
 import uuid
@@ -26,6 +25,7 @@ from shared.stack.process import (
     record_path,
     run_child,
     start_child,
+    system_environment,
     tail,
 )
 
@@ -44,7 +44,6 @@ JVM_OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 )
-FOREIGN_JVM_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -203,14 +202,11 @@ class KafkaServer:
     def _order(self, name: str, jars: str, *rest: str) -> Launch:
         folder = self._data / "kafka"
         logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
-        environment = {
-            key: value for key, value in os.environ.items() if key not in FOREIGN_JVM_OPTIONS
-        }
         return Launch(
             name=name,
             command=(str(JAVA), *JVM_OPTIONS, logging, "-cp", jars, *rest),
             log=self._data / "logs" / f"{name}.log",
-            environment=environment,
+            environment=system_environment(),
             stop_signal=signal.SIGTERM,
             death_signal=signal.SIGTERM,
             folder=folder,

@@ -2,7 +2,8 @@
 
 PostgreSQL refuses to run as root, so root starts it as another existing user. It listens on TCP,
 because any client or proxy can use such an address, and on a socket in a short folder, because a
-socket path has at most 107 characters and the path of a data folder is often longer.
+socket path has at most 107 characters and the path of a data folder is often longer. Both require a
+password (scram-sha-256): any user of the machine reaches them.
 """
 
 import hashlib
@@ -23,7 +24,9 @@ from pathlib import Path
 import psutil
 
 from shared.errors import Refused, Unavailable
+from shared.stack import logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.logins import DATABASE, OWNER, SERVICES, SUPERUSER
 from shared.stack.parent_watch import SAME_USER
 from shared.stack.ports import HOST, Ports
 from shared.stack.process import (
@@ -33,6 +36,7 @@ from shared.stack.process import (
     record_path,
     run_child,
     start_child,
+    system_environment,
     tail,
 )
 
@@ -45,8 +49,6 @@ PROGRAMS = (
 
 NAME = "postgres"
 VERSION = "18"
-DATABASE = "backoffice"
-SUPERUSER = "postgres"
 USERS_FOR_ROOT = ("embedded_postgres", "nobody")
 START_TIMEOUT_SECONDS = 60.0
 INIT_TIMEOUT_SECONDS = 120.0
@@ -57,7 +59,7 @@ PAUSE_SECONDS = 0.05
 
 # The locale is PostgreSQL's own, not the machine's: names sort alike everywhere.
 INIT_OPTIONS = (
-    "--auth=trust",
+    "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale=C",
     "--locale-provider=builtin",
@@ -95,8 +97,22 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The address for SQLAlchemy with asyncpg."""
-        return f"postgresql+asyncpg://{SUPERUSER}@{HOST}:{self.port}/{DATABASE}"
+        """The address of workers and console, for SQLAlchemy with asyncpg."""
+        return logins.address(self._data, SERVICES, self._server)
+
+    @property
+    def owner_url(self) -> str:
+        """The address of the migrations."""
+        return logins.address(self._data, OWNER, self._server)
+
+    @property
+    def admin_url(self) -> str:
+        """The address of the superuser."""
+        return logins.address(self._data, SUPERUSER, self._server)
+
+    @property
+    def _server(self) -> str:
+        return f"{HOST}:{self.port}"
 
     @property
     def dsn(self) -> str:
@@ -105,8 +121,9 @@ class PostgresServer:
 
     @property
     def socket_dsn(self) -> str:
-        """The address over the socket, for psql and asyncpg."""
-        return f"postgresql://{SUPERUSER}@/{DATABASE}?host={self._socket_folder()}&port={self.port}"
+        """The superuser's address over the socket, for psql and asyncpg."""
+        server = f"?host={self._socket_folder()}&port={self.port}"
+        return f"{plain_dsn(logins.address(self._data, SUPERUSER, ''))}&{server[1:]}"
 
     @property
     def pid(self) -> int | None:
@@ -143,21 +160,12 @@ class PostgresServer:
         with self._turn:
             self.launch()
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
-            while (
-                databases := list_databases(f"postgresql://{SUPERUSER}@{HOST}:{self.port}/postgres")
-            ) is None:
+            administration = logins.address(self._data, SUPERUSER, self._server, "postgres")
+            while list_databases(administration) is None:
                 if not self.alive or time.monotonic() > deadline:
                     self._fail()
                 time.sleep(PAUSE_SECONDS)
-            if DATABASE not in databases:
-                made = _client(
-                    "createdb", "-w", "-h", HOST, "-p", str(self.port), "-U", SUPERUSER, DATABASE
-                )
-                if made.returncode != 0:
-                    raise Unavailable(
-                        f"PostgreSQL runs but could not make the database {DATABASE}:"
-                        f" {made.stderr.strip()}"
-                    )
+            make_logins(self._data, administration)
 
     def stop(self) -> None:
         """Shut down in order: disconnect clients and write committed data."""
@@ -205,7 +213,7 @@ class PostgresServer:
     def _make_cluster(self) -> None:
         """Initialise in a temporary folder and rename it, so that none is left half made."""
         if self._user != SAME_USER:
-            grant_traversal(self._data, PROGRAMS, self._say)
+            grant_traversal(self._data, PROGRAMS, self._user, self._say)
         if (self._folder / "PG_VERSION").exists():
             found = (self._folder / "PG_VERSION").read_text().strip()
             if found != VERSION:
@@ -221,14 +229,21 @@ class PostgresServer:
             shutil.rmtree(draft)
         draft.mkdir(mode=0o700, parents=True)
         self._hand_over(draft)
-        order = self._order(
-            "postgres-init", "initdb", "-D", str(draft), "-U", SUPERUSER, *INIT_OPTIONS
-        )
-        if run_child(self._data, order, INIT_TIMEOUT_SECONDS) != 0:
-            raise Unavailable(
-                f"PostgreSQL's data folder {draft} could not be made. It said"
-                f" ({order.log}):\n{tail(order.log)}"
-            )
+        password = self._data / f"{NAME}.password"  # the server's user cannot read the passfile
+        password.unlink(missing_ok=True)
+        password.touch(mode=0o600)
+        password.write_text(logins.password_of(self._data, SUPERUSER))
+        self._hand_over(password)
+        options = ("-D", str(draft), "-U", SUPERUSER, f"--pwfile={password}", *INIT_OPTIONS)
+        order = self._order("postgres-init", "initdb", *options)
+        try:
+            if run_child(self._data, order, INIT_TIMEOUT_SECONDS) != 0:
+                raise Unavailable(
+                    f"PostgreSQL's data folder {draft} could not be made. It said"
+                    f" ({order.log}):\n{tail(order.log)}"
+                )
+        finally:
+            password.unlink()
         draft.rename(self._folder)
 
     def _end_backends(self) -> None:
@@ -304,13 +319,28 @@ def list_databases(dsn: str) -> list[str] | None:
     )
 
 
-def _client(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def make_logins(data: Path, administration: str) -> None:
+    """Make the logins and the database where they are missing; `administration`: the superuser's.
+
+    The passwords go through standard input, which no process list shows.
+    """
+    options = ("-XAtqw", "-v", "ON_ERROR_STOP=1", "-f", "-")
+    made = _client("psql", *options, plain_dsn(administration), script=logins.script(data))
+    if made.returncode != 0:
+        raise Unavailable(
+            f"PostgreSQL runs but could not make its logins and the database {DATABASE}:"
+            f" {made.stderr.strip()}"
+        )
+
+
+def _client(program: str, *arguments: str, script: str = "") -> "subprocess.CompletedProcess[str]":
     command = [str(PROGRAMS / program), *arguments]
     environment = {**_environment(), "PGCONNECT_TIMEOUT": "5"}
     try:
         return subprocess.run(
             command,
             env=environment,
+            input=script,
             capture_output=True,
             text=True,
             timeout=QUERY_TIMEOUT_SECONDS,
@@ -323,14 +353,8 @@ def _client(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]"
 
 
 def _environment() -> dict[str, str]:
-    # PG* variables of the operator's own database must not reach this one; messages in English,
-    # because they are read here.
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PG", "LC_", "LANG"))
-    }
-    return {**kept, "LC_ALL": "C"}
+    # Messages in English, because they are read here.
+    return {**system_environment(), "LC_ALL": "C"}
 
 
 def _working_in(folder: Path) -> list[psutil.Process]:
@@ -346,13 +370,15 @@ def _working_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def grant_traversal(data: Path, programs: Path, say: Callable[[str], None]) -> None:
+def grant_traversal(data: Path, programs: Path, user: str, say: Callable[[str], None]) -> None:
     """Let the server's user pass through (not list) the folders above its data and programs.
 
-    Reports which folders were changed.
+    The data folder lets only that user's group pass. Reports which other folders were changed.
     """
+    os.chown(data, -1, pwd.getpwnam(user).pw_gid)
+    data.chmod(0o710)
     changed = []
-    for start in (data, programs):
+    for start in (data.parent, programs):
         for folder in (start, *start.parents):
             mode = folder.stat().st_mode
             if not mode & stat.S_IXOTH:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from shared.settings import PREFIX
 from shared.stack.parent_watch import SAME_USER
 
 PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
@@ -29,6 +30,12 @@ TAIL_LINES = 15
 LINE_SHOWN = 400  # a traceback in a JSON log is one line
 KILL_PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.02
+
+SYSTEM_VARIABLES = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+)
+PYTHON_VARIABLES = ("PYTHON", "VIRTUAL_ENV", "SSL_CERT_", "OTEL_", "COVERAGE_")
 
 # The kernel ties a child to the *thread* that started it. A thread of a test or of an event loop
 # ends early and would take Kafka with it, so one thread that lives as long as the process starts
@@ -64,6 +71,30 @@ class Record:
     def save(self, folder: Path) -> None:
         """Write the record atomically."""
         write_json(record_path(folder, self.name), asdict(self))
+
+
+def system_environment() -> dict[str, str]:
+    """Return the variables that any program needs. No setting or secret of ours is among them."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in SYSTEM_VARIABLES or name.startswith("LC_")
+    }
+
+
+def python_environment(*settings_kept: str, **settings_given: str) -> dict[str, str]:
+    """Return the variables of a Python process of ours: these settings, by name, and no others.
+
+    `settings_kept` are taken from our own environment, `settings_given` have values.
+    """
+    kept = {name: value for name, value in os.environ.items() if name.startswith(PYTHON_VARIABLES)}
+    ours = {
+        variable: os.environ[variable]
+        for name in settings_kept
+        if (variable := f"{PREFIX}{name.upper()}") in os.environ
+    }
+    given = {f"{PREFIX}{name.upper()}": value for name, value in settings_given.items()}
+    return {**system_environment(), **kept, **ours, **given}
 
 
 def record_path(folder: Path, name: str) -> Path:

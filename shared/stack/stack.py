@@ -4,7 +4,6 @@ It is synchronous and belongs to the process that made it: its children end when
 Where the machine does not support that, the next command on the data folder ends them.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -22,7 +21,7 @@ from shared.settings import read_settings
 from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.ports import Ports
-from shared.stack.process import Launch, run_child, tail, write_json
+from shared.stack.process import Launch, python_environment, run_child, tail, write_json
 from shared.stack.workers import (
     LONGEST_PAUSE_SECONDS,
     Worker,
@@ -187,13 +186,16 @@ class Stack:
                 "migrate",
                 "shared.migrations",
                 "upgrade",
-                {"BACKOFFICE_DATABASE_URL": self.database_url},
+                python_environment(database_url=self.postgres.owner_url),
             )
         self.kafka.start()
         self._say(f"Kafka works ({time.monotonic() - began:.1f} s): {self.kafka_address}")
         if self._provision:
             self._step(
-                "topics", "shared.broker.topics", "", {"BACKOFFICE_KAFKA": self.kafka_address}
+                "topics",
+                "shared.broker.topics",
+                "",
+                python_environment("topic_prefix", "partitions", kafka=self.kafka_address),
             )
         self._tell("starting")
 
@@ -203,7 +205,7 @@ class Stack:
             name=name,
             command=tuple(filter(None, (sys.executable, "-m", module, argument))),
             log=self.data / "logs" / f"{name}.log",
-            environment={**os.environ, **environment},
+            environment=environment,
             stop_signal=signal.SIGTERM,
             death_signal=signal.SIGKILL,
         )

@@ -1,17 +1,25 @@
 """The worker processes: one process per replica, with its log, its port and its restarts."""
 
-import os
 import signal
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 from shared.errors import Refused, Unavailable
+from shared.settings import Settings
 from shared.stack.ports import HOST, Ports
-from shared.stack.process import Child, Launch, record_path, start_child, tail
+from shared.stack.process import (
+    Child,
+    Launch,
+    python_environment,
+    record_path,
+    start_child,
+    tail,
+)
 
 STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
 READY_TIMEOUT_SECONDS = 90.0
@@ -20,6 +28,11 @@ STOP_PATIENCE_SECONDS = 20.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 STEADY_SECONDS = 60.0
 ASK_TIMEOUT_SECONDS = 2.0
+# What the stack decides by itself is left out.
+WORKER_SETTINGS = tuple(
+    {each.name for each in fields(Settings)}
+    - {"stack", "kafka", "database_url", "data", "cache", "workers", "ports"}
+)
 CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
 """A worker that was asked to stop: by itself, by the signal's own action, or as a shell reports
 it.
@@ -93,7 +106,7 @@ class Worker:
         """Start the process; readiness is checked separately."""
         self.port = self._ports.take(self.name)
         environment = {
-            **os.environ,
+            **python_environment(*WORKER_SETTINGS),
             **self._environment,
             "BACKOFFICE_HTTP_PORT": str(self.port),
             "BACKOFFICE_REPLICA": self.replica,

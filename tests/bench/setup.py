@@ -114,9 +114,9 @@ class BenchServers:
         """
         self._made += 1
         own = f"bench_{name}_{self._made}"
-        base = make_url(self.stack.database_url)
+        base = make_url(self.stack.postgres.admin_url)
         asyncio.run(
-            _sql(self.stack.database_url, f"CREATE DATABASE {own} TEMPLATE {base.database}")
+            _sql(self.stack.postgres.admin_url, f"CREATE DATABASE {own} TEMPLATE {base.database}")
         )
         place = Place(
             own,
@@ -130,7 +130,9 @@ class BenchServers:
                 yield place
             finally:
                 place.stop()
-                asyncio.run(_sql(self.stack.database_url, f"DROP DATABASE {own} WITH (FORCE)"))
+                asyncio.run(
+                    _sql(self.stack.postgres.admin_url, f"DROP DATABASE {own} WITH (FORCE)")
+                )
 
     def clock(self, workers: Sequence[Worker] = ()) -> "Clock":
         """A clock that also counts what the servers and these workers compute; without workers,

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 3.0
 @pytest.fixture(scope="module")
 def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
     """One Tryton for the module."""
-    with tryton(postgres.url, server_folder / "tryton") as running:
+    with tryton(postgres.admin_url, server_folder / "tryton") as running:
         yield running
 
 

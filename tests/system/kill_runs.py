@@ -107,11 +107,13 @@ class Deaths:
 async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     """An empty database. The settings of this process point to it."""
     name = f"run_{uuid.uuid4().hex[:10]}"
-    admin = create_async_engine(made.postgres.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    admin = create_async_engine(
+        made.postgres.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool
+    )
     async with admin.connect() as connection:
         await connection.execute(text(f"CREATE DATABASE {name}"))
     await admin.dispose()
-    url = make_url(made.postgres.url).set(database=name).render_as_string(hide_password=False)
+    url = make_url(made.postgres.admin_url).set(database=name).render_as_string(hide_password=False)
     await migrate(url)
     folder = made.folder / name
     folder.mkdir()

@@ -97,7 +97,7 @@ def import_all(stack: Stack, folder: Path, *options: str) -> dict[str, Any]:
 
 async def digests(stack: Stack) -> dict[str, str]:
     """The content of every table, as one hash each."""
-    connection = await asyncpg.connect(plain_dsn(stack.database_url))
+    connection = await asyncpg.connect(plain_dsn(stack.postgres.admin_url))
     try:
         tables = await connection.fetch(
             QUIET, ["fee_realizer", "invoicer", "scheduler", "arg_sync"]
@@ -116,7 +116,7 @@ async def digests(stack: Stack) -> dict[str, str]:
 
 async def looked_at_the_clock(stack: Stack) -> None:
     """Wait until the scheduler has stored its first look at the clock."""
-    connection = await asyncpg.connect(plain_dsn(stack.database_url))
+    connection = await asyncpg.connect(plain_dsn(stack.postgres.admin_url))
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             while not await connection.fetchval(

@@ -167,7 +167,7 @@ def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
 
 async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     """Publish, run fee_realizer and the invoicer until nothing moves, and read everything."""
-    engine = create_async_engine(stack["BACKOFFICE_DATABASE_URL"])
+    engine = create_async_engine(settings().database_url)
     observer = Observer(lambda role: engine, ("fee_realizer", "invoicer"))
     records, places = lay_out()
     await publish(records)

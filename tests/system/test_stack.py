@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import errno
+import json
 import os
+import re
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,12 +22,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.errors import Refused
-from shared.stack import down, running_stack, status, up
+from shared.stack import Stack, down, logins, running_stack, status, up
 from shared.stack import stack as stack_module
 from shared.stack.containers import ContainerPostgres, why_no_containers
 from shared.stack.folder import DataFolder
 from shared.stack.kafka import KafkaServer
-from shared.stack.postgres import PostgresServer, list_databases
+from shared.stack.postgres import PostgresServer, list_databases, plain_dsn
 from shared.stack.probe import TOPIC
 from shared.stack.process import Launch, Record, start_child
 
@@ -126,24 +129,82 @@ def sql(dsn: str, *statements: str) -> list[str]:
     return asyncio.run(_sql(dsn, *statements))
 
 
-def test_what_was_written_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
+def passwords(data: Path) -> list[str]:
+    """The generated passwords."""
+    return [logins.password_of(data, path.name) for path in (data / logins.PASSFILES).iterdir()]
+
+
+def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user of the machine gets in nowhere: no login without its password, by TCP or by
+    socket; services are no superuser; the data folder and its files are this user's alone; the
+    servers have no variable of ours.
+    """
+    postgres = stack.postgres
+    assert isinstance(postgres, PostgresServer)
+    monkeypatch.setenv("PGPASSFILE", "/nonexistent")
+    for dsn in (plain_dsn(postgres.admin_url), postgres.socket_dsn):
+        address = re.sub(r"passfile=[^&]*&?", "", dsn)
+        for login in (logins.SUPERUSER, logins.OWNER, logins.SERVICES):
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                sql(address.replace("//postgres@", f"//{login}:guessed@"), "SELECT 1")
+    program = "COPY kept FROM PROGRAM 'env'"
+    for url in (postgres.url, postgres.owner_url):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            sql(plain_dsn(url), program, "SELECT 1")
+    assert sql(
+        postgres.socket_dsn,
+        "SELECT DISTINCT auth_method FROM pg_hba_file_rules",
+    ) == ["scram-sha-256"]
+    assert stat.S_IMODE(stack.data.stat().st_mode) & 0o067 == 0
+    opened = [
+        f"{path} {stat.S_IMODE(path.stat().st_mode):o}"
+        for path in stack.data.rglob("*")
+        if not path.is_relative_to(stack.data / "postgres")
+        and not path.is_symlink()
+        and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
+    assert opened == []
+    for pid in (stack.kafka.pid, postgres.pid):
+        environment = psutil.Process(pid).environ()
+        assert not [name for name in environment if name.startswith("BACKOFFICE_")]
+        assert "CANARY" not in environment
+    lines = [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
+    assert not [line for line in lines if any(secret in line for secret in passwords(stack.data))]
+    if os.geteuid() == 0:
+        refused = subprocess.run(
+            ["/bin/cat", logins.passfile(stack.data, logins.SUPERUSER)],
+            user=12345,
+            group=12345,
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+        assert b"Permission denied" in refused.stderr
+
+
+def test_what_was_written_survives_a_restart_and_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A record and a row survive stop and kill -9.
 
-    The addresses stay the same.
+    The addresses stay the same. Meanwhile another user of the machine gets in nowhere.
     """
+    monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
+    monkeypatch.setenv("CANARY", "canary")
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         offset = append(stack.kafka_address, b"kept")
         sql(
-            stack.postgres.dsn,
+            plain_dsn(stack.postgres.admin_url),
             "CREATE TABLE kept (word text)",
             "INSERT INTO kept VALUES ('kept') RETURNING word",
         )
         addresses = stack.kafka_address, stack.database_url
+        check_closed(stack, monkeypatch)
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert (stack.kafka_address, stack.database_url) == addresses
         assert read(stack.kafka_address, offset) == b"kept"
         later = append(stack.kafka_address, b"later")
-        sql(stack.postgres.dsn, "INSERT INTO kept VALUES ('later') RETURNING word")
+        sql(plain_dsn(stack.postgres.admin_url), "INSERT INTO kept VALUES ('later') RETURNING word")
         kafka, postgres = stack.kafka, stack.postgres
         assert isinstance(kafka, KafkaServer)
         assert isinstance(postgres, PostgresServer)
@@ -176,15 +237,24 @@ def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
     assert any("started again" in message for message in said)
 
 
-def test_a_killed_worker_is_restarted(tmp_path: Path) -> None:
+def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """kill -9 of a worker: it is restarted on the same port and counted.
 
-    `up` means that every worker reports progress.
+    `up` means that every worker reports progress. A worker has its settings and no other variable,
+    and its login is no superuser.
     """
+    monkeypatch.setenv("BACKOFFICE_TICK_SECONDS", "14")
+    monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
+    monkeypatch.setenv("CANARY", "canary")
     with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
         (worker,) = stack.workers
         first, port = worker.pid, worker.port
         assert first is not None
+        environment = psutil.Process(first).environ()
+        assert "CANARY" not in environment and "BACKOFFICE_LEDGER_KEY" not in environment
+        assert environment["BACKOFFICE_TICK_SECONDS"] == "14"
+        users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE '%{}%'"
+        assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["backoffice"]
         assert worker.is_ready()
         os.kill(first, signal.SIGKILL)
         assert within_patience(lambda: worker.pid not in (None, first) and worker.is_ready())
@@ -258,13 +328,15 @@ def test_killed_supervisor(tmp_path: Path) -> None:
     """
     data = tmp_path / "data"
     now = up(data, detach=True, workers=(), say=silent, provision=False)
-    dsn = now["database_url"].replace("+asyncpg", "")
+    assert all(secret not in json.dumps(now) for secret in passwords(data))
+    server = now["database_url"].partition("@")[2].partition("/")[0]
+    dsn = plain_dsn(logins.address(data, logins.SUPERUSER, server))
     sql(dsn, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('kept') RETURNING word")
     os.kill(now["supervisor_pid"], signal.SIGKILL)
     assert within_patience(lambda: status(data)["phase"] == "killed")
     assert not status(data)["running"]
     with running_stack(data, say=silent, provision=False) as stack:
-        assert sql(stack.postgres.dsn, "SELECT word FROM kept") == ["kept"]
+        assert sql(plain_dsn(stack.postgres.admin_url), "SELECT word FROM kept") == ["kept"]
     assert processes_of(data) == []
 
 

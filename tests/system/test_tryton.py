@@ -48,7 +48,7 @@ TIMES = {"request_seconds": "60", "server_seconds": "5"}
 @pytest.fixture(scope="module")
 def server(postgres: Database, server_folder: Path) -> Iterator[TrytonServer]:
     """A Tryton that is killed."""
-    with tryton(postgres.url, server_folder / "tryton-killed") as running:
+    with tryton(postgres.admin_url, server_folder / "tryton-killed") as running:
         yield running
 
 

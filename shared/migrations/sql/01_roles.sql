@@ -8,6 +8,10 @@ BEGIN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
     END IF;
     EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
+    -- The login of the services, where it is not the one that migrates (the stack makes it).
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'backoffice') THEN
+      EXECUTE format('GRANT %I TO backoffice', role_name);
+    END IF;
   END LOOP;
 END $$;
 CREATE SCHEMA fee_realizer;
