@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_type_hints
 from shared.errors import Refused
 
 PREFIX = "BACKOFFICE_"
+PRIVATE_UMASK = 0o077
+"""Logs, exports and data belong to the user who made them; child processes inherit it."""
 LEDGER_KEY_FILE = "ledger-key.pem"
 """The private key of arg_sync in the data folder (`shared.sealing`)."""
 
@@ -27,7 +29,8 @@ class Settings:
     kafka: Annotated[str, "bootstrap address of Kafka, host:port; empty: the stack decides"] = ""
     database_url: Annotated[
         str,
-        "PostgreSQL, postgresql+asyncpg://user@host/db;"
+        "PostgreSQL, postgresql+asyncpg://user@host/db?passfile=FILE"
+        " (FILE in libpq's format, mode 0600);"
         " the login must be allowed to take the services' roles",
     ] = ""
     topic_prefix: Annotated[str, "put before the name of every topic and consumer group"] = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.errors import Refused
-from shared.settings import LEDGER_KEY_FILE
+from shared.settings import LEDGER_KEY_FILE, PRIVATE_UMASK
 from shared.stack.logins import PASSFILES
 from shared.stack.process import POLL_SECONDS, Record, end_recorded_process, write_json
 
@@ -23,8 +23,6 @@ STATE = "stack.json"
 # The key may open secrets in a database elsewhere; the passwords, a container's volume.
 KEPT = (MARKER, LOCK, LEDGER_KEY_FILE, PASSFILES)
 MADE_WITH = {"layout": "2", "kafka": "4.3.1", "postgres": "18"}
-PRIVATE = 0o077
-"""What is made under this umask belongs to its user alone; child processes inherit it."""
 LEAST_FREE_BYTES = 1_000_000_000
 LEFTOVER_PATIENCE_SECONDS = 20.0
 LOCK_PATIENCE_SECONDS = (
@@ -38,6 +36,7 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self._lock: IO[str] | None = None
+        self._umask: int | None = None
 
     def open(self, fresh: bool, say: Callable[[str], None]) -> None:
         """Create or take over the folder, readable by this user only, as all that is made from now.
@@ -45,10 +44,10 @@ class DataFolder:
         Locks it, ends what an earlier command left running, checks versions and free space, and
         empties it if asked.
         """
-        os.umask(PRIVATE)
-        self._make()
-        self.hold()
+        self._umask = os.umask(PRIVATE_UMASK)
         try:
+            self._make()
+            self.hold()
             self.sweep(say)
             if fresh:
                 self._empty()
@@ -98,7 +97,10 @@ class DataFolder:
         self._lock = lock
 
     def release(self) -> None:
-        """Unlock the folder."""
+        """Unlock the folder, and give this process its umask back."""
+        if self._umask is not None:
+            os.umask(self._umask)
+            self._umask = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -1,6 +1,7 @@
 """The files for Docker: Compose accepts the compose file, and the dashboards' metrics exist."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -173,6 +174,12 @@ def test_dashboard_shows_what_must_be_watched() -> None:
         assert metric in asked
 
 
+def test_no_default_password() -> None:
+    """Compose refuses to start without a password: its port is open to each user of the machine."""
+    text = (ROOT / "compose.yaml").read_text()
+    assert set(re.findall(r"\$\{POSTGRES_PASSWORD(.)(.)", text)) == {(":", "?")}
+
+
 def _has_compose() -> bool:
     docker = shutil.which("docker")
     return (
@@ -190,6 +197,7 @@ def test_compose_accepts_its_file() -> None:
     answer = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
+        env=os.environ | {"POSTGRES_PASSWORD": "canary"},
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,12 +1,16 @@
 """The program imports only the modules of the command that is called."""
 
 import importlib
+import os
+import stat
+import sys
+from pathlib import Path
 
 import pytest
 import typer
 from typer.main import get_command
 
-from services.console.cli import MODULES, application
+from services.console.cli import MODULES, application, main
 from services.console.cli import __name__ as package
 
 
@@ -24,3 +28,18 @@ def test_each_command_is_found_in_the_module_that_has_it(module: str) -> None:
         for command in app.registered_commands
     }
     assert groups | named <= set(MODULES[module])
+
+
+def test_only_its_user_reads_what_the_program_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exports, logs and data are written under umask 077, whatever the shell has."""
+    before = os.umask(0o022)
+    monkeypatch.setattr(sys, "argv", ["backoffice", "--help"])
+    try:
+        with pytest.raises(SystemExit):
+            main()
+        (tmp_path / "export.csv").touch()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "export.csv").stat().st_mode) == 0o600

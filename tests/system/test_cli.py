@@ -452,6 +452,29 @@ def test_status_is_right_about_the_stack(typed: Type, data: Path) -> None:
     assert "invoicer-1" in shown(data, "status")
 
 
+def test_a_ledger_that_moves_needs_its_secrets_again(
+    typed: Type, data: Path, tmp_path: Path
+) -> None:
+    """arg_sync made its key without a setting; the console seals with the public one. Another
+    address without the password is refused, at a loopback address even with it.
+    """
+    file = tmp_path / "tryton.json"
+    at = {"base_url": "https://tryton.invalid", "database": "d", "user": "u", "password": "canary"}
+    asked = ("ledger", "connect", "moving", "--kind", "tryton", "--billing-company", "moves")
+
+    def connect(settings: dict[str, str], exit_code: int = 0) -> str:
+        file.write_text(json.dumps(settings))
+        return str(typed(*asked, "--settings", file, exit_code=exit_code).get("code"))
+
+    assert (data / "ledger-key.pem").stat().st_mode & 0o077 == 0 and typed("ledger", "key")["key"]
+    connect(at)
+    moved = at | {"base_url": "https://other.invalid"}
+    assert connect({**moved, "password": ""}, 1) == "secrets_needed"
+    assert connect(at | {"base_url": "http://127.0.0.1:9"}, 1) == "bad_address"
+    connect(moved)
+    typed("ledger", "disconnect", "moving")
+
+
 def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
     """Items are made from a JSON file, one or a list; one that makes no sense is wrong use and
     nothing is sent.

@@ -5,10 +5,13 @@ clients before that command needs them: most of a short command's time goes into
 """
 
 import importlib
+import os
 import sys
 from functools import cache
 
 import typer
+
+from shared.settings import PRIVATE_UMASK
 
 MODULES = {
     "running": ("up", "down", "status", "lag", "verify"),
@@ -58,5 +61,6 @@ def _whole() -> None:
 
 
 def main() -> None:
-    """Entry point of the script `backoffice`."""
+    """Entry point of the script `backoffice`; what it writes, only its user can read."""
+    os.umask(PRIVATE_UMASK)
     application(*sys.argv[1:2])()
