@@ -13,6 +13,9 @@ def now() -> datetime:
 
 def today_of(time_zone: str) -> date:
     """Return today in a time zone, or the date that the setting `today` puts in its place."""
-    if settings().today:
-        return date.fromisoformat(settings().today)
-    return local_date(now(), time_zone)
+    return date_in_place_of_today() or local_date(now(), time_zone)
+
+
+def date_in_place_of_today() -> date | None:
+    """Return the date that the setting `today` puts in place of today; None: the clock decides."""
+    return date.fromisoformat(settings().today) if settings().today else None

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
-from services.fee_realizer.companies.handlers import on_set_billing_company
+from services.fee_realizer.companies.handlers import on_set_billing_company, record_today_once
 from services.fee_realizer.rates.handlers import (
     on_confirm_rates,
     on_rates_impact,
@@ -81,6 +81,7 @@ MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
 def jobs() -> Sequence[tuple[str, BackgroundJob]]:
     """Return the background jobs, in the order in which they run."""
     return (
+        ("record-today", record_today_once()),
         ("retry-errors", pricing.retry_errors_once()),
         ("price-queued", pricing.price_queued),
         ("price-stale", pricing.price_stale),

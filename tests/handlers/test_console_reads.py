@@ -18,9 +18,12 @@ from services.console.queries import (
 )
 from services.console.queries.companies import companies_today
 from services.console.queries.snapshot import open_snapshot
+from services.fee_realizer.app import jobs
+from shared.calendar import local_date
+from shared.clock import now
 from shared.errors import Refused
 from tests.builders import product_line, realization, realization_line
-from tests.conftest import Configure, EngineOf
+from tests.conftest import Configure, EngineOf, Transact
 from tests.fault_injection import InvoiceLine, RowInserter
 
 MARCH = date(2026, 3, 31)
@@ -178,6 +181,29 @@ async def test_today_is_the_companys_own(read: Read, insert: Insert, configure: 
     }
     assert await read(lambda connection: companies_today(connection, "no one")) == {
         "no one": date(2026, 2, 3)
+    }
+
+
+async def test_today_is_that_of_the_books(
+    read: Read, insert: Insert, configure: Configure, transact: Transact
+) -> None:
+    """The date that the workers use as today holds, whatever this process believes; where they use
+    the clock, the clock of the database does.
+    """
+    await insert(lambda inserter: inserter.company(time_zone="Pacific/Kiritimati"))
+    configure(today="2026-02-03")
+    for _, job in jobs():
+        await transact("fee_realizer", job)
+    configure(today="2031-12-24")
+    assert await read(lambda connection: companies_today(connection)) == {
+        "acme-us": date(2026, 2, 3)
+    }
+    configure(today="")
+    for _, job in jobs():
+        await transact("fee_realizer", job)
+    configure(today="2031-12-24")
+    assert await read(lambda connection: companies_today(connection)) == {
+        "acme-us": local_date(now(), "Pacific/Kiritimati")
     }
 
 

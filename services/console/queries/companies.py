@@ -4,7 +4,8 @@ from datetime import date
 
 from services.console.queries.amounts import with_money
 from services.console.queries.snapshot import ReadConnection, Row, fetch
-from shared.clock import today_of
+from shared.calendar import local_date
+from shared.clock import date_in_place_of_today
 from shared.stored import as_json
 
 
@@ -37,15 +38,25 @@ async def companies_today(
 ) -> dict[str, date]:
     """Each known billing company with its local date; only the named one (in UTC if it is
     unknown) if one is named.
+
+    The date is that of the books: the one that the workers use in place of today, else the local
+    date at the instant of the database. The settings of this process count only while no worker has
+    started on the database.
     """
+    (at,) = await fetch(connection, "SELECT * FROM fee_realizer.console_business_date")
+    stated = at["today"] if at["recorded"] else date_in_place_of_today()
+
+    def today(time_zone: str) -> date:
+        return stated or local_date(at["instant"], time_zone)
+
     rows = await fetch(
         connection,
         "SELECT billing_company, time_zone FROM fee_realizer.console_billing_company"
         " WHERE CAST(:company AS text) IS NULL OR billing_company = :company ORDER BY 1",
         company=billing_company,
     )
-    unknown = {} if billing_company is None else {billing_company: today_of("UTC")}
-    return unknown | {row["billing_company"]: today_of(row["time_zone"]) for row in rows}
+    unknown = {} if billing_company is None else {billing_company: today("UTC")}
+    return unknown | {row["billing_company"]: today(row["time_zone"]) for row in rows}
 
 
 async def catalog(connection: ReadConnection) -> list[Row]:

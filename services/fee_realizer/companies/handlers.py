@@ -1,4 +1,4 @@
-"""The command set-billing-company."""
+"""The command set-billing-company, and the date that the workers use as today."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.companies import store
 from services.fee_realizer.facts.store import queue_company
 from shared import faults
+from shared.clock import date_in_place_of_today
 from shared.consumer.commands import Answer
+from shared.consumer.records import Applied
+from shared.consumer.unit_of_work import BackgroundJob
 from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetBillingCompany
@@ -59,3 +62,17 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
 def _details(company: str, values: dict[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in values.items() if name != "known"}
     return {"billing_company": company, "settings": settings}
+
+
+def record_today_once() -> BackgroundJob:
+    """Return a job that records, when the worker starts, the date that it uses as today."""
+    done = False
+
+    async def record_today(connection: AsyncConnection) -> Applied:
+        nonlocal done
+        if not done:
+            await store.record_today(connection, date_in_place_of_today())
+        done = True
+        return Applied()
+
+    return record_today

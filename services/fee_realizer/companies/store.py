@@ -1,6 +1,7 @@
 """Settings and tax rates of billing companies."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -75,4 +76,15 @@ async def save_company(
         [(billing_company, code, day, percent) for (code, day), percent in newest.items()],
         "ON CONFLICT (billing_company, tax_code, from_date) DO UPDATE"
         " SET percent = EXCLUDED.percent",
+    )
+
+
+async def record_today(connection: AsyncConnection, today: date | None) -> None:
+    """Record the date that the workers use as today; None: the clock decides."""
+    await run(
+        connection,
+        "INSERT INTO fee_realizer.business_date AS known (today) VALUES (:today)"
+        " ON CONFLICT (only_row) DO UPDATE SET today = excluded.today"
+        " WHERE known.today IS DISTINCT FROM excluded.today",
+        today=today,
     )

@@ -210,6 +210,14 @@ CREATE TABLE fee_realizer.pricing_queue (
   PRIMARY KEY (document_kind, document_id)
 );
 
+-- The date that the workers use as today in every time zone; NULL: the clock decides. A worker
+-- records it when it starts, so that whoever reads the books has the same today.
+CREATE TABLE fee_realizer.business_date (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  today date
+);
+
+GRANT SELECT, INSERT, UPDATE ON fee_realizer.business_date TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate,
   fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.rate_version,
   fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;

@@ -29,6 +29,11 @@ CREATE VIEW fee_realizer.console_billing_company AS
       series_width, default_tax,
          tax_basis, default_time_group, payment_terms, approval_level
   FROM fee_realizer.billing_company WHERE known;
+-- The instant of the database, and the date that the workers use as today, if they use another
+-- (`recorded`: whether a worker has started on this database).
+CREATE VIEW fee_realizer.console_business_date AS
+  SELECT now() AS instant, d.today, d.only_row IS NOT NULL AS recorded
+  FROM (SELECT) one LEFT JOIN fee_realizer.business_date d ON true;
 -- Tax rates of billing companies, each from a date on.
 CREATE VIEW fee_realizer.console_tax_rate AS SELECT billing_company, tax_code, from_date, percent
     FROM fee_realizer.tax_rate;
