@@ -195,11 +195,11 @@ WRONG = {
         "2026-09-29,REG,25",
         "timesheets.csv, line 3, hours: '25' is not a number of hours from 0 to 24",
     ),
-    "hours with a comma": (
+    "hours with two commas": (
         "timesheets",
         "REG,7.5",
-        'REG,"7,5"',
-        "timesheets.csv, line 3, hours: '7,5' is not a number of hours",
+        'REG,"7,5,0"',
+        "timesheets.csv, line 3, hours: '7,5,0' is not a number of hours",
     ),
     "day": (
         "timesheets",

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.console.importing.cells import Read
+from services.console.importing.cells import Read, bill_rate, check_thousands, formula
+from services.console.importing.dialect import Dialect, UnreadableFile, open_csv
 
 SHOWN_PROBLEMS = 50
 csv.field_size_limit(1_000_000)
@@ -58,34 +59,43 @@ def rows_of(
     others are problems.
 
     `key` is the column of the id, by which a row that cannot be read is remembered. Columns are
-    found by the names in the first line, in any order; other columns are ignored.
+    found by the names in the first line, in any order; other columns, and rows of empty cells, are
+    ignored.
     """
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        # strict: else a quotation mark that is not closed takes the rest of a file into one cell.
-        reader = csv.reader(stream, strict=True)
-        line = 1
-        try:
-            layout = _layout_of(path.name, next(reader, []), columns, key, problems)
+    line = 1
+    try:
+        with open_csv(path, columns) as (dialect, stream):
+            # strict: else a quotation mark that is not closed takes the rest of a file into a cell.
+            reader = csv.reader(stream, strict=True, delimiter=dialect.separator)
+            next(reader, None)
+            line = dialect.header_line
+            layout = _layout_of(path.name, dialect, columns, key, problems)
             if layout is None:
                 return
             while True:
-                line = reader.line_num + 1
+                line = reader.line_num + dialect.header_line
                 row = next(reader, None)
                 if row is None:
                     return
-                if row:
-                    values = _values(path.name, line, row, layout, problems)
-                    if values is not None:
-                        yield line, values
-                    elif len(row) > layout.key:
-                        problems.broken.setdefault(path.name, set()).add(row[layout.key].strip())
-        except csv.Error as error:
-            problems.add(
-                path.name,
-                line,
-                "",
-                f"is no CSV from here on ({error}); look for a quotation mark that is not closed",
-            )
+                if not any(map(str.strip, row)):
+                    continue
+                values = _values(path.name, line, row, layout, problems)
+                if values is not None:
+                    yield line, values
+                elif len(row) > layout.key:
+                    problems.broken.setdefault(path.name, set()).add(row[layout.key].strip())
+    except UnreadableFile as error:
+        problems.add(path.name, 1, "", str(error))
+    except UnicodeDecodeError:
+        message = "is no UTF-16 from here on; save the file as CSV UTF-8"
+        problems.add(path.name, line, "", message)
+    except csv.Error as error:
+        problems.add(
+            path.name,
+            line,
+            "",
+            f"is no CSV from here on ({error}); look for a quotation mark that is not closed",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,46 +107,39 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    width: int
+    dialect: Dialect
     key: int
     wanted: tuple[_Column, ...]
 
 
 def _layout_of(
-    file: str, header: Sequence[str], columns: Mapping[str, Read], key: str, problems: Problems
+    file: str, dialect: Dialect, columns: Mapping[str, Read], key: str, problems: Problems
 ) -> _Layout | None:
-    names = [cell.strip() for cell in header]
-    if not any(names):
+    line = dialect.header_line
+    if not any(dialect.names):
         problems.add(
-            file, 1, "", f"is empty; the first line should name the columns {', '.join(columns)}"
+            file, line, "", f"is empty; the first line should name the columns {', '.join(columns)}"
         )
         return None
-    missing = [column for column in columns if column not in names]
-    twice = [column for column in columns if names.count(column) > 1]
-    for column in missing:
-        problems.add(file, 1, column, f"is missing; the columns are {', '.join(columns)}")
-    for column in twice:
-        problems.add(file, 1, column, "is named twice")
-    if missing or twice:
+    found = {column: dialect.find(column) for column in columns}
+    for column, places in found.items():
+        if not places:
+            problems.add(file, line, column, dialect.missing(column, columns))
+        elif len(places) > 1:
+            names = " and ".join(dict.fromkeys(dialect.names[at] for at in places))
+            other_case = f": {names} differ in letter case only" if " and " in names else ""
+            problems.add(file, line, column, f"is named twice{other_case}")
+    if any(len(places) != 1 for places in found.values()):
         return None
-    return _Layout(
-        len(names),
-        names.index(key),
-        tuple(_Column(column, names.index(column), read) for column, read in columns.items()),
-    )
+    wanted = tuple(_Column(column, found[column][0], read) for column, read in columns.items())
+    return _Layout(dialect, found[key][0], wanted)
 
 
 def _values(
     file: str, line: int, row: Sequence[str], layout: _Layout, problems: Problems
 ) -> list[Any] | None:
-    if len(row) != layout.width:
-        problems.add(
-            file,
-            line,
-            "",
-            f"has {len(row)} cells where the first line names {layout.width} columns; a text with"
-            " a comma belongs in quotation marks",
-        )
+    if len(row) != len(layout.dialect.names):
+        problems.add(file, line, "", layout.dialect.wrong_width(row))
         return None
     values: list[Any] = []
     good = True
@@ -145,7 +148,12 @@ def _values(
         try:
             if not cell.isascii():
                 _check_encoding(cell)
-            values.append(place.read(cell.strip()))
+            cell = cell.strip()
+            if cell.startswith('="'):
+                raise formula(cell)
+            if place.read is bill_rate and layout.dialect.separator != ",":
+                check_thousands(cell)
+            values.append(place.read(cell))
         except ValueError as error:
             problems.add(file, line, place.column, str(error))
             good = False

@@ -2,35 +2,36 @@
 line.
 """
 
-import csv
+from collections.abc import Mapping
 from pathlib import Path
 
+from services.console.importing.cells import Read
+from services.console.importing.csv_rows import Problems, rows_of
+
 KINDS = ("account", "item", "term", "tax", "customer")
-COLUMNS = ("what", "code", "remote")
+COLUMNS: Mapping[str, Read] = {"what": str, "code": str, "remote": str}
 
 
 def read_mapping(file: Path) -> tuple[list[dict[str, str]], list[str]]:
-    """The rows (what, code, remote), and what is wrong, line by line."""
+    """The rows (what, code, remote), and what is wrong, line by line; of a long list the first."""
     rows: list[dict[str, str]] = []
-    wrong: list[str] = []
+    problems = Problems()
     seen: dict[tuple[str, str], int] = {}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
-        names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-        missing = sorted(set(COLUMNS) - set(names))
-        if missing:
-            return [], [f"line 1: the columns {', '.join(missing)} are missing"]
-        for raw in reader:
-            row = {column: (raw[names[column]] or "").strip() for column in COLUMNS}
-            what, code = row["what"], row["code"]
-            line = f"line {reader.line_num}"
-            if what not in KINDS:
-                wrong.append(f"{line}: what is {what!r}, not one of {', '.join(KINDS)}")
-            elif not row["remote"]:
-                wrong.append(f"{line}: remote is empty: name {what} {code!r} in the ledger")
-            elif (what, code) in seen:
-                wrong.append(f"{line}: {what} {code!r} is on line {seen[what, code]} already")
-            else:
-                seen[what, code] = reader.line_num
-                rows.append(row)
+    for line, values in rows_of(file, COLUMNS, problems, "code"):
+        row = dict(zip(COLUMNS, values, strict=True))
+        what, code = row["what"], row["code"]
+        if what not in KINDS:
+            message = f"{what!r} is not one of {', '.join(KINDS)}"
+            problems.add(file.name, line, "what", message)
+        elif not row["remote"]:
+            problems.add(file.name, line, "remote", f"is empty: name {what} {code!r} in the ledger")
+        elif (what, code) in seen:
+            message = f"{what} {code!r} is on line {seen[what, code]} already"
+            problems.add(file.name, line, "", message)
+        else:
+            seen[what, code] = line
+            rows.append(row)
+    wrong = [str(problem).removeprefix(f"{file.name}, ") for problem in problems.shown]
+    if problems.count > len(wrong):
+        wrong.append(f"and {problems.count - len(wrong):,} more")
     return rows, wrong or ([] if rows else ["the file holds no row"])

@@ -5,8 +5,7 @@ Of terms only the column `account_name` must exist; a missing column, and an emp
 term unchanged.
 """
 
-import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from services.console.importing.cells import Read, day, name, optional
 from services.console.importing.csv_rows import Problems, rows_of
+from services.console.importing.dialect import UnreadableFile, open_csv
 from shared.events.commands import AnyCommand
 
 DEFAULT_AGAIN = "-"
@@ -94,11 +94,18 @@ def _columns(
     path: Path, known: Mapping[str, Read], key: str, problems: Problems
 ) -> dict[str, Read]:
     """The columns that the first line names. An unknown column is a problem: it may be misspelt."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        header: Sequence[str] = [cell.strip() for cell in next(csv.reader(stream), [])]
-    for column in header:
-        if column and column not in known:
+    try:
+        with open_csv(path, known) as (dialect, _):
+            places = {column: dialect.find(column) for column in known}
+    except UnreadableFile:
+        return dict(known)  # `rows_of` names what is wrong
+    found = {at for each in places.values() for at in each}
+    for at, column in enumerate(dialect.names):
+        if column and at not in found:
             problems.add(
-                path.name, 1, column, f"is no column of terms; the columns are {', '.join(known)}"
+                path.name,
+                dialect.header_line,
+                column,
+                f"is no column of terms; the columns are {', '.join(known)}",
             )
-    return {column: read for column, read in known.items() if column in header or column == key}
+    return {column: read for column, read in known.items() if places[column] or column == key}
