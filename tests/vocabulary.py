@@ -160,7 +160,7 @@ PHRASES = (
     Phrase(r"chores?", "background job", "A chore runs each minute."),
     Phrase(r"parcels?", "chunk", "Ids in parcels."),
     Phrase(
-        r"(?<!dead[-\s_])(?<!capital\s)letters?(?! (and|or) digits)",
+        r"(?<!dead[-\s_])(?<!capital\s)letters?(?! (and|or) digits| case)",
         "dead letter, or character",
         "A letter that no one reads.",
     ),

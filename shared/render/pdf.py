@@ -1,12 +1,15 @@
 """PDF of one closed document, set by typst from `document.typ`.
 
-The same document gives the same bytes on any machine: only fonts of the typesetter (or those that
-the caller names) are used, and the file's date is the invoice date. A long document takes seconds
-of processor time: call it from a thread or the command line, never on an event loop.
+The same document gives the same bytes on any machine: only fonts of the typesetter and of the
+folder `fonts` (or those that the caller names) are used, and the file's date is the invoice date.
+Text that the fonts of the typesetter lack is set in Noto; what no font has is found by
+`without_font` before anything is written, because PDF/A refuses it and PDF shows a box. A long
+document takes seconds of processor time: call it from a thread, never on an event loop.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, time
 from functools import cache
 from itertools import islice
@@ -26,9 +29,17 @@ PRINTABLE_LINES = 30_000
 TAGGED_LINES = 500
 
 
+FALLBACK_FONTS = Path(__file__).with_name("fonts")
+# What the typesetter's fonts surely have: Latin characters, digits, and the signs that we print.
+_COMMON = r"\x00-\u017f–—…·×€‘’“”"
+_UNCOMMON_WORD = re.compile(rf"[^\s\"\\]*[^\s\"\\{_COMMON}][^\s\"\\]*")
+_UNCOMMON = re.compile(f"[^{_COMMON}]")
+_WORDS = b"#json(bytes(sys.inputs.words)).join(parbreak())"
+
+
 @cache
 def _fonts(folders: tuple[str, ...]) -> typst.Fonts:
-    return typst.Fonts(include_system_fonts=False, font_paths=list(folders))
+    return typst.Fonts(include_system_fonts=False, font_paths=[FALLBACK_FONTS, *folders])
 
 
 @cache
@@ -44,8 +55,8 @@ def pdf_document(
 ) -> bytes:
     """Return the document as a PDF.
 
-    `font_folders` add fonts for scripts that the typesetter lacks (it has Latin, Greek, Cyrillic
-    and Hebrew).
+    `font_folders` add fonts for scripts that no font of ours has. Refused if
+    the document cannot be set.
     """
     listed = list(islice(lines, PRINTABLE_LINES + 1))
     if len(listed) > PRINTABLE_LINES:
@@ -56,13 +67,64 @@ def pdf_document(
             "download the document as CSV",
             invoice_number=document.invoice_number,
         )
-    data = json.dumps(printed_document(document, listed), ensure_ascii=False, separators=(",", ":"))
-    return typst.compile(
-        _template(),
-        sys_inputs={"document": data},
-        font_paths=_fonts(tuple(str(folder) for folder in font_folders)),
-        ignore_system_fonts=True,
-        timestamp=datetime.combine(document.invoice_date, time(), tzinfo=UTC),
-        pdf_standards=list(standards),
-        pdf_tags=len(listed) <= TAGGED_LINES,
-    )
+    try:
+        return typst.compile(
+            _template(),
+            sys_inputs={"document": _data(document, listed)},
+            font_paths=_fonts(tuple(str(folder) for folder in font_folders)),
+            ignore_system_fonts=True,
+            timestamp=datetime.combine(document.invoice_date, time(), tzinfo=UTC),
+            pdf_standards=list(standards),
+            pdf_tags=len(listed) <= TAGGED_LINES,
+        )
+    except typst.TypstError as error:
+        reason = str(error).splitlines()[0]
+        raise Refused(
+            "document_not_printable",
+            f"{document.invoice_number} cannot be set as a PDF: {reason}",
+            "download it as CSV, XLSX or UBL",
+            invoice_number=document.invoice_number,
+        ) from error
+
+
+def _data(document: ClosedDocument, lines: Sequence[ClosedLine]) -> str:
+    return json.dumps(printed_document(document, lines), ensure_ascii=False, separators=(",", ":"))
+
+
+def uncommon_words(document: ClosedDocument, lines: Sequence[ClosedLine]) -> set[str]:
+    """Return the words of the printed document that `without_font` must look at."""
+    return set(_UNCOMMON_WORD.findall(_data(document, lines)))
+
+
+def without_font(words: Collection[str]) -> set[str]:
+    """Return the characters of these words that no font has, as the typesetter finds them.
+
+    Where each character has a font, and no font has them together (an accent of another script),
+    all uncommon characters of the word count.
+    """
+    if not words or _displayed(words):
+        return set()
+    if len(words) > 1:
+        ordered = sorted(words)
+        middle = len(ordered) // 2
+        return without_font(ordered[:middle]) | without_font(ordered[middle:])
+    (word,) = words
+    uncommon = set(_UNCOMMON.findall(word))
+    found = {character for character in uncommon if not _displayed([character])}
+    rest = "".join(character for character in word if character not in found)
+    return found if _displayed([rest]) else uncommon
+
+
+def _displayed(words: Collection[str]) -> bool:
+    try:
+        typst.compile(
+            _WORDS,
+            sys_inputs={"words": json.dumps(list(words))},
+            font_paths=_fonts(()),
+            ignore_system_fonts=True,
+            timestamp=datetime(2000, 1, 1, tzinfo=UTC),
+            pdf_standards=["a-3b"],
+        )
+    except typst.TypstError:
+        return False
+    return True

@@ -112,3 +112,30 @@ async def test_pdf_is_saved_to_the_named_path(read: Read, insert: Insert, tmp_pa
     with pytest.raises(Refused, match="several_documents"):
         await read(lambda connection: save(connection, "one.pdf"))
     assert sorted(os.listdir(tmp_path)) == ["all.zip", "out"]
+
+
+async def test_text_without_a_font_is_named_before_a_file_is_written(
+    read: Read, insert: Insert, tmp_path: Path
+) -> None:
+    """The refusal names document, character and word, and leaves no file; an emoji
+    and full-width characters have a font.
+    """
+    await insert(sample_data)
+
+    async def describe(inserter: RowInserter, text: str) -> None:
+        await inserter.without_triggers()
+        for column in ("description", "worker_id"):
+            await inserter.run(f"UPDATE invoicer.pay_line SET {column} = '{text}'")
+
+    async def save(connection: Any, file_format: files.FileFormat, name: str) -> files.Saved:
+        batch = await batches.batch(connection, "B-1")
+        return await files.save(connection, batch, file_format, tmp_path / name)
+
+    await insert(lambda inserter: describe(inserter, "Nurse 😀 Ａｃｍｅ"))
+    assert (await read(lambda connection: save(connection, "pdf", "out"))).files == 2
+    await insert(lambda inserter: describe(inserter, "Nurse 𠮷野家"))
+    with pytest.raises(Refused) as refused:
+        await read(lambda connection: save(connection, "pdf", "no"))
+    assert refused.value.code == "no_font"
+    assert "INV-000007: U+20BB7 CJK UNIFIED IDEOGRAPH-20BB7 in '𠮷野家'" in refused.value.message
+    assert os.listdir(tmp_path) == ["out"]

@@ -4,10 +4,11 @@ They go into a folder, into a .zip, or, from a batch of one document, to one fil
 """
 
 import asyncio
+import unicodedata
 from contextlib import aclosing
 from pathlib import Path
 
-from services.console.files.control_totals import Saved, compare_totals
+from services.console.files.control_totals import SHOWN, Saved, compare_totals
 from services.console.files.paths import (
     Progress,
     absolute_path,
@@ -20,7 +21,8 @@ from services.console.queries.closed_documents import closed_documents, closed_l
 from services.console.queries.snapshot import ReadConnection, Row
 from shared.errors import Refused
 from shared.render import ControlTotals, EInvoice, pdf_document, ubl_file
-from shared.terms import ClosedDocument, ClosedLine
+from shared.render.pdf import uncommon_words, without_font
+from shared.terms import ClosedDocument, ClosedLine, counted
 
 SUFFIXES = {"ubl": ".xml", "pdf": ".pdf", "pdfa": ".pdf"}
 
@@ -46,6 +48,8 @@ async def save_documents(
             f"{message} and {path.name} is one file",
             "name a folder or a .zip with --out",
         )
+    if file_format != "ubl":
+        await _require_fonts(connection, batch)
     totals, names, taken = ControlTotals(), [], set[str]()
     with temporary_folder(target) as folder:
         async for documents in closed_documents(connection, batch["batch_id"]):
@@ -64,6 +68,36 @@ async def save_documents(
         else:
             move_all(folder, names, target)
     return Saved(target, 1 if kind in (suffix, ".zip") else len(names), totals)
+
+
+async def _require_fonts(connection: ReadConnection, batch: Row) -> None:
+    """Refuses a batch, before anything is written, with text that no font has; names each."""
+    invoices: dict[str, str] = {}
+    async for documents in closed_documents(connection, batch["batch_id"]):
+        for document in documents:
+            async with aclosing(closed_lines(connection, [document])) as lines:
+                listed = [line async for _, line in lines]
+            for word in await asyncio.to_thread(uncommon_words, document, listed):
+                invoices.setdefault(word, document.invoice_number)
+    missing = await asyncio.to_thread(without_font, invoices)
+    found = [
+        f"{number}: {' and '.join(map(_named, sorted(missing & set(word))))} in {word!r}"
+        for word, number in invoices.items()
+        if missing & set(word)
+    ]
+    if found:
+        rest = [f"and {counted(len(found) - SHOWN, 'more word')}"] if len(found) > SHOWN else []
+        raise Refused(
+            "no_font",
+            f"no font has these characters: {'; '.join([*found[:SHOWN], *rest])}",
+            "use --format csv, xlsx or ubl for this batch; for later ones correct the text where it"
+            " comes from",
+            problems=found[:SHOWN],
+        )
+
+
+def _named(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, 'without a name')}"
 
 
 async def _write(

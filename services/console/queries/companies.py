@@ -39,7 +39,7 @@ async def companies_today(
     """Each known billing company with its local date; only the named one (in UTC if it is
     unknown) if one is named.
 
-    The date is that of the books: the one that the workers use in place of today, else the local
+    The date is that of the database: the one that the workers use in place of today, else the local
     date at the instant of the database. The settings of this process count only while no worker has
     started on the database.
     """

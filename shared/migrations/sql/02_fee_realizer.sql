@@ -211,7 +211,7 @@ CREATE TABLE fee_realizer.pricing_queue (
 );
 
 -- The date that the workers use as today in every time zone; NULL: the clock decides. A worker
--- records it when it starts, so that whoever reads the books has the same today.
+-- records it when it starts, so that the console has the same today.
 CREATE TABLE fee_realizer.business_date (
   only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   today date
