@@ -2,11 +2,14 @@
 
 Owns the order of the columns, on which other programs rely: new columns are added at the end only.
 Numbers and dates are written unchanged. Text comes from other systems and is opened in
-spreadsheets, so text that a spreadsheet would read as a formula gets a leading apostrophe (a worker
-id "=1+1" is written "'=1+1").
+spreadsheets, so what a spreadsheet would read as a formula gets an apostrophe before it (a worker
+id "=1+1" is written "'=1+1"): at the start of a text, and after each semicolon, tab or line end in
+it, because a spreadsheet that separates by these begins a cell there. A text that already has
+apostrophes before a formula gets one more, so that different texts stay different.
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
@@ -46,7 +49,8 @@ CSV_COLUMNS = (
 )
 # What spreadsheets start a formula with; the wide forms are read as formulas by East Asian
 # editions.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_SIGNS = "=+\\-@＝＋－＠"
+_FORMULA = re.compile(rf"^(?='*[{_SIGNS}\t\r\n])|(?<=[;\t\r\n])(?=['\"]*[{_SIGNS}])")
 
 
 class _Echo:
@@ -68,7 +72,7 @@ CSV_HEADER = _record(CSV_COLUMNS)
 
 
 def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return _FORMULA.sub("'", text)
 
 
 def _money(amount: Decimal) -> str:
