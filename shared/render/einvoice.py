@@ -19,7 +19,14 @@ from typing import Any
 from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
 from shared.render.line_figures import display_sign, line_figures
-from shared.render.parties import address_lines, country_of, iban_in, vat_number, xml_text
+from shared.render.parties import (
+    address_lines,
+    country_of,
+    iban_in,
+    place_like_country,
+    vat_number,
+    xml_text,
+)
 from shared.terms import ClosedDocument, ClosedLine, Party, TaxRegime
 
 Terms = dict[str, Any]
@@ -79,6 +86,11 @@ class EInvoice:
             not each.code and not each.rate for each in document.tax_totals
         )
 
+    def _home(self, party: Party) -> str:
+        """Return the seller's country for the buyer; the seller has no other party to go by."""
+        seller = self.document.seller
+        return "" if party is seller else country_of(seller, self.country)
+
     def category(self, tax_code: str, rate: Decimal) -> Category:
         """Return the tax category of a line with that code and rate."""
         return category_of(tax_code, rate, self.document.tax_regime, untaxed=self.untaxed)
@@ -108,10 +120,12 @@ class EInvoice:
         if not document.line_count:
             found.append(f"{number}: the document has no line (BR-16)")
         for role, party in (("seller", document.seller), ("buyer", document.buyer)):
-            if not country_of(party, self.country):
+            if not country_of(party, self.country, self._home(party)):
+                place = place_like_country(party, self._home(party))
+                but = f"; {place!r} may be a state or a city" if place else ""
                 found.append(
                     f"{number}: neither the address nor the tax id of the {role} {party.name!r}"
-                    " names a country (BT-40, BT-55)"
+                    f" names a country (BT-40, BT-55){but}"
                 )
         codes = {category.code for category in self.breakdown()}
         if codes & {"S", "Z", "E", "AE"} and not document.seller.tax_id:
@@ -229,10 +243,10 @@ class EInvoice:
             terms["tax_identifier"] = xml_text(party.tax_id)
         elif party.tax_id:
             terms["legal_identifier"] = xml_text(party.tax_id)
-        terms["country_code"] = country_of(party, self.country)
-        return terms | dict(
-            zip(("addr_l1", "addr_l2", "addr_l3"), address_lines(party), strict=False)
-        )
+        home = self._home(party)
+        terms["country_code"] = country_of(party, self.country, home)
+        lines = address_lines(party, home)
+        return terms | dict(zip(("addr_l1", "addr_l2", "addr_l3"), lines, strict=False))
 
     def line(self, line: ClosedLine) -> Terms:
         """Return the terms of one line (BG-25)."""
