@@ -42,6 +42,26 @@ async def states(biller: Biller, **conditions: Any) -> list[tuple[str, str, str]
     ]
 
 
+async def balances(biller: Biller) -> list[tuple[str, str, str, str, str]]:
+    """Number, type, total, paid, and state with balance of all documents, which add up to what
+    each debtor owes by age.
+    """
+    rows, _ = await read(biller, invoices.invoice_search)
+    owed = await read(biller, ageing.ageing, COMPANY, date(2026, 10, 31))
+    assert sum(row["balance"] for row in rows) == sum(row["total"] for row in owed["totals"])
+    assert sum(row["balance"] for row in rows) == sum(row["total"] - row["paid"] for row in rows)
+    return [
+        (
+            row["invoice_number"],
+            row["document_type"],
+            str(row["total"]),
+            str(row["paid"]),
+            f"{row['state']} {row['balance']}",
+        )
+        for row in reversed(rows)
+    ]
+
+
 async def test_the_state_is_derived_from_lines_credits_and_payments(biller: Biller) -> None:
     """Issue: the search list shows the state: open, partly credited, credited; a credit note is
     applied to what it corrects.
@@ -104,7 +124,8 @@ async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> No
 
 async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Biller) -> None:
     """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts
-    from its own date, on the invoice's age; on a netted invoice, too.
+    from its own date, on the invoice's age. On a netted invoice it pays the debits of that invoice:
+    the debtor owes its total.
     """
     await biller.consume_nodes(node("office-2", account_name="Alpha"))
     await biller.terms("Mercy Hospital", credits="net")
@@ -140,15 +161,62 @@ async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Bill
     ]
     assert await look("2026-10-14") == [
         ("Alpha", "JPY", {"1-30": "3000", "total": "3000"}),
-        ("Mercy Hospital", "USD", {"current": "500.00", "1-30": "1900.00", "total": "2400.00"}),
+        ("Mercy Hospital", "USD", {"current": "400.00", "1-30": "2000.00", "total": "2400.00"}),
     ]
     assert (await look("2026-10-21"))[1][2] == {
-        "1-30": "500.00",
-        "31-60": "1900.00",
+        "1-30": "400.00",
+        "31-60": "2000.00",
         "total": "2400.00",
     }
     await credit(biller, "INV-000002")
-    assert (await look("2026-10-31"))[1][2] == {"1-30": "500.00", "total": "500.00"}
+    assert (await look("2026-10-31"))[1][2] == {
+        "1-30": "400.00",
+        "31-60": "100.00",
+        "total": "500.00",
+    }
+
+
+async def test_a_netted_document_is_worth_its_total(biller: Biller) -> None:
+    """Issue 11, 19: credits on a netted document pay its debits first. So a credit note is never
+    open above zero, an invoice is open by its total, and the balances add up to what is owed.
+    """
+    await biller.company(default_tax="VAT")
+    await biller.tax("VAT", "20")
+    await biller.terms("Mercy Hospital", credits="net", zero_documents=True)
+
+    async def bill(*documents: Any) -> None:
+        await biller.consume(*documents)
+        assert (await biller.generate())["outcome"] == "accepted"
+
+    def week(name: str, revision: int, hours: str) -> Any:
+        return realization(name, revision, realization_line(hours))
+
+    changes = {"quantity": -ONE, "unit_price": 30 * ONE, "amount": -30 * ONE, "tax_code": "NONE"}
+    fee = product_line().model_copy(update=changes)
+    await biller.tax("NONE", "0")
+    await bill(week("T-1", 1, "40"))
+    await bill(week("T-1", 2, "38"), week("T-2", 1, "1"))
+    await bill(week("T-1", 3, "37"), week("T-3", 1, "10"))
+    await bill(week("T-1", 4, "36"), week("T-4", 1, "1"))
+    await bill(realization("P-1", 1, fee))
+    await bill(realization("P-1", 2, document_kind="placement"))
+    (netted,) = await biller.rows("SELECT invoice_id FROM invoicer.invoice WHERE number = 3")
+    await biller.rows(
+        "INSERT INTO invoicer.payment VALUES"
+        " ('gl', 'pay-1', :id, 1, 540, 'USD', '2026-10-31', 'r-1', now())",
+        id=netted.invoice_id,
+    )
+    assert (await balances(biller))[2][3:] == ("540.00", "paid 0.00")
+    await credit(biller, "INV-000003", (2, "10"))
+    assert [(*row[:3], row[4]) for row in await balances(biller)] == [
+        ("INV-000001", "invoice", "2400.00", "partly credited 2340.00"),
+        ("INV-000002", "credit-note", "-60.00", "applied 0.00"),
+        ("INV-000003", "invoice", "540.00", "overpaid -600.00"),
+        ("INV-000004", "invoice", "0.00", "zero 0.00"),
+        ("INV-000005", "credit-note", "-30.00", "unapplied -30.00"),
+        ("INV-000006", "invoice", "30.00", "open 30.00"),
+        ("INV-000007", "credit-note", "-600.00", "applied 0.00"),
+    ]
 
 
 async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller) -> None:

@@ -1,10 +1,11 @@
 """What debtors owe: outstanding amounts of closed documents as of a day, by age (domain rules
 8).
 
-A credit is applied to the invoice that it corrects, whatever document it is on, and a payment to
-the invoice that it pays, in the order of their dates. What is then left above zero ages by its due
-date. What is left below zero ages by its own date: a credit that corrects nothing, and what a
-credit or a payment exceeds the open amount by.
+A credit note is applied to the invoices that it corrects, and a payment to the invoice that it
+pays, in the order of their dates. Credits on a document with debits pay those first, so what a
+document is worth is its total. What is then left above zero ages by its due date. What is left
+below zero ages by its own date: a credit that corrects nothing, and what a credit or a payment
+exceeds the open amount by.
 """
 
 from collections.abc import Iterable

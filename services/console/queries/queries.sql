@@ -1,18 +1,18 @@
 -- The console's long statements. They read `console_*` views only.
 
 -- name: outstanding_amounts
--- What each debtor owes as of a day, by the day from which the amount ages: credits and payments
--- are applied to their invoices in the order of their dates, and what is left below zero ages by
--- its own date.
+-- What each debtor owes as of a day, by the day from which the amount ages: what credit notes set
+-- off and payments are applied to their invoices in the order of their dates, and what is left
+-- below zero ages by its own date.
 WITH closed AS (
   SELECT invoice_id, account_name, currency, invoice_date, due_date, total
       FROM invoicer.console_invoice
   WHERE billing_company = :company AND invoice_date <= :as_of),
 credits AS (
-  SELECT l.invoice_id AS credited_on, l.corrects_invoice_id AS corrects, closed.invoice_date AS day,
-         sum(l.amount + l.tax_amount) AS amount
-  FROM invoicer.console_closed_line l JOIN closed ON closed.invoice_id = l.invoice_id
-  WHERE l.corrects_invoice_id IS NOT NULL GROUP BY 1, 2, 3),
+  SELECT s.invoice_id AS credited_on, s.corrects_invoice_id AS corrects,
+         closed.invoice_date AS day, s.amount
+  FROM invoicer.console_set_off s JOIN closed ON closed.invoice_id = s.invoice_id
+  WHERE s.amount <> 0),
 own AS (
   SELECT closed.*, total - coalesce(credited.amount, 0) AS own
   FROM closed LEFT JOIN (SELECT credited_on, sum(amount) AS amount FROM credits GROUP BY 1) credited

@@ -17,36 +17,61 @@ CREATE VIEW invoicer.closed_invoice_line AS
   JOIN invoicer.pay_line p USING (pay_line_id)
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
 
--- The balance of each document.
--- `charged`: its total without its credit lines, which belong to the invoices that they correct.
--- `credited`: the credit lines on closed documents that correct it. `paid`: what accounting systems
--- booked against it.
+-- What each document takes off the invoices that its credit lines correct (negative).
+-- Credits first pay the debits of their own document: that is what netting means. So an invoice
+-- takes nothing off others, and a credit note its total. The oldest corrected invoice comes first.
+CREATE VIEW invoicer.set_off AS
+  SELECT invoice_id, corrects_invoice_id,
+         greatest(least(running, greatest(all_set_off, 0)), least(all_set_off, 0))
+         - greatest(least(running - credits, greatest(all_set_off, 0)), least(all_set_off, 0))
+           AS amount
+  FROM (
+    SELECT *, CASE WHEN all_credits < 0 THEN greatest(least(total, 0), all_credits)
+                   ELSE least(greatest(total, 0), all_credits) END AS all_set_off
+    FROM (
+      SELECT l.invoice_id, p.corrects_invoice_id, i.total, sum(p.amount + l.tax_amount) AS credits,
+             sum(sum(p.amount + l.tax_amount)) OVER (PARTITION BY l.invoice_id) AS all_credits,
+             sum(sum(p.amount + l.tax_amount)) OVER (
+               PARTITION BY l.invoice_id ORDER BY p.corrects_invoice_id) AS running
+      FROM invoicer.invoice_line l
+      JOIN invoicer.pay_line p USING (pay_line_id)
+      JOIN invoicer.invoice i USING (invoice_id)
+      WHERE p.corrects_invoice_id IS NOT NULL
+      GROUP BY l.invoice_id, p.corrects_invoice_id, i.total) c) s;
+
+-- The balance of each document: its total less credits and payments.
+-- `set_off`: what it takes off other invoices. `charged`: its total without that. `credited`: what
+-- other documents take off it. `paid`: what accounting systems booked against it.
+-- A document with nothing but credits of one invoice takes all of them off it: that is known
+-- without reading the other lines of the document.
 CREATE VIEW invoicer.invoice_balance AS
   SELECT x.*, x.charged + x.credited AS after_credits, x.charged + x.credited - x.paid AS balance,
-         CASE WHEN x.charged > 0 AND x.paid <> 0
-                THEN CASE WHEN x.charged + x.credited > x.paid THEN 'part paid'
-                          WHEN x.charged + x.credited = x.paid THEN 'paid' ELSE 'overpaid' END
-              WHEN x.charged > 0
-                THEN CASE WHEN x.credited = 0 THEN 'open'
-                          WHEN x.charged + x.credited > 0 THEN 'partly credited'
-                          ELSE 'credited' END
-              WHEN x.charged < 0 THEN 'unapplied'
-              WHEN x.document_type = 'credit-note' THEN 'applied' ELSE 'zero' END AS state
+         CASE WHEN x.charged + x.credited < x.paid
+                THEN CASE WHEN x.paid > 0 THEN 'overpaid' ELSE 'unapplied' END
+              WHEN x.charged + x.credited > x.paid
+                THEN CASE WHEN x.paid <> 0 THEN 'part paid'
+                          WHEN x.credited <> 0 THEN 'partly credited' ELSE 'open' END
+              WHEN x.paid <> 0 THEN 'paid'
+              WHEN x.charged <> 0 THEN 'credited'
+              WHEN x.set_off <> 0 THEN 'applied' ELSE 'zero' END AS state
   FROM (
-    SELECT i.invoice_id, i.document_type,
-           i.total - coalesce((
-             SELECT sum(p.amount + l.tax_amount)
-             FROM invoicer.invoice_line l JOIN invoicer.pay_line p USING (pay_line_id)
-             WHERE l.invoice_id = i.invoice_id AND p.corrects_invoice_id IS NOT NULL), 0)
-             AS charged,
+    SELECT i.invoice_id, i.document_type, i.total - o.set_off AS charged, o.set_off,
            coalesce((
-             SELECT sum(p.amount + l.tax_amount)
-             FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
-             WHERE p.corrects_invoice_id = i.invoice_id), 0) AS credited,
+             SELECT sum(CASE WHEN c.lines = d.line_count THEN c.amount ELSE (
+               SELECT s.amount FROM invoicer.set_off s
+               WHERE s.invoice_id = c.invoice_id AND s.corrects_invoice_id = i.invoice_id) END)
+             FROM (
+               SELECT l.invoice_id, count(*) AS lines, sum(p.amount + l.tax_amount) AS amount
+               FROM invoicer.pay_line p JOIN invoicer.invoice_line l USING (pay_line_id)
+               WHERE p.corrects_invoice_id = i.invoice_id GROUP BY l.invoice_id) c
+             JOIN invoicer.invoice d ON d.invoice_id = c.invoice_id), 0) AS credited,
            coalesce((
              SELECT sum(m.amount) FROM invoicer.payment m
              WHERE m.invoice_id = i.invoice_id), 0) AS paid
-    FROM invoicer.invoice i) x;
+    FROM invoicer.invoice i
+    CROSS JOIN LATERAL (
+      SELECT coalesce(sum(s.amount), 0) AS set_off FROM invoicer.set_off s
+      WHERE s.invoice_id = i.invoice_id) o) x;
 
 -- What the seal of a closed document covers, in one place for closing and for verifying.
 -- It covers no surrogate id and no instant, so the same data has the same seal in another database.

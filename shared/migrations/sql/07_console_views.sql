@@ -170,7 +170,11 @@ CREATE VIEW invoicer.console_closed_line AS
   LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
 -- What is open of each closed document, and its state.
 CREATE VIEW invoicer.console_invoice_balance AS
-  SELECT invoice_id, charged, after_credits, paid, balance, state FROM invoicer.invoice_balance;
+  SELECT invoice_id, charged, credited, after_credits, paid, balance, state
+  FROM invoicer.invoice_balance;
+-- What each document takes off the invoices that it corrects.
+CREATE VIEW invoicer.console_set_off AS SELECT invoice_id, corrects_invoice_id, amount
+    FROM invoicer.set_off;
 -- Payments of closed documents, as accounting systems reported them.
 CREATE VIEW invoicer.console_payment AS
   SELECT invoice_id, ledger, payment_id, entry_no, amount, currency, paid_on, remote_id, received_at
