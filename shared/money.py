@@ -45,6 +45,11 @@ def rounded(value: Decimal, currency: str) -> Decimal:
     return value.quantize(minor_unit(currency), rounding=ROUND_HALF_UP)
 
 
+def written(value: Decimal, currency: str) -> str:
+    """Write an amount for people, rounded and with separators: 1,900.00 USD without the code."""
+    return f"{rounded(value, currency):,f}"
+
+
 @lru_cache(maxsize=10_000, typed=True)
 def plain(value: Decimal) -> str:
     """Write a decimal without exponent and trailing zeros (40.0 is 40), as line keys do."""

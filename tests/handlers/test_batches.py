@@ -138,7 +138,7 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
     expected = {
         "scheduled": 1,
         "snoozed": 1,
-        "not_in_cycle": 2,
+        "after_cut_off": 2,
         "unknown_node": 1,
         "no_account_name": 1,
         "no_tax_rate": 1,
@@ -152,8 +152,8 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
         "IN": None,
         "SCHEDULED": "scheduled",
         "SNOOZED": "snoozed",
-        "LATER": "not_in_cycle",
-        "LATER-P": "not_in_cycle",
+        "LATER": "after_cut_off",
+        "LATER-P": "after_cut_off",
         "NOWHERE": "unknown_node",
         "NOBODY": "no_account_name",
         "TAXLESS": "no_tax_rate",
@@ -300,7 +300,7 @@ async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> No
         realization("T-2", 1, realization_line("8", **late)),
     )
     answer = await biller.generate("2026-10-04")
-    assert answer["details"]["left_out"] == {"not_in_cycle": 1}
+    assert answer["details"]["left_out"] == {"after_cut_off": 1}
     assert (await biller.documents())[-1][3] == "-100"
 
 

@@ -208,7 +208,7 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
         until="2026-12-01",
     )
     assert (await why(biller, document_id="OPEN"))[0] == "nothing"
-    assert (await why(biller, document_id="NEXT", cut_off_date="2026-10-24"))[0] == "not_in_cycle"
+    assert (await why(biller, document_id="NEXT", cut_off_date="2026-10-24"))[0] == "after_cut_off"
     reason, message = await why(biller, pay_line_id=lines["SNOOZED"])
     assert reason == "snoozed"
     assert all(part in message for part in ("by pat", "until 2026-12-01", "client disputes it"))

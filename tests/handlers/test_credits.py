@@ -324,7 +324,7 @@ async def test_a_refusal_states_what_is_left_and_what_to_do(biller: Biller) -> N
     }
     assert (
         refusals["more_than_left"]["message"]
-        == "line 1 of INV-000001: 39 requested, 38 HUR and 1900.00 USD left"
+        == "line 1 of INV-000001: 39 requested, 38 HUR and 1,900.00 USD left"
     )
     await biller.company(enabled=False)
     assert (await credit(biller, "INV-000001", (1, "1")))["code"] == "company_disabled"

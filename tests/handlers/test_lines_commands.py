@@ -157,7 +157,8 @@ async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     answer = await unit_of_work.ask("edit-pay-line", pay_line_id=1, quantity="0")
     assert answer["message"].endswith(
-        "edited: 40 → 0, 2000 → 0 USD; nothing of it is left to bill; edit it again to restore it"
+        "edited: 40 → 0, 2,000.00 → 0.00 USD; nothing of it is left to bill;"
+        " edit it again to restore it"
     )
     assert await unit_of_work.open() == []
     answer = await unit_of_work.ask("edit-pay-line", pay_line_id=1, quantity="39")

@@ -144,6 +144,33 @@ async def test_a_rate_that_is_set_prices_open_lines_again_at_once(operator: Oper
     await operator.clean()
 
 
+async def test_the_answer_counts_the_documents_whose_value_changes(operator: Operator) -> None:
+    """Issue 11, 24: all documents of the requirement are looked at; those on invoices, of other
+    days or other time types keep their value and are not counted.
+    """
+    await operator.send_events("timesheet-approved", timesheet("T-1"))
+    await operator.bill()
+    await operator.send_events(
+        "timesheet-approved",
+        timesheet("T-2", worker_id="w-2"),
+        timesheet("T-3", worker_id="w-3", entries=[entry("2", time_type="OT")]),
+        timesheet("T-4", worker_id="w-4", entries=[entry("8", work_date="2026-03-02")]),
+        timesheet("T-5", worker_id="w-5", workflow={}),
+    )
+    values = NAMED | {"effective_from": "2026-03-04", "bill_rate": "1055"}
+    answer = await operator.ask("set-bill-rate", **values)
+    assert answer["message"] == (
+        "the bill rate of REQ-1 REG from 2026-03-04 is 1,055.00; 1 of 5 documents priced anew"
+    )
+    assert (answer["details"]["documents_to_price"], answer["details"]["documents_changed"]) == (
+        5,
+        1,
+    )
+    values |= {"effective_from": "2026-03-31"}
+    answer = await operator.ask("set-bill-rate", **values)
+    assert answer["message"].endswith("is 1,055.00; no open line changes")
+
+
 async def test_the_ats_never_replaces_a_price_by_command(operator: Operator) -> None:
     """The ATS replaces its own versions only; for one from-date the command's version wins."""
     await operator.send_events("timesheet-approved", timesheet())

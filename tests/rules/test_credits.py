@@ -153,7 +153,7 @@ def test_never_more_than_is_creditable() -> None:
     part = after(issued(), decide(INVOICE, [issued()], [(1, Decimal(2))])[0])
     assert refused([part], [(1, Decimal("38.0001"))]) == (
         "more_than_left",
-        "line 1 of INV-7: 38.0001 requested, 38 HUR and 1900.00 USD left",
+        "line 1 of INV-7: 38.0001 requested, 38 HUR and 1,900.00 USD left",
     )
     gone = after(part, decide(INVOICE, [part], [(1, None)])[0])
     assert refused([gone], [(1, None)])[0] == "nothing_left"
@@ -180,6 +180,42 @@ def test_a_credit_of_a_credit_is_refused_with_what_to_do() -> None:
         decide(INVOICE._replace(document_type="credit-note"), [credit], [])
     assert "the next batch bills it" in no.value.fix
     assert "--reissue" in no.value.fix
+
+
+def test_a_refusal_says_which_lines_can_be_credited() -> None:
+    """Issue 11, 20: the debits of a netted document can be credited, its credits cannot."""
+    note = INVOICE._replace(document_type="credit-note")
+    lines = [
+        issued(line_no=1)._replace(is_credit=True),
+        issued(line_no=2)._replace(is_credit=True),
+        issued(line_no=3),
+    ]
+    for document, requested, message in (
+        (
+            note,
+            [],
+            "INV-7 is a credit note: lines 1, 2 credit other invoices and cannot be credited;"
+            " you can credit line 3",
+        ),
+        (
+            note,
+            [(1, None)],
+            "INV-7 is a credit note: lines 1, 2 credit other invoices and cannot be credited;"
+            " you can credit line 3",
+        ),
+        (
+            INVOICE,
+            [(2, None)],
+            "lines 1, 2 of INV-7 credit other invoices and cannot be credited;"
+            " you can credit line 3",
+        ),
+    ):
+        assert refused(lines, requested, document)[1] == message
+    assert [each.of.line_no for each in decide(note, lines, [(3, None)])] == [3]
+    assert refused(lines[:1], [], note)[1] == (
+        "INV-7 is a credit note: line 1 credits other invoices and cannot be credited;"
+        " none of its lines can be credited"
+    )
 
 
 def test_the_whole_document_leaves_out_what_is_no_debit() -> None:

@@ -143,7 +143,7 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
             seen.add(reason)
             if not reason:
                 assert row.tax == tax, line
-        assert seen == {"", reasons.SCHEDULED, reasons.NOT_IN_CYCLE, reasons.NO_TAX_RATE}
+        assert seen == {"", reasons.SCHEDULED, reasons.AFTER_CUT_OFF, reasons.NO_TAX_RATE}
 
     await transact("owner", work)
 
@@ -218,7 +218,7 @@ async def test_windows_of_many_debtors(transact: Transact) -> None:
                 reasons.REASONS[row.exclusion_reason - 1] if row.exclusion_reason else ""
             ) == reason, (debtor, line)
             seen.add(reason)
-        assert len(seen) == 7
+        assert len(seen) == 8
 
     await transact("owner", work)
 
@@ -241,7 +241,8 @@ def reason_of(debtor: Debtor, line: dict[str, Any]) -> str:
     if not in_window(
         line["kind"], line["week"], line["effective"], line["correction"], debtor.window
     ):
-        return reasons.NOT_IN_CYCLE
+        of_cycle = line["kind"] == "timesheet" and debtor.window.is_cyclic
+        return reasons.NOT_IN_CYCLE if of_cycle else reasons.AFTER_CUT_OFF
     if debtor.left_out:
         return debtor.left_out
     if debtor.parked:
@@ -258,7 +259,7 @@ def expected(
     if not in_window(
         line["kind"], line["week"], line["effective"], line["correction"], window(None, CUT_OFF)
     ):
-        return reasons.NOT_IN_CYCLE, D(0)
+        return reasons.AFTER_CUT_OFF, D(0)
     percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, line["effective"])
     if percent is None:
         return reasons.NO_TAX_RATE, D(0)

@@ -134,7 +134,7 @@ async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
         of("W", *WEEKS[2:4]) + of("X", *WEEKS[2:4]) + of("P", *WEEKS[2:4])
     )
     assert await firm.batch(THURSDAY, groups=["monthly"]) == [*of("M", "2010-08-29"), "P-0"]
-    assert (await firm.why_not("P-1", THURSDAY))[0] == "not_in_cycle"
+    assert (await firm.why_not("P-1", THURSDAY))[0] == "after_cut_off"
 
 
 async def test_the_time_group_valid_on_the_cut_off_date_decides(firm: Firm) -> None:

@@ -7,6 +7,7 @@ documents still in the queue are priced here, for the answer only.
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,7 +35,7 @@ from services.fee_realizer.sources.handlers.pricing import (
     rate_impact,
     realize,
 )
-from services.fee_realizer.sources.rules.facts import Facts, Realized
+from services.fee_realizer.sources.rules.facts import Facts, Realized, format_price
 from services.fee_realizer.sources.rules.repricing import RateChange, repricings
 from services.fee_realizer.sources.store.documents import STUB_REVISION, heads_for
 from services.fee_realizer.sources.store.facts import lock_facts
@@ -72,10 +73,22 @@ async def on_set_bill_rate(connection: AsyncConnection, command: SetBillRate) ->
         return Answer(message, details, subjects=subjects)
     await store.save_rate_book(connection, update, change, command.actor)
     queued = await queue_dependents(connection, "requirement", subjects, command.command)
+    table = RateTable.of(change.apply(versions), command.time_type, change.book)
+    until = next((day for day in table.days if day > command.effective_from), None)
+    changed, currency = await store.changed_documents(
+        connection,
+        RateChange(command.requirement_id, command.time_type, command.effective_from),
+        until,
+    )
+    effect = (
+        f"{changed:,} of {counted(queued, 'document')} priced anew"
+        if changed
+        else "no open line changes"
+    )
     return Answer(
-        f"the bill rate of {_name(command)} is {plain(command.bill_rate)};"
-        f" {counted(queued, 'document')} priced again",
-        details | {"documents_to_price": queued},
+        f"the bill rate of {_name(command)} is"
+        f" {_figure(format_price(command.bill_rate, currency))}; {effect}",
+        details | {"documents_to_price": queued, "documents_changed": changed},
         before=before,
         after=after,
         subjects=subjects,
@@ -324,13 +337,18 @@ def _details(impact: Sequence[ImpactRow]) -> dict[str, Any]:
     return details
 
 
+def _figure(number: object) -> str:
+    """Write a number for people, with thousands separators."""
+    return f"{Decimal(str(number)):,f}"
+
+
 def _summary(impact: Iterable[ImpactRow]) -> str:
     found = list(impact)
     if not found:
         return "none"
     sums = ", ".join(
-        f"{total['hours']} h, {total['old']} → {total['new']} {total['currency']},"
-        f" net {total['net']}"
+        f"{_figure(total['hours'])} h, {_figure(total['old'])} → {_figure(total['new'])}"
+        f" {total['currency']}, net {_figure(total['net'])}"
         for total in sum_impact(found)
     )
     documents = counted(len({row.document_id for row in found}), "document")

@@ -1,6 +1,7 @@
 """Bill rates that operators set and confirm, and the impact of changes on invoiced lines."""
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,24 @@ async def documents_of(
             most=most,
         )
     ]
+
+
+async def changed_documents(
+    connection: AsyncConnection, change: RateChange, until: date | None
+) -> tuple[int, str]:
+    """Return how many timesheets get another open value by a rate, and the rate's currency.
+
+    `until`: the from-date of the next version, None if there is none.
+    """
+    ((count, currency),) = await rows(
+        connection,
+        QUERIES["changed_documents"],
+        id=change.requirement_id,
+        time_type=change.time_type,
+        since=change.effective_from,
+        until=until,
+    )
+    return int(count), str(currency)
 
 
 async def queued_count(connection: AsyncConnection, requirement_id: str | None) -> int:

@@ -38,7 +38,7 @@ from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.billing import Finding
 from shared.events.commands import CreditInvoice
-from shared.money import ZERO, plain, rounded
+from shared.money import ZERO, plain, rounded, written
 from shared.terms import counted
 
 MOST_LISTED = 100
@@ -151,8 +151,8 @@ def _answer(
     if note is not None:
         number = note.documents[0].invoice_number
         message.append(
-            f"credit note {number} for {issued.invoice_number}: {_money(net, currency)} net,"
-            f" {_money(tax, currency)} tax"
+            f"credit note {number} for {issued.invoice_number}: {written(net, currency)} net,"
+            f" {written(tax, currency)} tax"
         )
         made = {
             "batch_id": note.batch.batch_id,
@@ -163,13 +163,13 @@ def _answer(
     if command.to == "write-off":
         message.append("written off")
     else:
-        instead = f", instead of {_money(replaced, currency)} that was open"
+        instead = f", instead of {written(replaced, currency)} that was open"
         message.append(
-            f"open again: {_money(opened, currency)} in {counted(len(changes.opened), 'line')}"
+            f"open again: {written(opened, currency)} in {counted(len(changes.opened), 'line')}"
             + (instead if changes.replaced else "")
         )
     if undone:
-        message.append(f"written off before and taken back: {_money(undone, currency)}")
+        message.append(f"written off before and taken back: {written(undone, currency)}")
     documents = sorted({each.of.document[1] for each in decided})
     expected = command.to == "write-off" or opened - replaced == net + undone
     findings = _withheld(withheld)
@@ -234,7 +234,7 @@ def _unexpected(
             severity="info",
             code="other_than_credited",
             about="document",
-            message=f"{_money(opened, currency)} more is open for {_money(credited, currency)}"
+            message=f"{written(opened, currency)} more is open for {written(credited, currency)}"
             " credited or taken back: earlier write-offs of the same hours make the difference",
             fix="run `backoffice why LINE` for the open lines to see the sum",
             ids=tuple(documents[:MOST_NAMED]),

@@ -20,10 +20,17 @@ from typing import Literal, NamedTuple
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.totals import TaxPart, credit_taxes
-from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount, first_of, value_of
+from services.invoicer.lines.rules import (
+    MOST_NAMED,
+    NOTHING,
+    DocKey,
+    QuantityAmount,
+    first_of,
+    value_of,
+)
 from shared.errors import Refused
 from shared.events.realizations import RealizationLine
-from shared.money import ZERO, minor_unit, plain, rounded
+from shared.money import ZERO, minor_unit, plain, rounded, written
 from shared.terms import DocumentType
 
 CreditPurpose = Literal["rebill", "write-off", "reissue"]
@@ -103,18 +110,8 @@ def decide(
             see_remaining,
         )
     credits = [line_no for line_no, _ in requested if by_number[line_no].is_credit]
-    if issued.document_type == "credit-note" and (credits or not requested):
-        raise Refused(
-            "is_credit_note",
-            f"{issued.invoice_number} is a credit note: a further document undoes a credit",
-            _how_to_undo(issued),
-        )
-    if credits:
-        raise Refused(
-            "credit_line",
-            f"line {first_of(credits)} of {issued.invoice_number} is a credit of an invoice line",
-            _how_to_undo(issued),
-        )
+    if credits or (issued.document_type == "credit-note" and not requested):
+        raise _credits_cannot_be_credited(issued, lines)
     decided = [
         _credit_of(issued, by_number[line_no], quantity, see_remaining)
         for line_no, quantity in sorted(requested)
@@ -146,7 +143,7 @@ def _credit_of(
             "more_than_left" if remaining else "nothing_left",
             f"line {line.line_no} of {issued.invoice_number}: {requested}"
             f"{plain(remaining.quantity)} {line.line.unit} and"
-            f" {rounded(remaining.amount, currency)} {currency} left",
+            f" {written(remaining.amount, currency)} {currency} left",
             f"credit at most {plain(left)}" if left else see_remaining,
             line_no=line.line_no,
             left=remaining.as_strings(),
@@ -237,6 +234,33 @@ def check_date(issued: IssuedDocument, invoice_date: date) -> None:
             f" the date of {issued.invoice_number}",
             f"give a date from {issued.invoice_date} on, or none",
         )
+
+
+def _credits_cannot_be_credited(issued: IssuedDocument, lines: Sequence[IssuedLine]) -> Refused:
+    """Say which lines of the document are credits, and which others can be credited."""
+    is_note = issued.document_type == "credit-note"
+    credits = [line.line_no for line in lines if line.is_credit]
+    others = [line.line_no for line in lines if line.remaining and not line.is_credit]
+    what = f"{issued.invoice_number} is a credit note: " if is_note else ""
+    of = "" if is_note else f" of {issued.invoice_number}"
+    if others:
+        can = f"; you can credit {_lines(others)}"
+        fix = f"name lines that bill something: `--line {others[0]}`; "
+    else:
+        can, fix = "; none of its lines can be credited", ""
+    many = len(credits) > 1
+    return Refused(
+        "is_credit_note" if is_note else "credit_line",
+        f"{what}{_lines(credits)}{of} credit{'' if many else 's'} other invoices and cannot be"
+        f" credited{can}",
+        fix + _how_to_undo(issued),
+        credit_lines=credits[:MOST_NAMED],
+        lines=others[:MOST_NAMED],
+    )
+
+
+def _lines(numbers: Sequence[int]) -> str:
+    return f"line{'' if len(numbers) == 1 else 's'} {first_of(numbers)}"
 
 
 def _how_to_undo(issued: IssuedDocument) -> str:

@@ -76,7 +76,7 @@ def _why_out(
         return f"the debtor is parked: {debtor.parked}"
     if debtor is not None and reason == reasons.WAITS_FOR_TIMESHEETS:
         return f"the debtor {debtor.waiting}"
-    if reason != reasons.NOT_IN_CYCLE:
+    if reason not in (reasons.NOT_IN_CYCLE, reasons.AFTER_CUT_OFF):
         return WORDS.get(reason, reason)
     if weeks is None:
         return "their effective dates are after it"

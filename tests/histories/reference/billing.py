@@ -189,7 +189,8 @@ class Billing:
             return hold.code
         group = self.time_group(company, account, taken.cut_off) if account is not None else ""
         if not self._in_cycle(one, group, taken.cut_off):
-            return "not_in_cycle"
+            of_cycle = one.line.week is not None and group
+            return "not_in_cycle" if of_cycle else "after_cut_off"
         if account is None:
             return "no_account_name"
         if taken.groups and (group or "none") not in taken.groups:

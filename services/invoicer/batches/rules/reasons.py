@@ -7,6 +7,7 @@ packs a reason into four bits.
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
 EDIT_MEETS_REVISION = "edit-meets-revision"
+AFTER_CUT_OFF = "after_cut_off"
 NOT_IN_CYCLE = "not_in_cycle"
 UNKNOWN_NODE = "unknown_node"
 NO_ACCOUNT_NAME = "no_account_name"
@@ -21,6 +22,7 @@ REASONS = (
     SCHEDULED,
     SNOOZED,
     EDIT_MEETS_REVISION,
+    AFTER_CUT_OFF,
     NOT_IN_CYCLE,
     UNKNOWN_NODE,
     NO_ACCOUNT_NAME,

@@ -62,6 +62,7 @@ SELECT s.node, s.location_no, d.debtor_no, d.terms_no, d.taxed, d.waits,
             WHEN s.account_name IS NULL THEN {no_account_name}
             ELSE d.exclusion_reason END AS exclusion_reason,
        CASE WHEN d.debtor_no IS NULL THEN CAST(:cut_off AS date) ELSE d.weeks_to END AS weeks_to,
+       CASE WHEN d.cyclic THEN {not_in_cycle} ELSE {after_cut_off} END AS week_reason,
        coalesce(d.products_to, :cut_off) AS products_to
 FROM line_location s
 LEFT JOIN debtor_decision d ON d.account_name = s.account_name
@@ -92,7 +93,7 @@ FROM (
              coalesce(m.decimals, 2) AS decimals,
              CASE WHEN k.effective_date > CAST(:today AS date) THEN {scheduled}
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to
-                    THEN {not_in_cycle}
+                    THEN {after_cut_off}
                   WHEN d.exclusion_reason <> 0 THEN d.exclusion_reason
                   WHEN d.waits AND k.week_ending IS NOT NULL THEN {waits_for_timesheets}
                   ELSE 0 END AS exclusion_reason
@@ -151,9 +152,9 @@ FROM (
               WHEN z.code = 'snoozed' THEN {snoozed}
               WHEN z.code IS NOT NULL THEN {edit_meets_revision}
               WHEN p.line_kind = 'product' AND o.effective_date > s.products_to
-                THEN {not_in_cycle}
+                THEN {after_cut_off}
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to
-                THEN {not_in_cycle}
+                THEN s.week_reason
               WHEN s.exclusion_reason <> 0 THEN s.exclusion_reason
               WHEN s.waits AND p.line_kind = 'timesheet' THEN {waits_for_timesheets}
               WHEN s.taxed AND t.percent IS NULL

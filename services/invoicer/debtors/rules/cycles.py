@@ -74,6 +74,11 @@ class Window(NamedTuple):
         first_day, last_day = self.weeks_from, self.weeks_to
         return None if first_day is None or last_day is None else Span(first_day, last_day)
 
+    @property
+    def is_cyclic(self) -> bool:
+        """Whether a cycle decides about weeks, also if none is complete yet."""
+        return self.weeks_from is not None or self.weeks_to == NO_COMPLETE_CYCLE
+
 
 def time_group_of(debtors_own: str, company_default: str) -> str:
     """Return the debtor's time group, else the company's default; empty for none."""
@@ -151,7 +156,7 @@ def expected_weeks(cycle: Window, cut_off: date, today: date) -> Span | None:
     These are the days of the cycle; without a cycle, the week that ended last. None: no timesheet
     is expected yet.
     """
-    if cycle.cycle is not None or cycle.weeks_to == NO_COMPLETE_CYCLE:
+    if cycle.is_cyclic:
         return cycle.cycle
     return _span_ending(min(cut_off, today), WEEK_DAYS)
 

@@ -194,7 +194,7 @@ async def _explain_open(
         elif snooze is not None:
             explanation = _snoozed(reason, line, snooze)
         elif reason == reasons.NOT_IN_CYCLE:
-            explanation = _not_in_cycle(line, plan, debtors.get(debtor_no))
+            explanation = _not_in_cycle(line, plan, debtors[debtor_no])
         else:
             explanation = _by_reason(reason, line, plan, debtors.get(debtor_no))
         explained[line.pay_line_id] = explanation
@@ -211,18 +211,9 @@ def _snoozed(reason: str, line: Any, snooze: Any) -> Explanation:
     )
 
 
-def _not_in_cycle(line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
-    """Explain a line that is after the cut-off, or after the last cycle complete by then."""
-    name, cut_off = f"pay line {line.pay_line_id}", plan.cut_off
-    group = plan.decisions.time_groups.get(debtor.time_group) if debtor else None
-    day = (
-        f"week ending {line.week_ending}"
-        if line.week_ending
-        else f"effective date {line.effective_date}"
-    )
-    if debtor is None or group is None or line.week_ending is None:
-        message = f"{name} has {day}, after the cut-off {cut_off}"
-        return Explanation(reasons.NOT_IN_CYCLE, message, "take a later cut-off")
+def _not_in_cycle(line: Any, plan: BatchPlan, debtor: Debtor) -> Explanation:
+    """Explain a line of a week after the last cycle that is complete by the cut-off."""
+    cut_off, group = plan.cut_off, plan.decisions.time_groups[debtor.time_group]
     last_cycle = (
         f"time group {group.name} has no cycle that is complete by the cut-off {cut_off}"
         if debtor.window.weeks_to == NO_COMPLETE_CYCLE
@@ -235,7 +226,8 @@ def _not_in_cycle(line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanat
         if own_cycle
         else f"add periods: `backoffice time-groups set {group.name} --cycle custom --file ...`"
     )
-    return Explanation(reasons.NOT_IN_CYCLE, f"{name} has {day}: {last_cycle}", fix)
+    message = f"pay line {line.pay_line_id} has week ending {line.week_ending}: {last_cycle}"
+    return Explanation(reasons.NOT_IN_CYCLE, message, fix)
 
 
 def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -> Explanation:
@@ -244,11 +236,20 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
         (debtor.account_name, debtor.parked, debtor.waiting) if debtor else ("", "", "")
     )
     tax_code = line.tax_code or "of the billing company"
+    day = (
+        f"week ending {line.week_ending}"
+        if line.week_ending
+        else f"effective date {line.effective_date}"
+    )
     message, fix = {
         "": (f"nothing prevents it: {name} is in the next batch up to {plan.cut_off}", ""),
         reasons.SCHEDULED: (
             f"{name} is scheduled for {line.effective_date}",
             "wait until that day",
+        ),
+        reasons.AFTER_CUT_OFF: (
+            f"{name} has {day}, after the cut-off {plan.cut_off}",
+            f"take a cut-off of {line.week_ending or line.effective_date} or later",
         ),
         reasons.UNKNOWN_NODE: (
             f"{name} is at billto node {line.billto_node}, which the ATS has not sent",

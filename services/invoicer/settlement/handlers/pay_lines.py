@@ -22,7 +22,7 @@ from shared.database import lock_companies
 from shared.errors import Refused
 from shared.events.commands import EditPayLine, ReleasePayLines, SnoozePayLines
 from shared.events.realizations import PayLinesRealized, RealizationLine
-from shared.money import plain
+from shared.money import plain, written
 
 DETAILED_IDS = 1_000
 REPLACED = "replaced by a later realization, not open"
@@ -70,7 +70,7 @@ async def on_release_pay_lines(connection: AsyncConnection, command: ReleasePayL
     if not held:
         raise Refused("not_on_hold", f"{_named(_ids(found))}: not on hold", SEE_LINES)
     await settlement.save_snoozes(connection, {_place(line): None for line in held})
-    rest = f"; {not_held} were not on hold" if not_held else ""
+    rest = f"; {not_held:,} were not on hold" if not_held else ""
     return Answer(
         f"{_counted(held)} released{rest}",
         details={"pay_line_ids": _ids(held), "lines": len(held), "not_on_hold": not_held},
@@ -122,7 +122,8 @@ async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) ->
     return Answer(
         f"pay line {found.pay_line_id} of {document[1]} edited:"
         f" {plain(before.quantity)} → {plain(after.quantity)},"
-        f" {plain(before.amount)} → {plain(after.amount)} {line.currency}; {result}",
+        f" {written(before.amount, line.currency)} → {written(after.amount, line.currency)}"
+        f" {line.currency}; {result}",
         details={"document_id": document[1], **values, "currency": line.currency},
         before={str(found.pay_line_id): values["before"]},
         after={str(found.pay_line_id): values["after"]},
@@ -240,7 +241,7 @@ def _ids(found: Sequence[FoundLine]) -> list[int]:
 
 def _counted(found: Sequence[FoundLine]) -> str:
     many = len(found) > 1
-    return f"{len(found)} pay lines are" if many else f"pay line {found[0].pay_line_id} is"
+    return f"{len(found):,} pay lines are" if many else f"pay line {found[0].pay_line_id} is"
 
 
 def _named(pay_line_ids: Sequence[int]) -> str:
