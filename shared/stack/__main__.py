@@ -28,6 +28,7 @@ def main() -> int:
             workers=parse_numbers(asked.workers, "--workers"),
             say=say,
             provision=not asked.no_provision,
+            to_stop=f"to stop it: backoffice down --data {asked.data}",
         )
     except (Refused, Unavailable) as error:
         say(error.message)

@@ -46,11 +46,12 @@ def up(
     workers: Mapping[str, int] | Sequence[str] = STANDARD,
     say: Say = print,
     provision: bool = True,
+    to_stop: str = "Ctrl-C stops it",
 ) -> dict[str, Any]:
     """Start a stack and return its status.
 
     In the foreground it runs until Ctrl-C or SIGTERM and then stops everything; detached it returns
-    when the stack is ready.
+    when the stack is ready. `to_stop`: how to stop it, for the message that it is up.
     """
     if detach:
         return _up_detached(data_dir, fresh=fresh, workers=workers, say=say, provision=provision)
@@ -58,7 +59,7 @@ def up(
     with _stop_on_signal() as listening:
         try:
             stack.start()
-            say("the stack is up; Ctrl-C stops it")
+            say(f"the stack is up; {to_stop}")
             while True:
                 time.sleep(RESTART_CHECK_SECONDS)
                 stack.restart_failed()

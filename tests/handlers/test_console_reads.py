@@ -228,6 +228,11 @@ async def test_the_gap_certificate_explains_every_number(read: Read, insert: Ins
         "pat",
         "a misprinted pad",
     )
+    assert [series[f"{end}_invoice_number"] for end in ("first", "last")] == [
+        "INV-000007",
+        "INV-000011",
+    ], "issue 11, 22: as documents show them"
+    assert series["jumps"][0]["from_invoice_number"] == "INV-000009"
     await insert(
         lambda inserter: inserter.run(
             "UPDATE invoicer.number_series SET next_number = 15, first_number = 6"
@@ -239,6 +244,7 @@ async def test_the_gap_certificate_explains_every_number(read: Read, insert: Ins
         {"from_number": 6, "to_number": 6},
         {"from_number": 12, "to_number": 14},
     ]
+    assert series["unexplained_invoice_numbers"] == ["INV-000006", "INV-000012 to INV-000014"]
 
 
 SEARCHES: list[tuple[dict[str, Any], list[str]]] = [

@@ -105,7 +105,7 @@ async def test_terms_hold_from_a_day(biller: Biller) -> None:
     """
     await group(biller, "weekly", "weekly", ends_on="sunday")
     first = await terms(biller, time_group="weekly")
-    assert first["message"] == "terms of Mercy Hospital apply from 1970-01-01 on"
+    assert first["message"] == "terms of Mercy Hospital apply at all times"
     later = await terms(biller, payment_terms="net:10")
     assert (
         later["details"]["from_date"],

@@ -50,6 +50,24 @@ def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
     assert refused.value.details["next_free"] == 8
 
 
+def test_refusals_name_numbers_as_documents_show_them() -> None:
+    """Issue 11, 22: both numbers, a series without a prefix in words, and what a jump needs."""
+    bare = Series("", 3, next_number=8, last_date=date(2026, 8, 1), used=True)
+    with pytest.raises(Refused) as used:
+        first_number(bare, 5, "because")
+    assert used.value.message == (
+        "first number 5 (005) is not above every number of the series without a prefix:"
+        " the next free one is 8 (008)"
+    )
+    assert used.value.fix.endswith("give 8; a higher one skips numbers, which needs --reason")
+    with pytest.raises(Refused) as jump:
+        first_number(USED, 5008, "")
+    assert jump.value.message == (
+        "first number 5008 (INV-005008) skips 5,000 numbers from 8 (INV-000008) on;"
+        " that needs a reason"
+    )
+
+
 def test_a_jump_needs_a_reason() -> None:
     """Domain rules 8: with a reason."""
     with pytest.raises(Refused, match="needs a reason") as refused:

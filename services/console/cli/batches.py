@@ -52,7 +52,7 @@ BATCHES = [
     Column("downloaded_on", "downloaded on"),
 ]
 DOCUMENTS = [
-    Column("document_no", "", figures=True),
+    Column("document_no", "", ids=True),
     Column("invoice_number", "number"),
     Column("document_type", "type"),
     Column("account_name", most=40),

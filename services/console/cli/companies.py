@@ -21,7 +21,7 @@ CATALOG = [
     Column("currency"),
     Column("percent_of_salary", "% of salary", figures=True),
     Column("tax_code", "tax"),
-    Column("version", figures=True),
+    Column("version", ids=True),
 ]
 
 

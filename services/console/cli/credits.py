@@ -13,7 +13,7 @@ from services.console.cli.output import Column, Screen
 
 USES = ("rebill", "write-off")
 CREDITED = [
-    Column("line_no", "line", figures=True),
+    Column("line_no", "line", ids=True),
     Column("document_id", "document", most=36),
     Column("quantity", figures=True),
     Column("net", figures=True),

@@ -13,10 +13,10 @@ from services.console.cli.output import Column
 app = typer.Typer(help="Records that a service could not read.", no_args_is_help=True)
 DEAD_LETTERS = [
     Column("service"),
-    Column("dead_letter_id", "id", figures=True),
+    Column("dead_letter_id", "id", ids=True),
     Column("topic"),
-    Column("partition", "part", figures=True),
-    Column("offset", figures=True),
+    Column("partition", "part", ids=True),
+    Column("offset", ids=True),
     Column("state"),
     Column("received_at", "received"),
     Column("code"),

@@ -48,11 +48,18 @@ DEFAULTS = {
     "credits": "separate",
 }
 """Values that a table leaves out, because every debtor has them unless its terms differ."""
+FIRST_DAY = "1970-01-01"
+"""The from-date of the first terms of a debtor, unless the operator gives another."""
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="debtor-terms")
+
+
+def _since(day: str) -> str:
+    """The first day of terms, in a word if there is none before it."""
+    return "always" if day == FIRST_DAY else day
 
 
 def read_yes(text: str) -> bool:
@@ -110,7 +117,7 @@ def set_terms(
     """Change the terms that are named, from a day on; the other terms stay as they are."""
     run.send(
         "set-debtor-terms",
-        show=run.facts,
+        show=lambda details: run.facts(details | {"from_date": _since(details["from_date"])}),
         billing_company=billing_company,
         account_name=account_name,
         from_date=from_date,
@@ -190,6 +197,7 @@ def show_terms(
             name: None if value == DEFAULTS.get(name, "") else "yes" if value is True else value
             for name, value in version.items()
         }
+        | {"from_date": _since(str(version["from_date"]))}
         for version in versions
     ]
     run.table(

@@ -26,7 +26,7 @@ LIST = [
     Column("message", most=400),
 ]
 ATTEMPTS = [
-    Column("attempt_no", "", figures=True),
+    Column("attempt_no", "", ids=True),
     Column("ended_at", "at"),
     Column("steps"),
     Column("state"),

@@ -16,7 +16,7 @@ app = typer.Typer(help="Timesheets and placements that wait.", no_args_is_help=T
 HELD = [
     Column("document_kind", "kind"),
     Column("document_id", "document", most=40),
-    Column("revision", figures=True),
+    Column("revision", ids=True),
     Column("billing_company"),
     Column("held_since", "since"),
     Column("code"),

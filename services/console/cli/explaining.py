@@ -8,7 +8,7 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import CutOffOrToday, Limit
-from services.console.cli.output import Column, Screen, fact
+from services.console.cli.output import Column, Screen, fact, written_price
 
 HISTORY = [
     Column("at"),
@@ -54,7 +54,8 @@ def why(
         f"pay line {pay_line} of {found['billing_company']}: {line['description']}",
         "bold",
     )
-    price = f"{fact(line['quantity'])} {line['unit']} × {fact(line['unit_price'])}"
+    unit_price = written_price(line["unit_price"], line["currency"])
+    price = f"{fact(line['quantity'])} {line['unit']} × {unit_price}"
     source = f"{document['document_kind']} {document['document_id']}"
     service = f"service {line['service_from']} to {line['service_to']}"
     facts = {

@@ -42,13 +42,13 @@ FOUND = [
     Column("batch_id", "batch"),
 ]
 LINES = [
-    Column("line_no", "", figures=True),
+    Column("line_no", "", ids=True),
     Column("description", most=56),
     Column("document_id", "document", most=36),
-    Column("pay_line_id", "pay line", figures=True),
+    Column("pay_line_id", "pay line", ids=True),
     Column("quantity", figures=True),
     Column("unit", ""),
-    Column("unit_price", "price", figures=True),
+    Column("unit_price", "price", price=True),
     Column("amount", figures=True),
     Column("tax_code", "tax"),
     Column("tax_rate", "%", figures=True),
@@ -64,10 +64,10 @@ TAXES = [
     Column("tax", "amount", figures=True),
 ]
 CREDITS = [
-    Column("corrects_line", "line", figures=True),
+    Column("corrects_line", "line", ids=True),
     Column("invoice_number", "credited on"),
     Column("invoice_date", "date"),
-    Column("line_no", "its line", figures=True),
+    Column("line_no", "its line", ids=True),
     Column("quantity", figures=True),
     Column("amount", figures=True),
     Column("tax_amount", "tax", figures=True),
@@ -84,8 +84,8 @@ PAYMENTS = [
 ]
 SERIES = [
     Column("series"),
-    Column("first", figures=True),
-    Column("last", figures=True),
+    Column("first_invoice_number", "first"),
+    Column("last_invoice_number", "last"),
     Column("used", figures=True),
     Column("passed_over", figures=True),
     Column("unexplained", figures=True),
@@ -93,8 +93,8 @@ SERIES = [
 ]
 JUMPS = [
     Column("series"),
-    Column("from_number", "from", figures=True),
-    Column("to_number", "to", figures=True),
+    Column("from_invoice_number", "from"),
+    Column("to_invoice_number", "to"),
     Column("actor"),
     Column("reason"),
     Column("jumped_at", "at"),
@@ -247,6 +247,7 @@ def numbers(run: Run, billing_company: Company) -> None:
     why, and gaps.
     """
     from services.console.queries.invoices import gap_certificate
+    from shared.terms import counted
 
     series = run.read(gap_certificate, billing_company)
     unexplained = sum(one["unexplained"] for one in series)
@@ -255,13 +256,9 @@ def numbers(run: Run, billing_company: Company) -> None:
     jumps = [jump | {"series": one["series"]} for one in series for jump in one["jumps"]]
     run.table(jumps, JUMPS, title="declared jumps")
     if unexplained:
-        ranges = ", ".join(
-            f"{one['series']} {each['from_number']}-{each['to_number']}"
-            for one in series
-            for each in one["unexplained_ranges"]
-        )
+        ranges = ", ".join(each for one in series for each in one["unexplained_invoice_numbers"])
         run.no(
             "unexplained_numbers",
-            f"{unexplained} number(s) of {billing_company} are unexplained: {ranges}",
+            f"{counted(unexplained, 'number')} of {billing_company} unexplained: {ranges}",
             "run `backoffice verify`",
         )

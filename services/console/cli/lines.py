@@ -24,13 +24,13 @@ from services.console.cli.output import Column, Screen
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
 HEALTH_SECONDS = 600.0
 LINES = [
-    Column("pay_line_id", "line", figures=True),
+    Column("pay_line_id", "line", ids=True),
     Column("status"),
     Column("document_id", "document", most=40),
     Column("description", most=56),
     Column("effective_date", "effective"),
     Column("quantity", figures=True),
-    Column("unit_price", "price", figures=True),
+    Column("unit_price", "price", price=True),
     Column("amount", figures=True),
     Column("currency", ""),
     Column("hold_reason", "on hold because", most=40),

@@ -29,8 +29,17 @@ MOST_CELL = 60
 INLINE = 4
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
 """A decimal as answers to commands carry it: a string."""
+AMOUNT = re.compile(r"-?\d+\.\d+")
+"""A decimal with a fraction: among facts, a whole number may as well be an id."""
 
 Result = TypeVar("Result")
+
+
+def written_price(price: Decimal, currency: str) -> str:
+    """A price with at least the decimals of its currency: 50.00, 35.035."""
+    from services.console.queries.amounts import at_minor_unit
+
+    return f"{at_minor_unit(price, currency):,f}"
 
 
 def plain_value(value: Any) -> Any:
@@ -47,15 +56,33 @@ def plain_value(value: Any) -> Any:
 
 
 class Column:
-    """A column of a table: the field of the row, the heading, and whether it holds numbers."""
+    """A column of a table: the field of the row, the heading, and whether it holds numbers.
+
+    `figures`: counts and amounts, with thousands separators. `ids`: numbers that people type again,
+    exactly as they are. `price`: figures with at least the decimals of the row's currency.
+    """
 
     def __init__(
-        self, field: str, head: str | None = None, *, figures: bool = False, most: int = MOST_CELL
+        self,
+        field: str,
+        head: str | None = None,
+        *,
+        figures: bool = False,
+        ids: bool = False,
+        price: bool = False,
+        most: int = MOST_CELL,
     ) -> None:
         self.field = field
         self.head = field.replace("_", " ") if head is None else head
-        self.figures = figures
+        self.figures = figures or price
+        self.ids = ids
+        self.price = price
         self.most = most
+
+    @property
+    def to_the_right(self) -> bool:
+        """Whether the cells end at the right."""
+        return self.figures or self.ids
 
     def cell(self, row: Mapping[str, Any]) -> str:
         """The text of this column in a row."""
@@ -67,7 +94,8 @@ class Column:
         if self.figures and isinstance(value, str) and FIGURE.fullmatch(value):
             value = Decimal(value)
         if isinstance(value, Decimal):
-            return f"{value:,f}"
+            currency = row.get("currency") if self.price else None
+            return written_price(value, currency) if currency else f"{value:,f}"
         if self.figures and isinstance(value, int):
             return f"{value:,}"
         text = str(value)
@@ -128,9 +156,9 @@ class Screen:
         for column in shown:
             table.add_column(
                 column.head,
-                justify="right" if column.figures else "left",
+                justify="right" if column.to_the_right else "left",
                 overflow="fold",
-                no_wrap=column.figures,
+                no_wrap=column.to_the_right,
             )
         for row in rows:
             table.add_row(*(Text(column.cell(row)) for column in shown))
@@ -210,6 +238,8 @@ def fact(value: Any) -> str:
         return f"{value:,f}"
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S %Z").strip()
+    if isinstance(value, str) and AMOUNT.fullmatch(value):
+        return f"{Decimal(value):,f}"
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {fact(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):

@@ -60,7 +60,7 @@ RATES = [
     Column("requirement_id", "requirement"),
     Column("time_type"),
     Column("effective_from", "from"),
-    Column("unit_price", "price", figures=True),
+    Column("unit_price", "price", price=True),
     Column("unit"),
     Column("source"),
     Column("actor"),

@@ -17,9 +17,9 @@ MAX_OFFENDERS = 20
 LAG = [
     Column("group"),
     Column("topic"),
-    Column("partition", "part", figures=True),
-    Column("committed", figures=True),
-    Column("end", figures=True),
+    Column("partition", "part", ids=True),
+    Column("committed", ids=True),
+    Column("end", ids=True),
     Column("lag", figures=True),
 ]
 WORKERS = [

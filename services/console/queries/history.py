@@ -9,6 +9,7 @@ of a document, the batch of an invoice.
 import json
 
 from services.console.queries.dead_letters import SERVICES
+from services.console.queries.invoices import number_span
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.stored import as_json
 from shared.terms import counted
@@ -85,15 +86,22 @@ async def _document_events(connection: ReadConnection, document_id: str) -> list
 
 async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:
     """Who passed over this number of a series."""
-    return await fetch(
+    rows = await fetch(
         connection,
-        "SELECT jumped_at AS at, actor, reason, command_id, 'number passed over' AS what,"
-        " billing_company || ' ' || series || ': ' || from_number || ' to ' || to_number || ' were"
-        " passed over'"
-        " AS message FROM invoicer.console_number_jump"
-        " WHERE CAST(:number AS bigint) BETWEEN from_number AND to_number",
+        f"SELECT j.*, n.width FROM invoicer.console_number_jump j"
+        f" JOIN ({SQL['number_series']}) n USING (billing_company, series)"
+        " WHERE CAST(:number AS bigint) BETWEEN j.from_number AND j.to_number",
         number=_number(subject),
     )
+    return [
+        {name: row[name] for name in ("actor", "reason", "command_id")}
+        | {
+            "at": row["jumped_at"],
+            "what": "number passed over",
+            "message": f"{row['billing_company']}: {number_span(row, row)} passed over",
+        }
+        for row in rows
+    ]
 
 
 def _number(subject: str) -> int | None:

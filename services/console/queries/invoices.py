@@ -146,14 +146,21 @@ async def gap_certificate(connection: ReadConnection, billing_company: str) -> l
     """
     series = await fetch(
         connection,
-        "SELECT s.series, s.first_number, s.next_number, s.last_date, (SELECT count(*)"
-        " FROM invoicer.console_invoice i WHERE i.billing_company = s.billing_company AND i.series"
-        " = s.series) AS used"
-        " FROM invoicer.console_number_series s WHERE s.billing_company = :company ORDER BY"
-        " s.series",
+        SQL["number_series"] + " WHERE s.billing_company = :company ORDER BY s.series",
         company=billing_company,
     )
     return [await _certificate(connection, billing_company, one) for one in series]
+
+
+def on_documents(series: Row, number: int) -> str:
+    """A number of a series as documents show it."""
+    return f"{series['series']}{number:0{series['width']}d}"
+
+
+def number_span(series: Row, row: Row) -> str:
+    """A range of numbers as documents show them."""
+    first, last = (on_documents(series, row[f"{end}_number"]) for end in ("from", "to"))
+    return first if first == last else f"{first} to {last}"
 
 
 async def _certificate(connection: ReadConnection, billing_company: str, one: Row) -> Row:
@@ -174,10 +181,20 @@ async def _certificate(connection: ReadConnection, billing_company: str, one: Ro
         "series": one["series"],
         "first": first,
         "last": following - 1,
+        "first_invoice_number": on_documents(one, first),
+        "last_invoice_number": on_documents(one, following - 1),
         "last_date": one["last_date"],
         "used": one["used"],
         "passed_over": passed_over,
-        "jumps": jumps,
+        "jumps": [
+            jump
+            | {
+                f"{end}_invoice_number": on_documents(one, jump[f"{end}_number"])
+                for end in ("from", "to")
+            }
+            for jump in jumps
+        ],
         "unexplained": following - first - one["used"] - passed_over,
         "unexplained_ranges": unexplained,
+        "unexplained_invoice_numbers": [number_span(one, each) for each in unexplained],
     }

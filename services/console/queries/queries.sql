@@ -129,6 +129,19 @@ JOIN invoicer.console_invoice i ON i.invoice_id = l.invoice_id
 JOIN invoicer.console_batch b ON b.batch_id = i.batch_id
 WHERE l.corrects_invoice_id = :id ORDER BY i.closed_at, i.invoice_id, l.line_no LIMIT :most
 
+-- name: number_series
+-- Series of numbers with how many are used and how many digits documents show.
+SELECT s.billing_company, s.series, s.first_number, s.next_number, s.last_date,
+    (SELECT count(*) FROM invoicer.console_invoice i
+     WHERE i.billing_company = s.billing_company AND i.series = s.series) AS used,
+    coalesce(
+      (SELECT length(i.invoice_number) - length(i.series) FROM invoicer.console_invoice i
+       WHERE i.billing_company = s.billing_company AND i.series = s.series
+       ORDER BY i.number LIMIT 1),
+      c.series_width, 1) AS width
+FROM invoicer.console_number_series s
+LEFT JOIN fee_realizer.console_billing_company c ON c.billing_company = s.billing_company
+
 -- name: unexplained_numbers
 -- Ranges of numbers of a series that no document has and that no operator passed over.
 WITH taken AS (

@@ -9,10 +9,11 @@ async def rates(connection: ReadConnection, requirement_id: str, limit: int) -> 
     """The versions of a requirement, by time type and from-date, those in force first."""
     rows = await fetch(
         connection,
-        "SELECT requirement_id, time_type, effective_from, source, trim_scale(unit_price) AS"
-        " unit_price, unit,"
-        " since_book, until_book, actor FROM fee_realizer.console_bill_rate WHERE requirement_id ="
-        " :id"
+        "SELECT r.requirement_id, r.time_type, r.effective_from, r.source,"
+        " trim_scale(r.unit_price) AS unit_price, q.currency, r.unit, r.since_book, r.until_book,"
+        " r.actor FROM fee_realizer.console_bill_rate r"
+        " LEFT JOIN fee_realizer.console_requirement q USING (requirement_id)"
+        " WHERE requirement_id = :id"
         " ORDER BY until_book IS NOT NULL, time_type, effective_from, source, since_book LIMIT"
         " :most",
         id=requirement_id,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import relevant_connections
-from services.invoicer.invoices.rules.numbers import exceeds_width
+from services.invoicer.invoices.rules.numbers import exceeds_width, format_number
 from shared.events.billing import Finding
 from shared.terms import counted
 
@@ -61,7 +61,8 @@ def _number_outgrows_width(snapshot: HealthSnapshot) -> list[Match]:
     series, documents = snapshot.series, snapshot.documents
     last = series.next_number + documents - 1
     exceeds = exceeds_width(series, documents)
-    return _one_if(exceeds, last=last, width=series.width, series=series.prefix)
+    written = format_number(series.prefix, series.width, last)
+    return _one_if(exceeds, last=written, width=series.width, series=series.words)
 
 
 class HealthRule(NamedTuple):
@@ -139,7 +140,7 @@ RULES = (
     # A longer number is valid, but other programs sort it wrongly.
     HealthRule(
         "number_outgrows_width", "warning", "batch", "number",
-        "the last number would be {last}, more than the {width} digits of series '{series}'",
+        "the last number would be {last}, more than the {width} digits of {series}",
         "widen the series: `backoffice billing-company set {company} --series PREFIX:WIDTH`",
         find=_number_outgrows_width,
     ),

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.handlers.companies import company_of
 from services.invoicer.debtors.rules.companies import (
+    EARLIEST_DATE,
     TermsChange,
     TermsVersion,
     change_terms,
@@ -135,7 +136,8 @@ async def _message(
         hint = f" (there is {similar[0]!r})" if similar else ""
         note = f"; no billto node has this Account Name yet{hint}"
     first_day = change.after.from_date
-    return f"terms of {command.account_name} apply from {first_day} on{until}{note}"
+    since = "at all times" if first_day == EARLIEST_DATE else f"from {first_day} on"
+    return f"terms of {command.account_name} apply {since}{until}{note}"
 
 
 def _version(version: TermsVersion) -> dict[str, Any]:

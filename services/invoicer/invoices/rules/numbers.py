@@ -8,6 +8,7 @@ from datetime import date
 from typing import NamedTuple
 
 from shared.errors import Refused
+from shared.terms import counted
 
 
 class Series(NamedTuple):
@@ -20,6 +21,15 @@ class Series(NamedTuple):
     next_number: int = 1
     last_date: date | None = None
     used: bool = False
+
+    @property
+    def words(self) -> str:
+        """How a message names the series."""
+        return f"series {self.prefix!r}" if self.prefix else "the series without a prefix"
+
+    def written(self, number: int) -> str:
+        """A number as it is typed, and as documents show it."""
+        return f"{number} ({format_number(self.prefix, self.width, number)})"
 
 
 class NumberJump(NamedTuple):
@@ -50,22 +60,24 @@ def first_number(series: Series, wanted: int | None, reason: str) -> NumberingSt
     """
     if wanted is None or wanted == series.next_number:
         return NumberingStart(series.next_number)
-    free = format_number(series.prefix, series.width, series.next_number)
+    free = series.written(series.next_number)
     if not series.used:
         return NumberingStart(wanted)
     if wanted < series.next_number:
         raise Refused(
             "number_used",
-            f"first number {wanted} is not above every number of series {series.prefix!r}:"
-            f" the next free one is {series.next_number} ({free})",
-            f"leave the first number out, or give {series.next_number} or more",
+            f"first number {series.written(wanted)} is not above every number of {series.words}:"
+            f" the next free one is {free}",
+            f"leave the first number out, or give {series.next_number}; a higher one skips numbers,"
+            " which needs --reason",
             next_free=series.next_number,
         )
     if not reason.strip():
         raise Refused(
             "reason_missing",
-            f"first number {wanted} skips {wanted - series.next_number} numbers from"
-            f" {series.next_number} ({free}) on; that needs a reason",
+            f"first number {series.written(wanted)} skips"
+            f" {counted(wanted - series.next_number, 'number')} from {free} on;"
+            " that needs a reason",
             "give --reason, it is printed in the gap certificate",
             next_free=series.next_number,
         )
@@ -88,7 +100,7 @@ def invoice_date(wanted: date | None, today: date, series: Series) -> date:
         raise Refused(
             "date_goes_back",
             f"invoice date {chosen} is before {series.last_date},"
-            f" the date of the last document of series {series.prefix!r}",
+            f" the date of the last document of {series.words}",
             f"give a date from {series.last_date} to {today}",
         )
     return chosen
