@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from services.console.cli.batch_tables import (
+    DOCUMENTS,
+    TOTALS,
+    show_batch_result,
+    show_preview,
+    with_hours,
+)
 from services.console.cli.command import Run, command
 from services.console.cli.lines import read_pending, show_pending
 from services.console.cli.options import (
@@ -23,21 +30,12 @@ from services.console.cli.options import (
     parsed,
     read_date,
 )
-from services.console.cli.output import Column, Screen, fact, finish
+from services.console.cli.output import Column, fact, finish
 
 if TYPE_CHECKING:
     from services.console.files import FileFormat, Saved
 
 app = typer.Typer(help="Batches: invoices and credit notes made together.", no_args_is_help=True)
-TOTALS = [
-    Column("currency", ""),
-    Column("documents", figures=True),
-    Column("lines", figures=True),
-    Column("quantity", figures=True),
-    Column("net", figures=True),
-    Column("tax", figures=True),
-    Column("total", figures=True),
-]
 BATCHES = [
     Column("batch_id", "batch"),
     Column("billing_company"),
@@ -51,49 +49,12 @@ BATCHES = [
     Column("generated_at", "generated"),
     Column("downloaded_on", "downloaded on"),
 ]
-DOCUMENTS = [
-    Column("document_no", "", ids=True),
-    Column("invoice_number", "number"),
-    Column("document_type", "type"),
-    Column("account_name", most=40),
-    Column("po_number", "PO"),
-    Column("payment_terms", "terms"),
-    Column("due_date", "due"),
-    Column("line_count", "lines", figures=True),
-    Column("net", figures=True),
-    Column("tax", figures=True),
-    Column("total", figures=True),
-    Column("currency", ""),
-]
-PARKED = [Column("account_name", most=40), Column("code"), Column("message", most=400)]
-LEFT_OUT = [Column("reason"), Column("lines", figures=True), Column("pay_line_ids", "pay lines")]
 DOWNLOADS = [
     Column("downloaded_at", "downloaded on"),
     Column("file_format", "format"),
     Column("actor"),
 ]
-TABLES = {"totals": TOTALS, "parked": PARKED, "still_parked": PARKED}
 FORMATS = ("csv", "xlsx", "iif", "ubl", "pdf", "pdfa")
-RESULT = (
-    "batch_id",
-    "preview_id",
-    "billing_company",
-    "cut_off_date",
-    "invoice_date",
-    "first_number",
-    "last_number",
-    "digest",
-    "left_out",
-)
-PREVIEW = (
-    "preview_id",
-    "billing_company",
-    "cut_off_date",
-    "digest",
-    "actor",
-    "previewed_at",
-    "totals",
-)
 BATCH = (
     "batch_id",
     "billing_company",
@@ -103,7 +64,6 @@ BATCH = (
     "reason",
     "generated_at",
 )
-IN_TOTALS = ("documents", "lines")
 
 
 def register(backoffice: typer.Typer) -> None:
@@ -167,27 +127,6 @@ def generate(
     )
 
 
-def show_batch_result(screen: Screen, details: dict[str, Any]) -> None:
-    """Shows a preview or a batch: facts in a fixed order, then the tables."""
-    tables = {
-        name: value
-        for name, value in details.items()
-        if isinstance(value, list) and value and isinstance(value[0], dict)
-    }
-    names = [name for name in RESULT if name in details]
-    names += [name for name in details if name not in names]
-    screen.facts({name: details[name] for name in names if name not in (*tables, *IN_TOTALS)})
-    for name, rows in sorted(tables.items()):
-        columns = DOCUMENTS if "account_name" in rows[0] else [Column(field) for field in rows[0]]
-        title = "documents" if name == "listed" else name.replace("_", " ")
-        screen.table(rows, TABLES.get(name, columns), title=title)
-    if details.get("digest") and details.get("preview_id"):
-        screen.say(f"to bill it: backoffice batch generate ... --digest {details['digest']}", "dim")
-    if details.get("batch_id"):
-        download = f"{details['batch_id']} --format pdf --out invoices/"
-        screen.say(f"to get its files: backoffice batch download {download}", "dim")
-
-
 @command(app, "list")
 def list_batches(run: Run, billing_company: AnyCompany = None, limit: Limit = 50) -> None:
     """List batches, the newest first, and what is pending for the next one."""
@@ -227,17 +166,16 @@ def show_batch(
         batch = await batches.batch(connection, batch_id)
         documents = await batches.batch_documents(connection, batch_id, limit)
         downloads = await batches.batch_downloads(connection, batch_id)
-        return batch | {"invoices": documents, "downloads": downloads}
+        hours = await batches.batch_hours(connection, batch_id)
+        return batch | {"hours": hours, "invoices": documents, "downloads": downloads}
 
     found = run.read(read)
     run.document(found)
     if "preview_id" in found:
-        run.facts({name: found[name] for name in PREVIEW})
-        run.table(found["documents"], DOCUMENTS, title="documents", empty="no document")
-        run.table(found["out"], LEFT_OUT, title="left out")
+        show_preview(run, found)
         return
     run.facts({name: found[name] for name in BATCH} | {"numbers": _numbers(found)})
-    run.table(found["totals"], TOTALS, title="totals")
+    run.table(with_hours(found["totals"], found["hours"]), TOTALS, title="totals")
     run.table(found["invoices"], DOCUMENTS, title="documents", empty="no document")
     run.shortened(len(found["invoices"]), found["documents"])
     run.table(found["downloads"], DOWNLOADS, title="downloads")
@@ -357,4 +295,4 @@ def _numbers(row: dict[str, Any]) -> str:
 
 
 def _totals(row: dict[str, Any]) -> str:
-    return ", ".join(f"{fact(each['total'])} {each['currency']}" for each in row["totals"])
+    return ", ".join(f"{fact(Decimal(each['total']))} {each['currency']}" for each in row["totals"])

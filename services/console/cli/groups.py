@@ -18,6 +18,7 @@ SUMS = [
     Column("held", figures=True),
     Column("first_missing_step", "first missing step", most=80),
     Column("arrived", "expected"),
+    Column("hours", figures=True),
     Column("amount", figures=True),
     Column("kept", "kept back", figures=True),
 ]

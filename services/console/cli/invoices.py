@@ -12,6 +12,7 @@ from services.console.cli.batches import DOWNLOADS
 from services.console.cli.command import Run, command
 from services.console.cli.explaining import HISTORY
 from services.console.cli.options import (
+    AccountName,
     AnyCompany,
     Company,
     Limit,
@@ -33,6 +34,7 @@ FOUND = [
     Column("due_date", "due"),
     Column("po_number", "PO"),
     Column("line_count", "lines", figures=True),
+    Column("hours", figures=True),
     Column("net", figures=True),
     Column("tax", figures=True),
     Column("total", figures=True),
@@ -149,9 +151,7 @@ def search(
     until: Annotated[
         date | None, parsed(read_date, "Invoice date up to.", "--to", metavar="DATE")
     ] = None,
-    account_name: Annotated[
-        str | None, option("The debtor's Account Name.", "--account-name", "--debtor")
-    ] = None,
+    account_name: AccountName = None,
     document_type: Annotated[
         str | None, typer.Option("--type", metavar="invoice|credit-note", show_default=False)
     ] = None,
@@ -222,12 +222,14 @@ def show(
     run.table([_line(row) for row in found["lines"]], LINES, title="lines")
     run.shortened(len(found["lines"]), found["line_count"])
     run.table(found["tax_totals"], TAXES, title="taxes")
-    amounts = f"net {found['net']:,f}, tax {found['tax']:,f}, total {found['total']:,f}"
-    run.say(f"{amounts} {found['currency']}", "bold")
-    if found["paid"]:
-        run.say(
-            f"paid {found['paid']:,f}, balance {found['balance']:,f} {found['currency']}", "bold"
-        )
+    amounts = {"net": found["net"], "tax": found["tax"], "total": found["total"]}
+    amounts |= {"credited": -found["credited"], "paid": found["paid"], "balance": found["balance"]}
+    words = ", ".join(
+        f"{name} {amount:,f}"
+        for name, amount in amounts.items()
+        if amount or name not in ("credited", "paid")
+    )
+    run.say(f"{words} {found['currency']} ({found['state']})", "bold")
     run.table(found["credits"], CREDITS, title="credits of its lines")
     run.table(found["payments"], PAYMENTS, title="payments")
     run.table(found["downloads"], DOWNLOADS, title="downloads of its batch")

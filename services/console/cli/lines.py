@@ -4,12 +4,14 @@ what prevents it.
 
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import (
+    AccountName,
     AnyCompany,
     Company,
     CutOffOrToday,
@@ -20,20 +22,26 @@ from services.console.cli.options import (
     read_decimal,
 )
 from services.console.cli.output import Column, Screen
+from shared.terms import counted
 
 app = typer.Typer(help="Realized fees that are not invoiced yet.", no_args_is_help=True)
 HEALTH_SECONDS = 600.0
 LINES = [
     Column("pay_line_id", "line", ids=True),
     Column("status"),
+    Column("billing_company"),
+    Column("account_name", "debtor", most=40),
     Column("document_id", "document", most=40),
     Column("description", most=56),
+    Column("service"),
     Column("effective_date", "effective"),
     Column("quantity", figures=True),
     Column("unit_price", "price", price=True),
     Column("amount", figures=True),
     Column("currency", ""),
+    Column("po_number", "PO"),
     Column("hold_reason", "on hold because", most=40),
+    Column("corrects"),
     Column("invoice_number", "invoice"),
 ]
 PENDING = [
@@ -91,6 +99,16 @@ def list_lines(
     document: Annotated[
         str | None, option("Only lines of this timesheet or placement.", metavar="ID")
     ] = None,
+    account_name: AccountName = None,
+    since: Annotated[
+        date | None, parsed(read_date, "Service dates from.", "--from", metavar="DATE")
+    ] = None,
+    until: Annotated[
+        date | None, parsed(read_date, "Service dates up to.", "--to", metavar="DATE")
+    ] = None,
+    corrects: Annotated[
+        str | None, option("Only credits of this invoice.", metavar="INVOICE_NUMBER")
+    ] = None,
     limit: Limit = 100,
 ) -> None:
     """List pay lines with their status, and the pending amounts.
@@ -108,27 +126,50 @@ def list_lines(
 
     async def read(connection: Any) -> dict[str, Any]:
         pending = await read_pending(connection, billing_company)
-        rows, total = await pay_lines(
+        find = partial(
+            pay_lines,
             connection,
             pending["today"],
-            statuses=statuses or (STATUSES if document else OPEN_STATUSES),
             document=document,
-            limit=limit,
+            account_name=account_name,
+            since=since,
+            until=until,
+            corrects=corrects,
         )
-        return {"pay_lines": rows, "total": total} | pending
+        named = statuses or (STATUSES if document else OPEN_STATUSES)
+        rows, total = await find(statuses=named, limit=limit)
+        _, in_any_status = (rows, total) if total else await find(statuses=STATUSES, limit=0)
+        return {"pay_lines": rows, "total": total, "in_any_status": in_any_status} | pending
 
     found = run.read(read)
     run.document(found)
-    run.table(
-        found["pay_lines"],
-        LINES,
-        empty="no such line; to add timesheets: backoffice import or publish;"
-        " to see what waits: backoffice documents held",
-    )
+    run.table([line_cells(row) for row in found["pay_lines"]], LINES, empty=_no_line(found))
     run.shortened(len(found["pay_lines"]), found["total"])
     if document is None:
         run.say()
         show_pending(run, found)
+
+
+def line_cells(row: dict[str, Any]) -> dict[str, Any]:
+    """A line as tables show it: its service dates, and the line that it corrects."""
+    since, until = row["service_from"], row["service_to"]
+    corrected = f"{row['corrects_invoice']} line {row['corrects_line']}"
+    return row | {
+        "service": str(since) if since == until else f"{since} to {until}",
+        "corrects": corrected if row["corrects_invoice"] else "",
+    }
+
+
+def _no_line(found: dict[str, Any]) -> str:
+    """What to do where the list is empty: all lines may be in another status."""
+    if found["in_any_status"]:
+        others = " ".join(f"--status {each}" for each in ("Pending", "Scheduled", "Invoiced"))
+        lines = counted(found["in_any_status"], "line")
+        return f"no line in this status, {lines} in others: backoffice pay-lines list {others}"
+    return (
+        "no such line; to add timesheets: backoffice import or publish;"
+        " to see what waits: backoffice documents held"
+    )
 
 
 @command(app, sends=True)

@@ -102,6 +102,9 @@ Company = Annotated[str, option("The billing company.", "--billing-company", met
 AnyCompany = Annotated[
     str | None, option("Only this billing company.", "--billing-company", metavar="ID")
 ]
+AccountName = Annotated[
+    str | None, option("The debtor's Account Name.", "--account-name", "--debtor")
+]
 Limit = Annotated[
     int, typer.Option("--limit", min=1, max=1_000_000, metavar="N", help="At most N rows.")
 ]

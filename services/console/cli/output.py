@@ -24,7 +24,7 @@ from rich.text import Text
 from shared.errors import Refused, Unavailable
 
 EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
-PIPE_WIDTH = 200
+PIPE_WIDTH = 280
 MOST_CELL = 60
 INLINE = 4
 FIGURE = re.compile(r"-?\d+(\.\d+)?")

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.batches import app, show_batch_result
+from services.console.cli.batch_tables import show_batch_result
+from services.console.cli.batches import app
 from services.console.cli.command import Run, command
 from services.console.cli.options import LONG_SECONDS, Limit
 from services.console.cli.output import Column

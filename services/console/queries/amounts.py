@@ -5,7 +5,15 @@ from decimal import Decimal
 from services.console.queries.snapshot import Row
 from shared.money import minor_unit, plain
 
-PLAIN = ("quantity", "quantity_left", "unit_price", "percent", "percent_of_salary", "tax_rate")
+PLAIN = (
+    "hours",
+    "quantity",
+    "quantity_left",
+    "unit_price",
+    "percent",
+    "percent_of_salary",
+    "tax_rate",
+)
 
 
 def at_minor_unit(amount: Decimal, currency: str) -> Decimal:

@@ -1,9 +1,18 @@
 """Batches and previews."""
 
+from decimal import Decimal
+
 from services.console.queries.amounts import with_money
-from services.console.queries.snapshot import ReadConnection, Row, fetch
+from services.console.queries.snapshot import ReadConnection, Row, fetch, fetch_page
 from shared.errors import Refused
 from shared.stored import as_json
+
+HOURS = (
+    "CROSS JOIN LATERAL ("
+    "SELECT coalesce(sum(l.quantity) FILTER (WHERE l.unit = 'HUR'), 0) AS hours"
+    " FROM invoicer.console_closed_line l WHERE l.invoice_id = i.invoice_id) h"
+)
+"""The hours on each document `i`; those of credits are negative."""
 
 
 async def batches(
@@ -37,14 +46,27 @@ async def batch_documents(connection: ReadConnection, batch_id: str, limit: int 
     """The documents of a batch in the order of their numbers, at most `limit`."""
     rows = await fetch(
         connection,
+        f"SELECT i.*, h.hours FROM ("
         "SELECT invoice_id, invoice_number, document_type, account_name, currency, payment_terms,"
-        " po_number,"
-        " invoice_date, due_date, line_count, net, tax, total"
-        " FROM invoicer.console_invoice WHERE batch_id = :id ORDER BY series, number LIMIT :most",
+        " po_number, invoice_date, due_date, line_count, net, tax, total, series, number"
+        " FROM invoicer.console_invoice WHERE batch_id = :id ORDER BY series, number LIMIT :most"
+        f") i {HOURS} ORDER BY i.series, i.number",
         id=batch_id,
         most=limit,
     )
     return [with_money(row, "net", "tax", "total") for row in rows]
+
+
+async def batch_hours(connection: ReadConnection, batch_id: str) -> dict[str, Decimal]:
+    """The hours on the documents of a batch, by currency; those of credits are negative."""
+    rows = await fetch(
+        connection,
+        "SELECT i.currency, coalesce(sum(l.quantity) FILTER (WHERE l.unit = 'HUR'), 0) AS quantity"
+        " FROM invoicer.console_invoice i JOIN invoicer.console_closed_line l USING (invoice_id)"
+        " WHERE i.batch_id = :id GROUP BY i.currency",
+        id=batch_id,
+    )
+    return {row["currency"]: with_money(row)["quantity"] for row in rows}
 
 
 async def parked_debtors(connection: ReadConnection, batch_id: str, limit: int = 200) -> list[Row]:
@@ -81,12 +103,21 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
         return None
     documents = await fetch(
         connection,
-        "SELECT document_no, account_name, document_type, currency, payment_terms, po_number,"
-        " tax_regime,"
-        " line_count, net, tax FROM invoicer.console_preview_document"
-        " WHERE preview_id = :id ORDER BY document_no LIMIT :most",
+        "SELECT d.document_no, d.account_name, d.document_type, d.currency, d.payment_terms,"
+        " d.po_number, d.tax_regime, d.line_count, d.net, d.tax, d.net + d.tax AS total,"
+        " coalesce(h.hours, 0) AS hours"
+        " FROM invoicer.console_preview_document d LEFT JOIN ("
+        " SELECT l.document_no, sum(p.quantity) FILTER (WHERE p.unit = 'HUR') AS hours"
+        " FROM invoicer.console_preview_line l JOIN invoicer.console_pay_line p USING (pay_line_id)"
+        " WHERE l.preview_id = :id AND l.document_no <= :most GROUP BY l.document_no) h"
+        " USING (document_no)"
+        " WHERE d.preview_id = :id ORDER BY d.document_no LIMIT :most",
         id=preview_id,
         most=limit,
+    )
+    lines_in, total_in = await _preview_lines(connection, preview_id, "l.reason IS NULL", limit)
+    lines_out, total_out = await _preview_lines(
+        connection, preview_id, "l.reason IS NOT NULL", limit
     )
     left_out = await fetch(
         connection,
@@ -98,6 +129,33 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
     )
     return heads[0] | {
         "totals": as_json(heads[0]["totals"]),
-        "documents": [with_money(row, "net", "tax") for row in documents],
+        "documents": [with_money(row, "net", "tax", "total") for row in documents],
         "out": left_out,
+        "lines_in": lines_in,
+        "lines_out": lines_out,
+        "in_total": total_in,
+        "out_total": total_out,
     }
+
+
+async def _preview_lines(
+    connection: ReadConnection, preview_id: str, condition: str, limit: int
+) -> tuple[list[Row], int]:
+    """The first lines of a preview that are in, or out, and how many there are in all."""
+    rows, total = await fetch_page(
+        connection,
+        "l.document_no, l.reason, l.pay_line_id, p.document_id, p.description, p.service_from,"
+        " p.service_to, p.quantity, p.unit, p.unit_price, p.amount, p.currency,"
+        " coalesce(d.account_name, c.account_name, n.account_name) AS account_name,"
+        " c.invoice_number AS corrects_invoice, p.corrects_line_no AS corrects_line",
+        "invoicer.console_preview_line l JOIN invoicer.console_pay_line p USING (pay_line_id)"
+        " LEFT JOIN invoicer.console_preview_document d"
+        " ON d.preview_id = l.preview_id AND d.document_no = l.document_no"
+        " LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id"
+        " LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node"
+        f" WHERE l.preview_id = :id AND {condition}",
+        "l.document_no, l.reason, l.pay_line_id",
+        limit,
+        id=preview_id,
+    )
+    return [with_money(row, "amount") for row in rows], total

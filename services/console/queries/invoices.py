@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from services.console.queries.amounts import with_money
+from services.console.queries.batches import HOURS
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
 from shared.errors import Refused
 from shared.stored import as_json
@@ -20,10 +21,10 @@ HEAD = (
     " i.series, i.number"
 )
 BALANCE = (
-    "CROSS JOIN LATERAL (SELECT b.after_credits, b.paid, b.balance, b.state"
+    "CROSS JOIN LATERAL (SELECT b.credited, b.after_credits, b.paid, b.balance, b.state"
     " FROM invoicer.console_invoice_balance b WHERE b.invoice_id = i.invoice_id) s"
 )
-AMOUNTS = ("net", "tax", "total", "after_credits", "paid", "balance")
+AMOUNTS = ("net", "tax", "total", "credited", "after_credits", "paid", "balance")
 
 
 async def invoice_search(
@@ -62,8 +63,9 @@ async def invoice_search(
     (total,) = await fetch(connection, f"SELECT count(*) AS number {source}", **values)
     rows = await fetch(
         connection,
-        f"SELECT i.*, s.state, s.after_credits, s.paid, s.balance FROM (SELECT {HEAD} {source}"
-        f" ORDER BY i.billing_company, i.series, i.number DESC LIMIT :most) i {BALANCE}"
+        "SELECT i.*, h.hours, s.state, s.credited, s.after_credits, s.paid, s.balance"
+        f" FROM (SELECT {HEAD} {source} ORDER BY i.billing_company, i.series, i.number DESC"
+        f" LIMIT :most) i {BALANCE} {HOURS}"
         " ORDER BY i.billing_company, i.series, i.number DESC",
         **values,
         most=limit,
@@ -81,9 +83,8 @@ async def invoice(
     rows = await fetch(
         connection,
         f"SELECT {HEAD}, i.tax_regime, i.tax_wording, i.tax_basis, i.service_from, i.service_to,"
-        " i.tax_totals,"
-        " i.seller, i.buyer, i.closed_at, i.content_hash, s.state, s.after_credits, s.paid,"
-        " s.balance"
+        " i.tax_totals, i.seller, i.buyer, i.closed_at, i.content_hash, s.state, s.credited,"
+        " s.after_credits, s.paid, s.balance"
         f" FROM invoicer.console_invoice i {BALANCE} WHERE i.invoice_number = :number"
         " AND (CAST(:company AS text) IS NULL OR i.billing_company = :company)",
         number=invoice_number,

@@ -20,8 +20,9 @@ LINE = (
     "p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,"
     " p.line_kind, p.description,"
     " p.worker_id, p.requirement_id, p.time_type, p.item_id, p.week_ending, p.effective_date,"
-    " p.quantity, p.unit,"
-    " p.unit_price, p.amount, p.currency, p.po_number, p.billto_node"
+    " p.service_from, p.service_to, p.quantity, p.unit, p.unit_price, p.amount, p.currency,"
+    " p.po_number, p.billto_node, c.invoice_number AS corrects_invoice,"
+    " p.corrects_line_no AS corrects_line"
 )
 TODAY = "unnest(CAST(:companies AS text[]), CAST(:todays AS date[])) AS t(billing_company, today)"
 STATUS = (
@@ -36,6 +37,11 @@ OPEN = (
     " AND s.line_key = p.line_key AND p.corrects_invoice_id IS NULL AND (s.until_date IS NULL OR"
     " s.until_date > t.today)"
 )
+CORRECTED = " LEFT JOIN invoicer.console_invoice c ON c.invoice_id = p.corrects_invoice_id"
+OF_NODE = f"{CORRECTED} LEFT JOIN invoicer.console_node_debtor n ON n.node_id = p.billto_node"
+DEBTOR = "coalesce(c.account_name, n.account_name)"
+"""The debtor of a line that is on no document: that of the invoice that it corrects, else that of
+its billto node as of now."""
 DRAFT = (
     f"{TODAY} JOIN invoicer.console_pay_line p USING (billing_company)"
     " JOIN invoicer.console_draft_line d USING (pay_line_id)"
@@ -50,18 +56,29 @@ HOLD = (
 )
 NO_HOLD = "NULL AS hold_code, NULL AS hold_reason, NULL AS held_by, NULL AS held_until"
 NO_INVOICE = "NULL AS invoice_number, NULL AS line_no"
-OF_DOCUMENT = "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
+FILTERS = (
+    "(CAST(:document AS text) IS NULL OR p.document_id = :document)"
+    " AND (CAST(:corrects AS text) IS NULL OR c.invoice_number = :corrects)"
+    " AND (CAST(:since AS date) IS NULL OR p.service_to >= :since)"
+    " AND (CAST(:until AS date) IS NULL OR p.service_from <= :until)"
+    " AND (CAST(:account AS text) IS NULL OR :account = {debtor})"
+)
 SOURCES = (
     (
         OPEN_STATUSES,
-        f"{STATUS} AS status, {HOLD}, {NO_INVOICE}",
-        f"{OPEN} WHERE {OF_DOCUMENT} AND {STATUS} = ANY(CAST(:statuses AS text[]))",
+        f"{STATUS} AS status, {DEBTOR} AS account_name, {HOLD}, {NO_INVOICE}",
+        f"{OPEN}{OF_NODE} WHERE {FILTERS.format(debtor=DEBTOR)}"
+        f" AND {STATUS} = ANY(CAST(:statuses AS text[]))",
     ),
-    (("Draft",), f"'Draft' AS status, {NO_HOLD}, {NO_INVOICE}", f"{DRAFT} WHERE {OF_DOCUMENT}"),
+    (
+        ("Draft",),
+        f"'Draft' AS status, {DEBTOR} AS account_name, {NO_HOLD}, {NO_INVOICE}",
+        f"{DRAFT}{OF_NODE} WHERE {FILTERS.format(debtor=DEBTOR)}",
+    ),
     (
         ("Invoiced",),
-        f"'Invoiced' AS status, {NO_HOLD}, i.invoice_number, il.line_no",
-        f"{INVOICED} WHERE {OF_DOCUMENT}",
+        f"'Invoiced' AS status, i.account_name, {NO_HOLD}, i.invoice_number, il.line_no",
+        f"{INVOICED}{CORRECTED} WHERE {FILTERS.format(debtor='i.account_name')}",
     ),
 )
 """Statuses, the columns that differ between them, and where lines in them are."""
@@ -73,9 +90,17 @@ async def pay_lines(
     *,
     statuses: Sequence[str] = OPEN_STATUSES,
     document: str | None = None,
+    account_name: str | None = None,
+    corrects: str | None = None,
+    since: date | None = None,
+    until: date | None = None,
     limit: int = 100,
 ) -> tuple[list[Row], int]:
-    """Lines in these statuses, oldest first, at most `limit`, and how many there are in all."""
+    """Lines in these statuses that meet all conditions, oldest first, at most `limit`, and how
+    many there are in all.
+
+    `corrects`: the number of an invoice. `since`, `until`: the service period has a day in between.
+    """
     rows: list[Row] = []
     total = 0
     for covered, columns, source in SOURCES:
@@ -88,6 +113,10 @@ async def pay_lines(
                 max(0, limit - len(rows)),
                 **_by_company(todays),
                 document=document,
+                account=account_name,
+                corrects=corrects,
+                since=since,
+                until=until,
                 statuses=list(statuses),
             )
             rows += found

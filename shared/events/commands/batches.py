@@ -48,7 +48,11 @@ class PreviewBatch(Narrowed):
 
 
 class GenerateBatch(Narrowed):
-    """Build, number and close a batch. A cited `digest` must still match."""
+    """Build, number and close a batch. A cited `digest` must still match.
+
+    To exclude debtors, to override their rule for missing timesheets, and to pass over numbers
+    need a reason.
+    """
 
     command: Literal["generate-batch"] = "generate-batch"
     billing_company: Identifier
@@ -56,6 +60,12 @@ class GenerateBatch(Narrowed):
     digest: str | None = None
     invoice_date: Day | None = None
     first_number: Annotated[int, Field(ge=1, le=10**17)] | None = None
+
+    @model_validator(mode="after")
+    def _exclusions_reasoned(self) -> "GenerateBatch":
+        if self.exclude_debtors and not self.reason:
+            raise wrong("reason_missing", "leaving debtors out of a batch needs a reason")
+        return self
 
 
 class ListBatchGroups(Command):

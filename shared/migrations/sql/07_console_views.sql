@@ -86,6 +86,13 @@ CREATE VIEW fee_realizer.console_pricing_queue AS SELECT document_kind, document
 -- Billto nodes in their newest revision.
 CREATE VIEW invoicer.console_billto_node AS
   SELECT node_id, revision, level, parent_id, name, account_name, body FROM invoicer.billto_node;
+-- The debtor of each billto node as of now: the lowest Account Name on its path, NULL for none.
+CREATE VIEW invoicer.console_node_debtor AS
+  SELECT n.node_id, coalesce(nullif(n.account_name, ''), nullif(p.account_name, ''),
+                             nullif(g.account_name, '')) AS account_name
+  FROM invoicer.billto_node n
+  LEFT JOIN invoicer.billto_node p ON p.node_id = n.parent_id AND p.level < n.level
+  LEFT JOIN invoicer.billto_node g ON g.node_id = p.parent_id AND g.level < p.level;
 -- Billing cycles, custom ones with their periods.
 CREATE VIEW invoicer.console_time_group AS
   SELECT time_group, cycle, ends_on, anchor, first_days, last_days FROM invoicer.time_group;
@@ -145,8 +152,8 @@ CREATE VIEW invoicer.console_preview_document AS
   SELECT preview_id, document_no, account_name, document_type, currency, payment_terms, po_number,
       tax_regime, line_count, net, tax
   FROM invoicer.preview_document;
--- Pay lines of a preview: with the reason of each that is left out.
-CREATE VIEW invoicer.console_preview_line AS SELECT preview_id, pay_line_id, reason
+-- Pay lines of a preview: with the document of each that is in, and the reason of each other one.
+CREATE VIEW invoicer.console_preview_line AS SELECT preview_id, pay_line_id, document_no, reason
     FROM invoicer.preview_line;
 
 -- Closed invoices and credit notes, with their seal.

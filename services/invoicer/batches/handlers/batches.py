@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +21,8 @@ from services.invoicer.invoices.handlers.closing import (
     plan_numbering,
     take_numbers,
 )
+from services.invoicer.invoices.rules.documents import Document
+from services.invoicer.invoices.rules.numbers import NumberingStart, format_number
 from shared import faults, telemetry
 from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
@@ -31,7 +34,7 @@ from shared.events.commands import (
     PreviewBatch,
     RetryParked,
 )
-from shared.money import rounded
+from shared.money import ZERO, plain, rounded
 from shared.terms import counted
 
 MOST_DOCUMENTS = 100
@@ -77,10 +80,10 @@ async def on_preview_batch(connection: AsyncConnection, command: PreviewBatch) -
         command.actor,
         list(zip(group_nos, documents, strict=True)),
     )
-    details = plan_details(plan) | {
+    details = plan_details(plan, command.reason) | {
         "preview_id": preview.preview_id,
         "digest": plan_digest,
-        "listed": [_document_row(each) for each in documents[:MOST_DOCUMENTS]],
+        "listed": [_document_row(each) for each in plan.documents[:MOST_DOCUMENTS]],
     }
     message = (
         f"a batch would close {counted(len(documents), 'document')}"
@@ -135,7 +138,7 @@ async def close(
     if not plan.documents:
         return Answer(
             nothing_to_bill(plan),
-            details=plan_details(plan)
+            details=plan_details(plan, command.reason)
             | {"batch_id": None, "first_number": None, "last_number": None},
             findings=findings,
         )
@@ -161,13 +164,19 @@ async def close(
     first, last = closed.documents[0].invoice_number, closed.documents[-1].invoice_number
     return Answer(
         f"batch {batch.batch_id}: {counted(len(closed.documents), 'document')}, {first} to {last}",
-        details=plan_details(plan)
+        details=plan_details(plan, command.reason)
         | {
             "batch_id": batch.batch_id,
             "invoice_date": str(batch.invoice_date),
             "first_number": first,
             "last_number": last,
-        },
+            "listed": [
+                {"invoice_number": each.invoice_number, "due_date": str(each.due_date)}
+                | _document_row(each.document)
+                for each in closed.documents[:MOST_DOCUMENTS]
+            ],
+        }
+        | _passed_over(plan, closed.start),
         findings=findings,
         subjects=[
             batch.batch_id,
@@ -223,14 +232,18 @@ async def _require_digest(
     )
 
 
-def plan_details(plan: BatchPlan) -> dict[str, Any]:
-    """Return the details that every answer about a batch has."""
+def plan_details(plan: BatchPlan, reason: str = "") -> dict[str, Any]:
+    """Return the details that every answer about a batch has, and the reason of the command."""
+    hours: dict[str, Decimal] = {}
+    for each in plan.documents:
+        hours[each.group.currency] = hours.get(each.group.currency, ZERO) + each.group.hours
     return {
         "billing_company": plan.company.billing_company,
         "cut_off_date": str(plan.cut_off),
         "documents": len(plan.documents),
         "lines": sum(each.group.line_count for each in plan.documents),
         "totals": plan.totals,
+        "hours": {currency: plain(number) for currency, number in sorted(hours.items())},
         "left_out": plan.left_out,
         "parked": [
             {
@@ -242,7 +255,18 @@ def plan_details(plan: BatchPlan) -> dict[str, Any]:
             for each in plan.parked[:MOST_NAMED]
         ],
         "parked_debtors": len(plan.parked),
+        **({"reason": reason} if reason else {}),
     } | ({"narrowed_to": plan.batch_filter.settings} if plan.batch_filter.settings else {})
+
+
+def _passed_over(plan: BatchPlan, start: NumberingStart) -> dict[str, str]:
+    """Return the numbers that the batch passes over, as documents would show them."""
+    if start.jump is None:
+        return {}
+    first, last = (
+        format_number(plan.series.prefix, plan.series.width, number) for number in start.jump
+    )
+    return {"numbers_passed_over": first if first == last else f"{first} to {last}"}
 
 
 def _digest(plan: BatchPlan, documents: Sequence[PreviewDocument]) -> str:
@@ -250,22 +274,24 @@ def _digest(plan: BatchPlan, documents: Sequence[PreviewDocument]) -> str:
     return digest.digest(company, plan.cut_off, documents, plan.batch_filter.written)
 
 
-def _document_row(document: PreviewDocument) -> dict[str, Any]:
-    amounts = {"net": document.net, "tax": document.tax, "total": document.net + document.tax}
+def _document_row(document: Document) -> dict[str, Any]:
+    group = document.group
+    amounts = {"net": group.net, "tax": group.tax, "total": group.net + group.tax}
     return {
-        "account_name": document.account_name,
+        "account_name": group.account_name,
         "document_type": document.document_type,
-        "currency": document.currency,
-        "payment_terms": document.payment_terms,
-        "po_number": document.po_number,
-        "lines": document.line_count,
-        **{name: str(rounded(amount, document.currency)) for name, amount in amounts.items()},
+        "currency": group.currency,
+        "payment_terms": group.terms.payment_terms,
+        "po_number": group.po_number,
+        "lines": group.line_count,
+        "hours": plain(group.hours),
+        **{name: str(rounded(amount, group.currency)) for name, amount in amounts.items()},
     }
 
 
 def nothing_to_bill(plan: BatchPlan) -> str:
     """Say that a batch has nothing to bill, and which lines are out."""
-    out = ", ".join(f"{count} {reason}" for reason, count in plan.left_out.items())
+    out = ", ".join(f"{count:,} {reason}" for reason, count in plan.left_out.items())
     return (
         f"nothing to bill for {plan.company.billing_company} up to {plan.cut_off}:"
         f" {out or 'no line is open'}"

@@ -11,7 +11,7 @@ that they may rely on:
     exclusion_reason          0: the line is in the batch; else the number in `rules.reasons`
     debtor_no                 the debtor in `debtor_decision`; 0: none
     location_no               the row in `line_location`
-    pay_line_id, amount, tax, tax_code, tax_rate, currency, week_ending, corrects
+    pay_line_id, amount, tax, tax_code, tax_rate, currency, week_ending, corrects, hours
     corrects_invoice, digest  for the seal; `digest` is 0 unless the selection is made to be closed
     is_time, worker, work_key, day_minutes, correction, service_from, service_to
                               for the safety checks: a line of worked time, hashes of its worker and
@@ -116,11 +116,11 @@ class SelectedGroups:
         groups: dict[int, Group] = {}
         for row in self.rows:
             group_no, debtor_no, terms_no, credit_split, currency, po_number = row[:6]
-            lines, credits, service_from, service_to, newest, code, rate, net, tax = row[6:]
+            lines, credits, service_from, service_to, newest, code, rate, net, tax, hours = row[6:]
             part = TaxPart(code, rate, net, tax)
             group = groups.get(group_no)
             groups[group_no] = (
-                group.joined(part, lines, credits, service_from, service_to, newest)
+                group.joined(part, lines, credits, service_from, service_to, newest, hours)
                 if group
                 else Group(
                     group_no,
@@ -135,6 +135,7 @@ class SelectedGroups:
                     service_to,
                     (part,),
                     newest,
+                    hours,
                 )
             )
         return list(groups.values())

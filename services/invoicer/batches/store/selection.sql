@@ -125,7 +125,7 @@ SELECT first_value(pay_line_id) OVER of_group AS group_no,
        CAST(row_number() OVER of_group AS integer) AS line_no,
        pay_line_id, worker, work_key, digest, exclusion_reason, location_no, is_time, correction,
        service_from, service_to, credit_split, debtor_no, terms_no, day_minutes,
-       week_ending, corrects, amount, tax, tax_rate, tax_code, currency, po_number,
+       week_ending, corrects, amount, tax, hours, tax_rate, tax_code, currency, po_number,
        corrects_invoice
 FROM (
   SELECT *, ((debtor_no * CAST(16777216 AS bigint) + terms_no) * 4 + least(credit_split, 2)) * 16
@@ -135,6 +135,7 @@ FROM (
          o.effective_date, p.document_id COLLATE "C" AS document_id,
          p.line_key COLLATE "C" AS line_key, p.service_from, p.service_to,
          p.corrects_invoice_id AS corrects, p.corrects_line_no, p.currency,
+         CASE WHEN p.unit = 'HUR' THEN p.quantity ELSE 0 END AS hours,
          coalesce(k.debtor_no, s.debtor_no, 0) AS debtor_no,
          coalesce(k.terms_no, s.terms_no, 0) AS terms_no,
          coalesce(k.credit_split, 0) AS credit_split,
@@ -202,7 +203,8 @@ SELECT group_no, any_value(debtor_no) AS debtor_no, any_value(terms_no) AS terms
        any_value(credit_split) AS credit_split, any_value(currency) AS currency,
        any_value(po_number) AS po_number, count(*) AS line_count, count(corrects) AS credit_count,
        min(service_from) AS service_from, max(service_to) AS service_to,
-       max(corrects) AS newest_corrected, tax_code, tax_rate, sum(amount) AS net, sum(tax) AS tax
+       max(corrects) AS newest_corrected, tax_code, tax_rate, sum(amount) AS net, sum(tax) AS tax,
+       sum(hours) AS hours
 FROM selected_line WHERE exclusion_reason = 0
 GROUP BY group_no, tax_code, tax_rate ORDER BY group_no, tax_code, tax_rate
 

@@ -17,7 +17,8 @@ from shared.terms import DocumentType
 class Group(NamedTuple):
     """Lines with the same split keys, added up.
 
-    `newest_corrected` is the newest invoice that a credit among them corrects.
+    `newest_corrected` is the newest invoice that a credit among them corrects. `hours` are those of
+    lines in hours, of credits negative.
     """
 
     group_no: int
@@ -32,6 +33,7 @@ class Group(NamedTuple):
     service_to: date
     tax_parts: tuple[TaxPart, ...]
     newest_corrected: int | None = None
+    hours: Decimal = ZERO
 
     def joined(
         self,
@@ -41,6 +43,7 @@ class Group(NamedTuple):
         service_from: date,
         service_to: date,
         newest_corrected: int | None,
+        hours: Decimal,
     ) -> "Group":
         """Return the group with the lines of one more tax code and rate."""
         return self._replace(
@@ -53,6 +56,7 @@ class Group(NamedTuple):
                 (each for each in (self.newest_corrected, newest_corrected) if each is not None),
                 default=None,
             ),
+            hours=self.hours + hours,
         )
 
     def taxed(self, taxes: Mapping[tuple[str, Decimal], Decimal]) -> "Group":

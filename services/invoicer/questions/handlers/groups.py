@@ -25,7 +25,7 @@ from services.invoicer.questions.store.groups import DebtorAmount, DebtorCounts
 from shared.consumer.commands import Answer, CommandHandler
 from shared.events.commands import ListBatchGroups
 from shared.events.field_types import MESSAGE_BYTES
-from shared.money import ZERO, rounded
+from shared.money import ZERO, plain, rounded
 from shared.terms import counted
 
 MOST_DEBTORS = 1_000
@@ -177,6 +177,7 @@ def _sums(debtors: Sequence[GroupDebtor]) -> dict[str, Any]:
         "held_by_code": dict(sorted(held.items())),
         "expected": sum(each.timesheet_counts.expected for each in debtors),
         "received": sum(each.timesheet_counts.received for each in debtors),
+        "hours": plain(sum((one.hours for each in debtors for one in each.amounts), ZERO)),
         "amounts": _amounts(amount for each in debtors for amount in each.amounts),
     }
 

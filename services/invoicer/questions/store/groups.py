@@ -18,12 +18,16 @@ COUNTED = [reasons.IN, *map(reasons.number, KEPT_BACK)]
 
 @dataclass(frozen=True, slots=True)
 class DebtorAmount:
-    """Net of a debtor's lines in one currency: `net` of those that are in, `kept` of the others."""
+    """Net of a debtor's lines in one currency: `net` of those that are in, `kept` of the others.
+
+    `hours`: of those that are in.
+    """
 
     currency: str
     lines: int
     net: Decimal
     kept: Decimal
+    hours: Decimal
 
 
 @dataclass(frozen=True, slots=True)
