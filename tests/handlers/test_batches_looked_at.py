@@ -104,6 +104,38 @@ async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
     assert (await biller.generate())["code"] == "default_time_group_unknown"
 
 
+async def test_a_health_check_finds_leavers_and_shows_two_addresses(biller: Biller) -> None:
+    """Issue 11, 29: a placement that ends before an open instalment falls due is a finding; 24:
+    the addresses of one Account Name are shown.
+    """
+    await biller.consume_nodes(node("office-2", account_name="Mercy Hospital", address="9 Elm St"))
+    for placement_id, end_date in (("P-1", "2026-10-29"), ("P-2", "2026-10-30"), ("P-3", None)):
+        await biller.consume(
+            realization(placement_id, 1, product_line(effective="2026-10-30")),
+            realization("T-1", 1, realization_line("1", billto_node="office-2")),
+        )
+        await biller.rows(
+            "INSERT INTO fee_realizer.source_document (document_kind, document_id, source_id,"
+            " revision, realization_no) VALUES ('placement', :id, :id, 1, 1)",
+            id=placement_id,
+        )
+        await biller.rows(
+            "INSERT INTO fee_realizer.source_revision (document_kind, document_id, source_id,"
+            " revision, approved, body) VALUES ('placement', :id, :id, 1, true,"
+            " CAST(:body AS jsonb))",
+            id=placement_id,
+            body=json.dumps({"end_date": end_date}),
+        )
+    found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
+    assert (found["leaver"]["severity"], found["leaver"]["message"]) == (
+        "warning",
+        "1 placement with an end date before an instalment that falls due: P-1",
+    )
+    assert found["one_name_two_addresses"]["message"].endswith(
+        "; Mercy Hospital: office-1 (office-1, 2 Care Rd, M-1), office-2 (office-2, 9 Elm St)"
+    )
+
+
 async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
     """Design 5: held documents by code, unsettled realizations, dead letters.
 

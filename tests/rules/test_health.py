@@ -91,6 +91,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "debtor",
         {"counts": {"one_name_two_addresses": CountedIds(1, ("Mercy",))}},
     ),
+    ("leaver", "warning", "document", {"counts": {"leaver": CountedIds(1, ("P-1",))}}),
     (
         "held_documents",
         "warning",

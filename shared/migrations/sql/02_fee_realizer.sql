@@ -283,6 +283,16 @@ CREATE VIEW fee_realizer.expected_placement AS
     WHERE s.requirement_id = r.body ->> 'requirement_id' AND s.known OFFSET 0) q
   WHERE d.document_kind = 'placement' AND r.body ->> 'salary' IS NULL;
 
+-- Placements in force that ended, or will end on a known day.
+CREATE VIEW fee_realizer.ended_placement AS
+  SELECT d.document_id AS placement_id, (r.body ->> 'end_date')::date AS end_date
+  FROM fee_realizer.source_document d
+  CROSS JOIN LATERAL (
+    SELECT s.body FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'placement' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  WHERE d.document_kind = 'placement' AND r.body ->> 'end_date' IS NOT NULL;
+
 -- Periods, by week ending, in which a requirement is Filled as Contract or Temp.
 CREATE VIEW fee_realizer.billable_span AS
   SELECT s.requirement_id, s.from_date, n.until
@@ -342,5 +352,5 @@ GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_
   fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
   TO invoicer, scheduler, arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
-  fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.price_impact
-  TO invoicer;
+  fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.price_impact,
+  fee_realizer.ended_placement TO invoicer;

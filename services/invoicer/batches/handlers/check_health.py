@@ -8,13 +8,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.invoicer.batches.handlers.build_batch import BatchPlan
 from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.health import VERY_LATE
-from services.invoicer.batches.rules.health_snapshot import CountedIds, HealthSnapshot
+from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import LedgerConnection, unmapped
 from services.invoicer.batches.store import health as store
 from services.invoicer.batches.store import ledgers
 from shared.errors import Refused
 from shared.events.billing import Finding
 
+MOST_DEBTORS = 3
+"""Debtors of which a finding about details shows them."""
 COUNTED_REASONS = {
     "edit_meets_revision": reasons.EDIT_MEETS_REVISION,
     "snoozed_lines": reasons.SNOOZED,
@@ -75,8 +77,17 @@ async def check_health(
         known_time_groups=plan.decisions.known_time_groups,
         ledgers=connections,
         unmapped=await _unmapped(connection, connections) if full else {},
+        details=await _differing_details(connection, counts),
     )
     return health.findings(snapshot)
+
+
+async def _differing_details(
+    connection: AsyncConnection, counts: Mapping[str, CountedIds]
+) -> list[str]:
+    """Return what differs between the nodes of the first debtors with different details."""
+    names = counts.get("one_name_two_addresses", NONE).ids[:MOST_DEBTORS]
+    return await store.details_of_names(connection, names) if names else []
 
 
 def _in_two_currencies(plan: BatchPlan) -> CountedIds:

@@ -180,8 +180,12 @@ RULES = (
     HealthRule(
         "one_name_two_addresses", "warning", "debtor", "Account Name",
         "{counted} on nodes with different names, addresses or tax ids;"
-        " documents show those of the node with the lowest id",
+        " documents show those of the node with the lowest id{details}",
         "make the details equal in the ATS, or give each debtor its own Account Name",
+        find=lambda snapshot: _any(
+            snapshot.counts.get("one_name_two_addresses", NONE),
+            details="".join(f"; {each}" for each in snapshot.details),
+        ),
     ),
     HealthRule(
         "held_documents", "warning", "document", "document",
@@ -202,6 +206,12 @@ RULES = (
         "stale_price_basis", "warning", "document", "document",
         "{counted} being priced again, because a batch closed in between",
         "wait a few seconds; if it stays, check that fee_realizer runs: `backoffice status`",
+    ),
+    HealthRule(
+        "leaver", "warning", "document", "placement",
+        "{counted} with an end date before an instalment that falls due: {ids}",
+        "agree with the client whether it is owed; to keep it out of batches:"
+        " `backoffice pay-lines snooze LINE --reason TEXT`",
     ),
     HealthRule(
         "dead_letters_open", "warning", "document", "message",

@@ -41,7 +41,7 @@ class HealthSnapshot:
     `documents`: how many documents a batch would close now. `counts`: what was counted, by the code
     of its rule. `lines`: how many lines are out, by the code of its rule and by billto node or tax
     code. `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
-    `unmapped`: the missing codes by ledger.
+    `unmapped`: the missing codes by ledger. `details`: what differs between the nodes of a debtor.
     """
 
     company: BillingCompany
@@ -57,3 +57,4 @@ class HealthSnapshot:
     known_time_groups: frozenset[str] = frozenset()
     ledgers: Sequence[LedgerConnection] = ()
     unmapped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    details: Sequence[str] = ()

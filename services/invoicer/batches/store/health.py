@@ -1,6 +1,6 @@
 """Reads the data of the health check after the selection: counts and first ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -56,10 +56,17 @@ async def counts(
         "statements_in_flight": await counted(
             connection, "statements_in_flight", company=billing_company
         ),
+        "leaver": await counted(connection, "leaver", company=billing_company),
         "stale_price_basis": await counted(connection, "stale_price_basis"),
         "dead_letters_open": await counted(connection, "dead_letters_open"),
         "rate-impact": await counted(connection, "rate_impact", company=billing_company),
     }
+
+
+async def details_of_names(connection: AsyncConnection, names: Sequence[str]) -> list[str]:
+    """Return for debtors on nodes with different details what these are: name, address, tax id."""
+    found = await rows(connection, QUERIES["details_of_names"], names=list(names))
+    return [f"{row.account_name}: {row.details}" for row in found]
 
 
 async def held(connection: AsyncConnection, billing_company: str) -> Mapping[str, CountedIds]:

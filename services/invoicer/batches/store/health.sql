@@ -62,6 +62,28 @@ SELECT n.account_name AS id FROM invoicer.billto_node n
 WHERE n.account_name IN (SELECT account_name FROM line_location)
 GROUP BY n.account_name HAVING count(DISTINCT (n.name, n.address, n.tax_id)) > 1
 
+-- name: details_of_names
+-- The different details of the billto nodes of some debtors, each with the lowest node that has it.
+SELECT account_name, string_agg(node_id || ' (' || details || ')', ', ' ORDER BY node_id) AS details
+FROM (
+  SELECT account_name, min(node_id) AS node_id,
+         left(concat_ws(', ', nullif(name, ''), nullif(replace(address, chr(10), ', '), ''),
+                        nullif(tax_id, '')), 120) AS details
+  FROM invoicer.billto_node WHERE account_name = ANY(CAST(:names AS text[]))
+  GROUP BY account_name, name, address, tax_id) d
+GROUP BY account_name ORDER BY account_name
+
+-- name: leaver
+-- The placements that end before an open instalment of theirs falls due.
+SELECT DISTINCT p.document_id AS id
+FROM invoicer.open_line o
+JOIN invoicer.pay_line p USING (pay_line_id)
+CROSS JOIN LATERAL (
+  SELECT e.end_date FROM fee_realizer.ended_placement e
+  WHERE e.placement_id = p.document_id OFFSET 0) e
+WHERE o.billing_company = :company AND p.document_kind = 'placement'
+  AND p.corrects_invoice_id IS NULL AND o.effective_date > e.end_date
+
 -- name: held
 -- The held documents of the company and those without a known company, by code.
 SELECT hold_code, count(*) AS number,
