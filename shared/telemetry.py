@@ -25,6 +25,14 @@ OUTBOX = Gauge(
 HELD_DOCUMENTS = Gauge(
     "backoffice_held_documents", "Documents that wait, by reason", ["code"], registry=REGISTRY
 )
+TO_PRICE = Gauge(
+    "backoffice_documents_to_price", "Documents that wait to be priced again", registry=REGISTRY
+)
+TO_PRICE_AGE = Gauge(
+    "backoffice_documents_to_price_age_seconds",
+    "Seconds since the oldest of the documents that wait to be priced again was queued",
+    registry=REGISTRY,
+)
 PAY_LINES = Gauge(
     "backoffice_pay_lines",
     "Open pay lines by derived status",

@@ -21,6 +21,17 @@ def counted(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def duration(seconds: int) -> str:
+    """Return a duration in the largest unit that it fills: 59 seconds, 2 minutes, 3 hours, 1 day.
+
+    It is rounded down, so that it never says more than is true.
+    """
+    for noun, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= size:
+            return counted(seconds // size, noun)
+    return counted(max(seconds, 0), "second")
+
+
 LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")
 
 

@@ -92,7 +92,13 @@ _reported_codes: set[str] = set()
 
 
 async def collect_metrics(connection: AsyncConnection) -> None:
-    """Report the number of held documents by code; a code without documents returns to 0."""
+    """Report held documents by code, and how many wait to be priced again and for how long.
+
+    A code without documents returns to 0.
+    """
+    waiting, seconds = await realizations.documents_to_price(connection)
+    telemetry.TO_PRICE.set(waiting)
+    telemetry.TO_PRICE_AGE.set(seconds)
     counts = await realizations.held_counts(connection)
     _reported_codes.update(counts)
     for code in _reported_codes:

@@ -17,6 +17,7 @@ QUERIES = {
 }
 DUE_DATE_COMBINATIONS = QUERIES.pop("due_date_combinations")
 IN_FLIGHT = QUERIES["in_flight"]
+TO_BE_PRICED = QUERIES["to_be_priced"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,13 @@ WHERE (coalesce(s.realization_no, 0) < d.realization_no
     OR s.stale_realization_no >= d.realization_no)
   AND d.issued_at < now() - make_interval(mins => CAST(:minutes AS integer))
 
+-- name: to_be_priced
+-- a document that waits to be priced again is priced within minutes
+SELECT document_kind || ' ' || document_id AS id,
+       format('waits to be priced again since %s', date_trunc('second', queued_at)) AS detail
+FROM fee_realizer.document_to_price
+WHERE queued_at < now() - make_interval(mins => CAST(:minutes AS integer))
+
 -- name: held_is_withheld
 -- a held document is withheld, a document that is not held is realized
 SELECT d.document_kind || ' ' || d.document_id AS id,

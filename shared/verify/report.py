@@ -26,13 +26,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of `verify`. Realizations in flight are not a fault."""
+    """The result of `verify`. Realizations in flight and documents to be priced are not a fault."""
 
     faults: tuple[Fault, ...]
     in_flight: tuple[Offender, ...]
     in_flight_count: int
     looked_at: dict[str, int]
     checks: tuple[str, ...] = field(default=())
+    to_be_priced_count: int = 0
 
     @property
     def clean(self) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.calendar import due_date
 from shared.database import rows
 from shared.money import minor_unit
-from shared.verify.checks import CHECKS, DUE_DATE_COMBINATIONS, IN_FLIGHT, Check
+from shared.verify.checks import CHECKS, DUE_DATE_COMBINATIONS, IN_FLIGHT, TO_BE_PRICED, Check
 from shared.verify.report import Fault, Offender, Report
 
 OFFENDERS_SHOWN = 100
@@ -27,7 +27,8 @@ async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Rep
     """Run all checks in one snapshot, as the role `auditor`.
 
     `connection` must not have run a query in its transaction yet. A realization that was issued and
-    not settled is in flight, and a fault when it is older than `in_flight_minutes`.
+    not settled is in flight. It is a fault when it is older than `in_flight_minutes`, and so is a
+    document that has waited longer than that to be priced again.
     """
     await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     await connection.execute(text("SET LOCAL work_mem = '256MB'"))
@@ -38,12 +39,18 @@ async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Rep
     }
     faults = [fault for check in CHECKS if (fault := await _ask(connection, check, given))]
     number, in_flight = await _first(connection, IN_FLIGHT, {"minutes": 0})
+    unpriced, _ = await _first(connection, TO_BE_PRICED, {"minutes": 0})
     looked_at = {
         name: int(await connection.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
         for name, table in LOOKED_AT.items()
     }
     return Report(
-        tuple(faults), in_flight, number, looked_at, tuple(check.name for check in CHECKS)
+        tuple(faults),
+        in_flight,
+        number,
+        looked_at,
+        tuple(check.name for check in CHECKS),
+        to_be_priced_count=unpriced,
     )
 
 

@@ -31,7 +31,7 @@ BUSINESS = {
     " body",
     "adjustment_timesheet": "*",
     "document_fact": "*",
-    "pricing_queue": "*",
+    "pricing_queue": "document_kind, document_id, cause",
     "requirement": "requirement_id, known, closed, revision, billing_company, office_id,"
     " job_title, currency, po_number, body",
     "requirement_status": "*",

@@ -311,3 +311,63 @@ async def test_why_not_names_the_hold(biller: Biller) -> None:
     )
     assert await why(biller, document_id="H") == ("no_bill_rate", "H is held: no rate for DT")
     assert (await why(biller, document_id="F"))[0] == "in_flight"
+
+
+async def queue(biller: Biller, document_id: str, minutes: int) -> None:
+    """Queue a document for pricing some minutes ago, as a changed rate does."""
+    await biller.rows(
+        "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision,"
+        " realization_no) VALUES ('timesheet', :id, 1, 1) ON CONFLICT DO NOTHING",
+        id=document_id,
+    )
+    await biller.rows(
+        "INSERT INTO fee_realizer.pricing_queue VALUES"
+        " ('timesheet', :id, 'set-bill-rate', now() - make_interval(mins => :minutes))",
+        id=document_id,
+        minutes=minutes,
+    )
+
+
+async def test_lines_that_wait_to_be_priced_again_are_in_no_batch(biller: Biller) -> None:
+    """Domain rules 6: open lines are priced again at once, so no batch bills the price of before.
+
+    Debits and credits of a document that waits are out with a reason of their own, which preview
+    and why-not give; the health check counts the documents and tells the age of the oldest.
+    """
+    await biller.consume(
+        realization("GIVEN", 1, realization_line("2")),
+        realization("STALE", 1, realization_line("2")),
+    )
+    await biller.generate()
+    await biller.consume(
+        realization("READY", 1, realization_line("1")),
+        realization("WAITS", 1, realization_line("1"), realization_line("1", time_type="OT")),
+        realization("GIVEN", 2, realization_line("1")),
+        realization("STALE", 2, realization_line("3")),
+    )
+    await queue(biller, "WAITS", 42)
+    await queue(biller, "GIVEN", 5)
+    await biller.rows(
+        "UPDATE invoicer.settled_document SET stale_realization_no = 3 WHERE document_id = 'STALE'"
+    )
+    seen = (await biller.preview())["details"]
+    assert (seen["lines"], seen["left_out"]) == (1, {"to_be_priced": 4})
+    found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
+    waiting = found["to_be_priced"]
+    assert (waiting["count"], waiting["ids"]) == (2, ["GIVEN", "WAITS"])
+    assert "2 documents to be priced again, the oldest for 42 minutes" in waiting["message"]
+    (line, *_) = await biller.rows(
+        "SELECT pay_line_id FROM invoicer.pay_line WHERE document_id = 'WAITS' ORDER BY 1"
+    )
+    assert await why(biller, document_id="WAITS") == (
+        "to_be_priced",
+        "WAITS has waited 42 minutes to be priced again",
+    )
+    assert (await why(biller, pay_line_id=line.pay_line_id))[0] == "to_be_priced"
+    assert (await why(biller, document_id="STALE"))[0] == "to_be_priced"
+    billed = await biller.generate()
+    assert billed["details"]["left_out"] == {"to_be_priced": 4}
+    assert [row[1] for row in await biller.lines("INV-000002")] == ["READY"]
+    await biller.rows("DELETE FROM fee_realizer.pricing_queue")
+    await biller.rows("UPDATE invoicer.settled_document SET stale_realization_no = NULL")
+    assert (await biller.preview())["details"]["left_out"] == {}

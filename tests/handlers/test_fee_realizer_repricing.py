@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from services.fee_realizer.app import collect_metrics
 from services.fee_realizer.sources.handlers import pricing
 from shared.events.realizations import DocumentReleased
+from shared.telemetry import REGISTRY
 from tests.builders import command, days, entry, rate, requirement, timesheet
 from tests.handlers.realizing import Realizer, ready, realizer
 
@@ -56,6 +58,26 @@ async def invoice_of_t1(realizer: Realizer, book: int = 1) -> None:
         " FROM line",
         book=book,
     )
+
+
+async def test_documents_to_be_priced_are_metrics(ready: Realizer) -> None:
+    """How many documents wait to be priced again, and for how long, are metrics; both end at 0."""
+    await ready.consume(timesheet())
+    await ready.owner(
+        "INSERT INTO fee_realizer.pricing_queue VALUES"
+        " ('timesheet', 'T-1', 'set-bill-rate', now() - interval '10 minutes')"
+    )
+    async with ready.engine_of("fee_realizer").connect() as connection:
+        await collect_metrics(connection)
+    assert REGISTRY.get_sample_value("backoffice_documents_to_price") == 1
+    age = REGISTRY.get_sample_value("backoffice_documents_to_price_age_seconds")
+    assert age is not None
+    assert 600 <= age < 700
+    await ready.do_jobs()
+    async with ready.engine_of("fee_realizer").connect() as connection:
+        await collect_metrics(connection)
+    assert REGISTRY.get_sample_value("backoffice_documents_to_price") == 0
+    assert REGISTRY.get_sample_value("backoffice_documents_to_price_age_seconds") == 0
 
 
 async def test_an_adjustment_of_an_invoiced_document_keeps_the_cited_price(ready: Realizer) -> None:

@@ -105,10 +105,10 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         {"counts": {"statements_in_flight": CountedIds(1, ("T-1",))}},
     ),
     (
-        "stale_price_basis",
+        "to_be_priced",
         "warning",
         "document",
-        {"counts": {"stale_price_basis": CountedIds(1, ("T-1",))}},
+        {"counts": {"to_be_priced": CountedIds(1, ("T-1",))}, "waits_for_price": 2_525},
     ),
     (
         "dead_letters_open",
@@ -195,3 +195,25 @@ def test_only_an_error_about_the_company_refuses_the_batch() -> None:
     stop = refusal(findings(snapshot(company=BillingCompany("acme", False))))
     assert stop is not None
     assert stop.code == "company_disabled"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 seconds"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "1 minute"),
+        (3_599, "59 minutes"),
+        (3_600, "1 hour"),
+        (86_399, "23 hours"),
+        (86_400, "1 day"),
+        (172_800, "2 days"),
+    ],
+)
+def test_the_age_of_the_oldest_wait_is_named(seconds: int, text: str) -> None:
+    """A document that waits to be priced again names its age in the largest unit that it fills."""
+    (found,) = findings(
+        snapshot(counts={"to_be_priced": CountedIds(3, ("T-1",))}, waits_for_price=seconds)
+    )
+    assert f"3 documents to be priced again, the oldest for {text}: " in found.message

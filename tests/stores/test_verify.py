@@ -428,7 +428,8 @@ async def test_injected_faults_are_found_by_the_named_check(engine_of: EngineOf)
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
     """Each check has at least one fault that it finds."""
-    caught = {name for _, names in FAULTS.values() for name in names} | {"in_flight"}
+    caught = {name for _, names in FAULTS.values() for name in names}
+    caught |= {"in_flight", "to_be_priced"}
     assert {check.name for check in CHECKS} == caught
 
 
@@ -468,6 +469,30 @@ async def test_a_stale_price_basis_is_in_flight(engine_of: EngineOf) -> None:
     assert report.clean
     assert "waits to be priced again" in report.in_flight[0].detail
     assert [one.check for one in (await look(engine_of, minutes=2)).faults] == ["in_flight"]
+
+
+async def test_documents_to_be_priced_are_counted_and_become_a_fault(engine_of: EngineOf) -> None:
+    """A document that waits to be priced again is counted.
+
+    One that has waited for more than some minutes is a fault: its lines are in no batch.
+    """
+    async with engine_of("owner").begin() as connection:
+        inserter = RowInserter(connection)
+        for document_id, minutes in (("T-new", 0), ("T-late", 7)):
+            await inserter.realization(realization(document_id, 1, realization_line()))
+            await inserter.pay_line(realization_line(), document_id)
+            await inserter.run(
+                "INSERT INTO fee_realizer.pricing_queue VALUES"
+                " ('timesheet', :id, 'set-bill-rate', now() - make_interval(mins => :minutes))",
+                id=document_id,
+                minutes=minutes,
+            )
+    report = await look(engine_of)
+    assert report.to_be_priced_count == 2
+    assert [(one.check, one.count, one.offenders[0].id) for one in report.faults] == [
+        ("to_be_priced", 1, "timesheet T-late")
+    ]
+    assert (await look(engine_of, minutes=10)).clean
 
 
 async def test_verify_reads_one_snapshot_and_writes_nothing(engine_of: EngineOf) -> None:

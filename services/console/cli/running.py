@@ -8,6 +8,7 @@ import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.output import Column, Screen, finish
+from shared.terms import counted
 
 if TYPE_CHECKING:
     from shared.verify import Report
@@ -157,6 +158,9 @@ def show_report(screen: Screen, report: "Report") -> None:
     if report.in_flight_count:
         in_flight = f"{report.in_flight_count:,} realization(s) in flight"
         screen.say(f"{in_flight}: issued and not settled yet", "yellow")
+    if report.to_be_priced_count:
+        unpriced = counted(report.to_be_priced_count, "document")
+        screen.say(f"{unpriced} to be priced again; no batch takes their lines yet", "yellow")
     looked_at = ", ".join(
         f"{number:,} {name.replace('_', ' ')}" for name, number in report.looked_at.items()
     )

@@ -13,6 +13,7 @@ WORDS: Mapping[str, str] = {
     reasons.SCHEDULED: "they are due later",
     reasons.SNOOZED: "they are on hold",
     reasons.EDIT_MEETS_REVISION: "a later revision changed what an operator had edited",
+    reasons.TO_BE_PRICED: "their document waits to be priced again",
     reasons.UNKNOWN_NODE: "the ATS has not sent their billto node",
     reasons.NO_ACCOUNT_NAME: "their billto node has no Account Name on its path",
     reasons.GROUP_NOT_CHOSEN: "the batch does not include their batch group",

@@ -207,6 +207,7 @@ CREATE TABLE fee_realizer.pricing_queue (
   document_kind text NOT NULL,
   document_id text NOT NULL,
   cause text NOT NULL,
+  queued_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (document_kind, document_id)
 );
 
@@ -343,6 +344,14 @@ CREATE VIEW fee_realizer.held_timesheet AS
     WHERE s.requirement_id = u.requirement_id OFFSET 0) q
   WHERE d.document_kind = 'timesheet' AND d.hold_code IS NOT NULL;
 
+-- Documents that wait to be priced again: their realizations have prices that are no longer right.
+CREATE VIEW fee_realizer.document_to_price AS
+  SELECT q.document_kind, q.document_id, q.queued_at,
+    coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r
+              WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
+  FROM fee_realizer.pricing_queue q
+  JOIN fee_realizer.source_document d USING (document_kind, document_id);
+
 CREATE VIEW fee_realizer.price_impact AS
   SELECT billing_company, document_id, requirement_id, time_type, effective_from, line_key,
     currency, unit, quantity, old_price, new_price, old_amount, new_amount
@@ -352,5 +361,5 @@ GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_
   fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
   TO invoicer, scheduler, arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
-  fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.price_impact,
-  fee_realizer.ended_placement TO invoicer;
+  fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
+  fee_realizer.price_impact, fee_realizer.ended_placement TO invoicer;

@@ -158,6 +158,12 @@ async def held_counts(connection: AsyncConnection) -> dict[str, int]:
     }
 
 
+async def documents_to_price(connection: AsyncConnection) -> tuple[int, float]:
+    """Return how many documents wait to be priced again, and the seconds of the oldest wait."""
+    (row,) = await rows(connection, QUERIES["documents_to_price"])
+    return row.documents, row.seconds
+
+
 async def published(
     connection: AsyncConnection,
     what: Literal["realizations", "holds"],

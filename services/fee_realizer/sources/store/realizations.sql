@@ -14,6 +14,17 @@ JOIN fee_realizer.source_document d ON d.document_kind = s.document_kind
   AND d.document_id = s.document_id AND d.realization_no = s.stale_realization_no
 ORDER BY d.document_kind, d.document_id LIMIT :most
 
+-- name: documents_to_price
+-- How many documents wait to be priced again, and the seconds since the oldest of them waits.
+SELECT count(*) AS documents,
+       CAST(coalesce(extract(epoch FROM now() - min(since)), 0) AS double precision) AS seconds
+FROM (
+  SELECT queued_at AS since FROM fee_realizer.pricing_queue
+  UNION ALL
+  SELECT r.issued_at FROM invoicer.stale_price_basis s
+  JOIN fee_realizer.realization r ON r.document_kind = s.document_kind
+    AND r.document_id = s.document_id AND r.realization_no = s.stale_realization_no) w
+
 -- name: queue_held
 -- Queue held documents for pricing: all, of one kind, one, or those with one code.
 INSERT INTO fee_realizer.pricing_queue

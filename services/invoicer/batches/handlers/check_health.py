@@ -55,6 +55,10 @@ async def check_health(
         if reason in plan.left_out:
             number = reasons.number(reason)
             counts[code] = await store.counted(connection, "lines_out", reason=number)
+    waits_for_price = 0
+    if full or reasons.TO_BE_PRICED in plan.left_out:
+        unpriced, waits_for_price = await store.to_be_priced(connection, company)
+        counts[reasons.TO_BE_PRICED] = unpriced
     if full:
         counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE)
     connections = await ledgers.ledgers_of(connection, company)
@@ -71,6 +75,7 @@ async def check_health(
             for reason, column in GROUPED_REASONS.items()
             if reason in plan.left_out
         },
+        waits_for_price=waits_for_price,
         parked={each.account_name: each.parked for each in parked},
         waiting={each.account_name: each.waiting for each in plan.debtors if each.waiting},
         held=await store.held(connection, company) if full else {},

@@ -13,7 +13,7 @@ from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, He
 from services.invoicer.batches.rules.ledgers import relevant_connections
 from services.invoicer.invoices.rules.numbers import exceeds_width, format_number
 from shared.events.billing import Finding
-from shared.terms import counted
+from shared.terms import counted, duration
 
 VERY_LATE = timedelta(days=60)
 SEVERITIES = ("error", "warning", "info")
@@ -202,10 +202,14 @@ RULES = (
         "{counted} with a newer realization that is not settled yet",
         "wait until `backoffice lag` is 0, then preview again",
     ),
+    # Otherwise a batch would bill prices that are known to be wrong.
     HealthRule(
-        "stale_price_basis", "warning", "document", "document",
-        "{counted} being priced again, because a batch closed in between",
+        "to_be_priced", "warning", "document", "document",
+        "{counted} to be priced again, the oldest for {age}: no batch takes their lines",
         "wait a few seconds; if it stays, check that fee_realizer runs: `backoffice status`",
+        find=lambda snapshot: _any(
+            snapshot.counts.get("to_be_priced", NONE), age=duration(snapshot.waits_for_price)
+        ),
     ),
     HealthRule(
         "leaver", "warning", "document", "placement",

@@ -40,8 +40,10 @@ class HealthSnapshot:
 
     `documents`: how many documents a batch would close now. `counts`: what was counted, by the code
     of its rule. `lines`: how many lines are out, by the code of its rule and by billto node or tax
-    code. `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
-    `unmapped`: the missing codes by ledger. `details`: what differs between the nodes of a debtor.
+    code. `waits_for_price`: for how many seconds the oldest document has waited to be priced again.
+    `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
+    `unmapped`: the missing codes by ledger. `details`: what differs
+    between the nodes of a debtor.
     """
 
     company: BillingCompany
@@ -51,6 +53,7 @@ class HealthSnapshot:
     documents: int
     counts: Mapping[str, CountedIds] = field(default_factory=dict)
     lines: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    waits_for_price: int = 0
     parked: Mapping[str, str] = field(default_factory=dict)
     waiting: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, CountedIds] = field(default_factory=dict)

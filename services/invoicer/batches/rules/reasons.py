@@ -7,6 +7,7 @@ packs a reason into four bits.
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
 EDIT_MEETS_REVISION = "edit-meets-revision"
+TO_BE_PRICED = "to_be_priced"
 AFTER_CUT_OFF = "after_cut_off"
 NOT_IN_CYCLE = "not_in_cycle"
 UNKNOWN_NODE = "unknown_node"
@@ -22,6 +23,7 @@ REASONS = (
     SCHEDULED,
     SNOOZED,
     EDIT_MEETS_REVISION,
+    TO_BE_PRICED,
     AFTER_CUT_OFF,
     NOT_IN_CYCLE,
     UNKNOWN_NODE,

@@ -57,7 +57,6 @@ async def counts(
             connection, "statements_in_flight", company=billing_company
         ),
         "leaver": await counted(connection, "leaver", company=billing_company),
-        "stale_price_basis": await counted(connection, "stale_price_basis"),
         "dead_letters_open": await counted(connection, "dead_letters_open"),
         "rate-impact": await counted(connection, "rate_impact", company=billing_company),
     }
@@ -67,6 +66,21 @@ async def details_of_names(connection: AsyncConnection, names: Sequence[str]) ->
     """Return for debtors on nodes with different details what these are: name, address, tax id."""
     found = await rows(connection, QUERIES["details_of_names"], names=list(names))
     return [f"{row.account_name}: {row.details}" for row in found]
+
+
+async def to_be_priced(connection: AsyncConnection, billing_company: str) -> tuple[CountedIds, int]:
+    """Count the documents of the company that wait to be priced again.
+
+    The second value is the age of the oldest wait in seconds.
+    """
+    found = await rows(
+        connection,
+        "SELECT id, count(*) OVER () AS number,"
+        " CAST(extract(epoch FROM now() - min(since) OVER ()) AS bigint) AS seconds"
+        f" FROM ({QUERIES['to_be_priced']}) f ORDER BY id LIMIT {MOST_IDS}",
+        company=billing_company,
+    )
+    return CountedIds.of(found), found[0].seconds if found else 0
 
 
 async def held(connection: AsyncConnection, billing_company: str) -> Mapping[str, CountedIds]:

@@ -44,9 +44,17 @@ WHERE l.realization_no > coalesce(s.realization_no, 0) AND s.stale_realization_n
        OR CAST(l.body AS jsonb) -> 'lines' @> jsonb_build_array(
             jsonb_build_object('billing_company', CAST(:company AS text))))
 
--- name: stale_price_basis
--- The documents that are being priced again.
-SELECT document_id AS id FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL
+-- name: to_be_priced
+-- The documents of the company that wait to be priced again, and since when.
+SELECT document_id AS id, queued_at AS since FROM fee_realizer.document_to_price
+WHERE billing_company IN (:company, '')
+UNION ALL
+SELECT s.document_id, r.issued_at FROM invoicer.settled_document s
+JOIN fee_realizer.latest_realization r
+  ON r.document_kind = s.document_kind AND r.document_id = s.document_id
+WHERE s.stale_realization_no IS NOT NULL AND EXISTS (
+  SELECT FROM invoicer.pay_line p WHERE p.document_kind = s.document_kind
+    AND p.document_id = s.document_id AND p.billing_company = :company)
 
 -- name: rate_impact
 -- The invoiced timesheets of the company with another price than the one in force.

@@ -23,8 +23,8 @@ document that an open credit corrects: location_no, node, account_name, debtor_n
 `invoices.store.closing` reads the first two to write documents. A credit by hand has no selection:
 `credits.store` makes both tables with the columns that closing reads. Afterwards only `spread_tax`,
 `exclude_groups` and `exclude_debtors` change `selected_line`. All other tables here are private:
-`open_credit`, `credit_decision`, `node_decision`, `snoozed_line`, `document_terms`, `tax_span`,
-`currency_decimals`.
+`open_credit`, `credit_decision`, `node_decision`, `snoozed_line`, `line_to_price`,
+`document_terms`, `tax_span`, `currency_decimals`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -183,11 +183,12 @@ async def select_lines(
     await run(connection, "CREATE INDEX ON debtor_decision (account_name)")
     await run(connection, f"ANALYZE line_location, open_credit, {', '.join(_DECISION_TABLES)}")
     await run(connection, _query("node_decisions"), cut_off=cut_off)
+    unpriced = await run(connection, _query("lines_to_price"), company=company.billing_company)
     credits = await run(connection, _query("credit_decisions"), today=today)
     snoozes = await run(
         connection, _query("snoozed_lines"), company=company.billing_company, today=today
     )
-    await run(connection, "ANALYZE node_decision, credit_decision, snoozed_line")
+    await run(connection, "ANALYZE node_decision, credit_decision, snoozed_line, line_to_price")
     (located,) = await rows(
         connection,
         "SELECT min(first_line) AS first, max(last_line) AS last, sum(lines) AS lines"
@@ -202,6 +203,7 @@ async def select_lines(
             pay_lines=_query("pay_lines_in_range" if dense else "pay_lines_by_key", digest=digest),
             has_credits=str(credits > 0).lower(),
             has_snoozes=str(snoozes > 0).lower(),
+            has_unpriced=str(unpriced > 0).lower(),
         ),
         company=company.billing_company,
         today=today,

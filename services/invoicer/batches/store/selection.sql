@@ -1,6 +1,6 @@
 -- Select the open lines of a batch into temporary tables, which `selection.py` describes.
 -- The store fills in the parts in braces: the numbers of the reasons in `rules.reasons`, and in
--- `selected_lines` also the way to the pay lines and whether two of the joined tables have rows.
+-- `selected_lines` also the way to the pay lines and whether three of the joined tables have rows.
 
 -- name: open_credits
 -- The open lines that correct an invoiced line, with that line and what was credited of it before.
@@ -54,6 +54,20 @@ JOIN invoicer.open_line o
 WHERE p.billing_company = :company AND p.corrects_invoice_id IS NULL
   AND (z.until_date IS NULL OR z.until_date > CAST(:today AS date))
 
+-- name: lines_to_price
+-- The open lines of documents that wait to be priced again: their prices are no longer right.
+CREATE TEMP TABLE line_to_price ON COMMIT DROP AS
+SELECT o.pay_line_id
+FROM (
+  SELECT document_kind, document_id FROM fee_realizer.document_to_price
+  UNION
+  SELECT document_kind, document_id FROM invoicer.settled_document
+  WHERE stale_realization_no IS NOT NULL) w
+JOIN invoicer.pay_line p USING (document_kind, document_id)
+JOIN invoicer.open_line o
+  ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+WHERE p.billing_company = :company
+
 -- name: node_decisions
 -- What the selection needs to know of the node that a line is at, in one narrow row.
 CREATE TEMP TABLE node_decision ON COMMIT DROP AS
@@ -92,6 +106,8 @@ FROM (
       SELECT k.*, d.debtor_no, d.credit_split, t.terms_no, s.location_no,
              coalesce(m.decimals, 2) AS decimals,
              CASE WHEN k.effective_date > CAST(:today AS date) THEN {scheduled}
+                  WHEN k.pay_line_id IN (SELECT w.pay_line_id FROM line_to_price w)
+                    THEN {to_be_priced}
                   WHEN k.week_ending IS NULL AND k.effective_date > d.products_to
                     THEN {after_cut_off}
                   WHEN d.exclusion_reason <> 0 THEN d.exclusion_reason
@@ -152,6 +168,7 @@ FROM (
               WHEN o.effective_date > CAST(:today AS date) THEN {scheduled}
               WHEN z.code = 'snoozed' THEN {snoozed}
               WHEN z.code IS NOT NULL THEN {edit_meets_revision}
+              WHEN w.pay_line_id IS NOT NULL THEN {to_be_priced}
               WHEN p.line_kind = 'product' AND o.effective_date > s.products_to
                 THEN {after_cut_off}
               WHEN p.line_kind = 'timesheet' AND NOT o.correction AND o.week_ending > s.weeks_to
@@ -175,6 +192,7 @@ FROM (
     AND t.tax_code = coalesce(nullif(p.tax_code, ''), :default_tax)
     AND o.effective_date >= t.from_date AND o.effective_date < t.to_date
   LEFT JOIN snoozed_line z ON {has_snoozes} AND z.pay_line_id = o.pay_line_id
+  LEFT JOIN line_to_price w ON {has_unpriced} AND w.pay_line_id = o.pay_line_id
   WHERE o.billing_company = :company
   OFFSET 0) l) q
 WINDOW of_group AS (

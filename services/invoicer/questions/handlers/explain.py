@@ -19,9 +19,11 @@ from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
+from shared.terms import duration
 
 MOST_LINES = 100
 MOST_NUMBERS = 5
+UNPRICED_FIX = "wait a few seconds; if it stays, check that fee_realizer runs: `backoffice status`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +115,15 @@ async def _without_open_lines(
 def _blocked(state: Any) -> Explanation | None:
     """Explain a document that cannot be billed, whatever its lines are."""
     document_id = state.document_id
+    if state.waits_for_price is not None:
+        message = f"{document_id} has waited {duration(state.waits_for_price)} to be priced again"
+        return Explanation(reasons.TO_BE_PRICED, message, UNPRICED_FIX)
     if state.hold_code:
         message = f"{document_id} is held: {state.hold_message}"
         return Explanation(state.hold_code, message, "fix that; the hold then ends by itself")
     if state.stale_realization_no is not None:
-        return Explanation(
-            "in_flight",
-            f"{document_id} is being priced again, because a batch closed in between",
-            "wait a few seconds",
-        )
+        message = f"{document_id} waits to be priced again, because a batch closed in between"
+        return Explanation(reasons.TO_BE_PRICED, message, UNPRICED_FIX)
     if state.realization_no > state.settled_no:
         return Explanation(
             "in_flight",
@@ -250,6 +252,10 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
         reasons.AFTER_CUT_OFF: (
             f"{name} has {day}, after the cut-off {plan.cut_off}",
             f"take a cut-off of {line.week_ending or line.effective_date} or later",
+        ),
+        reasons.TO_BE_PRICED: (
+            f"{line.document_id}, the document of {name}, waits to be priced again",
+            UNPRICED_FIX,
         ),
         reasons.UNKNOWN_NODE: (
             f"{name} is at billto node {line.billto_node}, which the ATS has not sent",

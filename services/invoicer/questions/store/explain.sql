@@ -2,16 +2,19 @@
 
 -- name: document_states
 -- The hold, the latest and the settled realization of a document, or of the document of an
--- adjustment in force.
+-- adjustment in force, and for how many seconds it has waited to be priced again.
 SELECT d.document_kind, d.document_id, d.hold_code, d.hold_message, d.realization_no,
-       coalesce(s.realization_no, 0) AS settled_no, s.realization_kind, s.stale_realization_no
+       coalesce(s.realization_no, 0) AS settled_no, s.realization_kind, s.stale_realization_no,
+       CAST(extract(epoch FROM now() - q.queued_at) AS bigint) AS waits_for_price
 FROM fee_realizer.document_state d
+LEFT JOIN fee_realizer.document_to_price q
+  ON q.document_kind = d.document_kind AND q.document_id = d.document_id
 LEFT JOIN invoicer.settled_document s
   ON s.document_kind = d.document_kind AND s.document_id = d.document_id
 WHERE d.document_id = :id OR d.source_id = :id
 UNION ALL
 SELECT s.document_kind, s.document_id, NULL, NULL, s.realization_no, s.realization_no,
-       s.realization_kind, s.stale_realization_no
+       s.realization_kind, s.stale_realization_no, NULL
 FROM invoicer.settled_document s
 WHERE s.document_id = :id AND s.realization_no > 0
   AND NOT EXISTS (
