@@ -101,9 +101,13 @@ WHERE (coalesce(s.realization_no, 0) < d.realization_no
 -- name: to_be_priced
 -- a document that waits to be priced again is priced within minutes
 SELECT document_kind || ' ' || document_id AS id,
-       format('waits to be priced again since %s', date_trunc('second', queued_at)) AS detail
-FROM fee_realizer.document_to_price
-WHERE queued_at < now() - make_interval(mins => CAST(:minutes AS integer))
+       format('waits to be priced again since %s', date_trunc('second', since)) AS detail
+FROM (
+  SELECT document_kind, document_id, queued_at AS since FROM fee_realizer.document_to_price
+  UNION ALL
+  SELECT document_kind, document_id, citation_ended_at FROM invoicer.stale_price_basis
+  WHERE citation_ended_at IS NOT NULL) AS waits
+WHERE since < now() - make_interval(mins => CAST(:minutes AS integer))
 
 -- name: held_is_withheld
 -- a held document is withheld, a document that is not held is realized

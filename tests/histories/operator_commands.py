@@ -195,6 +195,7 @@ class OperatorCommands(HistorySetup):
             company,
             Narrowed(self.reference.today + timedelta(days=days), frozenset(groups), left_out),
         )
+        self.flow()
 
     @rule(
         company=st.sampled_from(sorted(domain.COMPANIES)),
@@ -248,6 +249,7 @@ class OperatorCommands(HistorySetup):
             to=to,
         )
         self.reference.billing.credit(one.number, [(one, quantity)], to)
+        self.flow()
         self.ran.met["credited to rebill" if to == "rebill" else "written off"] += 1
 
     @precondition(lambda self: self.invoices())
@@ -279,6 +281,7 @@ class OperatorCommands(HistorySetup):
         )
         if answer["outcome"] == "accepted":
             self.reference.billing.credit(invoice.number, [], to)
+            self.flow()
             self.ran.met["issued again" if to == "reissue" else f"whole invoice to {to}"] += 1
             self.ran.met["written off and taken back"] += to == "reissue" and bool(offs)
 

@@ -124,6 +124,7 @@ class HistorySetup(RuleBasedStateMachine):
         assert given_answer(answer["details"]) == expected_answer(
             *self.reference.billing.batch(company, taken)
         ), answer
+        self.price_uncited()
 
     def ask(self, kind: str, **values: Any) -> dict[str, Any]:
         """Send a command that must be accepted."""
@@ -191,12 +192,21 @@ class HistorySetup(RuleBasedStateMachine):
 
     def flow(self) -> None:
         """Deliver every realization until nothing is in flight and nothing is stale."""
+        self.price_uncited()
         while not self.held_up and (self.office.under_way or self.reference.stale()):
             self.arrive(self.office.under_way)
             if self.reference.stale():
                 self.ran.met["stale statement"] += 1
                 self.run(self.office.jobs("fee_realizer"))
                 self.reference.price_stale()
+            self.price_uncited()
+
+    def price_uncited(self) -> None:
+        """Price documents again whose lines credits took off the documents."""
+        if self.reference.uncited():
+            self.ran.met["credited after a change of rates"] += 1
+            self.run(self.office.jobs("fee_realizer"))
+            self.reference.price_stale()
 
     def arrive(self, records: list[Record]) -> None:
         """Deliver these realizations to the invoicer as one polled batch."""

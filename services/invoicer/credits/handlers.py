@@ -70,6 +70,7 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     await faults.point("batch_numbered")
     documents = {each.of.document for each in decided} | undone.keys()
     changes, withheld = await settle_again(connection, {key: heads[key] for key in documents})
+    await settlement.note_ended_citations(connection, documents)
     if note is not None:
         await take_numbers(connection, note)
     return _answer(command, issued, decided, note, changes, withheld, sum(undone.values(), ZERO))

@@ -99,7 +99,8 @@ async def save_settled_documents(
     if settled:
         query = f"""
             UPDATE invoicer.settled_document h SET realization_no = s.realization_no,
-              realization_kind = s.realization_kind, body = s.body, stale_realization_no = NULL
+              realization_kind = s.realization_kind, body = s.body, stale_realization_no = NULL,
+              citation_ended_at = NULL
             FROM {_SETTLED_ROWS} WHERE {same_document}"""
         await run(connection, query, **joined_rows(_SETTLED, [each.row for each in settled]))
     if stale:
@@ -109,6 +110,17 @@ async def save_settled_documents(
             FROM {source} WHERE {same_document}"""
         numbers = [stale[document] for document in sorted(stale)]
         await run(connection, query, number=numbers, **_keys(stale))
+
+
+async def note_ended_citations(connection: AsyncConnection, documents: Iterable[DocKey]) -> None:
+    """Keep when credits may have taken a bill rate of these documents off all invoiced lines.
+
+    Only documents with open debits are kept: the view `stale_price_basis` finds those among them
+    that have other rates now. A document that has no open debit left is forgotten.
+    """
+    keys = _keys(documents)
+    if keys["document_id"]:
+        await run(connection, _QUERIES["note_ended_citations"], **keys)
 
 
 async def cited_for(

@@ -23,3 +23,17 @@ SELECT 'snooze', z.document_kind, z.document_id, z.line_key, NULL, NULL, NULL,
 FROM invoicer.snooze z
 JOIN unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
   AS s(document_kind, document_id) USING (document_kind, document_id)
+
+-- name: note_ended_citations
+-- keeps when citations of these documents may have ended, or that nothing of them is open
+UPDATE invoicer.settled_document d
+SET citation_ended_at = CASE WHEN EXISTS (
+    SELECT FROM invoicer.pay_line p
+    JOIN invoicer.open_line o
+      ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+    WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
+      AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL)
+  THEN coalesce(d.citation_ended_at, now()) END
+FROM unnest(CAST(:document_kind AS text[]), CAST(:document_id AS text[]))
+  AS s(document_kind, document_id)
+WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id

@@ -18,6 +18,10 @@ CREATE TABLE fee_realizer.billing_company (
   series_width integer NOT NULL DEFAULT 6,
   default_tax text NOT NULL DEFAULT '',
   tax_basis text NOT NULL DEFAULT 'line' CHECK (tax_basis IN ('line', 'document')),
+  -- The date that decides the tax rate of time. By work date, a week on both sides of a change of
+  -- the default tax's rate has lines of their own for the days before it.
+  tax_date text NOT NULL DEFAULT 'effective-date'
+    CHECK (tax_date IN ('effective-date', 'work-date')),
   default_time_group text NOT NULL DEFAULT '',
   payment_terms text NOT NULL DEFAULT 'net:30',
   -- The step of its workflow that a timesheet must have passed to be billed.

@@ -59,7 +59,11 @@ CREATE TABLE invoicer.settled_document (
   realization_kind text NOT NULL DEFAULT 'realized',
   body text NOT NULL DEFAULT '',                        -- the settled realization as received
   stale_realization_no integer,  -- a later one whose prices are stale: it will be priced again
+  -- When credits took the last invoiced line of a bill rate off the documents, with lines open.
+  citation_ended_at timestamptz,
   PRIMARY KEY (document_kind, document_id));
+CREATE INDEX settled_document_uncited ON invoicer.settled_document (document_kind, document_id)
+  WHERE citation_ended_at IS NOT NULL;
 CREATE INDEX settled_document_stale ON invoicer.settled_document (document_kind, document_id)
   WHERE stale_realization_no IS NOT NULL;
 
@@ -91,6 +95,7 @@ CREATE TABLE invoicer.pay_line (
   cost_center text NOT NULL,
   po_number text NOT NULL,
   tax_code text NOT NULL,
+  tax_date date,                         -- decides the tax rate instead of the effective date
   rate_version text NOT NULL,
   rate_book integer NOT NULL,
   description text NOT NULL,

@@ -119,10 +119,12 @@ CREATE VIEW invoicer.invoice_content AS
 
 -- The rate book of the invoiced lines of a document that are not fully credited. An adjustment is
 -- priced from that book. A line that was written off counts as well: its hours are forgiven under
--- its line key, and a new price would bill them again under another key.
+-- its line key, and a new price would bill them again under another key. `by_work_date`: the tax of
+-- some lines follows the work date; `first_day`: the first work day of lines whose tax does not.
 CREATE VIEW invoicer.cited_rate_version AS
   SELECT p.document_kind, p.document_id, p.requirement_id, p.time_type,
-         max(p.rate_book) AS rate_book
+         max(p.rate_book) AS rate_book, bool_or(p.tax_date IS NOT NULL) AS by_work_date,
+         min(p.service_from) FILTER (WHERE p.tax_date IS NULL) AS first_day
   FROM invoicer.pay_line p
   JOIN invoicer.invoice_line il USING (pay_line_id)
   WHERE p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
@@ -147,12 +149,25 @@ CREATE VIEW invoicer.invoiced_line_key AS
   WHERE p.corrects_invoice_id IS NULL;
 GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
 
--- The documents that fee_realizer must price again, because a batch closed in between.
+-- The documents that fee_realizer must price again: a batch closed after their rates were read, or
+-- credits took their lines off the documents. What is open then takes the rates in force; invoiced
+-- lines kept the rate book that they cited.
 CREATE VIEW invoicer.stale_price_basis AS
-  SELECT document_kind, document_id, realization_no, stale_realization_no
-  FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL;
-GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer;
-GRANT SELECT ON invoicer.cited_rate_version TO invoicer;
+  SELECT document_kind, document_id, realization_no, stale_realization_no,
+         CAST(NULL AS timestamptz) AS citation_ended_at
+  FROM invoicer.settled_document WHERE stale_realization_no IS NOT NULL
+  UNION ALL
+  SELECT d.document_kind, d.document_id, d.realization_no, d.realization_no, d.citation_ended_at
+  FROM invoicer.settled_document d
+  WHERE d.citation_ended_at IS NOT NULL AND d.stale_realization_no IS NULL AND EXISTS (
+    SELECT FROM jsonb_array_elements(CAST(d.body AS jsonb) -> 'basis') AS b(basis)
+    JOIN fee_realizer.requirement r ON r.requirement_id = b.basis ->> 'requirement_id'
+      AND r.rate_book <> CAST(b.basis ->> 'rate_book' AS integer)
+    WHERE NOT EXISTS (
+      SELECT FROM invoicer.cited_rate_version c
+      WHERE c.document_kind = d.document_kind AND c.document_id = d.document_id
+        AND c.requirement_id = r.requirement_id AND c.time_type = b.basis ->> 'time_type'));
+GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, invoicer;
 
 -- The lines that the scheduler announces when they become due.
 CREATE VIEW invoicer.due_line AS

@@ -1,13 +1,13 @@
 """Batches, debtors, documents: billing cycles, payers of nodes, tax, numbers, credits by hand."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 from tests.histories.reference.ledger import Billed, Ledger, Open, Terms, settle
-from tests.histories.reference.values import DECIMALS, ZERO, Pair, money
+from tests.histories.reference.values import DECIMALS, ZERO, Document, Pair, money
 
 WORDINGS = {
     "standard": "",
@@ -128,6 +128,7 @@ class Billing:
     cycles: dict[str, Cycle] = field(default_factory=dict)
     ways: dict[tuple[str, str], dict[date, Way]] = field(default_factory=dict)
     invoices: list[Invoice] = field(default_factory=list)
+    unpriced: Callable[[Document], bool] = lambda document: False
 
     def account_of(self, node_id: str) -> str | None:
         """The payer of a node: its lowest ancestor with an Account Name."""
@@ -174,6 +175,15 @@ class Billing:
                 closing.append((key[:4], kind == "credit-note", key[4], kind, lines))
         closing.sort(key=lambda one: one[:3])
         closed = [self._close(company, kind, lines) for _, _, _, kind, lines in closing]
+        credited = {
+            one.document
+            for invoice in closed
+            for one in invoice.lines
+            if one.corrects is not None and one.line.rates_of is not None
+        }
+        for document, page in self.ledger.pages.items():
+            if closed and (page.uncited or document in credited):
+                page.note()
         return closed, out
 
     def _why_out(self, company: str, one: Open, taken: Narrowed) -> str:
@@ -187,6 +197,8 @@ class Billing:
         hold = self.ledger.pages[one.document].holds.get(one.line.key)
         if hold is not None and not credit and (hold.until is None or hold.until > self.today):
             return hold.code
+        if self.unpriced(one.document):
+            return "to_be_priced"
         group = self.time_group(company, account, taken.cut_off) if account is not None else ""
         if not self._in_cycle(one, group, taken.cut_off):
             of_cycle = one.line.week is not None and group
@@ -327,6 +339,7 @@ class Billing:
         note = self._close(issued.company, "credit-note", opened) if opened else None
         for document in sorted(concerned):
             settle(document, self.ledger.pages[document])
+            self.ledger.pages[document].note()
         return note
 
 

@@ -90,7 +90,8 @@ NO_EDIT = Edit(NOTHING, NOTHING)
 class Page:
     """One document as the invoicer stores it.
 
-    `written_off`: key, credited invoice number, how much.
+    `written_off`: key, credited invoice number, how much. `uncited`: credits closed since it was
+    settled and time is open, so that its lines may cite no rates any more.
     """
 
     settled: Realization | None = None
@@ -100,6 +101,13 @@ class Page:
     edits: dict[str, Edit] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     written_off: list[tuple[str, str, Pair]] = field(default_factory=list)
+    uncited: bool = False
+
+    def note(self) -> None:
+        """Note that credits closed, as long as time is open."""
+        self.uncited = any(
+            one.corrects is None and one.line.rates_of is not None for one in self.open
+        )
 
     @property
     def settled_up_to(self) -> int:
@@ -157,11 +165,14 @@ class Ledger:
             page.stale = realization.number
             return
         before, page.settled, page.stale = page.settled, realization, None
+        page.uncited = False
         if realization.realized:
             _follow(
                 page, before if before is not None and before.realized else None, realization.lines
             )
         settle(document, page)
+        if realization.cited - cited.keys():
+            page.note()
 
 
 def settle(document: Document, page: Page) -> None:

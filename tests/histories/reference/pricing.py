@@ -104,13 +104,15 @@ class Fees:
 class Realization:
     """The value of a document, or that it is held.
 
-    `basis`: time type of a requirement → state of the rates.
+    `basis`: time type of a requirement → state of the rates. `cited`: which of them invoiced lines
+    cited.
     """
 
     number: int
     realized: bool
     lines: tuple[Line, ...] = ()
     basis: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    cited: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass
@@ -187,7 +189,8 @@ class Pricing:
             or not last.realized
             or [line.said for line in lines] != [line.said for line in last.lines]
         ):
-            paper.realizations.append(Realization(number, True, tuple(lines), basis))
+            cited = frozenset(self.cited(document).keys() & basis.keys())
+            paper.realizations.append(Realization(number, True, tuple(lines), basis, cited))
 
     def _worth(self, document: Document) -> str | tuple[list[Line], dict[tuple[str, str], int]]:
         paper = self.papers[document]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from tests.histories.reference.billing import Billing
-from tests.histories.reference.ledger import Edit, Ledger, Open, settle
+from tests.histories.reference.ledger import Edit, Ledger, Open, Page, settle
 from tests.histories.reference.pricing import Pricing
 from tests.histories.reference.values import NOTHING, Document, Pair
 
@@ -21,7 +21,7 @@ class Reference:
 
     def __post_init__(self) -> None:
         self.pricing = Pricing(self.ledger.cited)
-        self.billing = Billing(self.ledger, self.today)
+        self.billing = Billing(self.ledger, self.today, unpriced=self.unpriced)
 
     def day_comes(self, today: date) -> None:
         """Another day."""
@@ -40,9 +40,35 @@ class Reference:
             if page.stale == len(self.pricing.papers[document].realizations)
         ]
 
+    def uncited(self) -> list[Document]:
+        """Documents of which credits took lines off the documents whose rates changed since."""
+        return [
+            document
+            for document, page in self.ledger.pages.items()
+            if page.settled is not None
+            and page.settled.number == len(self.pricing.papers[document].realizations)
+            and self._has_other_rates(page)
+        ]
+
+    def _has_other_rates(self, page: Page) -> bool:
+        return (
+            page.uncited
+            and page.stale is None
+            and page.settled is not None
+            and any(
+                book != self.pricing.orders[of[0]].book and of not in page.cited()
+                for of, book in page.settled.basis.items()
+            )
+        )
+
+    def unpriced(self, document: Document) -> bool:
+        """Whether a document waits to be priced again, so that no batch takes its lines."""
+        page = self.ledger.pages[document]
+        return page.stale is not None or self._has_other_rates(page)
+
     def price_stale(self) -> None:
-        """Price these again, from the rates that the invoiced lines cite."""
-        for document in self.stale():
+        """Price these again, from the rates that the invoiced lines cite, or else the newest."""
+        for document in [*self.stale(), *self.uncited()]:
             self.pricing.price(document, stale=True)
 
     def edit(self, one: Open, after: Pair) -> None:

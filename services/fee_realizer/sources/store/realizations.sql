@@ -21,7 +21,7 @@ SELECT count(*) AS documents,
 FROM (
   SELECT queued_at AS since FROM fee_realizer.pricing_queue
   UNION ALL
-  SELECT r.issued_at FROM invoicer.stale_price_basis s
+  SELECT coalesce(s.citation_ended_at, r.issued_at) FROM invoicer.stale_price_basis s
   JOIN fee_realizer.realization r ON r.document_kind = s.document_kind
     AND r.document_id = s.document_id AND r.realization_no = s.stale_realization_no) w
 

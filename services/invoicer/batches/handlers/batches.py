@@ -15,7 +15,7 @@ from services.invoicer.batches.rules import digest
 from services.invoicer.batches.rules.batch_filter import BatchFilter
 from services.invoicer.batches.rules.digest import PreviewDocument
 from services.invoicer.batches.rules.health import SEVERITIES
-from services.invoicer.batches.store import parked, previews, safety_checks
+from services.invoicer.batches.store import parked, previews, safety_checks, selection
 from services.invoicer.invoices.handlers.closing import (
     close_documents,
     plan_numbering,
@@ -23,6 +23,7 @@ from services.invoicer.invoices.handlers.closing import (
 )
 from services.invoicer.invoices.rules.documents import Document
 from services.invoicer.invoices.rules.numbers import NumberingStart, format_number
+from services.invoicer.settlement.store import note_ended_citations
 from shared import faults, telemetry
 from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
@@ -152,6 +153,9 @@ async def close(
         await buyers(connection, plan),
     )
     batch = closed.batch
+    await note_ended_citations(
+        connection, await selection.documents_to_note(connection, batch.company.billing_company)
+    )
     await safety_checks.add_workers(connection)
     # A debtor that is still parked after a retry stays with the batch that parked it first.
     if isinstance(command, GenerateBatch):

@@ -49,10 +49,11 @@ WHERE l.realization_no > coalesce(s.realization_no, 0) AND s.stale_realization_n
 SELECT document_id AS id, queued_at AS since FROM fee_realizer.document_to_price
 WHERE billing_company IN (:company, '')
 UNION ALL
-SELECT s.document_id, r.issued_at FROM invoicer.settled_document s
+SELECT s.document_id, coalesce(s.citation_ended_at, r.issued_at)
+FROM invoicer.stale_price_basis s
 JOIN fee_realizer.latest_realization r
   ON r.document_kind = s.document_kind AND r.document_id = s.document_id
-WHERE s.stale_realization_no IS NOT NULL AND EXISTS (
+WHERE EXISTS (
   SELECT FROM invoicer.pay_line p WHERE p.document_kind = s.document_kind
     AND p.document_id = s.document_id AND p.billing_company = :company)
 

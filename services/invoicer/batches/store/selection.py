@@ -42,6 +42,7 @@ from services.invoicer.debtors.rules.companies import BillingCompany, DocumentTe
 from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from services.invoicer.invoices.rules.documents import Group
 from services.invoicer.invoices.rules.totals import TaxPart, TaxSpan
+from services.invoicer.lines.rules import DocKey
 from shared.database import columns, joined_columns, rows, run
 from shared.money import currencies_without_two_decimals
 from shared.sql import named_queries
@@ -299,6 +300,15 @@ async def left_out(connection: AsyncConnection) -> dict[str, int]:
         reasons.REASONS[row.exclusion_reason - 1]: row.lines
         for row in await rows(connection, _query("left_out"))
     }
+
+
+async def documents_to_note(connection: AsyncConnection, company: str) -> list[DocKey]:
+    """Return the documents whose citations of bill rates the closed lines may have ended or begun.
+
+    They are the credited timesheets that have open debits, and those that were noted before.
+    """
+    found = await rows(connection, _query("documents_to_note"), company=company)
+    return [(row.document_kind, row.document_id) for row in found]
 
 
 async def drop_tables(connection: AsyncConnection, kept_prefix: str) -> None:

@@ -61,8 +61,7 @@ SELECT o.pay_line_id
 FROM (
   SELECT document_kind, document_id FROM fee_realizer.document_to_price
   UNION
-  SELECT document_kind, document_id FROM invoicer.settled_document
-  WHERE stale_realization_no IS NOT NULL) w
+  SELECT document_kind, document_id FROM invoicer.stale_price_basis) w
 JOIN invoicer.pay_line p USING (document_kind, document_id)
 JOIN invoicer.open_line o
   ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
@@ -190,7 +189,8 @@ FROM (
   LEFT JOIN currency_decimals m ON m.currency = p.currency
   LEFT JOIN tax_span t ON s.taxed
     AND t.tax_code = coalesce(nullif(p.tax_code, ''), :default_tax)
-    AND o.effective_date >= t.from_date AND o.effective_date < t.to_date
+    AND coalesce(p.tax_date, o.effective_date) >= t.from_date
+    AND coalesce(p.tax_date, o.effective_date) < t.to_date
   LEFT JOIN snoozed_line z ON {has_snoozes} AND z.pay_line_id = o.pay_line_id
   LEFT JOIN line_to_price w ON {has_unpriced} AND w.pay_line_id = o.pay_line_id
   WHERE o.billing_company = :company
@@ -272,6 +272,25 @@ WHERE exclusion_reason = 0 AND debtor_no = ANY(CAST(:debtors AS integer[]))
 -- How many open lines are out, by reason.
 SELECT exclusion_reason, count(*) AS lines FROM selected_line
 WHERE exclusion_reason <> 0 GROUP BY exclusion_reason ORDER BY exclusion_reason
+
+-- name: documents_to_note
+-- The timesheets with closed credits and open debits, and those that were noted before.
+SELECT c.document_kind, c.document_id
+FROM (
+  SELECT DISTINCT p.document_kind, p.document_id
+  FROM selected_line k JOIN invoicer.pay_line p USING (pay_line_id)
+  WHERE k.exclusion_reason = 0 AND k.corrects IS NOT NULL AND p.line_kind = 'timesheet') c
+WHERE EXISTS (
+  SELECT FROM invoicer.pay_line p JOIN invoicer.open_line o
+    ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+  WHERE p.document_kind = c.document_kind AND p.document_id = c.document_id
+    AND p.corrects_invoice_id IS NULL)
+UNION
+SELECT d.document_kind, d.document_id FROM invoicer.settled_document d
+WHERE d.citation_ended_at IS NOT NULL AND EXISTS (
+  SELECT FROM invoicer.pay_line p
+  WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
+    AND p.billing_company = :company)
 
 -- name: temporary_tables
 -- The temporary tables of this session whose names do not begin with a prefix.

@@ -122,7 +122,9 @@ def _blocked(state: Any) -> Explanation | None:
         message = f"{document_id} is held: {state.hold_message}"
         return Explanation(state.hold_code, message, "fix that; the hold then ends by itself")
     if state.stale_realization_no is not None:
-        message = f"{document_id} waits to be priced again, because a batch closed in between"
+        message = (
+            f"{document_id} waits to be priced again, because a batch or a credit closed in between"
+        )
         return Explanation(reasons.TO_BE_PRICED, message, UNPRICED_FIX)
     if state.realization_no > state.settled_no:
         return Explanation(

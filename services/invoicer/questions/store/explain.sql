@@ -4,9 +4,11 @@
 -- The hold, the latest and the settled realization of a document, or of the document of an
 -- adjustment in force, and for how many seconds it has waited to be priced again.
 SELECT d.document_kind, d.document_id, d.hold_code, d.hold_message, d.realization_no,
-       coalesce(s.realization_no, 0) AS settled_no, s.realization_kind, s.stale_realization_no,
+       coalesce(s.realization_no, 0) AS settled_no, s.realization_kind, b.stale_realization_no,
        CAST(extract(epoch FROM now() - q.queued_at) AS bigint) AS waits_for_price
 FROM fee_realizer.document_state d
+LEFT JOIN invoicer.stale_price_basis b
+  ON b.document_kind = d.document_kind AND b.document_id = d.document_id
 LEFT JOIN fee_realizer.document_to_price q
   ON q.document_kind = d.document_kind AND q.document_id = d.document_id
 LEFT JOIN invoicer.settled_document s

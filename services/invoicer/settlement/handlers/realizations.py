@@ -16,6 +16,7 @@ from services.invoicer.lines.store.lines import OpenedLine, ReplacedLine
 from services.invoicer.settlement import store as settlement
 from services.invoicer.settlement.rules.realizations import (
     SettledDocument,
+    has_ended_citation,
     settle_latest,
     sort_realizations,
 )
@@ -50,6 +51,7 @@ class SettlementChanges:
     replaced: list[ReplacedLine] = field(default_factory=list)
     settled: list[SettledRealization] = field(default_factory=list)
     stale: dict[DocKey, int] = field(default_factory=dict)
+    uncited: list[DocKey] = field(default_factory=list)
     snoozes: dict[tuple[DocKey, str], Snooze | None] = field(default_factory=dict)
     edits: list[OperatorEdit] = field(default_factory=list)
 
@@ -229,6 +231,8 @@ async def _settle_known(
                 operator_changes.get(document, OperatorChanges()),
                 at,
             )
+            if has_ended_citation(settling[-1], cited.get(document, {})):
+                changes.uncited.append(document)
         if stale_no is not None:
             changes.stale[document] = stale_no
 
@@ -311,6 +315,7 @@ async def save_changes(connection: AsyncConnection, changes: SettlementChanges) 
             changes.opened,
             lambda line: line.effective_date > announced_until[line.billing_company],
         )
+    await settlement.note_ended_citations(connection, changes.uncited)
 
 
 def require_locked(locked: set[str], companies: Iterable[str]) -> None:

@@ -59,6 +59,14 @@ def is_stale(realization: PayLinesRealized, cited: CitedRateBooks) -> bool:
     )
 
 
+def has_ended_citation(realization: PayLinesRealized, cited: CitedRateBooks) -> bool:
+    """Whether a realization was priced for invoiced lines that credits have since taken away."""
+    return any(
+        basis.cited and (basis.requirement_id, basis.time_type) not in cited
+        for basis in realization.basis
+    )
+
+
 def settle_latest(
     settling: Sequence[PayLinesRealized],
     pay_lines: Sequence[PayLine],
