@@ -28,7 +28,10 @@ class PriceBasis(Message):
 
 
 class RealizationLine(Message):
-    """One line of a realization. `line_key` identifies the line through all revisions."""
+    """One line of a realization. `line_key` identifies the line through all revisions.
+
+    `tax_date` decides the tax rate; without it the effective date does.
+    """
 
     line_key: str
     line_kind: LineKind
@@ -51,6 +54,7 @@ class RealizationLine(Message):
     cost_center: str = ""
     po_number: str = ""
     tax_code: str = ""
+    tax_date: Day | None = None
     rate_version: str = ""
     rate_book: int = 0
     description: str

@@ -3,6 +3,7 @@
 Sources: domain rules 2, 3, 6 and 7.
 """
 
+import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -26,7 +27,11 @@ from services.fee_realizer.sources.rules.facts import (
     PricingResult,
     Realized,
 )
-from services.fee_realizer.sources.rules.timesheets import CitedBooks, realize_timesheet
+from services.fee_realizer.sources.rules.timesheets import (
+    CitedPrice,
+    CitedPrices,
+    realize_timesheet,
+)
 from services.fee_realizer.sources.rules.transitions import (
     realization_body,
 )
@@ -82,7 +87,7 @@ def lines_of(result: PricingResult) -> list[Line]:
 
 
 def time_lines(
-    entries: list[dict[str, Any]], facts: Facts, cited: CitedBooks | None = None
+    entries: list[dict[str, Any]], facts: Facts, cited: CitedPrices | None = None
 ) -> list[tuple[str, str, str]]:
     """Return rate version, quantity and amount of each line of a timesheet."""
     return [
@@ -200,7 +205,7 @@ def test_invoiced_lines_keep_the_rate_book_that_they_cite() -> None:
     rates = (version("50", "2026-03-03", rate_books=(1, 2)), version("55", rate_books=(2, None)))
     facts = facts_with(*rates, rate_book=2)
     assert time_lines(days(count=2), facts) == [("2020-01-01@55", "16", "880")]
-    assert time_lines(days(count=2), facts, {("REQ-1", "REG"): 1}) == [
+    assert time_lines(days(count=2), facts, {("REQ-1", "REG"): CitedPrice(1)}) == [
         ("2020-01-01@55", "8", "440"),
         ("2026-03-03@50", "8", "400"),
     ]
@@ -218,7 +223,7 @@ def test_a_line_names_the_version_that_priced_it(first: int) -> None:
         rate_book=3,
     )
     one = timesheet(entries=[entry("8")])
-    cited: list[CitedBooks] = [{("REQ-1", "REG"): 1}, {}]
+    cited: list[CitedPrices] = [{("REQ-1", "REG"): CitedPrice(1)}, {}]
     sources = {}
     for at in (first, 1 - first):
         (line,) = lines_of(realize_timesheet(one, facts, cited[at]))
@@ -284,3 +289,58 @@ def test_the_ats_replaces_its_own_rates() -> None:
         == 3
     )
     assert replace_ats_rates(versions, [], 3).ended == versions[:2]
+
+
+JUNE, JULY, AUGUST = date(2026, 6, 30), date(2026, 7, 1), date(2026, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("by_work_date", "cited", "divided"),
+    [
+        (False, None, False),
+        (True, None, True),
+        (True, CitedPrice(1, first_day=JUNE), False),
+        (True, CitedPrice(1, first_day=JULY), True),
+        (False, CitedPrice(1, first_day=JULY), False),
+        (False, CitedPrice(1, by_work_date=True), True),
+        (False, CitedPrice(1, by_work_date=True, first_day=JULY), True),
+        (True, CitedPrice(1, by_work_date=True, first_day=JULY), True),
+    ],
+)
+def test_a_week_on_both_sides_of_a_change_of_tax(
+    by_work_date: bool, cited: CitedPrice | None, divided: bool
+) -> None:
+    """Domain rules 12: by work date, the entries on both sides are two line keys.
+
+    Else the effective date decides for the whole week. Invoiced lines stay as they were divided,
+    whatever the company chooses afterwards.
+    """
+    facts = facts_with(version("100"))
+    company = BillingCompany(COMPANY, True, True, "approved", by_work_date, (JULY, AUGUST))
+    facts.companies[COMPANY] = company
+    entries = [entry("1", str(day)) for day in (JUNE, JULY)]
+    one = timesheet(entries=entries, week_ending="2026-07-05")
+    prices = {("REQ-1", "REG"): cited} if cited else {}
+    lines = lines_of(realize_timesheet(one, facts, prices))
+    plain_key = ["t", "REQ-1", "REG", "2020-01-01@100", "", "", ""]
+    found = {
+        tuple(json.loads(line["line_key"])): (line["quantity"], line.get("tax_date"))
+        for line in lines
+    }
+    if divided:
+        earlier = (*plain_key, "before 2026-07-01")
+        assert found == {tuple(plain_key): ("1", None), earlier: ("1", "2026-06-30")}
+    else:
+        assert found == {tuple(plain_key): ("2", None)}
+
+
+def test_a_week_on_one_side_of_a_change_of_tax_has_ordinary_keys() -> None:
+    """A change on the first work day or after the week ending divides nothing."""
+    facts = facts_with(version("100"))
+    facts.companies[COMPANY] = BillingCompany(COMPANY, True, True, "approved", True, (JULY,))
+    for days_of, week in (((JULY, date(2026, 7, 2)), "2026-07-05"), ((JUNE,), "2026-06-30")):
+        entries = [entry("1", str(day)) for day in days_of]
+        one = timesheet(entries=entries, week_ending=week)
+        (line,) = lines_of(realize_timesheet(one, facts, {}))
+        assert len(json.loads(line["line_key"])) == 7
+        assert "tax_date" not in line

@@ -24,11 +24,11 @@ from services.fee_realizer.sources.rules.repricing import (
     unconfirmed_changes,
     with_confirmation,
 )
-from services.fee_realizer.sources.rules.timesheets import realize_timesheet
+from services.fee_realizer.sources.rules.timesheets import CitedPrice, realize_timesheet
 from tests.builders import entry, timesheet
 from tests.rules.test_fee_realizer_pricing import facts_with, version
 
-CITED = {("REQ-1", "REG"): 1}
+CITED = {("REQ-1", "REG"): CitedPrice(1)}
 D = Decimal
 
 
@@ -104,7 +104,7 @@ def test_what_is_confirmed_is_the_price_of_that_day() -> None:
     ]
     assert lines == [("2020-01-01@50", "800", 1), ("2026-03-04@60", "1440", 1)]
     assert impact_of(timesheet(), facts) == [("2026-03-04", "24", "1440.00", "1560.00", "120.00")]
-    uncited = realize_timesheet(timesheet(), facts, {("REQ-1", "REG"): 2})
+    uncited = realize_timesheet(timesheet(), facts, {("REQ-1", "REG"): CitedPrice(2)})
     assert isinstance(uncited, Realized)
     assert [line["rate_version"] for line in uncited.lines] == ["2020-01-01@50", "2026-03-04@60"], (
         "what cites the book itself needs no confirmation"

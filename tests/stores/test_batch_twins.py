@@ -39,11 +39,12 @@ WITH inserted AS (
     billing_company, document_kind, document_id, realization_no, line_key, line_kind, quantity,
     unit, unit_price, amount, currency, effective_date, service_from, service_to,
     accounting_period, week_ending, billto_node, requirement_id, worker_id, time_type, item_id,
-    project, cost_center, po_number, tax_code, rate_version, rate_book, description, derivation,
-    announce_when_due, corrects_invoice_id, corrects_line_no)
+    project, cost_center, po_number, tax_code, tax_date, rate_version, rate_book, description,
+    derivation, announce_when_due, corrects_invoice_id, corrects_line_no)
   SELECT :company, 'timesheet', :document, 1, 'k', :kind, 1, 'HUR', 1, :amount, :currency,
     :effective, :effective, :effective, 202601, CAST(:week AS date), :office, '', 'w', '', '', '',
-    '', '', :tax_code, '', 0, '', '{}', false, CAST(:invoice AS bigint), CAST(:line AS integer)
+    '', '', :tax_code, CAST(:tax_date AS date), '', 0, '', '{}', false, CAST(:invoice AS bigint),
+    CAST(:line AS integer)
   RETURNING *)
 INSERT INTO invoicer.open_line
 SELECT billing_company, pay_line_id, effective_date, week_ending, billto_node, :correction
@@ -61,6 +62,7 @@ async def add_line(connection: AsyncConnection, company: str = "acme", **changes
         "effective": CUT_OFF,
         "week": CUT_OFF,
         "tax_code": "",
+        "tax_date": None,
         "invoice": None,
         "line": None,
         "correction": False,
@@ -127,6 +129,7 @@ async def test_window_and_line_tax(transact: Transact, neighbours: int) -> None:
                 "currency": currency,
                 "amount": draw.randrange(-5000, 99999) * minor_unit(currency),
                 "tax_code": draw.choice(("", "LOW", "GST")),
+                "tax_date": draw.choice((None, effective - timedelta(days=draw.randrange(7)))),
             }
             lines[await add_line(connection, document=f"T-{at}", **line)] = line
             for _ in range(neighbours):
@@ -260,7 +263,8 @@ def expected(
         line["kind"], line["week"], line["effective"], line["correction"], window(None, CUT_OFF)
     ):
         return reasons.AFTER_CUT_OFF, D(0)
-    percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, line["effective"])
+    day = line["tax_date"] or line["effective"]
+    percent = rate_on(tax_spans(rates), line["tax_code"] or company.default_tax, day)
     if percent is None:
         return reasons.NO_TAX_RATE, D(0)
     return "", line_tax(line["amount"], percent, line["currency"])

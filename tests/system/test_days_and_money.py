@@ -258,6 +258,56 @@ async def test_tax_per_line_and_per_document(
     await firm.check()
 
 
+@pytest.mark.parametrize(
+    ("tax_date", "lines", "tax"),
+    [
+        ("effective-date", [("200", "16", "32")], "32"),
+        ("work-date", [("100", "19", "19"), ("100", "16", "16")], "35"),
+    ],
+)
+async def test_tax_of_a_week_that_spans_a_change_of_rate(
+    firm: Firm, tax_date: str, lines: list[tuple[str, str, str]], tax: str
+) -> None:
+    """Domain rules 7 and 12: the rate on the week ending, or, by choice, on each work date.
+
+    1 h on 30 June and 1 h on 1 July at 100.00, 19 % and then 16 %: 32.00 or 35.00. A preview from
+    before the choice does not hold for the batch after it. A revision credits the line that it
+    concerns, with the tax of that line, also after the company chose otherwise.
+    """
+    firm.day("2010-07-20")
+    since = [("19", "2000-01-01"), ("16", "2010-07-01")]
+    taxes = [{"tax_code": "VAT", "percent": percent, "from_date": day} for percent, day in since]
+    await firm.opens("A", taxes=taxes, default_tax="VAT")
+    firm.order("A", 2, rates=[rate(price="100", since="2000-01-01")])
+    entries = [entry("1", day, requirement_id="REQ-A") for day in ("2010-06-30", "2010-07-01")]
+    firm.pipeline.send("timesheet-approved", timesheet("T-1", 1, entries, week_ending="2010-07-04"))
+    await firm.settle()
+    asked = {"billing_company": COMPANY, "cut_off_date": "2010-07-04"}
+    seen = (await firm.ask("preview-batch", **asked))["details"]["digest"]
+    await firm.ask("set-billing-company", billing_company=COMPANY, tax_date=tax_date)
+    await firm.settle()
+    if tax_date == "work-date":
+        refused = await firm.ask("generate-batch", **asked, digest=seen)
+        assert refused["code"] == "digest_differs"
+    assert await firm.batch("2010-07-04") == ["T-1"]
+    (document,) = await documents(firm)
+    assert plain(document["tax"]) == tax
+    taxed = "SELECT amount, tax_rate, tax_amount FROM invoicer.closed_invoice_line"
+    found = await firm.select(f"{taxed} ORDER BY service_from")
+    assert [tuple(plain(value) for value in row) for row in found] == lines
+    other = "effective-date" if tax_date == "work-date" else "work-date"
+    await firm.ask("set-billing-company", billing_company=COMPANY, tax_date=other)
+    firm.pipeline.send(
+        "timesheet-approved", timesheet("T-1", 2, entries[1:], week_ending="2010-07-04")
+    )
+    await firm.settle()
+    assert await firm.batch("2010-07-04") == ["T-1"]
+    (credit,) = await firm.select(f"{taxed} WHERE amount < 0")
+    percent = lines[0][1]
+    assert tuple(plain(value) for value in credit) == ("-100", percent, f"-{percent}")
+    await firm.check()
+
+
 async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(firm: Firm) -> None:
     """Domain rules 7: of the line.
 

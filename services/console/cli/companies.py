@@ -24,6 +24,20 @@ CATALOG = [
     Column("version", ids=True),
 ]
 
+TaxDate = Annotated[
+    str | None,
+    option(
+        "What decides the tax rate of time: the week ending (default) or each work date.",
+        metavar="effective-date|work-date",
+    ),
+]
+MaxDayHours = Annotated[
+    int | None,
+    option(
+        "Park debtors with more hours of a worker a day (default: 24).", min=1, max=999, metavar="N"
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
@@ -79,6 +93,7 @@ def set_company(
     tax_basis: Annotated[
         str | None, option("Tax per line or per document.", metavar="line|document")
     ] = None,
+    tax_date: TaxDate = None,
     default_time_group: Annotated[
         str | None, option("Billing cycle of debtors without one.", metavar="NAME")
     ] = None,
@@ -89,15 +104,7 @@ def set_company(
         str | None, option("Which timesheets may be billed.", metavar="approved|reviewed")
     ] = None,
     enabled: Annotated[bool | None, option("Whether it is in use.", "--enable/--disable")] = None,
-    max_day_hours: Annotated[
-        int | None,
-        option(
-            "Park debtors with more hours of a worker a day (default: 24).",
-            min=1,
-            max=999,
-            metavar="N",
-        ),
-    ] = None,
+    max_day_hours: MaxDayHours = None,
 ) -> None:
     """Create a billing company, or change the settings that are named; the others stay as they
     are.
@@ -115,6 +122,7 @@ def set_company(
         taxes=[read_tax(each) for each in tax or []],
         default_tax=default_tax,
         tax_basis=tax_basis,
+        tax_date=tax_date,
         default_time_group=default_time_group,
         payment_terms=payment_terms,
         gate=gate,

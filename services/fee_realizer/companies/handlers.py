@@ -17,6 +17,8 @@ from shared.events.commands import SetBillingCompany
 
 # Settings that decide whether the documents of the billing company are held.
 PRICING_SETTINGS = ("approval_level", "enabled")
+# Settings that decide how the time of a week is divided into lines, if tax follows the work date.
+TAX_SETTINGS = ("tax_date", "default_tax", "taxes")
 # Settings with another name in the command.
 COMMAND_FIELDS = {"approval_level": "gate"}
 
@@ -46,7 +48,9 @@ async def on_set_billing_company(connection: AsyncConnection, command: SetBillin
             "give its rate with it, as CODE=PERCENT@FROM_DATE",
         )
     queued = 0
-    if not before["known"] or any(before[name] != after[name] for name in PRICING_SETTINGS):
+    by_work_date = "work-date" in (before["tax_date"], after["tax_date"])
+    settings = (*PRICING_SETTINGS, *(TAX_SETTINGS if by_work_date else ()))
+    if not before["known"] or any(before[name] != after[name] for name in settings):
         queued = await queue_company(connection, company, command.command)
     outcome = "unchanged" if before == after else "changed" if before["known"] else "created"
     return Answer(

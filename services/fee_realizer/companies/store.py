@@ -13,8 +13,8 @@ from shared.money import plain
 
 SETTINGS = (
     "name", "address", "tax_id", "bank", "time_zone", "currency", "series_prefix", "series_width",
-    "default_tax", "tax_basis", "default_time_group", "payment_terms", "approval_level", "enabled",
-    "max_day_hours",
+    "default_tax", "tax_basis", "tax_date", "default_time_group", "payment_terms",
+    "approval_level", "enabled", "max_day_hours",
 )  # fmt: skip
 TAX_RATE = {
     "billing_company": "text",

@@ -39,7 +39,7 @@ from services.fee_realizer.sources.rules.facts import Facts, Realized, format_pr
 from services.fee_realizer.sources.rules.repricing import RateChange, repricings
 from services.fee_realizer.sources.store.documents import STUB_REVISION, heads_for
 from services.fee_realizer.sources.store.facts import lock_facts
-from services.fee_realizer.sources.store.realizations import cited_books
+from services.fee_realizer.sources.store.realizations import cited_prices
 from shared import faults
 from shared.consumer.commands import Answer
 from shared.errors import Refused
@@ -282,7 +282,7 @@ async def _impact(
         found = [one for one in found if one[0] not in priced] + fresh
         waiting = 0
     documents = sorted({document_id for document_id, _, _ in found})
-    cited = await cited_books(connection, "timesheet", documents)
+    cited = await cited_prices(connection, "timesheet", documents)
     # Lines that were credited by hand since cite no rate book any more.
     found = [
         one for one in found if (one[1].requirement_id, one[1].time_type) in cited.get(one[0], ())

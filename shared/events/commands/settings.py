@@ -44,7 +44,8 @@ class SetBillingCompany(Command):
     """Create or change a billing company; fields that are left out stay.
 
     Defaults of a new one: UTC, net 30, no tax, series INV-. A worker with more than `max_day_hours`
-    (default 24) on one day parks the debtor.
+    (default 24) on one day parks the debtor. `tax_date`: the tax rate of time is the one on the
+    week ending (default) or on each work date; then a week on both sides of a change has two lines.
     """
 
     command: Literal["set-billing-company"] = "set-billing-company"
@@ -60,6 +61,7 @@ class SetBillingCompany(Command):
     taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False)] = ()
     default_tax: CodeOrNone | None = None
     tax_basis: Literal["line", "document"] | None = None
+    tax_date: Literal["effective-date", "work-date"] | None = None
     default_time_group: str | None = None
     payment_terms: PaymentTerms | None = None
     gate: Literal["approved", "reviewed"] | None = None

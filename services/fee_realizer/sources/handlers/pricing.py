@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.sources.rules import placements, timesheets, transitions
 from services.fee_realizer.sources.rules.facts import Facts, Held, Line, PricingResult, Realized
 from services.fee_realizer.sources.rules.repricing import Impact, unconfirmed_changes
+from services.fee_realizer.sources.rules.timesheets import CitedPrices
 from services.fee_realizer.sources.rules.transitions import DocumentState, Transition
 from services.fee_realizer.sources.store import documents, messages, realizations
 from services.fee_realizer.sources.store import facts as facts_store
@@ -54,7 +55,7 @@ class PriorState:
     """
 
     latest: Mapping[str, tuple[str, list[Line]]]
-    cited: Mapping[str, Mapping[tuple[str, str], int]]
+    cited: Mapping[str, CitedPrices]
     stale: Mapping[str, int]
     bodies: Mapping[documents.SourceRevision, str]
 
@@ -92,11 +93,11 @@ async def prior_state(
     Documents without a realization need nothing: most new documents are such.
     """
     realized = [job.head.document_id for job in jobs if job.head.realization_no]
-    cited = await realizations.cited_books(connection, kind, realized)
+    cited = await realizations.cited_prices(connection, kind, realized)
     await facts_store.add_ended_rates(
         connection,
         facts,
-        {requirement_id for cited_books in cited.values() for requirement_id, _ in cited_books},
+        {requirement_id for prices in cited.values() for requirement_id, _ in prices},
     )
     stored = [job.head.source_revision for job in jobs if job.event is None]
     return PriorState(

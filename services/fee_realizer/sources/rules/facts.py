@@ -1,6 +1,7 @@
 """The facts that documents are priced from, and what pricing results in: lines or a hold."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -17,12 +18,18 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class BillingCompany:
-    """What pricing needs of a billing company. A stub that no command has set is not `known`."""
+    """What pricing needs of a billing company. A stub that no command has set is not `known`.
+
+    `tax_by_work_date`: the work date decides the tax rate of time, not the week ending.
+    `tax_changes`: the days from which the rate of the default tax is another one, in order.
+    """
 
     billing_company: str
     known: bool = False
     enabled: bool = True
     approval_level: str = "approved"
+    tax_by_work_date: bool = False
+    tax_changes: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from services.fee_realizer.requirements.rules import RateConfirmation
 from services.fee_realizer.sources.rules.facts import Facts, Line, Realized
-from services.fee_realizer.sources.rules.timesheets import CitedBooks, realize_timesheet
+from services.fee_realizer.sources.rules.timesheets import CitedPrices, realize_timesheet
 from shared.events.ats import TimesheetApproved
 from shared.money import ZERO, minor_unit, split
 
@@ -45,17 +45,17 @@ Impact = dict[RateChange, list[Repricing]]
 
 
 def unconfirmed_changes(
-    timesheet: TimesheetApproved, facts: Facts, cited: CitedBooks, now: Realized
+    timesheet: TimesheetApproved, facts: Facts, cited: CitedPrices, now: Realized
 ) -> Impact:
     """Return what each unconfirmed change alone would do to the lines of a timesheet `now`."""
     changes: set[RateChange] = set()
     for entry in timesheet.entries:
-        book = cited.get((entry.requirement_id, entry.time_type))
-        if book is None or not entry.hours:
+        price = cited.get((entry.requirement_id, entry.time_type))
+        if price is None or not entry.hours:
             continue
         requirement = facts.requirement(entry.requirement_id)
         newest = requirement.rate_table(entry.time_type, requirement.rate_book).on(entry.work_date)
-        used = requirement.cited_rate(entry.time_type, book, entry.work_date)
+        used = requirement.cited_rate(entry.time_type, price.rate_book, entry.work_date)
         if newest is not None and used is not None and newest[1] != used[1]:
             changes.add(RateChange(entry.requirement_id, entry.time_type, newest[0].effective_from))
     found: Impact = {}

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.fee_realizer.requirements.rules import RateVersion, Requirement
 from services.fee_realizer.sources.rules.facts import (
+    BillingCompany,
     Facts,
     Held,
     Line,
@@ -23,26 +24,43 @@ from services.fee_realizer.sources.rules.holds import missing_fact, missing_step
 from shared.events.ats import TimesheetApproved, TimesheetEntry
 from shared.money import ZERO, plain, rounded
 
-# (requirement, time type) → the rate book that the invoiced lines of the document cite
-CitedBooks = Mapping[tuple[str, str], int]
+
+class CitedPrice(NamedTuple):
+    """What the invoiced lines of a requirement and time type cite.
+
+    `by_work_date`: the tax of some of them follows the work date. `first_day`: the first work day
+    of those whose tax follows the effective date.
+    """
+
+    rate_book: int
+    by_work_date: bool = False
+    first_day: date | None = None
+
+
+# (requirement, time type) → what the invoiced lines of the document cite
+CitedPrices = Mapping[tuple[str, str], CitedPrice]
 
 
 @dataclass(slots=True)
 class _EntryGroup:
     """The entries of one requirement, time type and set of engagement fields.
 
-    `times` has the hours of each day by the name of the rate version.
+    `tax_changes` are the days that divide its time by tax rate. `times` has the hours of each day
+    by the name of the rate version and the change of the tax rate before which they lie, if any.
     """
 
     requirement: Requirement
     time_type: str
     engagement: tuple[str, str, str]
     basis: dict[str, Any]
-    times: dict[str, tuple[RateVersion, dict[date, Decimal]]] = field(default_factory=dict)
+    tax_changes: tuple[date, ...] = ()
+    times: dict[tuple[str, date | None], tuple[RateVersion, dict[date, Decimal]]] = field(
+        default_factory=dict
+    )
 
 
 def realize_timesheet(
-    timesheet: TimesheetApproved, facts: Facts, cited: CitedBooks
+    timesheet: TimesheetApproved, facts: Facts, cited: CitedPrices
 ) -> PricingResult:
     """Return the lines of a timesheet, or what it waits for. Entries of zero hours give no line."""
     entries = [entry for entry in timesheet.entries if entry.hours]
@@ -67,15 +85,20 @@ def realize_timesheet(
         group = groups.get(key)
         if group is None:
             priced_from = _basis_of(requirement, entry.time_type, cited, basis)
-            group = _EntryGroup(requirement, entry.time_type, engagement, priced_from)
+            changes = _tax_changes(
+                facts.companies[requirement.billing_company],
+                timesheet.week_ending,
+                cited.get((entry.requirement_id, entry.time_type)),
+            )
+            group = _EntryGroup(requirement, entry.time_type, engagement, priced_from, changes)
             groups[key] = group
         no_rate = _add_entry(entry, group)
         if no_rate is not None:
             return no_rate
     lines = [
-        _line(timesheet, group, name, version, by_day)
+        _line(timesheet, group, name, tax_change, version, by_day)
         for group in groups.values()
-        for name, (version, by_day) in group.times.items()
+        for (name, tax_change), (version, by_day) in group.times.items()
     ]
     lines.sort(key=lambda line: line["line_key"])
     return Realized(lines, [basis[key] for key in sorted(basis)])
@@ -84,20 +107,36 @@ def realize_timesheet(
 def _basis_of(
     requirement: Requirement,
     time_type: str,
-    cited: CitedBooks,
+    cited: CitedPrices,
     basis: dict[tuple[str, str], dict[str, Any]],
 ) -> dict[str, Any]:
     """Return the rate book to price from: the one that invoiced lines cite, else the newest."""
     key = (requirement.requirement_id, time_type)
     if key not in basis:
-        book = cited.get(key)
+        price = cited.get(key)
         basis[key] = {
             "requirement_id": requirement.requirement_id,
             "time_type": time_type,
-            "rate_book": requirement.rate_book if book is None else book,
-            "cited": book is not None,
+            "rate_book": requirement.rate_book if price is None else price.rate_book,
+            "cited": price is not None,
         }
     return basis[key]
+
+
+def _tax_changes(
+    company: BillingCompany, week_ending: date, cited: CitedPrice | None
+) -> tuple[date, ...]:
+    """Return the days up to the week ending that divide a week's time by tax rate.
+
+    Invoiced lines keep how they were divided, whatever the company chooses afterwards.
+    """
+    changes = tuple(day for day in company.tax_changes if day <= week_ending)
+    if cited is None or not changes:
+        return changes if company.tax_by_work_date else ()
+    if cited.by_work_date:
+        return changes
+    undivided = cited.first_day is not None and cited.first_day < changes[-1]
+    return changes if company.tax_by_work_date and not undivided else ()
 
 
 def _add_entry(entry: TimesheetEntry, group: _EntryGroup) -> Held | None:
@@ -115,11 +154,13 @@ def _add_entry(entry: TimesheetEntry, group: _EntryGroup) -> Held | None:
             " from that date or earlier",
         )
     version, name = found
-    time = group.times.get(name)
+    day = entry.work_date
+    tax_change = next((change for change in group.tax_changes if day < change), None)
+    time = group.times.get((name, tax_change))
     if time is None:
-        group.times[name] = (version, {entry.work_date: entry.hours})
+        group.times[name, tax_change] = (version, {day: entry.hours})
     else:
-        time[1][entry.work_date] = time[1].get(entry.work_date, ZERO) + entry.hours
+        time[1][day] = time[1].get(day, ZERO) + entry.hours
     return None
 
 
@@ -127,14 +168,15 @@ def _line(
     timesheet: TimesheetApproved,
     group: _EntryGroup,
     name: str,
+    tax_change: date | None,
     version: RateVersion,
     by_day: dict[date, Decimal],
 ) -> Line:
     """Return the line of one key: a copy of the template, filled with this timesheet's values."""
     requirement = group.requirement
     template = requirement.line_template(
-        (version.time_type, name, version.source, version.since_book, group.engagement),
-        lambda: _template(group, name, version),
+        (version.time_type, name, version.source, version.since_book, group.engagement, tax_change),
+        lambda: _template(group, name, version, tax_change),
     )
     days = sorted(by_day)
     quantity = sum(by_day.values(), ZERO)
@@ -149,6 +191,8 @@ def _line(
     line["effective_date"] = line["week_ending"] = week
     line["service_from"] = days[0].isoformat()
     line["service_to"] = days[-1].isoformat()
+    if tax_change is not None:
+        line["tax_date"] = line["service_from"]
     line["worker_id"] = timesheet.worker_id
     line["rate_book"] = book
     line["description"] = (
@@ -164,14 +208,17 @@ def _line(
     return line
 
 
-def _template(group: _EntryGroup, name: str, version: RateVersion) -> Line:
+def _template(group: _EntryGroup, name: str, version: RateVersion, tax_change: date | None) -> Line:
     """Return the fields that all lines of a key share, in the order of the event's fields.
 
-    The template's derivation is the part about the rate only.
+    The key of time before a change of the tax rate ends with that day. The template's derivation is
+    the part about the rate only.
     """
     requirement = group.requirement
     project, cost_center, po_number = group.engagement
     key = ["t", requirement.requirement_id, version.time_type, name, *group.engagement]
+    if tax_change is not None:
+        key.append(f"before {tax_change}")
     return {
         "line_key": compact_json(key),
         "line_kind": "timesheet",

@@ -8,6 +8,7 @@ that changes a fact locks its row FOR UPDATE and so waits for all that price fro
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +20,9 @@ from services.fee_realizer.requirements.rules import Requirement, StatusFrom
 from services.fee_realizer.requirements.store import confirmations, rate_versions
 from services.fee_realizer.sources.rules.facts import BillingCompany, CatalogItem, Facts, Instalment
 from shared.database import rows
+from shared.sql import named_queries
 
+QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 REQUIREMENTS_KEPT = 10_000
 
 
@@ -60,12 +63,12 @@ async def lock_facts(
     for row in await _lock(
         connection,
         "billing_company",
-        "SELECT billing_company, known, enabled, approval_level FROM fee_realizer.billing_company"
-        f" WHERE billing_company = ANY(CAST(:ids AS text[])) ORDER BY billing_company{share}",
+        f"{QUERIES['companies']}{' FOR SHARE OF b' if lock else ''}",
         {row.billing_company for row in locked if row.known},
         cache.companies,
     ):
-        facts.companies[row.billing_company] = BillingCompany(*row)
+        company: list[Any] = [*row[:5], tuple(row.tax_changes)]
+        facts.companies[row.billing_company] = BillingCompany(*company)
         if row.known and lock:
             cache.companies.add(row.billing_company)
     await _add_requirements(connection, facts, locked, cache, keep=lock)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.facts.store import by_column, insert_rows, rows_of, unnest
 from services.fee_realizer.sources.rules.facts import Line
 from services.fee_realizer.sources.rules.repricing import Impact, RateChange, Repricing
+from services.fee_realizer.sources.rules.timesheets import CitedPrice
 from shared.database import rows, run
 from shared.sql import named_queries
 
@@ -54,19 +55,21 @@ async def latest_realizations(
     }
 
 
-async def cited_books(
+async def cited_prices(
     connection: AsyncConnection, kind: str, ids: Sequence[str]
-) -> dict[str, dict[tuple[str, str], int]]:
-    """Return the rate book that invoiced lines cite, by document, requirement and time type."""
-    found: dict[str, dict[tuple[str, str], int]] = {}
+) -> dict[str, dict[tuple[str, str], CitedPrice]]:
+    """Return what invoiced lines cite, by document, requirement and time type."""
+    found: dict[str, dict[tuple[str, str], CitedPrice]] = {}
     for row in await rows_of(
         connection,
-        "SELECT document_id, requirement_id, time_type, rate_book FROM invoicer.cited_rate_version"
+        "SELECT document_id, requirement_id, time_type, rate_book, by_work_date, first_day"
+        " FROM invoicer.cited_rate_version"
         " WHERE document_kind = :kind AND document_id = ANY(CAST(:ids AS text[]))",
         ids,
         kind=kind,
     ):
-        found.setdefault(row.document_id, {})[row.requirement_id, row.time_type] = row.rate_book
+        price = CitedPrice(row.rate_book, row.by_work_date, row.first_day)
+        found.setdefault(row.document_id, {})[row.requirement_id, row.time_type] = price
     return found
 
 

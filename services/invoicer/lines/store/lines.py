@@ -26,7 +26,7 @@ _REALIZED = kinds_of(
     " unit_price numeric, amount numeric, currency text, effective_date date, service_from date,"
     " service_to date, week_ending date, billto_node text, requirement_id text, worker_id text,"
     " time_type text, item_id text, project text, cost_center text, po_number text, tax_code text,"
-    " rate_version text, rate_book integer, description text, derivation jsonb"
+    " tax_date date, rate_version text, rate_book integer, description text, derivation jsonb"
 )
 """The columns of a pay line that are fields of a realization's line."""
 _PAY_LINE = _REALIZED | kinds_of(
