@@ -284,3 +284,29 @@ def test_a_credit_names_its_origin() -> None:
         {"quantity": "7.5", "amount": "249.98"},
         {"quantity": "7.25", "amount": "241.64"},
     )
+
+
+def test_a_credit_of_a_line_below_zero_turns_its_sign() -> None:
+    """1 h of -4 h at 50.00 is taken as -1 h and -50.00; all that is left is taken whole."""
+    line = realization_line("-4", "50.00")
+    left = QuantityAmount(Decimal(-4), Decimal(-200))
+    one = value_of_quantity(line, left, Decimal(1))
+    assert (one.quantity, one.amount) == (Decimal(-1), Decimal(-50))
+    assert value_of_quantity(line, left, Decimal(4)) == left
+
+
+def test_a_credit_note_covers_the_period_of_all_its_lines() -> None:
+    """The service period runs from the first to the last work day of the credited lines."""
+    periods = [("2026-03-02", "2026-03-06"), ("2026-02-23", "2026-03-01")]
+    lines = [
+        issued(
+            "1",
+            line_no=at,
+            service_from=date.fromisoformat(first),
+            service_to=date.fromisoformat(last),
+        )
+        for at, (first, last) in enumerate(periods, 1)
+    ]
+    group = document_of(INVOICE, decide(INVOICE, lines, [])).group
+    assert (group.service_from, group.service_to) == (date(2026, 2, 23), date(2026, 3, 6))
+    assert (group.credit_split, group.account_name, group.currency) == (1, "Mercy Hospital", "USD")

@@ -343,3 +343,20 @@ def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
     assert expected_weeks(
         window(NON_DATE, date(2010, 12, 31)), date(2010, 12, 31), THURSDAY
     ) == cycle("2010-09-03", "2010-09-09")
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        (TimeGroup("w", "weekly", "sunday"), "weekly, ends on Sunday"),
+        (
+            TimeGroup("f", "fortnightly", anchor=date(2026, 3, 1)),
+            "fortnightly, a cycle ends on 2026-03-01",
+        ),
+        (TimeGroup("m", "monthly"), "monthly"),
+        (TimeGroup("n", "non-date"), "non-date"),
+    ],
+)
+def test_each_cycle_describes_itself(group: TimeGroup, words: str) -> None:
+    """A time group tells its cycle, with the day on which it ends."""
+    assert group.words == words

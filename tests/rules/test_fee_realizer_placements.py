@@ -118,3 +118,18 @@ def test_a_placement_without_fees_needs_no_facts() -> None:
     assert realize_placement(placement(fees=[], requirement_id="REQ-9"), facts_with()) == Realized(
         []
     )
+
+
+@pytest.mark.parametrize(("day", "due"), [(1, "2999-12-30"), (2, "2999-12-31"), (3, None)])
+def test_an_instalment_falls_due_by_the_last_date(day: int, due: str | None) -> None:
+    """Day 1 is the start; an instalment after 2999-12-31 holds the document."""
+    item = CatalogItem("DIRECT-HIRE", True, amount=Decimal(10), currency="USD")
+    fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE", "plan": [{"share": "100", "day": day}]}
+    result = realize_placement(
+        placement(fees=[fee], start_date="2999-12-30"), facts_with(item=item)
+    )
+    if due is None:
+        assert isinstance(result, Held)
+        assert result.code == "date_out_of_range"
+    else:
+        assert fees(result) == [("10", due)]

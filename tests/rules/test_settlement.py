@@ -320,3 +320,22 @@ def test_products_are_settled_like_time() -> None:
     document = invoiced(product_line("10000.00"), product_line("10000.00", "2026-05-30", 2))
     settled = document.state(product_line("9000.00"), product_line("9000.00", "2026-05-30", 2))
     assert opened(settled) == [("0", "-1000.00", (1, 1)), ("0", "-1000.00", (1, 2))]
+
+
+def test_what_no_invoice_line_can_give_is_open_below_zero() -> None:
+    """A value below zero that was never billed takes all of the invoice and opens the rest.
+
+    2 h at 50.00 are invoiced and the value becomes -1 h: credit 2 h, and a debit of -1 h.
+    """
+    settled = invoiced(realization_line("2")).state(realization_line("-1"))
+    assert sorted(opened(settled)) == [("-1", "-50.00", None), ("-2", "-100.00", (1, 1))]
+
+
+def test_only_lines_with_something_left_are_corrected() -> None:
+    """Newest first: a line that is credited whole gives nothing more."""
+    document = invoiced(realization_line("40"))
+    document.state(realization_line("41"))
+    document.invoice()
+    document.state(realization_line("40"))
+    document.invoice()
+    assert opened(document.state(realization_line("38"))) == [("-2", "-100.00", (1, 1))]
