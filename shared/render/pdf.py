@@ -39,7 +39,7 @@ _WORDS = b"#json(bytes(sys.inputs.words)).join(parbreak())"
 
 @cache
 def _fonts(folders: tuple[str, ...]) -> typst.Fonts:
-    return typst.Fonts(include_system_fonts=False, font_paths=[FALLBACK_FONTS, *folders])
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(FALLBACK_FONTS), *folders])
 
 
 @cache
