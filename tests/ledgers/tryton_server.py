@@ -100,6 +100,20 @@ def python_of_tryton() -> Path:
     return python
 
 
+def with_password(url: str) -> str:
+    """The address with the password of its passfile: Tryton reads no passfile."""
+    address = make_url(url)
+    path = address.query.get("passfile")
+    if path is None:
+        return url
+    password = Path(str(path)).read_text().strip().rpartition(":")[2]
+    return (
+        address.set(password=password)
+        .difference_update_query(["passfile"])
+        .render_as_string(hide_password=False)
+    )
+
+
 @dataclass
 class TrytonServer:
     """A Tryton on a database of a PostgreSQL that already runs."""
@@ -290,7 +304,7 @@ def _thread(work: Any) -> Any:
 @contextlib.contextmanager
 def tryton(postgres_url: str, folder: Path) -> Iterator[TrytonServer]:
     """A seeded Tryton that runs while the block lasts."""
-    server = TrytonServer(postgres_url, folder)
+    server = TrytonServer(with_password(postgres_url), folder)
     server.build()
     try:
         server.start()
