@@ -5,7 +5,18 @@ Sources: domain rules 2 and 3, design 1.
 
 import pytest
 
-from tests.builders import COMPANY, command, rate, record, requirement, timesheet
+from services.console.queries.history import history
+from tests.builders import (
+    COMPANY,
+    command,
+    days,
+    entry,
+    rate,
+    record,
+    requirement,
+    timesheet,
+)
+from tests.conftest import EngineOf, as_console
 from tests.handlers.realizing import COMPANY_SET, STAMPS, Realizer, ready, realizer
 
 __all__ = ["ready", "realizer"]
@@ -43,6 +54,38 @@ async def test_a_lower_approval_level_releases_and_a_higher_one_withholds(
     await ready.consume(command("set-billing-company", billing_company=COMPANY, enabled=False))
     assert ready.kinds() == [(1, "realized"), (2, "withheld"), (3, "realized"), (4, "withheld")]
     assert ready.hold_events() == ["held not_reviewed", "released", "held billing_company_disabled"]
+
+
+async def test_the_history_shows_hours_holds_and_overtaken_revisions(
+    ready: Realizer, engine_of: EngineOf
+) -> None:
+    """Issue 11, 21: the hours of each revision, every hold and its end, and a revision that came
+    after a newer one.
+    """
+    waiting = STAMPS | {"approved_at": None}
+    overtime = entry("2", time_type="OT")
+    await ready.consume(timesheet(revision=2, workflow=waiting))
+    await ready.consume(timesheet(revision=1, entries=[*days("7"), overtime]))
+    await ready.consume(timesheet(revision=3, workflow=STAMPS))
+    await ready.consume(timesheet(revision=4, entries=[], workflow=STAMPS))
+    async with as_console(engine_of("console")) as connection:
+        found = [(row["what"], row["message"]) for row in await history(connection, "T-1")]
+    held = (
+        "not_approved: timesheet T-1 was not approved: send its next revision with approved_at"
+        " when it is"
+    )
+    assert sorted(found) == sorted(
+        [
+            ("revision 2", "40 h REG, not approved"),
+            ("held", held),
+            ("revision 1", "2 h OT, 35 h REG; without effect: revision 2 came before"),
+            ("revision 3", "40 h REG"),
+            ("released", ""),
+            ("realization 1", "realized, 1 line (revision)"),
+            ("revision 4", "no hours"),
+            ("realization 2", "realized, 0 lines (revision)"),
+        ]
+    )
 
 
 async def test_each_missing_fact_is_named_in_turn(realizer: Realizer) -> None:

@@ -313,3 +313,37 @@ async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> No
         ("credit-invoice", "accepted"),
     ]
     assert events[2][2] == {"1": {"quantity": "40", "amount": "2000"}}
+
+
+async def test_a_cancelled_timesheet_is_credited_and_not_only_invoiced(biller: Biller) -> None:
+    """Issue 11, 21: why-not tells invoices from credit notes, says what is forgiven, and names a
+    document of which nothing is left; the history shows what was forgiven and taken back, and no
+    question.
+    """
+
+    async def why_not() -> tuple[str, str]:
+        answer = await biller.tell("explain", document_id="T-1")
+        return answer["details"]["reason"], answer["message"]
+
+    await biller.consume(realization("T-1", 1, realization_line("40")))
+    await biller.generate()
+    await credit(biller, "INV-000001", (1, "2"), to="write-off")
+    forgiven = "T-1 is invoiced: INV-000001; credited on INV-000002; forgiven: quantity 2, 100.00"
+    assert await why_not() == ("invoiced", f"{forgiven} USD")
+    await biller.consume(realization("T-1", 2))
+    await biller.generate()
+    credited = "T-1 is invoiced: INV-000001; credited in full on INV-000002, INV-000003"
+    assert await why_not() == ("credited", f"{credited}; forgiven: quantity 2, 100.00 USD")
+    await biller.tell("health-check")
+    await biller.tell(
+        "credit-invoice", invoice_number="INV-000001", lines=[], to="reissue", reason="bill it all"
+    )
+    entries = await read(biller, history.history, "T-1")
+    kinds = {row["what"]: row for row in entries}
+    assert "explain" not in kinds
+    assert kinds["written off"]["message"].startswith("2 HUR, 100.00 USD of ")
+    assert kinds["written off"]["reason"] == "agreed with the client"
+    assert kinds["write-off taken back"]["reason"] == "bill it all"
+    assert [row["at"] for row in entries] == sorted(row["at"] for row in entries)
+    asked = {row["what"] for row in await read(biller, history.history, COMPANY)}
+    assert "generate-batch" in asked and "health-check" not in asked

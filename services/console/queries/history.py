@@ -7,14 +7,22 @@ of a document, the batch of an invoice.
 """
 
 import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
 
+from services.console.queries.amounts import at_minor_unit
 from services.console.queries.dead_letters import SERVICES
 from services.console.queries.invoices import number_span
 from services.console.queries.snapshot import SQL, ReadConnection, Row, fetch
+from shared.money import plain
 from shared.stored import as_json
 from shared.terms import counted
 
 MAX_LINES = 10_000
+LOOK_UPS = ["explain", "health-check", "list-batch-groups", "rates-impact", "what-if"]
+"""Commands that only ask. They are answered once as others are, and are no part of the history of
+what they ask about; by its id each is still found."""
 
 
 async def history(connection: ReadConnection, subject: str, limit: int = 200) -> list[Row]:
@@ -28,9 +36,12 @@ async def history(connection: ReadConnection, subject: str, limit: int = 200) ->
             " outcome,"
             " result->>'code' AS code, result->>'message' AS message, before, after, command_id"
             f" FROM {service}.console_command"
-            " WHERE subjects && CAST(:subjects AS text[]) OR command_id = ANY(CAST(:ids AS text[]))"
+            " WHERE subjects && CAST(:subjects AS text[]) AND command <> ALL(CAST(:look_ups AS"
+            " text[])) AND coalesce(result -> 'details' ->> 'preview', '') <> 'true'"
+            " OR command_id = ANY(CAST(:ids AS text[]))"
             " ORDER BY answered_at DESC LIMIT :most",
             subjects=sorted(subjects),
+            look_ups=LOOK_UPS,
             ids=sorted(command_ids),
             most=limit,
         )
@@ -70,18 +81,47 @@ async def _widen(connection: ReadConnection, subject: str) -> tuple[set[str], se
 
 
 async def _document_events(connection: ReadConnection, document_id: str) -> list[Row]:
-    """Revisions, realizations, the hold of a document, and the documents on which it was
-    invoiced.
-    """
+    """Revisions, realizations, holds, what was forgiven, and the documents on which it is."""
     rows = await fetch(connection, SQL["document_events"], id=document_id)
     for row in rows:
         kind, cause, body = row.pop("kind"), row.pop("cause"), row.pop("body")
-        if kind is not None:
-            lines = counted(len(json.loads(body).get("lines", [])), "line")
+        if body is None:
+            continue
+        content = json.loads(body)
+        if kind == "forgiven":
+            amount = at_minor_unit(Decimal(content["amount"]), content["currency"])
+            row["message"] = (
+                f"{plain(Decimal(content['quantity']))} {content['unit']},"
+                f" {amount:,f} {content['currency']} of {content['description']}"
+            )
+        elif cause is None:
+            words = _revision(content) if kind == "timesheet" else _placement(content)
+            row["message"] = "; ".join(filter(None, (words, row["message"])))
+        else:
+            lines = counted(len(content.get("lines", [])), "line")
             row["message"] = (
                 f"{kind}, {lines} ({cause})" if kind == "realized" else f"{kind} ({cause})"
             )
     return rows
+
+
+def _revision(timesheet: Mapping[str, Any]) -> str:
+    """The hours of a revision by time type, and whether it lacks its approval."""
+    hours: dict[str, Decimal] = {}
+    for entry in timesheet.get("entries") or ():
+        time_type = entry["time_type"]
+        hours[time_type] = hours.get(time_type, Decimal(0)) + Decimal(str(entry["hours"]))
+    words = ", ".join(f"{plain(number)} h {name}" for name, number in sorted(hours.items()))
+    workflow = timesheet.get("workflow")
+    waits = workflow is not None and workflow.get("approved_at") is None
+    return (words or "no hours") + (", not approved" if waits else "")
+
+
+def _placement(placement: Mapping[str, Any]) -> str:
+    """The fees and the dates of a revision of a placement."""
+    ends = f" to {placement['end_date']}" if placement.get("end_date") else ""
+    fees = counted(len(placement.get("fees") or ()), "fee")
+    return f"{fees}, from {placement.get('start_date')}{ends}"
 
 
 async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:

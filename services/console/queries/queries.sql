@@ -205,25 +205,49 @@ WHERE r.requirement_id = :requirement AND r.time_type = :time_type AND r.source 
       AND r.since_book = CAST(CAST(:book AS text) AS integer)
 
 -- name: document_events
--- What happened to a document: revisions received, realizations, the hold, and the documents on
--- which it was invoiced.
+-- What happened to a document: revisions received, realizations, holds, what was forgiven, and the
+-- documents on which it was invoiced.
 SELECT received_at AS at, 'ATS' AS actor,
     'revision ' || revision || CASE WHEN source_id NOT IN ('', document_id)
-         THEN ' of adjustment ' || source_id ELSE '' END AS what, '' AS message, NULL AS kind,
-             NULL AS cause, NULL AS body
-FROM fee_realizer.console_source_revision WHERE document_id = :id
+         THEN ' of adjustment ' || source_id ELSE '' END AS what,
+    CASE WHEN overtaken_by > revision
+         THEN 'without effect: revision ' || overtaken_by || ' came before' ELSE '' END AS message,
+    document_kind AS kind, NULL AS cause, CAST(body AS text) AS body, '' AS reason
+FROM (
+  SELECT *, max(revision) OVER (
+    PARTITION BY document_kind, source_id ORDER BY received_at, revision) AS overtaken_by
+  FROM fee_realizer.console_source_revision WHERE document_id = :id) r
 UNION ALL
 SELECT issued_at, 'fee_realizer', 'realization ' || realization_no, '', realization_kind, cause,
-    body
+    body, ''
 FROM fee_realizer.console_realization WHERE document_id = :id
 UNION ALL
-SELECT held_since, 'fee_realizer', 'held', hold_code || ': ' || hold_message, NULL, NULL, NULL
-FROM fee_realizer.console_document WHERE document_id = :id AND hold_code IS NOT NULL
+SELECT held_at, 'fee_realizer', CASE WHEN hold_code IS NULL THEN 'released' ELSE 'held' END,
+    coalesce(hold_code || ': ' || hold_message, ''), NULL, NULL, NULL, ''
+FROM fee_realizer.console_hold_event WHERE document_id = :id
+UNION ALL
+SELECT c.answered_at, w.actor, CASE WHEN w.quantity < 0 OR w.amount < 0 THEN 'write-off taken back'
+                                   ELSE 'written off' END, '', 'forgiven', NULL,
+    CAST(jsonb_build_object('quantity', CAST(abs(w.quantity) AS text),
+                            'amount', CAST(abs(w.amount) AS text), 'unit', p.unit,
+                            'currency', p.currency, 'description', p.description) AS text), w.reason
+FROM invoicer.console_write_off w
+CROSS JOIN LATERAL (
+  SELECT l.unit, l.currency, l.description FROM invoicer.console_pay_line l
+  WHERE l.document_id = w.document_id AND l.document_kind = w.document_kind
+    AND l.line_key = w.line_key ORDER BY l.pay_line_id LIMIT 1) p
+-- What takes a write-off back was said by the command that reissued the invoice.
+CROSS JOIN LATERAL (
+  SELECT max(answered_at) AS answered_at FROM invoicer.console_command o
+  WHERE o.command_id = w.command_id
+     OR w.quantity <= 0 AND w.amount <= 0 AND o.command = 'credit-invoice'
+        AND o.subjects && ARRAY[w.document_id] AND o.actor = w.actor AND o.reason = w.reason) c
+WHERE w.document_id = :id AND c.answered_at IS NOT NULL
 UNION ALL
 SELECT i.closed_at, 'invoicer', 'invoiced',
     i.document_type || ' ' || i.invoice_number || ' of ' || i.account_name
          || ', line ' || string_agg(CAST(l.line_no AS text), ', ' ORDER BY l.line_no), NULL, NULL,
-             NULL
+             NULL, ''
 FROM invoicer.console_closed_line l JOIN invoicer.console_invoice i USING (invoice_id)
 WHERE l.document_id = :id GROUP BY i.invoice_id, i.closed_at, i.document_type, i.invoice_number,
     i.account_name

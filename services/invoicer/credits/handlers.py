@@ -73,7 +73,7 @@ async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice)
     await settlement.note_ended_citations(connection, documents)
     if note is not None:
         await take_numbers(connection, note)
-    return _answer(command, issued, decided, note, changes, withheld, sum(undone.values(), ZERO))
+    return _answer(command, issued, decided, note, changes, withheld, undone)
 
 
 async def _locked(
@@ -140,9 +140,10 @@ def _answer(
     note: ClosedDocuments | None,
     changes: SettlementChanges,
     withheld: Sequence[DocKey],
-    undone: Decimal,
+    taken_back: Mapping[DocKey, Decimal],
 ) -> Answer:
     currency, listed = issued.currency, decided[:MOST_LISTED]
+    undone = sum(taken_back.values(), ZERO)
     net = -sum((each.value.amount for each in decided), ZERO)
     tax = -sum((each.tax for each in decided), ZERO)
     opened = sum((each.line.line.amount for each in changes.opened), ZERO)
@@ -171,7 +172,8 @@ def _answer(
         )
     if undone:
         message.append(f"written off before and taken back: {written(undone, currency)}")
-    documents = sorted({each.of.document[1] for each in decided})
+    changed = {each.of.document for each in decided} | taken_back.keys()
+    documents = sorted({document_id for _, document_id in changed})
     expected = command.to == "write-off" or opened - replaced == net + undone
     findings = _withheld(withheld)
     if not (findings or expected):

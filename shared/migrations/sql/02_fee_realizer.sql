@@ -164,6 +164,17 @@ CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code)
 CREATE INDEX source_document_without_hours ON fee_realizer.source_document (document_id)
   WHERE document_kind = 'timesheet' AND requirement_ids = '{}';
 
+-- Every hold of a document and its end: the head row has the last one only.
+CREATE TABLE fee_realizer.hold_event (
+  document_kind text NOT NULL,
+  document_id text NOT NULL,
+  hold_no integer NOT NULL,
+  hold_code text,       -- NULL: the document was released
+  hold_message text,
+  held_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (document_kind, document_id, hold_no)
+);
+
 -- Every revision of every timesheet (originals and adjustments) and placement, as received.
 CREATE TABLE fee_realizer.source_revision (
   document_kind text NOT NULL,
@@ -228,8 +239,8 @@ GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_r
   fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
-  fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_confirmation
-  TO fee_realizer;
+  fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_confirmation,
+  fee_realizer.hold_event TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
   TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;

@@ -53,6 +53,10 @@ CREATE VIEW fee_realizer.console_held_document AS
   SELECT document_kind, document_id, source_id, revision, hold_code, hold_message, held_since,
       billing_company
   FROM fee_realizer.held_document;
+-- Holds of source documents and their ends.
+CREATE VIEW fee_realizer.console_hold_event AS
+  SELECT document_kind, document_id, hold_no, hold_code, hold_message, held_at
+      FROM fee_realizer.hold_event;
 -- Every revision of a source document that the ATS published, with its body.
 CREATE VIEW fee_realizer.console_source_revision AS
   SELECT document_kind, document_id, source_id, revision, body, received_at
@@ -127,6 +131,11 @@ CREATE VIEW invoicer.console_replaced_line AS SELECT pay_line_id, replaced_by_re
 -- Pay lines that an operator put on hold, with who, why and until when.
 CREATE VIEW invoicer.console_snooze AS
   SELECT document_kind, document_id, line_key, code, reason, actor, until_date FROM invoicer.snooze;
+
+-- What operators forgave of a line key, and took back (below zero).
+CREATE VIEW invoicer.console_write_off AS
+  SELECT document_kind, document_id, line_key, command_id, quantity, amount, actor, reason
+      FROM invoicer.write_off;
 
 -- Batches with their numbers and totals, and how often and when last their files were downloaded.
 CREATE VIEW invoicer.console_batch AS

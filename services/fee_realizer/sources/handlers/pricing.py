@@ -197,6 +197,7 @@ def _apply(job: PricingJob, transition: Transition, body: str, output: PricingOu
     head.hold_code, head.hold_message = (hold.code, hold.message) if hold else (None, None)
     if transition.hold_event is not None:
         head.hold_no += 1
+        head.hold_changed = True
         output.publish_now.append(
             messages.hold_id(transition.hold_event == "held", *key, head.hold_no)
         )

@@ -47,6 +47,13 @@ REVISION = {
     "body": "text",
 }
 FACT = {"fact_kind": "text", "fact_id": "text", "document_kind": "text", "document_id": "text"}
+HOLD = {
+    "document_kind": "text",
+    "document_id": "text",
+    "hold_no": "integer",
+    "hold_code": "text",
+    "hold_message": "text",
+}
 REALIZATION = {
     "document_kind": "text",
     "document_id": "text",
@@ -61,7 +68,10 @@ REALIZATION = {
 
 @dataclass(slots=True)
 class DocumentHead:
-    """The head row of a document, to be changed and written back. `stored`: the row exists."""
+    """The head row of a document, to be changed and written back. `stored`: the row exists.
+
+    `hold_changed`: the document is held or released by this change.
+    """
 
     document_kind: str
     document_id: str
@@ -74,6 +84,7 @@ class DocumentHead:
     requirement_ids: set[str] = field(default_factory=set)
     item_ids: set[str] = field(default_factory=set)
     stored: bool = False
+    hold_changed: bool = False
 
     @property
     def source_revision(self) -> SourceRevision:
@@ -185,7 +196,9 @@ async def save(
     new = [_head_values(head) for head in ordered if not head.stored]
     if known:
         await run(connection, _UPDATE_HEADS, **_parameters("head", HEAD, known))
+    holds = [_texts(getattr(head, name) for name in HOLD) for head in ordered if head.hold_changed]
     inserts = [
+        (_ADD_HOLDS, _parameters("hold", HOLD, holds)),
         (_ADD_HEADS, _parameters("head", HEAD, new)),
         (_ADD_REVISIONS, _parameters("revision", REVISION, map(_revision_values, revisions))),
         (_ADD_FACTS, _parameters("fact", FACT, facts)),
@@ -236,6 +249,9 @@ _ADD_REVISIONS = f"""
 _ADD_FACTS = f"""
     INSERT INTO fee_realizer.document_fact ({", ".join(FACT)})
     SELECT * {_source("fact", FACT)} ON CONFLICT DO NOTHING
+"""
+_ADD_HOLDS = f"""
+    INSERT INTO fee_realizer.hold_event ({", ".join(HOLD)}) SELECT * {_source("hold", HOLD)}
 """
 _ADD_REALIZATIONS = f"""
     INSERT INTO fee_realizer.realization ({", ".join(REALIZATION)})

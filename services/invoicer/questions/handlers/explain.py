@@ -4,7 +4,7 @@ The reason is the first thing that must change.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from services.invoicer.batches.handlers.check_health import check_health
 from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.grouping import Debtor
 from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, cycle_with
+from services.invoicer.lines.rules import NOTHING, QuantityAmount
 from services.invoicer.questions.store import explain as store
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
+from shared.money import plain, written
 from shared.terms import duration
 
 MOST_LINES = 100
@@ -92,11 +94,10 @@ async def _without_open_lines(
     connection: AsyncConnection, state: Any, lines: Sequence[Any], document_id: str
 ) -> Explanation:
     """Explain a document of which nothing is open: it is invoiced, or has no value."""
-    numbers = sorted({line.invoice_number for line in lines if line.invoice_number})
-    if numbers:
-        more = f" and {len(numbers) - MOST_NUMBERS} more" if numbers[MOST_NUMBERS:] else ""
-        message = f"{document_id} is invoiced: {', '.join(numbers[:MOST_NUMBERS])}{more}"
-        return Explanation("invoiced", message)
+    closed = [line for line in lines if line.invoice_number]
+    if closed:
+        forgiven = await store.forgiven_of(connection, state.document_kind, state.document_id)
+        return _on_documents(document_id, closed, forgiven)
     edit = await store.last_edit(connection, state.document_kind, state.document_id)
     if edit is None:
         return Explanation(
@@ -110,6 +111,36 @@ async def _without_open_lines(
         f" {edit.reason}",
         f"undo it: `backoffice pay-lines edit {edit.pay_line_id} --quantity Q --reason TEXT`",
     )
+
+
+def _on_documents(document_id: str, lines: Sequence[Any], forgiven: QuantityAmount) -> Explanation:
+    """Explain a document all of whose lines are on closed documents, credits apart."""
+    debits = {line.invoice_number for line in lines if line.corrects_invoice_id is None}
+    credits = {line.invoice_number for line in lines if line.corrects_invoice_id is not None}
+    left = sum((QuantityAmount(line.quantity, line.amount) for line in lines), NOTHING)
+    message = f"{document_id} is invoiced: {_listed(debits)}"
+    if credits:
+        message += f"; credited {'' if left else 'in full '}on {_listed(credits)}"
+    if forgiven:
+        currency = lines[0].currency
+        message += (
+            f"; forgiven: quantity {plain(forgiven.quantity)},"
+            f" {written(forgiven.amount, currency)} {currency}"
+        )
+    if left or not credits:
+        return Explanation("invoiced", message)
+    return Explanation(
+        "credited",
+        message,
+        f"see why: `backoffice history {document_id}`; a revision with hours is billed again",
+    )
+
+
+def _listed(numbers: Iterable[str]) -> str:
+    """List the first numbers, and how many more there are."""
+    ordered = sorted(numbers)
+    more = f" and {len(ordered) - MOST_NUMBERS:,} more" if ordered[MOST_NUMBERS:] else ""
+    return ", ".join(ordered[:MOST_NUMBERS]) + more
 
 
 def _blocked(state: Any) -> Explanation | None:

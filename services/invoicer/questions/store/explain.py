@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.lines.rules import NOTHING, QuantityAmount
 from shared.database import rows
 from shared.sql import named_queries
 
@@ -52,6 +53,14 @@ async def last_edit(
 ) -> Any | None:
     """Return the last edit of a document that is still in force, and the last line of its key."""
     return await _first(connection, QUERIES["last_edit"], kind=document_kind, id=document_id)
+
+
+async def forgiven_of(
+    connection: AsyncConnection, document_kind: str, document_id: str
+) -> QuantityAmount:
+    """Return what operators forgave of a document."""
+    found = await _first(connection, QUERIES["forgiven"], kind=document_kind, id=document_id)
+    return NOTHING if found is None else QuantityAmount(found.quantity, found.amount)
 
 
 async def snooze_of(connection: AsyncConnection, line: Any) -> Any | None:

@@ -29,7 +29,7 @@ ORDER BY document_kind DESC, document_id
 SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,
        p.line_key, p.description, p.effective_date, p.week_ending, p.billto_node, p.tax_code,
        p.currency, o.pay_line_id IS NOT NULL AS open, r.replaced_by_realization,
-       i.invoice_number, i.invoice_date
+       p.corrects_invoice_id, p.quantity, p.amount, i.invoice_number, i.invoice_date
 FROM invoicer.pay_line p
 LEFT JOIN invoicer.open_line o
   ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
@@ -50,6 +50,11 @@ WHERE e.document_kind = :kind AND e.document_id = :id AND e.line_key IN (
   WHERE s.document_kind = :kind AND s.document_id = :id
   GROUP BY s.line_key HAVING sum(s.quantity_difference) <> 0 OR sum(s.amount_difference) <> 0)
 ORDER BY e.edited_at DESC, e.command_id DESC LIMIT 1
+
+-- name: forgiven
+-- What is forgiven of a document: the quantity and amount of its write-offs.
+SELECT coalesce(sum(quantity), 0) AS quantity, coalesce(sum(amount), 0) AS amount
+FROM invoicer.write_off WHERE document_kind = :kind AND document_id = :id
 
 -- name: snooze
 -- The snooze of a line key.
