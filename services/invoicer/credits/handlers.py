@@ -143,9 +143,7 @@ def _answer(
     taken_back: Mapping[DocKey, Decimal],
 ) -> Answer:
     currency, listed = issued.currency, decided[:MOST_LISTED]
-    undone = sum(taken_back.values(), ZERO)
-    net = -sum((each.value.amount for each in decided), ZERO)
-    tax = -sum((each.tax for each in decided), ZERO)
+    net, tax, undone = _sums(decided, taken_back)
     opened = sum((each.line.line.amount for each in changes.opened), ZERO)
     replaced = sum((each.pay_line.line.amount for each in changes.replaced), ZERO)
     message: list[str] = []
@@ -205,6 +203,15 @@ def _answer(
         ],
         publish_after=[] if note is None else note.outbox_ids,
     )
+
+
+def _sums(
+    decided: Sequence[LineCredit], taken_back: Mapping[DocKey, Decimal]
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Return net and tax of what is credited, and the amount that was written off before."""
+    net = -sum((each.value.amount for each in decided), ZERO)
+    tax = -sum((each.tax for each in decided), ZERO)
+    return net, tax, sum(taken_back.values(), ZERO)
 
 
 def _withheld(documents: Sequence[DocKey]) -> list[Finding]:
