@@ -65,7 +65,8 @@ async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
     """Design 5: a preview writes nothing but its own rows."""
     await biller.consume(realization("T-1", 1, realization_line("1")))
     before = await biller.rows("SELECT o::text FROM invoicer.open_line o")
-    await biller.preview()
+    assert (await biller.preview())["details"]["lines"] == len(before) == 1
+    assert len(await biller.rows("SELECT 1 FROM invoicer.preview")) == 1
     assert await biller.rows("SELECT o::text FROM invoicer.open_line o") == before
     for table in ("batch", "invoice", "invoice_line", "invoice_seal", "number_series"):
         assert await biller.rows(f"SELECT 1 FROM invoicer.{table}") == []

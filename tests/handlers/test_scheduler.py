@@ -297,3 +297,9 @@ async def test_a_stub_is_not_a_company(engine_of: EngineOf) -> None:
         await RowInserter(connection).company("stub", known=False)
     async with engine_of("scheduler").connect() as connection:
         assert await store.company_watermarks(connection) == []
+    async with engine_of("owner").begin() as connection:
+        await RowInserter(connection).company("known")
+    async with engine_of("scheduler").connect() as connection:
+        assert [row.billing_company for row in await store.company_watermarks(connection)] == [
+            "known"
+        ]

@@ -98,6 +98,7 @@ async def test_a_repeat_changes_no_table(harness: Invoicer) -> None:
         realization("T-2", 2, realization_kind="withheld"),
     ]
     await harness.consume(*said)
+    assert [place[0] for place in await harness.places() if place[-1] == "open"] == ["T-1"]
     before = await _digest(harness)
     await harness.consume(*said)
     for one in said:

@@ -372,4 +372,6 @@ def test_nothing_shows_a_secret() -> None:
         + repr(replace(secrets))
         + json.dumps({"secrets": repr(secrets)})
     )
+    assert "Secrets" in shown
     assert REFRESH not in shown
+    assert secrets.values["refresh_token"] == REFRESH, "it is there, and only not shown"

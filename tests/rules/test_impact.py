@@ -84,6 +84,8 @@ def test_the_same_price_in_another_version_is_no_change() -> None:
     """A rate version is (requirement, time type, from-date, price), whatever its source."""
     rates = (version("50"), version("50", source="command", rate_books=(2, None)))
     assert impact_of(timesheet(), facts_with(*rates, rate_book=2)) == []
+    other = (version("50"), version("51", source="command", rate_books=(2, None)))
+    assert len(impact_of(timesheet(), facts_with(*other, rate_book=2))) == 1
 
 
 def test_what_is_confirmed_is_the_price_of_that_day() -> None:

@@ -464,6 +464,8 @@ def test_ubl_memory_is_flat(tmp_path: Path) -> None:
 
     peak(2)
     assert peak(9_727) < peak(1_000) + 50_000
+    sizes = [(tmp_path / f"{count}.xml").stat().st_size for count in (1_000, 9_727)]
+    assert sizes[1] > 8 * sizes[0], "all lines are in the file"
 
 
 # PDF/A-3

@@ -202,6 +202,7 @@ def test_a_key_that_would_change_is_refused(changes: dict[str, str], said: str) 
 def test_what_fits_is_not_refused() -> None:
     """A customer's job has its name after a colon, each of 41 characters."""
     assert problems(a_document([], account_name="Zoë & Söhne:Nachtdienst – Süd")) == []
+    assert problems(a_document([], account_name="Z" * 42)) != []
 
 
 def test_accounts_are_named_by_the_operator() -> None:
@@ -225,7 +226,7 @@ def test_memory_is_flat() -> None:
         document, line, rows = a_document([]), a_line(1), IifRows()
         tracemalloc.start()
         for _ in range(count):
-            rows.line(document, line)
+            assert rows.line(document, line)
         high = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return high

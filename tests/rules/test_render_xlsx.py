@@ -300,3 +300,5 @@ def test_memory_is_flat(tmp_path: Path) -> None:
 
     peak(10)
     assert peak(10_000) < peak(1_000) + 50_000
+    sizes = [(tmp_path / f"{count}.xlsx").stat().st_size for count in (1_000, 10_000)]
+    assert sizes[1] > 3 * sizes[0], "all lines are in the file"

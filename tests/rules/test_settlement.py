@@ -130,6 +130,7 @@ def test_what_was_written_off_is_not_credited_again() -> None:
         document.pay_lines[0], QuantityAmount(Decimal(2), Decimal(100)), write_off=True
     )
     assert document.state(realization_line("38")).opened == ()
+    assert opened(document.state(realization_line("37"))) == [("-1", "-50.00", (1, 1))]
 
 
 def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
@@ -293,6 +294,7 @@ def test_a_draft_loses_the_line_that_is_replaced() -> None:
 def test_a_line_without_value_is_not_opened() -> None:
     """Protocol 2: zero hours are valid and have the value 0."""
     assert Document().state(realization_line("0")).opened == ()
+    assert opened(Document().state(realization_line("1"))) == [("1", "50.00", None)]
 
 
 def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:

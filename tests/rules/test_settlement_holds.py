@@ -153,7 +153,9 @@ def test_an_edit_is_followed_by_a_revision() -> None:
 
 def test_an_edit_is_unchanged_by_a_realization_of_other_lines() -> None:
     """Domain rules 5: ... that touches the same key."""
-    assert carried(FIRST, (realization_line("40"), DEAR), edits=edit("-2", "-100")).snoozes == {}
+    after = carried(FIRST, (realization_line("40"), DEAR), edits=edit("-2", "-100"))
+    assert after.snoozes == {}
+    assert after.edits == edit("-2", "-100"), "the edit is still in force"
 
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
@@ -238,26 +240,16 @@ def test_a_time_type_that_the_realization_does_not_price_cannot_be_stale() -> No
     """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes
     the invoiced price.
     """
-    assert (
-        sort_realizations(
-            SettledDocument(1, ""),
-            [realization("T-1", 2, realization_line("38"))],
-            {("REQ-1", "OT"): 7},
-        ).stale_realization_no
-        is None
-    )
+    newer = realization("T-1", 2, realization_line("38"))
+    found = sort_realizations(SettledDocument(1, ""), [newer], {("REQ-1", "OT"): 7})
+    assert (found.settling, found.stale_realization_no) == ((newer,), None)
 
 
 def test_the_higher_realization_wins() -> None:
     """Design 1: the higher realization number wins, a repeat has no effect."""
-    assert (
-        sort_realizations(
-            SettledDocument(3, ""),
-            [realization("T-1", number, realization_line("38")) for number in (1, 2, 3)],
-            {},
-        ).settling
-        == ()
-    )
+    sent = [realization("T-1", number, realization_line("38")) for number in (1, 2, 3, 4)]
+    assert sort_realizations(SettledDocument(3, ""), sent[:3], {}).settling == ()
+    assert sort_realizations(SettledDocument(3, ""), sent, {}).settling == (sent[3],)
 
 
 # -- status

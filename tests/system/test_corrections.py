@@ -262,6 +262,8 @@ async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
     await agency.sheet(REG="38")
     assert await agency.open() == []
     assert await agency.batch() == []
+    await agency.sheet(REG="37")
+    assert await agency.open() == [("-1", "-50")], "what was not forgiven is credited"
 
 
 async def test_the_order_of_write_off_and_adjustment_does_not_matter(agency: Agency) -> None:
