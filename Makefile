@@ -20,13 +20,14 @@ export UV_SYSTEM_CERTS := $(if $(STORE),1,0)
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help install demo test check nightly bench clean
+.PHONY: help install demo test check nightly mutants bench clean
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
 	@echo "make test     all tests, two at a time (ARGS='-k name' for some, AT_ONCE=0 in one process)"
 	@echo "make check    style, types, import contracts and the fast tests"
 	@echo "make nightly  2,000 new random histories on all cores (HISTORIES=400 for another number)"
+	@echo "make mutants  changes the rules one by one and prints how many changes the fast tests see"
 	@echo "make bench    the benchmarks, as a table of ratios"
 	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
 	@echo "make clean    removes what can be made again; the data folder .backoffice stays"
@@ -61,8 +62,11 @@ check: install
 nightly: install
 	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -m nightly -n auto --dist worksteal tests/histories $(ARGS)
 
+mutants: install
+	@$(VENV)/bin/python -m tests.mutants $(ARGS)
+
 bench: install
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
 
 clean:
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) out mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
