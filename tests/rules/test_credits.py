@@ -310,3 +310,6 @@ def test_a_credit_note_covers_the_period_of_all_its_lines() -> None:
     group = document_of(INVOICE, decide(INVOICE, lines, [])).group
     assert (group.service_from, group.service_to) == (date(2026, 2, 23), date(2026, 3, 6))
     assert (group.credit_split, group.account_name, group.currency) == (1, "Mercy Hospital", "USD")
+    with_po = INVOICE._replace(po_number="PO-7")
+    found = document_of(with_po, decide(with_po, lines, [])).group
+    assert (found.po_number, found.group_no) == ("PO-7", 1)

@@ -132,3 +132,10 @@ def test_the_message_says_what_a_debtor_waits_for() -> None:
     assert "14 of 16 in" in why
     assert "w on REQ, week ending 2026-03-08 and 1 more" in why
     assert "from 2026-03-11 on" in why
+
+
+def test_each_requirement_has_weeks_that_end_on_its_own_day() -> None:
+    """The weekday of a requirement's timesheets decides; Sunday where there is none yet."""
+    for week_ends, day in (({"REQ": 3}, date(2026, 3, 4)), ({"OTHER": 3}, SUNDAY)):
+        found = count_timesheets([placements()], [], {"Mercy": WEEK}, week_ends)["Mercy"]
+        assert found.missing == (ExpectedTimesheet("REQ", "w", day),)

@@ -388,11 +388,12 @@ def test_a_group_counts_the_lines_of_all_its_tax_rates() -> None:
     """Lines, credits and the service period of each tax rate are added up."""
     one = group("100", line_count=3, credit_count=1, newest_corrected=4)
     part = TaxPart("VAT", D(20), D(50), D(10))
-    both = one.joined(part, 5, 2, date(2026, 7, 1), date(2026, 8, 30), 9)
+    both = one.joined(part, 5, 2, date(2026, 7, 1), date(2026, 8, 30), 9, D("2.5"))
     assert (both.line_count, both.credit_count, both.net, both.tax) == (8, 3, D(150), D(10))
+    assert both.hours == one.hours + D("2.5")
     assert (both.service_from, both.service_to) == (date(2026, 7, 1), date(2026, 8, 30))
     assert both.newest_corrected == 9
-    narrow = both.joined(part, 1, 0, date(2026, 7, 2), date(2026, 8, 29), None)
+    narrow = both.joined(part, 1, 0, date(2026, 7, 2), date(2026, 8, 29), None, D(0))
     assert (narrow.service_from, narrow.service_to) == (both.service_from, both.service_to)
     assert narrow.newest_corrected == 9
 
@@ -403,3 +404,9 @@ def test_a_zero_document_of_credits_alone_is_a_credit_note() -> None:
     for credits, expected in ((2, "credit-note"), (1, "invoice"), (0, "invoice")):
         zero = group("0", line_count=2, credit_count=credits)
         assert [each.document_type for each in build_documents([zero], wants)[0]] == [expected]
+
+
+def test_a_document_taxed_per_line_keeps_its_type() -> None:
+    """Only tax on the sum can change the sign of a total: others are not looked at again."""
+    one = Document(group("0", tax="-0.01"), "invoice", "line")
+    assert recheck_totals([one]) == ([one], [])

@@ -129,6 +129,18 @@ def test_of_two_snoozes_the_longer_one_lasts() -> None:
     )
 
 
+@pytest.mark.parametrize("first_is_open", [True, False])
+def test_a_hold_until_released_outlasts_one_with_a_date(first_is_open: bool) -> None:
+    """Domain rules 2: of two holds that meet on one heir the one without an end stays."""
+    until_released, dated = Snooze("snoozed", "r", "pat", None, AT), SNOOZED
+    dated = dated._replace(until_date=date(2026, 4, 9))
+    other = realization_line("1", "51.00").line_key
+    before = realization("T-1", 1, realization_line("40"), realization_line("1", "51.00"))
+    pair = (until_released, dated) if first_is_open else (dated, until_released)
+    after = carried(before, (DEAR,), snoozes=dict(zip((REG, other), pair, strict=True)))
+    assert after.snoozes[DEAR.line_key].until_date is None
+
+
 # -- edits
 
 
