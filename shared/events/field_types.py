@@ -158,9 +158,26 @@ def _printable(text: str) -> str:
 @lru_cache(maxsize=REMEMBERED)
 def _identifier(text: str) -> str:
     _printable(text)
+    if _nothing_visible(text):
+        raise wrong("hidden_character", "holds no character that people can see: send the id")
     if text != text.strip():
         raise wrong("not_trimmed", "begins or ends with a space: send it trimmed")
     return text
+
+
+INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Characters that fonts show as nothing (Default_Ignorable_Code_Point of Unicode), and the blank
+Braille pattern. Unicode counts some of them as visible.
+"""
+
+
+def _nothing_visible(text: str) -> bool:
+    """Whether a text that is not empty shows nothing, or nothing but spaces."""
+    return not text.isascii() and not INVISIBLE.sub("", text).strip()
 
 
 _UNPRINTED = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]")
@@ -172,14 +189,16 @@ def _text(text: str) -> str:
             "control_character",
             "holds a control character other than a line break or a tab: send the plain text",
         )
-    return text
+    return "" if _nothing_visible(text) else text
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _name(text: str) -> str:
     """Make every kind of space a plain one: names are compared exactly, and people see no
-    difference.
+    difference. A name of which nothing can be seen is empty.
     """
+    if _nothing_visible(text):
+        return ""
     if not text.isascii():
         text = "".join(
             " " if unicodedata.category(character) == "Zs" else character

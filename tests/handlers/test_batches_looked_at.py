@@ -137,6 +137,31 @@ async def test_a_health_check_finds_leavers_and_shows_two_addresses(biller: Bill
     )
 
 
+async def test_a_health_check_warns_of_names_that_look_alike(biller: Biller) -> None:
+    """Of debtors with lines, and of those that look like them without any; a name of which nothing
+    can be seen is no Account Name.
+    """
+    await biller.company()
+    await biller.consume_nodes(
+        node("office-1", revision=2, account_name="Mercy"),
+        node("office-2", account_name="Ｍercy\u3164"),
+        node("office-3", account_name="\u3164\u3164"),
+        node("office-4", account_name="Other"),
+        node("office-5", account_name="Оther"),
+    )
+    await biller.consume(
+        realization("T-1", 1, realization_line("1")),
+        realization("T-2", 1, realization_line("1", billto_node="office-3")),
+    )
+    answer = await biller.tell("health-check")
+    found = {each["code"]: each for each in answer["findings"]}
+    assert found["account_names_look_alike"]["ids"] == ["Mercy", "Ｍercy\u3164"]
+    assert (
+        "'Mercy', 'Ｍercy\u3164' (U+FF2D, U+3164)" in found["account_names_look_alike"]["message"]
+    )
+    assert found["no_account_name"]["ids"] == ["office-3"]
+
+
 async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
     """Design 5: held documents by code, unsettled realizations, dead letters.
 

@@ -93,6 +93,12 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     ("leaver", "warning", "document", {"counts": {"leaver": CountedIds(1, ("P-1",))}}),
     (
+        "account_names_look_alike",
+        "warning",
+        "debtor",
+        {"look_alikes": [("Mercy", "Мercy")]},
+    ),
+    (
         "held_documents",
         "warning",
         "document",

@@ -1,5 +1,6 @@
 """Runs the health check on a batch plan: reads the snapshot and applies the rules."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -12,6 +13,7 @@ from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, He
 from services.invoicer.batches.rules.ledgers import LedgerConnection, unmapped
 from services.invoicer.batches.store import health as store
 from services.invoicer.batches.store import ledgers
+from services.invoicer.debtors.rules.account_names import look_alikes
 from shared.errors import Refused
 from shared.events.billing import Finding
 
@@ -83,6 +85,7 @@ async def check_health(
         ledgers=connections,
         unmapped=await _unmapped(connection, connections) if full else {},
         details=await _differing_details(connection, counts),
+        look_alikes=await _look_alikes(connection) if full else (),
     )
     return health.findings(snapshot)
 
@@ -93,6 +96,13 @@ async def _differing_details(
     """Return what differs between the nodes of the first debtors with different details."""
     names = counts.get("one_name_two_addresses", NONE).ids[:MOST_DEBTORS]
     return await store.details_of_names(connection, names) if names else []
+
+
+async def _look_alikes(connection: AsyncConnection) -> list[tuple[str, ...]]:
+    """Return the look-alikes of debtors with lines in the selection."""
+    selected = await store.account_names(connection)
+    groups = await asyncio.to_thread(look_alikes, selected)
+    return [group for group in groups if any(selected[name] for name in group)]
 
 
 def _in_two_currencies(plan: BatchPlan) -> CountedIds:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
 from services.invoicer.batches.rules.ledgers import relevant_connections
+from services.invoicer.debtors.rules.account_names import spelled
 from services.invoicer.invoices.rules.numbers import exceeds_width, format_number
 from shared.events.billing import Finding
 from shared.terms import counted, duration
@@ -186,6 +187,17 @@ RULES = (
             snapshot.counts.get("one_name_two_addresses", NONE),
             details="".join(f"; {each}" for each in snapshot.details),
         ),
+    ),
+    # Otherwise the lines of one customer go on two invoices, and no one can see why.
+    HealthRule(
+        "account_names_look_alike", "warning", "debtor", "Account Name",
+        "{counted} that people cannot tell apart are different debtors: {names}",
+        "if they are one debtor, make the names equal in the ATS; else change one of them",
+        find=lambda snapshot: [
+            match
+            for group in snapshot.look_alikes
+            for match in _any(CountedIds.all(group), names=", ".join(map(spelled, group[:3])))
+        ],
     ),
     HealthRule(
         "held_documents", "warning", "document", "document",

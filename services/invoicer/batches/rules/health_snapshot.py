@@ -43,7 +43,7 @@ class HealthSnapshot:
     code. `waits_for_price`: for how many seconds the oldest document has waited to be priced again.
     `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
     `unmapped`: the missing codes by ledger. `details`: what differs
-    between the nodes of a debtor.
+    between the nodes of a debtor. `look_alikes`: groups of Account Names that look alike.
     """
 
     company: BillingCompany
@@ -61,3 +61,4 @@ class HealthSnapshot:
     ledgers: Sequence[LedgerConnection] = ()
     unmapped: Mapping[str, Sequence[str]] = field(default_factory=dict)
     details: Sequence[str] = ()
+    look_alikes: Sequence[Sequence[str]] = ()

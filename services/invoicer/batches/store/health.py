@@ -83,6 +83,12 @@ async def to_be_priced(connection: AsyncConnection, billing_company: str) -> tup
     return CountedIds.of(found), found[0].seconds if found else 0
 
 
+async def account_names(connection: AsyncConnection) -> dict[str, bool]:
+    """Return all Account Names, each with whether the selection has lines of that debtor."""
+    found = await rows(connection, QUERIES["account_names"])
+    return {row.account_name: row.selected for row in found}
+
+
 async def held(connection: AsyncConnection, billing_company: str) -> Mapping[str, CountedIds]:
     """Count the held documents of the company and those without a known company, by code."""
     found = await rows(connection, QUERIES["held"], company=billing_company, most=MOST_IDS)

@@ -93,6 +93,13 @@ CROSS JOIN LATERAL (
 WHERE o.billing_company = :company AND p.document_kind = 'placement'
   AND p.corrects_invoice_id IS NULL AND o.effective_date > e.end_date
 
+-- name: account_names
+-- All Account Names, each with whether the selection has lines of that debtor.
+SELECT n.account_name, bool_or(s.account_name IS NOT NULL) AS selected
+FROM invoicer.billto_node n
+LEFT JOIN (SELECT DISTINCT account_name FROM line_location) s USING (account_name)
+WHERE n.account_name <> '' GROUP BY n.account_name
+
 -- name: held
 -- The held documents of the company and those without a known company, by code.
 SELECT hold_code, count(*) AS number,
