@@ -11,6 +11,7 @@ from functools import cache
 
 import typer
 
+from services.console.cli.visible import Program, run
 from shared.settings import PRIVATE_UMASK
 
 MODULES = {
@@ -44,6 +45,7 @@ def application(command: str = "") -> typer.Typer:
     """The program with one command or group; with all if there is none of that name."""
     app = typer.Typer(
         name="backoffice",
+        cls=Program,
         help="The staffing back office: from timesheets and placements to closed invoices.",
         no_args_is_help=True,
         add_completion=False,
@@ -63,4 +65,4 @@ def _whole() -> None:
 def main() -> None:
     """Entry point of the script `backoffice`; what it writes, only its user can read."""
     os.umask(PRIVATE_UMASK)
-    application(*sys.argv[1:2])()
+    run(application(*sys.argv[1:2]))

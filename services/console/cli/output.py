@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.console.cli.visible import visible, visible_json
 from shared.errors import Refused, Unavailable
 
 EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
@@ -115,19 +116,18 @@ class Screen:
     def document(self, document: Any) -> None:
         """Prints the one JSON document, if --json is given."""
         if self.as_json:
-            sys.stdout.write(
-                json.dumps(document, default=plain_value, ensure_ascii=False, indent=2) + "\n"
-            )
+            text = json.dumps(document, default=plain_value, ensure_ascii=False, indent=2)
+            sys.stdout.write(visible_json(text) + "\n")
             sys.stdout.flush()
 
     def say(self, message: str = "", style: str = "") -> None:
         """Prints a line for people."""
         if not self.as_json:
-            self._people.print(Text(message, style=style), soft_wrap=True)
+            self._people.print(Text(visible(message), style=style), soft_wrap=True)
 
     def aside(self, message: str, style: str = "") -> None:
         """Prints a line on stderr that is no part of the result: progress, a warning, a refusal."""
-        self._aside.print(Text(message, style=style), soft_wrap=True)
+        self._aside.print(Text(visible(message), style=style), soft_wrap=True)
 
     def table(
         self,
@@ -146,7 +146,7 @@ class Screen:
             return
         shown = [column for column in columns if any(column.cell(row) for row in rows)]
         table = Table(
-            title=title or None,
+            title=Text(visible(title)) if title else None,
             title_justify="left",
             title_style="bold",
             box=None,
@@ -155,13 +155,13 @@ class Screen:
         )
         for column in shown:
             table.add_column(
-                column.head,
+                Text(visible(column.head)),
                 justify="right" if column.to_the_right else "left",
                 overflow="fold",
                 no_wrap=column.to_the_right,
             )
         for row in rows:
-            table.add_row(*(Text(column.cell(row)) for column in shown))
+            table.add_row(*(Text(visible(column.cell(row))) for column in shown))
         self._people.print(table)
 
     def page(

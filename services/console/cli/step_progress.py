@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from services.console.cli.output import PIPE_WIDTH
+from services.console.cli.visible import visible
 
 
 class Steps:
@@ -25,7 +26,7 @@ class Steps:
         )
         self._bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             console=self._console,
@@ -54,7 +55,7 @@ class Steps:
         if step != self._step:
             self._end()
             self._step, self._began = step, time.monotonic()
-            self._task = self._bar.add_task(step, total=of or None)
+            self._task = self._bar.add_task(visible(step), total=of or None)
         self._done = done
         if self._task is not None:
             self._bar.update(self._task, completed=done, total=of or None)
@@ -65,6 +66,8 @@ class Steps:
         if self._task is not None and self._keep:
             number = f" {self._done:,}" if self._done else ""
             self._console.print(
-                f"  {self._step}{number} ({time.monotonic() - self._began:.1f} s)", style="dim"
+                visible(f"  {self._step}{number} ({time.monotonic() - self._began:.1f} s)"),
+                style="dim",
+                markup=False,
             )
         self._task = None
