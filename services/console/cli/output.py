@@ -146,9 +146,8 @@ class Screen:
             return
         shown = [column for column in columns if any(column.cell(row) for row in rows)]
         table = Table(
-            title=Text(visible(title)) if title else None,
+            title=Text(visible(title), style="bold") if title else None,
             title_justify="left",
-            title_style="bold",
             box=None,
             pad_edge=False,
             header_style="dim",
