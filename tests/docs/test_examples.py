@@ -44,6 +44,14 @@ def _prose(text: str) -> list[tuple[int, str]]:
     return found
 
 
+def test_kcat_chooses_the_partitions_that_other_clients_choose() -> None:
+    """Without the option its commands of a company would lie on another partition than ours."""
+    text = " ".join((ROOT / "docs/formats.md").read_text().replace("\\\n", "").splitlines())
+    commands = re.findall(r"kcat -b [^|`]*? -P\b", text)
+    assert commands
+    assert all("-X topic.partitioner=murmur2_random" in command for command in commands)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_example_prints_what_its_page_shows() -> None:
