@@ -75,6 +75,10 @@ class Settings:
         "a consumer pauses after this many unreadable records in a row,"
         " or when half of its last 1000 were unreadable",
     ] = 200
+    bad_records_probe_seconds: Annotated[
+        float,
+        "how often a paused consumer looks whether the newest records can be read again",
+    ] = 60.0
     ledger_test_hosts: Annotated[
         str,
         "hosts at loopback or private addresses that connections to accounting systems may use,"

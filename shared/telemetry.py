@@ -79,8 +79,14 @@ OLDEST_UNSYNCED = Gauge(
 )
 LAG = Gauge(
     "kafka_consumergroup_lag",
-    "Records behind the end of the partition; -1 when nothing is committed",
+    "Records behind the last stable offset of the partition; -1 when nothing is committed",
     ["consumergroup", "topic", "partition"],
+    registry=REGISTRY,
+)
+STOPPED_PARTITIONS = Gauge(
+    "backoffice_stopped_partitions",
+    "Partitions that a consumer does not read on: undecodable, or too_many_unreadable records",
+    ["service", "topic", "code"],
     registry=REGISTRY,
 )
 BATCH_SECONDS = Histogram(

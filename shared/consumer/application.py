@@ -41,6 +41,8 @@ DOCUMENTED_SERVER = "localhost:9092"
 """The AsyncAPI document names this address: the real one is a setting, not part of the contract."""
 METRICS = make_asgi_app(registry=telemetry.REGISTRY)
 HTTP_STOP_SECONDS = 5
+METADATA_MAX_AGE_MS = 10_000
+"""How often consumers look for partitions that were added."""
 STOPPED, INFRASTRUCTURE_REFUSES, UNEXPECTED_ERROR = 0, 1, 3
 """Exit codes. A supervisor restarts the worker after the last two.
 
@@ -62,6 +64,7 @@ class WorkerApplication(AsgiFastStream):
                 KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=service.name)
             ],
             allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             consumer_only=True,  # `Producer` publishes; the broker needs no producer of its own
             apply_types=False,  # annotations of handlers are for the document, see `upstream`
             logger=None,
@@ -168,7 +171,7 @@ class WorkerApplication(AsgiFastStream):
 
         Raises `Unavailable` if another process has the name.
         """
-        upstream.accept_any_header_name()
+        upstream.decode_within_limits()
         worker = self.worker
         async with contextlib.AsyncExitStack() as stack:
             keep_name = await stack.enter_async_context(

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
-from shared.consumer import tables
+from shared.consumer import stopped_partitions, tables
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
 from shared.errors import Refused
@@ -25,6 +25,8 @@ from shared.events.commands import (
     DiscardDeadLetter,
     ReplayDeadLetter,
     Republish,
+    ResumeConsumer,
+    SkipRecords,
     owner_of,
 )
 from shared.events.field_types import TEXT_LENGTH
@@ -193,14 +195,38 @@ class CommandDispatcher:
             return self._replay
         if isinstance(command, DiscardDeadLetter):
             return self._discard
+        if isinstance(command, SkipRecords | ResumeConsumer):
+            return self._read_on
         if isinstance(command, Republish) and owner_of(command) == self.service:
             return self.republish
         return self.handlers.get(type(command), _refuse_unsupported)
+
+    # -- stopped partitions
+
+    async def _read_on(
+        self, connection: AsyncConnection, command: SkipRecords | ResumeConsumer
+    ) -> Answer:
+        if isinstance(command, SkipRecords):
+            message, before, after = await stopped_partitions.skip(
+                connection, self.service, command
+            )
+        else:
+            message, before, after = await stopped_partitions.resume(
+                connection, self.service, command
+            )
+        return Answer(message, before=before, after=after, subjects=[f"topic {command.topic}"])
 
     # -- dead letters
 
     async def _replay(self, connection: AsyncConnection, command: ReplayDeadLetter) -> Answer:
         row = await self._open_dead_letter(connection, command.dead_letter_id)
+        if command.value is None and (row.value_length or 0) > len(row.record_value or b""):
+            raise Refused(
+                "value_not_kept",
+                f"dead letter {command.dead_letter_id} keeps {len(row.record_value):,} of the"
+                f" {row.value_length:,} bytes of its value",
+                "give the whole JSON with --value, or have its sender send it again",
+            )
         value = row.record_value if command.value is None else command.value.encode()
         record = Record(row.topic, row.partition_no, row.record_offset, row.record_key, value)
         subscription = self.subscriptions().get(row.topic)

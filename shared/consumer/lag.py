@@ -1,7 +1,11 @@
 """Consumer lag: committed offsets against the ends of the partitions, read from Kafka itself.
 
 `backoffice lag` shows it. Each worker exports it for its own groups as `kafka_consumergroup_lag`
-with kafka_exporter's labels, so that public dashboards and alert rules work unchanged.
+with kafka_exporter's labels, so that public dashboards and alert rules work unchanged. A reader
+needs no worker and joins no group.
+
+The end of a partition is its last stable offset, because a consumer reads no further: what follows
+it belongs to a transaction that is still open, or comes after the beginning of one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,6 +27,7 @@ class GroupLag:
     """One partition as one consumer group sees it.
 
     `lag` is the number of records behind the end; -1 while the group has committed nothing there.
+    `begin` is the first offset that Kafka still keeps.
     """
 
     group: str
@@ -30,6 +35,7 @@ class GroupLag:
     partition: int
     committed: int
     end: int
+    begin: int = 0
 
     @property
     def lag(self) -> int:
@@ -39,12 +45,14 @@ class GroupLag:
         """
         if self.committed == NOTHING_COMMITTED:
             return NOTHING_COMMITTED
-        return max(0, self.end - self.committed)
+        return max(0, self.end - max(self.committed, self.begin))
 
     @property
     def behind(self) -> int:
         """Records that the group has still to read: all while nothing is committed."""
-        return self.end if self.committed == NOTHING_COMMITTED else self.lag
+        if self.committed == NOTHING_COMMITTED:
+            return self.end - self.begin
+        return self.lag
 
 
 def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
@@ -62,7 +70,10 @@ class LagReader:
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
         self._ends = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False
+            bootstrap_servers=bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            isolation_level="read_committed",
         )
 
     async def __aenter__(self) -> Self:
@@ -94,10 +105,16 @@ class LagReader:
             if topic in partitions
         }
         every = [one for of_topic in partitions.values() for one in of_topic]
+        begins = await self._ends.beginning_offsets(every) if every else {}
         ends = await self._ends.end_offsets(every) if every else {}
         return [
             GroupLag(
-                group, topic, one.partition, committed[group].get(one, NOTHING_COMMITTED), ends[one]
+                group,
+                topic,
+                one.partition,
+                committed[group].get(one, NOTHING_COMMITTED),
+                ends[one],
+                begins[one],
             )
             for group, topic in sorted(groups.items())
             for one in sorted(partitions.get(topic, []))

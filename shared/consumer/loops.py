@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import telemetry
 from shared.broker.topics import full_name, group_name
-from shared.consumer import lag, tables
+from shared.consumer import lag, stopped_partitions, tables
 from shared.consumer.performance.garbage_collection import GarbageCollector
 from shared.consumer.records import Applied, OutboxId
 from shared.consumer.topic_consumer import TopicConsumer
@@ -70,6 +70,7 @@ class Sweep:
             entries = await tables.outbox_entries(connection, service.name, OUTBOX_READ_LIMIT)
             unpublished = set(entries) - unit_of_work.published
             dead_letters, outbox = await tables.count_entries(connection, service.name)
+            stored_stops = await stopped_partitions.stored_stops(connection, service.name)
             if service.collect_metrics is not None:
                 await service.collect_metrics(connection)
         # A new entry belongs to a transaction that is still publishing; one that the previous
@@ -83,6 +84,7 @@ class Sweep:
         }
         lag.export(await self.lag_reader.lag(groups))
         for consumer in self.consumers:
+            await consumer.stops.sweep(stored_stops)
             await consumer.mark_if_idle()
         self._garbage_collector.collect()
         await self.keep_name()

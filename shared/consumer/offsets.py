@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -17,6 +17,8 @@ Offsets = Mapping[TopicPartition, int]
 def offsets_after(polled: Sequence[Any]) -> dict[TopicPartition, int]:
     """The offsets to commit when exactly these records, all of one topic, are processed."""
     ends: dict[int, int] = {}
+    if not polled:
+        return {}
     for record in polled:
         if record.offset >= ends.get(record.partition, 0):
             ends[record.partition] = record.offset + 1
@@ -31,21 +33,32 @@ def first_offsets(polled: Sequence[Any]) -> dict[TopicPartition, int]:
     return {TopicPartition(polled[0].topic, number): offset for number, offset in first.items()}
 
 
-async def has_read_all(consumer: Any) -> bool:
-    """Whether a consumer polled each partition recently and read all that the broker reported."""
+async def positions_if_all_is_read(
+    consumer: Any, stopped: Collection[int] = ()
+) -> dict[TopicPartition, int] | None:
+    """The positions of a consumer that polled each partition recently and read all of it.
+
+    None if it has not. What follows the last stable offset cannot be read yet: it belongs to a
+    transaction that is still open, or comes after the beginning of one. `stopped` partitions are
+    left out.
+    """
     if consumer is None:
-        return False
+        return None
+    positions: dict[TopicPartition, int] = {}
     for partition in consumer.assignment():
+        if partition.partition in stopped:
+            continue
         try:
             polled = consumer.last_poll_timestamp(partition)
-            end = consumer.highwater(partition)
+            end = consumer.last_stable_offset(partition)
             position = await asyncio.wait_for(
                 consumer.position(partition), POSITION_TIMEOUT_SECONDS
             )
         except (TimeoutError, IllegalStateError):
-            return False  # there is no position yet, or the partition was reassigned meanwhile
+            return None  # there is no position yet, or the partition was reassigned meanwhile
         if polled is None or end is None or position < end:
-            return False
+            return None
         if time.time() * 1000 - polled > RECENT_POLL_SECONDS * 1000:
-            return False
-    return True
+            return None
+        positions[partition] = position
+    return positions

@@ -6,7 +6,7 @@ the refused record is alone and becomes a dead letter.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,21 @@ class BadRecords:
         self._limit = limit
         self._in_a_row = 0
         self._recent: deque[bool] = deque(maxlen=RECENT_RECORDS)
+        self._tolerated: dict[int, int] = {}
+
+    def tolerate(self, ends: Mapping[int, int]) -> None:
+        """Count no record before these offsets, by partition: they become dead letters."""
+        self._tolerated |= ends
+
+    def counted(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The records that count against the limit."""
+        if not self._tolerated:
+            return records
+        return [
+            record
+            for record in records
+            if record.offset >= self._tolerated.get(record.partition, 0)
+        ]
 
     def check(self, outcomes: Sequence[bool]) -> None:
         """Raise `TooManyBadRecords` if this batch exceeds the limit; then nothing may be written.
@@ -76,9 +91,9 @@ class BadRecords:
         ):
             raise TooManyBadRecords(
                 f"{bad_records} of the last {len(recent)} records could not be read, "
-                f"{longest} in a row: stop the program that sends them, or raise "
-                "BACKOFFICE_BAD_RECORDS_LIMIT to keep them as dead letters; "
-                "then restart this worker"
+                f"{longest} in a row (BACKOFFICE_BAD_RECORDS_LIMIT is {self._limit}): stop the "
+                "program that sends them; the topic is read again when the newest records can be "
+                "read, or by `backoffice consumers resume`"
             )
 
     def count(self, outcomes: Sequence[bool]) -> None:
@@ -100,7 +115,7 @@ async def process_batch(
     """
     valid, rejected = read_records(subscription.read, records)
     rejected_ids = {id(record) for record, _ in rejected}
-    outcomes = [id(record) in rejected_ids for record in records]
+    outcomes = [id(record) in rejected_ids for record in bad_records.counted(records)]
     bad_records.check(outcomes)
     jobs_due = False
     if subscription.one_by_one:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.performance.unique_keys import has_unique_keys
 from shared.consumer.rejections import Rejection, rejection_of
+from shared.consumer.unpacking import OversizedValue
 from shared.events.field_types import MESSAGE_BYTES
 
 __all__ = [
@@ -45,7 +46,9 @@ class Record(NamedTuple):
     @property
     def sha256(self) -> bytes:
         """Distinguishes records with equal offsets: they restart when a topic is created again."""
-        return hashlib.sha256((self.key or b"") + b"\x00" + (self.value or b"")).digest()
+        value = self.value or b""
+        content = value.value_sha256 if isinstance(value, OversizedValue) else value
+        return hashlib.sha256((self.key or b"") + b"\x00" + content).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,12 @@ _DECODER = json.JSONDecoder(
 def _json_text(record: Record) -> str:
     """The record's JSON text, if it is a small, well-formed object with unique keys."""
     value = record.value
+    if isinstance(value, OversizedValue):
+        raise _Rejected(
+            "too_large",
+            f"the record has {value.record_bytes:,} bytes, its value {value.length:,}; "
+            f"the limit is {MESSAGE_BYTES:,}: split the document",
+        )
     if value is None:
         raise _Rejected(
             "null_value",
@@ -194,7 +203,7 @@ def reader(
 
     def read(record: Record) -> Any:
         value = record.value
-        if value and len(value) <= MESSAGE_BYTES and value.startswith(b"{"):
+        if type(value) is bytes and len(value) <= MESSAGE_BYTES and value.startswith(b"{"):
             try:
                 event = validate(value)
                 if has_unique_keys(value, event):

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
+from shared.consumer import kept
 from shared.consumer.records import OutboxId, Record, Rejection
 from shared.database import rows, run
 from shared.events.billing import CommandResult
@@ -115,28 +116,27 @@ async def count_entries(connection: AsyncConnection, service: str) -> tuple[int,
 async def add_dead_letters(
     connection: AsyncConnection, service: str, rejected: Sequence[tuple[Record, Rejection]]
 ) -> list[OutboxId]:
-    """Store rejected records completely; return the outbox entries of the new ones.
+    """Store rejected records; return the outbox entries of the new ones.
 
-    A record that is stored already changes nothing.
+    A record that is stored already changes nothing. Of a key, a value and the headers at most
+    `KEPT_BYTES` are kept.
     """
     new: list[OutboxId] = []
     for record, rejection in rejected:
-        headers = [
-            [name.replace("\0", ""), None if value is None else value.hex()]
-            for name, value in record.headers
-        ]
         found = await connection.scalar(
             text(
                 f"INSERT INTO {service}.dead_letter (topic, partition_no, record_offset, sha256,"
-                " record_key, record_value, headers, code, message)"
-                " VALUES (:topic, :partition, :offset, :sha,"
-                " :key, :value, CAST(:headers AS jsonb), :code, :message)"
+                " record_key, record_value, value_length, value_sha256, headers, code, message)"
+                " VALUES (:topic, :partition, :offset, :sha, :key, :value, :value_length,"
+                " :value_sha, CAST(:headers AS jsonb), :code, :message)"
                 " ON CONFLICT DO NOTHING RETURNING dead_letter_id"
             ),
             {
-                **record._asdict(),
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
                 "sha": record.sha256,
-                "headers": json.dumps(headers),
+                **kept.content(record),
                 "code": rejection.code,
                 "message": rejection.message,
             },
@@ -152,7 +152,7 @@ async def lock_dead_letter(
     """Lock and return the row of a dead letter, or None."""
     found = await rows(
         connection,
-        "SELECT topic, partition_no, record_offset, record_key, record_value, state"
+        "SELECT topic, partition_no, record_offset, record_key, record_value, value_length, state"
         f" FROM {service}.dead_letter WHERE dead_letter_id = :id FOR UPDATE",
         id=dead_letter_id,
     )
@@ -229,7 +229,7 @@ async def dead_letter_messages(
 def _result_of_rejected(row: Any, service: str) -> CommandResult | None:
     """The result of a command that cannot be parsed; None if even its id cannot be read."""
     try:
-        body = json.loads(row.record_value)
+        body = kept.partial_json(row.record_value)
         command_id = body["command_id"]
         command = str(body.get("command", "")).encode("utf-8", "replace").decode()
         command_id.encode()  # fails for a lone surrogate, which JSON can contain and UTF-8 cannot

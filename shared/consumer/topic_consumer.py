@@ -18,7 +18,12 @@ from faststream.middlewares import AckPolicy
 from shared import faults, telemetry
 from shared.broker.topics import FLOW, full_name, group_name
 from shared.consumer import upstream
-from shared.consumer.offsets import Offsets, first_offsets, has_read_all, offsets_after
+from shared.consumer.offsets import (
+    Offsets,
+    first_offsets,
+    offsets_after,
+    positions_if_all_is_read,
+)
 from shared.consumer.performance.overlapped_commits import OffsetCommitter
 from shared.consumer.processing import (
     BadRecords,
@@ -27,6 +32,7 @@ from shared.consumer.processing import (
     process_batch,
 )
 from shared.consumer.records import Record
+from shared.consumer.stops import Stops
 from shared.consumer.worker import Worker, is_unavailable, short
 from shared.events.registry import EVENT_MODELS
 from shared.settings import settings
@@ -48,6 +54,11 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         self.busy = asyncio.Lock()
         self._bad_records = BadRecords(settings().bad_records_limit)
         self._committer = OffsetCommitter(self._commit, self._should_retry_commit)
+        self.stops = Stops(
+            worker, subscription, self._bad_records, lambda: self.client, self._committer.add
+        )
+        self._polls = 0
+        self._in_hand = False
         self._subscriber = self._subscribe(broker)
 
     def _subscribe(self, broker: KafkaBroker) -> Any:
@@ -59,6 +70,7 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             group_id=group_name(self.worker.service.name, self.topic),
             group_instance_id=f"{settings().replica}.{self.topic}",
             auto_offset_reset="earliest",
+            isolation_level="read_committed",
             ack_policy=AckPolicy.MANUAL,
             max_records=max_records,
             fetch_max_wait_ms=upstream.FETCH_WAIT_MS,
@@ -73,7 +85,9 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             title=self.topic,
             description=topic.documentation,
         )
-        upstream.poll_without_sleeping(subscriber, max_records)
+        upstream.poll_without_sleeping(
+            subscriber, max_records, on_records=self._on_records, on_error=self._on_error
+        )
         payload = EVENT_MODELS[self.topic]
 
         @subscriber
@@ -95,6 +109,20 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         """The Kafka client of this subscription; None before the broker is started."""
         return self._subscriber.consumer
 
+    def _on_records(self) -> None:
+        """Note that the client's position is beyond records that are not processed yet."""
+        self._polls += 1
+        self._in_hand = True
+
+    def _on_error(self, error: Exception) -> None:
+        """Log an error of the client. FastStream logs none; it polls again after a Kafka error."""
+        if is_unavailable(error):
+            telemetry.log().warning(
+                "polling failed and is tried again", topic=self.topic, error=short(error)
+            )
+        else:
+            self.worker.fail(error, self.topic)
+
     async def process(self, raw: Sequence[Any]) -> None:
         """Process one polled batch.
 
@@ -106,21 +134,22 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         # The consumer reads one topic, so the number identifies a partition.
         owned = {partition.partition for partition in client.assignment()}
         polled = [each for each in raw if each.partition in owned]
+        readable, undecodable = _without_undecodable(polled)
         records = [
             Record(topic, each.partition, each.offset, each.key, each.value, tuple(each.headers))
-            for each in polled
+            for each in readable
         ]
         try:
             jobs_due = await process_batch(
                 worker.unit_of_work, self.subscription, records, self._bad_records
             )
             await faults.point("before_offset_commit")
-            self._committer.add(offsets_after(polled))
+            self._committer.add(offsets_after(readable))
+            for partition, batch in undecodable.items():
+                self.stops.stop_undecodable(partition, batch)
         except TooManyBadRecords as error:
             self._seek_back(polled)
-            client.pause(*client.assignment())
-            worker.progress.paused[topic] = str(error)
-            telemetry.log().error("paused", topic=topic, why=str(error))
+            await self.stops.stop_all(str(error))
         except Exception as error:
             self._seek_back(polled)
             await worker.pause_or_fail(error, topic, records)
@@ -128,6 +157,8 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
             worker.succeeded(topic)
             if jobs_due:
                 worker.jobs_due.set()
+        finally:
+            self._in_hand = False
 
     def _seek_back(self, polled: Sequence[Any]) -> None:
         """Make the client poll these records again."""
@@ -167,6 +198,7 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         async with self.busy:
             await self._committer.wait(COMMIT_SECONDS)
             self._committer.discard()
+            self.stops.forget()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Do nothing: the client begins at the committed offsets."""
@@ -191,9 +223,38 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         Otherwise an idle topic would make the worker look stuck.
         """
         worker, topic = self.worker, self.topic
-        waiting = topic in worker.progress.paused or topic in worker.failed_attempts
-        if not self.busy.locked() and not waiting and await has_read_all(self.client):
+        if topic in worker.progress.paused or topic in worker.failed_attempts:
+            return
+        if self.busy.locked() or self._in_hand:
+            return
+        committed = self._committer.committed
+        for partition in self.client.assignment() - committed.keys():
+            committed[partition] = await self.client.committed(partition) or 0
+        polls = self._polls
+        positions = await positions_if_all_is_read(self.client, self.stops.by_partition)
+        if positions is not None and self._polls == polls:
             worker.progress.mark(topic)
+            # Between the last record and the position are markers of transactions, aborted
+            # records, or records that compaction removed. The lag counts them until they are
+            # committed.
+            self._committer.add(
+                {one: at for one, at in positions.items() if at > committed.get(one, at)}
+            )
+
+
+def _without_undecodable(polled: Sequence[Any]) -> tuple[Sequence[Any], dict[int, Any]]:
+    """The records up to a batch that cannot be decoded, and these batches by partition."""
+    undecodable: dict[int, Any] = {}
+    for each in polled:
+        if type(each.value) is upstream.UndecodableBatch:
+            undecodable.setdefault(each.partition, each.value)
+    if not undecodable:
+        return polled, undecodable
+    return [
+        each
+        for each in polled
+        if each.partition not in undecodable or each.offset < undecodable[each.partition].first
+    ], undecodable
 
 
 async def _raw_message(message: KafkaAckableMessage) -> Any:

@@ -11,10 +11,25 @@ from typing import Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.default_records import (
+    DefaultRecordBatch,
+    _DefaultRecordBatchPy,
+    _DefaultRecordPy,
+)
+from aiokafka.record.legacy_records import _LegacyRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
+from aiokafka.record.util import encode_varint
 
 from shared.consumer.performance.polling import poll
+from shared.consumer.unpacking import (
+    RECORD_BYTES,
+    WHOLE_BYTES,
+    OversizedValue,
+    Undecodable,
+    Unpacked,
+    unpack,
+)
+from shared.consumer.worker import short
 
 Handler = Callable[[Any], Any]
 
@@ -25,9 +40,12 @@ Handler = Callable[[Any], Any]
 # the sleep. A short timeout shortens that wait but turns an idle consumer into a busy loop.
 
 
-def poll_without_sleeping(subscriber: Any, max_records: int) -> None:
-    """Make a batch subscriber wait for records all the time and return at most `max_records`."""
-    subscriber.get_msg = partial(poll, max_records=max_records)
+def poll_without_sleeping(subscriber: Any, max_records: int, **observers: Any) -> None:
+    """Make a batch subscriber wait for records all the time and return at most `max_records`.
+
+    `observers` are the `on_records` and `on_error` of `poll`.
+    """
+    subscriber.get_msg = partial(poll, max_records=max_records, **observers)
 
 
 # -- aiokafka 0.14: a consumer with unread records blocks its own next fetch
@@ -66,12 +84,35 @@ def documented_payload(payload: Any) -> Callable[[Handler], Handler]:
     return annotate
 
 
-# -- aiokafka 0.14: a record whose header NAME is not UTF-8 stops its partition for good
+# -- aiokafka 0.14: a record batch that cannot be decoded loses records and stops its partition
 #
-# Kafka says that header names are UTF-8, but no broker checks it and C clients send any bytes. The
-# library raises UnicodeDecodeError while it reads the fetched records, again at each attempt. Only
-# a record batch that the library's fast reader refuses is read again here, slowly, with odd bytes
-# replaced: headers mean nothing to this program; keys and values stay as they came.
+# The library decodes a fetched batch inside `getmany`. An error there (an unknown codec, a broken
+# frame, a wrong checksum, a header name that is not UTF-8) leaves that call: the records of other
+# partitions that it has passed already are lost, and FastStream logs nothing and asks again. The
+# codecs unpack a batch into one object of any size.
+#
+# Here a batch is unpacked with limits. What cannot be decoded becomes one record whose value is
+# `UndecodableBatch`; `topic_consumer` stops its partition and no other. Kafka says that header
+# names are UTF-8, but no broker checks it and C clients send any bytes: a batch that the library's
+# fast reader refuses is read again slowly, with odd bytes replaced. Headers mean nothing to this
+# program; keys and values stay as they came.
+
+FETCHED_BYTES = 16 * 1024 * 1024
+"""Keys and values that one poll takes from a partition at most, but for its last record."""
+_HEADER = _DefaultRecordBatchPy.HEADER_STRUCT.size
+_ATTRIBUTES = _DefaultRecordBatchPy.ATTRIBUTES_OFFSET + 1
+_CODEC = _DefaultRecordBatchPy.CODEC_MASK
+
+
+class UndecodableBatch(bytes):
+    """Stands for the records of a batch that cannot be decoded: an empty value with the reason.
+
+    `first` is the offset of its first record that was not read, `following` the one after its last.
+    """
+
+    first: int
+    following: int
+    reason: str
 
 
 class _LenientBytes(bytearray):
@@ -85,12 +126,13 @@ class _LenientBytes(bytearray):
         return super().decode(encoding, "replace")
 
 
-class _LenientBatch:
-    """A record batch of the library's fast reader; where that fails, the slow one continues."""
+class _BoundedBatch:
+    """A fetched record batch, read within limits; its iterator raises nothing."""
 
-    def __init__(self, batch: Any, raw: memoryview) -> None:
+    def __init__(self, batch: Any, raw: memoryview, broken: str = "") -> None:
         self._batch = batch
         self._raw = raw
+        self._broken = broken
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -98,30 +140,162 @@ class _LenientBatch:
     def __next__(self) -> Any:
         return next(self._batch)
 
+    def validate_crc(self) -> bool:
+        """True, because the library would raise inside `getmany`; the iterator reports it."""
+        if not self._broken and not self._batch.validate_crc():
+            self._broken = "its checksum is wrong"
+        return True
+
+    @property
+    def is_control_batch(self) -> bool:
+        return not self._broken and self._batch.is_control_batch
+
+    @property
+    def is_transactional(self) -> bool:
+        return not self._broken and self._batch.is_transactional
+
     def __iter__(self) -> Iterator[Any]:
-        last = -1
+        first = int.from_bytes(self._raw[:8], "big", signed=True)
         try:
-            for record in self._batch:
-                last = record.offset
+            if self._broken:
+                raise Undecodable(self._broken)
+            for record in self._records():
+                first = record.offset + 1
                 yield record
-        except (UnicodeDecodeError, CorruptRecordException):
-            slow = _DefaultRecordBatchPy(self._raw)
-            slow._maybe_uncompress()
-            slow._buffer = _LenientBytes(slow._buffer)
-            for record in slow:
-                if record.offset > last:
-                    yield record
+        except Exception as error:
+            why = str(error) if isinstance(error, Undecodable) else short(error)
+            following = max(self._batch.next_offset, first + 1)
+            yield _undecodable(first, following, why)
+
+    def _records(self) -> Iterator[Any]:
+        if not isinstance(self._batch, DefaultRecordBatch):
+            return _legacy_records(self._batch, self._raw)
+        if self._batch.compression_type == 0:
+            return _lenient(self._batch, self._raw)
+        unpacked = Unpacked(unpack(self._batch.compression_type, self._raw[_HEADER:]))
+        content = unpacked.whole()
+        if content is None:
+            return _streamed(self._raw, unpacked)
+        plain = bytearray(self._raw[:_HEADER]) + content
+        plain[_ATTRIBUTES] &= ~_CODEC
+        return _lenient(DefaultRecordBatch(bytes(plain)), memoryview(plain))
 
 
-class LenientRecords(_MemoryRecordsPy):  # type: ignore[misc]
-    """The library's reader of fetched records, with batches that survive odd header names."""
+def _lenient(batch: Any, raw: memoryview) -> Iterator[Any]:
+    """The records of a batch that is not compressed."""
+    last = -1
+    try:
+        for record in batch:
+            last = record.offset
+            yield record
+    except (UnicodeDecodeError, CorruptRecordException):
+        slow = _DefaultRecordBatchPy(raw)
+        slow._maybe_uncompress()
+        slow._buffer = _LenientBytes(slow._buffer)
+        for record in slow:
+            if record.offset > last:
+                yield record
+
+
+def _streamed(raw: memoryview, unpacked: Unpacked) -> Iterator[Any]:
+    """The records of a large batch, one after the other; an oversized one is not kept whole."""
+    batch = _DefaultRecordBatchPy(raw[:_HEADER])
+    for _ in range(batch._num_records):
+        length = unpacked.varint()
+        if length > RECORD_BYTES:
+            yield _oversized(batch, unpacked, length)
+        else:
+            batch._buffer = _LenientBytes(_varint(length) + unpacked.read(length))
+            batch._pos = 0
+            yield batch._read_msg()
+
+
+def _oversized(batch: Any, unpacked: Unpacked, length: int) -> Any:
+    end = unpacked.position + length
+    unpacked.read(1)  # attributes, which have no meaning
+    timestamp = batch.first_timestamp + unpacked.varint()
+    offset = batch.base_offset + unpacked.varint()
+    key_length = unpacked.varint()
+    key, _ = unpacked.digest(key_length)
+    value_length = unpacked.varint()
+    first, sha256 = unpacked.digest(value_length)
+    unpacked.digest(end - unpacked.position)  # headers
+    value = OversizedValue.of(first, max(value_length, 0), sha256, length)
+    return _DefaultRecordPy(
+        offset, timestamp, batch.timestamp_type, key if key_length >= 0 else None, value, []
+    )
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    encode_varint(value, encoded.append)
+    return bytes(encoded)
+
+
+def _legacy_records(batch: Any, raw: memoryview) -> Iterator[Any]:
+    """The records of a message set from before Kafka 0.11. The library unpacks it once more."""
+    slow = _LegacyRecordBatchPy(raw, raw[_LegacyRecordBatchPy.MAGIC_OFFSET])
+    codec = slow._compression_type
+    if codec:
+        start = slow.KEY_OFFSET_V1 if slow._magic else slow.KEY_OFFSET_V0
+        _, packed = slow._read_key_value(start)
+        if Unpacked(unpack(codec, memoryview(packed or b""))).whole() is None:
+            raise Undecodable(f"it unpacks to more than {WHOLE_BYTES >> 20} MiB")
+    return iter(batch)
+
+
+def _undecodable(first: int, following: int, reason: str) -> Any:
+    value = UndecodableBatch()
+    value.first, value.following, value.reason = first, following, reason
+    # The library passes over records before its position, which may lie inside this batch.
+    return _DefaultRecordPy(following - 1, -1, 0, None, value, [])
+
+
+class BoundedRecords(_MemoryRecordsPy):  # type: ignore[misc]
+    """The library's reader of fetched records, with batches that are read within limits."""
 
     def next_batch(self, *limits: Any) -> Any:
         raw = self._next_slice
-        batch = super().next_batch(*limits)
-        return _LenientBatch(batch, raw) if isinstance(batch, DefaultRecordBatch) else batch
+        try:
+            return _BoundedBatch(super().next_batch(*limits), raw)
+        except Exception as error:
+            if self._next_slice is raw:
+                self._cache_next()
+            return _BoundedBatch(_Unreadable(raw), raw, short(error))
 
 
-def accept_any_header_name() -> None:
-    """Replaces the library's reader of fetched records for every consumer of this process."""
-    fetcher.MemoryRecords = LenientRecords
+class _Unreadable:
+    """A record batch whose header cannot be read."""
+
+    producer_id = None
+
+    def __init__(self, raw: memoryview) -> None:
+        self.base_offset = int.from_bytes(raw[:8], "big", signed=True)
+        self.next_offset = self.base_offset + 1
+
+
+class BoundedFetchResult(fetcher.FetchResult):  # type: ignore[misc]
+    """Fetched records of a partition, of which one poll takes a limited number of bytes."""
+
+    _partition_records: Any
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        if not self.check_assignment(self._topic_partition) or not self.has_more():
+            return []
+        found: list[Any] = []
+        room = FETCHED_BYTES
+        for record in self._partition_records:
+            found.append(record)
+            room -= record.serialized_key_size + record.serialized_value_size
+            if len(found) == max_records or room <= 0:
+                self._update_position()
+                return found
+        self._update_position()
+        self._partition_records = None
+        return found
+
+
+def decode_within_limits() -> None:
+    """Replaces the library's readers of fetched records for every consumer of this process."""
+    fetcher.MemoryRecords = BoundedRecords
+    fetcher.FetchResult = BoundedFetchResult

@@ -92,6 +92,7 @@ async def _produce_and_consume(address: str) -> None:
         bootstrap_servers=address,
         group_id=TOPIC,
         enable_auto_commit=False,
+        isolation_level="read_committed",
         request_timeout_ms=5_000,
     )
     try:

@@ -238,6 +238,8 @@ def test_kafkas_client_knows_the_options_that_workers_set() -> None:
         "auto_offset_reset",
         "enable_auto_commit",
         "group_instance_id",
+        "isolation_level",
+        "metadata_max_age_ms",
         "rebalance_timeout_ms",
         "session_timeout_ms",
     } <= set(names)

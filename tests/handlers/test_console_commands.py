@@ -51,6 +51,8 @@ CHANGING = {
     "why-not",
     "dead-letters replay",
     "dead-letters discard",
+    "consumers skip",
+    "consumers resume",
 }
 """The commands that send an operator command, and so need an actor."""
 PROMISED = (
@@ -66,7 +68,7 @@ PROMISED = (
     " deliveries.retry deliveries.resync deliveries.adopt"
     " deliveries.mark-posted reconcile"
     " invoices.search invoices.show invoices.ageing credit dead-letters.list dead-letters.show"
-    " dead-letters.replay dead-letters.discard"
+    " dead-letters.replay dead-letters.discard consumers.list consumers.skip consumers.resume"
 )
 
 

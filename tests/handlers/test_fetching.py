@@ -7,8 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from shared.broker.topics import DOCUMENT_HELD, full_name
+from shared.broker.topics import COMMAND_RESULTS, DOCUMENT_HELD, OPERATOR_COMMANDS, full_name
 from shared.consumer.upstream import fetch_after_all_is_read
+from tests import builders
+from tests.conftest import EngineOf
+from tests.handlers.sample_worker import has_said, publish, until, working
+from tests.sample_service import SampleService, make_table
 
 WAIT_MS = 4_000
 UNREAD_FOR = 0.5
@@ -49,3 +53,25 @@ async def test_a_record_does_not_wait_for_other_partitions(
         if helped:
             fetch_after_all_is_read([consumer])
         assert await second_record_arrives(consumer, kafka) is helped
+
+
+async def test_a_command_is_answered_on_any_partition(
+    stack: dict[str, str], engine_of: EngineOf
+) -> None:
+    """Clients with another partitioner put a key on another partition; both commands are answered.
+
+    The key says nothing either.
+    """
+    await make_table(engine_of("owner"))
+    for partition in (0, 1):
+        command = builders.command(
+            "set-catalog-item",
+            command_id=f"c{partition}",
+            item_id=f"item-{partition}",
+            name="n",
+            percent_of_salary="20",
+        )
+        body = command.model_dump_json().encode()
+        await publish(body, topic=OPERATOR_COMMANDS.name, partition=partition, key=b"same")
+    async with working(SampleService()):
+        await until("both answers", lambda: has_said("c0", "c1", topic=COMMAND_RESULTS.name))

@@ -518,3 +518,4 @@ async def test_the_framework_acknowledges_nothing(sample_setup: dict[str, str]) 
         assert subscriber.ack_policy is AckPolicy.MANUAL
         assert subscriber._connection_args["auto_offset_reset"] == "earliest"  # type: ignore[attr-defined]
         assert subscriber._connection_args["enable_auto_commit"] is False  # type: ignore[attr-defined]
+        assert subscriber._connection_args["isolation_level"] == "read_committed"  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """Lag is the end of the partition minus the committed offset of the group."""
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.broker.topics import full_name, group_name
 from shared.consumer.lag import GroupLag, export, groups_of, lag_of
@@ -29,6 +30,32 @@ async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
     export(found)
     labels = {"consumergroup": group, "topic": topic, "partition": "0"}
     assert REGISTRY.get_sample_value("kafka_consumergroup_lag", labels) == 3
+
+
+async def test_what_kafka_has_deleted_is_no_lag(topics: str) -> None:
+    """Three records, the first two deleted by retention: one is left to read.
+
+    That holds for a group that committed nothing, and for one that stopped before the deletion.
+    """
+    topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
+    partition = TopicPartition(topic, 0)
+    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+        for at in range(3):
+            await producer.send_and_wait(topic, str(at).encode(), partition=0)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+    ) as consumer:
+        consumer.assign([partition])
+        await consumer.commit({partition: 1})
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+    await admin.start()
+    await admin.delete_records({partition: RecordsToDelete(before_offset=2)})
+    await admin.close()
+    found = await lag_of(settings().kafka, {group: topic, "no worker's": topic})
+    assert [(one.group, one.lag, one.behind) for one in found if one.partition == 0] == [
+        ("no worker's", -1, 1),
+        (group, 1, 1),
+    ]
 
 
 async def test_every_group_of_every_service_has_rows(topics: str) -> None:

@@ -32,6 +32,7 @@ MODULES = {
     "ageing": ("invoices",),
     "explaining": ("why", "why-not", "history"),
     "dead_letters": ("dead-letters",),
+    "consumers": ("consumers",),
     "ledgers": ("ledger", "batch"),
     "deliveries": ("deliveries",),
     "reconcile": ("reconcile",),

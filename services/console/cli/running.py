@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.console.cli.command import Run, command
+from services.console.cli.consumers import STOPPED
 from services.console.cli.output import Column, Screen, finish
 from shared.terms import counted
 
@@ -127,13 +128,27 @@ def lag(
     names = ("group", "topic", "partition", "committed", "end", "lag", "behind")
     found = [{name: getattr(row, name) for name in names} for row in rows]
     behind = sum(row["behind"] for row in found)
-    run.document({"groups": found, "behind": behind})
+    stopped = _stopped_partitions(run)
+    run.document({"groups": found, "behind": behind, "stopped": stopped})
     run.table([row for row in found if row["behind"] or everything], LAG)
+    run.table(stopped, STOPPED, title="not read on; see `backoffice consumers`")
     if behind:
         run.say(f"{behind:,} record(s) to consume")
     else:
         groups = {row["group"] for row in found}
         run.say(f"no lag: all {len(groups)} consumer groups are at the end")
+
+
+def _stopped_partitions(run: Run) -> list[dict[str, Any]]:
+    """The stopped partitions; none where only Kafka can be reached, which has the lag."""
+    from services.console.queries.consumers import stopped_partitions
+    from shared.errors import Refused, Unavailable
+
+    try:
+        return run.read(stopped_partitions)
+    except (Refused, Unavailable) as error:
+        run.aside(f"stopped partitions are not shown: {error.message}")
+        return []
 
 
 def verify(run: Run) -> None:

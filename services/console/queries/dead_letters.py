@@ -13,6 +13,7 @@ SERVICES = ("fee_realizer", "invoicer", "scheduler", "arg_sync")
 COLUMNS = (
     "dead_letter_id, topic, partition_no AS partition, record_offset AS offset, encode(sha256,"
     " 'hex') AS sha256,"
+    " value_length, encode(value_sha256, 'hex') AS value_sha256,"
     " code, message, state, closed_by, closed_reason, closed_at, received_at"
 )
 MAX_DEPTH = 20
@@ -72,7 +73,9 @@ async def dead_letter(
     row = rows[0]
     key, value, headers = row.pop("record_key"), row.pop("record_value"), row.pop("headers")
     names = [each[0] for each in as_json(headers)]
-    return row | {"key": masked_bytes(key), "value": masked(value), "headers": names}
+    kept, length = len(value or b""), row["value_length"] or 0
+    shape = masked(value) if kept >= length else f"<the first {kept:,} of {length:,} bytes>"
+    return row | {"key": masked_bytes(key), "value": shape, "headers": names}
 
 
 def masked(value: bytes | None) -> Any:

@@ -21,7 +21,8 @@ class OffsetCommitter:
     A batch is finished when its transaction is committed and its messages are published. If its
     offsets are committed late, or never because the process ends, its records are processed again
     without effect. A failed commit is repeated together with the offsets that became due since.
-    `should_retry` gets the error of a failed commit and decides whether to repeat it.
+    `should_retry` gets the error of a failed commit and decides whether to repeat it. `committed`
+    has the offsets that are known to be committed.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class OffsetCommitter:
         self._should_retry = should_retry
         self._due: dict[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
+        self.committed: dict[TopicPartition, int] = {}
 
     def add(self, offsets: Offsets) -> None:
         """Add the offsets of processed records to the next commit."""
@@ -51,6 +53,7 @@ class OffsetCommitter:
         Another worker takes over their partitions and begins at the last committed offsets.
         """
         self._due.clear()
+        self.committed.clear()
 
     async def _run(self) -> None:
         while self._due:
@@ -62,3 +65,5 @@ class OffsetCommitter:
                     return
                 self._due = offsets | self._due
                 await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self.committed |= offsets

@@ -9,7 +9,7 @@ on a busy machine.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,10 +21,28 @@ SECOND_POLL_TIMEOUT_MS = 5
 IMMEDIATE_SECONDS = 0.002
 
 
-async def poll(consumer: Any, max_records: int) -> tuple[Any, ...]:
-    """Wait for records and return at most `max_records` of them."""
+async def poll(
+    consumer: Any,
+    max_records: int,
+    on_records: Callable[[], None] | None = None,
+    on_error: Callable[[Exception], None] | None = None,
+) -> tuple[Any, ...]:
+    """Wait for records and return at most `max_records` of them.
+
+    `on_records` is called as soon as the consumer has passed over records that this call returns.
+    `on_error` gets an error before it is raised: the framework logs none.
+    """
     began = time.monotonic()
-    found = _flat(await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=max_records))
+    try:
+        found = _flat(await consumer.getmany(timeout_ms=POLL_TIMEOUT_MS, max_records=max_records))
+    except ConsumerStoppedError:
+        raise
+    except Exception as error:
+        if on_error is not None:
+            on_error(error)
+        raise
+    if found and on_records is not None:
+        on_records()
     missing = max_records - len(found)
     if found and missing and time.monotonic() - began < IMMEDIATE_SECONDS:
         # The next poll raises the same error; here it would lose the records of the first poll.

@@ -20,7 +20,13 @@ from shared.events.commands.batches import (
     RetryParked,
     WhatIf,
 )
-from shared.events.commands.dead_letters import DiscardDeadLetter, ReplayDeadLetter, Republish
+from shared.events.commands.dead_letters import (
+    DiscardDeadLetter,
+    ReplayDeadLetter,
+    Republish,
+    ResumeConsumer,
+    SkipRecords,
+)
 from shared.events.commands.ledgers import (
     AdoptDelivery,
     CheckLedger,
@@ -85,6 +91,8 @@ AnyCommand = (
     | ReplayDeadLetter
     | DiscardDeadLetter
     | Republish
+    | SkipRecords
+    | ResumeConsumer
 )
 OperatorCommand = Annotated[AnyCommand, Field(discriminator="command")]
 OPERATOR_COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(OperatorCommand)
@@ -127,7 +135,10 @@ def owner_of(command: AnyCommand) -> ServiceName:
     """Return the service that carries out a command: by its type, or as the command itself names
     it.
     """
-    if isinstance(command, ReplayDeadLetter | DiscardDeadLetter | Republish):
+    if isinstance(
+        command,
+        ReplayDeadLetter | DiscardDeadLetter | Republish | SkipRecords | ResumeConsumer,
+    ):
         return command.service
     return OWNERS[command.command]
 
@@ -168,6 +179,7 @@ __all__ = [
     "ReleasePayLines",
     "ReplayDeadLetter",
     "Republish",
+    "ResumeConsumer",
     "ResyncDelivery",
     "RetryDelivery",
     "RetryDocument",
@@ -178,6 +190,7 @@ __all__ = [
     "SetCatalogItem",
     "SetDebtorTerms",
     "SetTimeGroup",
+    "SkipRecords",
     "SnoozePayLines",
     "SyncBatch",
     "TaxRateFrom",

@@ -24,6 +24,30 @@ class DiscardDeadLetter(Command):
     dead_letter_id: int
 
 
+class SkipRecords(Command):
+    """Read a stopped partition on at `to_offset`; the records before it have no effect.
+
+    Needs a reason.
+    """
+
+    command: Literal["skip-records"] = "skip-records"
+    service: ServiceName
+    topic: Identifier
+    partition: int
+    to_offset: int
+
+
+class ResumeConsumer(Command):
+    """Read all stopped partitions of a topic again where they stopped; needs a reason.
+
+    Unreadable records that are there now become dead letters.
+    """
+
+    command: Literal["resume-consumer"] = "resume-consumer"
+    service: ServiceName
+    topic: Identifier
+
+
 class Republish(Command):
     """Publish the messages about a document, or since a date, again."""
 

@@ -35,12 +35,23 @@ BEGIN
         dead_letter_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL,
             sha256 bytea NOT NULL,
+        -- Of key, value and headers the first 64 kB; length and SHA-256 are of the whole value.
         record_key bytea, record_value bytea, headers jsonb NOT NULL,
+        value_length bigint, value_sha256 bytea,
         code text NOT NULL, message text NOT NULL,
         state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
         closed_by text, closed_reason text, closed_at timestamptz,
         received_at timestamptz NOT NULL DEFAULT now(),
         UNIQUE (topic, partition_no, record_offset, sha256));
+      -- Partitions that a consumer does not read on; continue_at is set by a command and carried
+      -- out by the replica that has the partition.
+      CREATE TABLE %1$I.stopped_partition (
+        topic text NOT NULL, partition_no integer NOT NULL,
+        record_offset bigint NOT NULL, following_offset bigint NOT NULL,
+        code text NOT NULL CHECK (code IN ('undecodable', 'too_many_unreadable')),
+        message text NOT NULL, stopped_at timestamptz NOT NULL DEFAULT now(),
+        continue_at bigint,
+        PRIMARY KEY (topic, partition_no));
       CREATE TABLE %1$I.command (
         command_id text PRIMARY KEY,
         command text NOT NULL, billing_company text NOT NULL DEFAULT '',
@@ -55,7 +66,8 @@ BEGIN
         command_id text NOT NULL, body_sha256 bytea NOT NULL, result jsonb NOT NULL,
         answered_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (command_id, body_sha256));
-      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter TO %1$I;
+      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter,
+          %1$I.stopped_partition TO %1$I;
       GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict TO %1$I;
     $t$, service);
   END LOOP;

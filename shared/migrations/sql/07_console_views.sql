@@ -12,8 +12,13 @@ BEGIN
       CREATE VIEW %1$I.console_dead_letter AS
         SELECT dead_letter_id, topic, partition_no, record_offset, sha256, record_key, record_value,
             headers, code, message, state,
-               closed_by, closed_reason, closed_at, received_at
+               closed_by, closed_reason, closed_at, received_at, value_length, value_sha256
         FROM %1$I.dead_letter;
+      -- Partitions that a consumer of the service does not read on, and why.
+      CREATE VIEW %1$I.console_stopped_partition AS
+        SELECT topic, partition_no, record_offset, following_offset, code, message, stopped_at,
+            continue_at
+        FROM %1$I.stopped_partition;
       -- Commands that the service answered, with actor, reason, result and the subjects by which
       -- history finds them.
       CREATE VIEW %1$I.console_command AS

@@ -1,0 +1,45 @@
+"""What a dead letter keeps of a record: at most 64 kB of key, value and headers each."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic_core import from_json
+
+from shared.consumer.records import Record
+from shared.consumer.unpacking import KEPT_BYTES, OversizedValue
+
+
+def content(record: Record) -> dict[str, Any]:
+    """The columns of a dead letter that hold the record, with length and SHA-256 of its value."""
+    value, length, sha256 = record.value, None, None
+    if isinstance(value, OversizedValue):
+        length, sha256 = value.length, value.value_sha256
+    elif value is not None:
+        length, sha256 = len(value), hashlib.sha256(value).digest()
+    return {
+        "key": None if record.key is None else record.key[:KEPT_BYTES],
+        "value": None if value is None else bytes(value[:KEPT_BYTES]),
+        "value_length": length,
+        "value_sha": sha256,
+        "headers": json.dumps(_headers(record)),
+    }
+
+
+def _headers(record: Record) -> list[tuple[str, str | None]]:
+    """Names and hexadecimal values of the first headers, without what PostgreSQL cannot store."""
+    found: list[tuple[str, str | None]] = []
+    room = KEPT_BYTES
+    for name, value in record.headers:
+        room -= len(name) + len(value or b"")
+        if room < 0:
+            break
+        found.append((name.replace("\0", ""), None if value is None else value.hex()))
+    return found
+
+
+def partial_json(value: bytes | None) -> Any:
+    """The JSON of a value that may have been cut off. Raises ValueError or TypeError."""
+    if value is None or len(value) < KEPT_BYTES:
+        return json.loads(value or b"")
+    return from_json(value.decode("utf-8", "ignore"), allow_partial="trailing-strings")
