@@ -70,6 +70,11 @@ class Settings:
         float,
         "a worker whose last progress is older than this is not ready",
     ] = 60.0
+    live_limit_seconds: Annotated[
+        float,
+        "the stack kills and restarts a worker or an embedded server that does not answer for this"
+        " long",
+    ] = 60.0
     bad_records_limit: Annotated[
         int,
         "a consumer pauses after this many unreadable records in a row,"

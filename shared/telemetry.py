@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -95,6 +96,11 @@ BATCH_SECONDS = Histogram(
     registry=REGISTRY,
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120),
 )
+LOG_LINES_LOST = Counter(
+    "backoffice_log_lines_lost",
+    "Log lines that could not be written, for example because the disk is full",
+    registry=REGISTRY,
+)
 TRANSACTIONS = Counter(
     "backoffice_transactions_total",
     "Transactions of messages by outcome",
@@ -109,8 +115,24 @@ RECORDS = Counter(
 )
 
 
+class SafeLogger(structlog.make_filtering_bound_logger(logging.NOTSET)):  # type: ignore[misc]
+    """A logger that never raises into the work, whatever prevents it from writing a line.
+
+    A full disk that stops a background loop would do more harm than a line that is lost; lost lines
+    are counted.
+    """
+
+    def _proxy_to_logger(self, *event: Any, **values: Any) -> Any:
+        try:
+            return super()._proxy_to_logger(*event, **values)
+        except Exception:
+            LOG_LINES_LOST.inc()
+            return None
+
+
 def log_setup(service: str) -> None:
     """Log to stderr: readable lines on a terminal, JSON elsewhere. Ids only, no secrets."""
+    logging.raiseExceptions = False  # the standard library's handlers ignore errors then, too
     as_json = settings().log_format == "json" or (
         settings().log_format == "auto" and not sys.stderr.isatty()
     )
@@ -124,6 +146,7 @@ def log_setup(service: str) -> None:
             if as_json
             else structlog.dev.ConsoleRenderer(),
         ],
+        wrapper_class=SafeLogger,
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     structlog.contextvars.bind_contextvars(service=service, replica=settings().replica)

@@ -158,7 +158,7 @@ class WorkerApplication(AsgiFastStream):
 
     async def _serve_until_stopped(self, server: uvicorn.Server, listener: Any) -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-        serving.add_done_callback(lambda _: self.exit())
+        self.worker.fail_when_it_ends(serving)
         await self.worker.stopping.wait()
         server.should_exit = True
         await serving
@@ -192,6 +192,9 @@ class WorkerApplication(AsgiFastStream):
     async def _begin(self) -> None:
         """Start the loops; the consumers are running."""
         upstream.fetch_after_all_is_read(consumer.client for consumer in self.consumers)
+        for consumer in self.consumers:
+            for task in upstream.tasks_of(consumer.client):
+                self.worker.fail_when_it_ends(task)
         topics = [consumer.topic for consumer in self.consumers]
         for topic in topics:
             self.worker.progress.mark(topic)

@@ -84,6 +84,7 @@ class Sweep:
         }
         lag.export(await self.lag_reader.lag(groups))
         for consumer in self.consumers:
+            await consumer.check_running()
             await consumer.stops.sweep(stored_stops)
             await consumer.mark_if_idle()
         self._garbage_collector.collect()
@@ -105,9 +106,12 @@ def start_loops(worker: Worker, sweep: Sweep) -> list[asyncio.Task[None]]:
     ]
     for number, timer in enumerate(worker.service.timers):
         loops.append((f"timer-{number}", "timer", partial(timer, worker)))
-    return [
+    tasks = [
         asyncio.create_task(_repeat(worker, loop, turn), name=name) for name, loop, turn in loops
     ]
+    for task in tasks:
+        worker.fail_when_it_ends(task)
+    return tasks
 
 
 async def _repeat(worker: Worker, name: str, turn: Callable[[], Awaitable[Any]]) -> None:

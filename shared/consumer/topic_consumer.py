@@ -33,7 +33,7 @@ from shared.consumer.processing import (
 )
 from shared.consumer.records import Record
 from shared.consumer.stops import Stops
-from shared.consumer.worker import Worker, is_unavailable, short
+from shared.consumer.worker import TaskEnded, Worker, is_unavailable, short
 from shared.events.registry import EVENT_MODELS
 from shared.settings import settings
 
@@ -42,6 +42,7 @@ REBALANCE_TIMEOUT_MS = 300_000
 FETCH_BYTES = 8 * 1024 * 1024
 STOP_SECONDS = 60
 COMMIT_SECONDS = 10
+RESTARTED_SECONDS = 1
 
 
 class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -216,6 +217,14 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
     async def finish_commits(self) -> None:
         """Wait until the offsets of processed batches are committed."""
         await self._committer.wait(COMMIT_SECONDS)
+
+    async def check_running(self) -> None:
+        """Raise `TaskEnded` if nothing polls any more: FastStream restarts only what raised."""
+        tasks = self._subscriber.tasks
+        if all(task.done() for task in tasks):
+            await asyncio.sleep(RESTARTED_SECONDS)
+        if all(task.done() for task in tasks) and not self.worker.stopping.is_set():
+            raise TaskEnded(self.topic)
 
     async def mark_if_idle(self) -> None:
         """Count a consumer that polls and has nothing to read as progressing.

@@ -5,6 +5,7 @@ No other module of this project touches a private part of a library or replaces 
 When a new version of a library makes such a test fail, delete the change and the test.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -64,6 +65,17 @@ def fetch_after_all_is_read(consumers: Iterable[Any]) -> None:
     for consumer in consumers:
         consumer._fetcher._prefetch_backoff = UNREAD_SECONDS
         consumer._fetcher._fetcher_timeout = FETCH_WAIT_MS / 1000
+
+
+# -- aiokafka 0.14: nothing looks at the end of a consumer's own tasks
+#
+# After an unexpected error the task that fetches, or the one that stays in the group, ends. The
+# consumer then polls for ever and gets nothing, and FastStream ignores what the poll raises.
+
+
+def tasks_of(consumer: Any) -> list["asyncio.Task[Any]"]:
+    """Return the tasks without which a consumer gets no records."""
+    return [consumer._fetcher._fetch_task, consumer._coordinator._coordination_task]
 
 
 # -- FastStream 0.7.8: the payload in an AsyncAPI document is the annotation of the handler

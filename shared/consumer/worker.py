@@ -30,6 +30,10 @@ Route = Callable[[AsyncEngine, Any, Any, Any], Awaitable[None]]
 """Answers an HTTP request (ASGI) with the service's database."""
 
 
+class TaskEnded(Exception):
+    """A task that runs as long as the worker ended without an exception, or was cancelled."""
+
+
 @dataclass(frozen=True)
 class Service:
     """The parts of a worker.
@@ -107,6 +111,8 @@ class Worker:
 
     def fail(self, error: BaseException, where: str, records: Sequence[Record] = ()) -> None:
         """Stop the worker because of an unexpected error."""
+        self.failed = error
+        self.stopping.set()
         ends = (records[0], records[-1]) if records else ()
         telemetry.log().error(
             "unexpected error: the worker exits and is restarted; no message is lost",
@@ -114,8 +120,19 @@ class Worker:
             first_and_last=[f"{each.topic}-{each.partition}@{each.offset}" for each in ends],
             exc_info=error,
         )
-        self.failed = error
-        self.stopping.set()
+
+    def fail_when_it_ends(self, task: "asyncio.Task[Any]") -> None:
+        """Stop the worker if this task ends before the worker stops, for whatever reason.
+
+        Otherwise the worker would go on without a part of its work, and without a sign of it.
+        """
+
+        def ended(task: "asyncio.Task[Any]") -> None:
+            error = None if task.cancelled() else task.exception()
+            if not self.stopping.is_set():
+                self.fail(error or TaskEnded(task.get_name()), task.get_name())
+
+        task.add_done_callback(ended)
 
 
 def is_unavailable(error: BaseException) -> bool:

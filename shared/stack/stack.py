@@ -1,6 +1,6 @@
 """One running stack: start order, restarts while it runs, and stopping all of it.
 
-It is synchronous and belongs to the process that made it: its children end when that process dies.
+It belongs to the process that made it: its children end when that process dies.
 Where the machine does not support that, the next command on the data folder ends them.
 """
 
@@ -10,29 +10,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from shared.errors import Refused, Unavailable
+from shared.errors import Unavailable
 from shared.settings import read_settings
 from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
 from shared.stack.folder import STATE, DataFolder
+from shared.stack.kafka import KafkaServer
 from shared.stack.ports import Ports
+from shared.stack.postgres import PostgresServer
 from shared.stack.process import Launch, python_environment, run_child, tail, write_json
-from shared.stack.workers import (
-    LONGEST_PAUSE_SECONDS,
-    Worker,
-    parse_numbers,
-    replicas_of,
-    wait_until_ready,
-)
+from shared.stack.tending import Part, ServerPart
+from shared.stack.workers import Worker, parse_numbers, replicas_of, wait_until_ready
 
 STEP_TIMEOUT_SECONDS = 300.0
-RESTART_CHECK_SECONDS = 0.3
-SERVER_PAUSE_SECONDS = 1.0
+TEND_SECONDS = 0.3
+MOST_TENDED_AT_ONCE = 32
 
 
 class Stack:
@@ -55,7 +52,7 @@ class Stack:
         self._settings = read_settings()
         self._folder = DataFolder(data_dir)
         self.data = self._folder.path
-        self._say = say
+        self._say = never_raising(say)
         self._fresh = fresh
         self._provision = provision
         self._replicas = replicas_of(
@@ -67,10 +64,11 @@ class Stack:
         }
         self._proxied = proxied
         self._choices: dict[str, Choice] = {}
-        self._server_again_at: dict[str, float] = {}
+        self._server_parts: dict[str, ServerPart] = {}
         self._turn = threading.RLock()
+        self._tenders = ThreadPoolExecutor(MOST_TENDED_AT_ONCE, thread_name_prefix="tending")
         self._phase = "new"
-        self._hindrance = ""
+        self._untold = ""
         self.workers: list[Worker] = []
 
     kafka: Broker
@@ -109,43 +107,44 @@ class Stack:
             )  # being asked to stop is no failure
             raise
 
-    def restart_failed(self) -> None:
-        """Restart what failed since the last call.
+    def tend(self) -> None:
+        """Restart what ended or does not answer, each part in a thread of its own.
 
-        A problem that prevents a restart, such as a full disk or an occupied port, is reported once
-        and retried at the next call; running processes are not affected.
+        Returns at once. What prevents a restart, such as a full disk, is reported and tried again;
+        other parts are not affected.
         """
         with self._turn:
             if self._phase not in ("starting", "ready"):
                 return
-            try:
-                self._look_around()
-                self._hindrance = ""
-            except (OSError, Refused, Unavailable) as error:
-                if self._phase != "ready":
-                    raise
-                message = str(error) if isinstance(error, OSError) else error.message
-                if message != self._hindrance:
-                    self._hindrance = message
-                    self._say(
-                        f"the stack could not be looked after, which is tried again: {message}"
-                    )
+            for part in (*self._server_parts.values(), *self.workers):
+                if part.due():
+                    self._tenders.submit(self._tend, part)
+            if self._untold:
+                self._record_change()
 
-    def _look_around(self) -> None:
-        # The list is built first: any() over a generator would stop looking at the first worker
-        # that changed.
-        changed = [self._restart_server(name, server) for name, server in self._servers()] + [
-            worker.restart_failed() for worker in self.workers
-        ]
-        if any(changed):
+    def _tend(self, part: Part) -> None:
+        if part.tend():
+            with self._turn:
+                if self._phase in ("starting", "ready"):
+                    self._record_change()
+
+    def _record_change(self) -> None:
+        try:
             self._tell(self._phase)
+            self._untold = ""
+        except OSError as error:
+            if str(error) != self._untold:
+                self._untold = str(error)
+                self._say(f"the state could not be stored, which is tried again: {error}")
 
     def stop(self, failed: BaseException | None = None) -> None:
         """Stop the workers, then the servers; nothing stays. May be called twice."""
         with self._turn:
             if self._phase in ("new", "stopped", "failed"):
                 return  # "new": the folder was never ours, what runs there belongs to another
-            self._tell("stopping")
+            self._tell_if_possible("stopping")
+            for part in self._server_parts.values():
+                part.retire()
             for worker in self.workers:
                 worker.ask_to_stop()
             for worker in self.workers:
@@ -154,7 +153,9 @@ class Stack:
                 for stopped in [threads.submit(server.stop) for _, server in self._servers()]:
                     stopped.result()
             self._folder.sweep(lambda _: None)
-            self._tell("failed" if failed else "stopped", failed)
+            # A tender may wait for this lock: it finds the phase changed and does nothing.
+            self._tenders.shutdown(wait=False, cancel_futures=True)
+            self._tell_if_possible("failed" if failed else "stopped", failed)
             self._folder.release()
 
     def _servers(self) -> list[tuple[str, Server]]:
@@ -197,7 +198,16 @@ class Stack:
                 "",
                 python_environment("topic_prefix", "partitions", kafka=self.kafka_address),
             )
+        self._tend_servers()
         self._tell("starting")
+
+    def _tend_servers(self) -> None:
+        for name, server in self._servers():
+            if isinstance(server, KafkaServer | PostgresServer):
+                log = self.data / "logs" / f"{name}.log"
+                part = ServerPart(name, server, log, self._say, self._settings.live_limit_seconds)
+                part.began(answered=True)
+                self._server_parts[name] = part
 
     def _step(self, name: str, module: str, argument: str, environment: Mapping[str, str]) -> None:
         began = time.monotonic()
@@ -221,41 +231,36 @@ class Stack:
         for service, count in self._replicas.items():
             for replica in range(1, count + 1):
                 worker = Worker(
-                    self.data, service, replica, self._ports, self.environment, self._say
+                    self.data,
+                    service,
+                    replica,
+                    self._ports,
+                    self.environment,
+                    self._say,
+                    self._settings.live_limit_seconds,
                 )
                 self.workers.append(worker)
                 worker.start()
         self._tell("starting")
         if self.workers:
             began = time.monotonic()
-            wait_until_ready(self.workers, self.restart_failed)
+            wait_until_ready(self.workers, self.tend)
             self._say(
                 f"workers ready ({time.monotonic() - began:.1f} s):"
                 f" {', '.join(worker.name for worker in self.workers)}"
             )
 
-    def _restart_server(self, name: str, server: Server) -> bool:
-        if (
-            server.alive
-            or not server.wanted
-            or time.monotonic() < self._server_again_at.get(name, 0.0)
-        ):
-            return False
-        self._say(f"{name} ended by itself; it is started again on the same data")
-        try:
-            server.start()
-        except (Refused, Unavailable) as error:
-            server.wanted = True  # a failed start gives up; the stack does not
-            self._server_again_at[name] = time.monotonic() + LONGEST_PAUSE_SECONDS
-            self._say(error.message)
-        else:
-            self._server_again_at[name] = time.monotonic() + SERVER_PAUSE_SECONDS
-            self._say(f"{name} works again")
-        return True
-
     def _tell(self, phase: str, failed: BaseException | None = None) -> None:
-        self._phase = phase
-        write_json(self.data / STATE, self.state(failed))
+        with self._turn:
+            self._phase = phase
+            write_json(self.data / STATE, self.state(failed))
+
+    def _tell_if_possible(self, phase: str, failed: BaseException | None = None) -> None:
+        """A full disk must not keep the rest of the stop from happening."""
+        try:
+            self._tell(phase, failed)
+        except OSError as error:
+            self._say(f"the state could not be stored: {error}")
 
     def state(self, failed: BaseException | None = None) -> dict[str, Any]:
         """Return what `status` and `down` read: which process runs where."""
@@ -266,6 +271,8 @@ class Stack:
                 "why": choice.why,
                 "pid": getattr(self, name).pid,
                 "log": str(self.data / "logs" / f"{name}.log"),
+                "restarts": self._server_parts[name].restarts if name in self._server_parts else 0,
+                "reason": self._server_parts[name].reason if name in self._server_parts else "",
             }
             for name, choice in self._choices.items()
             if hasattr(self, name)
@@ -286,6 +293,7 @@ class Stack:
                     "port": worker.port,
                     "restarts": worker.restarts,
                     "log": str(worker.log),
+                    "reason": worker.reason,
                 }
                 for worker in self.workers
             ],
@@ -314,16 +322,26 @@ def running_stack(
     )
     over = threading.Event()
 
-    def look_around() -> None:
-        while not over.wait(RESTART_CHECK_SECONDS):
-            stack.restart_failed()
+    def tend() -> None:
+        while not over.wait(TEND_SECONDS):
+            stack.tend()
 
     stack.start()
-    looking = threading.Thread(target=look_around, name="stack-tending", daemon=True)
-    looking.start()
+    tending = threading.Thread(target=tend, name="stack-tending", daemon=True)
+    tending.start()
     try:
         yield stack
     finally:
         over.set()
         stack.stop()
-        looking.join()
+        tending.join()
+
+
+def never_raising(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Wrap a function that prints: a full disk or a closed terminal must not end the stack."""
+
+    def safely(message: str) -> None:
+        with suppress(OSError, ValueError):
+            say(message)
+
+    return safely

@@ -6,6 +6,7 @@ They know the stack from its state file.
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,8 +22,8 @@ import psutil
 from shared.errors import Refused, Unavailable
 from shared.stack.folder import MARKER, STATE, DataFolder
 from shared.stack.process import Record, read_record, wait_ended
-from shared.stack.stack import RESTART_CHECK_SECONDS, Stack
-from shared.stack.workers import STANDARD, is_ready
+from shared.stack.stack import TEND_SECONDS, Stack, never_raising
+from shared.stack.workers import STANDARD, readiness
 
 DOWN_TIMEOUT_SECONDS = 90.0
 DETACH_TIMEOUT_SECONDS = 600.0
@@ -55,18 +56,22 @@ def up(
     """
     if detach:
         return _up_detached(data_dir, fresh=fresh, workers=workers, say=say, provision=provision)
+    say = never_raising(say)
     stack = Stack(data_dir, workers=workers, say=say, fresh=fresh, provision=provision)
     with _stop_on_signal() as listening:
         try:
             stack.start()
             say(f"the stack is up; {to_stop}")
+            notify_systemd("READY=1")
             while True:
-                time.sleep(RESTART_CHECK_SECONDS)
-                stack.restart_failed()
+                time.sleep(TEND_SECONDS)
+                stack.tend()
+                notify_systemd("WATCHDOG=1")
         except _StopRequested:
             say("stopping")
         finally:
             listening.clear()
+            notify_systemd("STOPPING=1")
             stack.stop()
     say("everything that was started is stopped")
     return status(data_dir)
@@ -132,7 +137,15 @@ def _server_now(
 
 def _worker_now(worker: Mapping[str, Any], alive: set[str]) -> dict[str, Any]:
     runs = worker["name"] in alive
-    return {**worker, "alive": runs, "ready": runs and is_ready(int(worker["port"]))}
+    ready, text = readiness(int(worker["port"])) if runs else (False, "")
+    # The supervisor knows why it restarted the worker; the worker knows why it is not ready.
+    reasons = (worker["reason"], "" if ready else text)
+    return {
+        **worker,
+        "alive": runs,
+        "ready": ready,
+        "reason": "; ".join(filter(None, reasons)),
+    }
 
 
 def _records(path: Path) -> list[Record]:
@@ -260,3 +273,14 @@ def _stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def notify_systemd(state: str) -> None:
+    """Tell systemd that the stack is ready or lives, if systemd started this process (sd_notify).
+
+    Without the repeated message systemd kills and restarts a supervisor that hangs.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
+            notice.sendto(state.encode(), address.replace("@", "\0", 1))

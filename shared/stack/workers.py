@@ -3,40 +3,28 @@
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
 from shared.errors import Refused, Unavailable
 from shared.settings import Settings
+from shared.stack.liveness import http_answer
 from shared.stack.ports import HOST, Ports
-from shared.stack.process import (
-    Child,
-    Launch,
-    python_environment,
-    record_path,
-    start_child,
-    tail,
-)
+from shared.stack.process import Child, Launch, python_environment, start_child, tail
+from shared.stack.tending import Part
 
 STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
 READY_TIMEOUT_SECONDS = 90.0
 ENDS_BEFORE_READY = 5
 STOP_PATIENCE_SECONDS = 20.0
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-STEADY_SECONDS = 60.0
-ASK_TIMEOUT_SECONDS = 2.0
+LIVE_LIMIT_SECONDS = 60.0
+OK = 200
 # What the stack decides by itself is left out.
 WORKER_SETTINGS = tuple(
     {each.name for each in fields(Settings)}
     - {"stack", "kafka", "database_url", "data", "cache", "workers", "ports"}
 )
-CLEAN_EXITS = (0, -signal.SIGTERM, 128 + signal.SIGTERM)
-"""A worker that was asked to stop: by itself, by the signal's own action, or as a shell reports
-it.
-"""
 
 
 def parse_numbers(text: str, setting: str) -> dict[str, int]:
@@ -70,7 +58,7 @@ def replicas_of(
     return {name: wished.get(name, number) for name, number in numbers.items()}
 
 
-class Worker:
+class Worker(Part):
     """One replica of a worker."""
 
     def __init__(
@@ -81,21 +69,17 @@ class Worker:
         ports: Ports,
         environment: Mapping[str, str],
         say: Callable[[str], None],
+        live_limit_seconds: float = LIVE_LIMIT_SECONDS,
     ) -> None:
+        name = f"{service}-{replica}"
+        super().__init__(name, data / "logs" / f"{name}.log", say, live_limit_seconds)
         self.service = service
         self.replica = str(replica)
-        self.name = f"{service}-{replica}"
-        self.log = data / "logs" / f"{self.name}.log"
         self.port = 0
-        self.restarts = 0
         self._data = data
         self._ports = ports
         self._environment = environment
-        self._say = say
         self._child: Child | None = None
-        self._started = 0.0
-        self._pause = FIRST_PAUSE_SECONDS
-        self._again_at: float | None = None
 
     @property
     def pid(self) -> int | None:
@@ -121,70 +105,51 @@ class Worker:
             # safe by the protocol, and a worker that hangs cannot outlive the stack
             death_signal=signal.SIGKILL,
         )
-        self._again_at = None
-        self._started = time.monotonic()
         self._child = start_child(self._data, launch)
+        self.began()
 
-    def restart_failed(self) -> bool:
-        """Restart the process some time after it failed. Returns whether something changed."""
-        now = time.monotonic()
-        if self._again_at is not None:
-            if now < self._again_at:
-                return False
-            self.restarts += 1
-            self.start()
-            return True
-        code = self._child.exit_code() if self._child else None
-        if self._child is None or code is None:
-            return False
-        record_path(self._data, self.name).unlink(missing_ok=True)
-        self._child = None
-        if code in CLEAN_EXITS:
-            self._say(f"{self.name} was stopped and stays down; its log: {self.log}")
-            return True
-        if now - self._started > STEADY_SECONDS:
-            self._pause = FIRST_PAUSE_SECONDS
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit {code}"
-        self._say(
-            f"{self.name} {how}; it is started again in {self._pause:.1f} s. Its log: {self.log}"
-        )
-        self._again_at = now + self._pause
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
-        return True
+    def kill(self) -> None:
+        """End it with SIGKILL: the protocol loses nothing."""
+        if self._child is not None:
+            self._child.kill()
+
+    def exit_code(self) -> int | None:
+        """Return None while it runs; a negative number is the signal that ended it."""
+        return self._child.exit_code() if self._child else None
+
+    def answers(self) -> bool:
+        """Whether its event loop answers."""
+        return http_answer(self.port, "/livez")[0] == OK
 
     def is_ready(self) -> bool:
         """Whether the worker reports progress."""
-        return is_ready(self.port)
+        ready = readiness(self.port)[0]
+        self._answered |= ready
+        return ready
 
     def ask_to_stop(self) -> None:
         """Ask it to stop without waiting, so that all workers stop at the same time."""
-        self._again_at = None
+        self.retire()
         if self._child is not None:
             self._child.ask()
 
     def stop(self) -> None:
         """Stop the worker and wait."""
-        self._again_at = None
+        self.retire()
         if self._child is not None:
             self._child.end(STOP_PATIENCE_SECONDS)
             self._child = None
 
 
-def is_ready(port: int) -> bool:
-    """Whether the worker on this port answers 200 to /readyz."""
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({})
-    )  # a proxy in the environment is not for this machine
-    try:
-        with opener.open(f"http://{HOST}:{port}/readyz", timeout=ASK_TIMEOUT_SECONDS) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+def readiness(port: int) -> tuple[bool, str]:
+    """Return whether the worker on this port answers 200 to /readyz, and what it says."""
+    status, text = http_answer(port, "/readyz")
+    return status == OK, text
 
 
 def wait_until_ready(
     workers: list[Worker],
-    restart_failed: Callable[[], None],
+    tend: Callable[[], None],
     timeout_seconds: float = READY_TIMEOUT_SECONDS,
 ) -> None:
     """Wait until all workers are ready.
@@ -194,7 +159,7 @@ def wait_until_ready(
     deadline = time.monotonic() + timeout_seconds
     # All are asked in each round: one that was ready for a moment and ended is not ready.
     while waiting := [worker for worker in workers if not worker.is_ready()]:
-        restart_failed()
+        tend()
         first = waiting[0]
         broken = next((worker for worker in waiting if worker.restarts >= ENDS_BEFORE_READY), None)
         if broken is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import functools
 import json
 import os
 import re
@@ -222,23 +223,11 @@ def test_what_was_written_survives_a_restart_and_a_crash(
     assert processes_of(tmp_path / "data") == []
 
 
-def test_a_killed_server_is_restarted(tmp_path: Path) -> None:
-    """kill -9 of the postmaster: it is restarted on the same data.
-
-    And the same address.
-    """
-    said: list[str] = []
-    with running_stack(tmp_path / "data", say=said.append, provision=False) as stack:
-        first = stack.postgres.pid
-        assert first is not None
-        os.kill(first, signal.SIGKILL)
-        assert within_patience(lambda: stack.postgres.pid not in (None, first))
-        assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
-    assert any("started again" in message for message in said)
-
-
-def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """kill -9 of a worker: it is restarted on the same port and counted.
+def test_a_worker_that_was_not_asked_to_stop_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9, SIGTERM from outside, and SIGSTOP, after which it does not answer for the stated
+    time: each time it is restarted on the same port, counted, and `status` says why.
 
     `up` means that every worker reports progress. A worker has its settings and no other variable,
     and its login is no superuser.
@@ -246,6 +235,7 @@ def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("BACKOFFICE_TICK_SECONDS", "14")
     monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
     monkeypatch.setenv("CANARY", "canary")
+    monkeypatch.setenv("BACKOFFICE_LIVE_LIMIT_SECONDS", "3")
     with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
         (worker,) = stack.workers
         first, port = worker.pid, worker.port
@@ -265,7 +255,52 @@ def test_a_killed_worker_is_restarted(tmp_path: Path, monkeypatch: pytest.Monkey
             True,
             True,
         )
+        assert "was killed by signal 9 at" in seen["reason"]
+        for number, reason in (
+            (signal.SIGTERM, "ended with exit 0 at"),
+            (signal.SIGSTOP, "did not answer for"),
+        ):
+            before = worker.pid
+            assert before is not None
+            os.kill(before, number)
+            assert within_patience(
+                functools.partial(lambda pid: worker.pid not in (None, pid), before)
+            ), f"signal {number}: the worker stays down"
+            assert within_patience(worker.is_ready)
+            (seen,) = status(tmp_path / "data")["workers"]
+            assert (seen["ready"], reason in seen["reason"]) == (True, True), seen
+        assert seen["restarts"] == 3
     assert processes_of(tmp_path / "data") == []
+
+
+def test_a_server_that_ends_or_hangs_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of the postmaster, then SIGSTOP of both servers: each is restarted on the same data
+    and the same address, and `status` says why. The slow start of Kafka does not delay PostgreSQL.
+    """
+    monkeypatch.setenv("BACKOFFICE_LIVE_LIMIT_SECONDS", "3")
+    data = tmp_path / "data"
+    said: list[str] = []
+    with running_stack(data, say=said.append, provision=False) as stack:
+        first = stack.postgres.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        assert within_patience(lambda: said[-1] == "postgres was started again")
+        assert list_databases(stack.postgres.dsn) is not None
+        assert "was killed by signal 9 at" in status(data)["servers"]["postgres"]["reason"]
+        for pid in (stack.kafka.pid, stack.postgres.pid):
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+        assert within_patience(lambda: said[-1] == "kafka was started again")
+        order = [line for line in said if line.endswith("was started again")]
+        assert order == [f"{name} was started again" for name in ("postgres", "postgres", "kafka")]
+        for name, restarts in (("postgres", 2), ("kafka", 1)):
+            server = status(data)["servers"][name]
+            assert (server["alive"], server["restarts"]) == (True, restarts)
+            assert "did not answer for" in server["reason"]
+        append(stack.kafka_address, b"works")
+    assert processes_of(data) == []
 
 
 def test_a_full_disk_during_a_check_stops_nothing(

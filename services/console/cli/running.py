@@ -31,6 +31,7 @@ WORKERS = [
     Column("ready"),
     Column("port"),
     Column("restarts", figures=True),
+    Column("reason", most=120),
     Column("log", most=120),
 ]
 SERVERS = [
@@ -38,6 +39,8 @@ SERVERS = [
     Column("kind"),
     Column("alive"),
     Column("why"),
+    Column("restarts", figures=True),
+    Column("reason", most=120),
     Column("log", most=120),
 ]
 OFFENDERS = [Column("id", most=80), Column("detail", most=600)]
