@@ -55,8 +55,12 @@ def poll_without_sleeping(subscriber: Any, max_records: int, **observers: Any) -
 # partitions. The broker may hold that request for FETCH_WAIT_MS, and meanwhile nothing asks for the
 # first partition, so its next record waits. The loop that waits also wakes more often than needed.
 
-FETCH_WAIT_MS = 1_000
-"""How long the broker holds a fetch without records; it answers at once when a record arrives."""
+FETCH_WAIT_MS = 3_000
+"""How long the broker holds a fetch without records; it answers at once when a record arrives.
+
+In `python -m tests.bench idle`, 1 s instead of 3 s costs a quarter more. After a batch that failed,
+its records are read again at most so much later.
+"""
 UNREAD_SECONDS = 3_600.0
 
 

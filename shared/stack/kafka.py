@@ -44,6 +44,7 @@ JVM_OPTIONS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",  # counters for other programs, which an idle broker would still update
     "-Djava.awt.headless=true",
     # Kafka unmaps files with this access; without the option the runtime logs a warning each time.
     "--sun-misc-unsafe-memory-access=allow",
@@ -69,7 +70,7 @@ SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "1",
     # After kill -9 the old registration must run out before the broker serves again: with the
     # default of 9 s that is what a restart costs.
-    "broker.heartbeat.interval.ms": "500",
+    "broker.heartbeat.interval.ms": "1000",
     "broker.session.timeout.ms": "3000",
     # With nothing to do the controller writes a record twice a second, unless told otherwise.
     "metadata.max.idle.interval.ms": "10000",

@@ -271,6 +271,15 @@ def test_a_worker_that_was_not_asked_to_stop_is_restarted(
             assert (seen["ready"], reason in seen["reason"]) == (True, True), seen
         assert seen["restarts"] == 3
     assert processes_of(tmp_path / "data") == []
+    # The next start knows schemas and topics, and the worker waits for servers that boot beside it.
+    said: list[str] = []
+    with running_stack(tmp_path / "data", {"scheduler": 1}, say=said.append) as stack:
+        assert not [line for line in said if line.startswith(("migrate", "topics", "preparing"))]
+        (worker,) = stack.workers
+        assert (worker.is_ready(), worker.restarts) == (True, 0)
+        assert (
+            sys.platform != "linux" or ".aot" in Path(f"/proc/{stack.kafka.pid}/maps").read_text()
+        )
 
 
 def test_a_server_that_ends_or_hangs_is_restarted(

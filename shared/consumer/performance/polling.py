@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-POLL_TIMEOUT_MS = 1_000
+POLL_TIMEOUT_MS = 3_000
 SECOND_POLL_TIMEOUT_MS = 5
 IMMEDIATE_SECONDS = 0.002
 
