@@ -6,7 +6,9 @@ Nothing is deleted in a folder without our marker file: `--data` may be mistyped
 import fcntl
 import json
 import os
+import pwd
 import shutil
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -167,3 +169,33 @@ def _acquire_lock(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def grant_traversal(data: Path, programs: Path, user: str, say: Callable[[str], None]) -> None:
+    """Let the server's user pass through (not list) the folders above its data and programs.
+
+    The data folder lets only that user's group pass. Reports which other folders were changed.
+    """
+    os.chown(data, -1, pwd.getpwnam(user).pw_gid)
+    data.chmod(0o710)
+    changed = []
+    for start in (data.parent, programs):
+        for folder in (start, *start.parents):
+            mode = folder.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+                changed.append(str(folder))
+    for path in (
+        *programs.iterdir(),
+        *(programs.parent / "lib").rglob("*"),
+        *(programs.parent / "share").rglob("*"),
+    ):
+        mode = path.stat().st_mode
+        needed = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+        if mode & needed != needed:  # a package installed under a strict umask
+            path.chmod(stat.S_IMODE(mode) | needed)
+    if changed:
+        say(
+            "PostgreSQL runs as another user than root: others may now pass through"
+            f" {', '.join(changed)}"
+        )

@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import threading
@@ -25,7 +24,7 @@ import psutil
 
 from shared.errors import Refused, Unavailable
 from shared.stack import logins
-from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
+from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS, grant_traversal
 from shared.stack.liveness import postgres_answers
 from shared.stack.logins import DATABASE, OWNER, SERVICES, SUPERUSER
 from shared.stack.parent_watch import SAME_USER
@@ -378,33 +377,3 @@ def _working_in(folder: Path) -> list[psutil.Process]:
             ):
                 found.append(process)
     return found
-
-
-def grant_traversal(data: Path, programs: Path, user: str, say: Callable[[str], None]) -> None:
-    """Let the server's user pass through (not list) the folders above its data and programs.
-
-    The data folder lets only that user's group pass. Reports which other folders were changed.
-    """
-    os.chown(data, -1, pwd.getpwnam(user).pw_gid)
-    data.chmod(0o710)
-    changed = []
-    for start in (data.parent, programs):
-        for folder in (start, *start.parents):
-            mode = folder.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-                changed.append(str(folder))
-    for path in (
-        *programs.iterdir(),
-        *(programs.parent / "lib").rglob("*"),
-        *(programs.parent / "share").rglob("*"),
-    ):
-        mode = path.stat().st_mode
-        needed = stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
-        if mode & needed != needed:  # a package installed under a strict umask
-            path.chmod(stat.S_IMODE(mode) | needed)
-    if changed:
-        say(
-            "PostgreSQL runs as another user than root: others may now pass through"
-            f" {', '.join(changed)}"
-        )
