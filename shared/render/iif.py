@@ -30,6 +30,9 @@ NUMBER_LENGTH = 11
 NAME_LENGTH = 41
 MEMO_LENGTH = 4_000
 ITEM_LENGTH = 31
+"""The most characters of an account or item, of each part where its name is a path."""
+PATH_PARTS = 5
+TAX_ITEM = "Tax "
 ADDRESS_LINES = 5
 TRNS = (
     "TRNSTYPE",
@@ -71,7 +74,7 @@ LOOKALIKES = str.maketrans(
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """Names in the company file: accounts of receivables, income and tax, and the item for our
-    work.
+    work. A sub-account or sub-item has its full path, as in `Income:Staffing`.
     """
 
     receivable: str = "Accounts Receivable"
@@ -83,7 +86,7 @@ class Accounts:
     def named(cls, names: Iterable[str]) -> "Accounts":
         """Build from `key=name` texts.
 
-        Refused for an unknown key or a name QuickBooks cannot take.
+        Refused for an unknown key, a name QuickBooks cannot take, or a parent of two account types.
         """
         known = [each.name for each in fields(cls)]
         given: dict[str, str] = {}
@@ -95,14 +98,27 @@ class Accounts:
                     f"{text!r} does not say key=name with one of the keys {', '.join(known)}",
                     "as in: receivable=Debtors",
                 )
-            if not _kept(name) or len(name) > ITEM_LENGTH:
+            parts = [part.strip() for part in name.split(":")]
+            if len(parts) > PATH_PARTS or not all(
+                part and _kept(part) and len(part) <= ITEM_LENGTH for part in parts
+            ):
                 raise Refused(
                     "bad_account",
                     f"{name!r} is no name that an IIF file can carry",
-                    f"at most {ITEM_LENGTH} characters of Windows-1252, no quotes",
+                    f"at most {ITEM_LENGTH} characters of Windows-1252, no quotes; a path has at"
+                    f" most {PATH_PARTS} such parts with a colon between",
                 )
-            given[key] = name.strip()
-        return cls(**given)
+            given[key] = ":".join(parts)
+        accounts = cls(**given)
+        kinds = (accounts.receivable, accounts.income, accounts.tax)
+        if len({name.partition(":")[0] for name in kinds}) < len(kinds):
+            raise Refused(
+                "bad_account",
+                f"receivable, income and tax are {', '.join(kinds)}: two of them are one account"
+                " or have one parent, and a sub-account has the type of its parent",
+                "name accounts of three different parents",
+            )
+        return accounts
 
 
 def _cell(text: str, most: int = MEMO_LENGTH) -> str:
@@ -114,6 +130,12 @@ def _cell(text: str, most: int = MEMO_LENGTH) -> str:
 def _kept(name: str) -> bool:
     """Whether a name is written unchanged."""
     return _cell(name, len(name)) == name.strip()
+
+
+def _with_parents(path: str) -> list[str]:
+    """Return a path with all its parents, the highest first: QuickBooks reads them in order."""
+    parts = path.split(":")
+    return [":".join(parts[:at]) for at in range(1, len(parts) + 1)]
 
 
 def _row(*cells: str) -> str:
@@ -142,6 +164,12 @@ def problems(document: ClosedDocument) -> list[str]:
             f"{number}: the Account Name {name!r} has more than {NAME_LENGTH} characters, the most"
             " that QuickBooks takes in a customer's name"
         )
+    found += [
+        f"{number}: the tax code {each.code} has more than {ITEM_LENGTH - len(TAX_ITEM)}"
+        " characters, and QuickBooks would cut its item to that of another code"
+        for each in document.tax_totals
+        if each.tax and len(TAX_ITEM + each.code) > ITEM_LENGTH
+    ]
     if not _kept(name):
         found.append(
             f"{number}: the Account Name {name!r} has characters that an IIF file cannot carry, so"
@@ -161,17 +189,22 @@ class IifRows:
         """Yield the lists of accounts and items, and the column heads."""
         accounts = self.accounts
         yield _row("!ACCNT", "NAME", "ACCNTTYPE")
-        yield _row("ACCNT", accounts.receivable, "AR")
-        yield _row("ACCNT", accounts.income, "INC")
-        yield _row("ACCNT", accounts.tax, "OCLIAB")
+        for name, kind in (
+            (accounts.receivable, "AR"),
+            (accounts.income, "INC"),
+            (accounts.tax, "OCLIAB"),
+        ):
+            for path in _with_parents(name):
+                yield _row("ACCNT", path, kind)
         yield _row("!INVITEM", "NAME", "INVITEMTYPE", "ACCNT", "TAXABLE")
-        yield _row("INVITEM", accounts.item, "SERV", accounts.income, "N")
+        for path in _with_parents(accounts.item):
+            yield _row("INVITEM", path, "SERV", accounts.income, "N")
         yield _row("!TRNS", *TRNS)
         yield _row("!SPL", *SPL)
         yield _row("!ENDTRNS")
 
     def _tax_item(self, code: str) -> str:
-        return _cell(f"Tax {code}".strip(), ITEM_LENGTH)
+        return (TAX_ITEM + code).strip()
 
     def begin(self, document: ClosedDocument) -> Iterator[str]:
         """Yield the customer's side of a document, after tax items that are new in the file."""

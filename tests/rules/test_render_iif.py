@@ -214,9 +214,42 @@ def test_accounts_are_named_by_the_operator() -> None:
         "Nurse hours",
         "Debtors",
     )
-    for wrong in ("debtors=x", "item", "item= ", 'item="x"', "item=" + "n" * 32):
+    wrong = ["debtors=x", "item", "item= ", 'item="x"', "item=" + "n" * 32, "item=a::b", "item=:b"]
+    wrong += ["income=Sales:" + "n" * 32, "income=1:2:3:4:5:6", "tax=Debtors:Tax"]
+    for each in wrong:
         with pytest.raises(Refused, match="bad_account"):
-            Accounts.named([wrong])
+            Accounts.named(["receivable=Debtors", each])
+
+
+def test_accounts_are_named_by_their_full_path() -> None:
+    """Each part may have 31 characters; parents are listed first, with the type of the account."""
+    long = "Income of staffing, all regions"
+    names = [f"income={long}: {long}", "tax=Taxes:VAT", "item=Staffing:Nurse hours"]
+    entries, (transaction,) = read(
+        text_of(a_credit_note(), accounts=Accounts.named(["receivable=Debtors", *names]))
+    )
+    assert len(long) == 31 and transaction[1]["ACCNT"] == f"{long}:{long}"
+    listed = [(each["NAME"], each.get("ACCNTTYPE") or each.get("INVITEMTYPE")) for each in entries]
+    assert listed[:7] == [
+        ("Debtors", "AR"),
+        (long, "INC"),
+        (f"{long}:{long}", "INC"),
+        ("Taxes", "OCLIAB"),
+        ("Taxes:VAT", "OCLIAB"),
+        ("Staffing", "SERV"),
+        ("Staffing:Nurse hours", "SERV"),
+    ]
+
+
+def test_a_tax_code_that_would_be_cut_is_refused() -> None:
+    """Two codes that are alike in their first 27 characters would share one item."""
+    code = "VAT-standard-rate-of-region-1"
+    document = a_document([a_line(1)])
+    total = document.tax_totals[0] if document.tax_totals else None
+    assert total is not None
+    long = replace(document, tax_totals=(replace(total, code=code, tax=Decimal(1)),))
+    (problem,) = problems(long)
+    assert code in problem and "27 characters" in problem
 
 
 def test_memory_is_flat() -> None:
