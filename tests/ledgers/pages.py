@@ -13,6 +13,19 @@ FOLDER = Path(__file__).parents[2] / "docs" / "ledgers"
 BEGIN, END = "<!-- made by tests.ledgers.pages -->", "<!-- end -->"
 
 
+LINE_CODES = {"account": "an account", "item": "an item", "either": "an account or an item"}
+NAMED = {":": "colon", "\t": "tab", "\r": "", "\n": "line end"}
+
+
+def _at_most(length: int) -> str:
+    return f"at most {length} characters, else refused" if length else "any length"
+
+
+def _without(characters: str) -> str:
+    names = [NAMED[each] for each in characters if NAMED[each]]
+    return f"; no {', '.join(names)}" if names else ""
+
+
 def table_of(kind: AdapterSpec) -> str:
     """What a page says about a kind's settings and abilities."""
     can = kind.capabilities
@@ -37,6 +50,9 @@ def table_of(kind: AdapterSpec) -> str:
         "| | |",
         "|---|---|",
         f"| needs | {kind.needs} |",
+        f"| a line needs | {LINE_CODES[kind.line_code]} |",
+        f"| our number | {_at_most(kind.number_length)} |",
+        f"| a customer's name | {_at_most(kind.name_length)}{_without(kind.name_without)} |",
         f"| hosts | {', '.join(f'`{host}`' for host in kind.allowed_hosts) or 'any, over https'} |",
         f"| a repeat with the same key makes nothing new | {yes[can.request_key]} |",
         f"| a number is taken once | {yes[can.unique_number]} |",

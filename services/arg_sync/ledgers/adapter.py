@@ -45,6 +45,7 @@ from services.arg_sync.ledgers.failures import Failure
 from shared.terms import DocumentType
 
 Order = Literal["none", "customer", "connection"]
+LineCode = Literal["account", "item", "either"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,9 @@ class AdapterSpec:
 
     `allowed_hosts`: suffixes that a base URL may have (`.api.xero.com`). Empty if customers run the
     system themselves; then https and a public address are required.
+    `line_code`: what a line must be mapped to. `number_length`, `name_length`, `name_without`: the
+    characters that it takes in our number and in a customer's name, 0 for no limit. What does not
+    fit is refused: cut, two numbers or two customers would become one.
     """
 
     name: str
@@ -238,6 +242,10 @@ class AdapterSpec:
     make: Callable[[AdapterContext], LedgerAdapter]
     allowed_hosts: tuple[str, ...] = ()
     needs: str = ""
+    line_code: LineCode = "either"
+    number_length: int = 0
+    name_length: int = 0
+    name_without: str = ""
 
     @property
     def bound(self) -> list[str]:

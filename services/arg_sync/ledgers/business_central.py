@@ -6,7 +6,7 @@ a second draft; it is never posted without a look-up, and reconciliation finds i
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -29,29 +29,20 @@ from services.arg_sync.ledgers.documents import (
     RemoteState,
 )
 from services.arg_sync.ledgers.failures import Failure, unreadable
-from services.arg_sync.ledgers.folding import (
-    require_codes,
-    require_number_length,
-    short,
-    with_lines_summed,
-)
-from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.folding import short
+from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
-    DocumentsByNumber,
     RemoteCustomer,
-    choose_customer,
-    find_by_number,
+    Row,
+    amount_in,
+    day_in,
     if_there,
-    incomplete_response,
+    list_in,
     read_back,
+    required_values,
 )
 from services.arg_sync.ledgers.oauth import client_in_form
-from services.arg_sync.ledgers.session import (
-    ApiSession,
-    CloudAdapter,
-    most_lines_setting,
-    object_in,
-)
+from services.arg_sync.ledgers.session import CloudAdapter, most_lines_setting, object_in
 from shared.terms import DocumentType
 
 PLURAL = {"invoice": "salesInvoices", "credit-note": "salesCreditMemos"}
@@ -64,10 +55,9 @@ STATES: dict[str, RemoteState] = {
     "Canceled": "voided",
     "Corrective": "posted",
 }
-NUMBER_LENGTH = 35
-LOOKED_UP_AT_ONCE = 20
 PAGE = 200
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+SCOPE = "https://api.businesscentral.dynamics.com/.default"
 NOT_BLOCKED = {"", " ", "_x0020_"}
 TRANSIENT_CODES = {"Internal_TenantUnavailable", "Request_EntityChanged"}
 
@@ -75,54 +65,56 @@ TRANSIENT_CODES = {"Internal_TenantUnavailable", "Request_EntityChanged"}
 class BusinessCentral(CloudAdapter):
     """One company of one environment."""
 
+    counts_inactive = True
+    numbers_at_once = 20
+
     def __init__(self, context: AdapterContext) -> None:
         at = context.settings
-        tenant, environment = quote(at["tenant"], safe=""), quote(at["environment"], safe="")
-        self._at = (
-            f"/v2.0/{tenant}/{environment}/api/v2.0/companies({quote(at['company_id'], safe='')})"
+        tenant, environment, company = (
+            quote(at[name], safe="") for name in ("tenant", "environment", "company_id")
         )
         login = "login.microsoftonline.com"
-        scope = "https://api.businesscentral.dynamics.com/.default"
-        api = ApiSession(
+        super().__init__(
             context,
-            at["base_url"],
+            LEDGER,
+            f"{at['base_url'].rstrip('/')}/v2.0/{tenant}/{environment}/api/v2.0/companies({company})",
             at.get("token_url") or f"https://{login}/{tenant}/oauth2/v2.0/token",
-            client_in_form(at["client_id"], scope),
+            client_in_form(at["client_id"], SCOPE),
             read_failure,
-            hosts=LEDGER.allowed_hosts,
             token_hosts=(login,),
         )
-        super().__init__(context, api)
 
     async def check(self) -> str:
         """Return the company's name and its currency."""
-        found = _values(await self._read("/companyInformation"))
-        company = found[0] if found else {}
+        company = await self._company()
         name, currency = company.get("displayName", "?"), company.get("currencyCode", "?")
         return f"connected to the Business Central company {name}, currency {currency}"
 
-    async def customer_for(self, customer: Customer) -> str | None:
+    async def _company(self) -> Row:
+        found = list_in(await self.read("/companyInformation"), "value")
+        return found[0] if found else {}
+
+    async def _read_home_currency(self) -> str:
+        return str((await self._company()).get("currencyCode") or "")
+
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
         """Look up by id or number if mapped, else by displayName."""
         if customer.mapped and GUID.fullmatch(customer.mapped):
-            one = await if_there(self._read(f"/customers({customer.mapped})"))
-            found = [one] if one is not None else []
-        else:
-            field, value = "displayName", short(customer.account_name, 100)
-            if customer.mapped:
-                field, value = "number", customer.mapped
-            where = {"$filter": f"{field} eq '{_quoted(value)}'"}
-            found = _values(await self._read("/customers", where))
-        customers = [
-            RemoteCustomer(
-                str(one["id"]), str(one.get("blocked", "")) in NOT_BLOCKED, str(one.get("number"))
-            )
-            for one in found
-        ]
-        return choose_customer(customers, customer, count_inactive=True)
+            one = await if_there(self.read(f"/customers({customer.mapped})"))
+            return [one] if one is not None else []
+        if customer.mapped:
+            return await self._filtered("customers", f"number eq '{_quoted(customer.mapped)}'")
+        name = customer.account_name
+        found = await self._filtered("customers", f"displayName eq '{_quoted(name)}'")
+        return [one for one in found if str(one.get("displayName", name)).strip() == name.strip()]
 
-    async def add_customer(self, customer: Customer) -> str:
+    def _customer(self, row: Row) -> RemoteCustomer:
+        active = str(row.get("blocked") or "") in NOT_BLOCKED
+        return RemoteCustomer(str(row["id"]), active, str(row.get("number") or row["id"]))
+
+    async def _add_customer(self, customer: Customer) -> str:
         """Create a customer of that name; Business Central numbers it."""
-        body: dict[str, Any] = {"displayName": short(customer.account_name, 100), "type": "Company"}
+        body: dict[str, Any] = {"displayName": customer.account_name, "type": "Company"}
         lines = customer.address_lines
         if lines:
             body["addressLine1"] = short(lines[0], 100)
@@ -130,22 +122,19 @@ class BusinessCentral(CloudAdapter):
             body["addressLine2"] = short(", ".join(lines[1:]), 50)
         if customer.tax_id:
             body["taxRegistrationNumber"] = short(customer.tax_id, 20)
-        return await self._create("customers", body, "a new customer")
+        return await self._add("customers", body, "a new customer")
 
-    async def _create(self, entity: str, body: Any, what: str) -> str:
-        created = await self._api.write("POST", f"{self._at}/{entity}", body)
+    async def _add(self, entity: str, body: Any, what: str) -> str:
+        created = await self.write("POST", f"/{entity}", body)
         if not isinstance(created.get("id"), str):
             raise unreadable(f"the response to {what} has no id", writes=True)
         return str(created["id"])
 
-    def render(self, document: ArDocument, customer: str) -> str:
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render a draft with its lines; the tax is computed from the codes.
 
         A credit memo names the one invoice that it corrects.
         """
-        require_codes(document)
-        require_number_length(document, NUMBER_LENGTH, "Business Central")
-        document = with_lines_summed(document, self._most_lines)
         date_field = "invoiceDate" if document.kind == "invoice" else "creditMemoDate"
         body: dict[str, Any] = {
             "externalDocumentNumber": document.number,
@@ -161,24 +150,21 @@ class BusinessCentral(CloudAdapter):
         if len(known) == 1:
             body["invoiceId"] = known[0].remote_id
         body[LINES[document.kind]] = [_line(line, document.currency) for line in document.lines]
-        return exact_json(body)
+        return body
 
-    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
-        """Create a draft and read it, because its totals are computed from its lines."""
-        (one,) = requests
-        remote_id = await self._create(PLURAL[one.kind], one.request, one.number)
-        return [await read_back(f"{one.number} was created", self._get(one.kind, remote_id))]
+    async def _create(self, request: FrozenRequest) -> str:
+        """Create a draft. Its totals are computed from its lines later, so it is read again."""
+        return await self._add(PLURAL[request.kind], request.request, request.number)
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Post the draft unless it is posted."""
-        draft = await self._get(kind, remote_id)
+        draft = await self._one(kind, remote_id)
         if draft is None:
             message = f"there is no draft {remote_id}: it is looked up by our number"
             raise Failure("unknown", "draft_gone", message)
         if draft.state != "draft":
             return draft
-        path = f"{self._at}/{PLURAL[kind]}({remote_id})/Microsoft.NAV.post"
-        await self._api.call("POST", path, writes=True)
+        await self.call("POST", f"{_path(kind, remote_id)}/Microsoft.NAV.post", writes=True)
         posted = self._posted(kind, remote_id, draft.number)
         return await read_back(f"{draft.number} was posted", posted)
 
@@ -186,7 +172,7 @@ class BusinessCentral(CloudAdapter):
         self, kind: DocumentType, remote_id: str, number: str
     ) -> RemoteDocument | None:
         """Return the posted document of a draft, by its id, else by our number."""
-        posted = await self._get(kind, remote_id)
+        posted = await self._one(kind, remote_id)
         if posted is not None and posted.state != "draft":
             return posted
         found = (await self.find(kind, [number]))[number]
@@ -203,7 +189,7 @@ class BusinessCentral(CloudAdapter):
                 f"Business Central applies a credit memo to one invoice,"
                 f" {document.number} corrects {numbers}",
             )
-        one = await if_there(self._read(f"/salesCreditMemos({credit.remote_id})"))
+        one = await self._row("credit-note", credit.remote_id)
         if known and (
             one is None
             or (one.get("invoiceId") != known[0].remote_id and one.get("status") != "Paid")
@@ -213,32 +199,43 @@ class BusinessCentral(CloudAdapter):
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Delete a draft."""
-        path = f"/{PLURAL[kind]}({remote_id})"
-        one = await if_there(self._read(path))
+        one = await self._row(kind, remote_id)
         if one is None:
             return
         if STATES.get(str(one.get("status"))) != "draft":
             message = f"{remote_id} is posted ({one.get('status')}) and cannot be deleted"
             raise Failure("permanent", "posted", message)
         headers = {"if-match": str(one.get("@odata.etag", "*"))}
-        await if_there(self._api.call("DELETE", self._at + path, writes=True, headers=headers))
+        path = _path(kind, remote_id)
+        await if_there(self.call("DELETE", path, writes=True, headers=headers))
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
         """Look up by externalDocumentNumber, which several documents may bear."""
+        conditions = (f"externalDocumentNumber eq '{_quoted(number)}'" for number in numbers)
+        found = await self._filtered(PLURAL[kind], " or ".join(conditions))
+        return await self._documents(found, kind)
 
-        async def read(part: Sequence[str]) -> list[RemoteDocument]:
-            conditions = (f"externalDocumentNumber eq '{_quoted(number)}'" for number in part)
-            where = {"$filter": " or ".join(conditions)}
-            found = _values(await self._read(f"/{PLURAL[kind]}", where))
-            return [_document(one, kind) for one in found]
+    async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
+        return await if_there(self.read(_path(kind, remote_id)))
 
-        return await find_by_number(numbers, read, chunk=LOOKED_UP_AT_ONCE)
+    async def _filtered(self, entity: str, condition: str) -> list[dict[str, Any]]:
+        return list_in(await self.read(f"/{entity}", {"$filter": condition}), "value")
 
-    async def status(
-        self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, RemoteDocument | None]:
-        """Look up by id, one by one."""
-        return {remote_id: await self._get(kind, remote_id) for remote_id in remote_ids}
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        day = row.get("invoiceDate" if kind == "invoice" else "creditMemoDate")
+        return RemoteDocument(
+            remote_id=str(row["id"]),
+            number=str(row["externalDocumentNumber"]),
+            kind=kind,
+            state=STATES[str(row["status"])],
+            currency=str(row.get("currencyCode") or ""),
+            total=Decimal(row["totalAmountIncludingTax"]),
+            customer=str(row["customerId"]),
+            remote_number=str(row.get("number") or ""),
+            balance=amount_in(row.get("remainingAmount")),
+            invoice_date=day_in(day),
+            changed_at=str(row.get("lastModifiedDateTime") or ""),
+        )
 
     async def payments(self, cursor: str) -> PaymentPage:
         """Derive payments from invoices that changed, because posted payments have no list.
@@ -249,15 +246,19 @@ class BusinessCentral(CloudAdapter):
         if cursor:
             params["$filter"] = f"lastModifiedDateTime ge {cursor}"
         newest, payments = cursor, []
-        for one in _values(await self._read("/salesInvoices", params)):
-            changed_at = str(one.get("lastModifiedDateTime", ""))
-            newest = max(newest, changed_at)
-            invoice = _document(one, "invoice")
-            if invoice.state not in ("posted", "paid") or invoice.balance is None:
+        rows = list_in(await self.read("/salesInvoices", params), "value")
+        for invoice in await self._documents(rows, "invoice"):
+            newest = max(newest, invoice.changed_at)
+            if invoice.state not in ("posted", "paid"):
                 continue
+            if invoice.balance is None:
+                message = f"invoice {invoice.number} in Business Central lacks remainingAmount"
+                raise unreadable(message, writes=False)
             paid = invoice.total - invoice.balance
             if paid > 0:
                 paid -= await self._credited(invoice.remote_id)
+            with required_values(f"invoice {invoice.number} in Business Central"):
+                changed_on = date.fromisoformat(invoice.changed_at[:10])
             payments.append(
                 Payment(
                     payment_id=invoice.remote_id,
@@ -265,24 +266,16 @@ class BusinessCentral(CloudAdapter):
                     number=invoice.number,
                     amount=max(paid, Decimal(0)),
                     currency=invoice.currency,
-                    paid_on=date.fromisoformat(changed_at[:10]),
+                    paid_on=changed_on,
                     cancelled=paid <= 0,
                 )
             )
         return PaymentPage(newest, tuple(payments))
 
     async def _credited(self, invoice: str) -> Decimal:
-        where = {"$filter": f"invoiceId eq {invoice}"}
-        notes = _values(await self._read("/salesCreditMemos", where))
-        found = [_document(one, "credit-note") for one in notes]
+        notes = await self._filtered("salesCreditMemos", f"invoiceId eq {invoice}")
+        found = await self._documents(notes, "credit-note")
         return sum((one.total for one in found if one.state in ("posted", "paid")), Decimal(0))
-
-    async def _get(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
-        one = await if_there(self._read(f"/{PLURAL[kind]}({quote(remote_id, safe='')})"))
-        return None if one is None else _document(one, kind)
-
-    async def _read(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return await self._api.read(self._at + path, params)
 
 
 def read_failure(response: Response, writes: bool) -> Failure | None:
@@ -303,27 +296,6 @@ def read_failure(response: Response, writes: bool) -> Failure | None:
     return failed or Failure("permanent", code or "error", message)
 
 
-def _document(one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
-    try:
-        left = one.get("remainingAmount")
-        day = one.get("invoiceDate") if kind == "invoice" else one.get("creditMemoDate")
-        return RemoteDocument(
-            remote_id=str(one["id"]),
-            number=str(one["externalDocumentNumber"]),
-            kind=kind,
-            state=STATES[str(one["status"])],
-            currency=str(one["currencyCode"]),
-            total=Decimal(one["totalAmountIncludingTax"]),
-            customer=str(one["customerId"]),
-            remote_number=str(one.get("number", "")),
-            balance=Decimal(left) if left is not None else None,
-            invoice_date=date.fromisoformat(day) if day else None,
-            changed_at=str(one.get("lastModifiedDateTime", "")),
-        )
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise incomplete_response(f"a Business Central {kind}", error, writes=False) from error
-
-
 def _line(line: Line, currency: str) -> dict[str, Any]:
     quantity, price = line.quantity_and_price(currency)
     which = (
@@ -339,11 +311,8 @@ def _line(line: Line, currency: str) -> dict[str, Any]:
     )
 
 
-def _values(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the list of the response; without it the response proves nothing."""
-    if not isinstance(body.get("value"), list):
-        raise unreadable("the response has no list", writes=False)
-    return list(body["value"])
+def _path(kind: DocumentType, remote_id: str) -> str:
+    return f"/{PLURAL[kind]}({quote(remote_id, safe='')})"
 
 
 def _quoted(text: str) -> str:
@@ -395,6 +364,8 @@ LEDGER = AdapterSpec(
     ),
     make=BusinessCentral,
     allowed_hosts=("api.businesscentral.dynamics.com",),
+    number_length=35,
+    name_length=100,
     needs="an app registered in Entra with the permission API.ReadWrite.All,"
     " known in Business Central under Microsoft Entra Applications",
 )

@@ -7,8 +7,12 @@ from dataclasses import replace
 from decimal import Decimal
 from itertools import groupby
 
+from services.arg_sync.ledgers.adapter import AdapterSpec, LineCode
 from services.arg_sync.ledgers.documents import ArDocument, Line
 from services.arg_sync.ledgers.failures import Failure
+
+CHARACTERS = {":": "colon", "\t": "tab", "\n": "line end", "\r": "line end"}
+"""How messages name characters that are hard to see."""
 
 
 def with_lines_summed(document: ArDocument, most_lines: int) -> ArDocument:
@@ -50,18 +54,19 @@ def _sum(line_no: int, alike: list[Line], number: str) -> Line:
     )
 
 
-def require_codes(
-    document: ArDocument, *, needs_item: bool = False, needs_account: bool = True
-) -> None:
+def require_codes(document: ArDocument, line_code: LineCode) -> None:
     """Refuse a document with a line that lacks a code: a default would post it wrongly."""
     for line in document.lines:
         where = f"line {line.line_no} of {document.number}"
-        if needs_item and not line.item:
-            message = f"{where} has no item: map one, or a default, and retry"
-            raise Failure("permanent", "no_item", message)
-        if needs_account and not line.account and not line.item:
-            message = f"{where} has no account: map one, or a default, and retry"
-            raise Failure("permanent", "no_account", message)
+        coded = {"account": line.account, "item": line.item, "either": line.account or line.item}
+        if not coded[line_code]:
+            what = "account" if line_code == "either" else line_code
+            hint = " (an item is not enough)" if line_code == "account" and line.item else ""
+            raise Failure(
+                "permanent",
+                f"no_{what}",
+                f"{where} has no {what}{hint}: map one, or a default, and retry",
+            )
         if line.tax_amount and not line.tax:
             message = f"tax code {line.tax_code or '?'} of {where} is not mapped: map it and retry"
             raise Failure("permanent", "no_tax", message)
@@ -72,9 +77,28 @@ def short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def require_number_length(document: ArDocument, length: int, system: str) -> None:
+def require_number_length(document: ArDocument, spec: AdapterSpec) -> None:
     """Refuse a document whose number is longer than the system allows."""
-    number = document.number
-    if len(number) > length:
-        message = f"{system} takes numbers of {length} characters, {number} has {len(number)}"
+    number, length = document.number, spec.number_length
+    if length and len(number) > length:
+        message = f"{spec.title} takes numbers of {length} characters, {number} has {len(number)}"
         raise Failure("permanent", "number_too_long", message)
+
+
+def require_name(name: str, spec: AdapterSpec) -> None:
+    """Refuse an Account Name that the system would cut or does not take.
+
+    Names that are alike in the first characters would share one customer.
+    """
+    if spec.name_length and len(name) > spec.name_length:
+        why = f"customers' names of {spec.name_length} characters, and it has {len(name)}"
+    elif wrong := sorted(set(name) & set(spec.name_without)):
+        why = f"no {' and no '.join(CHARACTERS.get(each, each) for each in wrong)} in a name"
+    else:
+        return
+    raise Failure(
+        "permanent",
+        "name_not_possible",
+        f"{spec.title} takes {why}: {name} cannot be found there by its name;"
+        " create the customer there and map it, then retry",
+    )

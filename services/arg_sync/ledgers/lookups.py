@@ -1,11 +1,26 @@
-"""What the adapters share: matching customers, reading pages, and looking documents up."""
+"""What the adapters share: reading responses, matching customers, looking up, creating documents.
+
+An adapter gives the few methods that differ from system to system; `AdapterBase` has the rest.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
 from typing import Any, TypeVar
 
-from services.arg_sync.ledgers.documents import Customer, RemoteDocument
+from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, FrozenRequest
+from services.arg_sync.ledgers.documents import ArDocument, Customer, RemoteDocument
 from services.arg_sync.ledgers.failures import Failure, unreadable
+from services.arg_sync.ledgers.folding import (
+    require_codes,
+    require_name,
+    require_number_length,
+    with_lines_summed,
+)
+from services.arg_sync.ledgers.http_client import exact_json
+from shared.terms import DocumentType
 
 CHUNK = 40
 """The number of documents that one look-up asks for."""
@@ -21,6 +36,190 @@ class RemoteCustomer:
     remote_id: str
     active: bool
     label: str
+
+
+class AdapterBase:
+    """What all adapters do in the same way."""
+
+    counts_inactive = False
+    """Inactive customers make the choice among those of one name ambiguous, too."""
+    numbers_at_once = CHUNK
+
+    def __init__(self, context: AdapterContext, spec: AdapterSpec) -> None:
+        self.capabilities = context.capabilities
+        self._ledger = context.ledger
+        self._spec = spec
+        self._most_lines = int(context.settings.get("most_lines") or 0)
+        self._home = ""
+
+    # -- what an adapter must have
+
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
+        """Return the customers of that mapped id or code, else of that Account Name."""
+        raise NotImplementedError
+
+    def _customer(self, row: Row) -> RemoteCustomer:
+        """Return what a record says of a customer."""
+        raise NotImplementedError
+
+    async def _add_customer(self, customer: Customer) -> str:
+        """Create a customer and return its id."""
+        raise NotImplementedError
+
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
+        """Return the request that creates a document whose codes are all there."""
+        raise NotImplementedError
+
+    async def _create(self, request: FrozenRequest) -> str:
+        """Create one document and return its id."""
+        raise NotImplementedError
+
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        """Return what a record says of a document; the currency is "" where it says none."""
+        raise NotImplementedError
+
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
+        """Return the documents that bear these numbers, at most `numbers_at_once`."""
+        raise NotImplementedError
+
+    async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
+        """Return the documents of these ids if one call can ask for several."""
+        return []
+
+    async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
+        """Return the record of a document; None if the system itself answers that there is none."""
+        raise NotImplementedError
+
+    async def _read_home_currency(self) -> str:
+        """Return the currency in which the company keeps its accounts."""
+        raise NotImplementedError
+
+    # -- what follows from it
+
+    async def customer_for(self, customer: Customer) -> str | None:
+        """Look up by the mapped id or code, else by Account Name."""
+        if not customer.mapped:
+            require_name(customer.account_name, self._spec)
+        rows = await self._customer_rows(customer)
+        with required_values(f"a customer in {self._spec.title}"):
+            found = [self._customer(row) for row in rows]
+        return choose_customer(found, customer, count_inactive=self.counts_inactive)
+
+    async def add_customer(self, customer: Customer) -> str:
+        """Create a customer; if its name is taken, look it up once more."""
+        try:
+            return await self._add_customer(customer)
+        except Failure as failed:
+            if failed.failure != "duplicate":
+                raise
+            refusal = failed.message
+        there = await self.customer_for(customer)
+        if there is None:
+            raise Failure(
+                "permanent",
+                "customer_taken",
+                f"{self._spec.title} refuses {customer.account_name} as taken ({refusal})"
+                " and does not show it: map the customer",
+            )
+        return there
+
+    def render(self, document: ArDocument, customer: str) -> str:
+        """Render the request. Refuse what lacks a code or what the system would cut."""
+        require_codes(document, self._spec.line_code)
+        require_number_length(document, self._spec)
+        return exact_json(self._body(with_lines_summed(document, self._most_lines), customer))
+
+    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
+        """Create one document and read it: what it says is what the system made of it."""
+        (one,) = requests
+        remote_id = await self._create(one)
+        return [await read_back(f"{one.number} was created", self._one(one.kind, remote_id))]
+
+    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
+        """Refuse: there are no drafts of ours."""
+        raise self._no_drafts(remote_id)
+
+    async def discard(self, remote_id: str, kind: DocumentType) -> None:
+        """Refuse: there are no drafts of ours."""
+        raise self._no_drafts(remote_id)
+
+    def _no_drafts(self, remote_id: str) -> Failure:
+        message = f"{remote_id} is no draft: we create none in {self._spec.title}"
+        return Failure("permanent", "no_drafts", message)
+
+    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+        """Look up by our number, without voided documents."""
+        parts = chunks(numbers, self.numbers_at_once)
+        remote = [one for part in parts for one in await self._by_number(kind, part)]
+        if nameless := [one.remote_id for one in remote if not one.number]:
+            message = f"{', '.join(nameless)}, looked up by our number, came back without a number"
+            raise unreadable(message, writes=False)
+        return {
+            number: [one for one in remote if one.number == number and one.state != "voided"]
+            for number in numbers
+        }
+
+    async def status(
+        self, kind: DocumentType, remote_ids: Sequence[str]
+    ) -> dict[str, RemoteDocument | None]:
+        """Look up by id, many in one call where the system can.
+
+        One that is missing from the response is read alone: only that proves that it is gone.
+        """
+        parts = chunks(remote_ids)
+        found = {one.remote_id: one for part in parts for one in await self._by_id(kind, part)}
+        return {an_id: found.get(an_id) or await self._one(kind, an_id) for an_id in remote_ids}
+
+    async def _one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
+        row = await self._row(kind, remote_id)
+        return None if row is None else (await self._documents([row], kind))[0]
+
+    async def _documents(self, rows: Sequence[Row], kind: DocumentType) -> list[RemoteDocument]:
+        """Read documents. One that names no currency is in the company's own."""
+        with required_values(f"a document ({kind}) in {self._spec.title}"):
+            found = [self._document(row, kind) for row in rows]
+        return [
+            one if one.currency else replace(one, currency=await self._home_currency())
+            for one in found
+        ]
+
+    async def _home_currency(self) -> str:
+        """Return the company's own currency, which systems leave out where there is no other."""
+        if not self._home:
+            with required_values(f"the company in {self._spec.title}"):
+                self._home = await self._read_home_currency()
+        if not self._home:
+            message = f"{self._spec.title} names neither a document's currency nor the company's"
+            raise unreadable(message, writes=False)
+        return self._home
+
+
+@contextmanager
+def required_values(what: str, *, writes: bool = False) -> Iterator[None]:
+    """Turn an error on reading a response into an `unreadable` failure that names the value."""
+    try:
+        yield
+    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        message = f"{what} lacks required values ({type(error).__name__}: {error})"
+        raise unreadable(message, writes=writes) from error
+
+
+def list_in(body: Any, name: str, *, writes: bool = False) -> list[dict[str, Any]]:
+    """Return a list of a response; without it the response proves nothing."""
+    value = body.get(name) if isinstance(body, dict) else None
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise unreadable(f"the response has no {name}", writes=writes)
+    return value
+
+
+def amount_in(value: Any) -> Decimal | None:
+    """Return an amount of a response; None if it is left out."""
+    return None if value in (None, "") else Decimal(value)
+
+
+def day_in(text: str | None) -> date | None:
+    """Return a date of a response; None if it is left out or the empty date of Business Central."""
+    return date.fromisoformat(text[:10]) if text and not text.startswith("0001-") else None
 
 
 def choose_customer(
@@ -62,32 +261,6 @@ def choose_customer(
 def chunks(values: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]:
     """Split values into parts of the size of one look-up."""
     return (values[at : at + size] for at in range(0, len(values), size))
-
-
-async def find_by_number(
-    numbers: Sequence[str],
-    read: Callable[[Sequence[str]], Awaitable[Sequence[RemoteDocument]]],
-    chunk: int = CHUNK,
-) -> DocumentsByNumber:
-    """Return under each number the documents that bear it, voided ones not."""
-    remote = [one for part in chunks(numbers, chunk) for one in await read(part)]
-    return {
-        number: [one for one in remote if one.number == number and one.state != "voided"]
-        for number in numbers
-    }
-
-
-async def status_by_id(
-    remote_ids: Sequence[str],
-    read: Callable[[Sequence[str]], Awaitable[Sequence[RemoteDocument]]],
-    read_one: Callable[[str], Awaitable[RemoteDocument | None]],
-) -> dict[str, RemoteDocument | None]:
-    """Return documents by id, many in one call.
-
-    One that is missing from the response is read alone: only that answer proves that it is gone.
-    """
-    found = {one.remote_id: one for part in chunks(remote_ids) for one in await read(part)}
-    return {an_id: found.get(an_id) or await read_one(an_id) for an_id in remote_ids}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +321,8 @@ async def read_back(done: str, call: Awaitable[RemoteDocument | None]) -> Remote
             failed.code,
             f"{done}, and could not be read: {failed.message}",
             retry_after=failed.retry_after,
+            everywhere=failed.everywhere,
         ) from None
     if remote is None:
         raise unreadable(f"{done}, and was not found", writes=True)
     return remote
-
-
-def incomplete_response(what: str, error: Exception, *, writes: bool) -> Failure:
-    """Return the failure of a response without required values. A write may have happened."""
-    message = f"{what} lacks required values ({type(error).__name__}: {error})"
-    return unreadable(message, writes=writes)
-
-
-def no_drafts(remote_id: str, system: str) -> Failure:
-    """Return the failure of posting or deleting a draft where we never create drafts."""
-    return Failure("permanent", "no_drafts", f"{remote_id} is no draft: we create none in {system}")

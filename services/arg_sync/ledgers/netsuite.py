@@ -4,9 +4,8 @@ A document is created by POST, never by PUT: a PUT on an external id would chang
 document, even a paid one. So no second document can arise.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -30,31 +29,24 @@ from services.arg_sync.ledgers.documents import (
     RemoteState,
 )
 from services.arg_sync.ledgers.failures import Failure, unreadable
-from services.arg_sync.ledgers.folding import require_codes, short, with_lines_summed
-from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.folding import short
+from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
-    DocumentsByNumber,
     RemoteCustomer,
     Row,
+    amount_in,
     change_pages,
-    choose_customer,
+    day_in,
     if_there,
-    incomplete_response,
-    no_drafts,
-    read_back,
+    list_in,
+    required_values,
 )
 from services.arg_sync.ledgers.oauth import signed_assertion
-from services.arg_sync.ledgers.session import (
-    ApiSession,
-    CloudAdapter,
-    key_of,
-    most_lines_setting,
-    object_in,
-)
+from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared.terms import DocumentType
 
-RECORD = "/services/rest/record/v1"
-QUERY = "/services/rest/query/v1/suiteql"
+RECORD = "/record/v1"
+QUERY = "/query/v1/suiteql"
 ENTITY = {"invoice": "invoice", "credit-note": "creditMemo"}
 PREFIX = {"invoice": "inv", "credit-note": "crm"}
 STRICT = {"x-netsuite-propertynamevalidation": "Error"}
@@ -68,11 +60,13 @@ BUSY_CODES = {
     "CONCURRENCY_LIMIT_EXCEEDED",
     "RCRD_HAS_BEEN_CHANGED",
 }
+NO_ID = "none"
+"""Stands for the internal id of the currency where Multiple Currencies is off: no field has one."""
 FIRST_MOMENT = "2000-01-01 00:00:00"
 PAYMENTS = (
     "select t.id as payment, l.previousdoc as invoice, i.externalid as number,"
     " l.foreignamount as amount, to_char(t.trandate, 'YYYY-MM-DD') as paid_on,"
-    " t.currency as currency, t.voided as voided,"
+    "{currency} t.voided as voided,"
     " to_char(t.lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') as changed"
     " from previoustransactionlinelink l join transaction t on t.id = l.nextdoc"
     " join transaction i on i.id = l.previousdoc"
@@ -90,17 +84,20 @@ class NetSuite(CloudAdapter):
         self._account = at["account_id"]
         self._subsidiary = at.get("subsidiary", "")
         self._currencies = _currencies(at["currencies"])
+        self._codes = {an_id: code for code, an_id in self._currencies.items()}
         account = re.sub(r"[^a-z0-9-]", "", self._account.lower().replace("_", "-"))
         base = at.get("base_url") or f"https://{account}.suitetalk.api.netsuite.com"
-        token_url = at.get("token_url") or f"{base}/services/rest/auth/oauth2/v1/token"
-        grant = signed_assertion(
-            at["client_id"], at["certificate_id"], token_url, "rest_webservices"
+        base = f"{base.rstrip('/')}/services/rest"
+        token_url = at.get("token_url") or f"{base}/auth/oauth2/v1/token"
+        super().__init__(
+            context,
+            LEDGER,
+            base,
+            token_url,
+            signed_assertion(at["client_id"], at["certificate_id"], token_url, "rest_webservices"),
+            read_failure,
+            token_hosts=LEDGER.allowed_hosts,
         )
-        hosts = LEDGER.allowed_hosts
-        api = ApiSession(
-            context, base, token_url, grant, read_failure, hosts=hosts, token_hosts=hosts
-        )
-        super().__init__(context, api)
 
     async def check(self) -> str:
         """Return the number of invoices, which proves that queries are allowed."""
@@ -110,88 +107,87 @@ class NetSuite(CloudAdapter):
         invoices = rows[0].get("invoices", "?") if rows else "?"
         return f"connected to the NetSuite account {self._account}, which holds {invoices} invoices"
 
-    async def customer_for(self, customer: Customer) -> str | None:
-        """Look up by internal or external id if mapped, else by company name or entity id."""
+    async def _read_home_currency(self) -> str:
+        """Return the one currency of the account: several would be named in each record."""
+        (only,) = self._currencies
+        return only
+
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
+        """Look up by internal or external id if mapped, else by our external id or the name.
+
+        The external id stands for the full Account Name, which a company name may be too short for.
+        """
         if customer.mapped:
             which = customer.mapped if customer.mapped.isdigit() else f"eid:{customer.mapped}"
-            one = await self._read_one("customer", which)
-            found = [] if one is None else [(str(one["id"]), not one.get("isInactive"))]
-        else:
-            name = _quoted(customer.account_name)
-            rows = await self._query(
-                "select id, isinactive from customer"
-                f" where companyname = '{name}' or entityid = '{name}' order by id"
-            )
-            found = [(str(row["id"]), row.get("isinactive") != "T") for row in rows]
-        customers = [RemoteCustomer(an_id, active, an_id) for an_id, active in found]
-        return choose_customer(customers, customer)
+            one = await self._record("customer", which)
+            return [] if one is None else [one]
+        name = _quoted(customer.account_name)
+        return await self._query(
+            "select id, isinactive from customer"
+            f" where externalid = '{self._customer_id(customer)}'"
+            f" or companyname = '{name}' or entityid = '{name}' order by id"
+        )
 
-    async def add_customer(self, customer: Customer) -> str:
+    def _customer(self, row: Row) -> RemoteCustomer:
+        """Read a record, or a row of a query: they differ in how they write inactive."""
+        an_id = str(row["id"])
+        return RemoteCustomer(
+            an_id, not row.get("isInactive") and row.get("isinactive") != "T", an_id
+        )
+
+    def _customer_id(self, customer: Customer) -> str:
+        return f"cust-{key_of(self._ledger, customer.account_name)}"
+
+    async def _add_customer(self, customer: Customer) -> str:
         """Create a company of that name; its external id, too, can be created only once."""
-        external = f"cust-{key_of(self._ledger, customer.account_name)}"
         body: dict[str, Any] = {
             "companyName": short(customer.account_name, 83),
             "isPerson": False,
-            "externalId": external,
+            "externalId": self._customer_id(customer),
         }
         if self._subsidiary:
             body["subsidiary"] = {"id": self._subsidiary}
         if customer.address:
             body["defaultAddress"] = short(customer.address, 999)
-        try:
-            return await self._create("customer", exact_json(body))
-        except Failure as failed:
-            if failed.failure != "duplicate":
-                raise
-        one = await self._read_one("customer", f"eid:{external}")
-        if one is None:
-            raise Failure(
-                "permanent",
-                "customer_taken",
-                f"NetSuite refuses {customer.account_name} as taken and does not show it:"
-                " map the customer",
-            )
-        return str(one["id"])
+        return await self._add("customer", body)
 
-    def render(self, document: ArDocument, customer: str) -> str:
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render an invoice or credit memo.
 
         The account comes with the item, the tax with its code.
         """
-        require_codes(document, needs_item=True, needs_account=False)
-        if document.currency not in self._currencies:
+        currency = self._currencies.get(document.currency)
+        if currency is None:
             raise Failure(
                 "permanent",
                 "no_currency",
                 f"{document.currency} is not among the `currencies` of the ledger:"
                 " add it (CODE=internal id), then retry",
             )
-        document = with_lines_summed(document, self._most_lines)
         body: dict[str, Any] = {
             "externalId": external_id(document.kind, document.number),
             "tranId": document.number,
             "entity": {"id": customer},
             "tranDate": document.invoice_date.isoformat(),
-            "currency": {"id": self._currencies[document.currency]},
             "item": {"items": [_line(line, document.currency) for line in document.lines]},
         }
+        if currency != NO_ID:
+            body["currency"] = {"id": currency}
         if document.kind == "invoice":
             body["dueDate"] = document.due_date.isoformat()
         if document.po_number:
             body["otherRefNum"] = short(document.po_number, 45)
         if self._subsidiary:
             body["subsidiary"] = {"id": self._subsidiary}
-        return exact_json(body)
+        return body
 
-    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
-        """Create one document and read it, because the response gives only its address."""
-        (one,) = requests
-        remote_id = await self._create(ENTITY[one.kind], one.request)
-        return [await read_back(f"{one.number} was created", self._get(one.kind, remote_id))]
+    async def _create(self, request: FrozenRequest) -> str:
+        """Create one document. The response gives only its address, so it is read then."""
+        return await self._add(ENTITY[request.kind], request.request)
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Return the document; refuse if a person must approve it first. There is one step."""
-        found = await self._get(kind, remote_id)
+        found = await self._one(kind, remote_id)
         if found is None:
             raise Failure("unknown", "gone", f"there is no {ENTITY[kind]} {remote_id}")
         if found.state == "draft":
@@ -202,37 +198,22 @@ class NetSuite(CloudAdapter):
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """Tick the invoices in the credit memo's list of what it is applied to."""
         path = f"{RECORD}/creditMemo/{credit.remote_id}"
-        memo = await self._api.read(path, {"expandSubResources": "true"})
-        applied = {
-            str((one.get("doc") or {}).get("id"))
-            for one in (memo.get("apply") or {}).get("items") or ()
-            if one.get("apply")
-        }
+        memo = await self.read(path, {"expandSubResources": "true"})
+        with required_values(f"credit memo {credit.number} in NetSuite"):
+            rows = (memo.get("apply") or {}).get("items") or ()
+            applied = {str(row["doc"]["id"]) for row in rows if row.get("apply")}
         items = [
             {"doc": {"id": each.remote_id}, "apply": True, "amount": each.amount}
             for each in document.not_applied(applied)
         ]
         if items:
             body = {"apply": {"items": items}}
-            await self._api.call("PATCH", path, writes=True, body=body, headers=STRICT)
+            await self.call("PATCH", path, writes=True, body=body, headers=STRICT)
 
-    async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Refuse: we create no drafts."""
-        raise no_drafts(remote_id, "NetSuite")
-
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
         """Look up by external id, one by one."""
-        found: DocumentsByNumber = {}
-        for number in numbers:
-            one = await self._get(kind, f"eid:{external_id(kind, number)}")
-            found[number] = [one] if one is not None and one.state != "voided" else []
-        return found
-
-    async def status(
-        self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, RemoteDocument | None]:
-        """Look up by id, one by one."""
-        return {remote_id: await self._get(kind, remote_id) for remote_id in remote_ids}
+        found = [await self._one(kind, f"eid:{external_id(kind, number)}") for number in numbers]
+        return [one for one in found if one is not None]
 
     async def payments(self, cursor: str) -> PaymentPage:
         """Read payments by the time of their last change. A deleted payment is not in the list.
@@ -242,7 +223,9 @@ class NetSuite(CloudAdapter):
         """
 
         async def read(since: str, page: int) -> list[dict[str, Any]]:
-            query = PAYMENTS.format(since=_quoted(since or FIRST_MOMENT))
+            multiple = NO_ID not in self._codes
+            currency = " t.currency as currency," if multiple else ""
+            query = PAYMENTS.format(since=_quoted(since or FIRST_MOMENT), currency=currency)
             return await self._query(query, page * PAGE)
 
         sums: dict[str, dict[str, Payment]] = {}
@@ -253,7 +236,7 @@ class NetSuite(CloudAdapter):
         ):
             newest = page.newest
             for row in page.rows:
-                one, when = self._payment(row), _changed_at(row)
+                one, when = await self._payment(row), _changed_at(row)
                 if changed.setdefault(one.payment_id, when) != when:
                     sums.pop(one.payment_id, None)
                     changed[one.payment_id] = when
@@ -266,78 +249,66 @@ class NetSuite(CloudAdapter):
                         sums.pop(payment_id, None)
         return PaymentPage(newest, tuple(one for parts in sums.values() for one in parts.values()))
 
-    def _payment(self, row: Row) -> Payment:
-        try:
-            return Payment(
+    async def _payment(self, row: Row) -> Payment:
+        with required_values("a NetSuite payment"):
+            one = Payment(
                 payment_id=str(row["payment"]),
                 remote_id=str(row["invoice"]),
                 number=number_in(str(row.get("number") or "")),
                 amount=abs(Decimal(str(row["amount"]))),
-                currency=self._currency(str(row["currency"])),
+                currency=self._code_of(row.get("currency")),
                 paid_on=date.fromisoformat(row["paid_on"]),
                 cancelled=row.get("voided") == "T",
             )
-        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
-            raise incomplete_response("a NetSuite payment", error, writes=False) from error
+        return one if one.currency else replace(one, currency=await self._home_currency())
 
-    async def _create(self, record: str, body: str) -> str:
+    async def _add(self, record: str, body: Any) -> str:
         """Create a record and return its id, which is in the address that the response gives."""
         path = f"{RECORD}/{record}"
-        response = await self._api.call("POST", path, writes=True, body=body, headers=STRICT)
+        response = await self.call("POST", path, writes=True, body=body, headers=STRICT)
         found = re.search(rf"/{record}/(\d+)$", response.headers.get("location", ""))
         if found is None:
             raise unreadable(f"the response to a new {record} has no address", writes=True)
         return found[1]
 
-    async def _get(self, kind: DocumentType, which: str) -> RemoteDocument | None:
-        one = await self._read_one(ENTITY[kind], which)
-        return None if one is None else self._document(one, kind)
+    async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
+        return await self._record(ENTITY[kind], remote_id)
 
-    async def _read_one(self, record: str, which: str) -> dict[str, Any] | None:
-        return await if_there(self._api.read(f"{RECORD}/{record}/{quote(which, safe=':')}"))
+    async def _record(self, record: str, which: str) -> dict[str, Any] | None:
+        return await if_there(self.read(f"{RECORD}/{record}/{quote(which, safe=':')}"))
 
     async def _query(self, query: str, offset: int = 0) -> list[dict[str, Any]]:
-        params = {"limit": str(PAGE), "offset": str(offset)}
-        response = await self._api.call(
+        response = await self.call(
             "POST",
             QUERY,
             writes=False,
-            body=json.dumps({"q": query}),
-            params=params,
+            body={"q": query},
+            params={"limit": str(PAGE), "offset": str(offset)},
             headers={"prefer": "transient"},
         )
-        items = object_in(response).get("items")
-        if not isinstance(items, list):
-            raise unreadable("the response to a query has no items", writes=False)
-        return items
+        return list_in(object_in(response), "items")
 
-    def _document(self, one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
-        try:
-            left = (
-                one.get("amountRemaining")
-                if kind == "invoice"
-                else one.get("unapplied", one.get("amountRemaining"))
-            )
-            return RemoteDocument(
-                remote_id=str(one["id"]),
-                number=number_in(str(one.get("externalId") or "")),
-                kind=kind,
-                state=_state(one.get("status")),
-                currency=self._currency(str(one["currency"]["id"])),
-                total=Decimal(one["total"]),
-                customer=str(one["entity"]["id"]),
-                remote_number=str(one.get("tranId", "")),
-                balance=Decimal(left) if left is not None else None,
-                invoice_date=date.fromisoformat(one["tranDate"]) if one.get("tranDate") else None,
-                changed_at=str(one.get("lastModifiedDate", "")),
-            )
-        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-            raise incomplete_response(f"a NetSuite {ENTITY[kind]}", error, writes=False) from error
-
-    def _currency(self, internal: str) -> str:
-        return next(
-            (code for code, known in self._currencies.items() if known == internal), f"#{internal}"
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        left = row.get("amountRemaining")
+        if kind == "credit-note":
+            left = row.get("unapplied", left)
+        return RemoteDocument(
+            remote_id=str(row["id"]),
+            number=number_in(str(row.get("externalId") or "")),
+            kind=kind,
+            state=_state(row["status"]),
+            currency=self._code_of((row.get("currency") or {}).get("id")),
+            total=Decimal(row["total"]),
+            customer=str(row["entity"]["id"]),
+            remote_number=str(row.get("tranId") or ""),
+            balance=amount_in(left),
+            invoice_date=day_in(row.get("tranDate")),
+            changed_at=str(row.get("lastModifiedDate") or ""),
         )
+
+    def _code_of(self, internal: Any) -> str:
+        """Return the code of a currency by its internal id; "" if the record names none."""
+        return self._codes.get(str(internal), f"#{internal}") if internal else ""
 
 
 def read_failure(response: Response, writes: bool) -> Failure | None:
@@ -410,12 +381,15 @@ def _currencies(text: str) -> dict[str, str]:
     """Return `USD=1,EUR=4` as a dictionary."""
     pairs = [part.partition("=") for part in text.replace(" ", "").split(",") if part]
     if not pairs or not all(
-        re.fullmatch(r"[A-Z]{3}", code) and an_id.isdigit() for code, _, an_id in pairs
+        re.fullmatch(r"[A-Z]{3}", code)
+        and (an_id.isdigit() or (an_id == NO_ID and len(pairs) == 1))
+        for code, _, an_id in pairs
     ):
         raise Failure(
             "permanent",
             "bad_currencies",
-            f"`currencies` is {text!r}: write CODE=internal id, as in USD=1,EUR=4",
+            f"`currencies` is {text!r}: write CODE=internal id, as in USD=1,EUR=4"
+            " (USD=none without Multiple Currencies)",
             everywhere=True,
         )
     return {code: an_id for code, _, an_id in pairs}
@@ -448,7 +422,12 @@ LEDGER = AdapterSpec(
             secret=True,
             required=True,
         ),
-        Setting("currencies", "currencies by internal id, as in USD=1,EUR=4", required=True),
+        Setting(
+            "currencies",
+            "currencies by internal id, as in USD=1,EUR=4;"
+            " without the feature Multiple Currencies the one currency, as in USD=none",
+            required=True,
+        ),
         Setting("subsidiary", "internal id of the subsidiary (OneWorld accounts)", default=""),
         Setting("base_url", "the API; empty: the account's", default="", binds=True),
         Setting(
@@ -466,6 +445,8 @@ LEDGER = AdapterSpec(
     ),
     make=NetSuite,
     allowed_hosts=(".suitetalk.api.netsuite.com",),
+    line_code="item",
+    number_length=45,
     needs="REST Web Services and OAuth 2.0 enabled, an integration record with client credentials,"
     " and a role that may edit invoices and customers",
 )

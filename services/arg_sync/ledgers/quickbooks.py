@@ -5,10 +5,11 @@ taken number differs by the age of the account, so the message counts too.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote
 
 from services.arg_sync.ledgers.adapter import (
     AdapterContext,
@@ -26,47 +27,37 @@ from services.arg_sync.ledgers.documents import (
     RemoteDocument,
 )
 from services.arg_sync.ledgers.failures import Failure, unreadable
-from services.arg_sync.ledgers.folding import (
-    require_codes,
-    require_number_length,
-    short,
-    with_lines_summed,
-)
-from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.folding import short
+from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
-    DocumentsByNumber,
     RemoteCustomer,
     Row,
     change_pages,
-    choose_customer,
-    find_by_number,
-    incomplete_response,
-    no_drafts,
-    status_by_id,
+    day_in,
+    list_in,
+    read_back,
+    required_values,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
-from services.arg_sync.ledgers.session import (
-    ApiSession,
-    CloudAdapter,
-    key_of,
-    most_lines_setting,
-    object_in,
-)
+from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared import clock
 from shared.terms import DocumentType
 
 ENTITY = {"invoice": "Invoice", "credit-note": "CreditMemo"}
-NUMBER_LENGTH = 21
 PAGE = 500
 PAGES_AT_ONCE = 10
 CHANGES_KEPT = timedelta(days=29)
 FIRST_MOMENT = "2000-01-01T00:00:00+00:00"
 THROTTLED_SECONDS = 60.0
-NUMBER_TAKEN = re.compile(r"duplicate document number", re.IGNORECASE)
-NUMBER_TAKEN_CODES = {"6140", "6210"}
-NAME_TAKEN = "6240"
+TAKEN = re.compile(r"duplicate document number", re.IGNORECASE)
+TAKEN_CODES = {"6140", "6210", "6240"}
+GONE = "quickbooks_610"
 AUTH_CODES = {"100", "120", "3200", "6190"}
 THROTTLED_CODES = {"003001", "3001"}
+NAMED = ("Vendor", "Employee")
+"""What a name is shared with: it is taken once over customers, vendors and employees."""
+FOR_NAME = "Account Name: "
+"""Begins the notes of a customer whose DisplayName is not its Account Name."""
 
 
 class QuickBooks(CloudAdapter):
@@ -75,85 +66,130 @@ class QuickBooks(CloudAdapter):
     def __init__(self, context: AdapterContext) -> None:
         at = context.settings
         self._realm = at["realm_id"]
-        self._at = f"/v3/company/{self._realm}"
         self._usa = at.get("tax_model", "us") == "us"
-        api = ApiSession(
+        super().__init__(
             context,
-            at["base_url"],
+            LEDGER,
+            f"{at['base_url'].rstrip('/')}/v3/company/{self._realm}",
             at["token_url"],
             refresh_or_client(at["client_id"]),
             read_failure,
-            hosts=LEDGER.allowed_hosts,
             token_hosts=(".platform.intuit.com",),
+            params={"minorversion": "75"},
         )
-        super().__init__(context, api)
 
     async def check(self) -> str:
         """Return the company's name and country."""
-        company = (await self._read(f"/companyinfo/{self._realm}")).get("CompanyInfo", {})
+        company = (await self.read(f"/companyinfo/{self._realm}")).get("CompanyInfo", {})
         name, country = company.get("CompanyName", "?"), company.get("Country", "?")
         return f"connected to the QuickBooks company {name} ({country}), realm {self._realm}"
 
-    async def customer_for(self, customer: Customer) -> str | None:
+    async def _currency_settings(self) -> Row:
+        body = await self.read("/preferences")
+        with required_values("the preferences of the QuickBooks company"):
+            settings: Row = body["Preferences"]["CurrencyPrefs"]
+            return settings
+
+    async def _read_home_currency(self) -> str:
+        return str((await self._currency_settings())["HomeCurrency"]["value"])
+
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
         """Look up by Id if mapped, else by DisplayName; a customer has one currency there."""
         if customer.mapped:
-            where = f"Id = '{_quoted(customer.mapped)}' and Active in (true, false)"
-            found = await self._query("Customer", where)
-        else:
-            names = {customer.account_name, _with_currency(customer)}
-            listed = ", ".join(f"'{_quoted(name)}'" for name in sorted(names))
-            wanted = {name.casefold() for name in names}
-            where = f"DisplayName in ({listed}) and Active in (true, false)"
-            found = [
-                one
-                for one in await self._query("Customer", where)
-                if str(one.get("DisplayName", "")).casefold() in wanted
-                and _bills_in(one, customer.currency)
-            ]
-        customers = [
-            RemoteCustomer(
-                str(one["Id"]), one.get("Active", True), str(one.get("DisplayName", one["Id"]))
-            )
-            for one in found
-        ]
-        return choose_customer(customers, customer)
+            found = await self._named("Customer", "Id", customer.mapped)
+            for one in found:
+                currency = await self._currency_of(one)
+                if customer.currency not in ("", currency):
+                    raise Failure(
+                        "permanent",
+                        "wrong_currency",
+                        f"customer {customer.mapped}, to which {customer.account_name} is mapped,"
+                        f" is billed in {currency} in QuickBooks, the document is in"
+                        f" {customer.currency}: map a customer of that currency, then retry",
+                    )
+            return found
+        names = {customer.account_name, _with_currency(customer)}
+        found = await self._named("Customer", "DisplayName", *sorted(names))
+        with required_values("a customer in QuickBooks"):
+            ours = [one for one in found if _account_name(one) == customer.account_name.casefold()]
+        wanted = customer.currency
+        return [one for one in ours if not wanted or await self._currency_of(one) == wanted]
 
-    async def add_customer(self, customer: Customer) -> str:
-        """Create a customer of that name; append the currency if the name is taken in another."""
-        try:
-            return await self._add_customer(customer, customer.account_name)
-        except Failure as failed:
-            if failed.code != f"quickbooks_{NAME_TAKEN}":
-                raise
+    async def _named(self, entity: str, column: str, *values: str) -> list[dict[str, Any]]:
+        """Return customers, vendors or employees, inactive ones too."""
+        where = f"{column} in ({_listed(values)}) and Active in (true, false)"
+        return await self._query(entity, where)
+
+    async def _currency_of(self, row: Row) -> str:
+        """Return the currency of a record: where there is one currency only, it is left out."""
+        return _currency(row) or await self._home_currency()
+
+    def _customer(self, row: Row) -> RemoteCustomer:
+        an_id = str(row["Id"])
+        return RemoteCustomer(an_id, row.get("Active", True), str(row.get("DisplayName", an_id)))
+
+    async def _add_customer(self, customer: Customer) -> str:
+        """Create a customer of that name; append the currency if a customer in another has it."""
+        names = dict.fromkeys((customer.account_name, _with_currency(customer)))
+        if customer.currency and customer.currency != await self._home_currency():
+            await self._require_multicurrency(customer)
+        for name in names:
+            try:
+                return await self._add_named(customer, name)
+            except Failure as failed:
+                if failed.failure != "duplicate":
+                    raise
             there = await self.customer_for(customer)
             if there is not None:
                 return there
-            if not customer.currency:
-                raise
-            return await self._add_customer(customer, _with_currency(customer))
+            if not await self._named("Customer", "DisplayName", name):
+                break
+        for entity in NAMED:
+            if await self._named(entity, "DisplayName", name):
+                raise Failure(
+                    "permanent",
+                    "name_taken",
+                    f"QuickBooks has the name {name} for {_article(entity)}, and takes a name once"
+                    " over customers, vendors and employees: rename one of them there, or create a"
+                    f" customer of another name and map {customer.account_name} to it, then retry",
+                )
+        raise Failure(
+            "permanent",
+            "name_taken",
+            f"QuickBooks refuses the name {name} as taken: map {customer.account_name}"
+            " to a customer, then retry",
+        )
 
-    async def _add_customer(self, customer: Customer, name: str) -> str:
+    async def _require_multicurrency(self, customer: Customer) -> None:
+        """Refuse another currency in a company that has only its own."""
+        settings = await self._currency_settings()
+        if not settings.get("MultiCurrencyEnabled"):
+            raise Failure(
+                "permanent",
+                "one_currency",
+                f"the QuickBooks company has {await self._home_currency()} only and"
+                f" {customer.account_name} is billed in {customer.currency}:"
+                " turn multicurrency on in QuickBooks, then retry",
+            )
+
+    async def _add_named(self, customer: Customer, name: str) -> str:
         body: dict[str, Any] = {
             "DisplayName": name,
             "CompanyName": short(customer.name or customer.account_name, 100),
         }
+        if name != customer.account_name:
+            body["Notes"] = FOR_NAME + customer.account_name
         if lines := customer.address_lines[:5]:
             body["BillAddr"] = {f"Line{at}": line for at, line in enumerate(lines, 1)}
         if customer.currency:
             body["CurrencyRef"] = {"value": customer.currency}
         # No key: a name is taken once, and an old response could name a deleted customer.
-        created = await self._write("/customer", body, "")
-        try:
+        created = await self.write("POST", "/customer", body)
+        with required_values("the response to a new customer", writes=True):
             return str(created["Customer"]["Id"])
-        except (LookupError, TypeError) as error:
-            what = "the response to a new customer"
-            raise incomplete_response(what, error, writes=True) from error
 
-    def render(self, document: ArDocument, customer: str) -> str:
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render an Invoice or CreditMemo. The account comes with the item."""
-        require_codes(document, needs_item=True, needs_account=False)
-        require_number_length(document, NUMBER_LENGTH, "QuickBooks")
-        document = with_lines_summed(document, self._most_lines)
         body: dict[str, Any] = {
             "DocNumber": document.number,
             "TxnDate": document.invoice_date.isoformat(),
@@ -166,10 +202,9 @@ class QuickBooks(CloudAdapter):
         if document.po_number:
             body["CustomerMemo"] = {"value": f"PO {document.po_number}"}
         if document.corrects:
-            body["PrivateNote"] = short(
-                "corrects " + ", ".join(each.number for each in document.corrects), 4000
-            )
-        return exact_json(body | self._tax(document))
+            numbers = ", ".join(each.number for each in document.corrects)
+            body["PrivateNote"] = short(f"corrects {numbers}", 4000)
+        return body | self._tax(document)
 
     def _line(self, line: Line, currency: str) -> dict[str, Any]:
         quantity, price = line.quantity_and_price(currency)
@@ -208,38 +243,35 @@ class QuickBooks(CloudAdapter):
         return {"TxnTaxDetail": {"TxnTaxCodeRef": {"value": codes[0]}, "TotalTax": document.tax}}
 
     async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
-        """Create one document."""
+        """Create one document; the response is the document."""
         (one,) = requests
-        entity = ENTITY[one.kind]
-        body = await self._write(f"/{entity.lower()}", one.request, one.key)
-        try:
-            return [_document(body[entity], one.kind)]
-        except (LookupError, TypeError, Failure) as error:
-            what = f"the response to {one.number}"
-            raise incomplete_response(what, error, writes=True) from error
+        path, key = f"/{ENTITY[one.kind].lower()}", {"requestid": one.key}
+        body = await self.write("POST", path, one.request, key)
+        return [await read_back(f"{one.number} was created", self._in(body, one.kind))]
 
-    async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
-        """Refuse: there are no drafts."""
-        raise no_drafts(remote_id, "QuickBooks")
+    async def _in(self, body: Row, kind: DocumentType) -> RemoteDocument:
+        with required_values("the response"):
+            row = body[ENTITY[kind]]
+        return (await self._documents([row], kind))[0]
 
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """Link the credit memo to its invoices by a payment of nothing."""
-        memo = (await self._read(f"/creditmemo/{credit.remote_id}")).get("CreditMemo")
-        if not isinstance(memo, dict):
-            message = f"credit memo {credit.remote_id} could not be read"
-            raise unreadable(message, writes=False)
+        body = await self.read(f"/creditmemo/{credit.remote_id}")
+        with required_values(f"credit memo {credit.remote_id}"):
+            links = body["CreditMemo"].get("LinkedTxn") or ()
+            payments = [link["TxnId"] for link in links if link["TxnType"] == "Payment"]
         linked: set[str] = set()
-        for link in memo.get("LinkedTxn") or ():
-            if link.get("TxnType") == "Payment":
-                payment = (await self._read(f"/payment/{link['TxnId']}")).get("Payment", {})
-                linked |= {invoice for invoice, _ in _linked(payment, "Invoice")}
+        for payment in payments:
+            body = await self.read(f"/payment/{payment}")
+            with required_values(f"payment {payment}"):
+                linked |= {invoice for invoice, _ in _linked(body["Payment"], "Invoice")}
         missing = document.not_applied(linked)
         if not missing:
             return
         amount = sum((each.amount for each in missing), Decimal(0))
         parts = [(each.amount, each.remote_id, "Invoice") for each in missing]
         parts.append((amount, credit.remote_id, "CreditMemo"))
-        body = {
+        request = {
             "CustomerRef": {"value": credit.customer},
             "TotalAmt": Decimal(0),
             "CurrencyRef": {"value": document.currency},
@@ -251,44 +283,45 @@ class QuickBooks(CloudAdapter):
         }
         amounts = (f"{each.remote_id}={each.amount}" for each in missing)
         key = key_of(self._ledger, "apply", credit.remote_id, *amounts)
-        await self._write("/payment", body, key)
+        await self.write("POST", "/payment", request, {"requestid": key})
 
-    async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Refuse: there are no drafts."""
-        raise no_drafts(remote_id, "QuickBooks")
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
+        found = await self._query(ENTITY[kind], f"DocNumber in ({_listed(numbers)})")
+        return await self._documents(found, kind)
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
-        """Look up by DocNumber."""
-        return await find_by_number(numbers, lambda part: self._where(kind, "DocNumber", part))
+    async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
+        found = await self._query(ENTITY[kind], f"Id in ({_listed(remote_ids)})")
+        return await self._documents(found, kind)
 
-    async def status(
-        self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, RemoteDocument | None]:
-        """Look up by Id, many in one call; only code 610 means that a document is gone."""
-        return await status_by_id(
-            remote_ids,
-            lambda part: self._where(kind, "Id", part),
-            lambda an_id: self._read_one(kind, an_id),
-        )
-
-    async def _where(
-        self, kind: DocumentType, column: str, values: Sequence[str]
-    ) -> list[RemoteDocument]:
-        listed = ", ".join(f"'{_quoted(value)}'" for value in values)
-        found = await self._query(ENTITY[kind], f"{column} in ({listed})")
-        return [_document(one, kind) for one in found]
-
-    async def _read_one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
+    async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
+        """Read a document; only code 610 means that it is gone."""
         try:
-            body = await self._read(f"/{ENTITY[kind].lower()}/{remote_id}")
-            return _document(body[ENTITY[kind]], kind)
-        except KeyError as error:
-            what = f"the response about {remote_id}"
-            raise incomplete_response(what, error, writes=False) from error
+            body = await self.read(f"/{ENTITY[kind].lower()}/{quote(remote_id, safe='')}")
         except Failure as failed:
-            if failed.code != "quickbooks_610":
+            if failed.code != GONE:
                 raise
             return None
+        with required_values(f"the response about {remote_id}"):
+            row: Row = body[ENTITY[kind]]
+            return row
+
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        total = Decimal(row["TotalAmt"])
+        left = Decimal(row.get("RemainingCredit", row.get("Balance", total)))
+        voided = total == 0 and _is_voided(row)
+        return RemoteDocument(
+            remote_id=str(row["Id"]),
+            number=str(row.get("DocNumber", "")),
+            kind=kind,
+            state="voided" if voided else "paid" if left == 0 else "posted",
+            currency=_currency(row),
+            total=total,
+            customer=str(row["CustomerRef"]["value"]),
+            remote_number=str(row.get("DocNumber", "")),
+            balance=left,
+            invoice_date=day_in(row.get("TxnDate")),
+            changed_at=_changed_at(row),
+        )
 
     async def payments(self, cursor: str) -> PaymentPage:
         """Read payments by the time of their last change, and deleted ones from the change log.
@@ -307,46 +340,41 @@ class QuickBooks(CloudAdapter):
             cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
         ):
             newest = page.newest
-            payments += [payment for one in page.rows for payment in _payments_in(one)]
+            for one in page.rows:
+                currency = await self._currency_of(one)
+                with required_values("a payment in QuickBooks"):
+                    payments += _payments_in(one, currency)
         if cursor:
             payments += await self._deleted_payments(cursor)
         return PaymentPage(newest, tuple(payments))
 
     async def _deleted_payments(self, cursor: str) -> list[Payment]:
         since = max(datetime.fromisoformat(cursor), clock.now() - CHANGES_KEPT).isoformat()
-        log = await self._read("/cdc", {"entities": "Payment", "changedSince": since})
-        deleted = [one for one in _changes(log) if one.get("status") == "Deleted"]
-        return [
-            Payment(
-                payment_id=str(one["Id"]),
-                remote_id="",
-                number="",
-                amount=Decimal(0),
-                currency="",
-                paid_on=datetime.fromisoformat(_changed_at(one) or cursor).date(),
-                cancelled=True,
-            )
-            for one in deleted
-        ]
+        log = await self.read("/cdc", {"entities": "Payment", "changedSince": since})
+        with required_values("the change log of QuickBooks"):
+            return [
+                Payment(
+                    payment_id=str(one["Id"]),
+                    remote_id="",
+                    number="",
+                    amount=Decimal(0),
+                    currency="",
+                    paid_on=datetime.fromisoformat(_changed_at(one) or cursor).date(),
+                    cancelled=True,
+                )
+                for part in list_in(log, "CDCResponse")
+                for each in part.get("QueryResponse") or ()
+                for one in each.get("Payment") or ()
+                if one.get("status") == "Deleted"
+            ]
 
     async def _query(self, entity: str, where: str, start: int = 1) -> list[dict[str, Any]]:
         query = f"select * from {entity} where {where} startposition {start} maxresults {PAGE}"
-        body = await self._read("/query", {"query": query})
-        if not isinstance(body.get("QueryResponse"), dict):
+        body = (await self.read("/query", {"query": query})).get("QueryResponse")
+        if not isinstance(body, dict):
             message = f"the response to a query of {entity} has no QueryResponse"
             raise unreadable(message, writes=False)
-        return list(body["QueryResponse"].get(entity) or ())
-
-    async def _read(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return await self._api.read(self._at + path, {"minorversion": "75"} | dict(params or {}))
-
-    async def _write(self, path: str, body: Any, key: str) -> dict[str, Any]:
-        return await self._api.write(
-            "POST",
-            self._at + path,
-            body,
-            {"minorversion": "75"} | ({"requestid": key} if key else {}),
-        )
+        return list_in({entity: []} | body, entity)
 
 
 def read_failure(response: Response, writes: bool) -> Failure | None:
@@ -375,7 +403,7 @@ def read_failure(response: Response, writes: bool) -> Failure | None:
     refused = "authentication" in kind or "authorization" in kind or codes & AUTH_CODES
     if status in (401, 403) or refused:
         return Failure("auth", code, message)
-    if NUMBER_TAKEN.search(message) or codes & NUMBER_TAKEN_CODES:
+    if TAKEN.search(message) or codes & TAKEN_CODES:
         return Failure("duplicate", code, message)
     if status >= 500 or "system" in kind:
         return Failure("unknown" if writes else "transient", code, message, retry_after=retry_after)
@@ -384,28 +412,6 @@ def read_failure(response: Response, writes: bool) -> Failure | None:
 
 def _text(error: Mapping[str, Any], name: str) -> str:
     return str(error.get(name) or error.get(name.lower()) or "")
-
-
-def _document(one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
-    try:
-        total = Decimal(one["TotalAmt"])
-        left = Decimal(one.get("RemainingCredit", one.get("Balance", total)))
-        voided = total == 0 and _is_voided(one)
-        return RemoteDocument(
-            remote_id=str(one["Id"]),
-            number=str(one.get("DocNumber", "")),
-            kind=kind,
-            state="voided" if voided else "paid" if left == 0 else "posted",
-            currency=str(one["CurrencyRef"]["value"]),
-            total=total,
-            customer=str(one["CustomerRef"]["value"]),
-            remote_number=str(one.get("DocNumber", "")),
-            balance=left,
-            invoice_date=date.fromisoformat(one["TxnDate"]),
-            changed_at=_changed_at(one),
-        )
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise incomplete_response(f"a QuickBooks {kind}", error, writes=False) from error
 
 
 def _is_voided(one: Mapping[str, Any]) -> bool:
@@ -420,16 +426,15 @@ def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
     return [
         (str(link["TxnId"]), Decimal(line["Amount"]))
         for link, line in lines
-        if link.get("TxnType") == kind
+        if link["TxnType"] == kind
     ]
 
 
-def _payments_in(one: Mapping[str, Any]) -> list[Payment]:
+def _payments_in(one: Row, currency: str) -> list[Payment]:
     """Return the money in a payment by invoice, without the part that credit memos cover."""
     invoices = _linked(one, "Invoice")
     covered = sum((amount for _, amount in _linked(one, "CreditMemo")), Decimal(0))
     on = date.fromisoformat(one["TxnDate"])
-    currency = str((one.get("CurrencyRef") or {}).get("value", ""))
     if not invoices and _is_voided(one):
         return [Payment(str(one["Id"]), "", "", Decimal(0), currency, on, cancelled=True)]
     payments = []
@@ -439,17 +444,6 @@ def _payments_in(one: Mapping[str, Any]) -> list[Payment]:
         if amount > by_credit:
             payments.append(Payment(str(one["Id"]), invoice, "", amount - by_credit, currency, on))
     return payments
-
-
-def _changes(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if not isinstance(body.get("CDCResponse"), list):
-        raise unreadable("the change log could not be read", writes=False)
-    return [
-        one
-        for part in body["CDCResponse"]
-        for each in part.get("QueryResponse") or ()
-        for one in each.get("Payment") or ()
-    ]
 
 
 def _changed_at(one: Row) -> str:
@@ -466,12 +460,25 @@ def _with_currency(customer: Customer) -> str:
     )
 
 
-def _bills_in(one: Mapping[str, Any], currency: str) -> bool:
-    return not currency or (one.get("CurrencyRef") or {}).get("value", currency) == currency
+def _account_name(row: Row) -> str:
+    """Return the case-folded Account Name of a customer: its name, unless its notes give it."""
+    notes, name = str(row.get("Notes") or ""), str(row["DisplayName"])
+    return (notes.removeprefix(FOR_NAME) if notes.startswith(FOR_NAME) else name).casefold()
 
 
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+def _currency(row: Row) -> str:
+    """Return the currency that a record names, "" if none: QuickBooks needs multicurrency on."""
+    return str((row.get("CurrencyRef") or {}).get("value") or "")
+
+
+def _article(entity: str) -> str:
+    return f"{'an' if entity[0] in 'AEIOU' else 'a'} {entity.lower()}"
+
+
+def _listed(values: Iterable[str]) -> str:
+    """Return texts as a list in a query."""
+    escaped = (value.replace("\\", "\\\\").replace("'", "\\'") for value in values)
+    return ", ".join(f"'{value}'" for value in escaped)
 
 
 LEDGER = AdapterSpec(
@@ -521,5 +528,9 @@ LEDGER = AdapterSpec(
     ),
     make=QuickBooks,
     allowed_hosts=("quickbooks.api.intuit.com", "sandbox-quickbooks.api.intuit.com"),
+    line_code="item",
+    number_length=21,
+    name_length=500,
+    name_without=":\t\r\n",
     needs="an app at developer.intuit.com with the scope com.intuit.quickbooks.accounting",
 )

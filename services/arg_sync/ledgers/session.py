@@ -7,9 +7,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.arg_sync.ledgers.adapter import AdapterContext, Setting
+from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Setting
 from services.arg_sync.ledgers.failures import Failure, unreadable
 from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json
+from services.arg_sync.ledgers.lookups import AdapterBase
 from services.arg_sync.ledgers.oauth import CALL_SECONDS, Grant, Tokens, hidden
 
 KEYS = uuid.UUID("5e8b4ac6-31a1-4d9c-9a0c-0b4a5c4f6a10")
@@ -33,26 +34,29 @@ async def _no_rate_limit() -> None:
     """The token endpoint is not part of the rate budget."""
 
 
-class ApiSession:
-    """The API of one connection, logged in."""
+class CloudAdapter(AdapterBase):
+    """An adapter whose calls bear a token. `headers` and `params` go with every call."""
 
     def __init__(
         self,
         context: AdapterContext,
+        spec: AdapterSpec,
         base_url: str,
         token_url: str,
         grant: Grant,
         read_failure: ReadFailure,
         *,
-        hosts: tuple[str, ...],
         token_hosts: tuple[str, ...],
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__(context, spec)
         can = context.capabilities
-        self.http_client = HttpClient(
+        self._http_client = HttpClient(
             base_url,
             context.rate_limiter,
             request_seconds=can.request_seconds,
-            allowed_hosts=hosts,
+            allowed_hosts=spec.allowed_hosts,
             concurrency=can.concurrency,
         )
         token_client = HttpClient(
@@ -62,8 +66,9 @@ class ApiSession:
             allowed_hosts=token_hosts,
             concurrency=1,
         )
-        self.tokens = Tokens(context.ledger, context.secret_store, token_client, grant)
+        self._tokens = Tokens(context.ledger, context.secret_store, token_client, grant)
         self._read_failure = read_failure
+        self._headers, self._params = dict(headers or {}), dict(params or {})
 
     async def call(
         self,
@@ -79,19 +84,19 @@ class ApiSession:
 
         Raises the failure that the response means, without any secret in it.
         """
-        secrets = await self.tokens.current()
-        self.http_client.hide = hidden(secrets)
+        secrets = await self._tokens.current()
+        self._http_client.hide = hidden(secrets)
         content = body if isinstance(body, str) or body is None else exact_json(body)
-        sent = {"authorization": f"Bearer {secrets.values['access_token']}"}
+        sent = self._headers | {"authorization": f"Bearer {secrets.values['access_token']}"}
         if content is not None:
             sent["content-type"] = "application/json"
         try:
-            response = await self.http_client.call(
+            response = await self._http_client.call(
                 method,
                 path,
                 writes=writes,
                 content=content,
-                params=params,
+                params=(self._params | dict(params or {})) or None,
                 headers=sent | dict(headers or {}),
             )
             failed = self._read_failure(response, writes)
@@ -100,11 +105,11 @@ class ApiSession:
         if failed is None:
             return response
         if failed.failure == "auth":
-            self.tokens.refused(secrets)
+            self._tokens.refused(secrets)
         raise Failure(
             failed.failure,
             failed.code,
-            self.http_client.clean(failed.message),
+            self._http_client.clean(failed.message),
             retry_after=failed.retry_after,
             everywhere=failed.everywhere,
         ) from None
@@ -137,35 +142,20 @@ class ApiSession:
         try:
             value = response.json(writes=writes)
         except Failure as failed:
-            message = self.http_client.clean(failed.message)
+            message = self._http_client.clean(failed.message)
             raise Failure(failed.failure, failed.code, message) from None
         if not isinstance(value, dict):
-            message = f"the response is no JSON object: {response.words}"
-            raise unreadable(message, writes=writes)
+            raise unreadable(f"the response is no JSON object: {response.words}", writes=writes)
         return value
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self.http_client.close()
-        await self.tokens.close()
-
-
-class CloudAdapter:
-    """What the adapters of cloud systems have in common."""
-
-    def __init__(self, context: AdapterContext, api: ApiSession) -> None:
-        self.capabilities = context.capabilities
-        self._ledger = context.ledger
-        self._most_lines = int(context.settings.get("most_lines") or 0)
-        self._api = api
 
     async def renew(self) -> None:
         """Get a new access token."""
-        await self._api.tokens.current()
+        await self._tokens.current()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._api.close()
+        await self._http_client.close()
+        await self._tokens.close()
 
 
 def object_in(response: Response) -> dict[str, Any]:

@@ -32,12 +32,7 @@ from services.arg_sync.ledgers.documents import (
 )
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import HttpClient
-from services.arg_sync.ledgers.lookups import (
-    DocumentsByNumber,
-    RemoteCustomer,
-    choose_customer,
-    find_by_number,
-)
+from services.arg_sync.ledgers.lookups import AdapterBase, RemoteCustomer, Row
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, TrytonWarning
 from shared.money import minor_unit
 from shared.terms import DocumentType
@@ -68,12 +63,14 @@ OVERLAP = 500
 """How many ids are read again: a payment that commits late has a lower id than the last read."""
 
 
-class Tryton:
+class Tryton(AdapterBase):
     """One company of one Tryton database."""
 
+    counts_inactive = True
+
     def __init__(self, context: AdapterContext) -> None:
+        super().__init__(context, LEDGER)
         at = context.settings
-        self.capabilities = context.capabilities
         self._user, self._database = at["user"], at["database"]
         self._company_name, self._journal_name = at.get("company", ""), at.get("journal", "")
         accepted = at.get("accept_warnings", WARNINGS_ACCEPTED).split(",")
@@ -112,21 +109,19 @@ class Tryton:
 
     # -- customers
 
-    async def customer_for(self, customer: Customer) -> str | None:
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
         """Look up by the party's code or id if mapped, else by its exact name."""
         domain: list[Any] = [["name", "=", customer.account_name]]
         if customer.mapped:
             an_id = int(customer.mapped) if customer.mapped.isdigit() else -1
             domain = ["OR", ["code", "=", customer.mapped], ["id", "=", an_id]]
-        found = await self._search(
-            "model.party.party", domain, ["name", "code", "active"], active_test=False
-        )
-        parties = [
-            RemoteCustomer(str(one["id"]), one["active"], f"code {one['code']}") for one in found
-        ]
-        return choose_customer(parties, customer, count_inactive=True)
+        fields = ["name", "code", "active"]
+        return await self._search("model.party.party", domain, fields, active_test=False)
 
-    async def add_customer(self, customer: Customer) -> str:
+    def _customer(self, row: Row) -> RemoteCustomer:
+        return RemoteCustomer(str(row["id"]), row["active"], f"code {row['code']}")
+
+    async def _add_customer(self, customer: Customer) -> str:
         """Create a party with one address."""
         street = customer.address or customer.name or customer.account_name
         party = {
@@ -138,15 +133,12 @@ class Tryton:
 
     # -- documents
 
-    def render(self, document: ArDocument, customer: str) -> str:
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render the invoice with codes instead of ids; `create` looks the ids up."""
         sign = -1 if document.kind == "credit-note" else 1
-        lines, taxes = [], dict[tuple[str, bool], list[Decimal]]()
+        lines, taxes = [], dict[tuple[str, bool], tuple[Decimal, Decimal]]()
         for line in document.lines:
             quantity, price = _quantity_and_price(line, document.currency)
-            if not line.account:
-                message = f"line {line.line_no} has no account: map one (an item is not enough)"
-                raise Failure("permanent", "mapping_missing", message)
             lines.append(
                 {
                     "description": line.description,
@@ -157,12 +149,10 @@ class Tryton:
                 }
             )
             if line.tax:
-                part = taxes.setdefault(
-                    (line.tax, sign * line.amount >= 0), [Decimal(0), Decimal(0)]
-                )
-                part[0] += sign * line.amount
-                part[1] += sign * line.tax_amount
-        body = {
+                side = line.tax, sign * line.amount >= 0
+                base, amount = taxes.get(side, (Decimal(0), Decimal(0)))
+                taxes[side] = base + sign * line.amount, amount + sign * line.tax_amount
+        return {
             "party": int(customer),
             "reference": document.number,
             "description": document.po_number,
@@ -176,20 +166,12 @@ class Tryton:
                 for (tax, _), (base, amount) in taxes.items()
             ],
         }
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
 
-    async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
+    async def _create(self, request: FrozenRequest) -> str:
         """Create a draft."""
-        (one,) = requests
-        values = await self._values(json.loads(one.request))
+        values = await self._values(json.loads(request.request))
         (an_id,) = await self._call(f"{INVOICE}.create", [values], writes=True)
-        try:
-            return [await self._one(str(an_id), one.kind)]
-        except Failure as failed:
-            # The draft exists: whatever reading it gives, it must not be created again.
-            raise Failure(
-                "unknown", failed.code, failed.message, everywhere=failed.everywhere
-            ) from failed
+        return str(an_id)
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Post a draft; posting a posted one changes nothing. Skip the accepted warnings."""
@@ -197,7 +179,7 @@ class Tryton:
         while True:
             try:
                 await self._call(f"{INVOICE}.post", [int(remote_id)], writes=True)
-                return await self._one(remote_id, kind)
+                return await self._posted(remote_id, kind)
             except TrytonWarning as warning:
                 accepted = warning.kind in self._accepted and warning.name not in skipped
                 if not accepted or len(skipped) == MAX_WARNINGS:
@@ -235,30 +217,43 @@ class Tryton:
         if found is not None:
             await self._call(f"{INVOICE}.delete", [int(remote_id)], writes=True)
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
         """Look up by reference among the customer invoices of the company."""
-        company = await self._company()
+        domain = [
+            ["reference", "in", list(numbers)],
+            ["type", "=", "out"],
+            ["company", "=", await self._company()],
+        ]
+        return await self._invoices(kind, domain)
 
-        async def read(part: Sequence[str]) -> list[RemoteDocument]:
-            domain = [
-                ["reference", "in", list(part)],
-                ["type", "=", "out"],
-                ["company", "=", company],
-                ["state", "!=", "cancelled"],
-            ]
-            found = [_document(row, kind) for row in await self._search(INVOICE, domain, FIELDS)]
-            return [one for one in found if one is not None]
+    async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
+        return await self._invoices(kind, [["id", "in", [int(an_id) for an_id in remote_ids]]])
 
-        return await find_by_number(numbers, read)
-
-    async def status(
-        self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, RemoteDocument | None]:
-        """Look up by id."""
-        domain = [["id", "in", [int(an_id) for an_id in remote_ids]]]
+    async def _invoices(self, kind: DocumentType, domain: list[Any]) -> list[RemoteDocument]:
+        """Return the invoices of that kind. A credit note is negative; 0 may be either."""
         rows = await self._search(INVOICE, domain, FIELDS)
-        by_id = {str(row["id"]): _document(row, kind) for row in rows}
-        return {an_id: by_id.get(an_id) for an_id in remote_ids}
+        total, negative = "total_amount", kind == "credit-note"
+        ours = [row for row in rows if not row[total] or (row[total] < 0) == negative]
+        return await self._documents(ours, kind)
+
+    async def _one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
+        return next(iter(await self._by_id(kind, [remote_id])), None)
+
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        sign = -1 if kind == "credit-note" else 1
+        return RemoteDocument(
+            remote_id=str(row["id"]),
+            number=row["reference"] or "",
+            kind=kind,
+            state=STATES[row["state"]],
+            currency=row["currency."]["code"],
+            total=sign * row["total_amount"],
+            customer=str(row["party"]),
+            remote_number=row["number"] or "",
+            balance=sign * row["amount_to_pay"],
+            invoice_date=row["invoice_date"],
+            changed_at=str(row.get("write_date") or ""),
+        )
 
     async def payments(self, cursor: str) -> PaymentPage:
         """Read the move lines that pay customer invoices, without those of credit notes."""
@@ -300,11 +295,10 @@ class Tryton:
         newest = max((row["id"] for row in rows), default=int(cursor or 0))
         return PaymentPage(str(newest), tuple(payments))
 
-    async def _one(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
-        found = (await self.status(kind, [remote_id]))[remote_id]
+    async def _posted(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
+        found = await self._one(kind, remote_id)
         if found is None:
-            message = f"Tryton has no {kind} with the id {remote_id}"
-            raise Failure("permanent", "gone", message)
+            raise Failure("permanent", "gone", f"Tryton has no {kind} with the id {remote_id}")
         return found
 
     async def _values(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -451,27 +445,6 @@ class Tryton:
         return company
 
 
-def _document(row: Mapping[str, Any], kind: DocumentType) -> RemoteDocument | None:
-    """Return an invoice of that kind, else None. A credit note is negative; 0 may be either."""
-    total = row["total_amount"]
-    if total != 0 and (total < 0) != (kind == "credit-note"):
-        return None
-    sign = -1 if kind == "credit-note" else 1
-    return RemoteDocument(
-        remote_id=str(row["id"]),
-        number=row["reference"] or "",
-        kind=kind,
-        state=STATES[row["state"]],
-        currency=row["currency."]["code"],
-        total=sign * total,
-        customer=str(row["party"]),
-        remote_number=row["number"] or "",
-        balance=sign * row["amount_to_pay"],
-        invoice_date=row["invoice_date"],
-        changed_at=str(row.get("write_date") or ""),
-    )
-
-
 def _quantity_and_price(line: Line, currency: str) -> tuple[Decimal, Decimal]:
     """Return quantity and price if Tryton computes our amount from them, else 1 × the amount.
 
@@ -536,6 +509,7 @@ LEDGER = AdapterSpec(
         discards=True,
     ),
     make=Tryton,
+    line_code="account",
     needs="modules account and account_invoice; a chart of accounts, a fiscal year with periods"
     " and invoice sequences; accounts and taxes mapped by code",
 )

@@ -29,34 +29,28 @@ from services.arg_sync.ledgers.documents import (
     RemoteState,
 )
 from services.arg_sync.ledgers.failures import Failure, unreadable
-from services.arg_sync.ledgers.folding import require_codes, with_lines_summed
-from services.arg_sync.ledgers.http_client import Response, exact_json, failure_of
+from services.arg_sync.ledgers.folding import short
+from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
-    DocumentsByNumber,
     RemoteCustomer,
     Row,
+    amount_in,
     change_pages,
-    choose_customer,
-    find_by_number,
     if_there,
-    incomplete_response,
-    no_drafts,
-    status_by_id,
+    list_in,
+    required_values,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
-from services.arg_sync.ledgers.session import (
-    ApiSession,
-    CloudAdapter,
-    key_of,
-    most_lines_setting,
-    object_in,
-)
+from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared.terms import DocumentType
 
 BODY_BYTES = 3_000_000
 PAGE = 100
 PAGES_AT_ONCE = 20
 NO_ID = "00000000-0000-0000-0000-000000000000"
+GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+NOT_IN_FILTERS = re.compile(r'["\\]')
+"""Characters of a text that a `where` cannot hold: Xero refuses it whatever escapes them."""
 STATES: dict[str, RemoteState] = {
     "DRAFT": "draft",
     "SUBMITTED": "draft",
@@ -76,71 +70,82 @@ class Xero(CloudAdapter):
 
     def __init__(self, context: AdapterContext) -> None:
         at = context.settings
-        self._tenant = {"xero-tenant-id": at["tenant_id"]}
         scope = "accounting.transactions accounting.contacts accounting.settings.read"
-        api = ApiSession(
+        super().__init__(
             context,
+            LEDGER,
             at["base_url"],
             at["token_url"],
             refresh_or_client(at["client_id"], scope),
             read_failure,
-            hosts=LEDGER.allowed_hosts,
             token_hosts=(".xero.com",),
+            headers={"xero-tenant-id": at["tenant_id"]},
         )
-        super().__init__(context, api)
 
     async def check(self) -> str:
         """Return the organisation's name and currency."""
-        (organisation,) = (await self._get("/Organisation"))["Organisations"]
+        organisation = await self._organisation()
         name, currency = organisation.get("Name", "?"), organisation.get("BaseCurrency", "?")
         return f"connected to the Xero organisation {name}, base currency {currency}"
 
-    async def customer_for(self, customer: Customer) -> str | None:
-        """Look up by ContactID or ContactNumber if mapped, else by Name."""
-        if customer.mapped:
-            body = await if_there(self._get(f"/Contacts/{quote(customer.mapped, safe='')}"))
-            found = [] if body is None else _list(body, "Contacts")
-        else:
-            where = {
-                "where": f'Name=="{_escaped(customer.account_name)}"',
-                "includeArchived": "true",
-            }
-            found = [
-                one
-                for one in _list(await self._get("/Contacts", where), "Contacts")
-                if _same(one.get("Name", ""), customer.account_name)
-            ]
-        contacts = [
-            RemoteCustomer(
-                str(one["ContactID"]),
-                one.get("ContactStatus", "ACTIVE") == "ACTIVE",
-                str(one.get("Name", one["ContactID"])),
-            )
-            for one in found
-        ]
-        return choose_customer(contacts, customer)
+    async def _organisation(self) -> Row:
+        found = list_in(await self.read("/Organisation"), "Organisations")
+        return found[0] if found else {}
 
-    async def add_customer(self, customer: Customer) -> str:
+    async def _read_home_currency(self) -> str:
+        return str((await self._organisation())["BaseCurrency"])
+
+    async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
+        """Look up by ContactID or ContactNumber if mapped, else by Name."""
+        name = customer.account_name
+        if customer.mapped:
+            body = await if_there(self.read(f"/Contacts/{quote(customer.mapped, safe='')}"))
+            return [] if body is None else list_in(body, "Contacts")
+        if NOT_IN_FILTERS.search(name):
+            found = await self._contacts_with(name)
+        else:
+            where = {"where": f'Name=="{name}"', "includeArchived": "true"}
+            found = list_in(await self.read("/Contacts", where), "Contacts")
+        return [one for one in found if _same(str(one.get("Name", "")), name)]
+
+    async def _contacts_with(self, name: str) -> list[dict[str, Any]]:
+        """Search for the longest part of a name that no filter can hold; refuse too many hits."""
+        part = max((each.strip() for each in NOT_IN_FILTERS.split(name)), key=len)
+        found: list[dict[str, Any]] = []
+        for page in range(1, PAGES_AT_ONCE + 1 if part else 1):
+            params = {"searchTerm": part, "page": str(page), "pageSize": str(PAGE)}
+            body = await self.read("/Contacts", params | {"includeArchived": "true"})
+            rows = list_in(body, "Contacts")
+            found += rows
+            if len(rows) < PAGE:
+                return found
+        raise Failure(
+            "permanent",
+            "name_not_possible",
+            f"{name} has a double quote or a backslash, which no filter of Xero takes, and a search"
+            f" for {part!r} has too many results: map the customer, then retry",
+        )
+
+    def _customer(self, row: Row) -> RemoteCustomer:
+        an_id, active = str(row["ContactID"]), row.get("ContactStatus", "ACTIVE") == "ACTIVE"
+        return RemoteCustomer(an_id, active, str(row.get("Name", an_id)))
+
+    async def _add_customer(self, customer: Customer) -> str:
         """Create a contact named by its Account Name."""
         contact: dict[str, Any] = {"Name": customer.account_name}
         if customer.tax_id:
-            contact["TaxNumber"] = customer.tax_id[:50]
+            contact["TaxNumber"] = short(customer.tax_id, 50)
         lines = [line for line in (customer.name, *customer.address.splitlines()) if line]
         if lines:
             numbered = {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}
             contact["Addresses"] = [{"AddressType": "POBOX"} | numbered]
         key = key_of(self._ledger, "customer", customer.account_name)
         body = await self._put("/Contacts", {"Contacts": [contact]}, key)
-        try:
-            return str(_list(body, "Contacts", writes=True)[0]["ContactID"])
-        except LookupError as error:
-            what = "the response to a new contact"
-            raise incomplete_response(what, error, writes=True) from error
+        with required_values("the response to a new contact", writes=True):
+            return str(list_in(body, "Contacts", writes=True)[0]["ContactID"])
 
-    def render(self, document: ArDocument, customer: str) -> str:
+    def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render one element of `Invoices` or `CreditNotes`, with our tax on each line."""
-        require_codes(document)
-        document = with_lines_summed(document, self._most_lines)
         taxed = any(line.tax for line in document.lines)
         body: dict[str, Any] = {
             "Type": TYPES[document.kind],
@@ -154,8 +159,8 @@ class Xero(CloudAdapter):
         }
         if document.kind == "invoice":
             body["DueDate"] = document.due_date.isoformat()
-        reference = document.po_number or ", ".join(each.number for each in document.corrects)[:255]
-        return exact_json(body | ({"Reference": reference} if reference else {}))
+        reference = document.po_number or ", ".join(each.number for each in document.corrects)
+        return body | ({"Reference": short(reference, 255)} if reference else {})
 
     async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
         """Create as many as fit into one call; each document has a result of its own."""
@@ -168,13 +173,15 @@ class Xero(CloudAdapter):
                 results |= {one.key: not_sent for one in part}
                 continue
             try:
-                results |= await self._create(part)
+                results |= await self._create_part(part)
             except Failure as failed:
                 results |= {one.key: failed for one in part}
                 stopped = failed if failed.everywhere or failed.failure == "auth" else None
         return [results[one.key] for one in requests]
 
-    async def _create(self, part: Sequence[FrozenRequest]) -> dict[str, RemoteDocument | Failure]:
+    async def _create_part(
+        self, part: Sequence[FrozenRequest]
+    ) -> dict[str, RemoteDocument | Failure]:
         plural = PLURAL[part[0].kind]
         key = part[0].key if len(part) == 1 else key_of(*(one.key for one in part))
         content = f'{{"{plural}":[{",".join(one.request for one in part)}]}}'
@@ -189,19 +196,35 @@ class Xero(CloudAdapter):
             alone: dict[str, RemoteDocument | Failure] = {}
             for one in part:
                 try:
-                    alone |= await self._create([one])
+                    alone |= await self._create_part([one])
                 except Failure as refused:
                     alone[one.key] = refused
             return alone
-        created = {
-            str(one.get(f"{SINGULAR[part[0].kind]}Number", "")): one
-            for one in _list(body, plural, writes=True)
-        }
-        return {one.key: _result(created.get(one.number), one) for one in part}
+        rows = list_in(body, plural, writes=True)
+        created = {str(row.get(f"{SINGULAR[part[0].kind]}Number", "")): row for row in rows}
+        return {one.key: await self._result(created.get(one.number), one) for one in part}
+
+    async def _result(self, row: Row | None, request: FrozenRequest) -> RemoteDocument | Failure:
+        """Return one document of a batch as it is now, or why it was refused."""
+        number = request.number
+        if row is None:
+            return unreadable(f"the response lacks {number}", writes=True)
+        refused = row.get("StatusAttributeString") == "ERROR" or row.get("HasErrors")
+        if refused or row.get("ValidationErrors"):
+            messages = _messages(row) or "refused without a message"
+            taken = TAKEN.search(messages)
+            return Failure("duplicate" if taken else "permanent", "xero_refused", messages)
+        try:
+            (found,) = await self._documents([row], request.kind)
+        except Failure as failed:
+            return unreadable(f"the response for {number}: {failed.message}", writes=True)
+        if found.remote_id == NO_ID:
+            return unreadable(f"{number} came back without an id", writes=True)
+        return found
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Refuse to post: our documents are authorised at once, so the draft is not ours."""
-        found = await self._read_one(kind, remote_id)
+        found = await self._one(kind, remote_id)
         if found is None or found.state != "draft":
             message = f"{remote_id} is no draft any more: it is looked up by our number"
             raise Failure("unknown", "moved", message)
@@ -215,12 +238,14 @@ class Xero(CloudAdapter):
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """PUT .../Allocations for the invoices to which nothing is allocated yet."""
         path = f"/CreditNotes/{credit.remote_id}"
-        (now,) = _list(await self._get(path), "CreditNotes")
-        applied = {
-            part.get("Invoice", {}).get("InvoiceID")
-            for part in now.get("Allocations") or ()
-            if not part.get("IsDeleted")
-        }
+        body = await self.read(path)
+        with required_values(f"credit note {credit.number} in Xero"):
+            now = list_in(body, "CreditNotes")[0]
+            applied = {
+                part["Invoice"]["InvoiceID"]
+                for part in now.get("Allocations") or ()
+                if not part.get("IsDeleted")
+            }
         left = str(now.get("RemainingCredit", ""))
         for each in document.not_applied(applied):
             part = {
@@ -231,65 +256,56 @@ class Xero(CloudAdapter):
             key = key_of(self._ledger, credit.remote_id, each.remote_id, str(each.amount), left)
             await self._put(f"{path}/Allocations", {"Allocations": [part]}, key)
 
-    async def discard(self, remote_id: str, kind: DocumentType) -> None:
-        """Refuse: we create no drafts."""
-        raise no_drafts(remote_id, "Xero")
+    async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
+        """Look up by our number, without bills."""
+        where = {"InvoiceNumbers": ",".join(numbers)}
+        if kind == "credit-note":
+            where = {"where": " OR ".join(f'CreditNoteNumber=="{one}"' for one in numbers)}
+        return await self._where(kind, where, TYPES[kind])
 
-    async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
-        """Look up by our number, without bills and voided documents."""
+    async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
+        ids = [an_id for an_id in remote_ids if GUID.fullmatch(an_id)]
+        where = {"IDs": ",".join(ids)}
+        if kind == "credit-note":
+            where = {"where": " OR ".join(f'CreditNoteID==guid("{an_id}")' for an_id in ids)}
+        return await self._where(kind, where) if ids else []
 
-        async def read(part: Sequence[str]) -> list[RemoteDocument]:
-            if kind == "invoice" and not any("," in number for number in part):
-                where = {"InvoiceNumbers": ",".join(part)}
-            else:
-                name = f"{SINGULAR[kind]}Number"
-                where = {"where": " OR ".join(f'{name}=="{_escaped(one)}"' for one in part)}
-            return await self._read_many(kind, where, TYPES[kind])
-
-        return await find_by_number(numbers, read)
-
-    async def status(
-        self, kind: DocumentType, remote_ids: Sequence[str]
-    ) -> dict[str, RemoteDocument | None]:
-        """Look up by id, many in one call."""
-
-        async def read(part: Sequence[str]) -> list[RemoteDocument]:
-            where = {"IDs": ",".join(part)}
-            if kind == "credit-note":
-                ids = (f'CreditNoteID==guid("{_escaped(one)}")' for one in part)
-                where = {"where": " OR ".join(ids)}
-            return await self._read_many(kind, where)
-
-        return await status_by_id(remote_ids, read, lambda an_id: self._read_one(kind, an_id))
-
-    async def _read_many(
+    async def _where(
         self, kind: DocumentType, where: Mapping[str, str], of_type: str = ""
     ) -> list[RemoteDocument]:
-        body = await self._get(f"/{PLURAL[kind]}", where)
-        return [
-            _document(one, kind)
-            for one in _list(body, PLURAL[kind])
-            if of_type in ("", one.get("Type"))
-        ]
+        rows = list_in(await self.read(f"/{PLURAL[kind]}", where), PLURAL[kind])
+        with required_values(f"a document ({kind}) in Xero"):
+            rows = [row for row in rows if of_type in ("", row["Type"])]
+        return await self._documents(rows, kind)
 
-    async def _read_one(self, kind: DocumentType, remote_id: str) -> RemoteDocument | None:
-        body = await if_there(self._get(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"))
-        if body is None:
-            return None
-        (one,) = _list(body, PLURAL[kind])
-        return _document(one, kind)
+    async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
+        body = await if_there(self.read(f"/{PLURAL[kind]}/{quote(remote_id, safe='')}"))
+        with required_values(f"the response about {remote_id}"):
+            return None if body is None else list_in(body, PLURAL[kind])[0]
+
+    def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
+        number = str(row[f"{SINGULAR[kind]}Number"])
+        return RemoteDocument(
+            remote_id=str(row[f"{SINGULAR[kind]}ID"]),
+            number=number,
+            kind=kind,
+            state=STATES[row["Status"]],
+            currency=str(row.get("CurrencyCode") or ""),
+            total=Decimal(row["Total"]),
+            customer=str(row["Contact"]["ContactID"]),
+            remote_number=number,
+            balance=amount_in(row.get("AmountDue" if kind == "invoice" else "RemainingCredit")),
+            invoice_date=_day(row.get("Date", "")),
+            changed_at=_changed_at(row),
+        )
 
     async def payments(self, cursor: str) -> PaymentPage:
         """Read payments by the time of their last change; the second of the cursor again."""
 
         async def read(since: str, page: int) -> list[dict[str, Any]]:
-            params = {
-                "page": str(page + 1),
-                "pageSize": str(PAGE),
-                "order": "UpdatedDateUTC ASC",
-            }
+            params = {"page": str(page + 1), "pageSize": str(PAGE), "order": "UpdatedDateUTC ASC"}
             headers = {"if-modified-since": since} if since else {}
-            return _list(await self._get("/Payments", params, headers), "Payments")
+            return list_in(await self.read("/Payments", params, headers), "Payments")
 
         payments: list[Payment] = []
         newest = cursor
@@ -297,27 +313,18 @@ class Xero(CloudAdapter):
             cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
         ):
             newest = page.newest
-            payments += [
-                _payment(one)
-                for one in page.rows
-                if one.get("PaymentType") == "ACCRECPAYMENT" and one.get("Invoice")
-            ]
+            with required_values("a payment in Xero"):
+                payments += [
+                    _payment(one)
+                    for one in page.rows
+                    if one.get("Invoice") and _payment_type(one) == "ACCRECPAYMENT"
+                ]
         return PaymentPage(newest, tuple(payments))
-
-    async def _get(
-        self,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any]:
-        return await self._api.read(path, params, self._tenant | dict(headers or {}))
 
     async def _put(
         self, path: str, body: Any, key: str, params: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        return await self._api.write(
-            "PUT", path, body, params, self._tenant | {"idempotency-key": key}
-        )
+        return await self.write("PUT", path, body, params, {"idempotency-key": key})
 
 
 def read_failure(response: Response, writes: bool) -> Failure | None:
@@ -347,62 +354,24 @@ def _messages(body: Mapping[str, Any]) -> str:
     return messages or str(body.get("Message") or body.get("Detail") or "")
 
 
-def _result(one: Mapping[str, Any] | None, request: FrozenRequest) -> RemoteDocument | Failure:
-    """Return one document of a batch as it is now, or why it was refused."""
-    number = request.number
-    if one is None:
-        return unreadable(f"the response lacks {number}", writes=True)
-    refused = one.get("StatusAttributeString") == "ERROR" or one.get("HasErrors")
-    if refused or one.get("ValidationErrors"):
-        messages = _messages(one) or "refused without a message"
-        taken = TAKEN.search(messages)
-        return Failure("duplicate" if taken else "permanent", "xero_refused", messages)
-    try:
-        found = _document(one, request.kind)
-    except Failure:
-        return unreadable(f"the response for {number} lacks required values", writes=True)
-    if found.remote_id == NO_ID:
-        return unreadable(f"{number} came back without an id", writes=True)
-    return found
-
-
-def _document(one: Mapping[str, Any], kind: DocumentType) -> RemoteDocument:
-    try:
-        left = one.get("AmountDue") if kind == "invoice" else one.get("RemainingCredit")
-        number = str(one[f"{SINGULAR[kind]}Number"])
-        return RemoteDocument(
-            remote_id=str(one[f"{SINGULAR[kind]}ID"]),
-            number=number,
-            kind=kind,
-            state=STATES[one["Status"]],
-            currency=str(one["CurrencyCode"]),
-            total=Decimal(one["Total"]),
-            customer=str(one["Contact"]["ContactID"]),
-            remote_number=number,
-            balance=Decimal(left) if left is not None else None,
-            invoice_date=_day(one.get("Date", "")),
-            changed_at=_changed_at(one),
-        )
-    except (LookupError, TypeError, ArithmeticError) as error:
-        raise incomplete_response(f"a Xero {kind}", error, writes=False) from error
-
-
 def _changed_at(one: Row) -> str:
     return _instant(one.get("UpdatedDateUTC", ""))
 
 
-def _payment(one: Mapping[str, Any]) -> Payment:
-    invoice = one["Invoice"]
-    day = _day(one.get("Date", ""))
+def _payment_type(one: Row) -> str:
+    return str(one.get("PaymentType") or f"{one['Invoice']['Type']}PAYMENT")
+
+
+def _payment(one: Row) -> Payment:
+    invoice, day = one["Invoice"], _day(one["Date"])
     if day is None:
-        raise unreadable(f"payment {one.get('PaymentID')} has no date", writes=False)
-    currency, number = str(invoice.get("CurrencyCode", "")), str(invoice.get("InvoiceNumber", ""))
+        raise ValueError(f"Date {one['Date']!r}")
     return Payment(
         str(one["PaymentID"]),
         str(invoice["InvoiceID"]),
-        number,
+        str(invoice.get("InvoiceNumber") or ""),
         Decimal(one["Amount"]),
-        currency,
+        str(invoice.get("CurrencyCode") or ""),
         day,
         one.get("Status") == "DELETED",
     )
@@ -415,7 +384,7 @@ def _line(line: Line, currency: str, taxed: bool) -> dict[str, Any]:
     tax = {"TaxType": line.tax or "NONE", "TaxAmount": line.tax_amount} if taxed else {}
     return (
         {
-            "Description": line.description[:4000] or "-",
+            "Description": short(line.description, 4000) or "-",
             "Quantity": quantity,
             "UnitAmount": price,
             "LineAmount": line.amount,
@@ -439,20 +408,8 @@ def _parts(requests: Sequence[FrozenRequest]) -> list[list[FrozenRequest]]:
     return parts
 
 
-def _list(body: Mapping[str, Any], name: str, *, writes: bool = False) -> list[dict[str, Any]]:
-    """Return a list of the response; without it the response proves nothing."""
-    value = body.get(name)
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise unreadable(f"the response has no {name}", writes=writes)
-    return value
-
-
 def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _instant(text: str) -> str:
@@ -515,6 +472,8 @@ LEDGER = AdapterSpec(
     ),
     make=Xero,
     allowed_hosts=("api.xero.com",),
+    number_length=255,
+    name_length=255,
     needs="an app at developer.xero.com with the scopes offline_access,"
     " accounting.transactions, accounting.contacts and accounting.settings.read",
 )

@@ -95,6 +95,8 @@ class BusinessCentralVendor:
 
     def _customers(self, asked: Asked, an_id: str | None) -> Reply:
         if asked.method == "POST":
+            if len(asked.json()["displayName"]) > 100:
+                return self.error(400, "Application_StringExceededLength", "displayName is long")
             made = str(uuid.UUID(int=(8 << 100) + len(self.customers) + 1))
             number = f"C{len(self.customers) + 10000}"
             self.customers[made] = asked.json() | {

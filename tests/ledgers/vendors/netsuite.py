@@ -22,7 +22,10 @@ CURRENCIES = {"1": "USD", "4": "EUR"}
 
 @dataclass
 class NetSuiteVendor:
-    """One account in memory."""
+    """One account in memory.
+
+    `multicurrency`: the feature Multiple Currencies; off, no record and no table has a currency.
+    """
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
@@ -32,6 +35,7 @@ class NetSuiteVendor:
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: set[str] = field(default_factory=lambda: {"42"})
     closed_before: str = ""
+    multicurrency: bool = True
     taken_code: str = "DUP_RCRD"
     _ticks: int = 0
 
@@ -58,6 +62,8 @@ class NetSuiteVendor:
                 json.loads(asked.body)["q"], int(asked.query["offset"]), int(asked.query["limit"])
             )
         assert asked.method != "PUT", "a PUT could change a document that is there"
+        if not self.multicurrency and b'"currency"' in asked.body:
+            return self.error(400, "INVALID_CONTENT", "Unknown reference or field: currency")
         record, _, which = unquote(asked.path).removeprefix(RECORD + "/").partition("/")
         if asked.method == "POST":
             return self._make(asked, record, more)
@@ -154,7 +160,7 @@ class NetSuiteVendor:
                 body["tranId"],
                 kind,
                 total,
-                CURRENCIES[body["currency"]["id"]],
+                CURRENCIES[body["currency"]["id"]] if self.multicurrency else "USD",
                 body["entity"]["id"],
                 an_id,
                 "posted",
@@ -200,13 +206,16 @@ class NetSuiteVendor:
             name = re.search(r"companyname = '((?:[^']|'')*)'", query)
             assert name is not None, query
             wanted = name[1].replace("''", "'")
+            external = re.search(r"externalid = '([^']*)'", query)
             rows = [
                 {"id": an_id, "isinactive": "T" if one["isInactive"] else "F"}
                 for an_id, one in self.records["customer"].items()
                 if one["companyName"] == wanted
+                or (external is not None and one["externalId"] == external[1])
             ]
             return self._rows(rows)
         since = re.search(r"to_timestamp\('([^']+)'", query)
+        assert self.multicurrency or "t.currency" not in query, "no such column"
         assert since is not None and "previoustransactionlinelink" in query, query
         found = sorted(
             (one for one in self.payments if one["changed"] >= since[1]),
@@ -237,10 +246,11 @@ class NetSuiteVendor:
             "amount": amount,
             "paid_on": on,
         }
+        if self.multicurrency:
+            row["currency"] = invoice["currency"]["id"]
         self.payments.append(
             row
             | {
-                "currency": invoice["currency"]["id"],
                 "voided": "F",
                 "changed": self.tick().replace("T", " ").rstrip("Z"),
             }

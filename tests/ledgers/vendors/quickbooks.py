@@ -20,7 +20,10 @@ ENTITIES = {
     "creditmemo": "CreditMemo",
     "payment": "Payment",
     "customer": "Customer",
+    "vendor": "Vendor",
+    "employee": "Employee",
 }
+PEOPLE = ("Customer", "Vendor", "Employee")
 TAKEN = {
     "6140": "Duplicate Document Number Error",
     "6210": "The document number is in use",
@@ -33,6 +36,7 @@ class QuickBooksVendor:
     """One company in memory.
 
     `taken_code`: how it says that a number is taken; `duplicates`: the company allows them.
+    `multicurrency`: off, no answer has a `CurrencyRef`, and only the home currency is taken.
     """
 
     login: Login = field(default_factory=Login)
@@ -42,6 +46,7 @@ class QuickBooksVendor:
     )
     items: set[str] = field(default_factory=lambda: {"11"})
     home: str = "USD"
+    multicurrency: bool = True
     closed_before: str = ""
     taken_code: str = "6140"
     taken_in_200: bool = False
@@ -76,6 +81,12 @@ class QuickBooksVendor:
         parts = asked.path.removeprefix(BASE).strip("/").split("/")
         if parts[0] == "companyinfo":
             return said(200, {"CompanyInfo": {"CompanyName": "Acme US", "Country": "US"}})
+        if parts[0] == "preferences":
+            currencies = {
+                "HomeCurrency": {"value": self.home},
+                "MultiCurrencyEnabled": self.multicurrency,
+            }
+            return said(200, {"Preferences": {"CurrencyPrefs": currencies}})
         if parts[0] == "query":
             return self._query(asked.query["query"])
         if parts[0] == "cdc":
@@ -84,7 +95,7 @@ class QuickBooksVendor:
         if asked.method == "GET":
             one = self.things[entity].get(parts[1])
             return (
-                said(200, {entity: one})
+                said(200, {entity: self._shown(one)})
                 if one
                 else self.fault(
                     "610", "Object Not Found", f"Something you're trying to use: {parts[1]}"
@@ -118,10 +129,19 @@ class QuickBooksVendor:
     def _customer(self, body: dict[str, Any]) -> Reply:
         if any(
             one["DisplayName"].lower() == body["DisplayName"].lower()
-            for one in self.things["Customer"].values()
+            for kind in PEOPLE
+            for one in self.things[kind].values()
         ):
             return self.fault(
                 "6240", "Duplicate Name Exists Error", "The name supplied already exists."
+            )
+        if set(":\t\n") & set(body["DisplayName"]):
+            return self.fault("6000", "A business validation error has occurred", "Invalid name")
+        if not self.multicurrency and body.get("CurrencyRef", {}).get("value") != self.home:
+            return self.fault(
+                "6000",
+                "A business validation error has occurred",
+                "Multi currency should be enabled to perform this operation",
             )
         return self._kept("Customer", {"CurrencyRef": {"value": self.home}, "Active": True} | body)
 
@@ -227,9 +247,17 @@ class QuickBooksVendor:
             "SyncToken": "0",
             "MetaData": {"LastUpdatedTime": self.tick()},
         }
-        return said(
-            200, {entity: self.things[entity][an_id], "time": "2026-04-01T00:00:00.000-07:00"}
-        )
+        shown = self._shown(self.things[entity][an_id])
+        return said(200, {entity: shown, "time": "2026-04-01T00:00:00.000-07:00"})
+
+    def _shown(self, one: dict[str, Any]) -> dict[str, Any]:
+        if self.multicurrency:
+            return one
+        return {name: value for name, value in one.items() if name != "CurrencyRef"}
+
+    def named(self, entity: str, name: str) -> None:
+        """A person enters a vendor or an employee."""
+        self._kept(entity, {"DisplayName": name, "Active": True})
 
     def _query(self, query: str) -> Reply:
         shape = re.fullmatch(
@@ -242,7 +270,7 @@ class QuickBooksVendor:
         found = list(self.things[entity].values())
         found = (
             found
-            if "Active in (true, false)" in where or entity != "Customer"
+            if "Active in (true, false)" in where or entity not in PEOPLE
             else [one for one in found if one["Active"]]
         )
         since = re.search(r"MetaData.LastUpdatedTime >= '([^']+)'", where)
@@ -257,7 +285,7 @@ class QuickBooksVendor:
                 for value in re.findall(r"'((?:[^'\\]|\\.)*)'", where)
             }
             found = [one for one in found if one[column[1]] in values]
-        page = found[start - 1 : start - 1 + most]
+        page = [self._shown(one) for one in found[start - 1 : start - 1 + most]]
         return said(
             200,
             {

@@ -1,0 +1,198 @@
+"""Fields that a ledger leaves out of its answers, each in turn.
+
+A field that the vendor calls conditional changes nothing; any other is an `unreadable` failure that
+names it, never another error, another document or another amount.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line
+from services.arg_sync.ledgers.failures import Failure
+from tests.ledgers.fake import Asked, Reply
+from tests.ledgers.suite import Stage, customer_of, deliver, document
+from tests.ledgers.test_paging import xero_stage
+from tests.ledgers.test_vendors import central_stage, netsuite_stage, quickbooks_stage
+
+STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
+    "xero": xero_stage,
+    "quickbooks": quickbooks_stage,
+    "business-central": central_stage,
+    "netsuite": lambda: netsuite_stage(currencies="USD=1"),
+}
+ECHO = {"LineItems", "Addresses", "SalesItemLineDetail", "TxnTaxDetail", "BillAddr", "item"}
+"""Parts of answers that repeat what we sent and that no adapter reads."""
+OTHERS = ("/token", "/Organisation", "/preferences", "/companyInformation")
+"""What is asked about the company itself, and tokens."""
+NEEDED = {
+    "xero": {
+        "Amount",
+        "Contact",
+        "ContactID",
+        "Contacts",
+        "CreditNoteID",
+        "CreditNoteNumber",
+        "CreditNotes",
+        "Date",
+        "Invoice",
+        "InvoiceID",
+        "InvoiceNumber",
+        "Invoices",
+        "PaymentID",
+        "Payments",
+        "Status",
+        "Total",
+        "Type",
+    },
+    "quickbooks": {
+        "Amount",
+        "CreditMemo",
+        "Customer",
+        "CustomerRef",
+        "DisplayName",
+        "DocNumber",
+        "Id",
+        "Invoice",
+        "Payment",
+        "QueryResponse",
+        "TotalAmt",
+        "TxnDate",
+        "TxnId",
+        "TxnType",
+        "value",
+    },
+    "business-central": {
+        "customerId",
+        "externalDocumentNumber",
+        "id",
+        "lastModifiedDateTime",
+        "remainingAmount",
+        "status",
+        "totalAmountIncludingTax",
+        "value",
+    },
+    "netsuite": {
+        "amount",
+        "doc",
+        "entity",
+        "externalId",
+        "id",
+        "invoice",
+        "items",
+        "paid_on",
+        "payment",
+        "status",
+        "total",
+    },
+}
+"""Fields without which an answer says nothing that we could use."""
+REFUSED = {"xero": {"Allocations"}, "business-central": {"invoiceId"}, "netsuite": {"apply"}}
+"""Fields that say where a credit note is applied: without them the ledger refuses to apply it
+again, or we do; the document stays posted, and a person is told."""
+ON_ACCOUNT = {"quickbooks": {"Line", "LinkedTxn"}}
+"""Fields without which a payment pays no document."""
+
+
+def field_names(value: Any) -> set[str]:
+    """All names of fields in an answer, at any depth, but for what it repeats."""
+    if isinstance(value, list):
+        return set().union(*map(field_names, value))
+    if isinstance(value, dict):
+        return set(value).union(*(field_names(value[name]) for name in set(value) - ECHO)) - ECHO
+    return set()
+
+
+def without(value: Any, name: str) -> Any:
+    """The answer without a field, at any depth."""
+    if isinstance(value, list):
+        return [without(one, name) for one in value]
+    if isinstance(value, dict):
+        return {key: without(one, name) for key, one in value.items() if key != name}
+    return value
+
+
+class Answers:
+    """The answers of a stage's vendor: which fields they had, and which one is left out."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.names: set[str] = set()
+        self.left_out = ""
+        self._handle = stage.server.vendor.handle
+        stage.server.vendor.handle = self.handle  # type: ignore[method-assign]
+
+    def handle(self, asked: Asked) -> Reply:
+        """Answer without that field where the answer is about documents or customers."""
+        reply = self._handle(asked)
+        if asked.path.endswith(OTHERS) or not reply.body.startswith(b"{"):
+            return reply
+        body = json.loads(reply.body, parse_float=str, parse_int=str)
+        self.names |= field_names(body)
+        shown = json.loads(reply.body, parse_float=Decimal)
+        reply.body = json.dumps(without(shown, self.left_out), default=str).encode()
+        return reply
+
+
+async def what_is_read(stage: Stage, at: int, cursor: str) -> tuple[list[Any], str]:
+    """A customer, an invoice, a credit note that is applied, a payment: what we read of them."""
+    vendor: Any = stage.server.vendor
+    numbers = (f"I-{at}", f"C-{at}")
+    mercy = Customer(f"Mercy {at}", "Mercy Inc.", "2 Care Rd", "M-1", currency="USD")
+    made = document(stage, numbers[0], customer=mercy)
+    invoice = await deliver(stage.port, made)
+    corrected = (CreditedInvoice(made.number, Decimal("10.00"), invoice.remote_id),)
+    few = Line(1, "x", Decimal(1), "", Decimal(10), Decimal(10), *_codes(stage), Decimal(0))
+    note = document(
+        stage,
+        numbers[1],
+        "credit-note",
+        customer=mercy,
+        corrects=corrected,
+        lines=(few,),
+        net=Decimal(10),
+        tax=Decimal(0),
+        total=Decimal(10),
+    )
+    credit = await deliver(stage.port, note)
+    for _ in range(2):
+        await stage.port.allocate(credit, note)
+    vendor.pay(numbers[0], "1000.00")
+    read: list[Any] = []
+    for number, one in zip(numbers, (invoice, credit), strict=True):
+        (found,) = (await stage.port.find(one.kind, [number]))[number]
+        now = (await stage.port.status(one.kind, [one.remote_id]))[one.remote_id]
+        assert now is not None and await customer_of(stage.port, mercy) == now.customer
+        for each in (one, found, now):
+            read.append((each.kind, each.number[:2], each.currency, each.total))
+    page = await stage.port.payments(cursor)
+    mine = [one for one in page.payments if one.remote_id == invoice.remote_id]
+    read.append([(one.amount, one.currency or "USD", one.cancelled) for one in mine])
+    return read, page.cursor
+
+
+def _codes(stage: Stage) -> tuple[str, str, str, str]:
+    return stage.codes["account"], stage.codes.get("item", ""), "", ""
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+async def test_each_field_left_out_in_turn(name: str) -> None:
+    """What is conditional changes nothing; without a field that is needed nothing is concluded."""
+    async with STAGES[name]() as stage:
+        answers = Answers(stage)
+        whole, cursor = await what_is_read(stage, 0, "")
+        assert whole[-1] == [(Decimal("1000.00"), "USD", False)]
+        for at, field in enumerate(sorted(answers.names), 1):
+            answers.left_out = field
+            if field in NEEDED[name] | REFUSED.get(name, set()):
+                with pytest.raises(Failure) as failed:
+                    await what_is_read(stage, at, cursor)
+                refused = (failed.value.failure == "permanent", failed.value.code == "unreadable")
+                assert refused == (field not in NEEDED[name], field in NEEDED[name]), failed.value
+                continue
+            read, _ = await what_is_read(stage, at, cursor)
+            on_account = field in ON_ACCOUNT.get(name, set())
+            assert read == [*whole[:-1], [] if on_account else whole[-1]], field
