@@ -145,7 +145,7 @@ async def what_is_read(stage: Stage, at: int, cursor: str) -> tuple[list[Any], s
     made = document(stage, numbers[0], customer=mercy)
     invoice = await deliver(stage.port, made)
     corrected = (CreditedInvoice(made.number, Decimal("10.00"), invoice.remote_id),)
-    few = Line(1, "x", Decimal(1), "", Decimal(10), Decimal(10), *_codes(stage), Decimal(0))
+    few = Line(1, "x", Decimal(1), Decimal(10), Decimal(10), *_codes(stage), Decimal(0))
     note = document(
         stage,
         numbers[1],
@@ -153,7 +153,6 @@ async def what_is_read(stage: Stage, at: int, cursor: str) -> tuple[list[Any], s
         customer=mercy,
         corrects=corrected,
         lines=(few,),
-        net=Decimal(10),
         tax=Decimal(0),
         total=Decimal(10),
     )

@@ -160,8 +160,11 @@ class BusinessCentral(CloudAdapter):
         """Post the draft unless it is posted."""
         draft = await self._one(kind, remote_id)
         if draft is None:
-            message = f"there is no draft {remote_id}: it is looked up by our number"
-            raise Failure("unknown", "draft_gone", message)
+            raise Failure(
+                "unknown",
+                "draft_gone",
+                f"there is no draft {remote_id}: it is looked up by our number",
+            )
         if draft.state != "draft":
             return draft
         await self.call("POST", f"{_path(kind, remote_id)}/Microsoft.NAV.post", writes=True)
@@ -194,8 +197,11 @@ class BusinessCentral(CloudAdapter):
             one is None
             or (one.get("invoiceId") != known[0].remote_id and one.get("status") != "Paid")
         ):
-            message = f"{document.number} was posted without being applied to {known[0].number}"
-            raise Failure("permanent", "not_applied", message)
+            raise Failure(
+                "permanent",
+                "not_applied",
+                f"{document.number} was posted without being applied to {known[0].number}",
+            )
 
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Delete a draft."""
@@ -203,8 +209,11 @@ class BusinessCentral(CloudAdapter):
         if one is None:
             return
         if STATES.get(str(one.get("status"))) != "draft":
-            message = f"{remote_id} is posted ({one.get('status')}) and cannot be deleted"
-            raise Failure("permanent", "posted", message)
+            raise Failure(
+                "permanent",
+                "posted",
+                f"{remote_id} is posted ({one.get('status')}) and cannot be deleted",
+            )
         headers = {"if-match": str(one.get("@odata.etag", "*"))}
         path = _path(kind, remote_id)
         await if_there(self.call("DELETE", path, writes=True, headers=headers))
@@ -252,8 +261,10 @@ class BusinessCentral(CloudAdapter):
             if invoice.state not in ("posted", "paid"):
                 continue
             if invoice.balance is None:
-                message = f"invoice {invoice.number} in Business Central lacks remainingAmount"
-                raise unreadable(message, writes=False)
+                raise unreadable(
+                    f"invoice {invoice.number} in Business Central lacks remainingAmount",
+                    writes=False,
+                )
             paid = invoice.total - invoice.balance
             if paid > 0:
                 paid -= await self._credited(invoice.remote_id)

@@ -45,7 +45,6 @@ class Line:
     line_no: int
     description: str
     quantity: Decimal
-    unit: str
     unit_price: Decimal
     amount: Decimal
     account: str
@@ -68,17 +67,6 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class TaxPart:
-    """Net and tax of one tax code on the document, both binding. `tax` is the ledger's code."""
-
-    tax_code: str
-    tax: str
-    rate: Decimal
-    net: Decimal
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class CreditedInvoice:
     """An invoice that a credit note corrects, and by how much with tax.
 
@@ -92,9 +80,8 @@ class CreditedInvoice:
 
 @dataclass(frozen=True, slots=True)
 class ArDocument:
-    """A closed invoice or credit note. The lines sum to `net`; net + tax is `total`."""
+    """A closed invoice or credit note. The lines sum to `total` less `tax`."""
 
-    invoice_id: int
     number: str
     kind: DocumentType
     billing_company: str
@@ -104,11 +91,9 @@ class ArDocument:
     currency: str
     po_number: str
     terms: str
-    net: Decimal
     tax: Decimal
     total: Decimal
     lines: tuple[Line, ...] = ()
-    taxes: tuple[TaxPart, ...] = ()
     corrects: tuple[CreditedInvoice, ...] = ()
 
     def not_applied(self, applied: Collection[str]) -> list[CreditedInvoice]:

@@ -68,8 +68,11 @@ def require_codes(document: ArDocument, line_code: LineCode) -> None:
                 f"{where} has no {what}{hint}: map one, or a default, and retry",
             )
         if line.tax_amount and not line.tax:
-            message = f"tax code {line.tax_code or '?'} of {where} is not mapped: map it and retry"
-            raise Failure("permanent", "no_tax", message)
+            raise Failure(
+                "permanent",
+                "no_tax",
+                f"tax code {line.tax_code or '?'} of {where} is not mapped: map it and retry",
+            )
 
 
 def short(text: str, length: int) -> str:
@@ -81,8 +84,11 @@ def require_number_length(document: ArDocument, spec: AdapterSpec) -> None:
     """Refuse a document whose number is longer than the system allows."""
     number, length = document.number, spec.number_length
     if length and len(number) > length:
-        message = f"{spec.title} takes numbers of {length} characters, {number} has {len(number)}"
-        raise Failure("permanent", "number_too_long", message)
+        raise Failure(
+            "permanent",
+            "number_too_long",
+            f"{spec.title} takes numbers of {length} characters, {number} has {len(number)}",
+        )
 
 
 def require_name(name: str, spec: AdapterSpec) -> None:

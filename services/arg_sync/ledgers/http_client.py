@@ -77,8 +77,9 @@ class Response:
             value = json.loads(text, parse_float=Decimal)
             return storable(value) if MAYBE_UNSTORABLE.search(text) else value
         except (ValueError, RecursionError) as error:
-            message = f"the response ({self.status}) is not JSON: {self.words}"
-            raise unreadable(message, writes=writes) from error
+            raise unreadable(
+                f"the response ({self.status}) is not JSON: {self.words}", writes=writes
+            ) from error
 
     @property
     def words(self) -> str:

@@ -144,16 +144,21 @@ class AdapterBase:
         raise self._no_drafts(remote_id)
 
     def _no_drafts(self, remote_id: str) -> Failure:
-        message = f"{remote_id} is no draft: we create none in {self._spec.title}"
-        return Failure("permanent", "no_drafts", message)
+        return Failure(
+            "permanent",
+            "no_drafts",
+            f"{remote_id} is no draft: we create none in {self._spec.title}",
+        )
 
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
         """Look up by our number, without voided documents."""
         parts = chunks(numbers, self.numbers_at_once)
         remote = [one for part in parts for one in await self._by_number(kind, part)]
         if nameless := [one.remote_id for one in remote if not one.number]:
-            message = f"{', '.join(nameless)}, looked up by our number, came back without a number"
-            raise unreadable(message, writes=False)
+            raise unreadable(
+                f"{', '.join(nameless)}, looked up by our number, came back without a number",
+                writes=False,
+            )
         return {
             number: [one for one in remote if one.number == number and one.state != "voided"]
             for number in numbers
@@ -189,8 +194,10 @@ class AdapterBase:
             with required_values(f"the company in {self._spec.title}"):
                 self._home = await self._read_home_currency()
         if not self._home:
-            message = f"{self._spec.title} names neither a document's currency nor the company's"
-            raise unreadable(message, writes=False)
+            raise unreadable(
+                f"{self._spec.title} names neither a document's currency nor the company's",
+                writes=False,
+            )
         return self._home
 
 
@@ -200,8 +207,9 @@ def required_values(what: str, *, writes: bool = False) -> Iterator[None]:
     try:
         yield
     except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
-        message = f"{what} lacks required values ({type(error).__name__}: {error})"
-        raise unreadable(message, writes=writes) from error
+        raise unreadable(
+            f"{what} lacks required values ({type(error).__name__}: {error})", writes=writes
+        ) from error
 
 
 def list_in(body: Any, name: str, *, writes: bool = False) -> list[dict[str, Any]]:

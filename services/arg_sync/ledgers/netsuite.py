@@ -191,8 +191,11 @@ class NetSuite(CloudAdapter):
         if found is None:
             raise Failure("unknown", "gone", f"there is no {ENTITY[kind]} {remote_id}")
         if found.state == "draft":
-            message = f"{found.number} waits for approval in NetSuite: approve it, then retry"
-            raise Failure("permanent", "waits_for_approval", message)
+            raise Failure(
+                "permanent",
+                "waits_for_approval",
+                f"{found.number} waits for approval in NetSuite: approve it, then retry",
+            )
         return found
 
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:

@@ -263,14 +263,20 @@ class Tokens:
         """Return the failure of a renewal. Only a refused token stops the connection."""
         status, text = response.status, self._http_client.clean(response.words)
         if status in (400, 401, 403):
-            message = (
-                f"the token of {self._ledger} is dead (HTTP {status}: {text}); connect it again"
+            return Failure(
+                "auth",
+                "dead_token",
+                f"the token of {self._ledger} is dead (HTTP {status}: {text}); connect it again",
+                everywhere=True,
             )
-            return Failure("auth", "dead_token", message, everywhere=True)
         endpoint = f"the token endpoint of {self._ledger}"
         if 300 <= status < 400:
-            message = f"{endpoint} redirects, and no redirect is followed"
-            return Failure("permanent", "redirect", message, everywhere=True)
+            return Failure(
+                "permanent",
+                "redirect",
+                f"{endpoint} redirects, and no redirect is followed",
+                everywhere=True,
+            )
         return Failure(
             "transient",
             f"token_{status}",

@@ -372,8 +372,9 @@ class QuickBooks(CloudAdapter):
         query = f"select * from {entity} where {where} startposition {start} maxresults {PAGE}"
         body = (await self.read("/query", {"query": query})).get("QueryResponse")
         if not isinstance(body, dict):
-            message = f"the response to a query of {entity} has no QueryResponse"
-            raise unreadable(message, writes=False)
+            raise unreadable(
+                f"the response to a query of {entity} has no QueryResponse", writes=False
+            )
         return list_in({entity: []} | body, entity)
 
 

@@ -142,8 +142,9 @@ class CloudAdapter(AdapterBase):
         try:
             value = response.json(writes=writes)
         except Failure as failed:
-            message = self._http_client.clean(failed.message)
-            raise Failure(failed.failure, failed.code, message) from None
+            raise Failure(
+                failed.failure, failed.code, self._http_client.clean(failed.message)
+            ) from None
         if not isinstance(value, dict):
             raise unreadable(f"the response is no JSON object: {response.words}", writes=writes)
         return value

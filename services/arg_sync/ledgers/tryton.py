@@ -192,8 +192,11 @@ class Tryton(AdapterBase):
         (invoice, *others) = document.not_applied(())
         if others:
             numbers = ", ".join(each.number for each in document.corrects)
-            message = f"it corrects {numbers}, and Tryton applies a credit note to one invoice only"
-            raise Failure("permanent", "several_invoices", message)
+            raise Failure(
+                "permanent",
+                "several_invoices",
+                f"it corrects {numbers}, and Tryton applies a credit note to one invoice only",
+            )
         fields = ["move", "account"]
         (note,) = await self._call(f"{INVOICE}.read", [int(credit.remote_id)], fields)
         domain = [[field, "=", note[field]] for field in fields]
@@ -204,10 +207,11 @@ class Tryton(AdapterBase):
         if not missing:
             return
         if owed["state"] != "posted":
-            message = (
-                f"{invoice.number} is {owed['state']} in Tryton: apply the credit note by hand"
+            raise Failure(
+                "permanent",
+                "invoice_settled",
+                f"{invoice.number} is {owed['state']} in Tryton: apply the credit note by hand",
             )
-            raise Failure("permanent", "invoice_settled", message)
         values = {"payment_lines": [["add", missing]]}
         await self._call(f"{INVOICE}.write", invoice_id, values, writes=True)
 
@@ -256,7 +260,11 @@ class Tryton(AdapterBase):
         )
 
     async def payments(self, cursor: str) -> PaymentPage:
-        """Read the move lines that pay customer invoices, without those of credit notes."""
+        """Read the move lines that pay customer invoices, without those of credit notes.
+
+        The move of a payment has no origin, or the paid invoice (Tryton's wizard), or a statement;
+        that of an applied credit note has the credit note.
+        """
         since = max(0, int(cursor or 0) - OVERLAP)
         domain = [
             ["id", ">", since],
@@ -272,13 +280,10 @@ class Tryton(AdapterBase):
             "invoice_payment.reference",
             "invoice_payment.currency.code",
             "amount_second_currency",
+            "move_origin",
         ]
-        rows = await self._search(
-            "model.account.move.line",
-            [*domain, ["move_origin", "not like", "account.invoice,%"]],
-            fields,
-            order=[["id", "ASC"]],
-        )
+        order = [["id", "ASC"]]
+        rows = await self._search("model.account.move.line", domain, fields, order=order)
         payments = [
             Payment(
                 payment_id=str(row["id"]),
@@ -291,6 +296,8 @@ class Tryton(AdapterBase):
                 paid_on=row["date"],
             )
             for row in rows
+            if not (row["move_origin"] or "").startswith("account.invoice,")
+            or row["move_origin"] == f"account.invoice,{row['invoice_payment']}"
         ]
         newest = max((row["id"] for row in rows), default=int(cursor or 0))
         return PaymentPage(str(newest), tuple(payments))
@@ -311,13 +318,15 @@ class Tryton(AdapterBase):
         )
         name = f"party {row['name']} (code {row['code']})"
         if not row["active"]:
-            message = f"{name} is inactive in Tryton: activate it there"
-            raise Failure("permanent", "inactive_customer", message)
+            raise Failure(
+                "permanent", "inactive_customer", f"{name} is inactive in Tryton: activate it there"
+            )
         receivable = row["account_receivable"] or await self._standard_receivable()
         if not row["addresses"] or not receivable:
             missing = "address" if not row["addresses"] else "receivable account"
-            message = f"{name} has no {missing} in Tryton: add one"
-            raise Failure("permanent", "customer_incomplete", message)
+            raise Failure(
+                "permanent", "customer_incomplete", f"{name} has no {missing} in Tryton: add one"
+            )
         currency = await self._id("model.currency.currency", body["currency"], ("code",))
         journal = await self._journal()
         term = (

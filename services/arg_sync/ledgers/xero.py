@@ -168,8 +168,9 @@ class Xero(CloudAdapter):
         stopped: Failure | None = None
         for part in _parts(requests):
             if stopped is not None:
-                message = f"not sent after: {stopped.message}"
-                not_sent = Failure("transient", "not_sent", message, everywhere=True)
+                not_sent = Failure(
+                    "transient", "not_sent", f"not sent after: {stopped.message}", everywhere=True
+                )
                 results |= {one.key: not_sent for one in part}
                 continue
             try:
@@ -226,8 +227,11 @@ class Xero(CloudAdapter):
         """Refuse to post: our documents are authorised at once, so the draft is not ours."""
         found = await self._one(kind, remote_id)
         if found is None or found.state != "draft":
-            message = f"{remote_id} is no draft any more: it is looked up by our number"
-            raise Failure("unknown", "moved", message)
+            raise Failure(
+                "unknown",
+                "moved",
+                f"{remote_id} is no draft any more: it is looked up by our number",
+            )
         raise Failure(
             "permanent",
             "foreign_draft",

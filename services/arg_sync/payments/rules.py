@@ -8,9 +8,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
-from decimal import Decimal
+from dataclasses import replace
 
 from services.arg_sync.ledgers.documents import Payment
 from shared.money import ZERO
@@ -23,64 +21,39 @@ SIGNATURE_HEADERS: Mapping[str, str] = {
 WEBHOOK_KEY = "webhook_key"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredPayment:
-    """What is stored of a payment against a document: sum and number of entries, last date."""
-
-    payment_id: str
-    remote_id: str
-    amount: Decimal
-    entries: int
-    paid_on: date
-    currency: str
+Entry = tuple[int, Payment]
+"""Of what is stored: the number of entries, and their sum with the last date. Of a new entry: its
+number, and the difference; a negative one reduces the payment."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentEntry:
-    """A new entry. A negative amount reduces the payment."""
-
-    payment_id: str
-    remote_id: str
-    number: str
-    entry_no: int
-    amount: Decimal
-    currency: str
-    paid_on: date
-
-
-def new_entries(stored: Sequence[StoredPayment], reported: Sequence[Payment]) -> list[PaymentEntry]:
+def new_entries(stored: Sequence[Entry], reported: Sequence[Payment]) -> list[Entry]:
     """Return the entries that make what is stored equal to what is reported.
 
     A cancelled payment without a document is reversed on all of its documents. An entry is never
     older than the one before it, so at the end of each day the sum is an amount that the
     accounting system once reported.
     """
-    known = {(each.payment_id, each.remote_id): each for each in stored}
-    entries: list[PaymentEntry] = []
+    known = {(one.payment_id, one.remote_id): (entries, one) for entries, one in stored}
+    new: list[Entry] = []
     for payment in reported:
         keys = [(payment.payment_id, payment.remote_id)]
         if not payment.remote_id:
             keys = [key for key in known if key[0] == payment.payment_id]
         for key in keys:
-            before = known.get(key) or StoredPayment(
-                *key, ZERO, 0, payment.paid_on, payment.currency
-            )
+            entries, before = known.get(key, (0, replace(payment, amount=ZERO)))
             difference = (ZERO if payment.cancelled else payment.amount) - before.amount
             if not difference:
                 continue
-            known[key] = after = replace(
+            after = replace(
                 before,
+                number=payment.number,
                 amount=before.amount + difference,
-                entries=before.entries + 1,
-                paid_on=max(before.paid_on, payment.paid_on),
                 currency=payment.currency or before.currency,
+                paid_on=max(before.paid_on, payment.paid_on),
             )
-            entries.append(
-                PaymentEntry(
-                    *key, payment.number, after.entries, difference, after.currency, after.paid_on
-                )
-            )
-    return entries
+            known[key] = entries + 1, after
+            new.append((entries + 1, replace(after, amount=difference)))
+    return new
 
 
 def is_signed(key: str, body: bytes, signature: str) -> bool:

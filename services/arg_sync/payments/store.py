@@ -6,14 +6,14 @@ A worker whose claim expired while it read stores nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.store import FROM_NOW
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.deliveries.store.messages import build_message, select_values
-from services.arg_sync.payments.rules import PaymentEntry, StoredPayment
+from services.arg_sync.ledgers.documents import Payment
+from services.arg_sync.payments.rules import Entry
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import PAYMENT_RECORDED
 from shared.consumer.records import OutboxId
@@ -111,36 +111,36 @@ async def request_poll(connection: AsyncConnection, ledger: str) -> None:
 
 async def stored_payments(
     connection: AsyncConnection, ledger: str, payment_ids: Sequence[str]
-) -> list[StoredPayment]:
+) -> list[Entry]:
     """Return what is stored of these payments."""
     found = await rows(
         connection,
-        "SELECT payment_id, remote_id, sum(amount) AS amount,"
-        " CAST(max(entry_no) AS integer) AS entries, max(paid_on) AS paid_on,"
-        " max(currency) AS currency FROM arg_sync.payment"
+        "SELECT CAST(max(entry_no) AS integer) AS entries, payment_id, remote_id, '' AS number,"
+        " sum(amount) AS amount, max(currency) AS currency, max(paid_on) AS paid_on"
+        " FROM arg_sync.payment"
         " WHERE ledger = :ledger AND payment_id = ANY(CAST(:ids AS text[]))"
         " GROUP BY payment_id, remote_id",
         ledger=ledger,
         ids=sorted(set(payment_ids)),
     )
-    return [StoredPayment(*row) for row in found]
+    return [(entries, Payment(*payment)) for entries, *payment in found]
 
 
 async def add_entries(
-    connection: AsyncConnection, ledger: str, entries: Sequence[PaymentEntry]
+    connection: AsyncConnection, ledger: str, entries: Sequence[Entry]
 ) -> list[OutboxId]:
     """Store entries and match older ones; return the messages about entries of our invoices."""
     found = await rows(
         connection,
         QUERIES["add_entries"],
         ledger=ledger,
-        payments=[each.payment_id for each in entries],
-        remotes=[each.remote_id for each in entries],
-        numbers=[each.number for each in entries],
-        entries=[each.entry_no for each in entries],
-        amounts=[each.amount for each in entries],
-        currencies=[each.currency for each in entries],
-        days=[each.paid_on for each in entries],
+        entries=[entry_no for entry_no, _ in entries],
+        payments=[one.payment_id for _, one in entries],
+        remotes=[one.remote_id for _, one in entries],
+        numbers=[one.number for _, one in entries],
+        amounts=[one.amount for _, one in entries],
+        currencies=[one.currency for _, one in entries],
+        days=[one.paid_on for _, one in entries],
     )
     found += await rows(connection, QUERIES["match_entries"], ledger=ledger)
     return [
@@ -154,22 +154,24 @@ async def payment_messages(
     connection: AsyncConnection, ids: Sequence[str]
 ) -> list[OutgoingMessage]:
     """Build payment-recorded, one for each entry of a payment of our invoices."""
-    parts = [an_id.split(SEPARATOR) for an_id in ids]
+    ledgers, payments, remotes, entries = zip(*(one.split(SEPARATOR) for one in ids), strict=True)
     found = await rows(
         connection,
         QUERIES["payment_messages"],
-        ledgers=[part[0] for part in parts],
-        ids=[part[1] for part in parts],
-        remotes=[part[2] for part in parts],
-        entries=[int(part[3]) for part in parts],
+        ledgers=list(ledgers),
+        ids=list(payments),
+        remotes=list(remotes),
+        entries=[int(entry_no) for entry_no in entries],
     )
-    return [_payment(row) for row in found]
-
-
-def _payment(row: Any) -> OutgoingMessage:
-    event = PaymentRecorded(**select_values(row, *PaymentRecorded.model_fields))
-    identity = (row.ledger, row.payment_id, row.remote_id, row.entry_no)
-    return build_message(PAYMENT_RECORDED, row.invoice_id, event, *identity)
+    return [
+        build_message(
+            PAYMENT_RECORDED,
+            row.invoice_id,
+            PaymentRecorded(**select_values(row, *PaymentRecorded.model_fields)),
+            *(row.ledger, row.payment_id, row.remote_id, row.entry_no),
+        )
+        for row in found
+    ]
 
 
 MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {PAYMENT: payment_messages}

@@ -6,7 +6,7 @@ drifts stay as they were.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,7 +26,6 @@ from services.arg_sync.reconciliation.rules import (
     Drift,
     SettledDelivery,
     find_drifts,
-    internal_drift,
     needs_lookup_by_id,
 )
 from services.arg_sync.reconciliation.store import drifts, runs
@@ -65,19 +64,8 @@ async def on_reconcile(connection: AsyncConnection, command: Reconcile) -> Answe
 HANDLERS: Mapping[type[Any], CommandHandler] = {Reconcile: on_reconcile}
 
 
-@dataclass
-class ComparisonResult:
-    """Compared deliveries. `unread` counts those that the ledger could not answer."""
-
-    drifts: list[Drift] = field(default_factory=list)
-    read: list[SettledDelivery] = field(default_factory=list)
-    unread: int = 0
-
-    def add(self, other: "ComparisonResult") -> None:
-        """Add another result to this one."""
-        self.drifts += other.drifts
-        self.read += other.read
-        self.unread += other.unread
+Compared = tuple[list[Drift], list[SettledDelivery]]
+"""The drifts of some deliveries, and the deliveries that could be read."""
 
 
 class ReconciliationLoop(ConnectionLoop):
@@ -121,21 +109,23 @@ class _Reconciliation:
                     )
                 if not deliveries:
                     break
-                result = ComparisonResult()
-                for kind in DOCUMENT_TYPES:
-                    if of_kind := [each for each in deliveries if each.kind == kind]:
-                        result.add(await self._compare(kind, of_kind))
                 position = deliveries[-1].delivery_id
-                if not await self._store(position, result):
+                if not await self._store(position, len(deliveries), await self._all(deliveries)):
                     return
         except Failure as failed:
             await self._fail(failed)
             return
         await self._finish()
 
-    async def _compare(
-        self, kind: DocumentType, deliveries: Sequence[SettledDelivery]
-    ) -> ComparisonResult:
+    async def _all(self, deliveries: Sequence[SettledDelivery]) -> Compared:
+        drifts, read = list[Drift](), list[SettledDelivery]()
+        for kind in DOCUMENT_TYPES:
+            if of_kind := [each for each in deliveries if each.kind == kind]:
+                found, readable = await self._compare(kind, of_kind)
+                drifts, read = drifts + found, read + readable
+        return drifts, read
+
+    async def _compare(self, kind: DocumentType, deliveries: Sequence[SettledDelivery]) -> Compared:
         """Look up by number, and by id what has another number.
 
         If the ledger refuses a call, each delivery is looked up alone, so that one which cannot be
@@ -157,35 +147,35 @@ class _Reconciliation:
             if failed.failure != "permanent" or failed.everywhere:
                 raise
             if len(deliveries) == 1:
-                return ComparisonResult(unread=1)
-            result = ComparisonResult()
-            for each in deliveries:
-                result.add(await self._compare(kind, [each]))
-            return result
-        found = [
+                return [], []
+            alone = [await self._compare(kind, [each]) for each in deliveries]
+            return [one for drifts, _ in alone for one in drifts], [
+                one for _, read in alone for one in read
+            ]
+        drifts = [
             drift
             for each in deliveries
             for drift in find_drifts(each, by_number[each.number], by_id.get(each.remote_id))
         ]
-        return ComparisonResult(found, list(deliveries))
+        return drifts, list(deliveries)
 
-    async def _store(self, position: int, result: ComparisonResult) -> bool:
+    async def _store(self, position: int, compared: int, result: Compared) -> bool:
         """Store the drifts of unchanged deliveries; False if the lease is lost."""
         kept = False
+        found, read = result
 
         async def store(connection: AsyncConnection) -> Applied:
             nonlocal kept
-            kept = await runs.advance(
-                connection, self.run, position, len(result.read), result.unread
-            )
+            unread = compared - len(read)
+            kept = await runs.advance(connection, self.run, position, len(read), unread)
             if not kept:
                 return Applied()
-            unchanged = await runs.lock_unchanged(connection, result.read)
-            numbers = {each.number for each in result.read if each.delivery_id in unchanged}
-            found = [each for each in result.drifts if each.number in numbers]
+            unchanged = await runs.lock_unchanged(connection, read)
+            numbers = {each.number for each in read if each.delivery_id in unchanged}
+            new = [each for each in found if each.number in numbers]
             return Applied(
                 publish_now=await drifts.store_drifts(
-                    connection, self.reader.ledger, found, sorted(numbers), LEDGER_DRIFTS
+                    connection, self.reader.ledger, new, sorted(numbers), LEDGER_DRIFTS
                 )
             )
 
@@ -197,18 +187,19 @@ class _Reconciliation:
         ledger = self.reader.ledger
 
         async def finish(connection: AsyncConnection) -> Applied:
-            differences = await drifts.internal_differences(connection, ledger, LATE_MINUTES)
-            found = [internal_drift(one) for one in differences]
+            found = await drifts.internal_drifts(connection, ledger, LATE_MINUTES)
             before = await drifts.numbers_with_open_drifts(connection, ledger, INTERNAL_DRIFTS)
             ids = await drifts.store_drifts(connection, ledger, found, before, INTERNAL_DRIFTS)
             read = await runs.progress(connection, self.run.run_id)
             number = await drifts.count_open_drifts(connection, ledger)
             unread = f", {read.unread} could not be read" if read.unread else ""
-            message = (
+            await runs.end(
+                connection,
+                self.run,
+                "done",
                 f"{counted(read.documents, 'document')} compared{unread},"
-                f" {counted(number, 'open drift')}"
+                f" {counted(number, 'open drift')}",
             )
-            await runs.end(connection, self.run, "done", message)
             return Applied(publish_now=ids)
 
         await self.reader.unit_of_work.transact(finish)

@@ -96,16 +96,6 @@ class Drift:
     fix: str
 
 
-@dataclass(frozen=True, slots=True)
-class InternalDifference:
-    """A document on which received events, our documents and our deliveries disagree."""
-
-    code: DriftCode
-    invoice_id: int
-    number: str
-    received: str
-
-
 def needs_lookup_by_id(delivery: SettledDelivery, by_number: Sequence[RemoteDocument]) -> bool:
     """Return whether no document of our number has our id.
 
@@ -144,11 +134,12 @@ def find_drifts(
     return [_gone(delivery, ours, others)]
 
 
-def internal_drift(one: InternalDifference) -> Drift:
-    """Return the drift that describes an internal difference."""
-    message, fix = INTERNAL[one.code]
-    message = message.format(number=one.number, received=one.received)
-    return Drift(one.invoice_id, one.number, one.code, "", message, fix)
+def internal_drift(code: DriftCode, invoice_id: int, number: str, received: str) -> Drift:
+    """Return the drift where events, our documents and our deliveries disagree on a document."""
+    message, fix = INTERNAL[code]
+    return Drift(
+        invoice_id, number, code, "", message.format(number=number, received=received), fix
+    )
 
 
 def _preference(one: RemoteDocument) -> tuple[bool, int, str]:
@@ -180,22 +171,28 @@ def _changes(delivery: SettledDelivery, ours: RemoteDocument) -> list[Drift]:
     if ours.state == "draft":
         edited.append("it is a draft again")
     if edited:
-        message = f"{document} was changed in the ledger: {'; '.join(edited)}"
-        fix = (
-            "correct it in the ledger; or if the change is intended,"
-            " credit the document here and bill it again: `backoffice credit`"
+        drifts.append(
+            _drift(
+                delivery,
+                "edited",
+                delivery.remote_id,
+                f"{document} was changed in the ledger: {'; '.join(edited)}",
+                "correct it in the ledger; or if the change is intended,"
+                " credit the document here and bill it again: `backoffice credit`",
+            )
         )
-        drifts.append(_drift(delivery, "edited", delivery.remote_id, message, fix))
     if expected.customer and ours.customer != expected.customer and not delivery.by_hand:
-        message = (
-            f"{document} now belongs to customer {ours.customer},"
-            f" it was delivered to {expected.customer}"
+        drifts.append(
+            _drift(
+                delivery,
+                "customer-changed",
+                delivery.remote_id,
+                f"{document} now belongs to customer {ours.customer},"
+                f" it was delivered to {expected.customer}",
+                f"if the customers were merged, map {ours.customer} for later documents with"
+                " `backoffice ledger map import`; else correct it in the ledger",
+            )
         )
-        fix = (
-            f"if the customers were merged, map {ours.customer} for later documents with"
-            " `backoffice ledger map import`; else correct it in the ledger"
-        )
-        drifts.append(_drift(delivery, "customer-changed", delivery.remote_id, message, fix))
     return drifts
 
 

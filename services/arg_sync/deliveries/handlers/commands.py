@@ -78,9 +78,13 @@ async def on_adopt(connection: AsyncConnection, command: AdoptDelivery) -> Answe
     """Record the document of the given id as ours."""
     row = await _require_delivery(connection, command, "adopted", "refused", "unknown")
     reason = command.reason or row.message
-    message = f"{command.actor} adopted {command.remote_id}: {reason}"
     await deliveries.settle_by_hand(
-        connection, row.delivery_id, "adopted", command.remote_id, row.remote_number, message
+        connection,
+        row.delivery_id,
+        "adopted",
+        command.remote_id,
+        row.remote_number,
+        f"{command.actor} adopted {command.remote_id}: {reason}",
     )
     return _answer(row, f"is {command.remote_id} in the ledger", "posted")
 
@@ -96,9 +100,13 @@ async def on_mark_posted(connection: AsyncConnection, command: MarkPosted) -> An
             "its outcome is unknown, so marking it needs a reason",
             "look in the ledger, then give --reason",
         )
-    message = f"{command.actor} marked it as posted: {command.reason}"
     await deliveries.settle_by_hand(
-        connection, row.delivery_id, "marked", None, command.remote_number or "", message
+        connection,
+        row.delivery_id,
+        "marked",
+        None,
+        command.remote_number or "",
+        f"{command.actor} marked it as posted: {command.reason}",
     )
     return _answer(row, "is marked as posted", "posted")
 

@@ -6,7 +6,7 @@ Nothing of a request is sent before it is stored.
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -29,7 +29,7 @@ from services.arg_sync.deliveries.rules.transitions import (
     refused,
 )
 from services.arg_sync.deliveries.store import claims, documents
-from services.arg_sync.deliveries.store.claims import ClaimedDelivery, RenderedRequest
+from services.arg_sync.deliveries.store.claims import ClaimedDelivery
 from services.arg_sync.ledgers.documents import ArDocument, Customer
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import writing
@@ -39,14 +39,6 @@ from shared.terms import ClosedDocument
 CUSTOMER_CLAIMED = "another_asks"
 CUSTOMER_CLAIMED_SECONDS = 1.0
 CUSTOMER_CALLS = 3
-
-
-@dataclass
-class PreparedBatch:
-    """The result of a claim: deliveries that can be sent, and outcomes of those that cannot."""
-
-    prepared: list[PreparedDelivery] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
 
 
 class Preparer:
@@ -69,10 +61,12 @@ class Preparer:
 
     async def prepare(
         self, claimed: Sequence[ClaimedDelivery], write_before: float
-    ) -> PreparedBatch:
-        """Prepare deliveries in two short transactions, with the customer calls in between."""
-        batch = PreparedBatch()
-        mapped, known = await self._read(claimed, batch)
+    ) -> tuple[list[PreparedDelivery], list[Outcome]]:
+        """Return deliveries that can be sent, and the outcomes of those that cannot.
+
+        There are two short transactions, with the customer calls in between.
+        """
+        mapped, known, outcomes = await self._read(claimed)
         wanted = {
             _key(document.customer): document.customer
             for each, document in mapped
@@ -81,32 +75,28 @@ class Preparer:
         unknown = [customer for key, customer in wanted.items() if key not in known]
         found = await asyncio.gather(*(self._customer(each, write_before) for each in unknown))
         ids = {**known, **dict(zip(map(_key, unknown), found, strict=True))}
-        rendered: dict[int, RenderedRequest] = {}
+        prepared: list[PreparedDelivery] = []
+        rendered: list[ClaimedDelivery] = []
         for each, document in mapped:
-            if each.request is not None and each.request_key is not None:
-                request = RenderedRequest(each, each.request, each.request_key, each.customer or "")
-            else:
+            if each.request is None:
                 result = self._render(each, document, ids[_key(document.customer)])
                 if isinstance(result, Outcome):
-                    batch.outcomes.append(result)
+                    outcomes.append(result)
                     continue
-                request = rendered[each.delivery_id] = result
-            batch.prepared.append(
-                PreparedDelivery(
-                    each, document, request.request, request.key, request.customer, write_before
-                )
-            )
-        await self._freeze(rendered, batch)
-        return batch
+                rendered.append(each := result)
+            prepared.append(PreparedDelivery(each, document, write_before))
+        lost = await self._freeze(rendered)
+        return [one for one in prepared if one.claimed.delivery_id not in lost], outcomes
 
     async def _read(
-        self, claimed: Sequence[ClaimedDelivery], batch: PreparedBatch
-    ) -> tuple[list[tuple[ClaimedDelivery, ArDocument]], Mapping[CustomerKey, str]]:
+        self, claimed: Sequence[ClaimedDelivery]
+    ) -> tuple[list[tuple[ClaimedDelivery, ArDocument]], Mapping[CustomerKey, str], list[Outcome]]:
         """Return the documents in the ledger's codes, and the ids of known customers.
 
         A document with a code that is not mapped is refused.
         """
         mapped: list[tuple[ClaimedDelivery, ArDocument]] = []
+        outcomes: list[Outcome] = []
         async with self._engine.begin() as connection:
             heads = await documents.documents_for(connection, [one.invoice_id for one in claimed])
             codes = await mappings.codes_for(connection, self._ledger)
@@ -125,8 +115,8 @@ class Preparer:
                     mapped.append((each, document))
                 except Refused as refusal:
                     transition = refused(refusal.code, refusal.message, refusal.fix)
-                    batch.outcomes.append(Outcome(each, transition))
-        return mapped, known
+                    outcomes.append(Outcome(each, transition))
+        return mapped, known, outcomes
 
     async def _map(
         self,
@@ -158,8 +148,7 @@ class Preparer:
                 connection, self._ledger, self._generation, key, seconds
             )
         if not claimed:
-            message = "another worker looks up this customer"
-            return Failure("transient", CUSTOMER_CLAIMED, message)
+            return Failure("transient", CUSTOMER_CLAIMED, "another worker looks up this customer")
         try:
             with writing(write_before):
                 remote_id = await self._open.read(
@@ -184,7 +173,7 @@ class Preparer:
 
     def _render(
         self, each: ClaimedDelivery, document: ArDocument, customer: str | Failure
-    ) -> RenderedRequest | Outcome:
+    ) -> ClaimedDelivery | Outcome:
         if isinstance(customer, Failure):
             everywhere = customer.everywhere or customer.failure == "auth"
             transition = self._without_customer(each, customer)
@@ -196,7 +185,7 @@ class Preparer:
         except Exception as error:
             return Outcome(each, unexpected_error(error, each.invoice_number))
         key = request_key(self._ledger, document, each.revision)
-        return RenderedRequest(each, request, key, customer)
+        return replace(each, request=request, request_key=key, customer=customer)
 
     def _without_customer(self, each: ClaimedDelivery, failed: Failure) -> Transition:
         """Return the transition of a delivery whose customer is not available.
@@ -213,14 +202,13 @@ class Preparer:
         state: State = "unknown" if each.outcome_unknown else "queued"
         return replace(after, state=state, outcome_unknown=each.outcome_unknown)
 
-    async def _freeze(self, rendered: Mapping[int, RenderedRequest], batch: PreparedBatch) -> None:
-        """Store new requests; a delivery with a lost lease is not sent."""
+    async def _freeze(self, rendered: Sequence[ClaimedDelivery]) -> set[int]:
+        """Store new requests; return the deliveries with a lost lease, which are not sent."""
         if not rendered:
-            return
+            return set()
         async with self._engine.begin() as connection:
-            kept = await claims.freeze(connection, list(rendered.values()))
-        lost = set(rendered) - kept
-        batch.prepared = [each for each in batch.prepared if each.claimed.delivery_id not in lost]
+            kept = await claims.freeze(connection, rendered)
+        return {each.delivery_id for each in rendered} - kept
 
 
 def _without_outdated_request(

@@ -44,9 +44,6 @@ class PreparedDelivery:
 
     claimed: ClaimedDelivery
     document: ArDocument
-    request: str
-    key: str
-    customer: str
     write_before: float
     steps: list[str] = field(default_factory=list)
     outcome_unknown: bool = False
@@ -56,12 +53,14 @@ class PreparedDelivery:
     def expected(self) -> ExpectedDocument:
         """The document that the ledger must have."""
         of = self.document
-        return ExpectedDocument(of.number, of.kind, of.currency, of.total, self.customer)
+        customer = self.claimed.customer or ""
+        return ExpectedDocument(of.number, of.kind, of.currency, of.total, customer)
 
     @property
     def frozen_request(self) -> FrozenRequest:
         """What is sent."""
-        return FrozenRequest(self.key, self.request, self.document.kind, self.document.number)
+        key, request = self.claimed.request_key or "", self.claimed.request or ""
+        return FrozenRequest(key, request, self.document.kind, self.document.number)
 
 
 @dataclass(frozen=True)
@@ -250,33 +249,41 @@ class Sender:
     def _require_equal(self, one: PreparedDelivery, found: RemoteDocument) -> None:
         """Refuse the delivery if the ledger created another document than we sent."""
         if unlike := differences(one.expected, found):
-            message = (
-                f"the ledger created {found.remote_id} for {one.document.number},"
-                f" but {'; '.join(unlike)}"
+            raise _Refused(
+                refused(
+                    "different",
+                    f"the ledger created {found.remote_id} for {one.document.number},"
+                    f" but {'; '.join(unlike)}",
+                    f"correct the tax or account mapping, then {RETRY}"
+                    if found.state == "draft"
+                    else "void it in the ledger and retry,"
+                    " or accept it with `backoffice deliveries adopt`",
+                ),
+                found,
             )
-            fix = (
-                f"correct the tax or account mapping, then {RETRY}"
-                if found.state == "draft"
-                else "void it in the ledger and retry,"
-                " or accept it with `backoffice deliveries adopt`"
-            )
-            raise _Refused(refused("different", message, fix), found)
 
     async def _apply(self, one: PreparedDelivery, found: RemoteDocument) -> Transition:
         """Apply a credit note to its invoices. If that is refused, the document stays posted."""
         if not any(each.remote_id for each in one.document.corrects):
             return Transition("posted")
         if not self._can.allocates:
-            message = "this ledger cannot apply a credit note; apply it there by hand"
-            return Transition("posted", code="not_applied", message=message)
+            return Transition(
+                "posted",
+                code="not_applied",
+                message="this ledger cannot apply a credit note; apply it there by hand",
+            )
         one.steps.append("apply")
         try:
             await self._call(lambda: self._adapter.allocate(found, one.document))
         except Failure as failed:
             if failed.failure != "permanent":
                 raise
-            fix = "apply the credit note to its invoice in the ledger by hand"
-            return Transition("posted", code="not_applied", message=failed.message, fix=fix)
+            return Transition(
+                "posted",
+                code="not_applied",
+                message=failed.message,
+                fix="apply the credit note to its invoice in the ledger by hand",
+            )
         return Transition("posted")
 
     async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:

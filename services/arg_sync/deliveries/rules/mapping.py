@@ -10,7 +10,6 @@ from services.arg_sync.ledgers.documents import (
     CreditedInvoice,
     Customer,
     Line,
-    TaxPart,
 )
 from shared.errors import Refused
 from shared.money import ZERO
@@ -34,7 +33,6 @@ def without_lines(
     """
     sign = _sign(document)
     return ArDocument(
-        invoice_id=document.invoice_id,
         number=document.invoice_number,
         kind=document.document_type,
         billing_company=document.billing_company,
@@ -51,7 +49,6 @@ def without_lines(
         currency=document.currency,
         po_number=document.po_number,
         terms=code_for(codes, "term", (document.payment_terms,)),
-        net=sign * document.net,
         tax=sign * document.tax,
         total=sign * document.total,
         corrects=tuple(credited),
@@ -71,16 +68,6 @@ def to_ar_document(
     sign = _sign(document)
     missing: set[str] = set()
     mapped = tuple(_line(each, codes, sign, missing) for each in lines)
-    taxes = tuple(
-        TaxPart(
-            part.code,
-            _tax(codes, part.code, part.rate, missing),
-            part.rate,
-            sign * part.net,
-            sign * part.tax,
-        )
-        for part in document.tax_totals
-    )
     if missing:
         raise Refused(
             "mapping_missing",
@@ -96,7 +83,7 @@ def to_ar_document(
             " or net and tax not to its total; nothing was sent",
             "run `backoffice verify`",
         )
-    return replace(without_lines(document, credited, codes), lines=mapped, taxes=taxes)
+    return replace(without_lines(document, credited, codes), lines=mapped)
 
 
 def _sign(document: ClosedDocument) -> int:
@@ -116,7 +103,6 @@ def _line(sold: SoldLine, codes: Codes, sign: int, missing: set[str]) -> Line:
         line_no=line.line_no,
         description=line.description,
         quantity=sign * line.quantity,
-        unit=line.unit,
         unit_price=line.unit_price,
         amount=sign * line.amount,
         account=account,

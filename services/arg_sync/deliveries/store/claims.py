@@ -23,7 +23,10 @@ QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 
 @dataclass(frozen=True, slots=True)
 class ClaimedDelivery:
-    """A delivery on which this worker has a lease."""
+    """A delivery on which this worker has a lease.
+
+    `request`, `request_key` and `customer` are set once it is rendered; stored, they stay.
+    """
 
     delivery_id: int
     lease: int
@@ -39,16 +42,6 @@ class ClaimedDelivery:
     remote_id: str | None
     tries: int
     failing_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedRequest:
-    """A request to be frozen, with its key and the id of its customer."""
-
-    delivery: ClaimedDelivery
-    request: str
-    key: str
-    customer: str
 
 
 async def claim(
@@ -77,7 +70,7 @@ async def claim(
     )
 
 
-async def freeze(connection: AsyncConnection, requests: Sequence[RenderedRequest]) -> set[int]:
+async def freeze(connection: AsyncConnection, rendered: Sequence[ClaimedDelivery]) -> set[int]:
     """Store requests before the first call; return the deliveries whose lease still holds."""
     found = await rows(
         connection,
@@ -88,11 +81,11 @@ async def freeze(connection: AsyncConnection, requests: Sequence[RenderedRequest
         "   AS f(delivery_id, lease, request, request_key, customer)"
         " WHERE d.delivery_id = f.delivery_id AND d.lease = f.lease"
         " AND (d.request IS NULL OR NOT d.outcome_unknown) RETURNING d.delivery_id",
-        ids=[each.delivery.delivery_id for each in requests],
-        leases=[each.delivery.lease for each in requests],
-        requests=[each.request for each in requests],
-        keys=[each.key for each in requests],
-        customers=[each.customer for each in requests],
+        ids=[each.delivery_id for each in rendered],
+        leases=[each.lease for each in rendered],
+        requests=[each.request for each in rendered],
+        keys=[each.request_key for each in rendered],
+        customers=[each.customer for each in rendered],
     )
     return {row.delivery_id for row in found}
 

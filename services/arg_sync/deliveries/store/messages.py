@@ -62,7 +62,7 @@ async def refused_messages(
     found = await rows(
         connection,
         "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number,"
-        "   d.document_type, d.batch_id, a.attempt_no, a.code, a.message, a.fix"
+        "   d.document_type, d.batch_id, a.attempt_no AS attempt, a.code, a.message, a.fix"
         " FROM unnest(CAST(:ids AS bigint[]), CAST(:attempts AS integer[]))"
         "   AS s(delivery_id, attempt_no)"
         " JOIN arg_sync.attempt a USING (delivery_id, attempt_no)"
@@ -71,23 +71,24 @@ async def refused_messages(
         ids=[int(an_id) for an_id, _ in pairs],
         attempts=[int(attempt) for _, attempt in pairs],
     )
-    return [_refused(row) for row in found]
-
-
-def _refused(row: Any) -> OutgoingMessage:
-    event = ArDocumentRefused(
-        **select_values(row, *DOCUMENT, "code"),
-        attempt=row.attempt_no,
-        message=row.message[:TEXT_LENGTH],
-        fix=row.fix[:TEXT_LENGTH],
-    )
-    identity = (row.ledger, row.invoice_id, row.attempt_no)
-    return build_message(AR_DOCUMENT_REFUSED, row.invoice_id, event, *identity)
+    return [
+        build_message(
+            AR_DOCUMENT_REFUSED,
+            row.invoice_id,
+            ArDocumentRefused(**select_values(row, *DOCUMENT, "code", "message", "fix", "attempt")),
+            *(row.ledger, row.invoice_id, row.attempt),
+        )
+        for row in found
+    ]
 
 
 def select_values(row: Any, *names: str) -> dict[str, Any]:
-    """Return these columns of a row by name."""
-    return {name: getattr(row, name) for name in names}
+    """Return these columns of a row by name, texts cut to what a message may hold."""
+    values = {name: getattr(row, name) for name in names}
+    return {
+        name: value[:TEXT_LENGTH] if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def build_message(topic: Topic, key: object, event: Message, *identity: object) -> OutgoingMessage:

@@ -76,9 +76,14 @@ async def _store_failure(reader: LedgerReader, poll: Poll, failed: Failure) -> N
     failures = poll.failures if busy else poll.failures + 1
     wait = BUSY_SECONDS if busy else backoff(failures, reader.jitter, longest=EVERY_SECONDS)
     async with reader.unit_of_work.engine.begin() as connection:
-        message = f"{failed.code}: {failed.message}"
         await store.end_poll(
-            connection, reader.ledger, poll, poll.cursor, wait, max(failures, 1), message
+            connection,
+            reader.ledger,
+            poll,
+            poll.cursor,
+            wait,
+            max(failures, 1),
+            f"{failed.code}: {failed.message}",
         )
     if not busy:
         await reader.record_failure(failed)

@@ -2,18 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.deliveries.store.messages import build_message, select_values
-from services.arg_sync.reconciliation.rules import Drift, DriftCode, InternalDifference
+from services.arg_sync.reconciliation.rules import Drift, DriftCode, internal_drift
 from shared.broker.producer import OutgoingMessage
 from shared.broker.topics import LEDGER_DRIFT_FOUND
 from shared.consumer.records import OutboxId
 from shared.consumer.unit_of_work import MessageBuilder
 from shared.database import rows, run
-from shared.events.field_types import TEXT_LENGTH
 from shared.events.ledgers import LedgerDriftFound
 from shared.sql import named_queries
 
@@ -52,14 +50,14 @@ async def store_drifts(
     return [(DRIFT, str(row.drift_id)) for row in new]
 
 
-async def internal_differences(
+async def internal_drifts(
     connection: AsyncConnection, ledger: str, late_minutes: int
-) -> list[InternalDifference]:
+) -> list[Drift]:
     """Return where our own records disagree. Documents younger than that may still arrive."""
     found = await rows(
         connection, QUERIES["internal_differences"], ledger=ledger, late_minutes=late_minutes
     )
-    return [InternalDifference(*row) for row in found]
+    return [internal_drift(*row) for row in found]
 
 
 async def numbers_with_open_drifts(
@@ -95,16 +93,15 @@ async def drift_messages(connection: AsyncConnection, ids: Sequence[str]) -> lis
         " WHERE d.drift_id = ANY(CAST(:ids AS bigint[]))",
         ids=[int(an_id) for an_id in ids],
     )
-    return [_drift(row) for row in found]
-
-
-def _drift(row: Any) -> OutgoingMessage:
-    values = select_values(row, *LedgerDriftFound.model_fields) | {
-        "message": row.message[:TEXT_LENGTH],
-        "fix": row.fix[:TEXT_LENGTH],
-    }
-    key = row.invoice_id or row.remote_id
-    return build_message(LEDGER_DRIFT_FOUND, key, LedgerDriftFound(**values), row.drift_id)
+    return [
+        build_message(
+            LEDGER_DRIFT_FOUND,
+            row.invoice_id or row.remote_id,
+            LedgerDriftFound(**select_values(row, *LedgerDriftFound.model_fields)),
+            row.drift_id,
+        )
+        for row in found
+    ]
 
 
 MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {DRIFT: drift_messages}
