@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.arg_sync.connections.handlers import commands as connection_commands
 from services.arg_sync.deliveries.handlers import commands as delivery_commands
 from services.arg_sync.deliveries.handlers import consuming
-from services.arg_sync.deliveries.store import deliveries, held_commands
+from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.deliveries.store import messages as delivery_messages
 from services.arg_sync.payments import store as payment_store
 from services.arg_sync.reconciliation import handlers as reconciliation
@@ -40,7 +40,7 @@ async def apply_or_hold(
         isinstance(command, SyncBatch)
         and await deliveries.batch_company(connection, command.batch_id) is None
     ):
-        await held_commands.hold(connection, command.command_id, command.model_dump_json())
+        await deliveries.hold_command(connection, command.command_id, command.model_dump_json())
         return Applied()
     return await DISPATCHER.apply(connection, received)
 
@@ -48,8 +48,8 @@ async def apply_or_hold(
 async def answer_held(connection: AsyncConnection) -> Applied:
     """Answer held commands whose batch is closed, and refuse those that waited too long."""
     applied = Applied()
-    for row in await held_commands.ready_commands(connection, HELD_MINUTES):
-        if await held_commands.release(connection, row.command_id):
+    for row in await deliveries.held_commands(connection, HELD_MINUTES):
+        if await deliveries.release_command(connection, row.command_id):
             body = row.body if isinstance(row.body, str) else json.dumps(row.body)
             command = OPERATOR_COMMAND.validate_json(body)
             record = Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode())

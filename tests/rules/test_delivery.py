@@ -20,11 +20,11 @@ from services.arg_sync.connections.rules import (
     pause_seconds,
 )
 from services.arg_sync.deliveries.rules.claiming import OpenDelivery, lease_for, next_in_order
-from services.arg_sync.deliveries.rules.comparing import ExpectedDocument
 from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document
 from services.arg_sync.deliveries.rules.transitions import (
     PATIENCE_SECONDS,
     AttemptContext,
+    ExpectedDocument,
     after_failure,
     after_lookup,
 )

@@ -41,7 +41,7 @@ from services.arg_sync.ledgers.lookups import (
     read_back,
     required_values,
 )
-from services.arg_sync.ledgers.oauth import client_in_form
+from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, most_lines_setting, object_in
 from shared.terms import DocumentType
 
@@ -79,7 +79,7 @@ class BusinessCentral(CloudAdapter):
             LEDGER,
             f"{at['base_url'].rstrip('/')}/v2.0/{tenant}/{environment}/api/v2.0/companies({company})",
             at.get("token_url") or f"https://{login}/{tenant}/oauth2/v2.0/token",
-            client_in_form(at["client_id"], SCOPE),
+            refresh_or_client(at["client_id"], SCOPE, in_form=True),
             read_failure,
             token_hosts=(login,),
         )

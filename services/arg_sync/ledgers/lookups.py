@@ -3,7 +3,7 @@
 An adapter gives the few methods that differ from system to system; `AdapterBase` has the rest.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -271,39 +271,33 @@ def chunks(values: Sequence[str], size: int = CHUNK) -> Iterator[Sequence[str]]:
     return (values[at : at + size] for at in range(0, len(values), size))
 
 
-@dataclass(frozen=True, slots=True)
-class ChangePage:
-    """A page of records. `newest`: the last change so far; `restarts`: it is read again."""
-
-    rows: Sequence[Row]
-    newest: str
-    restarts: bool
-
-
-async def change_pages(
+async def changed_rows(
     cursor: str,
     read: Callable[[str, int], Awaitable[Sequence[Row]]],
     changed_at: Callable[[Row], str],
     *,
     page_size: int,
     most_pages: int,
-) -> AsyncIterator[ChangePage]:
-    """Read records in the order of their last change, from the moment of the cursor on.
+) -> tuple[list[Row], str]:
+    """Return records in the order of their last change, from the moment of the cursor on.
 
-    After a full page reading restarts from the last moment on it, not from the next page number: a
-    record that changes meanwhile moves to the end, and those behind it move up into a page that
-    was already read.
+    The second value is the newest change, the next cursor. After a full page reading restarts from
+    the last moment on it, not from the next page number: a record that changes meanwhile moves to
+    the end, and those behind it move up into a page that was already read.
     """
+    rows: list[Row] = []
     newest, since, page = cursor, cursor, 0
     for _ in range(most_pages):
-        rows = await read(since, page)
-        newest = max([newest, *map(changed_at, rows)])
-        full = len(rows) >= page_size
-        restarts = full and newest > since
-        yield ChangePage(rows, newest, restarts)
-        if not full:
-            return
-        since, page = (newest, 0) if restarts else (since, page + 1)
+        new = await read(since, page)
+        rows += new
+        newest = max([newest, *map(changed_at, new)])
+        if len(new) < page_size:
+            break
+        page += 1
+        if newest > since:
+            rows = [row for row in rows if changed_at(row) != newest]
+            since, page = newest, 0
+    return rows, newest
 
 
 async def if_there(call: Awaitable[Result]) -> Result | None:

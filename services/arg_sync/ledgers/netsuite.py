@@ -35,7 +35,7 @@ from services.arg_sync.ledgers.lookups import (
     RemoteCustomer,
     Row,
     amount_in,
-    change_pages,
+    changed_rows,
     day_in,
     if_there,
     list_in,
@@ -221,8 +221,8 @@ class NetSuite(CloudAdapter):
     async def payments(self, cursor: str) -> PaymentPage:
         """Read payments by the time of their last change. A deleted payment is not in the list.
 
-        A payment of several invoices has several rows. Its rows are summed up again when it changed
-        since its first row was read, or when its moment is read again.
+        A payment has a row for each part of it, which are summed up by invoice. If it changed while
+        it was read, only its rows after the change count.
         """
 
         async def read(since: str, page: int) -> list[dict[str, Any]]:
@@ -231,26 +231,17 @@ class NetSuite(CloudAdapter):
             query = PAYMENTS.format(since=_quoted(since or FIRST_MOMENT), currency=currency)
             return await self._query(query, page * PAGE)
 
-        sums: dict[str, dict[str, Payment]] = {}
-        changed: dict[str, str] = {}
-        newest = cursor
-        async for page in change_pages(
+        rows, newest = await changed_rows(
             cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
-        ):
-            newest = page.newest
-            for row in page.rows:
-                one, when = await self._payment(row), _changed_at(row)
-                if changed.setdefault(one.payment_id, when) != when:
-                    sums.pop(one.payment_id, None)
-                    changed[one.payment_id] = when
-                parts = sums.setdefault(one.payment_id, {})
-                before = parts.get(one.remote_id)
-                parts[one.remote_id] = one if before is None else _sum(before, one)
-            if page.restarts:
-                for payment_id, when in changed.items():
-                    if when == newest:
-                        sums.pop(payment_id, None)
-        return PaymentPage(newest, tuple(one for parts in sums.values() for one in parts.values()))
+        )
+        latest = {row.get("payment"): _changed_at(row) for row in rows}
+        sums: dict[tuple[str, str], Payment] = {}
+        for row in rows:
+            if _changed_at(row) == latest[row.get("payment")]:
+                one = await self._payment(row)
+                before = sums.get((one.payment_id, one.remote_id))
+                sums[one.payment_id, one.remote_id] = _sum(before, one) if before else one
+        return PaymentPage(newest, tuple(sums.values()))
 
     async def _payment(self, row: Row) -> Payment:
         with required_values("a NetSuite payment"):

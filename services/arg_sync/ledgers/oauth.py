@@ -58,33 +58,21 @@ def basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def refresh_or_client(client_id: str, scope: str = "") -> Grant:
-    """Grant by refresh token if there is one, else by client credentials, sent in the header."""
+def refresh_or_client(client_id: str, scope: str = "", *, in_form: bool = False) -> Grant:
+    """Grant by refresh token if there is one, else by client credentials.
+
+    The client is identified in the header, or in the form, as Microsoft requires.
+    """
 
     def request(secrets: Mapping[str, str]) -> TokenRequest:
         form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
         if secrets.get("refresh_token"):
             form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-        return TokenRequest(
-            form, {"authorization": basic(client_id, secrets.get("client_secret", ""))}
-        )
-
-    return request
-
-
-def client_in_form(client_id: str, scope: str) -> Grant:
-    """Grant as `refresh_or_client`, with the client in the form, as Microsoft requires."""
-
-    def request(secrets: Mapping[str, str]) -> TokenRequest:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": client_id,
-            "client_secret": secrets.get("client_secret", ""),
-            "scope": scope,
-        }
-        if secrets.get("refresh_token"):
-            form |= {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-        return TokenRequest(form, {})
+        secret = secrets.get("client_secret", "")
+        if in_form:
+            client = {"client_id": client_id, "client_secret": secret, "scope": scope}
+            return TokenRequest(form | client, {})
+        return TokenRequest(form, {"authorization": basic(client_id, secret)})
 
     return request
 

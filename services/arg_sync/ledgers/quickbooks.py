@@ -32,7 +32,7 @@ from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
     RemoteCustomer,
     Row,
-    change_pages,
+    changed_rows,
     day_in,
     list_in,
     read_back,
@@ -334,16 +334,13 @@ class QuickBooks(CloudAdapter):
             where = f"{changed} >= '{since or FIRST_MOMENT}' orderby {changed}"
             return await self._query("Payment", where, 1 + page * PAGE)
 
-        payments: list[Payment] = []
-        newest = cursor
-        async for page in change_pages(
+        rows, newest = await changed_rows(
             cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
-        ):
-            newest = page.newest
-            for one in page.rows:
-                currency = await self._currency_of(one)
-                with required_values("a payment in QuickBooks"):
-                    payments += _payments_in(one, currency)
+        )
+        currencies = [await self._currency_of(one) for one in rows]
+        with required_values("a payment in QuickBooks"):
+            parts = map(_payments_in, rows, currencies)
+            payments = [payment for part in parts for payment in part]
         if cursor:
             payments += await self._deleted_payments(cursor)
         return PaymentPage(newest, tuple(payments))

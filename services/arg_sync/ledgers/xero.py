@@ -35,7 +35,7 @@ from services.arg_sync.ledgers.lookups import (
     RemoteCustomer,
     Row,
     amount_in,
-    change_pages,
+    changed_rows,
     if_there,
     list_in,
     required_values,
@@ -311,19 +311,14 @@ class Xero(CloudAdapter):
             headers = {"if-modified-since": since} if since else {}
             return list_in(await self.read("/Payments", params, headers), "Payments")
 
-        payments: list[Payment] = []
-        newest = cursor
-        async for page in change_pages(
+        rows, newest = await changed_rows(
             cursor, read, _changed_at, page_size=PAGE, most_pages=PAGES_AT_ONCE
-        ):
-            newest = page.newest
-            with required_values("a payment in Xero"):
-                payments += [
-                    _payment(one)
-                    for one in page.rows
-                    if one.get("Invoice") and _payment_type(one) == "ACCRECPAYMENT"
-                ]
-        return PaymentPage(newest, tuple(payments))
+        )
+        with required_values("a payment in Xero"):
+            ours = [
+                one for one in rows if one.get("Invoice") and _payment_type(one) == "ACCRECPAYMENT"
+            ]
+            return PaymentPage(newest, tuple(map(_payment, ours)))
 
     async def _put(
         self, path: str, body: Any, key: str, params: Mapping[str, str] | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from services.arg_sync.deliveries.rules.comparing import ExpectedDocument, differences
+from services.arg_sync.deliveries.rules.transitions import ExpectedDocument, differences
 from services.arg_sync.ledgers.documents import RemoteDocument
 from shared.money import plain
 from shared.terms import DocumentType

@@ -313,7 +313,6 @@ async def _update_connection(
 
 def _row(each: Outcome) -> dict[str, Any]:
     found, after = each.found, each.next
-    adopted = after.state == "posted" and each.how == "adopted"
     return {
         "delivery_id": each.claimed.delivery_id,
         "lease": each.claimed.lease,
@@ -321,7 +320,7 @@ def _row(each: Outcome) -> dict[str, Any]:
         "wait": after.wait_seconds,
         "outcome_unknown": after.outcome_unknown,
         "tries": after.tries,
-        "code": after.code or ("adopted" if adopted else ""),
+        "code": after.code,
         "message": after.message.replace("\0", ""),
         "fix": after.fix,
         "remote_id": found.remote_id if found else None,

@@ -8,16 +8,15 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.arg_sync.connections.handlers.adapters import OpenAdapter
-from services.arg_sync.connections.rules import Codes, Jitter
+from services.arg_sync.connections.rules import Codes
 from services.arg_sync.connections.store import customers, mappings
 from services.arg_sync.connections.store.customers import CustomerKey
 from services.arg_sync.deliveries.handlers.sending import (
+    ConnectionStep,
     Outcome,
     PreparedDelivery,
-    attempt_context,
     unexpected_error,
 )
 from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
@@ -25,7 +24,6 @@ from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document,
 from services.arg_sync.deliveries.rules.transitions import (
     State,
     Transition,
-    after_failure,
     refused,
 )
 from services.arg_sync.deliveries.store import claims, documents
@@ -41,23 +39,8 @@ CUSTOMER_CLAIMED_SECONDS = 1.0
 CUSTOMER_CALLS = 3
 
 
-class Preparer:
+class Preparer(ConnectionStep):
     """Prepares deliveries of one connection."""
-
-    def __init__(
-        self,
-        open_adapter: OpenAdapter,
-        call_limit: asyncio.Semaphore,
-        jitter: Jitter,
-        engine: AsyncEngine,
-    ) -> None:
-        self._open = open_adapter
-        self._adapter = open_adapter.adapter
-        self._ledger = open_adapter.connection.name
-        self._generation = open_adapter.connection.generation
-        self._call_limit = call_limit
-        self._jitter = jitter
-        self._engine = engine
 
     async def prepare(
         self, claimed: Sequence[ClaimedDelivery], write_before: float
@@ -66,7 +49,7 @@ class Preparer:
 
         There are two short transactions, with the customer calls in between.
         """
-        mapped, known, outcomes = await self._read(claimed)
+        mapped, known, outcomes = await self._documents(claimed)
         wanted = {
             _key(document.customer): document.customer
             for each, document in mapped
@@ -88,7 +71,7 @@ class Preparer:
         lost = await self._freeze(rendered)
         return [one for one in prepared if one.claimed.delivery_id not in lost], outcomes
 
-    async def _read(
+    async def _documents(
         self, claimed: Sequence[ClaimedDelivery]
     ) -> tuple[list[tuple[ClaimedDelivery, ArDocument]], Mapping[CustomerKey, str], list[Outcome]]:
         """Return the documents in the ledger's codes, and the ids of known customers.
@@ -99,10 +82,10 @@ class Preparer:
         outcomes: list[Outcome] = []
         async with self._engine.begin() as connection:
             heads = await documents.documents_for(connection, [one.invoice_id for one in claimed])
-            codes = await mappings.codes_for(connection, self._ledger)
+            codes = await mappings.codes_for(connection, self._connection.name)
             names = [each.account_name for each in claimed]
             known = await customers.known_customers(
-                connection, self._ledger, self._generation, names
+                connection, self._connection.name, self._connection.generation, names
             )
             claimed = [_without_outdated_request(each, known) for each in claimed]
             lines = await documents.lines_for(
@@ -127,7 +110,7 @@ class Preparer:
         codes: Codes,
     ) -> ArDocument:
         credited = (
-            await documents.credited_by(connection, self._ledger, each.invoice_id)
+            await documents.credited_by(connection, self._connection.name, each.invoice_id)
             if head.document_type == "credit-note"
             else []
         )
@@ -141,23 +124,19 @@ class Preparer:
         One worker at a time does so; after a lost call the next one waits until that call can no
         longer take effect.
         """
-        can, key = self._open.capabilities, _key(customer)
+        can, key = self._can, _key(customer)
         seconds = can.request_seconds * CUSTOMER_CALLS + can.server_seconds + MARGIN_SECONDS
         async with self._engine.begin() as connection:
             claimed = await customers.claim_customer(
-                connection, self._ledger, self._generation, key, seconds
+                connection, self._connection.name, self._connection.generation, key, seconds
             )
         if not claimed:
             return Failure("transient", CUSTOMER_CLAIMED, "another worker looks up this customer")
         try:
             with writing(write_before):
-                remote_id = await self._open.read(
-                    lambda: self._adapter.customer_for(customer), self._call_limit
-                )
+                remote_id = await self._read(lambda: self._adapter.customer_for(customer))
                 if not remote_id:
-                    remote_id = await self._open.call(
-                        lambda: self._adapter.add_customer(customer), self._call_limit
-                    )
+                    remote_id = await self._call(lambda: self._adapter.add_customer(customer))
         except Failure as failed:
             if failed.failure not in ("unknown", "duplicate"):
                 await self._release_customer(key, None)
@@ -168,7 +147,7 @@ class Preparer:
     async def _release_customer(self, key: CustomerKey, remote_id: str | None) -> None:
         async with self._engine.begin() as connection:
             await customers.release_customer(
-                connection, self._ledger, self._generation, key, remote_id
+                connection, self._connection.name, self._connection.generation, key, remote_id
             )
 
     def _render(
@@ -184,7 +163,7 @@ class Preparer:
             return Outcome(each, refused(failed.code, failed.message))
         except Exception as error:
             return Outcome(each, unexpected_error(error, each.invoice_number))
-        key = request_key(self._ledger, document, each.revision)
+        key = request_key(self._connection.name, document, each.revision)
         return replace(each, request=request, request_key=key, customer=customer)
 
     def _without_customer(self, each: ClaimedDelivery, failed: Failure) -> Transition:
@@ -195,8 +174,9 @@ class Preparer:
         if failed.code == CUSTOMER_CLAIMED:
             after = Transition("queued", CUSTOMER_CLAIMED_SECONDS, tries=each.tries)
         else:
-            context = attempt_context(each, self._open, safe_repeat=False)
-            after = after_failure(failed, context, self._jitter)
+            after = self._after_failure(
+                each, failed, outcome_unknown=each.outcome_unknown, safe_repeat=False
+            )
         if after.state == "refused":
             return after
         state: State = "unknown" if each.outcome_unknown else "queued"

@@ -8,19 +8,20 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.arg_sync.connections.handlers.adapters import OpenAdapter
 from services.arg_sync.connections.rules import Jitter
 from services.arg_sync.deliveries.rules.claiming import MARGIN_SECONDS
-from services.arg_sync.deliveries.rules.comparing import ExpectedDocument, differences
 from services.arg_sync.deliveries.rules.transitions import (
     AttemptContext,
+    ExpectedDocument,
     Transition,
     after_failure,
     after_lookup,
+    differences,
     refused,
 )
 from services.arg_sync.deliveries.store import claims
@@ -34,7 +35,7 @@ from shared.database import infrastructure_unavailable, sqlstate
 
 DISCARD_TRIES, DISCARD_WAIT_SECONDS = 30, 1.0
 RETRY = "`backoffice deliveries retry`"
-How = Literal["created", "adopted"]
+LOOK = "look"
 Result = TypeVar("Result")
 
 
@@ -70,7 +71,6 @@ class Outcome:
     claimed: ClaimedDelivery
     next: Transition
     found: RemoteDocument | None = None
-    how: How = "created"
     steps: str = ""
     began: float = 0.0
     failure: Failure | None = None
@@ -89,8 +89,8 @@ class _Refused(Exception):
         self.found = found
 
 
-class Sender:
-    """Sends prepared deliveries of one connection."""
+class ConnectionStep:
+    """A step of the deliveries of one connection, within its limit of parallel calls."""
 
     def __init__(
         self,
@@ -99,12 +99,29 @@ class Sender:
         jitter: Jitter,
         engine: AsyncEngine,
     ) -> None:
-        self._open = open_adapter
-        self._adapter = open_adapter.adapter
-        self._can = open_adapter.capabilities
-        self._call_limit = call_limit
-        self._jitter = jitter
-        self._engine = engine
+        self._open, self._adapter = open_adapter, open_adapter.adapter
+        self._can, self._connection = open_adapter.capabilities, open_adapter.connection
+        self._call_limit, self._jitter, self._engine = call_limit, jitter, engine
+
+    async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        return await self._open.call(call, self._call_limit)
+
+    async def _read(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        return await self._open.read(call, self._call_limit)
+
+    def _after_failure(
+        self, claimed: ClaimedDelivery, failed: Failure, *, outcome_unknown: bool, safe_repeat: bool
+    ) -> Transition:
+        """Return what a failed step makes of a delivery."""
+        settle = 0.0 if safe_repeat else self._can.server_seconds + MARGIN_SECONDS
+        context = AttemptContext(
+            claimed.tries, outcome_unknown, claimed.failing_seconds, safe_repeat, settle
+        )
+        return after_failure(failed, context, self._jitter)
+
+
+class Sender(ConnectionStep):
+    """Sends prepared deliveries of one connection."""
 
     async def send(self, group: Sequence[PreparedDelivery]) -> list[Outcome]:
         """Send one delivery, or several in one call. One with a lost lease has no outcome."""
@@ -135,13 +152,17 @@ class Sender:
     ) -> Outcome | None:
         one.outcome_unknown = one.claimed.outcome_unknown
         found: RemoteDocument | None = None
-        how: How = "created"
         failure: Failure | None = None
         try:
             with writing(one.write_before):
-                found, how, transition = await self._steps(one, created)
+                found, transition = await self._steps(one, created)
         except Failure as failed:
-            transition = self._after_failure(one, failed)
+            transition = self._after_failure(
+                one.claimed,
+                failed,
+                outcome_unknown=one.outcome_unknown,
+                safe_repeat=self._can.request_key,
+            )
             failure = failed if failed.everywhere or failed.failure == "auth" else None
         except _Refused as stop:
             transition, found = stop.next, stop.found
@@ -152,22 +173,20 @@ class Sender:
                 raise
             transition = unexpected_error(error, one.claimed.invoice_number)
         steps = " ".join(one.steps)
-        return Outcome(one.claimed, transition, found, how, steps, one.began, failure)
+        return Outcome(one.claimed, transition, found, steps, one.began, failure)
 
     async def _steps(
         self, one: PreparedDelivery, created: RemoteDocument | Failure | None
-    ) -> tuple[RemoteDocument, How, Transition]:
+    ) -> tuple[RemoteDocument, Transition]:
         if isinstance(created, Failure):
             raise created
         found, claimed, kind = created, one.claimed, one.document.kind
-        how: How = "created"
         if found is None and (claimed.outcome_unknown or claimed.remote_id):
             found = await self._look_up(one)
-            if found is not None and found.remote_id != claimed.remote_id:
-                how = "adopted"
         if found is None:
             one.steps.append("create")
-            found, how = await self._create(one)
+            found = await self._create(one)
+        adopted = one.steps[-1] == LOOK and found.remote_id != claimed.remote_id
         await faults.point("document_created")
         one.outcome_unknown = True  # the document exists: after any failure it is looked up first
         if found.state == "draft" and found.remote_id != claimed.remote_id:
@@ -179,9 +198,12 @@ class Sender:
             found = await self._call(lambda: self._adapter.post(remote_id, kind))
             self._require_equal(one, found)
             await faults.point("document_posted")
-        return found, how, await self._apply(one, found)
+        transition = await self._apply(one, found)
+        if adopted and not transition.code:
+            transition = replace(transition, code="adopted")
+        return found, transition
 
-    async def _create(self, one: PreparedDelivery) -> tuple[RemoteDocument, How]:
+    async def _create(self, one: PreparedDelivery) -> RemoteDocument:
         """Create the document.
 
         If the number is taken although the look-up found nothing, an earlier call took effect in
@@ -191,34 +213,31 @@ class Sender:
             (result,) = await self._call(lambda: self._adapter.create([one.frozen_request]))
             if isinstance(result, Failure):
                 raise result
-            return result, "created"
+            return result
         except Failure as failed:
             if failed.failure != "duplicate" or not one.claimed.outcome_unknown:
                 raise
             found = await self._look_up(one)
             if found is None:
                 raise
-            return found, "adopted"
+            return found
 
     async def _look_up(self, one: PreparedDelivery) -> RemoteDocument | None:
         """Return the document in the ledger that bears our number; None if it is to be sent."""
-        one.steps.append("look")
+        one.steps.append(LOOK)
         number, kind = one.document.number, one.document.kind
-        remote = await self._open.read(lambda: self._adapter.find(kind, [number]), self._call_limit)
+        remote = await self._read(lambda: self._adapter.find(kind, [number]))
         result = after_lookup(one.expected, remote[number], one.claimed.remote_id)
         if result.verdict != "refuse":
             return result.found
-        if result.found is not None and self._may_discard(one, result.found):
-            one.steps.append("discard")
-            remote_id = result.found.remote_id
-            await self._call(lambda: self._adapter.discard(remote_id, kind))
-            return None
-        raise _Refused(refused(result.code, result.message, result.fix), result.found)
-
-    def _may_discard(self, one: PreparedDelivery, found: RemoteDocument) -> bool:
-        """A draft of ours from before a fix is deleted and created again."""
-        ours = found.remote_id == one.claimed.remote_id
-        return self._can.discards and found.state == "draft" and ours
+        found = result.found
+        ours = found is not None and found.remote_id == one.claimed.remote_id
+        if found is None or not (ours and self._can.discards and found.state == "draft"):
+            raise _Refused(refused(result.code, result.message, result.fix), found)
+        # A draft of ours from before a fix is deleted and created again.
+        one.steps.append("discard")
+        await self._call(lambda: self._adapter.discard(found.remote_id, kind))
+        return None
 
     async def _store_draft(self, one: PreparedDelivery, found: RemoteDocument) -> None:
         """Store the draft's id. If the lease is lost, delete the draft: it is never posted."""
@@ -285,24 +304,6 @@ class Sender:
                 fix="apply the credit note to its invoice in the ledger by hand",
             )
         return Transition("posted")
-
-    async def _call(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        return await self._open.call(call, self._call_limit)
-
-    def _after_failure(self, one: PreparedDelivery, failed: Failure) -> Transition:
-        context = attempt_context(one.claimed, self._open, safe_repeat=self._can.request_key)
-        context = replace(context, outcome_unknown=one.outcome_unknown)
-        return after_failure(failed, context, self._jitter)
-
-
-def attempt_context(
-    claimed: ClaimedDelivery, open_adapter: OpenAdapter, *, safe_repeat: bool
-) -> AttemptContext:
-    """Return what the rules need to know of a delivery when a step fails."""
-    settle = 0.0 if safe_repeat else open_adapter.capabilities.server_seconds + MARGIN_SECONDS
-    return AttemptContext(
-        claimed.tries, claimed.outcome_unknown, claimed.failing_seconds, safe_repeat, settle
-    )
 
 
 def unexpected_error(error: Exception, invoice_number: str) -> Transition:

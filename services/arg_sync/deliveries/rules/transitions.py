@@ -1,4 +1,4 @@
-"""The states of a delivery, and what a look-up or a failed call makes of it.
+"""The states of a delivery, and what a comparison, a look-up or a failed call makes of it.
 
 queued → sending → posted | unknown | refused. `outcome_unknown` means that an earlier call may have
 reached the ledger: nothing is sent before a look-up.
@@ -6,12 +6,13 @@ reached the ledger: nothing is sent before a look-up.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 from services.arg_sync.connections.rules import Jitter, backoff, capped
-from services.arg_sync.deliveries.rules.comparing import ExpectedDocument, differences
 from services.arg_sync.ledgers.documents import RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
+from shared.money import plain
 
 State = Literal["queued", "sending", "posted", "unknown", "refused"]
 PATIENCE_SECONDS = 72 * 3600.0
@@ -55,6 +56,38 @@ class LookupResult:
     code: str = ""
     message: str = ""
     fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedDocument:
+    """The values that a document in the ledger must have. An empty customer matches any."""
+
+    number: str
+    kind: str
+    currency: str
+    total: Decimal
+    customer: str
+
+
+def differences(expected: ExpectedDocument, remote: RemoteDocument) -> list[str]:
+    """Describe how the document in the ledger differs; an empty list means that it is equal.
+
+    Totals are compared to the cent.
+    """
+    found = []
+    if remote.number != expected.number:
+        found.append(f"its number is {remote.number}")
+    if remote.kind != expected.kind:
+        found.append(f"it is a {remote.kind}, ours is a {expected.kind}")
+    if remote.currency != expected.currency:
+        found.append(f"its currency is {remote.currency}, ours is {expected.currency}")
+    if remote.total != expected.total:
+        found.append(f"its total is {plain(remote.total)}, ours is {plain(expected.total)}")
+    if expected.customer and remote.customer != expected.customer:
+        found.append(f"it belongs to customer {remote.customer}, ours to {expected.customer}")
+    if remote.state == "voided":
+        found.append("it is voided")
+    return found
 
 
 def after_lookup(
