@@ -4,7 +4,6 @@ A field that the vendor calls conditional changes nothing; any other is an `unre
 names it, never another error, another document or another amount.
 """
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
@@ -14,7 +13,7 @@ import pytest
 
 from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line
 from services.arg_sync.ledgers.failures import Failure
-from tests.ledgers.fake import Asked, Reply
+from tests.ledgers.answers import Answers
 from tests.ledgers.suite import Stage, customer_of, deliver, document
 from tests.ledgers.test_paging import xero_stage
 from tests.ledgers.test_vendors import central_stage, netsuite_stage, quickbooks_stage
@@ -25,10 +24,6 @@ STAGES: dict[str, Callable[[], AbstractAsyncContextManager[Stage]]] = {
     "business-central": central_stage,
     "netsuite": lambda: netsuite_stage(currencies="USD=1"),
 }
-ECHO = {"LineItems", "Addresses", "SalesItemLineDetail", "TxnTaxDetail", "BillAddr", "item"}
-"""Parts of answers that repeat what we sent and that no adapter reads."""
-OTHERS = ("/token", "/Organisation", "/preferences", "/companyInformation")
-"""What is asked about the company itself, and tokens."""
 NEEDED = {
     "xero": {
         "Amount",
@@ -98,45 +93,6 @@ ON_ACCOUNT = {"quickbooks": {"Line", "LinkedTxn"}}
 """Fields without which a payment pays no document."""
 
 
-def field_names(value: Any) -> set[str]:
-    """All names of fields in an answer, at any depth, but for what it repeats."""
-    if isinstance(value, list):
-        return set().union(*map(field_names, value))
-    if isinstance(value, dict):
-        return set(value).union(*(field_names(value[name]) for name in set(value) - ECHO)) - ECHO
-    return set()
-
-
-def without(value: Any, name: str) -> Any:
-    """The answer without a field, at any depth."""
-    if isinstance(value, list):
-        return [without(one, name) for one in value]
-    if isinstance(value, dict):
-        return {key: without(one, name) for key, one in value.items() if key != name}
-    return value
-
-
-class Answers:
-    """The answers of a stage's vendor: which fields they had, and which one is left out."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.names: set[str] = set()
-        self.left_out = ""
-        self._handle = stage.server.vendor.handle
-        stage.server.vendor.handle = self.handle  # type: ignore[method-assign]
-
-    def handle(self, asked: Asked) -> Reply:
-        """Answer without that field where the answer is about documents or customers."""
-        reply = self._handle(asked)
-        if asked.path.endswith(OTHERS) or not reply.body.startswith(b"{"):
-            return reply
-        body = json.loads(reply.body, parse_float=str, parse_int=str)
-        self.names |= field_names(body)
-        shown = json.loads(reply.body, parse_float=Decimal)
-        reply.body = json.dumps(without(shown, self.left_out), default=str).encode()
-        return reply
-
-
 async def what_is_read(stage: Stage, at: int, cursor: str) -> tuple[list[Any], str]:
     """A customer, an invoice, a credit note that is applied, a payment: what we read of them."""
     vendor: Any = stage.server.vendor
@@ -177,11 +133,12 @@ def _codes(stage: Stage) -> tuple[str, str, str, str]:
     return stage.codes["account"], stage.codes.get("item", ""), "", ""
 
 
+@pytest.mark.parametrize("null", [False, True], ids=["absent", "null"])
 @pytest.mark.parametrize("name", sorted(STAGES))
-async def test_each_field_left_out_in_turn(name: str) -> None:
+async def test_each_field_left_out_in_turn(name: str, null: bool) -> None:
     """What is conditional changes nothing; without a field that is needed nothing is concluded."""
     async with STAGES[name]() as stage:
-        answers = Answers(stage)
+        answers = Answers(stage, null=null)
         whole, cursor = await what_is_read(stage, 0, "")
         assert whole[-1] == [(Decimal("1000.00"), "USD", False)]
         for at, field in enumerate(sorted(answers.names), 1):

@@ -14,6 +14,7 @@ from services.arg_sync.ledgers.documents import CreditedInvoice, Customer, Line
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.tryton import LEDGER
 from shared.stack.choice import Database
+from tests.ledgers.answers import Answers
 from tests.ledgers.fake import playing
 from tests.ledgers.suite import LedgerSuite, Stage, deliver, document, host
 from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
@@ -118,7 +119,6 @@ class TestTryton(LedgerSuite):
                     no,
                     "cents",
                     Decimal(1),
-                    "C62",
                     Decimal("0.0500"),
                     Decimal("0.05"),
                     ACCOUNT,
@@ -180,3 +180,39 @@ class TestTryton(LedgerSuite):
         with pytest.raises(Failure) as failed:
             await stage.port.allocate(posted, credit)
         assert failed.value.failure == "permanent" and "one invoice only" in failed.value.message
+
+    async def test_each_field_without_a_value_in_turn(self, stage: Stage) -> None:
+        """Tryton sends every field that was asked for, some of them empty: what may be empty
+        changes nothing; without a value that is needed nothing is concluded.
+        """
+        answers = Answers(stage, null=True)
+        days = {"invoice_date": date(2026, 8, 5), "due_date": date(2026, 9, 1)}
+        invoice = await deliver(stage.port, document(stage, "D-000095", **days))
+        whole = document(stage, "D-000096", "credit-note", **days)
+        corrected = (CreditedInvoice("D-000095", whole.total, invoice.remote_id),)
+        note = replace(whole, corrects=corrected)
+        credit = await deliver(stage.port, note)
+        await stage.port.allocate(credit, note)
+
+        async def what_is_read() -> list[object]:
+            await stage.port.allocate(credit, note)
+            read: list[object] = [await stage.port.customer_for(whole.customer)]
+            for one in (invoice, credit):
+                found = (await stage.port.find(one.kind, [one.number]))[one.number]
+                now = (await stage.port.status(one.kind, [one.remote_id]))[one.remote_id]
+                read += [(each.state, each.currency, each.total) for each in (*found, now) if each]
+            return [*read, len((await stage.port.payments("")).payments)]
+
+        expected = await what_is_read()
+        answers.names -= {"id", "result", "__class__", "decimal", "year", "month", "day"}
+        needed = set()
+        for field in sorted(answers.names):
+            answers.left_out = field
+            try:
+                read = await what_is_read()
+            except Failure as failed:
+                assert (failed.code, failed.failure) == ("unreadable", "transient")  # noqa: PT017
+                needed.add(field)
+            else:
+                assert read == expected, field
+        assert needed >= {"account", "code", "currency.", "move", "party", "payment_lines", "state"}

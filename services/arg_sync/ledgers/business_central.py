@@ -40,6 +40,7 @@ from services.arg_sync.ledgers.lookups import (
     list_in,
     read_back,
     required_values,
+    value_in,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, most_lines_setting, object_in
@@ -56,6 +57,7 @@ STATES: dict[str, RemoteState] = {
     "Corrective": "posted",
 }
 PAGE = 200
+TAX_ID_LENGTH = 20
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SCOPE = "https://api.businesscentral.dynamics.com/.default"
 NOT_BLOCKED = {"", " ", "_x0020_"}
@@ -105,12 +107,15 @@ class BusinessCentral(CloudAdapter):
         if customer.mapped:
             return await self._filtered("customers", f"number eq '{_quoted(customer.mapped)}'")
         name = customer.account_name
-        found = await self._filtered("customers", f"displayName eq '{_quoted(name)}'")
-        return [one for one in found if str(one.get("displayName", name)).strip() == name.strip()]
+        return [
+            one
+            for one in await self._filtered("customers", f"displayName eq '{_quoted(name)}'")
+            if str(one.get("displayName") or name).strip() == name.strip()
+        ]
 
     def _customer(self, row: Row) -> RemoteCustomer:
         active = str(row.get("blocked") or "") in NOT_BLOCKED
-        return RemoteCustomer(str(row["id"]), active, str(row.get("number") or row["id"]))
+        return RemoteCustomer(str(value_in(row, "id")), active, str(row.get("number") or row["id"]))
 
     async def _add_customer(self, customer: Customer) -> str:
         """Create a customer of that name; Business Central numbers it."""
@@ -120,8 +125,8 @@ class BusinessCentral(CloudAdapter):
             body["addressLine1"] = short(lines[0], 100)
         if len(lines) > 1:
             body["addressLine2"] = short(", ".join(lines[1:]), 50)
-        if customer.tax_id:
-            body["taxRegistrationNumber"] = short(customer.tax_id, 20)
+        if 0 < len(customer.tax_id) <= TAX_ID_LENGTH:  # cut, it would be another one
+            body["taxRegistrationNumber"] = customer.tax_id
         return await self._add("customers", body, "a new customer")
 
     async def _add(self, entity: str, body: Any, what: str) -> str:
@@ -214,7 +219,7 @@ class BusinessCentral(CloudAdapter):
                 "posted",
                 f"{remote_id} is posted ({one.get('status')}) and cannot be deleted",
             )
-        headers = {"if-match": str(one.get("@odata.etag", "*"))}
+        headers = {"if-match": str(one.get("@odata.etag") or "*")}
         path = _path(kind, remote_id)
         await if_there(self.call("DELETE", path, writes=True, headers=headers))
 
@@ -233,13 +238,13 @@ class BusinessCentral(CloudAdapter):
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
         day = row.get("invoiceDate" if kind == "invoice" else "creditMemoDate")
         return RemoteDocument(
-            remote_id=str(row["id"]),
-            number=str(row["externalDocumentNumber"]),
+            remote_id=str(value_in(row, "id")),
+            number=str(value_in(row, "externalDocumentNumber")),
             kind=kind,
-            state=STATES[str(row["status"])],
+            state=STATES[str(value_in(row, "status"))],
             currency=str(row.get("currencyCode") or ""),
-            total=Decimal(row["totalAmountIncludingTax"]),
-            customer=str(row["customerId"]),
+            total=Decimal(value_in(row, "totalAmountIncludingTax")),
+            customer=str(value_in(row, "customerId")),
             remote_number=str(row.get("number") or ""),
             balance=amount_in(row.get("remainingAmount")),
             invoice_date=day_in(day),

@@ -212,6 +212,15 @@ def required_values(what: str, *, writes: bool = False) -> Iterator[None]:
         ) from error
 
 
+def value_in(row: Any, *names: str) -> Any:
+    """Return the value to which the names lead. KeyError if it is left out or null."""
+    for name in names:
+        row = row[name]
+        if row is None:
+            raise KeyError(name)
+    return row
+
+
 def list_in(body: Any, name: str, *, writes: bool = False) -> list[dict[str, Any]]:
     """Return a list of a response; without it the response proves nothing."""
     value = body.get(name) if isinstance(body, dict) else None

@@ -40,6 +40,7 @@ from services.arg_sync.ledgers.lookups import (
     if_there,
     list_in,
     required_values,
+    value_in,
 )
 from services.arg_sync.ledgers.oauth import signed_assertion
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
@@ -130,7 +131,7 @@ class NetSuite(CloudAdapter):
 
     def _customer(self, row: Row) -> RemoteCustomer:
         """Read a record, or a row of a query: they differ in how they write inactive."""
-        an_id = str(row["id"])
+        an_id = str(value_in(row, "id"))
         return RemoteCustomer(
             an_id, not row.get("isInactive") and row.get("isinactive") != "T", an_id
         )
@@ -204,7 +205,7 @@ class NetSuite(CloudAdapter):
         memo = await self.read(path, {"expandSubResources": "true"})
         with required_values(f"credit memo {credit.number} in NetSuite"):
             rows = (memo.get("apply") or {}).get("items") or ()
-            applied = {str(row["doc"]["id"]) for row in rows if row.get("apply")}
+            applied = {str(value_in(row, "doc", "id")) for row in rows if row.get("apply")}
         items = [
             {"doc": {"id": each.remote_id}, "apply": True, "amount": each.amount}
             for each in document.not_applied(applied)
@@ -246,12 +247,12 @@ class NetSuite(CloudAdapter):
     async def _payment(self, row: Row) -> Payment:
         with required_values("a NetSuite payment"):
             one = Payment(
-                payment_id=str(row["payment"]),
-                remote_id=str(row["invoice"]),
+                payment_id=str(value_in(row, "payment")),
+                remote_id=str(value_in(row, "invoice")),
                 number=number_in(str(row.get("number") or "")),
-                amount=abs(Decimal(str(row["amount"]))),
+                amount=abs(Decimal(str(value_in(row, "amount")))),
                 currency=self._code_of(row.get("currency")),
-                paid_on=date.fromisoformat(row["paid_on"]),
+                paid_on=date.fromisoformat(value_in(row, "paid_on")),
                 cancelled=row.get("voided") == "T",
             )
         return one if one.currency else replace(one, currency=await self._home_currency())
@@ -284,16 +285,16 @@ class NetSuite(CloudAdapter):
 
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
         left = row.get("amountRemaining")
-        if kind == "credit-note":
-            left = row.get("unapplied", left)
+        if kind == "credit-note" and row.get("unapplied") is not None:
+            left = row["unapplied"]
         return RemoteDocument(
-            remote_id=str(row["id"]),
+            remote_id=str(value_in(row, "id")),
             number=number_in(str(row.get("externalId") or "")),
             kind=kind,
-            state=_state(row["status"]),
+            state=_state(value_in(row, "status")),
             currency=self._code_of((row.get("currency") or {}).get("id")),
-            total=Decimal(row["total"]),
-            customer=str(row["entity"]["id"]),
+            total=Decimal(value_in(row, "total")),
+            customer=str(value_in(row, "entity", "id")),
             remote_number=str(row.get("tranId") or ""),
             balance=amount_in(left),
             invoice_date=day_in(row.get("tranDate")),
@@ -368,7 +369,7 @@ def _sum(one: Payment, other: Payment) -> Payment:
 
 
 def _changed_at(row: Row) -> str:
-    return str(row.get("changed", ""))
+    return str(row.get("changed") or "")
 
 
 def _currencies(text: str) -> dict[str, str]:

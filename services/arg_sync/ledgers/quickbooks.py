@@ -32,11 +32,13 @@ from services.arg_sync.ledgers.http_client import Response, failure_of
 from services.arg_sync.ledgers.lookups import (
     RemoteCustomer,
     Row,
+    amount_in,
     changed_rows,
     day_in,
     list_in,
     read_back,
     required_values,
+    value_in,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
@@ -125,8 +127,10 @@ class QuickBooks(CloudAdapter):
         return _currency(row) or await self._home_currency()
 
     def _customer(self, row: Row) -> RemoteCustomer:
-        an_id = str(row["Id"])
-        return RemoteCustomer(an_id, row.get("Active", True), str(row.get("DisplayName", an_id)))
+        an_id = str(value_in(row, "Id"))
+        return RemoteCustomer(
+            an_id, row.get("Active") is not False, str(row.get("DisplayName") or an_id)
+        )
 
     async def _add_customer(self, customer: Customer) -> str:
         """Create a customer of that name; append the currency if a customer in another has it."""
@@ -186,7 +190,7 @@ class QuickBooks(CloudAdapter):
         # No key: a name is taken once, and an old response could name a deleted customer.
         created = await self.write("POST", "/customer", body)
         with required_values("the response to a new customer", writes=True):
-            return str(created["Customer"]["Id"])
+            return str(value_in(created, "Customer", "Id"))
 
     def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render an Invoice or CreditMemo. The account comes with the item."""
@@ -251,7 +255,7 @@ class QuickBooks(CloudAdapter):
 
     async def _in(self, body: Row, kind: DocumentType) -> RemoteDocument:
         with required_values("the response"):
-            row = body[ENTITY[kind]]
+            row = value_in(body, ENTITY[kind])
         return (await self._documents([row], kind))[0]
 
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
@@ -259,12 +263,14 @@ class QuickBooks(CloudAdapter):
         body = await self.read(f"/creditmemo/{credit.remote_id}")
         with required_values(f"credit memo {credit.remote_id}"):
             links = body["CreditMemo"].get("LinkedTxn") or ()
-            payments = [link["TxnId"] for link in links if link["TxnType"] == "Payment"]
+            payments = [
+                value_in(link, "TxnId") for link in links if value_in(link, "TxnType") == "Payment"
+            ]
         linked: set[str] = set()
         for payment in payments:
             body = await self.read(f"/payment/{payment}")
             with required_values(f"payment {payment}"):
-                linked |= {invoice for invoice, _ in _linked(body["Payment"], "Invoice")}
+                linked |= {invoice for invoice, _ in _linked(value_in(body, "Payment"), "Invoice")}
         missing = document.not_applied(linked)
         if not missing:
             return
@@ -302,22 +308,24 @@ class QuickBooks(CloudAdapter):
                 raise
             return None
         with required_values(f"the response about {remote_id}"):
-            row: Row = body[ENTITY[kind]]
+            row: Row = value_in(body, ENTITY[kind])
             return row
 
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
-        total = Decimal(row["TotalAmt"])
-        left = Decimal(row.get("RemainingCredit", row.get("Balance", total)))
+        total = Decimal(value_in(row, "TotalAmt"))
+        credit = amount_in(row.get("RemainingCredit"))
+        left = credit if credit is not None else amount_in(row.get("Balance"))
+        left = total if left is None else left
         voided = total == 0 and _is_voided(row)
         return RemoteDocument(
-            remote_id=str(row["Id"]),
-            number=str(row.get("DocNumber", "")),
+            remote_id=str(value_in(row, "Id")),
+            number=str(row.get("DocNumber") or ""),
             kind=kind,
             state="voided" if voided else "paid" if left == 0 else "posted",
             currency=_currency(row),
             total=total,
-            customer=str(row["CustomerRef"]["value"]),
-            remote_number=str(row.get("DocNumber", "")),
+            customer=str(value_in(row, "CustomerRef", "value")),
+            remote_number=str(row.get("DocNumber") or ""),
             balance=left,
             invoice_date=day_in(row.get("TxnDate")),
             changed_at=_changed_at(row),
@@ -351,7 +359,7 @@ class QuickBooks(CloudAdapter):
         with required_values("the change log of QuickBooks"):
             return [
                 Payment(
-                    payment_id=str(one["Id"]),
+                    payment_id=str(value_in(one, "Id")),
                     remote_id="",
                     number="",
                     amount=Decimal(0),
@@ -372,7 +380,7 @@ class QuickBooks(CloudAdapter):
             raise unreadable(
                 f"the response to a query of {entity} has no QueryResponse", writes=False
             )
-        return list_in({entity: []} | body, entity)
+        return list_in({entity: body.get(entity) or []}, entity)
 
 
 def read_failure(response: Response, writes: bool) -> Failure | None:
@@ -413,7 +421,7 @@ def _text(error: Mapping[str, Any], name: str) -> str:
 
 
 def _is_voided(one: Mapping[str, Any]) -> bool:
-    return "voided" in str(one.get("PrivateNote", "")).lower()
+    return "voided" in str(one.get("PrivateNote") or "").lower()
 
 
 def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
@@ -422,9 +430,9 @@ def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
         (link, line) for line in payment.get("Line") or () for link in line.get("LinkedTxn") or ()
     ]
     return [
-        (str(link["TxnId"]), Decimal(line["Amount"]))
+        (str(value_in(link, "TxnId")), Decimal(value_in(line, "Amount")))
         for link, line in lines
-        if link["TxnType"] == kind
+        if value_in(link, "TxnType") == kind
     ]
 
 
@@ -432,21 +440,23 @@ def _payments_in(one: Row, currency: str) -> list[Payment]:
     """Return the money in a payment by invoice, without the part that credit memos cover."""
     invoices = _linked(one, "Invoice")
     covered = sum((amount for _, amount in _linked(one, "CreditMemo")), Decimal(0))
-    on = date.fromisoformat(one["TxnDate"])
+    on = date.fromisoformat(value_in(one, "TxnDate"))
     if not invoices and _is_voided(one):
-        return [Payment(str(one["Id"]), "", "", Decimal(0), currency, on, cancelled=True)]
+        return [Payment(str(value_in(one, "Id")), "", "", Decimal(0), currency, on, cancelled=True)]
     payments = []
     for invoice, amount in invoices:
         by_credit = min(covered, amount)
         covered -= by_credit
         if amount > by_credit:
-            payments.append(Payment(str(one["Id"]), invoice, "", amount - by_credit, currency, on))
+            payments.append(
+                Payment(str(value_in(one, "Id")), invoice, "", amount - by_credit, currency, on)
+            )
     return payments
 
 
 def _changed_at(one: Row) -> str:
     """Return the time of the last change in UTC."""
-    text = str((one.get("MetaData") or {}).get("LastUpdatedTime", ""))
+    text = str((one.get("MetaData") or {}).get("LastUpdatedTime") or "")
     return datetime.fromisoformat(text).astimezone(UTC).isoformat() if text else ""
 
 
@@ -460,7 +470,7 @@ def _with_currency(customer: Customer) -> str:
 
 def _account_name(row: Row) -> str:
     """Return the case-folded Account Name of a customer: its name, unless its notes give it."""
-    notes, name = str(row.get("Notes") or ""), str(row["DisplayName"])
+    notes, name = str(row.get("Notes") or ""), str(value_in(row, "DisplayName"))
     return (notes.removeprefix(FOR_NAME) if notes.startswith(FOR_NAME) else name).casefold()
 
 

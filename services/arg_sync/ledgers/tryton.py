@@ -32,7 +32,13 @@ from services.arg_sync.ledgers.documents import (
 )
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.http_client import HttpClient
-from services.arg_sync.ledgers.lookups import AdapterBase, RemoteCustomer, Row
+from services.arg_sync.ledgers.lookups import (
+    AdapterBase,
+    RemoteCustomer,
+    Row,
+    required_values,
+    value_in,
+)
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, TrytonWarning
 from shared.money import minor_unit
 from shared.terms import DocumentType
@@ -199,11 +205,13 @@ class Tryton(AdapterBase):
             )
         fields = ["move", "account"]
         (note,) = await self._call(f"{INVOICE}.read", [int(credit.remote_id)], fields)
-        domain = [[field, "=", note[field]] for field in fields]
+        with required_values(f"credit note {credit.number} in Tryton"):
+            domain = [[field, "=", value_in(note, field)] for field in fields]
         lines = [one["id"] for one in await self._search("model.account.move.line", domain, ["id"])]
         invoice_id = [int(invoice.remote_id)]
         (owed,) = await self._call(f"{INVOICE}.read", invoice_id, ["payment_lines", "state"])
-        missing = [line for line in lines if line not in owed["payment_lines"]]
+        with required_values(f"invoice {invoice.number} in Tryton"):
+            missing = [line for line in lines if line not in value_in(owed, "payment_lines")]
         if not missing:
             return
         if owed["state"] != "posted":
@@ -250,9 +258,9 @@ class Tryton(AdapterBase):
             number=row["reference"] or "",
             kind=kind,
             state=STATES[row["state"]],
-            currency=row["currency."]["code"],
+            currency=value_in(row, "currency.", "code"),
             total=sign * row["total_amount"],
-            customer=str(row["party"]),
+            customer=str(value_in(row, "party")),
             remote_number=row["number"] or "",
             balance=sign * row["amount_to_pay"],
             invoice_date=row["invoice_date"],
@@ -284,21 +292,8 @@ class Tryton(AdapterBase):
         ]
         order = [["id", "ASC"]]
         rows = await self._search("model.account.move.line", domain, fields, order=order)
-        payments = [
-            Payment(
-                payment_id=str(row["id"]),
-                remote_id=str(row["invoice_payment"]),
-                number=row["invoice_payment."]["reference"] or "",
-                amount=abs(row["amount_second_currency"])
-                if row["amount_second_currency"]
-                else row["credit"] - row["debit"],
-                currency=row["invoice_payment."]["currency."]["code"],
-                paid_on=row["date"],
-            )
-            for row in rows
-            if not (row["move_origin"] or "").startswith("account.invoice,")
-            or row["move_origin"] == f"account.invoice,{row['invoice_payment']}"
-        ]
+        with required_values("a payment in Tryton"):
+            payments = [_payment(row) for row in rows if _is_money(row)]
         newest = max((row["id"] for row in rows), default=int(cursor or 0))
         return PaymentPage(str(newest), tuple(payments))
 
@@ -452,6 +447,23 @@ class Tryton(AdapterBase):
             context["company"] = named[0]["id"]
         company: int = context["company"]
         return company
+
+
+def _is_money(row: Row) -> bool:
+    origin, paid = row["move_origin"] or "", value_in(row, "invoice_payment")
+    return not origin.startswith("account.invoice,") or origin == f"account.invoice,{paid}"
+
+
+def _payment(row: Row) -> Payment:
+    foreign, invoice = row["amount_second_currency"], row["invoice_payment."]
+    return Payment(
+        payment_id=str(row["id"]),
+        remote_id=str(row["invoice_payment"]),
+        number=invoice["reference"] or "",
+        amount=abs(foreign) if foreign else row["credit"] - row["debit"],
+        currency=value_in(invoice, "currency.", "code"),
+        paid_on=value_in(row, "date"),
+    )
 
 
 def _quantity_and_price(line: Line, currency: str) -> tuple[Decimal, Decimal]:

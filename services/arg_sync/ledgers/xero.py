@@ -39,6 +39,7 @@ from services.arg_sync.ledgers.lookups import (
     if_there,
     list_in,
     required_values,
+    value_in,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
@@ -46,6 +47,7 @@ from shared.terms import DocumentType
 
 BODY_BYTES = 3_000_000
 PAGE = 100
+TAX_ID_LENGTH = 50
 PAGES_AT_ONCE = 20
 NO_ID = "00000000-0000-0000-0000-000000000000"
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -106,7 +108,7 @@ class Xero(CloudAdapter):
         else:
             where = {"where": f'Name=="{name}"', "includeArchived": "true"}
             found = list_in(await self.read("/Contacts", where), "Contacts")
-        return [one for one in found if _same(str(one.get("Name", "")), name)]
+        return [one for one in found if _same(str(one.get("Name") or ""), name)]
 
     async def _contacts_with(self, name: str) -> list[dict[str, Any]]:
         """Search for the longest part of a name that no filter can hold; refuse too many hits."""
@@ -127,14 +129,17 @@ class Xero(CloudAdapter):
         )
 
     def _customer(self, row: Row) -> RemoteCustomer:
-        an_id, active = str(row["ContactID"]), row.get("ContactStatus", "ACTIVE") == "ACTIVE"
-        return RemoteCustomer(an_id, active, str(row.get("Name", an_id)))
+        an_id, active = (
+            str(value_in(row, "ContactID")),
+            (row.get("ContactStatus") or "ACTIVE") == "ACTIVE",
+        )
+        return RemoteCustomer(an_id, active, str(row.get("Name") or an_id))
 
     async def _add_customer(self, customer: Customer) -> str:
         """Create a contact named by its Account Name."""
         contact: dict[str, Any] = {"Name": customer.account_name}
-        if customer.tax_id:
-            contact["TaxNumber"] = short(customer.tax_id, 50)
+        if 0 < len(customer.tax_id) <= TAX_ID_LENGTH:  # cut, it would be another one
+            contact["TaxNumber"] = customer.tax_id
         lines = [line for line in (customer.name, *customer.address.splitlines()) if line]
         if lines:
             numbered = {f"AddressLine{at}": line for at, line in enumerate(lines[:4], 1)}
@@ -142,7 +147,7 @@ class Xero(CloudAdapter):
         key = key_of(self._ledger, "customer", customer.account_name)
         body = await self._put("/Contacts", {"Contacts": [contact]}, key)
         with required_values("the response to a new contact", writes=True):
-            return str(list_in(body, "Contacts", writes=True)[0]["ContactID"])
+            return str(value_in(list_in(body, "Contacts", writes=True)[0], "ContactID"))
 
     def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render one element of `Invoices` or `CreditNotes`, with our tax on each line."""
@@ -202,7 +207,7 @@ class Xero(CloudAdapter):
                     alone[one.key] = refused
             return alone
         rows = list_in(body, plural, writes=True)
-        created = {str(row.get(f"{SINGULAR[part[0].kind]}Number", "")): row for row in rows}
+        created = {str(row.get(f"{SINGULAR[part[0].kind]}Number") or ""): row for row in rows}
         return {one.key: await self._result(created.get(one.number), one) for one in part}
 
     async def _result(self, row: Row | None, request: FrozenRequest) -> RemoteDocument | Failure:
@@ -246,11 +251,11 @@ class Xero(CloudAdapter):
         with required_values(f"credit note {credit.number} in Xero"):
             now = list_in(body, "CreditNotes")[0]
             applied = {
-                part["Invoice"]["InvoiceID"]
+                value_in(part, "Invoice", "InvoiceID")
                 for part in now.get("Allocations") or ()
                 if not part.get("IsDeleted")
             }
-        left = str(now.get("RemainingCredit", ""))
+        left = str(now.get("RemainingCredit") or "")
         for each in document.not_applied(applied):
             part = {
                 "Amount": each.amount,
@@ -279,7 +284,7 @@ class Xero(CloudAdapter):
     ) -> list[RemoteDocument]:
         rows = list_in(await self.read(f"/{PLURAL[kind]}", where), PLURAL[kind])
         with required_values(f"a document ({kind}) in Xero"):
-            rows = [row for row in rows if of_type in ("", row["Type"])]
+            rows = [row for row in rows if of_type in ("", value_in(row, "Type"))]
         return await self._documents(rows, kind)
 
     async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
@@ -288,18 +293,18 @@ class Xero(CloudAdapter):
             return None if body is None else list_in(body, PLURAL[kind])[0]
 
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
-        number = str(row[f"{SINGULAR[kind]}Number"])
+        number = str(value_in(row, f"{SINGULAR[kind]}Number"))
         return RemoteDocument(
-            remote_id=str(row[f"{SINGULAR[kind]}ID"]),
+            remote_id=str(value_in(row, f"{SINGULAR[kind]}ID")),
             number=number,
             kind=kind,
             state=STATES[row["Status"]],
             currency=str(row.get("CurrencyCode") or ""),
-            total=Decimal(row["Total"]),
-            customer=str(row["Contact"]["ContactID"]),
+            total=Decimal(value_in(row, "Total")),
+            customer=str(value_in(row, "Contact", "ContactID")),
             remote_number=number,
             balance=amount_in(row.get("AmountDue" if kind == "invoice" else "RemainingCredit")),
-            invoice_date=_day(row.get("Date", "")),
+            invoice_date=_day(row.get("Date") or ""),
             changed_at=_changed_at(row),
         )
 
@@ -354,22 +359,22 @@ def _messages(body: Mapping[str, Any]) -> str:
 
 
 def _changed_at(one: Row) -> str:
-    return _instant(one.get("UpdatedDateUTC", ""))
+    return _instant(one.get("UpdatedDateUTC") or "")
 
 
 def _payment_type(one: Row) -> str:
-    return str(one.get("PaymentType") or f"{one['Invoice']['Type']}PAYMENT")
+    return str(one.get("PaymentType") or f"{value_in(one, 'Invoice', 'Type')}PAYMENT")
 
 
 def _payment(one: Row) -> Payment:
-    invoice, day = one["Invoice"], _day(one["Date"])
+    invoice, day = value_in(one, "Invoice"), _day(value_in(one, "Date"))
     if day is None:
         raise ValueError(f"Date {one['Date']!r}")
     return Payment(
-        str(one["PaymentID"]),
-        str(invoice["InvoiceID"]),
+        str(value_in(one, "PaymentID")),
+        str(value_in(invoice, "InvoiceID")),
         str(invoice.get("InvoiceNumber") or ""),
-        Decimal(one["Amount"]),
+        Decimal(value_in(one, "Amount")),
         str(invoice.get("CurrencyCode") or ""),
         day,
         one.get("Status") == "DELETED",
