@@ -259,7 +259,7 @@ async def test_a_refused_token_is_renewed_once_for_all(server: FakeServer) -> No
     first = await tokens.current()
     for _ in range(5):
         tokens.refused(first)
-        await tokens.renew()
+        await tokens.current()
     assert len(vendor_of(server).login.asked) == 2
     await tokens.close()
 

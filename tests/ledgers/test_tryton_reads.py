@@ -139,7 +139,7 @@ async def test_what_could_not_be_read_is_not_deleted(
 
 
 class Bookkeeper:
-    """A person who books payments in Tryton, by its own wizard and as plain moves."""
+    """A person who records payments in Tryton, by its own wizard and as plain moves."""
 
     def __init__(self, server: TrytonServer) -> None:
         self.port: Any = LEDGER.make(
@@ -208,7 +208,7 @@ class Bookkeeper:
 
 
 async def test_payments_are_read_once(delivering: Delivering, server: TrytonServer) -> None:
-    """What Tryton's wizard books and what a move without an origin pays, each once; a credit note
+    """What Tryton's wizard records and what a move without an origin pays, each once; a credit note
     that was applied is not money.
     """
     ids = {

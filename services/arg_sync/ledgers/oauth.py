@@ -143,10 +143,6 @@ class Tokens:
         """Remember that the accounting system refused this token."""
         self._refused.append(secrets.values["access_token"])
 
-    async def renew(self) -> None:
-        """Get a token that was not refused yet."""
-        await self.current()
-
     async def close(self) -> None:
         """Close the connections."""
         await self._http_client.close()

@@ -125,7 +125,7 @@ class Tryton(AdapterBase):
         return await self._search("model.party.party", domain, fields, active_test=False)
 
     def _customer(self, row: Row) -> RemoteCustomer:
-        return RemoteCustomer(str(row["id"]), row["active"], f"code {row['code']}")
+        return RemoteCustomer(str(row["id"]), value_in(row, "active"), f"code {row['code']}")
 
     async def _add_customer(self, customer: Customer) -> str:
         """Create a party with one address."""
