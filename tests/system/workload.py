@@ -34,10 +34,11 @@ class Phase:
 
 @dataclass
 class Workload:
-    """The phases of one seed. `documents` is the number of timesheets of the month."""
+    """The phases of one seed: so many timesheets of a month, so many offices."""
 
     seed: int
     documents: int = 240
+    offices: int = 4
     _revisions: dict[str, int] = field(default_factory=dict)
     _bodies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -61,7 +62,7 @@ class Workload:
             f"REQ-{number}",
             revision,
             billing_company=company,
-            office_id=f"office-{number % 4}",
+            office_id=f"office-{number % self.offices}",
             currency="USD" if company == "kill-us" else "EUR",
             rates=[
                 builders.rate("REG", price),
@@ -81,9 +82,9 @@ class Workload:
             builders.node(
                 f"office-{at}",
                 parent_id=f"client-{at % 2}",
-                account_name="Office 3" if at == 3 else "",
+                account_name=f"Office {at}" if at >= 3 else "",
             )
-            for at in range(4)
+            for at in range(self.offices)
         ]
         records = [event("billto-changed", node.node_id, node) for node in nodes]
         records += [
