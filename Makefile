@@ -63,7 +63,7 @@ nightly: install
 	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -m nightly -n auto --dist worksteal tests/histories $(ARGS)
 
 mutants: install
-	@$(VENV)/bin/python -m tests.mutants $(ARGS)
+	@$(VENV)/bin/python -m tests.mutants
 
 bench: install
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
