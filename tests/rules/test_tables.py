@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.console.cli.batch_tables import show_batch_result
-from services.console.cli.lines import line_cells
+from services.console.cli.lines import line_cells, no_line
 from services.console.cli.output import Column, Screen, fact
 
 
@@ -73,3 +73,9 @@ def test_a_line_shows_its_service_dates_and_what_it_corrects() -> None:
     same = {"service_from": "2026-10-19", "service_to": "2026-10-19", "corrects_invoice": None}
     cells = line_cells(same | {"corrects_line": None})
     assert (cells["service"], cells["corrects"]) == ("2026-10-19", "")
+
+
+def test_an_empty_list_says_that_its_lines_are_in_another_status() -> None:
+    """Where all is invoiced there is nothing to import."""
+    assert no_line({"in_any_status": 3128}).startswith("no line in this status, 3,128 lines in")
+    assert "backoffice import" in no_line({"in_any_status": 0})

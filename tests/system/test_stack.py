@@ -351,6 +351,8 @@ def test_up_and_down(tmp_path: Path) -> None:
     up(data, detach=True, workers=(), say=silent, provision=False)
     now = status(data)
     assert now["running"]
+    log, stopping = data / "logs" / "supervisor.log", f"backoffice down --data {data}"
+    assert within_patience(lambda: stopping in log.read_text()), "issue 11, 24: not Ctrl-C"
     assert all(server["alive"] for server in now["servers"].values())
     said: list[str] = []
     assert (

@@ -143,7 +143,7 @@ def list_lines(
 
     found = run.read(read)
     run.document(found)
-    run.table([line_cells(row) for row in found["pay_lines"]], LINES, empty=_no_line(found))
+    run.table([line_cells(row) for row in found["pay_lines"]], LINES, empty=no_line(found))
     run.shortened(len(found["pay_lines"]), found["total"])
     if document is None:
         run.say()
@@ -160,7 +160,7 @@ def line_cells(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _no_line(found: dict[str, Any]) -> str:
+def no_line(found: dict[str, Any]) -> str:
     """What to do where the list is empty: all lines may be in another status."""
     if found["in_any_status"]:
         others = " ".join(f"--status {each}" for each in ("Pending", "Scheduled", "Invoiced"))
