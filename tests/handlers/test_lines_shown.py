@@ -93,6 +93,7 @@ async def test_a_preview_shows_hours_totals_and_the_lines_in_and_out(biller: Bil
         (row["reason"], row["document_id"], row["account_name"]) for row in shown["lines_out"]
     ] == [("scheduled", "P-1", "Mercy Hospital")]
     assert (shown["in_total"], shown["out_total"]) == (2, 1)
+    assert {currency: str(hours) for currency, hours in shown["hours"].items()} == {"USD": "8"}
     groups = (await biller.tell("list-batch-groups", cut_off_date="2026-10-31"))["details"][
         "groups"
     ]

@@ -38,7 +38,7 @@ PREVIEW_LINES = [
     Column("pay_line_id", "line", ids=True),
     Column("account_name", "debtor", most=40),
     Column("document_id", "document", most=40),
-    Column("description", most=56),
+    Column("description", most=70),
     Column("service"),
     Column("quantity", figures=True),
     Column("unit", ""),
@@ -101,7 +101,7 @@ def show_batch_result(screen: Screen, details: dict[str, Any]) -> None:
     )
     if details.get("preview_id"):
         screen.say(f"to see its lines: backoffice batch show {details['preview_id']}", "dim")
-    if details.get("digest") and details.get("documents"):
+    if details.get("preview_id") and details.get("documents"):
         screen.say(f"to bill it: backoffice batch generate ... --digest {details['digest']}", "dim")
     if details.get("batch_id"):
         download = f"{details['batch_id']} --format pdf --out invoices/"
@@ -111,7 +111,7 @@ def show_batch_result(screen: Screen, details: dict[str, Any]) -> None:
 def show_preview(screen: Screen, found: dict[str, Any]) -> None:
     """Shows a stored preview: what is in, and what is left out."""
     screen.facts({name: found[name] for name in PREVIEW if name != "totals"})
-    screen.table(found["totals"], TOTALS, title="totals")
+    screen.table(with_hours(found["totals"], found["hours"]), TOTALS, title="totals")
     screen.table(found["documents"], DOCUMENTS, title="documents", empty="no document")
     screen.shortened(len(found["documents"]), sum(each["documents"] for each in found["totals"]))
     screen.table(found["out"], LEFT_OUT, title="left out")

@@ -32,7 +32,7 @@ LINES = [
     Column("billing_company"),
     Column("account_name", "debtor", most=40),
     Column("document_id", "document", most=40),
-    Column("description", most=56),
+    Column("description", most=70),
     Column("service"),
     Column("effective_date", "effective"),
     Column("quantity", figures=True),

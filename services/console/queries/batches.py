@@ -115,6 +115,13 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
         id=preview_id,
         most=limit,
     )
+    hours = await fetch(
+        connection,
+        "SELECT p.currency, coalesce(sum(p.quantity) FILTER (WHERE p.unit = 'HUR'), 0) AS quantity"
+        " FROM invoicer.console_preview_line l JOIN invoicer.console_pay_line p USING (pay_line_id)"
+        " WHERE l.preview_id = :id AND l.reason IS NULL GROUP BY p.currency",
+        id=preview_id,
+    )
     lines_in, total_in = await _preview_lines(connection, preview_id, "l.reason IS NULL", limit)
     lines_out, total_out = await _preview_lines(
         connection, preview_id, "l.reason IS NOT NULL", limit
@@ -129,6 +136,7 @@ async def preview(connection: ReadConnection, preview_id: str, limit: int = 100)
     )
     return heads[0] | {
         "totals": as_json(heads[0]["totals"]),
+        "hours": {row["currency"]: with_money(row)["quantity"] for row in hours},
         "documents": [with_money(row, "net", "tax", "total") for row in documents],
         "out": left_out,
         "lines_in": lines_in,
