@@ -114,7 +114,8 @@ def show_preview(screen: Screen, found: dict[str, Any]) -> None:
     screen.table(with_hours(found["totals"], found["hours"]), TOTALS, title="totals")
     screen.table(found["documents"], DOCUMENTS, title="documents", empty="no document")
     screen.shortened(len(found["documents"]), sum(each["documents"] for each in found["totals"]))
-    screen.table(found["out"], LEFT_OUT, title="left out")
+    out = [row | {"pay_line_ids": ", ".join(map(str, row["pay_line_ids"]))} for row in found["out"]]
+    screen.table(out, LEFT_OUT, title="left out")
     for name, title in (("in", "lines in, by document"), ("out", "lines left out, by reason")):
         lines = found[f"lines_{name}"]
         screen.table([line_cells(row) for row in lines], PREVIEW_LINES, title=title)

@@ -80,7 +80,7 @@ def show_pending(screen: Screen, found: dict[str, Any]) -> None:
     screen.table(found["pending"], PENDING, title="Pending", empty="nothing is pending")
     for each in found["held"]:
         company = f" for {each['billing_company']}" if each["billing_company"] else ""
-        count = f"{each['documents']:,} document(s) held{company}, {each['code']}"
+        count = f"{counted(each['documents'], 'document')} held{company}, {each['code']}"
         screen.say(f"{count}; to see them: backoffice documents held", "yellow")
 
 

@@ -25,7 +25,7 @@ from services.console.cli.visible import visible, visible_json
 from shared.errors import Refused, Unavailable
 
 EXIT_NO, EXIT_USE, EXIT_STOPPED = 1, 2, 130
-PIPE_WIDTH = 280
+PIPE_WIDTH = 400
 MOST_CELL = 60
 INLINE = 4
 FIGURE = re.compile(r"-?\d+(\.\d+)?")
