@@ -137,11 +137,15 @@ class TrytonServer:
     @property
     def dsn(self) -> str:
         """Its database."""
-        return plain_dsn(
-            make_url(self.postgres_url)
-            .set(database=self.database)
-            .render_as_string(hide_password=False)
-        )
+        return self._dsn(self.database)
+
+    def _dsn(self, database: str) -> str:
+        """A database with the password in the address: Tryton reads no passfile."""
+        url = make_url(self.postgres_url).set(database=database)
+        if passfile := url.query.get("passfile"):
+            password = Path(str(passfile)).read_text().strip().rpartition(":")[2]
+            url = url.set(query={}, password=password)
+        return plain_dsn(url.render_as_string(hide_password=False))
 
     @property
     def _configuration(self) -> Path:
@@ -158,9 +162,7 @@ class TrytonServer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         python = python_of_tryton()
-        base = plain_dsn(
-            make_url(self.postgres_url).set(database="").render_as_string(hide_password=False)
-        )
+        base = self._dsn("")
         self._configuration.write_text(
             f"[database]\nuri = {base.rstrip('/')}/\npath = {self.folder}/files\n[web]\nlisten ="
             f" 127.0.0.1:{self.port}\n"
