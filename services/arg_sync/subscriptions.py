@@ -19,6 +19,7 @@ from services.arg_sync.payments import store as payment_store
 from services.arg_sync.reconciliation import handlers as reconciliation
 from services.arg_sync.reconciliation.store import drifts
 from shared.broker.topics import OPERATOR_COMMANDS
+from shared.consumer import tables
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, Record
@@ -33,16 +34,18 @@ HELD_MINUTES = 15
 async def apply_or_hold(
     connection: AsyncConnection, received: Sequence[Received[AnyCommand]]
 ) -> Applied:
-    """Answer a command; hold one whose batch is not closed yet."""
+    """Answer a command; hold a new one whose batch is not closed yet."""
     (one,) = received
     command = one.event
     if (
-        isinstance(command, SyncBatch)
-        and await deliveries.batch_company(connection, command.batch_id) is None
+        not isinstance(command, SyncBatch)
+        or await deliveries.batch_company(connection, command.batch_id) is not None
+        or await tables.command_row(connection, NAME, command.command_id) is not None
     ):
-        await deliveries.hold_command(connection, command.command_id, command.model_dump_json())
+        return await DISPATCHER.apply(connection, received)
+    if await deliveries.hold_command(connection, command.command_id, command.model_dump_json()):
         return Applied()
-    return await DISPATCHER.apply(connection, received)
+    return await DISPATCHER.refuse_reused_id(connection, command)
 
 
 async def answer_held(connection: AsyncConnection) -> Applied:
@@ -53,8 +56,7 @@ async def answer_held(connection: AsyncConnection) -> Applied:
             body = row.body if isinstance(row.body, str) else json.dumps(row.body)
             command = OPERATOR_COMMAND.validate_json(body)
             record = Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode())
-            answered = await DISPATCHER.apply(connection, [Received(command, record)])
-            applied.publish_now += answered.publish_now
+            applied.add(await DISPATCHER.apply(connection, [Received(command, record)]))
     return applied
 
 

@@ -112,11 +112,10 @@ class CommandDispatcher:
         """Answer one command in the caller's transaction."""
         (one,) = received
         command = one.event
-        body = json.dumps(json.loads(command.model_dump_json()), sort_keys=True)
-        sha = hashlib.sha256(body.encode()).digest()
+        body, sha = body_of(command)
         stored = await tables.command_row(connection, self.service, command.command_id)
         if stored is not None and bytes(stored.body_sha256) != sha:
-            return await self._refuse_reused_id(connection, command, sha)
+            return await self.refuse_reused_id(connection, command)
         applied = Applied(publish_now=[(tables.COMMAND_RESULT, command.command_id)])
         if stored is not None:
             return applied
@@ -142,9 +141,9 @@ class CommandDispatcher:
         applied.publish_after, applied.jobs_due = answer.publish_after, answer.jobs_due
         return applied
 
-    async def _refuse_reused_id(
-        self, connection: AsyncConnection, command: AnyCommand, sha: bytes
-    ) -> Applied:
+    async def refuse_reused_id(self, connection: AsyncConnection, command: AnyCommand) -> Applied:
+        """Store and publish that another command has the id of this one."""
+        _, sha = body_of(command)
         result = CommandResult(
             command_id=command.command_id,
             command=command.command,
@@ -297,6 +296,12 @@ class CommandDispatcher:
             f"dead letter {dead_letter_id} of {topic} was {state}",
             subjects=[f"dead-letter {command.service} {dead_letter_id}"],
         )
+
+
+def body_of(command: AnyCommand) -> tuple[str, bytes]:
+    """The JSON text of a command with sorted keys, and its SHA-256."""
+    body = json.dumps(json.loads(command.model_dump_json()), sort_keys=True)
+    return body, hashlib.sha256(body.encode()).digest()
 
 
 async def _refuse_unsupported(connection: AsyncConnection, command: AnyCommand) -> Answer:

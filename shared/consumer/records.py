@@ -82,6 +82,14 @@ class Applied:
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     jobs_due: bool = False
 
+    def add(self, other: "Applied") -> None:
+        """Take over everything of another result of the same transaction."""
+        self.publish_now += other.publish_now
+        self.publish_after += other.publish_after
+        self.prebuilt |= other.prebuilt
+        self.rejected += other.rejected
+        self.jobs_due |= other.jobs_due
+
 
 class _Rejected(ValueError):
     """Raised with the code and the message of a rejection."""

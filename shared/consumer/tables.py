@@ -298,7 +298,7 @@ async def command_messages(
         " WHERE command_id = ANY(CAST(:ids AS text[]))",
         ids=list(ids),
     )
-    return _result_messages(service, COMMAND_RESULT, found)
+    return [_result_message(row, service, COMMAND_RESULT, row.command_id) for row in found]
 
 
 async def conflict_messages(
@@ -308,25 +308,21 @@ async def conflict_messages(
     pairs = [json.loads(an_id) for an_id in ids]
     found = await rows(
         connection,
-        f"SELECT c.command_id, c.result FROM {service}.command_conflict c"
+        f"SELECT c.command_id, c.result, s.sha FROM {service}.command_conflict c"
         " JOIN unnest(CAST(:ids AS text[]), CAST(:shas AS text[])) AS s(id, sha)"
         " ON c.command_id = s.id AND encode(c.body_sha256, 'hex') = s.sha",
         ids=[command_id for command_id, _ in pairs],
         shas=[sha for _, sha in pairs],
     )
-    return _result_messages(service, COMMAND_CONFLICT, found)
-
-
-def _result_messages(service: str, kind: str, found: Sequence[Any]) -> list[OutgoingMessage]:
     return [
-        OutgoingMessage(
-            COMMAND_RESULTS.name,
-            row.command_id,
-            _encode(row.result),
-            stable_id(service, kind, row.command_id),
-        )
-        for row in found
+        _result_message(row, service, COMMAND_CONFLICT, row.command_id, row.sha) for row in found
     ]
+
+
+def _result_message(row: Any, *identity: str) -> OutgoingMessage:
+    return OutgoingMessage(
+        COMMAND_RESULTS.name, row.command_id, _encode(row.result), stable_id(*identity)
+    )
 
 
 MESSAGE_BUILDERS: dict[

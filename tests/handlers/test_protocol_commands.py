@@ -185,18 +185,24 @@ async def _away(connection: AsyncConnection, ids: Sequence[str]) -> list[Outgoin
 async def test_one_id_for_two_commands_is_refused(unit_of_work: UnitOfWork) -> None:
     """Another body under a used id is refused, each time.
 
-    The first answer stays.
+    The first answer stays. Each body has an answer of its own, so each has an event id of its own:
+    a reader that drops repeated event ids still gets every answer.
     """
     body = json.loads(builders.command("set-catalog-item", item_id="I-1", **ITEM).model_dump_json())
     subscription = SampleService().dispatcher().subscription()
-    for item in ("I-1", "I-2", "I-2", "I-1"):
+    for item in ("I-1", "I-2", "I-2", "I-1", "I-3"):
         await process(unit_of_work, subscription, [record(ASK, body | {"item_id": item})])
     assert [answer["code"] for answer in answers(unit_of_work)] == [
         "ok",
         "command_id_reused",
         "command_id_reused",
         "ok",
+        "command_id_reused",
     ]
+    published = unit_of_work.producer.published  # type: ignore[attr-defined]
+    ids = [one.event_id for one in published if one.topic == "command-results"]
+    first, second, again, repeated, third = ids
+    assert (again, repeated) == (second, first) and len({first, second, third}) == 3
     assert await samples(unit_of_work) == ["I-1"]
 
 

@@ -78,7 +78,7 @@ async def on_adopt(connection: AsyncConnection, command: AdoptDelivery) -> Answe
     """Record the document of the given id as ours."""
     row = await _require_delivery(connection, command, "adopted", "refused", "unknown")
     reason = command.reason or row.message
-    await deliveries.settle_by_hand(
+    settled = await deliveries.settle_by_hand(
         connection,
         row.delivery_id,
         "adopted",
@@ -86,7 +86,7 @@ async def on_adopt(connection: AsyncConnection, command: AdoptDelivery) -> Answe
         row.remote_number,
         f"{command.actor} adopted {command.remote_id}: {reason}",
     )
-    return _answer(row, f"is {command.remote_id} in the ledger", "posted")
+    return _answer(row, f"is {command.remote_id} in the ledger", "posted", settled)
 
 
 async def on_mark_posted(connection: AsyncConnection, command: MarkPosted) -> Answer:
@@ -100,7 +100,7 @@ async def on_mark_posted(connection: AsyncConnection, command: MarkPosted) -> An
             "its outcome is unknown, so marking it needs a reason",
             "look in the ledger, then give --reason",
         )
-    await deliveries.settle_by_hand(
+    settled = await deliveries.settle_by_hand(
         connection,
         row.delivery_id,
         "marked",
@@ -108,7 +108,7 @@ async def on_mark_posted(connection: AsyncConnection, command: MarkPosted) -> An
         command.remote_number or "",
         f"{command.actor} marked it as posted: {command.reason}",
     )
-    return _answer(row, "is marked as posted", "posted")
+    return _answer(row, "is marked as posted", "posted", settled)
 
 
 async def _require_delivery(
@@ -139,14 +139,14 @@ async def _require_delivery(
     return row
 
 
-def _answer(row: Any, text: str, state: str) -> Answer:
+def _answer(row: Any, text: str, state: str, settled: Any | None = None) -> Answer:
     return Answer(
         f"{row.invoice_number} {text}",
         details={"ledger": row.ledger, "invoice_number": row.invoice_number, "state": state},
         before={"state": row.state, "code": row.code, "remote_id": row.remote_id},
         after={"state": state},
         subjects=[row.invoice_number, row.ledger],
-        publish_after=[messages.outbox_id(state, row.delivery_id, 0)] if state == "posted" else [],
+        publish_after=[messages.outbox_id(settled)] if settled is not None else [],
     )
 
 

@@ -275,9 +275,7 @@ async def store_outcomes(
         await _update_connection(connection, ledger, outcomes, loop.jitter)
         return Applied(
             publish_now=[
-                messages.outbox_id(row.state, row.delivery_id, row.attempt_no)
-                for row in settled
-                if row.state in ("posted", "refused")
+                messages.outbox_id(row) for row in settled if row.state in ("posted", "refused")
             ]
         )
 

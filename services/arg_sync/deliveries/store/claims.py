@@ -109,7 +109,7 @@ async def keep_draft(
 
 
 async def settle(connection: AsyncConnection, outcomes: str, worker: str) -> list[Any]:
-    """Store outcomes (JSON rows); return (delivery_id, attempt_no, state) of those stored."""
+    """Store outcomes (JSON rows); return those stored, for `messages.outbox_id`."""
     return await rows(connection, QUERIES["settle"], outcomes=outcomes, worker=worker)
 
 

@@ -54,4 +54,4 @@ INSERT INTO arg_sync.attempt
 SELECT done.delivery_id, done.attempts, done.revision, done.state, o.code, o.message, o.fix,
   o.steps, :worker, o.duration_ms
 FROM done JOIN o USING (delivery_id)
-RETURNING delivery_id, attempt_no, state
+RETURNING delivery_id, attempt_no, revision, state, code

@@ -114,20 +114,25 @@ async def settle_by_hand(
     remote_id: str | None,
     remote_number: str,
     message: str,
-) -> None:
-    """Mark a delivery as posted because an operator confirms that the ledger has the document."""
-    await run(
+) -> Any:
+    """Mark a delivery as posted because an operator confirms that the ledger has the document.
+
+    Returns what `messages.outbox_id` needs.
+    """
+    (settled,) = await rows(
         connection,
         "UPDATE arg_sync.delivery SET state = 'posted', code = :code, message = :message,"
         " fix = '', remote_id = coalesce(:remote_id, remote_id),"
         " remote_number = :remote_number, remote_state = 'posted', outcome_unknown = false,"
-        " tries = 0, lease = lease + 1, settled_at = now() WHERE delivery_id = :id",
+        " tries = 0, lease = lease + 1, settled_at = now() WHERE delivery_id = :id"
+        " RETURNING delivery_id, revision, state, code",
         id=delivery_id,
         code=code,
         remote_id=remote_id,
         remote_number=remote_number,
         message=message,
     )
+    return settled
 
 
 async def count_by_state(connection: AsyncConnection) -> list[tuple[str, str, int]]:
@@ -150,14 +155,18 @@ async def oldest_open_seconds(connection: AsyncConnection) -> Decimal:
     return age
 
 
-async def hold_command(connection: AsyncConnection, command_id: str, body: str) -> None:
-    """Hold a command; a repeat of it changes nothing."""
-    await run(
-        connection,
-        "INSERT INTO arg_sync.held_command (command_id, body, held_at)"
-        " VALUES (:id, CAST(:body AS jsonb), now()) ON CONFLICT DO NOTHING",
-        id=command_id,
-        body=body,
+async def hold_command(connection: AsyncConnection, command_id: str, body: str) -> bool:
+    """Hold a command; a repeat of it changes nothing. False: another body has its id."""
+    return bool(
+        await rows(
+            connection,
+            "INSERT INTO arg_sync.held_command AS h (command_id, body, held_at)"
+            " VALUES (:id, CAST(:body AS jsonb), now())"
+            " ON CONFLICT (command_id) DO UPDATE SET held_at = h.held_at"
+            " WHERE h.body = excluded.body RETURNING command_id",
+            id=command_id,
+            body=body,
+        )
     )
 
 

@@ -26,19 +26,36 @@ DOCUMENT = (
 )
 
 
-def outbox_id(state: str, delivery_id: int, attempt_no: int) -> OutboxId:
-    """Return the outbox id of the message about a posted or refused delivery."""
-    return state, str(delivery_id) if state == POSTED else f"{delivery_id}:{attempt_no}"
+def outbox_id(row: Any) -> OutboxId:
+    """Return the outbox id of the message about a posted or refused delivery.
+
+    It has what a later revision of the delivery overwrites, so that its message stays the same.
+    """
+    if row.state == POSTED:
+        return POSTED, f"{row.delivery_id}:{row.revision}:{row.code}"
+    return row.state, f"{row.delivery_id}:{row.attempt_no}"
 
 
 async def posted_messages(connection: AsyncConnection, ids: Sequence[str]) -> list[OutgoingMessage]:
-    """Build ar-document-posted, one for each delivery."""
+    """Build ar-document-posted, one for each posted revision of a delivery.
+
+    A delivery that an operator queued again since then has had the document all the same.
+    """
+    parts = [an_id.split(":") for an_id in ids]
     found = await rows(
         connection,
-        "SELECT d.*, c.kind FROM arg_sync.delivery d JOIN arg_sync.connection c USING (ledger)"
-        " WHERE d.delivery_id = ANY(CAST(:ids AS bigint[])) AND d.state = 'posted'"
-        " ORDER BY d.delivery_id",
-        ids=[int(an_id) for an_id in ids],
+        "SELECT d.ledger, c.kind, d.billing_company, d.invoice_id, d.invoice_number,"
+        "   d.document_type, d.batch_id, d.currency, d.total, d.remote_id, d.remote_number,"
+        "   s.revision, s.code, coalesce(a.message, '') AS message"
+        " FROM unnest(CAST(:ids AS bigint[]), CAST(:revisions AS integer[]),"
+        "   CAST(:codes AS text[])) AS s(delivery_id, revision, code)"
+        " JOIN arg_sync.delivery d USING (delivery_id) JOIN arg_sync.connection c USING (ledger)"
+        " LEFT JOIN arg_sync.attempt a ON a.delivery_id = d.delivery_id"
+        "   AND a.revision = s.revision AND a.state = 'posted'"
+        " ORDER BY d.delivery_id, s.revision",
+        ids=[int(part[0]) for part in parts],
+        revisions=[int(part[1]) for part in parts],
+        codes=[part[2] for part in parts],
     )
     return [_posted(row) for row in found]
 
@@ -115,11 +132,11 @@ async def _outbox_ids(
 ) -> list[OutboxId]:
     found = await rows(
         connection,
-        "SELECT state, delivery_id, attempts FROM arg_sync.delivery"
+        "SELECT state, delivery_id, revision, code, attempts AS attempt_no FROM arg_sync.delivery"
         f" WHERE state IN ('posted', 'refused') AND {condition} ORDER BY delivery_id",
         value=value,
     )
-    return [outbox_id(row.state, row.delivery_id, row.attempts) for row in found]
+    return [outbox_id(row) for row in found]
 
 
 MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
