@@ -16,7 +16,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from shared.broker.topics import full_name
-from shared.errors import Refused
 from shared.events.field_types import MESSAGE_BYTES
 from shared.settings import settings
 
@@ -37,17 +36,16 @@ class OutgoingMessage:
     event_id: str
 
     def __post_init__(self) -> None:
-        check_size(self.value, self.topic)
+        """Fail on a message over the limit.
 
-
-def check_size(value: bytes, topic: str) -> None:
-    """Refuse a message over the limit. It is built inside the transaction, which then fails."""
-    if len(value) > MESSAGE_BYTES:
-        raise Refused(
-            "message_too_large",
-            f"a message for {topic} has {len(value):,} bytes; the limit is {MESSAGE_BYTES:,}",
-            "split the document at its source",
-        )
+        It would stop the worker, so the rules that decide what is stored keep every kind of message
+        under the limit: they hold a source document, refuse a batch, and shorten a result.
+        """
+        if len(self.value) > MESSAGE_BYTES:
+            raise ValueError(
+                f"a message for {self.topic} has {len(self.value):,} bytes;"
+                f" the limit is {MESSAGE_BYTES:,}"
+            )
 
 
 class ProducerFailed(KafkaError):  # type: ignore[misc]

@@ -1,6 +1,13 @@
 """Taxes of batches on a real PostgreSQL: by code, rate and date, per document, and of credits."""
 
+from datetime import date
+from decimal import Decimal
+
+from services.invoicer.invoices.rules.documents import MOST_TAX_PARTS
+from shared.events.billing import InvoiceClosed, TaxLine
+from shared.events.field_types import MESSAGE_BYTES
 from tests.builders import (
+    COMPANY,
     realization,
     realization_line,
 )
@@ -98,3 +105,49 @@ async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Bille
         ("-33.33", "-2.95"),
     ]
     await biller.check_seals()
+
+
+async def test_a_document_with_too_many_tax_rates_is_refused(biller: Biller) -> None:
+    """Its message would exceed the limit of a message, and would stop every worker for good."""
+    await biller.company(default_tax="VAT")
+    await biller.rows(
+        "INSERT INTO fee_realizer.tax_rate SELECT :company, 'T' || lpad(CAST(n AS text), 39, '0'),"
+        " '2020-01-01', 12.3456 FROM generate_series(1, 9000) n",
+        company=COMPANY,
+    )
+    codes = [f"T{n:039}" for n in range(1, 9_001)]
+    for at in range(0, len(codes), 1_000):
+        lines = (
+            realization_line("1", "9999999.99", line_key=f'["t","R","REG","{code}"]', tax_code=code)
+            for code in codes[at : at + 1_000]
+        )
+        await biller.consume(realization(f"T-{at}", 1, *lines))
+    answer = await biller.generate()
+    assert (answer["outcome"], answer["code"]) == ("refused", "too_many_tax_rates")
+    assert "Mercy Hospital would have 9,000 tax codes" in answer["message"]
+
+
+def test_the_message_of_most_tax_rates_fits() -> None:
+    """Every part with the longest code, rate and amounts, and a head of the longest texts."""
+    part = TaxLine(
+        code="T" * 40, rate="1000.0000", net=Decimal("9" * 16), tax=Decimal("-" + "9" * 16)
+    )
+    event = InvoiceClosed(
+        invoice_id=2**62,
+        invoice_number="9" * 60,
+        document_type="credit-note",
+        batch_id="B20261031-0123abcd",
+        billing_company="\N{GRINNING FACE}" * 200,
+        account_name="\N{GRINNING FACE}" * 400,
+        invoice_date=date(2026, 10, 31),
+        due_date=date(2026, 11, 30),
+        currency="USD",
+        po_number="\N{GRINNING FACE}" * 400,
+        net=Decimal("9" * 16),
+        tax=Decimal("9" * 16),
+        total=Decimal("9" * 16),
+        tax_totals=(part,) * MOST_TAX_PARTS,
+        line_count=2**31,
+        content_hash="f" * 64,
+    )
+    assert len(event.model_dump_json().encode()) < MESSAGE_BYTES

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.debtors.rules.companies import BillingCompany, Buyer
 from services.invoicer.invoices.rules import numbers
-from services.invoicer.invoices.rules.documents import Document
+from services.invoicer.invoices.rules.documents import Document, check_tax_parts
 from services.invoicer.invoices.rules.numbers import NumberingStart, Series
 from services.invoicer.invoices.rules.totals import totals
 from services.invoicer.invoices.store import closing, messages
@@ -80,6 +80,7 @@ async def close_documents(
     buyers: Sequence[Buyer],
 ) -> ClosedDocuments:
     """Number documents, set their due dates and buyers, and store them as one batch."""
+    check_tax_parts([each.group for each in documents])
     batch = Batch(
         batch_id=closing.batch_id(numbering.invoice_date, command.command_id),
         company=company,

@@ -10,8 +10,12 @@ from typing import NamedTuple
 
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.totals import TaxPart
+from shared.errors import Refused
 from shared.money import ZERO
 from shared.terms import DocumentType
+
+MOST_TAX_PARTS = 5_000
+"""Tax codes and rates of one document: so many fit into its message, however long they are."""
 
 
 class Group(NamedTuple):
@@ -136,6 +140,18 @@ def recheck_totals(
         )
         closed.append(each) if good else zero.append(each.group)
     return closed, zero
+
+
+def check_tax_parts(groups: Sequence[Group]) -> None:
+    """Refuse a document with more tax codes and rates than the message about it can have."""
+    for group in groups:
+        if len(group.tax_parts) > MOST_TAX_PARTS:
+            raise Refused(
+                "too_many_tax_rates",
+                f"a document of {group.account_name} would have {len(group.tax_parts):,} tax codes"
+                f" and rates; the limit is {MOST_TAX_PARTS:,}",
+                "exclude the debtor, or bill fewer weeks at once with an earlier cut-off",
+            )
 
 
 def build_documents(
