@@ -41,7 +41,7 @@ IDENTIFIERS = {
     "SAYS": "MESSAGE_BUILDERS",
     "SAID": "PUBLISHED",
     "HEARD": "CONSUMED",
-    "HEARING": "COMMAND_SERVICES",
+    "HEARING": "OWNERS",
     "hear": "consume",
     "hears": "consumes",
     "heard": "consumed, or received",

@@ -11,7 +11,7 @@ Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy)
 `payment-recorded` (keeps what is paid), `operator-commands` (snooze-pay-lines, release-pay-lines,
 edit-pay-line, set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-batch,
 generate-batch, what-if, retry-parked, credit-invoice, explain, record-download; it also answers
-commands that no service owns and commands that cannot be read).
+commands that cannot be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:

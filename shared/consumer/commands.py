@@ -13,13 +13,14 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.broker.topics import CONSUMED, OPERATOR_COMMANDS
+from shared.broker.topics import OPERATOR_COMMANDS
 from shared.consumer import stopped_partitions, tables
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
 from shared.errors import Refused
 from shared.events.billing import CommandResult, Finding
 from shared.events.commands import (
+    FALLBACK_SERVICE,
     OPERATOR_COMMAND,
     AnyCommand,
     DiscardDeadLetter,
@@ -27,13 +28,9 @@ from shared.events.commands import (
     Republish,
     ResumeConsumer,
     SkipRecords,
-    owner_of,
 )
 from shared.events.field_types import TEXT_LENGTH
 
-FALLBACK_SERVICE = "invoicer"
-"""Answers commands that cannot be parsed and those of services that consume no commands."""
-COMMAND_SERVICES = frozenset(CONSUMED)
 MAX_FINDINGS = 100
 MAX_PAY_LINE_SUBJECTS = 100
 ELLIPSIS = " ..."
@@ -99,9 +96,7 @@ class CommandDispatcher:
         event = _READ(record)
         if isinstance(event, Rejection):
             return event if self.service == FALLBACK_SERVICE else None
-        owner = owner_of(event)
-        is_fallback = self.service == FALLBACK_SERVICE and owner not in COMMAND_SERVICES
-        return event if owner == self.service or is_fallback else None
+        return event if event.owner == self.service else None
 
     def _isolation(self, command: AnyCommand) -> str:
         return "REPEATABLE READ" if command.command in self.snapshot else "READ COMMITTED"
@@ -196,7 +191,7 @@ class CommandDispatcher:
             return self._discard
         if isinstance(command, SkipRecords | ResumeConsumer):
             return self._read_on
-        if isinstance(command, Republish) and owner_of(command) == self.service:
+        if isinstance(command, Republish):
             return self.republish
         return self.handlers.get(type(command), _refuse_unsupported)
 
@@ -307,7 +302,7 @@ def body_of(command: AnyCommand) -> tuple[str, bytes]:
 async def _refuse_unsupported(connection: AsyncConnection, command: AnyCommand) -> Answer:
     raise Refused(
         "command_not_supported",
-        f"no running service answers {command.command} of {owner_of(command)}",
+        f"no running service answers {command.command} of {command.owner}",
         "see the list of commands and their services",
     )
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,11 +18,11 @@ from faststream.middlewares import AckPolicy
 from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
-from shared.broker.topics import CONSUMED, FLOW, PUBLISHED
+from shared.broker.topics import CONSUMED, FLOW, OPERATOR_COMMANDS, PUBLISHED
 from shared.consumer.application import build_app
 from shared.consumer.records import Rejection
 from shared.consumer.worker import Service
-from shared.events.commands import OWNERS
+from shared.events.commands import OWNERS, AnyCommand, ServiceCommand
 from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.builders import record
 from tests.conftest import Configure
@@ -124,11 +124,26 @@ def test_a_golden_message_fits_its_schema(name: str) -> None:
     Draft202012Validator(schema).validate(json.loads((GOLDEN / f"{name}.json").read_text()))
 
 
+def test_every_command_has_an_owner_that_consumes_commands() -> None:
+    """So a command that its own module forgets to give an owner cannot stop a worker."""
+    named = {
+        model.model_fields["command"].default
+        for model in get_args(AnyCommand)
+        if issubclass(model, ServiceCommand)
+    }
+    assert OWNERS.keys() | named == {
+        model.model_fields["command"].default for model in get_args(AnyCommand)
+    }
+    assert set(OWNERS.values()) <= {
+        service for service, topics in CONSUMED.items() if OPERATOR_COMMANDS in topics
+    }
+
+
 def test_every_message_and_command_has_a_golden_file() -> None:
     """Nothing travels that no golden file holds fast."""
     commands = {
         f"operator-commands.{kind}"
-        for kind in [*OWNERS, "replay-dead-letter", "discard-dead-letter", "republish"]
+        for kind in [model.model_fields["command"].default for model in get_args(AnyCommand)]
     }
     wanted = (TYPES.keys() - {"operator-commands"}) | commands
     assert {path.stem for path in GOLDEN.iterdir()} == wanted == EXAMPLES.keys()

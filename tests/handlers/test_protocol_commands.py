@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage
 from shared.consumer import tables
-from shared.consumer.commands import FALLBACK_SERVICE, Answer, CommandDispatcher
+from shared.consumer.commands import Answer, CommandDispatcher
 from shared.consumer.processing import Subscription
 from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import rows
 from shared.errors import Refused
 from shared.events.billing import Finding
-from shared.events.commands import SetCatalogItem
+from shared.events.commands import FALLBACK_SERVICE, SetCatalogItem
 from tests import builders
 from tests.builders import record
 from tests.conftest import EngineOf, UnitOfWorkFor, nothing, process

@@ -19,7 +19,7 @@ from shared.broker.producer import partition_of
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
-from shared.events.commands import AnyCommand, SkipRecords, key_of, owner_of
+from shared.events.commands import AnyCommand, SkipRecords, key_of
 from shared.events.field_types import MESSAGE_BYTES
 
 RESULT_SECONDS = 120.0
@@ -219,7 +219,7 @@ def _unavailable(kafka: str) -> str:
 
 
 def _services(commands: Sequence[AnyCommand]) -> str:
-    return ", ".join(sorted({owner_of(command) for command in commands}))
+    return ", ".join(sorted({command.owner for command in commands}))
 
 
 def _no_result(left: Sequence[AnyCommand], timeout_seconds: float) -> str:

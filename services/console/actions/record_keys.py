@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.events.commands import OWNERS
+from shared.events.commands import FALLBACK_SERVICE, OWNERS
 
 KEY_FIELDS = {
     "requirement-changed": ("requirement_id",),
@@ -17,7 +17,6 @@ KEY_FIELDS = {
     "operator-commands": ("billing_company", "service"),
 }
 """The fields of the body from which a key is taken, by topic: the first that is present."""
-FALLBACK_SERVICE = "invoicer"
 
 
 def record_key(topic: str, value: bytes) -> str | None:

@@ -1,6 +1,9 @@
-"""The fields of every command, and the services that carry commands out."""
+"""The fields of every command, and the services that carry commands out.
 
-from typing import Literal
+Every command derives from the class of its owner, the service that carries it out.
+"""
+
+from typing import ClassVar, Literal
 
 from shared.events.field_types import Identifier, Message, Text
 
@@ -13,3 +16,32 @@ class Command(Message):
     command_id: Identifier
     actor: Identifier
     reason: Text = ""
+
+
+class FeeRealizerCommand(Command):
+    """A command that fee_realizer carries out."""
+
+    owner: ClassVar[ServiceName] = "fee_realizer"
+
+
+class InvoicerCommand(Command):
+    """A command that the invoicer carries out."""
+
+    owner: ClassVar[ServiceName] = "invoicer"
+
+
+class ArgSyncCommand(Command):
+    """A command that arg_sync carries out."""
+
+    owner: ClassVar[ServiceName] = "arg_sync"
+
+
+class ServiceCommand(Command):
+    """A command that names the service that carries it out."""
+
+    service: ServiceName
+
+    @property
+    def owner(self) -> ServiceName:
+        """The named service."""
+        return self.service

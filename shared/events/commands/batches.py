@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from shared.events.commands.base import Command
+from shared.events.commands.base import InvoicerCommand
 from shared.events.commands.settings import MissingTimesheets
 from shared.events.field_types import Day, DecimalString, Identifier, Message, Name, wrong
 
 
-class HealthCheck(Command):
+class HealthCheck(InvoicerCommand):
     """Check everything that a batch would bill and report what prevents it."""
 
     command: Literal["health-check"] = "health-check"
@@ -18,7 +18,7 @@ class HealthCheck(Command):
     cut_off_date: Day | None = None
 
 
-class Narrowed(Command):
+class FilteredBatchCommand(InvoicerCommand):
     """A command that may bill some groups only and exclude debtors; their lines stay open.
 
     The group `none` is the debtors without a time group. `missing_timesheets` overrides each
@@ -30,7 +30,7 @@ class Narrowed(Command):
     missing_timesheets: MissingTimesheets | None = None
 
     @model_validator(mode="after")
-    def _reasoned(self) -> "Narrowed":
+    def _reasoned(self) -> "FilteredBatchCommand":
         if self.missing_timesheets is not None and not self.reason:
             raise wrong(
                 "reason_missing",
@@ -39,7 +39,7 @@ class Narrowed(Command):
         return self
 
 
-class PreviewBatch(Narrowed):
+class PreviewBatch(FilteredBatchCommand):
     """Store what generate-batch would do now, with a digest; nothing else is written."""
 
     command: Literal["preview-batch"] = "preview-batch"
@@ -47,7 +47,7 @@ class PreviewBatch(Narrowed):
     cut_off_date: Day
 
 
-class GenerateBatch(Narrowed):
+class GenerateBatch(FilteredBatchCommand):
     """Build, number and close a batch. A cited `digest` must still match.
 
     To exclude debtors, to override their rule for missing timesheets, and to pass over numbers
@@ -68,7 +68,7 @@ class GenerateBatch(Narrowed):
         return self
 
 
-class ListBatchGroups(Command):
+class ListBatchGroups(InvoicerCommand):
     """List the batch groups of a cut-off date: cycle, debtors, included, late, held and expected.
 
     The default cut-off date is today in the billing company's time zone.
@@ -79,7 +79,7 @@ class ListBatchGroups(Command):
     cut_off_date: Day | None = None
 
 
-class WhatIf(Command):
+class WhatIf(InvoicerCommand):
     """Compare several cut-off dates over the same state; nothing is written."""
 
     command: Literal["what-if"] = "what-if"
@@ -87,7 +87,7 @@ class WhatIf(Command):
     cut_off_dates: Annotated[tuple[Day, ...], Field(strict=False, min_length=1, max_length=12)]
 
 
-class RetryParked(Command):
+class RetryParked(InvoicerCommand):
     """Bill the debtors that a batch parked, with the same cut-off date, as a new batch."""
 
     command: Literal["retry-parked"] = "retry-parked"
@@ -102,7 +102,7 @@ class CreditedLine(Message):
     quantity: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0.0001")] | None = None
 
 
-class CreditInvoice(Command):
+class CreditInvoice(InvoicerCommand):
     """Credit an invoice by hand; the credit note is closed at once.
 
     Names lines (none: all of them) to `rebill` or `write-off`; `reissue` credits all lines and
@@ -130,7 +130,7 @@ class CreditInvoice(Command):
         return self
 
 
-class RecordDownload(Command):
+class RecordDownload(InvoicerCommand):
     """Record who downloaded a batch, and in which format."""
 
     command: Literal["record-download"] = "record-download"

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.events.commands.base import Command
+from shared.events.commands.base import ArgSyncCommand
 from shared.events.field_types import Code, Identifier, Message, Name, SealedBox
 
 LedgerKind = Literal["tryton", "xero", "quickbooks", "business-central", "netsuite"]
 MAPPING_ROWS_AT_MOST = 5_000
 
 
-class ConnectLedger(Command):
+class ConnectLedger(ArgSyncCommand):
     """Create or change the connection of a billing company to an accounting system.
 
     `sealed_secrets`: passwords, keys and tokens, sealed for this connection, kind, address and
@@ -31,14 +31,14 @@ class ConnectLedger(Command):
     auto_sync: bool = False
 
 
-class CheckLedger(Command):
+class CheckLedger(ArgSyncCommand):
     """Ask the accounting system whether the connection works."""
 
     command: Literal["test-ledger"] = "test-ledger"
     ledger: Identifier
 
 
-class DisconnectLedger(Command):
+class DisconnectLedger(ArgSyncCommand):
     """End a connection: nothing more is sent; what was delivered stays on record."""
 
     command: Literal["disconnect-ledger"] = "disconnect-ledger"
@@ -53,7 +53,7 @@ class Mapped(Message):
     remote: Name
 
 
-class ImportMapping(Command):
+class ImportMapping(ArgSyncCommand):
     """Set rows of a connection's mapping; rows that are not named stay."""
 
     command: Literal["import-mapping"] = "import-mapping"
@@ -63,7 +63,7 @@ class ImportMapping(Command):
     ]
 
 
-class SyncBatch(Command):
+class SyncBatch(ArgSyncCommand):
     """Deliver the documents of a batch that are not delivered yet."""
 
     command: Literal["sync-batch"] = "sync-batch"
@@ -71,7 +71,7 @@ class SyncBatch(Command):
     batch_id: Identifier
 
 
-class RetryDelivery(Command):
+class RetryDelivery(ArgSyncCommand):
     """Retry a refused delivery after its cause was fixed."""
 
     command: Literal["retry-delivery"] = "retry-delivery"
@@ -79,7 +79,7 @@ class RetryDelivery(Command):
     invoice_number: Identifier
 
 
-class ResyncDelivery(Command):
+class ResyncDelivery(ArgSyncCommand):
     """Look a document up in the accounting system again and deliver it if it is missing."""
 
     command: Literal["resync-delivery"] = "resync-delivery"
@@ -87,7 +87,7 @@ class ResyncDelivery(Command):
     invoice_number: Identifier
 
 
-class AdoptDelivery(Command):
+class AdoptDelivery(ArgSyncCommand):
     """Link a document of the accounting system, although it differs or someone else made it."""
 
     command: Literal["adopt-delivery"] = "adopt-delivery"
@@ -96,7 +96,7 @@ class AdoptDelivery(Command):
     remote_id: Identifier
 
 
-class MarkPosted(Command):
+class MarkPosted(ArgSyncCommand):
     """Record that a person entered the document in the accounting system by hand."""
 
     command: Literal["mark-posted"] = "mark-posted"
@@ -105,7 +105,7 @@ class MarkPosted(Command):
     remote_number: Code | None = None
 
 
-class Reconcile(Command):
+class Reconcile(ArgSyncCommand):
     """Compare published events, our documents and the accounting system."""
 
     command: Literal["reconcile"] = "reconcile"

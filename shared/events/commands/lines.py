@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from shared.events.commands.base import Command
+from shared.events.commands.base import FeeRealizerCommand, InvoicerCommand
 from shared.events.field_types import Amount, Day, Identifier, Quantity, wrong
 from shared.terms import DocumentKind
 
 
-class RetryDocument(Command):
+class RetryDocument(FeeRealizerCommand):
     """Price held documents again: one, or all that are held."""
 
     command: Literal["retry-document"] = "retry-document"
@@ -17,7 +17,7 @@ class RetryDocument(Command):
     document_id: Identifier | None = None
 
 
-class SnoozePayLines(Command):
+class SnoozePayLines(InvoicerCommand):
     """Put lines on hold with a reason, until released or until a date.
 
     A snooze belongs to document and line key.
@@ -29,7 +29,7 @@ class SnoozePayLines(Command):
     until: Day | None = None
 
 
-class ReleasePayLines(Command):
+class ReleasePayLines(InvoicerCommand):
     """End the snooze of lines."""
 
     command: Literal["release-pay-lines"] = "release-pay-lines"
@@ -37,7 +37,7 @@ class ReleasePayLines(Command):
     pay_line_ids: Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=10_000)]
 
 
-class EditPayLine(Command):
+class EditPayLine(InvoicerCommand):
     """Change quantity or amount of an open line.
 
     It is kept as a difference that is added to every later realization.
@@ -56,7 +56,7 @@ class EditPayLine(Command):
         return self
 
 
-class Explain(Command):
+class Explain(InvoicerCommand):
     """Ask why a document or a pay line is not billed; the answer is one reason."""
 
     command: Literal["explain"] = "explain"

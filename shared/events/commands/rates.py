@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from shared.events.commands.base import Command
+from shared.events.commands.base import FeeRealizerCommand
 from shared.events.field_types import Code, Day, Identifier, UnitPrice, wrong
 
 
-class SetBillRate(Command):
+class SetBillRate(FeeRealizerCommand):
     """Set the bill rate of a requirement and time type from a date on; open lines are re-priced.
 
     A rate set by command wins over a rate of the ATS for the same date. `preview` changes nothing.
@@ -28,7 +28,7 @@ class SetBillRate(Command):
         return self
 
 
-class ConfirmRates(Command):
+class ConfirmRates(FeeRealizerCommand):
     """Bill a rate change on invoiced lines: credit each at the old price, debit it at the new one.
 
     `preview` changes nothing.
@@ -47,7 +47,7 @@ class ConfirmRates(Command):
         return self
 
 
-class RatesImpact(Command):
+class RatesImpact(FeeRealizerCommand):
     """Where invoiced lines cite other rates than those in force now: documents, lines, hours, old,
     new and net. Of one requirement, or all.
     """

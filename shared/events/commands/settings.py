@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from shared.calendar import is_time_zone
 from shared.events.ats import PlanPart, check_plan
-from shared.events.commands.base import Command
+from shared.events.commands.base import FeeRealizerCommand, InvoicerCommand
 from shared.events.field_types import (
     Code,
     CodeOrNone,
@@ -40,7 +40,7 @@ class TaxRateFrom(Message):
     from_date: Day
 
 
-class SetBillingCompany(Command):
+class SetBillingCompany(FeeRealizerCommand):
     """Create or change a billing company; fields that are left out stay.
 
     Defaults of a new one: UTC, net 30, no tax, series INV-. A worker with more than `max_day_hours`
@@ -79,7 +79,7 @@ class SetBillingCompany(Command):
         return self
 
 
-class SetCatalogItem(Command):
+class SetCatalogItem(FeeRealizerCommand):
     """Create or change a catalog item: a fixed amount or a percent of the salary.
 
     It is billed at once or by a pay plan.
@@ -121,7 +121,7 @@ class Period(Message):
         return self
 
 
-class SetTimeGroup(Command):
+class SetTimeGroup(InvoicerCommand):
     """Create or change a billing cycle.
 
     weekly: the day it ends; fortnightly: the last day of one cycle; custom: its periods.
@@ -155,7 +155,7 @@ class SetTimeGroup(Command):
         return self
 
 
-class SetDebtorTerms(Command):
+class SetDebtorTerms(InvoicerCommand):
     """Set what differs for a debtor from the billing company's defaults, from a date on.
 
     Fields that are left out stay. Without `from_date`, a debtor's first terms hold from the
