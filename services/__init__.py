@@ -1,4 +1,5 @@
 """The four workers and the console.
 
-A worker is a few features, each with the same parts: rules decide, store remembers, handlers react.
+A worker is a few features, each with as many of three parts as it needs: rules decide, store
+remembers, handlers react.
 """

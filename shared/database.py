@@ -1,6 +1,7 @@
 """Access to PostgreSQL: one engine per process, one role per service, timeouts, locks and queries.
 
-Isolation is READ COMMITTED; the locks, not the snapshot, give consistency. Every transaction takes
+Isolation is READ COMMITTED; the locks, not the snapshot, give consistency (only commands that take
+no lock run at REPEATABLE READ, see `CommandDispatcher.snapshot`). Every transaction takes
 its locks in the same order, sorted: `billto` and the billing companies, then facts, then documents.
 Locks are taken in statements that run before the statements that read.
 """
@@ -27,8 +28,12 @@ SEPARATOR, NULL = "\x1f", "\x1e"
 """In a column sent as one text: the separator between its values, and the mark for NULL."""
 
 REFUSED_BY_DATABASE = ("22", "23502", "23514")
+"""Beginnings of SQLSTATEs: bad data, NULL where none may be, a check that fails."""
 RETRYABLE_STATES = ("23505", "23503", "23P01")
+"""A key that another transaction took (unique, foreign, exclusion)."""
 UNAVAILABLE_STATES = ("08", "40", "53", "55P03", "57", "25006", "0A000")
+"""To be tried again: connection, rollback (a deadlock too), resources, lock timeout, shutdown or
+cancel, a read-only server, a plan that a migration changed."""
 
 
 def engine_for(role: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:

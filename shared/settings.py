@@ -78,7 +78,7 @@ class Settings:
     bad_records_limit: Annotated[
         int,
         "a consumer pauses after this many unreadable records in a row,"
-        " or when half of its last 1000 were unreadable",
+        " or when that many, and half, of its last 1000 were unreadable",
     ] = 200
     bad_records_probe_seconds: Annotated[
         float,

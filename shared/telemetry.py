@@ -19,7 +19,7 @@ REGISTRY = CollectorRegistry()
 DEAD_LETTERS = Gauge("backoffice_dead_letters", "Open dead letters", ["service"], registry=REGISTRY)
 OUTBOX = Gauge(
     "backoffice_outbox",
-    "Entries of the outbox: messages that are not published yet; a chunk counts as one",
+    "Entries of the outbox: not published, or published and not deleted yet; a chunk counts as one",
     ["service"],
     registry=REGISTRY,
 )

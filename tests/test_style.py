@@ -47,11 +47,6 @@ LAYOUT = {
     "console": {"addresses", "queries", "actions", "files", "importing", "sample", "cli"},
 }
 """What a service consists of: its features, and what starts it. A small service is one feature."""
-OTHER_PARTS = {
-    "arg_sync/payments": {"webhook_rules"},
-    "arg_sync/reconciliation": {"readers"},
-}
-"""Modules of a feature beside its parts."""
 WITHOUT_PARTS = {"arg_sync/ledgers"}
 """Folders with other contents: one file for each accounting system."""
 DESCRIBED = ("owns", "does not own", "consumes", "publishes", "invariants")
@@ -201,7 +196,7 @@ def test_every_service_has_the_documented_layout(service: str) -> None:
         return
     for feature in sorted(path for path in folder.iterdir() if (path / "__init__.py").exists()):
         name = f"{service}/{feature.name}"
-        more = _names(feature) - PARTS - OTHER_PARTS.get(name, set())
+        more = _names(feature) - PARTS
         assert not more or name in WITHOUT_PARTS or feature.name in PARTS, (
             f"services/{name} has {sorted(more)}: a feature consists of {sorted(PARTS)}"
         )

@@ -8,10 +8,11 @@ Does not own: invoices and their numbers; it reads `invoicer.closed_invoice` and
 
 Consumes: `batch-generated`, `invoice-closed`, its part of `operator-commands`.
 Publishes: `ar-document-posted`, `ar-document-refused`, `payment-recorded`, `ledger-drift-found`,
-`command-results`.
+`command-results`, its dead letters.
 
 Invariants:
-- Request and key are stored before the first call; the same request is sent with the same key
+- Request and key are stored before a document is first sent (its customer is looked up or created
+  before that); the same request is sent with the same key
   until an operator retries.
 - After an unknown outcome nothing is sent before a look-up, and there is no look-up before the
   earlier call can no longer take effect.
@@ -20,4 +21,7 @@ Invariants:
 - What could not be read counts neither as deleted nor as unpaid; a drift changes nothing. A webhook
   tells when to read, never what.
 - A refused document stops no other document; a refused key stops its connection and no other.
+
+Each feature imports only the features before it: ledgers < connections < deliveries < payments <
+reconciliation.
 """

@@ -47,7 +47,7 @@ class Loop:
         await asyncio.sleep(LOOP_SECONDS)
 
     async def drain(self) -> None:
-        """End running work. The worker calls this before it cancels its timers."""
+        """End running work. The worker calls this after it cancelled its timers."""
         await asyncio.gather(*(each.drain() for each in self._loops))
 
 

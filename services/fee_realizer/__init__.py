@@ -2,13 +2,14 @@
 
 Owns: billing companies, catalog items, requirements with their statuses and bill rates, source
 documents with all their revisions, holds, realizations.
-Does not own: pay lines, invoices or debtors. It reads which rate books invoiced lines cite, and
-which realizations are stale, from views of the invoicer.
+Does not own: pay lines, invoices or debtors. It reads which rate books invoiced lines cite,
+which invoices they are on, and which realizations are stale, from three views of the invoicer.
 
 Consumes: `requirement-changed`, `timesheet-approved`, `placement-created`; of `operator-commands`
 set-billing-company, set-catalog-item, set-bill-rate, confirm-rates, rates-impact, retry-document,
 republish and the commands about its dead letters.
-Publishes: `pay-lines-realized`, `document-held`, `document-released`.
+Publishes: `pay-lines-realized`, `document-held`, `document-released`, `command-results`, its dead
+letters.
 
 Invariants:
 - The order of arrival does not change the final state: a document that lacks a fact is held, and

@@ -4,8 +4,9 @@ Owns: pay lines and their locations (open, on a draft, on a closed document, rep
 edits, snoozes, write-offs, billto nodes, debtor terms, time groups, batches and the debtors that
 they park, previews, invoices and credit notes with their numbers and seals, recorded payments.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
-(fee_realizer, read through its views), the day on which work is due (scheduler), delivery to the
-accounting system (arg_sync).
+(fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
+reads), delivery to the accounting system (arg_sync, of which the health check reads connections
+and mapped codes).
 
 Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy),
 `payment-recorded` (keeps what is paid), `operator-commands` (snooze-pay-lines, release-pay-lines,
@@ -26,4 +27,7 @@ Invariants, in quantity and in money, at every commit:
   realization with the higher number wins, in any order and however often it arrives.
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
+
+Each feature imports only the features before it: lines < debtors < invoices < settlement < batches
+< credits < payments < questions.
 """

@@ -1,4 +1,5 @@
-"""The one producer: idempotent, acknowledged by all replicas, every acknowledgement awaited.
+"""The producer of the workers: idempotent, acknowledged by all replicas, every acknowledgement
+awaited. (The console has its own, in `services/console/actions/kafka_client.py`.)
 
 Records carry CloudEvents 1.0 headers in binary mode; the value is plain JSON.
 """
@@ -183,7 +184,10 @@ def stable_id(*parts: object) -> str:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition that every Kafka client chooses for a key: murmur2 modulo the partitions."""
+    """The partition that the Java client and aiokafka choose for a key: murmur2 modulo partitions.
+
+    librdkafka does so with `partitioner=murmur2_random`.
+    """
     length = len(key)
     found = 0x9747B28C ^ length
     whole = length & ~3

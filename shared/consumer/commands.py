@@ -71,7 +71,7 @@ CommandHandler = Callable[[AsyncConnection, Any], Awaitable[Answer]]
 class CommandDispatcher:
     """Passes each command of a service to its handler.
 
-    `snapshot` names the commands that only read and therefore run on one snapshot.
+    `snapshot` names the commands that take no lock and therefore run on one snapshot.
     """
 
     service: str

@@ -32,7 +32,7 @@ async def publish_outbox(worker: Worker) -> None:
                 connection, worker.service.name, OUTBOX_READ_LIMIT
             )
         await unit_of_work.publish_pending(entries)
-        await unit_of_work.transact(_no_work)
+        await unit_of_work.transact(_delete_published)
         if len(entries) < OUTBOX_READ_LIMIT:
             return
 
@@ -65,7 +65,7 @@ class Sweep:
         await asyncio.sleep(settings().sweep_seconds)
         unit_of_work, service = self.worker.unit_of_work, self.worker.service
         if unit_of_work.published:
-            await unit_of_work.transact(_no_work)
+            await unit_of_work.transact(_delete_published)
         async with unit_of_work.engine.connect() as connection:
             entries = await tables.outbox_entries(connection, service.name, OUTBOX_READ_LIMIT)
             unpublished = set(entries) - unit_of_work.published
@@ -125,5 +125,6 @@ async def _repeat(worker: Worker, name: str, turn: Callable[[], Awaitable[Any]])
             worker.succeeded(name)
 
 
-async def _no_work(connection: AsyncConnection) -> Applied:
+async def _delete_published(connection: AsyncConnection) -> Applied:
+    """Do nothing else: every transaction deletes the entries that are published."""
     return Applied()

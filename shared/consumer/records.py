@@ -1,6 +1,6 @@
 """Parse a record strictly: the result is an event, or a rejection that says what to send instead.
 
-Parsing never raises.
+No value makes parsing raise: what is wrong with it is the rejection.
 """
 
 import hashlib
@@ -30,7 +30,8 @@ __all__ = [
 
 Event = TypeVar("Event")
 OutboxId = tuple[str, str]
-"""An entry of the outbox: its kind, and the id of the stored row that its message is built from."""
+"""An entry of the outbox: its kind, and the id of the row, or of the many rows of a chunk, that its
+messages are built from."""
 
 
 class Record(NamedTuple):

@@ -55,11 +55,13 @@ class UnitOfWork:
     ) -> Applied:
         """Run `work` in a transaction, commit it, and publish the messages that it recorded.
 
-        Every change of this process to its tables goes this way.
+        Every change that has messages goes this way. (A delivery also claims and releases rows
+        of its own without any.)
         """
         await faults.point("before_transaction")
         # Concurrent transactions delete different entries. Otherwise a short one would wait for
-        # the row locks of a long one.
+        # the row locks of a long one. At REPEATABLE READ a delete would fail on an entry that
+        # another transaction changed. An entry that this transaction adds again must stay.
         deleting = self.published - self._deleting if isolation == READ_COMMITTED else set()
         self._deleting |= deleting
         try:

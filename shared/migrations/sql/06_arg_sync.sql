@@ -62,7 +62,8 @@ CREATE TABLE arg_sync.delivery (
       document_type text NOT NULL, account_name text NOT NULL,
   invoice_date date NOT NULL, currency text NOT NULL, total numeric(20,4) NOT NULL,
   state text NOT NULL CHECK (state IN ('queued', 'sending', 'posted', 'unknown', 'refused')),
-  -- counts renderings; each has a key of its own
+  -- counts what an operator queued again; each has a key of its own (a request that was never
+  -- sent is rendered again under the same key)
   revision integer NOT NULL DEFAULT 0,
   -- frozen before the first call of the revision
   request_key text, request text, customer text,

@@ -1,6 +1,7 @@
 """The states of a delivery, and what a comparison, a look-up or a failed call makes of it.
 
-queued → sending → posted | unknown | refused. `outcome_unknown` means that an earlier call may have
+queued → sending → posted | unknown | refused, and sending → queued if nothing was sent or the call
+had no effect. `outcome_unknown` means that an earlier call may have
 reached the ledger: nothing is sent before a look-up.
 """
 
