@@ -235,27 +235,32 @@ def column(name: str, kind: str = "text") -> str:
     return f"CAST(string_to_array(CAST(:{name} AS text), chr(31), chr(30)) AS {kind}[])"
 
 
-def columns(kinds: dict[str, str]) -> str:
+def columns(kinds: Mapping[str, str]) -> str:
     """Return the SQL of several columns, by name and type, in their order."""
     return ", ".join(column(name, kind) for name, kind in kinds.items())
 
 
-def kinds_of(definition: str) -> dict[str, str]:
+def kinds_of(definition: str | dict[str, str]) -> dict[str, str]:
     """Return the types by column of a definition such as `node_id text, revision bigint`."""
+    if not isinstance(definition, str):
+        return definition
     return dict(part.split() for part in definition.split(","))
 
 
-def joined_rows(kinds: Mapping[str, str], values: Iterable[Sequence[str | None]]) -> dict[str, str]:
-    """Join rows of texts column by column, for the parameters that `columns(kinds)` names.
+def joined_rows(kinds: Mapping[str, str], values: Iterable[Sequence[object]]) -> dict[str, str]:
+    """Join rows column by column as texts, for the parameters that `columns(kinds)` names.
 
     For many rows: the database splits a text faster than the driver encodes a list. The values of a
     row are in the order of `kinds`. Raises `Unstorable`.
     """
     by_column = list(zip(*values, strict=True)) or [()] * len(kinds)
-    return {name: joined(texts) for name, texts in zip(kinds, by_column, strict=True)}
+    return {
+        name: joined(None if value is None else str(value) for value in of_column)
+        for name, of_column in zip(kinds, by_column, strict=True)
+    }
 
 
-def unnested(definition: str) -> str:
+def unnested(definition: str | dict[str, str]) -> str:
     """Return the SQL that unnests list parameters into rows `s`, one parameter for each column.
 
     The definition has the names and types of the columns: `node_id text, revision bigint`.
@@ -265,10 +270,18 @@ def unnested(definition: str) -> str:
     return f"unnest({lists}) AS s({', '.join(kinds)})"
 
 
+def by_column(
+    definition: str | dict[str, str], values: Iterable[Sequence[Any]]
+) -> dict[str, list[Any]]:
+    """Turn rows into the list parameters that `unnested` names; empty without rows."""
+    of_columns = [list(of_column) for of_column in zip(*values, strict=True)]
+    return dict(zip(kinds_of(definition), of_columns, strict=True)) if of_columns else {}
+
+
 async def insert_rows(
     connection: AsyncConnection,
     table: str,
-    definition: str,
+    definition: str | dict[str, str],
     values: Iterable[Sequence[Any]],
     *,
     replace: str = "",
@@ -280,20 +293,12 @@ async def insert_rows(
     `replace`: the key columns; a row with the same key gets the new values in all other columns.
     `on_conflict`: another conflict clause. Unlike joined texts, values may hold any character.
     """
-    by_column = [list(column_values) for column_values in zip(*values, strict=True)]
-    if not by_column:
+    parameters = by_column(definition, values)
+    if not parameters:
         return
     kinds = kinds_of(definition)
     if replace:
         changed = [f"{name} = excluded.{name}" for name in kinds if name not in replace.split(", ")]
         on_conflict = f"ON CONFLICT ({replace}) DO UPDATE SET {', '.join(changed)}"
     query = f"INSERT INTO {table} ({', '.join(kinds)}) SELECT * FROM {unnested(definition)}"
-    await run(connection, f"{query} {on_conflict}", **dict(zip(kinds, by_column, strict=True)))
-
-
-def joined_columns(kinds: dict[str, str], records: Sequence[Sequence[object]]) -> dict[str, str]:
-    """Return the parameters of `columns(kinds)`: the values of the records, column by column."""
-    return {
-        name: joined(None if record[at] is None else str(record[at]) for record in records)
-        for at, name in enumerate(kinds)
-    }
+    await run(connection, f"{query} {on_conflict}", **parameters)

@@ -5,7 +5,6 @@ KWD 3).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache, lru_cache
 
@@ -57,36 +56,6 @@ def plain(value: Decimal) -> str:
         return "0"
     text = format(value, "f")
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-@dataclass(frozen=True, slots=True)
-class Money:
-    """An amount in one currency, already at the currency's minor unit."""
-
-    amount: Decimal
-    currency: str
-
-    @classmethod
-    def of(cls, quantity: Decimal, unit_price: Decimal, currency: str) -> "Money":
-        """quantity × unit price, rounded once. 2 × 35.0350 USD is 70.07."""
-        return cls(rounded(quantity * unit_price, currency), currency)
-
-    def __add__(self, other: "Money") -> "Money":
-        return Money(self.amount + self._same(other).amount, self.currency)
-
-    def __sub__(self, other: "Money") -> "Money":
-        return Money(self.amount - self._same(other).amount, self.currency)
-
-    def __neg__(self) -> "Money":
-        return Money(-self.amount, self.currency)
-
-    def _same(self, other: "Money") -> "Money":
-        if other.currency != self.currency:
-            raise ValueError(
-                f"{self.currency} and {other.currency} cannot be added: one document has one"
-                " currency"
-            )
-        return other
 
 
 def split(total: Decimal, weights: Sequence[Decimal], step: Decimal) -> list[Decimal]:

@@ -4,6 +4,7 @@ Signs: here, in CSV, events and totals, what lowers the debt is negative and wha
 positive, on every document. Renderers for people turn all signs of a credit note.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -30,6 +31,12 @@ def duration(seconds: int) -> str:
         if seconds >= size:
             return counted(seconds // size, noun)
     return counted(max(seconds, 0), "second")
+
+
+def listed(values: Sequence[object], most: int = 20) -> str:
+    """Return the first values for a message, and how many more there are."""
+    more = f" and {len(values) - most:,} more" if len(values) > most else ""
+    return ", ".join(map(str, values[:most])) + more
 
 
 LEVELS: tuple[BilltoLevel, ...] = ("company", "client", "office")

@@ -92,6 +92,7 @@ IDENTIFIERS = {
     "statement_kind": "realization_kind",
     "StatementLine": "RealizationLine",
     "NewStatement": "NewRealization",
+    "statements_in_flight": "realizations_in_flight",
     "latest_statement": "latest_realization",
     "job_order": "requirement",
     "sheet_id": "source_id",

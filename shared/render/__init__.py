@@ -6,7 +6,7 @@ of a credit note. `iif` is for QuickBooks Desktop, where a transaction sums to z
 what a file contains, to compare it with the batch.
 """
 
-from shared.render.csv import CSV_COLUMNS, CSV_HEADER, csv_row, csv_rows
+from shared.render.csv import CSV_COLUMNS, CSV_HEADER, csv_row
 from shared.render.einvoice import EInvoice
 from shared.render.pdf import PRINTABLE_LINES, pdf_document
 from shared.render.totals import ControlTotals, CurrencyTotals
@@ -20,7 +20,6 @@ __all__ = [
     "CurrencyTotals",
     "EInvoice",
     "csv_row",
-    "csv_rows",
     "pdf_document",
     "ubl_file",
 ]

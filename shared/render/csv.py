@@ -10,11 +10,10 @@ apostrophes before a formula gets one more, so that different texts stay differe
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from decimal import Decimal
 
 from shared.money import plain
-from shared.render.totals import ControlTotals
 from shared.terms import ClosedDocument, ClosedLine
 
 CSV_COLUMNS = (
@@ -113,19 +112,3 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
             _safe(line.cost_center),
         )
     )
-
-
-def csv_rows(
-    document: ClosedDocument, lines: Iterable[ClosedLine], totals: ControlTotals | None = None
-) -> Iterator[str]:
-    """Yield the records of one document and count them in `totals`.
-
-    The caller writes `CSV_HEADER` first. For an asynchronous source call `totals.add_document`,
-    then `csv_row` and `totals.add_line` for each line.
-    """
-    if totals is not None:
-        totals.add_document(document)
-    for line in lines:
-        if totals is not None:
-            totals.add_line(document.currency, line)
-        yield csv_row(document, line)

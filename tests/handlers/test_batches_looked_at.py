@@ -195,7 +195,7 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
     )
     found = {each["code"]: each for each in (await biller.tell("health-check"))["findings"]}
     assert (found["held_documents"]["count"], found["held_documents"]["ids"]) == (2, ["H-1", "H-2"])
-    assert found["statements_in_flight"]["ids"] == ["F-1"]
+    assert found["realizations_in_flight"]["ids"] == ["F-1"]
     assert found["dead_letters_open"]["count"] == 1
 
 

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.invoicer.debtors.handlers import billto
-from services.invoicer.debtors.rules.billto import LEVEL_NUMBERS, BilltoNode, resolve
+from services.invoicer.debtors.rules.billto import LEVEL_NUMBERS
 from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from shared.broker.topics import BILLTO_CHANGED
 from shared.terms import LEVELS
 from tests.builders import node, record
 from tests.conftest import EngineOf, UnitOfWorkFor, process
 from tests.handlers.settled import Invoicer, invoicer
+from tests.twins import BilltoNode, resolve
 
 NODES = "SELECT node_id, revision, closed, name FROM invoicer.billto_node ORDER BY node_id"
 

@@ -262,9 +262,9 @@ async def test_invoiced_lines_keep_their_price_until_it_is_confirmed(operator: O
         for one in (await operator.ask("health-check", billing_company=COMPANY))["findings"]
     }
     assert (
-        findings["rate-impact"]["severity"],
-        findings["rate-impact"]["count"],
-        findings["rate-impact"]["ids"],
+        findings["rate_impact"]["severity"],
+        findings["rate_impact"]["count"],
+        findings["rate_impact"]["ids"],
     ) == ("warning", 2, ["T-1", "T-2"])
     assert (await operator.ask("confirm-rates", **change, preview=True))["details"]["totals"] == [
         total

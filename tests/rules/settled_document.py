@@ -31,7 +31,7 @@ class Document:
         self.pay_lines = [one for one in self.pay_lines if one.pay_line_id not in gone]
         for new in settled.opened:
             self.born += 1
-            self.pay_lines.append(PayLine(self.born, "open", new.line, None, new.corrects))
+            self.pay_lines.append(PayLine(self.born, "open", new.realized, None, new.corrects))
 
     def invoice(self) -> None:
         """A batch takes all open lines onto one closed document."""
@@ -48,7 +48,9 @@ class Document:
         assert one.invoiced_line is not None
         self.born += 1
         self.invoices += 1
-        line = one.line.model_copy(update={"quantity": -given.quantity, "amount": -given.amount})
+        line = one.realized.model_copy(
+            update={"quantity": -given.quantity, "amount": -given.amount}
+        )
         invoiced_line = InvoicedLine(self.invoices, 1, f"INV-{self.invoices}")
         self.pay_lines.append(
             PayLine(
@@ -65,7 +67,9 @@ class Document:
     def open(self) -> list[tuple[Decimal, Decimal]]:
         """Quantity and amount of what is open."""
         return [
-            (one.line.quantity, one.line.amount) for one in self.pay_lines if one.location == "open"
+            (one.realized.quantity, one.realized.amount)
+            for one in self.pay_lines
+            if one.location == "open"
         ]
 
 

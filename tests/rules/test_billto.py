@@ -2,16 +2,11 @@
 
 import pytest
 
-from services.invoicer.debtors.rules.billto import (
-    BilltoNode,
-    NodeState,
-    follow_revisions,
-    path,
-    resolve,
-)
+from services.invoicer.debtors.rules.billto import NodeState, follow_revisions
 from shared.events.ats import BilltoChanged
 from shared.terms import BilltoLevel
 from tests.builders import node
+from tests.twins import BilltoNode, path, resolve
 
 
 def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, BilltoNode]:

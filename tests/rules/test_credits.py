@@ -19,11 +19,11 @@ from services.invoicer.credits.rules import (
     value_of_quantity,
 )
 from services.invoicer.debtors.rules.companies import DocumentTerms
-from services.invoicer.invoices.rules.totals import line_tax
 from services.invoicer.lines.rules import QuantityAmount
 from shared.errors import Refused
 from shared.money import minor_unit, rounded
 from tests.builders import realization_line
+from tests.twins import line_tax
 
 INVOICE = IssuedDocument(
     7,

@@ -18,13 +18,13 @@ from services.invoicer.debtors.rules.cycles import (
     cycle_with,
     expected_weeks,
     faulty_periods,
-    in_window,
     last_complete_cycle,
     time_group_of,
     window,
 )
 from shared.calendar import local_date
 from shared.terms import LineKind
+from tests.twins import in_window
 
 THURSDAY = date(2010, 9, 9)
 WEEKLY = TimeGroup("weekly", "weekly", ends_on="sunday")

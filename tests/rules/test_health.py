@@ -105,10 +105,10 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         {"held": {"no_bill_rate": CountedIds(2, ("T-1", "T-2"))}},
     ),
     (
-        "statements_in_flight",
+        "realizations_in_flight",
         "warning",
         "document",
-        {"counts": {"statements_in_flight": CountedIds(1, ("T-1",))}},
+        {"counts": {"realizations_in_flight": CountedIds(1, ("T-1",))}},
     ),
     (
         "to_be_priced",
@@ -128,7 +128,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
         "line",
         {"counts": {"edit_meets_revision": CountedIds(1, ("17",))}},
     ),
-    ("rate-impact", "warning", "document", {"counts": {"rate-impact": CountedIds(1, ("T-1",))}}),
+    ("rate_impact", "warning", "document", {"counts": {"rate_impact": CountedIds(1, ("T-1",))}}),
     (
         "worker_day_on_two_requirements",
         "warning",

@@ -17,7 +17,7 @@ from shared.errors import Refused
 
 TODAY = date(2026, 8, 15)
 NEW = Series("INV-", 6)
-USED = Series("INV-", 6, next_number=8, last_date=date(2026, 8, 1), used=True)
+USED = Series("INV-", 6, next_number=8, last_date=date(2026, 8, 1))
 
 
 def test_the_first_batch_may_start_anywhere() -> None:

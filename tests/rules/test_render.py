@@ -21,11 +21,11 @@ from shared.render import (
     ControlTotals,
     CurrencyTotals,
     csv_row,
-    csv_rows,
     pdf_document,
 )
 from shared.render.printed import RUNNING_LENGTH, UNBROKEN_LENGTH, clean
 from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
+from tests.twins import csv_rows
 
 SELLER = Party(
     "Harbor Staffing LLC",

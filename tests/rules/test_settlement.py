@@ -11,7 +11,7 @@ from tests.rules.settled_document import Document, invoiced
 def opened(settled: Settlement) -> list[tuple[str, str, tuple[int, int] | None]]:
     """Quantity, amount and what it corrects, of each line opened."""
     return [
-        (f"{new.line.quantity.normalize():f}", f"{new.line.amount:f}", new.corrects)
+        (f"{new.realized.quantity.normalize():f}", f"{new.realized.amount:f}", new.corrects)
         for new in settled.opened
     ]
 
@@ -32,7 +32,7 @@ def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
     document.state(realization_line("40"))
     settled = document.state(realization_line("38"))
     assert opened(settled) == [("38", "1900.00", None)]
-    assert [one.line.quantity for one in settled.replaced] == [40]
+    assert [one.realized.quantity for one in settled.replaced] == [40]
     assert not only(settled).correction
 
 
@@ -43,7 +43,7 @@ def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
     settled = invoiced(realization_line("40")).state(realization_line("38"))
     assert opened(settled) == [("-2", "-100.00", (1, 1))]
     assert only(settled).correction
-    assert only(settled).line.derivation["correction"]["corrects"] == {
+    assert only(settled).realized.derivation["correction"]["corrects"] == {
         "invoice": "INV-1",
         "line": 1,
     }
@@ -56,7 +56,7 @@ def test_original_invoiced_more_is_a_debit() -> None:
     settled = invoiced(realization_line("40")).state(realization_line("41"))
     assert opened(settled) == [("1", "50.00", None)]
     assert only(settled).correction
-    assert only(settled).line.derivation["correction"]["formula"] == "2050 − 2000 = 50"
+    assert only(settled).realized.derivation["correction"]["formula"] == "2050 − 2000 = 50"
 
 
 def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
@@ -194,9 +194,9 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
     )
     settled = document.state(one, other)
     assert (settled.opened, settled.replaced) == ((), ())
-    assert [one.line.requirement_id for one in document.pay_lines if one.location == "open"] == [
-        "REQ-2"
-    ]
+    assert [
+        one.realized.requirement_id for one in document.pay_lines if one.location == "open"
+    ] == ["REQ-2"]
 
 
 def test_a_moved_office_is_credited_where_it_was_billed() -> None:
@@ -208,8 +208,8 @@ def test_a_moved_office_is_credited_where_it_was_billed() -> None:
         invoiced(old).state(realization_line("38", **new)),
         invoiced(old).state(realization_line("41", **new)),
     )
-    assert only(less).line.billto_node == "office-old"
-    assert only(more).line.billto_node == "office-new"
+    assert only(less).realized.billto_node == "office-old"
+    assert only(more).realized.billto_node == "office-new"
 
 
 # -- what a correction takes from where
@@ -229,7 +229,7 @@ def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
         effective_date="2026-03-15",
         billing_company="other",
     )
-    line = only(invoiced(was).state(now)).line
+    line = only(invoiced(was).state(now)).realized
     assert (line.tax_code, line.description, line.billing_company) == (
         "VAT",
         "as invoiced",
@@ -246,18 +246,18 @@ def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
         realization_line("40", "50.00"),
         realization_line("40", "55.00", effective_date="2026-03-15"),
     )
-    credit, debit = sorted(invoiced(was).state(now).opened, key=lambda new: new.line.amount)
-    assert (credit.line.amount, credit.line.effective_date) == (
+    credit, debit = sorted(invoiced(was).state(now).opened, key=lambda new: new.realized.amount)
+    assert (credit.realized.amount, credit.realized.effective_date) == (
         Decimal("-2000.00"),
         was.effective_date,
     )
-    assert (debit.line.amount, debit.correction) == (Decimal("2200.00"), False)
+    assert (debit.realized.amount, debit.correction) == (Decimal("2200.00"), False)
 
 
 def test_currencies_never_mix() -> None:
     """Domain rules 7: a line in a new currency is credited in full and billed again."""
     settled = invoiced(realization_line("40")).state(realization_line("40", currency="EUR"))
-    assert sorted((new.line.currency, new.line.amount) for new in settled.opened) == [
+    assert sorted((new.realized.currency, new.realized.amount) for new in settled.opened) == [
         ("EUR", Decimal(2000)),
         ("USD", Decimal(-2000)),
     ]
@@ -269,7 +269,7 @@ def test_unchanged_open_lines_stay() -> None:
     document.state(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
     settled = document.state(realization_line("40"), realization_line("6", "75.00", time_type="OT"))
     assert opened(settled) == [("6", "450.00", None)]
-    assert [one.line.time_type for one in settled.replaced] == ["OT"]
+    assert [one.realized.time_type for one in settled.replaced] == ["OT"]
 
 
 def test_an_open_line_is_replaced_when_any_field_differs() -> None:
@@ -288,7 +288,7 @@ def test_a_draft_loses_the_line_that_is_replaced() -> None:
     document.state(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
     document.pay_lines = [one._replace(location="draft") for one in document.pay_lines]
     settled = document.state(realization_line("38"), realization_line("5", "75.00", time_type="OT"))
-    assert [(one.location, one.line.quantity) for one in settled.replaced] == [("draft", 40)]
+    assert [(one.location, one.realized.quantity) for one in settled.replaced] == [("draft", 40)]
 
 
 def test_a_line_without_value_is_not_opened() -> None:
@@ -302,7 +302,7 @@ def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
     document = invoiced(realization_line("40"))
     document.state(realization_line("41"))
     settled = withhold(document.pay_lines)
-    assert ([one.line.quantity for one in settled.replaced], settled.opened) == ([1], ())
+    assert ([one.realized.quantity for one in settled.replaced], settled.opened) == ([1], ())
 
 
 def test_an_edit_is_added_to_the_realized_value() -> None:

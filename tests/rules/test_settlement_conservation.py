@@ -40,7 +40,7 @@ def check(document: Document) -> None:
     money; credits never exceed.
     """
     realized = {line.line_key: line for line in document.realized}
-    for key in realized.keys() | {one.line.line_key for one in document.pay_lines}:
+    for key in realized.keys() | {one.realized.line_key for one in document.pay_lines}:
         target = (
             (value_of(realized[key]) + document.edits.get(key, NOTHING))
             if key in realized
@@ -50,7 +50,7 @@ def check(document: Document) -> None:
             (
                 one.value
                 for one in document.pay_lines
-                if one.location == "invoiced" and one.line.line_key == key
+                if one.location == "invoiced" and one.realized.line_key == key
             ),
             NOTHING,
         )
@@ -58,7 +58,7 @@ def check(document: Document) -> None:
             (
                 one.value
                 for one in document.pay_lines
-                if one.location == "open" and one.line.line_key == key
+                if one.location == "open" and one.realized.line_key == key
             ),
             NOTHING,
         )
@@ -69,7 +69,7 @@ def check(document: Document) -> None:
         )
         assert target == still_open + net + given_up, key
     for one in document.pay_lines:
-        assert rounded(one.line.amount, one.line.currency) == one.line.amount
+        assert rounded(one.realized.amount, one.realized.currency) == one.realized.amount
         if one.invoiced_line is not None and one.corrects is None:
             at = (one.invoiced_line.invoice_id, one.invoiced_line.line_no)
             left = one.value + sum(
@@ -87,7 +87,7 @@ def edit(document: Document, at: int, quantity: Decimal, price: Decimal, currenc
     if debits:
         one = debits[at % len(debits)]
         difference = QuantityAmount(quantity, rounded(quantity * price, currency)) - one.value
-        key = one.line.line_key
+        key = one.realized.line_key
         document.edits[key] = document.edits.get(key, NOTHING) + difference
         document.state(*document.realized)
 
@@ -116,7 +116,7 @@ def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
         quantity = (left.quantity * part).quantize(Decimal("0.0001"))
         given_back = QuantityAmount(
             min(quantity, left.quantity),
-            min(rounded(left.amount * part, one.line.currency), left.amount),
+            min(rounded(left.amount * part, one.realized.currency), left.amount),
         )
         document.credit_by_hand(one, given_back, write_off=write_off)
         document.state(*document.realized)
@@ -170,7 +170,7 @@ def test_the_check_catches_a_wrong_rule() -> None:
     document.state(realization_line("1", "35.0350", amount="35.04"))
     wrong = document.pay_lines[-1]
     document.pay_lines[-1] = wrong._replace(
-        line=wrong.line.model_copy(update={"amount": Decimal("-35.04")})
+        realized=wrong.realized.model_copy(update={"amount": Decimal("-35.04")})
     )
     with pytest.raises(AssertionError):
         check(document)

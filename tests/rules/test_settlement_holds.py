@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.invoicer.lines.rules import QuantityAmount, on_hold, status_of, value_of
+from services.invoicer.lines.rules import QuantityAmount, value_of
 from services.invoicer.settlement.rules.edits import edited
 from services.invoicer.settlement.rules.realizations import SettledDocument, sort_realizations
 from services.invoicer.settlement.rules.snoozes import (
@@ -18,6 +18,7 @@ from services.invoicer.settlement.rules.snoozes import (
 from shared.errors import Refused
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import product_key, product_line, realization, realization_line, time_key
+from tests.twins import on_hold, status_of
 
 AT = datetime(2026, 3, 10, tzinfo=UTC)
 SNOOZED = Snooze("snoozed", "client asks", "pat", None, AT)

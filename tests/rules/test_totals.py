@@ -8,15 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.invoicer.debtors.rules.companies import TaxRate
-from services.invoicer.invoices.rules.totals import (
-    credit_taxes,
-    document_tax,
-    line_tax,
-    rate_on,
-    tax_spans,
-    totals,
-)
+from services.invoicer.invoices.rules.totals import credit_taxes, tax_spans, totals
 from shared.money import minor_unit, rounded
+from tests.twins import document_tax, line_tax, rate_on
 
 D = Decimal
 CENTS = st.decimals(min_value=-5000, max_value=5000, places=2, allow_nan=False)

@@ -16,16 +16,11 @@ from services.invoicer.batches.rules import reasons
 from services.invoicer.batches.rules.grouping import Debtor, debtors
 from services.invoicer.batches.store import selection
 from services.invoicer.debtors.rules.companies import BillingCompany, TaxRate
-from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Window, in_window, window
-from services.invoicer.invoices.rules.totals import (
-    credit_taxes,
-    document_tax,
-    line_tax,
-    rate_on,
-    tax_spans,
-)
+from services.invoicer.debtors.rules.cycles import NO_COMPLETE_CYCLE, Window, window
+from services.invoicer.invoices.rules.totals import credit_taxes, tax_spans
 from shared.money import minor_unit
 from tests.conftest import Transact
+from tests.twins import document_tax, in_window, line_tax, rate_on
 
 D = Decimal
 TODAY = date(2026, 10, 31)

@@ -15,13 +15,12 @@ from services.invoicer.batches.rules.safety_checks import (
     WORKED_TWICE,
     SafetyViolation,
     UnsafeDebtor,
-    WorkedTime,
     parked,
-    safety_violations,
 )
 from services.invoicer.batches.store.safety_checks import QUERIES
 from shared.database import rows, run
 from tests.conftest import Transact
+from tests.twins import WorkedTime, safety_violations
 
 MONDAY = date(2026, 3, 2)
 MOST_HOURS = 12

@@ -122,7 +122,7 @@ def sequence_for_numbers(put: Put) -> None:
     async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:
         series = await right(connection, company)
         (row,) = await database.rows(connection, f"SELECT nextval('{SEQUENCE}') AS number")
-        return Series(series.prefix, series.width, row.number, series.last_date, used=series.used)
+        return Series(series.prefix, series.width, row.number, series.last_date)
 
     put(numbers, "series_for", series_for)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import add_stubs, insert_rows
-from shared.database import rows, run
+from services.fee_realizer.facts.store import add_stubs
+from shared.database import insert_rows, kinds_of, rows, run
 from shared.events.commands import TaxRateFrom
 from shared.money import plain
 
@@ -16,12 +16,7 @@ SETTINGS = (
     "default_tax", "tax_basis", "tax_date", "default_time_group", "payment_terms",
     "approval_level", "enabled", "max_day_hours",
 )  # fmt: skip
-TAX_RATE = {
-    "billing_company": "text",
-    "tax_code": "text",
-    "from_date": "date",
-    "percent": "numeric",
-}
+TAX_RATE = kinds_of("billing_company text, tax_code text, from_date date, percent numeric")
 
 
 async def lock_company(connection: AsyncConnection, billing_company: str) -> dict[str, Any]:
@@ -71,11 +66,10 @@ async def save_company(
     newest = {(tax.tax_code, tax.from_date): tax.percent for tax in taxes}
     await insert_rows(
         connection,
-        "tax_rate",
+        "fee_realizer.tax_rate",
         TAX_RATE,
         [(billing_company, code, day, percent) for (code, day), percent in newest.items()],
-        "ON CONFLICT (billing_company, tax_code, from_date) DO UPDATE"
-        " SET percent = EXCLUDED.percent",
+        replace="billing_company, tax_code, from_date",
     )
 
 

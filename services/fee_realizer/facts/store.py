@@ -4,7 +4,7 @@ A fact is a requirement, a catalog item or a billing company. A document that wa
 a stub row of it, so that the fact cannot arrive unnoticed while the document is being held.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,34 +37,6 @@ def grouped(found: Iterable[Any], make: Callable[..., Value]) -> dict[str, list[
     for row in found:
         groups.setdefault(row[0], []).append(make(*row[1:]))
     return groups
-
-
-def unnest(kinds: Mapping[str, str]) -> str:
-    """Return the SQL of a row set `s` whose columns are array parameters of the same names."""
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in kinds.items())
-    return f"unnest({arrays}) AS s({', '.join(kinds)})"
-
-
-def by_column(names: Iterable[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Turn rows, not none, into the array parameters that `unnest` names."""
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-
-
-async def insert_rows(
-    connection: AsyncConnection,
-    table: str,
-    kinds: Mapping[str, str],
-    rows: Sequence[Sequence[Any]],
-    on_conflict: str = "",
-) -> None:
-    """Insert rows with one statement. `kinds` gives name and type of each column, in order."""
-    if rows:
-        await run(
-            connection,
-            f"INSERT INTO fee_realizer.{table} ({', '.join(kinds)})"
-            f" SELECT * FROM {unnest(kinds)} {on_conflict}",
-            **by_column(kinds, rows),
-        )
 
 
 async def add_stubs(connection: AsyncConnection, table: str, ids: Iterable[str]) -> None:

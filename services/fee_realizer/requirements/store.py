@@ -5,40 +5,21 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import (
-    add_stubs,
-    by_column,
-    grouped,
-    insert_rows,
-    rows_of,
-    unnest,
-)
+from services.fee_realizer.facts.store import add_stubs, grouped, rows_of
 from services.fee_realizer.requirements.rules import ATS, RateConfirmation, RateVersion
-from shared.database import rows, run
+from shared.database import by_column, insert_rows, kinds_of, rows, run, unnested
 from shared.events.ats import RequirementChanged
 
 RequirementRevision = tuple[str, int]  # requirement id, revision
 FIELDS = ("billing_company", "office_id", "job_title", "currency")
 ENGAGEMENT_FIELDS = ("project", "cost_center", "po_number")
-REQUIREMENT = {
-    "requirement_id": "text",
-    "revision": "bigint",
-    "rate_book": "integer",
-    "body": "text",
-} | dict.fromkeys((*FIELDS, *ENGAGEMENT_FIELDS), "text")
-STATUS = {
-    "requirement_id": "text",
-    "from_date": "date",
-    "status": "text",
-    "position_type": "text",
-}
-RATE_KEY = {
-    "requirement_id": "text",
-    "time_type": "text",
-    "effective_from": "date",
-    "source": "text",
-    "since_book": "integer",
-}
+REQUIREMENT = kinds_of(
+    "requirement_id text, revision bigint, rate_book integer, body text"
+) | dict.fromkeys((*FIELDS, *ENGAGEMENT_FIELDS), "text")
+STATUS = kinds_of("requirement_id text, from_date date, status text, position_type text")
+RATE_KEY = kinds_of(
+    "requirement_id text, time_type text, effective_from date, source text, since_book integer"
+)
 RATE_VERSION = RATE_KEY | {
     "until_book": "integer",
     "unit_price": "numeric",
@@ -88,13 +69,13 @@ async def revision_bodies(
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    kinds = {"requirement_id": "text", "revision": "bigint"}
+    kinds = "requirement_id text, revision bigint"
     return {
         (row.requirement_id, row.revision): row.body
         for row in await rows(
             connection,
             "SELECT r.requirement_id, r.revision, CAST(r.body AS text) AS body"
-            f" FROM {unnest(kinds)} JOIN fee_realizer.requirement_revision r"
+            f" FROM {unnested(kinds)} JOIN fee_realizer.requirement_revision r"
             " ON r.requirement_id = s.requirement_id AND r.revision = s.revision",
             **by_column(kinds, wanted),
         )
@@ -105,9 +86,12 @@ async def add_revisions(
     connection: AsyncConnection, bodies: Mapping[RequirementRevision, str]
 ) -> None:
     """Keep the revisions that the ATS sent."""
-    kinds = {"requirement_id": "text", "revision": "bigint", "body": "jsonb"}
+    kinds = "requirement_id text, revision bigint, body jsonb"
     await insert_rows(
-        connection, "requirement_revision", kinds, [(*key, body) for key, body in bodies.items()]
+        connection,
+        "fee_realizer.requirement_revision",
+        kinds,
+        [(*key, body) for key, body in bodies.items()],
     )
 
 
@@ -132,7 +116,7 @@ async def save_requirements(
         "UPDATE fee_realizer.requirement r SET known = true, revision = s.revision,"
         " rate_book = s.rate_book, body = CAST(s.body AS jsonb),"
         f" {', '.join(f'{name} = s.{name}' for name in names)}"
-        f" FROM {unnest(REQUIREMENT)} WHERE r.requirement_id = s.requirement_id",
+        f" FROM {unnested(REQUIREMENT)} WHERE r.requirement_id = s.requirement_id",
         **by_column(REQUIREMENT, values),
     )
     await run(
@@ -146,7 +130,7 @@ async def save_requirements(
         for event in events
         for one in event.statuses
     ]
-    await insert_rows(connection, "requirement_status", STATUS, statuses)
+    await insert_rows(connection, "fee_realizer.requirement_status", STATUS, statuses)
     await save_rate_versions(connection, updates, ATS)
 
 
@@ -159,7 +143,7 @@ async def save_rate_versions(
         for update in updates
         for one in update.begun
     ]
-    await insert_rows(connection, "rate_version", RATE_VERSION, begun)
+    await insert_rows(connection, "fee_realizer.rate_version", RATE_VERSION, begun)
     ended = [(*_rate_key(update, one), book) for update in updates for one, book in update.ended]
     if ended:
         kinds = RATE_KEY | {"until_book": "integer"}
@@ -167,7 +151,7 @@ async def save_rate_versions(
         await run(
             connection,
             "UPDATE fee_realizer.rate_version r SET until_book = s.until_book"
-            f" FROM {unnest(kinds)} WHERE {same_key}",
+            f" FROM {unnested(kinds)} WHERE {same_key}",
             **by_column(kinds, ended),
         )
 

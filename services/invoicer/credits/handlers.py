@@ -144,8 +144,8 @@ def _answer(
 ) -> Answer:
     currency, listed = issued.currency, decided[:MOST_LISTED]
     net, tax, undone = _sums(decided, taken_back)
-    opened = sum((each.line.line.amount for each in changes.opened), ZERO)
-    replaced = sum((each.pay_line.line.amount for each in changes.replaced), ZERO)
+    opened = sum((each.new.realized.amount for each in changes.opened), ZERO)
+    replaced = sum((each.pay_line.realized.amount for each in changes.replaced), ZERO)
     message: list[str] = []
     made: dict[str, Any] = {"batch_id": None, "invoice_number": None}
     if note is not None:

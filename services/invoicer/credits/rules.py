@@ -20,21 +20,15 @@ from typing import Literal, NamedTuple
 from services.invoicer.debtors.rules.companies import DocumentTerms
 from services.invoicer.invoices.rules.documents import Document, Group
 from services.invoicer.invoices.rules.totals import TaxPart, credit_taxes
-from services.invoicer.lines.rules import (
-    MOST_NAMED,
-    NOTHING,
-    DocKey,
-    QuantityAmount,
-    first_of,
-    value_of,
-)
+from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount, value_of
 from shared.errors import Refused
 from shared.events.realizations import RealizationLine
 from shared.money import ZERO, minor_unit, plain, rounded, written
-from shared.terms import DocumentType
+from shared.terms import DocumentType, listed
 
 CreditPurpose = Literal["rebill", "write-off", "reissue"]
 GROUP_NO = 1
+MOST_NAMED = 20
 
 
 class IssuedDocument(NamedTuple):
@@ -59,7 +53,7 @@ class IssuedLine(NamedTuple):
 
     line_no: int
     document: DocKey
-    line: RealizationLine
+    realized: RealizationLine
     is_credit: bool
     node: str
     level: int
@@ -72,7 +66,7 @@ class IssuedLine(NamedTuple):
     @property
     def remaining(self) -> QuantityAmount:
         """What is left of the line."""
-        return value_of(self.line) + self.credited
+        return value_of(self.realized) + self.credited
 
 
 class LineCredit(NamedTuple):
@@ -106,7 +100,7 @@ def decide(
     if unknown:
         raise Refused(
             "no_such_line",
-            f"{issued.invoice_number} has no line {first_of(unknown)}",
+            f"{issued.invoice_number} has no line {listed(unknown)}",
             see_remaining,
         )
     credits = [line_no for line_no, _ in requested if by_number[line_no].is_credit]
@@ -142,14 +136,14 @@ def _credit_of(
         raise Refused(
             "more_than_left" if remaining else "nothing_left",
             f"line {line.line_no} of {issued.invoice_number}: {requested}"
-            f"{plain(remaining.quantity)} {line.line.unit} and"
+            f"{plain(remaining.quantity)} {line.realized.unit} and"
             f" {written(remaining.amount, currency)} {currency} left",
             f"credit at most {plain(left)}" if left else see_remaining,
             line_no=line.line_no,
             left=remaining.as_strings(),
         )
-    taken = -value_of_quantity(line.line, remaining, left if quantity is None else quantity)
-    taxed = (line.line.amount, line.tax, line.credited.amount, line.tax_credited)
+    taken = -value_of_quantity(line.realized, remaining, left if quantity is None else quantity)
+    taxed = (line.realized.amount, line.tax, line.credited.amount, line.tax_credited)
     (tax,) = credit_taxes(*taxed, [taken.amount], currency)
     return LineCredit(line, taken, tax)
 
@@ -192,7 +186,7 @@ def credit_line(
         "formula": f"{plain(remaining.amount)} − {plain(left.amount)}"
         f" = {plain(-credited.value.amount)}",
     }
-    return credited.of.line.model_copy(
+    return credited.of.realized.model_copy(
         update={
             "quantity": credited.value.quantity,
             "amount": credited.value.amount,
@@ -217,8 +211,8 @@ def document_of(issued: IssuedDocument, credits: Sequence[LineCredit]) -> Docume
         credit_split=1,
         line_count=len(credits),
         credit_count=len(credits),
-        service_from=min(each.of.line.service_from for each in credits),
-        service_to=max(each.of.line.service_to for each in credits),
+        service_from=min(each.of.realized.service_from for each in credits),
+        service_to=max(each.of.realized.service_to for each in credits),
         tax_parts=tuple(sums[key] for key in sorted(sums)),
         newest_corrected=issued.invoice_id,
     )
@@ -260,7 +254,7 @@ def _credits_cannot_be_credited(issued: IssuedDocument, lines: Sequence[IssuedLi
 
 
 def _lines(numbers: Sequence[int]) -> str:
-    return f"line{'' if len(numbers) == 1 else 's'} {first_of(numbers)}"
+    return f"line{'' if len(numbers) == 1 else 's'} {listed(numbers)}"
 
 
 def _how_to_undo(issued: IssuedDocument) -> str:

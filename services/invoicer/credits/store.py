@@ -52,7 +52,7 @@ async def issued_lines(connection: AsyncConnection, invoice_id: int) -> list[Iss
         IssuedLine(
             line_no=row.line_no,
             document=(row.document_kind, row.document_id),
-            line=realized_line(row),
+            realized=realized_line(row),
             is_credit=row.corrects_invoice_id is not None,
             node=row.debtor_node,
             level=row.billto_level,
@@ -89,7 +89,7 @@ async def select_credit_lines(
         rates=[each.of.tax_rate for each in credits],
         taxes=[each.tax for each in credits],
     )
-    if selected not in (-1, len(credits)):
+    if selected != len(credits):
         raise AssertionError(f"{selected} lines selected for {len(credits)} credits")
 
 
@@ -104,7 +104,7 @@ async def add_write_offs(
     """Store what a credit writes off, per document and line key, as values above zero."""
     sums: dict[tuple[str, str, str], QuantityAmount] = {}
     for each in credits:
-        key = (*each.of.document, each.of.line.line_key)
+        key = (*each.of.document, each.of.realized.line_key)
         sums[key] = sums.get(key, NOTHING) - each.value
     await insert_rows(
         connection,

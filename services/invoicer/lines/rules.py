@@ -5,20 +5,16 @@ Invoiced = on a document; Scheduled = open, effective after today; Snoozed = ope
 Pending = open and due.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from shared.events.realizations import RealizationLine
 from shared.money import ZERO, plain
 
-MOST_NAMED = 20
 DocKey = tuple[str, str]
 """Document kind and id."""
 LineLocation = Literal["open", "draft", "invoiced"]
-Status = Literal["Scheduled", "Pending", "Snoozed", "Draft", "Invoiced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +65,20 @@ class PayLine(NamedTuple):
 
     pay_line_id: int
     location: LineLocation
-    line: RealizationLine
+    realized: RealizationLine
     invoiced_line: InvoicedLine | None = None
     corrects: tuple[int, int] | None = None
 
     @property
     def value(self) -> QuantityAmount:
         """The quantity and amount of the line; negative for a credit."""
-        return value_of(self.line)
+        return value_of(self.realized)
 
 
 class NewLine(NamedTuple):
     """A line to open. `correction`: its key is on a closed document already."""
 
-    line: RealizationLine
+    realized: RealizationLine
     corrects: tuple[int, int] | None = None
     correction: bool = False
 
@@ -90,31 +86,3 @@ class NewLine(NamedTuple):
 def value_of(line: RealizationLine) -> QuantityAmount:
     """Return the quantity and amount of a line."""
     return QuantityAmount(line.quantity, line.amount)
-
-
-def first_of(numbers: Sequence[int]) -> str:
-    """List the first numbers for a message, and how many more there are."""
-    more = f" and {len(numbers) - MOST_NAMED:,} more" if len(numbers) > MOST_NAMED else ""
-    return ", ".join(map(str, numbers[:MOST_NAMED])) + more
-
-
-def on_hold(until_date: date | None, today: date, *, is_credit: bool = False) -> bool:
-    """Whether a snooze holds a line today.
-
-    It holds until released, or until its date has come. Credit lines are never on hold.
-    """
-    return not is_credit and (until_date is None or until_date > today)
-
-
-def status_of(location: LineLocation, effective_date: date, today: date, *, held: bool) -> Status:
-    """Return the status of a line today.
-
-    A snooze that is set on a Scheduled line shows Scheduled until the line is due.
-    """
-    if location == "invoiced":
-        return "Invoiced"
-    if location == "draft":
-        return "Draft"
-    if effective_date > today:
-        return "Scheduled"
-    return "Snoozed" if held else "Pending"

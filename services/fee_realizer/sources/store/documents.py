@@ -7,15 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import (
-    by_column,
-    grouped,
-    insert_rows,
-    rows_of,
-    unnest,
-)
+from services.fee_realizer.facts.store import grouped, rows_of
 from services.fee_realizer.sources.rules.revisions import RevisionMark
-from shared.database import columns, joined, rows, run
+from shared.database import by_column, columns, insert_rows, joined, kinds_of, rows, run, unnested
 
 STUB_REVISION = -1
 # Document id, source id (the timesheet or placement), revision.
@@ -25,45 +19,23 @@ FactRow = tuple[str, str, str, str]
 # A received revision to be stored: document kind and id, mark, the body as received.
 NewRevision = tuple[str, str, RevisionMark, str]
 
-HEAD = {
-    "document_kind": "text",
-    "document_id": "text",
-    "source_id": "text",
-    "revision": "bigint",
-    "realization_no": "integer",
-    "hold_code": "text",
-    "hold_message": "text",
-    "hold_no": "integer",
-    "requirement_ids": "text",
-    "item_ids": "text",
-}
-REVISION = {
-    "document_kind": "text",
-    "document_id": "text",
-    "source_id": "text",
-    "revision": "bigint",
-    "approved": "boolean",
-    "approved_at": "timestamptz",
-    "body": "text",
-}
-FACT = {"fact_kind": "text", "fact_id": "text", "document_kind": "text", "document_id": "text"}
-HOLD = {
-    "document_kind": "text",
-    "document_id": "text",
-    "hold_no": "integer",
-    "hold_code": "text",
-    "hold_message": "text",
-}
-REALIZATION = {
-    "document_kind": "text",
-    "document_id": "text",
-    "realization_no": "integer",
-    "realization_kind": "text",
-    "source_id": "text",
-    "revision": "bigint",
-    "cause": "text",
-    "body": "text",
-}
+HEAD = kinds_of(
+    "document_kind text, document_id text, source_id text, revision bigint, realization_no "
+    "integer, hold_code text, hold_message text, hold_no integer, requirement_ids text, "
+    "item_ids text"
+)
+REVISION = kinds_of(
+    "document_kind text, document_id text, source_id text, revision bigint, approved boolean, "
+    "approved_at timestamptz, body text"
+)
+FACT = kinds_of("fact_kind text, fact_id text, document_kind text, document_id text")
+HOLD = kinds_of(
+    "document_kind text, document_id text, hold_no integer, hold_code text, hold_message text"
+)
+REALIZATION = kinds_of(
+    "document_kind text, document_id text, realization_no integer, realization_kind text, "
+    "source_id text, revision bigint, cause text, body text"
+)
 
 
 @dataclass(slots=True)
@@ -146,11 +118,11 @@ async def bodies_for(
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    kinds = {"document_id": "text", "source_id": "text", "revision": "bigint"}
+    kinds = "document_id text, source_id text, revision bigint"
     found = await rows(
         connection,
         "SELECT r.document_id, r.source_id, r.revision, CAST(r.body AS text) AS body"
-        f" FROM {unnest(kinds)} JOIN fee_realizer.source_revision r ON r.document_kind = :kind"
+        f" FROM {unnested(kinds)} JOIN fee_realizer.source_revision r ON r.document_kind = :kind"
         " AND r.document_id = s.document_id AND r.source_id = s.source_id"
         " AND r.revision = s.revision",
         kind=kind,
@@ -174,9 +146,15 @@ async def originals_of(connection: AsyncConnection, source_ids: Collection[str])
 
 async def add_adjustments(connection: AsyncConnection, originals: Mapping[str, str]) -> None:
     """Keep the original of each new adjustment timesheet."""
-    kinds = {"source_id": "text", "document_id": "text"}
+    kinds = "source_id text, document_id text"
     pairs = list(originals.items())
-    await insert_rows(connection, "adjustment_timesheet", kinds, pairs, "ON CONFLICT DO NOTHING")
+    await insert_rows(
+        connection,
+        "fee_realizer.adjustment_timesheet",
+        kinds,
+        pairs,
+        on_conflict="ON CONFLICT DO NOTHING",
+    )
 
 
 async def save(

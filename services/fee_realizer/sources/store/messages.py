@@ -7,18 +7,17 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import by_column, unnest
 from services.fee_realizer.sources.rules.facts import compact_json
 from services.fee_realizer.sources.store.documents import NewRealization
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import DOCUMENT_HELD, DOCUMENT_RELEASED, PAY_LINES_REALIZED
 from shared.consumer.records import OutboxId
 from shared.consumer.tables import names_in_chunks, outbox_chunks
-from shared.database import rows
+from shared.database import by_column, kinds_of, rows, unnested
 from shared.events.realizations import DocumentHeld, DocumentReleased
 
 REALIZATIONS, HELD, RELEASED = "realizations", "document-held", "document-released"
-KEY = {"document_kind": "text", "document_id": "text", "number": "integer"}
+KEY = kinds_of("document_kind text, document_id text, number integer")
 
 
 def realization_chunks(keys: Iterable[tuple[str, str, int]]) -> Iterator[tuple[OutboxId, int]]:
@@ -57,7 +56,7 @@ async def realization_messages(
         for row in await rows(
             connection,
             "SELECT r.document_kind, r.document_id, r.realization_no, r.body"
-            f" FROM {unnest(KEY)} JOIN fee_realizer.realization r"
+            f" FROM {unnested(KEY)} JOIN fee_realizer.realization r"
             " ON r.document_kind = s.document_kind AND r.document_id = s.document_id"
             " AND r.realization_no = s.number"
             " ORDER BY r.document_kind, r.document_id, r.realization_no",
@@ -76,7 +75,7 @@ async def hold_messages(
     found = await rows(
         connection,
         "SELECT d.document_kind, d.document_id, d.revision, nullif(d.realization_no, 0)"
-        f" AS realization_no, d.hold_code, d.hold_message, d.hold_no FROM {unnest(KEY)}"
+        f" AS realization_no, d.hold_code, d.hold_message, d.hold_no FROM {unnested(KEY)}"
         " JOIN fee_realizer.source_document d ON d.document_kind = s.document_kind"
         " AND d.document_id = s.document_id AND d.hold_no = s.number"
         f" WHERE d.hold_code IS {'NOT ' if held else ''}NULL"

@@ -8,30 +8,20 @@ from typing import Any, Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.facts.store import by_column, insert_rows, rows_of, unnest
+from services.fee_realizer.facts.store import rows_of
 from services.fee_realizer.sources.rules.facts import Line
 from services.fee_realizer.sources.rules.repricing import Impact, RateChange, Repricing
 from services.fee_realizer.sources.rules.timesheets import CitedPrice
-from shared.database import rows, run
+from shared.database import by_column, insert_rows, kinds_of, rows, run, unnested
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
 DocumentKey = tuple[str, str]  # kind, id
-RATE_IMPACT = {
-    "document_id": "text",
-    "requirement_id": "text",
-    "time_type": "text",
-    "effective_from": "date",
-    "line_key": "text",
-    "billing_company": "text",
-    "currency": "text",
-    "unit": "text",
-    "quantity": "numeric",
-    "old_price": "numeric",
-    "new_price": "numeric",
-    "old_amount": "numeric",
-    "new_amount": "numeric",
-}
+RATE_IMPACT = kinds_of(
+    "document_id text, requirement_id text, time_type text, effective_from date, line_key text, "
+    "billing_company text, currency text, unit text, quantity numeric, old_price numeric, "
+    "new_price numeric, old_amount numeric, new_amount numeric"
+)
 
 # Table, number, instant and condition of what can be published again.
 PUBLISHED = {
@@ -122,10 +112,10 @@ async def remove_queued(connection: AsyncConnection, documents: Iterable[Documen
 
     A worker that changes a fact of theirs waits for its lock, and queues them again after it.
     """
-    kinds = {"document_kind": "text", "document_id": "text"}
+    kinds = "document_kind text, document_id text"
     await run(
         connection,
-        f"DELETE FROM fee_realizer.pricing_queue t USING {unnest(kinds)}"
+        f"DELETE FROM fee_realizer.pricing_queue t USING {unnested(kinds)}"
         " WHERE t.document_kind = s.document_kind AND t.document_id = s.document_id",
         **by_column(kinds, sorted(documents)),
     )
@@ -214,7 +204,7 @@ async def save_rate_impact(
         for change, repricings in changes.items()
         for one in repricings
     ]
-    await insert_rows(connection, "rate_impact", RATE_IMPACT, values)
+    await insert_rows(connection, "fee_realizer.rate_impact", RATE_IMPACT, values)
 
 
 def impact_of_row(row: Any) -> tuple[str, RateChange, Repricing]:

@@ -36,7 +36,7 @@ from shared.events.commands import (
     RetryParked,
 )
 from shared.money import ZERO, plain, rounded
-from shared.terms import counted
+from shared.terms import counted, listed
 
 MOST_DOCUMENTS = 100
 MOST_NAMED = 20
@@ -156,7 +156,7 @@ async def close(
     await note_ended_citations(
         connection, await selection.documents_to_note(connection, batch.company.billing_company)
     )
-    await safety_checks.add_workers(connection)
+    await safety_checks.add_document_workers(connection)
     # A debtor that is still parked after a retry stays with the batch that parked it first.
     if isinstance(command, GenerateBatch):
         await parked.add_parked(connection, batch.batch_id, plan.parked)
@@ -219,13 +219,12 @@ async def _require_digest(
     changed = digest.changed_settings(preview.settings, plan.settings)
     if preview.cut_off != plan.cut_off:
         changed.append(f"cut-off: {preview.cut_off} then, {plan.cut_off} now")
-    more = f" and {len(changed) - MOST_NAMED} more" if changed[MOST_NAMED:] else ""
     raise Refused(
         "digest_differs",
         f"the batch differs from preview {preview.preview_id}:"
         f" {counted(len(debtors), 'debtor')} ({', '.join(debtors[:5])}),"
         f" {counted(count, 'line')} added or removed,"
-        f" changed settings: {', '.join(changed[:MOST_NAMED]) or 'none'}{more}",
+        f" changed settings: {listed(changed) or 'none'}",
         "preview again, check it, and cite the new digest",
         preview_id=preview.preview_id,
         debtors=debtors[:MOST_NAMED],

@@ -168,19 +168,19 @@ async def build(
     all_in = sum(document.group.line_count for document in documents) == selected.open_lines
     left_out = {} if all_in else await selection.left_out(connection)
     return BatchPlan(
-        company,
-        series,
-        today,
-        up_to,
-        rates,
-        decisions,
-        request.batch_filter,
-        documents,
-        zero,
-        left_out,
-        document_totals(documents),
-        parked,
-        double_days,
+        company=company,
+        series=series,
+        today=today,
+        cut_off=up_to,
+        rates=rates,
+        decisions=decisions,
+        batch_filter=request.batch_filter,
+        documents=documents,
+        zero=zero,
+        left_out=left_out,
+        totals=document_totals(documents),
+        parked=parked,
+        double_days=double_days,
     )
 
 

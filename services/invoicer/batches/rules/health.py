@@ -210,7 +210,7 @@ RULES = (
         ],
     ),
     HealthRule(
-        "statements_in_flight", "warning", "document", "document",
+        "realizations_in_flight", "warning", "document", "document",
         "{counted} with a newer realization that is not settled yet",
         "wait until `backoffice lag` is 0, then preview again",
     ),
@@ -240,7 +240,7 @@ RULES = (
         "check the lines, edit them if needed, then release them",
     ),
     HealthRule(
-        "rate-impact", "warning", "document", "document",
+        "rate_impact", "warning", "document", "document",
         "{counted} invoiced at another bill rate than the one in force",
         "see the difference: `backoffice rates impact`; bill it: `backoffice rates confirm`",
     ),

@@ -3,7 +3,7 @@
 Two rules park a debtor: more hours of one worker on one day than the billing company allows, and
 the same worker, requirement, work date and time type in two different originals. The batch bills
 the other debtors. A worker-day on several requirements is only a warning.
-The store finds the days in SQL; `safety_violations` is its twin for people and tests.
+The store finds the days in SQL; `tests.twins.safety_violations` is the same rule in Python.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,28 +12,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from shared.money import ZERO, plain
+from shared.money import plain
 from shared.terms import counted
 
 HOURS_OVER_BOUND: Final = "hours_over_bound"
 WORKED_TWICE: Final = "worked_twice"
 TERMS: Final = "debtor_terms"
 """The code of a debtor that is parked because of its own data, before any line is read."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class WorkedTime:
-    """Time of one worker on one day in the settled realization of a document.
-
-    `hours`: zero for what is not counted in hours.
-    """
-
-    worker_id: str
-    day: date
-    requirement_id: str
-    time_type: str
-    document_id: str
-    hours: Decimal
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,23 +56,6 @@ class ParkedDebtor:
     code: str
     message: str
     ids: tuple[str, ...] = ()
-
-
-def safety_violations(worked: Iterable[WorkedTime], max_hours: int) -> list[SafetyViolation]:
-    """Return the days that break a rule, sorted."""
-    groups: dict[tuple[str, str, date, str, str], list[WorkedTime]] = {}
-    for time in worked:
-        worker, day = time.worker_id, time.day
-        groups.setdefault((HOURS_OVER_BOUND, worker, day, "", ""), []).append(time)
-        twice = WORKED_TWICE, worker, day, time.requirement_id, time.time_type
-        groups.setdefault(twice, []).append(time)
-    violations = []
-    for key, times in groups.items():
-        hours = sum((time.hours for time in times), ZERO)
-        documents = tuple(sorted({time.document_id for time in times}))
-        if (hours > max_hours) if key[0] == HOURS_OVER_BOUND else (len(documents) > 1):
-            violations.append(SafetyViolation(*key, hours, documents))
-    return sorted(violations)
 
 
 def message(unsafe: UnsafeDebtor, max_hours: int) -> str:

@@ -46,20 +46,22 @@ async def counts(
 
     `very_late`: work before that day is very late.
     """
-    idle_nodes = await counted(connection, "nodes_without_lines")
-    return {
+    found = {
         "very_late_lines": await counted(connection, "very_late_lines", before=very_late),
-        "one_name_two_addresses": await counted(connection, "one_name_two_addresses"),
-        "parent_of_wrong_level": await counted(connection, "parent_of_wrong_level"),
-        "parent_unknown": await counted(connection, "parent_unknown"),
-        "nodes_without_lines": CountedIds(idle_nodes.count),
-        "statements_in_flight": await counted(
-            connection, "statements_in_flight", company=billing_company
+        "nodes_without_lines": CountedIds(
+            (await counted(connection, "nodes_without_lines")).count  # too many to name
         ),
-        "leaver": await counted(connection, "leaver", company=billing_company),
-        "dead_letters_open": await counted(connection, "dead_letters_open"),
-        "rate-impact": await counted(connection, "rate_impact", company=billing_company),
     }
+    for code in ("leaver", "realizations_in_flight", "rate_impact"):
+        found[code] = await counted(connection, code, company=billing_company)
+    for code in (
+        "one_name_two_addresses",
+        "parent_of_wrong_level",
+        "parent_unknown",
+        "dead_letters_open",
+    ):
+        found[code] = await counted(connection, code)
+    return found
 
 
 async def details_of_names(connection: AsyncConnection, names: Sequence[str]) -> list[str]:

@@ -33,7 +33,7 @@ WHERE n.account_name = '' AND n.level = 3
     WHERE p.node_id = n.parent_id AND p.level < n.level
       AND (p.account_name <> '' OR g.account_name <> ''))
 
--- name: statements_in_flight
+-- name: realizations_in_flight
 -- The documents whose latest realization is not settled yet.
 -- Of those only the ones that name the company, or no company because they have no lines.
 SELECT l.document_id AS id FROM fee_realizer.latest_realization l

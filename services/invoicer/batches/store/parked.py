@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.invoicer.batches.rules.safety_checks import ParkedDebtor
 from services.invoicer.invoices.store.closing import Batch
-from shared.database import columns, joined_columns, rows, run
+from shared.database import columns, joined_rows, kinds_of, rows, run
 
-_PARKED = {"account_name": "text", "code": "text", "message": "text", "ids": "jsonb"}
+_PARKED = kinds_of("account_name text, code text, message text, ids jsonb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ async def add_parked(
             " WHERE account_name IS NOT NULL ON CONFLICT (batch_id, account_name) DO UPDATE"
             " SET code = excluded.code, message = excluded.message, ids = excluded.ids",
             batch=batch_id,
-            **joined_columns(
+            **joined_rows(
                 _PARKED,
                 [
                     (each.account_name, each.code, each.message, json.dumps(each.ids))

@@ -17,23 +17,15 @@ from services.invoicer.batches.rules.health_snapshot import MOST_IDS
 from services.invoicer.batches.rules.reasons import REASONS
 from services.invoicer.invoices.rules.documents import Document
 from shared.clock import now
-from shared.database import columns, joined_columns, rows, run
+from shared.database import columns, joined_rows, kinds_of, rows, run
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_name("previews.sql"))
-_DOCUMENT = {
-    "document_no": "integer",
-    "account_name": "text",
-    "document_type": "text",
-    "currency": "text",
-    "payment_terms": "text",
-    "po_number": "text",
-    "tax_regime": "text",
-    "line_count": "integer",
-    "net": "numeric",
-    "tax": "numeric",
-    "line_hash": "text",
-}
+_DOCUMENT = kinds_of(
+    "document_no integer, account_name text, document_type text, currency text, payment_terms "
+    "text, po_number text, tax_regime text, line_count integer, net numeric, tax numeric, "
+    "line_hash text"
+)
 """The columns of `preview_document` after the preview's id: the fields of `PreviewDocument`."""
 _DOCUMENT_COLUMNS = ", ".join(_DOCUMENT)
 
@@ -103,7 +95,7 @@ async def add_preview(
         f" SELECT :id, * FROM unnest({columns(_DOCUMENT)}) AS d({_DOCUMENT_COLUMNS})"
         " WHERE document_no IS NOT NULL",
         id=preview.preview_id,
-        **joined_columns(_DOCUMENT, [astuple(document) for _, document in documents]),
+        **joined_rows(_DOCUMENT, [astuple(document) for _, document in documents]),
     )
     await run(
         connection,

@@ -97,6 +97,6 @@ async def _find_shared_worker_invoices(connection: AsyncConnection, billing_comp
     return invoices
 
 
-async def add_workers(connection: AsyncConnection) -> None:
+async def add_document_workers(connection: AsyncConnection) -> None:
     """Store the workers of the documents that were just closed."""
-    await run(connection, QUERIES["add_workers"])
+    await run(connection, QUERIES["add_document_workers"])

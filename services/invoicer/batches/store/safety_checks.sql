@@ -150,7 +150,7 @@ SELECT worker_id || ' on ' || day AS id, count(*) OVER () AS number
 FROM worked_time GROUP BY worker_id, day HAVING count(DISTINCT requirement_id) > 1
 ORDER BY worker_id COLLATE "C", day LIMIT :most
 
--- name: add_workers
+-- name: add_document_workers
 -- The workers of the documents that were just closed.
 INSERT INTO invoicer.invoice_worker (invoice_id, worker_hashes)
 SELECT d.invoice_id, array_agg(k.worker)

@@ -43,7 +43,7 @@ from services.invoicer.debtors.store.billto import RESOLVED_NODE_SQL
 from services.invoicer.invoices.rules.documents import Group
 from services.invoicer.invoices.rules.totals import TaxPart, TaxSpan
 from services.invoicer.lines.rules import DocKey
-from shared.database import columns, joined_columns, rows, run
+from shared.database import columns, joined_rows, rows, run
 from shared.money import currencies_without_two_decimals
 from shared.sql import named_queries
 
@@ -257,7 +257,7 @@ async def _add_decisions(
             connection,
             f"CREATE TEMP TABLE {table} ON COMMIT DROP AS SELECT * FROM unnest({columns(kinds)})"
             f" AS d({', '.join(kinds)}) WHERE {next(iter(kinds))} IS NOT NULL",
-            **joined_columns(kinds, decisions[table]),
+            **joined_rows(kinds, decisions[table]),
         )
 
 

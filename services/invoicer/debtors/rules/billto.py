@@ -2,7 +2,7 @@
 
 The lowest node with a non-empty Account Name wins, on the path Office → Client → Company. A parent
 may be unknown for a while. A parent that is not of a higher level is ignored like an unknown one.
-`store.billto.RESOLVED_NODE_SQL` is the same rule as `resolve` in SQL.
+`store.billto.RESOLVED_NODE_SQL` is this rule; `tests.twins.resolve` is the same in Python.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,32 +15,6 @@ LEVEL_NUMBERS: dict[BilltoLevel, int] = {level: number for number, level in enum
 """Company 1, client 2, office 3: the higher the level, the lower the number."""
 
 RevisionEffect = Literal["takes effect", "recorded", "repeat", "conflict", "closes"]
-
-
-class BilltoNode(NamedTuple):
-    """The fields of a node that decide its debtor."""
-
-    node_id: str
-    level: BilltoLevel
-    parent_id: str | None
-    account_name: str
-
-
-def path(nodes: Mapping[str, BilltoNode], node_id: str) -> list[BilltoNode]:
-    """Return the node and its known parents, each of a higher level than the one before."""
-    nodes_of_path: list[BilltoNode] = []
-    node = nodes.get(node_id)
-    while node is not None:
-        nodes_of_path.append(node)
-        parent = nodes.get(node.parent_id or "")
-        is_higher = parent and LEVEL_NUMBERS[parent.level] < LEVEL_NUMBERS[node.level]
-        node = parent if is_higher else None
-    return nodes_of_path
-
-
-def resolve(nodes: Mapping[str, BilltoNode], node_id: str) -> BilltoNode | None:
-    """Return the lowest node of the path with an Account Name; None: there is no debtor."""
-    return next((node for node in path(nodes, node_id) if node.account_name), None)
 
 
 class NodeState(NamedTuple):

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from shared.calendar import month_end
-from shared.terms import LineKind
 
 Cycle = Literal["weekly", "fortnightly", "monthly", "custom", "non-date"]
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -159,16 +158,3 @@ def expected_weeks(cycle: Window, cut_off: date, today: date) -> Span | None:
     if cycle.is_cyclic:
         return cycle.cycle
     return _span_ending(min(cut_off, today), WEEK_DAYS)
-
-
-def in_window(
-    kind: LineKind, week_ending: date | None, effective_date: date, correction: bool, cycle: Window
-) -> bool:
-    """Whether a line that is due is in the window.
-
-    A correction of an invoiced timesheet is in it whatever its week ending. The column
-    `exclusion_reason` of the selection in SQL is the same rule.
-    """
-    if kind == "product":
-        return effective_date <= cycle.products_to
-    return correction or cycle.weeks_to is None or (week_ending or effective_date) <= cycle.weeks_to

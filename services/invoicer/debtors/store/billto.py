@@ -2,7 +2,7 @@
 
 The lowest node with a non-empty Account Name wins (domain rules 9). A parent may be unknown for a
 while. A parent that is not of a higher level (company 1, client 2, office 3: the number must be
-lower) is ignored, so a path has at most three nodes and no circle. `rules.billto.resolve` is the
+lower) is ignored, so a path has at most three nodes and no circle. `tests.twins.resolve` is the
 same rule in Python.
 """
 

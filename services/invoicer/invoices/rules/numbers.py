@@ -12,15 +12,12 @@ from shared.terms import counted
 
 
 class Series(NamedTuple):
-    """A series: its next free number and the date of its last document; `used`: it has
-    documents.
-    """
+    """A series: its next free number, and the date of its last document (None: it has none)."""
 
     prefix: str
     width: int
     next_number: int = 1
     last_date: date | None = None
-    used: bool = False
 
     @property
     def words(self) -> str:
@@ -61,7 +58,7 @@ def first_number(series: Series, wanted: int | None, reason: str) -> NumberingSt
     if wanted is None or wanted == series.next_number:
         return NumberingStart(series.next_number)
     free = series.written(series.next_number)
-    if not series.used:
+    if series.last_date is None:
         return NumberingStart(wanted)
     if wanted < series.next_number:
         raise Refused(

@@ -5,12 +5,12 @@ The store computes the same for millions of lines in SQL; a generated test compa
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from decimal import ROUND_FLOOR, Decimal
+from decimal import Decimal
 from itertools import zip_longest
 from typing import NamedTuple
 
 from services.invoicer.debtors.rules.companies import TaxRate
-from shared.money import ZERO, minor_unit, rounded
+from shared.money import ZERO, rounded
 
 FOREVER = date(9999, 12, 31)
 HUNDRED = Decimal(100)
@@ -34,45 +34,6 @@ def tax_spans(rates: Iterable[TaxRate]) -> list[TaxSpan]:
         until = FOREVER if is_last else following.from_date
         spans.append(TaxSpan(rate.tax_code, rate.from_date, until, rate.percent))
     return spans
-
-
-def rate_on(spans: Iterable[TaxSpan], tax_code: str, effective_date: date) -> Decimal | None:
-    """Return the percentage of a tax code on a date.
-
-    Zero without a code; None: the code has no rate on that date.
-    """
-    if not tax_code:
-        return ZERO
-    return next(
-        (
-            span.percent
-            for span in spans
-            if span.tax_code == tax_code and span.from_date <= effective_date < span.to_date
-        ),
-        None,
-    )
-
-
-def line_tax(amount: Decimal, percent: Decimal, currency: str) -> Decimal:
-    """Return the tax of one line, rounded half up."""
-    return rounded(amount * percent / HUNDRED, currency)
-
-
-def document_tax(amounts: Sequence[Decimal], percent: Decimal, currency: str) -> list[Decimal]:
-    """Return the tax of the lines of one code and rate of a document.
-
-    It is computed on their sum and distributed by largest remainder: 25.06, 25.61, 25.63 at 15 %
-    give 3.76, 3.84, 3.85 = 11.45. Of equal remainders, the earlier line's counts first.
-    """
-    step = minor_unit(currency)
-    exact = [amount * percent / HUNDRED for amount in amounts]
-    floors = [(share / step).to_integral_value(ROUND_FLOOR) * step for share in exact]
-    whole = rounded(sum(amounts, ZERO) * percent / HUNDRED, currency)
-    left = int((whole - sum(floors, ZERO)) / step)
-    by_remainder = sorted(range(len(amounts)), key=lambda at: (-(exact[at] - floors[at]), at))
-    for at in by_remainder[:left]:
-        floors[at] += step
-    return floors
 
 
 def credit_taxes(

@@ -15,7 +15,7 @@ from shared.database import rows, run
 async def series_for(connection: AsyncConnection, company: BillingCompany) -> Series:
     """Return the company's series with its next number."""
     query = """
-        SELECT next_number, last_date, true AS used FROM invoicer.number_series
+        SELECT next_number, last_date FROM invoicer.number_series
         WHERE billing_company = :company AND series = :series"""
     prefix, width = company.series_prefix, company.series_width
     found = await rows(connection, query, company=company.billing_company, series=prefix)

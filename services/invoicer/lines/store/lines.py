@@ -74,7 +74,7 @@ class OpenedLine(NamedTuple):
 
     document: DocKey
     realization_no: int
-    line: NewLine
+    new: NewLine
 
 
 async def add_lines(
@@ -88,7 +88,7 @@ async def add_lines(
     decides whether the scheduler announces a line when it is due.
     """
     for correction in (False, True):
-        part = [opened for opened in lines if opened.line.correction is correction]
+        part = [opened for opened in lines if opened.new.correction is correction]
         if part:
             await run(connection, _ADD, correction=correction, **_columns(part, announce))
 
@@ -96,8 +96,8 @@ async def add_lines(
 def _columns(
     lines: Sequence[OpenedLine], announce: Callable[[RealizationLine], bool]
 ) -> dict[str, str]:
-    realized = [opened.line.line for opened in lines]
-    corrects = [opened.line.corrects for opened in lines]
+    realized = [opened.new.realized for opened in lines]
+    corrects = [opened.new.corrects for opened in lines]
     return {name: _column(realized, name, kind) for name, kind in _REALIZED.items()} | {
         "document_kind": joined([opened.document[0] for opened in lines]),
         "document_id": joined([opened.document[1] for opened in lines]),
@@ -202,7 +202,7 @@ async def replace_lines(connection: AsyncConnection, lines: Sequence[ReplacedLin
                 f"DELETE FROM invoicer.{table} t"
                 f" USING {unnested('billing_company text, pay_line_id bigint')}"
                 " WHERE t.billing_company = s.billing_company AND t.pay_line_id = s.pay_line_id",
-                billing_company=[line.line.billing_company for line in part],
+                billing_company=[line.realized.billing_company for line in part],
                 pay_line_id=[line.pay_line_id for line in part],
             )
     await insert_rows(

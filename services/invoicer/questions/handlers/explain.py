@@ -4,7 +4,7 @@ The reason is the first thing that must change.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,9 @@ from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
 from shared.events.commands import Explain
 from shared.money import plain, written
-from shared.terms import duration
+from shared.terms import duration, listed
 
 MOST_LINES = 100
-MOST_NUMBERS = 5
 UNPRICED_FIX = "wait a few seconds; if it stays, check that fee_realizer runs: `backoffice status`"
 
 
@@ -118,9 +117,9 @@ def _on_documents(document_id: str, lines: Sequence[Any], forgiven: QuantityAmou
     debits = {line.invoice_number for line in lines if line.corrects_invoice_id is None}
     credits = {line.invoice_number for line in lines if line.corrects_invoice_id is not None}
     left = sum((QuantityAmount(line.quantity, line.amount) for line in lines), NOTHING)
-    message = f"{document_id} is invoiced: {_listed(debits)}"
+    message = f"{document_id} is invoiced: {listed(sorted(debits), 5)}"
     if credits:
-        message += f"; credited {'' if left else 'in full '}on {_listed(credits)}"
+        message += f"; credited {'' if left else 'in full '}on {listed(sorted(credits), 5)}"
     if forgiven:
         currency = lines[0].currency
         message += (
@@ -134,13 +133,6 @@ def _on_documents(document_id: str, lines: Sequence[Any], forgiven: QuantityAmou
         message,
         f"see why: `backoffice history {document_id}`; a revision with hours is billed again",
     )
-
-
-def _listed(numbers: Iterable[str]) -> str:
-    """List the first numbers, and how many more there are."""
-    ordered = sorted(numbers)
-    more = f" and {len(ordered) - MOST_NUMBERS:,} more" if ordered[MOST_NUMBERS:] else ""
-    return ", ".join(ordered[:MOST_NUMBERS]) + more
 
 
 def _blocked(state: Any) -> Explanation | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.lines.rules import NOTHING, DocKey, first_of, value_of
+from services.invoicer.lines.rules import NOTHING, DocKey, value_of
 from services.invoicer.lines.store import lines
 from services.invoicer.lines.store.lines import FoundLine
 from services.invoicer.settlement import store as settlement
@@ -23,6 +23,7 @@ from shared.errors import Refused
 from shared.events.commands import EditPayLine, ReleasePayLines, SnoozePayLines
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from shared.money import plain, written
+from shared.terms import listed
 
 DETAILED_IDS = 1_000
 REPLACED = "replaced by a later realization, not open"
@@ -91,7 +92,7 @@ async def on_edit_pay_line(connection: AsyncConnection, command: EditPayLine) ->
     (found,) = await _locked(
         connection, command.billing_company, [command.pay_line_id], replaced=True
     )
-    document, line = found.document, found.pay_line.line
+    document, line = found.document, found.pay_line.realized
     heads = await settlement.settled_documents_for(connection, [document])
     realization = PayLinesRealized.model_validate_json(heads[document].body)
     realized = next((x for x in realization.lines if x.line_key == line.line_key), None)
@@ -142,9 +143,9 @@ async def _edited_away(
     connection: AsyncConnection, found: FoundLine, realized: RealizationLine | None
 ) -> RealizationLine:
     """Return the realized line of a key of which the last edit left nothing, at zero."""
-    document, key = found.document, found.pay_line.line.line_key
+    document, key = found.document, found.pay_line.realized.line_key
     pay_lines = (await lines.pay_lines_for(connection, [document])).get(document, [])
-    exists = any(x.location != "invoiced" and x.line.line_key == key for x in pay_lines)
+    exists = any(x.location != "invoiced" and x.realized.line_key == key for x in pay_lines)
     if realized and not exists and await settlement.is_edited_away(connection, document, key):
         return realized.model_copy(update={"quantity": Decimal(0), "amount": Decimal(0)})
     raise _refusal("not_open", [found.pay_line_id], REPLACED, SEE_OPEN_LINES)
@@ -186,7 +187,7 @@ _CHECKS: Sequence[tuple[str, str, str, Callable[[FoundLine, str], bool]]] = (
         "other_billing_company",
         "not a line of {company}",
         "name the billing company of the line",
-        lambda line, company: line.pay_line.line.billing_company != company,
+        lambda line, company: line.pay_line.realized.billing_company != company,
     ),
     (
         "not_open",
@@ -216,7 +217,7 @@ async def _snoozes_of(connection: AsyncConnection, found: Sequence[FoundLine]) -
     snoozes: dict[str, Any] = {}
     for line in found:
         of_document = changes.get(line.document, OperatorChanges()).snoozes
-        snoozes[str(line.pay_line_id)] = _details(of_document.get(line.pay_line.line.line_key))
+        snoozes[str(line.pay_line_id)] = _details(of_document.get(line.pay_line.realized.line_key))
     return snoozes
 
 
@@ -228,7 +229,7 @@ def _details(snooze: Snooze | None) -> dict[str, Any] | None:
 
 
 def _place(found: FoundLine) -> tuple[DocKey, str]:
-    return found.document, found.pay_line.line.line_key
+    return found.document, found.pay_line.realized.line_key
 
 
 def _subjects(found: Sequence[FoundLine]) -> list[str]:
@@ -246,4 +247,4 @@ def _counted(found: Sequence[FoundLine]) -> str:
 
 def _named(pay_line_ids: Sequence[int]) -> str:
     noun = "pay lines" if len(pay_line_ids) > 1 else "pay line"
-    return f"{noun} {first_of(pay_line_ids)}"
+    return f"{noun} {listed(pay_line_ids)}"

@@ -208,7 +208,7 @@ async def _settle_known(
     """Settle documents that were settled before; their lines are read under the locks."""
     pay_lines = await lines.pay_lines_for(connection, by_document)
     require_locked(
-        locked, [line.line.billing_company for each in pay_lines.values() for line in each]
+        locked, [line.realized.billing_company for each in pay_lines.values() for line in each]
     )
     operator_changes = await settlement.operator_changes_for(connection, by_document)
     invoiced = [
@@ -302,7 +302,7 @@ async def save_changes(connection: AsyncConnection, changes: SettlementChanges) 
     await settlement.save_snoozes(connection, changes.snoozes)
     await lines.replace_lines(connection, changes.replaced)
     if changes.opened:
-        companies = {opened.line.line.billing_company for opened in changes.opened}
+        companies = {opened.new.realized.billing_company for opened in changes.opened}
         # A line is announced if it is due after the watermark, or after today if there is none yet.
         announced_until = {
             company: watermark or clock.today_of(zone)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.invoicer.lines.rules import QuantityAmount, value_of
 from shared.errors import Refused
 from shared.events.realizations import RealizationLine
-from shared.money import Money, minor_unit, plain, rounded
+from shared.money import minor_unit, plain, rounded
 
 
 def edited(
@@ -35,8 +35,8 @@ def edited(
     if amount is not None:
         after = QuantityAmount(line.quantity, amount)
     else:
-        priced = Money.of(quantity or Decimal(0), line.unit_price, line.currency)
-        after = QuantityAmount(quantity or Decimal(0), priced.amount)
+        new = quantity or Decimal(0)
+        after = QuantityAmount(new, rounded(new * line.unit_price, line.currency))
     difference = after - value_of(line)
     if not difference:
         raise Refused(

@@ -72,7 +72,7 @@ def settle(
     invoiced: dict[str, list[PayLine]] = {}
     for pay_line in pay_lines:
         if pay_line.location == "invoiced":
-            invoiced.setdefault(pay_line.line.line_key, []).append(pay_line)
+            invoiced.setdefault(pay_line.realized.line_key, []).append(pay_line)
     wanted: list[NewLine] = []
     for key in [*realized, *sorted(invoiced.keys() - realized.keys())]:
         edit, off = (edits or {}).get(key, NOTHING), (written_off or {}).get(key, NOTHING)
@@ -81,7 +81,7 @@ def settle(
     for old in pay_lines:
         if old.location == "invoiced":
             continue
-        same = (at for at, new in enumerate(wanted) if new[:2] == (old.line, old.corrects))
+        same = (at for at, new in enumerate(wanted) if new[:2] == (old.realized, old.corrects))
         at = next(same, None)
         if at is None:
             replaced.append(old)
@@ -103,10 +103,10 @@ def _difference(
     if realized is not None and not invoiced:
         return _original(realized, edit)
     opened: list[NewLine] = []
-    all_lines = [*(line.line for line in invoiced), *([] if realized is None else [realized])]
+    all_lines = [*(line.realized for line in invoiced), *([] if realized is None else [realized])]
     for currency in sorted({line.currency for line in all_lines}):
         line = realized if realized is not None and realized.currency == currency else None
-        billed = [pay_line for pay_line in invoiced if pay_line.line.currency == currency]
+        billed = [pay_line for pay_line in invoiced if pay_line.realized.currency == currency]
         target = value_of(line) + edit if line is not None else NOTHING
         net = sum((pay_line.value for pay_line in billed), NOTHING)
         basis = _CorrectionBasis(target, edit, net, forgiven(written_off, target - net))
@@ -114,7 +114,7 @@ def _difference(
         credits, uncredited = _credits((-difference).above_zero(), billed, realized, basis)
         debit = difference.above_zero() - uncredited
         if debit:
-            opened.append(_debit(line or billed[-1].line, debit, basis, _rebilled(billed)))
+            opened.append(_debit(line or billed[-1].realized, debit, basis, _rebilled(billed)))
         opened += credits
     return opened
 
@@ -172,7 +172,7 @@ def _rebilled(billed: Sequence[PayLine]) -> list[dict[str, Any]]:
         {"credit_note": at.invoice_number, "line": at.line_no}
         for line, at in invoiced
         if at.invoice_id > last
-        and line.line.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
+        and line.realized.derivation.get("credit", {}).get("to") in ("rebill", "reissue")
     ]
 
 
@@ -227,7 +227,7 @@ def _creditable(
         if line.invoiced_line is not None and line.corrects is None
     }
     return [
-        (line.invoiced_line, line.line, (line.value + credited.get(key, NOTHING)).above_zero())
+        (line.invoiced_line, line.realized, (line.value + credited.get(key, NOTHING)).above_zero())
         for key, line in sorted(originals.items(), key=lambda item: item[0], reverse=True)
         if line.invoiced_line is not None
     ]
