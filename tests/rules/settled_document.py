@@ -48,9 +48,8 @@ class Document:
         assert one.invoiced_line is not None
         self.born += 1
         self.invoices += 1
-        line = one.realized.model_copy(
-            update={"quantity": -given.quantity, "amount": -given.amount}
-        )
+        changes = {"quantity": -given.quantity, "amount": -given.amount}
+        line = one.realized.model_copy(update=changes)
         invoiced_line = InvoicedLine(self.invoices, 1, f"INV-{self.invoices}")
         self.pay_lines.append(
             PayLine(

@@ -194,9 +194,8 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
     )
     settled = document.state(one, other)
     assert (settled.opened, settled.replaced) == ((), ())
-    assert [
-        one.realized.requirement_id for one in document.pay_lines if one.location == "open"
-    ] == ["REQ-2"]
+    still_open = [one for one in document.pay_lines if one.location == "open"]
+    assert [one.realized.requirement_id for one in still_open] == ["REQ-2"]
 
 
 def test_a_moved_office_is_credited_where_it_was_billed() -> None:

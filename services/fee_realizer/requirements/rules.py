@@ -2,7 +2,7 @@
 
 The rate book counts the changes of a requirement's bill rates, so that a line can cite the state
 that it was priced from. A message of the ATS replaces the versions that came from the ATS, never
-those that an operator set by command. Source: domain rules 6.
+those that an operator set by command. See docs/billing.md, Bill rates that change.
 """
 
 from bisect import bisect_right

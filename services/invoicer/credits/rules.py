@@ -9,7 +9,7 @@ write-off of 2 h give the same result in either order.
 
 `rebill` and `reissue` need no rule for what is opened: value − settled is what was credited, and
 settlement opens it. A write-off is stored per document and line key, and settlement forgives it.
-`reissue` also takes back the write-offs of its invoice: it is the way to undo one (rules 5 and 7).
+`reissue` also takes back the write-offs of its invoice: it is the way to undo one.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Compares two cut-offs: why a line is in a batch by one and out by the other (domain rules 4)."""
+"""Compares two cut-offs: why a line is in a batch by one and out by the other."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """New revisions of timesheets and placements.
 
-A batch is reduced to what is new, and each document is priced once, from its newest state. A repeat
-changes nothing. The same revision with other values is rejected as a conflict. An older revision is
-stored, and priced only if it changes which revision is in force.
+The records of a poll are reduced to what is new, and each document is priced once, from its newest
+state. A repeat changes nothing. The same revision with other values is rejected as a conflict. An
+older revision is stored, and priced only if it changes which revision is in force.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,7 @@
 """What a document still lacks: a fact, a step of its approval, or a requirement that can be billed.
 
-Each hold has a code, and a message that says what is missing and what to send. Source: domain
-rules 2 and 3.
+Each hold has a code, and a message that says what is missing and what to send. See
+docs/billing.md, Holds.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """Price a placement: each fee is an amount or a percent of the salary, at once or in instalments.
 
-Source: domain rules 2 (products and services): 20 % of 100,000.00 in 50/50 at day 1 and day 90 is
-two lines of 10,000.00. Instalments always sum to the whole; day 1 is the start.
+20 % of 100,000.00 in 50/50 at day 1 and day 90 is two lines of 10,000.00. Instalments always sum to
+the whole; day 1 is the start.
 """
 
 from collections.abc import Sequence

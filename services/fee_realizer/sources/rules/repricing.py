@@ -2,7 +2,7 @@
 
 Invoiced lines keep their price until an operator confirms a change; until then the change is a
 finding. A change is named by requirement, time type and the from-date of the version that is now
-in force on the days in question. Source: domain rules 6.
+in force on the days in question. See docs/billing.md, Bill rates that change.
 """
 
 from collections.abc import Iterable, Mapping

@@ -2,7 +2,6 @@
 
 Only the newest revision of each timesheet counts. Among timesheets that were ever approved, the one
 with the highest (approved_at, timesheet id) is in force. The order of arrival does not matter.
-Source: design 1 (messages of the ATS), domain rules 5.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """Price a timesheet: approved hours × the bill rate in force on the work date, one line per key.
 
-Hours are summed over the key and the amount is rounded once. Source: domain rules 2, 3, 6 and 7.
+Hours are summed over the key and the amount is rounded once. See docs/billing.md, Pricing.
 """
 
 from collections.abc import Mapping

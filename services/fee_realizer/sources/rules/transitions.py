@@ -1,7 +1,6 @@
 """When a document gets a new realization, when it is held and when it is released.
 
-Source: design 1 (messages that we publish) and domain rules 3: the hold of a document that was
-realized before is a realization `withheld`.
+The hold of a document that was realized before is a realization `withheld`.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The digest of a preview: a batch that cites it closes what the preview showed (design 5)."""
+"""The digest of a preview: a batch that cites it closes what the preview showed."""
 
 import hashlib
 import json

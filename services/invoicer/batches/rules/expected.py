@@ -1,4 +1,4 @@
-"""Expected timesheets: one for each week of an active placement (domain rules 4).
+"""Expected timesheets: one for each week of an active placement.
 
 A debtor may wait for them. A direct hire sends no timesheets, and neither does a requirement in a
 week at whose end it is not Filled as Contract or Temp: the view of placements leaves both out.

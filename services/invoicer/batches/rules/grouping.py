@@ -1,7 +1,7 @@
 """What a batch decides for each debtor: terms, window, parked, left out or waiting.
 
 Lines are on one document if they have the same billing company, debtor, currency, tax regime,
-payment terms and PO number (domain rules 5 and 8; design 5). Credits have documents of their own
+payment terms and PO number. Credits have documents of their own
 unless the debtor nets them. The store groups the lines by these keys.
 """
 

@@ -1,4 +1,4 @@
-"""The health check: a table of rules over a snapshot of what a batch would take (design 5).
+"""The health check: a table of rules over a snapshot of what a batch would take.
 
 An error about a line excludes the line, about a debtor parks the debtor, and about the billing
 company refuses the batch. A warning or an info stops nothing. Each finding names the first ids and

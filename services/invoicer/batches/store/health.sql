@@ -1,6 +1,7 @@
 -- What the health check reads after the selection. Each query but `held` gives ids; the store
 -- counts them and keeps the first ones. A query about the whole company has the name of its rule's
--- code.
+-- code. The health of a selection that other companies share (dead letters, documents that are
+-- priced again, billto nodes) has no filter by company.
 
 -- name: lines_out
 -- The lines that are out for a reason.

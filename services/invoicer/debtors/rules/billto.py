@@ -1,4 +1,4 @@
-"""Billto: the debtor of a node, and the effect of a new revision of a node (domain rules 9).
+"""Billto: the debtor of a node, and the effect of a new revision of a node.
 
 The lowest node with a non-empty Account Name wins, on the path Office → Client → Company. A parent
 may be unknown for a while. A parent that is not of a higher level is ignored like an unknown one.

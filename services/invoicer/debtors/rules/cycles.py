@@ -1,4 +1,4 @@
-"""Billing cycles: up to which date a batch takes the lines of a debtor (domain rules 4).
+"""Billing cycles: up to which date a batch takes the lines of a debtor.
 
 A time group is a named billing cycle: weekly (with the day on which it ends), fortnightly (the
 anchor is the last day of one cycle), monthly, custom periods (no gap, no overlap), or non-date.

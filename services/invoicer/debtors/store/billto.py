@@ -1,6 +1,6 @@
 """The billto hierarchy: nodes, their revisions, and the SQL that finds the debtor of a node.
 
-The lowest node with a non-empty Account Name wins (domain rules 9). A parent may be unknown for a
+The lowest node with a non-empty Account Name wins. A parent may be unknown for a
 while. A parent that is not of a higher level (company 1, client 2, office 3: the number must be
 lower) is ignored, so a path has at most three nodes and no circle. `tests.twins.resolve` is the
 same rule in Python.

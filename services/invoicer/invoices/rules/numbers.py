@@ -1,4 +1,4 @@
-"""Numbers and dates of documents: no gap in a series, dates never go back (domain rules 8).
+"""Numbers and dates of documents: no gap in a series, dates never go back.
 
 A series is the billing company's prefix; the width only affects how a number is written. Invoices
 and credit notes share a series.

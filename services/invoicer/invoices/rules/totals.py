@@ -1,4 +1,4 @@
-"""Tax and totals of documents (domain rules 7), with exact decimals.
+"""Tax and totals of documents, with exact decimals.
 
 The store computes the same for millions of lines in SQL; a generated test compares the two.
 """

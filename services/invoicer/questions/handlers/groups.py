@@ -1,7 +1,6 @@
 """Handles the command `list-batch-groups`: the batch groups of a cut-off and their debtors.
 
-A batch group is a billing company and a cycle. The answer says what is in, late, held and expected
-(domain rules 4).
+A batch group is a billing company and a cycle. The answer says what is in, late, held and expected.
 """
 
 import json

@@ -2,7 +2,8 @@
 settled.
 
 A realization has the full value of a document. What is invoiced never changes. The same rule serves
-originals, adjustments, cancellations and re-pricings (domain rules 5, design 4).
+originals, adjustments, cancellations and re-pricings: docs/billing.md, Settlement and
+corrections, has examples.
 
 Per line key, in quantity and in money:
     target   = value of the realization + operator edits
@@ -12,7 +13,9 @@ Per line key, in quantity and in money:
                than can be credited
 
 So the amount of a correction is a difference of rounded amounts and never quantity x price. Signs:
-a credit is negative.
+a credit is negative. Quantity and money are settled each by itself, because they can differ in
+sign: an edit of money only leaves 0 h with an amount, and after a change of the price one key can
+need a debit in money and a credit in hours at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -196,7 +199,8 @@ def _credits(
 ) -> tuple[list[NewLine], QuantityAmount]:
     """Credit invoice lines, newest first, each up to what is left on it.
 
-    The second value is what no line can give: only where a value below zero was never billed.
+    The second value is what no line can give: with 0 invoiced and a value of -100.00 (an edit of
+    money only), no line can give the 100.00, and the caller opens a negative debit.
     """
     credits: list[NewLine] = []
     dates: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""What a later realization does to the snoozes and edits of a document (domain rules 2 and 5).
+"""What a later realization does to the snoozes and edits of a document.
 
 - A snooze belongs to document and line key, so whatever replaces a line of that key is on hold too.
   When the key has no value in a later realization, its snooze passes to the keys of the same
@@ -10,7 +10,7 @@
   them.
 
 Every realization is followed in order, so that the result does not depend on how messages are
-grouped into batches.
+grouped into polls.
 """
 
 from collections.abc import Mapping, Sequence
