@@ -93,12 +93,17 @@ class ClosedDocument:
     tax: Decimal
     total: Decimal
     line_count: int
-    service_from: date | None
-    service_to: date | None
+    service_from: date
+    service_to: date
     tax_totals: tuple[TaxTotal, ...]
     corrects: tuple[CorrectedInvoice, ...]
     content_hash: str
     tax_regime: TaxRegime = "standard"
+
+    @property
+    def sign(self) -> int:
+        """1, or -1 for a credit note: its signs are turned for people and in e-invoices."""
+        return -1 if self.document_type == "credit-note" else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,6 +211,8 @@ class RowInserter:
             "invoice_date": invoice_date,
             "due_date": date.fromordinal(invoice_date.toordinal() + 30),
             "cut_off_date": invoice_date,
+            "service_from": invoice_date,
+            "service_to": invoice_date,
             "net": net,
             "tax": tax,
             "total": net + tax,

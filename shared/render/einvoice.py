@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.calendar import describe_payment_terms
 from shared.money import ZERO, minor_unit, plain, rounded
-from shared.render.line_figures import display_sign, line_figures
+from shared.render.line_figures import line_figures
 from shared.render.parties import (
     address_lines,
     country_of,
@@ -81,7 +81,7 @@ class EInvoice:
     def __init__(self, document: ClosedDocument, country: str = "") -> None:
         self.document = document
         self.country = country
-        self.sign = display_sign(document)
+        self.sign = document.sign
         self.untaxed = document.tax_regime == "standard" and all(
             not each.code and not each.rate for each in document.tax_totals
         )
@@ -105,9 +105,7 @@ class EInvoice:
             category = self.category(each.code, each.rate)
             net, tax = sums.get(category, (ZERO, ZERO))
             sums[category] = (net + each.net * self.sign, tax + each.tax * self.sign)
-        return sums or {
-            self.category("", ZERO): (self.document.net * self.sign, self.document.tax * self.sign)
-        }
+        return sums
 
     def problems(self) -> list[str]:
         """Return why this document cannot be an e-invoice, one message each; empty if it can."""
@@ -169,12 +167,9 @@ class EInvoice:
                 f" {document.due_date.isoformat()}"
             ),
             "BT-24": EN_16931,
-            "BT-72": document.service_to or document.invoice_date,
-            **(
-                {"BT-73": document.service_from, "BT-74": document.service_to}
-                if document.service_from and document.service_to
-                else {}
-            ),
+            "BT-72": document.service_to,
+            "BT-73": document.service_from,
+            "BT-74": document.service_to,
             **(self._payment() if self.sign > 0 else {}),
             # BT-107, 108, 113, 114: no allowance, charge, prepayment or payable rounding ever
             # appears on our documents.
@@ -233,11 +228,8 @@ class EInvoice:
             "name": xml_text(party.name) or xml_text(identifier),
             "identifiers": {None: xml_text(identifier)},
         }
-        number, outside = (
-            vat_number(party.tax_id),
-            self.untaxed,
-        )  # BR-O-02: outside tax no party shows a VAT number
-        if number and not outside:
+        number = vat_number(party.tax_id)
+        if number and not self.untaxed:  # BR-O-02: outside tax no party shows a VAT number
             terms["vat_identifier"] = number
         elif party.tax_id and party is self.document.seller:
             terms["tax_identifier"] = xml_text(party.tax_id)

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from shared.money import plain, rounded
 from shared.render.printed import UNITS
-from shared.terms import ClosedDocument, ClosedLine
+from shared.terms import ClosedLine
 
 ONE = Decimal(1)
 PIECE = "C62"
@@ -39,10 +39,3 @@ def line_figures(line: ClosedLine, currency: str) -> LineFigures:
         " amounts, not quantity × price"
     )
     return LineFigures(-ONE if line.amount < 0 else ONE, PIECE, abs(line.amount), note)
-
-
-def display_sign(document: ClosedDocument) -> int:
-    """Return 1, or -1 for a credit note: its signs are turned for people, e-invoices and
-    ledgers.
-    """
-    return -1 if document.document_type == "credit-note" else 1

@@ -86,7 +86,7 @@ class Figures:
     """The number formats of one document, and its sign: a credit note turns all signs."""
 
     def __init__(self, document: ClosedDocument, lines: Sequence[ClosedLine]) -> None:
-        self.turns = document.document_type == "credit-note"
+        self.sign = document.sign
         self.currency = document.currency
         exponent = minor_unit(document.currency).as_tuple().exponent
         self.money_decimals = -exponent if isinstance(exponent, int) else 0
@@ -96,7 +96,7 @@ class Figures:
 
     def signed(self, value: Decimal) -> Decimal:
         """Return the value with its printed sign; zero has none."""
-        return (-value if self.turns else value) or abs(value)
+        return value * self.sign or abs(value)
 
     def money(self, amount: Decimal) -> str:
         """Return an amount in the document's currency."""
@@ -152,10 +152,7 @@ def printed_document(document: ClosedDocument, lines: Sequence[ClosedLine]) -> d
         "widest": [_widest(row[at] for row in rows) for at in range(3, 3 + len(columns))],
         "quantities": _quantities(lines, figures),
         "subtotal": figures.money(document.net),
-        "taxes": [
-            _tax(each, figures)
-            for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),)
-        ],
+        "taxes": [_tax(each, figures) for each in document.tax_totals],
         "tax_sum": figures.money(document.tax) if len(document.tax_totals) > 1 else "",
         "total_label": f"Total {document.currency}",
         "total": figures.money(document.total),
@@ -187,18 +184,15 @@ def _facts(document: ClosedDocument, title: str) -> list[tuple[str, str]]:
         ("Due date", document.due_date.isoformat()),
         ("Terms", describe_payment_terms(document.payment_terms)),
         ("Purchase order", document.po_number),
-        ("Service period", _period(document)),
+        (
+            "Service period",
+            _span(document.service_from.isoformat(), document.service_to.isoformat()),
+        ),
         ("Billing period", f"up to {document.cut_off_date.isoformat()}"),
         ("Currency", document.currency),
         ("Account", document.account_name),
     ]
     return [(label, clean(value)) for label, value in facts if value]
-
-
-def _period(document: ClosedDocument) -> str:
-    if document.service_from is None or document.service_to is None:
-        return ""
-    return _span(document.service_from.isoformat(), document.service_to.isoformat())
 
 
 def _span(first: str, last: str) -> str:

@@ -20,7 +20,7 @@ from shared.money import ZERO, minor_unit
 from shared.render.csv import CSV_COLUMNS
 from shared.render.parties import FORBIDDEN_IN_XML
 from shared.render.totals import CurrencyTotals
-from shared.terms import ClosedDocument, ClosedLine, TaxTotal
+from shared.terms import ClosedDocument, ClosedLine
 
 LINES_A_SHEET = 1_000_000
 """Below the 1,048,576 rows of a sheet."""
@@ -229,7 +229,7 @@ class XlsxBook:
         }
         cells: dict[str, Cell | Formula] = {**_document_cells(document), **figures}
         self.documents.write([cells[name] for name in DOCUMENT_COLUMNS], shown)
-        for each in document.tax_totals or (TaxTotal("", ZERO, document.net, document.tax),):
+        for each in document.tax_totals:
             self.tax.write(
                 [
                     document.invoice_number,

@@ -170,13 +170,13 @@ batched AS (
 closed AS (
   INSERT INTO invoicer.invoice (billing_company, batch_id, series, number, invoice_number,
     document_type, account_name, currency, payment_terms, po_number, tax_regime, tax_wording,
-    tax_basis, invoice_date, due_date, cut_off_date, net, tax, total, line_count, tax_totals,
-    seller, buyer, closed_at)
+    tax_basis, invoice_date, due_date, cut_off_date, service_from, service_to, net, tax, total,
+    line_count, tax_totals, seller, buyer, closed_at)
   SELECT CAST(:company AS text), 'B-' || CAST(:number AS integer), 'INV-',
     CAST(:number AS integer), 'INV-' || CAST(:number AS integer),
     'invoice', 'A', 'USD', 'net:30', '', 'standard', '', 'line',
-    '2026-03-31', '2026-04-30', '2026-03-31', sum(amount), 0, sum(amount), count(*), '[]',
-    '{}', '{}', now()
+    '2026-03-31', '2026-04-30', '2026-03-31', '2026-03-31', '2026-03-31', sum(amount), 0,
+    sum(amount), count(*), '[]', '{}', '{}', now()
   FROM taken
   RETURNING invoice_id),
 sealed AS (INSERT INTO invoicer.invoice_seal SELECT invoice_id, 'by hand' FROM closed)

@@ -401,13 +401,14 @@ async def invoiced(
           INSERT INTO invoicer.invoice (
             billing_company, batch_id, series, number, invoice_number, document_type, account_name,
             currency, payment_terms, po_number, tax_regime, tax_wording, tax_basis, invoice_date,
-            due_date, cut_off_date, net, tax, total, line_count, tax_totals, seller, buyer,
+            due_date, cut_off_date, service_from, service_to, net, tax, total, line_count,
+            tax_totals, seller, buyer,
             closed_at)
           VALUES (
             'acme', 'B', 'I', CAST(:number AS bigint), 'I' || CAST(:number AS bigint), 'invoice',
             'Mercy', 'USD', 'net:30', '', 'standard', '', 'line', '2026-01-01', '2026-01-01',
-            '2026-01-01', CAST(:amount AS numeric), CAST(:tax AS numeric),
-            CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now())
+            '2026-01-01', '2026-01-01', '2026-01-01', CAST(:amount AS numeric),
+            CAST(:tax AS numeric), CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now())
           RETURNING invoice_id)
         INSERT INTO invoicer.invoice_line
         SELECT invoice_id, 1, :id, 'office', 3, 'VAT', :percent, CAST(:tax AS numeric)

@@ -47,7 +47,7 @@ MOST_NAMED = 20
 
 async def on_credit_invoice(connection: AsyncConnection, command: CreditInvoice) -> Answer:
     """Credit a closed document or some of its lines, and settle its source documents again."""
-    await company_of(connection, command.billing_company)
+    await company_of(connection, command.billing_company)  # read again under the lock
     issued = await credits.issued_for(connection, command.billing_company, command.invoice_number)
     if issued is None:
         raise Refused(

@@ -112,42 +112,30 @@ def _difference(
         billed = [pay_line for pay_line in invoiced if pay_line.realized.currency == currency]
         target = value_of(line) + edit if line is not None else NOTHING
         net = sum((pay_line.value for pay_line in billed), NOTHING)
-        basis = _CorrectionBasis(target, edit, net, forgiven(written_off, target - net))
-        difference = target - net - basis.forgiven
-        credits, uncredited = _credits((-difference).above_zero(), billed, realized, basis)
+        taken = forgiven(written_off, target - net)
+        correction = _correction(target, edit, net, taken)
+        difference = target - net - taken
+        credits, uncredited = _credits((-difference).above_zero(), billed, realized, correction)
         debit = difference.above_zero() - uncredited
         if debit:
-            opened.append(_debit(line or billed[-1].realized, debit, basis, _rebilled(billed)))
+            opened.append(_debit(line or billed[-1].realized, debit, correction, _rebilled(billed)))
         opened += credits
     return opened
 
 
-class _CorrectionBasis(NamedTuple):
-    """The values that a correction comes from, for its derivation."""
-
-    target: QuantityAmount
-    edit: QuantityAmount
-    net: QuantityAmount
-    forgiven: QuantityAmount
-
-    def derivation(self, invoiced_line: InvoicedLine | None = None) -> dict[str, Any]:
-        settled = self.net + self.forgiven
-        difference = self.target.amount - settled.amount
-        correction: dict[str, Any] = {
-            "rule": "new rounded amount minus what is settled, never quantity × price",
-            "value": self.target.as_strings(),
-            "net_billed": self.net.as_strings(),
-            "forgiven": self.forgiven.as_strings(),
-            "formula": _formula(self.target.amount, "−", settled.amount, difference),
-        }
-        if self.edit:
-            correction["edited"] = self.edit.as_strings()
-        if invoiced_line is not None:
-            correction["corrects"] = {
-                "invoice": invoiced_line.invoice_number,
-                "line": invoiced_line.line_no,
-            }
-        return {"correction": correction}
+def _correction(
+    target: QuantityAmount, edit: QuantityAmount, net: QuantityAmount, taken: QuantityAmount
+) -> dict[str, Any]:
+    """Return the values that a correction comes from, for its derivation; `taken`: forgiven."""
+    settled = net + taken
+    difference = target.amount - settled.amount
+    return {
+        "rule": "new rounded amount minus what is settled, never quantity × price",
+        "value": target.as_strings(),
+        "net_billed": net.as_strings(),
+        "forgiven": taken.as_strings(),
+        "formula": _formula(target.amount, "−", settled.amount, difference),
+    } | ({"edited": edit.as_strings()} if edit else {})
 
 
 def _formula(first: Decimal, sign: str, second: Decimal, result: Decimal) -> str:
@@ -182,10 +170,10 @@ def _rebilled(billed: Sequence[PayLine]) -> list[dict[str, Any]]:
 def _debit(
     realized: RealizationLine,
     value: QuantityAmount,
-    basis: _CorrectionBasis,
+    correction: dict[str, Any],
     rebilled: list[dict[str, Any]],
 ) -> NewLine:
-    derivation = {**realized.derivation, **basis.derivation()}
+    derivation = {**realized.derivation, "correction": correction}
     if rebilled:
         derivation["bills_again"] = rebilled
     return NewLine(_changed(realized, value, derivation), correction=True)
@@ -195,7 +183,7 @@ def _credits(
     needed: QuantityAmount,
     billed: Sequence[PayLine],
     realized: RealizationLine | None,
-    basis: _CorrectionBasis,
+    correction: dict[str, Any],
 ) -> tuple[list[NewLine], QuantityAmount]:
     """Credit invoice lines, newest first, each up to what is left on it.
 
@@ -211,7 +199,9 @@ def _credits(
         if not given:
             continue
         needed -= given
-        credit = _changed(line, -given, basis.derivation(invoiced_line), **dates)
+        named = {"invoice": invoiced_line.invoice_number, "line": invoiced_line.line_no}
+        derivation = {"correction": correction | {"corrects": named}}
+        credit = _changed(line, -given, derivation, **dates)
         corrects = (invoiced_line.invoice_id, invoiced_line.line_no)
         credits.append(NewLine(credit, corrects, correction=True))
     return credits, needed
