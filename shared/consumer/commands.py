@@ -1,4 +1,4 @@
-"""Answer operator commands: each is a batch of one, keyed by its `command_id`.
+"""Answer operator commands: each in a transaction of its own, keyed by its `command_id`.
 
 The same id with the same body gets the stored result again; with another body it is refused. The
 result is published first, because an operator waits for it; the messages that the command caused

@@ -28,8 +28,10 @@ class PriceBasis(Message):
 
 
 class RealizationLine(Message):
-    """One line of a realization. `line_key` identifies the line through all revisions.
+    """One line of a realization.
 
+    `line_key` identifies the line through all revisions that price it from the same rate version:
+    it names requirement, time type, rate version, project, cost centre and PO number, or the item.
     `tax_date` decides the tax rate; without it the effective date does.
     """
 

@@ -408,7 +408,8 @@ async def invoiced(
             'acme', 'B', 'I', CAST(:number AS bigint), 'I' || CAST(:number AS bigint), 'invoice',
             'Mercy', 'USD', 'net:30', '', 'standard', '', 'line', '2026-01-01', '2026-01-01',
             '2026-01-01', '2026-01-01', '2026-01-01', CAST(:amount AS numeric),
-            CAST(:tax AS numeric), CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]', '{}', '{}', now())
+            CAST(:tax AS numeric), CAST(:amount AS numeric) + CAST(:tax AS numeric), 1, '[]',
+            '{}', '{}', now())
           RETURNING invoice_id)
         INSERT INTO invoicer.invoice_line
         SELECT invoice_id, 1, :id, 'office', 3, 'VAT', :percent, CAST(:tax AS numeric)

@@ -39,6 +39,7 @@ class ArgSyncCommand(Command):
 class ServiceCommand(Command):
     """A command that names the service that carries it out."""
 
+    command: str
     service: ServiceName
 
     @property

@@ -186,7 +186,11 @@ def after_failure(failed: Failure, context: AttemptContext, jitter: Jitter) -> T
 
 
 def refused(code: str, message: str, fix: str = "") -> Transition:
-    """Return the transition to `refused`: the delivery waits for an operator."""
+    """Return the transition to `refused`: the delivery waits for an operator.
+
+    A retry always begins with a look-up (`outcome_unknown`), also where nothing was sent: by then
+    an operator may have entered the document by hand.
+    """
     return Transition(
         "refused",
         outcome_unknown=True,

@@ -1,7 +1,8 @@
 """Selects the open lines of a batch into temporary tables of one transaction.
 
 Nothing here decides: windows, terms and rates come in, and the queries apply them. The cost grows
-with the open lines of the company and never with history, because pay lines are found by their key.
+with the open lines of the company, because pay lines are found by their key; docs/benchmarks.md has
+what a long history adds.
 
 Call `locate_lines`, then `select_lines`. The tables that other stores may read, with the columns
 that they may rely on:
