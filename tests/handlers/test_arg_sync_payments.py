@@ -196,7 +196,7 @@ async def test_entries_that_cannot_be_are_set_aside(
 async def test_what_is_more_than_was_open_ages_by_its_own_date(
     delivering: Delivering, sample: FakeServer, unit_of_work_for: UnitOfWorkFor, paid: Closed
 ) -> None:
-    """Domain rules 8: an invoice is paid, then credited: the credit belongs to nothing any more
+    """An invoice is paid, then credited: the credit belongs to nothing any more
     and ages by its own date.
     """
     book(sample, "P-1", paid, paid.total, on="2026-03-10")

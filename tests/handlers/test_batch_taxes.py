@@ -17,7 +17,7 @@ __all__ = ["biller"]
 
 
 async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
-    """Domain rules 7: the code of the line, else the company's, and the rate of that date.
+    """The code of the line, else the company's, and the rate of that date.
 
     The document has totals for each code and rate.
     """
@@ -45,7 +45,7 @@ async def test_tax_by_code_rate_and_date(biller: Biller) -> None:
 
 
 async def test_tax_per_document(biller: Biller) -> None:
-    """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
+    """25.06, 25.61, 25.63 at 15 % are 11.45 per document: 3.76, 3.84, 3.85."""
     await biller.company(default_tax="VAT", tax_basis="document")
     await biller.tax("VAT", "15")
     await biller.consume(
@@ -63,7 +63,7 @@ async def test_tax_per_document(biller: Biller) -> None:
 
 
 async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> None:
-    """Domain rules 7: an exempt or reverse-charge debtor has a wording and needs no rate."""
+    """An exempt or reverse-charge debtor has a wording and needs no rate."""
     await biller.company(default_tax="VAT")
     await biller.terms(
         "Mercy Hospital",
@@ -88,7 +88,7 @@ async def test_exempt_and_reverse_charge_print_their_wording(biller: Biller) -> 
 
 
 async def test_the_last_credit_of_a_line_takes_the_rest_of_its_tax(biller: Biller) -> None:
-    """Domain rules 7: a partial credit has its share of the tax, the last one the rest."""
+    """A partial credit has its share of the tax, the last one the rest."""
     await biller.company(default_tax="VAT")
     await biller.tax("VAT", "8.875")
     await biller.consume(realization("T-1", 1, realization_line("3", "33.33")))

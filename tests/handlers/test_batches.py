@@ -22,7 +22,7 @@ __all__ = ["biller"]
 
 
 async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
-    """The issue's main flow: a batch closes pay lines on invoices.
+    """A batch closes pay lines on invoices.
 
     Each event is published once, and each line is in exactly one place.
     """
@@ -87,7 +87,7 @@ async def test_a_batch_closes_what_is_open(biller: Biller) -> None:
 
 
 async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> None:
-    """Design 5: accepted without documents, with a message; no number and no jump is used."""
+    """Accepted without documents, with a message; no number and no jump is used."""
     await biller.consume(
         realization(
             "T-1", 1, realization_line("40", effective_date="2026-11-02", week_ending="2026-11-02")
@@ -103,7 +103,7 @@ async def test_nothing_to_bill_is_accepted_without_a_number(biller: Biller) -> N
 
 
 async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> None:
-    """Domain rules 11: an unknown or disabled billing company refuses a command."""
+    """An unknown or disabled billing company refuses a command."""
     answer = await biller.generate(billing_company="acmee")
     assert (answer["outcome"], answer["code"]) == ("refused", "unknown_billing_company")
     assert "billing-company set" in answer["fix"]
@@ -113,7 +113,7 @@ async def test_an_unknown_company_is_refused_with_what_to_do(biller: Biller) -> 
 
 
 async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
-    """Domain rules 2, 4 and 9: each line that is out has one reason, and the others close.
+    """Each line that is out has one reason, and the others close.
 
     The reasons: scheduled, snoozed, after the cut-off, unknown node, no Account Name, no tax rate.
     """
@@ -172,7 +172,7 @@ async def test_each_line_that_is_out_has_one_reason(biller: Biller) -> None:
 
 
 async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) -> None:
-    """Design 5 and domain rules 8: by Account Name, currency, terms and PO number.
+    """By Account Name, currency, terms and PO number.
 
     An invoice never has two PO numbers or currencies.
     """
@@ -210,7 +210,7 @@ async def test_split_keys_separate_documents_in_a_fixed_order(biller: Biller) ->
 
 
 async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
-    """Domain rules 5: a credit has debtor, snapshot, currency, tax and terms of its invoice line.
+    """A credit has debtor, snapshot, currency, tax and terms of its invoice line.
 
     Only debits use the billto hierarchy of now.
     """
@@ -247,7 +247,7 @@ async def test_a_credit_repeats_what_it_corrects(biller: Biller) -> None:
 
 
 async def test_credits_netted_against_debits(biller: Biller) -> None:
-    """Domain rules 5: netted lines are on one document, below zero on one credit note.
+    """Netted lines are on one document, below zero on one credit note.
 
     Lines that come to exactly zero stay open.
     """
@@ -274,7 +274,7 @@ async def test_credits_netted_against_debits(biller: Biller) -> None:
 
 
 async def test_credits_have_documents_of_their_own_by_default(biller: Biller) -> None:
-    """Domain rules 5: credits are on credit notes by default, numbered after the invoices."""
+    """Credits are on credit notes by default, numbered after the invoices."""
     await biller.consume(
         realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT"))
     )
@@ -291,7 +291,7 @@ async def test_credits_have_documents_of_their_own_by_default(biller: Biller) ->
 
 
 async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> None:
-    """Domain rules 4: the cut-off applies to new lines, not to corrections of invoiced ones."""
+    """The cut-off applies to new lines, not to corrections of invoiced ones."""
     late = {"week_ending": "2026-10-25", "effective_date": "2026-10-25"}
     await biller.consume(realization("T-1", 1, realization_line("40", **late)))
     await biller.generate()
@@ -305,7 +305,7 @@ async def test_a_correction_is_in_whatever_its_week_ending(biller: Biller) -> No
 
 
 async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
-    """Domain rules 5: a total of exactly zero stays open, unless zero documents are allowed."""
+    """A total of exactly zero stays open, unless zero documents are allowed."""
     await biller.consume(realization("T-1", 1, realization_line("40", "0.00")))
     assert (await biller.generate())["details"]["left_out"] == {"zero_total": 1}
     await biller.terms("Mercy Hospital", zero_documents=True)
@@ -316,7 +316,7 @@ async def test_a_zero_sum_joins_the_next_batch(biller: Biller) -> None:
 
 
 async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
-    """Domain rules 8: numbers have no gap; a jump needs a reason and is recorded.
+    """Numbers have no gap; a jump needs a reason and is recorded.
 
     A number that was used before is refused.
     """
@@ -338,7 +338,7 @@ async def test_numbers_are_gapless_and_jumps_declared(biller: Biller) -> None:
 
 
 async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
-    """Domain rules 8: the invoice date is not before the last of its series nor after today.
+    """The invoice date is not before the last of its series nor after today.
 
     The due date counts from the invoice date, not from the cut-off.
     """
@@ -352,7 +352,7 @@ async def test_the_invoice_date_never_goes_back(biller: Biller) -> None:
 
 
 async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
-    """Design 1: a repeated command returns its first result, and nothing is billed twice."""
+    """A repeated command returns its first result, and nothing is billed twice."""
     await biller.consume(realization("T-1", 1, realization_line("1")))
     asked = record(
         "operator-commands",
@@ -371,7 +371,7 @@ async def test_the_same_command_gives_the_first_answer(biller: Biller) -> None:
 async def test_a_batch_and_a_settlement_wait_for_each_other(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
-    """Protocol 1: with the locks, a settlement during a batch credits what was invoiced."""
+    """With the locks, a settlement during a batch credits what was invoiced."""
     await biller.consume(realization("T-1", 1, realization_line("40")))
     configure(today="2026-10-31")
     pauses.hold("batch_selected")
@@ -390,7 +390,7 @@ async def test_a_batch_and_a_settlement_wait_for_each_other(
 
 
 async def test_line_keys_with_one_snoozed_key(biller: Biller) -> None:
-    """Domain rules 2: a snooze holds one line key; the other keys and credits are billed."""
+    """A snooze holds one line key; the other keys and credits are billed."""
     await biller.consume(
         realization("T-1", 1, realization_line("40"), realization_line("5", time_type="OT"))
     )

@@ -13,7 +13,7 @@ __all__ = ["biller"]
 
 
 async def test_a_cited_digest_must_still_hold(biller: Biller) -> None:
-    """Design 5: a batch that differs from its preview is refused.
+    """A batch that differs from its preview is refused.
 
     The refusal names the debtors, lines and settings that differ.
     """
@@ -62,7 +62,7 @@ async def test_a_refused_digest_names_some_of_many_settings(biller: Biller) -> N
 
 
 async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
-    """Design 5: a preview writes nothing but its own rows."""
+    """A preview writes nothing but its own rows."""
     await biller.consume(realization("T-1", 1, realization_line("1")))
     before = await biller.rows("SELECT o::text FROM invoicer.open_line o")
     assert (await biller.preview())["details"]["lines"] == len(before) == 1
@@ -73,7 +73,7 @@ async def test_a_preview_writes_nothing_but_itself(biller: Biller) -> None:
 
 
 async def test_a_health_check_names_what_is_wrong(biller: Biller) -> None:
-    """The issue's main flow: findings name ids and a fix; nodes without lines are only counted."""
+    """Findings name ids and a fix; nodes without lines are only counted."""
     await biller.company(name="", default_time_group="weekly")
     await biller.consume_nodes(
         node("office-2", account_name=""),
@@ -163,7 +163,7 @@ async def test_a_health_check_warns_of_names_that_look_alike(biller: Biller) -> 
 
 
 async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
-    """Design 5: held documents by code, unsettled realizations, dead letters.
+    """Held documents by code, unsettled realizations, dead letters.
 
     Documents of other companies are not named.
     """
@@ -200,7 +200,7 @@ async def test_a_health_check_sees_what_waits_elsewhere(biller: Biller) -> None:
 
 
 async def test_a_download_is_recorded(biller: Biller) -> None:
-    """Design 2: the command record-download sets `Downloaded on`."""
+    """The command record-download sets `Downloaded on`."""
     await biller.consume(realization("T-1", 1, realization_line("1")))
     batch_id = (await biller.generate())["details"]["batch_id"]
     answer = await biller.tell("record-download", batch_id=batch_id, file_format="csv")
@@ -238,7 +238,7 @@ async def why(biller: Biller, **values: Any) -> tuple[str, str]:
 
 
 async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
-    """The issue's main flow: `why-not` gives one reason; for a snooze its text, actor and time."""
+    """`why-not` gives one reason; for a snooze its text, actor and time."""
     await biller.consume(
         realization("OPEN", 1, realization_line("1")),
         realization(
@@ -288,7 +288,7 @@ async def test_one_reason_for_a_document_or_a_line(biller: Biller) -> None:
 
 
 async def test_why_not_names_the_edit_that_left_no_value(biller: Biller) -> None:
-    """Domain rules 5: `why-not` names the edit that left a document without value, and a fix."""
+    """`why-not` names the edit that left a document without value, and a fix."""
     await biller.consume(realization("T-1", 1, realization_line("1")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.pay_line")
     await biller.tell(
@@ -311,7 +311,7 @@ async def test_why_not_names_the_edit_that_left_no_value(biller: Biller) -> None
 
 
 async def test_why_not_lists_what_stops_the_whole_batch(biller: Biller) -> None:
-    """Domain rules 11: a disabled billing company bills nothing, whatever its lines are."""
+    """A disabled billing company bills nothing, whatever its lines are."""
     await biller.consume(
         realization("T-1", 1, realization_line("1")),
         realization("T-2", 1, product_line(effective="2026-12-24")),
@@ -325,7 +325,7 @@ async def test_why_not_lists_what_stops_the_whole_batch(biller: Biller) -> None:
 
 
 async def test_why_not_names_the_hold(biller: Biller) -> None:
-    """Domain rules 2: a hold has a code, a message and a fix."""
+    """A hold has a code, a message and a fix."""
     await biller.rows(
         "INSERT INTO fee_realizer.source_document (document_kind, document_id, revision,"
         " hold_code, hold_message)"
@@ -355,7 +355,7 @@ async def queue(biller: Biller, document_id: str, minutes: int) -> None:
 
 
 async def test_lines_that_wait_to_be_priced_again_are_in_no_batch(biller: Biller) -> None:
-    """Domain rules 6: open lines are priced again at once, so no batch bills the price of before.
+    """Open lines are priced again at once, so no batch bills the price of before.
 
     Debits and credits of a document that waits are out with a reason of their own, which preview
     and why-not give; the health check counts the documents and tells the age of the oldest.

@@ -29,7 +29,7 @@ def unit_of_work(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoic
 
 
 async def test_a_node_is_kept_with_what_we_do_not_know(unit_of_work: Invoicer) -> None:
-    """Design 1: unknown fields from the ATS are ignored and kept in the stored body."""
+    """Unknown fields from the ATS are ignored and kept in the stored body."""
     body = json.loads(node().model_dump_json()) | {"segment": "health"}
     await process(
         unit_of_work.unit_of_work,
@@ -45,7 +45,7 @@ async def test_a_node_is_kept_with_what_we_do_not_know(unit_of_work: Invoicer) -
 
 
 async def test_revisions_in_any_order_end_in_the_newest(unit_of_work: Invoicer) -> None:
-    """Design 1: the newest revision takes effect, older ones are only recorded.
+    """The newest revision takes effect, older ones are only recorded.
 
     The same revision again is a repeat; with other values it is a dead letter.
     """
@@ -66,7 +66,7 @@ async def test_revisions_in_any_order_end_in_the_newest(unit_of_work: Invoicer) 
 
 
 async def test_a_tombstone_closes_the_node_and_keeps_it(unit_of_work: Invoicer) -> None:
-    """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
+    """A tombstone on a compacted topic means closed from now on, never deleted."""
     await unit_of_work.consume_nodes(node(), "office-1", "no one")
     assert [tuple(row) for row in await unit_of_work.rows(NODES)] == [
         ("office-1", 1, True, "office-1")
@@ -80,7 +80,7 @@ async def test_a_tombstone_closes_the_node_and_keeps_it(unit_of_work: Invoicer) 
 
 
 async def test_reading_the_topic_again_changes_nothing(unit_of_work: Invoicer) -> None:
-    """Protocol 1: a replay of a whole topic changes no table."""
+    """A replay of a whole topic changes no table."""
     log = [node(), "office-1", node(revision=2), node("c", "client"), "c", node(revision=1)]
     await unit_of_work.consume_nodes(*log)
     tables = [
@@ -98,7 +98,7 @@ async def test_reading_the_topic_again_changes_nothing(unit_of_work: Invoicer) -
 
 
 async def test_a_tombstone_without_a_key_is_a_dead_letter(unit_of_work: Invoicer) -> None:
-    """Protocol 2: an unreadable message is a dead letter; the others are processed."""
+    """An unreadable message is a dead letter; the others are processed."""
     await process(
         unit_of_work.unit_of_work,
         billto.SUBSCRIPTION,
@@ -127,7 +127,7 @@ def _tree(seed: int) -> dict[str, BilltoNode]:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_a_random_tree_leads_upwards_only(seed: int) -> None:
-    """Domain rules 9: a debtor is never on a lower level than the node that it pays for."""
+    """A debtor is never on a lower level than the node that it pays for."""
     tree = _tree(seed)
     for one in tree.values():
         debtor = resolve(tree, one.node_id)
@@ -135,7 +135,7 @@ def test_a_random_tree_leads_upwards_only(seed: int) -> None:
 
 
 async def test_sql_and_rule_find_the_same_debtor(unit_of_work: Invoicer) -> None:
-    """Design 5: the rule in SQL and the rule in Python give the same debtor."""
+    """The rule in SQL and the rule in Python give the same debtor."""
     for seed in range(10):
         tree = _tree(seed)
         revision = seed + 1

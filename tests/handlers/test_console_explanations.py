@@ -41,7 +41,7 @@ async def test_why_names_document_realization_and_node(read: Read, insert: Inser
 
 async def test_why_of_a_credit_is_the_invoice_that_it_corrects(read: Read, insert: Insert) -> None:
     """A credit is never resolved again: it goes to the debtor of the invoice that it corrects,
-    named with number and line (domain rules 5).
+    named with number and line.
     """
     ids = await insert(sample_data)
     for name, line in (("credit", 1), ("open credit", 2)):
@@ -62,7 +62,7 @@ async def test_why_of_a_credit_is_the_invoice_that_it_corrects(read: Read, inser
 
 async def test_why_of_an_open_line_walks_up_to_the_account_name(read: Read, insert: Insert) -> None:
     """The lowest node with a non-empty Account Name wins; without one the line is billed to
-    no debtor (domain rules 9).
+    no debtor.
     """
     ids = await insert(sample_data)
     nodes = [

@@ -127,7 +127,7 @@ async def sample_data(inserter: RowInserter) -> dict[str, int]:
 
 async def test_the_status_is_derived_from_the_date(read: Read, insert: Insert) -> None:
     """Scheduled after today; Snoozed until released or until its date; a credit is never on
-    hold; the rest that is due is Pending (domain rules 2).
+    hold; the rest that is due is Pending.
     """
     ids = await insert(sample_data)
 
@@ -159,7 +159,7 @@ async def test_the_status_is_derived_from_the_date(read: Read, insert: Insert) -
 
 async def test_pending_shows_two_amounts_net_of_credits(read: Read, insert: Insert) -> None:
     """Amount: Timesheets and Amount: Products & Services are net of what is pending today and
-    not snoozed (domain rules 2).
+    not snoozed.
     """
     await insert(sample_data)
     (row,) = await read(lambda connection: pay_lines.pending_amounts(connection, TODAY))
@@ -208,7 +208,7 @@ async def test_today_is_that_of_the_books(
 
 
 async def test_the_gap_certificate_explains_every_number(read: Read, insert: Insert) -> None:
-    """First, last, used, declared jumps with who and why, unexplained 0 (domain rules 8); a
+    """First, last, used, declared jumps with who and why, unexplained 0; a
     number that is missing is named.
     """
     await insert(sample_data)

@@ -51,7 +51,7 @@ async def adjust(biller: Biller, realization_no: int, **hours: str) -> None:
 
 
 async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) -> None:
-    """Domain rules 5: one credit note per debtor and split keys; its lines name number, date and
+    """One credit note per debtor and split keys; its lines name number, date and
     line.
     """
     await three_invoices(biller)
@@ -69,7 +69,7 @@ async def test_credits_of_several_invoices_on_one_credit_note(biller: Biller) ->
 
 
 async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
-    """Domain rules 5, option: one credit note per corrected invoice, in the order of the
+    """One credit note per corrected invoice, in the order of the
     invoices.
     """
     await biller.terms("Mercy Hospital", credits="per-invoice")
@@ -88,7 +88,7 @@ async def test_a_credit_note_for_each_corrected_invoice(biller: Biller) -> None:
 
 
 async def test_one_correction_over_several_invoices(biller: Biller) -> None:
-    """Domain rules 5: a correction of two invoices is one credit note, or one per invoice.
+    """A correction of two invoices is one credit note, or one per invoice.
 
     40 h on invoice 1, 1 h on invoice 2, adjusted to 38 h.
     """
@@ -107,7 +107,7 @@ async def test_one_correction_over_several_invoices(biller: Biller) -> None:
 
 
 async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> None:
-    """Domain rules 5: netted lines with a positive sum are an invoice with credits as negative
+    """Netted lines with a positive sum are an invoice with credits as negative
     lines.
     """
     await biller.terms("Mercy Hospital", credits="net")
@@ -125,7 +125,7 @@ async def test_netted_credits_and_debits_are_one_document(biller: Biller) -> Non
 
 
 async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Biller) -> None:
-    """Domain rules 5: netted lines with a negative sum are one credit note with all of them.
+    """Netted lines with a negative sum are one credit note with all of them.
 
     No debtor is parked for the sign.
     """
@@ -148,7 +148,7 @@ async def test_netted_below_zero_is_one_credit_note_with_all_lines(biller: Bille
 
 
 async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None:
-    """Domain rules 5 and 8: a credit keeps PO number and terms of its invoice.
+    """A credit keeps PO number and terms of its invoice.
 
     Debits with other split keys are on a document of their own.
     """
@@ -178,7 +178,7 @@ async def test_only_what_shares_the_split_keys_is_netted(biller: Biller) -> None
 
 
 async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller) -> None:
-    """Domain rules 5: after an office moved, the credit goes to the old debtor.
+    """After an office moved, the credit goes to the old debtor.
 
     It is not netted with lines of the new debtor.
     """
@@ -205,7 +205,7 @@ async def test_a_debtor_who_moved_is_not_netted_with_the_new_one(biller: Biller)
 
 
 async def test_a_netted_sum_of_zero_waits_or_is_a_document(biller: Biller) -> None:
-    """Domain rules 5: a sum of zero stays open as `zero_total` and joins the next batch.
+    """A sum of zero stays open as `zero_total` and joins the next batch.
 
     Unless the option requests documents with a total of zero.
     """
@@ -221,7 +221,7 @@ async def test_a_netted_sum_of_zero_waits_or_is_a_document(biller: Biller) -> No
 
 
 async def test_the_order_of_documents_is_the_same_whenever_it_is_made(biller: Biller) -> None:
-    """Domain rules 8: a rerun gives the same numbers.
+    """A rerun gives the same numbers.
 
     Documents are sorted by Account Name, then the split keys, invoices before credit notes.
     """
@@ -284,7 +284,7 @@ async def test_every_closed_document_is_announced_as_ready(biller: Biller) -> No
 async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
     biller: Biller,
 ) -> None:
-    """Domain rules 5 and 7: 0.15 billed on one line and then on three comes to zero, 0.02 tax
+    """0.15 billed on one line and then on three comes to zero, 0.02 tax
     taken and 0.02 charged, though three lines of 0.05 at
     15 % round to 0.03: the lines stay open, and no number is taken by an invoice of zero.
     """
@@ -313,7 +313,7 @@ async def test_nothing_is_closed_when_tax_over_the_sum_is_what_the_credit_takes(
 
 
 async def test_what_lowers_the_debt_is_a_credit_note_whatever_its_net(biller: Biller) -> None:
-    """Domain rules 5: 2,000.00 billed with 15 % tax turn out to be untaxed, and 1 h more: net
+    """2,000.00 billed with 15 % tax turn out to be untaxed, and 1 h more: net
     50.00 more, tax 300.00 less. An accounting system refuses an invoice of -250.00.
     """
     await biller.tax("VAT", "15")

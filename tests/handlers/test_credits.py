@@ -43,7 +43,7 @@ async def taxed(biller: Biller) -> None:
 
 
 async def test_a_credited_part_is_the_line_minus_what_remains(biller: Biller) -> None:
-    """Domain rules 5: the amount is what is left minus the rounded amount of what remains.
+    """The amount is what is left minus the rounded amount of what remains.
 
     0.25 h of 7.5 × 33.33 = 8.34.
     """
@@ -116,7 +116,7 @@ async def test_a_credit_closes_at_once_and_is_published(biller: Biller) -> None:
 
 
 async def test_the_credit_note_repeats_the_invoice(biller: Biller) -> None:
-    """Domain rules 5: debtor, snapshot, currency, tax and terms with wording are the invoice's."""
+    """Debtor, snapshot, currency, tax and terms with wording are the invoice's."""
     await biller.terms(
         "Mercy Hospital",
         tax_regime="exempt",
@@ -230,7 +230,7 @@ async def test_reissue_opens_all_lines_again_at_the_same_prices(biller: Biller) 
 
 
 async def test_a_further_debit_of_a_snoozed_key_is_snoozed(biller: Biller) -> None:
-    """Domain rules 2: a line that is opened to be billed again inherits the snooze of its key.
+    """A line that is opened to be billed again inherits the snooze of its key.
 
     The credit is not on hold.
     """
@@ -265,7 +265,7 @@ async def test_an_open_credit_and_one_by_hand_never_exceed_the_line(biller: Bill
 
 
 async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Biller) -> None:
-    """Domain rules 5: the forgiven part is computed anew at every settlement.
+    """The forgiven part is computed anew at every settlement.
 
     40 h invoiced, 2 h written off, adjusted to 38 h: crediting 3 h to rebill opens 1 h, and the
     answer explains why it is not 3 h.
@@ -285,7 +285,7 @@ async def test_an_earlier_write_off_forgives_what_is_credited_later(biller: Bill
 
 
 async def test_edited_lines_are_credited_and_opened_with_their_edit(biller: Biller) -> None:
-    """Domain rules 5: an edit is part of the value: a rebilled line is opened with it."""
+    """An edit is part of the value: a rebilled line is opened with it."""
     await biller.consume(realization("T-1", 1, realization_line("40")))
     (line,) = await biller.rows("SELECT pay_line_id FROM invoicer.open_line")
     await biller.tell(
@@ -334,7 +334,7 @@ async def test_a_refusal_states_what_is_left_and_what_to_do(biller: Biller) -> N
 
 
 async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
-    """Design 1: the same command again returns the first result and credits nothing."""
+    """The same command again returns the first result and credits nothing."""
     await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     lines = [{"line_no": 1, "quantity": "2"}]
@@ -359,7 +359,7 @@ async def test_the_same_credit_twice_is_one_credit_note(biller: Biller) -> None:
 async def test_a_credit_waits_for_a_batch(
     biller: Biller, configure: Configure, pauses: Pauses
 ) -> None:
-    """Design 5: a credit that arrives while a batch runs is numbered after it."""
+    """A credit that arrives while a batch runs is numbered after it."""
     await biller.consume(realization("T-1", 1, realization_line("40")))
     await biller.generate()
     await biller.consume(realization("T-1", 2, realization_line("41")))

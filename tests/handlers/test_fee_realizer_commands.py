@@ -1,7 +1,4 @@
-"""The commands of fee_realizer: billing companies, catalog items, retry, republish.
-
-Sources: domain rules 7 and 11.
-"""
+"""The commands of fee_realizer: billing companies, catalog items, retry, republish."""
 
 import json
 from typing import Any
@@ -58,7 +55,7 @@ async def test_a_billing_company_has_defaults_at_first(realizer: Realizer) -> No
 
 
 async def test_taxes_are_added_and_overwritten_by_code_and_date(realizer: Realizer) -> None:
-    """The same tax code and date again replaces the percent (domain rules 7)."""
+    """The same tax code and date again replaces the percent."""
     await company(realizer, taxes=TAX)
     again = await company(
         realizer, taxes=[TAX[0] | {"percent": "19"}, TAX[0] | {"from_date": "2027-01-01"}]
@@ -87,7 +84,7 @@ async def test_import_does_not_change_what_is_known(ready: Realizer) -> None:
 
 
 async def test_a_catalog_item_that_changes_reprices_its_placements(ready: Realizer) -> None:
-    """A changed catalog item changes the value (design 1); the same item again changes nothing."""
+    """A changed catalog item changes the value; the same item again changes nothing."""
     plain_fee = placement(fees=[{"fee_id": "F-1", "item_id": "DIRECT-HIRE"}])
     await ready.consume(ITEM_SET, plain_fee)
     await ready.consume(
@@ -134,7 +131,7 @@ async def test_retry_names_a_held_document_or_all(ready: Realizer) -> None:
 
 
 async def test_republish_publishes_the_same_bytes(ready: Realizer) -> None:
-    """A realization is published again byte for byte with the same event id (protocol 1)."""
+    """A realization is published again byte for byte with the same event id."""
     await ready.consume(timesheet(), timesheet("T-2", workflow={}))
     first = [one for one in ready.published if one.key in ("T-1", "T-2")]
     answer = await ask(ready, "republish", service="fee_realizer", since="2020-01-01")
@@ -156,7 +153,7 @@ async def test_republish_has_a_limit(ready: Realizer, monkeypatch: pytest.Monkey
 
 
 async def test_a_replayed_dead_letter_is_as_if_it_had_been_good(ready: Realizer) -> None:
-    """A conflict that was fixed is priced like any other revision (protocol 2)."""
+    """A conflict that was fixed is priced like any other revision."""
     await ready.consume(timesheet(), timesheet(worker_id="W-2"))
     fixed = timesheet(revision=2, worker_id="W-2").model_dump_json()
     answer = await ask(
@@ -167,7 +164,7 @@ async def test_a_replayed_dead_letter_is_as_if_it_had_been_good(ready: Realizer)
 
 
 async def test_the_same_command_twice_is_answered_once_and_the_same(ready: Realizer) -> None:
-    """The same command id with the same body returns the first result (design 1)."""
+    """The same command id with the same body returns the first result."""
     before = await ready.dump()
     await ready.consume(COMPANY_SET)
     results = [

@@ -1,7 +1,4 @@
-"""Two workers at once: facts and documents arrive in both orders, nothing stays held.
-
-Source: protocol 1 (locks).
-"""
+"""Two workers at once: facts and documents arrive in both orders, nothing stays held."""
 
 import asyncio
 import random
@@ -66,7 +63,7 @@ async def test_a_timesheet_and_its_fact_arrive_together(
 async def test_two_workers_take_the_same_new_document(ready: Realizer) -> None:
     """A worker that was replaced still finishes.
 
-    Unique keys make its work a repeat (protocol 1).
+    Unique keys make its work a repeat.
     """
     await overlapped(ready, TIMESHEET, TIMESHEET)
     rows = await ready.select("SELECT realization_no FROM fee_realizer.realization")

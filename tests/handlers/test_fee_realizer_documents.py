@@ -1,7 +1,4 @@
-"""fee_realizer on a real PostgreSQL: documents are held, realized, withheld and repriced.
-
-Sources: design 1 (messages), domain rules 2, 3, 5 and 6, protocol 2.
-"""
+"""fee_realizer on a real PostgreSQL: documents are held, realized, withheld and repriced."""
 
 import itertools
 from typing import Any
@@ -42,7 +39,7 @@ HOURS_38 = days("7.6")
 
 
 async def test_a_timesheet_is_realized_in_full(ready: Realizer) -> None:
-    """40 h × 50.00 is one line of 2,000.00 with its derivation (domain rules 2)."""
+    """40 h × 50.00 is one line of 2,000.00 with its derivation."""
     await ready.consume(timesheet())
     (realization,) = ready.realizations()
     (line,) = realization.lines
@@ -89,9 +86,9 @@ ARRIVALS = {
 async def test_any_order_of_arrival_ends_in_the_same_state(
     realizer: Realizer, order: tuple[str, ...]
 ) -> None:
-    """A document that lacks a fact waits, and is released when the fact arrives (domain rules 2).
+    """A document that lacks a fact waits, and is released when the fact arrives.
 
-    A changed rate reprices it (domain rules 6).
+    A changed rate reprices it.
     """
     await realizer.consume(*(ARRIVALS[name] for name in order))
     assert await realizer.held() == {}
@@ -147,7 +144,7 @@ async def test_adjustments_and_revisions_in_any_order(
 
 
 async def test_a_repeat_changes_no_table_and_publishes_nothing(ready: Realizer) -> None:
-    """The same revision with the same values, 40 written as 40.0, has no effect (design 1)."""
+    """The same revision with the same values, 40 written as 40.0, has no effect."""
     await ready.consume(timesheet(entries=[entry("8")]), placement(), ITEM_SET)
     before, count = await ready.dump(), len(ready.published)
     stored = await ready.select(
@@ -165,7 +162,7 @@ async def test_a_repeat_changes_no_table_and_publishes_nothing(ready: Realizer) 
 
 
 async def test_the_same_revision_with_other_values_is_a_conflict(ready: Realizer) -> None:
-    """It is a dead letter, within one batch and across batches (design 1).
+    """It is a dead letter, within one batch and across batches.
 
     The other records of the batch are not affected.
     """
@@ -181,7 +178,7 @@ async def test_the_same_revision_with_other_values_is_a_conflict(ready: Realizer
 
 
 async def test_an_older_revision_is_kept_without_effect(ready: Realizer) -> None:
-    """An older revision after a newer one is recorded without effect (design 1)."""
+    """An older revision after a newer one is recorded without effect."""
     await ready.consume(timesheet(revision=5))
     await ready.consume(
         timesheet(revision=2, entries=HOURS_38), requirement(revision=0, rates=[rate(price="1.00")])
@@ -229,7 +226,7 @@ async def test_an_adjustment_never_changes_its_original(ready: Realizer) -> None
 
 
 async def test_a_lost_approval_withholds_what_was_realized(ready: Realizer) -> None:
-    """The hold of a realized document is a realization `withheld` without lines (domain rules 3).
+    """The hold of a realized document is a realization `withheld` without lines.
 
     A new approval realizes it again.
     """
@@ -251,7 +248,7 @@ async def test_a_lost_approval_withholds_what_was_realized(ready: Realizer) -> N
 async def test_a_cancelled_timesheet_and_one_of_zero_hours_have_no_lines(
     ready: Realizer,
 ) -> None:
-    """A revision without entries or with zero hours is realized without lines (domain rules 5)."""
+    """A revision without entries or with zero hours is realized without lines."""
     await ready.consume(
         timesheet(), timesheet("T-2", entries=[entry("0", time_type="NEVER"), entry("0")])
     )
@@ -264,7 +261,7 @@ async def test_a_cancelled_timesheet_and_one_of_zero_hours_have_no_lines(
 async def test_a_realization_over_the_limit_of_a_message_is_held(ready: Realizer) -> None:
     """A realization of more than 900 kB holds its document.
 
-    A realized one is withheld (design 1).
+    A realized one is withheld.
     """
     await ready.consume(timesheet())
     await ready.consume(
@@ -280,7 +277,7 @@ async def test_a_realization_over_the_limit_of_a_message_is_held(ready: Realizer
 async def test_a_replay_of_everything_changes_no_table(ready: Realizer) -> None:
     """Offsets are reset to the beginning.
 
-    No table changes, only answers are published (protocol 1).
+    No table changes, only answers are published.
     """
     events = [
         *(

@@ -1,7 +1,4 @@
-"""What holds a document: its approval level, a missing fact, a requirement that is not Filled.
-
-Sources: domain rules 2 and 3, design 1.
-"""
+"""What holds a document: its approval level, a missing fact, a requirement that is not Filled."""
 
 import pytest
 
@@ -33,7 +30,7 @@ __all__ = ["ready", "realizer"]
 async def test_the_approval_level_of_the_billing_company(
     ready: Realizer, gate: str, missing: str, code: str | None
 ) -> None:
-    """Approval level `approved` requires the approval, `reviewed` every step (domain rules 3).
+    """Approval level `approved` requires the approval, `reviewed` every step.
 
     The document is held with the first missing step.
     """
@@ -91,7 +88,7 @@ async def test_the_history_shows_hours_holds_and_overtaken_revisions(
 async def test_each_missing_fact_is_named_in_turn(realizer: Realizer) -> None:
     """Each missing fact has a code and a message.
 
-    Only a changed hold is published (domain rules 2).
+    Only a changed hold is published.
     """
     await realizer.consume(timesheet())
     assert (
@@ -128,9 +125,9 @@ async def test_each_missing_fact_is_named_in_turn(realizer: Realizer) -> None:
 
 
 async def test_a_closed_requirement_does_not_block_its_last_timesheets(ready: Realizer) -> None:
-    """Status and position type are those of the week ending (domain rules 3).
+    """Status and position type are those of the week ending.
 
-    A tombstone closes a requirement and never deletes it (design 1).
+    A tombstone closes a requirement and never deletes it.
     """
     ended = [
         {"from_date": "2020-01-01", "status": "Filled", "position_type": "Contract"},

@@ -1,7 +1,4 @@
-"""Documents are priced again: changed rates, cited rate books, stale realizations, failed rules.
-
-Sources: domain rules 2 and 6, protocol 1.
-"""
+"""Documents are priced again: changed rates, cited rate books, stale realizations, failed rules."""
 
 from typing import Any
 
@@ -18,7 +15,7 @@ __all__ = ["ready", "realizer"]
 
 
 async def test_a_rate_change_reprices_open_documents_at_once(ready: Realizer) -> None:
-    """A changed rate reprices open lines; a change within the week gives two lines (rules 2, 6)."""
+    """A changed rate reprices open lines; a change within the week gives two lines."""
     await ready.consume(
         timesheet(), timesheet("T-2", week_ending="2026-02-01", entries=[entry("8", "2026-01-31")])
     )
@@ -81,7 +78,7 @@ async def test_documents_to_be_priced_are_metrics(ready: Realizer) -> None:
 
 
 async def test_an_adjustment_of_an_invoiced_document_keeps_the_cited_price(ready: Realizer) -> None:
-    """Invoiced lines keep their price until an operator confirms a change (domain rules 6).
+    """Invoiced lines keep their price until an operator confirms a change.
 
     Their adjustment cites the same rate book.
     """
@@ -103,7 +100,7 @@ async def test_an_adjustment_of_an_invoiced_document_keeps_the_cited_price(ready
 
 
 async def test_a_stale_realization_is_replaced_by_the_next_one(ready: Realizer) -> None:
-    """A realization that settlement finds stale is replaced by the next one (domain rules 6)."""
+    """A realization that settlement finds stale is replaced by the next one."""
     await ready.consume(timesheet())
     await ready.consume(requirement(revision=2, rates=[rate(price="60.00")]))
     await invoice_of_t1(ready)

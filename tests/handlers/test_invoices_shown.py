@@ -102,7 +102,7 @@ async def test_the_state_is_derived_from_lines_credits_and_payments(biller: Bill
 
 
 async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> None:
-    """Domain rules 8: unapplied credits age by their own date, whatever their terms; they are no
+    """Unapplied credits age by their own date, whatever their terms; they are no
     part of an invoice.
     """
     await biller.consume(
@@ -123,7 +123,7 @@ async def test_a_credit_that_corrects_nothing_is_unapplied(biller: Biller) -> No
 
 
 async def test_credits_are_applied_to_the_invoice_that_they_correct(biller: Biller) -> None:
-    """Domain rules 8: by days past due, per debtor and currency, as of a day: a credit counts
+    """By days past due, per debtor and currency, as of a day: a credit counts
     from its own date, on the invoice's age. On a netted invoice it pays the debits of that invoice:
     the debtor owes its total.
     """
@@ -261,7 +261,7 @@ async def test_a_document_shows_what_is_left_and_who_credited_it(biller: Biller)
 
 
 async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
-    """Domain rules 8: a credit note is titled so, with number and date of every invoice it
+    """A credit note is titled so, with number and date of every invoice it
     corrects; its signs are turned.
     """
     await biller.company(default_tax="VAT")
@@ -284,7 +284,7 @@ async def test_a_credit_note_by_hand_can_be_printed(biller: Biller) -> None:
 
 
 async def test_the_history_of_an_invoice_shows_its_credits(biller: Biller) -> None:
-    """Domain rules 11: every accepted or refused command is kept, and found by the number of the
+    """Every accepted or refused command is kept, and found by the number of the
     invoice, the debtor, and the document.
     """
     await biller.consume(realization("T-1", 1, realization_line("40")))

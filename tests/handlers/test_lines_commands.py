@@ -21,7 +21,7 @@ def unit_of_work(
 
 
 async def test_a_snooze_needs_a_reason(unit_of_work: Invoicer) -> None:
-    """Domain rules 2: on hold with a reason."""
+    """On hold with a reason."""
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     answer = await unit_of_work.ask("snooze-pay-lines", pay_line_ids=[1], reason=" ")
     assert (answer["outcome"], answer["code"]) == ("refused", "reason_missing")
@@ -29,7 +29,7 @@ async def test_a_snooze_needs_a_reason(unit_of_work: Invoicer) -> None:
 
 
 async def test_a_snooze_is_kept_with_who_why_and_until_when(unit_of_work: Invoicer) -> None:
-    """Domain rules 11: kept with actor, time, reason, before and after; found by document and
+    """Kept with actor, time, reason, before and after; found by document and
     line.
     """
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
@@ -51,7 +51,7 @@ async def test_a_snooze_is_kept_with_who_why_and_until_when(unit_of_work: Invoic
 
 
 async def test_released_lines_are_on_hold_no_more(unit_of_work: Invoicer) -> None:
-    """Domain rules 2: it ends by release or its until-date only."""
+    """It ends by release or its until-date only."""
     await unit_of_work.consume(
         realization("T-1", 1, realization_line("40")), realization("T-2", 1, realization_line("8"))
     )
@@ -67,7 +67,7 @@ async def test_released_lines_are_on_hold_no_more(unit_of_work: Invoicer) -> Non
 
 
 async def test_a_later_realization_inherits_the_snooze(unit_of_work: Invoicer) -> None:
-    """Domain rules 2: a replacing line and a re-priced one are on hold like the one that was
+    """A replacing line and a re-priced one are on hold like the one that was
     snoozed.
     """
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
@@ -104,7 +104,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 
 
 async def test_what_is_refused_names_the_lines_and_changes_nothing(unit_of_work: Invoicer) -> None:
-    """Domain rules 2 and 5: open lines of that company only; a credit follows from its document."""
+    """Open lines of that company only; a credit follows from its document."""
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     await unit_of_work.invoice()  # 1 is invoiced
     await unit_of_work.consume(realization("T-1", 2, realization_line("41")))  # 2 is replaced by
@@ -123,7 +123,7 @@ async def test_what_is_refused_names_the_lines_and_changes_nothing(unit_of_work:
 
 
 async def test_an_edit_replaces_the_line(unit_of_work: Invoicer) -> None:
-    """Domain rules 5: who, why, before, after, difference in quantity and money; the amount
+    """Who, why, before, after, difference in quantity and money; the amount
     follows the quantity, rounded.
     """
     await unit_of_work.consume(
@@ -151,7 +151,7 @@ async def test_an_edit_replaces_the_line(unit_of_work: Invoicer) -> None:
 async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(
     unit_of_work: Invoicer,
 ) -> None:
-    """Domain rules 5: the last word of the operator counts, also after one that left nothing
+    """The last word of the operator counts, also after one that left nothing
     open to edit; a line that something else replaced is edited no more.
     """
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
@@ -182,7 +182,7 @@ async def test_a_line_that_was_edited_to_nothing_comes_back_by_an_edit(
 
 
 async def test_an_amount_is_edited_without_its_hours(unit_of_work: Invoicer) -> None:
-    """Domain rules 5: quantity or amount; the difference of the other is zero."""
+    """Quantity or amount; the difference of the other is zero."""
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     await unit_of_work.ask("edit-pay-line", pay_line_id=1, amount="1900.00")
     assert await unit_of_work.open() == [("40", "1900")]
@@ -190,7 +190,7 @@ async def test_an_amount_is_edited_without_its_hours(unit_of_work: Invoicer) -> 
 
 
 async def test_edits_add_up(unit_of_work: Invoicer) -> None:
-    """Domain rules 5: each edit is a row; the last word of the operator counts."""
+    """Each edit is a row; the last word of the operator counts."""
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     await unit_of_work.ask("edit-pay-line", pay_line_id=1, quantity="38")
     await unit_of_work.ask("edit-pay-line", pay_line_id=2, quantity="39")
@@ -201,7 +201,7 @@ async def test_edits_add_up(unit_of_work: Invoicer) -> None:
 async def test_an_edit_is_added_to_later_realizations_and_holds_the_line(
     unit_of_work: Invoicer,
 ) -> None:
-    """Domain rules 5: an edit is added to the value of every later realization.
+    """An edit is added to the value of every later realization.
 
     A revision that touches the key puts it on hold as edit-meets-revision.
     """
@@ -243,7 +243,7 @@ async def test_an_edit_is_added_to_later_realizations_and_holds_the_line(
 
 
 async def test_an_edit_of_a_line_that_goes_is_set_aside(unit_of_work: Invoicer) -> None:
-    """Domain rules 5: an edit of a key without value is cancelled.
+    """An edit of a key without value is cancelled.
 
     Nothing of it is open, and the lines that replace the key are on hold.
     """
@@ -266,7 +266,7 @@ async def test_an_edit_of_a_line_that_goes_is_set_aside(unit_of_work: Invoicer) 
 async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(
     unit_of_work: Invoicer,
 ) -> None:
-    """Domain rules 5: 38 h invoiced after an edit of 40 h, revised to 41 h: a debit of 1 h, on
+    """38 h invoiced after an edit of 40 h, revised to 41 h: a debit of 1 h, on
     hold.
     """
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
@@ -278,7 +278,7 @@ async def test_an_edited_line_is_corrected_like_any_other_once_it_is_invoiced(
 
 
 async def test_a_correction_can_be_edited(unit_of_work: Invoicer) -> None:
-    """Domain rules 5: an open debit of an invoiced key may be edited; its difference is kept
+    """An open debit of an invoiced key may be edited; its difference is kept
     like any other.
     """
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
@@ -290,7 +290,7 @@ async def test_a_correction_can_be_edited(unit_of_work: Invoicer) -> None:
 
 
 async def test_the_same_command_twice_is_answered_once(unit_of_work: Invoicer) -> None:
-    """Design 1: the same command id with the same body returns the first result."""
+    """The same command id with the same body returns the first result."""
     await unit_of_work.consume(realization("T-1", 1, realization_line("40")))
     first = await unit_of_work.ask("edit-pay-line", pay_line_id=1, quantity="38", command_id="once")
     again = await unit_of_work.ask("edit-pay-line", pay_line_id=1, quantity="38", command_id="once")

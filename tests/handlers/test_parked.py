@@ -1,7 +1,4 @@
-"""Safety rules of a batch from event to document: parked debtors, retries and warnings.
-
-Source: domain rules 4, the issue's parked debtors.
-"""
+"""Safety rules of a batch from event to document: parked debtors, retries and warnings."""
 
 import json
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Bill rates by command through all services: set, impact, confirm. Source: domain rules 6."""
+"""Bill rates by command through all services: set, impact, confirm."""
 
 import json
 from datetime import date

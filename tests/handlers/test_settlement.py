@@ -48,7 +48,7 @@ async def _digest(harness: Invoicer) -> list[str]:
 
 
 async def test_a_first_realization_opens_its_lines(harness: Invoicer) -> None:
-    """Design 4: the first realization of a document opens its lines, in its order."""
+    """The first realization of a document opens its lines, in its order."""
     await harness.consume(
         realization(
             "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
@@ -61,7 +61,7 @@ async def test_a_first_realization_opens_its_lines(harness: Invoicer) -> None:
 
 
 async def test_every_column_comes_from_the_realization(harness: Invoicer) -> None:
-    """Design 3: a pay line has every field of the realization's line."""
+    """A pay line has every field of the realization's line."""
     line = realization_line(
         "7.5",
         "33.33",
@@ -82,7 +82,7 @@ async def test_every_column_comes_from_the_realization(harness: Invoicer) -> Non
 
 
 async def test_the_highest_realization_of_a_batch_counts(harness: Invoicer) -> None:
-    """Design 1: the higher realization number wins."""
+    """The higher realization number wins."""
     await harness.consume(
         realization("T-1", 1, realization_line("40")), realization("T-1", 2, realization_line("38"))
     )
@@ -90,7 +90,7 @@ async def test_the_highest_realization_of_a_batch_counts(harness: Invoicer) -> N
 
 
 async def test_a_repeat_changes_no_table(harness: Invoicer) -> None:
-    """Protocol 1: a replay of a whole topic changes no table and publishes nothing."""
+    """A replay of a whole topic changes no table and publishes nothing."""
     said = [
         realization("T-1", 1, realization_line("40")),
         realization("T-1", 2, realization_line("38")),
@@ -107,7 +107,7 @@ async def test_a_repeat_changes_no_table(harness: Invoicer) -> None:
 
 
 async def test_the_order_of_realizations_does_not_change_the_result(harness: Invoicer) -> None:
-    """Protocol 1: batches are cut anywhere; what is open in the end does not depend on it."""
+    """Batches are cut anywhere; what is open in the end does not depend on it."""
     said = [
         [
             realization(f"T-{number}", at, realization_line(hours))
@@ -129,7 +129,7 @@ async def test_the_order_of_realizations_does_not_change_the_result(harness: Inv
 
 
 async def test_unchanged_open_lines_are_not_written_again(harness: Invoicer) -> None:
-    """Design 4: an unchanged line keeps its location, id and creation date."""
+    """An unchanged line keeps its location, id and creation date."""
     await harness.consume(
         realization(
             "T-1", 1, realization_line("40"), realization_line("5", "75.00", time_type="OT")
@@ -144,7 +144,7 @@ async def test_unchanged_open_lines_are_not_written_again(harness: Invoicer) -> 
 
 
 async def test_withheld_withdraws_and_a_later_realization_brings_back(harness: Invoicer) -> None:
-    """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited.
+    """Open lines are withdrawn, invoiced lines stay, nothing is credited.
 
     Until a later realization arrives.
     """
@@ -159,7 +159,7 @@ async def test_withheld_withdraws_and_a_later_realization_brings_back(harness: I
 
 
 async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
-    """Design 4: what is on a draft is replaced like what is open."""
+    """What is on a draft is replaced like what is open."""
     await harness.consume(realization("T-1", 1, realization_line("40")))
     await harness.rows(
         "WITH d AS (DELETE FROM invoicer.open_line RETURNING *) INSERT INTO invoicer.draft_line"
@@ -173,7 +173,7 @@ async def test_a_draft_loses_its_line(harness: Invoicer) -> None:
 
 
 async def test_corrections_name_the_invoice_line(harness: Invoicer) -> None:
-    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: newest first."""
+    """40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: newest first."""
     await harness.consume(realization("T-1", 1, realization_line("40")))
     first = await harness.invoice()
     await harness.consume(realization("T-1", 2, realization_line("41")))
@@ -192,7 +192,7 @@ async def test_corrections_name_the_invoice_line(harness: Invoicer) -> None:
 
 
 async def test_a_debit_of_an_invoiced_key_is_a_correction(harness: Invoicer) -> None:
-    """Domain rules 4: a correction of an invoiced line is in whatever its week ending; an
+    """A correction of an invoiced line is in whatever its week ending; an
     original is not one.
     """
     await harness.consume(realization("T-1", 1, realization_line("40")))
@@ -213,7 +213,7 @@ async def test_a_debit_of_an_invoiced_key_is_a_correction(harness: Invoicer) -> 
 
 
 async def test_open_credits_are_replaced_like_debits(harness: Invoicer) -> None:
-    """Domain rules 5: adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h
+    """Adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the 38 h
     left no trace on a document.
     """
     await harness.consume(realization("T-1", 1, realization_line("40")))
@@ -226,7 +226,7 @@ async def test_open_credits_are_replaced_like_debits(harness: Invoicer) -> None:
 
 
 async def test_what_was_written_off_is_forgiven(harness: Invoicer) -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off, by value of the document:
+    """40 h invoiced, 2 h written off, by value of the document:
 
     40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
     """
@@ -252,7 +252,7 @@ async def test_what_was_written_off_is_forgiven(harness: Invoicer) -> None:
 
 
 async def test_a_stale_price_basis_waits_for_the_next_realization(harness: Invoicer) -> None:
-    """Domain rules 6: a realization with a stale price basis waits.
+    """A realization with a stale price basis waits.
 
     If a batch closed in between, the document must be priced again first.
     """
@@ -278,7 +278,7 @@ async def test_a_stale_price_basis_waits_for_the_next_realization(harness: Invoi
 async def test_a_line_born_due_needs_no_announcement(
     harness: Invoicer, configure: Configure
 ) -> None:
-    """Design 3: lines that were ever Scheduled are announced; without a watermark today of the
+    """Lines that were ever Scheduled are announced; without a watermark today of the
     company's zone decides.
     """
     configure(today="2026-03-10")
@@ -294,7 +294,7 @@ async def test_a_line_born_due_needs_no_announcement(
 
 
 async def test_settlement_reads_the_watermark(harness: Invoicer, configure: Configure) -> None:
-    """Design 3: a line that is due after the watermark is announced later, whatever the clock
+    """A line that is due after the watermark is announced later, whatever the clock
     shows.
     """
     configure(today="2026-03-10")
@@ -328,7 +328,7 @@ async def test_settlement_reads_the_watermark(harness: Invoicer, configure: Conf
 async def test_an_unreadable_realization_is_a_dead_letter_and_its_neighbours_are_processed(
     harness: Invoicer, change: dict[str, object], code: str
 ) -> None:
-    """Protocol 2: raw bytes, a reason code and a message; the neighbours in the batch go
+    """Raw bytes, a reason code and a message; the neighbours in the batch go
     through.
     """
     body = json.loads(realization("T-9", 1, realization_line("40")).model_dump_json()) | change
@@ -349,7 +349,7 @@ async def test_an_unreadable_realization_is_a_dead_letter_and_its_neighbours_are
 
 
 async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(harness: Invoicer) -> None:
-    """Protocol 2: the batch is bisected; only the refused record is a dead letter."""
+    """The batch is bisected; only the refused record is a dead letter."""
     said = [
         realization(f"T-{number}", 1, realization_line("40", rate_book=2**40 if number == 3 else 1))
         for number in range(1, 6)
@@ -365,7 +365,7 @@ async def test_what_only_the_database_refuses_is_cut_out_of_the_batch(harness: I
 async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
     harness: Invoicer, character: str
 ) -> None:
-    """Protocol 2: only the record whose text has the separator or the NULL mark becomes a
+    """Only the record whose text has the separator or the NULL mark becomes a
     dead letter.
     """
     said = [
@@ -383,7 +383,7 @@ async def test_a_text_that_the_database_would_split_is_cut_out_of_the_batch(
 
 
 async def test_the_same_realization_with_other_values_is_a_conflict(harness: Invoicer) -> None:
-    """Protocol 2: the same number with other values is a dead letter and changes nothing.
+    """The same number with other values is a dead letter and changes nothing.
 
     40 equals 40.0.
     """
@@ -406,7 +406,7 @@ async def test_the_same_realization_with_other_values_is_a_conflict(harness: Inv
 async def test_settlement_waits_for_a_batch_of_its_company(
     harness: Invoicer, engine_of: EngineOf
 ) -> None:
-    """Protocol 1: shared lock to change lines, exclusive to generate: what a batch closes is
+    """Shared lock to change lines, exclusive to generate: what a batch closes is
     seen by the settlement that waited.
     """
     await harness.consume(realization("T-1", 1, realization_line("40")))
@@ -426,7 +426,7 @@ async def test_settlement_waits_for_a_batch_of_its_company(
 async def test_two_workers_on_one_document_settle_one_after_the_other(
     harness: Invoicer, configure: Configure, tmp_path: Path, unit_of_work_for: UnitOfWorkFor
 ) -> None:
-    """Protocol 1: a worker that was taken for dead may finish beside its successor: the head
+    """A worker that was taken for dead may finish beside its successor: the head
     row's lock makes that harmless.
     """
     await harness.consume(realization("T-1", 1, realization_line("40")))
@@ -461,7 +461,7 @@ async def test_two_workers_on_one_document_settle_one_after_the_other(
 
 
 async def test_a_company_that_turns_up_late_is_tried_again() -> None:
-    """Protocol 1: what must be locked may depend on what is stored; what turns up unlocked is
+    """What must be locked may depend on what is stored; what turns up unlocked is
     right at the next try.
     """
     with pytest.raises(Unavailable, match="globex"):

@@ -22,7 +22,7 @@ def harness(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Con
 
 
 def test_the_invoicer_consumes_its_topics() -> None:
-    """Design 1: each topic has its consumers; a topic without one would fill up unread."""
+    """Each topic has its consumers; a topic without one would fill up unread."""
     subscriptions = app.service().subscriptions
     assert {subscription.topic for subscription in subscriptions} == {
         topic.name for topic in CONSUMED["invoicer"]
@@ -35,13 +35,13 @@ def test_the_invoicer_consumes_its_topics() -> None:
 
 
 def test_each_of_its_commands_has_a_handler() -> None:
-    """Design 1, owners of commands: what the invoicer owns it answers."""
+    """What the invoicer owns it answers."""
     answered = {kind.model_fields["command"].default for kind in app.DISPATCHER.handlers}  # type: ignore[attr-defined]
     assert {name for name, owner in OWNERS.items() if owner == "invoicer"} <= answered
 
 
 async def test_what_is_pending_is_shown_by_status(harness: Invoicer, engine_of: EngineOf) -> None:
-    """Domain rules 2: Pending counts open lines that are due and not snoozed, credits negative,
+    """Pending counts open lines that are due and not snoozed, credits negative,
     per currency; Scheduled and Snoozed apart.
     """
     await harness.consume(
@@ -65,7 +65,7 @@ async def test_what_is_pending_is_shown_by_status(harness: Invoicer, engine_of: 
 async def test_closed_documents_can_be_republished(
     harness: Invoicer, unit_of_work_for: UnitOfWorkFor
 ) -> None:
-    """Protocol 1: republish publishes again on request, from the stored rows."""
+    """Republish publishes again on request, from the stored rows."""
     await harness.consume(realization("T-1", 1, realization_line("40")))
     invoice_id = await harness.invoice()
     again = unit_of_work_for("invoicer", dict(app.service().builders))

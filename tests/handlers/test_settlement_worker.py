@@ -78,7 +78,7 @@ async def _publish() -> None:
 async def test_a_worker_that_is_killed_loses_nothing(
     harness: Invoicer, stack: dict[str, str], point: str
 ) -> None:
-    """Protocol 1: a crash anywhere loses nothing and settles nothing twice: its successor begins
+    """A crash anywhere loses nothing and settles nothing twice: its successor begins
     where the database ends.
     """
     await _publish()

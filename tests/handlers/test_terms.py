@@ -1,7 +1,4 @@
-"""Time groups and the terms of debtors by command: validity, refusals, history.
-
-Sources: domain rules 4 and 11.
-"""
+"""Time groups and the terms of debtors by command: validity, refusals, history."""
 
 import json
 from typing import Any
@@ -85,7 +82,7 @@ async def test_a_time_group_is_made_and_changed(biller: Biller) -> None:
 async def test_custom_periods_with_a_gap_or_an_overlap_are_refused(
     biller: Biller, periods: list[tuple[str, str]], code: str, named: str
 ) -> None:
-    """Domain rules 4: no gap, no overlap; the refusal names the two periods, and nothing is
+    """No gap, no overlap; the refusal names the two periods, and nothing is
     kept.
     """
     answer = await group(biller, "retail", "custom", periods=[period(*each) for each in periods])

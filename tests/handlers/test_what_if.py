@@ -1,4 +1,4 @@
-"""Several cut-offs over the same data. Sources: domain rules 4, the issue's what-if."""
+"""Several cut-offs over the same data."""
 
 from typing import Any
 

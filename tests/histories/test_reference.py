@@ -1,6 +1,6 @@
 """The reference against rows worked by hand: else both could be wrong in the same way.
 
-Source: the table of domain rules 5, and the arithmetic of domain rules 7.
+Source: the tables in docs/billing.md.
 """
 
 import ast

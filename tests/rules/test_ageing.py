@@ -1,4 +1,4 @@
-"""How old is what a debtor owes: the ages, and the sums over them (domain rules 8)."""
+"""How old is what a debtor owes: the ages, and the sums over them."""
 
 from datetime import date, timedelta
 from decimal import Decimal
@@ -21,7 +21,7 @@ DUE = date(2026, 8, 30)
     ],
 )  # fmt: skip
 def test_the_age_by_days_past_due(days: int, age: str) -> None:
-    """Domain rules 8: current, 1-30, 31-60, 61-90, 91-120, 121+ days past due; 30 days is in
+    """Current, 1-30, 31-60, 61-90, 91-120, 121+ days past due; 30 days is in
     1-30.
     """
     assert ageing_bucket(DUE, DUE + timedelta(days=days)) == age

@@ -1,4 +1,4 @@
-"""Billto: the lowest node with an Account Name is invoiced (domain rules 9); node revisions."""
+"""Billto: the lowest node with an Account Name is invoiced; node revisions."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def nodes(*rows: tuple[str, BilltoLevel, str | None, str]) -> dict[str, BilltoNo
 def test_the_lowest_node_with_an_account_name_wins(
     company: str, client: str, office: str, debtor: str | None
 ) -> None:
-    """Domain rules 9 (BM): Company → Client → Office, the lowest node with a non-empty Account
+    """Company → Client → Office, the lowest node with a non-empty Account
     Name wins.
     """
     tree = nodes(
@@ -43,7 +43,7 @@ def test_the_lowest_node_with_an_account_name_wins(
 
 
 def test_a_staffing_hierarchy_starts_at_the_client() -> None:
-    """Domain rules 9 (BM): Company exists in the RPO edition; a Staffing hierarchy starts at
+    """Company exists in the RPO edition; a Staffing hierarchy starts at
     Client.
     """
     assert [
@@ -53,20 +53,20 @@ def test_a_staffing_hierarchy_starts_at_the_client() -> None:
 
 
 def test_an_office_may_hang_on_a_company() -> None:
-    """Domain rules 9: a parent is always of a higher level, not always of the next one."""
+    """A parent is always of a higher level, not always of the next one."""
     found = resolve(nodes(("c", "company", None, "C"), ("o", "office", "c", "")), "o")
     assert found is not None
     assert found.node_id == "c"
 
 
 def test_an_unknown_parent_ends_the_path() -> None:
-    """Domain rules 9: parents may be unknown for a while."""
+    """Parents may be unknown for a while."""
     assert resolve(nodes(("o", "office", "no one", "")), "o") is None
     assert resolve({}, "o") is None
 
 
 def test_a_parent_that_is_not_higher_is_passed_over() -> None:
-    """Domain rules 9: a parent is always of a higher level; a circle leads nowhere."""
+    """A parent is always of a higher level; a circle leads nowhere."""
     tree = nodes(
         ("a", "client", "b", ""),
         ("b", "client", "a", "B"),
@@ -82,7 +82,7 @@ def revisions(*events: BilltoChanged) -> dict[tuple[str, int], BilltoChanged]:
 
 
 def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
-    """Design 1: the same again is a repeat, other values are a conflict, an older revision is
+    """The same again is a repeat, other values are a conflict, an older revision is
     recorded without effect.
     """
     three = node(revision=3)
@@ -99,7 +99,7 @@ def test_a_newer_revision_takes_effect_and_an_older_one_is_recorded() -> None:
 
 
 def test_a_tombstone_closes_and_keeps() -> None:
-    """Design 1: a tombstone on a compacted topic means closed from now on, never deleted."""
+    """A tombstone on a compacted topic means closed from now on, never deleted."""
     changes = follow_revisions(
         {"office-1": NodeState(1, closed=False)}, revisions(node()), ["office-1", "no one"]
     )
@@ -118,7 +118,7 @@ def test_a_tombstone_closes_and_keeps() -> None:
     ids=["closed", "opened by a newer one", "opened by a repeat", "stays closed"],
 )
 def test_reading_the_whole_topic_again_changes_nothing(log: list[BilltoChanged | str]) -> None:
-    """Protocol 1: a replay of a whole topic changes no table: the last word of the topic counts."""
+    """A replay of a whole topic changes no table: the last word of the topic counts."""
     first = follow_revisions({}, {}, log)
     before = revisions(*(event for event in log if not isinstance(event, str)))
     assert follow_revisions(first.states, before, log).states == first.states

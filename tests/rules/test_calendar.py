@@ -1,4 +1,4 @@
-"""Dates without a clock: a company's local day, due dates by terms (domain rules 8)."""
+"""Dates without a clock: a company's local day, due dates by terms."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -37,7 +37,7 @@ days = st.dates(min_value=date(1970, 1, 1), max_value=date(2900, 1, 1))
     ],
 )
 def test_due_dates_by_terms(invoice_date: str, terms: str, due: str) -> None:
-    """The examples of domain rules 8, and the ends of months and years."""
+    """Examples of payment terms, and the ends of months and years."""
     assert due_date(date.fromisoformat(invoice_date), terms) == date.fromisoformat(due)
 
 

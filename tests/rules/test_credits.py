@@ -93,7 +93,7 @@ def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
 def test_the_value_of_a_quantity(
     line: Any, credited: str, quantity: str, expected: tuple[str, str]
 ) -> None:
-    """Domain rules 5: what is left of the line minus the rounded amount of what remains."""
+    """What is left of the line minus the rounded amount of what remains."""
     remaining = QuantityAmount(line.quantity, line.amount) - QuantityAmount(
         Decimal(credited), rounded(Decimal(credited) * line.unit_price, line.currency)
     )
@@ -114,7 +114,7 @@ parts = st.lists(st.integers(1, 4000), min_size=1, max_size=6)
 def test_credits_one_after_the_other_end_at_nothing(
     shares: list[int], price: int, currency: str, rate: str
 ) -> None:
-    """Domain rules 5 and 7: whatever the parts, none is below zero, their sum never exceeds the
+    """Whatever the parts, none is below zero, their sum never exceeds the
     line, and the last takes the rest in quantity, money and tax.
     """
     quantities = [Decimal(share).scaleb(-2) for share in shares]
@@ -244,7 +244,7 @@ def test_a_credit_note_is_not_dated_before_its_invoice() -> None:
 
 
 def test_the_document_repeats_what_it_corrects() -> None:
-    """Domain rules 5: debtor, currency, tax and terms from the invoice; domain rules 7: tax of a
+    """Debtor, currency, tax and terms from the invoice; tax of a
     credit note is the sum of its lines.
     """
     lines = [
@@ -270,7 +270,7 @@ def test_the_document_repeats_what_it_corrects() -> None:
 
 
 def test_a_credit_names_its_origin() -> None:
-    """Design 4: every amount can be explained: what stood, what remains, which invoice line, to
+    """Every amount can be explained: what stood, what remains, which invoice line, to
     what end.
     """
     (credit,) = decide(INVOICE, [issued("7.5", "33.33", amount="249.98")], [(1, Decimal("0.25"))])

@@ -1,6 +1,6 @@
 """Cut-off and billing cycles, by the date.
 
-Sources: domain rules 4; FastTrack360 automatic invoicing (scenarios 1 and 2).
+Source: FastTrack360 automatic invoicing (scenarios 1 and 2).
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -137,7 +137,7 @@ def test_fasttracks_scenarios(group: TimeGroup, week_ending: str, expected: str)
     ],
 )
 def test_the_last_complete_cycle(group: TimeGroup, cut_off: str, expected: Span | None) -> None:
-    """Domain rules 4: the last complete cycle that ends on or before the cut-off; a cut-off on
+    """The last complete cycle that ends on or before the cut-off; a cut-off on
     the last day of a cycle takes that cycle.
     """
     assert last_complete_cycle(group, date.fromisoformat(cut_off)) == expected
@@ -156,7 +156,7 @@ def test_the_last_complete_cycle(group: TimeGroup, cut_off: str, expected: Span 
     ],
 )
 def test_a_day_is_the_billing_companys_day(zone: str) -> None:
-    """Domain rules 4: from zone -11 to +14 the same instant is of two days; the cycle goes by
+    """From zone -11 to +14 the same instant is of two days; the cycle goes by
     the local one, and is 7 days in each zone.
     """
     instant = datetime(2026, 3, 8, 10, 30, tzinfo=UTC)
@@ -173,7 +173,7 @@ def test_a_day_is_the_billing_companys_day(zone: str) -> None:
 
 @given(GROUPS, DAYS)
 def test_every_week_ending_is_in_exactly_one_cycle(group: TimeGroup, day: date) -> None:
-    """Domain rules 4: cycles follow each other without gap or overlap, so each week ending is in
+    """Cycles follow each other without gap or overlap, so each week ending is in
     one, and is billed by one batch.
     """
     mine = cycle_with(group, day)
@@ -192,7 +192,7 @@ def test_every_week_ending_is_in_exactly_one_cycle(group: TimeGroup, day: date) 
 
 @given(GROUPS, DAYS)
 def test_the_last_complete_cycle_is_the_last(group: TimeGroup, cut_off: date) -> None:
-    """Domain rules 4: it ends on or before the cut-off, and the next one does not."""
+    """It ends on or before the cut-off, and the next one does not."""
     found = last_complete_cycle(group, cut_off)
     assert found is not None
     assert found.last_day <= cut_off
@@ -209,7 +209,7 @@ def test_the_last_complete_cycle_is_the_last(group: TimeGroup, cut_off: date) ->
 def test_batches_one_after_the_other_take_each_timesheet_once(
     group: TimeGroup | None, cut_offs: list[date], week_endings: list[date]
 ) -> None:
-    """Domain rules 4: whatever the cut-offs on the way, all batches together bill what one batch
+    """Whatever the cut-offs on the way, all batches together bill what one batch
     at the last cut-off bills.
     """
     ways = sorted(cut_offs)
@@ -235,7 +235,7 @@ def test_batches_one_after_the_other_take_each_timesheet_once(
 
 
 def test_a_cut_off_beyond_the_last_period_is_an_error() -> None:
-    """Domain rules 4: no cycle is known beyond the last custom period.
+    """No cycle is known beyond the last custom period.
 
     On the last day of the last period the cut-off closes that period.
     """
@@ -248,7 +248,7 @@ def test_a_cut_off_beyond_the_last_period_is_an_error() -> None:
 
 
 def test_before_the_first_custom_period_ends_nothing_is_complete() -> None:
-    """Domain rules 4: only complete cycles are billed; corrections and products still go."""
+    """Only complete cycles are billed; corrections and products still go."""
     cut = window(RETAIL, date(2026, 1, 30))
     assert cut == Window(weeks_to=NO_COMPLETE_CYCLE, products_to=date(2026, 1, 30))
     old = date(2025, 6, 1)
@@ -281,7 +281,7 @@ def test_before_the_first_custom_period_ends_nothing_is_complete() -> None:
 def test_custom_periods_leave_no_gap_and_no_overlap(
     periods: list[tuple[str, str]], expected: str | None
 ) -> None:
-    """Domain rules 4: no gap, no overlap, in whatever order they are given; the two neighbours
+    """No gap, no overlap, in whatever order they are given; the two neighbours
     are named.
     """
     found = faulty_periods([cycle(*each) for each in periods])
@@ -308,7 +308,7 @@ def test_custom_periods_leave_no_gap_and_no_overlap(
 def test_a_debtor_without_a_time_group_is_billed_up_to_the_cut_off(
     kind: LineKind, week_ending: date | None, effective: date, correction: bool, expected: bool
 ) -> None:
-    """Domain rules 4: timesheets by week ending <= cut-off, products by effective date <=
+    """Timesheets by week ending <= cut-off, products by effective date <=
     cut-off, a correction of a timesheet always.
     """
     assert in_window(kind, week_ending, effective, correction, window(None, THURSDAY)) is expected
@@ -316,7 +316,7 @@ def test_a_debtor_without_a_time_group_is_billed_up_to_the_cut_off(
 
 @pytest.mark.parametrize("group", [WEEKLY, MONTHLY, FORTNIGHTLY, NON_DATE, None])
 def test_products_know_no_cycle(group: TimeGroup | None) -> None:
-    """Domain rules 4: product lines by effective date <= cut-off, whatever the cycle."""
+    """Product lines by effective date <= cut-off, whatever the cycle."""
     assert in_window("product", None, THURSDAY, False, window(group, THURSDAY))
     assert not in_window(
         "product", None, THURSDAY + timedelta(days=1), False, window(group, THURSDAY)
@@ -324,14 +324,14 @@ def test_products_know_no_cycle(group: TimeGroup | None) -> None:
 
 
 def test_a_debtors_own_time_group_wins_over_the_companys_default() -> None:
-    """Domain rules 4: the default is for debtors who have none."""
+    """The default is for debtors who have none."""
     assert time_group_of("weekly", "monthly") == "weekly"
     assert time_group_of("", "monthly") == "monthly"
     assert time_group_of("", "") == ""
 
 
 def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
-    """Domain rules 4: expected are the weeks of the cycle; who has none is asked for the week
+    """Expected are the weeks of the cycle; who has none is asked for the week
     that ended last, never for one in the future.
     """
     assert expected_weeks(window(MONTHLY, THURSDAY), THURSDAY, THURSDAY) == cycle(

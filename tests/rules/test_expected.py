@@ -1,4 +1,4 @@
-"""Expected timesheets, and the debtors that wait for them. Source: domain rules 4."""
+"""Expected timesheets, and the debtors that wait for them."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -52,12 +52,12 @@ def placements(
 def test_a_placement_that_is_active_on_any_day_of_the_week_is_expected(
     start: str, end: str | None, expected: int
 ) -> None:
-    """Domain rules 4: one timesheet for each week with an active day."""
+    """One timesheet for each week with an active day."""
     assert len(weeks_of(placements(start=start, end=end), WEEK)) == expected
 
 
 def test_a_months_weeks_are_those_that_end_in_it() -> None:
-    """Domain rules 4: the week ending decides, on the weekday that the timesheets have."""
+    """The week ending decides, on the weekday that the timesheets have."""
     assert weeks_of(placements(), MARCH) == [date(2026, 3, day) for day in (1, 8, 15, 22, 29)]
     assert weeks_of(placements(), MARCH, week_ends=6) == [
         date(2026, 3, day) for day in (7, 14, 21, 28)
@@ -65,7 +65,7 @@ def test_a_months_weeks_are_those_that_end_in_it() -> None:
 
 
 def test_weeks_in_which_the_requirement_was_not_filled_expect_no_timesheet() -> None:
-    """Domain rules 3: no timesheet if the requirement is not Filled.
+    """No timesheet if the requirement is not Filled.
 
     Filled as of the week ending; the timesheet of another week could not be billed.
     """
@@ -78,7 +78,7 @@ def test_weeks_in_which_the_requirement_was_not_filled_expect_no_timesheet() -> 
 
 
 def test_what_is_in_and_what_is_missing() -> None:
-    """Domain rules 4: one timesheet a week; the counts of expected and received ones."""
+    """One timesheet a week; the counts of expected and received ones."""
     workers = [placements(f"w{n}") for n in range(4)]
     received = [
         ExpectedTimesheet("REQ", "w0", SUNDAY),
@@ -116,7 +116,7 @@ MISSING = TimesheetCount(
     ],
 )
 def test_wait_bill_or_wait_some_days(rule: str, today: str, expected: bool) -> None:
-    """Domain rules 4: wait, bill what is in, or wait N days after the end of the cycle.
+    """Wait, bill what is in, or wait N days after the end of the cycle.
 
     A debtor whose timesheets are all in does not wait.
     """

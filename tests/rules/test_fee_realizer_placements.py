@@ -1,4 +1,4 @@
-"""Pricing of placements: fees at once or in instalments. Sources: domain rules 2 and 7."""
+"""Pricing of placements: fees at once or in instalments."""
 
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ def fees(result: PricingResult) -> list[tuple[str, str]]:
 
 
 def test_a_direct_hire_with_a_pay_plan() -> None:
-    """20 % of 100,000.00, 50/50 at day 1 and day 90 from 2026-03-02 (domain rules 2)."""
+    """20 % of 100,000.00, 50/50 at day 1 and day 90 from 2026-03-02."""
     result = realize_placement(placement(), facts_with())
     assert fees(result) == [("10000", "2026-03-02"), ("10000", "2026-05-30")]
     first, second = lines_of(result)
@@ -34,7 +34,7 @@ def test_a_direct_hire_with_a_pay_plan() -> None:
 
 
 def test_parts_add_up_to_the_whole() -> None:
-    """100.00 in three is 33.34, 33.33, 33.33 (domain rules 2)."""
+    """100.00 in three is 33.34, 33.33, 33.33."""
     plan = tuple(
         Instalment(Decimal(share), day)
         for share, day in (("33.3333", 1), ("33.3333", 2), ("33.3334", 3))
@@ -84,7 +84,7 @@ FEES: dict[str, tuple[dict[str, Any], CatalogItem, list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("case", FEES)
 def test_the_terms_of_a_fee_win_over_those_of_its_item(case: str) -> None:
-    """An amount or a percent of the salary; the placement's own terms win (domain rules 2, 7)."""
+    """An amount or a percent of the salary; the placement's own terms win."""
     fee, item, expected = FEES[case]
     result = realize_placement(
         placement(fees=[{"fee_id": "F-1", "item_id": "DIRECT-HIRE"} | fee]), facts_with(item=item)
@@ -106,7 +106,7 @@ def test_the_terms_of_a_fee_win_over_those_of_its_item(case: str) -> None:
 def test_a_placement_that_lacks_a_fact_is_held(
     code: str, changes: dict[str, Any], facts: Facts
 ) -> None:
-    """Held with a code and a message about what to send (domain rules 2)."""
+    """Held with a code and a message about what to send."""
     held = realize_placement(placement(**changes), facts)
     assert isinstance(held, Held)
     assert held.code == code

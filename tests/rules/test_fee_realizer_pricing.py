@@ -1,7 +1,4 @@
-"""Pricing: hours × rate, fees in instalments, rate books, holds.
-
-Sources: domain rules 2, 3, 6 and 7.
-"""
+"""Pricing: hours × rate, fees in instalments, rate books, holds."""
 
 import json
 from dataclasses import replace
@@ -110,7 +107,7 @@ def time_lines(
 def test_the_amount_is_rounded_half_up_to_the_minor_unit(
     hours: str, price: str, currency: str, amount: str
 ) -> None:
-    """Quantity × rate is rounded half up: JPY 0, USD 2, KWD 3 decimals (domain rules 7)."""
+    """Quantity × rate is rounded half up: JPY 0, USD 2, KWD 3 decimals."""
     assert time_lines([entry(hours)], facts_with(version(price), currency=currency)) == [
         (f"2020-01-01@{Decimal(price).normalize():f}", hours, amount)
     ]
@@ -119,7 +116,7 @@ def test_the_amount_is_rounded_half_up_to_the_minor_unit(
 def test_hours_are_summed_and_rounded_once() -> None:
     """Hours are summed over the line key, the amount is rounded once.
 
-    3 × 0.1 h × 0.05 (rules 2).
+    3 × 0.1 h × 0.05.
     """
     assert time_lines(
         [entry("0.1", f"2026-03-0{day}") for day in (2, 3, 4)], facts_with(version("0.05"))
@@ -127,7 +124,7 @@ def test_hours_are_summed_and_rounded_once() -> None:
 
 
 def test_a_rate_that_changes_on_a_wednesday_gives_two_lines() -> None:
-    """One line per rate version; each keeps its service period (domain rules 2)."""
+    """One line per rate version; each keeps its service period."""
     lines = lines_of(
         realize_timesheet(
             timesheet(entries=days()), facts_with(version("50"), version("52", "2026-03-04")), {}
@@ -141,7 +138,7 @@ def test_a_rate_that_changes_on_a_wednesday_gives_two_lines() -> None:
 
 
 def test_the_commands_version_wins_for_one_date() -> None:
-    """For one from-date the command's version wins; the latest from-date is in force (rules 6)."""
+    """For one from-date the command's version wins; the latest from-date is in force."""
     rates = (
         version("50"),
         version("49", "2026-03-03"),
@@ -160,7 +157,7 @@ def test_the_commands_version_wins_for_one_date() -> None:
 def test_the_fields_of_an_entry_win_and_separate_lines() -> None:
     """Project, cost centre and PO are part of the key.
 
-    The entry's own values win (domain rules 2).
+    The entry's own values win.
     """
     facts = facts_with(version("50"), po_number="PO-1", project="ward")
     lines = lines_of(
@@ -184,7 +181,7 @@ def test_the_fields_of_an_entry_win_and_separate_lines() -> None:
 
 
 def test_days_and_pieces_are_in_the_key() -> None:
-    """Rates are per hour, day or unit; the version's name has the unit except hours (rules 6)."""
+    """Rates are per hour, day or unit; the version's name has the unit except hours."""
     (line,) = lines_of(
         realize_timesheet(
             timesheet(entries=[entry("1")]), facts_with(version("400.00", unit="DAY")), {}
@@ -200,7 +197,7 @@ def test_days_and_pieces_are_in_the_key() -> None:
 def test_invoiced_lines_keep_the_rate_book_that_they_cite() -> None:
     """An adjustment uses the cited rate book.
 
-    A day before it has today's price (domain rules 6).
+    A day before it has today's price.
     """
     rates = (version("50", "2026-03-03", rate_books=(1, 2)), version("55", rate_books=(2, None)))
     facts = facts_with(*rates, rate_book=2)
@@ -273,7 +270,7 @@ def ats_rates(*rates: tuple[str, str]) -> list[RateFrom]:
 def test_the_ats_replaces_its_own_rates() -> None:
     """A command's version stays; the rate book counts only changes.
 
-    50 is 50.00 (domain rules 6).
+    50 is 50.00.
     """
     own = version("60", "2026-02-01", source="command")
     versions = [version("50"), version("51", "2026-01-01"), own]
@@ -310,7 +307,7 @@ JUNE, JULY, AUGUST = date(2026, 6, 30), date(2026, 7, 1), date(2026, 8, 1)
 def test_a_week_on_both_sides_of_a_change_of_tax(
     by_work_date: bool, cited: CitedPrice | None, divided: bool
 ) -> None:
-    """Domain rules 12: by work date, the entries on both sides are two line keys.
+    """By work date, the entries on both sides are two line keys.
 
     Else the effective date decides for the whole week. Invoiced lines stay as they were divided,
     whatever the company chooses afterwards.

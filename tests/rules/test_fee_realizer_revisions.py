@@ -1,7 +1,4 @@
-"""Which revision of a timesheet and its adjustments is in force.
-
-Sources: design 1, domain rules 5.
-"""
+"""Which revision of a timesheet and its adjustments is in force."""
 
 import itertools
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""When a document gets a new realization, a hold or a release. Source: design 1."""
+"""When a document gets a new realization, a hold or a release."""
 
 import pytest
 
@@ -88,7 +88,7 @@ TRANSITIONS: dict[str, tuple[DocumentState, PricingResult, bool, Transition]] = 
 
 @pytest.mark.parametrize("case", TRANSITIONS)
 def test_when_a_document_gets_a_new_realization(case: str) -> None:
-    """A changed value gives a new realization, a hold a `withheld` one (design 1).
+    """A changed value gives a new realization, a hold a `withheld` one.
 
     The same hold again publishes nothing.
     """
@@ -97,7 +97,7 @@ def test_when_a_document_gets_a_new_realization(case: str) -> None:
 
 
 def test_a_realization_over_the_limit_is_too_large() -> None:
-    """No message is larger than 900 kB, counted in bytes (design 1)."""
+    """No message is larger than 900 kB, counted in bytes."""
     assert body_too_large("é" * 450_000) is None
     held = body_too_large("é" * 450_001)
     assert held is not None

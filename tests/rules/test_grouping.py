@@ -1,4 +1,4 @@
-"""Documents of a batch and decisions on debtors. Sources: domain rules 5, 8 and 9; design 5."""
+"""Documents of a batch and decisions on debtors."""
 
 from datetime import date
 from decimal import Decimal
@@ -76,12 +76,12 @@ def group(net: str, account: str = "A", tax: str = "0", **changes: Any) -> Group
     ],
 )
 def test_what_lowers_the_debt_is_one_credit_note(net: str, tax: str, expected: str | None) -> None:
-    """Domain rules 5: netted lines below zero are one credit note; zero stays open."""
+    """Netted lines below zero are one credit note; zero stays open."""
     assert document_type(group(net, tax=tax)) == expected
 
 
 def test_a_zero_sum_stays_open_unless_the_debtor_asks_for_it() -> None:
-    """Domain rules 5: lines with a zero total stay open by default.
+    """Lines with a zero total stay open by default.
 
     Their reason is zero_total. A debtor with zero documents gets an invoice.
     """
@@ -95,7 +95,7 @@ def test_a_zero_sum_stays_open_unless_the_debtor_asks_for_it() -> None:
 
 
 def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first() -> None:
-    """Domain rules 8: the order gives the same numbers again.
+    """The order gives the same numbers again.
 
     By Account Name, then by the split keys, invoices before credit notes.
     """
@@ -120,7 +120,7 @@ def test_documents_are_numbered_by_account_name_then_split_keys_invoices_first()
 
 
 def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None:
-    """Domain rules 4 and 7: company defaults fill in terms."""
+    """Company defaults fill in terms."""
     own = {
         "B": DebtorTerms("B", "net:15", credits="net", tax_regime="reverse-charge"),
         "C": DebtorTerms("C", "on-receipt", tax_regime="exempt", tax_wording="Art. 132"),
@@ -143,7 +143,7 @@ def test_debtors_take_what_their_own_terms_leave_open_from_the_company() -> None
 
 
 def test_a_debtor_whose_time_group_does_not_exist_is_parked() -> None:
-    """Design 5: an error about a debtor parks the debtor."""
+    """An error about a debtor parks the debtor."""
     parked, free = debtors(
         ["A", "B"], COMPANY, {"A": DebtorTerms("A", "net:30", time_group="weekly")}, CUT_OFF
     )
@@ -157,7 +157,7 @@ GROUPS = {"weekly": WEEKLY, "retail": RETAIL}
 
 
 def test_the_time_group_on_the_cut_off_date_decides() -> None:
-    """Domain rules 4: the time group is that of the cut-off date.
+    """The time group is that of the cut-off date.
 
     All other terms, also the rule for missing timesheets, are those of the date of the documents.
     """
@@ -181,7 +181,7 @@ def test_the_time_group_on_the_cut_off_date_decides() -> None:
 
 
 def test_the_companys_default_is_for_debtors_who_have_none() -> None:
-    """Domain rules 4: without any time group, week ending <= cut-off."""
+    """Without any time group, week ending <= cut-off."""
     company = BillingCompany("acme", default_time_group="weekly")
     a, b = debtors(
         ["A", "B"],
@@ -197,7 +197,7 @@ def test_the_companys_default_is_for_debtors_who_have_none() -> None:
 
 
 def test_debtors_whose_periods_end_before_the_cut_off_are_parked() -> None:
-    """Domain rules 4: a cut-off after the last period parks the debtor.
+    """A cut-off after the last period parks the debtor.
 
     A batch that names the group is refused.
     """
@@ -252,7 +252,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_only_debtors_with_such_a_rule_wait() -> None:
-    """Domain rules 4: the debtor's rule says wait, bill, or wait N days.
+    """The debtor's rule says wait, bill, or wait N days.
 
     One rule for the batch replaces it; excluded debtors do not wait.
     """
@@ -325,7 +325,7 @@ def test_every_reason_has_a_number_that_fits() -> None:
 
 
 def test_a_credit_note_never_computes_tax_per_document() -> None:
-    """Domain rules 7: its tax is the sum of the tax of its lines."""
+    """Its tax is the sum of the tax of its lines."""
     closed, _ = build_documents(
         [group("100", "A"), group("-100", "B"), group("1", "C", credit_count=1)]
     )
@@ -347,7 +347,7 @@ def test_a_credit_note_never_computes_tax_per_document() -> None:
 def test_tax_over_the_sum_may_leave_nothing_to_pay(
     net: str, tax: str, account: str, *, closes: bool
 ) -> None:
-    """Domain rules 5 and 7: a zero total stays open; no invoice is below zero."""
+    """A zero total stays open; no invoice is below zero."""
     one = Document(group(net, account, tax), "invoice", "document")
     assert recheck_totals([one], frozenset({"ASKS"})) == (
         ([one], []) if closes else ([], [one.group])
@@ -361,7 +361,7 @@ def preview(account: str, net: str = "1", line_hash: str = "h", at: int = 1) -> 
 
 
 def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
-    """Design 5: the hash of the rows; 1 equals 1.00; the cut-off counts."""
+    """The hash of the rows; 1 equals 1.00; the cut-off counts."""
     one, two = preview("A"), preview("B", at=2)
     same = digest("acme", CUT_OFF, [one, two])
     assert same == digest("acme", CUT_OFF, [preview("B", at=1), preview("A", "1.00", at=2)])
@@ -375,7 +375,7 @@ def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
 
 
 def test_a_difference_names_debtors_and_settings() -> None:
-    """Design 5: the refusal names the debtors and settings that differ."""
+    """The refusal names the debtors and settings that differ."""
     assert debtors_that_differ(
         [preview("A"), preview("B")], [preview("B", at=1), preview("C")]
     ) == ["A", "C"]

@@ -1,4 +1,4 @@
-"""The health check: each rule finds its problem, names ids and a fix. Source: design 5."""
+"""The health check: each rule finds its problem, names ids and a fix."""
 
 from datetime import date
 from typing import Any
@@ -161,7 +161,7 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
 def test_each_rule_finds_its_own(
     code: str, severity: str, about: str, changes: dict[str, Any]
 ) -> None:
-    """Design 5: each finding has a severity, a code, a message, and a fix."""
+    """Each finding has a severity, a code, a message, and a fix."""
     (found,) = findings(snapshot(**changes))
     assert (found.code, found.severity, found.about) == (code, severity, about)
     assert found.message
@@ -188,7 +188,7 @@ def test_errors_come_first_and_ids_are_limited() -> None:
 
 
 def test_only_an_error_about_the_company_refuses_the_batch() -> None:
-    """Design 5: an error about the billing company refuses the batch.
+    """An error about the billing company refuses the batch.
 
     An error about a line excludes the line, one about a debtor parks the debtor.
     """

@@ -1,7 +1,4 @@
-"""What a timesheet still lacks: facts, approval steps, a requirement that can be billed.
-
-Source: domain rules 2 and 3 (FT: which timesheets may be billed).
-"""
+"""What a timesheet still lacks: facts, approval steps, a requirement that can be billed."""
 
 from dataclasses import replace
 from datetime import date

@@ -1,7 +1,4 @@
-"""The impact of rate changes on invoiced lines, and the price after a confirmation.
-
-Source: domain rules 6.
-"""
+"""The impact of rate changes on invoiced lines, and the price after a confirmation."""
 
 from dataclasses import replace
 from datetime import date

@@ -139,7 +139,7 @@ def test_a_changed_document_is_the_next_revision(tmp_path: Path) -> None:
 
 
 def test_a_status_that_changed_counts_from_today(tmp_path: Path) -> None:
-    """A requirement closed since does not block its last timesheets (domain rules 3): the file has
+    """A requirement closed since does not block its last timesheets: the file has
     no date, so the new status begins today.
     """
     known = taken(planned(write(tmp_path))[0])

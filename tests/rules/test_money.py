@@ -1,4 +1,4 @@
-"""Money: decimal only, rounded in one place, parts sum to the whole (domain rules 7)."""
+"""Money: decimal only, rounded in one place, parts sum to the whole."""
 
 from decimal import Decimal
 
@@ -31,7 +31,7 @@ amounts = st.decimals(min_value=-(10**9), max_value=10**9, places=2)
     ],
 )
 def test_the_minor_unit_is_the_currencys(currency: str, step: str) -> None:
-    """JPY has none, USD two decimals, KWD three (domain rules 7)."""
+    """JPY has none, USD two decimals, KWD three."""
     assert minor_unit(currency) == Decimal(step)
 
 
@@ -54,7 +54,7 @@ def test_a_line_is_quantity_times_price_rounded_half_up(
 ) -> None:
     """Half up, below zero away from zero.
 
-    So a credit mirrors its debit (domain rules 5 and 7).
+    So a credit mirrors its debit.
     """
     assert rounded(Decimal(quantity) * Decimal(price), currency) == Decimal(amount)
 
@@ -66,7 +66,7 @@ def test_a_credit_mirrors_its_debit(amount: Decimal) -> None:
 
 
 def test_a_hundred_in_three_parts() -> None:
-    """100.00 in three is 33.34, 33.33, 33.33 (domain rules 2)."""
+    """100.00 in three is 33.34, 33.33, 33.33."""
     assert split(Decimal("100.00"), [Decimal(1)] * 3, CENT) == [
         Decimal("33.34"),
         Decimal("33.33"),
@@ -75,7 +75,7 @@ def test_a_hundred_in_three_parts() -> None:
 
 
 def test_half_and_half_of_a_fee() -> None:
-    """20 % of 100,000.00 in halves is twice 10,000.00 (domain rules 2)."""
+    """20 % of 100,000.00 in halves is twice 10,000.00."""
     assert split(Decimal("20000.00"), [Decimal(50), Decimal(50)], CENT) == [Decimal("10000.00")] * 2
 
 
@@ -96,7 +96,7 @@ def test_parts_sum_to_the_whole(total: Decimal, weights: list[Decimal]) -> None:
 
 
 def test_equal_remainders_go_to_the_earlier_part() -> None:
-    """0.05 in two is 0.03 and 0.02 (domain rules 7)."""
+    """0.05 in two is 0.03 and 0.02."""
     assert split(Decimal("0.05"), [Decimal(1), Decimal(1)], CENT) == [
         Decimal("0.03"),
         Decimal("0.02"),
@@ -126,7 +126,7 @@ def test_no_weights_or_zero_weights(total: str, weights: list[str], parts: list[
     ],
 )
 def test_one_value_is_written_in_one_way(value: str, text: str) -> None:
-    """40 is 40.0: no exponent and no trailing zeros (design 1)."""
+    """40 is 40.0: no exponent and no trailing zeros."""
     assert plain(Decimal(value)) == text
 
 

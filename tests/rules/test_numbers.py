@@ -1,4 +1,4 @@
-"""Numbers and dates of documents. Source: domain rules 8."""
+"""Numbers and dates of documents."""
 
 from datetime import date
 
@@ -21,19 +21,19 @@ USED = Series("INV-", 6, next_number=8, last_date=date(2026, 8, 1))
 
 
 def test_the_first_batch_may_start_anywhere() -> None:
-    """Domain rules 8: the first batch may start anywhere, without a reason and without a jump."""
+    """The first batch may start anywhere, without a reason and without a jump."""
     assert first_number(NEW, None, "") == NumberingStart(1)
     assert first_number(NEW, 5000, "") == NumberingStart(5000)
 
 
 def test_a_later_batch_continues_the_series() -> None:
-    """Domain rules 8: gapless."""
+    """Gapless."""
     assert first_number(USED, None, "") == NumberingStart(8)
     assert first_number(USED, 8, "") == NumberingStart(8)
 
 
 def test_numbers_passed_over_are_a_declared_jump() -> None:
-    """Domain rules 8: a first number set later, with a reason, declares the numbers that it
+    """A first number set later, with a reason, declares the numbers that it
     passes over.
     """
     assert first_number(USED, 100, "new fiscal year") == NumberingStart(100, NumberJump(8, 99))
@@ -41,7 +41,7 @@ def test_numbers_passed_over_are_a_declared_jump() -> None:
 
 @pytest.mark.parametrize("wanted", [1, 7])
 def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
-    """Domain rules 8: it must be above every number of the series; the refusal names the next
+    """It must be above every number of the series; the refusal names the next
     free number.
     """
     with pytest.raises(Refused, match=r"the next free one is 8 \(INV-000008\)") as refused:
@@ -69,14 +69,14 @@ def test_refusals_name_numbers_as_documents_show_them() -> None:
 
 
 def test_a_jump_needs_a_reason() -> None:
-    """Domain rules 8: with a reason."""
+    """With a reason."""
     with pytest.raises(Refused, match="needs a reason") as refused:
         first_number(USED, 100, " ")
     assert refused.value.code == "reason_missing"
 
 
 def test_a_number_has_at_least_the_width_of_its_series() -> None:
-    """Domain rules 8: prefix and width; more digits when they are needed."""
+    """Prefix and width; more digits when they are needed."""
     assert format_number("INV-", 6, 42) == "INV-000042"
     assert format_number("", 2, 1234) == "1234"
     assert exceeds_width(Series("A", 2, next_number=98), 3)
@@ -85,7 +85,7 @@ def test_a_number_has_at_least_the_width_of_its_series() -> None:
 
 
 def test_the_date_of_documents_never_goes_back_and_never_ahead() -> None:
-    """Domain rules 8: today's local date or the one given; not before the last date in the
+    """Today's local date or the one given; not before the last date in the
     series, not after today.
     """
     assert invoice_date(None, TODAY, USED) == TODAY

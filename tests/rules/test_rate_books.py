@@ -1,4 +1,4 @@
-"""How a rate book changes, and terms with dates of validity. Source: domain rules 6."""
+"""How a rate book changes, and terms with dates of validity."""
 
 from datetime import date
 from decimal import Decimal

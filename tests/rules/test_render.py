@@ -1,4 +1,4 @@
-"""CSV and PDF of closed documents. Domain rules 5 (signs), 7 (money), 8 (content)."""
+"""CSV and PDF of closed documents: signs, money, content."""
 
 import csv
 import io
@@ -299,7 +299,7 @@ def test_csv_memory_is_flat() -> None:
 
 
 def test_an_invoice_shows_all_that_it_must() -> None:
-    """Domain rules 8: required content; the cut-off is the period."""
+    """Required content; the cut-off is the period."""
     lines = [
         a_line(1),
         a_line(

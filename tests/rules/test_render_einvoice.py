@@ -182,7 +182,7 @@ def test_totals_equal_the_sums(tmp_path: Path, name: str) -> None:
 
 
 def test_an_invoice_shows_all_that_it_must(tmp_path: Path) -> None:
-    """Domain rules 8, in the terms of the norm."""
+    """What a document states, in the terms of the norm."""
     terms = terms_of(tmp_path, "invoice")
     assert (terms["BT-1"], terms["BT-2"], terms["BT-5"], terms["BT-9"], terms["BT-13"]) == (
         "HAR-000042",

@@ -1,7 +1,4 @@
-"""Impossible worked time parks the debtor who would pay for it.
-
-Source: domain rules 2 and design 5.
-"""
+"""Impossible worked time parks the debtor who would pay for it."""
 
 from datetime import date
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""When a watermark moves (design 3): every day is in exactly one move, and it never goes back."""
+"""When a watermark moves: every day is in exactly one move, and it never goes back."""
 
 import itertools
 from datetime import date, timedelta

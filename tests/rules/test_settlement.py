@@ -21,11 +21,11 @@ def only(settled: Settlement) -> NewLine:
     return line
 
 
-# -- the table of domain rules 5
+# -- the table in docs/billing.md, Settlement and corrections
 
 
 def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
-    """Domain rules 5 (FT): original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h,
+    """Original 40 h × 50.00 not invoiced, adjustment 38 h: one line, 38 h,
     1,900.00; the original's line is replaced.
     """
     document = Document()
@@ -37,7 +37,7 @@ def test_original_not_invoiced_only_the_adjustment_is_billed() -> None:
 
 
 def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
-    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 38 h: credit note 100.00
+    """Original invoiced at 2,000.00, adjustment 38 h: credit note 100.00
     for 2 h of that invoice line.
     """
     settled = invoiced(realization_line("40")).state(realization_line("38"))
@@ -50,7 +50,7 @@ def test_original_invoiced_less_is_a_credit_of_that_line() -> None:
 
 
 def test_original_invoiced_more_is_a_debit() -> None:
-    """Domain rules 5 (FT): original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h,
+    """Original invoiced at 2,000.00, adjustment 41 h: invoice for 1 h,
     50.00.
     """
     settled = invoiced(realization_line("40")).state(realization_line("41"))
@@ -60,7 +60,7 @@ def test_original_invoiced_more_is_a_debit() -> None:
 
 
 def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
-    """Domain rules 5 (FT): adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the
+    """Adjusted to 38 h, then 41 h, no batch between: one debit of 1 h; the
     38 h left no trace on a document.
     """
     document = invoiced(realization_line("40"))
@@ -70,7 +70,7 @@ def test_two_adjustments_without_a_batch_between_leave_one_debit() -> None:
 
 
 def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
-    """Domain rules 5: 2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 ×
+    """2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 ×
     35.0350 would be 35.04, a cent lost).
     """
     two, one = (
@@ -81,7 +81,7 @@ def test_a_correction_is_a_difference_of_rounded_amounts() -> None:
 
 
 def test_each_time_type_is_settled_by_itself() -> None:
-    """Domain rules 5 (FT): 40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and
+    """40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT: debit 3 h REG and
     credit 3 h OT.
     """
     document = invoiced(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
@@ -90,7 +90,7 @@ def test_each_time_type_is_settled_by_itself() -> None:
 
 
 def test_credits_take_the_newest_invoice_first() -> None:
-    """Domain rules 5: 40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of
+    """40 h on invoice 1, then 1 h on invoice 2, adjusted to 38 h: credit 1 h of
     invoice 2 and 2 h of invoice 1.
     """
     document = invoiced(realization_line("40"))
@@ -103,7 +103,7 @@ def test_credits_take_the_newest_invoice_first() -> None:
 
 
 def test_credits_never_exceed_what_is_still_creditable() -> None:
-    """Domain rules 5: a credit is never more than is left of each line.
+    """A credit is never more than is left of each line.
 
     A line that is used up gives all that is left of it; the last credit takes the rest.
     """
@@ -122,7 +122,7 @@ def test_credits_never_exceed_what_is_still_creditable() -> None:
 
 
 def test_what_was_written_off_is_not_credited_again() -> None:
-    """Domain rules 5: 40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no
+    """40 h invoiced, 2 h credited as write-off, then adjusted to 38 h: no
     document, those hours were already forgiven.
     """
     document = invoiced(realization_line("40"))
@@ -134,7 +134,7 @@ def test_what_was_written_off_is_not_credited_again() -> None:
 
 
 def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off, by value of the document:
+    """40 h invoiced, 2 h written off, by value of the document:
 
     40 → 0 open; 39 → 0; 38 → 0; 36 → credit 2 h; back to 39 → 1 h.
     """
@@ -156,14 +156,14 @@ def test_forgiven_is_computed_afresh_and_has_no_memory() -> None:
 
 
 def test_a_cancelled_timesheet_is_credited_whole() -> None:
-    """Domain rules 5: original invoiced, cancelled (a revision without entries): credit note for
+    """Original invoiced, cancelled (a revision without entries): credit note for
     all of it.
     """
     assert opened(invoiced(realization_line("40")).state()) == [("-40", "-2000.00", (1, 1))]
 
 
 def test_a_rebilled_part_is_billed_once() -> None:
-    """Domain rules 5: 4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills
+    """4.5 h and 3.5 h invoiced as 8 h; credit 3.5 h to rebill; 1 h more: bills
     4.5 h, never 9.0 h.
     """
     first, second, third = (
@@ -183,7 +183,7 @@ def test_a_rebilled_part_is_billed_once() -> None:
 
 
 def test_billing_is_per_line_never_per_timesheet() -> None:
-    """Domain rules 5 (BM): two requirements on one timesheet, one invoiced: the other stays
+    """Two requirements on one timesheet, one invoiced: the other stays
     open.
     """
     one, other = realization_line("20"), realization_line("20", requirement_id="REQ-2")
@@ -199,7 +199,7 @@ def test_billing_is_per_line_never_per_timesheet() -> None:
 
 
 def test_a_moved_office_is_credited_where_it_was_billed() -> None:
-    """Domain rules 5: office moved between invoice and adjustment: a credit goes to the old
+    """Office moved between invoice and adjustment: a credit goes to the old
     debtor, a debit to the new one.
     """
     old, new = realization_line("40", billto_node="office-old"), {"billto_node": "office-new"}
@@ -215,7 +215,7 @@ def test_a_moved_office_is_credited_where_it_was_billed() -> None:
 
 
 def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
-    """Domain rules 5: a credit has currency, tax, PO and node of the invoice line.
+    """A credit has currency, tax, PO and node of the invoice line.
 
     Its dates are those of the realization.
     """
@@ -238,7 +238,7 @@ def test_a_credit_takes_its_fields_from_the_invoice_line() -> None:
 
 
 def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
-    """Domain rules 6: an edited price is a new line key: the old one is credited whole, the new
+    """An edited price is a new line key: the old one is credited whole, the new
     one is billed whole.
     """
     was, now = (
@@ -254,7 +254,7 @@ def test_a_key_that_has_gone_is_credited_with_the_dates_of_its_line() -> None:
 
 
 def test_currencies_never_mix() -> None:
-    """Domain rules 7: a line in a new currency is credited in full and billed again."""
+    """A line in a new currency is credited in full and billed again."""
     settled = invoiced(realization_line("40")).state(realization_line("40", currency="EUR"))
     assert sorted((new.realized.currency, new.realized.amount) for new in settled.opened) == [
         ("EUR", Decimal(2000)),
@@ -263,7 +263,7 @@ def test_currencies_never_mix() -> None:
 
 
 def test_unchanged_open_lines_stay() -> None:
-    """Design 4: a line that would be opened again without a change stays; nothing is written."""
+    """A line that would be opened again without a change stays; nothing is written."""
     document = Document()
     document.state(realization_line("40"), realization_line("5", "75.00", time_type="OT"))
     settled = document.state(realization_line("40"), realization_line("6", "75.00", time_type="OT"))
@@ -272,7 +272,7 @@ def test_unchanged_open_lines_stay() -> None:
 
 
 def test_an_open_line_is_replaced_when_any_field_differs() -> None:
-    """Design 4: an open line has the values of the latest realization."""
+    """An open line has the values of the latest realization."""
     document = Document()
     document.state(realization_line("40"))
     settled = document.state(realization_line("40", description="Staff Nurse"))
@@ -280,7 +280,7 @@ def test_an_open_line_is_replaced_when_any_field_differs() -> None:
 
 
 def test_a_draft_loses_the_line_that_is_replaced() -> None:
-    """Design 4: what is on a draft is replaced like what is open; what is unchanged stays on the
+    """What is on a draft is replaced like what is open; what is unchanged stays on the
     draft.
     """
     document = Document()
@@ -291,13 +291,13 @@ def test_a_draft_loses_the_line_that_is_replaced() -> None:
 
 
 def test_a_line_without_value_is_not_opened() -> None:
-    """Protocol 2: zero hours are valid and have the value 0."""
+    """Zero hours are valid and have the value 0."""
     assert Document().state(realization_line("0")).opened == ()
     assert opened(Document().state(realization_line("1"))) == [("1", "50.00", None)]
 
 
 def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
-    """Domain rules 3: open lines are withdrawn, invoiced lines stay, nothing is credited."""
+    """Open lines are withdrawn, invoiced lines stay, nothing is credited."""
     document = invoiced(realization_line("40"))
     document.state(realization_line("41"))
     settled = withhold(document.pay_lines)
@@ -305,7 +305,7 @@ def test_withheld_withdraws_what_is_open_and_nothing_else() -> None:
 
 
 def test_an_edit_is_added_to_the_realized_value() -> None:
-    """Domain rules 5: an edit is added to the value of every later realization."""
+    """An edit is added to the value of every later realization."""
     document = Document(edits={time_key(): QuantityAmount(Decimal(-2), Decimal(-100))})
     document.state(realization_line("40"))
     assert document.open() == [(Decimal(38), Decimal(1900))]
@@ -315,7 +315,7 @@ def test_an_edit_is_added_to_the_realized_value() -> None:
 
 
 def test_products_are_settled_like_time() -> None:
-    """Design 4: a corrected fee is not a special case: an instalment invoiced at 10,000.00 that
+    """A corrected fee is not a special case: an instalment invoiced at 10,000.00 that
     becomes 9,000.00 is credited by 1,000.00.
     """
     document = invoiced(product_line("10000.00"), product_line("10000.00", "2026-05-30", 2))

@@ -125,7 +125,7 @@ def credit(document: Document, at: int, part: Decimal, write_off: bool) -> None:
 @settings(max_examples=300, deadline=None)
 @given(steps, st.sampled_from(PRICES), st.sampled_from(CURRENCIES))
 def test_conservation(history: list[tuple[str, object]], price: Decimal, currency: str) -> None:
-    """Design 4: value + operator edits = open + drafted + invoiced − credited + forgiven,
+    """Value + operator edits = open + drafted + invoiced − credited + forgiven,
     always.
     """
     document = Document()

@@ -1,4 +1,4 @@
-"""Snoozes and edits through later realizations, and which realizations settle (rules 2, 5, 6)."""
+"""Snoozes and edits through later realizations, and which realizations settle."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -49,7 +49,7 @@ FIRST = realization("T-1", 1, realization_line("40"))
 
 
 def test_a_snooze_stays_with_its_key() -> None:
-    """Domain rules 2: a line that replaces a snoozed one, and a further debit of that key,
+    """A line that replaces a snoozed one, and a further debit of that key,
     inherit it.
     """
     assert carried(
@@ -58,7 +58,7 @@ def test_a_snooze_stays_with_its_key() -> None:
 
 
 def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
-    """Domain rules 2: the snooze of a key without value passes to new keys of its time type.
+    """The snooze of a key without value passes to new keys of its time type.
 
     The keys must have the same requirement and time type (re-pricing).
     """
@@ -69,7 +69,7 @@ def test_a_snooze_passes_to_the_new_key_of_the_same_time_type() -> None:
 
 
 def test_a_snooze_passes_to_every_heir() -> None:
-    """Domain rules 2: another PO: the hours of the snoozed key are split over two new ones, both
+    """Another PO: the hours of the snoozed key are split over two new ones, both
     are on hold.
     """
     successors = (
@@ -82,13 +82,13 @@ def test_a_snooze_passes_to_every_heir() -> None:
 
 
 def test_a_snooze_does_not_pass_to_a_key_that_was_there() -> None:
-    """Domain rules 2: only to keys that are new in the realization."""
+    """Only to keys that are new in the realization."""
     before = realization("T-1", 1, realization_line("40"), DEAR)
     assert carried(before, (DEAR,), snoozes={REG: SNOOZED}).snoozes == {REG: SNOOZED}
 
 
 def test_a_snooze_waits_for_its_key_to_come_back() -> None:
-    """Domain rules 2: a snooze ends only by release or its until-date.
+    """A snooze ends only by release or its until-date.
 
     A line that is cancelled and entered again is on hold again.
     """
@@ -99,7 +99,7 @@ def test_a_snooze_waits_for_its_key_to_come_back() -> None:
 
 
 def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
-    """Domain rules 2: ... or of the same catalog item."""
+    """... or of the same catalog item."""
     before = realization("P-1", 1, product_line("10000.00"))
     successor = product_line("10000.00", line_key=product_key("F-2"))
     after = carry_changes(
@@ -109,7 +109,7 @@ def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
 
 
 def test_following_does_not_depend_on_the_order_of_realizations() -> None:
-    """Protocol 1: one batch or three, the same holds come out."""
+    """One batch or three, the same holds come out."""
     steps = [(DEAR,), (), (realization_line("38"),)]
     at_once = carried(FIRST, *steps, snoozes={REG: SNOOZED}).snoozes
     snoozes: dict[str, Snooze] = {REG: SNOOZED}
@@ -121,7 +121,7 @@ def test_following_does_not_depend_on_the_order_of_realizations() -> None:
 
 
 def test_of_two_snoozes_the_longer_one_lasts() -> None:
-    """Domain rules 2: a heir that is on hold already keeps the hold that ends later."""
+    """A heir that is on hold already keeps the hold that ends later."""
     soon, late = (Snooze("snoozed", "r", "pat", date(2026, 4, day), AT) for day in (1, 9))
     before = realization("T-1", 1, realization_line("40"), realization_line("1", "51.00"))
     snoozes = {REG: late, realization_line("1", "51.00").line_key: soon}
@@ -132,7 +132,7 @@ def test_of_two_snoozes_the_longer_one_lasts() -> None:
 
 @pytest.mark.parametrize("first_is_open", [True, False])
 def test_a_hold_until_released_outlasts_one_with_a_date(first_is_open: bool) -> None:
-    """Domain rules 2: of two holds that meet on one heir the one without an end stays."""
+    """Of two holds that meet on one heir the one without an end stays."""
     until_released, dated = Snooze("snoozed", "r", "pat", None, AT), SNOOZED
     dated = dated._replace(until_date=date(2026, 4, 9))
     other = realization_line("1", "51.00").line_key
@@ -156,7 +156,7 @@ def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dic
 
 
 def test_an_edit_is_followed_by_a_revision() -> None:
-    """Domain rules 5: a later revision that touches the same key holds the line as
+    """A later revision that touches the same key holds the line as
     edit-meets-revision if the results differ.
     """
     after = carried(FIRST, (realization_line("41"),), edits=edit("-2", "-100"))
@@ -165,14 +165,14 @@ def test_an_edit_is_followed_by_a_revision() -> None:
 
 
 def test_an_edit_is_unchanged_by_a_realization_of_other_lines() -> None:
-    """Domain rules 5: ... that touches the same key."""
+    """... that touches the same key."""
     after = carried(FIRST, (realization_line("40"), DEAR), edits=edit("-2", "-100"))
     assert after.snoozes == {}
     assert after.edits == edit("-2", "-100"), "the edit is still in force"
 
 
 def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
-    """Domain rules 3: withheld and realized again with the same value: no revision met the edit."""
+    """Withheld and realized again with the same value: no revision met the edit."""
     withheld = realization("T-1", 2, realization_kind="withheld")
     same = carry_changes(
         FIRST, [withheld, realization("T-1", 3, realization_line("40"))], {}, edit("-2", "-100"), AT
@@ -184,7 +184,7 @@ def test_an_edit_after_withheld_is_compared_with_what_it_saw() -> None:
 
 
 def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> None:
-    """Domain rules 5: an edit with nothing left to change is cancelled.
+    """An edit with nothing left to change is cancelled.
 
     The lines that replace the key are on hold until an operator releases them.
     """
@@ -197,13 +197,13 @@ def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> N
 
 
 def test_an_edit_never_makes_a_value_negative() -> None:
-    """Domain rules 5: 30 h taken off 40 h, revised to 20 h: the 20 h stay, on hold."""
+    """30 h taken off 40 h, revised to 20 h: the 20 h stay, on hold."""
     after = carried(FIRST, (realization_line("20"),), edits=edit("-30", "-1500"))
     assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit-meets-revision")
 
 
 def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
-    """Domain rules 11: who did it and why is never lost."""
+    """Who did it and why is never lost."""
     after = carried(
         FIRST, (realization_line("41"),), snoozes={REG: SNOOZED}, edits=edit("-2", "-100")
     )
@@ -220,14 +220,14 @@ def test_the_reason_of_an_operators_snooze_stays_readable() -> None:
     ],
 )
 def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code: str) -> None:
-    """Domain rules 5 and 7: no line below zero, no part of a cent, no edit that changes nothing."""
+    """No line below zero, no part of a cent, no edit that changes nothing."""
     with pytest.raises(Refused) as refused:
         edited(realization_line("40"), quantity and Decimal(quantity), amount and Decimal(amount))  # type: ignore[arg-type]
     assert refused.value.code == code
 
 
 def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
-    """Domain rules 7: 1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
+    """1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
     line = realization_line("2", "35.0350", amount="70.07")
     assert edited(line, Decimal("1.5"), None) == QuantityAmount(Decimal("-0.5"), Decimal("-17.52"))
     assert edited(line, None, Decimal("60.00")) == QuantityAmount(Decimal(0), Decimal("-10.07"))
@@ -237,7 +237,7 @@ def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
 
 
 def test_a_realization_with_a_stale_price_basis_settles_nothing() -> None:
-    """Domain rules 6: a realization with a stale price basis waits for a new price."""
+    """A realization with a stale price basis waits for a new price."""
     head = SettledDocument(1, FIRST.model_dump_json())
     newer = realization("T-1", 2, realization_line("38", rate_book=2))
     cited = {("REQ-1", "REG"): 1}
@@ -250,7 +250,7 @@ def test_a_realization_with_a_stale_price_basis_settles_nothing() -> None:
 
 
 def test_a_time_type_that_the_realization_does_not_price_cannot_be_stale() -> None:
-    """Domain rules 6: a revision without overtime has no basis for overtime; its credit takes
+    """A revision without overtime has no basis for overtime; its credit takes
     the invoiced price.
     """
     newer = realization("T-1", 2, realization_line("38"))
@@ -259,7 +259,7 @@ def test_a_time_type_that_the_realization_does_not_price_cannot_be_stale() -> No
 
 
 def test_the_higher_realization_wins() -> None:
-    """Design 1: the higher realization number wins, a repeat has no effect."""
+    """The higher realization number wins, a repeat has no effect."""
     sent = [realization("T-1", number, realization_line("38")) for number in (1, 2, 3, 4)]
     assert sort_realizations(SettledDocument(3, ""), sent[:3], {}).settling == ()
     assert sort_realizations(SettledDocument(3, ""), sent, {}).settling == (sent[3],)
@@ -282,7 +282,7 @@ TODAY = date(2026, 3, 8)
     ],
 )
 def test_the_status_of_an_open_line(effective: date, held: bool, status: str) -> None:
-    """Domain rules 2 (BM): Scheduled (in the future, snoozed or not), Pending (today or past),
+    """Scheduled (in the future, snoozed or not), Pending (today or past),
     Snoozed (on hold).
     """
     assert status_of("open", effective, TODAY, held=held) == status
@@ -290,7 +290,7 @@ def test_the_status_of_an_open_line(effective: date, held: bool, status: str) ->
 
 
 def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
-    """Domain rules 2: out of every batch until released, or until its date; credit lines do not
+    """Out of every batch until released, or until its date; credit lines do not
     inherit it.
     """
     assert [on_hold(until, TODAY) for until in (None, date(2026, 3, 9), TODAY)] == [
@@ -302,7 +302,7 @@ def test_a_snooze_ends_on_its_day_and_never_holds_a_credit() -> None:
 
 
 def test_keys_of_one_group() -> None:
-    """Domain rules 2: requirement and time type, or the catalog item."""
+    """Requirement and time type, or the catalog item."""
     assert snooze_group(REG) == snooze_group(DEAR.line_key) != snooze_group(OT)
     assert snooze_group(product_key("F-1")) == snooze_group(product_key("F-2"))
     with pytest.raises(ValueError, match="no kind"):

@@ -1,4 +1,4 @@
-"""Tax and totals of documents. Source: domain rules 7, and 5 for credits."""
+"""Tax and totals of documents, and the taxes of credits."""
 
 from datetime import date
 from decimal import Decimal
@@ -18,7 +18,7 @@ PERCENTS = st.sampled_from([D(0), D("6.25"), D("8.875"), D(15), D(21)])
 
 
 def test_the_rate_in_force_on_the_effective_date_applies() -> None:
-    """Domain rules 7: rates with dates; a code without a rate on that date has none; no code is
+    """Rates with dates; a code without a rate on that date has none; no code is
     no tax.
     """
     spans = tax_spans(
@@ -37,7 +37,7 @@ def test_the_rate_in_force_on_the_effective_date_applies() -> None:
 
 
 def test_tax_per_line_and_per_document() -> None:
-    """Domain rules 7: 25.06, 25.61, 25.63 at 15 % are 11.44 per line and 11.45 per document."""
+    """25.06, 25.61, 25.63 at 15 % are 11.44 per line and 11.45 per document."""
     amounts = [D("25.06"), D("25.61"), D("25.63")]
     assert [line_tax(amount, D(15), "USD") for amount in amounts] == [
         D("3.76"),
@@ -48,7 +48,7 @@ def test_tax_per_line_and_per_document() -> None:
 
 
 def test_equal_remainders_go_to_the_earlier_line() -> None:
-    """Domain rules 7: three lines of 0.10 at 15 % are 0.045 = 0.05: 0.02, 0.02, 0.01."""
+    """Three lines of 0.10 at 15 % are 0.045 = 0.05: 0.02, 0.02, 0.01."""
     assert document_tax([D("0.10")] * 3, D(15), "USD") == [D("0.02"), D("0.02"), D("0.01")]
 
 
@@ -56,7 +56,7 @@ def test_equal_remainders_go_to_the_earlier_line() -> None:
 def test_parts_of_a_documents_tax_sum_to_the_whole(
     amounts: list[Decimal], percent: Decimal, currency: str
 ) -> None:
-    """Domain rules 7: spread by largest remainder; no part is more than one step away from its
+    """Spread by largest remainder; no part is more than one step away from its
     own share.
     """
     parts = document_tax(amounts, percent, currency)
@@ -68,7 +68,7 @@ def test_parts_of_a_documents_tax_sum_to_the_whole(
 
 
 def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_rest() -> None:
-    """Domain rules 7: 100.00 with 8.88 tax, credited by thirds: 2.96 each; what is left goes
+    """100.00 with 8.88 tax, credited by thirds: 2.96 each; what is left goes
     with the last.
     """
     assert credit_taxes(D(100), D("8.88"), D(0), D(0), [D("-33.33")], "USD") == [D("-2.96")]
@@ -91,7 +91,7 @@ def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_
 def test_credits_of_a_whole_line_take_exactly_its_tax(
     parts: list[Decimal], percent: Decimal
 ) -> None:
-    """Domain rules 5: a line that is used up gives all its quantity, money and tax."""
+    """A line that is used up gives all its quantity, money and tax."""
     amount = sum(parts, D(0))
     tax = line_tax(amount, percent, "USD")
     credited = credit_taxes(amount, tax, D(0), D(0), [-part for part in parts], "USD")
@@ -100,7 +100,7 @@ def test_credits_of_a_whole_line_take_exactly_its_tax(
 
 
 def test_totals_are_kept_apart_by_currency() -> None:
-    """Domain rules 7: one document has one currency; credits count negative."""
+    """One document has one currency; credits count negative."""
     found = totals(
         [("USD", 2, D(100), D(8)), ("EUR", 1, D(50), D(0)), ("USD", 1, D(-30), D("-2.4"))]
     )
@@ -128,5 +128,5 @@ def test_totals_are_kept_apart_by_currency() -> None:
     ("currency", "expected"), [("JPY", "3"), ("USD", "2.51"), ("KWD", "2.506")]
 )
 def test_tax_is_rounded_to_the_currencys_minor_unit(currency: str, expected: str) -> None:
-    """Domain rules 7: JPY 0, USD 2, KWD 3."""
+    """JPY 0, USD 2, KWD 3."""
     assert line_tax(D("25.06"), D(10), currency) == D(expected)

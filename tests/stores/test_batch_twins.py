@@ -1,7 +1,4 @@
-"""Rules that exist in Python and in SQL agree on generated lines.
-
-Sources: domain rules 4, 5 and 7.
-"""
+"""Rules that exist in Python and in SQL agree on generated lines."""
 
 import random
 from datetime import date, timedelta
@@ -156,7 +153,7 @@ WINDOWS = (
 
 
 async def test_windows_of_many_debtors(transact: Transact) -> None:
-    """Domain rules 4: SQL and rules agree for each debtor's window and decisions.
+    """SQL and rules agree for each debtor's window and decisions.
 
     Debtors are parked, left out or waiting at random, with debits and corrections.
     """
@@ -266,7 +263,7 @@ def expected(
 
 
 async def test_tax_over_a_document(transact: Transact) -> None:
-    """Domain rules 7: tax over the sum by code and rate, spread by largest remainder.
+    """Tax over the sum by code and rate, spread by largest remainder.
 
     Equal remainders go to the earlier line.
     """
@@ -317,7 +314,7 @@ async def test_tax_over_a_document(transact: Transact) -> None:
 
 
 async def test_tax_of_credits(transact: Transact) -> None:
-    """Domain rules 5 and 7: credits have their share of the tax, and the last one the rest."""
+    """Credits have their share of the tax, and the last one the rest."""
     draw = random.Random(13)
 
     async def work(connection: AsyncConnection) -> None:

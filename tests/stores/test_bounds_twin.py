@@ -1,7 +1,4 @@
-"""The safety rules of a batch exist in Python and in SQL and agree on generated workdays.
-
-Source: the issue's parked debtors.
-"""
+"""The safety rules of a batch exist in Python and in SQL and agree on generated workdays."""
 
 import random
 from datetime import date, timedelta

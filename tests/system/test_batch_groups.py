@@ -1,6 +1,6 @@
 """Batch groups through the real services: chosen groups, excluded debtors, waiting debtors.
 
-Sources: FastTrack360 automatic invoicing (selecting the invoice batch groups), domain rules 3, 4.
+Source: FastTrack360 automatic invoicing (selecting the invoice batch groups).
 """
 
 from collections import Counter
@@ -108,7 +108,7 @@ async def test_a_digest_includes_the_filter(firm: Firm) -> None:
 
 
 async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
-    """Domain rules 4: by effective date <= cut-off, no cycle.
+    """By effective date <= cut-off, no cycle.
 
     But in no batch without the debtor's group.
     """
@@ -138,7 +138,7 @@ async def test_the_products_of_a_debtor_go_with_its_group(firm: Firm) -> None:
 
 
 async def test_the_time_group_valid_on_the_cut_off_date_decides(firm: Firm) -> None:
-    """Domain rules 4: monthly before, weekly after.
+    """Monthly before, weekly after.
 
     A debtor changes from monthly to weekly on 2010-09-08.
     """
@@ -152,7 +152,7 @@ async def test_the_time_group_valid_on_the_cut_off_date_decides(firm: Firm) -> N
 
 
 async def test_the_companys_default_is_for_debtors_without_a_time_group(firm: Firm) -> None:
-    """Domain rules 4: a default per company.
+    """A default per company.
 
     One that does not exist stops the batch, because it would change the billing of every debtor.
     """
@@ -170,7 +170,7 @@ async def test_the_companys_default_is_for_debtors_without_a_time_group(firm: Fi
 
 
 async def test_a_cut_off_beyond_the_last_period_parks_the_group(firm: Firm) -> None:
-    """Domain rules 4: it is an error of that group.
+    """It is an error of that group.
 
     The other groups are billed; a batch of that group alone is refused.
     """
@@ -212,7 +212,7 @@ async def waiting(firm: Firm, rule: str = "wait") -> None:
 
 
 async def test_a_waiting_debtor_waits_with_all_timesheets(firm: Firm) -> None:
-    """Domain rules 4: one timesheet a week is expected.
+    """One timesheet a week is expected.
 
     Of each active placement; the debtor waits with timesheets of all cycles, not with products.
     """
@@ -288,7 +288,7 @@ async def test_a_correction_waits_with_its_debtors_timesheets(firm: Firm) -> Non
 
 
 async def test_wait_some_days_after_the_cycles_end(firm: Firm) -> None:
-    """Domain rules 4: N days after the cycle's end it is billed."""
+    """N days after the cycle's end it is billed."""
     firm.day("2010-09-07")
     await waiting(firm, "wait:3")
     assert await firm.batch("2010-09-07") == []
@@ -311,7 +311,7 @@ async def test_one_rule_for_the_batch_needs_a_reason(firm: Firm) -> None:
 
 
 async def test_what_counts_as_expected_and_as_in(firm: Firm) -> None:
-    """Domain rules 3 and 4: which timesheets are expected, received.
+    """Which timesheets are expected, received.
 
     A week of zero hours is received, a held timesheet is not; a requirement that is not Filled, an
     ended placement and a direct hire expect none.
@@ -352,7 +352,7 @@ async def test_a_debtor_with_nothing_but_missing_timesheets_is_shown(firm: Firm)
 
 
 async def test_what_is_on_a_document_is_in_whatever_became_of_its_approval(firm: Firm) -> None:
-    """Domain rules 3: invoiced is received.
+    """Invoiced is received.
 
     A timesheet that lost its approval is withheld, but its invoiced lines remain; it is not
     expected.

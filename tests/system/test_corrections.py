@@ -1,4 +1,4 @@
-"""Corrections of invoiced lines through the real services (domain rules 5, row by row)."""
+"""Corrections of invoiced lines through the real services, row by row."""
 
 import json
 from datetime import date, timedelta
@@ -177,7 +177,7 @@ async def test_an_adjustment_upwards_is_an_invoice(agency: Agency) -> None:
 
 
 async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agency) -> None:
-    """Domain rules 5: 38 h, then 41 h, no batch.
+    """38 h, then 41 h, no batch.
 
     One debit of 1 h; the 38 h are on no document.
     """
@@ -191,7 +191,7 @@ async def test_what_never_reached_a_document_leaves_no_trace_on_one(agency: Agen
 async def test_a_correction_is_never_quantity_times_price(
     unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: Configure
 ) -> None:
-    """Domain rules 5: it is a difference of amounts.
+    """It is a difference of amounts.
 
     2 h × 35.0350 = 70.07 invoiced, adjusted to 1 h = 35.04: credit 35.03 (1 × 35.0350 loses a
     cent).
@@ -215,7 +215,7 @@ async def test_a_correction_is_never_quantity_times_price(
 async def test_a_swap_of_time_types_is_two_documents_or_one(
     agency: Agency, credits: str, expected: list[tuple[str, str]]
 ) -> None:
-    """Domain rules 5: an invoice and a credit note.
+    """An invoice and a credit note.
 
     40 REG + 5 OT invoiced, adjusted to 43 REG + 2 OT; one document if netted.
     """
@@ -235,7 +235,7 @@ async def test_a_swap_of_time_types_is_two_documents_or_one(
 
 
 async def test_credits_take_the_newest_invoice_first(agency: Agency) -> None:
-    """Domain rules 5: 40 h and 1 h invoiced, adjusted to 38 h.
+    """40 h and 1 h invoiced, adjusted to 38 h.
 
     1 h of invoice 2 and 2 h of invoice 1 are credited.
     """
@@ -252,7 +252,7 @@ async def test_credits_take_the_newest_invoice_first(agency: Agency) -> None:
 
 
 async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
-    """Domain rules 5: forgiven hours are not credited again.
+    """Forgiven hours are not credited again.
 
     40 h invoiced, 2 h written off, adjusted to 38 h: no document.
     """
@@ -267,7 +267,7 @@ async def test_hours_written_off_are_not_credited_twice(agency: Agency) -> None:
 
 
 async def test_the_order_of_write_off_and_adjustment_does_not_matter(agency: Agency) -> None:
-    """Domain rules 5: adjusted to 38 h first.
+    """Adjusted to 38 h first.
 
     Then 2 h written off by hand: the same, 38 h billed and nothing open.
     """
@@ -281,7 +281,7 @@ async def test_the_order_of_write_off_and_adjustment_does_not_matter(agency: Age
 
 
 async def test_forgiven_has_no_memory(agency: Agency) -> None:
-    """Domain rules 5: 40 h invoiced, 2 h written off: what is open follows.
+    """40 h invoiced, 2 h written off: what is open follows.
 
     40, 39, 38 → nothing; 36 → credit 2 h; back to 39 → 1 h.
     """
@@ -299,7 +299,7 @@ async def test_forgiven_has_no_memory(agency: Agency) -> None:
 
 
 async def test_a_cancelled_original_is_credited_whole(agency: Agency) -> None:
-    """Domain rules 5: a revision without entries credits all."""
+    """A revision without entries credits all."""
     await agency.sheet(REG="40", OT="5")
     await agency.batch()
     await agency.sheet()
@@ -307,7 +307,7 @@ async def test_a_cancelled_original_is_credited_whole(agency: Agency) -> None:
 
 
 async def test_hours_to_rebill_are_billed_once(agency: Agency) -> None:
-    """Domain rules 5: 8 h invoiced, 3.5 h credited to rebill, 1 h more.
+    """8 h invoiced, 3.5 h credited to rebill, 1 h more.
 
     4.5 h (week ending 2022-06-19) and 3.5 h (2022-07-24), then 1 h (2022-07-31): the batch to
     2022-07-31 bills 4.5 h, never 9.0 h.
@@ -328,7 +328,7 @@ async def test_hours_to_rebill_are_billed_once(agency: Agency) -> None:
 
 
 async def test_hours_of_one_sheet_to_rebill_are_billed_once(agency: Agency) -> None:
-    """Domain rules 5: the same on one document and key.
+    """The same on one document and key.
 
     8 h invoiced, 3.5 h credited to rebill, then 9 h worked: the batch bills 4.5 h.
     """
@@ -341,7 +341,7 @@ async def test_hours_of_one_sheet_to_rebill_are_billed_once(agency: Agency) -> N
 
 
 async def test_billing_is_per_line_never_per_timesheet(agency: Agency) -> None:
-    """Domain rules 5: one of two requirements is invoiced.
+    """One of two requirements is invoiced.
 
     The other stays open.
     """
@@ -357,7 +357,7 @@ async def test_billing_is_per_line_never_per_timesheet(agency: Agency) -> None:
 
 
 async def test_a_credit_goes_to_the_old_debtor_and_a_debit_to_the_new_one(agency: Agency) -> None:
-    """Domain rules 5: the office moved.
+    """The office moved.
 
     To another Account Name between invoice and adjustment; a credit to rebill is treated the same.
     """
@@ -422,7 +422,7 @@ async def test_a_whole_write_off_is_undone_without_a_credit_note(agency: Agency)
 
 
 async def test_a_credit_to_rebill_of_a_withheld_document_waits_with_it(agency: Agency) -> None:
-    """Domain rules 3: nothing of it is open.
+    """Nothing of it is open.
 
     What is credited to rebill is opened when the document is released.
     """
@@ -464,7 +464,7 @@ async def test_a_whole_invoice_of_which_part_was_adjusted(agency: Agency) -> Non
 
 
 async def test_written_off_hours_stay_forgiven_when_the_rate_changes(agency: Agency) -> None:
-    """Domain rules 6: cited rates apply.
+    """Cited rates apply.
 
     Lines that were written off are cited, too: else their hours would be billed at the new price.
     """

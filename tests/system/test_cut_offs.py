@@ -1,6 +1,6 @@
 """Cut-offs and billing cycles through the real services.
 
-Sources: FastTrack360 automatic invoicing (both scenarios, by date), domain rules 3 and 4.
+Source: FastTrack360 automatic invoicing (both scenarios, by date).
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ async def test_fasttracks_scenarios(
 async def test_by_the_day_at_a_months_end(
     firm: Firm, cut_off: str, week_ending: str, is_in: bool
 ) -> None:
-    """Domain rules 4: a cut-off on the last day of a cycle takes it.
+    """A cut-off on the last day of a cycle takes it.
 
     The day before does not; week ending decides, to the day.
     """
@@ -102,7 +102,7 @@ async def test_by_the_day_at_a_months_end(
 async def test_a_timesheet_over_a_months_end_is_of_the_month_in_which_its_week_ends(
     firm: Firm,
 ) -> None:
-    """Domain rules 4: never split.
+    """Never split.
 
     Week ending 2010-09-05 with work on 08-30 and 08-31 is of September, whole.
     """
@@ -159,7 +159,7 @@ async def test_a_late_timesheet_and_a_correction_join_the_next_batch(firm: Firm)
 
 
 async def test_scheduled_never_goes_in(firm: Firm) -> None:
-    """Domain rules 4: whatever the cycle or a cut-off in the future."""
+    """Whatever the cycle or a cut-off in the future."""
     await firm.opens("A", "B")
     await firm.group("any", "non-date", "A")
     await firm.sheets("A", "2010-09-26")
@@ -186,7 +186,7 @@ async def test_scheduled_never_goes_in(firm: Firm) -> None:
 async def test_the_cut_off_is_today_where_the_billing_company_is(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, today: str, last_day: str, is_in: bool
 ) -> None:
-    """Domain rules 4: zones from -11 to +14.
+    """Zones from -11 to +14.
 
     On the day on which New York's clocks change, one instant is in two cycles.
     """
@@ -221,7 +221,7 @@ async def test_the_cut_off_is_today_where_the_billing_company_is(
 async def test_cycles_at_leap_days_and_year_ends(
     firm: Firm, cycle: dict[str, str], cut_off: str, first_day: str, last_day: str
 ) -> None:
-    """Domain rules 4: cycle days in batch groups and in batches."""
+    """Cycle days in batch groups and in batches."""
     firm.day("2027-03-01")
     await firm.opens("A")
     await firm.group(

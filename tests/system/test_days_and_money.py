@@ -1,6 +1,6 @@
 """Days, tax and money through the real services: cycle ends, dates, due dates, rounding.
 
-Sources: domain rules 4 (cut-off), 6 (kinds of rates), 7 (money and tax), 8 (numbers and dates).
+The rules are in docs/billing.md: cut-off, rates, money, tax, numbers and dates.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -60,7 +60,7 @@ async def documents(firm: Firm) -> list[dict[str, Any]]:
 async def test_a_cycle_is_complete_when_its_last_day_begins(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, cycle: dict[str, str], last_day: str
 ) -> None:
-    """Domain rules 4: today at the billing company.
+    """Today at the billing company.
 
     One minute before the last day begins, the cycle is not complete and its last timesheet is still
     Scheduled; then it is billed, with a late one.
@@ -107,7 +107,7 @@ async def test_a_cycle_is_complete_when_its_last_day_begins(
 async def test_a_document_is_dated_where_the_billing_company_is(
     firm: Firm, monkeypatch: pytest.MonkeyPatch, zone: str, local: str
 ) -> None:
-    """Domain rules 8: local date at close, or given.
+    """Local date at close, or given.
 
     A given date is not after the local date and not before the last in the series. The cut-off is
     never the date.
@@ -149,7 +149,7 @@ async def test_a_document_is_dated_where_the_billing_company_is(
     ],
 )
 async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
-    """Domain rules 8: on receipt, net n, end of next month, day of month.
+    """On receipt, net n, end of next month, day of month.
 
     2026-08-15 + 15 = 08-30; 08-15 → 09-30; 2026-02-10, day 31 → 02-28; 08-20, day 15 → 09-15; over
     leap days and year ends. A credit note by hand has the terms of what it corrects.
@@ -194,7 +194,7 @@ async def test_due_dates(firm: Firm, today: str, terms: str, due: str) -> None:
 async def test_an_amount_is_rounded_once_to_the_currency(
     firm: Firm, currency: str, hours: str, price: str, amount: str
 ) -> None:
-    """Domain rules 7: half up to JPY 0, USD 2, KWD 3.
+    """Half up to JPY 0, USD 2, KWD 3.
 
     Rates and quantities have 4 decimals; hours are summed before.
     """
@@ -220,7 +220,7 @@ async def test_an_amount_is_rounded_once_to_the_currency(
 async def test_tax_per_line_and_per_document(
     firm: Firm, basis: str, taxes: list[str], total: str
 ) -> None:
-    """Domain rules 7: 11.44 by line, 11.45 by document.
+    """11.44 by line, 11.45 by document.
 
     25.06, 25.61, 25.63 at 15 %: 3.76 + 3.84 + 3.84, or 3.76 + 3.84 + 3.85. Credited line by line,
     each credit takes the tax of its line and nothing is left.
@@ -268,7 +268,7 @@ async def test_tax_per_line_and_per_document(
 async def test_tax_of_a_week_that_spans_a_change_of_rate(
     firm: Firm, tax_date: str, lines: list[tuple[str, str, str]], tax: str
 ) -> None:
-    """Domain rules 7 and 12: the rate on the week ending, or, by choice, on each work date.
+    """The rate on the week ending, or, by choice, on each work date.
 
     1 h on 30 June and 1 h on 1 July at 100.00, 19 % and then 16 %: 32.00 or 35.00. A preview from
     before the choice does not hold for the batch after it. A revision credits the line that it
@@ -309,7 +309,7 @@ async def test_tax_of_a_week_that_spans_a_change_of_rate(
 
 
 async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(firm: Firm) -> None:
-    """Domain rules 7: of the line.
+    """Of the line.
 
     Not of the day of the batch; a credit has the code and rate of its line, whatever is in force
     then.
@@ -345,7 +345,7 @@ async def test_the_tax_rate_of_the_effective_date_applies_and_a_credit_keeps_it(
     ("unit", "quantity", "amount"), [("HUR", "2", "100"), ("DAY", "1", "50"), ("C62", "3", "150")]
 )
 async def test_kinds_of_rates(firm: Firm, unit: str, quantity: str, amount: str) -> None:
-    """Domain rules 6: per hour, day, unit: the quantity has the unit of the rate."""
+    """Per hour, day, unit: the quantity has the unit of the rate."""
     await firm.opens("A")
     firm.order("A", 2, rates=[rate(price="50", since="2000-01-01", unit=unit)])
     firm.pipeline.send(

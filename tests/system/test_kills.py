@@ -1,4 +1,4 @@
-"""Kill any process at any point: the result is that of an undisturbed run (faults 1-6, 9, 11)."""
+"""Kill any process at any point: the result is that of an undisturbed run."""
 
 import os
 import random
