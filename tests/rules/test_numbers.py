@@ -52,7 +52,7 @@ def test_a_used_number_is_refused_with_the_next_free_one(wanted: int) -> None:
 
 def test_refusals_name_numbers_as_documents_show_them() -> None:
     """Issue 11, 22: both numbers, a series without a prefix in words, and what a jump needs."""
-    bare = Series("", 3, next_number=8, last_date=date(2026, 8, 1), used=True)
+    bare = Series("", 3, next_number=8, last_date=date(2026, 8, 1))
     with pytest.raises(Refused) as used:
         first_number(bare, 5, "because")
     assert used.value.message == (
