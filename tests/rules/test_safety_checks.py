@@ -9,10 +9,9 @@ from services.invoicer.batches.rules.safety_checks import (
     ParkedDebtor,
     SafetyViolation,
     UnsafeDebtor,
-    WorkedTime,
     parked,
-    safety_violations,
 )
+from tests.twins import WorkedTime, safety_violations
 
 MONDAY, TUESDAY = date(2026, 3, 2), date(2026, 3, 3)
 
