@@ -338,7 +338,7 @@ class Storm:
         await asyncio.to_thread(self.run.servers.crash, "postgres")
 
     async def freeze_kafka(self) -> None:
-        """The broker answers nobody for 8 s."""
+        """The broker gives no answer for 8 s."""
         pid = self.run.servers.kafka.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
@@ -374,7 +374,7 @@ class Storm:
     # -- records
 
     def _aborted(self) -> list[Sent]:
-        """A new timesheet, and a late revision of one that was sent, which nobody may ever see."""
+        """A new timesheet, and a late revision of one that was sent, which no reader may ever see."""
         known = [one for one in self.sent if one.topic == "timesheet-approved"]
         good = [one for one in known if named(one.value) is not None]
         entries = [builders.entry("8", WEEKS[0], "REG", "REQ-1")]
