@@ -374,7 +374,7 @@ class Storm:
     # -- records
 
     def _aborted(self) -> list[Sent]:
-        """A new timesheet, and a late revision of one that was sent, which no reader may ever see."""
+        """A new timesheet, and a late revision of a known one: no reader may ever see them."""
         known = [one for one in self.sent if one.topic == "timesheet-approved"]
         good = [one for one in known if named(one.value) is not None]
         entries = [builders.entry("8", WEEKS[0], "REG", "REQ-1")]
