@@ -205,6 +205,7 @@ class TestTryton(LedgerSuite):
 
         expected = await what_is_read()
         answers.names -= {"id", "result", "__class__", "decimal", "year", "month", "day"}
+        answers.names -= {"hour", "minute", "second", "microsecond"}
         needed = set()
         for field in sorted(answers.names):
             answers.left_out = field
