@@ -206,6 +206,7 @@ class TestTryton(LedgerSuite):
         expected = await what_is_read()
         answers.names -= {"id", "result", "__class__", "decimal", "year", "month", "day"}
         answers.names -= {"hour", "minute", "second", "microsecond"}
+        answers.names -= {"move_origin"}  # empty, it is a payment that was entered as a move
         needed = set()
         for field in sorted(answers.names):
             answers.left_out = field
