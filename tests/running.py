@@ -226,7 +226,7 @@ async def ends(topics: Iterable[str]) -> dict[str, int]:
     """The number of records that each topic ever had, over its partitions."""
     async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
         found = await consumer.end_offsets(
-            [one for topic in topics for one in await _partitions(consumer, topic)]
+            [one for topic in topics for one in await partitions_of(consumer, topic)]
         )
     counted: dict[str, int] = {}
     for one, end in found.items():
@@ -240,7 +240,7 @@ async def records_of(topic: str) -> list[Any]:
     """All records of a topic, partition by partition."""
     found: list[Any] = []
     async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
-        partitions = await _partitions(consumer, topic)
+        partitions = await partitions_of(consumer, topic)
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
         last = await consumer.end_offsets(partitions)
@@ -273,7 +273,8 @@ async def answered(*asked: AnyCommand, partition: int | None = None) -> list[dic
     return [found[an_id][-1] for an_id in ids]
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """The partitions of a topic, which is named without prefix."""
     await consumer._client._wait_on_metadata(full_name(topic))
     return [
         TopicPartition(full_name(topic), number)

@@ -111,6 +111,13 @@ COMMANDS = {
     "reconcile": {"ledger": "main-ledger"},
     "replay-dead-letter": {"service": "fee_realizer", "dead_letter_id": 1, "value": "{}"},
     "discard-dead-letter": {"service": "fee_realizer", "dead_letter_id": 1},
+    "skip-records": {
+        "service": "fee_realizer",
+        "topic": "timesheet-approved",
+        "partition": 0,
+        "to_offset": 43,
+    },
+    "resume-consumer": {"service": "fee_realizer", "topic": "timesheet-approved"},
     "republish": {"service": "fee_realizer", "document_kind": "timesheet", "document_id": "T-1"},
 }
 

@@ -31,6 +31,7 @@ from services.console.queries.batches import batch
 from services.console.queries.companies import companies_today
 from services.console.queries.pay_lines import STATUSES, pay_lines
 from services.console.queries.snapshot import open_snapshot
+from services.fee_realizer.companies.store import record_today
 from shared.consumer.records import Record
 from shared.events.billing import CommandResult
 from shared.events.realizations import PayLinesRealized
@@ -111,6 +112,8 @@ class Replay:
 
     async def _today(self, today: str) -> None:
         set_today(today)
+        async with self.office.engines["fee_realizer"].begin() as connection:
+            await record_today(connection, date.fromisoformat(today))
 
     async def _publish(self, topic: str, messages: Sequence[Sequence[Any]]) -> None:
         records = [record(topic, value.encode(), key) for key, value in messages]

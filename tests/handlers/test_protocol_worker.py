@@ -472,11 +472,11 @@ async def test_a_consumer_that_does_not_read_is_not_ready(
     """Health is progress: a worker whose process is up but whose consumer leaves records lying
     is not ready; when it reads again it is.
     """
-    configure(progress_limit_seconds=1.5)
+    configure(progress_limit_seconds=4.5)
     async with working(SampleService()) as (app, _):
         await publish(sample("a"))
         await until("the first one", all_kept(engine_of, 1))
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(5.5)
         assert app.worker.progress.ready()[0], "idle is not stuck"
         consumer = app.consumers[0].client
         consumer.pause(*consumer.assignment())

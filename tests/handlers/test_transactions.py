@@ -81,7 +81,7 @@ async def test_an_open_transaction_holds_back_and_makes_nothing_look_stuck(
     Meanwhile the worker is ready, although records lie there longer than its limit allows, and its
     lag is 0: there is nothing that it may read.
     """
-    configure(progress_limit_seconds=1.5)
+    configure(progress_limit_seconds=4.5)
     async with working(SampleService()) as (app, _), transactional("slow") as producer:
         await publish(sample("a"))
         await producer.begin_transaction()
@@ -89,7 +89,7 @@ async def test_an_open_transaction_holds_back_and_makes_nothing_look_stuck(
         await publish(sample("c"))
         await publish(sample("d"), partition=1)
         await until("the free ones", all_kept(engine_of, 2))
-        await asyncio.sleep(3)
+        await asyncio.sleep(6)
         assert app.worker.progress.ready() == (True, "work flows")
         assert sorted(await kept(engine_of)) == ["a", "d"]
         assert [(one.committed, one.end, one.lag) for one in await lag()] == [(1, 1, 0), (1, 1, 0)]
