@@ -184,19 +184,24 @@ class Month:
 
 @dataclass
 class Storm:
-    """Faults of one seed, on one run."""
+    """Faults of one seed, on one run. `only`: the kinds to draw from; all by default."""
 
     run: Run
     keeper: Keeper
     seed: int
     faults: int
+    only: Sequence[str] = ()
     happened: Counter[str] = field(default_factory=Counter)
     sent: list[Sent] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        kinds = self.kinds()
+        kinds = {
+            name: drawn
+            for name, drawn in self.kinds().items()
+            if not self.only or name in self.only
+        }
         names = [name for name, (weight, _) in kinds.items() for _ in range(weight)]
         self._plan = [*kinds, *self.rng.choices(names, k=max(0, self.faults - len(kinds)))]
         self._plan = self._plan[: self.faults]

@@ -19,6 +19,8 @@ pytestmark = [
 ]
 SEEDS = [int(seed) for seed in os.environ.get("STORM_SEEDS", "20261130,20261201").split(",")]
 """`STORM_SEEDS=1,2,3` plays other storms."""
+ONLY = tuple(name for name in os.environ.get("STORM_ONLY", "").split(",") if name)
+"""`STORM_ONLY='full disk'` plays faults of some kinds only."""
 FAULTS = int(os.environ.get("STORM_FAULTS", "60"))
 
 
@@ -42,7 +44,7 @@ async def test_a_storm_changes_nothing(
     for faults in (0, FAULTS):
         async with new_run(own_servers, configure) as run:
             keeper = Keeper(run.environment, run.folder)
-            storm = Storm(run, keeper, seed, faults)
+            storm = Storm(run, keeper, seed, faults, ONLY)
             await storm.play(Month(Workload(seed, documents=600, offices=8)).phases())
             print(f"seed {seed}: {dict(storm.happened)}, restarts: {keeper.restarts}")
             assert storm.happened.total() == faults

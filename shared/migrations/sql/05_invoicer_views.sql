@@ -150,8 +150,8 @@ CREATE VIEW invoicer.invoiced_line_key AS
 GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
 
 -- The documents that fee_realizer must price again: a batch closed after their rates were read, or
--- credits took their lines off the documents. What is open then takes the rates in force; invoiced
--- lines kept the rate book that they cited.
+-- credits took all invoiced lines of a requirement and time type off the documents, of which a line
+-- is open. What is open takes the rates in force; invoiced lines kept the rate book that they cited.
 CREATE VIEW invoicer.stale_price_basis AS
   SELECT document_kind, document_id, realization_no, stale_realization_no,
          CAST(NULL AS timestamptz) AS citation_ended_at
@@ -166,7 +166,19 @@ CREATE VIEW invoicer.stale_price_basis AS
     WHERE NOT EXISTS (
       SELECT FROM invoicer.cited_rate_version c
       WHERE c.document_kind = d.document_kind AND c.document_id = d.document_id
-        AND c.requirement_id = r.requirement_id AND c.time_type = b.basis ->> 'time_type'));
+        AND c.requirement_id = r.requirement_id AND c.time_type = b.basis ->> 'time_type')
+    AND EXISTS (
+      SELECT FROM invoicer.pay_line p
+      JOIN invoicer.open_line o
+        ON o.billing_company = p.billing_company AND o.pay_line_id = p.pay_line_id
+      WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
+        AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
+        AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type')
+    AND EXISTS (
+      SELECT FROM invoicer.pay_line p JOIN invoicer.invoice_line USING (pay_line_id)
+      WHERE p.document_kind = d.document_kind AND p.document_id = d.document_id
+        AND p.line_kind = 'timesheet' AND p.corrects_invoice_id IS NULL
+        AND p.requirement_id = r.requirement_id AND p.time_type = b.basis ->> 'time_type'));
 GRANT SELECT ON invoicer.cited_rate_version, invoicer.stale_price_basis TO fee_realizer, invoicer;
 
 -- The lines that the scheduler announces when they become due.
