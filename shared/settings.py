@@ -63,7 +63,8 @@ class Settings:
     pool_size: Annotated[int, "database connections of one worker"] = 5
     sweep_seconds: Annotated[
         float,
-        "how often a worker looks for messages in the outbox and documents to price",
+        "how often a worker looks for messages in the outbox and documents to price;"
+        " the lag exporter reads the lag at most so often",
     ] = 5.0
     tick_seconds: Annotated[float, "how often the scheduler looks at the clock"] = 15.0
     progress_limit_seconds: Annotated[

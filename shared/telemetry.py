@@ -75,12 +75,19 @@ DELIVERIES_ENDED = Counter(
 )
 OLDEST_UNSYNCED = Gauge(
     "backoffice_sync_oldest_unsynced_seconds",
-    "Age of the oldest delivery that is neither posted nor parked",
+    "Age of the oldest delivery that is neither posted nor refused",
     registry=REGISTRY,
 )
 LAG = Gauge(
     "kafka_consumergroup_lag",
-    "Records behind the last stable offset of the partition; -1 when nothing is committed",
+    "Records that the group has still to read: all up to the last stable offset of the partition"
+    " when it committed nothing",
+    ["consumergroup", "topic", "partition"],
+    registry=REGISTRY,
+)
+LAG_SECONDS = Gauge(
+    "kafka_consumergroup_lag_seconds",
+    "Age of the oldest record that the group has still to read; 0 when there is none",
     ["consumergroup", "topic", "partition"],
     registry=REGISTRY,
 )

@@ -29,6 +29,7 @@ from shared.broker.topics import COMMAND_RESULTS, CONSUMED, all_topics, full_nam
 from shared.consumer.lag import LagReader, groups_of
 from shared.events.commands import AnyCommand, key_of
 from shared.settings import settings
+from shared.stack.workers import module_of
 from shared.verify import Report, verify
 from tests.conftest import EngineOf
 
@@ -95,7 +96,7 @@ async def start(
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *(command or ("-m", f"services.{service}.app")),
+            *(command or ("-m", module_of(service))),
             env=own,
             cwd=ROOT,
             stderr=sink,

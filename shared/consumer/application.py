@@ -28,7 +28,6 @@ from prometheus_client import make_asgi_app
 from shared import faults, telemetry
 from shared.broker.topics import PUBLISHED, dead_letter_topic, full_name
 from shared.consumer import loops, upstream
-from shared.consumer.lag import LagReader
 from shared.consumer.performance import garbage_collection
 from shared.consumer.topic_consumer import TopicConsumer
 from shared.consumer.worker import Service, Worker
@@ -184,8 +183,7 @@ class WorkerApplication(AsgiFastStream):
             await stack.enter_async_context(worker.unit_of_work.producer)
             await loops.publish_outbox(worker)
             await loops.run_jobs(worker)
-            lag_reader = await stack.enter_async_context(LagReader(settings().kafka))
-            self._sweep = loops.Sweep(worker, self.consumers, lag_reader, keep_name)
+            self._sweep = loops.Sweep(worker, self.consumers, keep_name)
             try:
                 yield
             finally:

@@ -1,15 +1,16 @@
 """Consumer lag: committed offsets against the ends of the partitions, read from Kafka itself.
 
-`backoffice lag` shows it. Each worker exports it for its own groups as `kafka_consumergroup_lag`
-with kafka_exporter's labels, so that public dashboards and alert rules work unchanged. A reader
-needs no worker and joins no group.
+`backoffice lag` shows it. `shared.lag_exporter` exports it for all groups as
+`kafka_consumergroup_lag` with kafka_exporter's labels, so that public dashboards and alert rules
+work unchanged. A reader needs no worker and joins no group, so lag does not vanish with a worker.
 
 The end of a partition is its last stable offset, because a consumer reads no further: what follows
 it belongs to a transaction that is still open, or comes after the beginning of one.
 """
 
+import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -20,6 +21,11 @@ from shared import telemetry
 from shared.broker.topics import CONSUMED, full_name, group_name
 
 NOTHING_COMMITTED = -1
+FETCHED_BYTES = 16 * 1024
+"""Of a partition whose oldest unread record is looked at: one record is enough."""
+FETCH_WAIT_MS = 100
+OLDEST_SECONDS = 2.0
+"""How long one reading waits for the oldest unread records of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,8 @@ class GroupLag:
     """One partition as one consumer group sees it.
 
     `lag` is the number of records behind the end; -1 while the group has committed nothing there.
-    `begin` is the first offset that Kafka still keeps.
+    `begin` is the first offset that Kafka still keeps. `seconds` is the age of the oldest record
+    that the group has still to read: 0 if there is none, None while it is not known.
     """
 
     group: str
@@ -36,6 +43,12 @@ class GroupLag:
     committed: int
     end: int
     begin: int = 0
+    seconds: float | None = None
+
+    @property
+    def position(self) -> int:
+        """The offset from which the group has still to read."""
+        return max(self.committed, self.begin)
 
     @property
     def lag(self) -> int:
@@ -45,7 +58,7 @@ class GroupLag:
         """
         if self.committed == NOTHING_COMMITTED:
             return NOTHING_COMMITTED
-        return max(0, self.end - max(self.committed, self.begin))
+        return max(0, self.end - self.position)
 
     @property
     def behind(self) -> int:
@@ -69,24 +82,27 @@ class LagReader:
 
     def __init__(self, bootstrap: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._ends = AIOKafkaConsumer(
+        self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",
+            max_partition_fetch_bytes=FETCHED_BYTES,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
+        self._oldest: dict[tuple[TopicPartition, int], int] = {}
 
     async def __aenter__(self) -> Self:
         try:
             await self._admin.start()
-            await self._ends.start()
+            await self._consumer.start()
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._ends.stop()
+        await self._consumer.stop()
         await self._admin.close()
 
     async def lag(self, groups: Mapping[str, str]) -> list[GroupLag]:
@@ -105,8 +121,8 @@ class LagReader:
             if topic in partitions
         }
         every = [one for of_topic in partitions.values() for one in of_topic]
-        begins = await self._ends.beginning_offsets(every) if every else {}
-        ends = await self._ends.end_offsets(every) if every else {}
+        begins = await self._consumer.beginning_offsets(every) if every else {}
+        ends = await self._consumer.end_offsets(every) if every else {}
         return [
             GroupLag(
                 group,
@@ -119,6 +135,55 @@ class LagReader:
             for group, topic in sorted(groups.items())
             for one in sorted(partitions.get(topic, []))
         ]
+
+    async def with_ages(self, lags: Iterable[GroupLag]) -> list[GroupLag]:
+        """The same rows with `seconds`. A record is read once as long as it is the oldest unread.
+
+        Nothing is read for a group at the end. Of a stopped partition whose next record cannot be
+        decoded the age is not known.
+        """
+        aged, oldest = [], {}
+        by_group: dict[str, list[GroupLag]] = {}
+        for one in lags:
+            by_group.setdefault(one.group, []).append(one)
+        for rows in by_group.values():
+            ends = {_place(row): row.end for row in rows if row.behind}
+            known = {at: self._oldest[at] for at in ends if at in self._oldest}
+            known |= await self._oldest_records({at: ends[at] for at in ends if at not in known})
+            oldest.update(known)
+            aged += [replace(row, seconds=_age(row, known.get(_place(row)))) for row in rows]
+        self._oldest = oldest
+        return aged
+
+    async def _oldest_records(
+        self, ends: Mapping[tuple[TopicPartition, int], int]
+    ) -> dict[tuple[TopicPartition, int], int]:
+        """The timestamp (ms since 1970) of the first record at or after each offset before its end.
+
+        What is left of a partition may be no record but the marker of a transaction: then there is
+        no timestamp.
+        """
+        found: dict[tuple[TopicPartition, int], int] = {}
+        if not ends:
+            return found
+        missing = dict(ends.keys())
+        self._consumer.assign(list(missing))
+        for partition, offset in ends:
+            self._consumer.seek(partition, offset)
+        deadline = time.monotonic() + OLDEST_SECONDS
+        while missing and time.monotonic() < deadline:
+            polled = await self._consumer.getmany(
+                *missing, timeout_ms=2 * FETCH_WAIT_MS, max_records=1
+            )
+            for partition, records in polled.items():
+                for record in records:
+                    found[partition, missing.pop(partition)] = record.timestamp
+            for partition, offset in list(missing.items()):
+                if await self._consumer.position(partition) >= ends[partition, offset]:
+                    del missing[partition]
+        # Or it would go on to fetch. After `unsubscribe`, `stop` of aiokafka 0.14 may never end.
+        self._consumer.pause(*self._consumer.assignment())
+        return found
 
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
         try:
@@ -135,7 +200,25 @@ async def lag_of(bootstrap: str, groups: Mapping[str, str] | None = None) -> lis
         return await reader.lag(groups_of() if groups is None else groups)
 
 
+def _place(row: GroupLag) -> tuple[TopicPartition, int]:
+    return TopicPartition(row.topic, row.partition), row.position
+
+
+def _age(row: GroupLag, timestamp_ms: int | None) -> float | None:
+    """Seconds since that timestamp; Kafka has -1 for a record without one."""
+    if not row.behind:
+        return 0.0
+    if timestamp_ms is None or timestamp_ms < 0:
+        return None
+    return max(0.0, time.time() - timestamp_ms / 1000)
+
+
 def export(lags: Iterable[GroupLag]) -> None:
-    """Set the metrics of lag."""
+    """Set the metrics of lag to these rows and no others."""
+    telemetry.LAG.clear()
+    telemetry.LAG_SECONDS.clear()
     for one in lags:
-        telemetry.LAG.labels(one.group, one.topic, str(one.partition)).set(one.lag)
+        labels = (one.group, one.topic, str(one.partition))
+        telemetry.LAG.labels(*labels).set(one.behind)
+        if one.seconds is not None:
+            telemetry.LAG_SECONDS.labels(*labels).set(one.seconds)

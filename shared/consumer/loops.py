@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import telemetry
-from shared.broker.topics import full_name, group_name
-from shared.consumer import lag, stopped_partitions, tables
+from shared.consumer import stopped_partitions, tables
 from shared.consumer.performance.garbage_collection import GarbageCollector
 from shared.consumer.records import Applied, OutboxId
 from shared.consumer.topic_consumer import TopicConsumer
@@ -55,7 +54,6 @@ class Sweep:
 
     worker: Worker
     consumers: Sequence[TopicConsumer]
-    lag_reader: lag.LagReader
     keep_name: ReplicaNameLock
     _left_behind: set[OutboxId] = field(default_factory=set)
     _garbage_collector: GarbageCollector = field(default_factory=GarbageCollector)
@@ -79,10 +77,6 @@ class Sweep:
         self._left_behind = unpublished
         telemetry.DEAD_LETTERS.labels(service.name).set(dead_letters)
         telemetry.OUTBOX.labels(service.name).set(outbox)
-        groups = {
-            group_name(service.name, each.topic): full_name(each.topic) for each in self.consumers
-        }
-        lag.export(await self.lag_reader.lag(groups))
         for consumer in self.consumers:
             await consumer.check_running()
             await consumer.stops.sweep(stored_stops)

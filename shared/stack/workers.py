@@ -14,7 +14,9 @@ from shared.stack.ports import HOST, Ports
 from shared.stack.process import Child, Launch, python_environment, start_child, tail
 from shared.stack.tending import Part
 
-STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
+LAG_EXPORTER = "lag_exporter"
+"""Nobody's worker: it exports the lag of all consumer groups, and is tended like a worker."""
+STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync", LAG_EXPORTER)
 READY_TIMEOUT_SECONDS = 90.0
 ENDS_BEFORE_READY = 5
 STOP_PATIENCE_SECONDS = 20.0
@@ -58,6 +60,11 @@ def replicas_of(
     return {name: wished.get(name, number) for name, number in numbers.items()}
 
 
+def module_of(service: str) -> str:
+    """The module that runs as the process of this name."""
+    return f"shared.{service}" if service == LAG_EXPORTER else f"services.{service}.app"
+
+
 class Worker(Part):
     """One replica of a worker."""
 
@@ -96,9 +103,11 @@ class Worker(Part):
             "BACKOFFICE_REPLICA": self.replica,
             "PYTHONUNBUFFERED": "1",
         }
+        if self.service == LAG_EXPORTER:
+            del environment["BACKOFFICE_DATABASE_URL"]  # it needs none
         launch = Launch(
             name=self.name,
-            command=(sys.executable, "-m", f"services.{self.service}.app"),
+            command=(sys.executable, "-m", module_of(self.service)),
             log=self.log,
             environment=environment,
             stop_signal=signal.SIGTERM,

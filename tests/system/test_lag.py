@@ -1,18 +1,25 @@
 """Lag is the end of the partition minus the committed offset of the group."""
 
+import asyncio
+import re
+import time
+from pathlib import Path
+
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from shared.broker.topics import full_name, group_name
-from shared.consumer.lag import GroupLag, export, groups_of, lag_of
+from shared.consumer.lag import GroupLag, LagReader, export, groups_of, lag_of
 from shared.settings import settings
+from shared.stack.workers import LAG_EXPORTER
 from shared.telemetry import REGISTRY
+from tests.running import running, until
 
 
 async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
     """Five records, two committed: the lag is three.
 
-    A partition without a commit is -1 in the metric, and its lag is all its records.
+    A partition without a commit has all its records to read, in the metric too.
     """
     topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
     async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
@@ -30,6 +37,8 @@ async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
     export(found)
     labels = {"consumergroup": group, "topic": topic, "partition": "0"}
     assert REGISTRY.get_sample_value("kafka_consumergroup_lag", labels) == 3
+    labels["partition"] = "1"
+    assert REGISTRY.get_sample_value("kafka_consumergroup_lag", labels) == 1
 
 
 async def test_what_kafka_has_deleted_is_no_lag(topics: str) -> None:
@@ -71,3 +80,76 @@ async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
         settings().kafka, {"no one": full_name("nothing-here"), **groups_of(["scheduler"])}
     )
     assert {one.topic for one in found} == {full_name("operator-commands")}
+
+
+AN_HOUR_MS = 3_600_000
+
+
+async def test_the_age_is_that_of_the_oldest_unread_record(topics: str) -> None:
+    """The age is that of the record at the committed offset, for each group of the topic.
+
+    A group at the end has no age, nor has one for which only the marker of a transaction is left.
+    """
+    topic, new = full_name("operator-commands"), group_name("invoicer", "operator-commands")
+    old, at_end = (group_name(one, "operator-commands") for one in ("scheduler", "fee_realizer"))
+    now, partition = int(time.time() * 1000), TopicPartition(topic, 0)
+    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+        for hours in (3, 2, 1):
+            at = now - hours * AN_HOUR_MS
+            await producer.send_and_wait(topic, b"x", partition=0, timestamp_ms=at)
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings().kafka, transactional_id=f"{topics}aborts"
+    ) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"aborted", partition=0)
+        await producer.abort_transaction()
+    for group, offset in ((old, 1), (at_end, 5), (new, 3)):
+        async with AIOKafkaConsumer(
+            bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+        ) as consumer:
+            consumer.assign([partition])
+            await consumer.commit({partition: offset})
+    groups = dict.fromkeys((old, at_end, new, "never committed"), topic)
+    async with LagReader(settings().kafka) as reader:
+        for _ in range(2):  # the second time without reading the records again
+            found = await reader.with_ages(await reader.lag(groups))
+            hours = {
+                one.group: one.seconds and round(one.seconds * 1000 / AN_HOUR_MS, 1)
+                for one in found
+                if one.partition == 0
+            }
+            assert hours == {old: 2.0, "never committed": 3.0, at_end: 0.0, new: None}
+
+
+async def test_the_exporter_shows_every_group_without_any_worker(
+    stack: dict[str, str], topics: str, tmp_path: Path
+) -> None:
+    """No worker runs, and none ever did: records and seconds of all groups are there.
+
+    Asked again at once, the exporter does not ask Kafka again.
+    """
+    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+        at = int(time.time() * 1000) - AN_HOUR_MS
+        for _ in range(3):
+            await producer.send_and_wait(
+                full_name("billto-changed"), b"x", b"k", partition=1, timestamp_ms=at
+            )
+    alone = {name: value for name, value in stack.items() if "DATABASE" not in name}
+    async with running(alone, tmp_path, LAG_EXPORTER, sweep_seconds=60) as (one,):
+
+        async def ready() -> bool:
+            return (await asyncio.to_thread(one.page, "/readyz"))[0] == 200
+
+        await until("the exporter is ready", ready)
+        assert (await asyncio.to_thread(one.page, "/healthz"))[0] == 200
+        status, page = await asyncio.to_thread(one.page, "/metrics")
+        series = dict(re.findall(r"^(kafka_\S+) (\S+)$", page, re.MULTILINE))
+        assert (status, len(series)) == (200, 4 * len(groups_of()))
+        group = group_name("invoicer", "billto-changed")
+        labels = f'{{consumergroup="{group}",partition="1",topic="{full_name("billto-changed")}"}}'
+        assert float(series[f"kafka_consumergroup_lag{labels}"]) == 3
+        assert 3600 <= float(series[f"kafka_consumergroup_lag_seconds{labels}"]) < 3700
+        assert "backoffice_" not in page
+        began = time.monotonic()
+        assert await asyncio.to_thread(one.page, "/metrics") == (200, page)
+        assert time.monotonic() - began < 1

@@ -1,0 +1,122 @@
+"""Exports the lag of every consumer group, whether its worker runs or not.
+
+`python -m shared.lag_exporter` serves `/metrics`, `/readyz`, and `/healthz` (`/livez` is the same)
+on `BACKOFFICE_HTTP_PORT`. It is no member of a group and needs no database. A worker cannot do
+this: its lag would vanish with it, just when somebody asks for it.
+
+Kafka is asked when somebody asks for the metrics, at most once in `BACKOFFICE_SWEEP_SECONDS`, so
+that an exporter that nobody asks costs nothing. While Kafka does not answer there are no series,
+because a lag of before would look like one of now.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+from typing import Any
+
+import uvicorn
+from prometheus_client import make_asgi_app
+
+from shared import telemetry
+from shared.consumer import upstream
+from shared.consumer.lag import LagReader, export, groups_of
+from shared.consumer.worker import short
+from shared.settings import settings
+
+NAME = "lag_exporter"
+READ_SECONDS = 8.0
+"""Less than the 10 s after which Prometheus gives up a scrape by default."""
+RETRY_SECONDS = 0.5
+SERIES = ("kafka_consumergroup_lag", "kafka_consumergroup_lag_seconds")
+OK, NOT_FOUND, UNAVAILABLE = 200, 404, 503
+
+
+class LagExporter:
+    """The ASGI application, and the connections to Kafka between two questions."""
+
+    def __init__(self) -> None:
+        self._metrics = make_asgi_app(registry=telemetry.REGISTRY.restricted_registry(SERIES))
+        self._reader: LagReader | None = None
+        self._turn = asyncio.Lock()
+        self._next_at = 0.0
+        self._failure = ""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        path = scope["path"].rstrip("/")
+        if path in ("/metrics", "/readyz"):
+            await self._refresh()
+        if path == "/metrics":
+            await self._metrics(scope, receive, send)
+        elif path == "/readyz":
+            await _answer(
+                send, UNAVAILABLE if self._failure else OK, self._failure or "lag is read"
+            )
+        elif path in ("/healthz", "/livez"):
+            await _answer(send, OK, "the process is up")
+        else:
+            await _answer(send, NOT_FOUND, "see /metrics, /healthz and /readyz")
+
+    async def close(self) -> None:
+        """Disconnect."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            with contextlib.suppress(Exception):
+                await reader.__aexit__()
+
+    async def _refresh(self) -> None:
+        """Read the lag again unless it is new enough; requests at the same time share it."""
+        async with self._turn:
+            if time.monotonic() < self._next_at:
+                return
+            failure, pause = "", settings().sweep_seconds
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    await self._read()
+            except Exception as error:
+                failure, pause = f"the lag cannot be read from Kafka: {short(error)}", RETRY_SECONDS
+                export(())
+                await self.close()
+            if failure and not self._failure:
+                telemetry.log().warning("the lag cannot be read; trying again", reason=failure)
+            self._failure, self._next_at = failure, time.monotonic() + pause
+
+    async def _read(self) -> None:
+        if self._reader is None:
+            self._reader = await LagReader(settings().kafka).__aenter__()
+        export(await self._reader.with_ages(await self._reader.lag(groups_of())))
+
+
+async def _answer(send: Any, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+async def serve() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    telemetry.log_setup(NAME)
+    upstream.decode_within_limits()
+    exporter = LagExporter()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            exporter,
+            host=settings().http_host,
+            port=settings().http_port,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+        )
+    )
+    # uvicorn repeats a signal when it has ended; the process then exits with 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+    try:
+        await server.serve()
+    finally:
+        await exporter.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
