@@ -8,6 +8,7 @@ The end of a partition is its last stable offset, because a consumer reads no fu
 it belongs to a transaction that is still open, or comes after the beginning of one.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ NOTHING_COMMITTED = -1
 FETCHED_BYTES = 16 * 1024
 """Of a partition whose oldest unread record is looked at: one record is enough."""
 FETCH_WAIT_MS = 100
+WAIT_POLL_SECONDS = 0.3
 OLDEST_SECONDS = 2.0
 """How long one reading waits for the oldest unread records of a group."""
 
@@ -64,7 +66,7 @@ class GroupLag:
     def behind(self) -> int:
         """Records that the group has still to read: all while nothing is committed."""
         if self.committed == NOTHING_COMMITTED:
-            return self.end - self.begin
+            return max(0, self.end - self.begin)
         return self.lag
 
 
@@ -198,6 +200,34 @@ async def lag_of(bootstrap: str, groups: Mapping[str, str] | None = None) -> lis
     """Read the lag of some groups, by default of all our groups, once."""
     async with LagReader(bootstrap) as reader:
         return await reader.lag(groups_of() if groups is None else groups)
+
+
+async def wait_until_read(
+    bootstrap: str,
+    groups: Mapping[str, str] | None = None,
+    *,
+    seconds: float,
+    until_now: bool = False,
+) -> list[GroupLag]:
+    """Wait until the groups, by default all of ours, have read everything, or the time is over.
+
+    `until_now`: everything that is there now; what comes later is not waited for. Returns the last
+    rows that were read: some are behind if the time was not enough.
+    """
+    groups = groups_of() if groups is None else groups
+    deadline = time.monotonic() + seconds
+    async with LagReader(bootstrap) as reader:
+        found = await reader.lag(groups)
+        ends = {(one.group, one.partition): one.end for one in found}
+        while any(one.behind for one in found) and time.monotonic() < deadline:
+            await asyncio.sleep(WAIT_POLL_SECONDS)
+            found = await reader.lag(groups)
+            if until_now:
+                found = [
+                    replace(one, end=ends.get((one.group, one.partition), one.begin))
+                    for one in found
+                ]
+        return found
 
 
 def _place(row: GroupLag) -> tuple[TopicPartition, int]:

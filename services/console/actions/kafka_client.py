@@ -104,18 +104,25 @@ class Client:
         return result
 
     async def send_all(
-        self, commands: Sequence[AnyCommand], timeout_seconds: float = RESULT_SECONDS
+        self,
+        commands: Sequence[AnyCommand],
+        timeout_seconds: float = RESULT_SECONDS,
+        records: Sequence[Publishable] | None = None,
     ) -> list[CommandResult]:
-        """Sends commands in their order and waits for all results, in the order of the commands."""
+        """Sends commands in their order and waits for all results, in the order of the commands.
+
+        `records` are sent in their place, for commands that are written already.
+        """
         waiting = {command.command_id: command for command in commands}
         results: dict[str, CommandResult] = {}
         if not waiting:
             return []
         consumer = await self._results_from_now()
         try:
-            records = [
-                (await self._key(each), each.model_dump_json().encode()) for each in commands
-            ]
+            if records is None:
+                records = [
+                    (await self._key(each), each.model_dump_json().encode()) for each in commands
+                ]
             await self.publish(OPERATOR_COMMANDS.name, records)
             clock = asyncio.get_running_loop().time
             deadline, notice = clock() + timeout_seconds, clock() + NOTICE_SECONDS

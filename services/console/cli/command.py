@@ -140,8 +140,13 @@ class Run(Screen):
 
         A refusal ends with exit 1, unless `one_is_enough` and another command was accepted.
         """
-        results = self.send_all(commands, timeout)
-        self.document({"results": [result.model_dump(mode="json") for result in results]})
+        self.show_results(self.send_all(commands, timeout), one_is_enough=one_is_enough)
+
+    def show_results(
+        self, results: "Sequence[CommandResult]", *, one_is_enough: bool = False, **more: Any
+    ) -> None:
+        """Shows results of commands as one document, with `more`; see `send_each`."""
+        self.document(more | {"results": [result.model_dump(mode="json") for result in results]})
         refused = [result for result in results if result.outcome == "refused"]
         for result in results:
             if result.outcome == "accepted":

@@ -24,6 +24,7 @@ HELD = [
 ]
 PUBLISHERS = ("fee_realizer", "invoicer", "scheduler")
 PRICING_SECONDS = 600.0
+WAIT_SECONDS = 120.0
 Kind = Annotated[
     str | None, option("Kind of the document.", "--kind", metavar="timesheet|placement")
 ]
@@ -32,7 +33,7 @@ Kind = Annotated[
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     backoffice.add_typer(app, name="documents")
-    command(backoffice)(publish)
+    command(backoffice, timeout=WAIT_SECONDS)(publish)
     command(backoffice, sends=True)(republish)
 
 
@@ -74,31 +75,107 @@ def publish(
         str | None,
         option("Publish a tombstone of this key instead of a file.", metavar="KEY"),
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait", help="Wait until the services have read all; show the results of commands."
+        ),
+    ] = False,
 ) -> None:
     """Publish each line of a file as a record, as an ATS does; the key is taken from the body.
 
-    A line that is not JSON is published unchanged.
+    A line that is not JSON is published unchanged. With --wait, exit 1 if a command is refused or
+    cannot be read, or if something is not read after --timeout seconds.
     """
     if (file is None) == (tombstone is None):
         raise typer.BadParameter("give either FILE.jsonl or --tombstone KEY")
     from services.console.actions.kafka_client import Client
     from services.console.actions.record_keys import file_records
     from services.console.addresses import find_addresses
-    from shared.broker.topics import FLOW
+    from shared.broker.topics import FLOW, OPERATOR_COMMANDS
 
     known = [each.name for each in FLOW]
     if topic not in known:
         run.refuse("unknown_topic", f"there is no topic {topic}", f"use one of {', '.join(known)}")
     records = [(tombstone, None)] if file is None else file_records(topic, file)
+    kafka = find_addresses(run.data).kafka
+    if wait and file is not None and topic == OPERATOR_COMMANDS.name:
+        _publish_commands(run, kafka, list(records))
+        return
 
     async def work() -> int:
-        async with Client(find_addresses(run.data).kafka) as client:
+        async with Client(kafka) as client:
             with run.progress(f"publishing on {topic}") as progress:
                 return await client.publish(topic, records, lambda sent: progress(sent, sent))
 
     number = finish(work())
+    if wait:
+        _wait_until_read(run, kafka, topic, number)
+        return
     run.document({"topic": topic, "published": number})
     run.say(f"{number:,} record(s) published on {topic}; to see the lag: backoffice lag")
+
+
+def _wait_until_read(run: Run, kafka: str, topic: str, number: int) -> None:
+    """Waits until every service that reads the topic has read what was published."""
+    from aiokafka.errors import KafkaError
+
+    from shared.broker.topics import full_name
+    from shared.consumer.lag import groups_of, wait_until_read
+    from shared.errors import Unavailable
+
+    groups = {group: of for group, of in groups_of().items() if of == full_name(topic)}
+    try:
+        rows = finish(wait_until_read(kafka, groups, seconds=run.timeout, until_now=True))
+    except KafkaError as error:
+        raise Unavailable(
+            f"{number:,} record(s) were published on {topic}; Kafka at {kafka} does not say whether"
+            f" they are read ({type(error).__name__}): see `backoffice lag`"
+        ) from error
+    behind = {row.group: row.behind for row in rows if row.behind}
+    run.document({"topic": topic, "published": number, "behind": sum(behind.values())})
+    if behind:
+        run.no(
+            "behind",
+            f"{number:,} record(s) published on {topic}; {', '.join(behind)} did not read all"
+            f" within {run.timeout:g} s",
+            "see whether the workers are ready with `backoffice status`; to wait again:"
+            " backoffice lag --wait",
+        )
+    run.say(f"{number:,} record(s) published on {topic} and read")
+
+
+def _publish_commands(
+    run: Run, kafka: str, records: "list[tuple[str | None, bytes | None]]"
+) -> None:
+    """Publishes commands and shows their results. Refuses a record that is no command first."""
+    from pydantic import ValidationError
+
+    from services.console.actions.kafka_client import Client
+    from shared.broker.topics import OPERATOR_COMMANDS
+    from shared.events.billing import CommandResult
+    from shared.events.commands import OPERATOR_COMMAND, AnyCommand
+
+    commands: list[AnyCommand] = []
+    for number, (_, value) in enumerate(records, 1):
+        try:
+            commands.append(OPERATOR_COMMAND.validate_json(value or b""))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            run.refuse(
+                "unreadable_command",
+                f"nothing was published: record {number} of the file is no command"
+                f" ({': '.join(filter(None, (where, first['msg'])))})",
+                "correct it; without --wait it is published and becomes a dead letter",
+            )
+
+    async def work() -> list[CommandResult]:
+        async with Client(kafka, run.aside) as client:
+            return await client.send_all(commands, run.timeout, records)
+
+    results = finish(work())
+    run.show_results(results, topic=OPERATOR_COMMANDS.name, published=len(records))
 
 
 def republish(

@@ -14,6 +14,7 @@ from shared.terms import counted
 if TYPE_CHECKING:
     from shared.verify import Report
 
+WAIT_SECONDS = 120.0
 MAX_OFFENDERS = 20
 """Rows of each failed check that people see; --json has more."""
 LAG = [
@@ -48,8 +49,9 @@ OFFENDERS = [Column("id", most=80), Column("detail", most=600)]
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
-    for function in (up, down, status, lag, verify):
+    for function in (up, down, status, verify):
         command(backoffice)(function)
+    command(backoffice, timeout=WAIT_SECONDS)(lag)
 
 
 def up(
@@ -112,16 +114,23 @@ def lag(
     everything: Annotated[
         bool, typer.Option("--all", help="Show every partition, not only those with lag.")
     ] = False,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait until nothing is left to read; exit 1 if it still is."),
+    ] = False,
 ) -> None:
-    """Show the lag of each worker on each topic (committed -1: nothing committed yet)."""
+    """Show the lag of each worker on each topic (committed -1: nothing committed yet).
+
+    With --wait, exit 1 while a worker is behind after --timeout seconds.
+    """
     from aiokafka.errors import KafkaError
 
     from services.console.addresses import find_addresses
-    from shared.consumer.lag import lag_of
+    from shared.consumer.lag import wait_until_read
 
     kafka = find_addresses(run.data).kafka
     try:
-        rows = finish(lag_of(kafka))
+        rows = finish(wait_until_read(kafka, seconds=run.timeout if wait else 0))
     except KafkaError as error:
         run.refuse(
             "unavailable",
@@ -135,7 +144,16 @@ def lag(
     run.document({"groups": found, "behind": behind, "stopped": stopped})
     run.table([row for row in found if row["behind"] or everything], LAG)
     run.table(stopped, STOPPED, title="not read on; see `backoffice consumers`")
-    if behind:
+    if behind and wait:
+        slow = sorted({row["group"] for row in found if row["behind"]})
+        run.no(
+            "behind",
+            f"{behind:,} record(s) are still to be read by {', '.join(slow)} after"
+            f" {run.timeout:g} s",
+            "see whether the workers are ready with `backoffice status`, or wait longer with"
+            " --timeout SECONDS",
+        )
+    elif behind:
         run.say(f"{behind:,} record(s) to consume")
     else:
         groups = {row["group"] for row in found}
