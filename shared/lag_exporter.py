@@ -2,10 +2,10 @@
 
 `python -m shared.lag_exporter` serves `/metrics`, `/readyz`, and `/healthz` (`/livez` is the same)
 on `BACKOFFICE_HTTP_PORT`. It is no member of a group and needs no database. A worker cannot do
-this: its lag would vanish with it, just when somebody asks for it.
+this: its lag would vanish with it, just when it is needed.
 
-Kafka is asked when somebody asks for the metrics, at most once in `BACKOFFICE_SWEEP_SECONDS`, so
-that an exporter that nobody asks costs nothing. While Kafka does not answer there are no series,
+Kafka is asked when the metrics are asked for, at most once in `BACKOFFICE_SWEEP_SECONDS`, so that
+an exporter that is not scraped costs nothing. While Kafka does not answer there are no series,
 because a lag of before would look like one of now.
 """
 

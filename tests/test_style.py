@@ -63,6 +63,7 @@ SHARED = {
     "database",
     "consumer",
     "broker",
+    "lag_exporter",
     "render",
     "verify",
     "migrations",

@@ -15,7 +15,7 @@ from shared.stack.process import Child, Launch, python_environment, start_child,
 from shared.stack.tending import Part
 
 LAG_EXPORTER = "lag_exporter"
-"""Nobody's worker: it exports the lag of all consumer groups, and is tended like a worker."""
+"""It exports the lag of all consumer groups, and is tended like a worker."""
 STANDARD = ("fee_realizer", "scheduler", "invoicer", "arg_sync", LAG_EXPORTER)
 READY_TIMEOUT_SECONDS = 90.0
 ENDS_BEFORE_READY = 5
@@ -104,7 +104,7 @@ class Worker(Part):
             "PYTHONUNBUFFERED": "1",
         }
         if self.service == LAG_EXPORTER:
-            del environment["BACKOFFICE_DATABASE_URL"]  # it needs none
+            environment.pop("BACKOFFICE_DATABASE_URL", None)  # it needs none
         launch = Launch(
             name=self.name,
             command=(sys.executable, "-m", module_of(self.service)),

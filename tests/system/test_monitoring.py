@@ -62,7 +62,7 @@ def alerts() -> list[dict[str, Any]]:
 
 
 def queries() -> dict[str, str]:
-    """Every query of every panel, by the panel's title and the query's letter."""
+    """Every query of every panel, by the panel's title and the query's reference."""
     return {
         f"{panel['title']} {target['refId']}": target["expr"]
         for path in sorted((DASHBOARDS / "grafana").glob("*.json"))
