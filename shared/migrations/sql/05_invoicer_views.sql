@@ -150,8 +150,8 @@ CREATE VIEW invoicer.invoiced_line_key AS
 GRANT SELECT ON invoicer.invoiced_line_key TO fee_realizer;
 
 -- The documents that fee_realizer must price again: a batch closed after their rates were read, or
--- credits took all invoiced lines of a requirement and time type off the documents, of which a line
--- is open. What is open takes the rates in force; invoiced lines kept the rate book that they cited.
+-- credits took all invoiced lines of a requirement and time type off the documents and one is open.
+-- What is open takes the rates in force; invoiced lines kept the rate book that they cited.
 CREATE VIEW invoicer.stale_price_basis AS
   SELECT document_kind, document_id, realization_no, stale_realization_no,
          CAST(NULL AS timestamptz) AS citation_ended_at
