@@ -176,7 +176,11 @@ class Workers:
 
     def left(self) -> str:
         """Their logs and what they said."""
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.iterdir()))
+        return "\n".join(
+            path.read_text(errors="replace")
+            for path in sorted(self.folder.iterdir())
+            if path.is_file()
+        )
 
 
 @pytest.fixture
