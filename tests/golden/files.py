@@ -51,7 +51,7 @@ def databases() -> Iterator[Any]:
         server, _ = choose_database(Settings(), place, Ports(place, print), print)
         server.start()
         try:
-            yield _new_databases(server.url)
+            yield _new_databases(server.admin_url)
         finally:
             server.stop()
 
