@@ -63,6 +63,7 @@ nightly: install
 	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -m nightly -n auto --dist worksteal tests/histories $(ARGS)
 
 mutants: install
+	@$(SYNC) --group mutants
 	@$(VENV)/bin/python -m tests.mutants
 
 bench: install

@@ -140,6 +140,11 @@ class Page:
                 found[one.line.rates_of] = max(one.line.book, found.get(one.line.rates_of, 0))
         return found
 
+    def opened_again(self) -> set[tuple[str, str] | None]:
+        """The rates of lines that are open and of which there were invoiced ones."""
+        billed = {one.line.rates_of for one in self.billed if one.corrects is None}
+        return billed & {one.line.rates_of for one in self.open if one.corrects is None}
+
 
 @dataclass
 class Ledger:

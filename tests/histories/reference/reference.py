@@ -56,7 +56,9 @@ class Reference:
             and page.stale is None
             and page.settled is not None
             and any(
-                book != self.pricing.orders[of[0]].book and of not in page.cited()
+                book != self.pricing.orders[of[0]].book
+                and of not in page.cited()
+                and of in page.opened_again()
                 for of, book in page.settled.basis.items()
             )
         )
