@@ -15,7 +15,6 @@ repeated input changes no table and publishes nothing; a repeated command gets i
 No record is skipped: each has an effect, is a repeat, or becomes a dead letter.
 
 `application` makes a FastStream application and a process of a `worker`, its `topic_consumer`s and
-`loops`. `performance` has the techniques that make it faster, or
-keep it working while Kafka's coordinator does not. `upstream` has all changes to
-libraries.
+`loops`. `performance` has the techniques that make it faster, or keep it working while Kafka's
+coordinator does not. `upstream` has all changes to libraries.
 """

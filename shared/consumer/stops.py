@@ -200,7 +200,7 @@ class Stops:
         """Read all again if no unreadable record arrives any more and the newest can be read."""
         self._next_probe = time.monotonic() + settings().bad_records_probe_seconds
         stops = self._stopped_by(TOO_MANY_UNREADABLE)
-        async with _looking() as consumer:
+        async with _probe_consumer() as consumer:
             partitions = [self._of(stop.partition) for stop in stops]
             ends = await consumer.end_offsets(partitions)
             seen, self._seen_ends = self._seen_ends, ends
@@ -224,7 +224,7 @@ class Stops:
         return isinstance(self.subscription.read(record), Rejection)
 
 
-def _looking() -> AIOKafkaConsumer:
+def _probe_consumer() -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         bootstrap_servers=settings().kafka,
         group_id=None,

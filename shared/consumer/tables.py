@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
-from shared.consumer import kept
+from shared.consumer import dead_letter_content
 from shared.consumer.records import OutboxId, Record, Rejection
 from shared.database import rows, run
 from shared.events.billing import CommandResult
@@ -136,7 +136,7 @@ async def add_dead_letters(
                 "partition": record.partition,
                 "offset": record.offset,
                 "sha": record.sha256,
-                **kept.content(record),
+                **dead_letter_content.content(record),
                 "code": rejection.code,
                 "message": rejection.message,
             },
@@ -229,7 +229,7 @@ async def dead_letter_messages(
 def _result_of_rejected(row: Any, service: str) -> CommandResult | None:
     """The result of a command that cannot be parsed; None if even its id cannot be read."""
     try:
-        body = kept.partial_json(row.record_value)
+        body = dead_letter_content.partial_json(row.record_value)
         command_id = body["command_id"]
         command = str(body.get("command", "")).encode("utf-8", "replace").decode()
         command_id.encode()  # fails for a lone surrogate, which JSON can contain and UTF-8 cannot

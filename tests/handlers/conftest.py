@@ -1,12 +1,13 @@
-"""Fixtures of handler tests: those of `tests.ledgers.delivering`, and pauses of this process."""
+"""Fixtures of handler tests: those of `tests.ledgers.delivering`, pauses, the sample service."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Configure
+from tests.conftest import Configure, EngineOf
 from tests.ledgers.delivering import delivering, sample
 from tests.running import Pauses
+from tests.sample_service import make_table
 
 __all__ = ["delivering", "pauses", "sample"]
 
@@ -16,3 +17,13 @@ def pauses(configure: Configure, tmp_path: Path) -> Pauses:
     """Pauses of this process."""
     configure(pause=tmp_path)
     return Pauses(tmp_path)
+
+
+@pytest.fixture
+async def sample_setup(
+    engine_of: EngineOf, stack: dict[str, str], configure: Configure
+) -> dict[str, str]:
+    """The sample table, topics of this test, and a worker that looks around often."""
+    await make_table(engine_of("owner"))
+    configure(sweep_seconds=0.3)
+    return stack

@@ -48,7 +48,6 @@ from tests.sample_service import (
     TOPIC,
     Sample,
     SampleService,
-    make_table,
     sample,
 )
 
@@ -59,16 +58,6 @@ STARTS = [
     pytest.param(("faststream", "run", "tests.sample_service:app"), id="faststream run"),
 ]
 """The two commands that start a worker; both run the same application object."""
-
-
-@pytest.fixture
-async def sample_setup(
-    engine_of: EngineOf, stack: dict[str, str], configure: Configure
-) -> dict[str, str]:
-    """The sample table, topics of this test, and a worker that looks around often."""
-    await make_table(engine_of("owner"))
-    configure(sweep_seconds=0.3)
-    return stack
 
 
 async def test_offsets_of_exactly_this_batch(

@@ -34,22 +34,12 @@ from tests.handlers.sample_worker import (
     until,
     working,
 )
-from tests.sample_service import SERVICE, TOPIC, SampleService, make_table, sample
+from tests.sample_service import SERVICE, TOPIC, SampleService, sample
 
 LETTERS = f"{TOPIC}.{SERVICE}.dead-letter"
 CODECS = ("gzip", "snappy", "lz4", "zstd")
 BOMB_BYTES = 100_000_000
 LIMIT_BYTES = 2 << 20
-
-
-@pytest.fixture
-async def sample_setup(
-    engine_of: EngineOf, stack: dict[str, str], configure: Configure
-) -> dict[str, str]:
-    """The sample table, topics of this test, and a worker that looks around often."""
-    await make_table(engine_of("owner"))
-    configure(sweep_seconds=0.3)
-    return stack
 
 
 async def send(codec: str | None, *values: bytes, number: int = 0, topic: str = TOPIC) -> None:

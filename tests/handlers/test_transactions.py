@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import pytest
 from aiokafka import AIOKafkaProducer
 
 from shared.broker.topics import full_name, group_name
@@ -13,17 +12,7 @@ from shared.consumer.lag import GroupLag, lag_of
 from shared.settings import settings
 from tests.conftest import Configure, EngineOf
 from tests.handlers.sample_worker import all_kept, committed, kept, publish, until, working
-from tests.sample_service import SERVICE, TOPIC, SampleService, make_table, sample
-
-
-@pytest.fixture
-async def sample_setup(
-    engine_of: EngineOf, stack: dict[str, str], configure: Configure
-) -> dict[str, str]:
-    """The sample table, topics of this test, and a worker that looks around often."""
-    await make_table(engine_of("owner"))
-    configure(sweep_seconds=0.3)
-    return stack
+from tests.sample_service import SERVICE, TOPIC, SampleService, sample
 
 
 @asynccontextmanager

@@ -79,7 +79,7 @@ class Keeper:
         """Restart the worker again and again until the run is over."""
         left = self._left.setdefault(service, deque())
         while not self._over:
-            worker = self._now[service] = self._start(service, left.popleft() if left else "")
+            worker = self._now[service] = self.start(service, left.popleft() if left else "")
             commanding = (
                 asyncio.create_task(worker.shut_down_when_ready())
                 if worker.point.startswith(SHUTDOWN)
@@ -104,7 +104,12 @@ class Keeper:
                 )  # it died of something else: its name was still taken, a server was away
             await asyncio.sleep(REST_SECONDS)
 
-    def _start(self, service: str, point: str) -> Kept:
+    def worker(self, service: str) -> Kept:
+        """The process that runs now."""
+        return self._now[service]
+
+    def start(self, service: str, point: str = "") -> Kept:
+        """Start a worker that the caller ends, with a crash point."""
         given = {
             "crash": point,
             "pause": self.folder,

@@ -2,8 +2,6 @@
 
 Nothing of this runs outside tests.
 
-Nothing of this runs outside tests.
-
 Each takes one guard away that the protocol, the locks or the rules of money rest upon, in this
 process only.
 """

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -56,9 +57,15 @@ class Servers:
 
 
 @contextmanager
-def servers() -> Iterator[Servers]:
-    """Servers of their own, whatever the settings: those of the session must not be killed."""
+def servers(disk_megabytes: int | None = None) -> Iterator[Servers]:
+    """Servers of their own, whatever the settings: those of the session must not be killed.
+
+    `disk_megabytes` gives their folder a file system of that size, which a test may fill (as root).
+    """
     folder = Path(tempfile.mkdtemp(prefix="backoffice-kills-"))
+    if disk_megabytes is not None:
+        size = f"size={disk_megabytes}m"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)], check=True)
     folder.chmod(0o755)
     made = Servers(folder, KafkaServer(folder, print), PostgresServer(folder, print))
     try:
@@ -68,6 +75,8 @@ def servers() -> Iterator[Servers]:
     finally:
         made.kafka.stop()
         made.postgres.stop()
+        if disk_megabytes is not None:
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -157,12 +166,12 @@ async def play(
                 await asyncio.sleep(1.0)
                 await asyncio.to_thread(run.servers.crash, deaths.servers[number])
             await _all_fired(keeper, sent, workload.rng)
-            await _quiet(run)
+            await wait_until_quiet(run)
             _arm(keeper, deaths.answering.get(number, {}))
-            await _ask(run, await _marks(run, phase))
-            await _ask(run, phase.commands)
+            await ask(run, await snoozes_and_edits(run, phase))
+            await ask(run, phase.commands)
             await _all_fired(keeper, sent, workload.rng, phase.commands)
-            await _quiet(run)
+            await wait_until_quiet(run)
     return sent
 
 
@@ -195,7 +204,9 @@ async def _all_fired(
         await publish(repeats + [command(one) for one in asked])
 
 
-async def _quiet(run: Run) -> None:
+async def wait_until_quiet(run: Run) -> None:
+    """Wait until nothing moves, whatever fails meanwhile."""
+
     async def calm() -> bool:
         try:
             await run.observer.settled(SETTLE_SECONDS)
@@ -206,7 +217,7 @@ async def _quiet(run: Run) -> None:
     await until("nothing moves", calm, SETTLE_SECONDS, every=0.5)
 
 
-async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
+async def snoozes_and_edits(run: Run, phase: Phase) -> list[AnyCommand]:
     """Snoozes and edits of lines, found by business key, so that every run has the same."""
     if not (phase.holds or phase.edits):
         return []
@@ -235,7 +246,7 @@ async def _marks(run: Run, phase: Phase) -> list[AnyCommand]:
     return asked
 
 
-async def _ask(run: Run, commands: Sequence[AnyCommand]) -> None:
+async def ask(run: Run, commands: Sequence[AnyCommand]) -> None:
     """Send independent commands; those without an answer are sent again under the same id."""
     left = {one.command_id: one for one in commands}
     for _ in range(TRIES):

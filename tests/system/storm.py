@@ -8,14 +8,10 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -30,15 +26,12 @@ from sqlalchemy.pool import NullPool
 from shared.broker.topics import all_topics, full_name
 from shared.events.commands import AnyCommand
 from shared.settings import settings
-from shared.stack.kafka import KafkaServer
-from shared.stack.postgres import PostgresServer
 from tests import builders
 from tests.running import WORKERS, Sent, command, event, partitions_of, until
-from tests.system.driver import Keeper, kept
-from tests.system.kill_runs import Run, Servers, _ask, _marks, _quiet, named
+from tests.system.driver import Keeper, Kept, kept
+from tests.system.kill_runs import Run, ask, named, snoozes_and_edits, wait_until_quiet
 from tests.system.workload import WEEKS, Workload
 
-DISK_MEGABYTES = 3000
 CODECS = (None, "gzip", "lz4", "snappy", "zstd")
 SENDING_SECONDS = 120.0
 TRANSACTION_MS = 10_000
@@ -46,26 +39,6 @@ TRANSACTION_MS = 10_000
 REPEATS = 10
 STORMY_REVISION = 9_000_000
 """Revision numbers of aborted records: they would replace everything if they were read."""
-
-
-@contextmanager
-def servers_on_a_small_disk() -> Iterator[Servers]:
-    """Servers whose folder is a file system of its own, so that a test may fill it (root only)."""
-    folder = Path(tempfile.mkdtemp(prefix="backoffice-storm-"))
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(folder)], check=True
-    )
-    folder.chmod(0o755)
-    made = Servers(folder, KafkaServer(folder, print), PostgresServer(folder, print))
-    try:
-        made.postgres.start()
-        made.kafka.start()
-        yield made
-    finally:
-        made.kafka.stop()
-        made.postgres.stop()
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -95,7 +68,7 @@ class Month:
             return asked
 
         async def marks(run: Run) -> list[AnyCommand]:
-            return await _marks(run, month)
+            return await snoozes_and_edits(run, month)
 
         last = [
             each.model_copy(
@@ -238,7 +211,7 @@ class Storm:
                 for asks in phase.rounds:
                     asked = await asks(self.run)
                     await self._stormy([], each, asked)
-                    await _ask(self.run, asked)
+                    await ask(self.run, asked)
                     await self._rest()
 
     async def _stormy(
@@ -292,7 +265,7 @@ class Storm:
         Lag alone does not tell: what follows an open transaction is not to be read yet.
         """
         await until("no transaction is open", _no_open_transaction, SENDING_SECONDS)
-        await _quiet(self.run)
+        await wait_until_quiet(self.run)
 
     @property
     def _calm(self) -> bool:
@@ -306,8 +279,8 @@ class Storm:
 
     # -- workers
 
-    def _worker(self) -> Any:
-        return self.keeper._now[self.rng.choice(WORKERS)]
+    def _worker(self) -> Kept:
+        return self.keeper.worker(self.rng.choice(WORKERS))
 
     async def _a_moment(self) -> None:
         await asyncio.sleep(self.rng.uniform(0, 0.8))
@@ -335,7 +308,7 @@ class Storm:
 
     async def second_worker(self) -> None:
         """Another member of a group joins and is killed: two rebalances."""
-        other = self.keeper._start(self.rng.choice(WORKERS), "")
+        other = self.keeper.start(self.rng.choice(WORKERS))
         await asyncio.sleep(5)
         other.send(signal.SIGKILL)
         await other.end()

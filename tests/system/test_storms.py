@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import Configure
 from tests.system.driver import Keeper
 from tests.system.dump import differences
-from tests.system.kill_runs import Servers, business_dump, new_run, unaccounted
-from tests.system.storm import Month, Storm, servers_on_a_small_disk
+from tests.system.kill_runs import Servers, business_dump, new_run, servers, unaccounted
+from tests.system.storm import Month, Storm
 from tests.system.workload import Workload
 
 pytestmark = [
@@ -21,13 +21,14 @@ SEEDS = [int(seed) for seed in os.environ.get("STORM_SEEDS", "20261130,20261201"
 """`STORM_SEEDS=1,2,3` plays other storms."""
 ONLY = tuple(name for name in os.environ.get("STORM_ONLY", "").split(",") if name)
 """`STORM_ONLY='full disk'` plays faults of some kinds only."""
+DISK_MEGABYTES = 3_000
 FAULTS = int(os.environ.get("STORM_FAULTS", "60"))
 
 
 @pytest.fixture(scope="module")
 def own_servers() -> Iterator[Servers]:
     """Servers that this module may kill, on a disk that it may fill."""
-    with servers_on_a_small_disk() as made:
+    with servers(DISK_MEGABYTES) as made:
         yield made
 
 

@@ -1,8 +1,8 @@
 """What a batch decides for each debtor: terms, window, parked, left out or waiting.
 
 Lines are on one document if they have the same billing company, debtor, currency, tax regime,
-payment terms and PO number. Credits have documents of their own
-unless the debtor nets them. The store groups the lines by these keys.
+payment terms and PO number. Credits have documents of their own unless the debtor nets them. The
+store groups the lines by these keys.
 """
 
 from collections.abc import Iterable, Mapping

@@ -42,8 +42,8 @@ class HealthSnapshot:
     of its rule. `lines`: how many lines are out, by the code of its rule and by billto node or tax
     code. `waits_for_price`: for how many seconds the oldest document has waited to be priced again.
     `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
-    `unmapped`: the missing codes by ledger. `details`: what differs
-    between the nodes of a debtor. `look_alikes`: groups of Account Names that look alike.
+    `unmapped`: the missing codes by ledger. `details`: what differs between the nodes of a debtor.
+    `look_alikes`: groups of Account Names that look alike.
     """
 
     company: BillingCompany
