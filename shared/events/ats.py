@@ -3,7 +3,6 @@
 Each message is the full state of its subject, with a growing revision.
 """
 
-from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -129,19 +128,26 @@ class TimesheetApproved(AtsMessage):
 
 
 class PlanPart(AtsMessage):
-    """One part of a fee: its share in percent and its due day (day 1 is the start date)."""
+    """One part of a fee: its share and its due day (day 1 is the start date).
+
+    Shares are weights: 50/50 and 1/1 are two equal parts.
+    """
 
     share: Percent
     day: Annotated[int, Field(strict=True, ge=1, le=3650)]
 
 
 class PlacementFee(AtsMessage):
-    """A catalog item that the placement earns. Its own `amount`, `percent` or `plan` win."""
+    """A catalog item that the placement earns. Its own `amount`, `percent` or `plan` win.
+
+    `base`: what a percent is taken of, if not the salary or the on-target earnings.
+    """
 
     fee_id: Identifier
     item_id: Identifier
     amount: Fee | None = None
     percent: Percent | None = None
+    base: Fee | None = None
     plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None
     po_number: Name = ""
 
@@ -152,7 +158,10 @@ class PlacementFee(AtsMessage):
 
 
 class PlacementCreated(AtsMessage):
-    """A placement: one worker on one requirement, or one direct hire, with its fees."""
+    """A placement: one worker on one requirement, or one direct hire, with its fees.
+
+    `end_date` is the last day worked; `ote` the on-target earnings, in the currency of the salary.
+    """
 
     placement_id: Identifier
     revision: Revision
@@ -162,6 +171,7 @@ class PlacementCreated(AtsMessage):
     end_date: Day | None = None
     end_reason: Text = ""
     salary: Fee | None = None
+    ote: Fee | None = None
     currency: Currency | None = None
     fees: Annotated[tuple[PlacementFee, ...], Field(strict=False, max_length=200)] = ()
 
@@ -174,9 +184,6 @@ class PlacementCreated(AtsMessage):
 
 
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:
-    """Check that the shares of a pay plan sum to 100 percent. Raises ValueError with the sum."""
-    if plan is not None and sum((part.share for part in plan), Decimal(0)) != 100:
-        raise wrong(
-            "bad_plan",
-            f"the shares of the pay plan sum to {sum(part.share for part in plan)}, not 100",
-        )
+    """Check that a pay plan has a share above zero. Raises ValueError."""
+    if plan is not None and not any(part.share for part in plan):
+        raise wrong("bad_plan", "no share of the pay plan is above 0: give 50 and 50, or 1 and 1")

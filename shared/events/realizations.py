@@ -32,7 +32,8 @@ class RealizationLine(Message):
 
     `line_key` identifies the line through all revisions that price it from the same rate version:
     it names requirement, time type, rate version, project, cost centre and PO number, or the item.
-    `tax_date` decides the tax rate; without it the effective date does.
+    `tax_date` decides the tax rate; without it the effective date does. `credit_date` is the
+    effective date of credits of this line, if it is not that of the line.
     """
 
     line_key: str
@@ -57,6 +58,7 @@ class RealizationLine(Message):
     po_number: str = ""
     tax_code: str = ""
     tax_date: Day | None = None
+    credit_date: Day | None = None
     rate_version: str = ""
     rate_book: int = 0
     description: str

@@ -1,5 +1,6 @@
 """Pricing of placements: fees at once or in instalments."""
 
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from services.fee_realizer.sources.rules.facts import (
     CatalogItem,
     Facts,
+    GuaranteePart,
     Held,
     Instalment,
     PricingResult,
@@ -133,3 +135,81 @@ def test_an_instalment_falls_due_by_the_last_date(day: int, due: str | None) -> 
         assert result.code == "date_out_of_range"
     else:
         assert fees(result) == [("10", due)]
+
+
+def test_shares_of_a_plan_are_weights() -> None:
+    """1/1/1 is three equal parts (domain-rules.md 2): 100.00 is 33.34, 33.33, 33.33."""
+    plan = [{"share": "1", "day": day} for day in (1, 31, 61)]
+    item = CatalogItem("DIRECT-HIRE", True, amount=Decimal(100), currency="USD")
+    fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE", "plan": plan}
+    result = realize_placement(placement(fees=[fee]), facts_with(item=item))
+    assert [amount for amount, _ in fees(result)] == ["33.34", "33.33", "33.33"]
+    assert lines_of(result)[0]["derivation"]["formula"] == "100.00, 1/3 of it = 33.34"
+
+
+@pytest.mark.parametrize(
+    ("item", "changes", "fee", "expected"),
+    [
+        ({"percent_of": "ote"}, {"ote": "150000.00"}, {}, "30000"),
+        ({"percent_of": "ote"}, {"ote": "150000.00"}, {"base": "1000"}, "200"),
+        ({"percent_of": "base"}, {}, {"base": "40000.50"}, "8000.1"),
+        ({"percent_of": "ote"}, {}, {}, "no_ote"),
+        ({"percent_of": "base"}, {"ote": "5"}, {}, "no_base"),
+        ({"product_kind": "non-placement"}, {}, {}, "product_kind"),
+        ({"valid_from": date(2026, 3, 3)}, {}, {}, "catalog_item_not_valid"),
+        ({"valid_until": date(2026, 3, 1)}, {}, {}, "catalog_item_not_valid"),
+        ({"valid_from": date(2026, 3, 2), "valid_until": date(2026, 3, 2)}, {}, {}, "20000"),
+    ],
+)
+def test_what_a_percent_is_taken_of_and_what_a_placement_may_name(
+    item: dict[str, Any], changes: dict[str, Any], fee: dict[str, Any], expected: str
+) -> None:
+    """Salary, OTE or the fee's own base; a non-placement product or another year is held."""
+    fact = CatalogItem("DIRECT-HIRE", True, "Fee", percent_of_salary=Decimal(20), **item)
+    named = {"fee_id": "F-1", "item_id": "DIRECT-HIRE"} | fee
+    result = realize_placement(placement(fees=[named], **changes), facts_with(item=fact))
+    if isinstance(result, Held):
+        assert result.code == expected
+        assert "DIRECT-HIRE" in result.message or "F-1" in result.message
+    else:
+        assert [amount for amount, _ in fees(result)] == [expected]
+
+
+GUARANTEE = tuple(
+    GuaranteePart(day, Decimal(percent)) for day, percent in ((30, 100), (60, 75), (90, 50))
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "kept"),
+    [
+        (-5, ("0", "0")), (1, ("0", "0")), (30, ("0", "0")), (31, ("2000", "0")),
+        (60, ("2000", "0")), (61, ("4000", "0")), (75, ("4000", "0")), (90, ("4000", "0")),
+        (91, ("4000", "4000")), (None, ("4000", "4000")),
+    ],
+)  # fmt: skip
+def test_a_leaver_gives_back_a_part_of_the_whole_fee(
+    day: int | None, kept: tuple[str, str]
+) -> None:
+    """Edges of 30/60/90 at 100/75/50 %, fee 8,000.00 in two (domain-rules.md 2 and 12).
+
+    Instalments shrink from the last one; who leaves before the start gives back everything.
+    """
+    start = date(2026, 3, 2)
+    end = None if day is None else str(start + timedelta(days=day - 1))
+    item = CatalogItem(
+        "DIRECT-HIRE", True, amount=Decimal(8000), currency="USD", guarantee=GUARANTEE
+    )
+    plan = [{"share": "1", "day": 1}, {"share": "1", "day": 60}]
+    fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE", "plan": plan}
+    result = realize_placement(
+        placement(fees=[fee], start_date=str(start), end_date=end), facts_with(item=item)
+    )
+    assert tuple(amount for amount, _ in fees(result)) == kept
+    left = day is not None and day <= 90
+    assert {line.get("credit_date") for line in lines_of(result)} == {end if left else None}
+    if day == 75:
+        assert lines_of(result)[1]["derivation"]["formula"] == (
+            "8000.00, 1/2 of it = 4000.00; guarantee: left on day 75, 50 % of the fee (4000.00)"
+            " is due back: 4000.00 − 4000.00 = 0.00"
+        )

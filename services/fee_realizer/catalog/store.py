@@ -1,6 +1,7 @@
 """Catalog items as operators set them, each change a new version."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -13,8 +14,11 @@ from shared.money import plain
 
 FIELDS = (
     "name", "item_class", "family", "variant", "product_kind", "amount", "currency",
-    "percent_of_salary", "plan", "tax_code",
+    "percent_of_salary", "percent_of", "plan", "guarantee", "tax_code", "valid_from", "valid_until",
 )  # fmt: skip
+
+TABLES = ("plan", "guarantee")
+"""Fields that are stored as JSON."""
 
 
 async def lock_item(connection: AsyncConnection, item_id: str) -> dict[str, Any]:
@@ -26,7 +30,7 @@ async def lock_item(connection: AsyncConnection, item_id: str) -> dict[str, Any]
         " WHERE item_id = :id FOR UPDATE",
         id=item_id,
     )
-    return _with_plain_numbers(dict(row._mapping))
+    return _with_plain_values(dict(row._mapping))
 
 
 def item_values(command: SetCatalogItem) -> dict[str, Any]:
@@ -34,26 +38,38 @@ def item_values(command: SetCatalogItem) -> dict[str, Any]:
     values = {name: getattr(command, name) for name in FIELDS}
     if command.plan is not None:
         values["plan"] = [{"share": plain(part.share), "day": part.day} for part in command.plan]
-    return _with_plain_numbers(values)
+    values["guarantee"] = [
+        {"until_day": part.until_day, "percent": plain(part.percent)} for part in command.guarantee
+    ] or None
+    return _with_plain_values(values)
 
 
-def _with_plain_numbers(values: dict[str, Any]) -> dict[str, Any]:
+def _with_plain_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values as JSON has them: decimals and dates are strings."""
     return {
-        name: plain(value) if isinstance(value, Decimal) else value
+        name: plain(value)
+        if isinstance(value, Decimal)
+        else value.isoformat()
+        if isinstance(value, date)
+        else value
         for name, value in values.items()
     }
 
 
 async def save_item(connection: AsyncConnection, command: SetCatalogItem) -> None:
     """Replace a catalog item by its next version."""
-    plan = item_values(command)["plan"]
+    stored = item_values(command)
     values = {name: getattr(command, name) for name in FIELDS}
-    values["plan"] = None if plan is None else json.dumps(plan)
-    assignments = ", ".join(f"{name} = :{name}" for name in FIELDS if name != "plan")
+    for name in TABLES:
+        values[name] = None if stored[name] is None else json.dumps(stored[name])
+    assignments = ", ".join(
+        f"{name} = CAST(CAST(:{name} AS text) AS jsonb)" if name in TABLES else f"{name} = :{name}"
+        for name in FIELDS
+    )
     await run(
         connection,
         "UPDATE fee_realizer.catalog_item SET known = true, version = version + 1,"
-        f" plan = CAST(CAST(:plan AS text) AS jsonb), {assignments} WHERE item_id = :item_id",
+        f" {assignments} WHERE item_id = :item_id",
         item_id=command.item_id,
         **values,
     )

@@ -79,10 +79,19 @@ class SetBillingCompany(FeeRealizerCommand):
         return self
 
 
-class SetCatalogItem(FeeRealizerCommand):
-    """Create or change a catalog item: a fixed amount or a percent of the salary.
+class GuaranteePart(Message):
+    """How much of a whole fee is due back if the worker leaves by a day (day 1 is the start)."""
 
-    It is billed at once or by a pay plan.
+    until_day: Annotated[int, Field(strict=True, ge=1, le=3650)]
+    percent: Annotated[Percent, Field(le=100)]
+
+
+class SetCatalogItem(FeeRealizerCommand):
+    """Create or change a catalog item: a fixed amount, or a percent of salary, OTE or another base.
+
+    It is billed at once or by a pay plan. `guarantee`: what a placement's fee gives back if the
+    worker leaves early, e.g. 100 % until day 30, 75 % until day 60, 50 % until day 90. A placement
+    takes the item if it starts between `valid_from` and `valid_until`, both days included.
     """
 
     command: Literal["set-catalog-item"] = "set-catalog-item"
@@ -95,8 +104,12 @@ class SetCatalogItem(FeeRealizerCommand):
     amount: Fee | None = None
     currency: Currency | None = None
     percent_of_salary: Percent | None = None
+    percent_of: Literal["salary", "ote", "base"] = "salary"
     plan: Annotated[tuple[PlanPart, ...], Field(strict=False, max_length=120)] | None = None
+    guarantee: Annotated[tuple[GuaranteePart, ...], Field(strict=False, max_length=60)] = ()
     tax_code: CodeOrNone = ""
+    valid_from: Day | None = None
+    valid_until: Day | None = None
 
     @model_validator(mode="after")
     def _one_price(self) -> "SetCatalogItem":
@@ -105,6 +118,11 @@ class SetCatalogItem(FeeRealizerCommand):
             raise wrong("not_one_of_two", "give either amount with currency, or percent_of_salary")
         if self.amount is not None and self.currency is None:
             raise wrong("no_currency", "an amount needs its currency")
+        days = [part.until_day for part in self.guarantee]
+        if days != sorted(set(days)):
+            raise wrong("bad_guarantee", "until_day of the guarantee must rise from part to part")
+        if self.valid_from and self.valid_until and self.valid_from > self.valid_until:
+            raise wrong("period_backwards", "valid_from is after valid_until")
         return self
 
 

@@ -135,8 +135,12 @@ CREATE TABLE fee_realizer.catalog_item (
   amount numeric(20,4),
   currency text,
   percent_of_salary numeric(9,4),
+  percent_of text NOT NULL DEFAULT 'salary',
   plan jsonb,
+  guarantee jsonb,
   tax_code text NOT NULL DEFAULT '',
+  valid_from date,
+  valid_until date,
   version integer NOT NULL DEFAULT 0
 );
 
@@ -309,6 +313,10 @@ CREATE VIEW fee_realizer.ended_placement AS
       AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
   WHERE d.document_kind = 'placement' AND r.body ->> 'end_date' IS NOT NULL;
 
+-- Catalog items whose fees shrink by a rule when a worker leaves early.
+CREATE VIEW fee_realizer.guaranteed_item AS
+  SELECT item_id FROM fee_realizer.catalog_item WHERE guarantee IS NOT NULL;
+
 -- Periods, by week ending, in which a requirement is Filled as Contract or Temp.
 CREATE VIEW fee_realizer.billable_span AS
   SELECT s.requirement_id, s.from_date, n.until
@@ -377,4 +385,5 @@ GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_
   TO invoicer, scheduler, arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
-  fee_realizer.price_impact, fee_realizer.ended_placement TO invoicer;
+  fee_realizer.price_impact, fee_realizer.ended_placement,
+  fee_realizer.guaranteed_item TO invoicer;

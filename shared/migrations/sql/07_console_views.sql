@@ -45,7 +45,7 @@ CREATE VIEW fee_realizer.console_tax_rate AS SELECT billing_company, tax_code, f
 -- Products and services with their prices.
 CREATE VIEW fee_realizer.console_catalog_item AS
   SELECT item_id, name, item_class, family, variant, product_kind, amount, currency,
-      percent_of_salary, plan, tax_code, version
+      percent_of_salary, percent_of, plan, guarantee, tax_code, valid_from, valid_until, version
   FROM fee_realizer.catalog_item WHERE known;
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.

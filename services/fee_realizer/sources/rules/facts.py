@@ -34,15 +34,25 @@ class BillingCompany:
 
 @dataclass(frozen=True, slots=True)
 class Instalment:
-    """A part of a pay plan: its share in percent and the day when it is due (1: the start)."""
+    """A part of a pay plan: its share (a weight) and the day when it is due (1: the start)."""
 
     share: Decimal
     day: int
 
 
 @dataclass(frozen=True, slots=True)
+class GuaranteePart:
+    """What is due back, in percent of the whole fee, if the worker leaves by a day (1: the
+    start).
+    """
+
+    until_day: int
+    percent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogItem:
-    """A catalog item: an amount in a currency, or a percent of the salary."""
+    """A catalog item: an amount in a currency, or a percent of salary, OTE or another base."""
 
     item_id: str
     known: bool = False
@@ -52,6 +62,11 @@ class CatalogItem:
     percent_of_salary: Decimal | None = None
     plan: tuple[Instalment, ...] | None = None
     tax_code: str = ""
+    product_kind: str = "placement"
+    percent_of: str = "salary"
+    guarantee: tuple[GuaranteePart, ...] = ()
+    valid_from: date | None = None
+    valid_until: date | None = None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
-"""Price a placement: each fee is an amount or a percent of the salary, at once or in instalments.
+"""Price a placement: each fee is an amount, or a percent of a base, at once or in instalments.
 
 20 % of 100,000.00 in 50/50 at day 1 and day 90 is two lines of 10,000.00. Instalments always sum to
-the whole; day 1 is the start.
+the whole; day 1 is the start. A fee with a guarantee shrinks when the worker leaves early.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 from services.fee_realizer.requirements.rules import Requirement
 from services.fee_realizer.sources.rules.facts import (
@@ -20,19 +21,26 @@ from services.fee_realizer.sources.rules.facts import (
     compact_json,
     format_price,
 )
+from services.fee_realizer.sources.rules.guarantees import GivenBack, given_back, kept_of
 from services.fee_realizer.sources.rules.holds import missing_fact
 from shared.events.ats import PlacementCreated, PlacementFee
 from shared.events.field_types import LAST_DATE
 from shared.money import ZERO, minor_unit, plain, rounded, split
 
 PIECE = "C62"
+PLACEMENT_PRODUCT = "placement"
 # Limit of a unit price in messages; a fee is the price of one piece.
 PRICE_LIMIT = Decimal(10) ** 10
 AT_ONCE = (Instalment(Decimal(100), 1),)
 
 
-# A whole fee: amount, currency, the base and the percent of it (empty: the base is the amount).
-FeeAmount = tuple[Decimal, str, str, str]
+class FeeAmount(NamedTuple):
+    """A whole fee: amount, currency, the base and the percent of it (empty: the base itself)."""
+
+    amount: Decimal
+    currency: str
+    base: str
+    percent: str
 
 
 def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResult:
@@ -52,6 +60,9 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
                 f"catalog item {fee.item_id} of fee {fee.fee_id} is not known:"
                 " set it with set-catalog-item",
             )
+        refused = _not_for_placement(placement, item)
+        if refused is not None:
+            return refused
         whole = _fee_amount(placement, fee, item, requirement)
         parts = (
             whole if isinstance(whole, Held) else _lines(placement, fee, item, requirement, whole)
@@ -61,6 +72,32 @@ def realize_placement(placement: PlacementCreated, facts: Facts) -> PricingResul
         lines += parts
     lines.sort(key=lambda line: str(line["line_key"]))
     return Realized(lines)
+
+
+def _not_for_placement(placement: PlacementCreated, item: CatalogItem) -> Held | None:
+    """Hold if a catalog item is not sold with placements, or not on the placement's start date."""
+    if item.product_kind != PLACEMENT_PRODUCT:
+        return Held(
+            "product_kind",
+            f"catalog item {item.item_id} is a non-placement product: it can be assigned to a"
+            " company, client or office; send the placement with a placement product",
+        )
+    start, first, last = placement.start_date, item.valid_from, item.valid_until
+    if (first is not None and start < first) or (last is not None and start > last):
+        period = " ".join([f"from {first}"] * bool(first) + [f"until {last}"] * bool(last))
+        return Held(
+            "catalog_item_not_valid",
+            f"catalog item {item.item_id} is valid {period}, and the placement starts on {start}:"
+            " change its dates with set-catalog-item, or send the placement with another item",
+        )
+    return None
+
+
+def _base(placement: PlacementCreated, fee: PlacementFee, item: CatalogItem) -> Decimal | None:
+    """Return what a percent is taken of: the fee's base, or the placement's OTE or salary."""
+    if fee.base is not None:
+        return fee.base
+    return {"salary": placement.salary, "ote": placement.ote}.get(item.percent_of)
 
 
 def _fee_amount(
@@ -85,15 +122,27 @@ def _fee_amount(
     if percent is None:
         price = fee.amount if fee.amount is not None else item.amount
         amount = rounded(price or ZERO, currency)
-        return amount, currency, format_price(amount, currency), ""
-    if placement.salary is None:
+        return FeeAmount(amount, currency, format_price(amount, currency), "")
+    base = _base(placement, fee, item)
+    if base is None:
+        named = item.percent_of
+        owner = "the fee" if named == "base" else "the placement"
         return Held(
-            "no_salary",
-            f"fee {fee.fee_id} is {plain(percent)} % of the salary, and the placement has none:"
-            " send its next revision with salary",
+            f"no_{named}",
+            f"fee {fee.fee_id} is {plain(percent)} % of the {named}, and {owner} has none:"
+            f" send the placement's next revision with {named}",
         )
-    amount = rounded((placement.salary * percent).scaleb(-2), currency)
-    return amount, currency, format_price(placement.salary, currency), plain(percent)
+    amount = rounded((base * percent).scaleb(-2), currency)
+    return FeeAmount(amount, currency, format_price(base, currency), plain(percent))
+
+
+class _Part(NamedTuple):
+    """An instalment of a fee: its number, its plan, its share of the fee and what is kept of it."""
+
+    number: int
+    plan: Instalment
+    share: Decimal
+    kept: Decimal
 
 
 def _lines(
@@ -103,65 +152,112 @@ def _lines(
     requirement: Requirement,
     whole: FeeAmount,
 ) -> list[Line] | Held:
-    """Return a line for each instalment of a fee that is not zero."""
-    amount, currency, base, percent = whole
-    if abs(amount) >= PRICE_LIMIT:
+    """Return a line for each instalment of a fee that is not zero.
+
+    An instalment that a guarantee takes whole stays as a line of zero, for the date of its credit.
+    """
+    if abs(whole.amount) >= PRICE_LIMIT:
         return Held(
             "amount_too_large",
-            f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {currency} or more:"
+            f"fee {fee.fee_id} would be {PRICE_LIMIT:,} {whole.currency} or more:"
             " send the right amount, percent or salary",
         )
     plan: Sequence[Instalment] = AT_ONCE if item.plan is None else item.plan
     if fee.plan is not None:
         plan = [Instalment(part.share, part.day) for part in fee.plan]
-    shares = split(amount, [part.share for part in plan], minor_unit(currency))
-    whole_formula = f"{base} × {percent} % = {format_price(amount, currency)}" if percent else base
+    start, end = placement.start_date, placement.end_date
+    shares = split(whole.amount, [part.share for part in plan], minor_unit(whole.currency))
+    back = given_back(item.guarantee, start, end, whole.amount, whole.currency)
+    kept = shares if back is None else kept_of(shares, back.amount)
     lines = []
-    for number, (part, share) in enumerate(zip(plan, shares, strict=True), 1):
-        if part.day - 1 > (LAST_DATE - placement.start_date).days:
+    for part in map(_Part, range(1, len(plan) + 1), plan, shares, kept):
+        if part.plan.day - 1 > (LAST_DATE - start).days:
             return Held(
                 "date_out_of_range",
-                f"instalment {number} of fee {fee.fee_id} would be due after {LAST_DATE}:"
+                f"instalment {part.number} of fee {fee.fee_id} would be due after {LAST_DATE}:"
                 " send the right start date or plan",
             )
-        if not share:
-            continue
-        name, formula = f"{item.name or item.item_id} · {placement.worker_id}", whole_formula
-        if len(plan) > 1:
-            name += f" · instalment {number} of {len(plan)}"
-            formula += f", {plain(part.share)} % of it = {format_price(share, currency)}"
-        derivation = {
-            "item": item.item_id,
-            "base": base,
-            "percent": percent,
-            "part": {"share": plain(part.share), "day": str(part.day)},
-            "revision": str(placement.revision),
-            "formula": formula,
-        }
-        due = (placement.start_date + timedelta(days=part.day - 1)).isoformat()
-        lines.append(
-            {
-                "line_key": compact_json(["p", fee.fee_id, fee.item_id, number]),
-                "line_kind": "product",
-                "billing_company": requirement.billing_company,
-                "billto_node": requirement.office_id,
-                "currency": currency,
-                "quantity": "1" if share > 0 else "-1",
-                "unit": PIECE,
-                "unit_price": plain(abs(share)),
-                "amount": plain(share),
-                "effective_date": due,
-                "service_from": due,
-                "service_to": due,
-                "requirement_id": placement.requirement_id,
-                "worker_id": placement.worker_id,
-                "item_id": fee.item_id,
-                "project": requirement.project,
-                "cost_center": requirement.cost_center,
-                "po_number": fee.po_number or requirement.po_number,
-                "tax_code": item.tax_code,
-                "description": name,
-                "derivation": derivation,
-            }
-        )
+        if part.share:
+            line = _line(placement, fee, item, requirement, part, whole.currency)
+            line["description"] += f" · instalment {part.number} of {len(plan)}" * (len(plan) > 1)
+            line["derivation"] = _derivation(placement, item, whole, plan, part, back)
+            if back is not None and end is not None:
+                line["credit_date"] = end.isoformat()
+            lines.append(line)
     return lines
+
+
+def _line(
+    placement: PlacementCreated,
+    fee: PlacementFee,
+    item: CatalogItem,
+    requirement: Requirement,
+    part: _Part,
+    currency: str,
+) -> Line:
+    due = (placement.start_date + timedelta(days=part.plan.day - 1)).isoformat()
+    return {
+        "line_key": compact_json(["p", fee.fee_id, fee.item_id, part.number]),
+        "line_kind": "product",
+        "billing_company": requirement.billing_company,
+        "billto_node": requirement.office_id,
+        "currency": currency,
+        "quantity": str(int(part.kept.compare(ZERO))),
+        "unit": PIECE,
+        "unit_price": plain(abs(part.kept)),
+        "amount": plain(part.kept),
+        "effective_date": due,
+        "service_from": due,
+        "service_to": due,
+        "requirement_id": placement.requirement_id,
+        "worker_id": placement.worker_id,
+        "item_id": fee.item_id,
+        "project": requirement.project,
+        "cost_center": requirement.cost_center,
+        "po_number": fee.po_number or requirement.po_number,
+        "tax_code": item.tax_code,
+        "description": f"{item.name or item.item_id} · {placement.worker_id}",
+    }
+
+
+def _derivation(
+    placement: PlacementCreated,
+    item: CatalogItem,
+    whole: FeeAmount,
+    plan: Sequence[Instalment],
+    part: _Part,
+    back: GivenBack | None,
+) -> dict[str, Any]:
+    """Return how an instalment comes about: base and percent, share, and what a leaver takes."""
+    currency = whole.currency
+    formula = whole.base
+    if whole.percent:
+        total = format_price(whole.amount, currency)
+        formula = f"{whole.base} × {whole.percent} % = {total}"
+    if len(plan) > 1:
+        shares = sum((each.share for each in plan), ZERO)
+        share = "{} %" if shares == 100 else f"{{}}/{plain(shares)}"
+        share = share.format(plain(part.plan.share))
+        formula += f", {share} of it = {format_price(part.share, currency)}"
+    derivation: dict[str, Any] = {
+        "item": item.item_id,
+        "base": whole.base,
+        "percent": whole.percent,
+        "part": {"share": plain(part.plan.share), "day": str(part.plan.day)},
+        "revision": str(placement.revision),
+    }
+    if back is not None:
+        taken = part.share - part.kept
+        derivation["guarantee"] = {
+            "day": str(back.day),
+            "percent": plain(back.percent),
+            "given_back": plain(back.amount),
+            "taken": plain(taken),
+        }
+        formula += (
+            f"; guarantee: left on day {back.day}, {plain(back.percent)} % of the fee"
+            f" ({format_price(back.amount, currency)}) is due back:"
+            f" {format_price(part.share, currency)} − {format_price(taken, currency)}"
+            f" = {format_price(part.kept, currency)}"
+        )
+    return derivation | {"formula": formula}

@@ -18,7 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.fee_realizer.facts.store import add_stubs, grouped, rows_of
 from services.fee_realizer.requirements.rules import Requirement, StatusFrom
 from services.fee_realizer.requirements.store import confirmations, rate_versions
-from services.fee_realizer.sources.rules.facts import BillingCompany, CatalogItem, Facts, Instalment
+from services.fee_realizer.sources.rules.facts import (
+    BillingCompany,
+    CatalogItem,
+    Facts,
+    GuaranteePart,
+    Instalment,
+)
 from shared.database import rows
 from shared.sql import named_queries
 
@@ -52,14 +58,16 @@ async def lock_facts(
     for row in await _lock(
         connection,
         "catalog_item",
-        "SELECT item_id, known, name, amount, currency, percent_of_salary, plan, tax_code"
+        "SELECT item_id, known, name, amount, currency, percent_of_salary, plan, tax_code,"
+        " product_kind, percent_of, guarantee, valid_from, valid_until"
         " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[]))"
         " ORDER BY item_id FOR SHARE",
         set(item_ids),
         (),
     ):
-        item: list[Any] = [*row[:6], _plan(row.plan), row.tax_code]
-        facts.items[row.item_id] = CatalogItem(*item)
+        facts.items[row.item_id] = CatalogItem(
+            **dict(row._mapping) | {"plan": _plan(row.plan), "guarantee": _guarantee(row.guarantee)}
+        )
     for row in await _lock(
         connection,
         "billing_company",
@@ -114,6 +122,10 @@ def _plan(parts: list[dict[str, Any]] | None) -> tuple[Instalment, ...] | None:
     if parts is None:
         return None
     return tuple(Instalment(Decimal(part["share"]), part["day"]) for part in parts)
+
+
+def _guarantee(parts: list[dict[str, Any]] | None) -> tuple[GuaranteePart, ...]:
+    return tuple(GuaranteePart(part["until_day"], Decimal(part["percent"])) for part in parts or ())
 
 
 async def _add_requirements(

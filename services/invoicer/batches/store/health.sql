@@ -84,7 +84,8 @@ FROM (
 GROUP BY account_name ORDER BY account_name
 
 -- name: leaver
--- The placements that end before an open instalment of theirs falls due.
+-- The placements that end before an open instalment of theirs falls due, without a guarantee that
+-- says what is owed.
 SELECT DISTINCT p.document_id AS id
 FROM invoicer.open_line o
 JOIN invoicer.pay_line p USING (pay_line_id)
@@ -93,6 +94,7 @@ CROSS JOIN LATERAL (
   WHERE e.placement_id = p.document_id OFFSET 0) e
 WHERE o.billing_company = :company AND p.document_kind = 'placement'
   AND p.corrects_invoice_id IS NULL AND o.effective_date > e.end_date
+  AND NOT EXISTS (SELECT FROM fee_realizer.guaranteed_item g WHERE g.item_id = p.item_id)
 
 -- name: account_names
 -- All Account Names, each with whether the selection has lines of that debtor.

@@ -19,6 +19,7 @@ need a debit in money and a credit in hours at once.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -71,7 +72,12 @@ def settle(
 
     An open line that would be opened again without a change stays.
     """
-    realized = {line.line_key: line for line in lines}
+    # An open line has no date for credits: it would differ from its stored form.
+    realized = {
+        line.line_key: line.model_copy(update={"credit_date": None}) if line.credit_date else line
+        for line in lines
+    }
+    credit_dates = {line.line_key: line.credit_date for line in lines if line.credit_date}
     invoiced: dict[str, list[PayLine]] = {}
     for pay_line in pay_lines:
         if pay_line.location == "invoiced":
@@ -79,7 +85,8 @@ def settle(
     wanted: list[NewLine] = []
     for key in [*realized, *sorted(invoiced.keys() - realized.keys())]:
         edit, off = (edits or {}).get(key, NOTHING), (written_off or {}).get(key, NOTHING)
-        wanted += _difference(realized.get(key), invoiced.get(key, []), edit, off)
+        billed = invoiced.get(key, [])
+        wanted += _difference(realized.get(key), billed, edit, off, credit_dates.get(key))
     replaced: list[PayLine] = []
     for old in pay_lines:
         if old.location == "invoiced":
@@ -98,9 +105,11 @@ def _difference(
     invoiced: Sequence[PayLine],
     edit: QuantityAmount,
     written_off: QuantityAmount,
+    credit_date: date | None,
 ) -> list[NewLine]:
     """Return the lines to open for one key, so that the sum of its lines is its value.
 
+    Credits have the effective date `credit_date`, or else that of the realized line.
     Currencies never mix: what was billed in another currency is credited in full.
     """
     if realized is not None and not invoiced:
@@ -115,7 +124,11 @@ def _difference(
         taken = forgiven(written_off, target - net)
         correction = _correction(target, edit, net, taken)
         difference = target - net - taken
-        credits, uncredited = _credits((-difference).above_zero(), billed, realized, correction)
+        dates: dict[str, Any] = {}
+        if realized is not None:
+            effective = credit_date or realized.effective_date
+            dates = {"effective_date": effective, "week_ending": realized.week_ending}
+        credits, uncredited = _credits((-difference).above_zero(), billed, dates, correction)
         debit = difference.above_zero() - uncredited
         if debit:
             opened.append(_debit(line or billed[-1].realized, debit, correction, _rebilled(billed)))
@@ -182,7 +195,7 @@ def _debit(
 def _credits(
     needed: QuantityAmount,
     billed: Sequence[PayLine],
-    realized: RealizationLine | None,
+    dates: Mapping[str, Any],
     correction: dict[str, Any],
 ) -> tuple[list[NewLine], QuantityAmount]:
     """Credit invoice lines, newest first, each up to what is left on it.
@@ -191,9 +204,6 @@ def _credits(
     money only), no line can give the 100.00, and the caller opens a negative debit.
     """
     credits: list[NewLine] = []
-    dates: dict[str, Any] = {}
-    if realized is not None:
-        dates = {"effective_date": realized.effective_date, "week_ending": realized.week_ending}
     for invoiced_line, line, rest in _creditable(billed):
         given = needed.at_most(rest)
         if not given:
