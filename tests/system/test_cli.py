@@ -493,6 +493,13 @@ def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
         "check": ("85.00", None),
         "hire": (None, "20"),
     }
+    header = typed("template", "catalog")["header"]
+    row = "screening,Screening,Services,Checks,,non-placement,120.00,EUR,,,,,,,"
+    (tmp_path / "items.csv").write_text(f"{header}\n{row}\n")
+    assert typed("catalog", "import", tmp_path / "items.csv", "--check")["lines"] == 1
+    assert typed("catalog", "list", "--kind", "non-placement")["catalog"] == []
+    typed("catalog", "import", tmp_path / "items.csv")
+    assert [*typed("catalog", "tree", "--class", "Services")["tree"]["Services"]] == ["Checks"]
     (tmp_path / "items.json").write_text(
         json.dumps([items[0], {"item_id": "half", "name": "no price"}])
     )

@@ -16,7 +16,9 @@ from shared.settings import PRIVATE_UMASK
 
 MODULES = {
     "running": ("up", "down", "status", "lag", "verify"),
-    "companies": ("billing-company", "catalog"),
+    "companies": ("billing-company",),
+    "catalog": ("catalog",),
+    "templates": ("template",),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),
     "importing": ("import",),

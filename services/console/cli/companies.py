@@ -1,28 +1,13 @@
-"""`backoffice billing-company set|show` and `catalog set|list`: who issues invoices, and what is
-sold besides time.
-"""
+"""`backoffice billing-company set|show`: the legal entities that issue invoices."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from services.console.cli.command import Run, command
-from services.console.cli.options import file_argument, option, read_date, read_json
-from services.console.cli.output import Column
+from services.console.cli.options import option, read_date
 
 companies_app = typer.Typer(help="The legal entities that issue invoices.", no_args_is_help=True)
-catalog_app = typer.Typer(help="Products and services.", no_args_is_help=True)
-CATALOG = [
-    Column("item_id", "item"),
-    Column("name"),
-    Column("item_class", "class"),
-    Column("amount", figures=True),
-    Column("currency"),
-    Column("percent_of_salary", "% of salary", figures=True),
-    Column("tax_code", "tax"),
-    Column("version", ids=True),
-]
 
 TaxDate = Annotated[
     str | None,
@@ -42,7 +27,6 @@ MaxDayHours = Annotated[
 def register(app: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
     app.add_typer(companies_app, name="billing-company")
-    app.add_typer(catalog_app, name="catalog")
 
 
 def read_tax(text: str) -> dict[str, Any]:
@@ -155,26 +139,3 @@ def show_company(
     for company in found:
         run.facts(company)
         run.say()
-
-
-@command(catalog_app, "set", sends=True)
-def set_catalog(
-    run: Run, file: Annotated[Path, file_argument("One item, or a list of items.", "FILE.json")]
-) -> None:
-    """Create or change catalog items from a JSON file (fields as in the command
-    set-catalog-item).
-    """
-    read = read_json(file)
-    items = read if isinstance(read, list) else [read]
-    fields = [item if isinstance(item, dict) else {} for item in items]
-    run.send_each([run.new_command("set-catalog-item", **each) for each in fields])
-
-
-@command(catalog_app, "list")
-def list_catalog(run: Run) -> None:
-    """List products and services."""
-    from services.console.queries.companies import catalog
-
-    items = run.read(catalog)
-    run.document({"catalog": items})
-    run.table(items, CATALOG, empty="the catalog is empty: backoffice catalog set FILE.json")

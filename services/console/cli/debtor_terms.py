@@ -2,7 +2,6 @@
 company's, from a date on.
 """
 
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.console.cli.command import Run, command
+from services.console.cli.command_lines import send_lines
 from services.console.cli.options import (
     LONG_SECONDS,
     Company,
@@ -19,10 +19,9 @@ from services.console.cli.options import (
     read_date,
 )
 from services.console.cli.output import Column
-from services.console.cli.time_groups import refuse_wrong_lines
 
 if TYPE_CHECKING:
-    from shared.events.billing import CommandResult
+    pass
 
 app = typer.Typer(
     help="Terms of a debtor that differ from the billing company's.", no_args_is_help=True
@@ -159,24 +158,7 @@ def import_terms(
     """Set the terms of many debtors from a CSV file. If a line is wrong, nothing is sent."""
     from services.console.importing.terms import read_terms
 
-    lines, problems = read_terms(file, run.new_command, billing_company)
-    refuse_wrong_lines(run, file, problems)
-    results = run.send_all([command for _, command in lines])
-    _show_imported(run, file, [line for line, _ in lines], results)
-
-
-def _show_imported(
-    run: Run, file: Path, lines: Sequence[int], results: "Sequence[CommandResult]"
-) -> None:
-    by_line = list(zip(lines, results, strict=True))
-    documents = [{"line": line} | result.model_dump(mode="json") for line, result in by_line]
-    run.document({"results": documents})
-    refused = [(line, result) for line, result in by_line if result.outcome == "refused"]
-    for line, result in refused:
-        run.aside(f"{file.name}, line {line}: {result.message}", "red")
-    run.say(f"{len(results) - len(refused):,} of {len(results):,} lines of {file} accepted")
-    if refused:
-        run.no(refused[0][1].code, f"{len(refused):,} lines were refused", refused[0][1].fix)
+    send_lines(run, file, *read_terms(file, run.new_command, billing_company))
 
 
 @command(app, "show")

@@ -18,6 +18,7 @@ from shared.events.field_types import (
     LAST_DATE,
     Code,
     Currency,
+    Fee,
     Hours,
     Identifier,
     Name,
@@ -120,6 +121,7 @@ hours = _reader(
     Hours, "a number of hours from 0 to 24 with at most 4 decimals, such as 7.5", _with_point
 )
 bill_rate = _reader(UnitPrice, "a price such as 79.50 (0 or more, at most 4 decimals)", _price)
+amount = _reader(Fee, "an amount or percent such as 1500.00 (at most 4 decimals)", _price)
 _name = _reader(Name, "a text of at most 400 visible characters")
 
 
@@ -150,3 +152,8 @@ def level(cell: str) -> str:
 def optional(read: Read) -> Read:
     """The same, or None where the cell is empty."""
     return lambda cell: read(cell) if cell else None
+
+
+optional_amount = optional(amount)
+PRICES = frozenset({bill_rate, amount, optional_amount})
+"""Readers of cells in which a point before three digits may separate thousands."""

@@ -59,9 +59,26 @@ async def companies_today(
     return unknown | {row["billing_company"]: today(row["time_zone"]) for row in rows}
 
 
-async def catalog(connection: ReadConnection) -> list[Row]:
-    """Products and services with their prices."""
+async def catalog(
+    connection: ReadConnection,
+    item_class: str | None = None,
+    family: str | None = None,
+    product_kind: str | None = None,
+) -> list[Row]:
+    """Products and services with their prices, in the order of the tree."""
     rows = await fetch(
-        connection, "SELECT * FROM fee_realizer.console_catalog_item ORDER BY item_id"
+        connection,
+        "SELECT * FROM fee_realizer.console_catalog_item"
+        " WHERE (CAST(:item_class AS text) IS NULL OR item_class = :item_class)"
+        " AND (CAST(:family AS text) IS NULL OR family = :family)"
+        " AND (CAST(:product_kind AS text) IS NULL OR product_kind = :product_kind)"
+        " ORDER BY item_class, family, variant, item_id",
+        item_class=item_class,
+        family=family,
+        product_kind=product_kind,
     )
-    return [with_money(row, "amount") | {"plan": as_json(row["plan"])} for row in rows]
+    return [
+        with_money(row, "amount")
+        | {"plan": as_json(row["plan"]), "guarantee": as_json(row["guarantee"])}
+        for row in rows
+    ]

@@ -32,7 +32,7 @@ def given_back(
     fee: Decimal,
     currency: str,
 ) -> GivenBack | None:
-    """Return what a fee gives back, or None while nobody left in the guarantee.
+    """Return what a fee gives back, or None while no one left in the guarantee.
 
     A worker who left before the start did not begin: the whole fee is due back.
     """
