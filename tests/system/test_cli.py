@@ -477,28 +477,24 @@ def test_a_ledger_that_moves_needs_its_secrets_again(
 
 
 def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:
-    """Items are made from a JSON file, one or a list; one that makes no sense is wrong use and
-    nothing is sent.
-    """
+    """Items come from JSON or CSV files; one that makes no sense is wrong use, nothing is sent."""
     items = [
         {"item_id": "check", "name": "Background check", "amount": "85.00", "currency": "USD"},
         {"item_id": "hire", "name": "Direct hire", "percent_of_salary": "20"},
     ]
     (tmp_path / "items.json").write_text(json.dumps(items))
     typed("catalog", "set", tmp_path / "items.json")
-    assert {
-        item["item_id"]: (item["amount"], item["percent_of_salary"])
-        for item in typed("catalog", "list")["catalog"]
-    } == {
+    listed = typed("catalog", "list")["catalog"]
+    assert {item["item_id"]: (item["amount"], item["percent_of_salary"]) for item in listed} == {
         "check": ("85.00", None),
         "hire": (None, "20"),
     }
     header = typed("template", "catalog")["header"]
     row = "screening,Screening,Services,Checks,,non-placement,120.00,EUR,,,,,,,"
-    (tmp_path / "items.csv").write_text(f"{header}\n{row}\n")
-    assert typed("catalog", "import", tmp_path / "items.csv", "--check")["lines"] == 1
+    (tmp_path / "i.csv").write_text(f"{header}\n{row}\n")
+    assert typed("catalog", "import", tmp_path / "i.csv", "--check")["lines"] == 1
     assert typed("catalog", "list", "--kind", "non-placement")["catalog"] == []
-    typed("catalog", "import", tmp_path / "items.csv")
+    typed("catalog", "import", tmp_path / "i.csv")
     assert [*typed("catalog", "tree", "--class", "Services")["tree"]["Services"]] == ["Checks"]
     (tmp_path / "items.json").write_text(
         json.dumps([items[0], {"item_id": "half", "name": "no price"}])

@@ -15,7 +15,7 @@ COLUMNS = [Column("column"), Column("holds", most=200)]
 
 def register(app: typer.Typer) -> None:
     """Adds this command to `backoffice`."""
-    command(app, "template", data=False)(template)
+    command(app, "template")(template)
 
 
 def template(
