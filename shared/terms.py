@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal
 
-DocumentKind = Literal["timesheet", "placement"]
+DocumentKind = Literal["timesheet", "placement", "charge"]
 DocumentType = Literal["invoice", "credit-note"]
 LineKind = Literal["timesheet", "product"]
 BilltoLevel = Literal["company", "client", "office"]

@@ -116,6 +116,25 @@ def placement(placement_id: str = "P-1", revision: int = 1, **changes: Any) -> a
     return ats.PlacementCreated.model_validate_json(json.dumps(body | changes))
 
 
+def charge(charge_id: str = "EXP-1", revision: int = 1, **changes: Any) -> ats.ChargeAdded:
+    """An expense: a receipt of 101.24 USD with 20 % recoverable tax and 10 % markup."""
+    body = {
+        "charge_id": charge_id,
+        "revision": revision,
+        "billing_company": COMPANY,
+        "node_id": OFFICE,
+        "item_id": "TRAVEL",
+        "quantity": "1",
+        "price": "101.24",
+        "currency": "USD",
+        "service_date": "2026-03-04",
+        "receipt": "R-77",
+        "recoverable_tax": "20",
+        "markup": "10",
+    }
+    return ats.ChargeAdded.model_validate_json(json.dumps(body | changes))
+
+
 def node(
     node_id: str = OFFICE, level: str = "office", revision: int = 1, **changes: Any
 ) -> ats.BilltoChanged:

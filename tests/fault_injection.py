@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared.events.realizations import PayLinesRealized, RealizationLine
 from tests.builders import COMPANY
 
-LINE_FIELDS = tuple(name for name in RealizationLine.model_fields if name != "derivation")
+NOT_STORED_AS_IS = {"derivation", "credit_date"}
+LINE_FIELDS = tuple(name for name in RealizationLine.model_fields if name not in NOT_STORED_AS_IS)
 
 
 @dataclass(frozen=True, slots=True)

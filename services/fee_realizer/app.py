@@ -19,20 +19,27 @@ from services.fee_realizer.rates.handlers import (
 from services.fee_realizer.requirements.handlers import on_requirement_changed
 from services.fee_realizer.sources.handlers import commands, pricing
 from services.fee_realizer.sources.handlers.arrivals import (
+    on_charge_added,
     on_placement_created,
     on_timesheet_approved,
 )
 from services.fee_realizer.sources.store import messages, realizations
 from shared import telemetry
-from shared.broker.topics import PLACEMENT_CREATED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
+from shared.broker.topics import (
+    CHARGE_ADDED,
+    PLACEMENT_CREATED,
+    REQUIREMENT_CHANGED,
+    TIMESHEET_APPROVED,
+)
 from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher, CommandHandler
 from shared.consumer.processing import Subscription
 from shared.consumer.records import reader
 from shared.consumer.unit_of_work import BackgroundJob, MessageBuilder
 from shared.consumer.worker import Service
-from shared.events.ats import PlacementCreated, RequirementChanged, TimesheetApproved
+from shared.events.ats import ChargeAdded, PlacementCreated, RequirementChanged, TimesheetApproved
 from shared.events.commands import (
+    AddCharge,
     ConfirmRates,
     RatesImpact,
     RetryDocument,
@@ -55,10 +62,12 @@ SUBSCRIPTIONS: tuple[Subscription, ...] = (
     Subscription(
         PLACEMENT_CREATED.name, reader(PlacementCreated), on_placement_created, PlacementCreated
     ),
+    Subscription(CHARGE_ADDED.name, reader(ChargeAdded), on_charge_added, ChargeAdded),
 )
 HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,
     SetCatalogItem: on_set_catalog_item,
+    AddCharge: commands.on_add_charge,
     SetBillRate: on_set_bill_rate,
     RatesImpact: on_rates_impact,
     ConfirmRates: on_confirm_rates,

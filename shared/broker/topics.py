@@ -59,6 +59,7 @@ TIMESHEET_APPROVED = Topic(
     "timesheet-approved", "original timesheet", "a complete revision of a timesheet"
 )
 PLACEMENT_CREATED = Topic("placement-created", "placement", "the complete state of a placement")
+CHARGE_ADDED = Topic("charge-added", "charge", "the complete state of a charge")
 OPERATOR_COMMANDS = Topic(
     "operator-commands",
     "billing company, or the owning service if there is none",
@@ -99,6 +100,7 @@ FLOW: tuple[Topic, ...] = (
     BILLTO_CHANGED,
     TIMESHEET_APPROVED,
     PLACEMENT_CREATED,
+    CHARGE_ADDED,
     OPERATOR_COMMANDS,
     COMMAND_RESULTS,
     PAY_LINES_REALIZED,
@@ -113,7 +115,13 @@ FLOW: tuple[Topic, ...] = (
     LEDGER_DRIFT_FOUND,
 )
 CONSUMED: dict[str, tuple[Topic, ...]] = {
-    "fee_realizer": (REQUIREMENT_CHANGED, TIMESHEET_APPROVED, PLACEMENT_CREATED, OPERATOR_COMMANDS),
+    "fee_realizer": (
+        REQUIREMENT_CHANGED,
+        TIMESHEET_APPROVED,
+        PLACEMENT_CREATED,
+        CHARGE_ADDED,
+        OPERATOR_COMMANDS,
+    ),
     "invoicer": (BILLTO_CHANGED, PAY_LINES_REALIZED, PAYMENT_RECORDED, OPERATOR_COMMANDS),
     "scheduler": (OPERATOR_COMMANDS,),
     "arg_sync": (BATCH_GENERATED, INVOICE_CLOSED, OPERATOR_COMMANDS),

@@ -3,6 +3,7 @@
 Each message is the full state of its subject, with a growing revision.
 """
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,7 @@ from shared.events.field_types import (
     Code,
     Currency,
     Day,
+    DecimalString,
     Fee,
     Hours,
     Identifier,
@@ -110,6 +112,12 @@ class TimesheetEntry(AtsMessage):
     project: Name = ""
     cost_center: Name = ""
     po_number: Name = ""
+    billable: bool = True
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether the entry has a value: time that is not billable is kept, and is worth 0."""
+        return self.billable and bool(self.hours)
 
 
 class TimesheetApproved(AtsMessage):
@@ -181,6 +189,44 @@ class PlacementCreated(AtsMessage):
         if len(set(ids)) != len(ids):
             raise wrong("fee_given_twice", "two fees with one fee_id: give each its own")
         return self
+
+
+class Charge(AtsMessage):
+    """A charge for a debtor node, such as an expense: a quantity of a catalog item at a price.
+
+    `price` and `currency` may be left out where the catalog item has an amount. For an expense the
+    price includes `recoverable_tax` (percent), which is taken off before `markup` (percent) is
+    added. A charge that is `cancelled` is worth nothing.
+    """
+
+    charge_id: Identifier
+    billing_company: Identifier
+    node_id: Identifier
+    item_id: Identifier
+    quantity: Annotated[Decimal, DecimalString(places=4, digits=8, ge="0")]
+    price: UnitPrice | None = None
+    currency: Currency | None = None
+    service_date: Day
+    po_number: Name = ""
+    project: Name = ""
+    cost_center: Name = ""
+    text: Name = ""
+    receipt: Name = ""
+    recoverable_tax: Percent | None = None
+    markup: Percent | None = None
+    cancelled: bool = False
+
+    @model_validator(mode="after")
+    def _price_with_currency(self) -> "Charge":
+        if (self.price is None) != (self.currency is None):
+            raise wrong("not_one_of_two", "give price and currency together, or neither")
+        return self
+
+
+class ChargeAdded(Charge):
+    """The complete state of a charge; a higher revision replaces it."""
+
+    revision: Revision
 
 
 def check_plan(plan: tuple[PlanPart, ...] | None) -> None:

@@ -27,6 +27,7 @@ EVENT_MODELS: dict[str, Any] = {
     "billto-changed": ats.BilltoChanged,
     "timesheet-approved": ats.TimesheetApproved,
     "placement-created": ats.PlacementCreated,
+    "charge-added": ats.ChargeAdded,
     "operator-commands": commands.OperatorCommand,
     "command-results": billing.CommandResult,
     "pay-lines-realized": realizations.PayLinesRealized,

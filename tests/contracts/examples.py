@@ -50,6 +50,19 @@ COMMANDS = {
         "percent_of_salary": "20",
         "plan": [{"share": "50", "day": 1}, {"share": "50", "day": 90}],
     },
+    "add-charge": COMPANY
+    | {
+        "charge_id": "EXP-1",
+        "node_id": "office-1",
+        "item_id": "TRAVEL",
+        "quantity": "1",
+        "price": "101.24",
+        "currency": "USD",
+        "service_date": "2026-03-04",
+        "receipt": "R-77",
+        "recoverable_tax": "20",
+        "markup": "10",
+    },
     "set-bill-rate": {
         "requirement_id": "REQ-1",
         "time_type": "REG",
@@ -144,6 +157,7 @@ EXAMPLES: dict[str, BaseModel] = {
     "timesheet-approved": builders.timesheet(
         "T-1a", 2, [builders.entry("7.5", po_number="PO-9")], adjusts="T-1", workflow=_STAMPS
     ),
+    "charge-added": builders.charge(),
     "placement-created": builders.placement(end_date="2026-12-31", end_reason="resigned"),
     "command-results": CommandResult(
         command_id="7c0d6a5e",

@@ -14,6 +14,7 @@ KEY_FIELDS = {
     "billto-changed": ("node_id",),
     "timesheet-approved": ("adjusts", "timesheet_id"),
     "placement-created": ("placement_id",),
+    "charge-added": ("charge_id",),
     "operator-commands": ("billing_company", "service"),
 }
 """The fields of the body from which a key is taken, by topic: the first that is present."""

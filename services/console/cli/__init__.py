@@ -18,6 +18,7 @@ MODULES = {
     "running": ("up", "down", "status", "lag", "verify"),
     "companies": ("billing-company",),
     "catalog": ("catalog",),
+    "charges": ("charges",),
     "templates": ("template",),
     "time_groups": ("time-groups",),
     "debtor_terms": ("debtor-terms",),

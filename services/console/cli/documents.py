@@ -12,7 +12,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.options import AnyCompany, Limit, option, parsed, read_date
 from services.console.cli.output import Column, finish
 
-app = typer.Typer(help="Timesheets and placements that wait.", no_args_is_help=True)
+app = typer.Typer(help="Timesheets, placements and charges that wait.", no_args_is_help=True)
 HELD = [
     Column("document_kind", "kind"),
     Column("document_id", "document", most=40),
@@ -26,7 +26,7 @@ PUBLISHERS = ("fee_realizer", "invoicer", "scheduler")
 PRICING_SECONDS = 600.0
 WAIT_SECONDS = 120.0
 Kind = Annotated[
-    str | None, option("Kind of the document.", "--kind", metavar="timesheet|placement")
+    str | None, option("Kind of the document.", "--kind", metavar="timesheet|placement|charge")
 ]
 
 

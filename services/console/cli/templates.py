@@ -9,7 +9,7 @@ from services.console.cli.command import Run, command
 from services.console.cli.options import option
 from services.console.cli.output import Column
 
-NAMES = ("catalog", "debtors")
+NAMES = ("catalog", "debtors", "charges")
 COLUMNS = [Column("column"), Column("holds", most=200)]
 
 
@@ -27,9 +27,10 @@ def template(
 ) -> None:
     """Write an empty CSV file for an import, and explain its columns."""
     from services.console.importing.catalog import CATALOG
+    from services.console.importing.charges import CHARGES
     from services.console.importing.terms import TERMS
 
-    files = dict(zip(NAMES, (CATALOG, TERMS), strict=True))
+    files = dict(zip(NAMES, (CATALOG, TERMS, CHARGES), strict=True))
     if name not in files:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(NAMES)}")
     columns = files[name]

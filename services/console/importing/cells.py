@@ -22,6 +22,7 @@ from shared.events.field_types import (
     Hours,
     Identifier,
     Name,
+    Quantity,
     UnitPrice,
 )
 from shared.terms import LEVELS
@@ -122,6 +123,7 @@ hours = _reader(
 )
 bill_rate = _reader(UnitPrice, "a price such as 79.50 (0 or more, at most 4 decimals)", _price)
 amount = _reader(Fee, "an amount or percent such as 1500.00 (at most 4 decimals)", _price)
+quantity = _reader(Quantity, "a quantity such as 2 or 1.5", _with_point)
 _name = _reader(Name, "a text of at most 400 visible characters")
 
 

@@ -7,7 +7,7 @@ of a document, the batch of an invoice.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -95,8 +95,7 @@ async def _document_events(connection: ReadConnection, document_id: str) -> list
                 f" {amount:,f} {content['currency']} of {content['description']}"
             )
         elif cause is None:
-            words = _revision(content) if kind == "timesheet" else _placement(content)
-            row["message"] = "; ".join(filter(None, (words, row["message"])))
+            row["message"] = "; ".join(filter(None, (REVISIONS[kind](content), row["message"])))
         else:
             lines = counted(len(content.get("lines", [])), "line")
             row["message"] = (
@@ -122,6 +121,21 @@ def _placement(placement: Mapping[str, Any]) -> str:
     ends = f" to {placement['end_date']}" if placement.get("end_date") else ""
     fees = counted(len(placement.get("fees") or ()), "fee")
     return f"{fees}, from {placement.get('start_date')}{ends}"
+
+
+def _charge(charge: Mapping[str, Any]) -> str:
+    """Quantity, item and date of a revision of a charge."""
+    if charge.get("cancelled"):
+        return "cancelled"
+    price = f" at {charge['price']} {charge['currency']}" if charge.get("price") else ""
+    return f"{charge['quantity']} × {charge['item_id']}{price}, {charge['service_date']}"
+
+
+REVISIONS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "timesheet": _revision,
+    "placement": _placement,
+    "charge": _charge,
+}
 
 
 async def _jumps(connection: ReadConnection, subject: str) -> list[Row]:

@@ -69,7 +69,7 @@ async def queue_dependents(
 
 
 async def queue_company(connection: AsyncConnection, billing_company: str, cause: str) -> int:
-    """Queue the documents of a billing company's requirements for pricing; return how many."""
+    """Queue the documents of a billing company or its requirements for pricing; return how many."""
     return await run(
         connection,
         QUERIES["queue_company"],

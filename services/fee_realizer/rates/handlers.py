@@ -301,7 +301,7 @@ async def _documents(
         after = ids[-1]
         heads = await heads_for(connection, "timesheet", ids, lock=False)
         known = [head for head in heads.values() if head.revision > STUB_REVISION]
-        facts = await lock_facts(connection, *named_facts(known), lock=False)
+        facts = await lock_facts(connection, named_facts(head.facts for head in known), lock=False)
         jobs = [PricingJob(head, "preview") for head in known]
         yield jobs, facts, await prior_state(connection, "timesheet", facts, jobs)
 

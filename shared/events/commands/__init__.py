@@ -20,6 +20,7 @@ from shared.events.commands.batches import (
     RetryParked,
     WhatIf,
 )
+from shared.events.commands.charges import AddCharge
 from shared.events.commands.dead_letters import (
     DiscardDeadLetter,
     ReplayDeadLetter,
@@ -60,6 +61,7 @@ from shared.events.commands.settings import (
 AnyCommand = (
     SetBillingCompany
     | SetCatalogItem
+    | AddCharge
     | SetBillRate
     | ConfirmRates
     | RatesImpact

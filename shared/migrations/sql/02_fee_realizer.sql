@@ -148,7 +148,7 @@ CREATE TABLE fee_realizer.catalog_item (
 -- head row with revision -1, too: under its lock it becomes an original or an adjustment, never
 -- both.
 CREATE TABLE fee_realizer.source_document (
-  document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement')),
+  document_kind text NOT NULL CHECK (document_kind IN ('timesheet', 'placement', 'charge')),
   document_id text NOT NULL CHECK (length(document_id) <= 200),
   -- The timesheet or placement and its revision in force.
   source_id text NOT NULL DEFAULT '',
@@ -161,6 +161,7 @@ CREATE TABLE fee_realizer.source_document (
   -- The facts that any revision of the document names. They are locked before the document.
   requirement_ids text[] NOT NULL DEFAULT '{}',
   item_ids text[] NOT NULL DEFAULT '{}',
+  company_ids text[] NOT NULL DEFAULT '{}',  -- those that it names without a requirement
   PRIMARY KEY (document_kind, document_id)
 );
 CREATE INDEX source_document_held ON fee_realizer.source_document (hold_code)
@@ -179,7 +180,7 @@ CREATE TABLE fee_realizer.hold_event (
   PRIMARY KEY (document_kind, document_id, hold_no)
 );
 
--- Every revision of every timesheet (originals and adjustments) and placement, as received.
+-- Every revision of every timesheet (originals and adjustments), placement and charge, as received.
 CREATE TABLE fee_realizer.source_revision (
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -200,7 +201,7 @@ CREATE TABLE fee_realizer.adjustment_timesheet (
 
 -- The facts that a document names: a changed fact finds its documents here.
 CREATE TABLE fee_realizer.document_fact (
-  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item')),
+  fact_kind text NOT NULL CHECK (fact_kind IN ('requirement', 'catalog_item', 'billing_company')),
   fact_id text NOT NULL,
   document_kind text NOT NULL,
   document_id text NOT NULL,
@@ -264,7 +265,8 @@ CREATE VIEW fee_realizer.held_document AS
   SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code,
     d.hold_message, d.held_since,
     coalesce((SELECT min(r.billing_company) FROM fee_realizer.requirement r
-              WHERE r.requirement_id = ANY(d.requirement_ids)), '') AS billing_company
+              WHERE r.requirement_id = ANY(d.requirement_ids)), d.company_ids[1], '')
+      AS billing_company
   FROM fee_realizer.source_document d WHERE d.hold_code IS NOT NULL;
 
 CREATE VIEW fee_realizer.latest_realization AS

@@ -47,6 +47,15 @@ CREATE VIEW fee_realizer.console_catalog_item AS
   SELECT item_id, name, item_class, family, variant, product_kind, amount, currency,
       percent_of_salary, percent_of, plan, guarantee, tax_code, valid_from, valid_until, version
   FROM fee_realizer.catalog_item WHERE known;
+-- Charges as they are in force, with the hold if there is one.
+CREATE VIEW fee_realizer.console_charge AS
+  SELECT d.document_id AS charge_id, d.revision, d.hold_code, d.hold_message, r.body, r.received_at
+  FROM fee_realizer.source_document d
+  CROSS JOIN LATERAL (
+    SELECT s.body, s.received_at FROM fee_realizer.source_revision s
+    WHERE s.document_kind = 'charge' AND s.document_id = d.document_id
+      AND s.source_id = d.source_id AND s.revision = d.revision OFFSET 0) r
+  WHERE d.document_kind = 'charge';
 -- Source documents with the timesheet and revision in force, the latest realization, and the hold
 -- if there is one.
 CREATE VIEW fee_realizer.console_document AS

@@ -1,4 +1,4 @@
-"""New revisions of timesheets and placements.
+"""New revisions of timesheets, placements and charges.
 
 The records of a poll are reduced to what is new, and each document is priced once, from its newest
 state. A repeat changes nothing. The same revision with other values is rejected as a conflict. An
@@ -12,7 +12,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.handlers.pricing import (
+    MODELS,
     PricingJob,
+    SourceEvent,
     check_locked,
     named_facts,
     price,
@@ -23,11 +25,17 @@ from services.fee_realizer.sources.rules.revisions import (
     revision_in_force,
 )
 from services.fee_realizer.sources.store import documents
-from services.fee_realizer.sources.store.documents import DocumentHead, FactRow, SourceRevision
+from services.fee_realizer.sources.store.documents import (
+    FACT_KINDS,
+    DocumentHead,
+    FactRow,
+    NamedFacts,
+    SourceRevision,
+)
 from services.fee_realizer.sources.store.facts import lock_facts
 from shared import faults
 from shared.consumer.records import Applied, Received, Record, Rejection
-from shared.events.ats import PlacementCreated, TimesheetApproved
+from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
 
 CAUSE = "revision"
 
@@ -38,10 +46,9 @@ class ReceivedRevision:
 
     document_id: str
     mark: RevisionMark
-    event: TimesheetApproved | PlacementCreated
+    event: SourceEvent
     record: Record
-    requirement_ids: frozenset[str]
-    item_ids: frozenset[str] = frozenset()
+    facts: NamedFacts
 
     @property
     def key(self) -> SourceRevision:
@@ -66,9 +73,13 @@ async def on_timesheet_approved(
         approved_at = workflow.approved_at if workflow else None
         approved = workflow is None or approved_at is not None
         mark = RevisionMark(source_id, event.revision, approved, approved_at)
-        requirement_ids = frozenset(entry.requirement_id for entry in event.entries if entry.hours)
+        requirement_ids = frozenset(
+            entry.requirement_id for entry in event.entries if entry.is_billed
+        )
         revisions.append(
-            ReceivedRevision(event.adjusts or source_id, mark, event, record, requirement_ids)
+            ReceivedRevision(
+                event.adjusts or source_id, mark, event, record, NamedFacts(requirement_ids)
+            )
         )
     applied = await _apply(connection, "timesheet", revisions)
     applied.rejected += rejected
@@ -85,12 +96,33 @@ async def on_placement_created(
             RevisionMark(event.placement_id, event.revision),
             event,
             record,
-            frozenset([event.requirement_id] if event.fees else []),
-            frozenset(fee.item_id for fee in event.fees),
+            NamedFacts(
+                frozenset([event.requirement_id] if event.fees else []),
+                frozenset(fee.item_id for fee in event.fees),
+            ),
         )
         for event, record in received
     ]
     return await _apply(connection, "placement", revisions)
+
+
+async def on_charge_added(
+    connection: AsyncConnection, received: Sequence[Received[ChargeAdded]]
+) -> Applied:
+    """Apply charges; a charge is its own document."""
+    revisions = [
+        ReceivedRevision(
+            event.charge_id,
+            RevisionMark(event.charge_id, event.revision),
+            event,
+            record,
+            NamedFacts(
+                item_ids=frozenset([event.item_id]), company_ids=frozenset([event.billing_company])
+            ),
+        )
+        for event, record in received
+    ]
+    return await _apply(connection, "charge", revisions)
 
 
 async def _apply(
@@ -99,11 +131,8 @@ async def _apply(
     """Lock facts, then documents; keep what is new; price; save."""
     ids = {one.document_id for one in received} | {one.mark.source_id for one in received}
     seen = await documents.heads_for(connection, kind, ids, lock=False)
-    requirement_ids, item_ids = named_facts(seen.values())
-    for one in received:
-        requirement_ids |= one.requirement_ids
-        item_ids |= one.item_ids
-    facts = await lock_facts(connection, requirement_ids, item_ids)
+    named = named_facts([head.facts for head in seen.values()] + [one.facts for one in received])
+    facts = await lock_facts(connection, named)
     heads = await documents.heads_for(connection, kind, seen, lock=True)
     check_locked(heads.values(), facts)
     await faults.point("after_locks")
@@ -147,9 +176,8 @@ async def _new_revisions(
         for mark in of_document
     }
     bodies = await documents.bodies_for(connection, kind, {one.key for one in received} & stored)
-    model = TimesheetApproved if kind == "timesheet" else PlacementCreated
     known: dict[SourceRevision, Any] = {
-        key: model.model_validate_json(body) for key, body in bodies.items()
+        key: MODELS[kind].model_validate_json(body) for key, body in bodies.items()
     }
     maybe_adjustments = {
         source_id
@@ -196,14 +224,11 @@ def _add_facts(
     found: set[FactRow] = set()
     for one in revisions:
         head = heads[one.document_id]
-        for kind, named, before in (
-            ("requirement", one.requirement_ids, head.requirement_ids),
-            ("catalog_item", one.item_ids, head.item_ids),
-        ):
+        for kind, named, before in zip(FACT_KINDS, one.facts, head.facts, strict=True):
             found.update(
                 (kind, fact_id, head.document_kind, head.document_id) for fact_id in named - before
             )
-            before |= named
+        head.facts = head.facts.with_those_of(one.facts)
     return sorted(found)
 
 

@@ -1,22 +1,61 @@
-"""The commands retry-document and republish."""
+"""The commands add-charge, retry-document and republish."""
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.sources.handlers.arrivals import on_charge_added
+from services.fee_realizer.sources.handlers.pricing import KINDS
 from services.fee_realizer.sources.store import realizations
-from services.fee_realizer.sources.store.documents import heads_for
+from services.fee_realizer.sources.store.documents import bodies_for, heads_for
 from services.fee_realizer.sources.store.messages import hold_id, realization_chunks
+from shared.broker.topics import CHARGE_ADDED
 from shared.consumer.commands import Answer
-from shared.errors import Refused
-from shared.events.commands import Republish, RetryDocument
+from shared.consumer.records import Received, Record
+from shared.errors import Refused, Unavailable
+from shared.events.ats import Charge, ChargeAdded
+from shared.events.commands import AddCharge, Republish, RetryDocument
 
 REPUBLISH_LIMIT = 20_000
+NOT_FROM_KAFKA = -1
+
+
+async def on_add_charge(connection: AsyncConnection, command: AddCharge) -> Answer:
+    """Add a charge by hand, or replace it, as the revision after the one in force."""
+    charge_id = command.charge_id
+    heads = await heads_for(connection, "charge", [charge_id], lock=False)
+    head = heads.get(charge_id)
+    before = None
+    if head is not None and head.revision >= 0:
+        bodies = await bodies_for(connection, "charge", [head.source_revision])
+        before = ChargeAdded.model_validate_json(bodies[head.source_revision])
+    charge = ChargeAdded(
+        revision=before.revision + 1 if before else 1,
+        **{name: getattr(command, name) for name in Charge.model_fields},
+    )
+    after = charge.model_dump(mode="json")
+    details: dict[str, object] = {"charge_id": charge_id, "charge": after}
+    if before is not None and before == charge.model_copy(update={"revision": before.revision}):
+        return Answer(f"charge {charge_id} is unchanged", details, subjects=[charge_id])
+    value = charge.model_dump_json(exclude_defaults=True).encode()
+    record = Record(CHARGE_ADDED.name, NOT_FROM_KAFKA, NOT_FROM_KAFKA, charge_id.encode(), value)
+    applied = await on_charge_added(connection, [Received(charge, record)])
+    if applied.rejected:
+        raise Unavailable(f"charge {charge_id} was changed meanwhile: the retry will succeed")
+    done = "cancelled" if charge.cancelled else "changed" if before else "added"
+    return Answer(
+        f"charge {charge_id} is {done}",
+        details,
+        before=before.model_dump(mode="json") if before else None,
+        after=after,
+        subjects=[charge_id],
+        publish_after=list(applied.publish_now),
+    )
 
 
 async def on_retry_document(connection: AsyncConnection, command: RetryDocument) -> Answer:
     """Queue held documents for pricing: one, those of a kind, or all."""
     document_id = command.document_id
     if document_id is not None:
-        kinds = [command.document_kind] if command.document_kind else ["placement", "timesheet"]
+        kinds = [command.document_kind] if command.document_kind else KINDS
         found = [
             head
             for kind in kinds

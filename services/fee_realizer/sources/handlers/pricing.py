@@ -11,20 +11,21 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.fee_realizer.sources.rules import placements, timesheets, transitions
+from services.fee_realizer.sources.rules import charges, placements, timesheets, transitions
 from services.fee_realizer.sources.rules.facts import Facts, Held, Line, PricingResult, Realized
 from services.fee_realizer.sources.rules.repricing import Impact, unconfirmed_changes
 from services.fee_realizer.sources.rules.timesheets import CitedPrices
 from services.fee_realizer.sources.rules.transitions import DocumentState, Transition
 from services.fee_realizer.sources.store import documents, messages, realizations
 from services.fee_realizer.sources.store import facts as facts_store
-from services.fee_realizer.sources.store.documents import DocumentHead, NewRealization
+from services.fee_realizer.sources.store.documents import DocumentHead, NamedFacts, NewRealization
 from shared import faults, telemetry
 from shared.broker.producer import OutgoingMessage
 from shared.consumer.records import Applied, OutboxId
 from shared.consumer.unit_of_work import BackgroundJob
 from shared.errors import Unavailable
-from shared.events.ats import PlacementCreated, TimesheetApproved
+from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
+from shared.terms import DocumentKind
 
 UNEXPECTED_ERROR = Held(
     "unexpected_error",
@@ -33,9 +34,15 @@ UNEXPECTED_ERROR = Held(
 )
 
 
+SourceEvent = TimesheetApproved | PlacementCreated | ChargeAdded
 DOCUMENTS_AT_ONCE = 500
 # In the order in which their heads are locked.
-KINDS = ("placement", "timesheet")
+KINDS: tuple[DocumentKind, ...] = ("charge", "placement", "timesheet")
+MODELS: dict[str, type[SourceEvent]] = {
+    "charge": ChargeAdded,
+    "placement": PlacementCreated,
+    "timesheet": TimesheetApproved,
+}
 
 
 @dataclass(slots=True)
@@ -44,7 +51,7 @@ class PricingJob:
 
     head: DocumentHead
     cause: str
-    event: TimesheetApproved | PlacementCreated | None = None
+    event: SourceEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +145,23 @@ def realize(job: PricingJob, facts: Facts, prior: PriorState) -> PricingResult:
     event = event_of(job, prior)
     if isinstance(event, PlacementCreated):
         return placements.realize_placement(event, facts)
+    if isinstance(event, ChargeAdded):
+        return charges.realize_charge(event, facts)
     return timesheets.realize_timesheet(event, facts, prior.cited.get(job.head.document_id, {}))
 
 
 def rate_impact(job: PricingJob, facts: Facts, prior: PriorState, result: Realized) -> Impact:
     """Return what unconfirmed rate changes would do to a timesheet with invoiced lines."""
     event, cited = event_of(job, prior), prior.cited.get(job.head.document_id, {})
-    if isinstance(event, PlacementCreated):
+    if not isinstance(event, TimesheetApproved):
         return {}
     return unconfirmed_changes(event, facts, cited, result)
 
 
-def event_of(job: PricingJob, prior: PriorState) -> TimesheetApproved | PlacementCreated:
+def event_of(job: PricingJob, prior: PriorState) -> SourceEvent:
     """Return the event in force: as received, or parsed once from its stored body."""
     if job.event is None:
-        model = TimesheetApproved if job.head.document_kind == "timesheet" else PlacementCreated
+        model = MODELS[job.head.document_kind]
         job.event = model.model_validate_json(prior.bodies[job.head.source_revision])
     return job.event
 
@@ -206,20 +215,23 @@ def _apply(job: PricingJob, transition: Transition, body: str, output: PricingOu
 # -- price again
 
 
-def named_facts(heads: Iterable[DocumentHead]) -> tuple[set[str], set[str]]:
-    """Return the requirements and catalog items that documents name."""
-    requirement_ids: set[str] = set()
-    item_ids: set[str] = set()
-    for head in heads:
-        requirement_ids |= head.requirement_ids
-        item_ids |= head.item_ids
-    return requirement_ids, item_ids
+def named_facts(documents: Iterable[NamedFacts]) -> NamedFacts:
+    """Return all facts that documents name."""
+    sets: tuple[set[str], ...] = (set(), set(), set())
+    for named in documents:
+        for found, ids in zip(sets, named, strict=True):
+            found.update(ids)
+    return NamedFacts(*map(frozenset, sets))
 
 
 def check_locked(heads: Iterable[DocumentHead], facts: Facts) -> None:
     """Raise `Unavailable` if a document named further facts before it was locked."""
-    requirement_ids, item_ids = named_facts(heads)
-    if not (requirement_ids <= facts.requirements.keys() and item_ids <= facts.items.keys()):
+    named = named_facts(head.facts for head in heads)
+    if not (
+        named.requirement_ids <= facts.requirements.keys()
+        and named.item_ids <= facts.items.keys()
+        and named.company_ids <= facts.companies.keys()
+    ):
         raise Unavailable(
             "a document named further facts while it was being locked: the retry will succeed"
         )
@@ -239,7 +251,7 @@ async def reprice(
         for kind in KINDS
         for head in (await documents.heads_for(connection, kind, ids[kind], lock=False)).values()
     ]
-    facts = await facts_store.lock_facts(connection, *named_facts(seen))
+    facts = await facts_store.lock_facts(connection, named_facts(head.facts for head in seen))
     heads = {
         kind: await documents.heads_for(connection, kind, ids[kind], lock=True) for kind in KINDS
     }

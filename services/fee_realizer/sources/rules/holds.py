@@ -25,20 +25,25 @@ def missing_fact(requirement_ids: Iterable[str], facts: Facts) -> Held | None:
                 "unknown_requirement",
                 f"requirement {requirement_id} is not known: send it on requirement-changed",
             )
-        company_id = requirement.billing_company
-        company = facts.companies.get(company_id) or BillingCompany(company_id)
-        if company.known and company.enabled:
-            continue
-        subject = f"billing company {company.billing_company} of requirement {requirement_id}"
-        if not company.known:
-            return Held(
-                "unknown_billing_company",
-                f"{subject} is not known: set it with set-billing-company",
-            )
+        held = missing_company(requirement.billing_company, f"requirement {requirement_id}", facts)
+        if held is not None:
+            return held
+    return None
+
+
+def missing_company(billing_company: str, owner: str, facts: Facts) -> Held | None:
+    """Hold for a billing company that is unknown or may not bill; `owner` names it."""
+    company = facts.companies.get(billing_company) or BillingCompany(billing_company)
+    subject = f"billing company {billing_company} of {owner}"
+    if not company.known:
+        return Held(
+            "unknown_billing_company", f"{subject} is not known: set it with set-billing-company"
+        )
+    if not company.enabled:
         return Held(
             "billing_company_disabled",
             f"{subject} is disabled: enable it with set-billing-company,"
-            " or move the requirement to another",
+            f" or move the {owner.split()[0]} to another",
         )
     return None
 

@@ -51,7 +51,7 @@ def unconfirmed_changes(
     changes: set[RateChange] = set()
     for entry in timesheet.entries:
         price = cited.get((entry.requirement_id, entry.time_type))
-        if price is None or not entry.hours:
+        if price is None or not entry.is_billed:
             continue
         requirement = facts.requirement(entry.requirement_id)
         newest = requirement.rate_table(entry.time_type, requirement.rate_book).on(entry.work_date)

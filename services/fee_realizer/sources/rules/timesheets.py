@@ -62,8 +62,11 @@ class _EntryGroup:
 def realize_timesheet(
     timesheet: TimesheetApproved, facts: Facts, cited: CitedPrices
 ) -> PricingResult:
-    """Return the lines of a timesheet, or what it waits for. Entries of zero hours give no line."""
-    entries = [entry for entry in timesheet.entries if entry.hours]
+    """Return the lines of a timesheet, or what it waits for.
+
+    Entries of zero hours, and those that are not billable, give no line.
+    """
+    entries = [entry for entry in timesheet.entries if entry.is_billed]
     requirement_ids = sorted({entry.requirement_id for entry in entries})
     held = (
         missing_fact(requirement_ids, facts)

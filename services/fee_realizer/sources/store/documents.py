@@ -1,7 +1,7 @@
 """Source documents: their head rows (the lock of a document), revisions and the facts they name."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ NewRevision = tuple[str, str, RevisionMark, str]
 HEAD = kinds_of(
     "document_kind text, document_id text, source_id text, revision bigint, realization_no "
     "integer, hold_code text, hold_message text, hold_no integer, requirement_ids text, "
-    "item_ids text"
+    "item_ids text, company_ids text"
 )
 REVISION = kinds_of(
     "document_kind text, document_id text, source_id text, revision bigint, approved boolean, "
@@ -36,6 +36,23 @@ REALIZATION = kinds_of(
     "document_kind text, document_id text, realization_no integer, realization_kind text, "
     "source_id text, revision bigint, cause text, body text"
 )
+
+
+class NamedFacts(NamedTuple):
+    """The ids of the requirements, catalog items and billing companies that documents name."""
+
+    requirement_ids: frozenset[str] = frozenset()
+    item_ids: frozenset[str] = frozenset()
+    company_ids: frozenset[str] = frozenset()
+
+    def with_those_of(self, other: "NamedFacts") -> "NamedFacts":
+        """Return the ids of both."""
+        return NamedFacts(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+NO_FACTS = NamedFacts()
+FACT_KINDS = ("requirement", "catalog_item", "billing_company")
+"""The kinds of facts in the order of `NamedFacts`."""
 
 
 @dataclass(slots=True)
@@ -53,8 +70,7 @@ class DocumentHead:
     hold_code: str | None = None
     hold_message: str | None = None
     hold_no: int = 0
-    requirement_ids: set[str] = field(default_factory=set)
-    item_ids: set[str] = field(default_factory=set)
+    facts: NamedFacts = NO_FACTS
     stored: bool = False
     hold_changed: bool = False
 
@@ -91,7 +107,7 @@ async def heads_for(
     )
     heads: dict[str, DocumentHead] = {}
     for row in found:
-        values: list[Any] = [*row[:8], set(row.requirement_ids), set(row.item_ids), True]
+        values: list[Any] = [*row[:8], NamedFacts(*map(frozenset, row[8:])), True]
         heads[row.document_id] = DocumentHead(*values)
     return heads
 
@@ -206,8 +222,8 @@ def _parameters(
 
 _ADD_HEADS = f"""
     INSERT INTO fee_realizer.source_document ({", ".join(HEAD)}, held_since)
-    SELECT {", ".join(list(HEAD)[:-2])},
-      CAST(requirement_ids AS text[]), CAST(item_ids AS text[]),
+    SELECT {", ".join(list(HEAD)[:-3])}, CAST(requirement_ids AS text[]),
+      CAST(item_ids AS text[]), CAST(company_ids AS text[]),
       CASE WHEN hold_code IS NOT NULL THEN now() END
     {_source("head", HEAD)} ORDER BY document_kind, document_id
 """
@@ -216,7 +232,8 @@ _UPDATE_HEADS = f"""
     SET source_id = s.source_id, revision = s.revision, realization_no = s.realization_no,
       hold_code = s.hold_code, hold_message = s.hold_message, hold_no = s.hold_no,
       held_since = CASE WHEN s.hold_code IS NOT NULL THEN coalesce(d.held_since, now()) END,
-      requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[])
+      requirement_ids = CAST(s.requirement_ids AS text[]), item_ids = CAST(s.item_ids AS text[]),
+      company_ids = CAST(s.company_ids AS text[])
     {_source("head", HEAD)}
       AND d.document_kind = s.document_kind AND d.document_id = s.document_id
 """
@@ -251,8 +268,7 @@ def _head_values(head: DocumentHead) -> list[str | None]:
         head.hold_code,
         head.hold_message,
         str(head.hold_no),
-        _text_array(sorted(head.requirement_ids)),
-        _text_array(sorted(head.item_ids)),
+        *(_text_array(sorted(ids)) for ids in head.facts),
     ]
 
 

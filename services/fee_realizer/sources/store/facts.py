@@ -25,6 +25,7 @@ from services.fee_realizer.sources.rules.facts import (
     GuaranteePart,
     Instalment,
 )
+from services.fee_realizer.sources.store.documents import NamedFacts
 from shared.database import rows
 from shared.sql import named_queries
 
@@ -34,12 +35,11 @@ REQUIREMENTS_KEPT = 10_000
 
 async def lock_facts(
     connection: AsyncConnection,
-    requirement_ids: Iterable[str],
-    item_ids: Iterable[str],
+    named: NamedFacts,
     *,
     lock: bool = True,
 ) -> Facts:
-    """Lock FOR SHARE and read requirements, catalog items and the requirements' companies.
+    """Lock FOR SHARE and read requirements, catalog items, and the companies of both kinds.
 
     Without `lock` the facts are only read, for previews; missing stubs are inserted all the same.
     """
@@ -52,7 +52,7 @@ async def lock_facts(
         "SELECT requirement_id, known, billing_company, office_id, job_title, currency, project,"
         " cost_center, po_number, rate_book, revision FROM fee_realizer.requirement"
         f" WHERE requirement_id = ANY(CAST(:ids AS text[])) ORDER BY requirement_id{share}",
-        set(requirement_ids),
+        set(named.requirement_ids),
         cache.requirements.keys(),
     )
     for row in await _lock(
@@ -62,7 +62,7 @@ async def lock_facts(
         " product_kind, percent_of, guarantee, valid_from, valid_until"
         " FROM fee_realizer.catalog_item WHERE item_id = ANY(CAST(:ids AS text[]))"
         " ORDER BY item_id FOR SHARE",
-        set(item_ids),
+        set(named.item_ids),
         (),
     ):
         facts.items[row.item_id] = CatalogItem(
@@ -72,7 +72,7 @@ async def lock_facts(
         connection,
         "billing_company",
         f"{QUERIES['companies']}{' FOR SHARE OF b' if lock else ''}",
-        {row.billing_company for row in locked if row.known},
+        {row.billing_company for row in locked if row.known} | named.company_ids,
         cache.companies,
     ):
         company: list[Any] = [*row[:5], tuple(row.tax_changes)]

@@ -1,0 +1,87 @@
+"""Pricing of charges: quantity × price, expenses with recoverable tax and markup."""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.fee_realizer.sources.rules.charges import realize_charge
+from services.fee_realizer.sources.rules.facts import (
+    BillingCompany,
+    CatalogItem,
+    Facts,
+    Held,
+    Realized,
+)
+from tests.builders import COMPANY, charge
+from tests.rules.test_fee_realizer_pricing import lines_of
+
+TRAVEL = CatalogItem("TRAVEL", True, "Travel", product_kind="non-placement")
+
+
+def facts(item: CatalogItem = TRAVEL, company: BillingCompany | None = None) -> Facts:
+    """Return a catalog with one item, and a known billing company."""
+    return Facts({}, {COMPANY: company or BillingCompany(COMPANY, True)}, {"TRAVEL": item})
+
+
+def test_an_expense_is_billed_net_of_recoverable_tax_with_markup() -> None:
+    """101.24 with 20 % recoverable tax is 84.37, with 10 % markup 92.81 (domain-rules.md 12)."""
+    (line,) = lines_of(realize_charge(charge(), facts()))
+    assert (line["amount"], line["quantity"], line["unit_price"]) == ("92.81", "1", "92.81")
+    assert line["description"] == "Travel · receipt R-77"
+    assert line["derivation"]["formula"] == (
+        "1 × 101.24 = 101.24; without 20 % recoverable tax 84.37; with 10 % markup 92.81"
+    )
+    assert line["effective_date"] == date(2026, 3, 4).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"quantity": "3", "price": "12.345"}, ("37.04", "3", "12.345")),
+        ({"quantity": "2.5", "price": "10", "markup": "5"}, ("26.25", "1", "26.25")),
+        ({"quantity": "3", "price": "1000", "currency": "JPY"}, ("3000", "3", "1000")),
+        ({"quantity": "2", "price": None, "currency": None}, ("17", "2", "8.5")),
+        ({"quantity": "0"}, None),
+        ({"cancelled": True, "item_id": "OTHER"}, None),
+    ],
+)
+def test_a_charge_is_quantity_times_price(
+    changes: dict[str, Any], expected: tuple[str, str, str] | None
+) -> None:
+    """The catalog's price holds where the charge has none; what is cancelled is worth nothing."""
+    plain = {"recoverable_tax": None, "markup": None, "receipt": ""}
+    item = CatalogItem(
+        "TRAVEL", True, "Travel", Decimal("8.50"), "USD", product_kind="non-placement"
+    )
+    lines = lines_of(realize_charge(charge(**plain | changes), facts(item)))
+    found = [(line["amount"], line["quantity"], line["unit_price"]) for line in lines]
+    assert found == ([] if expected is None else [expected])
+
+
+@pytest.mark.parametrize(
+    ("code", "changes", "known"),
+    [
+        ("unknown_catalog_item", {"item_id": "OTHER"}, facts()),
+        ("unknown_catalog_item", {}, facts(CatalogItem("TRAVEL"))),
+        ("product_kind", {}, facts(CatalogItem("TRAVEL", True))),
+        ("no_price", {"price": None, "currency": None}, facts()),
+        ("unknown_billing_company", {}, facts(company=BillingCompany(COMPANY))),
+        ("billing_company_disabled", {}, facts(company=BillingCompany(COMPANY, True, False))),
+        ("amount_too_large", {"quantity": "99999999", "price": "200"}, facts()),
+    ],
+)
+def test_a_charge_that_lacks_a_fact_is_held(
+    code: str, changes: dict[str, Any], known: Facts
+) -> None:
+    """Held with a code and a message about what to send."""
+    held = realize_charge(charge(**changes), known)
+    assert isinstance(held, Held)
+    assert held.code == code
+    assert ":" in held.message
+
+
+def test_a_charge_without_value_is_realized_without_lines() -> None:
+    """Its earlier lines are then withdrawn or credited."""
+    assert realize_charge(charge(cancelled=True), Facts()) == Realized([])
