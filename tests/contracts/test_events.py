@@ -166,6 +166,7 @@ def test_each_topic_of_the_registry_is_published_and_consumed() -> None:
         "billto-changed",
         "timesheet-approved",
         "placement-created",
+        "charge-added",
         "operator-commands",
     }
     assert {*said, "command-results"} | from_outside == EVENT_MODELS.keys()
