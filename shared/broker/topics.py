@@ -21,6 +21,8 @@ class Topic:
     """A topic as it is created.
 
     A `retention_ms` of -1 keeps records forever; a compacted topic keeps the newest of each key.
+    Records of a topic with `broker_time` have the time at which the broker appended them, not the
+    one that their producer wrote.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Topic:
     compacted: bool = False
     retention_ms: int = 90 * DAY_MS
     partitions: int | None = None
+    broker_time: bool = False
 
     @property
     def documentation(self) -> str:
@@ -39,7 +42,9 @@ class Topic:
     @property
     def config(self) -> dict[str, str]:
         """Topic settings for Kafka."""
+        appended = {"message.timestamp.type": "LogAppendTime"} if self.broker_time else {}
         return {
+            **appended,
             "cleanup.policy": "compact" if self.compacted else "delete",
             "retention.ms": str(FOREVER_MS if self.compacted else self.retention_ms),
             "max.message.bytes": str(MESSAGE_BYTES + 100_000),
@@ -64,6 +69,8 @@ OPERATOR_COMMANDS = Topic(
     "operator-commands",
     "billing company, or the owning service if there is none",
     "commands of operators",
+    # A command expires by this time: its sender must not be able to choose it.
+    broker_time=True,
 )
 COMMAND_RESULTS = Topic("command-results", "command id", "results of commands")
 PAY_LINES_REALIZED = Topic(
