@@ -20,6 +20,7 @@ import uvicorn
 from prometheus_client import make_asgi_app
 
 from shared import telemetry
+from shared.broker.security import kafka_access
 from shared.consumer import upstream
 from shared.consumer.lag import LagReader, export, groups_of
 from shared.consumer.worker import short
@@ -85,7 +86,7 @@ class LagExporter:
 
     async def _read(self) -> None:
         if self._reader is None:
-            self._reader = await LagReader(settings().kafka).__aenter__()
+            self._reader = await LagReader(kafka_access()).__aenter__()
         export(await self._reader.with_ages(await self._reader.lag(groups_of())))
 
 

@@ -4,7 +4,7 @@ It is a plain data class because importing Pydantic takes as long as a list comm
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -27,6 +27,44 @@ class Settings:
         "where Kafka and PostgreSQL come from: auto, address, docker or embedded",
     ] = "auto"
     kafka: Annotated[str, "bootstrap address of Kafka, host:port; empty: the stack decides"] = ""
+    kafka_security_protocol: Annotated[str, "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"] = (
+        "PLAINTEXT"
+    )
+    kafka_sasl_mechanism: Annotated[str, "SCRAM-SHA-512, SCRAM-SHA-256, PLAIN or OAUTHBEARER"] = (
+        "SCRAM-SHA-512"
+    )
+    kafka_user: Annotated[
+        str,
+        "user of SASL, one for each service; of OAUTHBEARER with a token endpoint the client id",
+    ] = ""
+    kafka_password: Annotated[
+        str, "password of the user; better in a file, because others may read an environment"
+    ] = field(default="", repr=False)
+    kafka_password_file: Annotated[
+        Path | None,
+        "file with the password; of OAUTHBEARER with the client secret, or with the token itself",
+    ] = None
+    kafka_ca_file: Annotated[
+        Path | None,
+        "PEM file of the authority that signed the brokers' certificates; empty: the machine's"
+        " authorities",
+    ] = None
+    kafka_certificate_file: Annotated[
+        Path | None, "PEM file of the client's certificate, if the brokers ask for one"
+    ] = None
+    kafka_key_file: Annotated[
+        Path | None, "PEM file of that certificate's key; empty: it is in the same file"
+    ] = None
+    kafka_token_url: Annotated[
+        str,
+        "token endpoint of OAUTHBEARER (client credentials); empty: the password is the token",
+    ] = ""
+    kafka_token_scope: Annotated[str, "scope to ask of the token endpoint"] = ""
+    kafka_principal: Annotated[
+        str,
+        "name of a service's principal in the ACLs, {service} stands for the service,"
+        " e.g. CN={service},O=Agency",
+    ] = "{service}"
     database_url: Annotated[
         str,
         "PostgreSQL, postgresql+asyncpg://user@host/db?passfile=FILE"

@@ -24,17 +24,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from services.console.queries.snapshot import ReadConnection, open_snapshot
 from shared import faults
+from shared.broker.acls import ADMIN, CONSOLE
 from shared.broker.producer import OutgoingMessage
-from shared.broker.topics import create_topics
 from shared.consumer.processing import BadRecords, Subscription, process_batch
 from shared.consumer.records import Applied, Record
 from shared.consumer.unit_of_work import MessageBuilder, UnitOfWork
 from shared.database import engine_for
 from shared.migrations.__main__ import migrate
-from shared.settings import Settings, read_settings, settings
+from shared.settings import PREFIX, Settings, read_settings, settings
 from shared.stack.choice import Broker, Database, choose_broker, choose_database
 from shared.stack.ports import Ports
 from shared.stack.postgres import plain_dsn
+from tests.kafka_users import allow, prepare
 
 MANY = 1_000_000
 LEDGER_TEST_HOSTS = "127.0.0.1"
@@ -242,23 +243,31 @@ async def nothing(connection: AsyncConnection) -> Applied:
 
 
 @pytest.fixture
-def topics(kafka: Broker, configure: Configure) -> str:
-    """Prefix of topics of this test only (two partitions); the settings have address and prefix."""
+def topics(kafka: Broker, configure: Configure) -> Iterator[str]:
+    """Prefix of topics of this test only (two partitions).
+
+    The settings have address and prefix, and the user `admin`, who may do everything.
+    """
     prefix = f"t{uuid.uuid4().hex[:8]}."
-    configure(kafka=kafka.address, topic_prefix=prefix, partitions=2)
-    finish(create_topics(kafka.address))
-    return prefix
+    configure(topic_prefix=prefix, partitions=2)
+    for name, value in kafka.access(ADMIN).environment().items():
+        configure(**{name.removeprefix(PREFIX): value})
+    finish(prepare(kafka))
+    yield prefix
+    finish(allow(kafka, ()))
 
 
 @pytest.fixture
-def stack(database: str, topics: str, postgres: Database, tmp_path: Path) -> dict[str, str]:
-    """The environment with which a worker process reaches the database and topics of this test.
+def stack(
+    database: str, topics: str, kafka: Broker, postgres: Database, tmp_path: Path
+) -> dict[str, str]:
+    """The environment with which a process reaches the database and topics of this test.
 
-    Its login is that of the services.
+    Its login is that of the services; its user of Kafka is the console's (`as_user` for others).
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
     return own | {
-        "BACKOFFICE_KAFKA": settings().kafka,
+        **kafka.access(CONSOLE).environment(),
         "BACKOFFICE_DATABASE_URL": _address(postgres.url, make_url(database).database or ""),
         "BACKOFFICE_TOPIC_PREFIX": topics,
         "BACKOFFICE_PARTITIONS": "2",

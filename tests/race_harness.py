@@ -10,8 +10,8 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import group_name
-from shared.settings import settings
 from tests.running import Observer, Pauses, Running, start, until
 
 PARTITIONS = 2
@@ -66,7 +66,7 @@ class RaceHarness:
         ]
 
     async def _assigned(self, service: str, topic: str) -> bool:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+        admin = AIOKafkaAdminClient(**kafka_access().client_options())
         await admin.start()
         try:
             (answer,) = await admin.describe_consumer_groups([group_name(service, topic)])

@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import COMMAND_RESULTS, CONSUMED, all_topics, full_name
 from shared.consumer.lag import LagReader, groups_of
 from shared.events.commands import AnyCommand, key_of
@@ -32,6 +33,7 @@ from shared.settings import settings
 from shared.stack.workers import module_of
 from shared.verify import Report, verify
 from tests.conftest import EngineOf
+from tests.kafka_users import as_user
 
 PATIENCE_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -91,7 +93,9 @@ async def start(
     """Start a worker with settings by name; `command` replaces `-m services.X.app`."""
     port = free_port()
     given = {"http_port": port, "sweep_seconds": 0.3, "log_format": "json"} | settings_of_it
-    own = environment | {f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()}
+    own = as_user(environment, service) | {
+        f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()
+    }
     log = folder / f"{service}-{given.get('replica', '1')}-{uuid.uuid4().hex[:6]}.log"
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(
@@ -201,7 +205,7 @@ async def publish(records: Iterable[Sent]) -> None:
     acknowledgements.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         enable_idempotence=True,
         acks="all",
         linger_ms=5,
@@ -225,7 +229,7 @@ async def publish(records: Iterable[Sent]) -> None:
 
 async def ends(topics: Iterable[str]) -> dict[str, int]:
     """The number of records that each topic ever had, over its partitions."""
-    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
+    async with AIOKafkaConsumer(**kafka_access().client_options()) as consumer:
         found = await consumer.end_offsets(
             [one for topic in topics for one in await partitions_of(consumer, topic)]
         )
@@ -240,7 +244,7 @@ async def ends(topics: Iterable[str]) -> dict[str, int]:
 async def records_of(topic: str) -> list[Any]:
     """All records of a topic, partition by partition."""
     found: list[Any] = []
-    async with AIOKafkaConsumer(bootstrap_servers=settings().kafka) as consumer:
+    async with AIOKafkaConsumer(**kafka_access().client_options()) as consumer:
         partitions = await partitions_of(consumer, topic)
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
@@ -326,7 +330,7 @@ class Observer:
 
         All groups have consumed all, and nothing waits to be priced, settled or published.
         """
-        async with LagReader(settings().kafka) as lag:
+        async with LagReader(kafka_access()) as lag:
 
             async def calm() -> bool:
                 behind = sum(one.behind for one in await lag.lag(groups_of(self.services)))

@@ -3,12 +3,13 @@ the data folder.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from shared.broker.security import KafkaAccess, access_from, kafka_access
 from shared.errors import Unavailable
 from shared.settings import settings
 
@@ -19,11 +20,11 @@ START_TOLERANCE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The two servers: `kafka` is host:port, `database_url` an address for SQLAlchemy with
+    """The two servers: `kafka` with credentials, `database_url` an address for SQLAlchemy with
     asyncpg.
     """
 
-    kafka: str
+    kafka: KafkaAccess
     database_url: str
 
 
@@ -39,10 +40,11 @@ def find_addresses(data: Path | None = None) -> Addresses:
 
     If a folder is named, its stack is meant, whatever addresses the environment has.
     """
-    kafka, database_url = ("", "") if data else (settings().kafka, settings().database_url)
+    kafka = None if data or not settings().kafka else kafka_access()
+    database_url = "" if data else settings().database_url
     if not (kafka and database_url):
         state = _running_stack(data_folder(data))
-        kafka = kafka or state.get("kafka", "")
+        kafka = kafka or _access_of(state)
         database_url = database_url or state.get("database_url", "")
     if not (kafka and database_url):
         raise Unavailable(
@@ -52,6 +54,17 @@ def find_addresses(data: Path | None = None) -> Addresses:
             " BACKOFFICE_DATABASE_URL"
         )
     return Addresses(kafka, database_url)
+
+
+def _access_of(state: dict[str, Any]) -> KafkaAccess | None:
+    """How the console reaches the Kafka of a stack: by its state if it has the credentials, else
+    by the settings.
+    """
+    if not state.get("kafka"):
+        return None
+    if variables := state.get("kafka_console"):
+        return access_from(variables)
+    return replace(kafka_access(), bootstrap=state["kafka"])
 
 
 def _running_stack(folder: Path) -> dict[str, Any]:

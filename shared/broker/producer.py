@@ -16,9 +16,9 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
 from shared.events.field_types import MESSAGE_BYTES
-from shared.settings import settings
 
 BATCH_BYTES = 700_000
 """Limit of a batch of one partition: a broker refuses a batch over the limit of a message."""
@@ -72,7 +72,7 @@ class Producer:
     async def start(self) -> None:
         """Connect to Kafka."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=settings().kafka,
+            **kafka_access().client_options(),
             enable_idempotence=True,
             acks="all",
             linger_ms=0,  # messages that are published together are batched in `_send`

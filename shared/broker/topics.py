@@ -1,14 +1,19 @@
 """Every topic in the order of the flow: partitions, retention, compaction.
 
-`python -m shared.broker.topics` creates the missing ones.
+`python -m shared.broker.topics` creates the missing ones; with `--acl` it also applies the ACLs
+that `shared.broker.acls` declares.
 """
 
 import asyncio
+import sys
+from argparse import ArgumentParser
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
 
+from shared.broker.security import KafkaAccess, kafka_access
+from shared.errors import Refused
 from shared.events.field_types import MESSAGE_BYTES
 from shared.settings import settings
 
@@ -121,6 +126,13 @@ FLOW: tuple[Topic, ...] = (
     PAYMENT_RECORDED,
     LEDGER_DRIFT_FOUND,
 )
+ATS: tuple[Topic, ...] = (
+    REQUIREMENT_CHANGED,
+    BILLTO_CHANGED,
+    TIMESHEET_APPROVED,
+    PLACEMENT_CREATED,
+)
+"""The topics that an ATS publishes."""
 CONSUMED: dict[str, tuple[Topic, ...]] = {
     "fee_realizer": (
         REQUIREMENT_CHANGED,
@@ -177,9 +189,9 @@ def group_name(service: str, topic: str) -> str:
     return f"{settings().topic_prefix}{service}.{topic}"
 
 
-async def create_topics(bootstrap: str, partitions: int | None = None) -> list[str]:
+async def create_topics(kafka: KafkaAccess, partitions: int | None = None) -> list[str]:
     """Create the missing topics and return their names."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(**kafka.client_options())
     await admin.start()
     try:
         existing = set(await admin.list_topics())
@@ -203,11 +215,24 @@ async def create_topics(bootstrap: str, partitions: int | None = None) -> list[s
         await admin.close()
 
 
-def main() -> None:
-    """Entry point."""
-    created = asyncio.run(create_topics(settings().kafka))
-    print(f"{len(created)} topics created, {len(all_topics()) - len(created)} existed already")
+def main() -> int:
+    """Entry point; returns the exit code."""
+    parser = ArgumentParser(prog="python -m shared.broker.topics")
+    parser.add_argument("--acl", action="store_true", help="also apply the declared ACLs")
+    asked = parser.parse_args()
+    try:
+        created = asyncio.run(create_topics(kafka_access()))
+        print(f"{len(created)} topics created, {len(all_topics()) - len(created)} existed already")
+        if asked.acl:
+            from shared.broker.acls import apply_acls
+
+            added, removed = asyncio.run(apply_acls(kafka_access()))
+            print(f"{added} ACLs added, {removed} removed")
+    except Refused as error:
+        print(f"{error.message} {error.fix}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

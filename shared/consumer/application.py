@@ -26,6 +26,7 @@ from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
 
 from shared import faults, telemetry
+from shared.broker.security import OAUTH, kafka_access
 from shared.broker.topics import PUBLISHED, dead_letter_topic, full_name
 from shared.consumer import loops, upstream
 from shared.consumer.performance import garbage_collection
@@ -59,8 +60,11 @@ class WorkerApplication(AsgiFastStream):
         self.worker = Worker(service)
         self._loops: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
+        kafka = kafka_access()
         broker = KafkaBroker(
-            settings().kafka or DOCUMENTED_SERVER,
+            kafka.bootstrap or DOCUMENTED_SERVER,
+            security=kafka.faststream_security(),
+            sasl_oauth_token_provider=kafka.tokens if kafka.mechanism == OAUTH else None,
             middlewares=[
                 KafkaPrometheusMiddleware(registry=telemetry.REGISTRY, app_name=service.name)
             ],

@@ -19,6 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from shared import telemetry
+from shared.broker.security import KafkaAccess
 from shared.broker.topics import CONSUMED, full_name, group_name
 
 NOTHING_COMMITTED = -1
@@ -82,10 +83,10 @@ def groups_of(services: Iterable[str] = CONSUMED) -> dict[str, str]:
 class LagReader:
     """Reads lag from Kafka; keeps two connections open between the reads."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    def __init__(self, kafka: KafkaAccess) -> None:
+        self._admin = AIOKafkaAdminClient(**kafka.client_options())
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **kafka.client_options(),
             group_id=None,
             enable_auto_commit=False,
             isolation_level="read_committed",
@@ -196,14 +197,14 @@ class LagReader:
         return {one: at.offset for one, at in found.items()}
 
 
-async def lag_of(bootstrap: str, groups: Mapping[str, str] | None = None) -> list[GroupLag]:
+async def lag_of(kafka: KafkaAccess, groups: Mapping[str, str] | None = None) -> list[GroupLag]:
     """Read the lag of some groups, by default of all our groups, once."""
-    async with LagReader(bootstrap) as reader:
+    async with LagReader(kafka) as reader:
         return await reader.lag(groups_of() if groups is None else groups)
 
 
 async def wait_until_read(
-    bootstrap: str,
+    kafka: KafkaAccess,
     groups: Mapping[str, str] | None = None,
     *,
     seconds: float,
@@ -216,7 +217,7 @@ async def wait_until_read(
     """
     groups = groups_of() if groups is None else groups
     deadline = time.monotonic() + seconds
-    async with LagReader(bootstrap) as reader:
+    async with LagReader(kafka) as reader:
         found = await reader.lag(groups)
         ends = {(one.group, one.partition): one.end for one in found}
         while any(one.behind for one in found) and time.monotonic() < deadline:

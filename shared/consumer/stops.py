@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError
 
 from shared import telemetry
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
 from shared.consumer import stopped_partitions
 from shared.consumer.offsets import POSITION_TIMEOUT_SECONDS, Offsets
@@ -226,7 +227,7 @@ class Stops:
 
 def _probe_consumer() -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         group_id=None,
         enable_auto_commit=False,
         isolation_level="read_committed",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from shared.broker.security import KafkaAccess
 from shared.errors import Refused
 from shared.settings import Settings
 from shared.stack.containers import ContainerKafka, ContainerPostgres, why_no_containers
@@ -42,6 +43,8 @@ class Broker(Server, Protocol):
 
     @property
     def address(self) -> str: ...
+
+    def access(self, user: str) -> KafkaAccess: ...
 
 
 class Database(Server, Protocol):

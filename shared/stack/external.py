@@ -3,7 +3,9 @@ them.
 """
 
 import time
+from dataclasses import replace
 
+from shared.broker.security import KafkaAccess, kafka_access
 from shared.errors import Unavailable
 from shared.stack.postgres import list_databases, plain_dsn
 from shared.stack.probe import wait_until_it_works
@@ -24,12 +26,18 @@ class ExternalKafka:
     def __init__(self, address: str) -> None:
         self.address = address
 
+    def access(self, user: str = "") -> KafkaAccess:
+        """How a process reaches it: as the settings say, whichever service asks."""
+        return replace(kafka_access(), bootstrap=self.address)
+
     def launch(self) -> None:
         """Do nothing: the broker runs elsewhere."""
 
     def start(self) -> None:
         """Check that the broker answers; nothing is written to it."""
-        wrong = wait_until_it_works(self.address, self.patience_seconds, lambda: True, writes=False)
+        wrong = wait_until_it_works(
+            self.access(), self.patience_seconds, lambda: True, writes=False
+        )
         if wrong is not None:
             raise Unavailable(
                 f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}."

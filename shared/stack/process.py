@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from shared.settings import PREFIX
+from shared.settings import PREFIX, PRIVATE_UMASK
 from shared.stack.parent_watch import SAME_USER
 
 PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
@@ -216,6 +216,7 @@ def _start(data: Path, launch: Launch) -> Child:
             stderr=subprocess.STDOUT,
             env=dict(launch.environment),
             cwd=launch.folder,
+            umask=PRIVATE_UMASK,
             # Ctrl-C in the terminal reaches the one who may stop the rest in order, not everybody
             # at once
             start_new_session=True,

@@ -17,6 +17,7 @@ SOURCES = (
     *sorted((SHARED / "migrations").rglob("*.sql")),
     *sorted((SHARED / "migrations").rglob("*.py")),
     SHARED / "broker" / "topics.py",
+    SHARED / "broker" / "acls.py",
 )
 IDENTITIES = ("postgres/PG_VERSION", "kafka/log/meta.properties")
 """Files that an embedded server writes once, when its data folder is made."""

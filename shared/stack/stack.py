@@ -16,11 +16,15 @@ from typing import Any
 
 import psutil
 
+from shared.broker.acls import ADMIN, CONSOLE
+from shared.broker.security import KafkaAccess
 from shared.errors import Unavailable
 from shared.settings import read_settings
 from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
+from shared.stack.external import ExternalKafka
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.kafka import KafkaServer
+from shared.stack.kafka_logins import client_files
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
 from shared.stack.process import Launch, python_environment, run_child, tail, write_json
@@ -81,15 +85,20 @@ class Stack:
         return self.kafka.address
 
     @property
+    def kafka_access(self) -> KafkaAccess:
+        """How the console reaches Kafka."""
+        return self.kafka.access(CONSOLE)
+
+    @property
     def database_url(self) -> str:
         """The database's address for SQLAlchemy with asyncpg."""
         return self.postgres.url
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings with which any process reaches this stack."""
+        """The settings with which the console, or a program like it, reaches this stack."""
         return {
-            "BACKOFFICE_KAFKA": self.kafka_address,
+            **self.kafka_access.environment(),
             "BACKOFFICE_DATABASE_URL": self.database_url,
             "BACKOFFICE_DATA": str(self.data),
         }
@@ -207,8 +216,11 @@ class Stack:
             self._step(
                 "topics",
                 "shared.broker.topics",
-                "",
-                python_environment("topic_prefix", "partitions", kafka=self.kafka_address),
+                "" if isinstance(self.kafka, ExternalKafka) else "--acl",
+                {
+                    **python_environment("topic_prefix", "partitions"),
+                    **self.kafka.access(ADMIN).environment(),
+                },
             )
             known.store()
         self._tend_servers()
@@ -248,7 +260,7 @@ class Stack:
                     service,
                     replica,
                     self._ports,
-                    self.environment,
+                    {**self.environment, **self.kafka.access(service).environment()},
                     self._say,
                     self._settings.live_limit_seconds,
                 )
@@ -297,6 +309,7 @@ class Stack:
             "data": str(self.data),
             "supervisor": {"pid": own.pid, "started": own.create_time(), "command": own.cmdline()},
             "kafka": self.kafka.address if hasattr(self, "kafka") else "",
+            **self._kafka_clients(),
             "database_url": self.postgres.url if hasattr(self, "postgres") else "",
             "servers": servers,
             "workers": [
@@ -319,6 +332,15 @@ class Stack:
                 "message": getattr(failed, "message", str(failed) or repr(failed)),
             }
         return state
+
+    def _kafka_clients(self) -> dict[str, Any]:
+        """What the console and own clients need; a broker elsewhere has its users elsewhere."""
+        if not isinstance(getattr(self, "kafka", None), KafkaServer):
+            return {}
+        return {
+            "kafka_console": self.kafka_access.environment() if self.kafka.address else {},
+            "kafka_clients": client_files(self.data),
+        }
 
 
 @contextmanager

@@ -114,6 +114,7 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
         "phase": phase if supervisor is not None or phase in OVER else "killed",
         "supervisor_pid": supervisor.pid if supervisor is not None else None,
         "kafka": state.get("kafka", ""),
+        "kafka_clients": state.get("kafka_clients", {}),
         "database_url": state.get("database_url", ""),
         "servers": {
             name: _server_now(name, server, alive, supervisor is not None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
+from shared.broker.security import SETTINGS_OF_KAFKA
 from shared.errors import Refused, Unavailable
 from shared.settings import Settings
 from shared.stack.liveness import http_answer
@@ -25,7 +26,7 @@ OK = 200
 # What the stack decides by itself is left out.
 WORKER_SETTINGS = tuple(
     {each.name for each in fields(Settings)}
-    - {"stack", "kafka", "database_url", "data", "cache", "workers", "ports"}
+    - {"stack", "database_url", "data", "cache", "workers", "ports", *SETTINGS_OF_KAFKA}
 )
 
 

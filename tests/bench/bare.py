@@ -23,6 +23,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.events.ats import TimesheetApproved
 from tests.bench.setup import Clock, Place, Took
@@ -70,7 +71,7 @@ def _undisturbed() -> Iterator[None]:
 async def _consumer(place: Place, group: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         place.topic(TIMESHEET_APPROVED.name),
-        bootstrap_servers=place.kafka,
+        **kafka_access().client_options(),
         group_id=f"{place.name}.{group}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

@@ -20,6 +20,7 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import COMMAND_RESULTS, INVOICE_CLOSED, OPERATOR_COMMANDS
 from shared.settings import TEMP_BUFFERS
 from shared.stack.workers import Worker
@@ -373,11 +374,11 @@ async def _asked(
     async with (
         AIOKafkaConsumer(
             place.topic(COMMAND_RESULTS.name),
-            bootstrap_servers=place.kafka,
+            **kafka_access().client_options(),
             auto_offset_reset="earliest",
         ) as answers,
         AIOKafkaConsumer(
-            bootstrap_servers=place.kafka
+            **kafka_access().client_options()
         ) as looker,  # one that reads lets a question about offsets wait for its records
         messages.producer() as sender,
         asyncio.timeout(ANSWER_SECONDS),

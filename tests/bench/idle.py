@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import psutil
 from aiokafka import AIOKafkaConsumer
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.stack.workers import STANDARD
 from tests.bench.setup import BenchServers, Place, computed
@@ -73,7 +74,7 @@ def _with_children(pids: Sequence[int | None]) -> float:
 def _plain_consumers(place: Place, number: int) -> Iterator[list[int]]:
     """Processes with one plain consumer each; all have their partitions when this yields."""
     topic = place.topic(TIMESHEET_APPROVED.name)
-    command = [sys.executable, "-m", "tests.bench.idle", place.kafka, topic]
+    command = [sys.executable, "-m", "tests.bench.idle", topic]
     started = [
         subprocess.Popen([*command, f"{place.name}.plain-{at}"], stdout=subprocess.PIPE)
         for at in range(number)
@@ -89,13 +90,15 @@ def _plain_consumers(place: Place, number: int) -> Iterator[list[int]]:
             process.communicate()
 
 
-async def _consume(kafka: str, topic: str, group: str) -> None:
+async def _consume(topic: str, group: str) -> None:
     """Waits for records as the client library's first example does, all options left alone."""
-    async with AIOKafkaConsumer(topic, bootstrap_servers=kafka, group_id=group) as consumer:
+    async with AIOKafkaConsumer(
+        topic, **kafka_access().client_options(), group_id=group
+    ) as consumer:
         print("ready", flush=True)
         async for _ in consumer:
             pass
 
 
 if __name__ == "__main__":
-    asyncio.run(_consume(*sys.argv[1:4]))
+    asyncio.run(_consume(*sys.argv[1:3]))

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import OPERATOR_COMMANDS, REQUIREMENT_CHANGED, full_name
-from shared.settings import settings
 
 COMPANY = "bench-us"
 TIMESHEET_BYTES = 679
@@ -84,7 +84,7 @@ def timesheets(first: int, count: int, requirements: int) -> Iterator[KeyedMessa
 def producer(linger_ms: int = 5) -> AIOKafkaProducer:
     """A producer like that of an ATS."""
     return AIOKafkaProducer(
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         acks="all",
         enable_idempotence=True,
         linger_ms=linger_ms,

@@ -19,12 +19,15 @@ import asyncpg
 import psutil
 from sqlalchemy import make_url
 
-from shared.broker.topics import create_topics, full_name
+from shared.broker.acls import ADMIN
+from shared.broker.topics import full_name
 from shared.settings import settings
+from shared.stack.choice import Broker
 from shared.stack.ports import HOST, Ports
 from shared.stack.postgres import plain_dsn
 from shared.stack.stack import Stack, running_stack
 from shared.stack.workers import Worker, wait_until_ready
+from tests.kafka_users import prepare
 
 MEBIBYTE = 1024 * 1024
 PAUSE_SECONDS = 0.05
@@ -37,15 +40,15 @@ class Place:
 
     name: str
     url: str
-    kafka: str
+    kafka: Broker
     data: Path
     workers: list[Worker] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The settings by which a process reaches this place."""
+        """The settings by which this process reaches this place."""
         return {
-            "BACKOFFICE_KAFKA": self.kafka,
+            **self.kafka.access(ADMIN).environment(),
             "BACKOFFICE_DATABASE_URL": self.url,
             "BACKOFFICE_TOPIC_PREFIX": f"{self.name}.",
         }
@@ -75,7 +78,14 @@ class Place:
         ports = Ports(self.data, _quiet)
         own = {f"BACKOFFICE_{name.upper()}": str(value) for name, value in values.items()}
         started = [
-            Worker(self.data, service, replica, ports, {**self.environment, **own}, _quiet)
+            Worker(
+                self.data,
+                service,
+                replica,
+                ports,
+                {**self.environment, **self.kafka.access(service).environment(), **own},
+                _quiet,
+            )
             for service in services
             for replica in range(1, replicas + 1)
         ]
@@ -121,12 +131,12 @@ class BenchServers:
         place = Place(
             own,
             base.set(database=own).render_as_string(hide_password=False),
-            self.stack.kafka_address,
+            self.stack.kafka,
             self.data,
         )
         with environment(place.environment):
             try:
-                asyncio.run(create_topics(place.kafka, partitions))
+                asyncio.run(prepare(place.kafka, partitions))
                 yield place
             finally:
                 place.stop()

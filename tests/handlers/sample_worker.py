@@ -12,9 +12,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name, group_name
 from shared.consumer.application import WorkerApplication, build_app
-from shared.settings import settings
 from tests.conftest import EngineOf
 from tests.sample_service import PUBLISHED, SERVICE, TOPIC, SampleService
 
@@ -58,7 +58,7 @@ async def publish(
     key: bytes = b"k",
 ) -> None:
     """Put records on one partition, all at once."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings().kafka, linger_ms=50)
+    producer = AIOKafkaProducer(**kafka_access().client_options(), linger_ms=50)
     await producer.start()
     try:
         waiting = [
@@ -74,7 +74,7 @@ async def publish(
 
 async def committed(topic: str = TOPIC) -> dict[int, int]:
     """What the group committed, by partition; partitions without a commit are left out."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+    admin = AIOKafkaAdminClient(**kafka_access().client_options())
     await admin.start()
     try:
         found = await admin.list_consumer_group_offsets(group_name(SERVICE, topic))
@@ -87,7 +87,7 @@ async def committed(topic: str = TOPIC) -> dict[int, int]:
 
 async def said(topic: str = PUBLISHED) -> list[bytes]:
     """The keys of all records of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings().kafka)
+    consumer = AIOKafkaConsumer(**kafka_access().client_options())
     await consumer.start()
     try:
         partitions = [
@@ -153,7 +153,7 @@ async def has_said(*keys: str, topic: str = PUBLISHED) -> bool:
 
 async def take_at_most(topic: str, length: int) -> None:
     """From now on the brokers accept no larger batch on this topic."""
-    await (admin := AIOKafkaAdminClient(bootstrap_servers=settings().kafka)).start()
+    await (admin := AIOKafkaAdminClient(**kafka_access().client_options())).start()
     await admin.alter_configs(
         [
             ConfigResource(

@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaConsumer
 from services.console.actions.kafka_client import Client
 from services.console.addresses import find_addresses
 from shared.broker.producer import OutgoingMessage, Producer
+from shared.broker.security import KafkaAccess, kafka_access
 from shared.broker.topics import full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
-from shared.settings import settings
 from tests import builders
 from tests.conftest import Configure
 
@@ -25,7 +25,7 @@ async def read(topic: str, number: int) -> list[Any]:
     """The first records of a topic, all partitions, by offset."""
     consumer = AIOKafkaConsumer(
         full_name(topic),
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         auto_offset_reset="earliest",
         group_id=None,
     )
@@ -69,7 +69,7 @@ async def test_a_result_belongs_to_its_command() -> None:
         builders.command("health-check", billing_company=f"c{number}", actor=f"actor-{number}")
         for number in range(5)
     ]
-    async with Client(settings().kafka) as client:
+    async with Client(kafka_access()) as client:
         answering = asyncio.create_task(answer_everything(5))
         results = await client.send_all(commands, 30)
         await answering
@@ -82,7 +82,7 @@ async def test_without_a_result_the_message_names_the_service() -> None:
     command's id.
     """
     command = builders.command("health-check", billing_company="acme-us")
-    async with Client(settings().kafka) as client:
+    async with Client(kafka_access()) as client:
         with pytest.raises(Unavailable) as caught:
             await client.send(command, 0.5)
     assert "from invoicer within" in caught.value.message
@@ -100,7 +100,7 @@ async def test_publishing_keeps_key_value_and_order() -> None:
         ("T-2", b'{"cut": '),
         ("N-1", None),
     ]
-    async with Client(settings().kafka) as client:
+    async with Client(kafka_access()) as client:
         assert await client.publish("timesheet-approved", records, progress.append) == 52
         with pytest.raises(Refused, match="too_large"):
             await client.publish("timesheet-approved", [("T-3", b"x" * 1_100_000)])
@@ -118,7 +118,7 @@ async def test_publishing_keeps_key_value_and_order() -> None:
 @pytest.mark.usefixtures("topics")
 async def test_an_unreachable_kafka_is_unavailable() -> None:
     """No broker at the address: a message with the address, not a traceback."""
-    async with Client("127.0.0.1:9") as client:
+    async with Client(KafkaAccess(bootstrap="127.0.0.1:9")) as client:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 does not answer"):
             await client.publish("timesheet-approved", [("a", b"{}")])
 
@@ -132,7 +132,7 @@ def test_addresses_come_from_the_settings_else_from_the_running_stack(
     configure(
         kafka="given:1", database_url="postgresql+asyncpg://given/db", data=str(tmp_path / "none")
     )
-    assert find_addresses().kafka == "given:1"
+    assert find_addresses().kafka.bootstrap == "given:1"
     configure(kafka="", database_url="")
     with pytest.raises(Unavailable, match="backoffice up --detach"):
         find_addresses()
@@ -144,9 +144,9 @@ def test_addresses_come_from_the_settings_else_from_the_running_stack(
         "supervisor": {"pid": own.pid, "started": own.create_time()},
     }
     (tmp_path / "stack.json").write_text(json.dumps(state))
-    assert find_addresses(tmp_path).kafka == "own:2"
+    assert find_addresses(tmp_path).kafka.bootstrap == "own:2"
     configure(kafka="given:1")
-    assert find_addresses(tmp_path).kafka == "own:2"
+    assert find_addresses(tmp_path).kafka.bootstrap == "own:2"
     (tmp_path / "stack.json").write_text(
         json.dumps(state | {"supervisor": {"pid": own.pid, "started": own.create_time() - 100}})
     )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import COMMAND_RESULTS, DOCUMENT_HELD, OPERATOR_COMMANDS, full_name
 from shared.consumer.upstream import fetch_after_all_is_read
 from tests import builders
@@ -20,10 +21,10 @@ SOON = 2.0
 
 
 @asynccontextmanager
-async def two_partitions(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def two_partitions() -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer at the ends of two partitions."""
     async with AIOKafkaConsumer(
-        bootstrap_servers=kafka, enable_auto_commit=False, fetch_max_wait_ms=WAIT_MS
+        **kafka_access().client_options(), enable_auto_commit=False, fetch_max_wait_ms=WAIT_MS
     ) as consumer:
         partitions = [TopicPartition(full_name(DOCUMENT_HELD.name), number) for number in (0, 1)]
         consumer.assign(partitions)
@@ -31,9 +32,9 @@ async def two_partitions(kafka: str) -> AsyncIterator[AIOKafkaConsumer]:
         yield consumer
 
 
-async def second_record_arrives(consumer: AIOKafkaConsumer, kafka: str) -> bool:
+async def second_record_arrives(consumer: AIOKafkaConsumer) -> bool:
     """A record waits unread for a while; whether the next one of its partition comes soon."""
-    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         topic = full_name(DOCUMENT_HELD.name)
         await producer.send_and_wait(topic, b"1", partition=0)
         await asyncio.sleep(UNREAD_FOR)
@@ -48,11 +49,10 @@ async def test_a_record_does_not_wait_for_other_partitions(
 ) -> None:
     """A batch that takes long does not make the next record of its partition wait for the fetch
     of other partitions. Without our setting it does: when this fails, the setting can go."""
-    kafka = stack["BACKOFFICE_KAFKA"]
-    async with two_partitions(kafka) as consumer:
+    async with two_partitions() as consumer:
         if helped:
             fetch_after_all_is_read([consumer])
-        assert await second_record_arrives(consumer, kafka) is helped
+        assert await second_record_arrives(consumer) is helped
 
 
 async def test_a_command_is_answered_on_any_partition(

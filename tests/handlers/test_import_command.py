@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from typer.testing import CliRunner
 
 from services.console.cli import application
-from shared.settings import settings
+from shared.broker.security import kafka_access
 from shared.stack.postgres import plain_dsn
 
 COMPANY = "acme-us"
@@ -74,7 +74,7 @@ def published(topics: str) -> dict[str, list[tuple[str, dict[str, Any]]]]:
     async def read() -> dict[str, list[tuple[str, dict[str, Any]]]]:
         consumer = AIOKafkaConsumer(
             *(topics + name for name in names),
-            bootstrap_servers=settings().kafka,
+            **kafka_access().client_options(),
             auto_offset_reset="earliest",
             group_id=None,
         )

@@ -8,6 +8,8 @@ from sqlalchemy import make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.broker.acls import ADMIN
+from shared.broker.security import access_from
 from shared.broker.topics import all_topics, dead_letter_topic, full_name
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, Received, reader
@@ -16,6 +18,7 @@ from shared.events.registry import DeadLetterRecorded
 from shared.settings import settings
 from tests.builders import record
 from tests.conftest import EngineOf, UnitOfWorkFor, process
+from tests.kafka_users import as_user
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
@@ -43,7 +46,7 @@ async def test_a_service_writes_its_own_schema_only(engine_of: EngineOf, service
 
 async def test_each_test_has_topics_of_its_own(stack: dict[str, str]) -> None:
     """A worker with this environment consumes only this test's topics."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack["BACKOFFICE_KAFKA"])
+    admin = AIOKafkaAdminClient(**access_from(as_user(stack, ADMIN)).client_options())
     await admin.start()
     try:
         there = await admin.list_topics()

@@ -406,6 +406,7 @@ async def test_a_header_has_no_effect(
 ODD_NAME = """
 import asyncio, sys
 from aiokafka import AIOKafkaProducer
+from shared.broker.security import kafka_access
 
 class Odd(str):
     def encode(self, *how):
@@ -413,7 +414,7 @@ class Odd(str):
 
 async def main():
     producer = AIOKafkaProducer(
-        bootstrap_servers=sys.argv[1], compression_type=sys.argv[3] or None, linger_ms=50
+        **kafka_access().client_options(), compression_type=sys.argv[2] or None, linger_ms=50
     )
     await producer.start()
     values = [(f't{at}', [(Odd("x"), b"1")] if at == 1 else []) for at in range(3)]
@@ -421,7 +422,7 @@ async def main():
     for name, odd in values:
         value = b'{"sample_id": "%s"}' % name.encode()
         sent.append(
-            await producer.send(sys.argv[2], value, key=b"k", partition=0, headers=odd)
+            await producer.send(sys.argv[1], value, key=b"k", partition=0, headers=odd)
         )
     await asyncio.gather(*sent)
     await producer.stop()
@@ -440,7 +441,7 @@ async def test_a_header_name_that_is_no_text_has_no_effect(
     """A header whose very name is not UTF-8 stops neither its record nor the neighbours in the
     same record batch.
     """
-    run = [sys.executable, "-c", ODD_NAME, settings().kafka, full_name(TOPIC), compression]
+    run = [sys.executable, "-c", ODD_NAME, full_name(TOPIC), compression]
     await asyncio.to_thread(
         subprocess.run,
         run,

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from services.console.actions.kafka_client import Client
 from services.console.cli import application
 from shared.broker.producer import partition_of
+from shared.broker.security import kafka_access
 from shared.broker.topics import OPERATOR_COMMANDS, full_name
 from shared.consumer import unpacking
 from shared.consumer.application import WorkerApplication
@@ -45,7 +46,7 @@ LIMIT_BYTES = 2 << 20
 async def send(codec: str | None, *values: bytes, number: int = 0, topic: str = TOPIC) -> None:
     """Sends records as one batch of one partition, compressed."""
     async with AIOKafkaProducer(
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         compression_type=codec,
         max_batch_size=2 * BOMB_BYTES,
         max_request_size=2 * BOMB_BYTES,
@@ -208,7 +209,7 @@ async def test_what_cannot_be_decoded_stops_its_partition_and_is_passed_by_comma
 @pytest.mark.usefixtures("topics")
 async def test_the_command_to_skip_records_does_not_lie_behind_them() -> None:
     """A command about a partition of `operator-commands` goes to another partition of it."""
-    async with Client(settings().kafka) as client:
+    async with Client(kafka_access()) as client:
         for partition in (0, 1):
             about = skip("s", 3, "a bomb", OPERATOR_COMMANDS.name, partition)
             key = await client._key(about)
@@ -292,7 +293,7 @@ async def test_added_partitions_are_read_soon(
     """A partition that is added while the worker runs is read within 30 s."""
     async with working(SampleService()) as (app, _):
         await until("ready", holds(lambda: "sweep" in app.worker.progress.last))
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+        admin = AIOKafkaAdminClient(**kafka_access().client_options())
         await admin.start()
         await admin.create_partitions({full_name(TOPIC): NewPartitions(3)})
         await admin.close()

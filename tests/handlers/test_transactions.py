@@ -7,6 +7,7 @@ from functools import partial
 
 from aiokafka import AIOKafkaProducer
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name, group_name
 from shared.consumer.lag import GroupLag, lag_of
 from shared.settings import settings
@@ -19,7 +20,7 @@ from tests.sample_service import SERVICE, TOPIC, SampleService, sample
 async def transactional(name: str) -> AsyncIterator[AIOKafkaProducer]:
     """A producer with transactions."""
     async with AIOKafkaProducer(
-        bootstrap_servers=settings().kafka, transactional_id=f"{settings().topic_prefix}{name}"
+        **kafka_access().client_options(), transactional_id=f"{settings().topic_prefix}{name}"
     ) as producer:
         yield producer
 
@@ -32,7 +33,7 @@ async def send(producer: AIOKafkaProducer, name: str) -> None:
 async def lag() -> list[GroupLag]:
     """The lag of the sample worker on its topic."""
     group = group_name(SERVICE, TOPIC)
-    return await lag_of(settings().kafka, {group: full_name(TOPIC)})
+    return await lag_of(kafka_access(), {group: full_name(TOPIC)})
 
 
 async def has_committed(offset: int) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from tests.kafka_users import as_user
 from tests.running import WORKERS
 from tests.system.forked import forks, live
 
@@ -117,7 +118,7 @@ class Keeper:
             "sweep_seconds": 0.3,
             "log_format": "json",
         }
-        environment = self.environment | {
+        environment = as_user(self.environment, service) | {
             f"BACKOFFICE_{name.upper()}": str(value) for name, value in given.items()
         }
         log = self.folder / f"{service}-{uuid.uuid4().hex[:8]}.log"

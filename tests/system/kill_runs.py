@@ -19,15 +19,17 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from shared.broker.topics import create_topics
+from shared.broker.acls import ADMIN, CONSOLE
 from shared.database import engine_for
 from shared.events.commands import AnyCommand
 from shared.migrations.__main__ import migrate
+from shared.settings import PREFIX
 from shared.stack.kafka import KafkaServer
 from shared.stack.postgres import PostgresServer
 from shared.verify import verify
 from tests import builders
 from tests.conftest import Configure
+from tests.kafka_users import prepare
 from tests.running import Observer, Sent, answers, command, publish, records_of, until
 from tests.system.driver import Keeper, kept
 from tests.system.dump import dump
@@ -126,21 +128,22 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
     await migrate(url)
     folder = made.folder / name
     folder.mkdir()
+    for setting, value in made.kafka.access(ADMIN).environment().items():
+        configure(**{setting.removeprefix(PREFIX): value})
     configure(
-        kafka=made.kafka.address,
         database_url=url,
         topic_prefix=f"{name}.",
         partitions=2,
         today=TODAY,
     )
-    await create_topics(made.kafka.address)
+    await prepare(made.kafka)
     engine = create_async_engine(url, poolclass=NullPool)
 
     def owner(role: str) -> AsyncEngine:
         return engine
 
     environment = {
-        "BACKOFFICE_KAFKA": made.kafka.address,
+        **made.kafka.access(CONSOLE).environment(),
         "BACKOFFICE_DATABASE_URL": url,
         "BACKOFFICE_TOPIC_PREFIX": f"{name}.",
         "BACKOFFICE_TODAY": str(TODAY),

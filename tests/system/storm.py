@@ -23,9 +23,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import all_topics, full_name
 from shared.events.commands import AnyCommand
-from shared.settings import settings
 from tests import builders
 from tests.running import WORKERS, Sent, command, event, partitions_of, until
 from tests.system.driver import Keeper, Kept, kept
@@ -241,7 +241,7 @@ class Storm:
         while records:
             try:
                 async with AIOKafkaProducer(
-                    bootstrap_servers=settings().kafka,
+                    **kafka_access().client_options(),
                     enable_idempotence=True,
                     acks="all",
                     compression_type=codec,
@@ -382,7 +382,7 @@ class Storm:
     async def _transaction(self, records: Sequence[Sent], seconds: float, commit: bool) -> None:
         try:
             async with AIOKafkaProducer(
-                bootstrap_servers=settings().kafka,
+                **kafka_access().client_options(),
                 transactional_id=f"storm-{self.seed}-{self.rng.random()}",
                 transaction_timeout_ms=TRANSACTION_MS,
             ) as producer:
@@ -424,7 +424,7 @@ async def _no_open_transaction() -> bool:
     for isolation in ("read_committed", "read_uncommitted"):
         try:
             async with AIOKafkaConsumer(
-                bootstrap_servers=settings().kafka, isolation_level=isolation
+                **kafka_access().client_options(), isolation_level=isolation
             ) as consumer:
                 every = [
                     one

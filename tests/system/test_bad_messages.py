@@ -16,6 +16,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import dead_letter_topic, full_name
 from shared.consumer.lag import LagReader, groups_of
 from shared.consumer.unpacking import KEPT_BYTES
@@ -341,7 +342,7 @@ async def test_a_bad_deployment_does_not_empty_a_topic_into_the_dead_letters(
 
 async def committed(topic: str) -> int:
     """The committed offset of fee_realizer on partition 0 of a topic."""
-    async with LagReader(settings().kafka) as lag:
+    async with LagReader(kafka_access()) as lag:
         found = await lag.lag(groups_of(("fee_realizer",)))
     return next(
         one.committed for one in found if one.topic == full_name(topic) and one.partition == 0

@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from shared.broker.producer import OutgoingMessage, Producer
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
 from shared.events.realizations import PayLinesRealized
-from shared.settings import settings
 from tests.builders import COMPANY, command, record, requirement, timesheet
 from tests.running import starts_of
 
@@ -73,7 +73,7 @@ async def realized() -> dict[str, PayLinesRealized]:
     latest: dict[str, PayLinesRealized] = {}
     async with AIOKafkaConsumer(
         full_name("pay-lines-realized"),
-        bootstrap_servers=settings().kafka,
+        **kafka_access().client_options(),
         auto_offset_reset="earliest",
     ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):

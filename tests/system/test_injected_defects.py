@@ -18,11 +18,11 @@ from services.invoicer import app as invoicer
 from services.invoicer.invoices.store.messages import MESSAGE_BUILDERS
 from services.invoicer.settlement.handlers import realizations as statements
 from shared import faults
+from shared.broker.security import kafka_access
 from shared.consumer.lag import LagReader, groups_of
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Received, Record
 from shared.consumer.unit_of_work import UnitOfWork
-from shared.settings import settings
 from shared.verify import verify
 from tests.builders import (
     COMPANY,
@@ -369,7 +369,7 @@ async def test_a_worker_dies(
 
 async def _read_all(services: Sequence[str]) -> None:
     """Wait until these services have consumed everything and have swept several times."""
-    async with LagReader(settings().kafka) as lag:
+    async with LagReader(kafka_access()) as lag:
 
         async def read() -> bool:
             return sum(one.behind for one in await lag.lag(groups_of(services))) == 0

@@ -8,9 +8,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name, group_name
 from shared.consumer.lag import GroupLag, LagReader, export, groups_of, lag_of
-from shared.settings import settings
 from shared.stack.workers import LAG_EXPORTER
 from shared.telemetry import REGISTRY
 from tests.running import running, until
@@ -22,16 +22,16 @@ async def test_lag_counts_what_a_group_has_not_committed(topics: str) -> None:
     A partition without a commit has all its records to read, in the metric too.
     """
     topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
-    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         for at in range(5):
             await producer.send_and_wait(topic, str(at).encode(), partition=0)
         await producer.send_and_wait(topic, b"other", partition=1)
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+        **kafka_access().client_options(), group_id=group, enable_auto_commit=False
     ) as consumer:
         consumer.assign([TopicPartition(topic, 0)])
         await consumer.commit({TopicPartition(topic, 0): 2})
-    found = [one for one in await lag_of(settings().kafka) if one.group == group]
+    found = [one for one in await lag_of(kafka_access()) if one.group == group]
     assert found == [GroupLag(group, topic, 0, 2, 5), GroupLag(group, topic, 1, -1, 1)]
     assert [(one.lag, one.behind) for one in found] == [(3, 3), (-1, 1)]
     export(found)
@@ -48,19 +48,19 @@ async def test_what_kafka_has_deleted_is_no_lag(topics: str) -> None:
     """
     topic, group = full_name("timesheet-approved"), group_name("fee_realizer", "timesheet-approved")
     partition = TopicPartition(topic, 0)
-    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         for at in range(3):
             await producer.send_and_wait(topic, str(at).encode(), partition=0)
     async with AIOKafkaConsumer(
-        bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+        **kafka_access().client_options(), group_id=group, enable_auto_commit=False
     ) as consumer:
         consumer.assign([partition])
         await consumer.commit({partition: 1})
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings().kafka)
+    admin = AIOKafkaAdminClient(**kafka_access().client_options())
     await admin.start()
     await admin.delete_records({partition: RecordsToDelete(before_offset=2)})
     await admin.close()
-    found = await lag_of(settings().kafka, {group: topic, "no worker's": topic})
+    found = await lag_of(kafka_access(), {group: topic, "no worker's": topic})
     assert [(one.group, one.lag, one.behind) for one in found if one.partition == 0] == [
         ("no worker's", -1, 1),
         (group, 1, 1),
@@ -69,7 +69,7 @@ async def test_what_kafka_has_deleted_is_no_lag(topics: str) -> None:
 
 async def test_every_group_of_every_service_has_rows(topics: str) -> None:
     """Two partitions a topic: two rows, also before a first run."""
-    found = await lag_of(settings().kafka)
+    found = await lag_of(kafka_access())
     assert sorted({one.group for one in found}) == sorted(groups_of())
     assert len(found) == 2 * len(groups_of())
 
@@ -77,7 +77,7 @@ async def test_every_group_of_every_service_has_rows(topics: str) -> None:
 async def test_a_topic_that_is_not_there_has_no_rows(topics: str) -> None:
     """A missing topic is left out; the others are shown."""
     found = await lag_of(
-        settings().kafka, {"no one": full_name("nothing-here"), **groups_of(["scheduler"])}
+        kafka_access(), {"no one": full_name("nothing-here"), **groups_of(["scheduler"])}
     )
     assert {one.topic for one in found} == {full_name("operator-commands")}
 
@@ -90,27 +90,27 @@ async def test_the_age_is_that_of_the_oldest_unread_record(topics: str) -> None:
 
     A group at the end has no age, nor has one for which only the marker of a transaction is left.
     """
-    topic, new = full_name("operator-commands"), group_name("invoicer", "operator-commands")
-    old, at_end = (group_name(one, "operator-commands") for one in ("scheduler", "fee_realizer"))
+    topic, new = full_name("billto-changed"), group_name("invoicer", "billto-changed")
+    old, at_end = (group_name(one, "billto-changed") for one in ("scheduler", "fee_realizer"))
     now, partition = int(time.time() * 1000), TopicPartition(topic, 0)
-    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         for hours in (3, 2, 1):
             at = now - hours * AN_HOUR_MS
             await producer.send_and_wait(topic, b"x", partition=0, timestamp_ms=at)
     async with AIOKafkaProducer(
-        bootstrap_servers=settings().kafka, transactional_id=f"{topics}aborts"
+        **kafka_access().client_options(), transactional_id=f"{topics}aborts"
     ) as producer:
         await producer.begin_transaction()
         await producer.send_and_wait(topic, b"aborted", partition=0)
         await producer.abort_transaction()
     for group, offset in ((old, 1), (at_end, 5), (new, 3)):
         async with AIOKafkaConsumer(
-            bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+            **kafka_access().client_options(), group_id=group, enable_auto_commit=False
         ) as consumer:
             consumer.assign([partition])
             await consumer.commit({partition: offset})
     groups = dict.fromkeys((old, at_end, new, "never committed"), topic)
-    async with LagReader(settings().kafka) as reader:
+    async with LagReader(kafka_access()) as reader:
         for _ in range(2):  # the second time without reading the records again
             found = await reader.with_ages(await reader.lag(groups))
             hours = {
@@ -128,7 +128,7 @@ async def test_the_exporter_shows_every_group_without_any_worker(
 
     Asked again at once, the exporter does not ask Kafka again.
     """
-    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         at = int(time.time() * 1000) - AN_HOUR_MS
         for _ in range(3):
             await producer.send_and_wait(

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from aiokafka import AIOKafkaProducer
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
 from shared.events.commands import key_of
 from shared.settings import settings
@@ -237,7 +238,7 @@ async def check_worker_down(
     await scheduler.process.wait()
     await server.fires("WorkerDown scheduler")
     server.watch([one for one in workers if one is not scheduler])
-    async with AIOKafkaProducer(bootstrap_servers=settings().kafka) as producer:
+    async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         at = int(time.time() * 1000) - AN_HOUR_MS
         discard = command("discard-dead-letter", service="fee_realizer", dead_letter_id=1)
         await producer.send_and_wait(

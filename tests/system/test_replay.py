@@ -11,9 +11,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import COMMAND_RESULTS
 from shared.consumer.lag import LagReader, groups_of
-from shared.settings import settings
 from tests import builders
 from tests.builders import COMPANY, WEEK, days
 from tests.conftest import EngineOf
@@ -208,7 +208,7 @@ async def operators(observer: Observer) -> None:
 
 async def to_the_beginning() -> None:
     """Reset every group to offset 0, after its static members have expired."""
-    async with LagReader(settings().kafka) as lag:
+    async with LagReader(kafka_access()) as lag:
         found = await lag.lag(groups_of())
     for group in sorted({one.group for one in found}):
         wanted = {
@@ -217,7 +217,7 @@ async def to_the_beginning() -> None:
 
         async def reset(group: str = group, wanted: dict[TopicPartition, int] = wanted) -> bool:
             consumer = AIOKafkaConsumer(
-                bootstrap_servers=settings().kafka, group_id=group, enable_auto_commit=False
+                **kafka_access().client_options(), group_id=group, enable_auto_commit=False
             )
             await consumer.start()
             try:

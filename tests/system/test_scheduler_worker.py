@@ -13,8 +13,8 @@ from datetime import date
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
+from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
-from shared.settings import settings
 from tests.builders import COMPANY, product_line
 from tests.conftest import EngineOf
 from tests.fault_injection import RowInserter
@@ -92,7 +92,7 @@ async def announced(count: int) -> Counter[str]:
         assert ids.setdefault(key, dict(record.headers)["ce_id"]) == dict(record.headers)["ce_id"]
 
     async with AIOKafkaConsumer(
-        full_name("pay-line-due"), bootstrap_servers=settings().kafka, auto_offset_reset="earliest"
+        full_name("pay-line-due"), **kafka_access().client_options(), auto_offset_reset="earliest"
     ) as consumer:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(counts) < count:

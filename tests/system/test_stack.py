@@ -22,6 +22,8 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from shared.broker.acls import ADMIN
+from shared.broker.security import KafkaAccess
 from shared.errors import Refused
 from shared.stack import Stack, down, logins, running_stack, status, up
 from shared.stack import stack as stack_module
@@ -85,8 +87,8 @@ def processes_of(data: Path) -> list[str]:
     return found
 
 
-async def _append(address: str, value: bytes) -> int:
-    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", enable_idempotence=True)
+async def _append(kafka: KafkaAccess, value: bytes) -> int:
+    producer = AIOKafkaProducer(**kafka.client_options(), acks="all", enable_idempotence=True)
     await producer.start()
     try:
         return int((await producer.send_and_wait(TOPIC, value, partition=0)).offset)
@@ -94,8 +96,8 @@ async def _append(address: str, value: bytes) -> int:
         await producer.stop()
 
 
-async def _read(address: str, offset: int) -> bytes:
-    consumer = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+async def _read(kafka: KafkaAccess, offset: int) -> bytes:
+    consumer = AIOKafkaConsumer(**kafka.client_options(), enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign([TopicPartition(TOPIC, 0)])
@@ -115,14 +117,14 @@ async def _sql(dsn: str, *statements: str) -> list[str]:
         await connection.close()
 
 
-def append(address: str, value: bytes) -> int:
+def append(kafka: KafkaAccess, value: bytes) -> int:
     """Write one acknowledged record; return its offset."""
-    return asyncio.run(_append(address, value))
+    return asyncio.run(_append(kafka, value))
 
 
-def read(address: str, offset: int) -> bytes:
+def read(kafka: KafkaAccess, offset: int) -> bytes:
     """The record at an offset."""
-    return asyncio.run(_read(address, offset))
+    return asyncio.run(_read(kafka, offset))
 
 
 def sql(dsn: str, *statements: str) -> list[str]:
@@ -193,7 +195,7 @@ def test_what_was_written_survives_a_restart_and_a_crash(
     monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
     monkeypatch.setenv("CANARY", "canary")
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
-        offset = append(stack.kafka_address, b"kept")
+        offset = append(stack.kafka.access(ADMIN), b"kept")
         sql(
             plain_dsn(stack.postgres.admin_url),
             "CREATE TABLE kept (word text)",
@@ -203,8 +205,8 @@ def test_what_was_written_survives_a_restart_and_a_crash(
         check_closed(stack, monkeypatch)
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert (stack.kafka_address, stack.database_url) == addresses
-        assert read(stack.kafka_address, offset) == b"kept"
-        later = append(stack.kafka_address, b"later")
+        assert read(stack.kafka.access(ADMIN), offset) == b"kept"
+        later = append(stack.kafka.access(ADMIN), b"later")
         sql(plain_dsn(stack.postgres.admin_url), "INSERT INTO kept VALUES ('later') RETURNING word")
         kafka, postgres = stack.kafka, stack.postgres
         assert isinstance(kafka, KafkaServer)
@@ -214,7 +216,7 @@ def test_what_was_written_survives_a_restart_and_a_crash(
         assert (kafka.pid, postgres.pid, list_databases(postgres.dsn)) == (None, None, None)
         postgres.start()
         kafka.start()
-        assert read(stack.kafka_address, later) == b"later"
+        assert read(stack.kafka.access(ADMIN), later) == b"later"
         assert sql(postgres.socket_dsn, "SELECT word FROM kept ORDER BY 1") == ["kept", "later"]
         assert sql(
             postgres.dsn,
@@ -308,7 +310,7 @@ def test_a_server_that_ends_or_hangs_is_restarted(
             server = status(data)["servers"][name]
             assert (server["alive"], server["restarts"]) == (True, restarts)
             assert "did not answer for" in server["reason"]
-        append(stack.kafka_address, b"works")
+        append(stack.kafka.access(ADMIN), b"works")
     assert processes_of(data) == []
 
 

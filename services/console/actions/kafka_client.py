@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOr
 from pydantic import ValidationError
 
 from shared.broker.producer import partition_of
+from shared.broker.security import KafkaAccess
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
@@ -41,7 +42,7 @@ class Client:
     record.
     """
 
-    def __init__(self, kafka: str, notify: Notify | None = None) -> None:
+    def __init__(self, kafka: KafkaAccess, notify: Notify | None = None) -> None:
         self._kafka = kafka
         self._notify = notify
         self._producer: AIOKafkaProducer | None = None
@@ -158,7 +159,7 @@ class Client:
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._kafka,
+                **self._kafka.client_options(),
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=2,
@@ -177,7 +178,7 @@ class Client:
         topic = full_name(COMMAND_RESULTS.name)
         consumer = AIOKafkaConsumer(
             topic,
-            bootstrap_servers=self._kafka,
+            **self._kafka.client_options(),
             group_id=None,
             enable_auto_commit=False,
             fetch_max_wait_ms=50,
@@ -218,7 +219,7 @@ def _parse(value: bytes | None) -> CommandResult | None:
         return None  # of another version; the result that we wait for is of ours
 
 
-def _unavailable(kafka: str) -> str:
+def _unavailable(kafka: KafkaAccess) -> str:
     return (
         f"Kafka at {kafka} does not answer: see `backoffice status`, start it with"
         " `backoffice up --detach`, or fix BACKOFFICE_KAFKA"

@@ -110,7 +110,7 @@ def _run(steps: _Headings, data: Path, out: Path) -> "DemoResult":
     result = DemoResult()
     steps.heading("Starting Apache Kafka, PostgreSQL and three workers, each a process of its own")
     with running_stack(data, STANDARD, say=steps.note, fresh=True) as stack:
-        addresses = Addresses(stack.kafka_address, stack.database_url)
+        addresses = Addresses(stack.kafka_access, stack.database_url)
         finish(_month(addresses, out, result, steps))
         steps.heading("Stopping everything that was started")
     return result

@@ -4,13 +4,16 @@ on topics.
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.console.cli.command import Run, command
 from services.console.cli.options import AnyCompany, Limit, option, parsed, read_date
 from services.console.cli.output import Column, finish
+
+if TYPE_CHECKING:
+    from shared.broker.security import KafkaAccess
 
 app = typer.Typer(help="Timesheets, placements and charges that wait.", no_args_is_help=True)
 HELD = [
@@ -116,7 +119,7 @@ def publish(
     run.say(f"{number:,} record(s) published on {topic}; to see the lag: backoffice lag")
 
 
-def _wait_until_read(run: Run, kafka: str, topic: str, number: int) -> None:
+def _wait_until_read(run: Run, kafka: "KafkaAccess", topic: str, number: int) -> None:
     """Waits until every service that reads the topic has read what was published."""
     from aiokafka.errors import KafkaError
 
@@ -146,7 +149,7 @@ def _wait_until_read(run: Run, kafka: str, topic: str, number: int) -> None:
 
 
 def _publish_commands(
-    run: Run, kafka: str, records: "list[tuple[str | None, bytes | None]]"
+    run: Run, kafka: "KafkaAccess", records: "list[tuple[str | None, bytes | None]]"
 ) -> None:
     """Publishes commands and shows their results. Refuses a record that is no command first."""
     from pydantic import ValidationError

@@ -103,7 +103,9 @@ def _notes(screen: Screen) -> Any:
 
 def _show_status(screen: Screen, answer: dict[str, Any]) -> None:
     names = ("data", "phase", "kafka", "database_url", "left_behind")
-    screen.facts({name: answer[name] for name in names})
+    facts = {name: answer[name] for name in names}
+    clients = {f"kafka client {user}": path for user, path in answer["kafka_clients"].items()}
+    screen.facts({**facts, **clients})
     servers = [{"name": name, **server} for name, server in answer["servers"].items()]
     screen.table(servers, SERVERS, title="servers")
     screen.table(answer["workers"], WORKERS, title="workers")
