@@ -10,7 +10,6 @@ from pathlib import Path
 from shared.broker.acls import ADMIN, Acl, apply_acls, declared
 from shared.broker.topics import create_topics
 from shared.stack.choice import Broker
-from shared.stack.kafka import KafkaServer
 
 PASSWORD_FILE = "BACKOFFICE_KAFKA_PASSWORD_FILE"
 
@@ -31,5 +30,5 @@ async def prepare(kafka: Broker, partitions: int | None = None) -> None:
 
 async def allow(kafka: Broker, acls: Iterable[Acl]) -> None:
     """Make these the only ACLs of the prefix; a broker elsewhere keeps its own."""
-    if isinstance(kafka, KafkaServer):
+    if kafka.has_our_users:
         await apply_acls(kafka.access(ADMIN), acls)

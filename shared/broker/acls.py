@@ -6,6 +6,8 @@ consumes and publishes; nothing else is allowed, because a broker with an author
 ACL allows.
 """
 
+import asyncio
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -43,6 +45,8 @@ ANY_HOST = "*"
 ALLOW, ANY = 3, 1
 """Codes of the permission types, of any kind in a filter."""
 NO_AUTHORIZER = "SecurityDisabledError"
+EFFECT_SECONDS, EFFECT_POLL_SECONDS = 10.0, 0.02
+"""How long a change may take until the broker goes by it."""
 
 
 class Kind(IntEnum):
@@ -131,7 +135,8 @@ def _of_console() -> Iterator[Acl]:
     written = [*(topic.name for topic in ATS), OPERATOR_COMMANDS.name]
     yield from _topics(CONSOLE, Operation.WRITE, written)
     yield from _topics(CONSOLE, Operation.READ, [COMMAND_RESULTS.name])
-    yield from _topics(CONSOLE, Operation.DESCRIBE, _consumed_by_anyone())
+    others = [name for name in _consumed_by_anyone() if name not in written]
+    yield from _topics(CONSOLE, Operation.DESCRIBE, others)
     yield from (_groups(CONSOLE, service, Operation.DESCRIBE) for service in SERVICES)
     yield _idempotent(CONSOLE)
 
@@ -194,13 +199,21 @@ async def apply_acls(kafka: KafkaAccess, acls: Iterable[Acl] | None = None) -> t
     await client.bootstrap()
     try:
         wanted = {_row(one) for one in (declared() if acls is None else acls)}
-        found = {one for one in await _found(client) if _is_ours(one)}
+        found = await _ours(client)
         if missing := sorted(wanted - found):
             answer = await _ask(client, _Create(missing))
             _raise_first((code, text) for code, text in answer.creation_responses)
-        if surplus := sorted(found - wanted):
+        # Other installations with these principals have the same ACLs of the cluster.
+        common = {_row(one) for one in declared() if one.kind is Kind.CLUSTER}
+        if surplus := sorted(found - wanted - common):
             answer = await _ask(client, _Delete(surplus))
             _raise_first((one[0], one[1]) for one in answer.filter_responses)
+        # The answer comes before the broker goes by it: who starts now would still be denied.
+        until = time.monotonic() + EFFECT_SECONDS
+        while (missing or surplus) and time.monotonic() < until:
+            if await _ours(client) == found.union(missing).difference(surplus):
+                break
+            await asyncio.sleep(EFFECT_POLL_SECONDS)
         return len(missing), len(surplus)
     finally:
         await client.close()
@@ -218,19 +231,17 @@ def _row(acl: Acl) -> Row:
     )
 
 
-def _is_ours(row: Row) -> bool:
-    ours = {principal(service) for service in PRINCIPALS}
-    return row[3] in ours and (row[0] == Kind.CLUSTER or row[1].startswith(settings().topic_prefix))
-
-
-async def _found(client: AIOKafkaClient) -> list[Row]:
+async def _ours(client: AIOKafkaClient) -> set[Row]:
+    """What a broker goes by now, of our principals and the topics' prefix."""
     answer = await _ask(client, _Describe())
     _raise_first([(answer.error_code, answer.error_message)])
-    return [
+    ours, prefix = {principal(service) for service in PRINCIPALS}, settings().topic_prefix
+    return {
         (kind, name, pattern, who, host, operation, permission)
         for kind, name, pattern, acls in answer.resources
         for who, host, operation, permission in acls
-    ]
+        if who in ours and (kind == Kind.CLUSTER or name.startswith(prefix))
+    }
 
 
 async def _ask(client: AIOKafkaClient, request: Any) -> Any:

@@ -181,6 +181,36 @@ def access_from(variables: Mapping[str, str]) -> KafkaAccess:
     return kafka_access(Settings(**{**values, **files}))  # type: ignore[arg-type]
 
 
+async def sign_in_problem(kafka: KafkaAccess) -> str:
+    """Why brokers that answer do not let this client in, and what to set; empty if that is not it.
+
+    The clients of aiokafka report each of these as an address that does not answer.
+    """
+    import ssl
+
+    from aiokafka.conn import create_conn
+    from aiokafka.errors import BrokerResponseError, KafkaError
+
+    host, _, port = kafka.bootstrap.split(",")[0].strip().rpartition(":")
+    try:
+        (await create_conn(host, int(port), **kafka.connection_options())).close()
+    except ssl.SSLError as error:
+        return (
+            f"TLS with Kafka at {kafka} fails ({error.reason or error}): set"
+            f" {_variable('kafka_ca_file')} to the authority of its certificate, or fix"
+            f" {_variable('kafka_security_protocol')}"
+        )
+    except BrokerResponseError as error:
+        return (
+            f"Kafka at {kafka} does not let the user {kafka.user or '(none)'} in"
+            f" ({type(error).__name__}): fix {_variable('kafka_user')},"
+            f" {_variable('kafka_password_file')} or {_variable('kafka_sasl_mechanism')}"
+        )
+    except (KafkaError, OSError, TimeoutError, ValueError):
+        return ""
+    return ""
+
+
 def _check(access: KafkaAccess) -> None:
     """Refuse what cannot work, and what would be ignored without anybody's notice."""
     _check_choice("kafka_security_protocol", access.protocol, PROTOCOLS)

@@ -8,9 +8,11 @@ import asyncio
 import sys
 from argparse import ArgumentParser
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from shared.broker.security import KafkaAccess, kafka_access
 from shared.errors import Refused
@@ -19,6 +21,9 @@ from shared.settings import settings
 
 DAY_MS = 24 * 60 * 60 * 1000
 FOREVER_MS = -1
+TIMESTAMP, BROKER_TIME = "message.timestamp.type", "LogAppendTime"
+OF_THE_TOPIC = 1
+"""Kafka's code of a setting that the topic itself has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Topic:
     @property
     def config(self) -> dict[str, str]:
         """Topic settings for Kafka."""
-        appended = {"message.timestamp.type": "LogAppendTime"} if self.broker_time else {}
+        appended = {TIMESTAMP: BROKER_TIME} if self.broker_time else {}
         return {
             **appended,
             "cleanup.policy": "compact" if self.compacted else "delete",
@@ -190,14 +195,17 @@ def group_name(service: str, topic: str) -> str:
 
 
 async def create_topics(kafka: KafkaAccess, partitions: int | None = None) -> list[str]:
-    """Create the missing topics and return their names."""
+    """Create the missing topics and return their names.
+
+    The others stay as they are, but for the broker's time where it is needed.
+    """
     admin = AIOKafkaAdminClient(**kafka.client_options())
     await admin.start()
     try:
         existing = set(await admin.list_topics())
         missing = [topic for topic in all_topics() if full_name(topic.name) not in existing]
         if missing:
-            await admin.create_topics(
+            answer = await admin.create_topics(
                 [
                     NewTopic(
                         full_name(topic.name),
@@ -208,11 +216,43 @@ async def create_topics(kafka: KafkaAccess, partitions: int | None = None) -> li
                     for topic in missing
                 ]
             )
+            _raise_if_refused(answer)
+        for topic in FLOW:
+            if topic.broker_time and topic not in missing:
+                await _use_broker_time(admin, full_name(topic.name))
         return [topic.name for topic in missing]
-    except TopicAlreadyExistsError:
-        return []
     finally:
         await admin.close()
+
+
+def _raise_if_refused(answer: Any) -> None:
+    for name, code, message in answer.topic_errors:
+        # Another process may make them at the same time.
+        if code not in (NoError.errno, TopicAlreadyExistsError.errno):
+            raise Refused(
+                "topic-refused",
+                f"Kafka did not make the topic {name}: {message or for_code(code).__name__}",
+                "Run it as a user that may create topics, or make the topic yourself.",
+            )
+
+
+async def _use_broker_time(admin: AIOKafkaAdminClient, name: str) -> None:
+    """Set the broker's time on a topic that was made without it; its other settings stay."""
+    (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    code, entries = answer.resources[0][0], answer.resources[0][4]
+    own = {entry[0]: entry[1] for entry in entries if entry[3] == OF_THE_TOPIC}
+    if not code and own.get(TIMESTAMP) != BROKER_TIME:
+        configs = own | {TIMESTAMP: BROKER_TIME}
+        changed = ConfigResource(ConfigResourceType.TOPIC, name, configs=configs)
+        (answer,) = await admin.alter_configs([changed])
+        code = answer.resources[0][0]
+    if code:
+        raise Refused(
+            "topic-time",
+            f"The topic {name} must have {TIMESTAMP}={BROKER_TIME}; Kafka does not let this user"
+            f" look or set it ({for_code(code).__name__}).",
+            "Set it, or run this as a user that may alter the topic.",
+        )
 
 
 def main() -> int:

@@ -39,7 +39,9 @@ class Server(Protocol):
 
 
 class Broker(Server, Protocol):
-    """A Kafka broker."""
+    """A Kafka broker. `has_our_users`: the stack made its users, and decides what each may do."""
+
+    has_our_users: bool
 
     @property
     def address(self) -> str: ...

@@ -12,8 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.broker.acls import ADMIN, CONSOLE, PRINCIPALS
+from shared.broker.security import KafkaAccess
 from shared.errors import Unavailable
-from shared.stack import logins
+from shared.stack import kafka_logins, logins
 from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.ports import HOST, Ports
 from shared.stack.postgres import make_logins
@@ -48,26 +50,46 @@ class ContainerKafka(ExternalKafka):
     """Apache Kafka in a container, on a fixed port of this machine."""
 
     patience_seconds = START_TIMEOUT_SECONDS
+    has_our_users = True
 
     def __init__(self, data: Path, ports: Ports) -> None:
         port = ports.take("kafka")
         super().__init__(f"{HOST}:{port}")
-        self._port = port
+        self._data, self._port = data, port
         self._volume = _volume(data, "kafka")
         self._container: DockerContainer | None = None
 
+    def access(self, user: str = CONSOLE) -> KafkaAccess:
+        """How a process reaches it as this user. The image cannot make users of SCRAM."""
+        return kafka_logins.access(self._data, user, self.address, "PLAIN")
+
     def launch(self) -> None:
-        """Start the container."""
+        """Start the container. Only root can ask the Docker engine for its variables."""
         from testcontainers.core.container import DockerContainer
 
+        kafka_logins.write_client_files(self._data, self.address, "PLAIN")
         settings = {
+            "KAFKA_SASL_ENABLED_MECHANISMS": "PLAIN",
+            "KAFKA_SASL_MECHANISM_INTER_BROKER_PROTOCOL": "PLAIN",
+            "KAFKA_SASL_MECHANISM_CONTROLLER_PROTOCOL": "PLAIN",
+            "KAFKA_INTER_BROKER_LISTENER_NAME": "CLIENTS",
+            "KAFKA_LISTENER_NAME_CLIENTS_PLAIN_SASL_JAAS_CONFIG": kafka_logins.plain_login(
+                self._data, *PRINCIPALS
+            ),
+            "KAFKA_LISTENER_NAME_CONTROLLER_PLAIN_SASL_JAAS_CONFIG": kafka_logins.plain_login(
+                self._data, ADMIN
+            ),
+            "KAFKA_AUTHORIZER_CLASS_NAME": kafka_logins.AUTHORIZER,
+            "KAFKA_SUPER_USERS": f"User:{ADMIN}",
             "KAFKA_NODE_ID": "1",
             "KAFKA_PROCESS_ROLES": "broker,controller",
             "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
             "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-            "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://:9093",
-            "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://{HOST}:{self._port}",
-            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "KAFKA_LISTENERS": "CLIENTS://:9092,CONTROLLER://localhost:9093",
+            "KAFKA_ADVERTISED_LISTENERS": f"CLIENTS://{HOST}:{self._port}",
+            "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+                "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"
+            ),
             "KAFKA_LOG_DIRS": "/var/lib/kafka/data",
             "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
             "KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS": "0",

@@ -5,10 +5,10 @@ them.
 import time
 from dataclasses import replace
 
-from shared.broker.security import KafkaAccess, kafka_access
+from shared.broker.security import KafkaAccess, kafka_access, sign_in_problem
 from shared.errors import Unavailable
 from shared.stack.postgres import list_databases, plain_dsn
-from shared.stack.probe import wait_until_it_works
+from shared.stack.probe import finish, wait_until_it_works
 
 PATIENCE_SECONDS = 20.0
 PAUSE_SECONDS = 0.2
@@ -18,6 +18,7 @@ class ExternalKafka:
     """A Kafka broker with a configured address."""
 
     patience_seconds = PATIENCE_SECONDS
+    has_our_users = False
 
     pid = None
     wanted = False
@@ -39,6 +40,8 @@ class ExternalKafka:
             self.access(), self.patience_seconds, lambda: True, writes=False
         )
         if wrong is not None:
+            if why := finish(sign_in_problem(self.access())):
+                raise Unavailable(f"{why}.")
             raise Unavailable(
                 f"The Kafka broker at {self.address} (BACKOFFICE_KAFKA) does not answer: {wrong}."
                 " Start it, or fix the address."

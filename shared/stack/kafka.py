@@ -104,6 +104,8 @@ class KafkaServer:
     `options` are options of the JVM in place of the class archive.
     """
 
+    has_our_users = True
+
     def __init__(
         self,
         data: Path,

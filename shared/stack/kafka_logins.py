@@ -39,11 +39,12 @@ CLIENTS = (ATS_PUBLISHER, CONSOLE)
 """The users for programs of other people: an ATS, and whatever sends commands."""
 SCRAM_MODULE = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PLAIN_MODULE = "org.apache.kafka.common.security.plain.PlainLoginModule"
+AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 POLL_SECONDS = 0.1
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file atomically; nobody but this user can ever read it."""
+    """Replace a file atomically; no one but this user can ever read it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
@@ -66,12 +67,12 @@ def password_of(data: Path, user: str) -> str:
     return password_file(data, user).read_text().strip()
 
 
-def access(data: Path, user: str, address: str) -> KafkaAccess:
+def access(data: Path, user: str, address: str, mechanism: str = MECHANISM) -> KafkaAccess:
     """How a process reaches the broker as this user."""
     return KafkaAccess(
         bootstrap=address,
         protocol=PROTOCOL,
-        mechanism=MECHANISM,
+        mechanism=mechanism,
         user=user,
         password_file=password_file(data, user),
     )
@@ -84,13 +85,13 @@ def client_files(data: Path) -> dict[str, str]:
     return {user: str(data / CLIENT_FILES / f"{user}.conf") for user in CLIENTS}
 
 
-def write_client_files(data: Path, address: str) -> None:
+def write_client_files(data: Path, address: str, mechanism: str = MECHANISM) -> None:
     """Write those files."""
     for user, path in client_files(data).items():
         options = {
             "bootstrap.servers": address,
             "security.protocol": PROTOCOL,
-            "sasl.mechanism": MECHANISM,
+            "sasl.mechanism": mechanism,
             "sasl.username": user,
             "sasl.password": password_of(data, user),
         }
@@ -98,22 +99,19 @@ def write_client_files(data: Path, address: str) -> None:
 
 
 def broker_settings(data: Path, listeners: Mapping[str, int]) -> dict[str, str]:
-    """The settings with which the broker knows its users, and lets nobody else in.
+    """The settings with which the broker knows its users, and lets no one else in.
 
     Clients and the broker itself use SCRAM. SCRAM cannot authenticate the controller, which keeps
     the users of SCRAM, so its listener uses PLAIN; it is on loopback, as all are.
     """
     admin = f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
-    accepted = f'user_{ADMIN}="{password_of(data, ADMIN)}"'
     return {
         "listener.security.protocol.map": ",".join(f"{name}:{PROTOCOL}" for name in listeners),
         "sasl.enabled.mechanisms": MECHANISM,
         "sasl.mechanism.inter.broker.protocol": MECHANISM,
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.controller.plain.sasl.jaas.config": (
-            f"{PLAIN_MODULE} required {admin} {accepted};"
-        ),
+        "listener.name.controller.plain.sasl.jaas.config": (plain_login(data, ADMIN)),
         **{
             f"listener.name.{name.lower()}.{MECHANISM.lower()}.sasl.jaas.config": (
                 f"{SCRAM_MODULE} required {admin};"
@@ -121,9 +119,18 @@ def broker_settings(data: Path, listeners: Mapping[str, int]) -> dict[str, str]:
             for name in listeners
             if name != "CONTROLLER"
         },
-        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "authorizer.class.name": AUTHORIZER,
         "super.users": f"User:{ADMIN}",
     }
+
+
+def plain_login(data: Path, *users: str) -> str:
+    """The JAAS configuration of a PLAIN listener: `admin` for the broker itself, and who may come
+    in.
+    """
+    admin = f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
+    accepted = (f'user_{user}="{password_of(data, user)}"' for user in users)
+    return f"{PLAIN_MODULE} required {admin} {' '.join(accepted)};"
 
 
 def format_options(data: Path) -> list[str]:
@@ -164,7 +171,7 @@ async def store_users(
 ) -> str | None:
     """Make the users in a running broker, by its controller; what is wrong if it fails.
 
-    A data folder of an earlier version has no users, or not all, so nobody could sign in to make
+    A data folder of an earlier version has no users, or not all, so no one could sign in to make
     them but by the controller, whose one user is in the settings.
     """
     until = time.monotonic() + timeout_seconds

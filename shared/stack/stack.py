@@ -21,7 +21,6 @@ from shared.broker.security import KafkaAccess
 from shared.errors import Unavailable
 from shared.settings import read_settings
 from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
-from shared.stack.external import ExternalKafka
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.kafka import KafkaServer
 from shared.stack.kafka_logins import client_files
@@ -216,7 +215,7 @@ class Stack:
             self._step(
                 "topics",
                 "shared.broker.topics",
-                "" if isinstance(self.kafka, ExternalKafka) else "--acl",
+                "--acl" if self.kafka.has_our_users else "",
                 {
                     **python_environment("topic_prefix", "partitions"),
                     **self.kafka.access(ADMIN).environment(),
@@ -335,7 +334,7 @@ class Stack:
 
     def _kafka_clients(self) -> dict[str, Any]:
         """What the console and own clients need; a broker elsewhere has its users elsewhere."""
-        if not isinstance(getattr(self, "kafka", None), KafkaServer):
+        if not hasattr(self, "kafka") or not self.kafka.has_our_users:
             return {}
         return {
             "kafka_console": self.kafka_access.environment() if self.kafka.address else {},

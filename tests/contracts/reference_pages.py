@@ -15,7 +15,8 @@ from typer.main import get_command
 
 from services.console.cli import application
 from shared import telemetry
-from shared.broker.topics import CONSUMED, FLOW
+from shared.broker.acls import ADMIN, PRINCIPALS, Acl, Kind, Operation, Pattern, declared
+from shared.broker.topics import CONSUMED, FLOW, all_topics
 from shared.settings import Settings
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -47,6 +48,46 @@ def topics_page() -> str:
             f"| `{topic.name}` | {topic.description} | {topic.key} | {kept} | {consumers} |"
         )
     return _page("Topics", "\n".join(rows))
+
+
+def acls_page() -> str:
+    """A table of topics × principals with what each may do, and one of everything else."""
+    intro = (
+        "`python -m shared.broker.topics --acl` applies these ACLs. Names get the prefix\n"
+        "`BACKOFFICE_TOPIC_PREFIX`, principals the form of `BACKOFFICE_KAFKA_PRINCIPAL`. What is\n"
+        "not listed is denied. Read and write include describe."
+    )
+    acls = declared()
+    users = [service for service in PRINCIPALS if service != ADMIN]
+    head = ["| topic | " + " | ".join(users) + " |", "|---" * (len(users) + 1) + "|"]
+    topics = [
+        f"| `{topic.name}` | "
+        + " | ".join(_operations(acls, service, topic.name) for service in users)
+        + " |"
+        for topic in all_topics()
+    ]
+    others = [
+        f"| {one.service} | {_words(one.kind)} | `{_pattern(one)}` | {_words(one.operation)} |"
+        for one in acls
+        if one.kind is not Kind.TOPIC
+    ]
+    of_admin = _operations(acls, ADMIN, all_topics()[0].name)
+    others.append(f"| {ADMIN} | topic | each of the above | {of_admin} |")
+    rest = ["| principal | of | name | operation |", "|---|---|---|---|", *others]
+    return _page("ACLs of Kafka", "\n".join([intro, "", *head, *topics, "", *rest]))
+
+
+def _operations(acls: list[Acl], service: str, topic: str) -> str:
+    found = [one for one in acls if (one.service, one.kind) == (service, Kind.TOPIC)]
+    return ", ".join(_words(one.operation) for one in found if one.name == topic)
+
+
+def _words(code: Kind | Operation) -> str:
+    return code.name.lower().replace("_", " ")
+
+
+def _pattern(acl: Acl) -> str:
+    return f"{acl.name}*" if acl.pattern is Pattern.PREFIXED else acl.name
 
 
 def metrics_page() -> str:
@@ -114,6 +155,7 @@ def _page(title: str, body: str) -> str:
 PAGES = {
     "settings.md": settings_page,
     "topics.md": topics_page,
+    "acls.md": acls_page,
     "metrics.md": metrics_page,
     "cli.md": cli_page,
 }

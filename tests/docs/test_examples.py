@@ -47,7 +47,7 @@ def _prose(text: str) -> list[tuple[int, str]]:
 def test_kcat_chooses_the_partitions_that_other_clients_choose() -> None:
     """Without the option its commands of a company would lie on another partition than ours."""
     text = " ".join((ROOT / "docs/formats.md").read_text().replace("\\\n", "").splitlines())
-    commands = re.findall(r"kcat -b [^|`]*? -P\b", text)
+    commands = re.findall(r"kcat -F [^|`]*? -P\b", text)
     assert commands
     assert all("-X topic.partitioner=murmur2_random" in command for command in commands)
 

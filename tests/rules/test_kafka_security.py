@@ -155,7 +155,7 @@ def test_a_service_reads_what_it_consumes_and_writes_what_it_publishes() -> None
 
 
 def test_only_the_console_writes_commands() -> None:
-    """A service that was taken over, or an ATS, commands nobody."""
+    """A service that was taken over, or an ATS, commands no one."""
     writers = {
         one.service
         for one in declared()

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -15,12 +16,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
 import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from shared.broker.acls import ADMIN
 from shared.broker.security import KafkaAccess
@@ -133,8 +136,19 @@ def sql(dsn: str, *statements: str) -> list[str]:
 
 
 def passwords(data: Path) -> list[str]:
-    """The generated passwords."""
-    return [logins.password_of(data, path.name) for path in (data / logins.PASSFILES).iterdir()]
+    """The generated passwords, of PostgreSQL and Kafka."""
+    files = [path for path in (data / logins.PASSFILES).rglob("*") if path.is_file()]
+    return [path.read_text().strip().rpartition(":")[2] for path in files]
+
+
+def check_kafka_closed(kafka: KafkaServer) -> None:
+    """A client without a password, or with a guessed one, can neither write nor read."""
+    guessed = replace(kafka.access(ADMIN), password_file=None, password="guessed")
+    for stranger in (KafkaAccess(bootstrap=kafka.address), guessed):
+        with pytest.raises(KafkaError):
+            append(stranger, b"forged")
+        with pytest.raises(KafkaError):
+            read(stranger, 0)
 
 
 def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +186,7 @@ def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not [name for name in environment if name.startswith("BACKOFFICE_")]
         assert "CANARY" not in environment
     lines = [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
+    lines += [path.read_text() for path in (stack.data / "logs").glob("*.log")]
     assert not [line for line in lines if any(secret in line for secret in passwords(stack.data))]
     if os.geteuid() == 0:
         refused = subprocess.run(
@@ -203,6 +218,11 @@ def test_what_was_written_survives_a_restart_and_a_crash(
         )
         addresses = stack.kafka_address, stack.database_url
         check_closed(stack, monkeypatch)
+        assert isinstance(stack.kafka, KafkaServer)
+        check_kafka_closed(stack.kafka)
+    # As in a data folder of the versions whose Kafka had no users: they are made at this start.
+    shutil.rmtree(tmp_path / "data" / logins.PASSFILES / "kafka")
+    (tmp_path / "data" / "kafka" / "users.sha256").unlink()
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert (stack.kafka_address, stack.database_url) == addresses
         assert read(stack.kafka.access(ADMIN), offset) == b"kept"

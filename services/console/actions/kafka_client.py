@@ -12,11 +12,16 @@ from contextlib import suppress
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from pydantic import ValidationError
 
 from shared.broker.producer import partition_of
-from shared.broker.security import KafkaAccess
+from shared.broker.security import KafkaAccess, sign_in_problem
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, full_name
 from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
@@ -79,6 +84,13 @@ class Client:
                     if progress is not None:
                         progress(sent)
             sent += await _acknowledged(waiting)
+        except TopicAuthorizationFailedError as error:
+            await asyncio.gather(*waiting, return_exceptions=True)
+            raise Refused(
+                "not_permitted",
+                f"Kafka does not let the user {self._kafka.user or '(none)'} write {topic}",
+                "see docs/reference/acls.md for who may, and set BACKOFFICE_KAFKA_USER",
+            ) from error
         except MessageSizeTooLargeError as error:
             await asyncio.gather(*waiting, return_exceptions=True)
             raise Refused(
@@ -170,7 +182,7 @@ class Client:
                 await producer.start()
             except KafkaError as error:
                 await producer.stop()
-                raise Unavailable(_unavailable(self._kafka)) from error
+                raise Unavailable(await _unavailable(self._kafka)) from error
             self._producer = producer
         return self._producer
 
@@ -196,7 +208,7 @@ class Client:
             ) from error
         except KafkaError as error:
             await consumer.stop()
-            raise Unavailable(_unavailable(self._kafka)) from error
+            raise Unavailable(await _unavailable(self._kafka)) from error
         except BaseException:
             with suppress(Exception):
                 await consumer.stop()
@@ -219,7 +231,9 @@ def _parse(value: bytes | None) -> CommandResult | None:
         return None  # of another version; the result that we wait for is of ours
 
 
-def _unavailable(kafka: KafkaAccess) -> str:
+async def _unavailable(kafka: KafkaAccess) -> str:
+    if why := await sign_in_problem(kafka):
+        return why
     return (
         f"Kafka at {kafka} does not answer: see `backoffice status`, start it with"
         " `backoffice up --detach`, or fix BACKOFFICE_KAFKA"
