@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.broker.acls import ADMIN
 from tests.conftest import Configure, EngineOf
+from tests.kafka_users import as_user
 from tests.ledgers.delivering import delivering, sample
 from tests.running import Pauses
 from tests.sample_service import make_table
@@ -23,7 +25,10 @@ def pauses(configure: Configure, tmp_path: Path) -> Pauses:
 async def sample_setup(
     engine_of: EngineOf, stack: dict[str, str], configure: Configure
 ) -> dict[str, str]:
-    """The sample table, topics of this test, and a worker that looks around often."""
+    """The sample table, topics of this test, and a worker that looks around often.
+
+    It consumes and publishes what no service may, so it is `admin`.
+    """
     await make_table(engine_of("owner"))
     configure(sweep_seconds=0.3)
-    return stack
+    return as_user(stack, ADMIN)

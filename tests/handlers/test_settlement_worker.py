@@ -14,6 +14,7 @@ from shared.broker.topics import BILLTO_CHANGED, PAY_LINES_REALIZED
 from tests.builders import node, realization, realization_line
 from tests.conftest import EngineOf, UnitOfWorkFor
 from tests.handlers.settled import Invoicer, invoicer
+from tests.kafka_users import as_user
 
 DOCUMENTS = 300
 PATIENCE_SECONDS = 60.0
@@ -28,7 +29,7 @@ def harness(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf) -> Invoicer:
 def _start(environment: dict[str, str], **more: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "services.invoicer.app"],
-        env=environment | more,
+        env=as_user(environment, "invoicer") | more,
         stderr=subprocess.PIPE,
     )
 

@@ -14,6 +14,7 @@ from shared.broker.security import kafka_access
 from shared.broker.topics import full_name
 from shared.events.realizations import PayLinesRealized
 from tests.builders import COMPANY, command, record, requirement, timesheet
+from tests.kafka_users import as_user
 from tests.running import starts_of
 
 PATIENCE_SECONDS = 60
@@ -26,7 +27,7 @@ async def worker(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A fee_realizer process; asked to stop at the end if it still runs."""
     environment = (
-        stack
+        as_user(stack, "fee_realizer")
         | {"BACKOFFICE_SWEEP_SECONDS": "0.3"}
         | {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
     )

@@ -90,8 +90,8 @@ async def test_the_age_is_that_of_the_oldest_unread_record(topics: str) -> None:
 
     A group at the end has no age, nor has one for which only the marker of a transaction is left.
     """
-    topic, new = full_name("billto-changed"), group_name("invoicer", "billto-changed")
-    old, at_end = (group_name(one, "billto-changed") for one in ("scheduler", "fee_realizer"))
+    topic, new = full_name("timesheet-approved"), group_name("invoicer", "timesheet-approved")
+    old, at_end = (group_name(one, "timesheet-approved") for one in ("scheduler", "fee_realizer"))
     now, partition = int(time.time() * 1000), TopicPartition(topic, 0)
     async with AIOKafkaProducer(**kafka_access().client_options()) as producer:
         for hours in (3, 2, 1):

@@ -18,6 +18,7 @@ from shared.broker.topics import full_name
 from tests.builders import COMPANY, product_line
 from tests.conftest import EngineOf
 from tests.fault_injection import RowInserter
+from tests.kafka_users import as_user
 from tests.running import starts_of
 
 DUE = date(2026, 10, 1)
@@ -56,7 +57,7 @@ async def scheduler(
     """Run a scheduler process; stop it at the end if it still runs."""
     given = {f"BACKOFFICE_{name.upper()}": value for name, value in more.items()}
     environment = (
-        stack
+        as_user(stack, "scheduler")
         | {
             "BACKOFFICE_TODAY": str(DUE),
             "BACKOFFICE_TICK_SECONDS": "0.2",
