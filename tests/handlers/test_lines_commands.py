@@ -203,7 +203,7 @@ async def test_an_edit_is_added_to_later_realizations_and_holds_the_line(
 ) -> None:
     """An edit is added to the value of every later realization.
 
-    A revision that touches the key puts it on hold as edit-meets-revision.
+    A revision that touches the key puts it on hold as edit_meets_revision.
     """
     await unit_of_work.consume(
         realization(
@@ -227,7 +227,7 @@ async def test_an_edit_is_added_to_later_realizations_and_holds_the_line(
     )
     assert sorted(await unit_of_work.open()) == [("39", "1950"), ("6", "450")]
     assert [(row.line_key, row.code) for row in await unit_of_work.rows(SNOOZES)] == [
-        (time_key(), "edit-meets-revision")
+        (time_key(), "edit_meets_revision")
     ]
     await unit_of_work.check()
     open_now = (
@@ -252,7 +252,7 @@ async def test_an_edit_of_a_line_that_goes_is_set_aside(unit_of_work: Invoicer) 
     await unit_of_work.consume(realization("T-1", 2, realization_line("40", "55.00")))
     assert await unit_of_work.open() == [("40", "2200")]
     assert [(row.line_key, row.code) for row in await unit_of_work.rows(SNOOZES)] == [
-        (time_key(version="2020-01-01@55"), "edit-meets-revision")
+        (time_key(version="2020-01-01@55"), "edit_meets_revision")
     ]
     assert [
         str(row.q)

@@ -157,10 +157,10 @@ def edit(quantity: str, amount: str, seen: RealizationLine | None = None) -> dic
 
 def test_an_edit_is_followed_by_a_revision() -> None:
     """A later revision that touches the same key holds the line as
-    edit-meets-revision if the results differ.
+    edit_meets_revision if the results differ.
     """
     after = carried(FIRST, (realization_line("41"),), edits=edit("-2", "-100"))
-    assert after.snoozes[REG].code == "edit-meets-revision"
+    assert after.snoozes[REG].code == "edit_meets_revision"
     assert after.cancelled_edits == []
 
 
@@ -192,14 +192,14 @@ def test_an_edit_of_a_key_that_has_gone_is_set_aside_and_its_heir_is_held() -> N
     assert [(edit.line_key, edit.difference) for edit in after.cancelled_edits] == [
         (REG, QuantityAmount(Decimal(2), Decimal(100)))
     ]
-    assert after.snoozes[DEAR.line_key].code == "edit-meets-revision"
+    assert after.snoozes[DEAR.line_key].code == "edit_meets_revision"
     assert not after.edits[REG].difference
 
 
 def test_an_edit_never_makes_a_value_negative() -> None:
     """30 h taken off 40 h, revised to 20 h: the 20 h stay, on hold."""
     after = carried(FIRST, (realization_line("20"),), edits=edit("-30", "-1500"))
-    assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit-meets-revision")
+    assert (len(after.cancelled_edits), after.snoozes[REG].code) == (1, "edit_meets_revision")
 
 
 def test_the_reason_of_an_operators_snooze_stays_readable() -> None:

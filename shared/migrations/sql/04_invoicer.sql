@@ -133,7 +133,7 @@ CREATE TABLE invoicer.snooze (
   document_kind text NOT NULL,
   document_id text NOT NULL,
   line_key text NOT NULL,
-  code text NOT NULL DEFAULT 'snoozed' CHECK (code IN ('snoozed', 'edit-meets-revision')),
+  code text NOT NULL DEFAULT 'snoozed' CHECK (code IN ('snoozed', 'edit_meets_revision')),
   reason text NOT NULL,
   actor text NOT NULL,
   until_date date,

@@ -13,7 +13,7 @@ from decimal import Decimal
 from tests.histories.reference.pricing import Realization
 from tests.histories.reference.values import NOTHING, Document, Line, Pair
 
-SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit-meets-revision"
+SNOOZED, EDIT_MEETS_REVISION = "snoozed", "edit_meets_revision"
 
 
 @dataclass(frozen=True, order=True)

@@ -6,7 +6,7 @@ packs a reason into four bits.
 
 SCHEDULED = "scheduled"
 SNOOZED = "snoozed"
-EDIT_MEETS_REVISION = "edit-meets-revision"
+EDIT_MEETS_REVISION = "edit_meets_revision"
 TO_BE_PRICED = "to_be_priced"
 AFTER_CUT_OFF = "after_cut_off"
 NOT_IN_CYCLE = "not_in_cycle"

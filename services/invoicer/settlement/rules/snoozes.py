@@ -4,7 +4,7 @@
   When the key has no value in a later realization, its snooze passes to the keys of the same
   requirement and time type (or catalog item) that are new in it.
 - An operator's edit is added to the value of every later realization. A realization that changes
-  the value of an edited key puts the key on hold as `edit-meets-revision`. An edit that has nothing
+  the value of an edited key puts the key on hold as `edit_meets_revision`. An edit that has nothing
   left to change (the key is gone, or the sum would change its sign) is cancelled by an edit with
   the opposite difference, and the lines that replace the key are on hold until an operator releases
   them.
@@ -23,14 +23,14 @@ from pydantic_core import from_json
 from services.invoicer.lines.rules import NOTHING, DocKey, QuantityAmount, value_of
 from shared.events.realizations import PayLinesRealized, RealizationLine
 
-EDIT_MEETS_REVISION: Final = "edit-meets-revision"
+EDIT_MEETS_REVISION: Final = "edit_meets_revision"
 SET_BY_SETTLEMENT = "settlement"
 
 
 class Snooze(NamedTuple):
     """Why a line is on hold, who set it, and until when (None: until released)."""
 
-    code: Literal["snoozed", "edit-meets-revision"]
+    code: Literal["snoozed", "edit_meets_revision"]
     reason: str
     actor: str
     until_date: date | None
