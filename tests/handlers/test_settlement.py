@@ -13,8 +13,9 @@ from shared.broker.topics import PAY_LINES_REALIZED
 from shared.database import lock_companies
 from shared.errors import Unavailable
 from shared.events.realizations import PayLinesRealized
-from tests.builders import product_line, realization, realization_line, record, time_key
+from tests.builders import WEEK, product_line, realization, realization_line, record, time_key
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor, process
+from tests.fault_injection import InvoiceLine, RowInserter
 from tests.handlers.settled import Invoicer, invoicer
 
 
@@ -270,6 +271,62 @@ async def test_a_stale_price_basis_waits_for_the_next_realization(harness: Invoi
     assert await harness.rows(stale) == []
     assert await harness.open() == [("-2", "-100")]
     await harness.check()
+
+
+INVOICED, CREDITED, OPEN = "invoiced", "credited", "open"
+REOPENED = [("REG", "R-NEW", INVOICED), ("REG", "R-NEW", CREDITED), ("REG", "R-NEW", OPEN)]
+PRICED_AGAIN = {
+    "reopened": REOPENED,
+    "invoiced under another time type": [("OT", *each) for _, *each in REOPENED[:2]]
+    + [("REG", "R-NEW", OPEN)],
+    "invoiced under another requirement": [("REG", "R-OLD", state) for *_, state in REOPENED[:2]]
+    + [("REG", "R-NEW", OPEN)],
+    "open under another time type": [*REOPENED[:2], ("OT", "R-NEW", OPEN)],
+    "open as a credit": [*REOPENED[:2], ("REG", "R-NEW", "open credit")],
+    "still invoiced": [REOPENED[0], REOPENED[2]],
+    "same rates": [("REG", "R-OLD", state) for *_, state in REOPENED],
+}
+
+
+async def test_only_what_was_invoiced_and_is_open_again_is_priced_again(
+    engine_of: EngineOf,
+) -> None:
+    """Credits took all invoiced time of a requirement and time type off, and some is open again.
+
+    Only then the open lines of a document take another rate; the rates of R-NEW have changed.
+    """
+    async with engine_of("owner").begin() as connection:
+        inserter = RowInserter(connection)
+        for requirement, book in (("R-NEW", 2), ("R-OLD", 1)):
+            await inserter.run(
+                "INSERT INTO fee_realizer.requirement (requirement_id, rate_book)"
+                " VALUES (:requirement, :book)",
+                requirement=requirement,
+                book=book,
+            )
+        await inserter.batch("B-1", [1, 20], WEEK)
+        numbers = itertools.count(1)
+        for document_id, states in PRICED_AGAIN.items():
+            lines = [
+                realization_line(time_type=kind, requirement_id=requirement)
+                for kind, requirement, _ in states
+            ]
+            await inserter.realization(realization(document_id, 1, *lines))
+            invoiced: tuple[int, int] | None = None
+            for line, (*_, state) in zip(lines, states, strict=True):
+                credit = state in (CREDITED, "open credit")
+                if credit:
+                    gone = {"quantity": -line.quantity, "amount": -line.amount}
+                    line = line.model_copy(update=gone)
+                place = "open" if "open" in state else ""
+                corrects = invoiced if credit else None
+                pay_line = await inserter.pay_line(line, document_id, place, corrects=corrects)
+                if not place:
+                    row = InvoiceLine(pay_line, line.amount)
+                    invoiced = (await inserter.invoice("B-1", next(numbers), WEEK, [row]), 1)
+        await inserter.run("UPDATE invoicer.settled_document SET citation_ended_at = now()")
+        found = await inserter.run("SELECT array_agg(document_id) FROM invoicer.stale_price_basis")
+    assert found == ["reopened"]
 
 
 # -- announcing
