@@ -4,7 +4,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from services.invoicer.batches.rules.health import findings
-from services.invoicer.debtors.rules.account_names import look_alikes
+from services.invoicer.debtors.rules.account_names import look_alikes, spelled
 from shared.events.field_types import Identifier, Name, Text
 from tests.rules.test_health import snapshot
 
@@ -55,3 +55,20 @@ def test_a_name_of_which_nothing_can_be_seen_is_empty(text: str) -> None:
     assert TypeAdapter(Text).validate_python(text) == ""
     with pytest.raises(ValidationError):
         TypeAdapter(Identifier).validate_python(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Acme~", "'Acme~'"),
+        ("Асme", "'Асme' (U+0410, U+0441)"),
+        ("ААА", "'ААА' (U+0410)"),
+        ("абв", "'абв' (U+0430, U+0431, U+0432)"),
+        ("абвг", "'абвг' (U+0430, U+0431, U+0432, …)"),
+        ("x" * 80, f"'{'x' * 80}'"),
+        ("x" * 81, f"'{'x' * 79}…'"),
+    ],
+)
+def test_a_name_is_spelled_with_the_codes_of_foreign_characters(name: str, written: str) -> None:
+    """The first three codes beyond ASCII; of a long name the first 79 characters."""
+    assert spelled(name) == written

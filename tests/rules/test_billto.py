@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.invoicer.debtors.rules.billto import NodeState, follow_revisions
+from services.invoicer.debtors.rules.billto import NodeState, follow_revisions, revision_effect
 from shared.events.ats import BilltoChanged
 from shared.terms import BilltoLevel
 from tests.builders import node
@@ -122,3 +122,13 @@ def test_reading_the_whole_topic_again_changes_nothing(log: list[BilltoChanged |
     first = follow_revisions({}, {}, log)
     before = revisions(*(event for event in log if not isinstance(event, str)))
     assert follow_revisions(first.states, before, log).states == first.states
+
+
+def test_only_a_higher_revision_is_newer() -> None:
+    """The revision in force takes no effect a second time."""
+    assert [revision_effect(node(revision=2), current, None) for current in (None, 1, 2, 3)] == [
+        "takes effect",
+        "takes effect",
+        "recorded",
+        "recorded",
+    ]

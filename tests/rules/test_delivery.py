@@ -17,9 +17,15 @@ from services.arg_sync.connections.rules import (
     after_connection_failure,
     backoff,
     capped,
+    changed_binding,
     pause_seconds,
 )
-from services.arg_sync.deliveries.rules.claiming import OpenDelivery, lease_for, next_in_order
+from services.arg_sync.deliveries.rules.claiming import (
+    OpenDelivery,
+    hold_seconds,
+    lease_for,
+    next_in_order,
+)
 from services.arg_sync.deliveries.rules.mapping import SoldLine, to_ar_document
 from services.arg_sync.deliveries.rules.transitions import (
     PATIENCE_SECONDS,
@@ -66,6 +72,8 @@ def middle() -> float:
         ([DRAFT, replace(DRAFT, remote_id="R4")], None, "post", ""),
         ([DRAFT, replace(DRAFT, remote_id="R4", total=Decimal(1))], None, "refuse", "several"),
         ([THERE, replace(THERE, remote_id="R3")], "R1", "refuse", "several"),
+        ([THERE, DRAFT, replace(THERE, remote_id="R3")], "R1", "refuse", "several"),
+        ([replace(DRAFT, total=Decimal(1))], None, "refuse", "different"),
     ],
 )
 def test_what_a_look_means(
@@ -81,6 +89,14 @@ def test_what_a_look_means(
         assert "deliveries" in look.fix
     if verdict == "post" and ours:
         assert look.found is not None and look.found.remote_id == ours
+
+
+def test_of_equal_drafts_the_oldest_is_posted() -> None:
+    """Ledgers count up: the shorter id, then the lower one."""
+    drafts = [replace(DRAFT, remote_id=name) for name in ("R10", "R9", "R8")]
+    found = after_lookup(EXPECTED, drafts, None).found
+    assert found is not None
+    assert found.remote_id == "R8"
 
 
 def test_a_difference_names_both_sides() -> None:
@@ -144,6 +160,40 @@ def test_what_a_failure_means(
     assert after.state != "refused" or (after.message and after.fix)
 
 
+TRANSIENT, LOST = Failure("transient", "http_503", "x"), Failure("unknown", "timeout", "x")
+TAKEN, LATE = Failure("duplicate", "taken", "x"), Failure("transient", "late", "x")
+
+
+@pytest.mark.parametrize(
+    ("failed", "changes", "expected"),
+    [
+        (TRANSIENT, {}, ("queued", 1.5, 1)),
+        (TRANSIENT, {"tries": 3}, ("queued", 12.0, 4)),
+        (TRANSIENT, {"failing_seconds": PATIENCE_SECONDS}, ("queued", 1.5, 1)),
+        (LOST, {}, ("unknown", 62.0, 1)),
+        (LOST, {"tries": 9}, ("unknown", 675.0, 10)),
+        (LOST, {"safe_repeat": True}, ("unknown", 1.5, 1)),
+        (TAKEN, {}, ("unknown", 0.0, 1)),
+        (TAKEN, {"tries": 1}, ("unknown", 3.0, 2)),
+        (LATE, {"tries": 3}, ("queued", 1.0, 3)),
+    ],
+)
+def test_how_long_a_delivery_waits(
+    failed: Failure, changes: dict[str, Any], expected: tuple[str, float, int]
+) -> None:
+    """Doubled at each try; a lost call waits for the server's limit, a number that is taken is
+    looked up at once, and only the first time. What came too late was no try.
+    """
+    after = after_failure(failed, standing(**changes), middle)
+    assert (after.state, after.wait_seconds, after.tries) == expected
+
+
+def test_a_document_that_failed_too_long_is_refused_with_the_time() -> None:
+    """An operator reads for how long."""
+    given_up = after_failure(TRANSIENT, standing(failing_seconds=PATIENCE_SECONDS + 1), middle)
+    assert "72 hours" in given_up.message
+
+
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_waits_grow_and_have_an_end(tries: int, chance: float) -> None:
     """Between half of it and all of it, never more than the longest, never 0."""
@@ -181,19 +231,19 @@ def test_retry_after_is_read_in_both_forms_and_capped(
 
 def test_the_circuit_opens_at_the_third_failure_and_grows() -> None:
     """One or two cuts do not stop a connection; a wish to wait is obeyed at once."""
-    assert [
-        after_connection_failure(failures, None, middle).open_seconds > 0 for failures in range(4)
-    ] == [
-        False,
-        False,
-        True,
-        True,
-    ]
-    assert (
-        after_connection_failure(9, None, middle).open_seconds
-        > after_connection_failure(3, None, middle).open_seconds
-    )
+    pauses = [after_connection_failure(each, None, middle) for each in (0, 1, 2, 3, 4, 99)]
+    assert [each.open_seconds for each in pauses] == [0.0, 0.0, 0.75, 1.5, 3.0, 225.0]
+    assert [each.failures for each in pauses] == [1, 2, 3, 4, 5, 100]
     assert after_connection_failure(0, 30.0, middle).open_seconds == 30.0
+    assert [capped(seconds) for seconds in (None, -5.0, 0.5, 9e9)] == [0.0, 0.0, 0.5, 3600.0]
+
+
+def test_another_address_or_account_is_another_binding() -> None:
+    """A setting that is empty is absent; others do not count."""
+    before = {"host": "a", "account": "1", "colour": "red"}
+    bound = ("account", "host", "port")
+    assert changed_binding(bound, before, {"host": "b", "account": "1", "port": ""}) == ["host"]
+    assert changed_binding(bound, before, {"host": "a"}) == ["account"]
 
 
 def waiting(*spec: tuple[int, str, bool, int]) -> list[OpenDelivery]:
@@ -235,11 +285,23 @@ def test_a_lease_outlives_what_its_last_write_can_do() -> None:
     """
     lease = lease_for(30.0, 60.0, 15.0)
     assert lease.whole_seconds > lease.write_seconds + 30.0 + 60.0
+    assert (lease.write_seconds, lease.whole_seconds) == (15.0, 107.0)
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "concurrency", "seconds"), [(None, 4, 45.0), (30, 2, 61.0), (60, 2, 53.0)]
+)
+def test_a_write_may_begin_while_the_budget_lasts(
+    per_minute: int | None, concurrency: int, seconds: float
+) -> None:
+    """15 s, one slow call of 30 s, and four calls of every parallel document."""
+    assert hold_seconds(per_minute, concurrency, 30.0) == seconds
 
 
 def test_the_pace_stays_within_the_budget() -> None:
     """60 a minute: at least 95 % of it, and never a call too many in any minute."""
     assert 57 <= 60 / pause_seconds(60) < 60
+    assert pause_seconds(98) == pytest.approx(60 / 96.04)
 
 
 async def no_turn() -> None:

@@ -139,3 +139,9 @@ def test_each_requirement_has_weeks_that_end_on_its_own_day() -> None:
     for week_ends, day in (({"REQ": 3}, date(2026, 3, 4)), ({"OTHER": 3}, SUNDAY)):
         found = count_timesheets([placements()], [], {"Mercy": WEEK}, week_ends)["Mercy"]
         assert found.missing == (ExpectedTimesheet("REQ", "w", day),)
+
+
+def test_the_message_says_no_more_than_there_is() -> None:
+    """One timesheet is missing, and the debtor waits for it without an end."""
+    why = waits("wait", TimesheetCount(2, 1, MISSING.missing[:1]), WEEK, SUNDAY)
+    assert why.endswith("missing: w on REQ, week ending 2026-03-08")

@@ -32,6 +32,7 @@ from services.invoicer.invoices.rules.documents import (
     Document,
     Group,
     build_documents,
+    check_tax_parts,
     document_type,
     recheck_totals,
     taxed_per_document,
@@ -410,3 +411,67 @@ def test_a_document_taxed_per_line_keeps_its_type() -> None:
     """Only tax on the sum can change the sign of a total: others are not looked at again."""
     one = Document(group("0", tax="-0.01"), "invoice", "line")
     assert recheck_totals([one]) == ([one], [])
+
+
+def test_the_filter_of_a_batch_is_written_by_name_and_in_order() -> None:
+    """What is not set is not written; no debtor at all is a setting, too."""
+    assert (BatchFilter().settings, BatchFilter().written) == ({}, "")
+    narrow = BatchFilter(frozenset("ba"), frozenset({"É", "A"}), "wait", frozenset())
+    assert narrow.settings == {
+        "groups": ["a", "b"],
+        "excluded debtors": ["A", "É"],
+        "rule for missing timesheets": "wait",
+        "only debtors": [],
+    }
+    assert BatchFilter(groups=frozenset("a"), only=frozenset("A")).written == (
+        '{"groups": ["a"], "only debtors": ["A"]}'
+    )
+    assert '"É"' in narrow.written
+
+
+def test_a_batch_of_named_debtors_leaves_the_others_out() -> None:
+    """No debtor named: every debtor; none at all: nobody."""
+    for only, left_out in ((None, ["", ""]), ({"A"}, ["", "B"]), (set(), ["A", "B"])):
+        named = None if only is None else frozenset(only)
+        found = [BatchFilter(only=named).left_out(name, "") for name in "AB"]
+        assert found == [reasons.DEBTOR_LEFT_OUT if each else "" for each in left_out]
+
+
+def test_reasons_are_numbered_in_their_order() -> None:
+    """0 means in; the first reason that holds has the lowest number."""
+    assert [reasons.number(reasons.SCHEDULED), reasons.number(reasons.ZERO_TOTAL)] == [1, 14]
+    assert reasons.IN == 0
+
+
+def test_a_wording_belongs_to_a_regime_without_tax() -> None:
+    """A debtor who is taxed again prints none."""
+    own = {"A": DebtorTerms("A", "net:30", tax_wording="Art. 132")}
+    (a,) = debtors(["A"], COMPANY, own, CUT_OFF)
+    assert a.terms == STANDARD
+
+
+def test_terms_hold_until_the_day_before_the_next_version() -> None:
+    """Of several later versions the first."""
+    versions = [
+        TermsVersion(date(2026, month, 1), DebtorTerms("A", f"net:{month}")) for month in (9, 5, 7)
+    ]
+    change = change_terms("A", versions, {"time_group": "w"}, date(2026, 3, 1), CUT_OFF)
+    assert (change.before, change.until) == (None, date(2026, 5, 1))
+    assert change_terms("A", versions, {}, date(2026, 5, 1), CUT_OFF).until == date(2026, 7, 1)
+    assert change_terms("A", versions, {}, date(2026, 9, 1), CUT_OFF).until is None
+    assert "account_name" not in change.after.terms.values
+    assert change.after.terms.values["time_group"] == "w"
+
+
+def test_a_seller_without_a_name_is_named_by_its_id() -> None:
+    """A document always names its seller."""
+    assert COMPANY.seller["name"] == "acme"
+    assert BillingCompany("acme", name="Acme Ltd").seller["name"] == "Acme Ltd"
+
+
+def test_a_document_has_at_most_5000_tax_codes_and_rates() -> None:
+    """More do not fit into its message."""
+    part = TaxPart("", D(0), D(1), D(0))
+    check_tax_parts([group("1", tax_parts=(part,) * 5_000)])
+    with pytest.raises(Refused, match="5,001 tax codes"):
+        check_tax_parts([group("1"), group("1", tax_parts=(part,) * 5_001)])

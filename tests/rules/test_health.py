@@ -1,6 +1,7 @@
 """The health check: each rule finds its problem, names ids and a fix."""
 
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -223,3 +224,58 @@ def test_the_age_of_the_oldest_wait_is_named(seconds: int, text: str) -> None:
         snapshot(counts={"to_be_priced": CountedIds(3, ("T-1",))}, waits_for_price=seconds)
     )
     assert f"3 documents to be priced again, the oldest for {text}: " in found.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"series": Series("A", 1, next_number=9), "documents": 2},
+            "would be A10, more than the 1",
+        ),
+        ({"parked": {"Mercy": "why"}}, "Mercy: why"),
+        ({"parked": {"Mercy": "why", "St. Anne": "why"}}, "2 debtors: why"),
+        ({"counts": {"leaver": CountedIds.all("ABCDEFG")}}, "falls due: A, B, C, D, E"),
+    ],
+)
+def test_a_finding_names_what_it_found(changes: dict[str, Any], message: str) -> None:
+    """The last number of the batch, one debtor or how many, and the first five ids."""
+    (found,) = findings(snapshot(**changes))
+    assert message in found.message
+    assert not found.message.endswith(", F")
+
+
+def test_a_finding_about_one_thing_counts_one() -> None:
+    """It has the id of what it is about, if that has one."""
+    (stopped,) = findings(snapshot(company=VALID_COMPANY, documents=0))
+    assert (stopped.count, stopped.ids) == (1, ())
+    (disabled,) = findings(
+        snapshot(company=BillingCompany("acme", False, "Acme", "1 Main St", "T", "IBAN"))
+    )
+    assert (disabled.count, disabled.ids) == (1, ("acme",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, ""),
+        ({"state": "disconnected", "check_failed": True}, "it is disconnected"),
+        ({"state": "stopped", "circuit_open": True}, "it is stopped: why"),
+        ({"circuit_open": True, "check_failed": True}, "it does not answer and is retried later"),
+        ({"check_failed": True}, "its last check failed: why"),
+    ],
+)
+def test_what_is_wrong_with_a_ledger(changes: dict[str, Any], problem: str) -> None:
+    """The first that holds: disconnected, stopped, without an answer, a failed check."""
+    connection = LedgerConnection(
+        **({"ledger": "a", "state": "connected", "message": "why"} | changes)
+    )
+    assert connection.problem.startswith(problem)
+    assert bool(connection.problem) is bool(problem)
+
+
+def test_counted_ids_are_those_of_the_rows() -> None:
+    """The rows are the first ids, each with the number of all; no rows are none."""
+    rows = [SimpleNamespace(id=name, number=40) for name in "ab"]
+    assert CountedIds.of(rows) == CountedIds(40, ("a", "b"))
+    assert CountedIds.of([]) == CountedIds()

@@ -18,6 +18,7 @@ from services.fee_realizer.requirements.rules import (
 from services.fee_realizer.sources.rules.facts import Facts, Realized
 from services.fee_realizer.sources.rules.repricing import (
     RateChange,
+    Repricing,
     unconfirmed_changes,
     with_confirmation,
 )
@@ -75,6 +76,30 @@ def test_a_change_is_named_by_the_version_that_holds_now() -> None:
         )
         == []
     )
+
+
+def test_impact_is_summed_by_labels_and_currency() -> None:
+    """Each sum has the decimals of its own currency: none of JPY, three of KWD."""
+    change = RateChange("REQ-1", "REG", date(2026, 3, 4))
+    rows = [
+        ImpactRow(
+            document_id,
+            change,
+            Repricing("k", "acme", currency, "HUR", D(8), D(50), D(60), D(old), D(new)),
+            account_name="Mercy",
+        )
+        for document_id, old, new, currency in (
+            ("T-1", "400", "480", "JPY"),
+            ("T-1", "4", "5", "JPY"),
+            ("T-2", "1", "2", "JPY"),
+            ("T-2", "400", "480.5", "KWD"),
+        )
+    ]
+    for labels in ((), ("account_name",), ("time_type", "account_name")):
+        yen, dinars = sum_impact(rows, *labels)
+        assert (yen["documents"], yen["lines"], yen["hours"]) == (2, 3, "24")
+        assert [yen[name] for name in ("old", "new", "net")] == ["405", "487", "82"]
+        assert [dinars[name] for name in ("old", "new", "net")] == ["400.000", "480.500", "80.500"]
 
 
 def test_the_same_price_in_another_version_is_no_change() -> None:
