@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shared.errors import Refused
+from shared.json_text import read_json_text
 from shared.settings import LEDGER_KEY_FILE, settings
 
 SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
@@ -85,7 +86,22 @@ def unseal(sealed: str, bound_to: bytes) -> dict[str, str]:
             " or the box was changed",
             "connect with `backoffice ledger connect`, which seals them with the settings",
         ) from error
-    return dict(json.loads(opened))
+    return _values_in(opened)
+
+
+def _values_in(opened: bytes) -> dict[str, str]:
+    """Return the values of an opened box. Whoever has the public key can seal anything."""
+    try:
+        values = read_json_text(opened.decode())
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(one, str) for one in values.values()):
+        raise Refused(
+            "not_a_sealed_box",
+            "the sealed box holds no JSON object of texts",
+            "connect with `backoffice ledger connect`, which seals them",
+        )
+    return values
 
 
 def public_key_of(private: X25519PrivateKey) -> str:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_type_hints
 from shared.errors import Refused
 
 PREFIX = "BACKOFFICE_"
+SHOWN_LENGTH = 100
+"""How much of a wrong value a message repeats."""
 PRIVATE_UMASK = 0o077
 """Logs, exports and data belong to the user who made them; child processes inherit it."""
 LEDGER_KEY_FILE = "ledger-key.pem"
@@ -156,7 +158,7 @@ def _read(name: str, kind: Any, text: str) -> Any:
     except ValueError as error:
         raise Refused(
             "setting-unreadable",
-            f"{PREFIX}{name.upper()} is {text!r}, which is not a number.",
+            f"{PREFIX}{name.upper()} is {text[:SHOWN_LENGTH]!r}, which is not a number.",
             "Write a number, or remove the setting to get its default.",
         ) from error
 

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from shared.consumer.records import Record
 from shared.consumer.unpacking import KEPT_BYTES, OversizedValue
+from shared.json_text import read_json_text
 
 
 def content(record: Record) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def _headers(record: Record) -> list[tuple[str, str | None]]:
 
 
 def partial_json(value: bytes | None) -> Any:
-    """The JSON of a value that may have been cut off. Raises ValueError or TypeError."""
+    """The JSON of a value that may have been cut off. Raises ValueError."""
     if value is None or len(value) < KEPT_BYTES:
-        return json.loads(value or b"")
+        return read_json_text((value or b"").decode())
     return from_json(value.decode("utf-8", "ignore"), allow_partial="trailing-strings")

@@ -233,7 +233,7 @@ def _result_of_rejected(row: Any, service: str) -> CommandResult | None:
         command_id = body["command_id"]
         command = str(body.get("command", "")).encode("utf-8", "replace").decode()
         command_id.encode()  # fails for a lone surrogate, which JSON can contain and UTF-8 cannot
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
     if not isinstance(command_id, str) or not command_id:
         return None

@@ -270,8 +270,25 @@ def _undecodable(first: int, following: int, reason: str) -> Any:
 class BoundedRecords(_MemoryRecordsPy):  # type: ignore[misc]
     """The library's reader of fetched records, with batches that are read within limits."""
 
+    _pos: int
+
+    def _cache_next(self, *limits: Any) -> None:
+        """Find the next batch. A negative length would make the library go back, or raise: such a
+        batch takes all that is left.
+        """
+        at = self._pos + self.LENGTH_OFFSET
+        length = int.from_bytes(self._buffer[at : at + 4], "big", signed=True)
+        if length >= 0 or len(self._buffer) < self._pos + self.LOG_OVERHEAD:
+            super()._cache_next(*limits)
+            return
+        self._next_slice = memoryview(self._buffer)[self._pos :]
+        self._pos = len(self._buffer)
+
     def next_batch(self, *limits: Any) -> Any:
         raw = self._next_slice
+        if int.from_bytes(raw[8:12], "big", signed=True) < 0:
+            self._cache_next()
+            return _BoundedBatch(_Unreadable(raw), raw, "its length is negative")
         try:
             return _BoundedBatch(super().next_batch(*limits), raw)
         except Exception as error:

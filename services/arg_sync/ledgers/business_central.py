@@ -44,6 +44,7 @@ from services.arg_sync.ledgers.lookups import (
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, most_lines_setting, object_in
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 PLURAL = {"invoice": "salesInvoices", "credit-note": "salesCreditMemos"}
@@ -243,7 +244,7 @@ class BusinessCentral(CloudAdapter):
             kind=kind,
             state=STATES[str(value_in(row, "status"))],
             currency=str(row.get("currencyCode") or ""),
-            total=Decimal(value_in(row, "totalAmountIncludingTax")),
+            total=finite_decimal(value_in(row, "totalAmountIncludingTax")),
             customer=str(value_in(row, "customerId")),
             remote_number=str(row.get("number") or ""),
             balance=amount_in(row.get("remainingAmount")),

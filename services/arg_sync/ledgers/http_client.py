@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,7 @@ from services.arg_sync.ledgers.network import (
     is_test_host,
 )
 from shared import clock
+from shared.json_text import finite_decimal, read_json_text
 
 RESPONSE_BYTES = 20 * 1024 * 1024
 CONNECT_SECONDS = 10.0
@@ -44,6 +45,7 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
 _BEFORE: ContextVar[float | None] = ContextVar("write_before", default=None)
+_WRITTEN: ContextVar[list[str] | None] = ContextVar("written", default=None)
 
 
 @contextmanager
@@ -56,14 +58,31 @@ def writing(before: float) -> Iterator[None]:
         _BEFORE.reset(token)
 
 
+@contextmanager
+def noting_writes() -> Iterator[list[str]]:
+    """Return the list of the writes that are begun meanwhile, by path; may be nested."""
+    written: list[str] = []
+    token = _WRITTEN.set(written)
+    try:
+        yield written
+    finally:
+        _WRITTEN.reset(token)
+        if (outer := _WRITTEN.get()) is not None:
+            outer += written
+
+
 @dataclass(frozen=True)
 class Response:
-    """A whole response. `hide`: our secrets, no part of which a quotation of it shows."""
+    """A whole response. `hide`: our secrets, no part of which a quotation of it shows.
+
+    `has_secrets`: it may hold new tokens, which nothing can hide yet, so it is not quoted at all.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     hide: frozenset[str] = frozenset()
+    has_secrets: bool = False
 
     @property
     def text(self) -> str:
@@ -74,9 +93,9 @@ class Response:
         """Return the body as JSON with exact decimals. Raises an `unreadable` failure."""
         try:
             text = self.body.decode(json.detect_encoding(self.body), "surrogatepass")
-            value = json.loads(text, parse_float=Decimal)
+            value = read_json_text(text, parse_float=finite_decimal)
             return storable(value) if MAYBE_UNSTORABLE.search(text) else value
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise unreadable(
                 f"the response ({self.status}) is not JSON: {self.words}", writes=writes
             ) from error
@@ -84,6 +103,8 @@ class Response:
     @property
     def words(self) -> str:
         """The beginning of the body for messages: of an HTML page, its text."""
+        if self.has_secrets:
+            return f"{len(self.body):,} bytes, not shown because they may hold a token"
         body = without(self.hide, self.text)
         text = (
             re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", body)
@@ -204,16 +225,32 @@ class HttpClient:
         content: str | bytes | None = None,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        has_secrets: bool = False,
     ) -> Response:
-        """Send one request to `base` + `path` as soon as the rate budget allows."""
+        """Send one request to `base` + `path` as soon as the rate budget allows.
+
+        `has_secrets`: the response may hold tokens, and is never quoted.
+        """
+        for name, text in (headers or {}).items():
+            if not (text.isascii() and text.isprintable()):
+                raise Failure(
+                    "permanent",
+                    "bad_header",
+                    f"the header {name} would hold a character that HTTP does not take:"
+                    " correct the settings and secrets of the connection",
+                    everywhere=True,
+                )
         await self._turn()
         sending = WriteDeadline(_BEFORE.get() if writes else None)
+        if writes and (written := _WRITTEN.get()) is not None:
+            written.append(path)
         if sending.before is not None and time.monotonic() >= sending.before:
             raise _late()
         token = WRITE_DEADLINE.set(sending)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._send(method, path, content, params, headers, writes)
+                response = await self._send(method, path, content, params, headers, writes)
+                return replace(response, has_secrets=has_secrets)
         except WriteDeadlinePassed as error:
             raise _late() from error
         except ForbiddenAddress as error:

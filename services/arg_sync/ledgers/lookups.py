@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, FrozenRequest
 from services.arg_sync.ledgers.documents import ArDocument, Customer, RemoteDocument
@@ -19,12 +20,16 @@ from services.arg_sync.ledgers.folding import (
     require_number_length,
     with_lines_summed,
 )
-from services.arg_sync.ledgers.http_client import exact_json
+from services.arg_sync.ledgers.http_client import exact_json, noting_writes
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 CHUNK = 40
 """The number of documents that one look-up asks for."""
+RESPONSE_ERRORS = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
+"""What reading a response raises if a value is missing or of another kind."""
 Row = Mapping[str, Any]
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 Result = TypeVar("Result")
 DocumentsByNumber = dict[str, list[RemoteDocument]]
 
@@ -206,10 +211,28 @@ def required_values(what: str, *, writes: bool = False) -> Iterator[None]:
     """Turn an error on reading a response into an `unreadable` failure that names the value."""
     try:
         yield
-    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+    except RESPONSE_ERRORS as error:
         raise unreadable(
             f"{what} lacks required values ({type(error).__name__}: {error})", writes=writes
         ) from error
+
+
+def reads_values(method: Method) -> Method:
+    """Decorates a method of an adapter: an error on reading a response is an `unreadable` failure.
+
+    After a write was sent the outcome is unknown, so that nothing is sent twice.
+    """
+
+    @wraps(method)
+    async def wrapped(*args: Any, **named: Any) -> Any:
+        with noting_writes() as written:
+            try:
+                return await method(*args, **named)
+            except RESPONSE_ERRORS as error:
+                what = f"a response lacks required values ({type(error).__name__}: {error})"
+                raise unreadable(what, writes=bool(written)) from error
+
+    return cast(Method, wrapped)
 
 
 def value_in(row: Any, *names: str) -> Any:
@@ -231,7 +254,7 @@ def list_in(body: Any, name: str, *, writes: bool = False) -> list[dict[str, Any
 
 def amount_in(value: Any) -> Decimal | None:
     """Return an amount of a response; None if it is left out."""
-    return None if value in (None, "") else Decimal(value)
+    return None if value in (None, "") else finite_decimal(value)
 
 
 def day_in(text: str | None) -> date | None:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +43,7 @@ from services.arg_sync.ledgers.lookups import (
 )
 from services.arg_sync.ledgers.oauth import signed_assertion
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 RECORD = "/record/v1"
@@ -250,7 +250,7 @@ class NetSuite(CloudAdapter):
                 payment_id=str(value_in(row, "payment")),
                 remote_id=str(value_in(row, "invoice")),
                 number=number_in(str(row.get("number") or "")),
-                amount=abs(Decimal(str(value_in(row, "amount")))),
+                amount=abs(finite_decimal(value_in(row, "amount"))),
                 currency=self._code_of(row.get("currency")),
                 paid_on=date.fromisoformat(value_in(row, "paid_on")),
                 cancelled=row.get("voided") == "T",
@@ -293,7 +293,7 @@ class NetSuite(CloudAdapter):
             kind=kind,
             state=_state(value_in(row, "status")),
             currency=self._code_of((row.get("currency") or {}).get("id")),
-            total=Decimal(value_in(row, "total")),
+            total=finite_decimal(value_in(row, "total")),
             customer=str(value_in(row, "entity", "id")),
             remote_number=str(row.get("tranId") or ""),
             balance=amount_in(left),

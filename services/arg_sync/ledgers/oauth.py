@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -26,8 +25,9 @@ from joserfc.jwk import ECKey, RSAKey
 
 from services.arg_sync.ledgers.adapter import Secrets, SecretStore
 from services.arg_sync.ledgers.failures import Failure
-from services.arg_sync.ledgers.http_client import HttpClient, Response, writing
+from services.arg_sync.ledgers.http_client import QUOTED_LENGTH, HttpClient, Response, writing
 from shared import clock
+from shared.json_text import finite_decimal
 
 MARGIN = timedelta(seconds=60)
 WAIT_SECONDS = 45.0
@@ -36,6 +36,8 @@ CLAIM_SECONDS = 60.0 - CALL_SECONDS - 10.0
 """How long a claim is used: the secret store holds it for a minute, and no call may last longer."""
 POLL_SECONDS = 0.25
 TOKEN_SECONDS = 3600
+TOKEN_LENGTH = 16_384
+MAX_TOKEN_SECONDS = 366 * 86_400
 NO_CLAIM = (-1, 0.0)
 NOT_SECRET = frozenset({"access_expires_at"})
 
@@ -213,7 +215,12 @@ class Tokens:
             # After the claim a new token may be in use, so the old one must not be sent any more.
             with writing(self._claim[1]):
                 response = await self._http_client.call(
-                    "POST", "", writes=True, content=urlencode(request.form), headers=headers
+                    "POST",
+                    "",
+                    writes=True,
+                    content=urlencode(request.form),
+                    headers=headers,
+                    has_secrets=True,
                 )
         except Failure as failed:
             # After a lost response the old token is sent again: vendors accept it until the new
@@ -228,7 +235,7 @@ class Tokens:
                 return None
             raise self._refusal(response)
         tokens = response.json(writes=False)
-        if not isinstance(tokens, dict) or not isinstance(tokens.get("access_token"), str):
+        if not isinstance(tokens, dict) or not _is_token(tokens.get("access_token")):
             raise Failure(
                 "transient",
                 "unreadable",
@@ -239,13 +246,13 @@ class Tokens:
             "access_token": tokens["access_token"],
             "access_expires_at": _expires(tokens),
         }
-        if isinstance(tokens.get("refresh_token"), str):
+        if _is_token(tokens.get("refresh_token")):
             values["refresh_token"] = tokens["refresh_token"]
         return values
 
     def _refusal(self, response: Response) -> Failure:
         """Return the failure of a renewal. Only a refused token stops the connection."""
-        status, text = response.status, self._http_client.clean(response.words)
+        status, text = response.status, self._http_client.clean(_error_words(response))
         if status in (400, 401, 403):
             return Failure(
                 "auth",
@@ -284,9 +291,34 @@ def hidden(secrets: Secrets) -> set[str]:
     )
 
 
-def _expires(tokens: Mapping[str, Any]) -> str:
-    seconds = tokens.get("expires_in", TOKEN_SECONDS)
-    known = isinstance(seconds, int | str | Decimal) and str(seconds).replace(".", "", 1).isdigit()
+def _error_words(response: Response) -> str:
+    """Return the error that a token endpoint names (RFC 6749, 5.2), and nothing else of it."""
+    try:
+        found = response.json(writes=False)
+    except Failure:
+        found = None
+    if not isinstance(found, dict):
+        return response.words
+    words = [found.get(name) for name in ("error", "error_description")]
+    return ": ".join(word[:QUOTED_LENGTH] for word in words if isinstance(word, str) and word)
+
+
+def _is_token(value: Any) -> bool:
+    """Return whether a value is a token: visible ASCII (RFC 6749, appendix A), not too long."""
     return (
-        clock.now() + timedelta(seconds=int(Decimal(str(seconds))) if known else TOKEN_SECONDS)
-    ).isoformat()
+        isinstance(value, str)
+        and 0 < len(value) <= TOKEN_LENGTH
+        and value.isascii()
+        and value.isprintable()
+    )
+
+
+def _expires(tokens: Mapping[str, Any]) -> str:
+    """Return when the token expires; nonsense, and more than a year, count as an hour."""
+    try:
+        seconds = int(finite_decimal(tokens.get("expires_in", TOKEN_SECONDS)))
+    except ValueError:
+        seconds = TOKEN_SECONDS
+    if not 0 <= seconds <= MAX_TOKEN_SECONDS:
+        seconds = TOKEN_SECONDS
+    return (clock.now() + timedelta(seconds=seconds)).isoformat()

@@ -43,6 +43,7 @@ from services.arg_sync.ledgers.lookups import (
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared import clock
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 ENTITY = {"invoice": "Invoice", "credit-note": "CreditMemo"}
@@ -312,7 +313,7 @@ class QuickBooks(CloudAdapter):
             return row
 
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
-        total = Decimal(value_in(row, "TotalAmt"))
+        total = finite_decimal(value_in(row, "TotalAmt"))
         credit = amount_in(row.get("RemainingCredit"))
         left = credit if credit is not None else amount_in(row.get("Balance"))
         left = total if left is None else left
@@ -430,7 +431,7 @@ def _linked(payment: Mapping[str, Any], kind: str) -> list[tuple[str, Decimal]]:
         (link, line) for line in payment.get("Line") or () for link in line.get("LinkedTxn") or ()
     ]
     return [
-        (str(value_in(link, "TxnId")), Decimal(value_in(line, "Amount")))
+        (str(value_in(link, "TxnId")), finite_decimal(value_in(line, "Amount")))
         for link, line in lines
         if value_in(link, "TxnType") == kind
     ]

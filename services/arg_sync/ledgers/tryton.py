@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
+from operator import index
 from typing import Any
 
 from services.arg_sync.ledgers.adapter import (
@@ -36,6 +37,7 @@ from services.arg_sync.ledgers.lookups import (
     AdapterBase,
     RemoteCustomer,
     Row,
+    reads_values,
     required_values,
     value_in,
 )
@@ -91,6 +93,7 @@ class Tryton(AdapterBase):
         self._call, self._search = self._rpc.call, self._rpc.search
         self._ids: dict[tuple[str, str], int] = {}
 
+    @reads_values
     async def check(self) -> str:
         """Return company, user and number of accounts, which proves that accounts are readable."""
         company = await self._company()
@@ -115,6 +118,7 @@ class Tryton(AdapterBase):
 
     # -- customers
 
+    @reads_values
     async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
         """Look up by the party's code or id if mapped, else by its exact name."""
         domain: list[Any] = [["name", "=", customer.account_name]]
@@ -127,6 +131,7 @@ class Tryton(AdapterBase):
     def _customer(self, row: Row) -> RemoteCustomer:
         return RemoteCustomer(str(row["id"]), value_in(row, "active"), f"code {row['code']}")
 
+    @reads_values
     async def _add_customer(self, customer: Customer) -> str:
         """Create a party with one address."""
         street = customer.address or customer.name or customer.account_name
@@ -173,12 +178,14 @@ class Tryton(AdapterBase):
             ],
         }
 
+    @reads_values
     async def _create(self, request: FrozenRequest) -> str:
         """Create a draft."""
         values = await self._values(json.loads(request.request))
         (an_id,) = await self._call(f"{INVOICE}.create", [values], writes=True)
-        return str(an_id)
+        return str(index(an_id))
 
+    @reads_values
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Post a draft; posting a posted one changes nothing. Skip the accepted warnings."""
         skipped: set[str] = set()
@@ -193,6 +200,7 @@ class Tryton(AdapterBase):
                 skipped.add(warning.name)
                 await self._call("model.res.user.warning.skip", warning.name, writes=True)
 
+    @reads_values
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """Make the credit note's receivable line a payment of the one invoice that it corrects."""
         (invoice, *others) = document.not_applied(())
@@ -223,6 +231,7 @@ class Tryton(AdapterBase):
         values = {"payment_lines": [["add", missing]]}
         await self._call(f"{INVOICE}.write", invoice_id, values, writes=True)
 
+    @reads_values
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Delete a draft."""
         found = (await self.status(kind, [remote_id]))[remote_id]
@@ -238,9 +247,11 @@ class Tryton(AdapterBase):
         ]
         return await self._invoices(kind, domain)
 
+    @reads_values
     async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
         return await self._invoices(kind, [["id", "in", [int(an_id) for an_id in remote_ids]]])
 
+    @reads_values
     async def _invoices(self, kind: DocumentType, domain: list[Any]) -> list[RemoteDocument]:
         """Return the invoices of that kind. A credit note is negative; 0 may be either."""
         rows = await self._search(INVOICE, domain, FIELDS)
@@ -254,7 +265,7 @@ class Tryton(AdapterBase):
     def _document(self, row: Row, kind: DocumentType) -> RemoteDocument:
         sign = -1 if kind == "credit-note" else 1
         return RemoteDocument(
-            remote_id=str(row["id"]),
+            remote_id=str(index(row["id"])),
             number=row["reference"] or "",
             kind=kind,
             state=STATES[row["state"]],
@@ -267,6 +278,7 @@ class Tryton(AdapterBase):
             changed_at=str(row.get("write_date") or ""),
         )
 
+    @reads_values
     async def payments(self, cursor: str) -> PaymentPage:
         """Read the move lines that pay customer invoices, without those of credit notes.
 

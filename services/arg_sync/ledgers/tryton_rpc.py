@@ -4,12 +4,13 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from services.arg_sync.ledgers.adapter import SecretStore
 from services.arg_sync.ledgers.failures import Failure, unreadable
 from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json, failure_of
+from services.arg_sync.ledgers.lookups import required_values
+from shared.json_text import finite_decimal
 
 
 class TrytonRpc:
@@ -58,9 +59,15 @@ class TrytonRpc:
             if not self._session:
                 password = (await self._secret_store.read()).values.get("password", "")
                 self._http_client.hide = {password}
-                user_id, token, *_ = await self._rpc(
-                    "common.db.login", [self._user, {"password": password}], {}, writes=False
+                answer = await self._rpc(
+                    "common.db.login",
+                    [self._user, {"password": password}],
+                    {},
+                    writes=False,
+                    has_secrets=True,
                 )
+                with required_values("the session of Tryton"):
+                    user_id, token, *_ = answer
                 self._session = base64.b64encode(
                     f"{self._user}:{user_id}:{token}".encode()
                 ).decode()
@@ -80,7 +87,13 @@ class TrytonRpc:
         )
 
     async def _rpc(
-        self, method: str, params: list[Any], headers: dict[str, str], *, writes: bool
+        self,
+        method: str,
+        params: list[Any],
+        headers: dict[str, str],
+        *,
+        writes: bool,
+        has_secrets: bool = False,
     ) -> Any:
         content = exact_json({"id": 1, "method": method, "params": params})
         answer = await self._http_client.call(
@@ -89,6 +102,7 @@ class TrytonRpc:
             writes=writes,
             content=content.encode(),
             headers=headers | {"content-type": "application/json"},
+            has_secrets=has_secrets,
         )
         return self._result(answer, writes=writes)
 
@@ -100,7 +114,8 @@ class TrytonRpc:
         failed = failure_of(answer, writes=writes, words=words)
         if failed is not None:
             raise failed
-        body = _read(answer.json(writes=writes))
+        with required_values("the response of Tryton", writes=writes):
+            body = _read(answer.json(writes=writes))
         if not isinstance(body, dict) or ("result" not in body and "error" not in body):
             raise unreadable(f"the response is not Tryton's: {words}", writes=writes)
         if body.get("error") is not None:
@@ -145,7 +160,7 @@ def _read(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.get("__class__") == "Decimal":
-        return Decimal(value["decimal"])
+        return finite_decimal(value["decimal"])
     if value.get("__class__") == "date":
         return date(value["year"], value["month"], value["day"])
     if value.get("__class__") == "datetime":

@@ -8,7 +8,6 @@ documents go in one call, because a day has 5,000 calls; each has a result of it
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -43,6 +42,7 @@ from services.arg_sync.ledgers.lookups import (
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
+from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 BODY_BYTES = 3_000_000
@@ -300,7 +300,7 @@ class Xero(CloudAdapter):
             kind=kind,
             state=STATES[row["Status"]],
             currency=str(row.get("CurrencyCode") or ""),
-            total=Decimal(value_in(row, "Total")),
+            total=finite_decimal(value_in(row, "Total")),
             customer=str(value_in(row, "Contact", "ContactID")),
             remote_number=number,
             balance=amount_in(row.get("AmountDue" if kind == "invoice" else "RemainingCredit")),
@@ -374,7 +374,7 @@ def _payment(one: Row) -> Payment:
         str(value_in(one, "PaymentID")),
         str(value_in(invoice, "InvoiceID")),
         str(invoice.get("InvoiceNumber") or ""),
-        Decimal(value_in(one, "Amount")),
+        finite_decimal(value_in(one, "Amount")),
         str(invoice.get("CurrencyCode") or ""),
         day,
         one.get("Status") == "DELETED",

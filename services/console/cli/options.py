@@ -1,16 +1,17 @@
 """The options that several commands have, and the forms in which values are typed."""
 
 import getpass
-import json
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+SHOWN_LENGTH = 100
+"""How much of a wrong value a message repeats."""
 LONG_SECONDS = 3_600.0
 """How long a command waits for the result of a batch; the batch itself goes on."""
 
@@ -22,18 +23,19 @@ def read_date(text: str | date) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not a date such as 2026-10-31") from error
+        shown = f"{text!r}"[:SHOWN_LENGTH]
+        raise typer.BadParameter(f"{shown} is not a date such as 2026-10-31") from error
 
 
 def read_decimal(text: str | Decimal) -> Decimal:
     """A decimal, or wrong use."""
+    from shared.json_text import finite_decimal
+
     try:
-        value = Decimal(text)
-        if value.is_finite():
-            return value
-    except InvalidOperation:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a decimal such as 38.5")
+        return finite_decimal(text)
+    except ValueError as error:
+        shown = f"{text!r}"[:SHOWN_LENGTH]
+        raise typer.BadParameter(f"{shown} is not a decimal such as 38.5: {error}") from error
 
 
 def must_be_one_of(words: Sequence[str], word: str | None, option: str) -> None:
@@ -43,9 +45,16 @@ def must_be_one_of(words: Sequence[str], word: str | None, option: str) -> None:
 
 
 def read_json(file: Path, option: str | None = None) -> Any:
-    """The content of a JSON file, or wrong use."""
+    """The content of a JSON file of at most 900 kB, or wrong use."""
+    from shared.events.field_types import MESSAGE_BYTES
+    from shared.json_text import read_json_text
+
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        with file.open("rb") as opened:
+            content = opened.read(MESSAGE_BYTES + 1)
+        if len(content) > MESSAGE_BYTES:
+            raise ValueError(f"it is larger than {MESSAGE_BYTES:,} bytes")
+        return read_json_text(content.decode(), unique_keys=True)
     except ValueError as error:
         raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint=option) from error
 

@@ -25,6 +25,7 @@ from services.arg_sync.ledgers.adapter import (
     Secrets,
 )
 from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.http_client import noting_writes
 from services.arg_sync.ledgers.registry import capabilities_of
 from shared import sealing, telemetry
 from shared.database import infrastructure_unavailable, sqlstate
@@ -179,23 +180,31 @@ class OpenAdapter:
     async def _call_once(
         self, call: Callable[[], Awaitable[Result]], call_limit: asyncio.Semaphore | None
     ) -> Result:
-        """Make the call. An unexpected exception fails this call only, not the worker."""
-        try:
-            async with call_limit or nullcontext():
-                return await call()
-        except Failure:
-            raise
-        except Exception as error:
-            if infrastructure_unavailable(error) or sqlstate(error):
+        """Make the call. An unexpected exception fails this call only, not the worker.
+
+        After a write was sent its outcome is unknown, so that it is looked up and not sent twice.
+        """
+        with noting_writes() as written:
+            try:
+                async with call_limit or nullcontext():
+                    return await call()
+            except Failure:
                 raise
-            telemetry.log().error(
-                "unexpected error in a ledger adapter", ledger=self.connection.name, exc_info=error
-            )
-            message = (
-                f"our code failed on the ledger's response ({type(error).__name__});"
-                " see the worker's log and report it"
-            )
-            raise Failure("permanent", "unexpected_error", message) from error
+            except Exception as error:
+                if infrastructure_unavailable(error) or sqlstate(error):
+                    raise
+                raise self._unexpected(error, written=bool(written)) from error
+
+    def _unexpected(self, error: Exception, *, written: bool) -> Failure:
+        """Log an exception that is no `Failure`; return the failure that it counts as."""
+        telemetry.log().error(
+            "unexpected error in a ledger adapter", ledger=self.connection.name, exc_info=error
+        )
+        message = (
+            f"our code failed on the ledger's response ({type(error).__name__});"
+            " see the worker's log and report it"
+        )
+        return Failure("unknown" if written else "permanent", "unexpected_error", message)
 
 
 class AdapterPool:
