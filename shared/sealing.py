@@ -4,14 +4,19 @@ A sealed box is HPKE (RFC 9180, base mode) with X25519, HKDF-SHA256 and ChaCha20
 bound to the connection, the kind and the settings that say where the secrets are sent and whose
 they are (`Setting.binds`): it cannot be opened for any other address or account. The same box is
 sent in a command and stored.
+
+The file of the private key may hold several keys: the first seals and opens, the others only open
+what was sealed before a rotation.
 """
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -33,6 +38,8 @@ FORMAT = "x25519"
 PURPOSE = "staffing back office, secrets of a ledger"
 KEY_ID_LENGTH = 16
 OTHERS = 0o077
+MAX_KEYS = 20
+PEM = re.compile(b"-----BEGIN .*?-----END [A-Z ]*-----", re.DOTALL)
 
 
 def key_file() -> Path:
@@ -61,24 +68,25 @@ def seal(values: Mapping[str, str], public_key: str, bound_to: bytes) -> str:
 
 def unseal(sealed: str, bound_to: bytes) -> dict[str, str]:
     """Open a box with the private key of this machine. Refused if it is not for `bound_to`."""
-    private = read_private_key()
+    keys = {key_id(public_key_of(key)): key for key in read_private_keys()}
     form, _, rest = sealed.partition(".")
-    sealed_for, _, box = rest.partition(".")
+    wanted, _, box = rest.partition(".")
     if form != FORMAT:
         raise Refused(
             "not_a_sealed_box",
             f"the secrets are in no sealed box of the format {FORMAT}",
             "connect with `backoffice ledger connect`, which seals them",
         )
-    if sealed_for != (own := key_id(public_key_of(private))):
+    if wanted not in keys:
         raise Refused(
             "wrong_ledger_key",
-            f"the secrets are sealed for the key {sealed_for[:KEY_ID_LENGTH]},"
-            f" and {key_file()} holds the key {own}",
-            "give all replicas of arg_sync the same file, or connect again with all secrets",
+            f"the secrets are sealed for the key {wanted[:KEY_ID_LENGTH]},"
+            f" and {key_file()} holds the key {' and '.join(keys)}",
+            "read the key again with `backoffice ledger key` and connect with all secrets,"
+            " or give all replicas of arg_sync the same file",
         )
     try:
-        opened = SUITE.decrypt(base64.urlsafe_b64decode(box), private, info=bound_to)
+        opened = SUITE.decrypt(base64.urlsafe_b64decode(box), keys[wanted], info=bound_to)
     except (InvalidTag, ValueError) as error:
         raise Refused(
             "sealed_for_other",
@@ -114,8 +122,19 @@ def key_id(public_key: str) -> str:
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()[:KEY_ID_LENGTH]
 
 
+def sealed_for(sealed: str) -> str:
+    """Return the id of the key for which a box is sealed; "" if it is no box."""
+    form, _, rest = sealed.partition(".")
+    return rest.partition(".")[0] if form == FORMAT else ""
+
+
 def read_private_key() -> X25519PrivateKey:
-    """Read the private key; each call reads the file, so no restart is needed when it appears."""
+    """Read the private key that seals: the first of the file."""
+    return read_private_keys()[0]
+
+
+def read_private_keys() -> list[X25519PrivateKey]:
+    """Read all keys; each call reads the file, so no restart is needed when it changes."""
     path = key_file()
     try:
         mode, text = path.stat().st_mode, path.read_bytes()
@@ -138,35 +157,63 @@ def read_private_key() -> X25519PrivateKey:
             f"other users may read the private key {path}",
             f"run `chmod 600 {path}`",
         )
-    try:
-        key = load_pem_private_key(text, None)
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, X25519PrivateKey):
+    keys = [_key_in(pem) for pem in PEM.findall(text)]
+    found = [key for key in keys if isinstance(key, X25519PrivateKey)]
+    if not found or len(found) < len(keys) or len(found) > MAX_KEYS:
         raise Refused(
             "bad_ledger_key",
-            f"{path} holds no X25519 private key in PEM",
+            f"{path} holds no X25519 private key in PEM, or other keys, or more than {MAX_KEYS}",
             "restore it from its backup",
         )
-    return key
+    return found
+
+
+def _key_in(pem: bytes) -> object:
+    try:
+        return load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        return None
 
 
 def make_private_key(path: Path) -> None:
     """Make the file of a new private key, readable by its owner only; keep one that exists."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = X25519PrivateKey.generate().private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
-    )
-    # Written whole under another name (mode 0600), then linked: two processes keep the first one.
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Written whole under another name, then linked: two processes keep the first one.
+    draft = _draft(path, [X25519PrivateKey.generate()])
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        except FileExistsError:
-            return
     finally:
         os.unlink(draft)
+
+
+def add_private_key() -> None:
+    """Put a new key before those of the file. The caller keeps other processes from doing it."""
+    write_private_keys([X25519PrivateKey.generate(), *read_private_keys()])
+
+
+def write_private_keys(keys: Sequence[X25519PrivateKey]) -> None:
+    """Replace the file whole: a process that is killed leaves the old one or the new one."""
+    path = key_file()
+    draft = _draft(path, keys)
+    try:
+        os.replace(draft, path)
+    except OSError:
+        os.unlink(draft)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _draft(path: Path, keys: Sequence[X25519PrivateKey]) -> str:
+    """Write keys to a new file (mode 0600) in the folder of `path` and return its name."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        for key in keys:
+            file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import isinf
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -114,8 +115,17 @@ def _refuse_constant(name: str) -> None:
     )
 
 
+def _finite(text: str) -> float:
+    """A number of a field without a type of its own. 1e999999 would become infinity."""
+    value = float(text)
+    if isinf(value):
+        message = "a number is too large: send a number that people can read, or a string"
+        raise _Rejected("number_too_large", message)
+    return value
+
+
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant
+    object_pairs_hook=_refuse_duplicate_keys, parse_constant=_refuse_constant, parse_float=_finite
 )
 
 

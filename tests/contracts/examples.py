@@ -112,6 +112,7 @@ COMMANDS = {
     },
     "test-ledger": {"ledger": "main-ledger"},
     "disconnect-ledger": {"ledger": "main-ledger"},
+    "rotate-ledger-key": {},
     "import-mapping": {
         "ledger": "main-ledger",
         "rows": [{"what": "account", "code": "", "remote": "4000"}],

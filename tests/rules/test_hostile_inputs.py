@@ -4,6 +4,7 @@
 """
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ import typer
 from services.console.cli.options import read_decimal, read_json
 from shared import sealing
 from shared.consumer.dead_letter_content import partial_json
+from shared.consumer.records import Record, Rejection, reader
 from shared.consumer.upstream import BoundedRecords, UndecodableBatch
 from shared.errors import Refused
 from shared.events.field_types import MESSAGE_BYTES
+from shared.events.realizations import PayLinesRealized
 from shared.json_text import JSON_DEPTH
 from shared.settings import read_settings
 from tests.conftest import Configure
 from tests.fuzz import TARGETS, record_batches, sealed_boxes
+from tests.fuzz.messages import GOLDEN
 
 CORPUS = Path(__file__).parents[1] / "fuzz" / "corpus"
 
@@ -85,6 +89,15 @@ def test_a_sealed_box_of_anything_is_refused(content: bytes) -> None:
     with pytest.raises(Refused) as refused:
         sealing.unseal(sealed_boxes.sealed(content), sealed_boxes.BOUND)
     assert refused.value.code == "not_a_sealed_box"
+
+
+def test_a_number_that_becomes_infinite_is_rejected() -> None:
+    """In a field of any content, where it was accepted and could not be published again."""
+    value = json.loads((GOLDEN / "pay-lines-realized.json").read_text())
+    value["lines"][0]["derivation"] = {"formula": "-here-"}
+    body = json.dumps(value).replace('"-here-"', "1e999999").encode()
+    event = reader(PayLinesRealized)(Record("pay-lines-realized", 0, 0, b"k", body))
+    assert isinstance(event, Rejection) and event.code == "number_too_large"
 
 
 @pytest.mark.parametrize("length", [-1, -12, -(2**31), -1024945032])

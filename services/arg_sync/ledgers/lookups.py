@@ -21,6 +21,7 @@ from services.arg_sync.ledgers.folding import (
     with_lines_summed,
 )
 from services.arg_sync.ledgers.http_client import exact_json, noting_writes
+from shared import telemetry
 from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
@@ -28,6 +29,20 @@ CHUNK = 40
 """The number of documents that one look-up asks for."""
 RESPONSE_ERRORS = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError)
 """What reading a response raises if a value is missing or of another kind."""
+CALLS = {
+    "check",
+    "renew",
+    "customer_for",
+    "add_customer",
+    "create",
+    "post",
+    "allocate",
+    "discard",
+    "find",
+    "status",
+    "payments",
+}
+"""The methods of `LedgerAdapter` that call the ledger."""
 Row = Mapping[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 Result = TypeVar("Result")
@@ -43,12 +58,37 @@ class RemoteCustomer:
     label: str
 
 
+def reads_values(method: Method) -> Method:
+    """Decorates a call of an adapter: an error on reading a response is an `unreadable` failure.
+
+    After a write was sent the outcome is unknown, so that nothing is sent twice.
+    """
+
+    @wraps(method)
+    async def wrapped(*args: Any, **named: Any) -> Any:
+        with noting_writes() as written:
+            try:
+                return await method(*args, **named)
+            except RESPONSE_ERRORS as error:
+                telemetry.log().error("a ledger's response could not be read", exc_info=error)
+                what = f"a response lacks required values ({type(error).__name__}: {error})"
+                raise unreadable(what, writes=bool(written)) from error
+
+    return cast(Method, wrapped)
+
+
 class AdapterBase:
     """What all adapters do in the same way."""
 
     counts_inactive = False
     """Inactive customers make the choice among those of one name ambiguous, too."""
     numbers_at_once = CHUNK
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """Let every call that a subclass defines end in a value or a `Failure`."""
+        super().__init_subclass__(**named)
+        for name in CALLS & vars(cls).keys():
+            setattr(cls, name, reads_values(vars(cls)[name]))
 
     def __init__(self, context: AdapterContext, spec: AdapterSpec) -> None:
         self.capabilities = context.capabilities
@@ -101,6 +141,7 @@ class AdapterBase:
 
     # -- what follows from it
 
+    @reads_values
     async def customer_for(self, customer: Customer) -> str | None:
         """Look up by the mapped id or code, else by Account Name."""
         if not customer.mapped:
@@ -110,6 +151,7 @@ class AdapterBase:
             found = [self._customer(row) for row in rows]
         return choose_customer(found, customer, count_inactive=self.counts_inactive)
 
+    @reads_values
     async def add_customer(self, customer: Customer) -> str:
         """Create a customer; if its name is taken, look it up once more."""
         try:
@@ -134,6 +176,7 @@ class AdapterBase:
         require_number_length(document, self._spec)
         return exact_json(self._body(with_lines_summed(document, self._most_lines), customer))
 
+    @reads_values
     async def create(self, requests: Sequence[FrozenRequest]) -> list[RemoteDocument | Failure]:
         """Create one document and read it: what it says is what the system made of it."""
         (one,) = requests
@@ -155,6 +198,7 @@ class AdapterBase:
             f"{remote_id} is no draft: we create none in {self._spec.title}",
         )
 
+    @reads_values
     async def find(self, kind: DocumentType, numbers: Sequence[str]) -> DocumentsByNumber:
         """Look up by our number, without voided documents."""
         parts = chunks(numbers, self.numbers_at_once)
@@ -169,6 +213,7 @@ class AdapterBase:
             for number in numbers
         }
 
+    @reads_values
     async def status(
         self, kind: DocumentType, remote_ids: Sequence[str]
     ) -> dict[str, RemoteDocument | None]:
@@ -215,24 +260,6 @@ def required_values(what: str, *, writes: bool = False) -> Iterator[None]:
         raise unreadable(
             f"{what} lacks required values ({type(error).__name__}: {error})", writes=writes
         ) from error
-
-
-def reads_values(method: Method) -> Method:
-    """Decorates a method of an adapter: an error on reading a response is an `unreadable` failure.
-
-    After a write was sent the outcome is unknown, so that nothing is sent twice.
-    """
-
-    @wraps(method)
-    async def wrapped(*args: Any, **named: Any) -> Any:
-        with noting_writes() as written:
-            try:
-                return await method(*args, **named)
-            except RESPONSE_ERRORS as error:
-                what = f"a response lacks required values ({type(error).__name__}: {error})"
-                raise unreadable(what, writes=bool(written)) from error
-
-    return cast(Method, wrapped)
 
 
 def value_in(row: Any, *names: str) -> Any:

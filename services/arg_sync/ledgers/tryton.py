@@ -37,7 +37,6 @@ from services.arg_sync.ledgers.lookups import (
     AdapterBase,
     RemoteCustomer,
     Row,
-    reads_values,
     required_values,
     value_in,
 )
@@ -93,7 +92,6 @@ class Tryton(AdapterBase):
         self._call, self._search = self._rpc.call, self._rpc.search
         self._ids: dict[tuple[str, str], int] = {}
 
-    @reads_values
     async def check(self) -> str:
         """Return company, user and number of accounts, which proves that accounts are readable."""
         company = await self._company()
@@ -118,7 +116,6 @@ class Tryton(AdapterBase):
 
     # -- customers
 
-    @reads_values
     async def _customer_rows(self, customer: Customer) -> Sequence[Row]:
         """Look up by the party's code or id if mapped, else by its exact name."""
         domain: list[Any] = [["name", "=", customer.account_name]]
@@ -131,7 +128,6 @@ class Tryton(AdapterBase):
     def _customer(self, row: Row) -> RemoteCustomer:
         return RemoteCustomer(str(row["id"]), value_in(row, "active"), f"code {row['code']}")
 
-    @reads_values
     async def _add_customer(self, customer: Customer) -> str:
         """Create a party with one address."""
         street = customer.address or customer.name or customer.account_name
@@ -178,14 +174,12 @@ class Tryton(AdapterBase):
             ],
         }
 
-    @reads_values
     async def _create(self, request: FrozenRequest) -> str:
         """Create a draft."""
         values = await self._values(json.loads(request.request))
         (an_id,) = await self._call(f"{INVOICE}.create", [values], writes=True)
         return str(index(an_id))
 
-    @reads_values
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Post a draft; posting a posted one changes nothing. Skip the accepted warnings."""
         skipped: set[str] = set()
@@ -200,7 +194,6 @@ class Tryton(AdapterBase):
                 skipped.add(warning.name)
                 await self._call("model.res.user.warning.skip", warning.name, writes=True)
 
-    @reads_values
     async def allocate(self, credit: RemoteDocument, document: ArDocument) -> None:
         """Make the credit note's receivable line a payment of the one invoice that it corrects."""
         (invoice, *others) = document.not_applied(())
@@ -231,7 +224,6 @@ class Tryton(AdapterBase):
         values = {"payment_lines": [["add", missing]]}
         await self._call(f"{INVOICE}.write", invoice_id, values, writes=True)
 
-    @reads_values
     async def discard(self, remote_id: str, kind: DocumentType) -> None:
         """Delete a draft."""
         found = (await self.status(kind, [remote_id]))[remote_id]
@@ -247,11 +239,9 @@ class Tryton(AdapterBase):
         ]
         return await self._invoices(kind, domain)
 
-    @reads_values
     async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
         return await self._invoices(kind, [["id", "in", [int(an_id) for an_id in remote_ids]]])
 
-    @reads_values
     async def _invoices(self, kind: DocumentType, domain: list[Any]) -> list[RemoteDocument]:
         """Return the invoices of that kind. A credit note is negative; 0 may be either."""
         rows = await self._search(INVOICE, domain, FIELDS)
@@ -278,7 +268,6 @@ class Tryton(AdapterBase):
             changed_at=str(row.get("write_date") or ""),
         )
 
-    @reads_values
     async def payments(self, cursor: str) -> PaymentPage:
         """Read the move lines that pay customer invoices, without those of credit notes.
 

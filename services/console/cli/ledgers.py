@@ -66,6 +66,29 @@ def key(
     run.facts(found)
 
 
+@command(app, "rotate-key", sends=True, timeout=ANSWER_SECONDS)
+def rotate_key(run: Run) -> None:
+    """Replace the key with which secrets are sealed, and seal all stored secrets anew.
+
+    What was sealed for the old key is accepted for seven more days. Give replicas of arg_sync that
+    do not share the file a copy of the new one.
+    """
+    from services.console.queries.deliveries import sealing_key
+
+    old = run.start("rotate-ledger-key")["key_id"]
+    found = run.read_until(
+        lambda now: now["key_id"] != old and not now["sealed_for_older"],
+        lambda: run.read(sealing_key),
+        run.timeout,
+    )
+    facts = {"key": found["public_key"], "key_id": found["key_id"], "replaces": old}
+    run.document(facts | {"sealed_for_older": found["sealed_for_older"]})
+    if found["key_id"] == old or found["sealed_for_older"]:
+        message = f"the key {old} is not replaced everywhere within {run.timeout:.0f} s"
+        run.no("no_answer", message, "arg_sync goes on; see `backoffice ledger key` and its log")
+    run.say(f"the key {found['key_id']} replaces {old}; all stored secrets are sealed for it")
+
+
 def _make_key(run: Run, file: Path) -> None:
     """Write a new private key; an existing file is refused and not changed."""
     from shared.sealing import make_private_key

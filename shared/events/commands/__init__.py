@@ -39,6 +39,7 @@ from shared.events.commands.ledgers import (
     Reconcile,
     ResyncDelivery,
     RetryDelivery,
+    RotateLedgerKey,
     SyncBatch,
 )
 from shared.events.commands.lines import (
@@ -83,6 +84,7 @@ AnyCommand = (
     | ConnectLedger
     | CheckLedger
     | DisconnectLedger
+    | RotateLedgerKey
     | ImportMapping
     | SyncBatch
     | RetryDelivery

@@ -53,6 +53,15 @@ class Mapped(Message):
     remote: Name
 
 
+class RotateLedgerKey(ArgSyncCommand):
+    """Replace the key with which secrets are sealed, and seal all stored secrets anew.
+
+    What was sealed for the old key is accepted for seven more days.
+    """
+
+    command: Literal["rotate-ledger-key"] = "rotate-ledger-key"
+
+
 class ImportMapping(ArgSyncCommand):
     """Set rows of a connection's mapping; rows that are not named stay."""
 

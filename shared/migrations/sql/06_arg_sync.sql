@@ -30,7 +30,9 @@ CREATE TABLE arg_sync.secret (                         -- sealed; only this serv
 -- Public keys with which secrets are sealed; the newest is used. arg_sync has the private ones.
 CREATE TABLE arg_sync.sealing_key (
   key_id text PRIMARY KEY, public_key text NOT NULL,
-      published_at timestamptz NOT NULL DEFAULT clock_timestamp());
+      published_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- An operator asked for another key in place of this one.
+  rotation_requested_at timestamptz);
 
 CREATE TABLE arg_sync.mapping (
   ledger text NOT NULL REFERENCES arg_sync.connection,
@@ -173,4 +175,5 @@ GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.
     arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;
 GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction,
-    arg_sync.attempt, arg_sync.sealing_key TO arg_sync;
+    arg_sync.attempt TO arg_sync;
+GRANT SELECT, INSERT, UPDATE ON arg_sync.sealing_key TO arg_sync;

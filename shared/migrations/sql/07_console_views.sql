@@ -227,10 +227,13 @@ CREATE VIEW arg_sync.console_connection AS
          coalesce(open_until > clock_timestamp(), false) AS resting,
          check_requested_at, checked_at, check_outcome, check_message, actor, connected_at
   FROM arg_sync.connection;
--- The public key with which secrets of connections are sealed.
+-- The public key with which secrets of connections are sealed, whether another one is asked for in
+-- its place, and how many connections have secrets that are sealed for an older key.
 CREATE VIEW arg_sync.console_sealing_key AS
-  SELECT key_id, public_key, published_at FROM arg_sync.sealing_key
-      ORDER BY published_at DESC LIMIT 1;
+  SELECT key_id, public_key, published_at, rotation_requested_at,
+         (SELECT count(*) FROM arg_sync.secret s
+          WHERE split_part(s.sealed, '.', 2) <> k.key_id) AS sealed_for_older
+  FROM arg_sync.sealing_key k ORDER BY published_at DESC LIMIT 1;
 -- Deliveries of documents to accounting systems.
 CREATE VIEW arg_sync.console_delivery AS
   SELECT delivery_id, ledger, invoice_id, invoice_number, document_type, account_name, invoice_date,

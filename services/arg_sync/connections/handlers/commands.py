@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.handlers.adapters import binding_of
+from services.arg_sync.connections.handlers.keys import on_rotate_ledger_key
 from services.arg_sync.connections.rules import changed_binding
 from services.arg_sync.connections.store import connections, customers, mappings, secrets
 from services.arg_sync.connections.store.connections import LedgerConnection
@@ -21,7 +22,13 @@ from services.arg_sync.ledgers.registry import adapter_specs, capabilities_of, s
 from shared import sealing
 from shared.consumer.commands import Answer, CommandHandler
 from shared.errors import Refused
-from shared.events.commands import CheckLedger, ConnectLedger, DisconnectLedger, ImportMapping
+from shared.events.commands import (
+    CheckLedger,
+    ConnectLedger,
+    DisconnectLedger,
+    ImportMapping,
+    RotateLedgerKey,
+)
 
 
 async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Answer:
@@ -280,4 +287,5 @@ HANDLERS: Mapping[type[Any], CommandHandler] = {
     CheckLedger: on_check,
     DisconnectLedger: on_disconnect,
     ImportMapping: on_mapping,
+    RotateLedgerKey: on_rotate_ledger_key,
 }

@@ -3,13 +3,36 @@
 Each function runs in a short transaction of its own, because a renewal takes network calls.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.store import FROM_NOW
 from shared.database import lock_key, rows, run
+from shared.stored import as_json
 
 RENEWING_SECONDS = 60
 KEYS_LOCK = "arg_sync.sealing_key"
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A published key: whether another is asked for in its place, and its age in seconds."""
+
+    key_id: str
+    rotate: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBox:
+    """A sealed box with the connection, kind and settings to which it is bound."""
+
+    ledger: str
+    kind: str
+    settings: Mapping[str, str]
+    sealed: str
 
 
 async def sealed_for(connection: AsyncConnection, ledger: str) -> tuple[int, str] | None:
@@ -74,10 +97,58 @@ async def put_sealed(connection: AsyncConnection, ledger: str, sealed: str) -> N
     )
 
 
-async def sealing_key_count(connection: AsyncConnection) -> int:
-    """Lock out other replicas until the end of the transaction; return the number of keys."""
+async def lock_sealing_keys(connection: AsyncConnection) -> None:
+    """Lock out other replicas that change the keys until the end of the transaction."""
     await rows(connection, "SELECT pg_advisory_xact_lock(:key)", key=lock_key(KEYS_LOCK))
-    return int((await rows(connection, "SELECT count(*) AS n FROM arg_sync.sealing_key"))[0].n)
+
+
+async def sealing_keys(connection: AsyncConnection) -> list[SealingKey]:
+    """Return the published keys, the newest first."""
+    found = await rows(
+        connection,
+        "SELECT key_id, rotation_requested_at IS NOT NULL AS rotate,"
+        " extract(epoch FROM clock_timestamp() - published_at) AS seconds"
+        " FROM arg_sync.sealing_key ORDER BY published_at DESC",
+    )
+    return [SealingKey(row.key_id, row.rotate, float(row.seconds)) for row in found]
+
+
+async def request_rotation(connection: AsyncConnection) -> str | None:
+    """Ask for another key in place of the newest one; return its id, None if there is none."""
+    found = await rows(
+        connection,
+        "UPDATE arg_sync.sealing_key SET rotation_requested_at = coalesce("
+        " rotation_requested_at, clock_timestamp()) WHERE key_id = ("
+        " SELECT key_id FROM arg_sync.sealing_key ORDER BY published_at DESC LIMIT 1)"
+        " RETURNING key_id",
+    )
+    return found[0].key_id if found else None
+
+
+async def sealed_for_older(connection: AsyncConnection, key_id: str) -> list[StoredBox]:
+    """Return the boxes that are sealed for another key, with what they are bound to."""
+    found = await rows(
+        connection,
+        "SELECT s.ledger, c.kind, c.settings, s.sealed FROM arg_sync.secret s"
+        " JOIN arg_sync.connection c USING (ledger)"
+        " WHERE split_part(s.sealed, '.', 2) <> :key_id ORDER BY s.ledger",
+        key_id=key_id,
+    )
+    return [StoredBox(row.ledger, row.kind, as_json(row.settings), row.sealed) for row in found]
+
+
+async def replace_box(connection: AsyncConnection, ledger: str, old: str, new: str) -> None:
+    """Store the same secrets sealed anew, unless they were changed meanwhile.
+
+    The version stays: the secrets are the same, and a running renewal must be able to save.
+    """
+    await run(
+        connection,
+        "UPDATE arg_sync.secret SET sealed = :new WHERE ledger = :ledger AND sealed = :old",
+        ledger=ledger,
+        old=old,
+        new=new,
+    )
 
 
 async def publish_sealing_key(connection: AsyncConnection, key_id: str, public_key: str) -> None:
