@@ -17,7 +17,7 @@ from services.fee_realizer.rates.handlers import (
     on_set_bill_rate,
 )
 from services.fee_realizer.requirements.handlers import on_requirement_changed
-from services.fee_realizer.sources.handlers import commands, pricing
+from services.fee_realizer.sources.handlers import commands, personal_data, pricing
 from services.fee_realizer.sources.handlers.arrivals import (
     on_charge_added,
     on_placement_created,
@@ -78,7 +78,8 @@ DISPATCHER = CommandDispatcher(
     HANDLERS,
     lambda: {subscription.topic: subscription for subscription in SUBSCRIPTIONS},
     commands.on_republish,
-    frozenset({"rates-impact"}),
+    forget=personal_data.forget_worker,
+    snapshot=frozenset({"rates-impact"}),
 )
 MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
     messages.REALIZATIONS: messages.realization_messages,

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer import stopped_partitions, tables
+from shared.consumer import forgetting, stopped_partitions, tables
 from shared.consumer.processing import Subscription
 from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
 from shared.errors import Refused
@@ -24,6 +24,7 @@ from shared.events.commands import (
     OPERATOR_COMMAND,
     AnyCommand,
     DiscardDeadLetter,
+    ForgetWorker,
     ReplayDeadLetter,
     Republish,
     ResumeConsumer,
@@ -71,13 +72,15 @@ CommandHandler = Callable[[AsyncConnection, Any], Awaitable[Answer]]
 class CommandDispatcher:
     """Passes each command of a service to its handler.
 
-    `snapshot` names the commands that take no lock and therefore run on one snapshot.
+    `snapshot` names the commands that take no lock and therefore run on one snapshot. `forget`
+    removes what this service alone keeps of a worker, and returns what was changed, by name.
     """
 
     service: str
     handlers: Mapping[type[Any], CommandHandler]
     subscriptions: Callable[[], Mapping[str, Subscription]]
     republish: CommandHandler
+    forget: Callable[[AsyncConnection, ForgetWorker], Awaitable[dict[str, int]]] | None = None
     snapshot: frozenset[str] = frozenset()
 
     def subscription(self) -> Subscription:
@@ -115,6 +118,8 @@ class CommandDispatcher:
         if stored is not None:
             return applied
         answer, result = await self._answer(connection, command)
+        if isinstance(command, ReplayDeadLetter):
+            body = await self._kept_body(connection, command, body)
         await tables.add_command(
             connection,
             self.service,
@@ -191,9 +196,37 @@ class CommandDispatcher:
             return self._discard
         if isinstance(command, SkipRecords | ResumeConsumer):
             return self._read_on
+        if isinstance(command, ForgetWorker):
+            return self._forget
         if isinstance(command, Republish):
             return self.republish
         return self.handlers.get(type(command), _refuse_unsupported)
+
+    # -- personal data
+
+    async def _kept_body(
+        self, connection: AsyncConnection, command: ReplayDeadLetter, body: str
+    ) -> str:
+        """The body to store: a replayed value that names a forgotten worker is not kept."""
+        forgotten = await forgetting.forgotten_among(connection, self.service)
+        if not forgetting.names_worker((command.value or "").encode(), forgotten):
+            return body
+        return body_of(command.model_copy(update={"value": ""}))[0]
+
+    async def _forget(self, connection: AsyncConnection, command: ForgetWorker) -> Answer:
+        if not command.reason:
+            raise Refused(
+                "reason_missing", "forgetting a worker requires a reason", "give --reason"
+            )
+        forgotten = await forgetting.forget(connection, self.service, command)
+        if self.forget is not None:
+            forgotten.counts |= await self.forget(connection, command)
+        shown_as = forgetting.pseudonym_of(command.worker_id)
+        return Answer(
+            f"{shown_as}: removed what was kept beyond the id ({forgotten})",
+            details={"shown_as": shown_as, **forgotten.counts},
+            subjects=[f"worker {shown_as}"],
+        )
 
     # -- stopped partitions
 

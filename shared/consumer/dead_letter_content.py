@@ -2,22 +2,31 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 from pydantic_core import from_json
 
+from shared.consumer.forgetting import names_worker
 from shared.consumer.records import Record
 from shared.consumer.unpacking import KEPT_BYTES, OversizedValue
 from shared.json_text import read_json_text
 
+NO_HEADERS = {"headers": "[]"}
 
-def content(record: Record) -> dict[str, Any]:
-    """The columns of a dead letter that hold the record, with length and SHA-256 of its value."""
+
+def content(record: Record, forgotten: Collection[str] = ()) -> dict[str, Any]:
+    """The columns of a dead letter that hold the record, with length and SHA-256 of its value.
+
+    Of a record that names a `forgotten` worker only these two are kept.
+    """
     value, length, sha256 = record.value, None, None
     if isinstance(value, OversizedValue):
         length, sha256 = value.length, value.value_sha256
     elif value is not None:
         length, sha256 = len(value), hashlib.sha256(value).digest()
+    if names_worker(value, forgotten):
+        return {"key": None, "value": b"", "value_length": length, "value_sha": sha256} | NO_HEADERS
     return {
         "key": None if record.key is None else record.key[:KEPT_BYTES],
         "value": None if value is None else bytes(value[:KEPT_BYTES]),

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
-from shared.consumer import dead_letter_content
+from shared.consumer import dead_letter_content, forgetting
 from shared.consumer.records import OutboxId, Record, Rejection
 from shared.database import rows, run
 from shared.events.billing import CommandResult
@@ -119,9 +119,10 @@ async def add_dead_letters(
     """Store rejected records; return the outbox entries of the new ones.
 
     A record that is stored already changes nothing. Of a key, a value and the headers at most
-    `KEPT_BYTES` are kept.
+    `KEPT_BYTES` are kept, and nothing of a record that names a forgotten worker.
     """
     new: list[OutboxId] = []
+    forgotten = await forgetting.forgotten_among(connection, service) if rejected else frozenset()
     for record, rejection in rejected:
         found = await connection.scalar(
             text(
@@ -136,7 +137,7 @@ async def add_dead_letters(
                 "partition": record.partition,
                 "offset": record.offset,
                 "sha": record.sha256,
-                **dead_letter_content.content(record),
+                **dead_letter_content.content(record, forgotten),
                 "code": rejection.code,
                 "message": rejection.message,
             },

@@ -113,6 +113,7 @@ COMMANDS = {
     "test-ledger": {"ledger": "main-ledger"},
     "disconnect-ledger": {"ledger": "main-ledger"},
     "rotate-ledger-key": {},
+    "forget-worker": {"service": "fee_realizer", "worker_id": "W-1"},
     "import-mapping": {
         "ledger": "main-ledger",
         "rows": [{"what": "account", "code": "", "remote": "4000"}],

@@ -6,6 +6,7 @@ raises, takes more than 10 seconds or 1 GB is written to `out/fuzz`, and the exi
 
 import argparse
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -24,7 +25,9 @@ INPUT_BYTES = 4_096
 def fuzz(target: str, seconds: float) -> None:
     """Fuzz one target in this process; ends the process."""
     import atheris
+    import structlog
 
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with atheris.instrument_imports(include=["services", "shared"], enable_loader_override=False):
         run = importlib.import_module(f"tests.fuzz.{target}").run
     (FOUND / target).mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,7 @@ MODULES = {
     "explaining": ("why", "why-not", "history"),
     "dead_letters": ("dead-letters",),
     "consumers": ("consumers",),
+    "forgetting": ("forget",),
     "ledgers": ("ledger", "batch"),
     "deliveries": ("deliveries",),
     "reconcile": ("reconcile",),

@@ -23,6 +23,7 @@ from shared.events.commands.batches import (
 from shared.events.commands.charges import AddCharge
 from shared.events.commands.dead_letters import (
     DiscardDeadLetter,
+    ForgetWorker,
     ReplayDeadLetter,
     Republish,
     ResumeConsumer,
@@ -94,6 +95,7 @@ AnyCommand = (
     | Reconcile
     | ReplayDeadLetter
     | DiscardDeadLetter
+    | ForgetWorker
     | Republish
     | SkipRecords
     | ResumeConsumer

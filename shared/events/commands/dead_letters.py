@@ -1,4 +1,4 @@
-"""Commands about dead letters, and republishing."""
+"""Commands about dead letters, republishing, and what is kept of a worker."""
 
 from typing import Literal
 
@@ -42,6 +42,16 @@ class ResumeConsumer(ServiceCommand):
 
     command: Literal["resume-consumer"] = "resume-consumer"
     topic: Identifier
+
+
+class ForgetWorker(ServiceCommand):
+    """Remove what a service keeps of a worker beyond his id; needs a reason.
+
+    Each service carries out its own: `backoffice forget worker` sends one to each.
+    """
+
+    command: Literal["forget-worker"] = "forget-worker"
+    worker_id: Identifier
 
 
 class Republish(ServiceCommand):

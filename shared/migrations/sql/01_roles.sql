@@ -66,9 +66,16 @@ BEGIN
         command_id text NOT NULL, body_sha256 bytea NOT NULL, result jsonb NOT NULL,
         answered_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (command_id, body_sha256));
+      -- Workers of whom names and contact data were removed, with who asked for it and why. Views
+      -- show `shown_as` in place of the id.
+      CREATE TABLE %1$I.forgotten_worker (
+        worker_id text PRIMARY KEY, shown_as text NOT NULL, actor text NOT NULL,
+        reason text NOT NULL, command_id text NOT NULL,
+        forgotten_at timestamptz NOT NULL DEFAULT now());
       GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter,
           %1$I.stopped_partition TO %1$I;
-      GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict TO %1$I;
+      GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict, %1$I.forgotten_worker TO %1$I;
+      GRANT UPDATE (body) ON %1$I.command TO %1$I;  -- a replayed value that names such a worker
     $t$, service);
   END LOOP;
 END $$;

@@ -246,6 +246,7 @@ GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
   fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_confirmation,
   fee_realizer.hold_event TO fee_realizer;
+GRANT UPDATE (body) ON fee_realizer.source_revision TO fee_realizer;  -- of a forgotten worker
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
   TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;

@@ -5,6 +5,14 @@ CREATE VIEW invoicer.closed_invoice AS
   SELECT i.*, s.content_hash
   FROM invoicer.invoice i LEFT JOIN invoicer.invoice_seal s USING (invoice_id);
 
+-- The description of a line without the id of a worker who was forgotten.
+CREATE FUNCTION invoicer.shown_description(description text, worker_id text, shown_as text)
+RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
+RETURN CASE WHEN shown_as IS NULL THEN description ELSE (
+  SELECT substring(shown FROM 4 FOR length(shown) - 6)
+  FROM replace(' · ' || description || ' · ', ' · ' || worker_id || ' · ',
+               ' · ' || shown_as || ' · ') AS shown) END;
+
 -- The lines of closed documents, each with the document that it corrects.
 CREATE VIEW invoicer.closed_invoice_line AS
   SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id,

@@ -124,15 +124,17 @@ CREATE VIEW invoicer.console_debtor_terms AS
 CREATE VIEW invoicer.console_settled_document AS
   SELECT document_kind, document_id, realization_no FROM invoicer.settled_document;
 
--- Pay lines, wherever they are.
+-- Pay lines, wherever they are; a forgotten worker has a pseudonym.
 CREATE VIEW invoicer.console_pay_line AS
   SELECT pay_line_id, billing_company, document_kind, document_id, realization_no, line_key,
-      line_kind, description, worker_id,
+      line_kind, invoicer.shown_description(description, p.worker_id, f.shown_as) AS description,
+         coalesce(f.shown_as, p.worker_id) AS worker_id,
          requirement_id, time_type, item_id, week_ending, effective_date, service_from, service_to,
              quantity, unit, unit_price,
          amount, currency, po_number, billto_node, rate_version, rate_book, derivation,
              corrects_invoice_id, corrects_line_no
-  FROM invoicer.pay_line;
+  FROM invoicer.pay_line p
+  LEFT JOIN invoicer.forgotten_worker f ON f.worker_id = p.worker_id;
 -- Pay lines that a batch may take.
 CREATE VIEW invoicer.console_open_line AS SELECT billing_company, pay_line_id
     FROM invoicer.open_line;
@@ -187,8 +189,10 @@ CREATE VIEW invoicer.console_invoice_line AS
       FROM invoicer.invoice_line;
 -- The same lines with what their pay lines say, and the invoice that a credit corrects.
 CREATE VIEW invoicer.console_closed_line AS
-  SELECT il.invoice_id, il.line_no, p.description, p.document_kind, p.document_id, il.pay_line_id,
-      p.worker_id, p.requirement_id,
+  SELECT il.invoice_id, il.line_no,
+      invoicer.shown_description(p.description, p.worker_id, f.shown_as) AS description,
+      p.document_kind, p.document_id, il.pay_line_id,
+      coalesce(f.shown_as, p.worker_id) AS worker_id, p.requirement_id,
          p.week_ending, p.service_from, p.service_to, p.time_type, p.item_id, p.quantity, p.unit,
              p.unit_price, p.amount, p.currency,
          il.tax_code, il.tax_rate, il.tax_amount, p.po_number, p.project, p.cost_center, p.line_key,
@@ -197,7 +201,8 @@ CREATE VIEW invoicer.console_closed_line AS
          c.invoice_number AS corrects_invoice, c.invoice_date AS corrects_date
   FROM invoicer.invoice_line il
   JOIN invoicer.pay_line p USING (pay_line_id)
-  LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id;
+  LEFT JOIN invoicer.invoice c ON c.invoice_id = p.corrects_invoice_id
+  LEFT JOIN invoicer.forgotten_worker f ON f.worker_id = p.worker_id;
 -- What is open of each closed document, and its state.
 CREATE VIEW invoicer.console_invoice_balance AS
   SELECT invoice_id, charged, credited, after_credits, paid, balance, state

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.sources.handlers.personal_data import redacted
 from services.fee_realizer.sources.handlers.pricing import (
     MODELS,
     PricingJob,
@@ -61,7 +62,7 @@ async def on_timesheet_approved(
 ) -> Applied:
     """Apply timesheets; an adjustment belongs to the original that it names."""
     revisions, rejected = [], []
-    for event, record in received:
+    for event, record in await redacted(connection, received):
         source_id, workflow = event.timesheet_id, event.workflow
         if event.adjusts == source_id:
             message = (
@@ -101,7 +102,7 @@ async def on_placement_created(
                 frozenset(fee.item_id for fee in event.fees),
             ),
         )
-        for event, record in received
+        for event, record in await redacted(connection, received)
     ]
     return await _apply(connection, "placement", revisions)
 

@@ -147,6 +147,41 @@ async def bodies_for(
     return {(row.document_id, row.source_id, row.revision): row.body for row in found}
 
 
+async def bodies_of_worker(
+    connection: AsyncConnection, worker_id: str
+) -> list[tuple[str, SourceRevision, str]]:
+    """Return kind, key and JSON text of every revision of a worker's documents, and lock them."""
+    found = await rows(
+        connection,
+        "SELECT document_kind, document_id, source_id, revision, CAST(body AS text) AS body"
+        " FROM fee_realizer.source_revision WHERE body ->> 'worker_id' = :id"
+        " ORDER BY document_kind, document_id, source_id, revision FOR UPDATE",
+        id=worker_id,
+    )
+    return [
+        (row.document_kind, (row.document_id, row.source_id, row.revision), row.body)
+        for row in found
+    ]
+
+
+async def replace_bodies(
+    connection: AsyncConnection, bodies: Iterable[tuple[str, str, str, int, str]]
+) -> None:
+    """Replace the bodies of revisions: kind, document, source, revision, JSON text."""
+    changed = list(bodies)
+    if not changed:
+        return
+    kinds = "document_kind text, document_id text, source_id text, revision bigint, body text"
+    await run(
+        connection,
+        "UPDATE fee_realizer.source_revision r SET body = CAST(s.body AS jsonb)"
+        f" FROM {unnested(kinds)} WHERE r.document_kind = s.document_kind"
+        " AND r.document_id = s.document_id AND r.source_id = s.source_id"
+        " AND r.revision = s.revision",
+        **by_column(kinds, changed),
+    )
+
+
 async def originals_of(connection: AsyncConnection, source_ids: Collection[str]) -> dict[str, str]:
     """Return the original of each known adjustment timesheet among these."""
     return {
