@@ -14,6 +14,7 @@ from shared.errors import Refused
 PREFIX = "BACKOFFICE_"
 SHOWN_LENGTH = 100
 """How much of a wrong value a message repeats."""
+MAX_NUMBER = 1_000_000_000
 PRIVATE_UMASK = 0o077
 """Logs, exports and data belong to the user who made them; child processes inherit it."""
 LEDGER_KEY_FILE = "ledger-key.pem"
@@ -141,7 +142,7 @@ class Settings:
 
 
 def read_settings() -> Settings:
-    """Read the settings from the environment. Raises `Refused` for a value that is no number."""
+    """Read the settings from the environment. Raises `Refused` for a number out of range."""
     given: dict[str, Any] = {}
     for name, kind in get_type_hints(Settings).items():
         text = os.environ.get(f"{PREFIX}{name.upper()}")
@@ -154,13 +155,17 @@ def _read(name: str, kind: Any, text: str) -> Any:
     if kind == (Path | None):
         return Path(text) if text else None
     try:
-        return kind(text)
+        value = kind(text)
+        if kind in (int, float) and not 0 <= value <= MAX_NUMBER:
+            raise ValueError(text)
     except ValueError as error:
         raise Refused(
             "setting-unreadable",
-            f"{PREFIX}{name.upper()} is {text[:SHOWN_LENGTH]!r}, which is not a number.",
+            f"{PREFIX}{name.upper()} is {text[:SHOWN_LENGTH]!r}, which is not a number"
+            f" from 0 to {MAX_NUMBER:,}.",
             "Write a number, or remove the setting to get its default.",
         ) from error
+    return value
 
 
 @cache

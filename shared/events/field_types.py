@@ -237,6 +237,10 @@ Currency = Annotated[
     str, StringConstraints(strict=True, min_length=3, max_length=3), AfterValidator(_currency)
 ]
 Day = Annotated[date, DayString()]
+RowId = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""The number of a row, an offset: what a bigint holds."""
+Word = Annotated[str, StringConstraints(strict=True, max_length=ID_LENGTH)]
+"""A short text that is looked up, and refused if it is not found."""
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**62)]
 Hours = Annotated[Decimal, DecimalString(places=4, digits=4, ge="0", le="24")]
 Quantity = Annotated[Decimal, DecimalString(places=4, digits=12)]

@@ -18,6 +18,7 @@ from shared import telemetry
 from shared.broker.acls import ADMIN, PRINCIPALS, Acl, Kind, Operation, Pattern, declared
 from shared.broker.topics import CONSUMED, FLOW, all_topics
 from shared.settings import Settings
+from tests.contracts.limits import LIMITS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 MADE = "Made by `python -m tests.contracts.reference_pages` from the code. Do not edit."
@@ -102,6 +103,19 @@ def metrics_page() -> str:
     return _page("Metrics", "\n".join(rows))
 
 
+def limits_page() -> str:
+    """One row a limit: what comes in, what is limited, what happens beyond it, and its test."""
+    intro = textwrap.fill(
+        "Limits of everything that comes in. There are no files of payments, and no XLSX files"
+        " are read. The readers are fuzzed: `make fuzz SECONDS=300`.",
+        COLUMNS,
+    )
+    rows = ["| input | limit | value | beyond it | test |", "|---|---|---|---|---|"]
+    for one in LIMITS:
+        rows.append(f"| {one.of} | {one.what} | {one.value} | {one.beyond} | `{one.test}` |")
+    return _page("Limits", "\n".join([intro, "", *rows]))
+
+
 def cli_page() -> str:
     """A section a command: what it does, its arguments and options."""
     intro = (
@@ -157,6 +171,7 @@ PAGES = {
     "topics.md": topics_page,
     "acls.md": acls_page,
     "metrics.md": metrics_page,
+    "limits.md": limits_page,
     "cli.md": cli_page,
 }
 

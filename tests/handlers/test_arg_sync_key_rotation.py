@@ -148,6 +148,16 @@ async def test_a_replica_with_an_old_copy_of_the_file_waits(
     assert (failed.value.failure, failed.value.code) == ("transient", "wrong_ledger_key")
 
 
+async def test_a_file_of_too_many_keys_is_refused(delivering: Delivering) -> None:
+    """Each box is tried with the key that it names, so many keys would cost nothing; but a file
+    of thousands is no key file.
+    """
+    sealing.key_file().write_bytes(sealing.key_file().read_bytes() * (sealing.MAX_KEYS + 1))
+    with pytest.raises(Refused) as refused:
+        sealing.read_private_keys()
+    assert refused.value.code == "bad_ledger_key"
+
+
 async def test_a_rotation_without_a_key_is_refused(delivering: Delivering) -> None:
     """Nothing was published yet."""
     assert (await delivering.tell("rotate-ledger-key"))["code"] == "no_sealing_key"

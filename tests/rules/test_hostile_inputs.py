@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 import typer
 
+from services.console.actions.record_keys import LINE_BYTES, file_records
 from services.console.cli.options import read_decimal, read_json
+from services.console.importing.csv_rows import CELL_LENGTH
+from services.console.importing.dialect import FILE_BYTES
+from services.console.importing.terms import read_terms
 from shared import sealing
 from shared.consumer.dead_letter_content import partial_json
 from shared.consumer.records import Record, Rejection, reader
@@ -20,6 +24,7 @@ from shared.events.field_types import MESSAGE_BYTES
 from shared.events.realizations import PayLinesRealized
 from shared.json_text import JSON_DEPTH
 from shared.settings import read_settings
+from tests import builders
 from tests.conftest import Configure
 from tests.fuzz import TARGETS, record_batches, sealed_boxes
 from tests.fuzz.messages import GOLDEN
@@ -74,6 +79,39 @@ def test_a_setting_that_is_no_number_is_quoted_shortly(configure: Configure) -> 
     with pytest.raises(Refused) as refused:
         read_settings()
     assert len(str(refused.value.message)) < 300
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "1e300", "9" * 30])
+def test_a_setting_is_a_number_in_a_range(text: str, configure: Configure) -> None:
+    """A pause of NaN seconds ends a timer; a negative number of connections ends a worker."""
+    configure(sweep_seconds=text)
+    with pytest.raises(Refused, match="from 0 to"):
+        read_settings()
+
+
+def test_a_csv_file_has_a_limit(tmp_path: Path) -> None:
+    """It is looked at before it is read; a sparse file takes no room."""
+    file = tmp_path / "terms.csv"
+    with file.open("wb") as opened:
+        opened.truncate(FILE_BYTES + 1)
+    _, problems = read_terms(file, builders.command, "acme-us")
+    assert problems.count == 1 and "the limit is" in str(problems.shown[0])
+
+
+def test_a_cell_has_a_limit(tmp_path: Path) -> None:
+    """A quotation mark that is not closed would take the rest of a file into a cell."""
+    file = tmp_path / "terms.csv"
+    file.write_text("account_name\n" + "x" * (CELL_LENGTH + 1) + "\n")
+    _, problems = read_terms(file, builders.command, "acme-us")
+    assert problems.count == 1 and problems.shown[0].line == 2
+
+
+def test_a_line_of_a_published_file_has_a_limit(tmp_path: Path) -> None:
+    """A file without line breaks is not read whole."""
+    file = tmp_path / "records.jsonl"
+    file.write_bytes(b"{}\n" + b"x" * LINE_BYTES)
+    with pytest.raises(Refused, match="line 2"):
+        list(file_records("timesheet-approved", file))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.errors import Refused
 from shared.events.commands import FALLBACK_SERVICE, OWNERS
+from shared.events.field_types import MESSAGE_BYTES
 
+LINE_BYTES = 4 * MESSAGE_BYTES
 KEY_FIELDS = {
     "requirement-changed": ("requirement_id",),
     "billto-changed": ("node_id",),
@@ -40,9 +43,18 @@ def record_key(topic: str, value: bytes) -> str | None:
 
 
 def file_records(topic: str, file: Path) -> Iterator[tuple[str | None, bytes]]:
-    """Each line of a file, unchanged, with its key; empty lines are skipped."""
+    """Each line of a file, unchanged, with its key; empty lines are skipped.
+
+    Refused at a line that no broker takes: it is read no further.
+    """
     with file.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(iter(lambda: lines.readline(LINE_BYTES), b""), 1):
+            if len(line) == LINE_BYTES:
+                raise Refused(
+                    "line_too_long",
+                    f"{file}, line {number:,} is longer than {LINE_BYTES:,} bytes",
+                    "write one record a line",
+                )
             value = line.rstrip(b"\r\n")
             if value.strip():
                 yield record_key(topic, value), value

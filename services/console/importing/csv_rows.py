@@ -15,7 +15,8 @@ from services.console.importing.cells import PRICES, Read, check_thousands, form
 from services.console.importing.dialect import Dialect, UnreadableFile, open_csv
 
 SHOWN_PROBLEMS = 50
-csv.field_size_limit(1_000_000)
+CELL_LENGTH = 1_000_000
+csv.field_size_limit(CELL_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bar
 READABLE = "commas, semicolons or tabs"
 START_BYTES = 65_536
 """How much of a file is looked at; a line of column names is shorter."""
+FILE_BYTES = 1_000_000_000
+"""A larger file is split: what is read is kept in memory, about as large as the file."""
 UTF_32_MARKS = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _DECLARED = re.compile(r'"?sep=(.?)"?\r?\n', re.IGNORECASE)
 _WORD_SIGNS = re.compile(r"[\W_]+")
@@ -82,6 +84,8 @@ def open_csv(path: Path, columns: Iterable[str]) -> Iterator[tuple[Dialect, Text
     `columns` are those that the file may have: the separator is the one that finds most of them.
     Bytes that are not UTF-8 become lone surrogates. Raises `UnreadableFile`.
     """
+    if (size := path.stat().st_size) > FILE_BYTES:
+        raise UnreadableFile(f"has {size:,} bytes; the limit is {FILE_BYTES:,}: split it")
     with io.BufferedReader(io.FileIO(path), START_BYTES) as raw:
         dialect = dialect_of(raw.peek(START_BYTES), tuple(columns))
         errors = "surrogateescape" if dialect.encoding == "utf-8-sig" else "strict"

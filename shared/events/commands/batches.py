@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from shared.events.commands.base import InvoicerCommand
 from shared.events.commands.settings import MissingTimesheets
-from shared.events.field_types import Day, DecimalString, Identifier, Message, Name, wrong
+from shared.events.field_types import Day, DecimalString, Identifier, Message, Name, Word, wrong
 
 
 class HealthCheck(InvoicerCommand):
@@ -57,7 +57,7 @@ class GenerateBatch(FilteredBatchCommand):
     command: Literal["generate-batch"] = "generate-batch"
     billing_company: Identifier
     cut_off_date: Day
-    digest: str | None = None
+    digest: Word | None = None
     invoice_date: Day | None = None
     first_number: Annotated[int, Field(ge=1, le=10**17)] | None = None
 
@@ -98,7 +98,7 @@ class RetryParked(InvoicerCommand):
 class CreditedLine(Message):
     """A line of an invoice and the quantity to credit; None credits all that is left of it."""
 
-    line_no: Annotated[int, Field(ge=1)]
+    line_no: Annotated[int, Field(ge=1, le=2**31 - 1)]
     quantity: Annotated[Decimal, DecimalString(places=4, digits=12, ge="0.0001")] | None = None
 
 

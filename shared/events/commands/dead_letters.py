@@ -1,9 +1,11 @@
 """Commands about dead letters, republishing, and what is kept of a worker."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from shared.events.commands.base import ServiceCommand
-from shared.events.field_types import Day, Identifier
+from shared.events.field_types import MESSAGE_BYTES, Day, Identifier, RowId
 from shared.terms import DocumentKind
 
 
@@ -11,15 +13,15 @@ class ReplayDeadLetter(ServiceCommand):
     """Process a dead letter again, unchanged or corrected (`value`, the whole JSON text)."""
 
     command: Literal["replay-dead-letter"] = "replay-dead-letter"
-    dead_letter_id: int
-    value: str | None = None
+    dead_letter_id: RowId
+    value: Annotated[str, Field(max_length=MESSAGE_BYTES)] | None = None
 
 
 class DiscardDeadLetter(ServiceCommand):
     """Discard a dead letter for good; needs a reason."""
 
     command: Literal["discard-dead-letter"] = "discard-dead-letter"
-    dead_letter_id: int
+    dead_letter_id: RowId
 
 
 class SkipRecords(ServiceCommand):
@@ -30,8 +32,8 @@ class SkipRecords(ServiceCommand):
 
     command: Literal["skip-records"] = "skip-records"
     topic: Identifier
-    partition: int
-    to_offset: int
+    partition: RowId
+    to_offset: RowId
 
 
 class ResumeConsumer(ServiceCommand):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shared.events.commands.base import ArgSyncCommand
-from shared.events.field_types import Code, Identifier, Message, Name, SealedBox
+from shared.events.field_types import Code, Identifier, Message, Name, SealedBox, Text, Word
 
 LedgerKind = Literal["tryton", "xero", "quickbooks", "business-central", "netsuite"]
 MAPPING_ROWS_AT_MOST = 5_000
@@ -26,7 +26,7 @@ class ConnectLedger(ArgSyncCommand):
     ledger: Identifier
     kind: LedgerKind
     billing_company: Identifier
-    settings: dict[str, str] = Field(default_factory=dict)
+    settings: Annotated[dict[Word, Text], Field(max_length=100)] = Field(default_factory=dict)
     sealed_secrets: SealedBox = ""
     auto_sync: bool = False
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from shared.events.commands.base import FeeRealizerCommand, InvoicerCommand
-from shared.events.field_types import Amount, Day, Identifier, Quantity, wrong
+from shared.events.field_types import Amount, Day, Identifier, Quantity, RowId, wrong
 from shared.terms import DocumentKind
 
 
@@ -25,7 +25,7 @@ class SnoozePayLines(InvoicerCommand):
 
     command: Literal["snooze-pay-lines"] = "snooze-pay-lines"
     billing_company: Identifier
-    pay_line_ids: Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=10_000)]
+    pay_line_ids: Annotated[tuple[RowId, ...], Field(strict=False, min_length=1, max_length=10_000)]
     until: Day | None = None
 
 
@@ -34,7 +34,7 @@ class ReleasePayLines(InvoicerCommand):
 
     command: Literal["release-pay-lines"] = "release-pay-lines"
     billing_company: Identifier
-    pay_line_ids: Annotated[tuple[int, ...], Field(strict=False, min_length=1, max_length=10_000)]
+    pay_line_ids: Annotated[tuple[RowId, ...], Field(strict=False, min_length=1, max_length=10_000)]
 
 
 class EditPayLine(InvoicerCommand):
@@ -45,7 +45,7 @@ class EditPayLine(InvoicerCommand):
 
     command: Literal["edit-pay-line"] = "edit-pay-line"
     billing_company: Identifier
-    pay_line_id: int
+    pay_line_id: RowId
     quantity: Quantity | None = None
     amount: Amount | None = None
 
@@ -61,5 +61,5 @@ class Explain(InvoicerCommand):
 
     command: Literal["explain"] = "explain"
     document_id: Identifier | None = None
-    pay_line_id: int | None = None
+    pay_line_id: RowId | None = None
     cut_off_date: Day | None = None

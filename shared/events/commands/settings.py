@@ -18,6 +18,7 @@ from shared.events.field_types import (
     Name,
     Percent,
     Text,
+    Word,
     wrong,
 )
 
@@ -54,15 +55,15 @@ class SetBillingCompany(FeeRealizerCommand):
     address: Text | None = None
     tax_id: Name | None = None
     bank: Text | None = None
-    time_zone: str | None = None
+    time_zone: Word | None = None
     currency: Currency | None = None
     series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
     series_width: Annotated[int, Field(ge=1, le=18)] | None = None
-    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False)] = ()
+    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False, max_length=1_000)] = ()
     default_tax: CodeOrNone | None = None
     tax_basis: Literal["line", "document"] | None = None
     tax_date: Literal["effective-date", "work-date"] | None = None
-    default_time_group: str | None = None
+    default_time_group: Word | None = None
     payment_terms: PaymentTerms | None = None
     gate: Literal["approved", "reviewed"] | None = None
     enabled: bool | None = None
