@@ -18,6 +18,7 @@ from shared import telemetry
 from shared.broker.acls import ADMIN, PRINCIPALS, Acl, Kind, Operation, Pattern, declared
 from shared.broker.topics import CONSUMED, FLOW, all_topics
 from shared.settings import Settings
+from tests.contracts import personal_data
 from tests.contracts.limits import LIMITS
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -116,6 +117,19 @@ def limits_page() -> str:
     return _page("Limits", "\n".join([intro, "", *rows]))
 
 
+def personal_data_page() -> str:
+    """One row a field of personal data: of whom, what, how long, and where."""
+    intro = textwrap.fill(
+        "Fields that hold data about a person, or may hold it. Kafka keeps messages of"
+        " workers for 90 days; `requirement-changed` and `billto-changed`, which are kept forever,"
+        " are not about workers. Logs and metrics hold none of these fields, dead-letter topics"
+        " hold ids and reasons only. `backoffice forget worker ID --reason TEXT` removes what is"
+        " kept of a worker beyond the id; see docs/security.md.",
+        COLUMNS,
+    )
+    return _page("Personal data", "\n".join([intro, "", *personal_data.page()]))
+
+
 def cli_page() -> str:
     """A section a command: what it does, its arguments and options."""
     intro = (
@@ -172,6 +186,7 @@ PAGES = {
     "acls.md": acls_page,
     "metrics.md": metrics_page,
     "limits.md": limits_page,
+    "personal-data.md": personal_data_page,
     "cli.md": cli_page,
 }
 

@@ -1,0 +1,152 @@
+"""Which fields of messages and tables hold personal data, and what becomes of them.
+
+`docs/reference/personal-data.md` is made from it. A field of text that is in neither list fails
+`test_personal_data.py`; a new place of a personal field changes the page.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
+
+from shared.events.commands import AnyCommand
+from shared.events.registry import EVENT_MODELS
+
+SQL = Path(__file__).parents[2] / "shared" / "migrations" / "sql"
+TABLE = re.compile(r"CREATE TABLE ([\w.%$]+) \((.*?)\);", re.DOTALL)
+COLUMN = re.compile(r"(?:^|[,(])\s*(\w+) (?:text\[\]|text|jsonb|bytea)\b", re.DOTALL)
+SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
+
+
+class Personal(NamedTuple):
+    """Of whom it is, what it is, how long it is kept, and what `forget worker` does."""
+
+    of: str
+    what: str
+    kept: str
+    forgotten: str
+
+
+WORKER, CLIENT, STAFF, ANYBODY = "worker", "client or own company", "operator", "anybody"
+BOOKS = "as long as the documents that rest on it (by law: 6 to 10 years)"
+HISTORY = "as long as the history"
+STAYS = "stays"
+PERSONAL: dict[str, Personal] = {
+    "worker_id": Personal(
+        WORKER, "id; a pseudonym as long as the ATS puts no name into it", BOOKS, "views: pseudonym"
+    ),
+    "description": Personal(
+        WORKER, "text of a line, with the worker's id", BOOKS, "views: pseudonym"
+    ),
+    "shown_as": Personal(WORKER, "pseudonym of a forgotten worker", HISTORY, STAYS),
+    "end_reason": Personal(WORKER, "why a placement ended, free text", BOOKS, "removed"),
+    "body": Personal(
+        WORKER,
+        "message or command as received, with fields that we do not declare: names, contact data;"
+        " salary of a placement",
+        BOOKS,
+        "undeclared fields and free text removed; replayed values removed",
+    ),
+    "record_value": Personal(ANYBODY, "value of an unreadable record", HISTORY, "removed"),
+    "record_key": Personal(ANYBODY, "key of an unreadable record", HISTORY, "removed"),
+    "headers": Personal(ANYBODY, "headers of an unreadable record", HISTORY, "removed"),
+    "value": Personal(ANYBODY, "value of a replayed dead letter", HISTORY, "removed"),
+    "request": Personal(
+        WORKER, "document as sent to the accounting system, with ids of workers", BOOKS, STAYS
+    ),
+    "subjects": Personal(WORKER, "what a command is about", HISTORY, STAYS),
+    "result": Personal(
+        WORKER, "result of a command; findings may name ids of workers", HISTORY, STAYS
+    ),
+    "details": Personal(WORKER, "details of a result; may name ids of workers", "90 days", STAYS),
+    "message": Personal(
+        WORKER, "why something waits or failed; may name ids of workers", HISTORY, STAYS
+    ),
+    "hold_message": Personal(WORKER, "why a document waits; may name ids", HISTORY, STAYS),
+    "ids": Personal(WORKER, "ids of lines and workers of a finding", HISTORY, STAYS),
+    "before": Personal(ANYBODY, "values before a command", HISTORY, STAYS),
+    "after": Personal(ANYBODY, "values after a command", HISTORY, STAYS),
+    "name": Personal(
+        CLIENT, "name of a client, office, company or item", "until it is changed", STAYS
+    ),
+    "account_name": Personal(CLIENT, "name of a debtor; may be a person", BOOKS, STAYS),
+    "exclude_debtors": Personal(CLIENT, "names of debtors", HISTORY, STAYS),
+    "address": Personal(CLIENT, "postal address", "until it is changed", STAYS),
+    "tax_id": Personal(CLIENT, "tax id; may be of a person", "until it is changed", STAYS),
+    "bank": Personal(CLIENT, "bank account of a billing company", "until it is changed", STAYS),
+    "seller": Personal(CLIENT, "name, address, tax id, bank on a document", BOOKS, STAYS),
+    "buyer": Personal(CLIENT, "name, address, tax id on a document", BOOKS, STAYS),
+    "customer": Personal(CLIENT, "id of the debtor in the accounting system", BOOKS, STAYS),
+    "actor": Personal(STAFF, "who sent a command", HISTORY, STAYS),
+    "closed_by": Personal(STAFF, "who closed a dead letter", HISTORY, STAYS),
+    "reason": Personal(STAFF, "why, in the words of an operator", HISTORY, STAYS),
+    "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
+}
+NOT_PERSONAL_TEXT = """
+    adjusts approval_level batch_id billed_in_batch billing_company billto_node body_sha256
+    capabilities cause check_message check_outcome circuit_message code command command_id
+    content_hash corrects_number cost_center credits currency cursor cycle default_tax
+    default_time_group derivation digest document_id document_kind document_type ends_on
+    fact_id fact_kind family fee_id file_format first_number fix groups hold_code holder id
+    invoice_number item_class item_id item_ids job_title key_id kind last_number leased_by
+    ledger line_hash line_key line_kind missing_timesheets needs node_id office_id outcome
+    parent_id payment_id payment_terms placement_id plan po_number position_type preview_id
+    product_kind project public_key rate rate_version realization_kind remote remote_id
+    remote_number remote_state request_key requirement_id requirement_ids sealed
+    sealed_secrets series series_prefix service settings sha256 source source_id state
+    status steps tax_basis tax_code tax_date tax_regime tax_totals tax_wording time_group
+    time_type time_zone timesheet_id title topic totals unit value_sha256 variant warning
+    what worker
+"""
+NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
+
+
+@cache
+def columns() -> frozenset[tuple[str, str]]:
+    """Table and column of every text, array of texts, JSON and bytes, from the migrations."""
+    found = set()
+    for file in sorted(SQL.glob("*.sql")):
+        text = re.sub(r"--.*", "", file.read_text(encoding="utf-8"))
+        for table in TABLE.finditer(text):
+            names = [table[1].replace("%1$I", service) for service in SERVICES]
+            for column in COLUMN.finditer(table[2]):
+                found |= {(name, column[1]) for name in names}
+    return frozenset(found)
+
+
+def fields() -> Iterator[tuple[str, str]]:
+    """Model and field of every text and free object of messages."""
+    models = [one for one in EVENT_MODELS.values() if hasattr(one, "model_json_schema")]
+    for model in [*models, *get_args(AnyCommand)]:
+        schema = model.model_json_schema()
+        for name, each in {model.__name__: schema, **schema.get("$defs", {})}.items():
+            for field, described in each.get("properties", {}).items():
+                if _is_text(json.dumps(described)):
+                    yield name, field
+
+
+def _is_text(described: str) -> bool:
+    words = ('"format"', "decimal as a string", '"enum"', '"const"')
+    text = '"string"' in described and not any(word in described for word in words)
+    return text or ('"object"' in described and '"$ref"' not in described)
+
+
+def places() -> dict[str, list[str]]:
+    """Every field of text, with the tables and messages that have it."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for place, name in [*columns(), *fields()]:
+        found[name].add(place)
+    return {name: sorted(of) for name, of in sorted(found.items())}
+
+
+def page() -> list[str]:
+    """The rows of the page."""
+    rows = ["| field | of | what | kept | `forget worker` | where |", "|---|---|---|---|---|---|"]
+    where: dict[str, Any] = places()
+    for name, one in PERSONAL.items():
+        of = ", ".join(f"`{place}`" for place in where[name])
+        rows.append(f"| `{name}` | {one.of} | {one.what} | {one.kept} | {one.forgotten} | {of} |")
+    return rows
