@@ -142,6 +142,14 @@ async def test_a_write_whose_answer_lacks_a_value_has_an_unknown_outcome() -> No
     assert (failed.failure, failed.code) == ("unknown", "unreadable")
 
 
+@pytest.mark.parametrize("method", ["party.search_read", "party.create"])
+async def test_an_id_of_tryton_is_a_number(method: str) -> None:
+    """A customer without one was taken, and the rendering of every invoice failed later."""
+    body = b'{"result": [{"id": null, "active": true, "code": "C", "name": "Mercy Hospital"}]}'
+    failed = await tryton_failure(method, body)
+    assert failed.code == "unreadable"
+
+
 async def test_a_read_that_lacks_a_value_is_transient() -> None:
     """Nothing was written, so it is tried again."""
 

@@ -126,7 +126,7 @@ class Tryton(AdapterBase):
         return await self._search("model.party.party", domain, fields, active_test=False)
 
     def _customer(self, row: Row) -> RemoteCustomer:
-        return RemoteCustomer(str(row["id"]), value_in(row, "active"), f"code {row['code']}")
+        return RemoteCustomer(str(index(row["id"])), value_in(row, "active"), f"code {row['code']}")
 
     async def _add_customer(self, customer: Customer) -> str:
         """Create a party with one address."""
@@ -136,7 +136,7 @@ class Tryton(AdapterBase):
             "addresses": [["create", [{"party_name": customer.name or None, "street": street}]]],
         }
         (an_id,) = await self._call("model.party.party.create", [party], writes=True)
-        return str(an_id)
+        return str(index(an_id))
 
     # -- documents
 
@@ -458,8 +458,8 @@ def _is_money(row: Row) -> bool:
 def _payment(row: Row) -> Payment:
     foreign, invoice = row["amount_second_currency"], row["invoice_payment."]
     return Payment(
-        payment_id=str(row["id"]),
-        remote_id=str(row["invoice_payment"]),
+        payment_id=str(index(row["id"])),
+        remote_id=str(index(row["invoice_payment"])),
         number=invoice["reference"] or "",
         amount=abs(foreign) if foreign else row["credit"] - row["debit"],
         currency=value_in(invoice, "currency.", "code"),
