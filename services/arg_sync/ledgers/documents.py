@@ -39,7 +39,7 @@ class Customer:
 class Line:
     """One line. `account`, `item` and `tax` are the ledger's codes, `tax_code` is ours.
 
-    `amount` is net and binding.
+    `amount` is net and binding. `tax_rate` is in percent.
     """
 
     line_no: int
@@ -52,6 +52,7 @@ class Line:
     tax: str
     tax_code: str
     tax_amount: Decimal
+    tax_rate: Decimal = Decimal(0)
 
     def multiplies(self, currency: str) -> bool:
         """Return whether quantity × price rounds to the amount."""
@@ -105,7 +106,7 @@ class ArDocument:
 class RemoteDocument:
     """A document in the accounting system. `number` is ours, `remote_number` is the ledger's.
 
-    The total of a credit note is positive.
+    The total and the tax of a credit note are positive; `tax` is None where the ledger gives none.
     """
 
     remote_id: str
@@ -119,6 +120,7 @@ class RemoteDocument:
     balance: Decimal | None = None
     invoice_date: date | None = None
     changed_at: str = ""
+    tax: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

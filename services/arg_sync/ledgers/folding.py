@@ -34,8 +34,8 @@ def with_lines_summed(document: ArDocument, most_lines: int) -> ArDocument:
     return replace(document, lines=tuple(lines))
 
 
-def _codes(line: Line) -> tuple[str, str, str, str]:
-    return line.account, line.item, line.tax, line.tax_code
+def _codes(line: Line) -> tuple[str, str, str, str, Decimal]:
+    return line.account, line.item, line.tax, line.tax_code, line.tax_rate
 
 
 def _sum(line_no: int, alike: list[Line], number: str) -> Line:

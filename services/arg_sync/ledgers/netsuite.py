@@ -2,9 +2,14 @@
 
 A document is created by POST, never by PUT: a PUT on an external id would change an existing
 document, even a paid one. So no second document can arise.
+
+REST web services know no tax but SuiteTax. Its details are given line by line and override what
+NetSuite would compute.
 """
 
+import json
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
@@ -48,6 +53,7 @@ from shared.terms import DocumentType
 
 RECORD = "/record/v1"
 QUERY = "/query/v1/suiteql"
+SCHEMA = {"accept": "application/schema+json"}
 ENTITY = {"invoice": "invoice", "credit-note": "creditMemo"}
 PREFIX = {"invoice": "inv", "credit-note": "crm"}
 STRICT = {"x-netsuite-propertynamevalidation": "Error"}
@@ -61,6 +67,18 @@ BUSY_CODES = {
     "CONCURRENCY_LIMIT_EXCEEDED",
     "RCRD_HAS_BEEN_CHANGED",
 }
+BAD_LOGIN = "INVALID_LOGIN"
+RENEWED_SECONDS = 600.0
+"""How long a refusal after a renewal counts as too many calls; later the token is renewed again."""
+STATES: dict[str, RemoteState] = {
+    "A": "posted",
+    "B": "paid",
+    "D": "draft",
+    "E": "draft",
+    "V": "voided",
+}
+"""`status.id`: open, paid in full or fully applied, pending approval, rejected, voided."""
+ADDRESS_LINES, ADDRESS_LENGTH = 3, 150
 NO_ID = "none"
 """Stands for the internal id of the currency where Multiple Currencies is off: no field has one."""
 FIRST_MOMENT = "2000-01-01 00:00:00"
@@ -86,6 +104,8 @@ class NetSuite(CloudAdapter):
         self._subsidiary = at.get("subsidiary", "")
         self._currencies = _currencies(at["currencies"])
         self._codes = {an_id: code for code, an_id in self._currencies.items()}
+        self._tax_types: dict[str, str] = {}
+        self._refused, self._refused_at = "", 0.0
         account = re.sub(r"[^a-z0-9-]", "", self._account.lower().replace("_", "-"))
         base = at.get("base_url") or f"https://{account}.suitetalk.api.netsuite.com"
         base = f"{base.rstrip('/')}/services/rest"
@@ -101,12 +121,48 @@ class NetSuite(CloudAdapter):
         )
 
     async def check(self) -> str:
-        """Return the number of invoices, which proves that queries are allowed."""
+        """Return the number of invoices, which proves that queries are allowed.
+
+        Permanent failure without SuiteTax: no document could get its tax.
+        """
         rows = await self._query(
             "select count(*) as invoices from transaction where type = 'CustInvc'"
         )
         invoices = rows[0].get("invoices", "?") if rows else "?"
+        schema = await self.read(f"{RECORD}/metadata-catalog/invoice", headers=SCHEMA)
+        with required_values("the description of invoices in NetSuite"):
+            taxed = "taxDetails" in value_in(schema, "properties")
+        if not taxed:
+            raise Failure(
+                "permanent",
+                "no_suitetax",
+                f"the NetSuite account {self._account} does not use SuiteTax, and its REST web"
+                " services take no other tax: turn SuiteTax on in NetSuite, then test again",
+                everywhere=True,
+            )
         return f"connected to the NetSuite account {self._account}, which holds {invoices} invoices"
+
+    def _judged(self, failed: Failure | None, token: str) -> Failure | None:
+        """Tell a refused login from too many calls at once: NetSuite words both alike.
+
+        The first refusal has the token renewed. A wrong key gets no token, so the refusal of a
+        newer token is not about the key.
+        """
+        if failed is None or failed.code != BAD_LOGIN:
+            return failed
+        now = time.monotonic()
+        if not self._refused or now - self._refused_at > RENEWED_SECONDS:
+            self._refused, self._refused_at = token, now
+        if token == self._refused:
+            return failed
+        return Failure(
+            "transient",
+            "login_or_busy",
+            f"{failed.message} NetSuite has just given us a new token, so this means too many calls"
+            " at once: the call is repeated later. If it stays, lower `concurrency`, or see whether"
+            " the role may log in with access tokens",
+            everywhere=True,
+        )
 
     async def _read_home_currency(self) -> str:
         """Return the one currency of the account: several would be named in each record."""
@@ -148,14 +204,20 @@ class NetSuite(CloudAdapter):
         }
         if self._subsidiary:
             body["subsidiary"] = {"id": self._subsidiary}
-        if customer.address:
-            body["defaultAddress"] = short(customer.address, 999)
+        currency = self._currencies.get(customer.currency, NO_ID)
+        if currency != NO_ID:
+            body["currency"] = {"id": currency}
+        if lines := customer.address_lines:
+            body["addressBook"] = {
+                "items": [_address(customer.name or customer.account_name, lines)]
+            }
         return await self._add("customer", body)
 
     def _body(self, document: ArDocument, customer: str) -> dict[str, Any]:
         """Render an invoice or credit memo.
 
-        The account comes with the item, the tax with its code.
+        The account comes with the item. The tax is ours: its details override what NetSuite would
+        compute. `create` adds the tax type of each code.
         """
         currency = self._currencies.get(document.currency)
         if currency is None:
@@ -171,6 +233,8 @@ class NetSuite(CloudAdapter):
             "entity": {"id": customer},
             "tranDate": document.invoice_date.isoformat(),
             "item": {"items": [_line(line, document.currency) for line in document.lines]},
+            "taxDetailsOverride": True,
+            "taxDetails": {"items": [_tax_detail(line) for line in document.lines if line.tax]},
         }
         if currency != NO_ID:
             body["currency"] = {"id": currency}
@@ -184,7 +248,25 @@ class NetSuite(CloudAdapter):
 
     async def _create(self, request: FrozenRequest) -> str:
         """Create one document. The response gives only its address, so it is read then."""
-        return await self._add(ENTITY[request.kind], request.request)
+        body = json.loads(request.request, parse_float=Decimal)
+        for detail in body["taxDetails"]["items"]:
+            detail["taxType"] = await self._tax_type(detail["taxCode"]["id"])
+        return await self._add(ENTITY[request.kind], body)
+
+    async def _tax_type(self, code: str) -> str:
+        """Return the internal id of the tax type of a tax code, which a tax detail names too."""
+        if code not in self._tax_types:
+            record = await self._record("salesTaxItem", code)
+            if record is None or record.get("isInactive"):
+                raise Failure(
+                    "permanent",
+                    "no_tax_code",
+                    f"tax code {code} {'is inactive' if record else 'does not exist'} in NetSuite:"
+                    " map another one, then retry",
+                )
+            with required_values(f"tax code {code} in NetSuite"):
+                self._tax_types[code] = str(value_in(record, "taxType", "id"))
+        return self._tax_types[code]
 
     async def post(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         """Return the document; refuse if a person must approve it first. There is one step."""
@@ -291,7 +373,7 @@ class NetSuite(CloudAdapter):
             remote_id=str(value_in(row, "id")),
             number=number_in(str(row.get("externalId") or "")),
             kind=kind,
-            state=_state(value_in(row, "status")),
+            state=_state(row),
             currency=self._code_of((row.get("currency") or {}).get("id")),
             total=finite_decimal(value_in(row, "total")),
             customer=str(value_in(row, "entity", "id")),
@@ -299,6 +381,7 @@ class NetSuite(CloudAdapter):
             balance=amount_in(left),
             invoice_date=day_in(row.get("tranDate")),
             changed_at=str(row.get("lastModifiedDate") or ""),
+            tax=amount_in(row.get("taxTotal")),
         )
 
     def _code_of(self, internal: Any) -> str:
@@ -344,22 +427,52 @@ def number_in(external: str) -> str:
     return re.sub(r"_([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), coded)
 
 
-def _state(status: Any) -> RemoteState:
-    if isinstance(status, dict):
-        status = status.get("id") or status.get("refName")
-    name = str(status or "").lower().replace(" ", "")
-    if "void" in name:
+def _state(row: Row) -> RemoteState:
+    """Return the state of a transaction, by the letter of its status, else by its words."""
+    status = value_in(row, "status")
+    if status.get("id") in STATES:
+        return STATES[status["id"]]
+    words = str(status.get("refName") or value_in(status, "id")).lower()
+    if "void" in words:
         return "voided"
-    if "pending" in name or "rejected" in name:
+    if "pending" in words or "rejected" in words:
         return "draft"
-    return "paid" if "paid" in name or "fullyapplied" in name else "posted"
+    return "paid" if "paid" in words or "fully applied" in words else "posted"
 
 
 def _line(line: Line, currency: str) -> dict[str, Any]:
     quantity, price = line.quantity_and_price(currency)
-    tax = {"taxCode": {"id": line.tax}} if line.tax else {}
+    reference = {"taxDetailsReference": _reference(line)} if line.tax else {}
     amounts = {"quantity": quantity, "price": {"id": "-1"}, "rate": price, "amount": line.amount}
-    return {"item": {"id": line.item}, "description": short(line.description, 4000)} | amounts | tax
+    what = {"item": {"id": line.item}, "description": short(line.description, 4000)}
+    return what | amounts | reference
+
+
+def _reference(line: Line) -> str:
+    """Return what ties a line to its tax detail."""
+    return f"line-{line.line_no}"
+
+
+def _tax_detail(line: Line) -> dict[str, Any]:
+    return {
+        "taxDetailsReference": {"id": _reference(line)},
+        "taxCode": {"id": line.tax},
+        "taxBasis": line.amount,
+        "taxRate": line.tax_rate,
+        "taxAmount": line.tax_amount,
+    }
+
+
+def _address(addressee: str, lines: Sequence[str]) -> dict[str, Any]:
+    """Return an address book item. What has no line of its own goes into the last one."""
+    first = [*lines[: ADDRESS_LINES - 1], ", ".join(lines[ADDRESS_LINES - 1 :])]
+    numbered = {
+        f"addr{at}": short(line, ADDRESS_LENGTH) for at, line in enumerate(first, 1) if line
+    }
+    return {
+        "defaultBilling": True,
+        "addressBookAddress": {"addressee": short(addressee, ADDRESS_LENGTH)} | numbered,
+    }
 
 
 def _sum(one: Payment, other: Payment) -> Payment:
@@ -442,6 +555,6 @@ LEDGER = AdapterSpec(
     allowed_hosts=(".suitetalk.api.netsuite.com",),
     line_code="item",
     number_length=45,
-    needs="REST Web Services and OAuth 2.0 enabled, an integration record with client credentials,"
-    " and a role that may edit invoices and customers",
+    needs="SuiteTax, REST Web Services and OAuth 2.0 enabled, an integration record with client"
+    " credentials, and a role that may edit invoices and customers",
 )

@@ -102,6 +102,7 @@ class CloudAdapter(AdapterBase):
             failed = self._read_failure(response, writes)
         except Failure as raised:
             failed = raised
+        failed = self._judged(failed, secrets.values["access_token"])
         if failed is None:
             return response
         if failed.failure == "auth":
@@ -113,6 +114,10 @@ class CloudAdapter(AdapterBase):
             retry_after=failed.retry_after,
             everywhere=failed.everywhere,
         ) from None
+
+    def _judged(self, failed: Failure | None, token: str) -> Failure | None:
+        """Return what a response to a call with this token means; None if it is a success."""
+        return failed
 
     async def read(
         self,

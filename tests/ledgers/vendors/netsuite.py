@@ -1,5 +1,21 @@
 """NetSuite as the fault server plays it: external ids that are taken once, answers that only say
-where a record is, SuiteQL for lists.
+where a record is, SuiteQL for lists, tax only by SuiteTax.
+
+Sources (H: docs.oracle.com/en/cloud/saas/netsuite/ns-online-help; B: the REST API Browser, a page
+for each record); what has none is marked "assumed":
+- login: H section_158081952044.html (client credentials); the form of errors: H
+  section_1543399445.html. A token that is refused as "Invalid login attempt" while the account has
+  too many calls at once: github.com/julbrs/netsuite-api-client/issues/26.
+- a POST answers 204 and `Location`: H section_1545141395.html; a field that is not in the record is
+  refused with `X-NetSuite-PropertyNameValidation: Error`: H section_1545141395.html.
+- fields of invoice, creditMemo, customer, salesTaxItem, and `status.id` (A, B, D, E, V): B.
+- legacy tax is not there, tax needs SuiteTax: H article_161581923822.html, article_0814121722.html;
+  the fields that SuiteTax adds: H section_161488248489.html.
+- the description of a record shows the fields of the account: H chapter_1540810168.html.
+- the address book of a customer: B (customer-addressBookElement), H chapter_156337267817.html.
+- SuiteQL: H section_157909186990.html; its tables: assumed.
+- assumed: the code of a taken external id, that override keeps every amount to the cent, that a
+  detail needs its tax type, the words of a closed period and of a too large amount to apply.
 """
 
 import json
@@ -17,7 +33,19 @@ from tests.ledgers.vendors.login import Login, said
 RECORD = "/services/rest/record/v1"
 CENT = Decimal("0.01")
 RATES = {"5": Decimal("0.1")}
+TAX_TYPE = "13"
 CURRENCIES = {"1": "USD", "4": "EUR"}
+OPEN, PAID = {"id": "A", "refName": "Open"}, {"id": "B", "refName": "Paid In Full"}
+SUITETAX = {"taxDetails", "taxDetailsOverride"}
+TRANSACTION = (
+    {"externalId", "tranId", "entity", "tranDate", "item", "currency", "dueDate", "otherRefNum"}
+    | {"subsidiary", "apply"}
+    | SUITETAX
+)
+LINE = {"item", "description", "quantity", "price", "rate", "amount", "taxDetailsReference"}
+DETAIL = {"taxDetailsReference", "taxCode", "taxType", "taxBasis", "taxRate", "taxAmount"}
+CUSTOMER = {"companyName", "isPerson", "externalId", "subsidiary", "currency", "addressBook"}
+ADDRESS = {"addr1", "addr2", "addr3", "addressee", "attention", "city", "country", "state", "zip"}
 
 
 @dataclass
@@ -25,17 +53,28 @@ class NetSuiteVendor:
     """One account in memory.
 
     `multicurrency`: the feature Multiple Currencies; off, no record and no table has a currency.
+    `suitetax`: the feature SuiteTax; off, no record has a tax detail. `busy`: how many of the next
+    calls are refused as if their token were wrong.
     """
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
     records: dict[str, dict[str, dict[str, Any]]] = field(
-        default_factory=lambda: {"invoice": {}, "creditMemo": {}, "customer": {}}
+        default_factory=lambda: {
+            "invoice": {},
+            "creditMemo": {},
+            "customer": {},
+            "salesTaxItem": {
+                "5": {"id": "5", "isInactive": False, "taxType": {"id": TAX_TYPE}, "name": "VAT10"}
+            },
+        }
     )
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: set[str] = field(default_factory=lambda: {"42"})
     closed_before: str = ""
     multicurrency: bool = True
+    suitetax: bool = True
+    busy: int = 0
     taken_code: str = "DUP_RCRD"
     _ticks: int = 0
 
@@ -50,21 +89,25 @@ class NetSuiteVendor:
         """Carries it out."""
         if asked.path == "/token":
             return self.login.answer(asked)
-        if not self.login.lets_in(asked):
+        if self.busy or not self.login.lets_in(asked):
+            self.busy = max(0, self.busy - 1)
             return self.error(
                 401,
                 "INVALID_LOGIN",
                 f"Invalid login attempt with {asked.headers.get('authorization')}",
             )
+        if asked.path == f"{RECORD}/metadata-catalog/invoice":
+            return self._description(asked)
         if asked.path.endswith("/suiteql"):
             assert asked.headers.get("prefer") == "transient"
             return self._query(
                 json.loads(asked.body)["q"], int(asked.query["offset"]), int(asked.query["limit"])
             )
         assert asked.method != "PUT", "a PUT could change a document that is there"
-        if not self.multicurrency and b'"currency"' in asked.body:
-            return self.error(400, "INVALID_CONTENT", "Unknown reference or field: currency")
         record, _, which = unquote(asked.path).removeprefix(RECORD + "/").partition("/")
+        if unknown := self._unknown_fields(asked, record):
+            words = f"Unknown reference or field: {', '.join(unknown)}"
+            return self.error(400, "INVALID_CONTENT", words)
         if asked.method == "POST":
             return self._make(asked, record, more)
         one = self._one(record, which)
@@ -93,6 +136,38 @@ class NetSuiteVendor:
                 "o:errorDetails": [{"detail": words, "o:errorCode": code}],
             },
         )
+
+    def _description(self, asked: Asked) -> Reply:
+        """The fields of an invoice in this account."""
+        assert asked.headers["accept"] == "application/schema+json"
+        off = (set() if self.suitetax else SUITETAX) | (
+            set() if self.multicurrency else {"currency"}
+        )
+        properties = {name: {"type": "object"} for name in sorted(TRANSACTION - off - {"apply"})}
+        return said(200, {"type": "object", "properties": properties})
+
+    def _unknown_fields(self, asked: Asked, record: str) -> list[str]:
+        """The fields of a request that its record does not have in this account."""
+        if asked.method not in ("POST", "PATCH") or record == "salesTaxItem":
+            return []
+        assert asked.headers["x-netsuite-propertynamevalidation"] == "Error"
+        body = asked.json()
+        off = set() if self.suitetax else {*SUITETAX, "taxDetailsReference"}
+        off |= set() if self.multicurrency else {"currency"}
+        if record == "customer":
+            entries = body.get("addressBook", {}).get("items", ())
+            known = {"defaultBilling", "defaultShipping", "label", "addressBookAddress"}
+            parts = [(body, CUSTOMER), *((each, known) for each in entries)]
+            parts += [(each["addressBookAddress"], ADDRESS) for each in entries]
+        else:
+            parts = [(body, TRANSACTION)]
+            parts += [(each, LINE) for each in body.get("item", {}).get("items", ())]
+            parts += [(each, DETAIL) for each in body.get("taxDetails", {}).get("items", ())]
+            parts += [
+                (each, {"doc", "apply", "amount"})
+                for each in body.get("apply", {}).get("items", ())
+            ]
+        return sorted({name for each, known in parts for name in set(each) - (known - off)})
 
     def _one(self, record: str, which: str) -> dict[str, Any] | None:
         if which.startswith("eid:"):
@@ -129,7 +204,7 @@ class NetSuiteVendor:
                 "The transaction date you specified is not within the date range of your"
                 " accounting period.",
             )
-        net = tax = Decimal(0)
+        net = Decimal(0)
         for line in body["item"]["items"]:
             if line["item"]["id"] not in self.items:
                 return self.error(
@@ -141,14 +216,14 @@ class NetSuiteVendor:
                 CENT, ROUND_HALF_UP
             ) == Decimal(line["amount"])
             net += Decimal(line["amount"])
-            tax += (
-                Decimal(line["amount"])
-                * RATES.get(line.get("taxCode", {}).get("id", ""), Decimal(0))
-            ).quantize(CENT, ROUND_HALF_UP)
+        tax = self._tax(body)
+        if isinstance(tax, Reply):
+            return tax
         total = net + tax + more
         shown = body | {
             "total": total,
-            "status": {"id": "open", "refName": "Open"},
+            "taxTotal": tax,
+            "status": OPEN,
             "apply": {"items": []},
         }
         shown |= {"amountRemaining": total} if record == "invoice" else {"unapplied": total}
@@ -167,6 +242,25 @@ class NetSuiteVendor:
             )
         )
         return reply
+
+    def _tax(self, body: Mapping[str, Any]) -> Decimal | Reply:
+        """The tax of a document: its details if they override, else by the rates of the account."""
+        lines, details = body["item"]["items"], body.get("taxDetails", {}).get("items", ())
+        if not body.get("taxDetailsOverride"):
+            rates = [RATES["5"] if self.suitetax else Decimal(0) for _ in lines]
+            taxes = (
+                (Decimal(line["amount"]) * rate).quantize(CENT, ROUND_HALF_UP)
+                for line, rate in zip(lines, rates, strict=True)
+            )
+            return sum(taxes, Decimal(0))
+        references = {line.get("taxDetailsReference") for line in lines}
+        for detail in details:
+            code = self.records["salesTaxItem"].get(detail["taxCode"]["id"])
+            reference, tax_type = detail["taxDetailsReference"]["id"], detail.get("taxType")
+            if code is None or code["taxType"]["id"] != tax_type or reference not in references:
+                words = "Please choose a tax code, a tax type and a reference for each tax detail."
+                return self.error(400, "USER_ERROR", words)
+        return sum((Decimal(detail["taxAmount"]) for detail in details), Decimal(0))
 
     def _kept(self, record: str, body: dict[str, Any]) -> Reply:
         an_id = str(sum(len(each) for each in self.records.values()) + 101)
@@ -193,11 +287,7 @@ class NetSuiteVendor:
 
     def _settle(self, invoice: dict[str, Any], amount: Decimal) -> None:
         invoice["amountRemaining"] -= amount
-        invoice["status"] = (
-            {"id": "paidInFull", "refName": "Paid In Full"}
-            if invoice["amountRemaining"] == 0
-            else {"id": "open", "refName": "Open"}
-        )
+        invoice["status"] = PAID if invoice["amountRemaining"] == 0 else OPEN
 
     def _query(self, query: str, first: int, most: int) -> Reply:
         if query.startswith("select count(*)"):
@@ -283,7 +373,7 @@ class NetSuiteVendor:
             "entity": {"id": customer},
             "total": Decimal(total),
             "amountRemaining": Decimal(total),
-            "status": {"id": "open"},
+            "status": OPEN,
         }
         reply = self._kept("invoice", one)
         self.journal.append(

@@ -110,6 +110,7 @@ def _line(sold: SoldLine, codes: Codes, sign: int, missing: set[str]) -> Line:
         tax=_tax(codes, line.tax_code, line.tax_rate, missing),
         tax_code=line.tax_code,
         tax_amount=sign * line.tax_amount,
+        tax_rate=line.tax_rate,
     )
 
 
