@@ -142,6 +142,7 @@ def document(
             tax,
             "VAT",
             due,
+            Decimal(10) if tax else Decimal(0),
         )
         for at, ((quantity, price, amount), due) in enumerate(zip(worth, taxes, strict=True), 1)
     )

@@ -2,10 +2,13 @@
 
 A taken number is refused unless the company allows it. An error may come in a 200; the code for a
 taken number differs by the age of the account, so the message counts too.
+
+Our tax overrides what QuickBooks would compute: in the USA by its total, elsewhere by a tax line
+that names the rate, for a total alone is ignored there.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -41,6 +44,7 @@ from services.arg_sync.ledgers.lookups import (
     value_in,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
+from services.arg_sync.ledgers.quickbooks_taxes import TaxRates, listed, tax_lines
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared import clock
 from shared.json_text import finite_decimal
@@ -70,6 +74,7 @@ class QuickBooks(CloudAdapter):
         at = context.settings
         self._realm = at["realm_id"]
         self._usa = at.get("tax_model", "us") == "us"
+        self._rates = TaxRates(self._query)
         super().__init__(
             context,
             LEDGER,
@@ -82,9 +87,18 @@ class QuickBooks(CloudAdapter):
         )
 
     async def check(self) -> str:
-        """Return the company's name and country."""
+        """Return the company's name and country. Refuse the tax model of another country."""
         company = (await self.read(f"/companyinfo/{self._realm}")).get("CompanyInfo", {})
         name, country = company.get("CompanyName", "?"), company.get("Country", "?")
+        if country != "?" and (country == "US") != self._usa:
+            raise Failure(
+                "permanent",
+                "other_tax_model",
+                f"the QuickBooks company {name} is in {country}, and `tax_model` is"
+                f" {'us' if self._usa else 'global'}: connect it again with `tax_model`"
+                f" {'global' if self._usa else 'us'}",
+                everywhere=True,
+            )
         return f"connected to the QuickBooks company {name} ({country}), realm {self._realm}"
 
     async def _currency_settings(self) -> Row:
@@ -120,7 +134,7 @@ class QuickBooks(CloudAdapter):
 
     async def _named(self, entity: str, column: str, *values: str) -> list[dict[str, Any]]:
         """Return customers, vendors or employees, inactive ones too."""
-        where = f"{column} in ({_listed(values)}) and Active in (true, false)"
+        where = f"{column} in ({listed(values)}) and Active in (true, false)"
         return await self._query(entity, where)
 
     async def _currency_of(self, row: Row) -> str:
@@ -180,7 +194,7 @@ class QuickBooks(CloudAdapter):
     async def _add_named(self, customer: Customer, name: str) -> str:
         body: dict[str, Any] = {
             "DisplayName": name,
-            "CompanyName": short(customer.name or customer.account_name, 100),
+            "CompanyName": short(" ".join((customer.name or customer.account_name).split()), 100),
         }
         if name != customer.account_name:
             body["Notes"] = FOR_NAME + customer.account_name
@@ -229,14 +243,27 @@ class QuickBooks(CloudAdapter):
         }
 
     def _tax(self, document: ArDocument) -> dict[str, Any]:
-        """Return the tax as we computed it; in the USA a document has one code."""
+        """Return the tax as we computed it.
+
+        In the USA a document has one code. Elsewhere each line has one, and `create` replaces the
+        code of a tax line by its rates.
+        """
         codes = sorted({line.tax for line in document.lines if line.tax})
         if not codes:
             return {} if self._usa else {"GlobalTaxCalculation": "NotApplicable"}
         if not self._usa:
+            bare = [line for line in document.lines if not line.tax]
+            if bare:
+                raise Failure(
+                    "permanent",
+                    "line_without_tax_code",
+                    f"line {bare[0].line_no} of {document.number} has no tax code, and outside the"
+                    " USA QuickBooks takes a document with a tax code on each line or on none: map"
+                    " tax with an empty code to its code for untaxed lines, then retry",
+                )
             return {
                 "GlobalTaxCalculation": "TaxExcluded",
-                "TxnTaxDetail": {"TotalTax": document.tax},
+                "TxnTaxDetail": {"TotalTax": document.tax, "TaxLine": tax_lines(document)},
             }
         if len(codes) > 1:
             raise Failure(
@@ -251,7 +278,7 @@ class QuickBooks(CloudAdapter):
         """Create one document; the response is the document."""
         (one,) = requests
         path, key = f"/{ENTITY[one.kind].lower()}", {"requestid": one.key}
-        body = await self.write("POST", path, one.request, key)
+        body = await self.write("POST", path, await self._rates.in_request(one), key)
         return [await read_back(f"{one.number} was created", self._in(body, one.kind))]
 
     async def _in(self, body: Row, kind: DocumentType) -> RemoteDocument:
@@ -293,11 +320,11 @@ class QuickBooks(CloudAdapter):
         await self.write("POST", "/payment", request, {"requestid": key})
 
     async def _by_number(self, kind: DocumentType, numbers: Sequence[str]) -> list[RemoteDocument]:
-        found = await self._query(ENTITY[kind], f"DocNumber in ({_listed(numbers)})")
+        found = await self._query(ENTITY[kind], f"DocNumber in ({listed(numbers)})")
         return await self._documents(found, kind)
 
     async def _by_id(self, kind: DocumentType, remote_ids: Sequence[str]) -> list[RemoteDocument]:
-        found = await self._query(ENTITY[kind], f"Id in ({_listed(remote_ids)})")
+        found = await self._query(ENTITY[kind], f"Id in ({listed(remote_ids)})")
         return await self._documents(found, kind)
 
     async def _row(self, kind: DocumentType, remote_id: str) -> Row | None:
@@ -330,6 +357,7 @@ class QuickBooks(CloudAdapter):
             balance=left,
             invoice_date=day_in(row.get("TxnDate")),
             changed_at=_changed_at(row),
+            tax=amount_in((row.get("TxnTaxDetail") or {}).get("TotalTax")),
         )
 
     async def payments(self, cursor: str) -> PaymentPage:
@@ -482,12 +510,6 @@ def _currency(row: Row) -> str:
 
 def _article(entity: str) -> str:
     return f"{'an' if entity[0] in 'AEIOU' else 'a'} {entity.lower()}"
-
-
-def _listed(values: Iterable[str]) -> str:
-    """Return texts as a list in a query."""
-    escaped = (value.replace("\\", "\\\\").replace("'", "\\'") for value in values)
-    return ", ".join(f"'{value}'" for value in escaped)
 
 
 LEDGER = AdapterSpec(

@@ -3,18 +3,17 @@ where a record is, SuiteQL for lists, tax only by SuiteTax.
 
 Sources (H: docs.oracle.com/en/cloud/saas/netsuite/ns-online-help; B: the REST API Browser, a page
 for each record); what has none is marked "assumed":
-- login: H section_158081952044.html (client credentials); the form of errors: H
-  section_1543399445.html. A token that is refused as "Invalid login attempt" while the account has
-  too many calls at once: github.com/julbrs/netsuite-api-client/issues/26.
-- a POST answers 204 and `Location`: H section_1545141395.html; a field that is not in the record is
-  refused with `X-NetSuite-PropertyNameValidation: Error`: H section_1545141395.html.
+- the form of errors, INVALID_LOGIN with 401: H section_156570709583.html. A token that is refused
+  as "Invalid login attempt" while the account has too many calls at once:
+  github.com/julbrs/netsuite-api-client/issues/26.
+- a POST answers 204 and `Location`: H section_1545141395.html.
 - fields of invoice, creditMemo, customer, salesTaxItem, and `status.id` (A, B, D, E, V): B.
 - legacy tax is not there, tax needs SuiteTax: H article_161581923822.html, article_0814121722.html;
   the fields that SuiteTax adds: H section_161488248489.html.
 - the description of a record shows the fields of the account: H chapter_1540810168.html.
 - the address book of a customer: B (customer-addressBookElement), H chapter_156337267817.html.
-- SuiteQL: H section_157909186990.html; its tables: assumed.
-- assumed: the code of a taken external id, that override keeps every amount to the cent, that a
+- assumed: SuiteQL's tables and columns, that a field which a record does not have is refused, the
+  code of a taken external id, that an override keeps every amount to the cent, that a
   detail needs its tax type, the words of a closed period and of a too large amount to apply.
 """
 

@@ -1,5 +1,24 @@
 """QuickBooks Online as the fault server plays it: one company, with the codes that taken numbers
 were seen to have.
+
+Sources (D: developer.intuit.com/app/developer/qbo/docs); what has none is marked "assumed":
+- the form of a Fault, also in a 200, and its codes: D develop/troubleshooting/error-codes and
+  handling-common-errors; 6240 for a name, 6210 for a number, 610, 6190: developer.intuit.com
+  /hub/blog/2017/06/08/top-quickbooks-online-api-errors-and-how-to-handle-them.
+- a name is taken once over customers, vendors and employees, and takes no colon:
+  docs.workato.com/en/connectors/quickbooks/quickbooks-troubleshooting-runtime.html; the code 2040
+  for a colon: example-a.com/answer/24529982.
+- outside the USA each line names its tax code, a tax code has rates (SalesTaxRateList), QuickBooks
+  computes the tax from them: D workflows/manage-sales-tax-for-non-us-locales. A tax line that names
+  the rate overrides it, TotalTax alone does not: github.com/Torqvoice/torqvoice/pull/330; the
+  fields of a tax line: static.developer.intuit.com, TaxLineDetail of the .NET kit.
+- in the USA a document has one tax code, a line is TAX or NON, TotalTax overrides: D
+  workflows/manage-sales-tax-for-us-locales and the same pull request.
+- assumed: that requestid replays the first answer, the codes 6140 and 6240 for a taken number (both
+  were seen by others), no `CurrencyRef` without multicurrency, that a query of a list returns only
+  active records, the change log of deleted payments, how a voided document looks, that a line
+  without a tax code is refused where others have one (6000), that tabs and line ends are refused
+  like a colon.
 """
 
 import re
@@ -24,6 +43,39 @@ ENTITIES = {
     "employee": "Employee",
 }
 PEOPLE = ("Customer", "Vendor", "Employee")
+LISTS = (*PEOPLE, "TaxCode", "TaxRate", "Item", "CompanyCurrency")
+
+
+def tax_code(an_id: str, *rates: str) -> dict[str, Any]:
+    """A tax code with these rates for sales."""
+    details = [
+        {"TaxRateRef": {"value": rate}, "TaxTypeApplicable": "TaxOnAmount"} for rate in rates
+    ]
+    return {
+        "Id": an_id,
+        "Name": f"Tax {an_id}",
+        "Active": True,
+        "Taxable": True,
+        "SalesTaxRateList": {"TaxRateDetail": details},
+    }
+
+
+def tax_rate(an_id: str, percent: str) -> dict[str, Any]:
+    """A rate."""
+    return {"Id": an_id, "Name": f"Rate {an_id}", "Active": True, "RateValue": Decimal(percent)}
+
+
+def _taxes() -> dict[str, dict[str, dict[str, Any]]]:
+    """Tax code 3 of 10 %, 4 of 21 %, 5 of 0 %, 6 of 5 % and 9.975 %."""
+    codes = (tax_code("3", "31"), tax_code("4", "41"), tax_code("5", "51"))
+    codes += (tax_code("6", "61", "62"),)
+    percents = {"31": "10", "41": "21", "51": "0", "61": "5", "62": "9.975"}
+    return {
+        "TaxCode": {code["Id"]: code for code in codes},
+        "TaxRate": {an_id: tax_rate(an_id, percent) for an_id, percent in percents.items()},
+    }
+
+
 TAKEN = {
     "6140": "Duplicate Document Number Error",
     "6210": "The document number is in use",
@@ -37,13 +89,15 @@ class QuickBooksVendor:
 
     `taken_code`: how it says that a number is taken; `duplicates`: the company allows them.
     `multicurrency`: off, no answer has a `CurrencyRef`, and only the home currency is taken.
+    `country`: outside the USA tax is computed by line and by rate.
     """
 
     login: Login = field(default_factory=Login)
     journal: list[Written] = field(default_factory=list)
     things: dict[str, dict[str, dict[str, Any]]] = field(
-        default_factory=lambda: {name: {} for name in ENTITIES.values()}
+        default_factory=lambda: {name: {} for name in ENTITIES.values()} | _taxes()
     )
+    country: str = "US"
     items: set[str] = field(default_factory=lambda: {"11"})
     home: str = "USD"
     multicurrency: bool = True
@@ -80,7 +134,7 @@ class QuickBooksVendor:
         assert asked.query["minorversion"] == "75"
         parts = asked.path.removeprefix(BASE).strip("/").split("/")
         if parts[0] == "companyinfo":
-            return said(200, {"CompanyInfo": {"CompanyName": "Acme US", "Country": "US"}})
+            return said(200, {"CompanyInfo": {"CompanyName": "Acme", "Country": self.country}})
         if parts[0] == "preferences":
             currencies = {
                 "HomeCurrency": {"value": self.home},
@@ -135,8 +189,9 @@ class QuickBooksVendor:
             return self.fault(
                 "6240", "Duplicate Name Exists Error", "The name supplied already exists."
             )
-        if set(":\t\n") & set(body["DisplayName"]):
-            return self.fault("6000", "A business validation error has occurred", "Invalid name")
+        if set(":\t\n") & set(body["DisplayName"]) or set("\t\n") & set(body["CompanyName"]):
+            words = "Invalid String. The String may contain unsupported or illegal chars"
+            return self.fault("2040", words, "Element contains invalid characters.")
         if not self.multicurrency and body.get("CurrencyRef", {}).get("value") != self.home:
             return self.fault(
                 "6000",
@@ -150,13 +205,15 @@ class QuickBooksVendor:
         if wrong is not None:
             return wrong
         net = sum((Decimal(line["Amount"]) for line in body["Line"]), Decimal(0)) + more
-        total = net + Decimal(body.get("TxnTaxDetail", {}).get("TotalTax", 0))
+        tax, lines = self._tax(body)
+        total = net + tax
         left = (
             {"Balance": total}
             if entity == "Invoice"
             else {"Balance": total, "RemainingCredit": total}
         )
-        reply = self._kept(entity, body | {"TotalAmt": total, "LinkedTxn": []} | left)
+        detail = {"TxnTaxDetail": {"TotalTax": tax, "TaxLine": lines}}
+        reply = self._kept(entity, body | {"TotalAmt": total, "LinkedTxn": []} | left | detail)
         an_id = str(len(self.things[entity]))
         kind = "invoice" if entity == "Invoice" else "credit-note"
         who = body["CustomerRef"]["value"]
@@ -173,6 +230,32 @@ class QuickBooksVendor:
             )
         )
         return reply
+
+    def _tax(self, body: Mapping[str, Any]) -> tuple[Decimal, list[Any]]:
+        """The tax and its lines: as given in the USA and where tax lines name rates, else computed
+        for each rate from the codes of the lines.
+        """
+        given = body.get("TxnTaxDetail", {})
+        lines = given.get("TaxLine", [])
+        if self.country == "US" or body.get("GlobalTaxCalculation") == "NotApplicable":
+            return Decimal(given.get("TotalTax", 0)), lines
+        if lines and all("TaxRateRef" in line["TaxLineDetail"] for line in lines):
+            return sum((Decimal(line["Amount"]) for line in lines), Decimal(0)), lines
+        nets: dict[str, Decimal] = {}
+        for line in body["Line"]:
+            code = self.things["TaxCode"][line["SalesItemLineDetail"]["TaxCodeRef"]["value"]]
+            for detail in code["SalesTaxRateList"]["TaxRateDetail"]:
+                rate = detail["TaxRateRef"]["value"]
+                nets[rate] = nets.get(rate, Decimal(0)) + Decimal(line["Amount"])
+        computed = [
+            (rate, (net * self.things["TaxRate"][rate]["RateValue"] / 100).quantize(CENT))
+            for rate, net in nets.items()
+        ]
+        total = sum((tax for _, tax in computed), Decimal(0))
+        return total, [
+            {"Amount": tax, "TaxLineDetail": {"TaxRateRef": {"value": rate}}}
+            for rate, tax in computed
+        ]
 
     def _what_is_wrong(self, body: Mapping[str, Any], entity: str) -> Reply | None:
         if not self.duplicates and any(
@@ -202,8 +285,16 @@ class QuickBooksVendor:
                 "Account Period Closed, Cannot Update Through Services Error",
                 f"closed to {self.closed_before}",
             )
+        by_line = body.get("GlobalTaxCalculation", "TaxExcluded") != "NotApplicable"
         for line in body["Line"]:
             detail = line["SalesItemLineDetail"]
+            code = detail.get("TaxCodeRef", {}).get("value")
+            if self.country != "US" and by_line and code not in self.things["TaxCode"]:
+                return self.fault(
+                    "6000",
+                    "A business validation error has occurred",
+                    "Make sure all your transactions have a VAT rate before you save.",
+                )
             if detail["ItemRef"]["value"] not in self.items:
                 return self.fault(
                     "2500", "Invalid Reference Id", f"Item {detail['ItemRef']['value']} not found"
@@ -270,7 +361,7 @@ class QuickBooksVendor:
         found = list(self.things[entity].values())
         found = (
             found
-            if "Active in (true, false)" in where or entity not in PEOPLE
+            if "Active in (true, false)" in where or entity not in LISTS
             else [one for one in found if one["Active"]]
         )
         since = re.search(r"MetaData.LastUpdatedTime >= '([^']+)'", where)
