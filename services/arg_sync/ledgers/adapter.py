@@ -46,6 +46,7 @@ from shared.terms import DocumentType
 
 Order = Literal["none", "customer", "connection"]
 LineCode = Literal["account", "item", "either"]
+TaxBasis = Literal["any", "line", "document"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ class Capabilities:
                      documents of a customer, or all
     allocates        `allocate` applies a credit note to its invoices
     discards         `discard` deletes a draft
+    tax_basis        how the billing company must compute tax (per line or per document) so that the
+                     system's own computation agrees; "any" where the system takes our amounts
+    correction       what a person does in the system about a document whose amounts differ
     """
 
     request_key: bool
@@ -81,6 +85,8 @@ class Capabilities:
     order: Order = "none"
     allocates: bool = True
     discards: bool = False
+    tax_basis: TaxBasis = "any"
+    correction: str = "correct it in the ledger"
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,6 +250,7 @@ class BusinessCentral(CloudAdapter):
             balance=amount_in(row.get("remainingAmount")),
             invoice_date=day_in(day),
             changed_at=str(row.get("lastModifiedDateTime") or ""),
+            tax=amount_in(row.get("totalTaxAmount")),
         )
 
     async def payments(self, cursor: str) -> PaymentPage:
@@ -378,6 +379,9 @@ LEDGER = AdapterSpec(
         request_seconds=120.0,
         server_seconds=600.0,
         discards=True,
+        tax_basis="document",
+        correction="open the draft in Business Central, correct its VAT amount under Statistics"
+        " and post it",
     ),
     make=BusinessCentral,
     allowed_hosts=("api.businesscentral.dynamics.com",),

@@ -550,6 +550,8 @@ LEDGER = AdapterSpec(
         concurrency=4,
         request_seconds=180.0,
         server_seconds=900.0,
+        correction="edit its tax details in NetSuite (do not void it: a voided one keeps its"
+        " external id)",
     ),
     make=NetSuite,
     allowed_hosts=(".suitetalk.api.netsuite.com",),

@@ -556,6 +556,7 @@ LEDGER = AdapterSpec(
         concurrency=8,
         request_seconds=60.0,
         server_seconds=120.0,
+        correction="edit its tax in QuickBooks",
     ),
     make=QuickBooks,
     allowed_hosts=("quickbooks.api.intuit.com", "sandbox-quickbooks.api.intuit.com"),

@@ -306,6 +306,7 @@ class Xero(CloudAdapter):
             balance=amount_in(row.get("AmountDue" if kind == "invoice" else "RemainingCredit")),
             invoice_date=_day(row.get("Date") or ""),
             changed_at=_changed_at(row),
+            tax=amount_in(row.get("TotalTax")),
         )
 
     async def payments(self, cursor: str) -> PaymentPage:
@@ -473,6 +474,7 @@ LEDGER = AdapterSpec(
         concurrency=5,
         request_seconds=60.0,
         server_seconds=60.0,
+        correction="edit it in Xero",
     ),
     make=Xero,
     allowed_hosts=("api.xero.com",),

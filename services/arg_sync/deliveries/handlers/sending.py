@@ -22,6 +22,7 @@ from services.arg_sync.deliveries.rules.transitions import (
     after_failure,
     after_lookup,
     differences,
+    fix_of_difference,
     refused,
 )
 from services.arg_sync.deliveries.store import claims
@@ -55,7 +56,7 @@ class PreparedDelivery:
         """The document that the ledger must have."""
         of = self.document
         customer = self.claimed.customer or ""
-        return ExpectedDocument(of.number, of.kind, of.currency, of.total, customer)
+        return ExpectedDocument(of.number, of.kind, of.currency, of.total, customer, of.tax)
 
     @property
     def frozen_request(self) -> FrozenRequest:
@@ -273,10 +274,7 @@ class Sender(ConnectionStep):
                     "different",
                     f"the ledger created {found.remote_id} for {one.document.number},"
                     f" but {'; '.join(unlike)}",
-                    f"correct the tax or account mapping, then {RETRY}"
-                    if found.state == "draft"
-                    else "void it in the ledger and retry,"
-                    " or accept it with `backoffice deliveries adopt`",
+                    fix_of_difference(one.expected, found, self._can, one.document.billing_company),
                 ),
                 found,
             )

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Literal
 
 from services.arg_sync.connections.rules import Jitter, backoff, capped
+from services.arg_sync.ledgers.adapter import Capabilities
 from services.arg_sync.ledgers.documents import RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
 from shared.money import plain
@@ -61,19 +62,22 @@ class LookupResult:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedDocument:
-    """The values that a document in the ledger must have. An empty customer matches any."""
+    """The values that a document in the ledger must have. An empty customer matches any, and a tax
+    of None, too.
+    """
 
     number: str
     kind: str
     currency: str
     total: Decimal
     customer: str
+    tax: Decimal | None = None
 
 
 def differences(expected: ExpectedDocument, remote: RemoteDocument) -> list[str]:
     """Describe how the document in the ledger differs; an empty list means that it is equal.
 
-    Totals are compared to the cent.
+    Total and tax are compared to the cent.
     """
     found = []
     if remote.number != expected.number:
@@ -84,11 +88,43 @@ def differences(expected: ExpectedDocument, remote: RemoteDocument) -> list[str]
         found.append(f"its currency is {remote.currency}, ours is {expected.currency}")
     if remote.total != expected.total:
         found.append(f"its total is {plain(remote.total)}, ours is {plain(expected.total)}")
+    if None not in (expected.tax, remote.tax) and remote.tax != expected.tax:
+        found.append(f"its tax is {_plain(remote.tax)}, ours is {_plain(expected.tax)}")
     if expected.customer and remote.customer != expected.customer:
         found.append(f"it belongs to customer {remote.customer}, ours to {expected.customer}")
     if remote.state == "voided":
         found.append("it is voided")
     return found
+
+
+def fix_of_difference(
+    expected: ExpectedDocument, remote: RemoteDocument, can: Capabilities, billing_company: str
+) -> str:
+    """Return what a person does about a document that the ledger made otherwise than it was sent.
+
+    If only its amounts differ, it is corrected there, and a retry finds it equal. A system that
+    computes the tax itself agrees with later documents if the company computes it in the same way.
+    """
+    amounts = replace(remote, total=expected.total, tax=expected.tax)
+    if differences(expected, amounts):
+        return (
+            "correct the tax or account mapping, then `backoffice deliveries retry`"
+            if remote.state == "draft"
+            else "void it in the ledger and retry, or accept it with `backoffice deliveries adopt`"
+        )
+    tax = "" if expected.tax is None else f" with a tax of {plain(expected.tax)}"
+    fix = f"{can.correction}, so that its total is {plain(expected.total)}{tax}; then `backoffice"
+    fix += " deliveries retry` takes it over"
+    if remote.state == "draft":
+        fix += "; or correct the tax mapping, then `backoffice deliveries retry`"
+    else:
+        fix += "; or accept it with `backoffice deliveries adopt`"
+    if can.tax_basis != "any":
+        fix += (
+            "; later documents agree with"
+            f" `backoffice billing-company set {billing_company} --tax-basis {can.tax_basis}`"
+        )
+    return fix
 
 
 def after_lookup(
@@ -183,6 +219,10 @@ def after_failure(failed: Failure, context: AttemptContext, jitter: Jitter) -> T
     unknown = context.outcome_unknown or failed.failure in ("unknown", "duplicate")
     state: State = "unknown" if unknown else "queued"
     return Transition(state, wait, unknown, tries, failed.code, failed.message)
+
+
+def _plain(amount: Decimal | None) -> str:
+    return "" if amount is None else plain(amount)
 
 
 def refused(code: str, message: str, fix: str = "") -> Transition:
