@@ -9,6 +9,7 @@ SYNC := $(VENV)/bin/uv sync --quiet --frozen --inexact --python $(VENV)/bin/pyth
 STORE := $(shell "$(PYTHON)" -c 'import ssl; paths = ssl.get_default_verify_paths(); \
 	print(paths.cafile or paths.capath or "")' 2>/dev/null)
 AT_ONCE := 2
+SECONDS := 60
 FAST := tests/rules tests/test_style.py tests/test_vocabulary.py tests/contracts
 
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -20,7 +21,7 @@ export UV_SYSTEM_CERTS := $(if $(STORE),1,0)
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help install demo test check nightly mutants bench clean
+.PHONY: help install demo test check nightly mutants fuzz bench clean
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
@@ -28,6 +29,7 @@ help:
 	@echo "make check    style, types, import contracts and the fast tests"
 	@echo "make nightly  2,000 new random histories on all cores (HISTORIES=400 for another number)"
 	@echo "make mutants  changes the rules one by one and prints how many changes the fast tests see"
+	@echo "make fuzz     every reader of foreign input for SECONDS=60 of CPU time each (Linux on x86_64)"
 	@echo "make bench    the benchmarks, as a table of ratios"
 	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
 	@echo "make clean    removes what can be made again; the data folder .backoffice stays"
@@ -65,6 +67,10 @@ nightly: install
 mutants: install
 	@$(SYNC) --group mutants
 	@$(VENV)/bin/python -m tests.mutants
+
+fuzz: install
+	@$(SYNC) --group fuzz
+	@nice $(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 bench: install
 	@$(VENV)/bin/python -m tests.bench $(ARGS)

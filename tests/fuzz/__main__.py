@@ -6,6 +6,7 @@ raises, takes more than 10 seconds or 1 GB is written to `out/fuzz`, and the exi
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import subprocess
@@ -62,6 +63,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="CPU time for each target")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        print("atheris is not installed: it has wheels for Linux on x86_64 only.", file=sys.stderr)
+        return 2
     if given.here:
         fuzz(given.targets[0], given.seconds)
         return 0
