@@ -355,6 +355,7 @@ def test_timesheets_are_asked_for_in_the_cycle_or_in_the_last_week() -> None:
         ),
         (TimeGroup("m", "monthly"), "monthly"),
         (TimeGroup("n", "non-date"), "non-date"),
+        (RETAIL, "custom, 3 periods from 2026-01-04 to 2026-04-04"),
     ],
 )
 def test_each_cycle_describes_itself(group: TimeGroup, words: str) -> None:

@@ -1,5 +1,6 @@
 """Pricing of placements: fees at once or in instalments."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -213,3 +214,53 @@ def test_a_leaver_gives_back_a_part_of_the_whole_fee(
             "8000.00, 1/2 of it = 4000.00; guarantee: left on day 75, 50 % of the fee (4000.00)"
             " is due back: 4000.00 − 4000.00 = 0.00"
         )
+
+
+CENT = CatalogItem("DIRECT-HIRE", True, amount=Decimal("0.01"), currency="USD")
+EURO = CatalogItem("DIRECT-HIRE", True, amount=Decimal(7), currency="EUR")
+LIMIT = CatalogItem("DIRECT-HIRE", True, amount=Decimal(10) ** 10, currency="USD")
+PLAN = [{"share": "1", "day": 1}, {"share": "99", "day": 2}]
+
+
+@pytest.mark.parametrize(
+    ("fee", "changes", "item", "expected"),
+    [
+        ({"amount": "5", "percent": "10"}, {}, None, ("5", "USD", "1", "5.00")),
+        ({"amount": "-5"}, {}, None, ("-5", "USD", "-1", "-5.00")),
+        ({"amount": "5"}, {"currency": None}, EURO, ("5", "EUR", "1", "5.00")),
+        ({"amount": "5"}, {"currency": None}, None, ("5", "GBP", "1", "5.00")),
+        (
+            {"percent": "10"},
+            {"currency": None},
+            None,
+            ("10000", "GBP", "1", "100000.00 × 10 % = 10000.00"),
+        ),
+        ({"percent": "10"}, {}, EURO, ("10000", "USD", "1", "100000.00 × 10 % = 10000.00")),
+        ({"plan": PLAN}, {}, CENT, ("0.01", "USD", "1", "0.01, 99 % of it = 0.01")),
+    ],
+)
+def test_the_currency_and_the_formula_of_a_fee(
+    fee: dict[str, Any],
+    changes: dict[str, Any],
+    item: CatalogItem | None,
+    expected: tuple[str, str, str, str],
+) -> None:
+    """The placement's currency, else that of the item's amount, else the requirement's (GBP)."""
+    facts = facts_with(currency="GBP", item=item, po_number="PO-1")
+    named = {"fee_id": "F-1", "item_id": "DIRECT-HIRE"} | fee
+    (line,) = lines_of(realize_placement(placement(fees=[named], **changes), facts))
+    formula = line["derivation"]["formula"]
+    assert (line["amount"], line["currency"], line["quantity"], formula) == expected
+    assert line["description"].endswith(" · instalment 2 of 2") is ("plan" in fee)
+    assert line["po_number"] == "PO-1"
+
+
+def test_a_fee_is_below_the_limit_of_a_price() -> None:
+    """10,000,000,000.00 does not fit into a message."""
+    fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE", "po_number": "PO-2"}
+    held = realize_placement(placement(fees=[fee]), facts_with(item=LIMIT))
+    assert isinstance(held, Held)
+    assert held.code == "amount_too_large"
+    most = replace(LIMIT, amount=Decimal("9999999999.99"))
+    (line,) = lines_of(realize_placement(placement(fees=[fee]), facts_with(item=most)))
+    assert (line["amount"], line["po_number"]) == ("9999999999.99", "PO-2")

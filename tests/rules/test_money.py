@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from shared.money import (
     ZERO,
+    currencies_without_two_decimals,
     known_currency,
     minor_unit,
     plain,
@@ -147,3 +148,28 @@ def test_the_plain_form_reads_back(value: Decimal) -> None:
 def test_only_currencies_of_the_standard_are_known(code: str, known: bool) -> None:
     """Three capital letters of ISO 4217."""
     assert known_currency(code) is known
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "parts"),
+    [
+        ("100", ["1", "2"], ["33", "67"]),
+        ("10", ["5.4", "4.6"], ["5", "5"]),
+        ("-10", ["5.4", "4.6"], ["-5", "-5"]),
+        ("0", ["1", "2"], ["0", "0"]),
+    ],
+)
+def test_the_largest_remainder_gets_the_rest(
+    total: str, weights: list[str], parts: list[str]
+) -> None:
+    """Not the largest share. A part of nothing has no sign."""
+    found = split(Decimal(total), [Decimal(weight) for weight in weights], Decimal(1))
+    assert [str(part) for part in found] == parts
+
+
+def test_currencies_that_do_not_count_in_cents() -> None:
+    """The yen has no decimals, the dinar of Kuwait three; those with two are not listed."""
+    decimals = dict(currencies_without_two_decimals())
+    assert (decimals["JPY"], decimals["KWD"]) == (0, 3)
+    assert not {"USD", "EUR", "GBP"} & decimals.keys()
+    assert 2 not in decimals.values()

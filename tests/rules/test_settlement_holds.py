@@ -5,9 +5,16 @@ from decimal import Decimal
 
 import pytest
 
-from services.invoicer.lines.rules import QuantityAmount, value_of
+from services.invoicer.lines.rules import NOTHING, PayLine, QuantityAmount, value_of
 from services.invoicer.settlement.rules.edits import edited
-from services.invoicer.settlement.rules.realizations import SettledDocument, sort_realizations
+from services.invoicer.settlement.rules.realizations import (
+    SettledDocument,
+    has_ended_citation,
+    is_stale,
+    settle_latest,
+    sort_realizations,
+)
+from services.invoicer.settlement.rules.settlement import first_lines
 from services.invoicer.settlement.rules.snoozes import (
     CarriedChanges,
     Edit,
@@ -226,11 +233,75 @@ def test_what_an_edit_may_not_be(quantity: str | None, amount: str | None, code:
     assert refused.value.code == code
 
 
+def test_an_edit_may_go_down_to_zero() -> None:
+    """No hours at all, half a dollar, or no money."""
+    line = realization_line("40")
+    assert edited(line, Decimal(0), None) == QuantityAmount(Decimal(-40), Decimal(-2000))
+    assert edited(line, None, Decimal(0)) == QuantityAmount(Decimal(0), Decimal(-2000))
+    assert edited(line, Decimal("0.5"), None) == QuantityAmount(Decimal("-39.5"), Decimal(-1975))
+
+
 def test_an_edited_quantity_is_priced_and_rounded_once() -> None:
     """1.5 h × 35.0350 = 52.5525 → 52.55; the difference to 70.07 is kept."""
     line = realization_line("2", "35.0350", amount="70.07")
     assert edited(line, Decimal("1.5"), None) == QuantityAmount(Decimal("-0.5"), Decimal("-17.52"))
     assert edited(line, None, Decimal("60.00")) == QuantityAmount(Decimal(0), Decimal("-10.07"))
+
+
+@pytest.mark.parametrize(
+    ("value", "difference", "cancelled"),
+    [
+        (("40", "2000"), ("-2", "-100"), False),
+        (("40", "2000"), ("-40", "-2000"), False),
+        (("40", "2000"), ("-41", "0"), True),
+        (("40", "2000"), ("0", "-2001"), True),
+        (("0.5", "25"), ("-0.1", "-5"), False),
+        (("10", "0.5"), ("-1", "-0.05"), False),
+        (("-1", "-100"), ("0", "50"), False),
+        (("-1", "-100"), ("0", "150"), True),
+        (("40", "0"), ("0", "-5"), True),
+        (("40", "0"), ("0", "0.5"), False),
+        (("40", "0"), ("-1", "0"), False),
+        (("0", "100"), ("0", "-50"), False),
+    ],
+)
+def test_an_edit_never_turns_a_sign(
+    value: tuple[str, str], difference: tuple[str, str], cancelled: bool
+) -> None:
+    """Neither of the quantity nor of the money; down to zero it may go."""
+    line = realization_line(value[0], amount=value[1])
+    after = carried(realization("T-1", 1, line), (line,), edits=edit(*difference, seen=line))
+    assert bool(after.cancelled_edits) is cancelled
+    assert bool(after.snoozes) is cancelled
+    if cancelled:
+        assert "leaves less than the edit takes" in after.snoozes[REG].reason
+
+
+OVERTIME = realization_line("5", "75.00", time_type="OT")
+BOTH = realization("T-1", 1, realization_line("40"), OVERTIME)
+
+
+@pytest.mark.parametrize("of_overtime", [("0", "0"), ("-1", "-75")])
+def test_each_edit_is_judged_by_itself(of_overtime: tuple[str, str]) -> None:
+    """The edit of overtime is released or untouched, that of regular time meets a revision."""
+    overtime = Edit(QuantityAmount(*map(Decimal, of_overtime)), value_of(OVERTIME))
+    edits = {OT: overtime, **edit("-2", "-100")}
+    after = carried(BOTH, (realization_line("41"), OVERTIME), edits=edits)
+    assert set(after.snoozes) == {REG}
+
+
+def test_edits_of_keys_that_have_gone_are_cancelled_in_the_order_of_keys() -> None:
+    """Whatever the order in which they are read."""
+    overtime = Edit(QuantityAmount(Decimal(-1), Decimal(-75)), value_of(OVERTIME))
+    after = carried(BOTH, (), edits={**edit("-2", "-100"), OT: overtime})
+    assert [each.line_key for each in after.cancelled_edits] == [OT, REG]
+    assert "no longer has this line" in after.snoozes[REG].reason
+
+
+def test_a_revision_that_an_edit_has_met_holds_it_once() -> None:
+    """Released by an operator, the line stays free while its value stays."""
+    before = realization("T-1", 2, realization_line("41"))
+    assert carried(before, (realization_line("41"),), edits=edit("-2", "-100")).snoozes == {}
 
 
 # -- which statements settle
@@ -263,6 +334,42 @@ def test_the_higher_realization_wins() -> None:
     sent = [realization("T-1", number, realization_line("38")) for number in (1, 2, 3, 4)]
     assert sort_realizations(SettledDocument(3, ""), sent[:3], {}).settling == ()
     assert sort_realizations(SettledDocument(3, ""), sent, {}).settling == (sent[3],)
+
+
+def test_any_stale_or_ended_price_basis_counts() -> None:
+    """A revision of two requirements is stale if one is; a lower number is never waited for."""
+    two = realization("T-1", 2, realization_line("38", rate_book=2), OVERTIME)
+    assert is_stale(two, {("REQ-1", "REG"): 1, ("REQ-1", "OT"): 1})
+    assert not is_stale(two, {("REQ-1", "REG"): 2, ("REQ-1", "OT"): 1})
+    basis = [each.model_copy(update={"cited": each.time_type == "REG"}) for each in two.basis]
+    cited = two.model_copy(update={"basis": tuple(basis)})
+    assert has_ended_citation(cited, {})
+    assert not has_ended_citation(cited, {("REQ-1", "REG"): 2})
+    later = realization("T-1", 3, realization_line("38"))
+    found = sort_realizations(SettledDocument(1, ""), [two, later], {})
+    assert (found.settling, found.stale_realization_no) == ((two, later), None)
+    assert [SettledDocument(0, "").handled_no, SettledDocument(1, "", 3).handled_no] == [0, 3]
+
+
+def test_the_last_realization_settles_with_the_edits() -> None:
+    """Those before it have no value of their own; a withheld one takes back what is open."""
+    line, two = realization_line("40"), Edit(QuantityAmount(Decimal(-2), Decimal(-100)), NOTHING)
+    carried_on = CarriedChanges({}, {REG: two}, [])
+    realized = [FIRST, realization("T-1", 2, realization_line("39"))]
+    (opened,) = settle_latest(realized, [], carried_on, {}).opened
+    assert (opened.realized.quantity, opened.realized.amount) == (37, 1850)
+    withheld = realization("T-1", 3, realization_kind="withheld")
+    pay_line = PayLine(1, "open", line)
+    assert settle_latest([*realized, withheld], [pay_line], carried_on, {}) == ((pay_line,), ())
+
+
+def test_a_first_line_has_hours_or_money() -> None:
+    """A line of neither is not opened."""
+    lines = [
+        realization_line(hours, amount=amount)
+        for hours, amount in (("0", "0"), ("0", "5"), ("1", "0"), ("1", "5"))
+    ]
+    assert first_lines(lines) == lines[1:]
 
 
 # -- status
@@ -305,5 +412,6 @@ def test_keys_of_one_group() -> None:
     """Requirement and time type, or the catalog item."""
     assert snooze_group(REG) == snooze_group(DEAR.line_key) != snooze_group(OT)
     assert snooze_group(product_key("F-1")) == snooze_group(product_key("F-2"))
+    assert snooze_group(REG) != snooze_group(time_key("REQ-2"))
     with pytest.raises(ValueError, match="no kind"):
         snooze_group('["x","a","b"]')
