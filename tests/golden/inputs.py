@@ -175,7 +175,7 @@ class RecordingOffice(Office):
         """What is due without a message, by itself or after a message."""
         if not self._within:
             self._steps.append(["background", service])
-        await super().jobs_due(service)
+        await super().jobs(service)
 
     async def consume(self, service: str, records: Sequence[Record]) -> None:
         """Messages, which `tell`, `ask` and `deliver` have written down."""
@@ -219,7 +219,9 @@ class Recorded(Histories):
             self.flow()
 
 
-def random_histories(url: str) -> tuple[list[Step], list[list[Step]]]:
+def random_histories(
+    url: str, count: int = HISTORIES, a_seed: int = HISTORIES_A_SEED
+) -> tuple[list[Step], list[list[Step]]]:
     """The steps that set up, and those of each history."""
     with asyncio.Runner() as runner:
         office = RecordingOffice(url)
@@ -227,7 +229,7 @@ def random_histories(url: str) -> tuple[list[Step], list[list[Step]]]:
         Recorded.today_is = staticmethod(office.today_is)
         runner.run(office.open())
         profile = settings(
-            max_examples=HISTORIES_A_SEED,
+            max_examples=a_seed,
             stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),
@@ -241,7 +243,7 @@ def random_histories(url: str) -> tuple[list[Step], list[list[Step]]]:
             with contextlib.suppress(AssertionError):
                 run_state_machine_as_test(seed(number)(Recorded), settings=profile)
             different = {json.dumps(steps): steps for steps in office.histories}
-            if len(different) >= HISTORIES:
+            if len(different) >= count:
                 break
         runner.run(office.close())
-    return office.setup, list(different.values())[:HISTORIES]
+    return office.setup, list(different.values())[:count]

@@ -21,7 +21,7 @@ from tests.golden.compare import (
     text_differences,
 )
 from tests.golden.files import SAMPLE, read
-from tests.golden.inputs import AGENCY_DATA
+from tests.golden.inputs import AGENCY_DATA, random_histories
 
 NO_DATA = f"the agency's files are not at {AGENCY_DATA}: set BACKOFFICE_TEST_DATA"
 
@@ -48,6 +48,13 @@ def test_every_tenth_history_ends_as_recorded(database: str) -> None:
     """The recorded messages of 30 random histories lead to the recorded values."""
     reported = compare_histories(database, EVERY_TENTH)
     assert not reported, shown(reported)
+
+
+def test_histories_can_be_recorded(database: str) -> None:
+    """Values that change on purpose are recorded anew: what sets up, and histories of steps."""
+    setup, histories = random_histories(database, 2, 2)
+    assert len(histories) == 2
+    assert all(steps for steps in (setup, *histories))
 
 
 @pytest.mark.nightly
