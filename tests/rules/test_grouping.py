@@ -1,5 +1,6 @@
 """Documents of a batch and decisions on debtors."""
 
+import hashlib
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -361,6 +362,14 @@ def preview(account: str, net: str = "1", line_hash: str = "h", at: int = 1) -> 
     )
 
 
+def test_a_digest_of_a_stored_preview_stays_valid() -> None:
+    """A batch of a later version closes what a preview of an earlier one showed."""
+    row = '["É", "invoice", "USD", "net:30", "", "standard", 1, "1", "0", "h"]'
+    text = f"acme\n2026-08-09\n{row}"
+    expected = hashlib.sha256(text.encode()).hexdigest()
+    assert digest("acme", CUT_OFF, [preview("É", line_hash="h")]) == expected
+
+
 def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
     """The hash of the rows; 1 equals 1.00; the cut-off counts."""
     one, two = preview("A"), preview("B", at=2)
@@ -370,6 +379,7 @@ def test_a_digest_is_of_the_documents_not_of_their_order() -> None:
     assert same != digest("acme", CUT_OFF, [one, preview("B", line_hash="other", at=2)])
     assert same != digest("acme", date(2026, 8, 10), [one, two])
     assert same != digest("other", CUT_OFF, [one, two])
+    assert same != digest("acme", CUT_OFF, [one, preview("C", at=2)])
     assert same != digest(
         "acme", CUT_OFF, [one, two], BatchFilter(groups=frozenset({"none"})).written
     )
@@ -423,8 +433,8 @@ def test_the_filter_of_a_batch_is_written_by_name_and_in_order() -> None:
         "rule for missing timesheets": "wait",
         "only debtors": [],
     }
-    assert BatchFilter(groups=frozenset("a"), only=frozenset("A")).written == (
-        '{"groups": ["a"], "only debtors": ["A"]}'
+    assert BatchFilter(frozenset("a"), frozenset("A")).written == (
+        '{"excluded debtors": ["A"], "groups": ["a"]}'
     )
     assert '"É"' in narrow.written
 

@@ -278,4 +278,5 @@ def test_counted_ids_are_those_of_the_rows() -> None:
     """The rows are the first ids, each with the number of all; no rows are none."""
     rows = [SimpleNamespace(id=name, number=40) for name in "ab"]
     assert CountedIds.of(rows) == CountedIds(40, ("a", "b"))
+    assert CountedIds.of(rows[:1]) == CountedIds(40, ("a",))
     assert CountedIds.of([]) == CountedIds()

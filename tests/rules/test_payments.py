@@ -15,7 +15,7 @@ D = Decimal
 PAID = Payment("P1", "A", "0815", D(1000), "USD", date(2026, 3, 10))
 B = replace(PAID, remote_id="B", amount=D(400))
 NONE_LEFT = replace(PAID, amount=D(0))
-GONE = replace(PAID, amount=D(0), cancelled=True)
+GONE = replace(PAID, cancelled=True)
 GONE_EVERYWHERE = replace(GONE, remote_id="", currency="")
 OTHER = replace(PAID, payment_id="P2")
 
