@@ -16,7 +16,7 @@ from services.arg_sync.reconciliation.rules import (
 
 D = Decimal
 POSTED = SettledDelivery(
-    *(1, 1, "books", 7, "INV-1", "invoice", "USD", D(110), "C1", "R1"), posted=True, by_hand=False
+    *(1, 1, "gl-us", 7, "INV-1", "invoice", "USD", D(110), "C1", "R1"), posted=True, by_hand=False
 )
 OURS = RemoteDocument("R1", "INV-1", "invoice", "posted", "USD", D(110), "C1")
 DRAFT, VOIDED = replace(OURS, state="draft"), replace(OURS, state="voided")

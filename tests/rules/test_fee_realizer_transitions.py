@@ -105,12 +105,14 @@ def test_a_realization_over_the_limit_is_too_large() -> None:
     assert held.code == "realization_too_large"
 
 
-@pytest.mark.parametrize(("letter", "count"), [("k", 1_799), ("é", 899), ("€", 599), ("😀", 449)])
+@pytest.mark.parametrize(
+    ("character", "count"), [("k", 1_799), ("é", 899), ("€", 599), ("😀", 449)]
+)
 @pytest.mark.parametrize("kind", ["timesheet", "product"])
-def test_document_and_line_key_fit_an_index(letter: str, count: int, kind: str) -> None:
+def test_document_and_line_key_fit_an_index(character: str, count: int, kind: str) -> None:
     """At most 1,800 bytes together, counted in UTF-8."""
-    line = {"line_key": letter * count, "line_kind": kind}
-    rest = 1_800 - len(letter.encode()) * count
+    line = {"line_key": character * count, "line_kind": kind}
+    rest = 1_800 - len(character.encode()) * count
     assert key_too_long("d" * rest, Realized([{"line_key": "", "line_kind": kind}, line])) is None
     held = key_too_long("d" * (rest + 1), Realized([line]))
     assert held is not None

@@ -440,7 +440,7 @@ def test_the_filter_of_a_batch_is_written_by_name_and_in_order() -> None:
 
 
 def test_a_batch_of_named_debtors_leaves_the_others_out() -> None:
-    """No debtor named: every debtor; none at all: nobody."""
+    """No debtor named: every debtor; none at all: no debtor."""
     for only, left_out in ((None, ["", ""]), ({"A"}, ["", "B"]), (set(), ["A", "B"])):
         named = None if only is None else frozenset(only)
         found = [BatchFilter(only=named).left_out(name, "") for name in "AB"]
