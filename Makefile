@@ -65,8 +65,8 @@ nightly: install
 	@HISTORIES_SEED=$${HISTORIES_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest -q -p tests.skips -m nightly -n auto --dist worksteal tests/histories $(ARGS)
 
 mutants: install
-	@$(SYNC) --group mutants
-	@$(VENV)/bin/python -m tests.mutants
+	@$(SYNC) --group mutants --no-install-package setproctitle
+	@$(VENV)/bin/python -m tests.mutants $(ARGS)
 
 fuzz: install
 	@$(SYNC) --group fuzz
