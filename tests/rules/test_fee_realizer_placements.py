@@ -255,6 +255,19 @@ def test_the_currency_and_the_formula_of_a_fee(
     assert line["po_number"] == "PO-1"
 
 
+def test_each_fee_has_lines_of_its_own() -> None:
+    """A fee in halves and a fee at once: three lines, in the order of their keys."""
+    named = [{"fee_id": f"F-{number}", "item_id": "DIRECT-HIRE"} for number in (2, 1)]
+    plan = [{"share": "50", "day": 1}, {"share": "50", "day": 90}]
+    two = placement(fees=[named[0] | {"amount": "5"}, named[1] | {"amount": "8", "plan": plan}])
+    lines = lines_of(realize_placement(two, facts_with()))
+    assert [(line["line_key"][6:9], line["amount"]) for line in lines] == [
+        ("F-1", "4"),
+        ("F-1", "4"),
+        ("F-2", "5"),
+    ]
+
+
 def test_a_fee_is_below_the_limit_of_a_price() -> None:
     """10,000,000,000.00 does not fit into a message."""
     fee = {"fee_id": "F-1", "item_id": "DIRECT-HIRE", "po_number": "PO-2"}

@@ -105,6 +105,12 @@ def test_a_snooze_waits_for_its_key_to_come_back() -> None:
     assert carried(FIRST, (), (DEAR,), snoozes={REG: SNOOZED}).snoozes == {DEAR.line_key: SNOOZED}
 
 
+def test_a_snooze_without_heir_keeps_no_other_from_passing() -> None:
+    """Overtime is not there again; the snooze of regular time passes to its new price."""
+    after = carried(BOTH, (DEAR,), snoozes={OT: SNOOZED, REG: SNOOZED})
+    assert set(after.snoozes) == {OT, DEAR.line_key}
+
+
 def test_a_snooze_of_a_product_passes_by_catalog_item() -> None:
     """... or of the same catalog item."""
     before = realization("P-1", 1, product_line("10000.00"))
