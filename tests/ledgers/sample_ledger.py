@@ -6,7 +6,7 @@ switches.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -19,6 +19,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -48,6 +49,7 @@ class SampleVendor:
     blocked: set[str] = field(default_factory=set)
     closed_before: str = ""
     token: str = TOKEN
+    codes: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     _by_key: dict[str, str] = field(default_factory=dict)
     _acquire_lock: set[tuple[str, str]] = field(default_factory=set)
 
@@ -62,6 +64,8 @@ class SampleVendor:
         parts = [part for part in asked.path.split("/") if part]
         if parts == ["company"]:
             return Reply.of(200, {"name": "Sample Ledger"})
+        if parts[0] == "codes":
+            return Reply.of(200, {"codes": self.codes.get(parts[1])})
         if parts[0] == "customers":
             return self._customer(asked)
         if parts == ["payments"]:
@@ -181,6 +185,11 @@ class SampleLedger:
     async def check(self) -> str:
         """Whom we talk to."""
         return f"connected to {(await self._call('GET', '/company'))['name']}"
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """All of a kind, if it has any."""
+        found = (await self._call("GET", f"/codes/{kind}"))["codes"]
+        return None if found is None else [LedgerCode(**each) for each in found]
 
     async def renew(self) -> None:
         """A fixed token: read again."""

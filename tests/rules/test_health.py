@@ -70,9 +70,21 @@ CASES: list[tuple[str, str, str, dict[str, Any]]] = [
     ),
     (
         "ledger_mapping_missing",
-        "warning",
+        "error",
         "billing_company",
         {"unmapped": {"gl-us": ["account REG", "tax VAT"], "others": []}},
+    ),
+    (
+        "ledger_code_unusable",
+        "error",
+        "billing_company",
+        {"unusable": {"gl-us": ["Xero has no account 400"], "others": []}},
+    ),
+    (
+        "ledger_tax_basis",
+        "warning",
+        "billing_company",
+        {"ledgers": (LedgerConnection("gl-us", "connected", tax_basis="document"),)},
     ),
     (
         "parent_of_wrong_level",

@@ -12,8 +12,10 @@ from services.arg_sync.deliveries.rules.mapping import SoldLine, _line
 from services.invoicer.batches.rules.ledgers import (
     LedgerConnection,
     SoldItem,
+    UnusableCode,
     relevant_connections,
     unmapped,
+    unusable,
 )
 from shared.terms import ClosedLine
 
@@ -64,6 +66,32 @@ def test_both_name_the_same_codes(seed: int) -> None:
         assert unmapped(sold, codes) == sorted(
             {one for each in sold for one in refused_for(each, codes)}
         )
+
+
+def test_a_system_that_takes_items_lacks_an_item_where_only_an_account_is_mapped() -> None:
+    """QuickBooks and NetSuite take the account from the item: the account alone is refused."""
+    sold = [SoldItem("timesheet", "", "REG", "", Decimal(0))]
+    assert unmapped(sold, {("account", "")}) == []
+    assert unmapped(sold, {("account", "")}, "item") == ["item REG"]
+    assert unmapped(sold, {("item", "time")}, "item") == []
+
+
+def test_only_the_codes_that_a_batch_uses_refuse_it() -> None:
+    """The most exact mapped code of a line counts, its tax, its currency and its terms."""
+    known = [
+        UnusableCode("account", "OT", "overtime"),
+        UnusableCode("account", "time", "time"),
+        UnusableCode("tax", "VAT", "vat"),
+        UnusableCode("currency", "EUR", "euro"),
+        UnusableCode("term", "", "terms"),
+    ]
+    codes = {("account", "OT"), ("account", "time"), ("tax", "VAT")}
+    regular = SoldItem("timesheet", "", "REG", "", Decimal(0))
+    overtime = SoldItem("timesheet", "", "OT", "VAT", Decimal(10))
+    assert unusable([regular], codes, set(), known) == ["time"]
+    assert unusable([overtime], codes, {("currency", "USD")}, known) == ["overtime", "vat"]
+    others = {("currency", "EUR"), ("term", "")}
+    assert unusable([], codes, others, known) == ["euro", "terms"]
 
 
 def test_a_ledger_that_was_ended_counts_if_none_took_its_place() -> None:

@@ -6,7 +6,7 @@ a second draft; it is never posted without a look-up, and reconciliation finds i
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -57,6 +58,13 @@ STATES: dict[str, RemoteState] = {
     "Canceled": "voided",
     "Corrective": "posted",
 }
+CODES: Mapping[CodeKind, tuple[str, str]] = {
+    "account": ("accounts", "number"),
+    "item": ("items", "number"),
+    "tax": ("taxGroups", "code"),
+    "currency": ("currencies", "code"),
+}
+"""The lists of codes, and the field that holds the code."""
 PAGE = 200
 TAX_ID_LENGTH = 20
 GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -92,6 +100,19 @@ class BusinessCentral(CloudAdapter):
         company = await self._company()
         name, currency = company.get("displayName", "?"), company.get("currencyCode", "?")
         return f"connected to the Business Central company {name}, currency {currency}"
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """Return all codes of a kind; documents have no code for their terms of ours."""
+        if kind not in CODES:
+            return None
+        entity, field = CODES[kind]
+        rows = list_in(await self.read(f"/{entity}"), "value")
+        found = [
+            LedgerCode(str(row[field]), str(row.get("displayName") or ""), _no_use(row))
+            for row in rows
+            if row.get(field)
+        ]
+        return [LedgerCode(await self._home_currency()), *found] if kind == "currency" else found
 
     async def _company(self) -> Row:
         found = list_in(await self.read("/companyInformation"), "value")
@@ -312,6 +333,15 @@ def read_failure(response: Response, writes: bool) -> Failure | None:
         return Failure("transient", code, message, retry_after=response.retry_after)
     failed = failure_of(response, writes=writes, words=f"{code}: {message}")
     return failed or Failure("permanent", code or "error", message)
+
+
+def _no_use(row: Row) -> str:
+    """Return why a line of a sales document may not have this code."""
+    if row.get("blocked") is True:
+        return "is blocked"
+    if row.get("accountType") not in (None, "Posting"):
+        return f"is a {str(row['accountType']).lower()} account"
+    return "takes no direct posting" if row.get("directPosting") is False else ""
 
 
 def _line(line: Line, currency: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ NetSuite would compute.
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -23,6 +23,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -46,6 +47,7 @@ from services.arg_sync.ledgers.lookups import (
     required_values,
     value_in,
 )
+from services.arg_sync.ledgers.netsuite_codes import NO_ID, codes_of
 from services.arg_sync.ledgers.oauth import signed_assertion
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared.json_text import finite_decimal
@@ -79,8 +81,6 @@ STATES: dict[str, RemoteState] = {
 }
 """`status.id`: open, paid in full or fully applied, pending approval, rejected, voided."""
 ADDRESS_LINES, ADDRESS_LENGTH = 3, 150
-NO_ID = "none"
-"""Stands for the internal id of the currency where Multiple Currencies is off: no field has one."""
 FIRST_MOMENT = "2000-01-01 00:00:00"
 PAYMENTS = (
     "select t.id as payment, l.previousdoc as invoice, i.externalid as number,"
@@ -141,6 +141,10 @@ class NetSuite(CloudAdapter):
                 everywhere=True,
             )
         return f"connected to the NetSuite account {self._account}, which holds {invoices} invoices"
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """Return items, tax codes or currencies; the account comes with the item."""
+        return await codes_of(kind, wanted, self._currencies, self._query, self._record)
 
     def _judged(self, failed: Failure | None, token: str) -> Failure | None:
         """Tell a refused login from too many calls at once: NetSuite words both alike.

@@ -8,7 +8,7 @@ that names the rate, for a total alone is ignored there.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -44,6 +45,7 @@ from services.arg_sync.ledgers.lookups import (
     value_in,
 )
 from services.arg_sync.ledgers.oauth import refresh_or_client
+from services.arg_sync.ledgers.quickbooks_codes import codes_of, currency_codes
 from services.arg_sync.ledgers.quickbooks_taxes import TaxRates, listed, tax_lines
 from services.arg_sync.ledgers.session import CloudAdapter, key_of, most_lines_setting, object_in
 from shared import clock
@@ -100,6 +102,13 @@ class QuickBooks(CloudAdapter):
                 everywhere=True,
             )
         return f"connected to the QuickBooks company {name} ({country}), realm {self._realm}"
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """Return items, tax codes or currencies; the account comes with the item."""
+        if kind == "currency":
+            several = (await self._currency_settings()).get("MultiCurrencyEnabled")
+            return await currency_codes(await self._home_currency(), bool(several), self._query)
+        return await codes_of(kind, wanted, self._query)
 
     async def _currency_settings(self) -> Row:
         body = await self.read("/preferences")

@@ -9,7 +9,7 @@ them as long as the bases agree, and the total is compared before anything is po
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 from operator import index
@@ -22,6 +22,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -40,6 +41,7 @@ from services.arg_sync.ledgers.lookups import (
     required_values,
     value_in,
 )
+from services.arg_sync.ledgers.tryton_codes import codes_of
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, TrytonWarning
 from shared.money import minor_unit
 from shared.terms import DocumentType
@@ -105,6 +107,10 @@ class Tryton(AdapterBase):
             f"connected to {name} ({currency}) in {self._database} as {self._user}:"
             f" {accounts} accounts can be booked on"
         )
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """Return all codes of a kind; a line names no item."""
+        return await codes_of(kind, await self._company(), self._search)
 
     async def renew(self) -> None:
         """Log in again."""

@@ -6,7 +6,7 @@ documents go in one call, because a day has 5,000 calls; each has a result of it
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from services.arg_sync.ledgers.adapter import (
     FrozenRequest,
     Setting,
 )
+from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
 from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
@@ -64,6 +65,13 @@ STATES: dict[str, RemoteState] = {
 PLURAL = {"invoice": "Invoices", "credit-note": "CreditNotes"}
 SINGULAR = {"invoice": "Invoice", "credit-note": "CreditNote"}
 TYPES = {"invoice": "ACCREC", "credit-note": "ACCRECCREDIT"}
+CODES: Mapping[CodeKind, tuple[str, str]] = {
+    "account": ("Accounts", "Code"),
+    "item": ("Items", "Code"),
+    "tax": ("TaxRates", "TaxType"),
+    "currency": ("Currencies", "Code"),
+}
+"""The lists of codes, and the field that holds the code."""
 TAKEN = re.compile(r"must be unique|already (exists|been used|in use)", re.IGNORECASE)
 
 
@@ -89,6 +97,18 @@ class Xero(CloudAdapter):
         organisation = await self._organisation()
         name, currency = organisation.get("Name", "?"), organisation.get("BaseCurrency", "?")
         return f"connected to the Xero organisation {name}, base currency {currency}"
+
+    async def codes(self, kind: CodeKind, wanted: Collection[str]) -> Sequence[LedgerCode] | None:
+        """Return all codes of a kind; documents have no code for their terms."""
+        if kind not in CODES:
+            return None
+        plural, field = CODES[kind]
+        rows = list_in(await self.read(f"/{plural}"), plural)
+        return [
+            LedgerCode(str(row[field]), str(row.get("Name") or ""), _no_use(kind, row))
+            for row in rows
+            if row.get(field)
+        ]
 
     async def _organisation(self) -> Row:
         found = list_in(await self.read("/Organisation"), "Organisations")
@@ -357,6 +377,19 @@ def _messages(body: Mapping[str, Any]) -> str:
     own = [error.get("Message", "") for error in body.get("ValidationErrors") or ()]
     messages = "; ".join(dict.fromkeys(filter(None, deep + own)))
     return messages or str(body.get("Message") or body.get("Detail") or "")
+
+
+def _no_use(kind: CodeKind, row: Row) -> str:
+    """Return why a line of a sales document may not have this code."""
+    if row.get("Status") not in (None, "ACTIVE"):
+        return f"is {str(row['Status']).lower()}"
+    if row.get("Type") == "BANK":
+        return "is a bank account"
+    if row.get("SystemAccount") in ("DEBTORS", "CREDITORS"):
+        return "is a control account"
+    if kind == "item" and row.get("IsSold") is False:
+        return "is not for sale"
+    return "is not for revenue" if row.get("CanApplyToRevenue") is False else ""
 
 
 def _changed_at(one: Row) -> str:

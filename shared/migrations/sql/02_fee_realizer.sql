@@ -262,6 +262,20 @@ CREATE VIEW fee_realizer.billing_company_settings AS
 CREATE VIEW fee_realizer.company_tax_rate AS
   SELECT billing_company, tax_code, from_date, percent FROM fee_realizer.tax_rate;
 
+-- What a billing company may put on a document: a ledger needs a code for each.
+CREATE VIEW fee_realizer.company_code AS
+  SELECT billing_company, 'currency' AS what, currency AS code
+  FROM fee_realizer.billing_company WHERE known
+  UNION
+  SELECT billing_company, 'currency', currency FROM fee_realizer.requirement
+  WHERE known AND NOT closed AND currency <> ''
+  UNION
+  SELECT billing_company, 'tax', tax_code FROM fee_realizer.tax_rate
+  UNION
+  SELECT c.billing_company, 'item', i.item_id
+  FROM fee_realizer.billing_company c CROSS JOIN fee_realizer.catalog_item i
+  WHERE c.known AND i.known;
+
 CREATE VIEW fee_realizer.held_document AS
   SELECT d.document_kind, d.document_id, d.source_id, d.revision, d.realization_no, d.hold_code,
     d.hold_message, d.held_since,
@@ -386,6 +400,7 @@ CREATE VIEW fee_realizer.price_impact AS
 GRANT SELECT ON fee_realizer.billing_company_settings, fee_realizer.company_tax_rate,
   fee_realizer.held_document, fee_realizer.latest_realization, fee_realizer.document_state
   TO invoicer, scheduler, arg_sync;
+GRANT SELECT ON fee_realizer.company_code TO arg_sync;
 GRANT SELECT ON fee_realizer.expected_placement, fee_realizer.billable_span,
   fee_realizer.timesheet_week, fee_realizer.held_timesheet, fee_realizer.document_to_price,
   fee_realizer.price_impact, fee_realizer.ended_placement,

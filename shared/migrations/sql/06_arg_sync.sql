@@ -39,6 +39,13 @@ CREATE TABLE arg_sync.mapping (
       what text NOT NULL CHECK (what IN ('account', 'item', 'term', 'tax', 'customer')),
   code text NOT NULL, remote text NOT NULL, actor text NOT NULL, mapped_at timestamptz NOT NULL,
   PRIMARY KEY (ledger, what, code));
+-- What the last test of a connection found wrong with its mapping. `remote` is empty for a code of
+-- the billing company that is not mapped.
+CREATE TABLE arg_sync.mapping_problem (
+  ledger text NOT NULL REFERENCES arg_sync.connection,
+      what text NOT NULL CHECK (what IN ('account', 'item', 'term', 'tax', 'currency')),
+  code text NOT NULL, remote text NOT NULL, message text NOT NULL,
+  PRIMARY KEY (ledger, what, code));
 -- customer ids; one worker at a time looks up or creates
 CREATE TABLE arg_sync.customer (
   ledger text NOT NULL REFERENCES arg_sync.connection, account_name text NOT NULL,
@@ -164,13 +171,20 @@ CREATE UNIQUE INDEX reconciliation_open ON arg_sync.reconciliation (ledger)
 -- For the invoicer's health check: whether the documents of a billing company can be delivered.
 CREATE VIEW arg_sync.connection_health AS
   SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until,
-      circuit_message, check_outcome, check_message, checked_at
-  FROM arg_sync.connection;
+      circuit_message, check_outcome, check_message, checked_at,
+      coalesce(k.capabilities ->> 'tax_basis', 'any') AS tax_basis,
+      coalesce(k.capabilities ->> 'line_code', 'either') AS line_code
+  FROM arg_sync.connection LEFT JOIN arg_sync.ledger_kind k USING (kind);
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
-GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code TO invoicer;
+-- Mapped codes and currencies that the ledger does not take.
+CREATE VIEW arg_sync.unusable_code AS
+  SELECT ledger, what, code, message FROM arg_sync.mapping_problem WHERE remote <> '';
+GRANT SELECT ON arg_sync.connection_health, arg_sync.mapped_code, arg_sync.unusable_code
+  TO invoicer;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, arg_sync.call_slot,
-    arg_sync.call_count, arg_sync.held_command, arg_sync.customer TO arg_sync;
+    arg_sync.call_count, arg_sync.held_command, arg_sync.customer, arg_sync.mapping_problem
+    TO arg_sync;
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
     arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;

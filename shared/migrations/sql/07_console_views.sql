@@ -232,6 +232,14 @@ CREATE VIEW arg_sync.console_connection AS
          coalesce(open_until > clock_timestamp(), false) AS resting,
          check_requested_at, checked_at, check_outcome, check_message, actor, connected_at
   FROM arg_sync.connection;
+-- Code mappings, and what the last test of the connection found wrong with them.
+CREATE VIEW arg_sync.console_mapping AS
+  SELECT ledger, what, code, remote, actor, mapped_at FROM arg_sync.mapping;
+CREATE VIEW arg_sync.console_mapping_problem AS
+  SELECT ledger, what, code, remote, message FROM arg_sync.mapping_problem;
+-- What a billing company may put on a document.
+CREATE VIEW fee_realizer.console_company_code AS
+  SELECT billing_company, what, code FROM fee_realizer.company_code;
 -- The public key with which secrets of connections are sealed, whether another one is asked for in
 -- its place, and how many connections have secrets that are sealed for an older key.
 CREATE VIEW arg_sync.console_sealing_key AS

@@ -19,6 +19,19 @@ BASE = f"/v2.0/{TENANT}/Production/api/v2.0/companies({COMPANY})"
 CENT = Decimal("0.01")
 LINES = {"salesInvoices": "salesInvoiceLines", "salesCreditMemos": "salesCreditMemoLines"}
 RATES = {"T10": Decimal("0.1")}
+LISTS: Mapping[str, list[dict[str, Any]]] = {
+    "accounts": [
+        {"number": "6110", "displayName": "Sales", "accountType": "Posting", "blocked": False}
+        | {"directPosting": True},
+        {"number": "6000", "displayName": "Income", "accountType": "Heading", "blocked": False}
+        | {"directPosting": False},
+        {"number": "6120", "displayName": "Old", "accountType": "Posting", "blocked": True}
+        | {"directPosting": True},
+    ],
+    "items": [{"number": "NURSE", "displayName": "Nursing", "blocked": False}],
+    "taxGroups": [{"code": "T10", "displayName": "Tax of 10 %", "taxType": "VAT"}],
+    "currencies": [{"code": "EUR", "displayName": "Euro"}],
+}
 
 
 @dataclass
@@ -64,6 +77,8 @@ class BusinessCentralVendor:
         name, an_id, verb = found.groups()
         if name == "companyInformation":
             return said(200, {"value": [{"displayName": "CRONUS", "currencyCode": "USD"}]})
+        if name in LISTS:
+            return said(200, {"value": LISTS[name]})
         if name == "customers":
             return self._customers(asked, an_id)
         if asked.method == "POST" and not an_id:

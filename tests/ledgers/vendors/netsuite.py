@@ -53,7 +53,7 @@ class NetSuiteVendor:
 
     `multicurrency`: the feature Multiple Currencies; off, no record and no table has a currency.
     `suitetax`: the feature SuiteTax; off, no record has a tax detail. `busy`: how many of the next
-    calls are refused as if their token were wrong.
+    calls are refused as if their token were wrong. `items`: the active ones of `known_items`.
     """
 
     login: Login = field(default_factory=Login)
@@ -70,6 +70,7 @@ class NetSuiteVendor:
     )
     payments: list[dict[str, Any]] = field(default_factory=list)
     items: set[str] = field(default_factory=lambda: {"42"})
+    known_items: frozenset[str] = frozenset({"42", "43"})
     closed_before: str = ""
     multicurrency: bool = True
     suitetax: bool = True
@@ -302,6 +303,20 @@ class NetSuiteVendor:
                 if one["companyName"] == wanted
                 or (external is not None and one["externalId"] == external[1])
             ]
+            return self._rows(rows)
+        if "from item where" in query:
+            wanted = re.search(r"id in \(([\d, ]+)\)", query)
+            ids = wanted[1].split(", ") if wanted else sorted(self.items)
+            inactive = {an_id: an_id not in self.items for an_id in ids}
+            return self._rows(
+                [
+                    {"id": an_id, "name": f"Item {an_id}", "inactive": "T" if off else "F"}
+                    for an_id, off in inactive.items()
+                    if an_id in self.known_items
+                ]
+            )
+        if query.endswith("from currency"):
+            rows = [{"id": i, "symbol": code, "inactive": "F"} for i, code in CURRENCIES.items()]
             return self._rows(rows)
         since = re.search(r"to_timestamp\('([^']+)'", query)
         assert self.multicurrency or "t.currency" not in query, "no such column"

@@ -73,6 +73,18 @@ def _taxes() -> dict[str, dict[str, dict[str, Any]]]:
     return {
         "TaxCode": {code["Id"]: code for code in codes},
         "TaxRate": {an_id: tax_rate(an_id, percent) for an_id, percent in percents.items()},
+        "Item": {
+            "11": {
+                "Id": "11",
+                "Name": "Nursing",
+                "Active": True,
+                "Type": "Service",
+                "IncomeAccountRef": {"value": "79"},
+            }
+        },
+        "CompanyCurrency": {
+            "1": {"Id": "1", "Code": "EUR", "Name": "Euro", "Active": True},
+        },
     }
 
 
@@ -371,6 +383,7 @@ class QuickBooksVendor:
         else:
             column = re.match(r"(\w+) (?:in|=) ", where)
             assert column is not None, where
+        if since is None and column is not None and column[1] != "Active":
             values = {
                 re.sub(r"\\(.)", r"\1", value)
                 for value in re.findall(r"'((?:[^'\\]|\\.)*)'", where)

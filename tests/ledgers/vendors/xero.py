@@ -19,6 +19,22 @@ CENT = Decimal("0.01")
 TENANT = "4d0d7b1e-6f5e-4b57-9c5e-1f0c6f1d2a11"
 ONE = {"Invoices": ("Invoice", "ACCREC"), "CreditNotes": ("CreditNote", "ACCRECCREDIT")}
 
+LISTS: Mapping[str, list[dict[str, Any]]] = {
+    "Accounts": [
+        {"Code": "200", "Name": "Sales", "Type": "REVENUE", "Status": "ACTIVE"},
+        {"Code": "210", "Name": "Old sales", "Type": "REVENUE", "Status": "ARCHIVED"},
+        {"Code": "090", "Name": "Bank", "Type": "BANK", "Status": "ACTIVE"},
+        {"Code": "610", "Name": "Accounts Receivable", "Type": "CURRENT", "Status": "ACTIVE"}
+        | {"SystemAccount": "DEBTORS"},
+    ],
+    "Items": [{"Code": "NURSE", "Name": "Nursing", "IsSold": True}],
+    "TaxRates": [
+        {"Name": "Output", "TaxType": "OUTPUT", "Status": "ACTIVE", "CanApplyToRevenue": True},
+        {"Name": "Input", "TaxType": "INPUT", "Status": "ACTIVE", "CanApplyToRevenue": False},
+    ],
+    "Currencies": [{"Code": "USD", "Description": "United States Dollar"}],
+}
+
 Checked = Callable[[Asked, str, Reply | None], None]
 """Holds a request (no reply yet) or a reply to it against the official description."""
 
@@ -83,6 +99,8 @@ class XeroVendor:
             return self._by_key[key]
         if parts == ["Organisation"]:
             return self._list("Organisations", [{"Name": "Acme US", "BaseCurrency": "USD"}])
+        if parts[0] in LISTS:
+            return self._list(parts[0], LISTS[parts[0]])
         if parts[0] == "Contacts":
             reply = self._contacts(asked, parts)
         elif parts[0] == "Payments":

@@ -80,15 +80,30 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
         await secrets.put_sealed(connection, command.ledger, sealed)
     await connections.request_check(connection, command.ledger)
     verb = "connected" if known is None else "connected again"
+    basis = await _tax_basis_note(connection, spec, command.billing_company)
     return Answer(
         f"{command.ledger} is {verb}: a {spec.title} ledger of {command.billing_company};"
-        f" `backoffice ledger test {command.ledger}` shows whether it works",
+        f" `backoffice ledger test {command.ledger}` shows whether it works{basis}",
         details={"ledger": command.ledger, "auto_sync": command.auto_sync},
         before=None
         if known is None
         else {"settings": dict(known.settings), "auto_sync": known.auto_sync, "state": known.state},
         after={"settings": command.settings, "auto_sync": command.auto_sync, "state": "connected"},
         subjects=[command.ledger],
+    )
+
+
+async def _tax_basis_note(
+    connection: AsyncConnection, spec: AdapterSpec, billing_company: str
+) -> str:
+    """Say which tax basis the ledger needs, if the billing company has another one."""
+    needed = spec.capabilities.tax_basis
+    if needed == "any" or await connections.tax_basis_of(connection, billing_company) == needed:
+        return ""
+    return (
+        f"; {spec.title} computes the tax itself, per {needed}: set the same for {billing_company}"
+        f" with `backoffice billing-company set {billing_company} --tax-basis {needed}`,"
+        " otherwise totals may differ by a cent and documents are refused"
     )
 
 
@@ -239,7 +254,7 @@ async def on_disconnect(connection: AsyncConnection, command: DisconnectLedger) 
 
 async def on_mapping(connection: AsyncConnection, command: ImportMapping) -> Answer:
     """Add or replace mapped codes. A customer with a new code is looked up again."""
-    await require_connection(connection, command.ledger)
+    known = await require_connection(connection, command.ledger)
     seen: dict[tuple[str, str], str] = {}
     for row in command.rows:
         if seen.setdefault((row.what, row.code), row.remote) != row.remote:
@@ -251,6 +266,9 @@ async def on_mapping(connection: AsyncConnection, command: ImportMapping) -> Ans
             )
     mapped = [(row.what, row.code, row.remote) for row in command.rows]
     await mappings.put_mapping(connection, command.ledger, mapped, command.actor)
+    await mappings.forget_problems(connection, command.ledger, [row[:2] for row in mapped])
+    if known.state == "connected":  # a refused login is not tried again for a mapping
+        await connections.request_check(connection, command.ledger)
     for row in command.rows:
         if row.what == "customer":
             await customers.forget_customer(connection, command.ledger, row.code)
@@ -278,7 +296,7 @@ def described(spec: AdapterSpec) -> dict[str, str]:
         "title": spec.title,
         "needs": spec.needs,
         "settings": json.dumps([asdict(each) for each in settings_of(spec)]),
-        "capabilities": json.dumps(asdict(spec.capabilities)),
+        "capabilities": json.dumps(asdict(spec.capabilities) | {"line_code": spec.line_code}),
     }
 
 

@@ -57,6 +57,17 @@ async def connection_for(
     return found[0] if found else None
 
 
+async def tax_basis_of(connection: AsyncConnection, billing_company: str) -> str:
+    """Return how a billing company computes tax: line or document; "" if it is not known."""
+    found = await rows(
+        connection,
+        "SELECT tax_basis FROM fee_realizer.billing_company_settings"
+        " WHERE billing_company = :company",
+        company=billing_company,
+    )
+    return str(found[0].tax_basis) if found else ""
+
+
 async def connections_named(
     connection: AsyncConnection, ledgers: Sequence[str]
 ) -> list[LedgerConnection]:

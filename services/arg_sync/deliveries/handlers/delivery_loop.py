@@ -32,7 +32,8 @@ class DeliveryLoop(ConnectionLoop):
     async def work(self, ledger: LedgerConnection, open_adapter: OpenAdapter) -> None:
         """Check the connection if an operator asked for it, then deliver."""
         if ledger.check_requested_at is not None:
-            await run_check(self.unit_of_work.engine, ledger, open_adapter)
+            spec = self.specs[ledger.kind]
+            await run_check(self.unit_of_work.engine, ledger, open_adapter, spec)
         if ledger.state == "connected" and not ledger.circuit_open:
             await DeliveryRun(self, ledger, open_adapter).run()
 

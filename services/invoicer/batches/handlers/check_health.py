@@ -10,7 +10,7 @@ from services.invoicer.batches.handlers.build_batch import BatchPlan
 from services.invoicer.batches.rules import health, reasons
 from services.invoicer.batches.rules.health import VERY_LATE
 from services.invoicer.batches.rules.health_snapshot import NONE, CountedIds, HealthSnapshot
-from services.invoicer.batches.rules.ledgers import LedgerConnection, unmapped
+from services.invoicer.batches.rules.ledgers import Codes, LedgerConnection, unmapped, unusable
 from services.invoicer.batches.store import health as store
 from services.invoicer.batches.store import ledgers
 from services.invoicer.debtors.rules.account_names import look_alikes
@@ -64,6 +64,7 @@ async def check_health(
     if full:
         counts |= await store.counts(connection, company, plan.cut_off - VERY_LATE)
     connections = await ledgers.ledgers_of(connection, company)
+    lacking, useless = await _mapping_problems(connection, connections, plan)
     parked = [each for each in plan.debtors if each.parked and not each.left_out]
     snapshot = HealthSnapshot(
         company=plan.company,
@@ -83,7 +84,8 @@ async def check_health(
         held=await store.held(connection, company) if full else {},
         known_time_groups=plan.decisions.known_time_groups,
         ledgers=connections,
-        unmapped=await _unmapped(connection, connections) if full else {},
+        unmapped=lacking,
+        unusable=useless,
         details=await _differing_details(connection, counts),
         look_alikes=await _look_alikes(connection) if full else (),
     )
@@ -113,12 +115,29 @@ def _in_two_currencies(plan: BatchPlan) -> CountedIds:
     return CountedIds.all(sorted(name for name, used in currencies.items() if len(used) > 1))
 
 
-async def _unmapped(
-    connection: AsyncConnection, connections: Sequence[LedgerConnection]
-) -> dict[str, list[str]]:
-    """Return the codes that each connected ledger's mapping lacks for the lines that are in."""
-    connected = [each.ledger for each in connections if each.state != "disconnected"]
-    needed = await ledgers.sold_items(connection) if connected else []
-    return {
-        ledger: unmapped(needed, await ledgers.codes_of(connection, ledger)) for ledger in connected
+async def _mapping_problems(
+    connection: AsyncConnection, connections: Sequence[LedgerConnection], plan: BatchPlan
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return by connected ledger the codes that its mapping lacks and what is wrong with others.
+
+    Both are about the lines that are in. They are read for every batch that takes numbers, because
+    the delivery would refuse its documents.
+    """
+    connected = [each for each in connections if each.state != "disconnected"]
+    sold = await ledgers.sold_items(connection) if connected else []
+    lacking, useless = {}, {}
+    for each in connected:
+        codes = await ledgers.codes_of(connection, each.ledger)
+        lacking[each.ledger] = unmapped(sold, codes, each.line_code)
+        known = await ledgers.unusable_codes(connection, each.ledger)
+        useless[each.ledger] = unusable(sold, codes, _used_besides(plan, codes), known)
+    return lacking, useless
+
+
+def _used_besides(plan: BatchPlan, codes: Codes) -> set[tuple[str, str]]:
+    """Return the currencies of the documents, and the mapped codes of their payment terms."""
+    groups = [document.group for document in plan.documents]
+    terms = {group.terms.payment_terms for group in groups}
+    return {("currency", group.currency) for group in groups} | {
+        ("term", code if ("term", code) in codes else "") for code in terms
     }

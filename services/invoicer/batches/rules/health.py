@@ -159,13 +159,44 @@ RULES = (
     ),
     # Otherwise the batch would close documents that the delivery then refuses.
     HealthRule(
-        "ledger_mapping_missing", "warning", "billing_company", "code",
+        "ledger_mapping_missing", "error", "billing_company", "code",
         "the mapping of {ledger} lacks {counted} of this batch: {ids}",
-        "add them: `backoffice ledger map import FILE.csv --ledger {ledger}`",
+        "add them: `backoffice ledger map import FILE.csv --ledger {ledger}`; or end the"
+        " connection: `backoffice ledger disconnect {ledger}`",
         find=lambda snapshot: [
             match
             for ledger, codes in sorted(snapshot.unmapped.items())
             for match in _any(CountedIds.all(codes), ledger=ledger)
+        ],
+    ),
+    HealthRule(
+        "ledger_code_unusable", "error", "billing_company", "code",
+        "{ledger} would refuse documents of this batch: {problems}",
+        "correct the mapping (`backoffice ledger map check {ledger}`), or the ledger and"
+        " `backoffice ledger test {ledger}`",
+        find=lambda snapshot: [
+            match
+            for ledger, problems in sorted(snapshot.unusable.items())
+            for match in _any(
+                CountedIds.all(problems), ledger=ledger, problems="; ".join(problems[:5])
+            )
+        ],
+    ),
+    # The ledger computes the tax itself; by another basis it may differ by a cent.
+    HealthRule(
+        "ledger_tax_basis", "warning", "billing_company", "ledger",
+        "{ids} computes tax per {needed} and {company} per {basis}:"
+        " totals may differ by a cent, and the ledger's documents are then refused",
+        "`backoffice billing-company set {company} --tax-basis {needed}`",
+        find=lambda snapshot: [
+            match
+            for each in relevant_connections(snapshot.ledgers)
+            for match in _one_if(
+                each.tax_basis not in ("any", snapshot.company.tax_basis),
+                each.ledger,
+                needed=each.tax_basis,
+                basis=snapshot.company.tax_basis,
+            )
         ],
     ),
     HealthRule(

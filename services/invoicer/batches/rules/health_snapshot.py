@@ -42,7 +42,8 @@ class HealthSnapshot:
     of its rule. `lines`: how many lines are out, by the code of its rule and by billto node or tax
     code. `waits_for_price`: for how many seconds the oldest document has waited to be priced again.
     `parked`, `waiting`: the cause by debtor. `held`: documents by the code of the hold.
-    `unmapped`: the missing codes by ledger. `details`: what differs between the nodes of a debtor.
+    `unmapped`: the missing codes by ledger. `unusable`: what is wrong with mapped codes, by ledger.
+    `details`: what differs between the nodes of a debtor.
     `look_alikes`: groups of Account Names that look alike.
     """
 
@@ -60,5 +61,6 @@ class HealthSnapshot:
     known_time_groups: frozenset[str] = frozenset()
     ledgers: Sequence[LedgerConnection] = ()
     unmapped: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unusable: Mapping[str, Sequence[str]] = field(default_factory=dict)
     details: Sequence[str] = ()
     look_alikes: Sequence[Sequence[str]] = ()

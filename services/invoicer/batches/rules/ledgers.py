@@ -16,7 +16,9 @@ Codes = Set[tuple[str, str]]
 class LedgerConnection:
     """A ledger connection as arg_sync shows it.
 
-    `circuit_open`: arg_sync pauses calls after repeated failures. `message`: why.
+    `circuit_open`: arg_sync pauses calls after repeated failures. `message`: why. `tax_basis`: how
+    the company must compute tax so that the ledger's own agrees ("any": as it does). `line_code`:
+    what a line needs, an account, an item or either.
     """
 
     ledger: str
@@ -24,6 +26,8 @@ class LedgerConnection:
     circuit_open: bool = False
     check_failed: bool = False
     message: str = ""
+    tax_basis: str = "any"
+    line_code: str = "either"
 
     @property
     def problem(self) -> str:
@@ -48,17 +52,50 @@ class SoldItem:
     tax_rate: Decimal
 
 
-def unmapped(sold: Iterable[SoldItem], codes: Codes) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class UnusableCode:
+    """A mapped code, or a currency, that the last test of a connection did not find usable."""
+
+    what: str
+    code: str
+    message: str
+
+
+def unmapped(sold: Iterable[SoldItem], codes: Codes, line_code: str = "either") -> list[str]:
     """Return the codes that a mapping lacks, worded as in the refusal of a delivery."""
     missing: set[str] = set()
+    needed = ("account", "item") if line_code == "either" else (line_code,)
     for each in sold:
-        kind = "time" if each.line_kind == "timesheet" else "product"
-        named = {each.item_id, each.time_type, kind, ""}
-        if not any((what, code) in codes for what in ("account", "item") for code in named):
-            missing.add(f"account {each.item_id or each.time_type or kind}")
+        if not any((what, code) in codes for what in needed for code in [*_named(each), ""]):
+            missing.add(f"{needed[0]} {_named(each)[0]}")
         if ("tax", each.tax_code) not in codes and (each.tax_code or each.tax_rate != 0):
             missing.add(f"tax {each.tax_code or f'{each.tax_rate.normalize():f} %'}")
     return sorted(missing)
+
+
+def _named(sold: SoldItem) -> list[str]:
+    """Return the codes by which a line may be mapped, the most exact first."""
+    kind = "time" if sold.line_kind == "timesheet" else "product"
+    return [code for code in (sold.item_id, sold.time_type, kind) if code]
+
+
+def unusable(
+    sold: Iterable[SoldItem],
+    codes: Codes,
+    others: Codes,
+    known: Iterable[UnusableCode],
+) -> list[str]:
+    """Return why documents of these lines would be refused: the codes that they use.
+
+    `others`: the pairs of what a document uses besides, its currency and its payment terms.
+    """
+    used = set(others)
+    for each in sold:
+        for what in ("account", "item"):
+            mapped = (code for code in [*_named(each), ""] if (what, code) in codes)
+            used |= {(what, code) for code in [next(mapped, None)] if code is not None}
+        used.add(("tax", each.tax_code))
+    return sorted(each.message for each in known if (each.what, each.code) in used)
 
 
 def relevant_connections(ledgers: Iterable[LedgerConnection]) -> list[LedgerConnection]:

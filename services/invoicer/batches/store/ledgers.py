@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.invoicer.batches.rules.ledgers import LedgerConnection, SoldItem
+from services.invoicer.batches.rules.ledgers import LedgerConnection, SoldItem, UnusableCode
 from shared.database import rows
 
 CONNECTIONS_SQL = """
@@ -10,7 +10,8 @@ SELECT ledger, state, coalesce(open_until > clock_timestamp(), false) AS circuit
        check_outcome = 'failed' AS check_failed,
        CASE WHEN state <> 'connected' THEN message
             WHEN open_until > clock_timestamp() THEN circuit_message
-            WHEN check_outcome = 'failed' THEN check_message ELSE '' END AS message
+            WHEN check_outcome = 'failed' THEN check_message ELSE '' END AS message,
+       tax_basis, line_code
 FROM arg_sync.connection_health WHERE billing_company = :company ORDER BY ledger"""
 
 
@@ -21,14 +22,24 @@ async def ledgers_of(connection: AsyncConnection, billing_company: str) -> list[
 
 
 async def codes_of(connection: AsyncConnection, ledger: str) -> frozenset[tuple[str, str]]:
-    """Return the mapped codes of accounts, items and taxes; debtors and terms need none."""
+    """Return the mapped codes of accounts, items, taxes and terms; debtors need none."""
     found = await rows(
         connection,
         "SELECT what, code FROM arg_sync.mapped_code"
-        " WHERE ledger = :ledger AND what IN ('account', 'item', 'tax')",
+        " WHERE ledger = :ledger AND what IN ('account', 'item', 'tax', 'term')",
         ledger=ledger,
     )
     return frozenset((row.what, row.code) for row in found)
+
+
+async def unusable_codes(connection: AsyncConnection, ledger: str) -> list[UnusableCode]:
+    """Return the codes that the last test of the connection did not find usable."""
+    found = await rows(
+        connection,
+        "SELECT what, code, message FROM arg_sync.unusable_code WHERE ledger = :ledger",
+        ledger=ledger,
+    )
+    return [UnusableCode(*row) for row in found]
 
 
 async def sold_items(connection: AsyncConnection) -> list[SoldItem]:
