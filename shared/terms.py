@@ -4,10 +4,11 @@ Signs: here, in CSV, events and totals, what lowers the debt is negative and wha
 positive, on every document. Renderers for people turn all signs of a credit note.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Literal
 
 DocumentKind = Literal["timesheet", "placement", "charge"]
@@ -20,6 +21,12 @@ TaxRegime = Literal["standard", "exempt", "reverse-charge"]
 def counted(number: int, noun: str, nouns: str = "") -> str:
     """Return a number with its noun: 1 line, 2 lines, 1,234 batches."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def similar_names(word: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known words that resemble this one; capitals do not count."""
+    folded = {each.casefold(): each for each in sorted(known, reverse=True)}
+    return [folded[match] for match in get_close_matches(word.casefold(), folded, n=3, cutoff=0.6)]
 
 
 def duration(seconds: int) -> str:

@@ -40,6 +40,7 @@ CHANGING = {
     "ledger test",
     "ledger disconnect",
     "ledger map import",
+    "ledger map check",
     "deliveries retry",
     "deliveries resync",
     "deliveries adopt",

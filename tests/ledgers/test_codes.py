@@ -13,10 +13,10 @@ from services.arg_sync.ledgers.codes import (
     LedgerCode,
     ListsCodes,
     code_problems,
-    near_ones,
     wanted_codes,
 )
 from services.arg_sync.ledgers.registry import adapter_specs
+from shared.terms import similar_names
 from tests.ledgers.suite import Stage
 from tests.ledgers.test_left_out import STAGES
 
@@ -147,5 +147,7 @@ def test_a_code_that_two_records_bear_may_be_used_if_one_may() -> None:
 def test_near_ones_are_near() -> None:
     """Whatever their capitals; at most three; nothing that is far."""
     words = ["account", "item", "term", "tax", "customer"]
-    assert near_ones("acount", words) == ["account"] and near_ones("TAXES", words) == ["tax"]
-    assert near_ones("zebra", words) == []
+    assert similar_names("acount", words) == ["account"] and similar_names("TAXES", words) == [
+        "tax"
+    ]
+    assert similar_names("zebra", words) == []

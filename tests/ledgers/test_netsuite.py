@@ -72,7 +72,7 @@ async def test_without_tax_netsuite_computes_none(stage: Stage) -> None:
 
 
 async def test_an_account_without_suitetax_is_refused_by_the_test(stage: Stage) -> None:
-    """The sentence says what is missing and what to do; the connection as a whole cannot work."""
+    """The message says what is missing and what to do; the connection as a whole cannot work."""
     vendor_of(stage).suitetax = False
     with pytest.raises(Failure, match="turn SuiteTax on in NetSuite, then test again") as failed:
         await stage.port.check()
@@ -143,10 +143,10 @@ async def test_too_many_calls_do_not_stop_the_connection(stage: Stage) -> None:
         ({"id": "Voided"}, "voided"),
     ],
 )
-async def test_the_state_is_the_letter_of_the_status(
+async def test_the_state_is_the_first_character_of_the_status(
     stage: Stage, status: dict[str, str], state: str
 ) -> None:
-    """The record page lists A, B, D, E and V; words are read where there is no letter."""
+    """The record page lists A, B, D, E and V; words are read where there is no character."""
     made = await create(stage.port, document(stage))
     vendor_of(stage).records["invoice"][made.remote_id]["status"] = status
     found = (await stage.port.status("invoice", [made.remote_id]))[made.remote_id]

@@ -89,7 +89,7 @@ async def test_a_code_of_another_rate_is_refused_before_anything_is_made(world: 
 
 
 async def test_a_line_without_a_code_among_others_is_refused(world: Stage) -> None:
-    """Outside the USA; the sentence says which code to map."""
+    """Outside the USA; the message says which code to map."""
     ours = taxed(world, "3", "10", "3.33", "0")
     bare = replace(ours.lines[1], tax="", tax_code="", tax_rate=Decimal(0))
     with pytest.raises(Failure, match=r"line 2 of INV-000001.*empty code"):

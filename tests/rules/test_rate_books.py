@@ -18,12 +18,12 @@ from services.invoicer.debtors.rules.companies import (
     TaxRate,
     TermsVersion,
     change_terms,
-    similar_names,
 )
 from services.invoicer.invoices.rules.totals import TaxSpan, tax_spans, totals
 from services.invoicer.settlement.rules.realizations import has_ended_citation
 from shared.events.field_types import MESSAGE_BYTES
 from shared.events.realizations import PriceBasis
+from shared.terms import similar_names
 from tests.builders import realization, realization_line
 
 JAN, MAR, MAY = date(2026, 1, 1), date(2026, 3, 1), date(2026, 5, 1)

@@ -4,12 +4,12 @@ An adapter that can list its codes is `ListsCodes`. A code that is missing, inac
 for a sales document is a problem, and so is a code of the billing company that nothing maps.
 """
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from services.arg_sync.ledgers.adapter import AdapterSpec
+from shared.terms import similar_names
 
 CodeKind = Literal["account", "item", "tax", "term", "currency"]
 MAPPED: tuple[CodeKind, ...] = ("account", "item", "tax", "term")
@@ -21,7 +21,6 @@ NOUNS: Mapping[str, str] = {
     "term": "payment term",
     "currency": "currency",
 }
-NEAR, LIKENESS = 3, 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +119,8 @@ def _suggestion(remote: str, there: Sequence[LedgerCode]) -> str:
             labels.setdefault(one.code, label)
             labels.setdefault(one.name, label)
     labels.pop("", None)
-    near = dict.fromkeys(labels[each] for each in near_ones(remote, labels))
+    near = dict.fromkeys(labels[each] for each in similar_names(remote, labels))
     return f"; do you mean {', '.join(near)}?" if near else ""
-
-
-def near_ones(word: str, words: Iterable[str]) -> list[str]:
-    """Return the words that look most like this one, whatever their capitals."""
-    folded: dict[str, str] = {}
-    for each in words:
-        folded.setdefault(each.casefold(), each)
-    near = difflib.get_close_matches(word.casefold(), folded, NEAR, LIKENESS)
-    return [folded[each] for each in near]
 
 
 def _not_mapped(spec: AdapterSpec, mapped: Mapped, company: CompanyCodes) -> list[CodeProblem]:

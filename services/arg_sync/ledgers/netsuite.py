@@ -432,7 +432,7 @@ def number_in(external: str) -> str:
 
 
 def _state(row: Row) -> RemoteState:
-    """Return the state of a transaction, by the letter of its status, else by its words."""
+    """Return the state of a transaction, by the character of its status, else by its words."""
     status = value_in(row, "status")
     if status.get("id") in STATES:
         return STATES[status["id"]]

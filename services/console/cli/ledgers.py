@@ -1,5 +1,5 @@
-"""`backoffice ledger key|template|connect|test|status|disconnect|map import` and `batch sync`:
-accounting systems.
+"""`backoffice ledger key|template|connect|test|status|disconnect` and `batch sync`: accounting
+systems.
 """
 
 import json
@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from services.console.cli import ledger_maps
 from services.console.cli.batches import app as batch_app
 from services.console.cli.command import ANSWER_SECONDS, Run, command
-from services.console.cli.options import Company, file_argument, read_json
+from services.console.cli.ledger_maps import tested
+from services.console.cli.options import Company, read_json
 from services.console.cli.output import Column
 
 app = typer.Typer(help="Connections to accounting systems.", no_args_is_help=True)
-map_app = typer.Typer(help="The names of our codes in a ledger.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
 STATUS = [
     Column("ledger"),
@@ -28,14 +29,12 @@ STATUS = [
     Column("message", most=400),
 ]
 SETTINGS = [Column("name"), Column("needed"), Column("default"), Column("words", "", most=300)]
-CHUNK = 5_000
-ERRORS_SHOWN = 20
 LONG_SYNC_SECONDS = 24 * 3600.0
 
 
 def register(backoffice: typer.Typer) -> None:
     """Adds these commands to `backoffice`."""
-    app.add_typer(map_app, name="map")
+    app.add_typer(ledger_maps.app, name="map")
     backoffice.add_typer(app, name="ledger")
 
 
@@ -201,22 +200,11 @@ def sealed_settings(
 
 @command(app, "test", sends=True, timeout=ANSWER_SECONDS)
 def check(run: Run, name: Name) -> None:
-    """Test a connection. A stopped connection resumes if the test succeeds."""
-    from services.console.queries.deliveries import ledgers
+    """Test a connection and its mapping. A stopped connection resumes if the test succeeds.
 
-    run.start("test-ledger", ledger=name)
-    (found,) = run.read_until(
-        lambda rows: rows[0]["check_outcome"], lambda: run.read(ledgers, name), run.timeout
-    )
-    outcome, message = found["check_outcome"], found["check_message"]
-    state = {"message": message, "state": found["state"]}
-    run.document({"ledger": name, "outcome": outcome or "none", **state})
-    if not outcome:
-        message = f"no worker tested {name} within {run.timeout:.0f} s"
-        run.no("no_answer", message, "see whether arg_sync runs with `backoffice status`")
-    if outcome != "ok":
-        run.no("ledger_unwell", message, f"fix it, or connect {name} again")
-    run.say(message)
+    The problems of the mapping are listed; `ledger map check` ends with exit 1 for them.
+    """
+    tested(run, name)
 
 
 @command(app)
@@ -261,37 +249,6 @@ def disconnect(run: Run, name: Name) -> None:
     known.
     """
     run.send("disconnect-ledger", ledger=name)
-
-
-@command(map_app, "import", sends=True)
-def import_mapping(
-    run: Run,
-    file: Annotated[
-        Path,
-        file_argument("Columns what, code, remote; an empty code is the default.", "FILE.csv"),
-    ],
-    ledger: Annotated[str, typer.Option("--ledger", metavar="NAME")],
-) -> None:
-    """Set the names of our codes in a ledger. If a line is wrong, nothing is imported."""
-    from services.console.importing.mapping import read_mapping
-
-    rows, wrong = read_mapping(file)
-    if wrong:
-        message = "; ".join(wrong[:ERRORS_SHOWN])
-        if len(wrong) > ERRORS_SHOWN:
-            message += f"; and {len(wrong) - ERRORS_SHOWN} more"
-        run.refuse(
-            "mapping_unreadable",
-            message,
-            "nothing was imported: fix these lines and import the file again",
-            {"lines": wrong},
-        )
-    run.send_each(
-        [
-            run.new_command("import-mapping", ledger=ledger, rows=rows[at : at + CHUNK])
-            for at in range(0, len(rows), CHUNK)
-        ]
-    )
 
 
 @command(batch_app, "sync", sends=True, timeout=LONG_SYNC_SECONDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services.console.importing.cells import Read
 from services.console.importing.csv_rows import Problems, rows_of
+from shared.terms import similar_names
 
 KINDS = ("account", "item", "term", "tax", "customer")
 COLUMNS: Mapping[str, Read] = {"what": str, "code": str, "remote": str}
@@ -21,7 +22,9 @@ def read_mapping(file: Path) -> tuple[list[dict[str, str]], list[str]]:
         row = dict(zip(COLUMNS, values, strict=True))
         what, code = row["what"], row["code"]
         if what not in KINDS:
+            near = similar_names(what, KINDS)
             message = f"{what!r} is not one of {', '.join(KINDS)}"
+            message += f"; do you mean {near[0]}?" if near else ""
             problems.add(file.name, line, "what", message)
         elif not row["remote"]:
             problems.add(file.name, line, "remote", f"is empty: name {what} {code!r} in the ledger")

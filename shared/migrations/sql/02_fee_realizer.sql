@@ -270,6 +270,10 @@ CREATE VIEW fee_realizer.company_code AS
   SELECT billing_company, 'currency', currency FROM fee_realizer.requirement
   WHERE known AND NOT closed AND currency <> ''
   UNION
+  SELECT r.billing_company, 'time', b.time_type
+  FROM fee_realizer.requirement r JOIN fee_realizer.rate_version b USING (requirement_id)
+  WHERE r.known AND NOT r.closed
+  UNION
   SELECT billing_company, 'tax', tax_code FROM fee_realizer.tax_rate
   UNION
   SELECT c.billing_company, 'item', i.item_id

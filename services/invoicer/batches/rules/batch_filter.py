@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.invoicer.batches.rules import reasons
-from services.invoicer.debtors.rules.companies import similar_names
 from services.invoicer.debtors.rules.cycles import NO_GROUP, TimeGroup, check_periods_reach
 from shared.errors import Refused
+from shared.terms import similar_names
 
 MOST_NAMED = 20
 

@@ -11,7 +11,6 @@ from services.invoicer.debtors.rules.companies import (
     TermsChange,
     TermsVersion,
     change_terms,
-    similar_names,
 )
 from services.invoicer.debtors.rules.cycles import Span, TimeGroup, faulty_periods
 from services.invoicer.debtors.store import companies, time_groups
@@ -20,6 +19,7 @@ from shared.consumer.commands import Answer, CommandHandler
 from shared.database import lock_billto, lock_companies
 from shared.errors import Refused
 from shared.events.commands import SetDebtorTerms, SetTimeGroup
+from shared.terms import similar_names
 
 TERMS = (
     "time_group",

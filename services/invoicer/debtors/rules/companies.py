@@ -4,11 +4,10 @@ A debtor's terms have validity dates: each version applies from its first day un
 the next version.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple
 
 TaxRegime = Literal["standard", "exempt", "reverse-charge"]
@@ -136,9 +135,3 @@ class Buyer(NamedTuple):
     name: str
     address: str = ""
     tax_id: str = ""
-
-
-def similar_names(name: str, known: Iterable[str]) -> list[str]:
-    """Return known names that resemble this one; upper and lower case count as equal."""
-    folded = {each.casefold(): each for each in sorted(known, reverse=True)}
-    return [folded[match] for match in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
