@@ -1,10 +1,14 @@
 """Facts of the adapters that need no server: tables of settings, external ids."""
 
+import importlib
+import pkgutil
+import re
+
 import pytest
 
 from services.arg_sync.ledgers import netsuite as ns
 from services.arg_sync.ledgers.registry import adapter_specs
-from tests.ledgers import pages
+from tests.ledgers import pages, vendors
 
 
 @pytest.mark.parametrize("name", ["xero", "quickbooks", "business-central", "netsuite"])
@@ -22,3 +26,22 @@ def test_an_external_id_is_our_number_and_back(number: str) -> None:
         part.isascii() and part.replace("_", "").replace("-", "").isalnum() for part in ids
     )
     assert {ns.number_in(each) for each in ids} == {number}
+
+
+@pytest.mark.parametrize("name", [each.name for each in pkgutil.iter_modules(vendors.__path__)])
+def test_each_server_that_plays_a_vendor_cites_its_sources(name: str) -> None:
+    """What a page says has its address; what no page says is marked as assumed."""
+    text = importlib.import_module(f"tests.ledgers.vendors.{name}").__doc__ or ""
+    _, found, sources = text.partition("Sources")
+    assert found and re.search(r"assumed|Assumed", sources)
+    assert re.search(r"\.(com|org)[/)\]]|RFC \d+|trytond", sources)
+
+
+@pytest.mark.parametrize("name", ["xero", "quickbooks", "business-central", "netsuite"])
+def test_each_page_says_what_happens_if_an_assumption_is_wrong(name: str) -> None:
+    """A table of two columns, both of them filled in."""
+    text = (pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    _, found, table = text.partition("| we assume | if it is wrong |\n|---|---|\n")
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("|")]
+    assert found and len(rows) >= 5
+    assert all(len(row) == 2 and all(len(cell) > 10 for cell in row) for row in rows)

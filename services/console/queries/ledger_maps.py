@@ -29,6 +29,12 @@ async def mapping_of(connection: ReadConnection, ledger: str) -> dict[str, Any]:
         " WHERE ledger = :ledger ORDER BY what, code",
         ledger=ledger,
     )
+    (kind,) = await fetch(
+        connection,
+        "SELECT coalesce((SELECT capabilities ->> 'line_code' FROM arg_sync.console_ledger_kind"
+        " WHERE kind = :kind), 'either') AS line_code",
+        kind=found["kind"],
+    )
     ours = await fetch(
         connection,
         "SELECT what, code FROM fee_realizer.console_company_code"
@@ -42,6 +48,7 @@ async def mapping_of(connection: ReadConnection, ledger: str) -> dict[str, Any]:
     return {
         "ledger": ledger,
         "billing_company": found["billing_company"],
+        "line_code": kind["line_code"],
         "tested_at": found["checked_at"],
         "rows": [row | {"problem": messages.get((row["what"], row["code"]), "")} for row in rows],
         "problems": problems,
@@ -52,8 +59,9 @@ async def mapping_of(connection: ReadConnection, ledger: str) -> dict[str, Any]:
 def template_rows(found: dict[str, Any]) -> list[dict[str, str]]:
     """What a mapping may name: its rows, and the codes of the billing company that it lacks."""
     ours, mapped = found["ours"], {(row["what"], row["code"]): row for row in found["rows"]}
-    wanted = [("account", code) for code in ("", *KINDS)]
-    wanted += [("account", code) for code in (*ours.get("time", ()), *ours.get("item", ()))]
+    line = "item" if found["line_code"] == "item" else "account"
+    wanted = [(line, code) for code in ("", *KINDS)]
+    wanted += [(line, code) for code in (*ours.get("time", ()), *ours.get("item", ()))]
     wanted += [("tax", code) for code in ours.get("tax", ())]
     return [
         {"what": what, "code": code, "remote": mapped[what, code]["remote"]}

@@ -1,5 +1,17 @@
 """Business Central as the fault server plays it: drafts that are posted in a second call, and
 numbers of ours that any document may bear.
+
+Sources (M: learn.microsoft.com/en-us/dynamics365/business-central/dev-itpro/api-reference/v2.0);
+what has none is marked "assumed":
+- lines of an invoice, created with it, with `lineObjectNumber` and `taxCode`: M
+  api/dynamics_salesinvoiceline_create.
+- accounts (`accountType`, `blocked`, `directPosting`): M resources/dynamics_account; items
+  (`blocked`): M resources/dynamics_item; tax groups: M resources/dynamics_taxgroup.
+- VAT is computed from the base without VAT and rounded by VAT Rounding Type: learn.microsoft.com
+  /en-us/previous-versions/dynamicsnav-2013/hh171762(v=nav.70).
+- assumed: that VAT is rounded once for each rate of a document (so its open source does), the codes
+  of errors, that a document keeps its id when it is posted, `remainingAmount` and `invoiceId`, the
+  blank values of `blocked`, that unknown codes and texts that are too long are refused.
 """
 
 import re
@@ -19,6 +31,7 @@ BASE = f"/v2.0/{TENANT}/Production/api/v2.0/companies({COMPANY})"
 CENT = Decimal("0.01")
 LINES = {"salesInvoices": "salesInvoiceLines", "salesCreditMemos": "salesCreditMemoLines"}
 RATES = {"T10": Decimal("0.1")}
+CURRENCIES = ("EUR",)
 LISTS: Mapping[str, list[dict[str, Any]]] = {
     "accounts": [
         {"number": "6110", "displayName": "Sales", "accountType": "Posting", "blocked": False}
@@ -142,6 +155,12 @@ class BusinessCentralVendor:
                 "Application_DialogException",
                 "You cannot create this type of document when the customer is blocked.",
             )
+        if long := self._too_long(body, lines):
+            return self.error(400, "Application_StringExceededLength", f"{long} is too long")
+        codes = {line["taxCode"] for line in lines if line.get("taxCode")} - set(RATES)
+        if codes or body["currencyCode"] not in {"USD", *CURRENCIES}:
+            words = "The field of table Sales Line contains a value that cannot be found."
+            return self.error(400, "Internal_InvalidTableRelation", words)
         for line in lines:
             if line["lineObjectNumber"] not in self.accounts:
                 return self.error(
@@ -160,7 +179,8 @@ class BusinessCentralVendor:
             ),
             Decimal(0),
         )
-        total = sum(amounts, Decimal(0)) + tax.quantize(CENT, ROUND_HALF_UP) + more
+        tax = tax.quantize(CENT, ROUND_HALF_UP)
+        total = sum(amounts, Decimal(0)) + tax + more
         an_id = str(uuid.UUID(int=(3 << 100) + self._ticks + 1))
         kind = "invoice" if name == "salesInvoices" else "credit-note"
         one = body | {
@@ -168,6 +188,7 @@ class BusinessCentralVendor:
             "number": f"D{self._ticks}",
             "status": "Draft",
             "totalAmountIncludingTax": total,
+            "totalTaxAmount": tax,
             "_name": name,
         }
         if kind == "invoice":
@@ -186,6 +207,12 @@ class BusinessCentralVendor:
         )
         # The totals of this answer are from before the lines.
         return said(201, _shown(self.documents[an_id]) | {"totalAmountIncludingTax": 0})
+
+    def _too_long(self, body: Mapping[str, Any], lines: list[dict[str, Any]]) -> str:
+        """The name of a text that is too long."""
+        texts = [("externalDocumentNumber", body["externalDocumentNumber"], 35)]
+        texts += [("description", line["description"], 100) for line in lines]
+        return next((name for name, text, length in texts if len(text) > length), "")
 
     def _post(self, one: dict[str, Any]) -> Reply:
         if one["status"] != "Draft":

@@ -1,5 +1,8 @@
 """A token endpoint that rotates refresh tokens and punishes who uses an old one; and what all
 vendors that are played have in common.
+
+Sources: RFC 6749 (grants and errors of a token endpoint), RFC 7523 (the signed assertion that
+NetSuite asks for). Assumed: that an old refresh token is good until the new tokens were used once.
 """
 
 import base64

@@ -13,8 +13,9 @@ for each record); what has none is marked "assumed":
 - the description of a record shows the fields of the account: H chapter_1540810168.html.
 - the address book of a customer: B (customer-addressBookElement), H chapter_156337267817.html.
 - assumed: SuiteQL's tables and columns, that a field which a record does not have is refused, the
-  code of a taken external id, that an override keeps every amount to the cent, that a
-  detail needs its tax type, the words of a closed period and of a too large amount to apply.
+  code of a taken external id, that an override keeps every amount to the cent, the 83 characters of
+  a company name, that a detail needs its tax type, the words of a closed period and of a too large
+  amount to apply.
 """
 
 import json
@@ -188,6 +189,9 @@ class NetSuiteVendor:
         )
         if self._one(record, f"eid:{body['externalId']}") is not None:
             return self.error(400, self.taken_code, "This record already exists")
+        if record == "customer" and len(body["companyName"]) > 83:
+            words = "The field companyName contained more than the maximum number of characters"
+            return self.error(400, "USER_ERROR", words)
         if record == "customer":
             return self._kept(record, body | {"isInactive": False})
         customer = self.records["customer"].get(body["entity"]["id"])

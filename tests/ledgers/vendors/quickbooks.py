@@ -16,7 +16,8 @@ Sources (D: developer.intuit.com/app/developer/qbo/docs); what has none is marke
   workflows/manage-sales-tax-for-us-locales and the same pull request.
 - assumed: that requestid replays the first answer, the codes 6140 and 6240 for a taken number (both
   were seen by others), no `CurrencyRef` without multicurrency, that a query of a list returns only
-  active records, the change log of deleted payments, how a voided document looks, that a line
+  active records, the change log of deleted payments, how a voided document looks, the code 2050
+  for a text that is too long (21 characters of a number, 4,000 of a line), that a line
   without a tax code is refused where others have one (6000), that tabs and line ends are refused
   like a colon.
 """
@@ -297,10 +298,18 @@ class QuickBooksVendor:
                 "Account Period Closed, Cannot Update Through Services Error",
                 f"closed to {self.closed_before}",
             )
+        texts = [(body["DocNumber"], 21), *((line["Description"], 4000) for line in body["Line"])]
+        if any(len(text) > length for text, length in texts):
+            return self.fault("2050", "String length specified does not match the supported length")
+        given = body.get("TxnTaxDetail", {}).get("TxnTaxCodeRef", {}).get("value")
+        if given is not None and given not in self.things["TaxCode"]:
+            return self.fault("2500", "Invalid Reference Id", f"TaxCode {given} not found")
         by_line = body.get("GlobalTaxCalculation", "TaxExcluded") != "NotApplicable"
         for line in body["Line"]:
             detail = line["SalesItemLineDetail"]
             code = detail.get("TaxCodeRef", {}).get("value")
+            if self.country == "US" and code not in ("TAX", "NON"):
+                return self.fault("2500", "Invalid Reference Id", f"TaxCode {code} not found")
             if self.country != "US" and by_line and code not in self.things["TaxCode"]:
                 return self.fault(
                     "6000",
@@ -448,8 +457,10 @@ class QuickBooksVendor:
         """Another program makes an invoice of that number."""
         line = {
             "Amount": Decimal(total),
+            "Description": "by another",
             "SalesItemLineDetail": {
                 "ItemRef": {"value": "11"},
+                "TaxCodeRef": {"value": "NON"},
                 "Qty": Decimal(1),
                 "UnitPrice": Decimal(total),
             },

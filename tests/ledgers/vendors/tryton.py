@@ -1,5 +1,8 @@
 """A real Tryton behind a wire that misbehaves: requests are handed on, what was accepted is read
 from Tryton's own tables.
+
+Sources: Tryton itself answers (trytond 8 with account_invoice, as tests/ledgers/tryton_server
+starts it). Nothing is assumed.
 """
 
 import json
