@@ -54,6 +54,7 @@ def table_of(kind: AdapterSpec) -> str:
         f"| our number | {_at_most(kind.number_length)} |",
         f"| a customer's name | {_at_most(kind.name_length)}{_without(kind.name_without)} |",
         f"| hosts | {', '.join(f'`{host}`' for host in kind.allowed_hosts) or 'any, over https'} |",
+        f"| the billing company's tax basis | {can.tax_basis} |",
         f"| a repeat with the same key makes nothing new | {yes[can.request_key]} |",
         f"| a number is taken once | {yes[can.unique_number]} |",
         f"| steps | {'create and post' if can.steps == 2 else 'create'}, up to {can.batch_max} a"

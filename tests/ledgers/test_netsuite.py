@@ -120,7 +120,7 @@ async def test_too_many_calls_do_not_stop_the_connection(stage: Stage) -> None:
             await opened.call(stage.port.check)
         assert (failed.value.failure, failed.value.code) == ("transient", "login_or_busy")
         assert failed.value.everywhere and "too many calls" in failed.value.message
-    assert vendor_of(stage).login.count == 2
+    assert vendor_of(stage).login.count == 3
     vendor_of(stage).busy = 0
     assert "123456_SB1" in await opened.call(stage.port.check)
     vendor_of(stage).login.refused_with, vendor_of(stage).busy = (401, {"error": "x"}), 1

@@ -21,6 +21,7 @@ from services.arg_sync.ledgers.adapter import (
     AdapterSpec,
     Capabilities,
     FrozenRequest,
+    Secrets,
     Setting,
 )
 from services.arg_sync.ledgers.codes import CodeKind, LedgerCode
@@ -146,19 +147,21 @@ class NetSuite(CloudAdapter):
         """Return items, tax codes or currencies; the account comes with the item."""
         return await codes_of(kind, wanted, self._currencies, self._query, self._record)
 
-    def _judged(self, failed: Failure | None, token: str) -> Failure | None:
+    def _judged(self, failed: Failure | None, secrets: Secrets) -> Failure | None:
         """Tell a refused login from too many calls at once: NetSuite words both alike.
 
-        The first refusal has the token renewed. A wrong key gets no token, so the refusal of a
-        newer token is not about the key.
+        The first refusal has the token renewed at once. A wrong key gets no token, so the refusal
+        of a newer token is not about the key; the next call gets a new one all the same, in case
+        that the token was ended early.
         """
         if failed is None or failed.code != BAD_LOGIN:
             return failed
-        now = time.monotonic()
+        now, token = time.monotonic(), secrets.values["access_token"]
         if not self._refused or now - self._refused_at > RENEWED_SECONDS:
             self._refused, self._refused_at = token, now
         if token == self._refused:
             return failed
+        self._tokens.refused(secrets)
         return Failure(
             "transient",
             "login_or_busy",

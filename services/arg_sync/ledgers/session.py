@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Setting
+from services.arg_sync.ledgers.adapter import AdapterContext, AdapterSpec, Secrets, Setting
 from services.arg_sync.ledgers.failures import Failure, unreadable
 from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json
 from services.arg_sync.ledgers.lookups import AdapterBase
@@ -102,7 +102,7 @@ class CloudAdapter(AdapterBase):
             failed = self._read_failure(response, writes)
         except Failure as raised:
             failed = raised
-        failed = self._judged(failed, secrets.values["access_token"])
+        failed = self._judged(failed, secrets)
         if failed is None:
             return response
         if failed.failure == "auth":
@@ -115,7 +115,7 @@ class CloudAdapter(AdapterBase):
             everywhere=failed.everywhere,
         ) from None
 
-    def _judged(self, failed: Failure | None, token: str) -> Failure | None:
+    def _judged(self, failed: Failure | None, secrets: Secrets) -> Failure | None:
         """Return what a response to a call with this token means; None if it is a success."""
         return failed
 
