@@ -14,7 +14,7 @@ from services.arg_sync.connections.rules import Jitter, backoff, capped
 from services.arg_sync.ledgers.adapter import Capabilities
 from services.arg_sync.ledgers.documents import RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
-from shared.money import plain
+from shared.money import plain, rounded
 
 State = Literal["queued", "sending", "posted", "unknown", "refused"]
 PATIENCE_SECONDS = 72 * 3600.0
@@ -89,7 +89,8 @@ def differences(expected: ExpectedDocument, remote: RemoteDocument) -> list[str]
     if remote.total != expected.total:
         found.append(f"its total is {plain(remote.total)}, ours is {plain(expected.total)}")
     if None not in (expected.tax, remote.tax) and remote.tax != expected.tax:
-        found.append(f"its tax is {_plain(remote.tax)}, ours is {_plain(expected.tax)}")
+        theirs, ours = _written(remote.tax, expected), _written(expected.tax, expected)
+        found.append(f"its tax is {theirs}, ours is {ours}")
     if expected.customer and remote.customer != expected.customer:
         found.append(f"it belongs to customer {remote.customer}, ours to {expected.customer}")
     if remote.state == "voided":
@@ -112,8 +113,9 @@ def fix_of_difference(
             if remote.state == "draft"
             else "void it in the ledger and retry, or accept it with `backoffice deliveries adopt`"
         )
-    tax = "" if expected.tax is None else f" with a tax of {plain(expected.tax)}"
-    fix = f"{can.correction}, so that its total is {plain(expected.total)}{tax}; then `backoffice"
+    total = _written(expected.total, expected)
+    tax = "" if expected.tax is None else f" with a tax of {_written(expected.tax, expected)}"
+    fix = f"{can.correction}, so that its total is {total}{tax}; then `backoffice"
     fix += " deliveries retry` takes it over"
     if remote.state == "draft":
         fix += "; or correct the tax mapping, then `backoffice deliveries retry`"
@@ -221,8 +223,8 @@ def after_failure(failed: Failure, context: AttemptContext, jitter: Jitter) -> T
     return Transition(state, wait, unknown, tries, failed.code, failed.message)
 
 
-def _plain(amount: Decimal | None) -> str:
-    return "" if amount is None else plain(amount)
+def _written(amount: Decimal | None, of: ExpectedDocument) -> str:
+    return "" if amount is None else f"{rounded(amount, of.currency):f}"
 
 
 def refused(code: str, message: str, fix: str = "") -> Transition:
