@@ -39,8 +39,9 @@ async def run_check(
         outcome, message = "failed", f"{failed.code}: {failed.message}"
         unfit = failed if failed.failure == "permanent" and failed.everywhere else None
     async with engine.begin() as connection:
-        if (now := await lock_unchanged(connection, ledger)) is None:
-            return  # the changed connection has a check of its own
+        now = await lock_unchanged(connection, ledger)
+        if now is None or now.check_requested_at != ledger.check_requested_at:
+            return  # what changed meanwhile, the connection or its mapping, has a check of its own
         await connections.add_check(connection, ledger.name, outcome, message)
         if problems is not None:
             await mappings.put_problems(connection, ledger.name, problems)
