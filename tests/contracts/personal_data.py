@@ -41,6 +41,7 @@ PERSONAL: dict[str, Personal] = {
     "description": Personal(
         WORKER, "text of a line, with the worker's id", BOOKS, "views: pseudonym"
     ),
+    "text": Personal(ANYBODY, "text of a charge, as it is printed", BOOKS, STAYS),
     "shown_as": Personal(WORKER, "pseudonym of a forgotten worker", HISTORY, STAYS),
     "end_reason": Personal(WORKER, "why a placement ended, free text", BOOKS, "removed"),
     "body": Personal(
@@ -86,6 +87,7 @@ PERSONAL: dict[str, Personal] = {
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
 NOT_PERSONAL_TEXT = """
+    charge_id company_ids guarantee percent_of receipt
     adjusts approval_level batch_id billed_in_batch billing_company billto_node body_sha256
     capabilities cause check_message check_outcome circuit_message code command command_id
     content_hash corrects_number cost_center credits currency cursor cycle default_tax
