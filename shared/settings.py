@@ -17,6 +17,10 @@ SHOWN_LENGTH = 100
 MAX_NUMBER = 1_000_000_000
 PRIVATE_UMASK = 0o077
 """Logs, exports and data belong to the user who made them; child processes inherit it."""
+SIGNED, OPEN = "signed", "open"
+"""Whether commands need a signature: the values of the setting `commands`."""
+SIGNING_KEY_FILE = "keys/cli.jwk"
+"""The private key of the CLI in the data folder (`shared.signing`)."""
 LEDGER_KEY_FILE = "ledger-key.pem"
 """The private key of arg_sync in the data folder (`shared.sealing`)."""
 
@@ -138,6 +142,16 @@ class Settings:
     ] = ""
     crash: Annotated[str, "a crash point, name[@topic][:n] (tests only)"] = ""
     pause: Annotated[str, "folder of pause points (tests only)"] = ""
+    commands: Annotated[
+        str,
+        "signed: only commands with a valid signature are carried out; open: also commands without"
+        " one, under any name; empty: open in a stack with a Kafka of its own, else signed",
+    ] = ""
+    key_file: Annotated[
+        Path | None,
+        "private key (mode 0600) with which the CLI signs commands; empty: keys/cli.jwk in the data"
+        " folder, if it is there",
+    ] = None
     log_format: Annotated[str, "console, json or auto (console on a terminal)"] = "auto"
 
 
@@ -148,6 +162,12 @@ def read_settings() -> Settings:
         text = os.environ.get(f"{PREFIX}{name.upper()}")
         if text is not None:
             given[name] = _read(name, kind, text)
+    if given.get("commands", "") not in ("", SIGNED, OPEN):
+        raise Refused(
+            "setting-unreadable",
+            f"{PREFIX}COMMANDS is {given['commands']!r}.",
+            f"Set it to {SIGNED} or {OPEN}, or remove it to get its default.",
+        )
     return Settings(**given)
 
 

@@ -114,6 +114,12 @@ TRANSACTIONS = Counter(
     ["service", "topic", "outcome"],
     registry=REGISTRY,
 )
+COMMANDS_REFUSED = Counter(
+    "backoffice_commands_refused_total",
+    "Commands refused because of signature, key, age or permission, by code",
+    ["service", "code"],
+    registry=REGISTRY,
+)
 RECORDS = Counter(
     "backoffice_records_total",
     "Records by outcome",

@@ -54,8 +54,12 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def _fresh_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test reads the settings anew and leaves none behind. Its ledgers are on loopback."""
+    """Each test reads the settings anew and leaves none behind. Its ledgers are on loopback.
+
+    Commands need no signature, as in the embedded stack.
+    """
     monkeypatch.setenv("BACKOFFICE_LEDGER_TEST_HOSTS", LEDGER_TEST_HOSTS)
+    monkeypatch.setenv("BACKOFFICE_COMMANDS", "open")
     settings.cache_clear()
     faults._visits.clear()
     yield
@@ -273,6 +277,7 @@ def stack(
         "BACKOFFICE_PARTITIONS": "2",
         "BACKOFFICE_DATA": str(tmp_path / "data"),
         "BACKOFFICE_LEDGER_TEST_HOSTS": LEDGER_TEST_HOSTS,
+        "BACKOFFICE_COMMANDS": "open",
     }
 
 

@@ -25,11 +25,19 @@ from pydantic import BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.console.actions.signer import find_signer
 from shared.broker.security import kafka_access
-from shared.broker.topics import COMMAND_RESULTS, CONSUMED, all_topics, full_name
+from shared.broker.topics import (
+    COMMAND_RESULTS,
+    CONSUMED,
+    OPERATOR_COMMANDS,
+    all_topics,
+    full_name,
+)
 from shared.consumer.lag import LagReader, groups_of
 from shared.events.commands import AnyCommand, key_of
 from shared.settings import settings
+from shared.signing import HEADER, Signer
 from shared.stack.workers import module_of
 from shared.verify import Report, verify
 from tests.conftest import EngineOf
@@ -181,6 +189,7 @@ class Sent:
     key: bytes | None
     value: bytes | None
     partition: int | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def event(
@@ -202,8 +211,9 @@ def command(asked: AnyCommand, partition: int | None = None) -> Sent:
 
 async def publish(records: Iterable[Sent]) -> None:
     """Put records on their topics, each partition in the given order, and await all
-    acknowledgements.
+    acknowledgements. Commands are signed if the setting `key_file` names a key.
     """
+    signer = find_signer() if settings().key_file else None
     producer = AIOKafkaProducer(
         **kafka_access().client_options(),
         enable_idempotence=True,
@@ -215,13 +225,23 @@ async def publish(records: Iterable[Sent]) -> None:
     try:
         waiting = [
             await producer.send(
-                full_name(one.topic), one.value, key=one.key, partition=one.partition
+                full_name(one.topic),
+                one.value,
+                key=one.key,
+                partition=one.partition,
+                headers=_signature(signer, one),
             )
             for one in records
         ]
         await asyncio.gather(*waiting)
     finally:
         await producer.stop()
+
+
+def _signature(signer: Signer | None, one: Sent) -> list[tuple[str, bytes | None]]:
+    if signer is None or one.headers or one.topic != OPERATOR_COMMANDS.name or not one.value:
+        return list(one.headers)
+    return [(HEADER, signer.sign(one.value, time.time(), json.loads(one.value)["actor"]))]
 
 
 # -- what is on the topics

@@ -26,6 +26,7 @@ LAYOUT = {
     "scheduler": {"app", "due_lines"},
     "invoicer": {
         "app",
+        "access",
         "lines",
         "debtors",
         "invoices",
@@ -70,6 +71,7 @@ SHARED = {
     "stack",
     "dashboards",
     "sealing",
+    "signing",
     "sql",
     "stored",
 }

@@ -4,7 +4,6 @@ A command about a batch that is not closed yet is held, because the invoicer may
 the batch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -18,13 +17,25 @@ from services.arg_sync.deliveries.store import messages as delivery_messages
 from services.arg_sync.payments import store as payment_store
 from services.arg_sync.reconciliation import handlers as reconciliation
 from services.arg_sync.reconciliation.store import drifts
-from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer import tables
+from shared.consumer import dead_letter_content, tables
+from shared.consumer.access import AccessRefused
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.processing import Subscription
-from shared.consumer.records import Applied, Received, Record
+from shared.consumer.records import Applied, Received
 from shared.consumer.unit_of_work import MessageBuilder
-from shared.events.commands import OPERATOR_COMMAND, AnyCommand, SyncBatch
+from shared.events.commands import (
+    OPERATOR_COMMAND,
+    AdoptDelivery,
+    AnyCommand,
+    CheckLedger,
+    DisconnectLedger,
+    ImportMapping,
+    MarkPosted,
+    Reconcile,
+    ResyncDelivery,
+    RetryDelivery,
+    SyncBatch,
+)
 
 NAME = "arg_sync"
 HELD_MINUTES = 15
@@ -43,7 +54,11 @@ async def apply_or_hold(
         or await tables.command_row(connection, NAME, command.command_id) is not None
     ):
         return await DISPATCHER.apply(connection, received)
-    if await deliveries.hold_command(connection, command.command_id, command.model_dump_json()):
+    try:
+        await DISPATCHER.check_access(connection, one)
+    except AccessRefused as refused:
+        return await DISPATCHER.refuse_access(connection, one, refused)
+    if await deliveries.hold_command(connection, command, one.record):
         return Applied()
     return await DISPATCHER.refuse_reused_id(connection, command)
 
@@ -53,9 +68,8 @@ async def answer_held(connection: AsyncConnection) -> Applied:
     applied = Applied()
     for row in await deliveries.held_commands(connection, HELD_MINUTES):
         if await deliveries.release_command(connection, row.command_id):
-            body = row.body if isinstance(row.body, str) else json.dumps(row.body)
-            command = OPERATOR_COMMAND.validate_json(body)
-            record = Record(OPERATOR_COMMANDS.name, 0, 0, None, body.encode())
+            record = dead_letter_content.record_of(row)
+            command = OPERATOR_COMMAND.validate_json(record.value or b"")
             applied.add(await DISPATCHER.apply(connection, [Received(command, record)]))
     return applied
 
@@ -75,6 +89,19 @@ DISPATCHER = CommandDispatcher(
     },
     subscriptions=subscriptions,
     republish=delivery_commands.on_republish,
+    companies_of=dict.fromkeys(
+        (
+            CheckLedger,
+            DisconnectLedger,
+            ImportMapping,
+            RetryDelivery,
+            ResyncDelivery,
+            AdoptDelivery,
+            MarkPosted,
+            Reconcile,
+        ),
+        connection_commands.companies_of,
+    ),
 )
 MESSAGE_BUILDERS: Mapping[str, MessageBuilder] = {
     **delivery_messages.MESSAGE_BUILDERS,

@@ -11,11 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.catalog.handlers import on_set_catalog_item
 from services.fee_realizer.companies.handlers import on_set_billing_company, record_today_once
-from services.fee_realizer.rates.handlers import (
-    on_confirm_rates,
-    on_rates_impact,
-    on_set_bill_rate,
-)
+from services.fee_realizer.rates import handlers as rates
 from services.fee_realizer.requirements.handlers import on_requirement_changed
 from services.fee_realizer.sources.handlers import commands, personal_data, pricing
 from services.fee_realizer.sources.handlers.arrivals import (
@@ -68,18 +64,23 @@ HANDLERS: dict[type[Any], CommandHandler] = {
     SetBillingCompany: on_set_billing_company,
     SetCatalogItem: on_set_catalog_item,
     AddCharge: commands.on_add_charge,
-    SetBillRate: on_set_bill_rate,
-    RatesImpact: on_rates_impact,
-    ConfirmRates: on_confirm_rates,
+    SetBillRate: rates.on_set_bill_rate,
+    RatesImpact: rates.on_rates_impact,
+    ConfirmRates: rates.on_confirm_rates,
     RetryDocument: commands.on_retry_document,
 }
-DISPATCHER = CommandDispatcher(
+DISPATCHER: CommandDispatcher = CommandDispatcher(
     NAME,
     HANDLERS,
-    lambda: {subscription.topic: subscription for subscription in SUBSCRIPTIONS},
+    lambda: {each.topic: each for each in (*SUBSCRIPTIONS, DISPATCHER.subscription())},
     commands.on_republish,
     forget=personal_data.forget_worker,
     snapshot=frozenset({"rates-impact"}),
+    companies_of={
+        **dict.fromkeys((SetBillRate, ConfirmRates, RatesImpact), rates.companies_of),
+        RetryDocument: commands.companies_of,
+        AddCharge: commands.companies_of_charge,
+    },
 )
 MESSAGE_BUILDERS: dict[str, MessageBuilder] = {
     messages.REALIZATIONS: messages.realization_messages,

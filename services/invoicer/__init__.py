@@ -2,7 +2,8 @@
 
 Owns: pay lines and their locations (open, on a draft, on a closed document, replaced), operators'
 edits, snoozes, write-offs, billto nodes, debtor terms, time groups, batches and the debtors that
-they park, previews, invoices and credit notes with their numbers and seals, recorded payments.
+they park, previews, invoices and credit notes with their numbers and seals, recorded payments, and
+for all services the people, programs, keys and roles that may send commands.
 Does not own: the value of a document (fee_realizer), billing companies and their taxes
 (fee_realizer, read through its views), the day on which work is due (scheduler, whose watermark it
 reads), delivery to the accounting system (arg_sync, of which the health check reads connections
@@ -11,8 +12,8 @@ and mapped codes).
 Consumes: `pay-lines-realized` (settles), `billto-changed` (keeps the hierarchy),
 `payment-recorded` (keeps what is paid), `operator-commands` (snooze-pay-lines, release-pay-lines,
 edit-pay-line, set-time-group, set-debtor-terms, health-check, list-batch-groups, preview-batch,
-generate-batch, what-if, retry-parked, credit-invoice, explain, record-download; it also answers
-commands that cannot be read).
+generate-batch, what-if, retry-parked, credit-invoice, explain, record-download, set-person,
+add-key, rotate-key, disable-key; it also answers commands that cannot be read).
 Publishes: `batch-generated`, `invoice-closed`, `command-results`, its dead letters.
 
 Invariants, in quantity and in money, at every commit:
@@ -28,6 +29,6 @@ Invariants, in quantity and in money, at every commit:
 - A debtor whose lines cannot be right (a worker with too many hours on a day, the same time in two
   originals) is parked: the batch closes without it.
 
-Each feature imports only the features before it: lines < debtors < invoices < settlement < batches
-< credits < payments < questions.
+Each feature imports only the features before it: access < lines < debtors < invoices < settlement
+< batches < credits < payments < questions.
 """

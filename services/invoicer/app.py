@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.invoicer.access import handlers as access
 from services.invoicer.batches.handlers import batches, parked
 from services.invoicer.credits import handlers as credits
 from services.invoicer.debtors.handlers import billto, terms
@@ -23,6 +24,7 @@ from shared.consumer.application import build_app, run_app
 from shared.consumer.commands import CommandDispatcher
 from shared.consumer.processing import Subscription
 from shared.consumer.worker import Service
+from shared.events.commands import Explain
 
 NAME = "invoicer"
 COLLECT_EVERY_SECONDS = 15.0
@@ -55,10 +57,12 @@ DISPATCHER = CommandDispatcher(
         **what_if.HANDLERS,
         **explain.HANDLERS,
         **record_download.HANDLERS,
+        **access.HANDLERS,
     },
     subscriptions=subscriptions,
     republish=on_republish,
     snapshot=batches.SNAPSHOT | groups.SNAPSHOT | what_if.SNAPSHOT | explain.SNAPSHOT,
+    companies_of={Explain: explain.companies_of},
 )
 
 

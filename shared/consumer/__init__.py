@@ -12,6 +12,7 @@ dead letters and commands.
 
 Invariants: an offset is committed only after the transaction and the publishing of its record. A
 repeated input changes no table and publishes nothing; a repeated command gets its stored result.
+A command is carried out only if `access` finds its signature and its actor's role sufficient.
 No record is skipped: each has an effect, is a repeat, or becomes a dead letter.
 
 `application` makes a FastStream application and a process of a `worker`, its `topic_consumer`s and

@@ -35,7 +35,7 @@ from shared.consumer.worker import Service, Worker
 from shared.database import infrastructure_unavailable, replica_name
 from shared.errors import Unavailable
 from shared.events.registry import EVENT_MODELS, DeadLetterRecorded
-from shared.settings import settings
+from shared.settings import SIGNED, settings
 
 DISTRIBUTION = "staffing-back-office"
 DOCUMENTED_SERVER = "localhost:9092"
@@ -204,7 +204,7 @@ class WorkerApplication(AsgiFastStream):
         for topic in topics:
             self.worker.progress.mark(topic)
         self._loops = loops.start_loops(self.worker, self._sweep)
-        telemetry.log().info("ready", topics=topics)
+        telemetry.log().info("ready", topics=topics, commands=settings().commands or SIGNED)
         self._ready.set()
 
     async def _drain(self) -> None:

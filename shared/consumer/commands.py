@@ -1,6 +1,7 @@
 """Answer operator commands: each in a transaction of its own, keyed by its `command_id`.
 
-The same id with the same body gets the stored result again; with another body it is refused. The
+The same id with the same body gets the stored result again; with another body it is refused. Who
+may have a command carried out is checked in `access`; a refusal there does not use up the id. The
 result is published first, because an operator waits for it; the messages that the command caused
 follow. Replaying and discarding dead letters works the same in every service and is done here.
 """
@@ -9,16 +10,21 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import telemetry
 from shared.broker.topics import OPERATOR_COMMANDS
-from shared.consumer import forgetting, stopped_partitions, tables
+from shared.consumer import access, forgetting, replaying, stopped_partitions, tables
+from shared.consumer.access import AccessRefused, NamesOf, Sender
+from shared.consumer.answers import Answer as Answer
 from shared.consumer.processing import Subscription
-from shared.consumer.records import Applied, OutboxId, Received, Record, Rejection, reader
+from shared.consumer.records import Applied, Received, Record, Rejection, reader
+from shared.consumer.results import fit_into_message
 from shared.errors import Refused
-from shared.events.billing import CommandResult, Finding
+from shared.events.billing import CommandResult
 from shared.events.commands import (
     FALLBACK_SERVICE,
     OPERATOR_COMMAND,
@@ -42,27 +48,11 @@ SUBJECT_FIELDS = (
     "batch_id",
     "invoice_number",
     "account_name",
+    "person",
+    "program",
 )
 
 _READ = reader(OPERATOR_COMMAND)
-
-
-@dataclass
-class Answer:
-    """What the handler of a command returns.
-
-    The history keeps `before` and `after`, and finds the command by `subjects` (document, pay line,
-    invoice number, Account Name ... as plain text). `publish_after` is published after the result.
-    """
-
-    message: str
-    details: dict[str, Any] = field(default_factory=dict)
-    findings: Sequence[Finding] = ()
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
-    subjects: Sequence[str] = ()
-    publish_after: list[OutboxId] = field(default_factory=list)
-    jobs_due: bool = False
 
 
 CommandHandler = Callable[[AsyncConnection, Any], Awaitable[Answer]]
@@ -74,6 +64,8 @@ class CommandDispatcher:
 
     `snapshot` names the commands that take no lock and therefore run on one snapshot. `forget`
     removes what this service alone keeps of a worker, and returns what was changed, by name.
+    `companies_of` looks up the billing companies of commands that have ids instead, `authors_of`
+    who created or changed what a command with the rule of four eyes is about (`PERMISSIONS`).
     """
 
     service: str
@@ -82,6 +74,8 @@ class CommandDispatcher:
     republish: CommandHandler
     forget: Callable[[AsyncConnection, ForgetWorker], Awaitable[dict[str, int]]] | None = None
     snapshot: frozenset[str] = frozenset()
+    companies_of: Mapping[type[Any], NamesOf] = field(default_factory=dict)
+    authors_of: Mapping[type[Any], NamesOf] = field(default_factory=dict)
 
     def subscription(self) -> Subscription:
         """The subscription of this service to `operator-commands`."""
@@ -109,7 +103,15 @@ class CommandDispatcher:
     ) -> Applied:
         """Answer one command in the caller's transaction."""
         (one,) = received
+        try:
+            return await self._apply(connection, one)
+        except AccessRefused as refused:
+            return await self.refuse_access(connection, one, refused)
+
+    async def _apply(self, connection: AsyncConnection, one: Received[AnyCommand]) -> Applied:
+        """Answer a command. Raises `AccessRefused`."""
         command = one.event
+        sender = await access.verify(connection, command, one.record)
         body, sha = body_of(command)
         stored = await tables.command_row(connection, self.service, command.command_id)
         if stored is not None and bytes(stored.body_sha256) != sha:
@@ -117,6 +119,7 @@ class CommandDispatcher:
         applied = Applied(publish_now=[(tables.COMMAND_RESULT, command.command_id)])
         if stored is not None:
             return applied
+        await self._authorize(connection, sender, one)
         answer, result = await self._answer(connection, command)
         if isinstance(command, ReplayDeadLetter):
             body = await self._kept_body(connection, command, body)
@@ -136,10 +139,55 @@ class CommandDispatcher:
                 "before": _to_json(answer.before),
                 "after": _to_json(answer.after),
                 "subjects": sorted({*answer.subjects, *_subjects(command)}),
+                "key_id": sender.key_id,
+                "program": sender.program,
+                "client": sender.client,
             },
         )
         applied.publish_after, applied.jobs_due = answer.publish_after, answer.jobs_due
         return applied
+
+    async def check_access(self, connection: AsyncConnection, one: Received[AnyCommand]) -> None:
+        """Raise `AccessRefused` unless the command may be carried out now."""
+        sender = await access.verify(connection, one.event, one.record)
+        await self._authorize(connection, sender, one)
+
+    async def _authorize(
+        self, connection: AsyncConnection, sender: Sender, one: Received[AnyCommand]
+    ) -> None:
+        await access.authorize(
+            connection, sender, one.event, one.record, self.companies_of, self.authors_of
+        )
+
+    async def refuse_access(
+        self, connection: AsyncConnection, one: Received[AnyCommand], refused: AccessRefused
+    ) -> Applied:
+        """Store and publish why a command was not tried. It may be sent again under its id."""
+        command, sender = one.event, refused.sender
+        telemetry.COMMANDS_REFUSED.labels(self.service, refused.code).inc()
+        result = CommandResult(
+            command_id=command.command_id,
+            command=command.command,
+            service=self.service,
+            outcome="refused",
+            code=refused.code,
+            message=_shorten(refused.message),
+            fix=refused.fix,
+            details=dict(refused.details),
+        )
+        values = {
+            "command_id": command.command_id,
+            "command": command.command,
+            "actor": command.actor,
+            "reason": command.reason,
+            "key_id": sender.key_id,
+            "program": sender.program,
+            "client": sender.client,
+            "result": result.model_dump_json(),
+            "subjects": sorted({*_subjects(command), command.actor, sender.program} - {""}),
+        }
+        entry = await tables.add_refused_command(connection, self.service, one.record, values)
+        return Applied(publish_now=[entry], refused=refused)
 
     async def refuse_reused_id(self, connection: AsyncConnection, command: AnyCommand) -> Applied:
         """Store and publish that another command has the id of this one."""
@@ -187,13 +235,13 @@ class CommandDispatcher:
             message=_shorten(answer.message),
             **outcome,
         )
-        return answer, tables.fit_into_message(result)
+        return answer, fit_into_message(result)
 
     def _handler(self, command: AnyCommand) -> CommandHandler:
         if isinstance(command, ReplayDeadLetter):
-            return self._replay
+            return partial(replaying.replay, self.service, self.subscriptions)
         if isinstance(command, DiscardDeadLetter):
-            return self._discard
+            return partial(replaying.discard, self.service)
         if isinstance(command, SkipRecords | ResumeConsumer):
             return self._read_on
         if isinstance(command, ForgetWorker):
@@ -242,88 +290,6 @@ class CommandDispatcher:
                 connection, self.service, command
             )
         return Answer(message, before=before, after=after, subjects=[f"topic {command.topic}"])
-
-    # -- dead letters
-
-    async def _replay(self, connection: AsyncConnection, command: ReplayDeadLetter) -> Answer:
-        row = await self._open_dead_letter(connection, command.dead_letter_id)
-        if command.value is None and (row.value_length or 0) > len(row.record_value or b""):
-            raise Refused(
-                "value_not_kept",
-                f"dead letter {command.dead_letter_id} keeps {len(row.record_value):,} of the"
-                f" {row.value_length:,} bytes of its value",
-                "give the whole JSON with --value, or have its sender send it again",
-            )
-        value = row.record_value if command.value is None else command.value.encode()
-        record = Record(row.topic, row.partition_no, row.record_offset, row.record_key, value)
-        subscription = self.subscriptions().get(row.topic)
-        if subscription is None:
-            raise Refused(
-                "topic_not_consumed",
-                f"{self.service} no longer consumes {row.topic}",
-                "discard the dead letter with a reason",
-            )
-        event = subscription.read(record)
-        if isinstance(event, Rejection):
-            raise Refused(
-                event.code,
-                f"the record still can't be read: {event.message}",
-                "give the corrected JSON with --value",
-            )
-        if event is None:
-            raise Refused(
-                "another_service",
-                f"another service than {self.service} answers this command",
-                "send the corrected command with a new command_id",
-            )
-        applied = await subscription.apply(connection, [Received(event, record)])
-        if applied.rejected:
-            _, rejection = applied.rejected[0]
-            raise Refused(
-                rejection.code, rejection.message, "correct the value, or discard the dead letter"
-            )
-        answer = await self._close_dead_letter(connection, command, "replayed", row.topic)
-        answer.publish_after = [*applied.publish_now, *applied.publish_after]
-        answer.jobs_due = applied.jobs_due
-        return answer
-
-    async def _discard(self, connection: AsyncConnection, command: DiscardDeadLetter) -> Answer:
-        if not command.reason:
-            raise Refused(
-                "reason_missing", "discarding a dead letter requires a reason", "give --reason"
-            )
-        row = await self._open_dead_letter(connection, command.dead_letter_id)
-        return await self._close_dead_letter(connection, command, "discarded", row.topic)
-
-    async def _open_dead_letter(self, connection: AsyncConnection, dead_letter_id: int) -> Any:
-        row = await tables.lock_dead_letter(connection, self.service, dead_letter_id)
-        if row is None:
-            raise Refused(
-                "no_such_dead_letter",
-                f"{self.service} has no dead letter {dead_letter_id}",
-                "see `backoffice dead-letters list`",
-            )
-        if row.state != "open":
-            raise Refused(
-                "dead_letter_closed", f"dead letter {dead_letter_id} was {row.state} already"
-            )
-        return row
-
-    async def _close_dead_letter(
-        self,
-        connection: AsyncConnection,
-        command: ReplayDeadLetter | DiscardDeadLetter,
-        state: str,
-        topic: str,
-    ) -> Answer:
-        dead_letter_id = command.dead_letter_id
-        await tables.close_dead_letter(
-            connection, self.service, dead_letter_id, state, command.actor, command.reason
-        )
-        return Answer(
-            f"dead letter {dead_letter_id} of {topic} was {state}",
-            subjects=[f"dead-letter {command.service} {dead_letter_id}"],
-        )
 
 
 def body_of(command: AnyCommand) -> tuple[str, bytes]:

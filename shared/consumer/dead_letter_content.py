@@ -1,14 +1,18 @@
-"""What a dead letter keeps of a record: at most 64 kB of key, value and headers each."""
+"""What a dead letter keeps of a record: at most 64 kB of key, value and headers each.
+
+Headers and time are kept because the signature of a command is in them.
+"""
 
 import hashlib
 import json
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any
 
 from pydantic_core import from_json
 
 from shared.consumer.forgetting import names_worker
-from shared.consumer.records import Record
+from shared.consumer.records import EPOCH, Record
 from shared.consumer.unpacking import KEPT_BYTES, OversizedValue
 from shared.json_text import read_json_text
 
@@ -26,14 +30,31 @@ def content(record: Record, forgotten: Collection[str] = ()) -> dict[str, Any]:
     elif value is not None:
         length, sha256 = len(value), hashlib.sha256(value).digest()
     if names_worker(value, forgotten):
-        return {"key": None, "value": b"", "value_length": length, "value_sha": sha256} | NO_HEADERS
+        nothing = {"key": None, "value": b"", "appended_at": None} | NO_HEADERS
+        return nothing | {"value_length": length, "value_sha": sha256}
     return {
         "key": None if record.key is None else record.key[:KEPT_BYTES],
         "value": None if value is None else bytes(value[:KEPT_BYTES]),
         "value_length": length,
         "value_sha": sha256,
         "headers": json.dumps(_headers(record)),
+        "appended_at": record.appended_at,
     }
+
+
+def record_of(row: Any) -> Record:
+    """The record that a row keeps, with its headers and the time at which it reached the broker."""
+    headers = json.loads(row.headers) if isinstance(row.headers, str) else row.headers
+    at = row.appended_at
+    return Record(
+        row.topic,
+        row.partition_no,
+        row.record_offset,
+        row.record_key,
+        row.record_value,
+        tuple((name, None if value is None else bytes.fromhex(value)) for name, value in headers),
+        None if at is None else (at - EPOCH) // timedelta(milliseconds=1),
+    )
 
 
 def _headers(record: Record) -> list[tuple[str, str | None]]:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from math import isinf
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ from shared.broker.producer import OutgoingMessage
 from shared.consumer.performance.unique_keys import has_unique_keys
 from shared.consumer.rejections import Rejection, rejection_of
 from shared.consumer.unpacking import OversizedValue
+from shared.errors import Refused
 from shared.events.field_types import MESSAGE_BYTES
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "reader",
 ]
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 Event = TypeVar("Event")
 OutboxId = tuple[str, str]
 """An entry of the outbox: its kind, and the id of the row, or of the many rows of a chunk, that its
@@ -36,7 +40,10 @@ messages are built from."""
 
 
 class Record(NamedTuple):
-    """A Kafka record as undecoded bytes. `topic` has no prefix."""
+    """A Kafka record as undecoded bytes. `topic` has no prefix.
+
+    `appended_ms`: when the broker received it, in ms since 1970; None where only its sender says.
+    """
 
     topic: str
     partition: int
@@ -44,6 +51,14 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+    appended_ms: int | None = None
+
+    @property
+    def appended_at(self) -> datetime | None:
+        """The instant of `appended_ms`."""
+        return (
+            None if self.appended_ms is None else EPOCH + timedelta(milliseconds=self.appended_ms)
+        )
 
     @property
     def sha256(self) -> bytes:
@@ -74,14 +89,15 @@ class Applied:
     The messages of `publish_now` are built in the transaction and published directly after it.
     Those of `publish_after` are published last, in chunks that are read from the stored rows.
     `prebuilt` has messages of `publish_now` that were built from the values just written, so that
-    the rows are not read again. `rejected` are records with conflicting content. `jobs_due` says
-    that background jobs have work.
+    the rows are not read again. `rejected` are records with conflicting content. `refused` says
+    why a command was not tried. `jobs_due` says that background jobs have work.
     """
 
     publish_now: list[OutboxId] = field(default_factory=list)
     publish_after: list[OutboxId] = field(default_factory=list)
     prebuilt: dict[OutboxId, Sequence[OutgoingMessage]] = field(default_factory=dict)
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    refused: Refused | None = None
     jobs_due: bool = False
 
     def add(self, other: "Applied") -> None:

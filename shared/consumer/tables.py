@@ -3,6 +3,7 @@
 It also builds the messages that are stored in them.
 """
 
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -14,22 +15,20 @@ from shared.broker.producer import OutgoingMessage, stable_id
 from shared.broker.topics import COMMAND_RESULTS, OPERATOR_COMMANDS, dead_letter_topic
 from shared.consumer import dead_letter_content, forgetting
 from shared.consumer.records import OutboxId, Record, Rejection
+from shared.consumer.results import encode
 from shared.database import rows, run
 from shared.events.billing import CommandResult
-from shared.events.field_types import MESSAGE_BYTES
 
 DEAD_LETTER = "dead-letter"
 COMMAND_RESULT = "command-result"
 COMMAND_CONFLICT = "command-conflict"
+COMMAND_REFUSED = "command-refused"
 
 CHUNK_BYTES = 2_000
 """Longest id of a chunk: it is part of a primary key, and a B-tree takes keys of 2,704 bytes.
 
 The name of one message has less than 900 bytes.
 """
-SHORTENED, FINDINGS = "shortened", "findings"
-WORTH_EMPTYING = 1_000
-"""Bytes of a detail: if none has more, there are too many details to empty them one by one."""
 KEY_LENGTH = 2_000
 """Characters of an unreadable record's key that its dead-letter message repeats.
 
@@ -127,9 +126,10 @@ async def add_dead_letters(
         found = await connection.scalar(
             text(
                 f"INSERT INTO {service}.dead_letter (topic, partition_no, record_offset, sha256,"
-                " record_key, record_value, value_length, value_sha256, headers, code, message)"
+                " record_key, record_value, value_length, value_sha256, headers, appended_at,"
+                " code, message)"
                 " VALUES (:topic, :partition, :offset, :sha, :key, :value, :value_length,"
-                " :value_sha, CAST(:headers AS jsonb), :code, :message)"
+                " :value_sha, CAST(:headers AS jsonb), :appended_at, :code, :message)"
                 " ON CONFLICT DO NOTHING RETURNING dead_letter_id"
             ),
             {
@@ -153,7 +153,8 @@ async def lock_dead_letter(
     """Lock and return the row of a dead letter, or None."""
     found = await rows(
         connection,
-        "SELECT topic, partition_no, record_offset, record_key, record_value, value_length, state"
+        "SELECT topic, partition_no, record_offset, record_key, record_value, value_length,"
+        " headers, appended_at, state"
         f" FROM {service}.dead_letter WHERE dead_letter_id = :id FOR UPDATE",
         id=dead_letter_id,
     )
@@ -252,6 +253,17 @@ def _result_of_rejected(row: Any, service: str) -> CommandResult | None:
 # -- commands
 
 
+async def signing_key(connection: AsyncConnection, key_id: str, actor: str) -> list[Any]:
+    """The key of a program, once for each role of the actor and its billing company."""
+    return await rows(
+        connection,
+        "SELECT k.*, g.role, g.billing_company FROM invoicer.signing_key k"
+        " LEFT JOIN invoicer.granted_role g ON g.actor = :actor WHERE k.key_id = :key_id",
+        key_id=key_id,
+        actor=actor,
+    )
+
+
 async def command_row(connection: AsyncConnection, service: str, command_id: str) -> Any | None:
     """The stored `body_sha256` and `result` of a command, or None."""
     found = await rows(
@@ -267,10 +279,11 @@ async def add_command(connection: AsyncConnection, service: str, values: dict[st
     await run(
         connection,
         f"INSERT INTO {service}.command (command_id, command, billing_company, actor, reason,"
-        " body, body_sha256, outcome, result, before, after, subjects)"
+        " body, body_sha256, outcome, result, before, after, subjects, key_id, program, client)"
         " VALUES (:command_id, :command, :billing_company, :actor, :reason,"
         " CAST(:body AS jsonb), :sha, :outcome, CAST(:result AS jsonb),"
-        " CAST(:before AS jsonb), CAST(:after AS jsonb), CAST(:subjects AS text[]))",
+        " CAST(:before AS jsonb), CAST(:after AS jsonb), CAST(:subjects AS text[]),"
+        " :key_id, :program, :client)",
         **values,
     )
 
@@ -287,6 +300,51 @@ async def add_command_conflict(
         sha=sha,
         result=result,
     )
+
+
+async def add_refused_command(
+    connection: AsyncConnection, service: str, record: Record, values: dict[str, Any]
+) -> OutboxId:
+    """Store that a record's command was refused before it was tried; return the outbox entry.
+
+    The first refusal of a record stays.
+    """
+    place = [record.partition, record.offset, hashlib.sha256(record.value or b"").hexdigest()]
+    await run(
+        connection,
+        f"INSERT INTO {service}.refused_command (partition_no, record_offset, value_sha256,"
+        " command_id, command, actor, reason, key_id, program, client, result, subjects,"
+        " appended_at)"
+        " VALUES (:partition, :offset, decode(:sha, 'hex'), :command_id, :command, :actor, :reason,"
+        " :key_id, :program, :client, CAST(:result AS jsonb), CAST(:subjects AS text[]),"
+        " :appended_at) ON CONFLICT DO NOTHING",
+        partition=place[0],
+        offset=place[1],
+        sha=place[2],
+        appended_at=record.appended_at,
+        **values,
+    )
+    return COMMAND_REFUSED, json.dumps(place)
+
+
+async def refused_messages(
+    connection: AsyncConnection, service: str, ids: Sequence[str]
+) -> list[OutgoingMessage]:
+    """Build the results of commands that were refused before they were tried."""
+    places = [json.loads(an_id) for an_id in ids]
+    found = await rows(
+        connection,
+        "SELECT r.command_id, r.result, s.place"
+        " FROM unnest(CAST(:partitions AS int[]), CAST(:offsets AS bigint[]),"
+        "   CAST(:shas AS text[]), CAST(:ids AS text[])) AS s(partition_no, at, sha, place)"
+        f" JOIN {service}.refused_command r ON r.partition_no = s.partition_no"
+        " AND r.record_offset = s.at AND r.value_sha256 = decode(s.sha, 'hex')",
+        partitions=[partition for partition, _, _ in places],
+        offsets=[offset for _, offset, _ in places],
+        shas=[sha for _, _, sha in places],
+        ids=list(ids),
+    )
+    return [_result_message(row, service, COMMAND_REFUSED, row.place) for row in found]
 
 
 async def command_messages(
@@ -322,7 +380,7 @@ async def conflict_messages(
 
 def _result_message(row: Any, *identity: str) -> OutgoingMessage:
     return OutgoingMessage(
-        COMMAND_RESULTS.name, row.command_id, _encode(row.result), stable_id(*identity)
+        COMMAND_RESULTS.name, row.command_id, encode(row.result), stable_id(*identity)
     )
 
 
@@ -332,42 +390,6 @@ MESSAGE_BUILDERS: dict[
     DEAD_LETTER: dead_letter_messages,
     COMMAND_RESULT: command_messages,
     COMMAND_CONFLICT: conflict_messages,
+    COMMAND_REFUSED: refused_messages,
 }
 """How messages of the kinds that every service has are built from the stored rows."""
-
-
-def fit_into_message(result: CommandResult) -> CommandResult:
-    """Shorten a result until it fits into a message; do this before it is stored.
-
-    The longest details are emptied first; findings are halved. `shortened` names what is
-    incomplete. The command's row keeps what the command changed in any case.
-    """
-    shortened: list[str] = []
-    while len(_encode(result.model_dump(mode="json"))) > MESSAGE_BYTES:
-        sizes = {
-            name: len(_encode(value))
-            for name, value in result.details.items()
-            if name not in (*shortened, SHORTENED)
-        }
-        sizes[FINDINGS] = len(_encode([finding.model_dump() for finding in result.findings]))
-        longest = max(sizes, key=lambda name: sizes[name])
-        if sizes[longest] < WORTH_EMPTYING:
-            return result.model_copy(update={"details": {SHORTENED: ["details"]}})
-        shortened += [longest] if longest not in shortened else []
-        details = result.details | {SHORTENED: shortened}
-        if longest == FINDINGS:
-            halved = result.findings[: len(result.findings) // 2]
-            result = result.model_copy(update={FINDINGS: halved, "details": details})
-        else:
-            details[longest] = _empty(result.details[longest])
-            result = result.model_copy(update={"details": details})
-    return result
-
-
-def _empty(value: Any) -> Any:
-    """An empty value of the same type, so that readers still find the type that they expect."""
-    return type(value)() if isinstance(value, list | dict | str) else None
-
-
-def _encode(result: Any) -> bytes:
-    return json.dumps(result, ensure_ascii=False).encode()

@@ -43,6 +43,8 @@ FETCH_BYTES = 8 * 1024 * 1024
 STOP_SECONDS = 60
 COMMIT_SECONDS = 10
 RESTARTED_SECONDS = 1
+LOG_APPEND_TIME = 1
+"""The type of a timestamp that the broker gave."""
 
 
 class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -137,7 +139,15 @@ class TopicConsumer(ConsumerRebalanceListener):  # type: ignore[misc]
         polled = [each for each in raw if each.partition in owned]
         readable, undecodable = _without_undecodable(polled)
         records = [
-            Record(topic, each.partition, each.offset, each.key, each.value, tuple(each.headers))
+            Record(
+                topic,
+                each.partition,
+                each.offset,
+                each.key,
+                each.value,
+                tuple(each.headers),
+                each.timestamp if each.timestamp_type == LOG_APPEND_TIME else None,
+            )
             for each in readable
         ]
         try:

@@ -1,4 +1,6 @@
-"""`python -m shared.migrations upgrade|downgrade`: migrate the database, or remove the schemas."""
+"""`python -m shared.migrations upgrade|downgrade|admin`: migrate the database, remove the schemas,
+or add the first program with the role admin (`admin NAME FILE`).
+"""
 
 import asyncio
 import sys
@@ -62,13 +64,26 @@ async def migrate(database_url: str, direction: str = "upgrade") -> None:
 
 def main() -> None:
     """Entry point."""
-    direction = sys.argv[1] if len(sys.argv) > 1 else "upgrade"
-    if direction not in ("upgrade", "downgrade"):
-        sys.exit("say `python -m shared.migrations upgrade` or `downgrade`")
+    match sys.argv[1:]:
+        case [] | ["upgrade"]:
+            work = migrate(settings().database_url)
+        case ["downgrade"]:
+            work = migrate(settings().database_url, "downgrade")
+        case ["admin", program, file]:
+            work = _add_admin(program, Path(file))
+        case _:
+            sys.exit("say `python -m shared.migrations upgrade`, `downgrade` or `admin NAME FILE`")
     try:
-        asyncio.run(migrate(settings().database_url, direction))
+        asyncio.run(work)
     except Refused as refused:
         sys.exit(f"{refused.message}; {refused.fix}")
+
+
+async def _add_admin(program: str, file: Path) -> None:
+    from shared.migrations.first_admin import add_admin  # no migration needs keys
+
+    key_id = await add_admin(settings().database_url, program, file)
+    print(f"{program} may act as admin with the key {key_id}; its private key is {file}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from shared.broker.security import KafkaAccess
 from shared.errors import Refused
-from shared.settings import Settings
+from shared.settings import OPEN, SIGNED, Settings
 from shared.stack.containers import ContainerKafka, ContainerPostgres, why_no_containers
 from shared.stack.external import ExternalDatabase, ExternalKafka
 from shared.stack.kafka import KafkaServer
@@ -107,6 +107,14 @@ def choose(wish: str, given: str, setting: str, embedded_data: Path) -> Choice:
             "Start a Docker engine, or leave BACKOFFICE_STACK out.",
         )
     return Choice("embedded", missing)
+
+
+def commands_mode(wish: str, broker: Choice) -> str:
+    """Whether commands need a signature: as BACKOFFICE_COMMANDS says, else by the broker.
+
+    Others reach a broker with a configured address; one that the stack starts is of this machine.
+    """
+    return wish or (SIGNED if broker.kind == "address" else OPEN)
 
 
 def choose_broker(

@@ -19,8 +19,16 @@ import psutil
 from shared.broker.acls import ADMIN, CONSOLE
 from shared.broker.security import KafkaAccess
 from shared.errors import Unavailable
-from shared.settings import read_settings
-from shared.stack.choice import Broker, Choice, Database, Server, choose_broker, choose_database
+from shared.settings import OPEN, SIGNED, SIGNING_KEY_FILE, read_settings
+from shared.stack.choice import (
+    Broker,
+    Choice,
+    Database,
+    Server,
+    choose_broker,
+    choose_database,
+    commands_mode,
+)
 from shared.stack.folder import STATE, DataFolder
 from shared.stack.kafka import KafkaServer
 from shared.stack.kafka_logins import client_files
@@ -33,6 +41,11 @@ from shared.stack.workers import Worker, parse_numbers, replicas_of, wait_until_
 
 STEP_TIMEOUT_SECONDS = 300.0
 TEND_SECONDS = 0.3
+LOCAL_ADMIN = "local-admin"
+OPEN_NOTICE = (
+    "commands: open: unsigned commands are carried out, under any name;"
+    " BACKOFFICE_COMMANDS=signed requires signatures"
+)
 MOST_TENDED_AT_ONCE = 32
 
 
@@ -100,7 +113,13 @@ class Stack:
             **self.kafka_access.environment(),
             "BACKOFFICE_DATABASE_URL": self.database_url,
             "BACKOFFICE_DATA": str(self.data),
+            "BACKOFFICE_COMMANDS": self.commands,
         }
+
+    @property
+    def commands(self) -> str:
+        """Whether commands need a signature here: `signed` or `open`."""
+        return commands_mode(self._settings.commands, self._choices["kafka"])
 
     def start(self) -> None:
         """Start everything; after any failure nothing is left running."""
@@ -189,6 +208,8 @@ class Stack:
         )
         self._ports = ports
         self._tell("starting")
+        if self.commands == OPEN:
+            self._say(OPEN_NOTICE)
         for label, name in (("PostgreSQL", "postgres"), ("Kafka", "kafka")):
             self._say(f"{label}: {self._choices[name].kind} ({self._choices[name].why})")
         self.kafka.launch()  # the slow one boots while the database starts and migrates
@@ -209,6 +230,7 @@ class Stack:
                 "upgrade",
                 python_environment(database_url=self.postgres.owner_url),
             )
+        self._add_admin()
         self.kafka.start()
         self._say(f"Kafka works ({time.monotonic() - began:.1f} s): {self.kafka_address}")
         if needed:
@@ -233,11 +255,26 @@ class Stack:
                 part.began(answered=True)
                 self._server_parts[name] = part
 
-    def _step(self, name: str, module: str, argument: str, environment: Mapping[str, str]) -> None:
+    def _add_admin(self) -> None:
+        """Give a database of this stack, where commands are signed, a first admin: the CLI here."""
+        file = self.data / SIGNING_KEY_FILE
+        owned = self._provision and self._choices["postgres"].kind != "address"
+        if owned and self.commands == SIGNED and not file.exists():
+            environment = python_environment(database_url=self.postgres.owner_url)
+            self._step("admin", "shared.migrations", "admin", environment, LOCAL_ADMIN, str(file))
+
+    def _step(
+        self,
+        name: str,
+        module: str,
+        argument: str,
+        environment: Mapping[str, str],
+        *more: str,
+    ) -> None:
         began = time.monotonic()
         launch = Launch(
             name=name,
-            command=tuple(filter(None, (sys.executable, "-m", module, argument))),
+            command=tuple(filter(None, (sys.executable, "-m", module, argument, *more))),
             log=self.data / "logs" / f"{name}.log",
             environment=environment,
             stop_signal=signal.SIGTERM,
@@ -310,6 +347,7 @@ class Stack:
             "kafka": self.kafka.address if hasattr(self, "kafka") else "",
             **self._kafka_clients(),
             "database_url": self.postgres.url if hasattr(self, "postgres") else "",
+            "commands": self.commands if "kafka" in self._choices else "",
             "servers": servers,
             "workers": [
                 {

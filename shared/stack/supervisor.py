@@ -116,6 +116,7 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
         "kafka": state.get("kafka", ""),
         "kafka_clients": state.get("kafka_clients", {}),
         "database_url": state.get("database_url", ""),
+        "commands": state.get("commands", ""),
         "servers": {
             name: _server_now(name, server, alive, supervisor is not None)
             for name, server in state.get("servers", {}).items()

@@ -26,7 +26,8 @@ OK = 200
 # What the stack decides by itself is left out.
 WORKER_SETTINGS = tuple(
     {each.name for each in fields(Settings)}
-    - {"stack", "database_url", "data", "cache", "workers", "ports", *SETTINGS_OF_KAFKA}
+    - {"stack", "database_url", "data", "cache", "workers", "ports", "commands", "key_file"}
+    - {*SETTINGS_OF_KAFKA}
 )
 
 

@@ -51,6 +51,7 @@ class Place:
             **self.kafka.access(ADMIN).environment(),
             "BACKOFFICE_DATABASE_URL": self.url,
             "BACKOFFICE_TOPIC_PREFIX": f"{self.name}.",
+            "BACKOFFICE_COMMANDS": "open",
         }
 
     async def owner(self) -> asyncpg.Connection:

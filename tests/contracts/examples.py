@@ -134,6 +134,22 @@ COMMANDS = {
     },
     "resume-consumer": {"service": "fee_realizer", "topic": "timesheet-approved"},
     "republish": {"service": "fee_realizer", "document_kind": "timesheet", "document_id": "T-1"},
+    "set-person": {
+        "person": "pat@example.com",
+        "name": "Pat Example",
+        "roles": [{"role": "clerk", "billing_companies": ["acme-us"]}, {"role": "viewer"}],
+    },
+    "add-key": {
+        "program": "payroll-export",
+        "public_key": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+        "roles": [{"role": "manager"}],
+    },
+    "rotate-key": {
+        "program": "payroll-export",
+        "public_key": "PUAXw-hDiVqStwqnTRt-vJyYLM8uxJaMwM1V8Sr0Zgw",
+        "keep_old_hours": 24,
+    },
+    "disable-key": {"program": "payroll-export"},
 }
 
 _MONEY = {"net": Decimal("2000.00"), "tax": Decimal("177.50")}

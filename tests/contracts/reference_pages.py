@@ -17,6 +17,7 @@ from services.console.cli import application
 from shared import telemetry
 from shared.broker.acls import ADMIN, PRINCIPALS, Acl, Kind, Operation, Pattern, declared
 from shared.broker.topics import CONSUMED, FLOW, all_topics
+from shared.events.commands.permissions import PERMISSIONS, ROLES
 from shared.settings import Settings
 from tests.contracts import personal_data
 from tests.contracts.limits import LIMITS
@@ -130,6 +131,29 @@ def personal_data_page() -> str:
     return _page("Personal data", "\n".join([intro, "", *personal_data.page()]))
 
 
+def permissions_page() -> str:
+    """One row a command: a column for each role, what limits it, and the rule of four eyes."""
+    intro = textwrap.fill(
+        "Who may send which command where commands are signed. A role holds for all billing"
+        " companies, or for those that its grant names. `looked up`: the service finds the billing"
+        " company of the ids that the command has. `all`: the command is not about one company, so"
+        " it takes a role that is not limited.",
+        COLUMNS,
+        break_on_hyphens=False,
+    )
+    rows = [
+        f"| command | {' | '.join(ROLES)} | billing companies | four eyes |",
+        f"|---|{'---|' * len(ROLES)}---|---|",
+    ]
+    for model, permission in PERMISSIONS.items():
+        marks = " | ".join("yes" if role in permission.roles else "" for role in ROLES)
+        companies = permission.companies.replace("-", " ")
+        name = model.model_fields["command"].default
+        eyes = "yes" if permission.four_eyes else ""
+        rows.append(f"| `{name}` | {marks} | {companies} | {eyes} |")
+    return _page("Permissions", "\n".join([intro, "", *rows]))
+
+
 def cli_page() -> str:
     """A section a command: what it does, its arguments and options."""
     intro = (
@@ -188,6 +212,7 @@ PAGES = {
     "limits.md": limits_page,
     "personal-data.md": personal_data_page,
     "cli.md": cli_page,
+    "permissions.md": permissions_page,
 }
 
 

@@ -31,6 +31,7 @@ from tests import builders
 from tests.conftest import Configure
 from tests.kafka_users import prepare
 from tests.running import Observer, Sent, answers, command, publish, records_of, until
+from tests.signed import Office
 from tests.system.driver import Keeper, kept
 from tests.system.dump import dump
 from tests.system.workload import TODAY, Phase, Workload
@@ -115,8 +116,13 @@ class Deaths:
 
 
 @asynccontextmanager
-async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
-    """An empty database. The settings of this process point to it."""
+async def new_run(
+    made: Servers, configure: Configure, *, signed: bool = False
+) -> AsyncIterator[Run]:
+    """An empty database. The settings of this process point to it.
+
+    Where commands are `signed`, this process signs them and the workers carry out no other.
+    """
     name = f"run_{uuid.uuid4().hex[:10]}"
     admin = create_async_engine(
         made.postgres.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool
@@ -148,8 +154,11 @@ async def new_run(made: Servers, configure: Configure) -> AsyncIterator[Run]:
         "BACKOFFICE_TOPIC_PREFIX": f"{name}.",
         "BACKOFFICE_TODAY": str(TODAY),
         "BACKOFFICE_TICK_SECONDS": "0.5",
+        "BACKOFFICE_COMMANDS": "open",
         "PATH": "/usr/bin:/bin",
     }
+    if signed:
+        environment |= await Office(engine).sign_everything(configure, folder)
     yield Run(made, environment, folder, url, Observer(owner))
     await engine.dispose()
 

@@ -89,7 +89,7 @@ def deaths(seed: int) -> Deaths:
 async def test_the_result_equals_that_of_an_undisturbed_run(
     own_servers: Servers, configure: Configure, seed: int
 ) -> None:
-    """Every named point kills a worker five times.
+    """Every named point kills a worker five times, and every command must be signed.
 
     Kafka and PostgreSQL are killed once each. The business rows are those of the undisturbed run of
     the seed, verify finds nothing, and everything that was sent is accounted for.
@@ -107,7 +107,7 @@ async def test_the_result_equals_that_of_an_undisturbed_run(
         )
         assert len(expected["invoices"]) > 8
         assert len(expected["invoice lines"]) > 100
-    async with new_run(own_servers, configure) as disturbed:
+    async with new_run(own_servers, configure, signed=True) as disturbed:
         keeper = Keeper(disturbed.environment, disturbed.folder)
         sent = await play(disturbed, Workload(seed), keeper, deaths(seed))
         print(f"fired: {dict(keeper.fired)}, restarts: {keeper.restarts}")

@@ -16,7 +16,7 @@ from shared.broker.topics import COMMAND_RESULTS
 from shared.consumer.lag import LagReader, groups_of
 from tests import builders
 from tests.builders import COMPANY, WEEK, days
-from tests.conftest import EngineOf
+from tests.conftest import Configure, EngineOf
 from tests.running import (
     OUTPUT,
     Observer,
@@ -29,6 +29,7 @@ from tests.running import (
     running,
     until,
 )
+from tests.signed import Office
 
 DOCUMENTS = 10_000
 REQUIREMENTS = 200
@@ -235,14 +236,17 @@ async def to_the_beginning() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 async def test_replay_changes_no_table_and_publishes_nothing(
-    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path
+    stack: dict[str, str], engine_of: EngineOf, tmp_path: Path, configure: Configure
 ) -> None:
     """After a replay every row is the same.
 
     Of more than ten thousand documents with revisions, released holds, snoozes and closed batches;
-    no output topic but that of the answers has a new record.
+    no output topic but that of the answers has a new record. The commands are signed, and get their
+    answers although the key is disabled since.
     """
     observer = Observer(engine_of)
+    office = Office(engine_of("owner"))
+    stack |= await office.sign_everything(configure, tmp_path)
     async with running(stack, tmp_path, today=TODAY, tick_seconds=1):
         await history(observer)
         await until(
@@ -262,6 +266,7 @@ async def test_replay_changes_no_table_and_publishes_nothing(
         )
         > 100
     )
+    await office.change("UPDATE invoicer.program_key SET disabled_at = now()")
     tables, said = await observer.digest(MAY_CHANGE), await ends(OUTPUT)
     assert len(tables) > 40, "the digest looks at everything"
     await to_the_beginning()

@@ -7,9 +7,11 @@ read.
 """
 
 import asyncio
+import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import (
@@ -27,6 +29,9 @@ from shared.errors import Refused, Unavailable
 from shared.events.billing import CommandResult
 from shared.events.commands import AnyCommand, SkipRecords, key_of
 from shared.events.field_types import MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    from shared.signing import Signer
 
 RESULT_SECONDS = 120.0
 IN_FLIGHT = 5_000
@@ -47,9 +52,12 @@ class Client:
     record.
     """
 
-    def __init__(self, kafka: KafkaAccess, notify: Notify | None = None) -> None:
+    def __init__(
+        self, kafka: KafkaAccess, notify: Notify | None = None, signer: "Signer | None" = None
+    ) -> None:
         self._kafka = kafka
         self._notify = notify
+        self._signer = signer
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
@@ -67,7 +75,7 @@ class Client:
         their number.
 
         All are acknowledged when it returns. `progress` is called with the number acknowledged so
-        far. A value of None is a tombstone.
+        far. A value of None is a tombstone. Commands are signed if there is a key.
         """
         producer = await self._started()
         sent = 0
@@ -76,7 +84,10 @@ class Client:
             for key, value in records:
                 waiting.append(
                     await producer.send(
-                        full_name(topic), value, key=None if key is None else key.encode()
+                        full_name(topic),
+                        value,
+                        key=None if key is None else key.encode(),
+                        headers=self._headers(topic, value),
                     )
                 )
                 if len(waiting) >= IN_FLIGHT:
@@ -157,6 +168,18 @@ class Client:
         finally:
             await consumer.stop()
         return [results[command.command_id] for command in commands]
+
+    def _headers(self, topic: str, value: bytes | None) -> list[tuple[str, bytes]]:
+        if self._signer is None or value is None or topic != OPERATOR_COMMANDS.name:
+            return []
+        from shared.signing import HEADER
+
+        try:
+            actor = json.loads(value)["actor"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            actor = ""  # no command: it becomes a dead letter
+        now = time.time()
+        return [(HEADER, self._signer.sign(value, now, actor if isinstance(actor, str) else ""))]
 
     async def _key(self, command: AnyCommand) -> str:
         """The key of a command; it may not lie behind the records that it tells to skip."""

@@ -40,6 +40,7 @@ MODULES = {
     "ledgers": ("ledger", "batch"),
     "deliveries": ("deliveries",),
     "reconcile": ("reconcile",),
+    "access": ("people", "keys"),
     "demo": ("demo",),
 }
 """Each module in the order of the help, and the commands and groups that it has a part in."""

@@ -6,18 +6,20 @@ A command reads views in one snapshot, or sends commands to the services and sho
 import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import typer
 
-from services.console.cli.options import Actor, AsJson, Data, Reason, Timeout
+from services.console.cli.options import Actor, AsJson, Data, Reason, Timeout, login_name
 from services.console.cli.output import Column, Screen, finish, screen_for
 
 if TYPE_CHECKING:
     from services.console.queries.snapshot import ReadConnection
     from shared.events.billing import CommandResult
     from shared.events.commands import AnyCommand
+    from shared.signing import Signer
 
 Result = TypeVar("Result")
 P = ParamSpec("P")
@@ -46,7 +48,26 @@ class Run(Screen):
         timeout: float = ANSWER_SECONDS,
     ) -> None:
         super().__init__(as_json)
-        self.data, self.actor, self.reason, self.timeout = data, actor, reason, timeout
+        self.data, self.reason, self.timeout = data, reason, timeout
+        self._actor = actor
+
+    @cached_property
+    def signer(self) -> "Signer | None":
+        """The key with which commands are signed; None: they are not."""
+        from services.console.actions.signer import find_signer
+
+        return find_signer(self.data)
+
+    @property
+    def actor(self) -> str:
+        """Who acts: as named, else the program whose key signs, else the login name of the user.
+
+        A key that may assert actors signs for the user.
+        """
+        if self._actor:
+            return self._actor
+        signer = self.signer
+        return signer.program if signer and not signer.asserts_actors else login_name()
 
     def read(
         self,
@@ -87,7 +108,8 @@ class Run(Screen):
         from services.console.addresses import find_addresses
 
         async def work() -> "list[CommandResult]":
-            async with Client(find_addresses(self.data).kafka, self.aside) as client:
+            kafka = find_addresses(self.data).kafka
+            async with Client(kafka, self.aside, self.signer) as client:
                 return await client.send_all(commands, timeout or self.timeout)
 
         return finish(work())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DATA = Path(".backoffice/demo")
 OUT = Path("out/demo")
 OTHER_SERVERS = ("BACKOFFICE_KAFKA", "BACKOFFICE_DATABASE_URL", "BACKOFFICE_TOPIC_PREFIX")
+OPEN_COMMANDS = {"BACKOFFICE_COMMANDS": "open"}
 STEPS = 7
 
 
@@ -65,6 +66,7 @@ def _ignore_other_servers(screen: Screen) -> None:
             screen.aside(f"{name} is set; the demonstration ignores it and starts its own servers")
     if os.environ.get("BACKOFFICE_STACK") == "address":
         del os.environ["BACKOFFICE_STACK"]
+    os.environ |= OPEN_COMMANDS  # its operators are made up and have no keys
 
 
 @contextmanager

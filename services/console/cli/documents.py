@@ -107,7 +107,7 @@ def publish(
         return
 
     async def work() -> int:
-        async with Client(kafka) as client:
+        async with Client(kafka, signer=run.signer) as client:
             with run.progress(f"publishing on {topic}") as progress:
                 return await client.publish(topic, records, lambda sent: progress(sent, sent))
 
@@ -174,7 +174,7 @@ def _publish_commands(
             )
 
     async def work() -> list[CommandResult]:
-        async with Client(kafka, run.aside) as client:
+        async with Client(kafka, run.aside, run.signer) as client:
             return await client.send_all(commands, run.timeout, records)
 
     results = finish(work())

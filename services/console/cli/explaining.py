@@ -30,6 +30,9 @@ CHANGES = (
     "before",
     "after",
     "command_id",
+    "key_id",
+    "program",
+    "client",
 )
 
 

@@ -78,7 +78,7 @@ def import_folder(
         return
     with Steps() as steps:
         published = finish(
-            publish(addresses, checked, billing_company, run.actor, run.reason, steps)
+            publish(addresses, checked, billing_company, run.actor, run.reason, steps, run.signer)
         )
     _show_company(run, published.new_company, billing_company)
     _show_plan(run, checked, billing_company)

@@ -96,10 +96,9 @@ Data = Annotated[
 Actor = Annotated[
     str,
     option(
-        "Who asks (default: your login name).",
+        "Who asks (default: the program of your key, without one your login name).",
         "--actor",
         metavar="NAME",
-        callback=lambda name: name or login_name(),
     ),
 ]
 Reason = Annotated[str, option("Why; kept in the history.", "--reason", metavar="TEXT")]

@@ -9,6 +9,7 @@ import typer
 from services.console.cli.command import Run, command
 from services.console.cli.consumers import STOPPED
 from services.console.cli.output import Column, Screen, finish
+from shared.settings import OPEN
 from shared.terms import counted
 
 if TYPE_CHECKING:
@@ -102,8 +103,10 @@ def _notes(screen: Screen) -> Any:
 
 
 def _show_status(screen: Screen, answer: dict[str, Any]) -> None:
-    names = ("data", "phase", "kafka", "database_url", "left_behind")
+    names = ("data", "phase", "kafka", "database_url", "commands", "left_behind")
     facts = {name: answer[name] for name in names}
+    if answer["commands"] == OPEN:
+        facts["commands"] = f"{OPEN}: unsigned commands are carried out, under any name"
     clients = {f"kafka client {user}": path for user, path in answer["kafka_clients"].items()}
     screen.facts({**facts, **clients})
     servers = [{"name": name, **server} for name, server in answer["servers"].items()]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.console.actions.commands import new_command
 from services.console.actions.kafka_client import Client
@@ -36,6 +36,9 @@ from services.console.queries.source_revisions import (
 from shared.broker.topics import BILLTO_CHANGED, REQUIREMENT_CHANGED, TIMESHEET_APPROVED
 from shared.errors import Refused, Unavailable
 from shared.events.ats import BilltoChanged, RequirementChanged, TimesheetApproved
+
+if TYPE_CHECKING:
+    from shared.signing import Signer
 
 TOPICS: dict[Kind, str] = {
     "billto": BILLTO_CHANGED.name,
@@ -122,12 +125,13 @@ async def publish(
     actor: str,
     reason: str,
     progress: Progress,
+    signer: "Signer | None" = None,
 ) -> Published:
     """Creates an unknown billing company with the defaults, then publishes what is new or
     changed.
     """
     done = Published()
-    async with Client(addresses.kafka) as client:
+    async with Client(addresses.kafka, signer=signer) as client:
         if not checked.company_known:
             currencies = {row.currency for row in checked.contents.requirements.values()}
             command = new_command(

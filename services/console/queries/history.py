@@ -25,6 +25,15 @@ LOOK_UPS = ["explain", "health-check", "list-batch-groups", "rates-impact", "wha
 what they ask about; by its id each is still found."""
 
 
+COMMAND = (
+    "'{service}' AS service, answered_at AS at, command AS what, actor, reason,"
+    " result->>'outcome' AS outcome, result->>'code' AS code, result->>'message' AS message,"
+    " command_id, key_id, program, client"
+)
+"""`key_id`, `program` and `client` say which key signed a command, and where its sender is; of a
+refused signature they are what it says of itself."""
+
+
 async def history(connection: ReadConnection, subject: str, limit: int = 200) -> list[Row]:
     """What is known of a subject, oldest first; of more than `limit` entries the newest."""
     subjects, command_ids = await _widen(connection, subject)
@@ -32,14 +41,15 @@ async def history(connection: ReadConnection, subject: str, limit: int = 200) ->
     for service in SERVICES:
         rows = await fetch(
             connection,
-            f"SELECT '{service}' AS service, answered_at AS at, command AS what, actor, reason,"
-            " outcome,"
-            " result->>'code' AS code, result->>'message' AS message, before, after, command_id"
+            f"SELECT {COMMAND.format(service=service)}, before, after"
             f" FROM {service}.console_command"
             " WHERE subjects && CAST(:subjects AS text[]) AND command <> ALL(CAST(:look_ups AS"
             " text[])) AND coalesce(result -> 'details' ->> 'preview', '') <> 'true'"
             " OR command_id = ANY(CAST(:ids AS text[]))"
-            " ORDER BY answered_at DESC LIMIT :most",
+            f" UNION ALL SELECT {COMMAND.format(service=service)}, NULL, NULL"
+            f" FROM {service}.console_refused_command"
+            " WHERE subjects && CAST(:subjects AS text[]) OR command_id = ANY(CAST(:ids AS text[]))"
+            " ORDER BY at DESC LIMIT :most",
             subjects=sorted(subjects),
             look_ups=LOOK_UPS,
             ids=sorted(command_ids),

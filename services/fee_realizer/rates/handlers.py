@@ -16,6 +16,7 @@ from services.fee_realizer.facts.store import queue_dependents
 from services.fee_realizer.rates import store
 from services.fee_realizer.rates.rules import ImpactRow, sum_impact
 from services.fee_realizer.rates.store import DocumentRepricing
+from services.fee_realizer.requirements import store as requirements
 from services.fee_realizer.requirements.rules import (
     RateBookChange,
     RateTable,
@@ -137,6 +138,13 @@ async def _preview(
         details | preview | _details(invoiced_rows),
         subjects=[command.requirement_id],
     )
+
+
+async def companies_of(
+    connection: AsyncConnection, command: SetBillRate | ConfirmRates | RatesImpact
+) -> set[str]:
+    """Return the billing company of the requirement that a command names; none if unknown."""
+    return await requirements.companies_of(connection, filter(None, [command.requirement_id]))
 
 
 async def on_rates_impact(connection: AsyncConnection, command: RatesImpact) -> Answer:

@@ -62,6 +62,17 @@ async def lock_requirements(
     }
 
 
+async def companies_of(connection: AsyncConnection, requirement_ids: Iterable[str]) -> set[str]:
+    """Return the billing companies of requirements; that of an unknown one is missing."""
+    found = await rows(
+        connection,
+        "SELECT DISTINCT billing_company FROM fee_realizer.requirement"
+        " WHERE requirement_id = ANY(CAST(:ids AS text[])) AND billing_company <> ''",
+        ids=sorted(set(requirement_ids)),
+    )
+    return {row.billing_company for row in found}
+
+
 async def revision_bodies(
     connection: AsyncConnection, keys: Iterable[RequirementRevision]
 ) -> dict[RequirementRevision, str]:

@@ -8,7 +8,8 @@ from typing import Annotated, get_args
 
 from pydantic import Field, TypeAdapter
 
-from shared.events.commands.base import ServiceCommand, ServiceName
+from shared.events.commands.access import AddKey, DisableKey, RoleGrant, RotateKey, SetPerson
+from shared.events.commands.base import Role, ServiceCommand, ServiceName
 from shared.events.commands.batches import (
     CreditedLine,
     CreditInvoice,
@@ -99,6 +100,10 @@ AnyCommand = (
     | Republish
     | SkipRecords
     | ResumeConsumer
+    | SetPerson
+    | AddKey
+    | RotateKey
+    | DisableKey
 )
 OperatorCommand = Annotated[AnyCommand, Field(discriminator="command")]
 OPERATOR_COMMAND: TypeAdapter[AnyCommand] = TypeAdapter(OperatorCommand)

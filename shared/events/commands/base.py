@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from shared.events.field_types import Identifier, Message, Text
 
 ServiceName = Literal["fee_realizer", "invoicer", "scheduler", "arg_sync"]
+Role = Literal["viewer", "clerk", "manager", "approver", "controller", "admin"]
+"""The roles of people and programs; `permissions` has what each may do."""
 
 
 class Command(Message):

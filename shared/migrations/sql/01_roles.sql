@@ -38,6 +38,8 @@ BEGIN
         -- Of key, value and headers the first 64 kB; length and SHA-256 are of the whole value.
         record_key bytea, record_value bytea, headers jsonb NOT NULL,
         value_length bigint, value_sha256 bytea,
+        -- When the broker received the record; NULL where only its sender says so.
+        appended_at timestamptz,
         code text NOT NULL, message text NOT NULL,
         state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'replayed', 'discarded')),
         closed_by text, closed_reason text, closed_at timestamptz,
@@ -60,8 +62,21 @@ BEGIN
         result jsonb NOT NULL,
         before jsonb, after jsonb,
         subjects text[] NOT NULL DEFAULT '{}',
+        -- The key that signed it, its program, and where that says it is; empty if not signed.
+        key_id text NOT NULL DEFAULT '', program text NOT NULL DEFAULT '',
+        client text NOT NULL DEFAULT '',
         answered_at timestamptz NOT NULL DEFAULT now());
       CREATE INDEX command_subjects ON %1$I.command USING gin (subjects);
+      -- Commands that were refused because of their signature, key or permission, one row for each
+      -- record. They do not use up the command id. Actor, key and client are what the record says.
+      CREATE TABLE %1$I.refused_command (
+        partition_no integer NOT NULL, record_offset bigint NOT NULL, value_sha256 bytea NOT NULL,
+        command_id text NOT NULL, command text NOT NULL, actor text NOT NULL, reason text NOT NULL,
+        key_id text NOT NULL, program text NOT NULL, client text NOT NULL,
+        result jsonb NOT NULL, subjects text[] NOT NULL,
+        appended_at timestamptz, answered_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (partition_no, record_offset, value_sha256));
+      CREATE INDEX refused_command_subjects ON %1$I.refused_command USING gin (subjects);
       CREATE TABLE %1$I.command_conflict (
         command_id text NOT NULL, body_sha256 bytea NOT NULL, result jsonb NOT NULL,
         answered_at timestamptz NOT NULL DEFAULT now(),
@@ -74,7 +89,8 @@ BEGIN
         forgotten_at timestamptz NOT NULL DEFAULT now());
       GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter,
           %1$I.stopped_partition TO %1$I;
-      GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict, %1$I.forgotten_worker TO %1$I;
+      GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict, %1$I.forgotten_worker,
+          %1$I.refused_command TO %1$I;
       GRANT UPDATE (body) ON %1$I.command TO %1$I;  -- a replayed value that names such a worker
     $t$, service);
   END LOOP;

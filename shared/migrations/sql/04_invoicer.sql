@@ -350,3 +350,35 @@ GRANT SELECT, INSERT, UPDATE ON
   invoicer.time_group, invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;
+
+-- Who may send commands: people, programs with the public keys of their signatures, and the roles
+-- of both. A name belongs to a person or to a program.
+CREATE TABLE invoicer.installation (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  -- Signatures name it: a command for another installation is refused here.
+  audience text NOT NULL);
+INSERT INTO invoicer.installation (audience)
+  VALUES ('backoffice-' || left(replace(CAST(gen_random_uuid() AS text), '-', ''), 16));
+CREATE TABLE invoicer.person (
+  person text PRIMARY KEY, name text NOT NULL DEFAULT '', enabled boolean NOT NULL DEFAULT true,
+  changed_by text NOT NULL, changed_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE invoicer.program (
+  program text PRIMARY KEY, added_by text NOT NULL, added_at timestamptz NOT NULL DEFAULT now());
+-- Keys are never deleted: what one signed can be verified for ever.
+CREATE TABLE invoicer.program_key (
+  key_id text PRIMARY KEY, program text NOT NULL REFERENCES invoicer.program,
+  public_key text NOT NULL, asserts_actors boolean NOT NULL DEFAULT false,
+  added_by text NOT NULL, added_at timestamptz NOT NULL DEFAULT now(),
+  valid_until timestamptz,                                            -- set when it is replaced
+  disabled_at timestamptz, disabled_by text, disabled_reason text);
+CREATE INDEX program_key_program ON invoicer.program_key (program);
+CREATE TABLE invoicer.role_grant (
+  actor text NOT NULL,                                                -- a person or a program
+  role text NOT NULL CHECK (role IN
+    ('viewer', 'clerk', 'manager', 'approver', 'controller', 'admin')),
+  billing_company text NOT NULL,                                      -- empty: all of them
+  PRIMARY KEY (actor, role, billing_company));
+GRANT SELECT ON invoicer.installation TO invoicer;
+GRANT SELECT, INSERT, UPDATE ON invoicer.person, invoicer.program_key TO invoicer;
+GRANT SELECT, INSERT ON invoicer.program TO invoicer;
+GRANT SELECT, INSERT, DELETE ON invoicer.role_grant TO invoicer;

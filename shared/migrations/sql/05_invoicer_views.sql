@@ -199,3 +199,14 @@ CREATE VIEW invoicer.due_line AS
 GRANT SELECT ON invoicer.due_line TO scheduler;
 GRANT SELECT ON invoicer.closed_invoice, invoicer.closed_invoice_line
   TO invoicer, arg_sync, scheduler;
+
+-- What every service needs to check a command: keys of programs, and the roles in force.
+CREATE VIEW invoicer.signing_key AS
+  SELECT k.key_id, k.program, k.public_key, k.asserts_actors, k.valid_until, k.disabled_at,
+         i.audience
+  FROM invoicer.program_key k CROSS JOIN invoicer.installation i;
+CREATE VIEW invoicer.granted_role AS
+  SELECT g.actor, g.role, g.billing_company FROM invoicer.role_grant g
+  WHERE NOT EXISTS (SELECT FROM invoicer.person p WHERE p.person = g.actor AND NOT p.enabled);
+GRANT SELECT ON invoicer.signing_key, invoicer.granted_role
+  TO invoicer, fee_realizer, scheduler, arg_sync;

@@ -62,7 +62,10 @@ CREATE TABLE arg_sync.received_document (
 CREATE INDEX received_document_batch ON arg_sync.received_document (batch_id);
 -- a command about a batch that is not closed yet
 CREATE TABLE arg_sync.held_command (
-  command_id text PRIMARY KEY, body jsonb NOT NULL, held_at timestamptz NOT NULL);
+  command_id text PRIMARY KEY, body jsonb NOT NULL, held_at timestamptz NOT NULL,
+  -- The record that brought it, unchanged: its signature is of these bytes and of that time.
+  topic text NOT NULL, partition_no integer NOT NULL, record_offset bigint NOT NULL,
+  record_key bytea, record_value bytea NOT NULL, headers jsonb NOT NULL, appended_at timestamptz);
 
 CREATE TABLE arg_sync.delivery (
   delivery_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

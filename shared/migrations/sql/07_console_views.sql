@@ -12,7 +12,8 @@ BEGIN
       CREATE VIEW %1$I.console_dead_letter AS
         SELECT dead_letter_id, topic, partition_no, record_offset, sha256, record_key, record_value,
             headers, code, message, state,
-               closed_by, closed_reason, closed_at, received_at, value_length, value_sha256
+               closed_by, closed_reason, closed_at, received_at, value_length, value_sha256,
+               appended_at
         FROM %1$I.dead_letter;
       -- Partitions that a consumer of the service does not read on, and why.
       CREATE VIEW %1$I.console_stopped_partition AS
@@ -23,7 +24,12 @@ BEGIN
       -- history finds them.
       CREATE VIEW %1$I.console_command AS
         SELECT command_id, command, actor, reason, outcome, result, before, after, subjects,
-            answered_at FROM %1$I.command;
+            answered_at, key_id, program, client FROM %1$I.command;
+      -- Commands that the service refused because of signature, key or permission: who and which
+      -- key sent them as they say, from where, and why they were refused.
+      CREATE VIEW %1$I.console_refused_command AS
+        SELECT partition_no, record_offset, command_id, command, actor, reason, key_id, program,
+            client, result, subjects, appended_at, answered_at FROM %1$I.refused_command;
     $v$, service);
   END LOOP;
 END $$;
@@ -221,6 +227,19 @@ CREATE VIEW invoicer.console_number_series AS
 CREATE VIEW invoicer.console_number_jump AS
   SELECT billing_company, series, from_number, to_number, actor, reason, command_id, jumped_at
       FROM invoicer.number_jump;
+
+-- The name of this installation in signatures.
+CREATE VIEW invoicer.console_installation AS SELECT audience FROM invoicer.installation;
+-- People who may send commands, and since when each is as it is.
+CREATE VIEW invoicer.console_person AS
+  SELECT person, name, enabled, changed_by, changed_at FROM invoicer.person;
+-- Keys of programs; a private key is nowhere but with its program.
+CREATE VIEW invoicer.console_program_key AS
+  SELECT key_id, program, asserts_actors, added_by, added_at, valid_until, disabled_at, disabled_by,
+      disabled_reason FROM invoicer.program_key;
+-- Roles of people and programs; an empty billing company stands for all.
+CREATE VIEW invoicer.console_role_grant AS
+  SELECT actor, role, billing_company FROM invoicer.role_grant;
 
 -- Kinds of accounting systems, with the settings that each needs.
 CREATE VIEW arg_sync.console_ledger_kind AS SELECT kind, title, needs, settings, capabilities

@@ -122,6 +122,12 @@ def _require_known_settings(spec: AdapterSpec, command: ConnectLedger) -> None:
         )
 
 
+async def companies_of(connection: AsyncConnection, command: Any) -> set[str]:
+    """Return the billing company of the connection that a command names; none if unknown."""
+    known = await connections.connection_for(connection, command.ledger)
+    return set() if known is None else {known.billing_company}
+
+
 def _template(spec: AdapterSpec) -> str:
     return f"see `backoffice ledger template {spec.name}`"
 

@@ -10,8 +10,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.consumer import dead_letter_content
+from shared.consumer.records import Record
 from shared.database import rows, run
 from shared.events.billing import InvoiceClosed
+from shared.events.commands import SyncBatch
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
@@ -155,17 +158,25 @@ async def oldest_open_seconds(connection: AsyncConnection) -> Decimal:
     return age
 
 
-async def hold_command(connection: AsyncConnection, command_id: str, body: str) -> bool:
+async def hold_command(connection: AsyncConnection, command: SyncBatch, record: Record) -> bool:
     """Hold a command; a repeat of it changes nothing. False: another body has its id."""
+    kept = dead_letter_content.content(record)
     return bool(
         await rows(
             connection,
-            "INSERT INTO arg_sync.held_command AS h (command_id, body, held_at)"
-            " VALUES (:id, CAST(:body AS jsonb), now())"
+            "INSERT INTO arg_sync.held_command AS h (command_id, body, held_at, topic,"
+            " partition_no, record_offset, record_key, record_value, headers, appended_at)"
+            " VALUES (:id, CAST(:body AS jsonb), now(), :topic, :partition, :offset, :key, :value,"
+            " CAST(:headers AS jsonb), :appended_at)"
             " ON CONFLICT (command_id) DO UPDATE SET held_at = h.held_at"
             " WHERE h.body = excluded.body RETURNING command_id",
-            id=command_id,
-            body=body,
+            id=command.command_id,
+            body=command.model_dump_json(),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            value=record.value,  # whole, however many spaces it has
+            **{name: kept[name] for name in ("key", "headers", "appended_at")},
         )
     )
 
@@ -174,7 +185,8 @@ async def held_commands(connection: AsyncConnection, minutes: int) -> list[Any]:
     """Return held commands whose batch is closed, or that are older than these minutes."""
     return await rows(
         connection,
-        "SELECT command_id, body FROM arg_sync.held_command h"
+        "SELECT command_id, topic, partition_no, record_offset, record_key, record_value, headers,"
+        " appended_at FROM arg_sync.held_command h"
         " WHERE held_at < now() - make_interval(mins => :minutes)"
         " OR EXISTS (SELECT FROM invoicer.closed_invoice i"
         "   WHERE i.batch_id = h.body ->> 'batch_id') ORDER BY held_at LIMIT 50",

@@ -2,10 +2,11 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.fee_realizer.requirements import store as requirements
 from services.fee_realizer.sources.handlers.arrivals import on_charge_added
 from services.fee_realizer.sources.handlers.pricing import KINDS
 from services.fee_realizer.sources.store import realizations
-from services.fee_realizer.sources.store.documents import bodies_for, heads_for
+from services.fee_realizer.sources.store.documents import bodies_for, heads_for, requirements_of
 from services.fee_realizer.sources.store.messages import hold_id, realization_chunks
 from shared.broker.topics import CHARGE_ADDED
 from shared.consumer.commands import Answer
@@ -18,15 +19,24 @@ REPUBLISH_LIMIT = 20_000
 NOT_FROM_KAFKA = -1
 
 
+async def companies_of_charge(connection: AsyncConnection, command: AddCharge) -> set[str]:
+    """Return the billing company of a charge, and that which it has now."""
+    known = await _charge_in_force(connection, command.charge_id)
+    return {command.billing_company, *([known.billing_company] if known else [])}
+
+
+async def _charge_in_force(connection: AsyncConnection, charge_id: str) -> ChargeAdded | None:
+    head = (await heads_for(connection, "charge", [charge_id], lock=False)).get(charge_id)
+    if head is None or head.revision < 0:
+        return None
+    bodies = await bodies_for(connection, "charge", [head.source_revision])
+    return ChargeAdded.model_validate_json(bodies[head.source_revision])
+
+
 async def on_add_charge(connection: AsyncConnection, command: AddCharge) -> Answer:
     """Add a charge by hand, or replace it, as the revision after the one in force."""
     charge_id = command.charge_id
-    heads = await heads_for(connection, "charge", [charge_id], lock=False)
-    head = heads.get(charge_id)
-    before = None
-    if head is not None and head.revision >= 0:
-        bodies = await bodies_for(connection, "charge", [head.source_revision])
-        before = ChargeAdded.model_validate_json(bodies[head.source_revision])
+    before = await _charge_in_force(connection, charge_id)
     charge = ChargeAdded(
         revision=before.revision + 1 if before else 1,
         **{name: getattr(command, name) for name in Charge.model_fields},
@@ -80,6 +90,14 @@ async def on_retry_document(connection: AsyncConnection, command: RetryDocument)
         subjects=[document_id] if document_id else [],
         jobs_due=queued > 0,
     )
+
+
+async def companies_of(connection: AsyncConnection, command: RetryDocument) -> set[str]:
+    """Return the billing companies of the document that a command names; none if it names none."""
+    if command.document_id is None:
+        return set()
+    named = await requirements_of(connection, command.document_kind, command.document_id)
+    return await requirements.companies_of(connection, named)
 
 
 async def on_republish(connection: AsyncConnection, command: Republish) -> Answer:

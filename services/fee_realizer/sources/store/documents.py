@@ -195,6 +195,21 @@ async def originals_of(connection: AsyncConnection, source_ids: Collection[str])
     }
 
 
+async def requirements_of(
+    connection: AsyncConnection, kind: str | None, document_id: str
+) -> set[str]:
+    """Return the requirements that a document names; without a kind, that both of the id name."""
+    found = await rows(
+        connection,
+        "SELECT DISTINCT unnest(requirement_ids) AS requirement_id FROM"
+        " fee_realizer.source_document WHERE document_id = :id"
+        " AND (CAST(:kind AS text) IS NULL OR document_kind = :kind)",
+        id=document_id,
+        kind=kind,
+    )
+    return {row.requirement_id for row in found}
+
+
 async def add_adjustments(connection: AsyncConnection, originals: Mapping[str, str]) -> None:
     """Keep the original of each new adjustment timesheet."""
     kinds = "source_id text, document_id text"

@@ -36,6 +36,11 @@ class Explanation:
     fix: str = ""
 
 
+async def companies_of(connection: AsyncConnection, command: Explain) -> set[str]:
+    """Return the billing companies of the lines that a question is about; none if unknown."""
+    return await store.companies_of(connection, command.document_id, command.pay_line_id)
+
+
 async def on_explain(connection: AsyncConnection, command: Explain) -> Answer:
     """Answer with one reason for a line or a document."""
     if (command.document_id is None) == (command.pay_line_id is None):

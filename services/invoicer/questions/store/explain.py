@@ -21,6 +21,16 @@ async def state_of(connection: AsyncConnection, document_id: str) -> Any | None:
     return await _first(connection, QUERIES["document_states"], id=document_id)
 
 
+async def companies_of(
+    connection: AsyncConnection, document_id: str | None, pay_line_id: int | None
+) -> set[str]:
+    """Return the billing companies of a document or of a pay line; none if it is unknown."""
+    found = await rows(
+        connection, QUERIES["companies"], document_id=document_id, pay_line_id=pay_line_id
+    )
+    return {row.billing_company for row in found}
+
+
 async def lines_of_document(
     connection: AsyncConnection, document_kind: str, document_id: str
 ) -> list[Any]:

@@ -24,6 +24,16 @@ WHERE s.document_id = :id AND s.realization_no > 0
     WHERE d.document_kind = s.document_kind AND d.document_id = s.document_id)
 ORDER BY document_kind DESC, document_id
 
+-- name: companies
+-- The billing companies of a document, or of the document of an adjustment in force, whether it has
+-- lines or waits; or of a pay line.
+WITH named AS (
+  SELECT CAST(:document_id AS text) AS document_id
+  UNION SELECT document_id FROM fee_realizer.document_state WHERE source_id = :document_id)
+SELECT billing_company FROM invoicer.pay_line JOIN named USING (document_id)
+UNION SELECT billing_company FROM fee_realizer.held_document JOIN named USING (document_id)
+UNION SELECT billing_company FROM invoicer.pay_line WHERE pay_line_id = CAST(:pay_line_id AS bigint)
+
 -- name: lines
 -- Pay lines with the place of each: open, replaced, or on a closed document.
 SELECT p.pay_line_id, p.billing_company, p.document_kind, p.document_id, p.realization_no,

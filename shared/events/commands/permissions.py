@@ -1,0 +1,86 @@
+"""Who may send which command: the one table that services, CLI, web console and docs use.
+
+A role is limited to billing companies where its grant names some. A person or program may have
+several roles.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from shared.events import commands
+from shared.events.commands.base import Role
+
+ROLES: tuple[Role, ...] = get_args(Role)
+_CLERK: tuple[Role, ...] = ("clerk", "manager")
+_MANAGER: tuple[Role, ...] = ("manager",)
+_ADMIN: tuple[Role, ...] = ("admin",)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The roles that may send a command, and the billing companies that it concerns.
+
+    `companies`: `named` by the command itself; `looked-up` by its service, from the ids that it
+    has; `all`: it is not about one company, so a grant must not be limited. `four_eyes`: who
+    created or changed something may not send it about that.
+    """
+
+    roles: tuple[Role, ...]
+    companies: Literal["named", "looked-up", "all"] = "named"
+    four_eyes: bool = False
+
+
+PERMISSIONS: Mapping[type[Any], Permission] = {
+    # questions, which change nothing
+    commands.Explain: Permission(ROLES, "looked-up"),
+    commands.RatesImpact: Permission(ROLES, "looked-up"),
+    commands.ListBatchGroups: Permission(ROLES),
+    commands.WhatIf: Permission(ROLES),
+    # open lines and documents
+    commands.HealthCheck: Permission(_CLERK),
+    commands.PreviewBatch: Permission(_CLERK),
+    commands.SnoozePayLines: Permission(_CLERK),
+    commands.ReleasePayLines: Permission(_CLERK),
+    commands.EditPayLine: Permission(_CLERK),
+    commands.RetryDocument: Permission(_CLERK, "looked-up"),
+    commands.RecordDownload: Permission(_CLERK),
+    commands.AddCharge: Permission(_CLERK, "looked-up"),
+    # what decides about invoices, and invoices
+    commands.SetCatalogItem: Permission(_MANAGER, "all"),
+    commands.SetTimeGroup: Permission(_MANAGER, "all"),
+    commands.SetDebtorTerms: Permission(_MANAGER),
+    commands.SetBillRate: Permission(_MANAGER, "looked-up"),
+    commands.ConfirmRates: Permission(_MANAGER, "looked-up"),
+    commands.GenerateBatch: Permission(_MANAGER),
+    commands.RetryParked: Permission(_MANAGER),
+    commands.CreditInvoice: Permission(_MANAGER),
+    # delivery
+    commands.SyncBatch: Permission(_MANAGER),
+    commands.RetryDelivery: Permission(_MANAGER, "looked-up"),
+    commands.ResyncDelivery: Permission(_MANAGER, "looked-up"),
+    commands.AdoptDelivery: Permission(_MANAGER, "looked-up"),
+    commands.MarkPosted: Permission(_MANAGER, "looked-up"),
+    commands.Reconcile: Permission(("controller",), "looked-up"),
+    # the system
+    commands.SetBillingCompany: Permission(_ADMIN),
+    commands.ConnectLedger: Permission(_ADMIN),
+    commands.CheckLedger: Permission(_ADMIN, "looked-up"),
+    commands.DisconnectLedger: Permission(_ADMIN, "looked-up"),
+    commands.ImportMapping: Permission(_ADMIN, "looked-up"),
+    commands.ReplayDeadLetter: Permission(_ADMIN, "all"),
+    commands.DiscardDeadLetter: Permission(_ADMIN, "all"),
+    commands.ForgetWorker: Permission(_ADMIN, "all"),
+    commands.Republish: Permission(_ADMIN, "all"),
+    commands.SkipRecords: Permission(_ADMIN, "all"),
+    commands.ResumeConsumer: Permission(_ADMIN, "all"),
+    commands.SetPerson: Permission(_ADMIN, "all"),
+    commands.AddKey: Permission(_ADMIN, "all"),
+    commands.RotateKey: Permission(_ADMIN, "all"),
+    commands.DisableKey: Permission(_ADMIN, "all"),
+}
+
+
+def permission_of(command: object) -> Permission:
+    """Return the row of a command, or of its class."""
+    return PERMISSIONS[command if isinstance(command, type) else type(command)]
