@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.arg_sync.ledgers.adapter import FrozenRequest
+from services.arg_sync.ledgers.codes import KINDS
 from services.arg_sync.ledgers.documents import Customer, Line, RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.ledgers.xero import LEDGER, _parts
@@ -346,3 +347,11 @@ async def test_a_draft_under_our_number_is_for_a_person(stage: Stage) -> None:
     assert found.state == "draft"
     with pytest.raises(Failure, match="approve or delete"):
         await stage.port.post(found.remote_id, "invoice")
+
+
+@described
+async def test_the_lists_of_codes_are_as_described(stage: Stage) -> None:
+    """Accounts, items, tax rates and currencies: paths, parameters and answers."""
+    for kind in KINDS:
+        found = await stage.port.codes(kind, ["200"])  # type: ignore[attr-defined]
+        assert found is None if kind == "term" else found
