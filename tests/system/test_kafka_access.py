@@ -301,11 +301,16 @@ async def test_commands_have_the_time_of_the_broker(topics: str, kafka: TlsKafka
     try:
         before = {"message.timestamp.type": "CreateTime", "retention.ms": "777000"}
         topic = ConfigResource(ConfigResourceType.TOPIC, name, configs=before)
+
+        async def has(wanted: dict[str, str]) -> bool:
+            (answer,) = await admin.describe_configs([topic])
+            return {entry[0]: entry[1] for entry in answer.resources[0][4]} == wanted
+
         await admin.alter_configs([topic])
+        await until("the broker goes by it", partial(has, before))
         await create_topics(kafka.access(ADMIN))
-        (answer,) = await admin.describe_configs([topic])
-        found = {entry[0]: entry[1] for entry in answer.resources[0][4]}
-        assert found == before | {"message.timestamp.type": "LogAppendTime"}
+        after = before | {"message.timestamp.type": "LogAppendTime"}
+        await until("the topic has the time of the broker", partial(has, after), 20)
     finally:
         await admin.close()
 
