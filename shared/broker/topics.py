@@ -131,13 +131,6 @@ FLOW: tuple[Topic, ...] = (
     PAYMENT_RECORDED,
     LEDGER_DRIFT_FOUND,
 )
-ATS: tuple[Topic, ...] = (
-    REQUIREMENT_CHANGED,
-    BILLTO_CHANGED,
-    TIMESHEET_APPROVED,
-    PLACEMENT_CREATED,
-)
-"""The topics that an ATS publishes."""
 CONSUMED: dict[str, tuple[Topic, ...]] = {
     "fee_realizer": (
         REQUIREMENT_CHANGED,
@@ -162,6 +155,12 @@ PUBLISHED: dict[str, tuple[Topic, ...]] = {
         LEDGER_DRIFT_FOUND,
     ),
 }
+ATS = tuple(
+    topic
+    for topic in FLOW
+    if topic is not OPERATOR_COMMANDS and not any(topic in of for of in PUBLISHED.values())
+)
+"""The topics that an ATS publishes: no service does."""
 
 
 def dead_letter_topic(topic: str, service: str) -> str:
