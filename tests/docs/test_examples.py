@@ -2,7 +2,10 @@
 short.
 """
 
+import json
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from tests.docs.examples import (
     ANY,
     README,
     ROOT,
+    DemoStack,
     demo_stack,
     examples_of,
     matches,
@@ -21,6 +25,7 @@ from tests.docs.refresh import refreshed
 README_BYTES = 8_000
 LINE = 100
 LEAST_EXAMPLES = 10
+KCAT_SECONDS = 60.0
 PAGES = sorted(
     [
         *ROOT.glob("*.md"),
@@ -52,6 +57,23 @@ def test_kcat_chooses_the_partitions_that_other_clients_choose() -> None:
     assert all("-X topic.partitioner=murmur2_random" in command for command in commands)
 
 
+def check_kcat(stack: DemoStack) -> None:
+    """The example with kcat sends a command and reads its result, with the file of the page.
+
+    With the file of an ATS the same command is denied.
+    """
+    text = (ROOT / "docs/formats.md").read_text()
+    (block,) = [one for one in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "kcat" in one]
+    files = json.loads(stack.run("backoffice status --json"))["kafka_clients"]
+    page = ".backoffice/kafka-clients/console.conf"
+    send, read = block.replace(page, files["console"]).rsplit("\n", 2)[:2]
+    assert "failed" in stack.run(send.replace(files["console"], files["ats"])).lower()
+    stack.run(send)
+    until = time.monotonic() + KCAT_SECONDS
+    while "2026-10-acme-1 {" not in (output := stack.run(read)):
+        assert time.monotonic() < until, output
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_every_example_prints_what_its_page_shows() -> None:
@@ -67,6 +89,8 @@ def test_every_example_prints_what_its_page_shows() -> None:
             if not matches(one.expected, output):
                 shown = "\n".join(one.expected)
                 wrong.append(f"{one.name}\nthe page shows\n{shown}\nit prints\n{output}")
+        if shutil.which("kcat"):  # .ci/run installs it as root
+            check_kcat(stack)
     assert not wrong, "\n\n".join([*wrong, "To rewrite them: python -m tests.docs.refresh"])
 
 

@@ -1,10 +1,17 @@
 """The settings of Kafka's security: what they make of a client, and what they refuse."""
 
 import dataclasses
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from shared.broker.acls import (
     ADMIN,
@@ -19,6 +26,7 @@ from shared.broker.acls import (
     principal,
 )
 from shared.broker.security import SETTINGS_OF_KAFKA, KafkaAccess, access_from, kafka_access
+from shared.broker.tokens import token_provider
 from shared.broker.topics import ATS, CONSUMED, OPERATOR_COMMANDS, PUBLISHED, all_topics
 from shared.errors import Refused
 from shared.settings import Settings
@@ -188,3 +196,60 @@ def test_principals_and_names_follow_the_settings(configure: Configure) -> None:
         "User:CN=invoicer,O=Agency",
         "eu.invoice-closed",
     )
+
+
+# -- tokens
+
+
+class TokenEndpoint(BaseHTTPRequestHandler):
+    """Gives a token to the right client, and counts."""
+
+    given: ClassVar[list[dict[str, list[str]]]] = []
+    lasts: ClassVar[int] = 3600
+
+    def do_POST(self) -> None:
+        """Answer."""
+        form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+        right = b64encode(b"client:secret").decode() in self.headers["authorization"]
+        self.given.append(form)
+        body = {"access_token": f"token-{len(self.given)}", "expires_in": self.lasts}
+        self.send_response(200 if right else 401)
+        self.end_headers()
+        self.wfile.write(json.dumps(body if right else {"error": "invalid_client"}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def token_url() -> Iterator[str]:
+    """Address of a token endpoint."""
+    TokenEndpoint.given, TokenEndpoint.lasts = [], 3600
+    with HTTPServer(("127.0.0.1", 0), TokenEndpoint) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/token"
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_token_is_fetched_for_client_and_scope_and_kept_while_it_lasts(
+    token_url: str,
+) -> None:
+    """Each connection asks the provider; the endpoint is asked again when little time is left."""
+    tokens = token_provider(token_url, "kafka", "client", lambda: "secret")
+    assert [await tokens.token(), await tokens.token()] == ["token-1", "token-1"]
+    assert TokenEndpoint.given == [{"grant_type": ["client_credentials"], "scope": ["kafka"]}]
+    TokenEndpoint.lasts = 30
+    tokens = token_provider(token_url, "", "client", lambda: "secret")
+    assert [await tokens.token(), await tokens.token()] == ["token-2", "token-3"]
+    with pytest.raises(KafkaError, match=r"BACKOFFICE_KAFKA_TOKEN_URL .* gave no token"):
+        await token_provider(token_url, "", "client", lambda: "wrong").token()
+
+
+async def test_a_token_in_a_file_is_read_for_each_connection(tmp_path: Path) -> None:
+    """Another program renews it."""
+    access = KafkaAccess(bootstrap="b", password_file=tmp_path / "token")
+    for text in ("one", "two"):
+        (tmp_path / "token").write_text(text)
+        assert await access.tokens.token() == text

@@ -200,6 +200,17 @@ def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
         assert b"Permission denied" in refused.stderr
 
 
+def check_environment(scheduler: int, data: Path) -> None:
+    """A worker is told of its own user of Kafka, by the path of its password's file, and of no
+    other."""
+    environment = psutil.Process(scheduler).environ()
+    assert environment["BACKOFFICE_KAFKA_USER"] == "scheduler"
+    files = [value for value in environment.values() if "passwords/kafka" in value]
+    assert files == [str(data / logins.PASSFILES / "kafka" / "scheduler")]
+    shown = "\n".join(environment.values())
+    assert not [secret for secret in passwords(data) if secret in shown]
+
+
 def test_what_was_written_survives_a_restart_and_a_crash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,6 +279,7 @@ def test_a_worker_that_was_not_asked_to_stop_is_restarted(
         users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE '%{}%'"
         assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["backoffice"]
         assert worker.is_ready()
+        check_environment(first, stack.data)
         os.kill(first, signal.SIGKILL)
         assert within_patience(lambda: worker.pid not in (None, first) and worker.is_ready())
         (seen,) = status(tmp_path / "data")["workers"]
