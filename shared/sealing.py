@@ -98,7 +98,7 @@ def unseal(sealed: str, bound_to: bytes) -> dict[str, str]:
 
 
 def _values_in(opened: bytes) -> dict[str, str]:
-    """Return the values of an opened box. Whoever has the public key can seal anything."""
+    """Return the values of an opened box. Every holder of the public key can seal anything."""
     try:
         values = read_json_text(opened.decode())
     except ValueError:

@@ -38,7 +38,8 @@ RULE_FILES = re.compile(
 )
 SQL_FILES = re.compile(
     r"services/\w+/(\w+/)?store(\.py|/)|services/console/queries/|tests/"
-    r"|shared/(database\.py|verify/|migrations/|stack/|consumer/(tables|stopped_partitions|unit_of_work)\.py)"
+    r"|shared/(database\.py|verify/|migrations/|stack/)"
+    r"|shared/consumer/(tables|stopped_partitions|unit_of_work|forgetting)\.py"
 )
 SQL = re.compile(
     r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+(\.\w+)?\s+SET|DELETE\s+FROM|TRUNCATE\s+\w|SET\s+TRANSACTION|SELECT\s+pg_\w+)\b",

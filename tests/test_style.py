@@ -56,6 +56,7 @@ SHARED = {
     "calendar",
     "clock",
     "errors",
+    "json_text",
     "terms",
     "events",
     "settings",

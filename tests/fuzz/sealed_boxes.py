@@ -1,4 +1,4 @@
-"""Sealed boxes of `connect-ledger`: whoever has the public key can seal anything."""
+"""Sealed boxes of `connect-ledger`: every holder of the public key can seal anything."""
 
 import base64
 import json

@@ -83,7 +83,8 @@ async def test_a_client_with_the_old_key_works_for_a_week(rotating: Delivering) 
     await rotating.unit_of_work.transact(publish_key())
     new, old = ids()
     assert sealing.sealed_for(box) == old
-    assert (await connect(rotating, "c-2", sealed_secrets=box))["outcome"] == "accepted"
+    answer = await connect(rotating, "c-2", sealed_secrets=box)
+    assert answer["outcome"] == "accepted", answer
     assert sealing.sealed_for((await stored_box(rotating))[0]) == new
     for age, keys in (("6 days 23 hours", [new, old]), ("2 hours", [new])):
         await rotating.rows(
@@ -169,8 +170,8 @@ async def test_a_rotation_without_a_key_is_refused(delivering: Delivering) -> No
 async def test_no_other_login_reads_or_opens_a_secret(
     rotating: Delivering, engine_of: EngineOf, configure: Configure, tmp_path: Path, role: str
 ) -> None:
-    """Another service's login does not read the box. Whoever has the box all the same (from Kafka,
-    a backup, as the owner of the database) cannot open it with another service's data folder and
+    """Another service's login does not read the box. A box that is read all the same (from Kafka,
+    a backup, as the owner of the database) cannot be opened with another service's data folder and
     environment, nor with a key of its own.
     """
     box, _ = await stored_box(rotating)

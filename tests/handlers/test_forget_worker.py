@@ -133,7 +133,7 @@ async def test_names_and_contact_data_go_from_everywhere(firm: Firm) -> None:
 
 async def test_documents_stay_and_views_show_a_pseudonym(firm: Firm) -> None:
     """Open and closed lines keep id, amount and seal; `verify` finds nothing; the reason is in the
-    history. A worker whose id begins with the same letters is not touched.
+    history. A worker whose id begins alike is not touched.
     """
     table = "SELECT pay_line_id, worker_id, description, amount FROM invoicer.pay_line"
     before = await firm.select(table)
@@ -164,14 +164,14 @@ async def test_a_replayed_topic_brings_nothing_back(firm: Firm) -> None:
     conflict, and a correction is still priced.
     """
     await firm.send("operator-commands", *forget())
-    letters = "SELECT code FROM fee_realizer.dead_letter WHERE code = 'conflict'"
+    conflicts = "SELECT code FROM fee_realizer.dead_letter WHERE code = 'conflict'"
     await firm.bring([one._replace(offset=one.offset + 10_000) for one in sent()])
     revised = timesheet(revision=2, entries=[])
     await firm.bring([raw(revised, "timesheet-approved", **PERSON)])
     again = placement(revision=2, end_reason=NOTE)
     await firm.bring([raw(again, "placement-created", **PERSON)])
     assert await firm.holding(NAME, MAIL, NOTE) == set()
-    assert await firm.select(letters) == []
+    assert await firm.select(conflicts) == []
     (head,) = await firm.select(
         "SELECT revision, realization_no FROM fee_realizer.source_document"
         " WHERE document_id = 'T-1'"
@@ -184,12 +184,12 @@ async def test_a_replayed_topic_brings_nothing_back(firm: Firm) -> None:
 async def test_a_redacted_dead_letter_is_replayed_with_a_value_only(firm: Firm) -> None:
     """As it is, it is refused; the value given for it is not kept in the history either."""
     await firm.send("operator-commands", *forget())
-    (letter,) = await firm.select(
+    (rejected,) = await firm.select(
         "SELECT dead_letter_id, value_length FROM fee_realizer.dead_letter"
         " WHERE record_value = '' ORDER BY dead_letter_id LIMIT 1"
     )
-    assert letter.value_length > 0
-    replay = {"service": "fee_realizer", "dead_letter_id": letter.dead_letter_id}
+    assert rejected.value_length > 0
+    replay = {"service": "fee_realizer", "dead_letter_id": rejected.dead_letter_id}
     value = json.dumps(json.loads(timesheet("T-9").model_dump_json()) | PERSON)
     asked = [
         command("replay-dead-letter", **replay),
@@ -203,10 +203,12 @@ async def test_a_redacted_dead_letter_is_replayed_with_a_value_only(firm: Firm) 
 
 async def test_what_an_operator_replayed_before_is_removed_from_the_history(firm: Firm) -> None:
     """The command stays, known by id and body; its value does not."""
-    (letter,) = await firm.select("SELECT min(dead_letter_id) AS id FROM fee_realizer.dead_letter")
+    (rejected,) = await firm.select(
+        "SELECT min(dead_letter_id) AS id FROM fee_realizer.dead_letter"
+    )
     value = json.dumps(json.loads(timesheet("T-9").model_dump_json()) | PERSON)
     replay = command(
-        "replay-dead-letter", service="fee_realizer", dead_letter_id=letter.id, value=value
+        "replay-dead-letter", service="fee_realizer", dead_letter_id=rejected.id, value=value
     )
     await firm.send("operator-commands", replay)
     assert "fee_realizer.command" in await firm.holding(NAME)

@@ -90,7 +90,7 @@ def test_a_setting_is_a_number_in_a_range(text: str, configure: Configure) -> No
 
 
 def test_a_csv_file_has_a_limit(tmp_path: Path) -> None:
-    """It is looked at before it is read; a sparse file takes no room."""
+    """It is looked at before it is read; a sparse file takes no space."""
     file = tmp_path / "terms.csv"
     with file.open("wb") as opened:
         opened.truncate(FILE_BYTES + 1)
@@ -120,7 +120,7 @@ def test_a_line_of_a_published_file_has_a_limit(tmp_path: Path) -> None:
     ids=lambda content: content[:12].decode("latin-1"),
 )
 def test_a_sealed_box_of_anything_is_refused(content: bytes) -> None:
-    """Whoever has the public key can seal a list: arg_sync refuses it. It ended, again and again.
+    """Every holder of the public key can seal a list: arg_sync refuses it. It ended, every time.
 
     It is the same for values that are no text and for what is no JSON.
     """
