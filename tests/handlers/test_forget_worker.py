@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from shared.consumer.forgetting import names_worker, pseudonym_of
 from shared.consumer.records import Record
 from shared.verify import verify
-from tests.builders import COMPANY, command, node, placement, record, requirement, timesheet
+from tests.builders import COMPANY, charge, command, node, placement, record, requirement, timesheet
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
 from tests.handlers.realizing import ITEM_SET
 from tests.in_process import Pipeline
@@ -28,11 +28,14 @@ def raw(event: BaseModel, topic: str, **more: Any) -> Record:
 
 
 def sent() -> list[Record]:
-    """What the ATS sent of the worker: two documents, and two messages that cannot be read."""
+    """What the ATS sent of the worker: two documents and an expense, and two messages that cannot
+    be read; and the same of another worker.
+    """
     unreadable = raw(timesheet("T-9"), "timesheet-approved", revision="one", **PERSON)
     return [
         raw(timesheet(), "timesheet-approved", **PERSON),
         raw(placement(end_reason=NOTE), "placement-created", **PERSON),
+        raw(charge(), "charge-added", worker_id=WORKER, **PERSON),
         unreadable,
         record("timesheet-approved", f'{{"worker_id": "{WORKER}", "name": "{NAME}"'.encode()),
         raw(timesheet("T-2", worker_id=OTHER), "timesheet-approved", worker_name="Trillian"),
@@ -127,7 +130,7 @@ async def test_names_and_contact_data_go_from_everywhere(firm: Firm) -> None:
         "shown_as": SHOWN,
         "dead letters": 2,
         "commands": 0,
-        "revisions": 2,
+        "revisions": 3,
     }
 
 

@@ -68,6 +68,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.CheckLedger: Permission(_ADMIN, "looked-up"),
     commands.DisconnectLedger: Permission(_ADMIN, "looked-up"),
     commands.ImportMapping: Permission(_ADMIN, "looked-up"),
+    commands.RotateLedgerKey: Permission(_ADMIN, "all"),
     commands.ReplayDeadLetter: Permission(_ADMIN, "all"),
     commands.DiscardDeadLetter: Permission(_ADMIN, "all"),
     commands.ForgetWorker: Permission(_ADMIN, "all"),

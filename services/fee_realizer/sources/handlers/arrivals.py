@@ -121,7 +121,7 @@ async def on_charge_added(
                 item_ids=frozenset([event.item_id]), company_ids=frozenset([event.billing_company])
             ),
         )
-        for event, record in received
+        for event, record in await redacted(connection, received)
     ]
     return await _apply(connection, "charge", revisions)
 

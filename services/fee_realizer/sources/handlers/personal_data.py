@@ -5,58 +5,71 @@ stored body until the worker is forgotten. What prices his documents stays, beca
 the law need it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.fee_realizer.sources.store import documents
-from shared.consumer.forgetting import forgotten_among
+from shared.consumer.forgetting import forgotten_among, names_worker
 from shared.consumer.records import Received
-from shared.events.ats import PlacementCreated, TimesheetApproved
+from shared.events.ats import ChargeAdded, PlacementCreated, TimesheetApproved
 from shared.events.commands import ForgetWorker
 
-Event = TypeVar("Event", TimesheetApproved, PlacementCreated)
+Source = TimesheetApproved | PlacementCreated | ChargeAdded
+Event = TypeVar("Event", TimesheetApproved, PlacementCreated, ChargeAdded)
+MODELS: Mapping[str, type[Source]] = {
+    "timesheet": TimesheetApproved,
+    "placement": PlacementCreated,
+    "charge": ChargeAdded,
+}
+FREE_TEXT = {"end_reason": ""}
+"""Declared fields in which people write of a person, as they are afterwards."""
 NAME = "fee_realizer"
-
-
-def without_personal_data(event: Event) -> Event:
-    """Return the event without the text in which people write of a person."""
-    if isinstance(event, PlacementCreated):
-        return event.model_copy(update={"end_reason": ""})
-    return event
 
 
 async def redacted(
     connection: AsyncConnection, received: Sequence[Received[Event]]
 ) -> list[Received[Event]]:
-    """Return the records, those of forgotten workers without what was removed of them."""
-    workers = await forgotten_among(connection, NAME, {one.event.worker_id for one in received})
+    """Return the records, those of forgotten workers without what was removed of them.
+
+    A charge has no field for a worker: it is one of his if it names him in any field.
+    """
+    ids = {worker_id for one in received if (worker_id := getattr(one.event, "worker_id", ""))}
+    workers = await forgotten_among(connection, NAME, ids or None)
     if not workers:
         return list(received)
-    return [
-        Received(event := without_personal_data(one.event), one.record._replace(value=_body(event)))
-        if one.event.worker_id in workers
-        else one
-        for one in received
-    ]
+    return [_reduced(one) if _is_of(one, workers) else one for one in received]
+
+
+def _is_of(one: Received[Event], workers: frozenset[str]) -> bool:
+    if isinstance(one.event, ChargeAdded):
+        return names_worker(one.record.value, workers)
+    return one.event.worker_id in workers
+
+
+def _reduced(one: Received[Event]) -> Received[Event]:
+    event = without_personal_data(one.event)
+    return Received(event, one.record._replace(value=_body(event)))
+
+
+def without_personal_data(event: Event) -> Event:
+    """Return the event without the text in which people write of a person."""
+    return event.model_copy(update=FREE_TEXT) if isinstance(event, PlacementCreated) else event
 
 
 async def forget_worker(connection: AsyncConnection, command: ForgetWorker) -> dict[str, int]:
     """Reduce the stored bodies of the worker's documents to the fields of the messages."""
-    found = await documents.bodies_of_worker(connection, command.worker_id)
     changed = []
-    for kind, key, body in found:
-        event: TimesheetApproved | PlacementCreated
-        if kind == "timesheet":
-            event = without_personal_data(TimesheetApproved.model_validate_json(body))
-        else:
-            event = without_personal_data(PlacementCreated.model_validate_json(body))
+    for kind, key, body in await documents.bodies_of_worker(connection, command.worker_id):
+        event = MODELS[kind].model_validate_json(body)
+        if isinstance(event, PlacementCreated):
+            event = without_personal_data(event)
         changed.append((kind, *key, _body(event).decode()))
     await documents.replace_bodies(connection, changed)
     return {"revisions": len(changed)}
 
 
-def _body(event: TimesheetApproved | PlacementCreated) -> bytes:
+def _body(event: Source) -> bytes:
     """The fields of the message that were given, and no other."""
     return event.model_dump_json(exclude_unset=True).encode()

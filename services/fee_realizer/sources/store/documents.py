@@ -150,7 +150,10 @@ async def bodies_for(
 async def bodies_of_worker(
     connection: AsyncConnection, worker_id: str
 ) -> list[tuple[str, SourceRevision, str]]:
-    """Return kind, key and JSON text of every revision of a worker's documents, and lock them."""
+    """Return kind, key and JSON text of every revision of a worker's documents, and lock them.
+
+    A charge is one if it has the id in an undeclared field.
+    """
     found = await rows(
         connection,
         "SELECT document_kind, document_id, source_id, revision, CAST(body AS text) AS body"
