@@ -84,24 +84,30 @@ PERSONAL: dict[str, Personal] = {
     "actor": Personal(STAFF, "who sent a command", HISTORY, STAYS),
     "closed_by": Personal(STAFF, "who closed a dead letter", HISTORY, STAYS),
     "reason": Personal(STAFF, "why, in the words of an operator", HISTORY, STAYS),
+    "person": Personal(STAFF, "name of a person who sends commands", HISTORY, STAYS),
+    "changed_by": Personal(STAFF, "who set a person's roles", HISTORY, STAYS),
+    "added_by": Personal(STAFF, "who added a program or key", HISTORY, STAYS),
+    "disabled_by": Personal(STAFF, "who disabled a key", HISTORY, STAYS),
+    "disabled_reason": Personal(STAFF, "why a key was disabled", HISTORY, STAYS),
+    "client": Personal(STAFF, "program and version that sent a command", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
 NOT_PERSONAL_TEXT = """
-    charge_id company_ids guarantee percent_of receipt
-    adjusts approval_level batch_id billed_in_batch billing_company billto_node body_sha256
-    capabilities cause check_message check_outcome circuit_message code command command_id
-    content_hash corrects_number cost_center credits currency cursor cycle default_tax
-    default_time_group derivation digest document_id document_kind document_type ends_on
-    fact_id fact_kind family fee_id file_format first_number fix groups hold_code holder id
+    adjusts approval_level audience batch_id billed_in_batch billing_companies
+    billing_company billto_node body_sha256 capabilities cause charge_id check_message
+    check_outcome circuit_message code command command_id company_ids content_hash
+    corrects_number cost_center credits currency cursor cycle default_tax default_time_group
+    derivation digest document_id document_kind document_type ends_on fact_id fact_kind
+    family fee_id file_format first_number fix groups guarantee hold_code holder id
     invoice_number item_class item_id item_ids job_title key_id kind last_number leased_by
     ledger line_hash line_key line_kind missing_timesheets needs node_id office_id outcome
-    parent_id payment_id payment_terms placement_id plan po_number position_type preview_id
-    product_kind project public_key rate rate_version realization_kind remote remote_id
-    remote_number remote_state request_key requirement_id requirement_ids sealed
-    sealed_secrets series series_prefix service settings sha256 source source_id state
-    status steps tax_basis tax_code tax_date tax_regime tax_totals tax_wording time_group
-    time_type time_zone timesheet_id title topic totals unit value_sha256 variant warning
-    what worker
+    parent_id payment_id payment_terms percent_of placement_id plan po_number position_type
+    preview_id product_kind program project public_key rate rate_version realization_kind
+    receipt remote remote_id remote_number remote_state request_key requirement_id
+    requirement_ids role sealed sealed_secrets series series_prefix service settings sha256
+    source source_id state status steps tax_basis tax_code tax_date tax_regime tax_totals
+    tax_wording time_group time_type time_zone timesheet_id title topic totals unit
+    value_sha256 variant warning what worker
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 

@@ -106,7 +106,7 @@ async def firm(unit_of_work_for: UnitOfWorkFor, engine_of: EngineOf, configure: 
         "operator-commands",
         command("generate-batch", billing_company=COMPANY, cut_off_date="2026-03-31"),
     )
-    assert await made.select("SELECT FROM invoicer.invoice")
+    assert await made.select("SELECT 1 FROM invoicer.invoice")
     return made
 
 
