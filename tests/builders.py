@@ -266,9 +266,9 @@ def realization(
 # -- what operators ask for
 
 
-def command(kind: str, **values: Any) -> AnyCommand:
+def command(name: str, /, **values: Any) -> AnyCommand:
     """A command with an id of its own, by `pat`, with a reason."""
-    body = {"command": kind, "command_id": f"c-{next(_commands)}", "actor": "pat", "reason": "test"}
+    body = {"command": name, "command_id": f"c-{next(_commands)}", "actor": "pat", "reason": "test"}
     return OPERATOR_COMMAND.validate_json(
         json.dumps(body | {name: _text(value) for name, value in values.items()})
     )

@@ -436,8 +436,9 @@ async def test_a_look_at_the_ledger_is_done_by_a_worker_and_starts_what_was_stop
     await delivering.tell("test-ledger", ledger=LEDGER)
     await delivering.deliver()
     (row,) = await delivering.rows("SELECT check_outcome, check_message FROM arg_sync.connection")
-    assert row.check_outcome == "failed" and "refuses our key" in row.check_message
-    await delivering.rows("UPDATE arg_sync.connection SET state = 'stopped'")
+    assert row.check_outcome == "failed" and "refuses our login" in row.check_message
+    (row,) = await delivering.rows("SELECT state FROM arg_sync.connection")
+    assert row.state == "login refused", "also a connection that only was tested"
     vendor.token = "sample-secret-7f3a"
     await delivering.tell("test-ledger", command_id="again", ledger=LEDGER)
     await delivering.deliver()

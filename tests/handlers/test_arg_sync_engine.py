@@ -162,7 +162,7 @@ async def test_a_dead_key_stops_its_connection_only(
         }
         assert found["gl-us"][0] == "connected"
         assert (
-            found["other"][0] == "stopped"
+            found["other"][0] == "login refused"
             and "bad token" in found["other"][1]
             and "sample-secret" not in found["other"][1]
         )

@@ -168,7 +168,7 @@ async def test_a_dead_key_stops_the_connection(
     sample.vendor.token = "changed"  # type: ignore[attr-defined]
     await read_payments(delivering)
     (row,) = await delivering.rows("SELECT state, message FROM arg_sync.connection")
-    assert row.state == "stopped" and "sample-secret" not in row.message
+    assert row.state == "login refused" and "sample-secret" not in row.message
 
 
 async def test_entries_that_cannot_be_are_set_aside(

@@ -32,6 +32,16 @@ from tests.ledgers.sample_ledger import TOKEN, SampleVendor
 
 LEDGER = "gl-us"
 FIRST_DAY = date(2026, 3, 1)
+WAITS = (
+    ("delivery", "next_attempt_at"),
+    ("connection", "open_until"),
+    ("customer", "claimed_until"),
+    ("payment_cursor", "next_at", "polling_until"),
+    ("reconciliation", "next_at"),
+    ("secret", "login_after", "login_until", "renewing_until"),
+    ("call_slot", "held_until"),
+)
+"""Moments until which something waits, by table."""
 
 BATCH = """
 INSERT INTO invoicer.batch (batch_id, billing_company, command_id, cut_off_date, invoice_date,
@@ -138,7 +148,8 @@ class Delivering:
         spec = self.kinds.get(row.kind) or adapter_specs()[row.kind]
         await self.rows(
             "INSERT INTO arg_sync.secret VALUES (:ledger, 1, :sealed) ON CONFLICT (ledger)"
-            " DO UPDATE SET version = secret.version + 1, sealed = excluded.sealed",
+            " DO UPDATE SET version = secret.version + 1, sealed = excluded.sealed,"
+            " login_refused = ''",
             ledger=ledger,
             sealed=sealed_for(spec, row.settings, secrets, ledger),
         )
@@ -271,6 +282,15 @@ class Delivering:
         await self.rows("UPDATE arg_sync.customer SET claimed_until = now() - interval '1 second'")
         await self.rows("DELETE FROM arg_sync.call_slot")
 
+    async def pass_time(self, seconds: float) -> None:
+        """Let this much time pass for every wait, claim and pause that is stored."""
+        for table, *columns in WAITS:
+            changes = ", ".join(
+                f"{name} = {name} - make_interval(secs => CAST(:seconds AS float8))"
+                for name in columns
+            )
+            await self.rows(f"UPDATE arg_sync.{table} SET {changes}", seconds=seconds)
+
     async def states(self) -> dict[str, str]:
         """State by number."""
         return {
@@ -287,9 +307,9 @@ class Delivering:
         )
         return row
 
-    async def tell(self, kind: str, **values: Any) -> dict[str, Any]:
+    async def tell(self, command_name: str, /, **values: Any) -> dict[str, Any]:
         """Gives a command to the command dispatcher and returns its result."""
-        asked = command(kind, **values)
+        asked = command(command_name, **values)
         await process(
             self.unit_of_work,
             subscriptions.subscriptions()[OPERATOR_COMMANDS.name],

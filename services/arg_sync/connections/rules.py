@@ -13,6 +13,11 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 OPENS_AFTER_FAILURES = 3
 FIRST_OPEN_SECONDS = 1.0
 MAX_OPEN_SECONDS = 300.0
+LOGINS_AT_ONCE = 3
+"""Refused logins before the next one must wait: vendors lock an account after five or more."""
+FIRST_LOGIN_SECONDS = 330.0
+LOGIN_WINDOW_SECONDS = 3900.0
+"""How long a vendor counts failed logins, at most: an hour, and some minutes to be sure."""
 PACE = 0.98
 """Share of the rate budget that is used. The rest absorbs the jitter of the network."""
 
@@ -37,6 +42,19 @@ def backoff(
 def capped(retry_after: float | None) -> float:
     """Return the wait that the ledger asks for, at most an hour."""
     return 0.0 if retry_after is None else min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def login_pause(failed_before: int, retry_after: float | None, *, limited: bool) -> float:
+    """Return the seconds until the next login after one that was refused or not admitted.
+
+    A refused login is not repeated by itself; what an operator asks for is let through a few times.
+    Where logins are limited (`limited`) each of ours counts, so the waits grow from a little more
+    than Tryton's standard window of five minutes to more than an hour.
+    """
+    if not limited:
+        return LOGIN_WINDOW_SECONDS if failed_before + 1 >= LOGINS_AT_ONCE else 0.0
+    doubled: float = FIRST_LOGIN_SECONDS * 2.0 ** min(failed_before, 10)
+    return max(min(doubled, LOGIN_WINDOW_SECONDS), retry_after or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ What an adapter guarantees to arg_sync
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -117,6 +118,14 @@ class SecretStore(Protocol):
 
     async def read(self) -> Secrets:
         """Return the newest secrets."""
+
+    def login(self, version: int) -> AbstractAsyncContextManager[None]:
+        """Send credentials inside of this block and nowhere else, and let its failures out of it.
+
+        One login at a time for a connection, over all workers. A refused one (`auth`) is not
+        repeated until an operator changes the connection; where logins are limited (429) the next
+        one waits longer than the vendor counts. Raises those failures before anything is sent.
+        """
 
     async def may_renew(self, version: int) -> bool:
         """Claim the renewal of the secrets of this version."""

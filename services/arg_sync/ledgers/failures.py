@@ -11,6 +11,12 @@ from typing import Literal
 
 FailureClass = Literal["transient", "unknown", "duplicate", "permanent", "auth"]
 MESSAGE_LENGTH = 1_000
+TOO_MANY = "too_many_requests"
+LOGIN_REFUSED, LOGIN_WAITS = "login_refused", "login_waits"
+NO_LOGINS = frozenset(
+    {"bad_settings", "unknown_kind", "sealed_for_other", "company_not_found", "bad_private_key"}
+)
+"""Codes of `auth` failures of which the vendor has not seen a login: the settings are wrong."""
 
 
 class Failure(Exception):

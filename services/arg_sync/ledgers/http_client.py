@@ -24,7 +24,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from services.arg_sync.ledgers.failures import Failure, FailureClass, unreadable
+from services.arg_sync.ledgers.failures import TOO_MANY, Failure, FailureClass, unreadable
 from services.arg_sync.ledgers.network import (
     WRITE_DEADLINE,
     ForbiddenAddress,
@@ -164,11 +164,11 @@ def failure_of(response: Response, *, writes: bool, words: str = "") -> Failure 
             everywhere=True,
         )
     if status in (401, 403):
-        return Failure("auth", f"http_{status}", f"it refuses our key (HTTP {status}): {text}")
+        return Failure("auth", f"http_{status}", f"it refuses our login (HTTP {status}): {text}")
     if status == 429:
         return Failure(
             "transient",
-            "too_many_requests",
+            TOO_MANY,
             f"too many requests (HTTP 429): {text}",
             retry_after=response.retry_after,
             everywhere=True,

@@ -24,7 +24,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from services.arg_sync.ledgers.adapter import Secrets, SecretStore
-from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.failures import TOO_MANY, Failure
 from services.arg_sync.ledgers.http_client import QUOTED_LENGTH, HttpClient, Response, writing
 from shared import clock
 from shared.json_text import finite_decimal
@@ -210,11 +210,21 @@ class Tokens:
             if name not in ("grant_type", "scope", "client_id", "client_assertion_type")
         }
         self._http_client.hide |= {value.rpartition(" ")[2] for value in request.headers.values()}
+        async with self._secret_store.login(secrets.version):
+            response = await self._send(request)
+            if response.status != 200:
+                if (await self._secret_store.read()).version > secrets.version:
+                    return None
+                raise self._refusal(response)
+        return self._values(secrets, response)
+
+    async def _send(self, request: TokenRequest) -> Response:
+        """Send a request to the token endpoint."""
         headers = {"content-type": "application/x-www-form-urlencoded"} | dict(request.headers)
         try:
             # After the claim a new token may be in use, so the old one must not be sent any more.
             with writing(self._claim[1]):
-                response = await self._http_client.call(
+                return await self._http_client.call(
                     "POST",
                     "",
                     writes=True,
@@ -230,10 +240,9 @@ class Tokens:
                 if failed.failure == "unknown"
                 else failed
             ) from None
-        if response.status != 200:
-            if (await self._secret_store.read()).version > secrets.version:
-                return None
-            raise self._refusal(response)
+
+    def _values(self, secrets: Secrets, response: Response) -> dict[str, str]:
+        """Return the secrets with the new tokens."""
         tokens = response.json(writes=False)
         if not isinstance(tokens, dict) or not _is_token(tokens.get("access_token")):
             raise Failure(
@@ -257,7 +266,8 @@ class Tokens:
             return Failure(
                 "auth",
                 "dead_token",
-                f"the token of {self._ledger} is dead (HTTP {status}: {text}); connect it again",
+                f"the token endpoint refuses the credentials of {self._ledger}"
+                f" (HTTP {status}): {text}",
                 everywhere=True,
             )
         endpoint = f"the token endpoint of {self._ledger}"
@@ -270,7 +280,7 @@ class Tokens:
             )
         return Failure(
             "transient",
-            f"token_{status}",
+            TOO_MANY if status == 429 else f"token_{status}",
             f"{endpoint}: HTTP {status}: {text}",
             retry_after=response.retry_after,
             everywhere=True,

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from services.arg_sync.ledgers.adapter import SecretStore
-from services.arg_sync.ledgers.failures import Failure, unreadable
+from services.arg_sync.ledgers.failures import TOO_MANY, Failure, unreadable
 from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json, failure_of
 from services.arg_sync.ledgers.lookups import required_values
 from shared.json_text import finite_decimal
@@ -57,22 +57,43 @@ class TrytonRpc:
         """Return the session; log in if there is none."""
         async with self._login:
             if not self._session:
-                password = (await self._secret_store.read()).values.get("password", "")
+                secrets = await self._secret_store.read()
+                password = secrets.values.get("password", "")
                 self._http_client.hide = {password}
-                answer = await self._rpc(
-                    "common.db.login",
-                    [self._user, {"password": password}],
-                    {},
-                    writes=False,
-                    has_secrets=True,
-                )
-                with required_values("the session of Tryton"):
-                    user_id, token, *_ = answer
+                async with self._secret_store.login(secrets.version):
+                    user_id, token = await self._log_in(password)
                 self._session = base64.b64encode(
                     f"{self._user}:{user_id}:{token}".encode()
                 ).decode()
                 self._http_client.hide = {password, token, self._session}
             return self._session
+
+    async def _log_in(self, password: str) -> tuple[Any, Any]:
+        """Return user id and token; what Tryton sends with a refusal is a page for browsers."""
+        params = [self._user, {"password": password}]
+        try:
+            answer = await self._rpc(
+                "common.db.login", params, {}, writes=False, has_secrets=True
+            )
+        except Failure as failed:
+            if failed.failure != "auth" and failed.code != TOO_MANY:
+                raise
+            what = (
+                f"refuses the password of user {self._user} for database {self._database},"
+                " or has no such user"
+                if failed.failure == "auth"
+                else f"admits no login of user {self._user} now: too many failed before (HTTP 429)"
+            )
+            raise Failure(
+                failed.failure,
+                failed.code,
+                f"Tryton {what}",
+                retry_after=failed.retry_after,
+                everywhere=True,
+            ) from failed
+        with required_values("the session of Tryton"):
+            user_id, token, *_ = answer
+        return user_id, token
 
     async def call(
         self, method: str, *params: Any, writes: bool = False, more: Mapping[str, Any] | None = None

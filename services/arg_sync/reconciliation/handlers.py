@@ -16,7 +16,11 @@ from services.arg_sync.connections.handlers.commands import require_connection
 from services.arg_sync.connections.handlers.loops import ConnectionLoop
 from services.arg_sync.connections.handlers.reading import BUSY, LedgerReader
 from services.arg_sync.connections.rules import backoff
-from services.arg_sync.connections.store.connections import LedgerConnection, connections_named
+from services.arg_sync.connections.store.connections import (
+    STOPPED,
+    LedgerConnection,
+    connections_named,
+)
 from services.arg_sync.ledgers.documents import RemoteDocument
 from services.arg_sync.ledgers.failures import Failure
 from services.arg_sync.reconciliation.rules import (
@@ -47,11 +51,11 @@ DOCUMENT_TYPES: tuple[DocumentType, ...] = ("invoice", "credit-note")
 async def on_reconcile(connection: AsyncConnection, command: Reconcile) -> Answer:
     """Request a run; the loop of a worker does it."""
     known = await require_connection(connection, command.ledger)
-    if known.state == "stopped":
+    if known.state in STOPPED:
         raise Refused(
             "ledger_stopped",
-            f"{command.ledger} is stopped: {known.message}",
-            "give it a valid key, then reconcile",
+            f"{command.ledger} {STOPPED[known.state]}: {known.message}",
+            f"when `backoffice ledger test {command.ledger}` succeeds, reconcile again",
         )
     run_id = await runs.request(connection, command.ledger, command.actor)
     return Answer(

@@ -222,7 +222,8 @@ def status(
     rows = []
     for row in found:
         counts = row["deliveries"]
-        state = "resting" if row["resting"] else row["state"]
+        resting = row["resting"] and row["state"] == "connected"
+        state = "resting" if resting else row["state"]
         numbers = {one: counts.get(one, 0) for one in ("posted", "refused")}
         numbers["open"] = sum(counts.get(one, 0) for one in OPEN)
         rows.append(row | numbers | {"message": _reason(row), "state": state})
@@ -235,7 +236,7 @@ def status(
 
 def _reason(row: dict[str, Any]) -> str:
     """Why a connection delivers nothing now."""
-    if row["state"] == "stopped":
+    if row["state"] not in ("connected", "disconnected"):
         return str(row["message"])
     if row["resting"]:
         failures = f"{row['failures']} failures: {row['circuit_message']}"

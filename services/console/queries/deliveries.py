@@ -10,6 +10,12 @@ from shared.errors import Refused
 from shared.stored import as_json
 
 OPEN = ("queued", "sending", "unknown")
+NOT_SENDING = {
+    "stopped": "is stopped",
+    "login refused": "cannot log in",
+    "disconnected": "is disconnected",
+}
+"""States of a connection that only a person ends, in words."""
 RECENT_SECONDS = 120
 COLUMNS = (
     "delivery_id, ledger, invoice_number, document_type, account_name, invoice_date, currency,"
@@ -169,9 +175,9 @@ async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
     states = {row["state"]: row["n"] for row in counts}
     ledgers = await fetch(connection, SQL["delivery_rates"], id=batch_id, recent=RECENT_SECONDS)
     stopped = [
-        f"{row['ledger']} is stopped: {row['message']}"
+        f"{row['ledger']} {NOT_SENDING[row['state']]}: {row['message']}"
         for row in ledgers
-        if row["state"] == "stopped"
+        if row["state"] in NOT_SENDING
     ]
     resting = [
         f"{row['ledger']} rests: {row['circuit_message']}" for row in ledgers if row["resting"]

@@ -10,8 +10,9 @@ CREATE TABLE arg_sync.connection (
   ledger text PRIMARY KEY CHECK (length(ledger) <= 200), kind text NOT NULL,
       billing_company text NOT NULL,
   settings jsonb NOT NULL, auto_sync boolean NOT NULL,
-  state text NOT NULL CHECK (state IN ('connected', 'stopped', 'disconnected')),
-  message text NOT NULL DEFAULT '',                   -- why the connection is stopped
+  state text NOT NULL
+      CHECK (state IN ('connected', 'login refused', 'stopped', 'disconnected')),
+  message text NOT NULL DEFAULT '',                   -- why nothing is sent
   -- counts connects; workers then open a new adapter
   generation integer NOT NULL DEFAULT 1,
   failures integer NOT NULL DEFAULT 0,                 -- consecutive failures of the connection,
@@ -25,7 +26,11 @@ CREATE INDEX connection_company ON arg_sync.connection (billing_company);
 CREATE TABLE arg_sync.secret (                         -- sealed; only this service may read it
   ledger text PRIMARY KEY REFERENCES arg_sync.connection, version integer NOT NULL,
       sealed text NOT NULL,
-  renewing_until timestamptz);
+  renewing_until timestamptz,
+  -- the claim of the one login at a time; no login before `login_after`
+  login_until timestamptz, login_after timestamptz,
+  logins_failed integer NOT NULL DEFAULT 0,            -- in a row
+  login_refused text NOT NULL DEFAULT '');             -- with these secrets; '' if it is not
 
 -- Public keys with which secrets are sealed; the newest is used. arg_sync has the private ones.
 CREATE TABLE arg_sync.sealing_key (

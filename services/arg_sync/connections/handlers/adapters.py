@@ -5,15 +5,16 @@ An adapter is opened when a connection is first needed, and again when the conne
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 import tenacity
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.arg_sync.connections.rules import pause_seconds
+from services.arg_sync.connections.rules import login_pause, pause_seconds
 from services.arg_sync.connections.store import budget, secrets
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.ledgers.adapter import (
@@ -24,16 +25,19 @@ from services.arg_sync.ledgers.adapter import (
     RateLimiter,
     Secrets,
 )
-from services.arg_sync.ledgers.failures import Failure
+from services.arg_sync.ledgers.failures import LOGIN_REFUSED, LOGIN_WAITS, TOO_MANY, Failure
 from services.arg_sync.ledgers.http_client import noting_writes
 from services.arg_sync.ledgers.registry import capabilities_of
-from shared import sealing, telemetry
+from shared import clock, sealing, telemetry
 from shared.database import infrastructure_unavailable, sqlstate
 from shared.errors import Refused
 
 USED_UP_DAY_SECONDS = 900.0
 CACHE_SECONDS = 1.0
 READ_TRIES = 3
+LOGIN_WAIT_SECONDS, LOGIN_POLL_SECONDS = 45.0, 0.25
+NOT_REPEATED = ("unreachable", TOO_MANY, LOGIN_WAITS)
+"""Codes of failures after which a read is not tried again at once."""
 Result = TypeVar("Result")
 
 
@@ -67,10 +71,57 @@ class StoredSecrets:
             found = await secrets.sealed_for(connection, self.ledger)
         if found is None:
             return Secrets(0, {})
+        if found.login_refused:
+            raise Failure("auth", LOGIN_REFUSED, found.login_refused, everywhere=True)
         try:
-            return Secrets(found[0], sealing.unseal(found[1], self.bound_to))
+            return Secrets(found.version, sealing.unseal(found.sealed, self.bound_to))
         except Refused as refused:
             raise _failure_of(refused) from refused
+
+    @asynccontextmanager
+    async def login(self, version: int) -> AsyncIterator[None]:
+        """Log in inside of this block: one login at a time, none that cannot work yet."""
+        failed_before = await self._claim_login()
+        try:
+            yield
+        except Failure as failed:
+            raise await self._failed_login(version, failed, failed_before) from failed
+        except BaseException:
+            async with self.engine.begin() as connection:
+                await secrets.end_login(connection, self.ledger, worked=False)
+            raise
+        async with self.engine.begin() as connection:
+            await secrets.end_login(connection, self.ledger, worked=True)
+
+    async def _claim_login(self) -> int:
+        """Wait for our turn; return how many logins failed before, in a row."""
+        until = time.monotonic() + LOGIN_WAIT_SECONDS
+        while True:
+            async with self.engine.begin() as connection:
+                permit = await secrets.claim_login(connection, self.ledger)
+            if permit.refused:
+                raise Failure("auth", LOGIN_REFUSED, permit.refused, everywhere=True)
+            if permit.wait_seconds:
+                raise _login_waits(permit.wait_seconds, "so many failed before")
+            if not permit.busy:
+                return permit.failed_before
+            if time.monotonic() > until:
+                message = f"another worker logs in to {self.ledger}"
+                raise Failure("transient", "logging_in", message, everywhere=True)
+            await asyncio.sleep(LOGIN_POLL_SECONDS)
+
+    async def _failed_login(self, version: int, failed: Failure, failed_before: int) -> Failure:
+        """Store that the login failed and return the failure; a lost connection is none."""
+        limited = failed.code == TOO_MANY
+        refused = failed.message if failed.failure == "auth" else ""
+        async with self.engine.begin() as connection:
+            if not (refused or limited):
+                await secrets.end_login(connection, self.ledger, worked=False)
+                return failed
+            pause = login_pause(failed_before, failed.retry_after, limited=limited)
+            await secrets.fail_login(connection, self.ledger, version, refused, pause)
+        self._cached = None
+        return _login_waits(pause, failed.message) if limited else failed
 
     async def may_renew(self, version: int) -> bool:
         """Claim the renewal of this version; False if another process has the claim."""
@@ -103,6 +154,18 @@ class StoredSecrets:
         finally:
             self._cached = None
             self._changes += 1
+
+
+def _login_waits(seconds: float, why: str) -> Failure:
+    """Return the failure of a login that must not be tried yet."""
+    at = clock.now() + timedelta(seconds=seconds)
+    return Failure(
+        "transient",
+        LOGIN_WAITS,
+        f"the next login is tried at {at:%H:%M} UTC, so that the account is not locked: {why}",
+        retry_after=seconds,
+        everywhere=True,
+    )
 
 
 def binding_of(spec: AdapterSpec, ledger: str, settings: Mapping[str, str]) -> bytes:
@@ -166,7 +229,7 @@ class OpenAdapter:
                 isinstance(error, Failure)
                 and error.failure in ("transient", "unknown")
                 and error.retry_after is None
-                and error.code != "unreachable"
+                and error.code not in NOT_REPEATED
             )
 
         retrying = tenacity.AsyncRetrying(

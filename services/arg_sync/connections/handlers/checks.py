@@ -24,12 +24,14 @@ from shared.terms import counted
 async def run_check(
     engine: AsyncEngine, ledger: LedgerConnection, open_adapter: OpenAdapter, spec: AdapterSpec
 ) -> None:
-    """Check a connection and store the result. A stopped connection that works is resumed.
+    """Check a connection and store the result.
 
-    One whose ledger is not set up for us at all is stopped.
+    One that works is resumed; one whose login is refused, or whose ledger is not set up for us at
+    all, stops.
     """
     problems: Sequence[CodeProblem] | None = None
     unfit: Failure | None = None
+    stopped_by: Failure | None = None
     try:
         message = await open_adapter.call(open_adapter.adapter.check)
         outcome = "ok"
@@ -38,6 +40,7 @@ async def run_check(
     except Failure as failed:
         outcome, message = "failed", f"{failed.code}: {failed.message}"
         unfit = failed if failed.failure == "permanent" and failed.everywhere else None
+        stopped_by = failed if failed.failure == "auth" else None
     async with engine.begin() as connection:
         now = await lock_unchanged(connection, ledger)
         if now is None or now.check_requested_at != ledger.check_requested_at:
@@ -49,8 +52,10 @@ async def run_check(
             await connections.set_state(connection, ledger.name, "stopped", unfit.message)
         if outcome == "ok":
             await connections.close_circuit(connection, ledger.name)
-            if now.state == "stopped":
+            if now.state in connections.STOPPED:
                 await connections.set_state(connection, ledger.name, "connected")
+        if stopped_by is not None:
+            await stop_connection(connection, ledger, stopped_by)
 
 
 async def _mapping_problems(
@@ -91,4 +96,4 @@ async def fail_to_open(engine: AsyncEngine, ledger: LedgerConnection, failed: Fa
         if ledger.check_requested_at is not None and await lock_unchanged(connection, ledger):
             message = f"{failed.code}: {failed.message}"
             await connections.add_check(connection, ledger.name, "failed", message)
-        await stop_connection(connection, ledger, failed.message)
+        await stop_connection(connection, ledger, failed)

@@ -7,8 +7,9 @@ old settings says nothing about the new ones.
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.arg_sync.connections.rules import Jitter, after_connection_failure
-from services.arg_sync.connections.store import connections
+from services.arg_sync.connections.store import connections, secrets
 from services.arg_sync.connections.store.connections import LedgerConnection
+from services.arg_sync.ledgers.failures import LOGIN_REFUSED, NO_LOGINS, Failure
 from shared import telemetry
 
 
@@ -34,11 +35,20 @@ async def open_circuit(
 
 
 async def stop_connection(
-    connection: AsyncConnection, ledger: LedgerConnection, message: str
+    connection: AsyncConnection, ledger: LedgerConnection, failed: Failure
 ) -> None:
-    """Stop a connection whose credentials or settings are refused."""
+    """Stop a connection whose login (`login refused`) or settings (`stopped`) are refused.
+
+    No worker logs in again before an operator changes the connection or tests it.
+    """
     now = await lock_unchanged(connection, ledger)
-    if now is not None and now.state == "connected":
-        fix = f"give it a valid key with `backoffice ledger connect {ledger.name} ...`"
-        await connections.set_state(connection, ledger.name, "stopped", f"{message}; {fix}")
-        telemetry.log().error("connection stopped", ledger=ledger.name)
+    if now is None or now.state == "disconnected":
+        return
+    state, what = "stopped", "settings"
+    if failed.code not in NO_LOGINS:
+        state, what = "login refused", "credentials"
+        if failed.code != LOGIN_REFUSED:
+            await secrets.refuse_login(connection, ledger.name, failed.message)
+    fix = f"connect it with the right {what}: `backoffice ledger connect {ledger.name} ...`"
+    await connections.set_state(connection, ledger.name, state, f"{failed.message}; {fix}")
+    telemetry.log().error("connection stopped", ledger=ledger.name, code=failed.code)

@@ -6,6 +6,7 @@ No command calls a ledger: the loops of the workers do that, outside of transact
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -78,6 +79,7 @@ async def on_connect(connection: AsyncConnection, command: ConnectLedger) -> Ans
         bound_to = binding_of(spec, command.ledger, settings)
         sealed = sealing.seal(held, public_key, bound_to)
         await secrets.put_sealed(connection, command.ledger, sealed)
+    await secrets.allow_login(connection, command.ledger)
     await connections.request_check(connection, command.ledger)
     verb = "connected" if known is None else "connected again"
     basis = await _tax_basis_note(connection, spec, command.billing_company)
@@ -220,6 +222,9 @@ def _with_defaults(
 class _NoSecrets:
     """The secret store of an adapter that only tries its settings and makes no call."""
 
+    def login(self, version: int) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
     async def read(self) -> Secrets:
         return Secrets(0, {})
 
@@ -237,6 +242,7 @@ async def _no_rate_limit() -> None:
 async def on_check(connection: AsyncConnection, command: CheckLedger) -> Answer:
     """Ask a worker to check the connection; the result is stored with the connection."""
     await require_connection(connection, command.ledger)
+    await secrets.allow_login(connection, command.ledger)
     await connections.request_check(connection, command.ledger)
     return Answer(
         f"{command.ledger} is being checked",

@@ -71,7 +71,7 @@ class LedgerReader:
         """Stop the connection or open its circuit, as a failed delivery does."""
         async with self.unit_of_work.engine.begin() as connection:
             if failed.failure == "auth":
-                await stop_connection(connection, self.connection, failed.message)
+                await stop_connection(connection, self.connection, failed)
             elif failed.everywhere:
                 await open_circuit(
                     connection, self.connection, failed.retry_after, failed.message, self.jitter

@@ -12,6 +12,8 @@ from services.arg_sync.connections.store import FROM_NOW
 from shared.database import rows, run
 from shared.stored import as_json
 
+STOPPED = {"stopped": "is stopped", "login refused": "cannot log in"}
+"""States in which nothing is sent until an operator changes or tests the connection, in words."""
 COLUMNS = (
     "ledger AS name, kind, billing_company, settings, auto_sync, state, message, generation,"
     " failures, circuit_message, check_requested_at,"
@@ -143,7 +145,7 @@ async def put_connection(connection: AsyncConnection, values: Mapping[str, Any])
 async def set_state(
     connection: AsyncConnection, ledger: str, state: str, message: str = ""
 ) -> None:
-    """Set a connection to connected, stopped (with a message) or disconnected."""
+    """Set a connection to connected, disconnected or, with a message, one of `STOPPED`."""
     await run(
         connection,
         "UPDATE arg_sync.connection SET state = :state, message = :message WHERE ledger = :ledger",

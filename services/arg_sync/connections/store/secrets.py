@@ -13,6 +13,7 @@ from shared.database import lock_key, rows, run
 from shared.stored import as_json
 
 RENEWING_SECONDS = 60
+LOGIN_SECONDS = 120
 KEYS_LOCK = "arg_sync.sealing_key"
 
 
@@ -35,14 +36,99 @@ class StoredBox:
     sealed: str
 
 
-async def sealed_for(connection: AsyncConnection, ledger: str) -> tuple[int, str] | None:
-    """Return version and sealed text, or None if the connection has no secrets."""
+@dataclass(frozen=True, slots=True)
+class SealedSecrets:
+    """Version and sealed text; `login_refused` tells why no login with them is tried again."""
+
+    version: int
+    sealed: str
+    login_refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPermit:
+    """Whether a login may begin: refused before, too early by these seconds, or not our turn."""
+
+    refused: str = ""
+    wait_seconds: float = 0.0
+    busy: bool = False
+    failed_before: int = 0
+
+
+async def sealed_for(connection: AsyncConnection, ledger: str) -> SealedSecrets | None:
+    """Return the secrets, or None if the connection has none."""
     found = await rows(
         connection,
-        "SELECT version, sealed FROM arg_sync.secret WHERE ledger = :ledger",
+        "SELECT version, sealed, login_refused FROM arg_sync.secret WHERE ledger = :ledger",
         ledger=ledger,
     )
-    return (found[0].version, found[0].sealed) if found else None
+    return SealedSecrets(*found[0]) if found else None
+
+
+async def claim_login(connection: AsyncConnection, ledger: str) -> LoginPermit:
+    """Claim the one login at a time, if it is free and not too early."""
+    found = await rows(
+        connection,
+        "SELECT login_refused AS refused, greatest(coalesce(CAST(extract(epoch"
+        "   FROM login_after - clock_timestamp()) AS float8), 0), 0) AS wait_seconds,"
+        " coalesce(login_until > clock_timestamp(), false) AS busy, logins_failed"
+        " FROM arg_sync.secret WHERE ledger = :ledger FOR UPDATE",
+        ledger=ledger,
+    )
+    permit = LoginPermit(*found[0]) if found else LoginPermit()
+    if not (permit.refused or permit.wait_seconds or permit.busy):
+        await run(
+            connection,
+            f"UPDATE arg_sync.secret SET login_until = {FROM_NOW} WHERE ledger = :ledger",
+            ledger=ledger,
+            seconds=LOGIN_SECONDS,
+        )
+    return permit
+
+
+async def end_login(connection: AsyncConnection, ledger: str, *, worked: bool) -> None:
+    """End the claim of a login; one that worked ends the count of failed ones."""
+    reset = ", login_after = NULL, logins_failed = 0, login_refused = ''" if worked else ""
+    await run(
+        connection,
+        f"UPDATE arg_sync.secret SET login_until = NULL{reset} WHERE ledger = :ledger",
+        ledger=ledger,
+    )
+
+
+async def fail_login(
+    connection: AsyncConnection, ledger: str, version: int, refused: str, pause_seconds: float
+) -> None:
+    """End a login that failed. `refused`: the vendor's answer, or "" where it only wants a pause.
+
+    Says nothing about secrets that an operator gave meanwhile.
+    """
+    await run(
+        connection,
+        "UPDATE arg_sync.secret SET login_until = NULL, logins_failed = logins_failed + 1,"
+        " login_refused = CASE WHEN version = :version THEN :refused ELSE login_refused END,"
+        f" login_after = CASE WHEN CAST(:seconds AS float8) > 0 THEN {FROM_NOW} END"
+        " WHERE ledger = :ledger",
+        ledger=ledger,
+        version=version,
+        refused=refused,
+        seconds=pause_seconds,
+    )
+
+
+async def refuse_login(connection: AsyncConnection, ledger: str, message: str) -> None:
+    """Let nobody log in until an operator changes the connection or tests it."""
+    await run(
+        connection,
+        "UPDATE arg_sync.secret SET login_refused = :message WHERE ledger = :ledger",
+        ledger=ledger,
+        message=message,
+    )
+
+
+async def allow_login(connection: AsyncConnection, ledger: str) -> None:
+    """Let one login through, because an operator asks for it; a pause stays."""
+    await refuse_login(connection, ledger, "")
 
 
 async def lock_sealed(connection: AsyncConnection, ledger: str) -> tuple[str, bool] | None:
@@ -91,7 +177,8 @@ async def put_sealed(connection: AsyncConnection, ledger: str, sealed: str) -> N
         connection,
         "INSERT INTO arg_sync.secret (ledger, version, sealed) VALUES (:ledger, 1, :sealed)"
         " ON CONFLICT (ledger) DO UPDATE"
-        " SET version = secret.version + 1, sealed = excluded.sealed, renewing_until = NULL",
+        " SET version = secret.version + 1, sealed = excluded.sealed, renewing_until = NULL,"
+        "   login_until = NULL, login_refused = ''",
         ledger=ledger,
         sealed=sealed,
     )

@@ -40,7 +40,9 @@ async def on_sync_batch(connection: AsyncConnection, command: SyncBatch) -> Answ
     new = await deliveries.queue(connection, batch_ids=[command.batch_id], auto=False)
     names = [each.name for each in ledgers]
     warning = "".join(
-        f"; {each.name} is stopped: {each.message}" for each in ledgers if each.state == "stopped"
+        f"; {each.name} {connections.STOPPED[each.state]}: {each.message}"
+        for each in ledgers
+        if each.state in connections.STOPPED
     )
     return Answer(
         f"{counted(new, 'document')} of {command.batch_id} queued for {', '.join(names)}{warning}",

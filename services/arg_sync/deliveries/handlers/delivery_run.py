@@ -301,7 +301,7 @@ async def _update_connection(
     failures = [each.failure for each in outcomes if each.failure is not None]
     refused_key = next((failed for failed in failures if failed.failure == "auth"), None)
     if refused_key is not None:
-        await stop_connection(connection, ledger, refused_key.message)
+        await stop_connection(connection, ledger, refused_key)
     elif failures:
         wait = max(failed.retry_after or 0.0 for failed in failures)
         await open_circuit(connection, ledger, wait or None, failures[-1].message, jitter)

@@ -35,7 +35,8 @@ class LedgerConnection:
         if self.state == "disconnected":
             return "it is disconnected"
         if self.state != "connected":
-            return f"it is {self.state}: {self.message}"
+            what = "its login is refused" if self.state == "login refused" else "it is stopped"
+            return f"{what}: {self.message}"
         if self.circuit_open:
             return f"it does not answer and is retried later: {self.message}"
         return f"its last check failed: {self.message}" if self.check_failed else ""
