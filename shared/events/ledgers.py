@@ -87,6 +87,7 @@ class LedgerDriftFound(Message):
         "not-received",
         "received-differently",
         "unknown-document",
+        "not-applied",
     ]
     message: MessageText
     fix: MessageText

@@ -24,6 +24,7 @@ DriftCode = Literal[
     "not-received",
     "received-differently",
     "unknown-document",
+    "not-applied",
 ]
 LEDGER_DRIFTS: tuple[DriftCode, ...] = (
     "deleted",
@@ -51,8 +52,16 @@ INTERNAL: dict[DriftCode, tuple[str, str]] = {
         "{number} should have been delivered automatically, but was never queued",
         "queue its batch: `backoffice batch sync`",
     ),
+    "not-applied": (
+        "{number} credits {received}, which is not in this ledger: the credit note is not applied",
+        "deliver the batch of the invoice: `backoffice batch sync`; or post the credit note"
+        " without it: `backoffice deliveries retry {number} --unapplied`",
+    ),
 }
-"""Message and fix where our own records disagree. `received`: the content of the event."""
+"""Message and fix where our own records disagree.
+
+`received`: the content of the event; of a credit note the invoices that are missing.
+"""
 INTERNAL_DRIFTS: tuple[DriftCode, ...] = tuple(INTERNAL)
 
 
@@ -136,10 +145,8 @@ def find_drifts(
 
 def internal_drift(code: DriftCode, invoice_id: int, number: str, received: str) -> Drift:
     """Return the drift where events, our documents and our deliveries disagree on a document."""
-    message, fix = INTERNAL[code]
-    return Drift(
-        invoice_id, number, code, "", message.format(number=number, received=received), fix
-    )
+    message, fix = (text.format(number=number, received=received) for text in INTERNAL[code])
+    return Drift(invoice_id, number, code, "", message, fix)
 
 
 def _preference(one: RemoteDocument) -> tuple[bool, int, str]:

@@ -61,7 +61,8 @@ def list_deliveries(
     must_be_one_of(STATES, state, "--state")
     from services.console.queries.deliveries import deliveries
 
-    found = run.read(deliveries, ledger, state, batch, limit)
+    rows, total = run.read(deliveries, ledger, state, batch, limit)
+    found = [row | {"message": row["message"] or row.get("waits", "")} for row in rows], total
     empty = "no delivery; to queue a batch: backoffice batch sync ID"
     run.page("deliveries", *found, LIST, empty)
 
@@ -99,6 +100,12 @@ def retry(
     code: Annotated[
         str | None, option("With --refused: only of this code.", "--code", metavar="CODE")
     ] = None,
+    unapplied: Annotated[
+        bool,
+        typer.Option(
+            "--unapplied", help="Post credit notes although their invoices are not in the ledger."
+        ),
+    ] = False,
     ledger: Ledger = None,
 ) -> None:
     """Retry refused deliveries after the fix. The ledger is searched before anything is sent."""
@@ -115,7 +122,10 @@ def retry(
         run.say("no delivery is refused")
         return
     run.send_each(
-        [run.new_command("retry-delivery", ledger=one, invoice_number=no) for one, no in pairs]
+        [
+            run.new_command("retry-delivery", ledger=one, invoice_number=no, unapplied=unapplied)
+            for one, no in pairs
+        ]
     )
 
 

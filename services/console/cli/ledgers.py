@@ -14,6 +14,7 @@ from services.console.cli.command import ANSWER_SECONDS, Run, command
 from services.console.cli.ledger_maps import tested
 from services.console.cli.options import Company, read_json
 from services.console.cli.output import Column
+from shared.terms import counted
 
 app = typer.Typer(help="Connections to accounting systems.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the connection.")]
@@ -27,6 +28,12 @@ STATUS = [
     Column("open", figures=True),
     Column("refused", figures=True),
     Column("message", most=400),
+]
+WAITING = [
+    Column("ledger"),
+    Column("invoice_number", "number"),
+    Column("waits_for", "waits for"),
+    Column("waits", "why", most=400),
 ]
 SETTINGS = [Column("name"), Column("needed"), Column("default"), Column("words", "", most=300)]
 LONG_SYNC_SECONDS = 24 * 3600.0
@@ -257,17 +264,27 @@ def sync(
     run: Run,
     batch_id: Annotated[str, typer.Argument(metavar="ID")],
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until every document is delivered or refused.")
+        bool,
+        typer.Option(
+            "--wait",
+            help="Wait until every document is delivered or refused, or waits for a person.",
+        ),
+    ] = False,
+    unapplied: Annotated[
+        bool,
+        typer.Option(
+            "--unapplied", help="Post credit notes although their invoices are not in the ledger."
+        ),
     ] = False,
 ) -> None:
     """Deliver the documents of a batch to the accounting systems of its billing company.
 
-    With --wait: exit 1 if a document is refused.
+    With --wait: exit 1 if a document is refused or waits for a person; each is named with why.
     """
     from services.console.queries.batches import batch
 
     company = run.read(batch, batch_id)["billing_company"]
-    which = {"billing_company": company, "batch_id": batch_id}
+    which = {"billing_company": company, "batch_id": batch_id, "unapplied": unapplied}
     if not wait:
         run.send("sync-batch", timeout=ANSWER_SECONDS, **which)
         return
@@ -276,6 +293,16 @@ def sync(
     run.document(found)
     run.facts(found["deliveries"])
     refused = found["deliveries"].get("refused")
+    if found["open"] and found["open"] == found["need_person"]:
+        run.table(found["waiting"], WAITING, title="these wait for a person")
+        also = f", and {refused} were refused" if refused else ""
+        run.no(
+            "waits_for_a_person",
+            f"{counted(found['open'], 'document')} cannot go on without a person{also}: "
+            + "; ".join(f"{one['invoice_number']}: {one['waits']}" for one in found["waiting"][:3]),
+            "see `backoffice deliveries list --state refused` and `backoffice ledger status`;"
+            " a credit note whose invoice is not in the ledger: add --unapplied",
+        )
     if found["open"]:
         run.no(
             "not_done",
@@ -307,4 +334,6 @@ def _wait_for_deliveries(run: Run, batch_id: str) -> dict[str, Any]:
             reported = held_up
             return found
 
-        return run.read_until(lambda found: not found["open"], read, run.timeout)
+        return run.read_until(
+            lambda found: found["open"] == found["need_person"], read, run.timeout
+        )

@@ -2,6 +2,7 @@
 batch.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.console.queries.amounts import with_money
@@ -17,6 +18,7 @@ NOT_SENDING = {
 }
 """States of a connection that only a person ends, in words."""
 RECENT_SECONDS = 120
+WAITING_SHOWN = 20
 COLUMNS = (
     "delivery_id, ledger, invoice_number, document_type, account_name, invoice_date, currency,"
     " total, batch_id,"
@@ -109,7 +111,39 @@ async def deliveries(
         state=state,
         batch=batch_id,
     )
-    return [with_money(row, "total") for row in rows], total
+    waiting = await _waits(connection, [row["delivery_id"] for row in rows])
+    return [with_money(row, "total") | waiting.get(row["delivery_id"], {}) for row in rows], total
+
+
+async def _waits(
+    connection: ReadConnection, delivery_ids: Sequence[int]
+) -> dict[int, dict[str, str]]:
+    """For which document each of these deliveries waits, if for one, and why."""
+    ids = list(delivery_ids)
+    found = [
+        *await fetch(connection, SQL["waiting_in_order"], ids=ids),
+        *await fetch(
+            connection,
+            "SELECT * FROM arg_sync.console_delivery_wait"
+            " WHERE delivery_id = ANY(CAST(:ids AS bigint[]))",
+            ids=ids,
+        ),
+    ]
+    return {
+        row["delivery_id"]: {"waits_for": row["waits_for"], "waits": _wait_words(row)}
+        for row in found
+    }
+
+
+def _wait_words(row: Row) -> str:
+    """Why a delivery waits: for its connection, or for another document."""
+    ledger, number, why = row["ledger"], row["waits_for"], row["why"]
+    message = f": {row['message']}" if row["message"] else ""
+    if not number:
+        return f"{ledger} {NOT_SENDING[why]}{message}"
+    if why == "missing":
+        return f"it waits for {number}, which was never queued for {ledger}"
+    return f"it waits for {number}, which is {why}{message}"
 
 
 async def delivery(
@@ -143,7 +177,10 @@ async def delivery(
         " FROM arg_sync.console_attempt WHERE delivery_id = :id ORDER BY attempt_no",
         id=rows[0]["delivery_id"],
     )
-    return with_money(rows[0], "total") | {"attempts_made": attempts}
+    (one,) = rows
+    waiting = await _waits(connection, [one["delivery_id"]])
+    waits = {"waits_for": "", "waits": ""} | waiting.get(one["delivery_id"], {})
+    return with_money(one, "total") | waits | {"attempts_made": attempts}
 
 
 async def refused_numbers(
@@ -163,8 +200,8 @@ async def refused_numbers(
 
 
 async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
-    """How far a batch is: deliveries by state, seconds left (None if unknown), and what holds it
-    up.
+    """How far a batch is: deliveries by state, seconds left (None if unknown), what holds it up,
+    and how many of the open ones wait for a person (`waiting`: the first of them, and why).
     """
     counts = await fetch(
         connection,
@@ -182,6 +219,13 @@ async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
     resting = [
         f"{row['ledger']} rests: {row['circuit_message']}" for row in ledgers if row["resting"]
     ]
+    waiting = await fetch(
+        connection,
+        "SELECT *, count(*) OVER () AS n FROM arg_sync.console_delivery_wait"
+        " WHERE batch_id = :id AND needs_person"
+        f" ORDER BY invoice_date, invoice_number LIMIT {WAITING_SHOWN}",
+        id=batch_id,
+    )
     estimates = [_seconds_left(row) for row in ledgers if row["open"]]
     known = [seconds for seconds in estimates if seconds is not None]
     return {
@@ -190,6 +234,12 @@ async def batch_progress(connection: ReadConnection, batch_id: str) -> Row:
         "open": sum(states.get(state, 0) for state in OPEN),
         "seconds_left": max(known, default=0) if len(known) == len(estimates) else None,
         "held_up": stopped + resting,
+        "need_person": waiting[0]["n"] if waiting else 0,
+        "waiting": [
+            {name: row[name] for name in ("invoice_number", "ledger", "waits_for")}
+            | {"waits": _wait_words(row)}
+            for row in waiting
+        ],
     }
 
 

@@ -78,6 +78,24 @@ CROSS JOIN LATERAL (
   FROM arg_sync.console_delivery WHERE ledger = c.ledger) d
 WHERE c.ledger IN (SELECT ledger FROM arg_sync.console_delivery WHERE batch_id = :id)
 
+-- name: waiting_in_order
+-- Deliveries that are not sent before an earlier one, where a ledger takes them in order.
+SELECT d.delivery_id, d.ledger, e.invoice_number AS waits_for, e.state AS why, e.message
+FROM arg_sync.console_delivery d JOIN arg_sync.console_connection c USING (ledger)
+JOIN arg_sync.console_ledger_kind k USING (kind)
+CROSS JOIN LATERAL (
+  SELECT e.invoice_number, e.state, e.message FROM arg_sync.console_delivery e
+  WHERE e.ledger = d.ledger AND e.state IN ('queued', 'sending', 'unknown')
+    AND e.tries < 3 AND e.next_attempt_at > clock_timestamp()
+    AND (k.capabilities ->> 'order' = 'connection' OR e.account_name = d.account_name)
+    AND (e.invoice_date < d.invoice_date OR e.invoice_date = d.invoice_date
+      AND (e.document_type > d.document_type
+        OR e.document_type = d.document_type AND e.invoice_id < d.invoice_id))
+  ORDER BY e.invoice_date, e.document_type DESC, e.invoice_id LIMIT 1) e
+WHERE d.delivery_id = ANY(CAST(:ids AS bigint[])) AND d.state IN ('queued', 'unknown')
+  AND d.tries < 3 AND c.state = 'connected'
+  AND k.capabilities ->> 'order' IN ('connection', 'customer')
+
 -- name: invoice_conditions
 -- The conditions of a search for documents: each holds where its value is not given.
 (CAST(:company AS text) IS NULL OR i.billing_company = :company)

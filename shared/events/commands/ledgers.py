@@ -73,19 +73,27 @@ class ImportMapping(ArgSyncCommand):
 
 
 class SyncBatch(ArgSyncCommand):
-    """Deliver the documents of a batch that are not delivered yet."""
+    """Deliver the documents of a batch that are not delivered yet.
+
+    `unapplied`: its credit notes need not wait for invoices that are not in the ledger.
+    """
 
     command: Literal["sync-batch"] = "sync-batch"
     billing_company: Identifier
     batch_id: Identifier
+    unapplied: bool = False
 
 
 class RetryDelivery(ArgSyncCommand):
-    """Retry a refused delivery after its cause was fixed."""
+    """Retry a refused delivery after its cause was fixed, or a waiting one now.
+
+    `unapplied`: a credit note need not wait for invoices that are not in the ledger.
+    """
 
     command: Literal["retry-delivery"] = "retry-delivery"
     ledger: Identifier
     invoice_number: Identifier
+    unapplied: bool = False
 
 
 class ResyncDelivery(ArgSyncCommand):

@@ -97,6 +97,8 @@ CREATE TABLE arg_sync.delivery (
   -- every write names its lease
   lease bigint NOT NULL DEFAULT 0, leased_by text NOT NULL DEFAULT '',
   queued_at timestamptz NOT NULL, settled_at timestamptz,
+  -- an operator lets a credit note go before its invoices are in the ledger
+  unapplied boolean NOT NULL DEFAULT false,
   UNIQUE (ledger, invoice_id));
 CREATE INDEX delivery_open
     ON arg_sync.delivery (ledger, invoice_date, document_type DESC, invoice_id)
@@ -110,6 +112,16 @@ CREATE TABLE arg_sync.correction (
   invoice_id bigint NOT NULL, corrects_invoice_id bigint NOT NULL, corrects_number text NOT NULL,
       amount numeric(20,4) NOT NULL,
   PRIMARY KEY (invoice_id, corrects_invoice_id));
+CREATE INDEX correction_corrected ON arg_sync.correction (corrects_invoice_id);
+-- Open credit notes with an invoice that is not in the ledger yet. They are not sent, unless an
+-- operator lets them go unapplied.
+CREATE VIEW arg_sync.waiting_credit_note AS
+  SELECT d.delivery_id FROM arg_sync.delivery d
+  WHERE d.state IN ('queued', 'sending', 'unknown') AND d.document_type = 'credit-note'
+    AND NOT d.unapplied AND EXISTS (
+      SELECT FROM arg_sync.correction c LEFT JOIN arg_sync.delivery i
+        ON i.ledger = d.ledger AND i.invoice_id = c.corrects_invoice_id
+      WHERE c.invoice_id = d.invoice_id AND i.state IS DISTINCT FROM 'posted');
 
 CREATE TABLE arg_sync.attempt (
   delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL,
@@ -140,6 +152,7 @@ CREATE TABLE arg_sync.payment (
   invoice_number text NOT NULL, amount numeric(20,4) NOT NULL, currency text NOT NULL,
       paid_on date NOT NULL, read_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (ledger, payment_id, remote_id, entry_no));
+CREATE INDEX payment_document ON arg_sync.payment (ledger, remote_id);
 CREATE INDEX payment_unmatched ON arg_sync.payment (ledger, remote_id) WHERE invoice_id IS NULL;
 CREATE TABLE arg_sync.payment_cursor (
   ledger text PRIMARY KEY REFERENCES arg_sync.connection, generation integer NOT NULL,
@@ -196,6 +209,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, a
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
     arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
   arg_sync.payment, arg_sync.reconciliation TO arg_sync;
+GRANT SELECT ON arg_sync.waiting_credit_note TO arg_sync;
 GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction,
     arg_sync.attempt TO arg_sync;
 GRANT SELECT, INSERT, UPDATE ON arg_sync.sealing_key TO arg_sync;

@@ -272,9 +272,28 @@ CREATE VIEW arg_sync.console_delivery AS
       currency, total, batch_id, state,
          revision, request_key, request, outcome_unknown, remote_id, remote_number, code, message,
              fix,
-             attempts, next_attempt_at, leased_by,
+             attempts, tries, next_attempt_at, leased_by,
          queued_at, settled_at
   FROM arg_sync.delivery;
+-- Open deliveries that wait for their connection or for the invoice that they credit: for which
+-- (`waits_for`), why (the state of what they wait for), and whether only a person can end that.
+CREATE VIEW arg_sync.console_delivery_wait AS
+  SELECT d.delivery_id, d.ledger, d.batch_id, d.invoice_number, d.invoice_date, '' AS waits_for,
+      c.state AS why, c.message, true AS needs_person
+  FROM arg_sync.delivery d JOIN arg_sync.connection c USING (ledger)
+  WHERE d.state IN ('queued', 'sending', 'unknown') AND c.state <> 'connected'
+  UNION ALL
+  SELECT d.delivery_id, d.ledger, d.batch_id, d.invoice_number, d.invoice_date, w.corrects_number,
+      coalesce(w.state, 'missing'), coalesce(w.message, ''),
+      coalesce(w.state, 'refused') = 'refused'
+  FROM arg_sync.delivery d JOIN arg_sync.connection c USING (ledger)
+  CROSS JOIN LATERAL (
+    SELECT r.corrects_number, i.state, i.message FROM arg_sync.correction r
+    LEFT JOIN arg_sync.delivery i ON i.ledger = d.ledger AND i.invoice_id = r.corrects_invoice_id
+    WHERE r.invoice_id = d.invoice_id AND i.state IS DISTINCT FROM 'posted'
+    ORDER BY coalesce(i.state, 'refused') = 'refused' DESC, r.corrects_invoice_id LIMIT 1) w
+  WHERE d.state IN ('queued', 'unknown') AND d.document_type = 'credit-note' AND NOT d.unapplied
+    AND c.state = 'connected';
 -- Attempts of each delivery.
 CREATE VIEW arg_sync.console_attempt AS
   SELECT delivery_id, attempt_no, revision, ended_at, duration_ms, steps, state, code, message,

@@ -100,7 +100,9 @@ async def connections_with_work(connection: AsyncConnection) -> list[LedgerConne
         " OR (state = 'connected' AND coalesce(open_until <= clock_timestamp(), true)"
         "   AND EXISTS (SELECT FROM arg_sync.delivery d WHERE d.ledger = c.ledger"
         "     AND d.state IN ('queued', 'sending', 'unknown')"
-        "     AND d.next_attempt_at <= clock_timestamp())))"
+        "     AND d.next_attempt_at <= clock_timestamp()"
+        "     AND NOT EXISTS (SELECT FROM arg_sync.waiting_credit_note w"
+        "       WHERE w.delivery_id = d.delivery_id))))"
         " ORDER BY ledger",
     )
 

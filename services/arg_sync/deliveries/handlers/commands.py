@@ -38,6 +38,8 @@ async def on_sync_batch(connection: AsyncConnection, command: SyncBatch) -> Answ
             "connect one with `backoffice ledger connect`, or download the batch as files",
         )
     new = await deliveries.queue(connection, batch_ids=[command.batch_id], auto=False)
+    if command.unapplied:
+        await deliveries.let_go_unapplied(connection, batch_id=command.batch_id)
     names = [each.name for each in ledgers]
     warning = "".join(
         f"; {each.name} {connections.STOPPED[each.state]}: {each.message}"
@@ -59,6 +61,14 @@ async def on_sync_batch(connection: AsyncConnection, command: SyncBatch) -> Answ
 async def on_retry(connection: AsyncConnection, command: RetryDelivery) -> Answer:
     """Try a refused delivery again after a look-up, or a waiting one now."""
     row = await _require_delivery(connection, command, "retried", "refused", "queued")
+    if command.unapplied and not await deliveries.let_go_unapplied(
+        connection, delivery_id=row.delivery_id
+    ):
+        raise Refused(
+            "not_a_credit_note",
+            f"{row.invoice_number} is an invoice, which is not applied to another document",
+            "retry it without --unapplied",
+        )
     if row.state == "refused":
         await deliveries.requeue(connection, row.delivery_id)
         await forget_customer(connection, command.ledger, row.account_name)
@@ -88,6 +98,7 @@ async def on_adopt(connection: AsyncConnection, command: AdoptDelivery) -> Answe
         row.remote_number,
         f"{command.actor} adopted {command.remote_id}: {reason}",
     )
+    await deliveries.apply_credits(connection, [row.delivery_id])
     return _answer(row, f"is {command.remote_id} in the ledger", "posted", settled)
 
 

@@ -23,7 +23,7 @@ from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.deliveries.handlers.preparing import Preparer
 from services.arg_sync.deliveries.handlers.sending import Outcome, PreparedDelivery, Sender
 from services.arg_sync.deliveries.rules.claiming import hold_seconds, lease_for
-from services.arg_sync.deliveries.store import claims, messages
+from services.arg_sync.deliveries.store import claims, deliveries, messages
 from services.arg_sync.deliveries.store.claims import ClaimedDelivery
 from shared import faults, telemetry
 from shared.consumer.records import Applied
@@ -272,6 +272,8 @@ async def store_outcomes(
 
     async def store(connection: AsyncConnection) -> Applied:
         settled = await claims.settle(connection, values, loop.holder)
+        posted = [row.delivery_id for row in settled if row.state == "posted"]
+        await deliveries.apply_credits(connection, posted)
         await _update_connection(connection, ledger, outcomes, loop.jitter)
         return Applied(
             publish_now=[

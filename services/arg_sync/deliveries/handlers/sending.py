@@ -281,8 +281,18 @@ class Sender(ConnectionStep):
 
     async def _apply(self, one: PreparedDelivery, found: RemoteDocument) -> Transition:
         """Apply a credit note to its invoices. If that is refused, the document stays posted."""
-        if not any(each.remote_id for each in one.document.corrects):
-            return Transition("posted")
+        missing = [each.number for each in one.document.corrects if not each.remote_id]
+        applied = Transition("posted")
+        if missing:
+            applied = Transition(
+                "posted",
+                code="unapplied",
+                message=f"it is not applied to {', '.join(missing)}, not known in this ledger",
+                fix="nothing to do if it is delivered later: then the credit note is applied;"
+                " else apply it in the ledger by hand",
+            )
+        if len(missing) == len(one.document.corrects):
+            return applied
         if not self._can.allocates:
             return Transition(
                 "posted",
@@ -301,7 +311,7 @@ class Sender(ConnectionStep):
                 message=failed.message,
                 fix="apply the credit note to its invoice in the ledger by hand",
             )
-        return Transition("posted")
+        return applied
 
 
 def unexpected_error(error: Exception, invoice_number: str) -> Transition:

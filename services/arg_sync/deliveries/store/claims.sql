@@ -1,14 +1,13 @@
 -- name: open_deliveries
--- The open deliveries of a ledger. A credit note waits for the invoices that it credits there.
+-- The open deliveries of a ledger. A credit note waits until the invoices that it credits are there,
+-- unless an operator lets it go unapplied.
 SELECT d.delivery_id, d.account_name, d.invoice_date,
   d.next_attempt_at <= clock_timestamp() AS due, d.tries
 FROM arg_sync.delivery d
 WHERE d.ledger = :ledger AND d.state IN ('queued', 'sending', 'unknown')
   AND (NOT :only_due OR d.next_attempt_at <= clock_timestamp())
-  AND NOT (d.document_type = 'credit-note' AND EXISTS (
-    SELECT FROM arg_sync.correction c
-    JOIN arg_sync.delivery i ON i.ledger = d.ledger AND i.invoice_id = c.corrects_invoice_id
-    WHERE c.invoice_id = d.invoice_id AND i.state <> 'posted'))
+  AND NOT EXISTS (
+    SELECT FROM arg_sync.waiting_credit_note w WHERE w.delivery_id = d.delivery_id)
 ORDER BY d.invoice_date, d.document_type DESC, d.invoice_id
 LIMIT :most
 

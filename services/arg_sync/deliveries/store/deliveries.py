@@ -18,6 +18,12 @@ from shared.events.commands import SyncBatch
 from shared.sql import named_queries
 
 QUERIES = named_queries(Path(__file__).with_suffix(".sql"))
+REQUEUED = (
+    "state = 'queued', revision = n.revision + 1, request = NULL, request_key = NULL,"
+    " customer = NULL, outcome_unknown = true, tries = 0, failing_since = NULL, settled_at = NULL,"
+    " lease = n.lease + 1, code = '', message = '', fix = '', next_attempt_at = now()"
+)
+"""A new revision of a delivery `n`: after a look-up it is rendered again under a new key."""
 
 
 async def add_received(connection: AsyncConnection, events: Sequence[InvoiceClosed]) -> None:
@@ -93,11 +99,36 @@ async def requeue(connection: AsyncConnection, delivery_id: int) -> None:
     """Start a new revision: after a look-up, the document is rendered again under a new key."""
     await run(
         connection,
-        "UPDATE arg_sync.delivery SET state = 'queued', revision = revision + 1, request = NULL,"
-        " request_key = NULL, customer = NULL, outcome_unknown = true, tries = 0,"
-        " failing_since = NULL, settled_at = NULL, lease = lease + 1, code = '', message = '',"
-        " fix = '', next_attempt_at = now() WHERE delivery_id = :id",
+        f"UPDATE arg_sync.delivery n SET {REQUEUED} WHERE delivery_id = :id",
         id=delivery_id,
+    )
+
+
+async def apply_credits(connection: AsyncConnection, delivery_ids: Sequence[int]) -> None:
+    """Queue posted credit notes that were not applied to these invoices, to apply them now."""
+    await run(
+        connection,
+        f"UPDATE arg_sync.delivery n SET {REQUEUED} FROM arg_sync.delivery i"
+        " JOIN arg_sync.correction c ON c.corrects_invoice_id = i.invoice_id"
+        " WHERE i.delivery_id = ANY(CAST(:ids AS bigint[])) AND i.document_type = 'invoice'"
+        " AND i.state = 'posted' AND i.remote_id IS NOT NULL"
+        " AND n.ledger = i.ledger AND n.invoice_id = c.invoice_id"
+        " AND n.state = 'posted' AND n.code = 'unapplied'",
+        ids=list(delivery_ids),
+    )
+
+
+async def let_go_unapplied(
+    connection: AsyncConnection, *, batch_id: str | None = None, delivery_id: int | None = None
+) -> int:
+    """Let open and refused credit notes go before their invoices; return how many."""
+    return await run(
+        connection,
+        "UPDATE arg_sync.delivery SET unapplied = true, next_attempt_at = now()"
+        " WHERE (batch_id = :batch_id OR delivery_id = :delivery_id)"
+        " AND document_type = 'credit-note' AND state IN ('queued', 'refused')",
+        batch_id=batch_id,
+        delivery_id=delivery_id,
     )
 
 

@@ -15,6 +15,8 @@ from shared.events.field_types import TEXT_LENGTH, Message
 from shared.events.ledgers import ArDocumentPosted, ArDocumentRefused
 
 POSTED, REFUSED = "posted", "refused"
+NOT_APPLIED = ("not_applied", "unapplied")
+"""Codes of posted credit notes that are not applied, because of a refusal or without an invoice."""
 DOCUMENT = (
     "ledger",
     "kind",
@@ -65,7 +67,7 @@ def _posted(row: Any) -> OutgoingMessage:
         **select_values(row, *DOCUMENT, "currency", "total", "remote_number"),
         remote_id=row.remote_id or "",
         how=row.code if row.code in ("adopted", "marked") else "created",
-        warning=row.message[:TEXT_LENGTH] if row.code == "not_applied" else "",
+        warning=row.message[:TEXT_LENGTH] if row.code in NOT_APPLIED else "",
     )
     identity = (row.ledger, row.invoice_id, row.revision)
     return build_message(AR_DOCUMENT_POSTED, row.invoice_id, event, *identity)

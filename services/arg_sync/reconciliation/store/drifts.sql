@@ -48,4 +48,13 @@ WHERE o.wanted
     AND h.received_at < now() - make_interval(mins => :late_minutes))
   AND NOT EXISTS (SELECT FROM arg_sync.delivery d
     WHERE d.ledger = :ledger AND d.invoice_id = o.invoice_id)
+UNION ALL
+SELECT 'not-applied', n.invoice_id, n.invoice_number, string_agg(c.corrects_number, ', '
+    ORDER BY c.corrects_invoice_id)
+FROM arg_sync.delivery n JOIN arg_sync.correction c USING (invoice_id)
+LEFT JOIN arg_sync.delivery i ON i.ledger = n.ledger AND i.invoice_id = c.corrects_invoice_id
+WHERE n.ledger = :ledger
+  AND (n.state = 'posted' AND n.code = 'unapplied' AND i.remote_id IS NULL
+    OR n.state = 'queued' AND i.delivery_id IS NULL)
+GROUP BY n.invoice_id, n.invoice_number
 ORDER BY 2, 1
