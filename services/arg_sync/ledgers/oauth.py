@@ -263,11 +263,13 @@ class Tokens:
         """Return the failure of a renewal. Only a refused token stops the connection."""
         status, text = response.status, self._http_client.clean(_error_words(response))
         if status in (400, 401, 403):
+            what = "the credentials"
+            if "invalid_scope" in response.text:
+                what = "the scopes (the app was not given what the setting `scope` asks for)"
             return Failure(
                 "auth",
                 "dead_token",
-                f"the token endpoint refuses the credentials of {self._ledger}"
-                f" (HTTP {status}): {text}",
+                f"the token endpoint refuses {what} of {self._ledger} (HTTP {status}): {text}",
                 everywhere=True,
             )
         endpoint = f"the token endpoint of {self._ledger}"

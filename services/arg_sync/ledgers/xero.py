@@ -47,6 +47,9 @@ from shared.json_text import finite_decimal
 from shared.terms import DocumentType
 
 BODY_BYTES = 3_000_000
+SCOPES = "accounting.invoices accounting.payments accounting.contacts accounting.settings.read"
+OLD_SCOPES = "accounting.transactions accounting.contacts accounting.settings.read"
+"""Of apps made before 2 March 2026, until September 2027."""
 PAGE = 100
 TAX_ID_LENGTH = 50
 PAGES_AT_ONCE = 20
@@ -80,13 +83,12 @@ class Xero(CloudAdapter):
 
     def __init__(self, context: AdapterContext) -> None:
         at = context.settings
-        scope = "accounting.transactions accounting.contacts accounting.settings.read"
         super().__init__(
             context,
             LEDGER,
             at["base_url"],
             at["token_url"],
-            refresh_or_client(at["client_id"], scope),
+            refresh_or_client(at["client_id"], at.get("scope") or SCOPES),
             read_failure,
             token_hosts=(".xero.com",),
             headers={"xero-tenant-id": at["tenant_id"]},
@@ -483,6 +485,12 @@ LEDGER = AdapterSpec(
             secret=True,
         ),
         Setting(
+            "scope",
+            "what a custom connection asks for; an app made before March 2026 has until September"
+            f" 2027: {OLD_SCOPES}",
+            default=SCOPES,
+        ),
+        Setting(
             "webhook_key",
             "signs webhooks, which have payments read at once:"
             " they go to https://<your host>/webhooks/<connection>",
@@ -513,6 +521,6 @@ LEDGER = AdapterSpec(
     allowed_hosts=("api.xero.com",),
     number_length=255,
     name_length=255,
-    needs="an app at developer.xero.com with the scopes offline_access,"
-    " accounting.transactions, accounting.contacts and accounting.settings.read",
+    needs="an app at developer.xero.com with the scopes offline_access, "
+    + ", ".join(SCOPES.split()),
 )

@@ -48,6 +48,8 @@ class Login:
     asked: list[dict[str, str]] = field(default_factory=list)
     refused_with: tuple[int, dict[str, str]] | None = None
     certificate: ECKey | RSAKey | None = None
+    scopes: frozenset[str] | None = None
+    """What the app was given; None: whatever is asked for."""
 
     def answer(self, asked: Asked) -> Reply:
         """The answer of the token endpoint."""
@@ -63,6 +65,11 @@ class Login:
                     "error_description": f"bad secret {form.get('client_secret', '')}",
                 },
             )
+        asked_for = set(form.get("scope", "").split())
+        if self.scopes is not None and not asked_for <= self.scopes:
+            # Reported of custom connections of 2026: XeroAPI/xero-mcp-server, issue 209
+            why = "Client credentials scope validation failed"
+            return said(400, {"error": "invalid_scope", "error_description": why})
         if form.get("grant_type") == "refresh_token":
             token = form.get("refresh_token", "")
             if self.dead or token not in {self.refresh, *self.olds}:
