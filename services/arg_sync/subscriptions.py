@@ -15,6 +15,7 @@ from services.arg_sync.deliveries.handlers import consuming
 from services.arg_sync.deliveries.store import deliveries
 from services.arg_sync.deliveries.store import messages as delivery_messages
 from services.arg_sync.payments import store as payment_store
+from services.arg_sync.payments.handlers import commands as payment_commands
 from services.arg_sync.reconciliation import handlers as reconciliation
 from services.arg_sync.reconciliation.store import drifts
 from shared.consumer import dead_letter_content, tables
@@ -85,6 +86,7 @@ DISPATCHER = CommandDispatcher(
     handlers={
         **connection_commands.HANDLERS,
         **delivery_commands.HANDLERS,
+        **payment_commands.HANDLERS,
         **reconciliation.HANDLERS,
     },
     subscriptions=subscriptions,

@@ -111,6 +111,7 @@ COMMANDS = {
         "settings": {"base_url": "https://tryton.example"},
     },
     "test-ledger": {"ledger": "main-ledger"},
+    "poll-ledger": {"ledger": "main-ledger"},
     "disconnect-ledger": {"ledger": "main-ledger"},
     "rotate-ledger-key": {},
     "forget-worker": {"service": "fee_realizer", "worker_id": "W-1"},

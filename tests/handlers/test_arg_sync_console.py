@@ -43,6 +43,7 @@ async def test_deliveries_are_shown_with_their_reasons(
         rows, total = await shown.deliveries(connection, state="refused")
         assert (total, rows[0]["code"]) == (1, "http_422") and "inactive" in rows[0]["message"]
         one = await shown.delivery(connection, rows[0]["invoice_number"])
+        assert "inactive" in one["attempts_made"][0]["raw"], "the ledger's own answer is kept"
         assert (
             one["attempts_made"][0]["steps"] == "create"
             and json.loads(one["request"])["kind"] == "invoice"

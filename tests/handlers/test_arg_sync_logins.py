@@ -29,7 +29,7 @@ MINUTE, HOUR, NIGHT = 60, 3600, 10 * 3600
 MOST_FAILED, WINDOW = 5, 3600
 WRONG, RIGHT = "canary-wrong-1", "canary-right-1"
 OF_KIND: dict[str, tuple[dict[str, str], str]] = {
-    "tryton": ({"database": "books", "user": "clerk"}, "password"),
+    "tryton": ({"database": "ledger", "user": "clerk"}, "password"),
     "xero": ({"tenant_id": "t-1", "client_id": "c-1"}, "client_secret"),
     "quickbooks": ({"realm_id": "r-1", "client_id": "c-1"}, "client_secret"),
     "business-central": (
@@ -219,7 +219,7 @@ async def test_a_person_may_try_again_but_not_until_the_account_is_locked(
 async def test_the_waits_outlast_the_window_of_a_locked_account(
     delivering: Delivering, server: FakeServer, database: str
 ) -> None:
-    """Somebody else locked the account, and every login of ours keeps it locked for an hour more:
+    """Another program locked the account, and every login of ours keeps it locked for an hour more:
     ours wait longer each time, until one is let in.
     """
     vendor = vendor_of(server)

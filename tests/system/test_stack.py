@@ -218,7 +218,7 @@ def test_what_was_written_survives_a_restart_and_a_crash(
 
     The addresses stay the same. Meanwhile another user of the machine gets in nowhere.
     """
-    monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
+    monkeypatch.setenv("BACKOFFICE_CANARY", "canary")
     monkeypatch.setenv("CANARY", "canary")
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         offset = append(stack.kafka.access(ADMIN), b"kept")
@@ -266,7 +266,7 @@ def test_a_worker_that_was_not_asked_to_stop_is_restarted(
     and its login is no superuser.
     """
     monkeypatch.setenv("BACKOFFICE_TICK_SECONDS", "14")
-    monkeypatch.setenv("BACKOFFICE_LEDGER_KEY", "canary")
+    monkeypatch.setenv("BACKOFFICE_CANARY", "canary")
     monkeypatch.setenv("CANARY", "canary")
     monkeypatch.setenv("BACKOFFICE_LIVE_LIMIT_SECONDS", "3")
     with running_stack(tmp_path / "data", {"scheduler": 1}, say=silent) as stack:
@@ -274,7 +274,7 @@ def test_a_worker_that_was_not_asked_to_stop_is_restarted(
         first, port = worker.pid, worker.port
         assert first is not None
         environment = psutil.Process(first).environ()
-        assert "CANARY" not in environment and "BACKOFFICE_LEDGER_KEY" not in environment
+        assert "CANARY" not in environment and "BACKOFFICE_CANARY" not in environment
         assert environment["BACKOFFICE_TICK_SECONDS"] == "14"
         users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE '%{}%'"
         assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["backoffice"]

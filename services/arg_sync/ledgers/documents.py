@@ -144,7 +144,12 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentPage:
-    """Payments booked since a cursor, and the cursor for the next call."""
+    """Payments booked since a cursor, and the cursor for the next call.
+
+    `complete`: the ids of documents of which the page has all payments, so that what is stored of
+    them and not in the page was undone.
+    """
 
     cursor: str
     payments: tuple[Payment, ...] = ()
+    complete: frozenset[str] = frozenset()

@@ -10,7 +10,7 @@ auth        the credentials are refused: renew them once, else stop the connecti
 from typing import Literal
 
 FailureClass = Literal["transient", "unknown", "duplicate", "permanent", "auth"]
-MESSAGE_LENGTH = 1_000
+MESSAGE_LENGTH, RAW_LENGTH = 1_000, 20_000
 TOO_MANY = "too_many_requests"
 LOGIN_REFUSED, LOGIN_WAITS = "login_refused", "login_waits"
 NO_LOGINS = frozenset(
@@ -25,6 +25,7 @@ class Failure(Exception):
     `retry_after`: the wait in seconds that the accounting system asks for.
     `everywhere`: the failure concerns the connection, not this document (unreachable, too many
     requests), so no other document need try now.
+    `raw`: what the system answered, without our secrets, for whoever wants more than the message.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Failure(Exception):
         *,
         retry_after: float | None = None,
         everywhere: bool = False,
+        raw: str = "",
     ) -> None:
         super().__init__(f"{failure} {code}: {message}")
         self.failure = failure
@@ -42,6 +44,18 @@ class Failure(Exception):
         self.message = message[:MESSAGE_LENGTH]
         self.retry_after = retry_after
         self.everywhere = everywhere
+        self.raw = raw[:RAW_LENGTH]
+
+    def reading(self, message: str, raw: str = "") -> "Failure":
+        """Return the same failure with another message, and the raw answer if it had none."""
+        return Failure(
+            self.failure,
+            self.code,
+            message,
+            retry_after=self.retry_after,
+            everywhere=self.everywhere,
+            raw=self.raw or raw,
+        )
 
 
 def unreadable(message: str, *, writes: bool) -> Failure:

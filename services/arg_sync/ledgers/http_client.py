@@ -7,6 +7,7 @@ nothing of one is sent after the deadline that `writing` set.
 """
 
 import asyncio
+import html
 import json
 import re
 import ssl
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 import httpcore2
@@ -40,7 +42,11 @@ from shared.json_text import finite_decimal, read_json_text
 RESPONSE_BYTES = 20 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 QUOTED_LENGTH = 300
+WORD_LENGTH = 12
+"""Below that, a secret of letters only may be a word of any text."""
 GZIP = b"\x1f\x8b"
+HEADING = re.compile(r"(?is)<(title|h1)[^>]*>\s*([^<]*[^<\s][^<]*)</\1>")
+SCRIPTS = re.compile(r"(?is)<(script|style).*?</\1>")
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 MAYBE_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[\ud800-\udfff]")
 REPLACEMENT = "\ufffd"
@@ -101,17 +107,21 @@ class Response:
             ) from error
 
     @property
-    def words(self) -> str:
-        """The beginning of the body for messages: of an HTML page, its text."""
+    def raw(self) -> str:
+        """The whole body as text, without our secrets."""
         if self.has_secrets:
             return f"{len(self.body):,} bytes, not shown because they may hold a token"
-        body = without(self.hide, self.text)
-        text = (
-            re.sub(r"(?is)<(script|style).*?</\1>|<[^>]+>", " ", body)
-            if "<" in body[:200]
-            else body
-        )
-        return " ".join(text.split())[:QUOTED_LENGTH]
+        return without(self.hide, self.text)
+
+    @property
+    def words(self) -> str:
+        """The beginning of the body for messages: of an HTML page, its heading."""
+        body = self.raw
+        if "<" in body[:200]:
+            heading = HEADING.search(body)
+            body = heading[2] if heading else SCRIPTS.sub(" ", body)
+            body = html.unescape(re.sub(r"<[^>]+>", " ", body))
+        return " ".join(body.split())[:QUOTED_LENGTH] or "(no text)"
 
     @property
     def retry_after(self) -> float | None:
@@ -131,10 +141,26 @@ def storable(value: Any) -> Any:
 
 
 def without(hide: Iterable[str], text: str) -> str:
-    """Replace these secrets in a text by asterisks."""
+    """Replace these secrets in a text by asterisks, where they stand as a value of their own.
+
+    A part of a longer word is no secret: the password `pass` must not make `***word` of it. A
+    secret that is a short word (`invoice`) is replaced in quotation marks and after `=` or `:`
+    only; elsewhere the asterisks would tell the word.
+    """
     for secret in sorted(filter(None, hide), key=len, reverse=True):
-        text = text.replace(secret, "***")
+        text = _pattern(secret).sub("***", text)
     return text
+
+
+@lru_cache(maxsize=256)
+def _pattern(secret: str) -> re.Pattern[str]:
+    """Return where a text quotes this secret."""
+    quoted = re.escape(secret)
+    if secret.isalpha() and len(secret) < WORD_LENGTH:
+        return re.compile(rf"(?<=[\"'=:`])\s?{quoted}(?![A-Za-z0-9])")
+    before = r"(?<![A-Za-z0-9])" if secret[0].isalnum() else ""
+    after = r"(?![A-Za-z0-9])" if secret[-1].isalnum() else ""
+    return re.compile(before + quoted + after)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
@@ -153,9 +179,14 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 def failure_of(response: Response, *, writes: bool, words: str = "") -> Failure | None:
     """Return the failure that a status means; None below 300. `words` replace the body."""
-    status, text = response.status, words or response.words
-    if status < 300:
+    if response.status < 300:
         return None
+    failed = _failure_of_status(response, words or response.words, writes=writes)
+    return failed.reading(failed.message, response.raw)
+
+
+def _failure_of_status(response: Response, text: str, *, writes: bool) -> Failure:
+    status = response.status
     if status < 400:
         return Failure(
             "permanent",

@@ -383,6 +383,7 @@ async def read_back(done: str, call: Awaitable[RemoteDocument | None]) -> Remote
             f"{done}, and could not be read: {failed.message}",
             retry_after=failed.retry_after,
             everywhere=failed.everywhere,
+            raw=failed.raw,
         ) from None
     if remote is None:
         raise unreadable(f"{done}, and was not found", writes=True)

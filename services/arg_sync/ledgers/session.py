@@ -90,6 +90,7 @@ class CloudAdapter(AdapterBase):
         sent = self._headers | {"authorization": f"Bearer {secrets.values['access_token']}"}
         if content is not None:
             sent["content-type"] = "application/json"
+        raw = ""
         try:
             response = await self._http_client.call(
                 method,
@@ -99,7 +100,7 @@ class CloudAdapter(AdapterBase):
                 params=(self._params | dict(params or {})) or None,
                 headers=sent | dict(headers or {}),
             )
-            failed = self._read_failure(response, writes)
+            failed, raw = self._read_failure(response, writes), response.raw
         except Failure as raised:
             failed = raised
         failed = self._judged(failed, secrets)
@@ -107,13 +108,7 @@ class CloudAdapter(AdapterBase):
             return response
         if failed.failure == "auth":
             self._tokens.refused(secrets)
-        raise Failure(
-            failed.failure,
-            failed.code,
-            self._http_client.clean(failed.message),
-            retry_after=failed.retry_after,
-            everywhere=failed.everywhere,
-        ) from None
+        raise failed.reading(self._http_client.clean(failed.message), raw) from None
 
     def _judged(self, failed: Failure | None, secrets: Secrets) -> Failure | None:
         """Return what a response to a call with this token means; None if it is a success."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
@@ -11,6 +12,9 @@ from services.arg_sync.ledgers.failures import TOO_MANY, Failure, unreadable
 from services.arg_sync.ledgers.http_client import HttpClient, Response, exact_json, failure_of
 from services.arg_sync.ledgers.lookups import required_values
 from shared.json_text import finite_decimal
+
+DOMAIN = re.compile(r"\s*\[\s*[\[\"'].*\]\s*$", re.DOTALL)
+"""A domain at the end of a message: a list of lists or of an operator."""
 
 
 class TrytonRpc:
@@ -140,38 +144,44 @@ class TrytonRpc:
         if not isinstance(body, dict) or ("result" not in body and "error" not in body):
             raise unreadable(f"the response is not Tryton's: {words}", writes=writes)
         if body.get("error") is not None:
-            raise self._refusal(body["error"])
+            raise self._refusal(body["error"], answer.raw)
         return body["result"]
 
-    def _refusal(self, error: Any) -> Exception:
-        """Return the failure of an error, which comes with status 200 after a rollback."""
+    def _refusal(self, error: Any, raw: str) -> Exception:
+        """Return the failure of an error, which comes with status 200 after a rollback.
+
+        A user's error has a message, a description and a domain, which says nothing to a person;
+        any other has the trace of Tryton's own code.
+        """
         kind, details = (
             (error[0], error[1]) if isinstance(error, list) and len(error) > 1 else (str(error), "")
         )
-        message = self._http_client.clean(
-            " ".join(str(part) for part in details if part)
-            if isinstance(details, list)
-            else f"{kind} {details}".strip()
-        )
-        if kind == "UserWarning" and isinstance(details, list) and details:
-            return TrytonWarning(
-                str(details[0]),
-                self._http_client.clean(" ".join(str(part) for part in details[1:] if part)),
+        if isinstance(details, str) and "Traceback" not in details:
+            details = [f"{kind} {details}"]
+        if not isinstance(details, list):
+            return Failure(
+                "permanent",
+                "tryton_error",
+                f"Tryton itself failed ({self._http_client.clean(str(kind))});"
+                " see its log, or the whole answer with `backoffice deliveries show --raw`",
+                raw=raw,
             )
-        return Failure(
-            "permanent",
-            "user_error" if kind == "UserError" else "tryton_error",
-            f"Tryton: {message}",
-        )
+        texts = [DOMAIN.sub("", part).strip() for part in details if isinstance(part, str)]
+        if kind == "UserWarning" and texts:
+            words = self._http_client.clean(" ".join(filter(None, texts[1:3])))
+            return TrytonWarning(texts[0], words, raw)
+        message = self._http_client.clean(" ".join(filter(None, texts[:2])))
+        code = "user_error" if kind == "UserError" else "tryton_error"
+        return Failure("permanent", code, f"Tryton: {message}", raw=raw)
 
 
 class TrytonWarning(Failure):
     """A warning that Tryton wants confirmed. `kind` is its name without the record."""
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, name: str, message: str, raw: str) -> None:
         self.kind = name.partition(".")[2] or name
         self.name = name
-        super().__init__("permanent", self.kind, f"Tryton warns: {message}")
+        super().__init__("permanent", self.kind, f"Tryton warns: {message}", raw=raw)
 
 
 def _read(value: Any) -> Any:

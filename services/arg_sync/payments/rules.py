@@ -7,7 +7,7 @@ repeat adds nothing.
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.arg_sync.ledgers.documents import Payment
@@ -26,16 +26,25 @@ Entry = tuple[int, Payment]
 number, and the difference; a negative one reduces the payment."""
 
 
-def new_entries(stored: Sequence[Entry], reported: Sequence[Payment]) -> list[Entry]:
+def new_entries(
+    stored: Sequence[Entry], reported: Sequence[Payment], complete: Collection[str] = ()
+) -> list[Entry]:
     """Return the entries that make what is stored equal to what is reported.
 
-    A cancelled payment without a document is reversed on all of its documents. An entry is never
+    A cancelled payment without a document is reversed on all of its documents; what is stored of a
+    `complete` document and not reported is reversed. An entry is never
     older than the one before it, so at the end of each day the sum is an amount that the
     accounting system once reported.
     """
     known = {(one.payment_id, one.remote_id): (entries, one) for entries, one in stored}
+    there = {(one.payment_id, one.remote_id) for one in reported}
+    undone = [
+        replace(one, cancelled=True)
+        for key, (_, one) in known.items()
+        if one.remote_id in complete and key not in there
+    ]
     new: list[Entry] = []
-    for payment in reported:
+    for payment in (*reported, *undone):
         keys = [(payment.payment_id, payment.remote_id)]
         if not payment.remote_id:
             keys = [key for key in known if key[0] == payment.payment_id]
@@ -46,7 +55,7 @@ def new_entries(stored: Sequence[Entry], reported: Sequence[Payment]) -> list[En
                 continue
             after = replace(
                 before,
-                number=payment.number,
+                number=payment.number or before.number,
                 amount=before.amount + difference,
                 currency=payment.currency or before.currency,
                 paid_on=max(before.paid_on, payment.paid_on),

@@ -3,7 +3,7 @@
 A worker whose claim expired while it read stores nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,18 +110,23 @@ async def request_poll(connection: AsyncConnection, ledger: str) -> None:
 
 
 async def stored_payments(
-    connection: AsyncConnection, ledger: str, payment_ids: Sequence[str]
+    connection: AsyncConnection,
+    ledger: str,
+    payment_ids: Collection[str],
+    remote_ids: Collection[str] = (),
 ) -> list[Entry]:
-    """Return what is stored of these payments."""
+    """Return what is stored of these payments and of all payments of these documents."""
     found = await rows(
         connection,
         "SELECT CAST(max(entry_no) AS integer) AS entries, payment_id, remote_id, '' AS number,"
         " sum(amount) AS amount, max(currency) AS currency, max(paid_on) AS paid_on"
         " FROM arg_sync.payment"
-        " WHERE ledger = :ledger AND payment_id = ANY(CAST(:ids AS text[]))"
+        " WHERE ledger = :ledger AND (payment_id = ANY(CAST(:ids AS text[]))"
+        "   OR remote_id = ANY(CAST(:remotes AS text[])))"
         " GROUP BY payment_id, remote_id",
         ledger=ledger,
         ids=sorted(set(payment_ids)),
+        remotes=sorted(remote_ids),
     )
     return [(entries, Payment(*payment)) for entries, *payment in found]
 

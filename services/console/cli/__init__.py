@@ -38,6 +38,7 @@ MODULES = {
     "consumers": ("consumers",),
     "forgetting": ("forget",),
     "ledgers": ("ledger", "batch"),
+    "polling": ("ledger",),
     "deliveries": ("deliveries",),
     "reconcile": ("reconcile",),
     "access": ("people", "keys"),

@@ -68,13 +68,26 @@ def list_deliveries(
 
 
 @command(app, "show")
-def show_delivery(run: Run, number: Number, ledger: Ledger = None) -> None:
+def show_delivery(
+    run: Run,
+    number: Number,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show what the ledger answered, word for word.")
+    ] = False,
+    ledger: Ledger = None,
+) -> None:
     """Show a delivery: its state, every attempt, and the request as it is sent."""
     found = _delivery(run, number, ledger)
+    if not raw:
+        for attempt in found["attempts_made"]:
+            del attempt["raw"]
     run.document(found)
     shown_separately = ("attempts_made", "request", "delivery_id")
     run.facts({name: value for name, value in found.items() if name not in shown_separately})
     run.table(found["attempts_made"], ATTEMPTS, title="attempts", empty="no attempt yet")
+    for attempt in found["attempts_made"] if raw else ():
+        run.say(f"answer to attempt {attempt['attempt_no']}", "bold")
+        run.say(attempt["raw"] or "none is kept")
     if found["request"]:
         run.say("request", "bold")
         run.say(found["request"][:MAX_REQUEST])

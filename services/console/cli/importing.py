@@ -65,7 +65,7 @@ def import_folder(
         folder,
         checked.problems,
         "nothing was published",
-        "fix the lines named above and import again",
+        "correct the lines named above and import again",
     )
     document = _document(checked, billing_company) | {"check": check}
     if check:

@@ -78,7 +78,7 @@ def refuse_wrong_lines(
     file: Path,
     problems: "Problems",
     nothing: str = "nothing was changed",
-    fix: str = "fix the lines named above",
+    fix: str = "correct the lines named above",
 ) -> None:
     """Refuses a file, or a folder of files, and names what is wrong by line.
 

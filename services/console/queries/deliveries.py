@@ -91,6 +91,17 @@ async def ledgers(connection: ReadConnection, ledger: str | None = None) -> list
     ]
 
 
+async def payment_poll(connection: ReadConnection, ledger: str) -> Row:
+    """The reading of payments of one connection. Refused if it does not exist."""
+    await ledgers(connection, ledger)
+    (found,) = await fetch(
+        connection,
+        "SELECT * FROM arg_sync.console_payment_poll WHERE ledger = :ledger",
+        ledger=ledger,
+    )
+    return found
+
+
 async def deliveries(
     connection: ReadConnection,
     ledger: str | None = None,
@@ -173,7 +184,8 @@ async def delivery(
         )
     attempts = await fetch(
         connection,
-        "SELECT attempt_no, revision, ended_at, duration_ms, steps, state, code, message, worker"
+        "SELECT attempt_no, revision, ended_at, duration_ms, steps, state, code, message, raw,"
+        " worker"
         " FROM arg_sync.console_attempt WHERE delivery_id = :id ORDER BY attempt_no",
         id=rows[0]["delivery_id"],
     )

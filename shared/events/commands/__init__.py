@@ -38,6 +38,7 @@ from shared.events.commands.ledgers import (
     ImportMapping,
     Mapped,
     MarkPosted,
+    PollLedger,
     Reconcile,
     ResyncDelivery,
     RetryDelivery,
@@ -85,6 +86,7 @@ AnyCommand = (
     | RecordDownload
     | ConnectLedger
     | CheckLedger
+    | PollLedger
     | DisconnectLedger
     | RotateLedgerKey
     | ImportMapping

@@ -38,6 +38,13 @@ class CheckLedger(ArgSyncCommand):
     ledger: Identifier
 
 
+class PollLedger(ArgSyncCommand):
+    """Read the payments of a connection now."""
+
+    command: Literal["poll-ledger"] = "poll-ledger"
+    ledger: Identifier
+
+
 class DisconnectLedger(ArgSyncCommand):
     """End a connection: nothing more is sent; what was delivered stays on record."""
 

@@ -127,6 +127,7 @@ CREATE TABLE arg_sync.attempt (
   delivery_id bigint NOT NULL REFERENCES arg_sync.delivery, attempt_no integer NOT NULL,
       revision integer NOT NULL,
   state text NOT NULL, code text NOT NULL, message text NOT NULL, fix text NOT NULL,
+      raw text NOT NULL DEFAULT '',                    -- what the ledger answered
       steps text NOT NULL,
   worker text NOT NULL, duration_ms integer NOT NULL, ended_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (delivery_id, attempt_no));

@@ -296,8 +296,17 @@ CREATE VIEW arg_sync.console_delivery_wait AS
     AND c.state = 'connected';
 -- Attempts of each delivery.
 CREATE VIEW arg_sync.console_attempt AS
-  SELECT delivery_id, attempt_no, revision, ended_at, duration_ms, steps, state, code, message,
+  SELECT delivery_id, attempt_no, revision, ended_at, duration_ms, steps, state, code, message, raw,
       worker FROM arg_sync.attempt;
+-- Reading of payments: the polls so far, whether one is asked for, under way or about to follow,
+-- and how many entries are stored.
+CREATE VIEW arg_sync.console_payment_poll AS
+  SELECT c.ledger, coalesce(p.poll_no, 0) AS polls,
+      coalesce(p.poll_requested OR p.polling_until > clock_timestamp()
+        OR p.failures = 0 AND p.next_at < clock_timestamp() + interval '5 seconds', true) AS busy,
+      p.read_at, coalesce(p.failures, 0) AS failures, coalesce(p.message, '') AS message,
+      (SELECT count(*) FROM arg_sync.payment e WHERE e.ledger = c.ledger) AS entries
+  FROM arg_sync.connection c LEFT JOIN arg_sync.payment_cursor p USING (ledger);
 -- Differences that a reconciliation found and no later one has seen end.
 CREATE VIEW arg_sync.console_open_drift AS
   SELECT drift_id, ledger, invoice_number, code, remote_id, message, fix, found_at

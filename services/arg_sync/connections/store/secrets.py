@@ -117,7 +117,7 @@ async def fail_login(
 
 
 async def refuse_login(connection: AsyncConnection, ledger: str, message: str) -> None:
-    """Let nobody log in until an operator changes the connection or tests it."""
+    """Let no worker log in until an operator changes the connection or tests it."""
     await run(
         connection,
         "UPDATE arg_sync.secret SET login_refused = :message WHERE ledger = :ledger",

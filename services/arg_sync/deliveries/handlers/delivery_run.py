@@ -323,6 +323,7 @@ def _row(each: Outcome) -> dict[str, Any]:
         "code": after.code,
         "message": after.message.replace("\0", ""),
         "fix": after.fix,
+        "raw": after.raw.replace("\0", ""),
         "remote_id": found.remote_id if found else None,
         "remote_number": found.remote_number if found else None,
         "remote_state": ("draft" if found.state == "draft" else "posted") if found else None,

@@ -310,6 +310,7 @@ class Sender(ConnectionStep):
                 code="not_applied",
                 message=failed.message,
                 fix="apply the credit note to its invoice in the ledger by hand",
+                raw=failed.raw,
             )
         return applied
 

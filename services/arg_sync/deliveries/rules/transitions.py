@@ -38,7 +38,10 @@ class AttemptContext:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The next state of a delivery, the wait until its next attempt, and the operator's message."""
+    """The next state of a delivery, the wait until its next attempt, and the operator's message.
+
+    `raw`: the ledger's own answer, where the message is made from one.
+    """
 
     state: State
     wait_seconds: float = 0.0
@@ -47,6 +50,7 @@ class Transition:
     code: str = ""
     message: str = ""
     fix: str = ""
+    raw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,12 @@ def _ours_among(
 
 
 def after_failure(failed: Failure, context: AttemptContext, jitter: Jitter) -> Transition:
-    """Return what a failed call makes of a delivery.
+    """Return what a failed call makes of a delivery, with the ledger's own answer."""
+    return replace(_after_failure(failed, context, jitter), raw=failed.raw)
+
+
+def _after_failure(failed: Failure, context: AttemptContext, jitter: Jitter) -> Transition:
+    """Return the transition alone.
 
     An `auth` failure concerns the connection: the delivery waits without a change.
     """
@@ -238,5 +247,5 @@ def refused(code: str, message: str, fix: str = "") -> Transition:
         outcome_unknown=True,
         code=code,
         message=message,
-        fix=fix or "fix it in the ledger or in the mapping, then `backoffice deliveries retry`",
+        fix=fix or "correct it in the ledger or in the mapping, then `backoffice deliveries retry`",
     )

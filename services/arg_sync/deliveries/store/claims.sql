@@ -1,6 +1,6 @@
 -- name: open_deliveries
--- The open deliveries of a ledger. A credit note waits until the invoices that it credits are there,
--- unless an operator lets it go unapplied.
+-- The open deliveries of a ledger. A credit note waits until the invoices that it credits are
+-- there, unless an operator lets it go unapplied.
 SELECT d.delivery_id, d.account_name, d.invoice_date,
   d.next_attempt_at <= clock_timestamp() AS due, d.tries
 FROM arg_sync.delivery d
@@ -33,7 +33,7 @@ RETURNING d.delivery_id, d.lease, d.invoice_id, d.invoice_number, d.account_name
 WITH o AS (
   SELECT * FROM jsonb_to_recordset(CAST(:outcomes AS jsonb)) AS o(
     delivery_id bigint, lease bigint, state text, wait float8, outcome_unknown boolean,
-    tries integer, code text, message text, fix text, remote_id text, remote_number text,
+    tries integer, code text, message text, fix text, raw text, remote_id text, remote_number text,
     remote_state text, steps text, duration_ms integer)),
 done AS (
   UPDATE arg_sync.delivery d SET
@@ -49,8 +49,8 @@ done AS (
   FROM o WHERE d.delivery_id = o.delivery_id AND d.lease = o.lease
   RETURNING d.delivery_id, d.attempts, d.revision, d.state)
 INSERT INTO arg_sync.attempt
-  (delivery_id, attempt_no, revision, state, code, message, fix, steps, worker, duration_ms)
-SELECT done.delivery_id, done.attempts, done.revision, done.state, o.code, o.message, o.fix,
+  (delivery_id, attempt_no, revision, state, code, message, fix, raw, steps, worker, duration_ms)
+SELECT done.delivery_id, done.attempts, done.revision, done.state, o.code, o.message, o.fix, o.raw,
   o.steps, :worker, o.duration_ms
 FROM done JOIN o USING (delivery_id)
 RETURNING delivery_id, attempt_no, revision, state, code

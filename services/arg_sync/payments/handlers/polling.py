@@ -63,9 +63,10 @@ async def _store_page(
     if not await store.lock_poll(connection, ledger, poll):
         return Applied()
     payment_ids = [each.payment_id for each in page.payments]
-    stored = await store.stored_payments(connection, ledger, payment_ids)
-    outbox_ids = await store.add_entries(connection, ledger, new_entries(stored, page.payments))
-    more = bool(page.payments) and page.cursor != poll.cursor
+    stored = await store.stored_payments(connection, ledger, payment_ids, page.complete)
+    entries = new_entries(stored, page.payments, page.complete)
+    outbox_ids = await store.add_entries(connection, ledger, entries)
+    more = bool(page.payments or page.complete) and page.cursor != poll.cursor
     seconds = MORE_SECONDS if more else EVERY_SECONDS
     await store.end_poll(connection, ledger, poll, page.cursor, seconds)
     return Applied(publish_now=outbox_ids)

@@ -106,7 +106,7 @@ RULES = (
     HealthRule(
         "debtor_parked", "error", "debtor", "debtor",
         "{who}: {cause}",
-        "fix the cause, then `backoffice batch retry-parked`; or let a later batch bill the lines",
+        "end the cause, then `backoffice batch retry-parked`; or let a later batch bill the lines",
         find=lambda snapshot: _by_cause(snapshot.parked),
     ),
     HealthRule(
@@ -202,7 +202,7 @@ RULES = (
     HealthRule(
         "parent_of_wrong_level", "warning", "debtor", "billto node",
         "{counted} with a parent that is not of a higher level; such a parent is ignored",
-        "fix the hierarchy in the ATS",
+        "correct the hierarchy in the ATS",
     ),
     HealthRule(
         "parent_unknown", "warning", "debtor", "billto node",

@@ -148,7 +148,7 @@ def _blocked(state: Any) -> Explanation | None:
         return Explanation(reasons.TO_BE_PRICED, message, UNPRICED_FIX)
     if state.hold_code:
         message = f"{document_id} is held: {state.hold_message}"
-        return Explanation(state.hold_code, message, "fix that; the hold then ends by itself")
+        return Explanation(state.hold_code, message, "correct that; the hold then ends by itself")
     if state.stale_realization_no is not None:
         message = (
             f"{document_id} waits to be priced again, because a batch or a credit closed in between"
@@ -305,7 +305,7 @@ def _by_reason(reason: str, line: Any, plan: BatchPlan, debtor: Debtor | None) -
         ),
         reasons.DEBTOR_PARKED: (
             f"{debtor_name}, the debtor of {name}, is parked: {parked}",
-            "fix the cause, then `backoffice batch retry-parked`",
+            "end the cause, then `backoffice batch retry-parked`",
         ),
         reasons.WAITS_FOR_TIMESHEETS: (
             f"{debtor_name}, the debtor of {name}, {waiting}",
