@@ -36,7 +36,7 @@ def tested(run: Run, name: str) -> dict[str, Any]:
         message = f"no worker tested {name} within {run.timeout:.0f} s"
         run.no("no_answer", message, "see whether arg_sync runs with `backoffice status`")
     if outcome != "ok":
-        run.no("ledger_unwell", message, f"fix it, or connect {name} again")
+        run.no("ledger_unwell", message, f"correct that, or connect {name} with other settings")
     run.say(message)
     run.table(mapping["problems"], PROBLEMS)
     return mapping
@@ -68,7 +68,7 @@ def import_mapping(
         run.refuse(
             "mapping_unreadable",
             message,
-            "nothing was imported: fix these lines and import the file again",
+            "nothing was imported: correct these lines and import the file again",
             {"lines": wrong},
         )
     for note in unknown_codes(run.read(mapping_of, ledger), rows)[:ERRORS_SHOWN]:
