@@ -2,18 +2,24 @@
 found, and nothing else.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.arg_sync.ledgers.adapter import FrozenRequest
 from services.arg_sync.ledgers.tryton import LEDGER
+from services.console.queries.ageing import ageing
+from services.console.queries.invoices import invoice
+from services.invoicer.payments.handlers import SUBSCRIPTION
+from shared.consumer.records import Record
 from shared.stack.choice import Database
-from tests.conftest import Configure, EngineOf, UnitOfWorkFor
+from tests.builders import COMPANY
+from tests.conftest import Configure, EngineOf, UnitOfWorkFor, as_console, process
+from tests.ledgers.bookkeeper import Bookkeeper
 from tests.ledgers.delivering import Delivering, with_private_key
 from tests.ledgers.reads import open_drifts, read_payments, reconcile
 from tests.ledgers.suite import host
@@ -22,9 +28,6 @@ from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tr
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 ANYWAY = "DO $$ BEGIN SET LOCAL session_replication_role = replica; {} END $$"
 INVOICES = 8
-CASH = ["code", "=", "1.1.1"]
-DAY = {"__class__": "date", "year": 2026, "month": 3, "day": 31}
-FIRST = DAY | {"day": 1}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ async def delivering(
         await made.close(f"INV-{at}", account=f"Client {at % 2}", due=date(2099, 12, 31))
     await made.close("CN-9", credits=first, due=date(2099, 12, 31))
     await made.queue()
-    await made.deliver()
+    await made.deliver(seconds=300.0)
     assert set((await made.states()).values()) == {"posted"}, await made.rows(
         "SELECT invoice_number, message FROM arg_sync.delivery"
     )
@@ -138,75 +141,6 @@ async def test_what_could_not_be_read_is_not_deleted(
     assert run.state == "done" and await open_drifts(delivering) == set()
 
 
-class Bookkeeper:
-    """A person who records payments in Tryton, by its own wizard and as plain moves."""
-
-    def __init__(self, server: TrytonServer) -> None:
-        self.port: Any = LEDGER.make(
-            host(LEDGER.capabilities, server.settings, {"password": PASSWORD}, LEDGER.settings)
-        )
-
-    async def one(self, model: str, *domain: Any) -> int:
-        """The id of a record."""
-        rows = await self.port._search(f"model.{model}", list(domain), ["id"])
-        an_id: int = rows[0]["id"]
-        return an_id
-
-    async def add(self, model: str, **values: Any) -> int:
-        """A new record."""
-        (an_id,) = await self.port._call(f"model.{model}.create", [values], writes=True)
-        assert isinstance(an_id, int)
-        return an_id
-
-    async def pay_by_wizard(self, invoice: int, amount: str) -> None:
-        """The button Pay: a part of what is open."""
-        company, cash = await self.port._company(), await self.one("account.account", CASH)
-        journal = await self.one("account.journal", ["type", "=", "cash"])
-        accounts = {"credit_account": cash, "debit_account": cash}
-        method = await self.add(
-            "account.invoice.payment.method",
-            name=f"Cash {invoice}",
-            company=company,
-            journal=journal,
-            **accounts,
-        )
-        on = {"active_model": "account.invoice", "active_id": invoice, "active_ids": [invoice]}
-        pay, call = "wizard.account.invoice.pay", self.port._call
-        session, *_ = await call(f"{pay}.create", writes=True)
-        shown = await call(f"{pay}.execute", session, {}, "start", writes=True, more=on)
-        start = shown["view"]["defaults"] | {
-            "amount": {"__class__": "Decimal", "decimal": amount},
-            "payment_method": method,
-            "date": DAY,
-        }
-        start = {name: value for name, value in start.items() if "." not in name}
-        await call(f"{pay}.execute", session, {"start": start}, "choice", writes=True, more=on)
-        ask = {"ask": {"type": "partial"}}
-        await call(f"{pay}.execute", session, ask, "pay", writes=True, more=on)
-
-    async def pay_by_move(self, invoice: int, amount: str) -> None:
-        """A move without an origin, and its line among the payments of the invoice."""
-        fields = ["account", "party"]
-        (row,) = await self.port._call("model.account.invoice.read", [invoice], fields)
-        cash = await self.one("account.account", CASH)
-        worth, nothing = ({"__class__": "Decimal", "decimal": each} for each in (amount, "0"))
-        mine = {"account": row["account"], "party": row["party"], "debit": nothing, "credit": worth}
-        move = await self.add(
-            "account.move",
-            journal=await self.one("account.journal", ["type", "=", "cash"]),
-            period=await self.one("account.period", ["start_date", "=", FIRST]),
-            date=DAY,
-            company=await self.port._company(),
-            lines=[["create", [mine, {"account": cash, "debit": worth, "credit": nothing}]]],
-        )
-        await self.port._call("model.account.move.post", [move], writes=True)
-        line = await self.one(
-            "account.move.line", ["move", "=", move], ["account", "=", row["account"]]
-        )
-        added = {"payment_lines": [["add", [line]]]}
-        await self.port._call("model.account.invoice.write", [invoice], added, writes=True)
-
-
 async def test_payments_are_read_once(delivering: Delivering, server: TrytonServer) -> None:
     """What Tryton's wizard records and what a move without an origin pays, each once; a credit note
     that was applied is not money.
@@ -234,3 +168,90 @@ async def test_payments_are_read_once(delivering: Delivering, server: TrytonServ
     (row,) = await delivering.rows("SELECT failures, message FROM arg_sync.payment_cursor")
     assert row.failures == 0, row.message
     assert any(one.kind == "credit-note" for one in delivering.closed)
+
+
+async def remote_ids(delivering: Delivering) -> dict[str, int]:
+    """The id in Tryton by number."""
+    return {
+        row.invoice_number: int(row.remote_id)
+        for row in await delivering.rows("SELECT invoice_number, remote_id FROM arg_sync.delivery")
+    }
+
+
+async def paid(delivering: Delivering) -> dict[str, Decimal]:
+    """What is stored as paid by number."""
+    rows = await delivering.rows(
+        "SELECT invoice_number, sum(amount) AS paid FROM arg_sync.payment GROUP BY invoice_number"
+    )
+    return {row.invoice_number: row.paid for row in rows}
+
+
+async def test_every_way_to_pay_is_read(
+    delivering: Delivering, server: TrytonServer, unit_of_work_for: UnitOfWorkFor
+) -> None:
+    """Wizard in whole and in part, write-off, bank statement, reconciled by hand, cancelled later,
+    linked later, in another currency: paid here is what Tryton says is settled, to the cent, and
+    the balances and the ageing follow from it.
+    """
+    ids = await remote_ids(delivering)
+    by_hand = Bookkeeper(server)
+    total = {one.number: one.total for one in delivering.closed}
+    await by_hand.pay_by_wizard(ids["INV-2"], str(total["INV-2"]))
+    await by_hand.pay_by_wizard(ids["INV-3"], str(total["INV-3"] - 1), write_off=True)
+    await by_hand.enter_statement(ids["INV-4"], str(total["INV-4"]))
+    await by_hand.pay_by_wizard(ids["INV-5"], "100.00")
+    await by_hand.reconcile(ids["INV-6"], str(total["INV-6"]))
+    await by_hand.enter_statement(ids["INV-7"], "7.50")
+    await by_hand.add_euro()
+    euro = await deliver_euro(delivering, server)
+    await by_hand.pay_by_wizard(euro, "60.00")
+    await read_payments(delivering)
+    found = await paid(delivering)
+    assert found.pop("EUR-1") == Decimal("60.00")
+    assert found == {
+        **{number: total[number] for number in ("INV-2", "INV-3", "INV-4", "INV-6")},
+        "INV-5": Decimal("100.00"),
+        "INV-7": Decimal("7.50"),
+    }
+    await by_hand.cancel_payment(ids["INV-5"])
+    await by_hand.pay_by_move(ids["INV-8"], "20.00")
+    await read_payments(delivering)
+    (before,) = await delivering.rows("SELECT count(*) AS n FROM arg_sync.payment")
+    await read_payments(delivering)
+    assert await delivering.rows("SELECT count(*) AS n FROM arg_sync.payment") == [before]
+    found = await paid(delivering)
+    assert (found["INV-5"], found["INV-8"]) == (0, Decimal("20.00"))
+    await record(delivering, unit_of_work_for)
+    for number in (f"INV-{no}" for no in range(2, INVOICES + 1)):
+        whole, left = await by_hand.left(ids[number])
+        assert found[number] == whole - left, number
+        async with as_console(delivering.engine_of("console")) as connection:
+            assert (await invoice(connection, number))["balance"] == left, number
+    async with as_console(delivering.engine_of("console")) as connection:
+        (owed,) = (await ageing(connection, COMPANY, date(2026, 12, 31)))["totals"]
+    open_ones = [await by_hand.left(ids[number]) for number in ("INV-5", "INV-7", "INV-8")]
+    assert owed["total"] == sum(left for _, left in open_ones)
+    await by_hand.port.close()
+
+
+async def deliver_euro(delivering: Delivering, server: TrytonServer) -> int:
+    """An invoice in euro, as another program of ours would make it; its id."""
+    row = await delivering.delivery("INV-2")
+    port = LEDGER.make(
+        host(LEDGER.capabilities, server.settings, {"password": PASSWORD}, LEDGER.settings)
+    )
+    body = json.loads(row.request) | {"reference": "EUR-1", "currency": "EUR"}
+    request = FrozenRequest("euro", json.dumps(body), "invoice", "EUR-1")
+    (found,) = await port.create([request])
+    await port.post(found.remote_id, "invoice")  # type: ignore[union-attr]
+    await port.close()
+    return int(found.remote_id)  # type: ignore[union-attr]
+
+
+async def record(delivering: Delivering, unit_of_work_for: UnitOfWorkFor) -> None:
+    """The invoicer consumes every published payment."""
+    records = [
+        Record("payment-recorded", 0, at, one.key.encode(), one.value)
+        for at, one in enumerate(delivering.said("payment-recorded"))
+    ]
+    await process(unit_of_work_for("invoicer"), SUBSCRIPTION, records)

@@ -186,6 +186,7 @@ class TrytonServer:
                 self.database,
                 "-u",
                 "account_invoice",
+                "account_statement",
                 "--activate-dependencies",
                 "--email",
                 "pat@example.com",

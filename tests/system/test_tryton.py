@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import json
 import random
+import re
+import shlex
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -18,15 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from services.arg_sync.ledgers.registry import adapter_specs
+from services.console.cli import application
 from shared.events.commands import ConnectLedger
 from shared.stack.choice import Database
 from tests.builders import COMPANY, command
 from tests.conftest import Configure, EngineOf, UnitOfWorkFor
 from tests.ledgers.delivering import Closed, Delivering, sealed_for, with_private_key
 from tests.ledgers.tryton_server import ACCOUNT, PASSWORD, TAX, TrytonServer, tryton
-from tests.running import Running, Sent, answered, publish, start, until
+from tests.running import ROOT, Running, Sent, answered, publish, running, start, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 INVOICES, CREDITS, IN_CLOSED_PERIOD, OF_BLOCKED_PARTY = 60, 10, 3, 3
@@ -316,3 +320,55 @@ async def check_applied(server: TrytonServer) -> None:
         " i.id = p.invoice ORDER BY i.reference"
     )
     assert [row["reference"] for row in found] == [f"INV-{no:04d}" for no in range(1, CREDITS + 1)]
+
+
+FIRST_MONTH = {
+    "billto.csv": "level,id,parent_id,name,account_name,address,city,state,zip\n"
+    "company,hq,,Mercy Holding,,1 Care Rd,Boston,MA,02115\n"
+    "client,clinic,hq,Mercy Clinic,,1 Care Rd,Boston,MA,02115\n"
+    "office,ward,clinic,Mercy Ward,Mercy Hospital,1 Care Rd,Boston,MA,02115\n",
+    "requirements.csv": "requirement_id,office_id,job_title,status,position_type,currency\n"
+    "R1,ward,Nurse,open,contract,USD\n",
+    "bill_rates.csv": "requirement_id,time_type,effective_from,bill_rate\nR1,REG,2026-01-01,50\n",
+    "timesheets.csv": "timesheet_id,requirement_id,worker_id,week_ending,work_date,time_type,"
+    "hours\n"
+    "T1,R1,W1,2026-09-06,2026-09-02,REG,8\n",
+}
+
+
+def write_files(folder: Path, server: TrytonServer) -> None:
+    """What a new customer has: timesheets, the settings of Tryton, and its account."""
+    (folder / "month").mkdir()
+    for name, text in FIRST_MONTH.items():
+        (folder / "month" / name).write_text(text)
+    (folder / "tryton.json").write_text(json.dumps(server.settings | {"password": PASSWORD}))
+    (folder / "codes.csv").write_text(f"what,code,remote\naccount,,{ACCOUNT}\n")
+
+
+async def test_six_commands_lead_to_the_first_posted_document(
+    stack: dict[str, str], server: TrytonServer, tmp_path: Path
+) -> None:
+    """The commands of docs/delivery.md, in their order, on services that are not restarted.
+
+    The first, `backoffice up --detach`, starts the services; here the test starts them.
+    """
+    await server.rename_all()
+    write_files(tmp_path, server)
+    commands = re.findall(r"^backoffice (.+)$", first_document_block(), re.MULTILINE)
+    assert len(commands) <= 6 and commands[0] == "up --detach"
+    batch_id = ""
+    async with running(stack, tmp_path, "fee_realizer", "invoicer", "scheduler", "arg_sync"):
+        for line in commands[1:]:
+            words = shlex.split(line.replace("ID", batch_id) if "batch sync" in line else line)
+            words = [str(tmp_path / one) if (tmp_path / one).exists() else one for one in words]
+            done = await asyncio.to_thread(CliRunner().invoke, application(), [*words, "--json"])
+            assert done.exit_code == 0, f"{line}\n{done.stdout}{done.stderr}"
+            batch_id = json.loads(done.stdout).get("details", {}).get("batch_id", batch_id)
+    ((number, state, total),) = await server.invoices()
+    assert (state, total) == ("posted", Decimal("400.00")), number
+
+
+def first_document_block() -> str:
+    """The commands under the heading of docs/delivery.md."""
+    text = (ROOT / "docs" / "delivery.md").read_text(encoding="utf-8")
+    return text.split("## From nothing to the first posted document")[1].split("```")[1]

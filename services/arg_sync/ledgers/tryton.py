@@ -27,7 +27,6 @@ from services.arg_sync.ledgers.documents import (
     ArDocument,
     Customer,
     Line,
-    Payment,
     PaymentPage,
     RemoteDocument,
     RemoteState,
@@ -42,6 +41,7 @@ from services.arg_sync.ledgers.lookups import (
     value_in,
 )
 from services.arg_sync.ledgers.tryton_codes import codes_of
+from services.arg_sync.ledgers.tryton_payments import changed_payments
 from services.arg_sync.ledgers.tryton_rpc import TrytonRpc, TrytonWarning
 from shared.money import minor_unit
 from shared.terms import DocumentType
@@ -68,8 +68,6 @@ STATES: dict[str, RemoteState] = {
 WARNINGS_ACCEPTED = "invoice_payment_term"
 MAX_WARNINGS = 5
 JOURNAL, RECEIVABLE = ("journal", "revenue"), ("account", "receivable")
-OVERLAP = 500
-"""How many ids are read again: a payment that commits late has a lower id than the last read."""
 
 
 class Tryton(AdapterBase):
@@ -196,7 +194,7 @@ class Tryton(AdapterBase):
             except TrytonWarning as warning:
                 accepted = warning.kind in self._accepted and warning.name not in skipped
                 if not accepted or len(skipped) == MAX_WARNINGS:
-                    raise Failure("permanent", warning.kind, warning.message) from warning
+                    raise warning.reading(warning.message) from warning
                 skipped.add(warning.name)
                 await self._call("model.res.user.warning.skip", warning.name, writes=True)
 
@@ -275,34 +273,8 @@ class Tryton(AdapterBase):
         )
 
     async def payments(self, cursor: str) -> PaymentPage:
-        """Read the move lines that pay customer invoices, without those of credit notes.
-
-        The move of a payment has no origin, or the paid invoice (Tryton's wizard), or a statement;
-        that of an applied credit note has the credit note.
-        """
-        since = max(0, int(cursor or 0) - OVERLAP)
-        domain = [
-            ["id", ">", since],
-            ["invoice_payment", "!=", None],
-            ["invoice_payment.type", "=", "out"],
-            ["move.company", "=", await self._company()],
-        ]
-        fields = [
-            "debit",
-            "credit",
-            "date",
-            "invoice_payment",
-            "invoice_payment.reference",
-            "invoice_payment.currency.code",
-            "amount_second_currency",
-            "move_origin",
-        ]
-        order = [["id", "ASC"]]
-        rows = await self._search("model.account.move.line", domain, fields, order=order)
-        with required_values("a payment in Tryton"):
-            payments = [_payment(row) for row in rows if _is_money(row)]
-        newest = max((row["id"] for row in rows), default=int(cursor or 0))
-        return PaymentPage(str(newest), tuple(payments))
+        """Read what settles the customer invoices that changed, as `tryton_payments` describes."""
+        return await changed_payments(self._rpc, cursor, await self._company())
 
     async def _posted(self, remote_id: str, kind: DocumentType) -> RemoteDocument:
         found = await self._one(kind, remote_id)
@@ -454,23 +426,6 @@ class Tryton(AdapterBase):
             context["company"] = named[0]["id"]
         company: int = context["company"]
         return company
-
-
-def _is_money(row: Row) -> bool:
-    origin, paid = row["move_origin"] or "", value_in(row, "invoice_payment")
-    return not origin.startswith("account.invoice,") or origin == f"account.invoice,{paid}"
-
-
-def _payment(row: Row) -> Payment:
-    foreign, invoice = row["amount_second_currency"], row["invoice_payment."]
-    return Payment(
-        payment_id=str(index(row["id"])),
-        remote_id=str(index(row["invoice_payment"])),
-        number=invoice["reference"] or "",
-        amount=abs(foreign) if foreign else row["credit"] - row["debit"],
-        currency=value_in(invoice, "currency.", "code"),
-        paid_on=value_in(row, "date"),
-    )
 
 
 def _quantity_and_price(line: Line, currency: str) -> tuple[Decimal, Decimal]:

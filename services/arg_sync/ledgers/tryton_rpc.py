@@ -76,9 +76,7 @@ class TrytonRpc:
         """Return user id and token; what Tryton sends with a refusal is a page for browsers."""
         params = [self._user, {"password": password}]
         try:
-            answer = await self._rpc(
-                "common.db.login", params, {}, writes=False, has_secrets=True
-            )
+            answer = await self._rpc("common.db.login", params, {}, writes=False, has_secrets=True)
         except Failure as failed:
             if failed.failure != "auth" and failed.code != TOO_MANY:
                 raise
