@@ -61,6 +61,7 @@ PERMISSIONS: Mapping[type[Any], Permission] = {
     commands.ResyncDelivery: Permission(_MANAGER, "looked-up"),
     commands.AdoptDelivery: Permission(_MANAGER, "looked-up"),
     commands.MarkPosted: Permission(_MANAGER, "looked-up"),
+    commands.PollLedger: Permission(_CLERK, "looked-up"),
     commands.Reconcile: Permission(("controller",), "looked-up"),
     # the system
     commands.SetBillingCompany: Permission(_ADMIN),
