@@ -183,7 +183,7 @@ def read_signer(path: Path) -> Signer:
         raise Refused(
             "no_key_file",
             f"the key file {path} cannot be read: {why}",
-            "fix BACKOFFICE_KEY_FILE, or make a key with `backoffice keys add`",
+            "correct BACKOFFICE_KEY_FILE, or make a key with `backoffice keys add`",
         ) from error
     if mode & OTHERS:
         raise Refused(

@@ -1,5 +1,5 @@
-"""What an operator reads of a ledger's answer: a sentence, with the original kept beside it; no
-secret, and no asterisks in words that only look like one.
+"""What an operator reads of a ledger's answer: a plain message, with the original kept beside it;
+no secret, and no asterisks in words that only look like one.
 """
 
 import ast
@@ -76,7 +76,7 @@ def answer(error: object) -> Failure:
 
 
 def test_a_domain_of_tryton_is_not_shown() -> None:
-    """Message and description are a sentence; the domain is for programs, and kept."""
+    """Message and description are for people; the domain is for programs, and kept."""
     domain = [[["type.receivable", "=", True]], {"type": {"string": "Type"}}]
     text = 'The value for field "Account" in "Invoice" is not valid according to its domain.'
     failed = answer(["UserError", [text, "", domain]])

@@ -25,7 +25,7 @@ class Failure(Exception):
     `retry_after`: the wait in seconds that the accounting system asks for.
     `everywhere`: the failure concerns the connection, not this document (unreachable, too many
     requests), so no other document need try now.
-    `raw`: what the system answered, without our secrets, for whoever wants more than the message.
+    `raw`: what the system answered, without our secrets, where the message is not enough.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ RESPONSE_BYTES = 20 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 QUOTED_LENGTH = 300
 WORD_LENGTH = 12
-"""Below that, a secret of letters only may be a word of any text."""
+"""Below that, a secret that is a word may be any word of a text."""
 GZIP = b"\x1f\x8b"
 HEADING = re.compile(r"(?is)<(title|h1)[^>]*>\s*([^<]*[^<\s][^<]*)</\1>")
 SCRIPTS = re.compile(r"(?is)<(script|style).*?</\1>")
@@ -141,7 +141,7 @@ def storable(value: Any) -> Any:
 
 
 def without(hide: Iterable[str], text: str) -> str:
-    """Replace these secrets in a text by asterisks, where they stand as a value of their own.
+    """Replace these secrets in a text by asterisks, where they are values of their own.
 
     A part of a longer word is no secret: the password `pass` must not make `***word` of it. A
     secret that is a short word (`invoice`) is replaced in quotation marks and after `=` or `:`
