@@ -89,7 +89,7 @@ async def test_codes_that_the_mapping_lacks_are_named(biller: Biller) -> None:
     found = (await ledger_findings(biller))["ledger_mapping_missing"]
     assert found["ids"] == ["account REG", "tax VAT"] and "gl-us" in found["fix"]
     refused = await biller.generate()
-    assert (refused["outcome"], refused["code"]) == ("rejected", "ledger_mapping_missing")
+    assert (refused["outcome"], refused["code"]) == ("refused", "ledger_mapping_missing")
     await biller.rows(MAP)
     assert await ledger_findings(biller) == {}
 
@@ -111,7 +111,7 @@ async def test_a_code_that_the_ledger_does_not_take_refuses_the_batch(biller: Bi
         await biller.rows(PROBLEM, what=what, code=code, remote="4000", message=message)
     for kind in ("preview-batch", "generate-batch"):
         refused = await biller.tell(kind, cut_off_date="2026-10-31")
-        assert (refused["outcome"], refused["code"]) == ("rejected", "ledger_code_unusable")
+        assert (refused["outcome"], refused["code"]) == ("refused", "ledger_code_unusable")
         assert "4000 is archived; no currency USD" in refused["message"]
     assert await biller.rows("SELECT FROM invoicer.invoice") == []
     await biller.rows("DELETE FROM arg_sync.mapping_problem")

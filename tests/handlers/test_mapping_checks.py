@@ -12,6 +12,7 @@ from services.console.queries.ledger_maps import mapping_of, template_rows, unkn
 from services.console.queries.snapshot import open_snapshot
 from shared.errors import Refused
 from tests.builders import COMPANY
+from tests.handlers.test_arg_sync_commands import connect
 from tests.ledgers.delivering import LEDGER, Delivering, sealed_for
 from tests.ledgers.fake import FakeServer, Reply
 from tests.ledgers.sample_ledger import SampleVendor, sample_kind
@@ -41,7 +42,7 @@ async def connected(delivering: Delivering, sample: FakeServer) -> SampleVendor:
     return vendor
 
 
-async def tested(delivering: Delivering, no: int) -> tuple[Any, dict[tuple[str, str], str]]:
+async def checked(delivering: Delivering, no: int) -> tuple[Any, dict[tuple[str, str], str]]:
     """Test the connection; it, and the problems of its mapping."""
     await delivering.tell("test-ledger", command_id=f"test-{no}", ledger=LEDGER)
     await delivering.deliver()
@@ -57,7 +58,7 @@ async def test_a_test_of_a_connection_holds_its_mapping_against_the_ledger(
     tested again without a command.
     """
     vendor = await connected(delivering, sample)
-    row, problems = await tested(delivering, 1)
+    row, problems = await checked(delivering, 1)
     assert row.check_outcome == "ok" and row.check_message.endswith("its mapping has 3 problems")
     assert problems == {
         ("account", ""): "account 4000 (Sales) is archived in Sample Ledger",
@@ -84,12 +85,12 @@ async def test_codes_that_cannot_be_read_leave_what_is_known(
 ) -> None:
     """A login without the permission to read the chart of accounts still delivers."""
     vendor = await connected(delivering, sample)
-    _, before = await tested(delivering, 1)
+    _, before = await checked(delivering, 1)
     handle = vendor.handle
     vendor.handle = lambda asked: (  # type: ignore[method-assign]
         Reply.of(403, {"error": "no right"}) if asked.path.startswith("/codes") else handle(asked)
     )
-    row, problems = await tested(delivering, 2)
+    row, problems = await checked(delivering, 2)
     assert row.check_outcome == "ok" and "could not be checked" in row.check_message
     assert problems == before and row.state == "connected"
 
@@ -103,7 +104,7 @@ async def test_a_ledger_that_cannot_serve_us_is_stopped_by_its_test(
     vendor = await connected(delivering, sample)
     handle = vendor.handle
     vendor.handle = lambda asked: Reply(302, b"")  # type: ignore[method-assign]
-    row, _ = await tested(delivering, 1)
+    row, _ = await checked(delivering, 1)
     assert (row.state, row.check_outcome) == ("stopped", "failed")
     assert "redirects" in row.message
     mapped = [{"what": "account", "code": "", "remote": "4100"}]
@@ -112,7 +113,7 @@ async def test_a_ledger_that_cannot_serve_us_is_stopped_by_its_test(
     await delivering.deliver()
     assert len(sample.calls) == calls
     vendor.handle = handle  # type: ignore[method-assign]
-    row, _ = await tested(delivering, 2)
+    row, _ = await checked(delivering, 2)
     assert (row.state, row.check_outcome) == ("connected", "ok")
 
 
@@ -126,12 +127,12 @@ async def test_connect_says_which_tax_basis_the_ledger_needs(delivering: Deliver
     settings = {"tenant": "t", "company_id": "c", "client_id": "i"}
     defaults = {each.name: each.default for each in spec.settings if each.default is not None}
     box = sealed_for(spec, defaults | settings, {"client_secret": "s"}, "bc")
-    given = {"kind": "business-central", "settings": settings, "sealed_secrets": box}
-    given |= {"ledger": "bc", "billing_company": COMPANY}
-    answer = await delivering.tell("connect-ledger", command_id="c-1", **given)
+    given = {"ledger": "bc", "kind": "business-central", "settings": settings}
+    given |= {"sealed_secrets": box}
+    answer = await connect(delivering, "c-1", **given)
     assert f"set {COMPANY} --tax-basis document" in answer["message"], answer
     await delivering.rows("UPDATE fee_realizer.billing_company SET tax_basis = 'document'")
-    again = await delivering.tell("connect-ledger", command_id="c-2", **given)
+    again = await connect(delivering, "c-2", **given)
     assert again["outcome"] == "accepted" and "tax" not in again["message"]
 
 
@@ -143,7 +144,7 @@ async def test_the_console_shows_a_mapping_and_what_it_lacks(
     """
     await connected(delivering, sample)
     await delivering.unit_of_work.transact(store_ledger_kinds())
-    await tested(delivering, 1)
+    await checked(delivering, 1)
     async with open_snapshot(database) as connection:
         found = await mapping_of(connection, LEDGER)
         with pytest.raises(Refused, match="unknown_ledger"):
