@@ -14,7 +14,6 @@ files whose paths begin so; `ARGS=--score` prints the last result.
 """
 
 import argparse
-import gc
 import itertools
 import os
 import re
@@ -25,12 +24,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import libcst as cst
 from mutmut import __main__ as mutmut
 from mutmut.configuration import config
 from mutmut.mutation import file_mutation, mutators
-from mutmut.runners.harness import PytestRunner
-from mutmut.state import state
+from mutmut.workers import isolation
 
 REQUIRED_PERCENT = 95
 PROCESSES = 2
@@ -113,15 +112,12 @@ def prepare() -> None:
         return mutate(filename, cst.parse_module(code).visit(PlainDecorators()).code, *args)
 
     mutmut.mutate_file_contents = mutate_decorated_too
-    run_tests = PytestRunner.run_tests
-
-    def run_fast_tests_first(self: PytestRunner, *, mutant_name: str | None, tests: Any) -> int:
-        gc.freeze()  # pytest collects garbage several times: not all modules each time
-        seconds = state().duration_by_test
-        ordered = sorted(tests, key=lambda test: seconds.get(test, 0))
-        return run_tests(self, mutant_name=mutant_name, tests=ordered)
-
-    PytestRunner.run_tests = run_fast_tests_first
+    # Seconds of the processor limit a run, not those of the clock: the machine may be busy.
+    isolation.register_timeout = lambda pid, timeout_s: None
+    # A failing example is enough; the shortest one would take long to find.
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+    ci = hypothesis.settings.get_profile("ci")
+    hypothesis.settings.register_profile("mutants", ci, phases=phases)
 
 
 def choose(paths: list[str]) -> None:

@@ -81,12 +81,16 @@ def after(one: IssuedLine, credited: LineCredit) -> IssuedLine:
         (realization_line("3", "100.5", currency="JPY", amount="302"), "0", "1", ("1", "101")),
         (realization_line("3", "1.2345", currency="KWD", amount="3.704"), "0", "1", ("1", "1.235")),
         (realization_line("10", amount="450.00"), "0", "5", ("5", "225.00")),
+        (realization_line("3", "10.00", amount="29.99"), "0", "1", ("1", "9.99")),
+        (realization_line("3", "10.00", amount="29.98"), "0", "1", ("1", "9.99")),
+        (realization_line("3", "10.00", amount="29.90"), "0", "1", ("1", "9.97")),
         (realization_line("-2", amount="-100.00"), "0", "1", ("-1", "-50.00")),
         (realization_line("1", "0.004", amount="0.00"), "0", "0.5", ("0.5", "0.00")),
     ],
     ids=[
         "the example", "2 h", "all", "the rest", "four decimals",
         "a cent less than price × quantity", "yen", "dinar", "an edited amount",
+        "a cent off the price", "two cents off", "an edit of ten cents",
         "a line below zero", "no value",
     ],
 )  # fmt: skip
@@ -233,7 +237,16 @@ def test_the_whole_document_leaves_out_what_is_no_debit() -> None:
 
 def test_a_credit_of_nothing_is_refused() -> None:
     """A credit that rounds to zero is refused."""
-    assert refused([issued("40", "0.01", amount="0.40")], [(1, Decimal("0.1"))])[0] == "zero_credit"
+    little = issued("40", "0.01", amount="0.40")
+    assert refused([little], [(1, Decimal("0.1"))])[0] == "zero_credit"
+    both = decide(INVOICE, [little, issued(line_no=2)], [(1, Decimal("0.1")), (2, Decimal(1))])
+    assert [each.value.amount for each in both] == [0, -50]
+    free = INVOICE._replace(total=Decimal(0))
+    (nothing,) = decide(free, [issued("40", "0", amount="0")], [(1, Decimal(1))])
+    assert nothing.value == QuantityAmount(Decimal(-1), Decimal(0))
+    (whole,) = decide(INVOICE, [issued("40", "0", amount="0")], [])
+    assert whole.value == QuantityAmount(Decimal(-40), Decimal(0))
+    assert decide(INVOICE, [], [], may_be_nothing=True) == []
 
 
 def test_a_credit_note_is_not_dated_before_its_invoice() -> None:

@@ -82,6 +82,11 @@ def test_crediting_a_part_gives_tax_in_proportion_and_the_last_credit_takes_the_
         D(0),
     ]
     assert credit_taxes(D(0), D(0), D(0), D(0), [D(0)], "USD") == [D(0)]
+    # A line below zero, credited by thirds: the signs turn.
+    assert credit_taxes(D(-100), D("-8.88"), D(0), D(0), [D("33.33")] * 2, "USD") == [D("2.96")] * 2
+    assert credit_taxes(D(-100), D("-8.88"), D("33.33"), D("2.95"), [D("66.67")], "USD") == [
+        D("5.93")
+    ]
 
 
 @given(
