@@ -7,7 +7,6 @@ from services.fee_realizer.sources.rules.transitions import (
     DocumentState,
     Transition,
     body_too_large,
-    key_too_long,
     next_transition,
 )
 
@@ -105,24 +104,8 @@ def test_a_realization_over_the_limit_is_too_large() -> None:
     assert held.code == "realization_too_large"
 
 
-@pytest.mark.parametrize(
-    ("character", "count"), [("k", 1_799), ("é", 899), ("€", 599), ("😀", 449)]
-)
-@pytest.mark.parametrize("kind", ["timesheet", "product"])
-def test_document_and_line_key_fit_an_index(character: str, count: int, kind: str) -> None:
-    """At most 1,800 bytes together, counted in UTF-8."""
-    line = {"line_key": character * count, "line_kind": kind}
-    rest = 1_800 - len(character.encode()) * count
-    assert key_too_long("d" * rest, Realized([{"line_key": "", "line_kind": kind}, line])) is None
-    held = key_too_long("d" * (rest + 1), Realized([line]))
-    assert held is not None
-    assert held.code == "line_key_too_long"
-    assert ("cost centre" in held.message) is (kind == "timesheet")
-
-
 def test_nothing_changes_if_a_price_basis_is_not_stale() -> None:
-    """That is the usual case; a held document has no line key."""
+    """That is the usual case."""
     assert next_transition(DocumentState("realized", ONE), Realized(SAME)) == Transition(
         None, None, None
     )
-    assert key_too_long("d" * 2_000, HELD) is None
