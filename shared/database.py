@@ -1,4 +1,4 @@
-"""Access to PostgreSQL: one engine per process, one role per service, timeouts, locks and queries.
+"""Access to PostgreSQL: one engine per process, one login per service, timeouts, locks and queries.
 
 Isolation is READ COMMITTED; the locks, not the snapshot, give consistency (only commands that take
 no lock run at REPEATABLE READ, see `CommandDispatcher.snapshot`). Every transaction takes
@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from shared.errors import Unavailable
-from shared.settings import database_session, settings
+from shared.logins import address_of, connect
+from shared.settings import settings
 
 BILLTO_LOCK = "billto"
 SEPARATOR, NULL = "\x1f", "\x1e"
@@ -36,18 +37,19 @@ UNAVAILABLE_STATES = ("08", "40", "53", "55P03", "57", "25006", "0A000")
 cancel, a read-only server, a plan that a migration changed."""
 
 
-def engine_for(role: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:
-    """Return an engine whose connections act as `role`: a service can write only its own schema."""
+def engine_for(login: str, database_url: str = "", pool_size: int | None = None) -> AsyncEngine:
+    """Return an engine of a login: a service can write only its own schema.
+
+    Raises `Refused` for an address of another login.
+    """
+    address = address_of(login, database_url)
     return create_async_engine(
-        database_url or settings().database_url,
+        address,
+        async_creator=lambda: connect(login, address),
         pool_size=pool_size or settings().pool_size,
         max_overflow=2,
         pool_timeout=30,
         pool_pre_ping=False,
-        connect_args={
-            "timeout": 10,
-            "server_settings": database_session(role),
-        },
     )
 
 
@@ -131,8 +133,12 @@ async def replica_name(
     for ever. Yields a function to call regularly: the lock is lost with its connection when the
     database restarts, and that function takes it again.
     """
+    address = address_of(service, database_url)
     engine = create_async_engine(
-        database_url or settings().database_url, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        address,
+        async_creator=lambda: connect(service, address),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
     )
     key = lock_key(f"replica:{settings().topic_prefix}{service}:{replica}")
     held: list[AsyncConnection] = []

@@ -74,9 +74,9 @@ class Settings:
     ] = "{service}"
     database_url: Annotated[
         str,
-        "PostgreSQL, postgresql+asyncpg://user@host/db?passfile=FILE"
-        " (FILE in libpq's format, mode 0600);"
-        " the login must be allowed to take the services' roles",
+        "PostgreSQL, postgresql+asyncpg://{login}@host/db?passfile=FOLDER/{login}"
+        " (each file in libpq's format, mode 0600); each process puts its login for {login}."
+        " TLS: sslmode, sslrootcert, sslcert, sslkey, as in libpq",
     ] = ""
     topic_prefix: Annotated[str, "put before the name of every topic and consumer group"] = ""
     data: Annotated[Path, "folder of the embedded stack: data, logs, state"] = Path(".backoffice")
@@ -200,11 +200,10 @@ TEMP_BUFFERS = "64MB"
 """Memory of one connection for temporary tables: a batch selects its lines in them."""
 
 
-def database_session(role: str) -> dict[str, str]:
-    """Return the session settings of a connection, whichever client opens it."""
+def database_session(login: str) -> dict[str, str]:
+    """Return the session settings of a connection of a login."""
     return {
-        "role": role,
-        "application_name": f"backoffice {role} {settings().replica}",
+        "application_name": f"backoffice {login} {settings().replica}",
         "statement_timeout": f"{STATEMENT_SECONDS}s",
         "lock_timeout": f"{LOCK_SECONDS}s",
         "idle_in_transaction_session_timeout": "300s",

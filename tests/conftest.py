@@ -16,10 +16,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.console.queries.snapshot import ReadConnection, open_snapshot
@@ -30,11 +30,13 @@ from shared.consumer.processing import BadRecords, Subscription, process_batch
 from shared.consumer.records import Applied, Record
 from shared.consumer.unit_of_work import MessageBuilder, UnitOfWork
 from shared.database import engine_for
+from shared.logins import OWNER, address_of, plain_dsn
+from shared.migrations import logins as migration_logins
 from shared.migrations.__main__ import migrate
 from shared.settings import PREFIX, Settings, read_settings, settings
 from shared.stack.choice import Broker, Database, choose_broker, choose_database
+from shared.stack.logins import SUPERUSER
 from shared.stack.ports import Ports
-from shared.stack.postgres import plain_dsn
 from tests.kafka_users import allow, prepare
 
 MANY = 1_000_000
@@ -104,7 +106,7 @@ def _chosen(folder: Path, say: Callable[[str], None]) -> tuple[Settings, Ports]:
 
 @pytest.fixture(scope="session")
 def postgres(server_folder: Path) -> Iterator[Database]:
-    """PostgreSQL: `.url` of the services, `.admin_url` of the superuser."""
+    """PostgreSQL: `.url` with `{login}` in place of a login, `.admin_url` of the superuser."""
     wish, ports = _chosen(server_folder, print)
     server, _ = choose_database(wish, server_folder, ports, print)
     server.start()
@@ -125,37 +127,57 @@ def kafka(server_folder: Path) -> Iterator[Broker]:
 # -- PostgreSQL, a database a test
 
 
-async def _sql(dsn: str, statement: str) -> None:
+async def run_sql(dsn: str, *statements: str) -> None:
+    """Run statements on a connection of their own."""
     connection = await asyncpg.connect(plain_dsn(dsn))
     try:
-        await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()
 
 
-def _address(url: str, name: str) -> str:
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
+def database_address(url: str, name: str) -> str:
+    """The address of another database of the server."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def as_superuser(url: str) -> str:
+    """The superuser's address of a database: tests look everywhere and break what they must."""
+    return address_of(SUPERUSER, url)
+
+
+async def new_database(admin_url: str, name: str, template: str = "") -> None:
+    """Make a database as the stack makes its own: the same owner, grants and sessions' schema."""
+    made = migration_logins.new_database(name)
+    if template:
+        made = f"CREATE DATABASE {name} TEMPLATE {template} OWNER {OWNER}"
+    await run_sql(admin_url, made, migration_logins.grants_script(name))
+    if not template:
+        await run_sql(database_address(admin_url, name), migration_logins.CONTENT)
 
 
 @pytest.fixture(scope="session")
 def template(postgres: Database) -> Iterator[str]:
     """Name of a migrated database from which the database of each test is copied."""
     name = f"template_{uuid.uuid4().hex[:12]}"
-    finish(_sql(postgres.admin_url, f"CREATE DATABASE {name}"))
-    finish(migrate(_address(postgres.admin_url, name)))
+    finish(new_database(postgres.admin_url, name))
+    finish(migrate(database_address(postgres.url, name)))
     yield name
-    finish(_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    finish(run_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture
 def database(postgres: Database, template: str, configure: Configure) -> Iterator[str]:
-    """The superuser's URL of an empty, migrated database of this test; the settings have it."""
+    """The address of an empty, migrated database of this test, `{login}` in place of a login; the
+    settings have it.
+    """
     name = f"test_{uuid.uuid4().hex[:12]}"
-    finish(_sql(postgres.admin_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    url = _address(postgres.admin_url, name)
+    finish(new_database(postgres.admin_url, name, template))
+    url = database_address(postgres.url, name)
     configure(database_url=url)
     yield url
-    finish(_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    finish(run_sql(postgres.admin_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 EngineOf = Callable[[str], AsyncEngine]
@@ -163,15 +185,17 @@ EngineOf = Callable[[str], AsyncEngine]
 
 @pytest.fixture
 async def engine_of(database: str) -> AsyncIterator[EngineOf]:
-    """`engine_of("invoicer")` has the role of that service; `engine_of("owner")` has all rights."""
+    """`engine_of("invoicer")` has the login of that service, `engine_of("owner")` all rights."""
     engines: dict[str, AsyncEngine] = {}
 
-    def engine(role: str) -> AsyncEngine:
-        if role not in engines:
-            engines[role] = (
-                create_async_engine(database) if role == "owner" else engine_for(role, database)
+    def engine(login: str) -> AsyncEngine:
+        if login not in engines:
+            engines[login] = (
+                create_async_engine(as_superuser(database))
+                if login == "owner"
+                else engine_for(login, database)
             )
-        return engines[role]
+        return engines[login]
 
     yield engine
     for made in engines.values():
@@ -262,17 +286,15 @@ def topics(kafka: Broker, configure: Configure) -> Iterator[str]:
 
 
 @pytest.fixture
-def stack(
-    database: str, topics: str, kafka: Broker, postgres: Database, tmp_path: Path
-) -> dict[str, str]:
+def stack(database: str, topics: str, kafka: Broker, tmp_path: Path) -> dict[str, str]:
     """The environment with which a process reaches the database and topics of this test.
 
-    Its login is that of the services; its user of Kafka is the console's (`as_user` for others).
+    Its user of Kafka is the console's (`as_user` for others).
     """
     own = {name: value for name, value in os.environ.items() if not name.startswith("BACKOFFICE_")}
     return own | {
         **kafka.access(CONSOLE).environment(),
-        "BACKOFFICE_DATABASE_URL": _address(postgres.url, make_url(database).database or ""),
+        "BACKOFFICE_DATABASE_URL": database,
         "BACKOFFICE_TOPIC_PREFIX": topics,
         "BACKOFFICE_PARTITIONS": "2",
         "BACKOFFICE_DATA": str(tmp_path / "data"),
@@ -283,4 +305,4 @@ def stack(
 
 def as_console(engine: AsyncEngine) -> AbstractAsyncContextManager[ReadConnection]:
     """A connection to the engine's database that reads as the console's commands do."""
-    return open_snapshot(engine.url.render_as_string(hide_password=False))
+    return open_snapshot(database_address(settings().database_url, engine.url.database or ""))

@@ -9,8 +9,8 @@ Layout: `queries` reads, `actions` sends, `files` writes the files of a batch, `
 files, `sample` is the demonstration's month, `cli` is the command line.
 
 Invariants:
-- It reads `console_*` views only, as the role `console`, one command in one snapshot; `verify` runs
-  as `auditor`.
+- It reads `console_*` views only, under the login `console`, one command in one snapshot; `verify`
+  runs under `auditor`.
 - A file is complete or does not exist: its control totals equal those of the batch and of the
   documents.
 - Exit 0 done, 1 refused (code, message, fix), 2 wrong use; with --json exactly one JSON document on

@@ -33,7 +33,7 @@ from shared.consumer.performance import garbage_collection
 from shared.consumer.topic_consumer import TopicConsumer
 from shared.consumer.worker import Service, Worker
 from shared.database import infrastructure_unavailable, replica_name
-from shared.errors import Unavailable
+from shared.errors import Refused, Unavailable
 from shared.events.registry import EVENT_MODELS, DeadLetterRecorded
 from shared.settings import SIGNED, settings
 
@@ -109,6 +109,9 @@ class WorkerApplication(AsgiFastStream):
             code = await self.exit_code(run_extra_options or {})
         except Unavailable as error:
             telemetry.log().error(error.message)
+            code = INFRASTRUCTURE_REFUSES
+        except Refused as refused:
+            telemetry.log().error(f"{refused.message}; {refused.fix}")
             code = INFRASTRUCTURE_REFUSES
         except (KafkaError, OSError) as error:
             why = f"{type(error).__name__}: {error}"

@@ -1,5 +1,6 @@
-"""`python -m shared.migrations upgrade|downgrade|admin`: migrate the database, remove the schemas,
-or add the first program with the role admin (`admin NAME FILE`).
+"""`python -m shared.migrations upgrade|downgrade|admin|logins`: migrate the database, remove the
+schemas, add the first program with the role admin (`admin NAME FILE`), or make logins and database
+with the address of an administrator (`logins [FOLDER]`).
 """
 
 import asyncio
@@ -13,8 +14,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.errors import Refused
+from shared.errors import Refused, Unavailable
+from shared.logins import LOGIN, LOGINS, OWNER, address_of, connect_to
 from shared.migrations import VERSION_TABLE
+from shared.migrations.logins import make_logins
 from shared.settings import settings
 
 MIGRATION_LOCK = 7_310_001
@@ -25,6 +28,7 @@ def _run(connection: Connection, direction: str) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     _check_known(connection, ScriptDirectory.from_config(config))
+    _check_logins(connection)
     if direction == "upgrade":
         command.upgrade(config, "head")
     else:
@@ -46,12 +50,24 @@ def _check_known(connection: Connection, script: ScriptDirectory) -> None:
         )
 
 
-async def migrate(database_url: str, direction: str = "upgrade") -> None:
-    """Run the migrations; two processes at once wait for each other.
+def _check_logins(connection: Connection) -> None:
+    found = connection.execute(text("SELECT rolname FROM pg_roles")).scalars().all()
+    if missing := [login for login in LOGINS if login not in found]:
+        raise Refused(
+            "logins_missing",
+            f"the server has no login {', '.join(missing)}",
+            "make them as an administrator: `python -m shared.migrations logins FOLDER`",
+        )
 
-    Raises Refused for a database of an unknown schema, which is left unchanged.
+
+async def migrate(database_url: str = "", direction: str = "upgrade") -> None:
+    """Run the migrations as the owner; two processes at once wait for each other.
+
+    Raises Refused for the address of another login, a database of an unknown schema, which is left
+    unchanged, or a server without the logins of the services.
     """
-    engine = create_async_engine(database_url)
+    address = address_of(OWNER, database_url)
+    engine = create_async_engine(address, async_creator=lambda: connect_to(address))
     try:
         async with engine.begin() as connection:
             await connection.execute(
@@ -66,23 +82,41 @@ def main() -> None:
     """Entry point."""
     match sys.argv[1:]:
         case [] | ["upgrade"]:
-            work = migrate(settings().database_url)
+            work = migrate()
         case ["downgrade"]:
-            work = migrate(settings().database_url, "downgrade")
+            work = migrate(direction="downgrade")
         case ["admin", program, file]:
             work = _add_admin(program, Path(file))
+        case ["logins", *folder] if len(folder) < 2:
+            work = _make_logins(Path(folder[0]) if folder else None)
         case _:
-            sys.exit("say `python -m shared.migrations upgrade`, `downgrade` or `admin NAME FILE`")
+            sys.exit(
+                "say `python -m shared.migrations upgrade`, `downgrade`, `admin NAME FILE` or"
+                " `logins [FOLDER]`"
+            )
     try:
         asyncio.run(work)
     except Refused as refused:
         sys.exit(f"{refused.message}; {refused.fix}")
+    except Unavailable as unavailable:
+        sys.exit(unavailable.message)
+
+
+async def _make_logins(folder: Path | None) -> None:
+    url = settings().database_url
+    if LOGIN in url or not url:
+        raise Refused(
+            "no_administrator",
+            f"BACKOFFICE_DATABASE_URL is {url or 'empty'}",
+            "put the address of an administrator there for this command",
+        )
+    await make_logins(url, folder)
 
 
 async def _add_admin(program: str, file: Path) -> None:
     from shared.migrations.first_admin import add_admin  # no migration needs keys
 
-    key_id = await add_admin(settings().database_url, program, file)
+    key_id = await add_admin("", program, file)
     print(f"{program} may act as admin with the key {key_id}; its private key is {file}")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from shared.errors import Refused
+from shared.logins import OWNER, address_of, connect_to
 from shared.signing import Signer
 
 ADDED_BY = "the login of the migrations"
@@ -20,7 +21,8 @@ async def add_admin(database_url: str, program: str, file: Path) -> str:
 
     Raises `Refused` if the file exists, or a person or program of that name.
     """
-    engine = create_async_engine(database_url)
+    address = address_of(OWNER, database_url)
+    engine = create_async_engine(address, async_creator=lambda: connect_to(address))
     try:
         async with engine.connect() as connection:
             async with connection.begin():

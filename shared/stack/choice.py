@@ -50,7 +50,7 @@ class Broker(Server, Protocol):
 
 
 class Database(Server, Protocol):
-    """A PostgreSQL server."""
+    """A PostgreSQL server; `url` has `{login}` in place of a login."""
 
     @property
     def url(self) -> str: ...
@@ -60,9 +60,6 @@ class Database(Server, Protocol):
 
     @property
     def admin_url(self) -> str: ...
-
-    @property
-    def dsn(self) -> str: ...
 
 
 @dataclass(frozen=True)

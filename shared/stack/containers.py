@@ -119,32 +119,18 @@ class ContainerPostgres(ExternalDatabase):
     def __init__(self, data: Path, ports: Ports) -> None:
         port = ports.take("postgres")
         self._data, self._server = data, f"{HOST}:{port}"
-        super().__init__(logins.address(data, logins.SERVICES, self._server))
+        super().__init__(logins.address(data, self._server))
         self._port = port
         self._volume = _volume(data, "postgres")
         self._container: DockerContainer | None = None
 
-    @property
-    def owner_url(self) -> str:
-        """The address of the migrations."""
-        return logins.address(self._data, logins.OWNER, self._server)
-
-    @property
-    def admin_url(self) -> str:
-        """The address of the superuser."""
-        return logins.address(self._data, logins.SUPERUSER, self._server)
-
     def start(self) -> None:
         """Wait until the superuser's query is answered, then make the other logins."""
-        administration = logins.address(
-            self._data, logins.SUPERUSER, self._server, logins.SUPERUSER
+        self._wait(self.admin_url)
+        make_logins(
+            self._data,
+            logins.address(self._data, self._server, logins.SUPERUSER, logins.SUPERUSER),
         )
-        services, self.url = self.url, administration
-        try:
-            super().start()
-        finally:
-            self.url = services
-        make_logins(self._data, administration)
 
     def launch(self) -> None:
         """Start the container."""

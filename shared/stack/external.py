@@ -2,12 +2,14 @@
 them.
 """
 
+import asyncio
 import time
 from dataclasses import replace
 
 from shared.broker.security import KafkaAccess, kafka_access, sign_in_problem
 from shared.errors import Unavailable
-from shared.stack.postgres import list_databases, plain_dsn
+from shared.logins import CONSOLE, OWNER, address_of, connect_to, shown
+from shared.stack.logins import SUPERUSER
 from shared.stack.probe import finish, wait_until_it_works
 
 PATIENCE_SECONDS = 20.0
@@ -65,34 +67,41 @@ class ExternalDatabase:
 
     @property
     def owner_url(self) -> str:
-        """The address of the migrations: the only one that was given."""
-        return self.url
+        """The address of the migrations."""
+        return address_of(OWNER, self.url)
 
     @property
     def admin_url(self) -> str:
-        """The address of an administrator: the only one that was given."""
-        return self.url
-
-    @property
-    def dsn(self) -> str:
-        """The address for psql and asyncpg."""
-        return plain_dsn(self.url)
+        """The address of the superuser."""
+        return address_of(SUPERUSER, self.url)
 
     def launch(self) -> None:
         """Do nothing: the server runs elsewhere."""
 
     def start(self) -> None:
-        """Check that a query is answered."""
+        """Check that the console may connect; the workers check their own logins."""
+        self._wait(address_of(CONSOLE, self.url))
+
+    def _wait(self, url: str) -> None:
         deadline = time.monotonic() + self.patience_seconds
-        while list_databases(self.dsn) is None:
-            if time.monotonic() < deadline:
-                time.sleep(PAUSE_SECONDS)
-                continue
-            shown = self.dsn.rpartition("@")[2]  # the part before may hold a password
-            raise Unavailable(
-                f"The PostgreSQL server at {shown} (BACKOFFICE_DATABASE_URL) answers no query."
-                " Start it, or fix the address."
-            )
+        while (wrong := asyncio.run(_failure(url))) is not None:
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"The PostgreSQL server at {shown(url)} (BACKOFFICE_DATABASE_URL) answers no"
+                    f" query ({wrong}). Start it, or fix the address."
+                )
+            time.sleep(PAUSE_SECONDS)
 
     def stop(self) -> None:
         """Do nothing: the server belongs to someone else."""
+
+
+async def _failure(url: str) -> str | None:
+    """Return why a server cannot be used, or None if it can. Not by psql: the one of the stack has
+    no TLS.
+    """
+    try:
+        await (await connect_to(url)).close()
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return None

@@ -3,32 +3,36 @@
 A passfile (0600, in libpq's format) holds the password of one login. An address names its passfile,
 so no password is in an address, an environment, a process list or the stack's state.
 
-- `postgres`, the superuser: makes the other logins and the database; no worker has it.
-- `backoffice_owner`: owns the database and runs the migrations; no superuser.
-- `backoffice`: workers and the console; it owns nothing, and may take the services' roles.
+`postgres`, the superuser, makes the other logins (`shared.migrations.logins`) and the database at
+the start; no other process has it.
 """
 
-import os
-import secrets
 from pathlib import Path
 from urllib.parse import quote
 
-DATABASE = "backoffice"
+from shared.logins import LOGIN
+from shared.migrations.logins import (
+    ALL,
+    CONTENT,
+    DATABASE,
+    EARLIER,
+    grants_script,
+    new_database,
+    read_password,
+    roles_script,
+)
+
 SUPERUSER = "postgres"
-OWNER = "backoffice_owner"
-SERVICES = "backoffice"
 PASSFILES = "passwords"
 
-ROLE = """\
-SELECT 'CREATE ROLE {login}'
-  WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{login}') \\gexec
-ALTER ROLE {login} LOGIN NOSUPERUSER {options} PASSWORD '{password}';
-"""
 SCRIPT = """\
-SET log_min_error_statement = 'panic';  -- the log shows no password
-{owner}{services}
-SELECT 'CREATE DATABASE {database} OWNER {owner_name}'
+{roles}
+DROP ROLE IF EXISTS {earlier};
+SELECT $${new_database}$$
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
+{grants}
+\\connect {database}
+{content}
 """
 
 
@@ -39,31 +43,26 @@ def passfile(data: Path, login: str) -> Path:
 
 def password_of(data: Path, login: str) -> str:
     """Return the password of a login; make it with its passfile if there is none."""
-    path = passfile(data, login)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        draft = path.with_name(f".{login}.new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"*:*:*:{login}:{secrets.token_urlsafe(32)}\n")
-        draft.rename(path)
-    return path.read_text().strip().rpartition(":")[2]
+    return read_password(passfile(data, login))
 
 
-def address(data: Path, login: str, server: str, database: str = DATABASE) -> str:
-    """Return the address of a login for SQLAlchemy with asyncpg; `server` is host:port."""
-    return (
-        f"postgresql+asyncpg://{login}@{server}/{database}"
-        f"?passfile={quote(str(passfile(data, login)))}"
-    )
+def address(data: Path, server: str, login: str = LOGIN, database: str = DATABASE) -> str:
+    """Return the address of a login, else of all logins, for SQLAlchemy; `server`: host:port."""
+    passfiles = quote(str(data / PASSFILES))
+    return f"postgresql+asyncpg://{login}@{server}/{database}?passfile={passfiles}/{login}"
 
 
 def script(data: Path) -> str:
-    """Return the input of psql that makes logins and database, and sets the passwords."""
-    texts = {
-        login: ROLE.format(login=login, options=options, password=password_of(data, login))
-        for login, options in ((OWNER, "CREATEROLE"), (SERVICES, "NOCREATEROLE NOINHERIT"))
-    }
+    """Return the input of psql that makes logins and database, and sets the passwords.
+
+    The login of an earlier version, which might take each role, goes with its passfile.
+    """
+    passfile(data, EARLIER).unlink(missing_ok=True)
     return SCRIPT.format(
-        owner=texts[OWNER], services=texts[SERVICES], database=DATABASE, owner_name=OWNER
+        roles=roles_script({login: password_of(data, login) for login in ALL}),
+        earlier=EARLIER,
+        new_database=new_database(DATABASE),
+        database=DATABASE,
+        grants=grants_script(DATABASE),
+        content=CONTENT,
     )

@@ -23,10 +23,12 @@ from pathlib import Path
 import psutil
 
 from shared.errors import Refused, Unavailable
+from shared.logins import OWNER, plain_dsn
+from shared.migrations.logins import DATABASE, MAINTENANCE
 from shared.stack import logins
 from shared.stack.folder import LEFTOVER_PATIENCE_SECONDS, grant_traversal
 from shared.stack.liveness import postgres_answers
-from shared.stack.logins import DATABASE, OWNER, SERVICES, SUPERUSER
+from shared.stack.logins import SUPERUSER
 from shared.stack.parent_watch import SAME_USER
 from shared.stack.ports import HOST, Ports
 from shared.stack.process import (
@@ -97,33 +99,28 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The address of workers and console, for SQLAlchemy with asyncpg."""
-        return logins.address(self._data, SERVICES, self._server)
+        """The address of all logins, for SQLAlchemy with asyncpg."""
+        return logins.address(self._data, self._server)
 
     @property
     def owner_url(self) -> str:
         """The address of the migrations."""
-        return logins.address(self._data, OWNER, self._server)
+        return logins.address(self._data, self._server, OWNER)
 
     @property
     def admin_url(self) -> str:
         """The address of the superuser."""
-        return logins.address(self._data, SUPERUSER, self._server)
+        return logins.address(self._data, self._server, SUPERUSER)
 
     @property
     def _server(self) -> str:
         return f"{HOST}:{self.port}"
 
     @property
-    def dsn(self) -> str:
-        """The address for psql and asyncpg."""
-        return plain_dsn(self.url)
-
-    @property
     def socket_dsn(self) -> str:
         """The superuser's address over the socket, for psql and asyncpg."""
         server = f"?host={self._socket_folder()}&port={self.port}"
-        return f"{plain_dsn(logins.address(self._data, SUPERUSER, ''))}&{server[1:]}"
+        return f"{plain_dsn(logins.address(self._data, '', SUPERUSER))}&{server[1:]}"
 
     @property
     def pid(self) -> int | None:
@@ -168,7 +165,7 @@ class PostgresServer:
         with self._turn:
             self.launch()
             deadline = time.monotonic() + START_TIMEOUT_SECONDS
-            administration = logins.address(self._data, SUPERUSER, self._server, "postgres")
+            administration = logins.address(self._data, self._server, SUPERUSER, MAINTENANCE)
             while list_databases(administration) is None:
                 if not (self.alive and self.wanted) or time.monotonic() > deadline:
                     self._fail()
@@ -310,12 +307,6 @@ class PostgresServer:
             else f"did not answer within {START_TIMEOUT_SECONDS:.0f} s"
         )
         raise Unavailable(f"PostgreSQL {how}. The end of its log ({self._log}):\n{said}")
-
-
-def plain_dsn(url: str) -> str:
-    """Return a SQLAlchemy address as libpq and asyncpg read it."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme.partition('+')[0]}://{rest}"
 
 
 def list_databases(dsn: str) -> list[str] | None:

@@ -19,6 +19,7 @@ import psutil
 from shared.broker.acls import ADMIN, CONSOLE
 from shared.broker.security import KafkaAccess
 from shared.errors import Unavailable
+from shared.logins import shown
 from shared.settings import OPEN, SIGNED, SIGNING_KEY_FILE, read_settings
 from shared.stack.choice import (
     Broker,
@@ -103,7 +104,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """The database's address for SQLAlchemy with asyncpg."""
+        """The database's address for SQLAlchemy with asyncpg, `{login}` in place of a login."""
         return self.postgres.url
 
     @property
@@ -220,8 +221,7 @@ class Stack:
         needed = self._provision and not known.are_current
         self.postgres.start()
         self._say(
-            f"PostgreSQL works ({time.monotonic() - began:.1f} s):"
-            f" {self.postgres.dsn.rpartition('@')[2]}"
+            f"PostgreSQL works ({time.monotonic() - began:.1f} s): {shown(self.postgres.url)}"
         )
         if needed:
             self._step(

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from shared.errors import Refused, Unavailable
+from shared.logins import CONSOLE, LOGIN
 from shared.stack.folder import MARKER, STATE, DataFolder
 from shared.stack.process import Record, read_record, wait_ended
 from shared.stack.stack import TEND_SECONDS, Stack, never_raising
@@ -115,7 +116,7 @@ def status(data_dir: Path = Path(".backoffice")) -> dict[str, Any]:
         "supervisor_pid": supervisor.pid if supervisor is not None else None,
         "kafka": state.get("kafka", ""),
         "kafka_clients": state.get("kafka_clients", {}),
-        "database_url": state.get("database_url", ""),
+        "database_url": state.get("database_url", "").replace(LOGIN, CONSOLE),
         "commands": state.get("commands", ""),
         "servers": {
             name: _server_now(name, server, alive, supervisor is not None)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared.broker.security import SETTINGS_OF_KAFKA
 from shared.errors import Refused, Unavailable
+from shared.logins import address_of
 from shared.settings import Settings
 from shared.stack.liveness import http_answer
 from shared.stack.ports import HOST, Ports
@@ -105,8 +106,10 @@ class Worker(Part):
             "BACKOFFICE_REPLICA": self.replica,
             "PYTHONUNBUFFERED": "1",
         }
-        if self.service == LAG_EXPORTER:
-            environment.pop("BACKOFFICE_DATABASE_URL", None)  # it needs none
+        # a worker has its own login only; the lag exporter needs none
+        database_url = environment.pop("BACKOFFICE_DATABASE_URL", "")
+        if self.service != LAG_EXPORTER:
+            environment["BACKOFFICE_DATABASE_URL"] = address_of(self.service, database_url)
         launch = Launch(
             name=self.name,
             command=(sys.executable, "-m", module_of(self.service)),

@@ -24,7 +24,7 @@ LOOKED_AT = {
 
 
 async def verify(connection: AsyncConnection, in_flight_minutes: int = 5) -> Report:
-    """Run all checks in one snapshot, as the role `auditor`.
+    """Run all checks in one snapshot, under the login `auditor`.
 
     `connection` must not have run a query in its transaction yet. A realization that was issued and
     not settled is in flight. It is a fault when it is older than `in_flight_minutes`, and so is a

@@ -27,6 +27,7 @@ from shared.broker.security import kafka_access
 from shared.broker.topics import TIMESHEET_APPROVED
 from shared.events.ats import TimesheetApproved
 from tests.bench.setup import Clock, Place, Took
+from tests.conftest import as_superuser
 
 RECORDS_AT_ONCE = 10_000
 FETCH_BYTES = 8 * 1024 * 1024
@@ -226,7 +227,7 @@ class OrmLine(Base):
 
 async def one_by_one(place: Place, clock: Clock, messages: int, requirements: int) -> Took:
     """One message, one session, one transaction, one commit of its offset."""
-    engine = create_async_engine(place.url)
+    engine = create_async_engine(as_superuser(place.url))
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     sessions = async_sessionmaker(engine, expire_on_commit=False)

@@ -25,6 +25,7 @@ from shared.consumer.unit_of_work import UnitOfWork
 from shared.database import engine_for
 from shared.settings import settings
 from tests.bench.setup import BenchServers, environment
+from tests.conftest import as_superuser
 from tests.ledgers.delivering import Delivering
 from tests.ledgers.fake import playing
 from tests.ledgers.many import Silent, queue_many
@@ -128,7 +129,7 @@ async def _engine(url: str, documents: int, concurrency: int) -> float:
     def engine_of(role: str) -> AsyncEngine:
         if role not in engines:
             engines[role] = (
-                create_async_engine(settings().database_url)
+                create_async_engine(as_superuser(settings().database_url))
                 if role == "owner"
                 else engine_for(role, settings().database_url)
             )

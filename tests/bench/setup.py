@@ -17,16 +17,17 @@ from typing import Any
 
 import asyncpg
 import psutil
-from sqlalchemy import make_url
 
 from shared.broker.acls import ADMIN
 from shared.broker.topics import full_name
+from shared.logins import plain_dsn
+from shared.migrations.logins import DATABASE, MAINTENANCE
 from shared.settings import settings
 from shared.stack.choice import Broker
 from shared.stack.ports import HOST, Ports
-from shared.stack.postgres import plain_dsn
 from shared.stack.stack import Stack, running_stack
 from shared.stack.workers import Worker, wait_until_ready
+from tests.conftest import as_superuser, database_address, new_database, run_sql
 from tests.kafka_users import prepare
 
 MEBIBYTE = 1024 * 1024
@@ -56,7 +57,7 @@ class Place:
 
     async def owner(self) -> asyncpg.Connection:
         """A connection that may do everything."""
-        return await asyncpg.connect(plain_dsn(self.url))
+        return await asyncpg.connect(plain_dsn(as_superuser(self.url)))
 
     async def value(self, statement: str, *values: Any) -> Any:
         """One value, on a connection of its own."""
@@ -118,6 +119,10 @@ class BenchServers:
     data: Path
     _made: int = 0
 
+    @property
+    def _administration(self) -> str:
+        return database_address(self.stack.postgres.admin_url, MAINTENANCE)
+
     @contextmanager
     def place(self, name: str, partitions: int = 4) -> Iterator[Place]:
         """A migrated, empty database and empty topics; both are gone from the settings
@@ -125,13 +130,10 @@ class BenchServers:
         """
         self._made += 1
         own = f"bench_{name}_{self._made}"
-        base = make_url(self.stack.postgres.admin_url)
-        asyncio.run(
-            _sql(self.stack.postgres.admin_url, f"CREATE DATABASE {own} TEMPLATE {base.database}")
-        )
+        asyncio.run(new_database(self._administration, own, DATABASE))
         place = Place(
             own,
-            base.set(database=own).render_as_string(hide_password=False),
+            database_address(self.stack.postgres.url, own),
             self.stack.kafka,
             self.data,
         )
@@ -141,9 +143,7 @@ class BenchServers:
                 yield place
             finally:
                 place.stop()
-                asyncio.run(
-                    _sql(self.stack.postgres.admin_url, f"DROP DATABASE {own} WITH (FORCE)")
-                )
+                asyncio.run(run_sql(self._administration, f"DROP DATABASE {own} WITH (FORCE)"))
 
     def clock(self, workers: Sequence[Worker] = ()) -> "Clock":
         """A clock that also counts what the servers and these workers compute; without workers,
@@ -261,16 +261,6 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
             else:
                 os.environ[name] = value
         settings.cache_clear()
-
-
-async def _sql(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(
-        plain_dsn(make_url(url).set(database="postgres").render_as_string(hide_password=False))
-    )
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def until(

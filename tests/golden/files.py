@@ -10,14 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-from sqlalchemy import make_url
-
 from shared.migrations.__main__ import migrate
 from shared.settings import Settings
-from shared.stack.choice import choose_database
+from shared.stack.choice import Database, choose_database
 from shared.stack.ports import Ports
-from shared.stack.postgres import plain_dsn
+from tests.conftest import database_address, new_database
 from tests.golden.replay import Replay, Rows, Step, outputs, texts
 from tests.histories.office import Office
 
@@ -51,26 +48,18 @@ def databases() -> Iterator[Any]:
         server, _ = choose_database(Settings(), place, Ports(place, print), print)
         server.start()
         try:
-            yield _new_databases(server.admin_url)
+            yield _new_databases(server)
         finally:
             server.stop()
 
 
-def _new_databases(url: str) -> Iterator[str]:
+def _new_databases(server: Database) -> Iterator[str]:
     while True:
         name = f"golden_{uuid.uuid4().hex[:12]}"
-        asyncio.run(_create(url, name))
-        own = make_url(url).set(database=name).render_as_string(hide_password=False)
+        asyncio.run(new_database(server.admin_url, name))
+        own = database_address(server.url, name)
         asyncio.run(migrate(own))
         yield own
-
-
-async def _create(url: str, name: str) -> None:
-    connection = await asyncpg.connect(plain_dsn(url))
-    try:
-        await connection.execute(f"CREATE DATABASE {name}")
-    finally:
-        await connection.close()
 
 
 async def replay_documents(url: str, steps: Sequence[Step]) -> tuple[Rows, dict[str, str]]:

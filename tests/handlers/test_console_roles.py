@@ -56,5 +56,5 @@ async def test_the_console_reads_its_views_and_nothing_else(
 async def test_an_unreachable_database_is_unavailable() -> None:
     """A message with what to do, not a traceback."""
     with pytest.raises(Unavailable, match="the database does not answer"):
-        async with open_snapshot("postgresql+asyncpg://postgres@127.0.0.1:9/backoffice"):
+        async with open_snapshot("postgresql+asyncpg://console@127.0.0.1:9/backoffice"):
             pass

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from services.console.cli import application
 from shared.broker.security import kafka_access
-from shared.stack.postgres import plain_dsn
+from shared.logins import plain_dsn
+from tests.conftest import as_superuser
 
 COMPANY = "acme-us"
 BILLTO = """level,id,parent_id,name,account_name,address,city,state,zip
@@ -56,7 +57,7 @@ def add_company(database: str) -> None:
     """The billing company is known, as if its service had made it."""
 
     async def work() -> None:
-        connection = await asyncpg.connect(plain_dsn(database))
+        connection = await asyncpg.connect(plain_dsn(as_superuser(database)))
         await connection.execute(
             "INSERT INTO fee_realizer.billing_company (billing_company, known) VALUES ($1, true)",
             COMPANY,

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -24,7 +25,7 @@ from shared.database import engine_for
 from shared.events.commands import AnyCommand, key_of
 from shared.verify import Report, verify
 from tests.builders import record
-from tests.conftest import RecordingProducer, process
+from tests.conftest import RecordingProducer, as_superuser, process
 from tests.histories import domain as domain
 from tests.histories.reference.ledger import Billed, Open
 
@@ -79,8 +80,8 @@ class Office:
 
     async def connect(self) -> None:
         """Connects and starts the workers; commits need not reach the disk: nothing is killed."""
-        self.engines["owner"] = create_async_engine(self.url)
-        name = self.url.rsplit("/", 1)[1].partition("?")[0]
+        self.engines["owner"] = create_async_engine(as_superuser(self.url))
+        name = urlsplit(self.url).path[1:]
         async with self.engines["owner"].connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))

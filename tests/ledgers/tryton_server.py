@@ -27,8 +27,9 @@ from typing import Any
 import asyncpg
 from sqlalchemy import make_url
 
+from shared.logins import plain_dsn
 from shared.stack.jars import cache_folder
-from shared.stack.postgres import PROGRAMS, plain_dsn
+from shared.stack.postgres import PROGRAMS
 from tests.running import free_port
 
 HERE = Path(__file__).parent

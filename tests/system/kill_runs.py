@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -28,7 +28,7 @@ from shared.stack.kafka import KafkaServer
 from shared.stack.postgres import PostgresServer
 from shared.verify import verify
 from tests import builders
-from tests.conftest import Configure
+from tests.conftest import Configure, as_superuser, database_address, new_database
 from tests.kafka_users import prepare
 from tests.running import Observer, Sent, answers, command, publish, records_of, until
 from tests.signed import Office
@@ -124,13 +124,8 @@ async def new_run(
     Where commands are `signed`, this process signs them and the workers carry out no other.
     """
     name = f"run_{uuid.uuid4().hex[:10]}"
-    admin = create_async_engine(
-        made.postgres.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool
-    )
-    async with admin.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    await admin.dispose()
-    url = make_url(made.postgres.admin_url).set(database=name).render_as_string(hide_password=False)
+    await new_database(made.postgres.admin_url, name)
+    url = database_address(made.postgres.url, name)
     await migrate(url)
     folder = made.folder / name
     folder.mkdir()
@@ -143,7 +138,7 @@ async def new_run(
         today=TODAY,
     )
     await prepare(made.kafka)
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(as_superuser(url), poolclass=NullPool)
 
     def owner(role: str) -> AsyncEngine:
         return engine

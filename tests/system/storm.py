@@ -337,7 +337,7 @@ class Storm:
         """PostgreSQL ends every connection, in the middle of transactions."""
         await self._a_moment()
         engine = create_async_engine(
-            self.run.servers.postgres.url, isolation_level="AUTOCOMMIT", poolclass=NullPool
+            self.run.servers.postgres.admin_url, isolation_level="AUTOCOMMIT", poolclass=NullPool
         )
         with contextlib.suppress(Exception):
             async with engine.connect() as connection:

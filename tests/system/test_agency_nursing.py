@@ -21,8 +21,8 @@ from typing import Any
 import asyncpg
 import pytest
 
+from shared.logins import plain_dsn
 from shared.stack import Stack, running_stack
-from shared.stack.postgres import plain_dsn
 from shared.stack.workers import STANDARD
 
 DATA = (

@@ -36,7 +36,7 @@ from tests.bad_messages import (
     sheet,
 )
 from tests.builders import COMPANY
-from tests.conftest import EngineOf, finish
+from tests.conftest import EngineOf, as_superuser, finish
 from tests.running import (
     Observer,
     Sent,
@@ -170,7 +170,7 @@ def lay_out() -> tuple[list[Sent], dict[str, tuple[int, str, str]]]:
 
 async def run_all(stack: dict[str, str], folder: Path) -> Outcome:
     """Publish, run fee_realizer and the invoicer until nothing moves, and read everything."""
-    engine = create_async_engine(settings().database_url)
+    engine = create_async_engine(as_superuser(settings().database_url))
     observer = Observer(lambda role: engine, ("fee_realizer", "invoicer"))
     records, places = lay_out()
     await publish(records)

@@ -28,14 +28,16 @@ from aiokafka.errors import KafkaError
 from shared.broker.acls import ADMIN
 from shared.broker.security import KafkaAccess
 from shared.errors import Refused
+from shared.logins import LOGINS, OWNER, address_of, plain_dsn
 from shared.stack import Stack, down, logins, running_stack, status, up
 from shared.stack import stack as stack_module
 from shared.stack.containers import ContainerPostgres, why_no_containers
 from shared.stack.folder import DataFolder
 from shared.stack.kafka import KafkaServer
-from shared.stack.postgres import PostgresServer, list_databases, plain_dsn
+from shared.stack.postgres import PostgresServer, list_databases
 from shared.stack.probe import TOPIC
 from shared.stack.process import Launch, Record, start_child
+from tests.system.logins_of_before import check_upgraded, make_logins_of_before
 
 PATIENCE_SECONDS = 30.0
 
@@ -161,13 +163,14 @@ def check_closed(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSFILE", "/nonexistent")
     for dsn in (plain_dsn(postgres.admin_url), postgres.socket_dsn):
         address = re.sub(r"passfile=[^&]*&?", "", dsn)
-        for login in (logins.SUPERUSER, logins.OWNER, logins.SERVICES):
-            with pytest.raises(asyncpg.InvalidPasswordError):
-                sql(address.replace("//postgres@", f"//{login}:guessed@"), "SELECT 1")
+        for login in (logins.SUPERUSER, OWNER, *LOGINS):
+            for password in (":guessed", ""):
+                with pytest.raises(asyncpg.InvalidPasswordError):
+                    sql(address.replace("//postgres@", f"//{login}{password}@"), "SELECT 1")
     program = "COPY kept FROM PROGRAM 'env'"
-    for url in (postgres.url, postgres.owner_url):
+    for login in (OWNER, *LOGINS):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            sql(plain_dsn(url), program, "SELECT 1")
+            sql(plain_dsn(address_of(login, postgres.url)), program, "SELECT 1")
     assert sql(
         postgres.socket_dsn,
         "SELECT DISTINCT auth_method FROM pg_hba_file_rules",
@@ -216,7 +219,8 @@ def test_what_was_written_survives_a_restart_and_a_crash(
 ) -> None:
     """A record and a row survive stop and kill -9.
 
-    The addresses stay the same. Meanwhile another user of the machine gets in nowhere.
+    The addresses stay the same. Meanwhile another user of the machine gets in nowhere. The logins
+    of the version before are brought up to date.
     """
     monkeypatch.setenv("BACKOFFICE_CANARY", "canary")
     monkeypatch.setenv("CANARY", "canary")
@@ -231,6 +235,7 @@ def test_what_was_written_survives_a_restart_and_a_crash(
         check_closed(stack, monkeypatch)
         assert isinstance(stack.kafka, KafkaServer)
         check_kafka_closed(stack.kafka)
+        make_logins_of_before(stack.data, stack.postgres)
     # As in a data folder of the versions whose Kafka had no users: they are made at this start.
     shutil.rmtree(tmp_path / "data" / logins.PASSFILES / "kafka")
     (tmp_path / "data" / "kafka" / "users.sha256").unlink()
@@ -242,15 +247,16 @@ def test_what_was_written_survives_a_restart_and_a_crash(
         kafka, postgres = stack.kafka, stack.postgres
         assert isinstance(kafka, KafkaServer)
         assert isinstance(postgres, PostgresServer)
+        check_upgraded(stack.data, postgres)
         kafka.kill()
         postgres.kill()
-        assert (kafka.pid, postgres.pid, list_databases(postgres.dsn)) == (None, None, None)
+        assert (kafka.pid, postgres.pid, list_databases(postgres.admin_url)) == (None, None, None)
         postgres.start()
         kafka.start()
         assert read(stack.kafka.access(ADMIN), later) == b"later"
         assert sql(postgres.socket_dsn, "SELECT word FROM kept ORDER BY 1") == ["kept", "later"]
         assert sql(
-            postgres.dsn,
+            postgres.socket_dsn,
             "SELECT setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit')",
         ) == ["on", "on"]
     assert processes_of(tmp_path / "data") == []
@@ -277,7 +283,7 @@ def test_a_worker_that_was_not_asked_to_stop_is_restarted(
         assert "CANARY" not in environment and "BACKOFFICE_CANARY" not in environment
         assert environment["BACKOFFICE_TICK_SECONDS"] == "14"
         users = "SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE '%{}%'"
-        assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["backoffice"]
+        assert sql(plain_dsn(stack.postgres.admin_url), users.format("scheduler")) == ["scheduler"]
         assert worker.is_ready()
         check_environment(first, stack.data)
         os.kill(first, signal.SIGKILL)
@@ -330,7 +336,7 @@ def test_a_server_that_ends_or_hangs_is_restarted(
         assert first is not None
         os.kill(first, signal.SIGKILL)
         assert within_patience(lambda: said[-1] == "postgres was started again")
-        assert list_databases(stack.postgres.dsn) is not None
+        assert list_databases(stack.postgres.admin_url) is not None
         assert "was killed by signal 9 at" in status(data)["servers"]["postgres"]["reason"]
         for pid in (stack.kafka.pid, stack.postgres.pid):
             assert pid is not None
@@ -373,7 +379,7 @@ def test_a_full_disk_during_a_check_stops_nothing(
         assert sum("tried again" in each for each in said) == 1
         full.clear()
         assert within_patience(lambda: stack.postgres.pid not in (None, first))
-        assert within_patience(lambda: list_databases(stack.postgres.dsn) is not None)
+        assert within_patience(lambda: list_databases(stack.postgres.admin_url) is not None)
 
 
 def test_up_and_down(tmp_path: Path) -> None:
@@ -410,7 +416,7 @@ def test_killed_supervisor(tmp_path: Path) -> None:
     now = up(data, detach=True, workers=(), say=silent, provision=False)
     assert all(secret not in json.dumps(now) for secret in passwords(data))
     server = now["database_url"].partition("@")[2].partition("/")[0]
-    dsn = plain_dsn(logins.address(data, logins.SUPERUSER, server))
+    dsn = plain_dsn(logins.address(data, server, logins.SUPERUSER))
     sql(dsn, "CREATE TABLE kept (word text)", "INSERT INTO kept VALUES ('kept') RETURNING word")
     os.kill(now["supervisor_pid"], signal.SIGKILL)
     assert within_patience(lambda: status(data)["phase"] == "killed")
@@ -531,4 +537,4 @@ def test_containers_hold_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("BACKOFFICE_STACK", "docker")
     with running_stack(tmp_path / "data", say=silent, provision=False) as stack:
         assert isinstance(stack.postgres, ContainerPostgres)
-        assert sql(stack.postgres.dsn, "SELECT 1") == ["1"]
+        assert sql(plain_dsn(stack.postgres.admin_url), "SELECT 1") == ["1"]

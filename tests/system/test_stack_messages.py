@@ -218,7 +218,7 @@ def test_external_servers_that_do_not_answer_are_named(
     monkeypatch.setenv("BACKOFFICE_STACK", "address")
     monkeypatch.setenv("BACKOFFICE_KAFKA", f"{HOST}:9")
     monkeypatch.setenv(
-        "BACKOFFICE_DATABASE_URL", f"postgresql+asyncpg://app:secret@{HOST}:9/backoffice"
+        "BACKOFFICE_DATABASE_URL", f"postgresql+asyncpg://{{login}}:secret@{HOST}:9/backoffice"
     )
     with pytest.raises(Unavailable, match="BACKOFFICE_DATABASE_URL") as away:
         Stack(tmp_path / "data", say=silent, provision=False).start()

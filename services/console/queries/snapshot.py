@@ -1,4 +1,4 @@
-"""Read-only snapshots of the database: one connection, one role, one point in time.
+"""Read-only snapshots of the database: one connection, one login, one point in time.
 
 It uses the driver itself: SQLAlchemy takes longer to import than most commands take to run.
 """
@@ -11,16 +11,13 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, NewType
-from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 
 from shared.errors import Unavailable
-from shared.settings import database_session
+from shared.logins import CONSOLE, connect
 from shared.sql import named_queries
 
-ROLE = "console"
-CONNECT_SECONDS = 10
 READ_ONLY = "25006"
 NOT_MIGRATED = ("3D000", "3F000", "42P01", "22023", "28")
 """SQL states of a database that does not exist, has no schema yet, or refuses the login."""
@@ -44,11 +41,7 @@ ReadConnection = NewType("ReadConnection", asyncpg.Connection)
 async def open_snapshot(database_url: str) -> AsyncIterator[ReadConnection]:
     """Open a connection that reads one snapshot as `console`. Raises `Unavailable`."""
     try:
-        connection = await asyncpg.connect(
-            **_address(database_url),
-            timeout=CONNECT_SECONDS,
-            server_settings=database_session(ROLE),
-        )
+        connection = await connect(CONSOLE, database_url)
     except Exception as error:
         raise_if_unavailable(error)
         raise
@@ -60,15 +53,6 @@ async def open_snapshot(database_url: str) -> AsyncIterator[ReadConnection]:
         raise
     finally:
         await connection.close()
-
-
-def _address(database_url: str) -> dict[str, Any]:
-    """Return an address for SQLAlchemy as arguments of the driver, which takes `ssl` separately."""
-    address = urlsplit(database_url)
-    options = dict(parse_qsl(address.query))
-    ssl = {"ssl": options.pop("ssl")} if "ssl" in options else {}
-    scheme = address.scheme.partition("+")[0]
-    return {"dsn": address._replace(scheme=scheme, query=urlencode(options)).geturl(), **ssl}
 
 
 async def fetch(connection: ReadConnection, query: str, /, **values: Any) -> list[Row]:
@@ -113,6 +97,8 @@ def raise_if_unavailable(error: Exception) -> None:
     # Slow to import, and needed for errors only.
     from shared.database import infrastructure_unavailable, sqlstate
 
+    if isinstance(error, Unavailable):
+        return  # it says what to do
     state = sqlstate(error)
     if state.startswith(NOT_MIGRATED) or (infrastructure_unavailable(error) and state != READ_ONLY):
         inner = getattr(error, "orig", None) or error  # SQLAlchemy's errors wrap the driver's

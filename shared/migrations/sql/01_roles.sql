@@ -1,19 +1,5 @@
--- Roles: one per service; none owns a table. A login takes its service's role when it connects.
-DO $$
-DECLARE role_name text;
-BEGIN
-  FOREACH role_name IN ARRAY ARRAY['fee_realizer', 'scheduler', 'invoicer', 'arg_sync',
-      'console', 'auditor'] LOOP
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
-    END IF;
-    EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
-    -- The login of the services, where it is not the one that migrates (the stack makes it).
-    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'backoffice') THEN
-      EXECUTE format('GRANT %I TO backoffice', role_name);
-    END IF;
-  END LOOP;
-END $$;
+-- One login for each service; none owns a table. An administrator makes them before
+-- (`shared.migrations.logins`).
 CREATE SCHEMA fee_realizer;
 CREATE SCHEMA scheduler;
 CREATE SCHEMA invoicer;
@@ -87,10 +73,11 @@ BEGIN
         worker_id text PRIMARY KEY, shown_as text NOT NULL, actor text NOT NULL,
         reason text NOT NULL, command_id text NOT NULL,
         forgotten_at timestamptz NOT NULL DEFAULT now());
-      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.dead_letter,
-          %1$I.stopped_partition TO %1$I;
+      GRANT SELECT, INSERT, UPDATE, DELETE ON %1$I.outbox, %1$I.stopped_partition TO %1$I;
       GRANT SELECT, INSERT ON %1$I.command, %1$I.command_conflict, %1$I.forgotten_worker,
-          %1$I.refused_command TO %1$I;
+          %1$I.refused_command, %1$I.dead_letter TO %1$I;
+      GRANT UPDATE (state, closed_by, closed_reason, closed_at, record_key, record_value, headers)
+          ON %1$I.dead_letter TO %1$I;
       GRANT UPDATE (body) ON %1$I.command TO %1$I;  -- a replayed value that names such a worker
     $t$, service);
   END LOOP;

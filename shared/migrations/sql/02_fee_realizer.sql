@@ -240,13 +240,15 @@ CREATE TABLE fee_realizer.business_date (
 
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.business_date TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE ON fee_realizer.billing_company, fee_realizer.tax_rate,
-  fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.rate_version,
-  fee_realizer.catalog_item, fee_realizer.source_document TO fee_realizer;
+  fee_realizer.requirement, fee_realizer.requirement_status, fee_realizer.catalog_item,
+  fee_realizer.source_document TO fee_realizer;
 GRANT DELETE ON fee_realizer.requirement_status TO fee_realizer;
 GRANT SELECT, INSERT ON fee_realizer.requirement_revision, fee_realizer.source_revision,
-  fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_confirmation,
+  fee_realizer.adjustment_timesheet, fee_realizer.realization, fee_realizer.rate_version,
+  fee_realizer.rate_confirmation,
   fee_realizer.hold_event TO fee_realizer;
 GRANT UPDATE (body) ON fee_realizer.source_revision TO fee_realizer;  -- of a forgotten worker
+GRANT UPDATE (until_book) ON fee_realizer.rate_version TO fee_realizer;
 GRANT SELECT, INSERT, DELETE ON fee_realizer.document_fact, fee_realizer.rate_impact
   TO fee_realizer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON fee_realizer.pricing_queue TO fee_realizer;

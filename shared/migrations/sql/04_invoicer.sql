@@ -338,16 +338,27 @@ BEGIN
       'FOR EACH STATEMENT EXECUTE FUNCTION invoicer.refuse_change()', name);
   END LOOP;
 END $$;
+-- A number is given once: the next number of a series only grows.
+CREATE FUNCTION invoicer.refuse_lower_number() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the next number of % % is %; it takes no lower one', OLD.billing_company,
+    OLD.series, OLD.next_number;
+END $$;
+CREATE TRIGGER number_series_grows BEFORE UPDATE ON invoicer.number_series FOR EACH ROW
+  WHEN (NEW.next_number < OLD.next_number) EXECUTE FUNCTION invoicer.refuse_lower_number();
 
 -- Facts are only inserted; the head rows, series and settings are updated; lines leave their place.
 GRANT SELECT, INSERT ON
   invoicer.pay_line, invoicer.invoice, invoicer.invoice_line, invoicer.invoice_worker,
   invoicer.invoice_seal, invoicer.batch, invoicer.replaced_line, invoicer.operator_edit,
   invoicer.write_off, invoicer.number_jump, invoicer.billto_revision, invoicer.preview,
-  invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment TO invoicer;
+  invoicer.preview_document, invoicer.preview_line, invoicer.download, invoicer.payment,
+  invoicer.number_series, invoicer.parked_debtor TO invoicer;
+GRANT UPDATE (next_number, last_date) ON invoicer.number_series TO invoicer;
+GRANT UPDATE (billed_in_batch) ON invoicer.parked_debtor TO invoicer;
 GRANT SELECT, INSERT, UPDATE ON
-  invoicer.settled_document, invoicer.number_series, invoicer.billto_node, invoicer.debtor_terms,
-  invoicer.time_group, invoicer.parked_debtor TO invoicer;
+  invoicer.settled_document, invoicer.billto_node, invoicer.debtor_terms, invoicer.time_group
+  TO invoicer;
 GRANT SELECT, INSERT, DELETE ON invoicer.open_line, invoicer.draft_line TO invoicer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON invoicer.snooze TO invoicer;
 

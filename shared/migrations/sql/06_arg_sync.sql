@@ -154,6 +154,14 @@ CREATE TABLE arg_sync.payment (
       paid_on date NOT NULL, read_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (ledger, payment_id, remote_id, entry_no));
 CREATE INDEX payment_document ON arg_sync.payment (ledger, remote_id);
+-- A payment is assigned to an invoice once.
+CREATE FUNCTION arg_sync.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'payment % of % belongs to %; a change is an entry of the difference',
+    OLD.payment_id, OLD.ledger, OLD.invoice_number;
+END $$;
+CREATE TRIGGER payment_assigned_once BEFORE UPDATE ON arg_sync.payment FOR EACH ROW
+  WHEN (OLD.invoice_id IS NOT NULL) EXECUTE FUNCTION arg_sync.refuse_change();
 CREATE INDEX payment_unmatched ON arg_sync.payment (ledger, remote_id) WHERE invoice_id IS NULL;
 CREATE TABLE arg_sync.payment_cursor (
   ledger text PRIMARY KEY REFERENCES arg_sync.connection, generation integer NOT NULL,
@@ -208,9 +216,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON arg_sync.ledger_kind, arg_sync.secret, a
     arg_sync.call_count, arg_sync.held_command, arg_sync.customer, arg_sync.mapping_problem
     TO arg_sync;
 GRANT SELECT, INSERT, UPDATE ON arg_sync.connection, arg_sync.mapping, arg_sync.delivery,
-    arg_sync.call_pacing, arg_sync.drift, arg_sync.payment_cursor,
-  arg_sync.payment, arg_sync.reconciliation TO arg_sync;
+    arg_sync.call_pacing, arg_sync.payment_cursor, arg_sync.reconciliation,
+    arg_sync.sealing_key TO arg_sync;
 GRANT SELECT ON arg_sync.waiting_credit_note TO arg_sync;
-GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction,
-    arg_sync.attempt TO arg_sync;
-GRANT SELECT, INSERT, UPDATE ON arg_sync.sealing_key TO arg_sync;
+GRANT SELECT, INSERT ON arg_sync.received_document, arg_sync.correction, arg_sync.payment,
+    arg_sync.drift, arg_sync.attempt TO arg_sync;
+GRANT UPDATE (invoice_id, invoice_number, currency) ON arg_sync.payment TO arg_sync;
+GRANT UPDATE (resolved_at) ON arg_sync.drift TO arg_sync;
