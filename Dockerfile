@@ -15,7 +15,7 @@ RUN useradd --system --uid 1001 --no-create-home backoffice && \
 COPY --from=build /app/.venv /app/.venv
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 \
     BACKOFFICE_STACK=address BACKOFFICE_DATA=/var/lib/backoffice BACKOFFICE_HTTP_HOST=0.0.0.0 BACKOFFICE_HTTP_PORT=8000 BACKOFFICE_LOG_FORMAT=json
-USER backoffice
+USER 1001
 WORKDIR /tmp
 EXPOSE 8000
 # Ready is progress, not "the process is up". The steps that run once override this.

@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS := $(if $(STORE),1,0)
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help install demo test check nightly mutants fuzz bench clean
+.PHONY: help env install demo test check nightly mutants fuzz bench clean
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
@@ -31,6 +31,7 @@ help:
 	@echo "make mutants  changes the rules one by one and prints how many changes the fast tests see"
 	@echo "make fuzz     every reader of foreign input for SECONDS=60 of CPU time each (Linux on x86_64)"
 	@echo "make bench    the benchmarks, as a table of ratios"
+	@echo "make env      writes .env with a new password for each that compose.yaml needs; keeps those it has"
 	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
 	@echo "make clean    removes what can be made again; the data folder .backoffice stays"
 
@@ -47,6 +48,9 @@ $(STAMP): pyproject.toml uv.lock
 	@$(SYNC) || { echo "The dependencies of uv.lock could not be installed; the lines above say which." >&2; exit 1; }
 	@$(VENV)/bin/python -m compileall -q services shared
 	@touch $(STAMP)
+
+env:
+	@"$(PYTHON)" deploy/make_env.py
 
 demo: install
 	@$(VENV)/bin/backoffice demo

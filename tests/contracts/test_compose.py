@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from faststream.prometheus.container import MetricsContainer
 from prometheus_client import CollectorRegistry
 
 from shared import telemetry
+from shared.logins import LOGINS, OWNER, SERVICES
 from shared.stack.containers import KAFKA_IMAGE, POSTGRES_IMAGE
 from shared.stack.folder import MADE_WITH
 from shared.stack.workers import LAG_EXPORTER, STANDARD, module_of
@@ -24,6 +26,7 @@ DASHBOARDS = ROOT / "shared" / "dashboards"
 SCHEMA = Path(__file__).with_name("compose-spec") / "compose-spec.json"
 # What Prometheus itself adds to a target.
 OF_PROMETHEUS = {"up"}
+NEEDED = re.compile(r"\$\{(\w+):\?")
 METRIC = re.compile(r"\b(?:backoffice|faststream|kafka)_[a-z0-9_]+|\bup\b")
 
 
@@ -104,7 +107,7 @@ def test_files_that_compose_mounts_are_there() -> None:
 
 
 def test_ports_are_for_this_machine_alone() -> None:
-    """No port is published to the network: Kafka trusts all clients."""
+    """No port is published to the network: none has TLS."""
     ports = [
         port for service in compose_file()["services"].values() for port in service.get("ports", [])
     ]
@@ -176,10 +179,73 @@ def test_dashboard_shows_what_must_be_watched() -> None:
         assert metric in asked
 
 
-def test_no_default_password() -> None:
-    """Compose refuses to start without a password: its port is open to each user of the machine."""
+def test_no_default_password(tmp_path: Path) -> None:
+    """Compose refuses to start without any of its passwords; `make env` writes all of them, each
+    another one, for this user only, and keeps those that are there.
+    """
     text = (ROOT / "compose.yaml").read_text()
-    assert set(re.findall(r"\$\{POSTGRES_PASSWORD(.)(.)", text)) == {(":", "?")}
+    passwords = set(re.findall(r"\$\{(\w*PASSWORD\w*)", text))
+    assert passwords == set(re.findall(r"\$\{(\w*PASSWORD\w*):\?run make env\}", text))
+    assert {f"DATABASE_PASSWORD_{login.upper()}" for login in (OWNER, *LOGINS)} < passwords
+    (tmp_path / "compose.yaml").write_text(text)
+    (tmp_path / ".env").write_text("GRAFANA_PASSWORD=mine")
+    for added in (f"{len(passwords) - 1} passwords added", ".env has every password"):
+        command = [sys.executable, ROOT / "deploy" / "make_env.py", tmp_path]
+        assert added in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    made = dict(line.split("=") for line in (tmp_path / ".env").read_text().splitlines())
+    assert set(made) == passwords
+    assert made.pop("GRAFANA_PASSWORD") == "mine"
+    assert len(set(made.values())) == len(made) and min(map(len, made.values())) > 40
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_each_container_has_its_own_login() -> None:
+    """A worker has its own login of PostgreSQL and its own user of Kafka, and no other password;
+    only the one step that makes the logins has the superuser's.
+    """
+    services = compose_file()["services"]
+    logins = {"migrate": OWNER, **{one: one for one in SERVICES}}
+    for name, service in services.items():
+        given = service.get("environment", {})
+        url = given.get("BACKOFFICE_DATABASE_URL", "")
+        if name in logins:
+            password = f"${{DATABASE_PASSWORD_{logins[name].upper()}:?run make env}}"
+            assert url.startswith(f"postgresql+asyncpg://{logins[name]}:{password}@postgres:"), name
+        if name in STANDARD:
+            user = given["BACKOFFICE_KAFKA_USER"]
+            password = f"${{KAFKA_PASSWORD_{user.upper()}:?run make env}}"
+            assert (user, given["BACKOFFICE_KAFKA_PASSWORD"]) == (name, password)
+            passwords = re.findall("_PASSWORD_", json.dumps(service))
+            assert len(passwords) == (1 if name == LAG_EXPORTER else 2)
+        assert ("${POSTGRES_PASSWORD" in json.dumps(given)) == (name in ("postgres", "logins"))
+
+
+def test_containers_are_closed() -> None:
+    """None is root, writes outside its volumes and /tmp, or gains rights; Grafana asks for a
+    password.
+    """
+    services = compose_file()["services"]
+    for name, service in services.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "/tmp" in service["tmpfs"]
+        assert "privileged" not in service and "cap_add" not in service
+        assert service["image"] == "staffing-back-office" or int(service["user"].split(":")[0]) > 0
+    assert "\nUSER 1001\n" in (ROOT / "Dockerfile").read_text()
+    grafana = services["grafana"]["environment"]
+    assert grafana["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD:?run make env}"
+
+
+def test_kafka_asks_every_client_for_a_password() -> None:
+    """On each listener, and its authorizer denies what no ACL allows."""
+    kafka = compose_file()["services"]["kafka"]["environment"]
+    protocols = kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    assert {one.partition(":")[2] for one in protocols} == {"SASL_PLAINTEXT"}
+    assert kafka["KAFKA_AUTHORIZER_CLASS_NAME"].endswith(".StandardAuthorizer")
+    assert "KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND" not in kafka
+    assert kafka["KAFKA_SUPER_USERS"] == "User:admin"
 
 
 def _has_compose() -> bool:
@@ -199,7 +265,7 @@ def test_compose_accepts_its_file() -> None:
     answer = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
-        env=os.environ | {"POSTGRES_PASSWORD": "canary"},
+        env=os.environ | dict.fromkeys(NEEDED.findall((ROOT / "compose.yaml").read_text()), "x"),
         capture_output=True,
         text=True,
         timeout=60,
