@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS := $(if $(STORE),1,0)
 export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
-.PHONY: help env install demo test check nightly mutants fuzz bench clean
+.PHONY: help env audit sbom install demo test check nightly mutants fuzz bench clean
 
 help:
 	@echo "make demo     a sample month, from events to invoices, on a stack of its own"
@@ -32,6 +32,8 @@ help:
 	@echo "make fuzz     every reader of foreign input for SECONDS=60 of CPU time each (Linux on x86_64)"
 	@echo "make bench    the benchmarks, as a table of ratios"
 	@echo "make env      writes .env with a new password for each that compose.yaml needs; keeps those it has"
+	@echo "make audit    known faults of the locked packages; tests/audit-allowed.txt allows some until a day"
+	@echo "make sbom     out/sbom.cdx.json: every package, jar and font of the product (CycloneDX)"
 	@echo "make install  only .venv with the locked dependencies and .venv/bin/backoffice"
 	@echo "make clean    removes what can be made again; the data folder .backoffice stays"
 
@@ -51,6 +53,12 @@ $(STAMP): pyproject.toml uv.lock
 
 env:
 	@"$(PYTHON)" deploy/make_env.py
+
+audit: install
+	@$(VENV)/bin/python -m tests.audit
+
+sbom: install
+	@$(VENV)/bin/python -m tests.sbom out/sbom.cdx.json
 
 demo: install
 	@$(VENV)/bin/backoffice demo
