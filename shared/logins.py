@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # the supervisor needs names and addresses only
     import asyncpg
 
 LOGIN = "{login}"
-"""What stands in an address for the name of the login."""
+"""What an address has in place of the name of the login."""
 OWNER = "backoffice_owner"
 """Owns database and schemas and runs the migrations; no process of a service has it."""
 SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
@@ -93,7 +93,7 @@ async def connect_to(url: str, session: dict[str, str] | None = None) -> "asyncp
 
 
 def _tls_failure(error: Exception, url: str) -> str | None:
-    """Say in a sentence what is wrong with TLS, or None if it is something else."""
+    """Say what is wrong with TLS, or None if it is something else."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in OTHER_NAME:
             return (

@@ -63,6 +63,7 @@ SHARED = {
     "telemetry",
     "faults",
     "database",
+    "logins",
     "consumer",
     "broker",
     "lag_exporter",

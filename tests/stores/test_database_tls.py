@@ -32,7 +32,7 @@ from tests.system.test_system_certificates import make_certificates
 
 PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin/initdb"))
 PASSWORD = "of-the-superuser"
-# Without TLS nobody gets in; the office's database asks for a certificate of the client, too.
+# Without TLS no one gets in; the office's database asks for a certificate of the client, too.
 ACCESS = """\
 hostssl office all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
 hostssl all all 127.0.0.1/32 scram-sha-256
@@ -195,21 +195,21 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_what_is_wrong_with_tls_is_said_in_a_sentence(server: Server, case: str) -> None:
+async def test_what_is_wrong_with_tls_is_said(server: Server, case: str) -> None:
     """Each is refused, for a service, the console and the migrations, with what to do."""
-    changed, sentence = REFUSED[case]
+    changed, message = REFUSED[case]
     options = {
         name: server.folder / value if str(value).endswith(".pem") else value
         for name, value in changed.items()
     }
     url = server.url(**options)  # type: ignore[arg-type]
-    with pytest.raises(Unavailable, match=sentence) as refused:
+    with pytest.raises(Unavailable, match=message) as refused:
         await connect("invoicer", url)
     assert f":{server.port}/office" in refused.value.message
-    with pytest.raises(Unavailable, match=sentence):
+    with pytest.raises(Unavailable, match=message):
         async with open_snapshot(url):
             pass
-    with pytest.raises(Unavailable, match=sentence):
+    with pytest.raises(Unavailable, match=message):
         await engine_for("auditor", url).connect().start()
 
 
@@ -221,7 +221,7 @@ async def test_a_client_certificate_of_another_authority_is_refused(server: Serv
 
 
 async def test_migrations_say_what_is_wrong_with_tls(server: Server) -> None:
-    """One sentence and exit 1, no traceback."""
+    """One message and exit 1, no traceback."""
     done = await asyncio.to_thread(migrations, server.url(host="127.0.0.1"))
     assert done.returncode == 1
     assert "its certificate is for another host" in done.stderr
