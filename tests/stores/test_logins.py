@@ -166,7 +166,8 @@ def granted(login: str, relation: Any) -> set[str]:
     if relation["view"]:
         return set()
     if login == AUDITOR:
-        return set() if name == "arg_sync.secret" else {f"SELECT FROM {name}"}
+        unread = name == "arg_sync.secret" or relation["schema"] not in SERVICES
+        return set() if unread else {f"SELECT FROM {name}"}
     if login != relation["schema"]:
         return set()
     allowed = CHANGED.get(name, "")
