@@ -67,7 +67,7 @@ class ContainerKafka(ExternalKafka):
         """Start the container. Only root can ask the Docker engine for its variables."""
         from testcontainers.core.container import DockerContainer
 
-        kafka_logins.write_client_files(self._data, self.address, "PLAIN")
+        kafka_logins.write_client_files(self._data, self.address)
         settings = {
             "KAFKA_SASL_ENABLED_MECHANISMS": "PLAIN",
             "KAFKA_SASL_MECHANISM_INTER_BROKER_PROTOCOL": "PLAIN",

@@ -85,13 +85,13 @@ def client_files(data: Path) -> dict[str, str]:
     return {user: str(data / CLIENT_FILES / f"{user}.conf") for user in CLIENTS}
 
 
-def write_client_files(data: Path, address: str, mechanism: str = MECHANISM) -> None:
+def write_client_files(data: Path, address: str) -> None:
     """Write those files."""
     for user, path in client_files(data).items():
         options = {
             "bootstrap.servers": address,
             "security.protocol": PROTOCOL,
-            "sasl.mechanism": mechanism,
+            "sasl.mechanism": "PLAIN",
             "sasl.username": user,
             "sasl.password": password_of(data, user),
         }
@@ -101,23 +101,27 @@ def write_client_files(data: Path, address: str, mechanism: str = MECHANISM) -> 
 def broker_settings(data: Path, listeners: Mapping[str, int]) -> dict[str, str]:
     """The settings with which the broker knows its users, and lets no one else in.
 
-    Clients and the broker itself use SCRAM. SCRAM cannot authenticate the controller, which keeps
+    Our processes and the broker itself use SCRAM. The users of other people's programs may use
+    PLAIN, too: SCRAM of librdkafka before 2.6.1, which distributions ship with kcat, is refused by
+    Kafka 4 (edenhill/kcat#462). SCRAM cannot authenticate the controller, which keeps
     the users of SCRAM, so its listener uses PLAIN; it is on loopback, as all are.
     """
     admin = f'username="{ADMIN}" password="{password_of(data, ADMIN)}"'
     return {
         "listener.security.protocol.map": ",".join(f"{name}:{PROTOCOL}" for name in listeners),
-        "sasl.enabled.mechanisms": MECHANISM,
+        "sasl.enabled.mechanisms": f"{MECHANISM},PLAIN",
         "sasl.mechanism.inter.broker.protocol": MECHANISM,
         "sasl.mechanism.controller.protocol": "PLAIN",
         "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
         "listener.name.controller.plain.sasl.jaas.config": (plain_login(data, ADMIN)),
         **{
-            f"listener.name.{name.lower()}.{MECHANISM.lower()}.sasl.jaas.config": (
-                f"{SCRAM_MODULE} required {admin};"
-            )
+            f"listener.name.{name.lower()}.{mechanism.lower()}.sasl.jaas.config": login
             for name in listeners
             if name != "CONTROLLER"
+            for mechanism, login in (
+                (MECHANISM, f"{SCRAM_MODULE} required {admin};"),
+                ("PLAIN", plain_login(data, *CLIENTS)),
+            )
         },
         "authorizer.class.name": AUTHORIZER,
         "super.users": f"User:{ADMIN}",
