@@ -15,7 +15,8 @@ Invariants:
 - Durability is real: fsync and synchronous_commit are never off.
 """
 
-from shared.stack.stack import Stack, running_stack
+from shared.stack.running import running_stack
+from shared.stack.stack import Stack
 from shared.stack.supervisor import down, status, up
 
 __all__ = ["Stack", "down", "running_stack", "status", "up"]

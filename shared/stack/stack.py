@@ -8,9 +8,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -378,37 +378,6 @@ class Stack:
             "kafka_console": self.kafka_access.environment() if self.kafka.address else {},
             "kafka_clients": client_files(self.data),
         }
-
-
-@contextmanager
-def running_stack(
-    data_dir: Path,
-    workers: Mapping[str, int] | Sequence[str] = (),
-    *,
-    say: Callable[[str], None] = print,
-    fresh: bool = False,
-    provision: bool = True,
-    proxied: tuple[int, int] | None = None,
-) -> Iterator[Stack]:
-    """Run a stack while the block runs; restart what fails, as `up` does."""
-    stack = Stack(
-        data_dir, workers=workers, say=say, fresh=fresh, provision=provision, proxied=proxied
-    )
-    over = threading.Event()
-
-    def tend() -> None:
-        while not over.wait(TEND_SECONDS):
-            stack.tend()
-
-    stack.start()
-    tending = threading.Thread(target=tend, name="stack-tending", daemon=True)
-    tending.start()
-    try:
-        yield stack
-    finally:
-        over.set()
-        stack.stop()
-        tending.join()
 
 
 def never_raising(say: Callable[[str], None]) -> Callable[[str], None]:

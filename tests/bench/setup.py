@@ -25,7 +25,8 @@ from shared.migrations.logins import DATABASE, MAINTENANCE
 from shared.settings import settings
 from shared.stack.choice import Broker
 from shared.stack.ports import HOST, Ports
-from shared.stack.stack import Stack, running_stack
+from shared.stack.running import running_stack
+from shared.stack.stack import Stack
 from shared.stack.workers import Worker, wait_until_ready
 from tests.conftest import as_superuser, database_address, new_database, run_sql
 from tests.kafka_users import prepare
