@@ -17,6 +17,10 @@ from shared.stack.kafka import KafkaServer
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
 
+OPEN_NOTICE = (
+    "commands: open: unsigned commands are carried out, under any name;"
+    " BACKOFFICE_COMMANDS=signed requires signatures"
+)
 KINDS = ("auto", "address", "docker", "embedded")
 
 

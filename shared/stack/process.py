@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -312,3 +312,13 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     except OSError:
         return "(no log)"
     return "\n".join(line[:LINE_SHOWN] for line in text.splitlines()[-lines:])
+
+
+def never_raising(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Wrap a function that prints: a full disk or a closed terminal must not end the stack."""
+
+    def safely(message: str) -> None:
+        with suppress(OSError, ValueError):
+            say(message)
+
+    return safely

@@ -4,13 +4,13 @@ It belongs to the process that made it: its children end when that process dies.
 Where the machine does not support that, the next command on the data folder ends them.
 """
 
+import secrets
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from shared.errors import Unavailable
 from shared.logins import shown
 from shared.settings import OPEN, SIGNED, SIGNING_KEY_FILE, read_settings
 from shared.stack.choice import (
+    OPEN_NOTICE,
     Broker,
     Choice,
     Database,
@@ -35,18 +36,21 @@ from shared.stack.kafka import KafkaServer
 from shared.stack.kafka_logins import client_files
 from shared.stack.ports import Ports
 from shared.stack.postgres import PostgresServer
-from shared.stack.process import Launch, python_environment, run_child, tail, write_json
+from shared.stack.process import (
+    Launch,
+    never_raising,
+    python_environment,
+    run_child,
+    tail,
+    write_json,
+)
 from shared.stack.provisions import Provisions
 from shared.stack.tending import Part, ServerPart
 from shared.stack.workers import Worker, parse_numbers, replicas_of, wait_until_ready
 
+WORKER_STATE = ("name", "service", "replica", "pid", "port", "restarts", "reason")
 STEP_TIMEOUT_SECONDS = 300.0
 TEND_SECONDS = 0.3
-LOCAL_ADMIN = "local-admin"
-OPEN_NOTICE = (
-    "commands: open: unsigned commands are carried out, under any name;"
-    " BACKOFFICE_COMMANDS=signed requires signatures"
-)
 MOST_TENDED_AT_ONCE = 32
 
 
@@ -227,8 +231,8 @@ class Stack:
             self._step(
                 "migrate",
                 "shared.migrations",
-                "upgrade",
                 python_environment(database_url=self.postgres.owner_url),
+                "upgrade",
             )
         self._add_admin()
         self.kafka.start()
@@ -237,11 +241,9 @@ class Stack:
             self._step(
                 "topics",
                 "shared.broker.topics",
+                python_environment("topic_prefix", "partitions")
+                | dict(self.kafka.access(ADMIN).environment()),
                 "--acl" if self.kafka.has_our_users else "",
-                {
-                    **python_environment("topic_prefix", "partitions"),
-                    **self.kafka.access(ADMIN).environment(),
-                },
             )
             known.store()
         self._tend_servers()
@@ -261,20 +263,14 @@ class Stack:
         owned = self._provision and self._choices["postgres"].kind != "address"
         if owned and self.commands == SIGNED and not file.exists():
             environment = python_environment(database_url=self.postgres.owner_url)
-            self._step("admin", "shared.migrations", "admin", environment, LOCAL_ADMIN, str(file))
+            name = f"local-admin-{secrets.token_hex(3)}"  # a lost file does not stop the next one
+            self._step("admin", "shared.migrations", environment, "admin", name, str(file))
 
-    def _step(
-        self,
-        name: str,
-        module: str,
-        argument: str,
-        environment: Mapping[str, str],
-        *more: str,
-    ) -> None:
+    def _step(self, name: str, module: str, environment: Mapping[str, str], *more: str) -> None:
         began = time.monotonic()
         launch = Launch(
             name=name,
-            command=tuple(filter(None, (sys.executable, "-m", module, argument, *more))),
+            command=tuple(filter(None, (sys.executable, "-m", module, *more))),
             log=self.data / "logs" / f"{name}.log",
             environment=environment,
             stop_signal=signal.SIGTERM,
@@ -283,7 +279,7 @@ class Stack:
         code = run_child(self.data, launch, STEP_TIMEOUT_SECONDS)
         if code != 0:
             raise Unavailable(
-                f"The step {name} (python -m {module} {argument}) ended with exit {code}. It said"
+                f"The step {name} ({' '.join(launch.command[1:])}) ended with exit {code}. It said"
                 f" ({launch.log}):\n{tail(launch.log)}"
             )
         self._say(f"{name}: done ({time.monotonic() - began:.1f} s)")
@@ -350,16 +346,7 @@ class Stack:
             "commands": self.commands if "kafka" in self._choices else "",
             "servers": servers,
             "workers": [
-                {
-                    "name": worker.name,
-                    "service": worker.service,
-                    "replica": worker.replica,
-                    "pid": worker.pid,
-                    "port": worker.port,
-                    "restarts": worker.restarts,
-                    "log": str(worker.log),
-                    "reason": worker.reason,
-                }
+                {name: getattr(worker, name) for name in WORKER_STATE} | {"log": str(worker.log)}
                 for worker in self.workers
             ],
         }
@@ -378,13 +365,3 @@ class Stack:
             "kafka_console": self.kafka_access.environment() if self.kafka.address else {},
             "kafka_clients": client_files(self.data),
         }
-
-
-def never_raising(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Wrap a function that prints: a full disk or a closed terminal must not end the stack."""
-
-    def safely(message: str) -> None:
-        with suppress(OSError, ValueError):
-            say(message)
-
-    return safely

@@ -22,8 +22,8 @@ import psutil
 from shared.errors import Refused, Unavailable
 from shared.logins import CONSOLE, LOGIN
 from shared.stack.folder import MARKER, STATE, DataFolder
-from shared.stack.process import Record, read_record, wait_ended
-from shared.stack.stack import TEND_SECONDS, Stack, never_raising
+from shared.stack.process import Record, never_raising, read_record, wait_ended
+from shared.stack.stack import TEND_SECONDS, Stack
 from shared.stack.workers import STANDARD, readiness
 
 DOWN_TIMEOUT_SECONDS = 90.0

@@ -89,7 +89,7 @@ PERSONAL: dict[str, Personal] = {
     "added_by": Personal(STAFF, "who added a program or key", HISTORY, STAYS),
     "disabled_by": Personal(STAFF, "who disabled a key", HISTORY, STAYS),
     "disabled_reason": Personal(STAFF, "why a key was disabled", HISTORY, STAYS),
-    "client": Personal(STAFF, "program and version that sent a command", HISTORY, STAYS),
+    "client": Personal(STAFF, "host of the sender of a command", HISTORY, STAYS),
     "closed_reason": Personal(STAFF, "why a dead letter was closed", HISTORY, STAYS),
 }
 NOT_PERSONAL_TEXT = """

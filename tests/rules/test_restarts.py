@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from shared.stack import tending
-from shared.stack.process import Launch, Record, start_child
+from shared.stack.process import Launch, Record, never_raising, start_child
 from shared.stack.restarts import (
     BUDGET,
     BUDGET_SECONDS,
@@ -23,7 +23,6 @@ from shared.stack.restarts import (
     STEADY_SECONDS,
     RestartSchedule,
 )
-from shared.stack.stack import never_raising
 from shared.stack.supervisor import DOWN_TIMEOUT_SECONDS, notify_systemd
 from shared.stack.tending import Part
 
