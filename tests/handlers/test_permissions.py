@@ -27,7 +27,7 @@ MAY: Mapping[str, str] = {
     "controller": "reconcile",
     "admin": "set-billing-company connect-ledger test-ledger disconnect-ledger import-mapping"
     " replay-dead-letter discard-dead-letter republish skip-records resume-consumer set-person"
-    " add-key rotate-key disable-key forget-worker",
+    " add-key rotate-key disable-key forget-worker rotate-ledger-key",
 }
 """Who may do what, by the roles of the field; written apart from the table of the product."""
 QUESTIONS = ["explain", "rates-impact", "list-batch-groups", "what-if"]
