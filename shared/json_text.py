@@ -11,8 +11,9 @@ from typing import Any
 
 JSON_DEPTH = 200
 """Levels of lists and objects, one in the other."""
-DECIMAL_DIGITS = 40
-"""Digits before and after the point of a decimal. 1e999999 is short, and long to write out."""
+WHOLE_DIGITS, DECIMAL_DIGITS = 16, 40
+"""Digits before and after the point of a decimal. The tables hold amounts of 16 digits before the
+point; 1e999999 is short, and long to write out."""
 
 
 def read_json_text(
@@ -56,7 +57,7 @@ def is_deeper(value: Any, levels: int) -> bool:
 
 
 def finite_decimal(value: Any) -> Decimal:
-    """Return a number or its text as a Decimal of at most 40 digits on each side of the point.
+    """Return a number or its text as a Decimal of at most 16 digits before the point, 40 after it.
 
     Raises ValueError for anything else: NaN, infinity, an exponent that makes it longer.
     """
@@ -69,8 +70,10 @@ def finite_decimal(value: Any) -> Decimal:
     if not number.is_finite():
         raise ValueError("it is no finite number")
     exponent = number.as_tuple().exponent
-    if number.adjusted() >= DECIMAL_DIGITS or int(exponent) < -DECIMAL_DIGITS:
-        raise ValueError(f"it has more than {DECIMAL_DIGITS} digits before or after the point")
+    if number.adjusted() >= WHOLE_DIGITS or int(exponent) < -DECIMAL_DIGITS:
+        raise ValueError(
+            f"it has more than {WHOLE_DIGITS} digits before, or {DECIMAL_DIGITS} after the point"
+        )
     return number
 
 

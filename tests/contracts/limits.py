@@ -212,8 +212,8 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit(
         LEDGER,
-        "digits of an amount before and after the point",
-        number(json_text.DECIMAL_DIGITS),
+        "digits of an amount before the point; after it",
+        f"{json_text.WHOLE_DIGITS}; {json_text.DECIMAL_DIGITS}",
         "failure `unreadable`",
         f"{ANSWERS}::test_an_amount_is_a_finite_number_of_bounded_length",
     ),
@@ -300,8 +300,8 @@ LIMITS: tuple[Limit, ...] = (
     ),
     Limit(
         "option of the CLI",
-        "digits of a decimal before and after the point",
-        number(json_text.DECIMAL_DIGITS),
+        "digits of a decimal before the point; after it",
+        f"{json_text.WHOLE_DIGITS}; {json_text.DECIMAL_DIGITS}",
         "exit 2, with the reason",
         f"{HOSTILE}::test_a_decimal_option_is_finite_and_short",
     ),
