@@ -79,8 +79,8 @@ def test_json_of_the_stated_depth_is_read() -> None:
     "amount", ["NaN", "sNaN", "Infinity", "1e999999", 10**16, "1e16", "1E-99999999", True, []]
 )
 def test_an_amount_is_a_finite_number_of_bounded_length(amount: Any) -> None:
-    """A payment of NaN, or of more digits than the tables hold, is never booked: it ended the worker
-    that read it, again and again.
+    """A payment of NaN is never booked, nor one of more digits than the tables hold: storing it
+    failed in every poll.
     """
     with pytest.raises(ValueError, match=r"number|digits"):
         amount_in(amount)

@@ -1,9 +1,11 @@
 """Rejections: each kind of mistake has its code and a helpful message without any value."""
 
 import pytest
+from asyncpg import DataError
 
 from shared.broker.topics import FLOW
 from shared.consumer.records import Record, Rejection, Tombstone, reader
+from shared.consumer.rejections import database_rejection
 from shared.events import ats
 from shared.events.field_types import MESSAGE_BYTES
 from tests import builders
@@ -100,4 +102,14 @@ def test_every_kind_of_space_in_a_name_becomes_a_plain_one(space: str) -> None:
     assert (
         builders.node(name=f"Saint{space}Mary ", account_name=f"SAINT{space}MARY").account_name
         == "SAINT MARY"
+    )
+
+
+def test_what_the_driver_refuses_is_named_without_the_value() -> None:
+    """The driver refuses a number before the server sees it; its message quotes the value."""
+    error = DataError(f"invalid input for query argument $1: {10**30} (value out of int64 range)")
+    assert database_rejection(error) == Rejection(
+        "does_not_fit",
+        "the database refuses a value of this record: value out of int64 range; send a value"
+        " within the limits of its type",
     )

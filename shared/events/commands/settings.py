@@ -59,7 +59,7 @@ class SetBillingCompany(FeeRealizerCommand):
     currency: Currency | None = None
     series_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9/_.-]{0,20}$")] | None = None
     series_width: Annotated[int, Field(ge=1, le=18)] | None = None
-    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False, max_length=1_000)] = ()
+    taxes: Annotated[tuple[TaxRateFrom, ...], Field(strict=False, max_length=5_000)] = ()
     default_tax: CodeOrNone | None = None
     tax_basis: Literal["line", "document"] | None = None
     tax_date: Literal["effective-date", "work-date"] | None = None
