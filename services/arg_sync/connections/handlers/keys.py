@@ -123,4 +123,5 @@ async def on_rotate_ledger_key(connection: AsyncConnection, command: RotateLedge
         f"the key {old} is being replaced; `backoffice ledger key` shows the new one",
         details={"key_id": old},
         subjects=[f"ledger-key {old}"],
+        jobs_due=True,
     )
