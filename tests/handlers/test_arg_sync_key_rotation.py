@@ -83,7 +83,7 @@ async def test_a_client_with_the_old_key_works_for_a_week(rotating: Delivering) 
     await rotating.unit_of_work.transact(publish_key())
     new, old = ids()
     assert sealing.sealed_for(box) == old
-    answer = await connect(rotating, "c-2", sealed_secrets=box)
+    answer = await connect(rotating, "with-old-key", sealed_secrets=box)
     assert answer["outcome"] == "accepted", answer
     assert sealing.sealed_for((await stored_box(rotating))[0]) == new
     for age, keys in (("6 days 23 hours", [new, old]), ("2 hours", [new])):
@@ -92,7 +92,7 @@ async def test_a_client_with_the_old_key_works_for_a_week(rotating: Delivering) 
         )
         await rotating.unit_of_work.transact(publish_key())
         assert ids() == keys
-    answer = await connect(rotating, "c-3", sealed_secrets=box)
+    answer = await connect(rotating, "a-week-later", sealed_secrets=box)
     assert answer["code"] == "wrong_ledger_key" and "`backoffice ledger key`" in answer["fix"]
     assert sealing.unseal((await stored_box(rotating))[0], BOUND) == PASSWORD
 
