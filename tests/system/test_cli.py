@@ -473,23 +473,7 @@ def test_a_ledger_that_moves_needs_its_secrets_again(
     assert connect({**moved, "password": ""}, 1) == "secrets_needed"
     assert connect(at | {"base_url": "http://127.0.0.1:9"}, 1) == "bad_address"
     connect(moved)
-    old = typed("ledger", "key")["key_id"]
-    rotated = typed("ledger", "rotate-key", "--reason", "a backup was lost")
-    assert (rotated["replaces"], rotated["sealed_for_older"]) == (old, 0)
-    assert rotated["key_id"] == typed("ledger", "key")["key_id"] != old
-    connect(moved)
     typed("ledger", "disconnect", "moving")
-
-
-def test_a_worker_is_forgotten_by_every_service(typed: Type) -> None:
-    """One command sends one to each; without a reason each refuses."""
-    asked = ("forget", "worker", "W-gone")
-    results = typed(*asked, "--reason", "asked for it")["results"]
-    assert sorted((one["service"], one["outcome"]) for one in results) == [
-        (service, "accepted") for service in ("arg_sync", "fee_realizer", "invoicer", "scheduler")
-    ]
-    refused = typed(*asked, exit_code=1)["results"]
-    assert {one["code"] for one in refused} == {"reason_missing"}
 
 
 def test_the_catalog_is_set_from_a_file(typed: Type, tmp_path: Path) -> None:

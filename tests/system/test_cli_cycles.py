@@ -199,3 +199,19 @@ def test_groups_are_seen_chosen_and_left_out(typed: Type, data: Path, tmp_path: 
         )["details"]["documents"]
         == 1
     )
+
+
+def test_the_ledger_key_is_replaced_and_a_worker_forgotten(typed: Type, data: Path) -> None:
+    """Each is one command: the new key is there when the first ends; the second reaches every
+    service, and each refuses without a reason.
+    """
+    old = typed("ledger", "key")["key_id"]
+    rotated = typed("ledger", "rotate-key", "--reason", "a backup was lost")
+    assert (rotated["replaces"], rotated["sealed_for_older"]) == (old, 0)
+    assert rotated["key_id"] == typed("ledger", "key")["key_id"] != old
+    results = typed("forget", "worker", "W-gone", "--reason", "asked for it")["results"]
+    assert sorted((one["service"], one["outcome"]) for one in results) == [
+        (service, "accepted") for service in ("arg_sync", "fee_realizer", "invoicer", "scheduler")
+    ]
+    results = refused(data, "forget", "worker", "W-gone")["results"]
+    assert {one["code"] for one in results} == {"reason_missing"}
