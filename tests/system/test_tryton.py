@@ -324,11 +324,10 @@ async def check_applied(server: TrytonServer) -> None:
 
 FIRST_MONTH = {
     "billto.csv": "level,id,parent_id,name,account_name,address,city,state,zip\n"
-    "company,hq,,Mercy Holding,,1 Care Rd,Boston,MA,02115\n"
-    "client,clinic,hq,Mercy Clinic,,1 Care Rd,Boston,MA,02115\n"
-    "office,ward,clinic,Mercy Ward,Mercy Hospital,1 Care Rd,Boston,MA,02115\n",
+    "client,clinic,,Mercy Clinic,Mercy Hospital,,,,\n"
+    "office,ward,clinic,Mercy Ward,,1 Care Rd,BOSTON,MA,02115\n",
     "requirements.csv": "requirement_id,office_id,job_title,status,position_type,currency\n"
-    "R1,ward,Nurse,open,contract,USD\n",
+    "R1,ward,Nurse,Filled,Temp,USD\n",
     "bill_rates.csv": "requirement_id,time_type,effective_from,bill_rate\nR1,REG,2026-01-01,50\n",
     "timesheets.csv": "timesheet_id,requirement_id,worker_id,week_ending,work_date,time_type,"
     "hours\n"
@@ -356,14 +355,18 @@ async def test_six_commands_lead_to_the_first_posted_document(
     write_files(tmp_path, server)
     commands = re.findall(r"^backoffice (.+)$", first_document_block(), re.MULTILINE)
     assert len(commands) <= 6 and commands[0] == "up --detach"
-    batch_id = ""
+    batch_id = seen = ""
     async with running(stack, tmp_path, "fee_realizer", "invoicer", "scheduler", "arg_sync"):
         for line in commands[1:]:
             words = shlex.split(line.replace("ID", batch_id) if "batch sync" in line else line)
             words = [str(tmp_path / one) if (tmp_path / one).exists() else one for one in words]
             done = await asyncio.to_thread(CliRunner().invoke, application(), [*words, "--json"])
             assert done.exit_code == 0, f"{line}\n{done.stdout}{done.stderr}"
-            batch_id = json.loads(done.stdout).get("details", {}).get("batch_id", batch_id)
+            found = json.loads(done.stdout)
+            if "batch generate" in line:
+                batch_id = found["details"]["batch_id"]
+                assert batch_id, f"{found}\n{seen}"
+            seen += f"{line}\n{done.stdout}"
     ((number, state, total),) = await server.invoices()
     assert (state, total) == ("posted", Decimal("400.00")), number
 
