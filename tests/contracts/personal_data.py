@@ -66,9 +66,11 @@ PERSONAL: dict[str, Personal] = {
     "message": Personal(
         WORKER, "why something waits or failed; may name ids of workers", HISTORY, STAYS
     ),
+    "raw": Personal(
+        WORKER, "what a ledger answered; may quote a line of a document", HISTORY, STAYS
+    ),
     "hold_message": Personal(WORKER, "why a document waits; may name ids", HISTORY, STAYS),
     "ids": Personal(WORKER, "ids of lines and workers of a finding", HISTORY, STAYS),
-    "raw": Personal(WORKER, "words of an accounting system, uncut", HISTORY, STAYS),
     "before": Personal(ANYBODY, "values before a command", HISTORY, STAYS),
     "after": Personal(ANYBODY, "values after a command", HISTORY, STAYS),
     "name": Personal(
@@ -102,13 +104,13 @@ NOT_PERSONAL_TEXT = """
     family fee_id file_format first_number fix groups guarantee hold_code holder id
     invoice_number item_class item_id item_ids job_title key_id kind last_number leased_by
     ledger line_hash line_key line_kind login_refused missing_timesheets needs node_id
-    office_id outcome parent_id payment_id payment_terms percent_of placement_id plan
-    po_number position_type preview_id product_kind program project public_key rate
-    rate_version realization_kind receipt remote remote_id remote_number remote_state
-    request_key requirement_id requirement_ids role sealed sealed_secrets series
-    series_prefix service settings sha256 source source_id state status steps tax_basis
-    tax_code tax_date tax_regime tax_totals tax_wording time_group time_type time_zone
-    timesheet_id title topic totals unit value_sha256 variant warning what worker
+    office_id outcome parent_id payment_id payment_terms percent_of placement_id plan po_number
+    position_type preview_id product_kind program project public_key rate rate_version
+    realization_kind receipt remote remote_id remote_number remote_state request_key
+    requirement_id requirement_ids role sealed sealed_secrets series series_prefix service
+    settings sha256 source source_id state status steps tax_basis tax_code tax_date tax_regime
+    tax_totals tax_wording time_group time_type time_zone timesheet_id title topic totals unit
+    value_sha256 variant warning what worker
 """
 NOT_PERSONAL = frozenset(NOT_PERSONAL_TEXT.split())
 
