@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from services.arg_sync.ledgers.webhook_payload import WebhookAnswer, WebhookDocument
 from shared.broker.topics import FLOW
 from shared.events.registry import DEAD_LETTER, EVENT_MODELS, DeadLetterRecorded
 from tests.contracts.examples import EXAMPLES
@@ -26,8 +27,12 @@ SERVICES = ("fee_realizer", "scheduler", "invoicer", "arg_sync")
 
 
 def schemas() -> dict[Path, str]:
-    """JSON Schema of each topic's value."""
-    types = EVENT_MODELS | {DEAD_LETTER: DeadLetterRecorded}
+    """JSON Schema of each topic's value, and of what a webhook sends and is answered."""
+    types = EVENT_MODELS | {
+        DEAD_LETTER: DeadLetterRecorded,
+        "webhook-document": WebhookDocument,
+        "webhook-answer": WebhookAnswer,
+    }
     return {
         SCHEMAS / f"{name}.json": as_text(
             {"$schema": DIALECT, "$id": f"{name}.json", **TypeAdapter(of).json_schema()}

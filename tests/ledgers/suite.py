@@ -9,7 +9,7 @@ class TestXero(LedgerSuite):
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -32,6 +32,7 @@ from services.arg_sync.ledgers.documents import (
     RemoteDocument,
 )
 from services.arg_sync.ledgers.failures import Failure
+from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice, Party, TaxTotal
 from tests.ledgers.fake import FakeServer, Fault, FaultName
 
 CENT = Decimal("0.01")
@@ -169,7 +170,74 @@ def document(
         "lines": lines,
         "corrects": (),
     }
-    return ArDocument(**(values | changes))
+    return as_closed(ArDocument(**(values | changes)))
+
+
+def as_closed(made: ArDocument) -> ArDocument:
+    """The document with its closed form, in which what lowers the debt is negative."""
+    sign = -1 if made.kind == "credit-note" else 1
+    day = made.invoice_date
+    lines = tuple(
+        replace(
+            line,
+            closed=ClosedLine(
+                invoice_id=7,
+                line_no=line.line_no,
+                description=line.description,
+                document_kind="timesheet",
+                document_id=f"ts-{line.line_no}",
+                pay_line_id=line.line_no,
+                worker_id="W-1",
+                requirement_id="REQ-1",
+                week_ending=date(2026, 3, 8),
+                service_from=date(2026, 3, 2),
+                service_to=date(2026, 3, 8),
+                time_type="REG",
+                quantity=sign * line.quantity,
+                unit="HUR",
+                unit_price=line.unit_price,
+                amount=sign * line.amount,
+                tax_code=line.tax_code,
+                tax_rate=Decimal(10 if line.tax_amount else 0),
+                tax_amount=sign * line.tax_amount,
+                po_number=made.po_number,
+                project="",
+                cost_center="",
+                corrects_invoice=made.corrects[0].number if made.corrects else "",
+                corrects_line=line.line_no if made.corrects else None,
+            ),
+        )
+        for line in made.lines
+    )
+    net = made.total - made.tax
+    who = made.customer
+    closed = ClosedDocument(
+        invoice_id=7,
+        invoice_number=made.number,
+        document_type=made.kind,
+        batch_id="B-1",
+        billing_company=made.billing_company,
+        account_name=who.account_name,
+        seller=Party("Acme Staffing Inc.", "1 Main St\nSpringfield\nUnited States", "12-3456789"),
+        buyer=Party(who.name, f"{who.address}\nUnited States", who.tax_id),
+        invoice_date=day,
+        due_date=made.due_date,
+        cut_off_date=day,
+        currency=made.currency,
+        payment_terms="net:30",
+        po_number=made.po_number,
+        tax_wording="",
+        net=sign * net,
+        tax=sign * made.tax,
+        total=sign * made.total,
+        line_count=len(made.lines),
+        service_from=date(2026, 3, 2),
+        service_to=date(2026, 3, 8),
+        tax_totals=(TaxTotal("VAT", Decimal(10 if made.tax else 0), sign * net, sign * made.tax),),
+        corrects=tuple(CorrectedInvoice(each.number, day) for each in made.corrects),
+        content_hash="c0ffee",
+    )
+    return replace(made, lines=lines, closed=closed)
 
 
 def key(number: str) -> str:
@@ -209,6 +277,10 @@ class LedgerSuite:
     async def test_a_customer_is_found_or_made_once(self, stage: Stage) -> None:
         """Customers are found by Account Name; looking never makes one."""
         mercy = Customer("Mercy & Sons 'Hospital'", "Mercy", "2 Care Rd", "")
+        if not stage.port.capabilities.keeps_customers:
+            assert await stage.port.customer_for(mercy) == mercy.account_name
+            assert await stage.port.customer_for(replace(mercy, mapped="C-7")) == "C-7"
+            return  # this system has no records of customers: the other side finds them
         assert await stage.port.customer_for(mercy) is None
         assert await stage.port.customer_for(mercy) is None
         made = await stage.port.add_customer(mercy)
@@ -218,6 +290,8 @@ class LedgerSuite:
         """An operator's mapping that leads nowhere is parked with a message, and no customer is
         made in its place.
         """
+        if not stage.port.capabilities.keeps_customers:
+            return  # a code is passed on as it is mapped
         with pytest.raises(Failure) as failed:
             await stage.port.customer_for(Customer("Mercy", mapped="no-such-customer-1"))
         assert failed.value.failure == "permanent" and "no-such-customer-1" in failed.value.message

@@ -72,6 +72,9 @@ class Capabilities:
     tax_basis        how the billing company must compute tax (per line or per document) so that the
                      system's own computation agrees; "any" where the system takes our amounts
     correction       what a person does in the system about a document whose amounts differ
+    maps_codes       a document needs the ledger's codes; false where the other side has its own
+                     mapping: then what is mapped goes along, and nothing is refused for lack of it
+    keeps_customers  it has records of customers, which are looked up and created
     """
 
     request_key: bool
@@ -88,6 +91,8 @@ class Capabilities:
     discards: bool = False
     tax_basis: TaxBasis = "any"
     correction: str = "correct it in the ledger"
+    maps_codes: bool = True
+    keeps_customers: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from shared.money import rounded
-from shared.terms import DocumentType
+from shared.terms import ClosedDocument, ClosedLine, DocumentType
 
 RemoteState = Literal["draft", "posted", "paid", "voided"]
 
@@ -39,7 +39,8 @@ class Customer:
 class Line:
     """One line. `account`, `item` and `tax` are the ledger's codes, `tax_code` is ours.
 
-    `amount` is net and binding. `tax_rate` is in percent.
+    `amount` is net and binding. `tax_rate` is in percent. `closed` is our line as it was closed,
+    with its own signs.
     """
 
     line_no: int
@@ -53,6 +54,7 @@ class Line:
     tax_code: str
     tax_amount: Decimal
     tax_rate: Decimal = Decimal(0)
+    closed: ClosedLine | None = None
 
     def multiplies(self, currency: str) -> bool:
         """Return whether quantity × price rounds to the amount."""
@@ -77,11 +79,15 @@ class CreditedInvoice:
     number: str
     amount: Decimal
     remote_id: str = ""
+    invoice_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ArDocument:
-    """A closed invoice or credit note. The lines sum to `total` less `tax`."""
+    """A closed invoice or credit note. The lines sum to `total` less `tax`.
+
+    `closed` is our document as it was closed, with its own signs.
+    """
 
     number: str
     kind: DocumentType
@@ -96,6 +102,7 @@ class ArDocument:
     total: Decimal
     lines: tuple[Line, ...] = ()
     corrects: tuple[CreditedInvoice, ...] = ()
+    closed: ClosedDocument | None = None
 
     def not_applied(self, applied: Collection[str]) -> list[CreditedInvoice]:
         """Return the corrected invoices in the ledger that are not among these applied ids."""
@@ -107,6 +114,8 @@ class RemoteDocument:
     """A document in the accounting system. `number` is ours, `remote_number` is the ledger's.
 
     The total and the tax of a credit note are positive; `tax` is None where the ledger gives none.
+    `problem`: how it differs from what we sent in a way that no other field shows, as in "the file
+    was changed".
     """
 
     remote_id: str
@@ -121,6 +130,7 @@ class RemoteDocument:
     invoice_date: date | None = None
     changed_at: str = ""
     tax: Decimal | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ def connect(
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", metavar="KIND", help="tryton, xero, quickbooks, business-central or netsuite."
+            "--kind",
+            metavar="KIND",
+            help="tryton, xero, quickbooks, business-central, netsuite or webhook.",
         ),
     ],
     billing_company: Company,

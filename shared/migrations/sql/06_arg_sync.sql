@@ -203,7 +203,8 @@ CREATE VIEW arg_sync.connection_health AS
   SELECT ledger, kind, billing_company, auto_sync, state, message, failures, open_until,
       circuit_message, check_outcome, check_message, checked_at,
       coalesce(k.capabilities ->> 'tax_basis', 'any') AS tax_basis,
-      coalesce(k.capabilities ->> 'line_code', 'either') AS line_code
+      coalesce(k.capabilities ->> 'line_code', 'either') AS line_code,
+      coalesce(CAST(k.capabilities ->> 'maps_codes' AS boolean), true) AS maps_codes
   FROM arg_sync.connection LEFT JOIN arg_sync.ledger_kind k USING (kind);
 CREATE VIEW arg_sync.mapped_code AS SELECT ledger, what, code, remote FROM arg_sync.mapping;
 -- Mapped codes and currencies that the ledger does not take.

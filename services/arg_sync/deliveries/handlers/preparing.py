@@ -116,7 +116,7 @@ class Preparer(ConnectionStep):
         )
         if each.request is not None:
             return without_lines(head, credited, codes)
-        return to_ar_document(head, lines, codes, credited)
+        return to_ar_document(head, lines, codes, credited, maps_codes=self._can.maps_codes)
 
     async def _customer(self, customer: Customer, write_before: float) -> str | Failure:
         """Find or create a customer.

@@ -13,7 +13,7 @@ from services.arg_sync.ledgers.documents import (
 )
 from shared.errors import Refused
 from shared.money import ZERO
-from shared.terms import ClosedDocument, ClosedLine
+from shared.terms import ClosedDocument, ClosedLine, CorrectedInvoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ def without_lines(
         tax=sign * document.tax,
         total=sign * document.total,
         corrects=tuple(credited),
+        closed=replace(
+            document,
+            corrects=tuple(
+                CorrectedInvoice(each.number, each.invoice_date)
+                for each in credited
+                if each.invoice_date is not None
+            ),
+        ),
     )
 
 
@@ -60,15 +68,18 @@ def to_ar_document(
     lines: Sequence[SoldLine],
     codes: Codes,
     credited: Sequence[CreditedInvoice],
+    *,
+    maps_codes: bool = True,
 ) -> ArDocument:
     """Return the document in the ledger's codes.
 
-    A refusal names every code that is not mapped, so that one import fixes all of them.
+    A refusal names every code that is not mapped, so that one import fixes all of them. Without
+    `maps_codes` the ledger needs none, and a code that is not mapped is "".
     """
     sign = _sign(document)
     missing: set[str] = set()
     mapped = tuple(_line(each, codes, sign, missing) for each in lines)
-    if missing:
+    if missing and maps_codes:
         raise Refused(
             "mapping_missing",
             f"{document.invoice_number}: no ledger code is mapped for {', '.join(sorted(missing))}",
@@ -111,6 +122,7 @@ def _line(sold: SoldLine, codes: Codes, sign: int, missing: set[str]) -> Line:
         tax_code=line.tax_code,
         tax_amount=sign * line.tax_amount,
         tax_rate=line.tax_rate,
+        closed=line,
     )
 
 

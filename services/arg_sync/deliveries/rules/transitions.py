@@ -99,6 +99,8 @@ def differences(expected: ExpectedDocument, remote: RemoteDocument) -> list[str]
         found.append(f"it belongs to customer {remote.customer}, ours to {expected.customer}")
     if remote.state == "voided":
         found.append("it is voided")
+    if remote.problem:
+        found.append(remote.problem)
     return found
 
 

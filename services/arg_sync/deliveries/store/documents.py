@@ -50,11 +50,14 @@ async def credited_by(
     """Return the invoices that a credit note corrects, with amounts and ids in this ledger."""
     found = await rows(
         connection,
-        "SELECT c.corrects_number, c.amount, coalesce(d.remote_id, '') AS remote_id"
-        " FROM arg_sync.correction c LEFT JOIN arg_sync.delivery d"
+        "SELECT c.corrects_number, c.amount, coalesce(d.remote_id, '') AS remote_id,"
+        " i.invoice_date"
+        " FROM arg_sync.correction c"
+        " LEFT JOIN invoicer.closed_invoice i ON i.invoice_id = c.corrects_invoice_id"
+        " LEFT JOIN arg_sync.delivery d"
         "   ON d.ledger = :ledger AND d.invoice_id = c.corrects_invoice_id AND d.state = 'posted'"
         " WHERE c.invoice_id = :invoice_id ORDER BY c.corrects_invoice_id",
         ledger=ledger,
         invoice_id=invoice_id,
     )
-    return [CreditedInvoice(row.corrects_number, row.amount, row.remote_id) for row in found]
+    return [CreditedInvoice(*row) for row in found]

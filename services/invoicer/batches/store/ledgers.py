@@ -11,7 +11,7 @@ SELECT ledger, state, coalesce(open_until > clock_timestamp(), false) AS circuit
        CASE WHEN state <> 'connected' THEN message
             WHEN open_until > clock_timestamp() THEN circuit_message
             WHEN check_outcome = 'failed' THEN check_message ELSE '' END AS message,
-       tax_basis, line_code
+       tax_basis, line_code, maps_codes
 FROM arg_sync.connection_health WHERE billing_company = :company ORDER BY ledger"""
 
 
