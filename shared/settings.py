@@ -135,6 +135,11 @@ class Settings:
         "hosts at loopback or private addresses that connections to accounting systems may use,"
         " with commas between (tests only); with or without https",
     ] = ""
+    file_drop_folder: Annotated[
+        Path | None,
+        "folder below which connections of kind file-drop may write on this machine;"
+        " empty: file-drop in the data folder",
+    ] = None
     today: Annotated[
         str,
         "ISO date used as today in every time zone (demonstrations and tests only);"

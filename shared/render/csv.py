@@ -70,7 +70,8 @@ def _record(cells: Iterable[str | int]) -> str:
 CSV_HEADER = _record(CSV_COLUMNS)
 
 
-def _safe(text: str) -> str:
+def safe_text(text: str) -> str:
+    """Return a text that no spreadsheet reads as a formula."""
     return _FORMULA.sub("'", text)
 
 
@@ -82,33 +83,33 @@ def csv_row(document: ClosedDocument, line: ClosedLine) -> str:
     """Return one line of a document as a CSV record with CRLF. Credits are negative."""
     return _record(
         (
-            _safe(document.invoice_number),
+            safe_text(document.invoice_number),
             document.document_type,
-            _safe(document.billing_company),
-            _safe(document.account_name),
+            safe_text(document.billing_company),
+            safe_text(document.account_name),
             document.invoice_date.isoformat(),
             document.due_date.isoformat(),
             document.currency,
             line.line_no,
-            _safe(line.description),
-            _safe(line.worker_id),
+            safe_text(line.description),
+            safe_text(line.worker_id),
             line.week_ending.isoformat() if line.week_ending else "",
             line.service_from.isoformat(),
             line.service_to.isoformat(),
-            _safe(line.time_type),
+            safe_text(line.time_type),
             plain(line.quantity),
-            _safe(line.unit),
+            safe_text(line.unit),
             plain(line.unit_price),
             _money(line.amount),
-            _safe(line.tax_code),
+            safe_text(line.tax_code),
             plain(line.tax_rate),
             _money(line.tax_amount),
-            _safe(line.po_number),
-            _safe(line.document_id),
+            safe_text(line.po_number),
+            safe_text(line.document_id),
             line.pay_line_id,
-            _safe(line.corrects_invoice),
+            safe_text(line.corrects_invoice),
             "" if line.corrects_line is None else line.corrects_line,
-            _safe(line.project),
-            _safe(line.cost_center),
+            safe_text(line.project),
+            safe_text(line.cost_center),
         )
     )

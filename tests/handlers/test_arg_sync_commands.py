@@ -261,6 +261,7 @@ def test_what_says_where_and_whose_binds_the_secrets() -> None:
         ],
         "netsuite": ["account_id", "client_id", "certificate_id", "base_url", "token_url"],
         "webhook": ["base_url"],
+        "file-drop": ["base_url", "user", "host_key"],
     }
 
 

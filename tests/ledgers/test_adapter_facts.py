@@ -11,7 +11,9 @@ from services.arg_sync.ledgers.registry import adapter_specs
 from tests.ledgers import pages, vendors
 
 
-@pytest.mark.parametrize("name", ["xero", "quickbooks", "business-central", "netsuite", "webhook"])
+@pytest.mark.parametrize(
+    "name", ["xero", "quickbooks", "business-central", "netsuite", "webhook", "file-drop"]
+)
 def test_the_pages_are_up_to_date(name: str) -> None:
     """`python -m tests.ledgers.pages` writes their tables."""
     text = (pages.FOLDER / f"{name}.md").read_text(encoding="utf-8")

@@ -139,19 +139,35 @@ class SecretStore(Protocol):
         """Replace the secrets of `version` by new ones."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRequests:
+    """The stored requests of a batch's documents for one connection, in the order of the numbers.
+
+    `waiting` names the documents that have none yet and why, as in "INV-7 (refused: no_tax)".
+    Documents that an operator marked as posted by hand are in neither.
+    """
+
+    requests: tuple[FrozenRequest, ...]
+    waiting: tuple[str, ...]
+
+
 RateLimiter = Callable[[], Awaitable[None]]
 """Awaited before each call: the rate budget of the connection, shared by all workers."""
 
 
 @dataclass(frozen=True)
 class AdapterContext:
-    """What an adapter is made from: the name of the connection, its settings, and so on."""
+    """What an adapter is made from: the name of the connection, its settings, and so on.
+
+    `batch_requests` reads what is stored of a batch, for systems that take a batch as a whole.
+    """
 
     ledger: str
     settings: Mapping[str, str]
     secret_store: SecretStore
     rate_limiter: RateLimiter
     capabilities: Capabilities
+    batch_requests: Callable[[str], Awaitable[BatchRequests]] | None = None
 
 
 class LedgerAdapter(Protocol):
@@ -233,7 +249,8 @@ class Setting:
     """A setting of a connection. `secret` ones are sealed before they leave the console.
 
     `binds`: it says to which address or account the secrets are sent. The sealed box is bound to
-    it, and a change of it requires all secrets again.
+    it, and a change of it requires all secrets again. `from_file`: the settings file of the console
+    may name a file, whose text is the value.
     """
 
     name: str
@@ -242,6 +259,7 @@ class Setting:
     secret: bool = False
     required: bool = False
     binds: bool = False
+    from_file: bool = False
 
 
 @dataclass(frozen=True)

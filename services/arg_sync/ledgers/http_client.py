@@ -77,6 +77,13 @@ def noting_writes() -> Iterator[list[str]]:
             outer += written
 
 
+def require_time_to_write() -> None:
+    """Raise a `late` failure after the deadline that `writing` set: for writes without HTTP."""
+    before = _BEFORE.get()
+    if before is not None and time.monotonic() >= before:
+        raise _late()
+
+
 @dataclass(frozen=True)
 class Response:
     """A whole response. `hide`: our secrets, no part of which a quotation of it shows.

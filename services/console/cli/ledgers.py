@@ -140,7 +140,7 @@ def connect(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="tryton, xero, quickbooks, business-central, netsuite or webhook.",
+            help="tryton, xero, quickbooks, business-central, netsuite, webhook or file-drop.",
         ),
     ],
     billing_company: Company,
@@ -195,6 +195,8 @@ def sealed_settings(
         name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
         for name, value in read.items()
     }
+    for name in {each["name"] for each in described if each.get("from_file")} & set(texts):
+        texts[name] = _text_of(file, name, texts[name])
     secrets = {each["name"] for each in described if each["secret"]}
     secret = {name: value for name, value in texts.items() if name in secrets and value}
     plain = {name: value for name, value in texts.items() if name not in secrets}
@@ -205,6 +207,23 @@ def sealed_settings(
         "settings": plain,
         "sealed_secrets": seal(secret, public_key, bound_to) if secret else "",
     }
+
+
+def _text_of(settings: Path, name: str, value: str) -> str:
+    """The text of a setting that may name a file, relative to the settings file.
+
+    A value with a space or a line end is the text itself: a column file or a key has them.
+    """
+    if not value or len(value.split()) > 1:
+        return value
+    path = settings.parent / value
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(
+            f"{name}: {path} cannot be read: {reason}", param_hint="--settings"
+        ) from error
 
 
 @command(app, "test", sends=True, timeout=ANSWER_SECONDS)

@@ -11,7 +11,9 @@ from pydantic import Field
 from shared.events.commands.base import ArgSyncCommand
 from shared.events.field_types import Code, Identifier, Message, Name, SealedBox, Text, Word
 
-LedgerKind = Literal["tryton", "xero", "quickbooks", "business-central", "netsuite", "webhook"]
+LedgerKind = Literal[
+    "tryton", "xero", "quickbooks", "business-central", "netsuite", "webhook", "file-drop"
+]
 MAPPING_ROWS_AT_MOST = 5_000
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 import tenacity
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.arg_sync.connections.rules import login_pause, pause_seconds
 from services.arg_sync.connections.store import budget, secrets
+from services.arg_sync.connections.store.batches import batch_requests
 from services.arg_sync.connections.store.connections import LedgerConnection
 from services.arg_sync.ledgers.adapter import (
     AdapterContext,
@@ -303,6 +305,7 @@ class AdapterPool:
                     ),
                     self._rate_limiter(connection.name, capabilities),
                     capabilities,
+                    partial(batch_requests, self._engine, connection.name),
                 )
             )
         except (ValueError, KeyError) as error:

@@ -1,0 +1,145 @@
+"""Column files: which columns a CSV file has, what is in each, and in which form.
+
+A column file is a CSV with the columns `column` (the heading in the file), `value` (one of our
+fields, or a text after `=`) and `format`, which may be left out:
+- of a date: its form, as in %d.%m.%Y (Python's strftime);
+- of an amount: `comma` for a decimal comma, `unsigned` for amounts without a sign, or both;
+- of document_type: the words for an invoice and a credit note, as in INV|CRN;
+- of status and cancelled, in files that we read: the words that mean accepted or cancelled, as in
+  OK|BOOKED.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from services.arg_sync.ledgers.failures import Failure
+
+HEADINGS = ("column", "value", "format")
+COMMA, UNSIGNED = "comma", "unsigned"
+MAX_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading, our field or a constant, and its form."""
+
+    heading: str
+    value: str
+    form: str = ""
+
+    @property
+    def constant(self) -> str | None:
+        """The text of every row; None for a field."""
+        return self.value[1:] if self.value.startswith("=") else None
+
+
+def read_columns(text: str, fields: Iterable[str], setting: str) -> tuple[Column, ...]:
+    """Return the columns of a column file; without one, each field under its own name.
+
+    Raises ValueError with the line that is wrong.
+    """
+    known = list(fields)
+    if not text.strip():
+        return tuple(Column(name, name) for name in known)
+    columns = []
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")))
+    if reader.fieldnames is None or not set(HEADINGS[:2]) <= set(reader.fieldnames):
+        raise ValueError(f"{setting} needs the columns column and value, and may have format")
+    for row in reader:
+        column = Column(
+            (row["column"] or "").strip(),
+            (row["value"] or "").strip(),
+            (row.get("format") or "").strip(),
+        )
+        where = f"{setting}, line {reader.line_num}"
+        if not column.heading or not column.value:
+            raise ValueError(f"{where}: a column needs a heading and a value")
+        if column.constant is None and column.value not in known:
+            raise ValueError(f"{where}: {column.value!r} is none of {', '.join(known)}")
+        columns.append(column)
+    if not columns:
+        raise ValueError(f"{setting} has no column")
+    return tuple(columns)
+
+
+def cell_of(column: Column, value: Any, safe: Callable[[str], str]) -> str:
+    """Return a value as text in the form of its column. `safe` is applied to free text."""
+    if column.constant is not None:
+        return column.constant
+    if value is None:
+        return ""
+    if isinstance(value, date):
+        return value.strftime(column.form) if column.form else value.isoformat()
+    if isinstance(value, Decimal):
+        text = format(abs(value) if UNSIGNED in column.form else value, "f")
+        return text.replace(".", ",") if COMMA in column.form else text
+    if column.value == "document_type" and column.form:
+        words = column.form.split("|")
+        return words[0] if value == "invoice" else words[-1]
+    return safe(str(value))
+
+
+def csv_rows(content: bytes, columns: Iterable[Column], name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a CSV file that we read, by our fields, as text.
+
+    The separator is a comma, a semicolon or a tab, whichever the heading has most of. Raises a
+    failure for a file that is no CSV in UTF-8 or lacks a column.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise unreadable_file(name, f"it is not UTF-8: {error}") from error
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    wanted = {each.value: each.heading for each in columns if each.constant is None}
+    try:
+        headings = {heading.strip() for heading in reader.fieldnames or () if heading}
+        if missing := sorted(set(wanted.values()) - headings):
+            raise unreadable_file(name, f"it has no column {', '.join(missing)}")
+        for count, row in enumerate(reader, 1):
+            if count > MAX_ROWS:
+                raise unreadable_file(name, f"it has more than {MAX_ROWS:,} rows")
+            cells = {(key or "").strip(): value for key, value in row.items()}
+            yield {
+                "line": reader.line_num,
+                **{field: str(cells.get(head) or "").strip() for field, head in wanted.items()},
+            }
+    except csv.Error as error:
+        raise unreadable_file(name, f"line {reader.line_num}: {error}") from error
+
+
+def unreadable_file(name: str, why: str) -> Failure:
+    """Return the failure of a file of the other side that cannot be used."""
+    return Failure(
+        "permanent",
+        "file_unreadable",
+        f"{name} cannot be read: {why}; nothing of it was booked; correct or remove the file",
+    )
+
+
+def amount_in(text: str, form: str) -> Decimal:
+    """Read an amount in the form of its column. Raises ValueError."""
+    plain = text.replace(".", "").replace(",", ".") if COMMA in form else text.replace(",", "")
+    try:
+        amount = Decimal(plain.replace(" ", "").replace("\u00a0", ""))
+    except InvalidOperation as error:
+        raise ValueError(f"{text!r} is no amount") from error
+    if not amount.is_finite():
+        raise ValueError(f"{text!r} is no amount")
+    return amount
+
+
+def day_in(text: str, form: str) -> date:
+    """Read a date in the form of its column. Raises ValueError."""
+    return datetime.strptime(text, form or "%Y-%m-%d").date()
+
+
+def means(text: str, form: str, default: str) -> bool:
+    """Return whether a word is among those of the column's form, whatever its case."""
+    return text.casefold() in {each.strip().casefold() for each in (form or default).split("|")}
